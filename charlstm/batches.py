@@ -1,0 +1,80 @@
+"""An endless stream of batches for truncated backpropagation through time.
+
+Shapes: T sequence length, B batch size.
+
+The training text is read as a ring. Stream b of B starts at b/B of it and goes on for ever, so
+that every stream's state stays valid from batch to batch, no character is left out, and the
+place of the windows' edges differs from pass to pass. The cursor is one number: batches read.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from charlstm.split import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """One window of every stream.
+
+    Args:
+        x_TB: what the model reads, int64 [T, B].
+        y_TB: what follows, int64 [T, B].
+        reset_B: streams that begin anew from a zero state, bool [B].
+    """
+
+    x_TB: Tensor
+    y_TB: Tensor
+    reset_B: Tensor
+
+
+class BatchStream:
+    """Windows of a training split.
+
+    A stream is reset with `reset_probability` per window: zero state, boundary as its first
+    input. So the model learns to begin, which `sample` and `eval` ask of it. A document that
+    begins inside a window is announced by the boundary alone, as nn.LSTM can't drop a state
+    half-way.
+
+    Args:
+        cursor: the number of batches already read.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        *,
+        boundary: int,
+        batch_size: int,
+        seq_len: int,
+        reset_probability: float,
+        cursor: int = 0,
+    ) -> None:
+        self._ids = split.ids
+        self._is_start = np.zeros(split.num_chars, bool)
+        self._is_start[split.starts] = True
+        self._boundary = boundary
+        self._origin_B = np.arange(batch_size, dtype=np.int64) * split.num_chars // batch_size
+        self._offset_T = np.arange(seq_len, dtype=np.int64)
+        self._reset_probability = reset_probability
+        self.cursor = cursor
+
+    def next(self, generator: torch.Generator) -> Batch:
+        """The next window of each stream; `generator` decides which streams are reset."""
+        place = self._origin_B + self.cursor * len(self._offset_T)
+        place_TB = (self._offset_T[:, None] + place) % len(self._ids)
+        reset_B = torch.rand(len(place), generator=generator) < self._reset_probability
+        if self.cursor == 0:
+            reset_B.fill_(value=True)
+        at_start_TB = self._is_start[place_TB]
+        at_start_TB[0] |= reset_B.numpy()
+        x_TB = np.where(at_start_TB, self._boundary, self._ids[place_TB - 1])
+        self.cursor += 1
+        return Batch(
+            x_TB=torch.from_numpy(x_TB.astype(np.int64)),
+            y_TB=torch.from_numpy(self._ids[place_TB].astype(np.int64)),
+            reset_B=reset_B | torch.from_numpy(self._is_start[place_TB[0]]),
+        )

@@ -1,0 +1,144 @@
+"""One step of the recurrent cells in numpy, written out with the gates in sight.
+
+The fast sampler, the inspector and the tests of `torch.nn.LSTM` share it. It needs no torch.
+
+Shapes: B streams, E what a layer reads, H hidden size, L layers, V symbols that can be predicted.
+Gates stand in PyTorch's order: LSTM input, forget, candidate, output; GRU reset, update, candidate.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from charlstm.config import ModelConfig
+
+Array = npt.NDArray[np.float32]
+
+
+class Step(NamedTuple):
+    """What a layer does in one step, float32 [B, H] each.
+
+    Args:
+        h: the hidden state, what the cell shows.
+        c: the cell state, what an LSTM cell keeps; GRU and RNN show all they keep, h again.
+        gates: by name: LSTM `input`, `forget`, `output`; GRU `reset`, `update`; RNN none.
+        candidate: what could be written into the state.
+    """
+
+    h: Array
+    c: Array
+    gates: dict[str, Array]
+    candidate: Array
+
+
+def lstm_step(read: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> Step:
+    """One LSTM step (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
+
+    Args:
+        read: the input's part of the pre-activations, W_ih x + b_ih, [B, 4H].
+        h: hidden state before the step [B, H].
+        c: cell state before the step [B, H].
+        weight_hh: recurrent weights [4H, H].
+        bias_hh: [4H].
+    """
+    a_i, a_f, a_g, a_o = np.split(read + (h @ weight_hh.T + bias_hh), 4, axis=-1)
+    i, f, o = _sigmoid(a_i), _sigmoid(a_f), _sigmoid(a_o)
+    g = np.tanh(a_g)
+    c = f * c + i * g
+    return Step(o * np.tanh(c), c, {"input": i, "forget": f, "output": o}, g)
+
+
+def gru_step(read: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> Step:
+    """One GRU step (Cho et al. 2014), in the variant of cuDNN and PyTorch; c is not used.
+
+    Args:
+        read: W_ih x + b_ih, [B, 3H]; weight_hh is [3H, H], bias_hh [3H].
+    """
+    read_r, read_z, read_n = np.split(read, 3, axis=-1)
+    kept_r, kept_z, kept_n = np.split(h @ weight_hh.T + bias_hh, 3, axis=-1)
+    r, z = _sigmoid(read_r + kept_r), _sigmoid(read_z + kept_z)
+    n = np.tanh(read_n + r * kept_n)
+    h = (1 - z) * n + z * h
+    return Step(h, h, {"reset": r, "update": z}, n)
+
+
+def rnn_step(read: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> Step:
+    """One step of a plain recurrent network (Elman 1990) with tanh; c is not used.
+
+    Args:
+        read: W_ih x + b_ih, [B, H]; weight_hh is [H, H], bias_hh [H].
+    """
+    h = np.tanh(read + (h @ weight_hh.T + bias_hh))
+    return Step(h, h, {}, h)
+
+
+_STEPS = {"lstm": lstm_step, "gru": gru_step, "rnn": rnn_step}
+
+
+class CellStack:
+    """A whole model in numpy, one character at a time.
+
+    Args:
+        weights: float32, by the names of `model.CharLSTM`.
+    """
+
+    def __init__(self, config: ModelConfig, weights: Mapping[str, npt.NDArray[Any]]) -> None:
+        self.config = config
+        self._step = _STEPS[config.cell]
+        self._layers = [
+            [
+                weights[f"layers.{number}.{name}_l0"]
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            ]
+            for number in range(config.num_layers)
+        ]
+        self._embedding = weights["embedding.weight"]
+        self._head_weight = weights["head.weight"]
+        self._head_bias = weights["head.bias"]
+
+    def zero_state(self, batch_size: int) -> list[Step]:
+        """The state before the first character of B streams."""
+        zeros = np.zeros((batch_size, self.config.hidden_size), np.float32)
+        return [Step(zeros, zeros, {}, zeros)] * self.config.num_layers
+
+    def step(self, ids_B: npt.NDArray[np.integer], before: list[Step]) -> tuple[Array, list[Step]]:
+        """Read one symbol in each stream.
+
+        Args:
+            ids_B: [B].
+            before: one `Step` a layer, from `zero_state` or the call before.
+
+        Returns:
+            Logits of the next symbol [B, V], and what each layer did.
+        """
+        z: Array = self._embedding[ids_B]
+        after: list[Step] = []
+        for (weight_ih, weight_hh, bias_ih, bias_hh), (h, c, _, _) in zip(
+            self._layers, before, strict=True
+        ):
+            step = self._step(z @ weight_ih.T + bias_ih, h, c, weight_hh, bias_hh)
+            after.append(step)
+            z = step.h
+        return z @ self._head_weight.T + self._head_bias, after
+
+
+def log_softmax(logits: Array, *, unknown_probability: float) -> Array:
+    """Natural logarithms of the next symbol's probabilities, over the last axis.
+
+    The twin of `model.log_probabilities`: unknown gets at least `unknown_probability`.
+    """
+    log_p = logits - logits.max(-1, keepdims=True)
+    log_p -= np.log(np.exp(log_p).sum(-1, keepdims=True))
+    unknown = np.exp(log_p[..., :1])
+    shrunk = np.log1p(-unknown_probability) - np.log1p(-unknown)
+    is_low = unknown < unknown_probability
+    log_p[..., 1:] += np.where(is_low, shrunk, 0).astype(np.float32)
+    np.maximum(log_p[..., :1], np.log(unknown_probability), out=log_p[..., :1], casting="unsafe")
+    return log_p
+
+
+def _sigmoid(x: Array) -> Array:
+    # tanh never overflows.
+    return np.float32(0.5) * np.tanh(np.float32(0.5) * x) + np.float32(0.5)

@@ -1,0 +1,309 @@
+"""One file that is enough to go on from: weights, vocabulary, settings, history. Never a pickle.
+
+A checkpoint is a safetensors file whose metadata holds one JSON object under the key `charlstm`.
+Its digest is SHA-256 over the whole file with the digest's own characters as zeros: safetensors
+checks a file's structure, not its values.
+"""
+
+import hashlib
+import json
+import math
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from charlstm.config import Budget, CorpusConfig, ModelConfig, TrainConfig, from_plain
+from charlstm.errors import CharLSTMError, CheckpointError
+from charlstm.vocabulary import Vocabulary
+
+FORMAT_VERSION: Final = 1
+
+_NO_DIGEST: Final = "0" * 64
+# Inside the outer JSON string the inner quotes are escaped once. A quote inside one of the inner
+# strings would be escaped twice, so no name or vocabulary can imitate this.
+_DIGEST: Final = re.compile(rb'\\"digest\\":\\"([0-9a-f]{64})\\"')
+_MAX_HEADER_BYTES: Final = 100_000_000  # safetensors' own limit
+_LENGTH_BYTES: Final = 8
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingState:
+    """What a trainer carries from step to step, beside the weights.
+
+    Args:
+        arrays: optimizer, carried state, random generators.
+        numbers: counters, running means, rate factor.
+    """
+
+    arrays: Arrays
+    numbers: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A model and where it comes from.
+
+    Args:
+        corpus: how the training text was read.
+        fingerprint: of the training text, see `Corpus`.
+        num_train_chars: the length of the training split.
+        weights: float32, by the names of `model.CharLSTM`.
+        step: gradient steps made.
+        history: the run's `Evaluated` events so far, as plain dictionaries.
+        is_finished: the budget was used.
+        saved_at: seconds since 1970, UTC.
+        training: only in checkpoints that training can go on from.
+    """
+
+    model_config: ModelConfig
+    train_config: TrainConfig
+    budget: Budget
+    corpus: CorpusConfig
+    corpus_name: str
+    fingerprint: str
+    num_train_chars: int
+    vocabulary: Vocabulary
+    weights: Arrays
+    step: int
+    history: tuple[dict[str, Any], ...]
+    is_finished: bool
+    saved_at: float
+    training: TrainingState | None = None
+
+    @property
+    def unknown_probability(self) -> float:
+        """The least probability of the unknown symbol: as if seen once more than the rest."""
+        return 1.0 / (self.num_train_chars + 1)
+
+    @property
+    def best_val_bits_per_char(self) -> float | None:
+        bits = [record.get("val_bits_per_char") for record in self.history]
+        return min((value for value in bits if value is not None), default=None)
+
+    def to_bytes(self) -> bytes:
+        """The file's content."""
+        training = self.training
+        header = {
+            "format_version": FORMAT_VERSION,
+            "digest": _NO_DIGEST,
+            "model_config": asdict(self.model_config),
+            "train_config": asdict(self.train_config),
+            "budget": asdict(self.budget),
+            "corpus": asdict(self.corpus),
+            "corpus_name": self.corpus_name,
+            "fingerprint": self.fingerprint,
+            "num_train_chars": self.num_train_chars,
+            "vocabulary": self.vocabulary.characters,
+            "step": self.step,
+            "history": self.history,
+            "is_finished": self.is_finished,
+            "saved_at": self.saved_at,
+            "training": None if training is None else training.numbers,
+        }
+        arrays = {f"model.{name}": value for name, value in self.weights.items()}
+        if training is not None:
+            arrays |= {f"training.{name}": value for name, value in training.arrays.items()}
+        text = json.dumps(header, sort_keys=True, allow_nan=False, separators=(",", ":"))
+        data = safetensors.numpy.save(arrays, {"charlstm": text})
+        place = _digest_place(data)
+        digest = hashlib.sha256(data).hexdigest().encode("ascii")
+        return data[: place.start] + digest + data[place.stop :]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read and check one checkpoint file.
+
+    Raises:
+        CheckpointError: when it is missing, damaged, of another version, or not a checkpoint.
+    """
+    try:
+        data = _read_bytes(path)
+        header = _checked_header(data)
+        return _from_parts(header, _arrays(data))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: can't be read: {error.strerror or error}") from error
+
+
+def _read_bytes(path: Path) -> bytes:
+    """Read a whole regular file whose beginning looks right; never waits, never overreads."""
+    # Without O_NONBLOCK, opening a FIFO waits for a writer.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with open(os.open(path, flags), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise CheckpointError("is not a file")
+        head = file.read(_LENGTH_BYTES + 1)
+        header_length = int.from_bytes(head[:_LENGTH_BYTES], "little")
+        if head[_LENGTH_BYTES:] != b"{" or header_length > min(
+            status.st_size - _LENGTH_BYTES, _MAX_HEADER_BYTES
+        ):
+            raise CheckpointError("is not a checkpoint, or is cut short")
+        header = head + file.read(header_length - 1)
+        # The header says how long the file is: nothing of a wrong length is taken into memory.
+        if status.st_size != len(header) + _data_length(header[_LENGTH_BYTES:]):
+            raise CheckpointError("is damaged: it has not the length that it should have")
+        return header + file.read(status.st_size - len(header))
+
+
+def _data_length(header: bytes) -> int:
+    entries = _parse(header)
+    try:
+        ends = [
+            int(entry["data_offsets"][1])
+            for name, entry in entries.items()
+            if name != "__metadata__"
+        ]
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise CheckpointError("is damaged: its table of tensors makes no sense") from error
+    return max(ends, default=0)
+
+
+def _checked_header(data: bytes) -> dict[str, Any]:
+    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
+    outer = _parse(data[_LENGTH_BYTES : _LENGTH_BYTES + length])
+    metadata = outer.get("__metadata__")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("charlstm"), str):
+        raise CheckpointError("is a safetensors file, but not charlstm's")
+    header = _parse(metadata["charlstm"].encode("utf-8", "surrogatepass"))
+    version = header.get("format_version")
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"has format version {version!r}, this charlstm reads version {FORMAT_VERSION}; "
+            "use the charlstm that wrote it"
+        )
+    place = _digest_place(data)
+    zeroed = data[: place.start] + _NO_DIGEST.encode("ascii") + data[place.stop :]
+    if hashlib.sha256(zeroed).hexdigest().encode("ascii") != data[place]:
+        raise CheckpointError("is damaged: its digest doesn't match its content")
+    return header
+
+
+def _digest_place(data: bytes) -> slice:
+    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
+    places = list(_DIGEST.finditer(data, 0, _LENGTH_BYTES + length))
+    if len(places) != 1:
+        raise CheckpointError("is damaged: it carries no digest")
+    return slice(*places[0].span(1))
+
+
+def _parse(text: bytes) -> dict[str, Any]:
+    """Parse a JSON object, refusing what JSON leaves open: repeated names, NaN, deep nesting."""
+
+    def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({name for name, _ in pairs}) != len(pairs):
+            raise ValueError("a name stands twice")
+        return dict(pairs)
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no number")
+
+    try:
+        # Lone surrogates can be characters of a vocabulary.
+        value = json.loads(
+            text.decode("utf-8", "surrogatepass"),
+            object_pairs_hook=without_repeats,
+            parse_constant=refuse,
+        )
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"is damaged: its header is not valid: {error}") from error
+    if not isinstance(value, dict):
+        raise CheckpointError("is damaged: its header is no JSON object")
+    return value
+
+
+def _arrays(data: bytes) -> Arrays:
+    try:
+        return safetensors.numpy.load(data)
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"is damaged: {error}") from error
+
+
+def _from_parts(header: Mapping[str, Any], arrays: Arrays) -> Checkpoint:
+    try:
+        model_config = from_plain(ModelConfig, header["model_config"])
+        weights = _with_prefix(arrays, "model.")
+        _check_weights(weights, expected_shapes(model_config))
+        vocabulary = Vocabulary(str(header["vocabulary"]))
+        if len(vocabulary) != model_config.num_characters:
+            raise CheckpointError("is damaged: vocabulary and model have different sizes")
+        numbers = header["training"]
+        return Checkpoint(
+            model_config=model_config,
+            train_config=from_plain(TrainConfig, header["train_config"]),
+            budget=from_plain(Budget, header["budget"]),
+            corpus=from_plain(CorpusConfig, header["corpus"]),
+            corpus_name=str(header["corpus_name"]),
+            fingerprint=str(header["fingerprint"]),
+            num_train_chars=int(header["num_train_chars"]),
+            vocabulary=vocabulary,
+            weights=weights,
+            step=int(header["step"]),
+            history=tuple(dict(record) for record in header["history"]),
+            is_finished=bool(header["is_finished"]),
+            saved_at=float(header["saved_at"]),
+            training=None
+            if numbers is None
+            else TrainingState(arrays=_with_prefix(arrays, "training."), numbers=dict(numbers)),
+        )
+    except CheckpointError:
+        raise
+    except (CharLSTMError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise CheckpointError(f"is damaged: its header makes no sense: {error}") from error
+
+
+def _with_prefix(arrays: Arrays, prefix: str) -> Arrays:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
+def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of every weight of a model, by name; nothing is allocated."""
+    gates = {"lstm": 4, "gru": 3, "rnn": 1}[config.cell] * config.hidden_size
+    shapes: dict[str, tuple[int, ...]] = {
+        "embedding.weight": (config.num_inputs, config.embedding_size),
+        "head.weight": (config.num_outputs, config.hidden_size),
+        "head.bias": (config.num_outputs,),
+    }
+    for number in range(config.num_layers):
+        num_inputs = config.hidden_size if number else config.embedding_size
+        shapes |= {
+            f"layers.{number}.weight_ih_l0": (gates, num_inputs),
+            f"layers.{number}.weight_hh_l0": (gates, config.hidden_size),
+            f"layers.{number}.bias_ih_l0": (gates,),
+            f"layers.{number}.bias_hh_l0": (gates,),
+        }
+    return shapes
+
+
+def num_parameters(config: ModelConfig) -> int:
+    """How many numbers a model learns."""
+    return sum(math.prod(shape) for shape in expected_shapes(config).values())
+
+
+def _check_weights(weights: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    if odd := sorted(weights.keys() ^ shapes.keys()):
+        what = "lacks" if odd[0] in shapes else "has a tensor that doesn't belong to it:"
+        raise CheckpointError(f"is damaged: it {what} {odd[0]!r}")
+    for name, weight in weights.items():
+        if weight.shape != shapes[name] or weight.dtype != np.float32:
+            raise CheckpointError(
+                f"is damaged: {name} is {weight.dtype} {weight.shape}, not float32 {shapes[name]}"
+            )
+        if not np.isfinite(weight).all():
+            raise CheckpointError(f"is damaged: {name} holds NaN or infinity")

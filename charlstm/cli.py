@@ -1,0 +1,97 @@
+"""The command line: registers the commands and turns every error into one line and an exit code."""
+
+import os
+import sys
+import time
+from typing import Annotated, Final
+
+import typer
+
+from charlstm import __version__
+from charlstm.commands import eval as eval_command
+from charlstm.commands import runs, sample, train
+from charlstm.errors import CharLSTMError
+from charlstm.terminal import prepare_streams, say
+
+_EXIT_ERROR: Final = 1
+_EXIT_INTERRUPTED: Final = 130
+
+app = typer.Typer(
+    name="charlstm",
+    help="Train an LSTM on any text, let it predict the next characters, and measure how well.",
+    epilog="Start with: charlstm train my-text.txt, then: charlstm sample --prime 'qu'",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"auto_envvar_prefix": "CHARLSTM", "help_option_names": ["-h", "--help"]},
+)
+app.command("train")(train.train)
+app.command("sample")(sample.sample)
+app.command("eval")(eval_command.evaluate)
+app.add_typer(runs.app, name="runs")
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callback signature
+    if wanted:
+        print(f"charlstm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    pass
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        The exit code: 0, 1 for an error, 2 for wrong usage, 130 when interrupted.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    prepare_streams()
+    try:
+        code = typer.main.get_command(app).main(
+            arguments, prog_name="charlstm", standalone_mode=False
+        )
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _abandon_stdout()
+        return 0
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        return _explain(error)
+    return code if isinstance(code, int) else 0
+
+
+def _explain(error: Exception) -> int:
+    """Say in one line what is wrong; returns the exit code."""
+    if isinstance(error, CharLSTMError):
+        say(f"charlstm: {error}")
+        return error.exit_code
+    # Typer's own errors, whatever they are called inside of it.
+    exit_code = getattr(error, "exit_code", None)
+    if exit_code is not None and hasattr(error, "format_message"):
+        say(f"charlstm: {error.format_message()} (see charlstm --help)")
+        return int(exit_code)
+    if isinstance(error, OSError) and error.filename is None:
+        _abandon_stdout()
+        say(f"charlstm: writing failed: {error.strerror}")
+        return _EXIT_ERROR
+    say(f"charlstm: {type(error).__name__}: {error} (--debug shows where)")
+    return _EXIT_ERROR
+
+
+def _abandon_stdout() -> None:
+    """Keep Python's exit from flushing into what can't be written, and complaining about it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

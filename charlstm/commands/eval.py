@@ -1,0 +1,102 @@
+"""`charlstm eval`: how well a model predicts a text."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from charlstm.commands.options import (
+    DEFAULT_CHECKPOINTS,
+    CheckpointFile,
+    Checkpoints,
+    Json,
+    Run,
+    load_model,
+)
+from charlstm.config import SplitName
+from charlstm.errors import ConfigError, CorpusError
+from charlstm.terminal import say
+
+if TYPE_CHECKING:
+    from charlstm.checkpoints import Checkpoint
+    from charlstm.split import Split
+
+
+def evaluate(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE]...", help="Texts to score, - for stdin; default: a split."),
+    ] = None,
+    split: Annotated[
+        SplitName | None,
+        typer.Option("--split", help="Part of the run's own corpus.  [default: test]"),
+    ] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    run: Run = None,
+    checkpoint: CheckpointFile = None,
+    checkpoints: Checkpoints = DEFAULT_CHECKPOINTS,
+    as_json: Json = False,
+) -> None:
+    """Score the test text of a run's corpus, or any other text.
+
+    charlstm eval
+
+    charlstm eval another.txt --json
+    """
+    if files and split:
+        raise ConfigError("give files or --split, not both")
+
+    from charlstm.store import CheckpointStore
+
+    loaded = load_model(CheckpointStore(checkpoints), run=run, checkpoint=checkpoint)
+    checkpointed = loaded.checkpoint
+    if files:
+        name, text = None, _read_files(files, checkpointed)
+    else:
+        name, text = _own_split(split, checkpointed)
+    if not text.num_chars:
+        raise CorpusError("there is no text to score")
+
+    import torch
+
+    from charlstm.evaluation import evaluate as score
+    from charlstm.hardware import resolve_device, resolve_threads
+    from charlstm.model import CharLSTM
+    from charlstm.views.evaluation import as_record, show_evaluation
+
+    torch.set_num_threads(resolve_threads(threads))
+    model = CharLSTM(checkpointed.model_config)
+    model.load_arrays(checkpointed.weights)
+    model.to(resolve_device(device))
+    evaluation = score(model, text, unknown_probability=checkpointed.unknown_probability)
+    run_name = loaded.path.parent.name if checkpoint is None else str(checkpoint)
+    if as_json:
+        print(json.dumps(as_record(evaluation, run=run_name, split=name, files=files or [])))
+    else:
+        show_evaluation(evaluation, title=f"{run_name}: {name or ', '.join(files or [])}")
+
+
+def _read_files(files: list[str], checkpoint: "Checkpoint") -> "Split":
+    from charlstm.corpus import read_text
+    from charlstm.split import Split
+
+    notices: list[str] = []
+    documents = [read_text(file, config=checkpoint.corpus, notices=notices) for file in files]
+    for notice in notices:
+        say(notice)
+    return Split.of(documents, checkpoint.vocabulary)
+
+
+def _own_split(wanted: SplitName | None, checkpoint: "Checkpoint") -> tuple[SplitName, "Split"]:
+    """The split of the corpus that the run was trained on, read again."""
+    from charlstm.corpus import load_corpus
+
+    corpus = load_corpus(checkpoint.corpus)
+    corpus.require_fingerprint(checkpoint.fingerprint)
+    if wanted is not None:
+        return wanted, getattr(corpus, wanted)
+    if corpus.test.num_chars:
+        return "test", corpus.test
+    say("the corpus has no test split: scoring the validation split")
+    return "val", corpus.val

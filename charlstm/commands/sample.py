@@ -1,0 +1,70 @@
+"""`charlstm sample`: continue a text."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from charlstm.commands.options import (
+    DEFAULT_CHECKPOINTS,
+    CheckpointFile,
+    Checkpoints,
+    Run,
+    load_model,
+)
+from charlstm.config import SampleConfig
+from charlstm.terminal import escape, say
+
+
+def sample(
+    prime: Annotated[str, typer.Option("--prime", help="Text to continue.")] = "",
+    length: Annotated[int, typer.Option("--length", help="Characters to write.")] = 500,
+    temperature: Annotated[
+        float, typer.Option("--temperature", help="Below 1 bolder on the likely, 0 always it.")
+    ] = 1.0,
+    top_k: Annotated[
+        int | None, typer.Option("--top-k", help="Draw from the K likeliest only.")
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option("--top-p", help="Draw from the likeliest that sum to P.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Same seed, same text.")] = None,
+    run: Run = None,
+    checkpoint: CheckpointFile = None,
+    checkpoints: Checkpoints = DEFAULT_CHECKPOINTS,
+) -> None:
+    """Continue a text, streaming.
+
+    charlstm sample --prime "qu"
+
+    charlstm sample --prime "Once" --length 2000 --temperature 0.7 --seed 1 > story.txt
+    """
+    config = SampleConfig(length=length, temperature=temperature, top_k=top_k, top_p=top_p)
+
+    import numpy as np
+
+    from charlstm.predictor import Predictor
+    from charlstm.sampling import sample as continue_text
+    from charlstm.store import CheckpointStore
+
+    loaded = load_model(CheckpointStore(checkpoints), run=run, checkpoint=checkpoint)
+    predictor = Predictor(loaded.checkpoint)
+    prime = loaded.checkpoint.corpus.normalized(prime)
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1)[0])
+        say(f"seed {seed}")
+    generator = np.random.default_rng(seed)
+
+    is_terminal = sys.stdout.isatty()
+    continuation = continue_text(predictor, prime, config, generator=generator)
+    first = next(continuation, "")  # a prime that is refused leaves stdout empty
+    _write(prime + first, is_terminal=is_terminal)
+    for char in continuation:
+        _write(char, is_terminal=is_terminal)
+    _write("\n", is_terminal=is_terminal)
+
+
+def _write(text: str, *, is_terminal: bool) -> None:
+    sys.stdout.write(escape(text, keep="\n\t") if is_terminal else text)
+    if is_terminal:
+        sys.stdout.flush()

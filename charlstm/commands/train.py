@@ -1,0 +1,183 @@
+"""`charlstm train`: a text in, a model out, and everything kept on the way."""
+
+import contextlib
+import json
+import os
+import shlex
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from charlstm.commands.options import DEFAULT_CHECKPOINTS, Checkpoints, Json
+from charlstm.config import STDIN, Budget, Cell
+from charlstm.errors import ConfigError
+from charlstm.interrupts import stop_signals
+from charlstm.recipe import DEFAULT_MINUTES, Wishes
+from charlstm.terminal import say
+
+if TYPE_CHECKING:
+    from charlstm.session import Report, Session
+
+
+def train(
+    corpus: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CORPUS]...", help="Text files, - for stdin; default: Python's."),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option("--minutes", help=f"Budget: wall-clock time.  [default: {DEFAULT_MINUTES:g}]"),
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option("--epochs", help="Budget: passes over the text.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Budget: gradient steps.")] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="NAME", help="Name of the run; default: CORPUS.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run.")] = False,
+    checkpoints: Checkpoints = DEFAULT_CHECKPOINTS,
+    val_fraction: Annotated[
+        float | None,
+        typer.Option("--val-fraction", help="Part of the text to validate on.  [default: 0.05]"),
+    ] = None,
+    test_fraction: Annotated[
+        float | None,
+        typer.Option("--test-fraction", help="Last part, kept for eval.  [default: 0.05]"),
+    ] = None,
+    val: Annotated[
+        str | None, typer.Option("--val", metavar="FILE", help="Validate on this file.")
+    ] = None,
+    test: Annotated[
+        str | None, typer.Option("--test", metavar="FILE", help="Keep this file for eval.")
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option("--encoding", help="Of the text files.  [default: utf-8]")
+    ] = None,
+    keep_line_ends: Annotated[
+        bool, typer.Option("--keep-line-ends", help="Leave CR and CRLF as they are.")
+    ] = False,
+    hidden_size: Annotated[int | None, typer.Option("--hidden-size")] = None,
+    num_layers: Annotated[int | None, typer.Option("--num-layers")] = None,
+    embedding_size: Annotated[int | None, typer.Option("--embedding-size")] = None,
+    dropout: Annotated[float | None, typer.Option("--dropout")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", help="Streams read side by side.")
+    ] = None,
+    seq_len: Annotated[
+        int | None, typer.Option("--seq-len", help="Characters between two steps, per stream.")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate")] = None,
+    cell: Annotated[Cell | None, typer.Option("--cell", help="lstm, gru or rnn.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Same seed, same model.")] = None,
+    threads: Annotated[int | None, typer.Option("--threads", help="CPU threads.")] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="auto, cpu, cuda or mps.  [default: auto]")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option("--precision", help="auto, float32, bfloat16 or float16.  [default: auto]"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a model on a text and keep its checkpoints.
+
+    charlstm train my-text.txt
+
+    charlstm train my-text.txt --minutes 30 --run long
+    """
+    started_at = time.monotonic()
+    fractions = [
+        ("--val", val, "--val-fraction", val_fraction),
+        ("--test", test, "--test-fraction", test_fraction),
+    ]
+    for file_option, file, fraction_option, fraction in fractions:
+        if file is not None and fraction is not None:
+            raise ConfigError(f"give {file_option} or {fraction_option}, not both")
+    budget = None
+    if (minutes, epochs, steps) != (None, None, None):
+        budget = Budget(minutes=minutes, epochs=epochs, steps=steps)
+    corpus_options = {
+        "paths": tuple(_absolute(path) for path in corpus) if corpus else None,
+        "val_fraction": val_fraction,
+        "test_fraction": test_fraction,
+        "val": None if val is None else _absolute(val),
+        "test": None if test is None else _absolute(test),
+        "encoding": encoding,
+        "keep_line_ends": keep_line_ends or None,
+    }
+    wishes = Wishes(
+        hidden_size=hidden_size,
+        num_layers=num_layers,
+        embedding_size=embedding_size,
+        dropout=dropout,
+        cell=cell,
+        batch_size=batch_size,
+        seq_len=seq_len,
+        learning_rate=learning_rate,
+        seed=seed,
+    )
+
+    from charlstm.session import Request, open_session
+    from charlstm.store import CheckpointStore
+
+    request = Request(
+        corpus={name: value for name, value in corpus_options.items() if value is not None},
+        run=run,
+        resume=resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0) > 0,
+        budget=budget,
+        wishes=wishes,
+        threads=threads,
+        device=device,
+        precision=precision,
+    )
+    with open_session(CheckpointStore(checkpoints), request, started_at=started_at) as session:
+        exit_code = _show(session, as_json=as_json)
+    raise typer.Exit(exit_code)
+
+
+def _show(session: "Session", *, as_json: bool) -> int:
+    """Run the session to its end; returns the exit code."""
+    from charlstm.events import Finished
+    from charlstm.views.training import show_finished, show_plan, training_view
+
+    for notice in session.notices:
+        say(notice)
+    if session.base.is_finished:
+        say(f"run {session.name} is finished: it used its {session.base.budget}")
+        say(f"to go on, give a larger budget: {_resume_command(session)} --minutes M")
+        return 0
+    show_plan(session)
+    broken: OSError | None = None
+    finished: Report | None = None
+    with stop_signals(session.stop) as signals, training_view() as view:
+        for report in session.run():
+            if as_json and report.is_logged and broken is None:
+                try:
+                    print(json.dumps(report.record), flush=True)
+                except OSError as error:
+                    # Nobody listens any more: save and end.
+                    broken = error
+                    session.stop()
+            # A terminal that is gone stops nothing.
+            with contextlib.suppress(OSError, ValueError):
+                view.show(report)
+            finished = report
+    if broken is not None:
+        raise broken
+    assert finished is not None and isinstance(finished.event, Finished)
+    if finished.event.was_interrupted and signals.received is not None:
+        say(f"interrupted and saved; go on with: {_resume_command(session)}")
+        return 128 + signals.received
+    if not as_json:
+        show_finished(session.name, session.folder, finished.event)
+    return 0
+
+
+def _resume_command(session: "Session") -> str:
+    return f"charlstm train --resume --run {shlex.quote(session.name)}"
+
+
+def _absolute(path: str) -> str:
+    return path if path == STDIN else os.path.abspath(path)

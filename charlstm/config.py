@@ -1,0 +1,235 @@
+"""What can be set: frozen, validated where they are made, plain enough to be stored as JSON.
+
+Everything here is resolved: no "auto", no None that means "decide later"; `recipe` decides.
+"""
+
+import codecs
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Final, Literal, TypeVar, get_args
+
+from charlstm.errors import ConfigError
+
+Cell = Literal["lstm", "gru", "rnn"]
+Device = Literal["cpu", "cuda", "mps"]
+Precision = Literal["float32", "bfloat16", "float16"]
+SplitName = Literal["train", "val", "test"]
+
+# A configuration can come from a file that somebody else wrote: the limits keep sizes, and so
+# the memory that is taken, within reason before anything is allocated.
+MAX_SIZE: Final = 1 << 16
+MAX_LAYERS: Final = 64
+MAX_CHARACTERS: Final = 0x110000
+MAX_COUNT: Final = 1 << 48
+MAX_SEED: Final = (1 << 63) - 1
+# In the place of a path.
+STDIN: Final = "-"
+MAX_MINUTES: Final = 60 * 24 * 365.0
+
+_Config = TypeVar("_Config")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The shape of a model.
+
+    `num_characters` is the vocabulary without its two reserved symbols. The unknown symbol can be
+    read and predicted, the boundary only read: it begins a document and never follows anything.
+    """
+
+    num_characters: int
+    embedding_size: int
+    hidden_size: int
+    num_layers: int
+    dropout: float
+    cell: Cell
+
+    def __post_init__(self) -> None:
+        _require_int("the number of characters", self.num_characters, 1, MAX_CHARACTERS)
+        _require_int("--embedding-size", self.embedding_size, 1, MAX_SIZE)
+        _require_int("--hidden-size", self.hidden_size, 1, MAX_SIZE)
+        _require_int("--num-layers", self.num_layers, 1, MAX_LAYERS)
+        _require_real("--dropout", self.dropout, 0.0, 0.95)
+        _require_choice("--cell", self.cell, get_args(Cell))
+
+    @property
+    def num_inputs(self) -> int:
+        """Symbols that can be read: unknown, the characters, boundary."""
+        return self.num_characters + 2
+
+    @property
+    def num_outputs(self) -> int:
+        """Symbols that can be predicted: unknown and the characters."""
+        return self.num_characters + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How long to train: exactly one of wall-clock minutes, passes over the text, or steps."""
+
+    minutes: float | None = None
+    epochs: float | None = None
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("minutes", "epochs", "steps") if getattr(self, name) is not None]
+        if len(given) != 1:
+            named = " and ".join(f"--{name}" for name in given) or "none"
+            raise ConfigError(f"give one of --minutes, --epochs, --steps, not {named}")
+        if self.minutes is not None:
+            _require_positive("--minutes", self.minutes, MAX_MINUTES)
+        if self.epochs is not None:
+            _require_positive("--epochs", self.epochs, float(MAX_COUNT))
+        if self.steps is not None:
+            _require_int("--steps", self.steps, 1, MAX_COUNT)
+
+    def total_steps(self, *, num_chars: int, chars_per_step: int) -> int | None:
+        """The number of steps over a training text of `num_chars`; None for minutes."""
+        if self.epochs is not None:
+            return max(1, math.ceil(self.epochs * num_chars / chars_per_step))
+        return self.steps
+
+    def __str__(self) -> str:
+        for name in ("minutes", "epochs", "steps"):
+            if (value := getattr(self, name)) is not None:
+                return f"{value:g} {name if value != 1 else name[:-1]}"
+        raise AssertionError("a budget has one part")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a model is trained."""
+
+    batch_size: int
+    seq_len: int
+    learning_rate: float
+    weight_decay: float
+    reset_probability: float
+    num_evaluations: int
+    seed: int
+    threads: int
+    device: Device
+    precision: Precision
+
+    def __post_init__(self) -> None:
+        _require_int("--batch-size", self.batch_size, 1, MAX_SIZE)
+        _require_int("--seq-len", self.seq_len, 1, MAX_SIZE)
+        _require_real("--learning-rate", self.learning_rate, 0.0, 10.0)
+        _require_real("the weight decay", self.weight_decay, 0.0, 10.0)
+        _require_real("the reset probability", self.reset_probability, 0.0, 1.0)
+        _require_int("the number of evaluations", self.num_evaluations, 1, 10_000)
+        _require_int("--seed", self.seed, 0, MAX_SEED)
+        _require_int("--threads", self.threads, 1, 4096)
+        _require_choice("--device", self.device, get_args(Device))
+        _require_choice("--precision", self.precision, get_args(Precision))
+
+    @property
+    def chars_per_step(self) -> int:
+        return self.batch_size * self.seq_len
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusConfig:
+    """Where the text is and how it is read; no path at all means Python's own documentation.
+
+    `val` and `test` name files that replace a fraction of the corpus.
+    """
+
+    paths: tuple[str, ...] = ()
+    val_fraction: float = 0.05
+    test_fraction: float = 0.05
+    val: str | None = None
+    test: str | None = None
+    encoding: str = "utf-8"
+    keep_line_ends: bool = False
+
+    def __post_init__(self) -> None:
+        _require_fraction("--val-fraction", self.val_fraction)
+        _require_fraction("--test-fraction", self.test_fraction)
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ConfigError(
+                f"--val-fraction {self.val_fraction:g} and --test-fraction {self.test_fraction:g} "
+                "leave nothing to train on"
+            )
+        if not all(isinstance(path, str) for path in self.paths):
+            raise ConfigError("the corpus's paths must be strings")
+        try:
+            codecs.lookup(self.encoding)
+        except (LookupError, TypeError) as error:
+            raise ConfigError(f"--encoding {self.encoding!r} is not known to Python") from error
+
+    def normalized(self, text: str) -> str:
+        """The text with the line ends of Unix, unless the corpus keeps them as they are."""
+        if self.keep_line_ends:
+            return text
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleConfig:
+    """How characters are drawn from the model's distribution.
+
+    Args:
+        temperature: divides the log-probabilities; 0 takes the likeliest character.
+        top_k: keep the k likeliest characters.
+        top_p: keep the fewest characters whose probabilities reach p (Holtzman et al. 2020,
+            "The Curious Case of Neural Text Degeneration").
+    """
+
+    length: int = 500
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+
+    def __post_init__(self) -> None:
+        _require_int("--length", self.length, 0, MAX_COUNT)
+        _require_real("--temperature", self.temperature, 0.0, math.inf)
+        if self.top_k is not None:
+            _require_int("--top-k", self.top_k, 1, MAX_CHARACTERS)
+        if self.top_p is not None:
+            _require_positive("--top-p", self.top_p, 1.0)
+
+
+def from_plain(kind: type[_Config], values: object) -> _Config:
+    """Make a configuration from what `dataclasses.asdict` gave and JSON carried.
+
+    Raises:
+        ConfigError: on unknown or missing keys and on impossible values.
+    """
+    if not isinstance(values, dict):
+        raise ConfigError(f"{kind.__name__} must be an object, not {type(values).__name__}")
+    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    if odd := sorted(map(str, names ^ values.keys())):
+        raise ConfigError(f"{kind.__name__} has a missing or unknown setting: {odd[0]!r}")
+    plain: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return kind(**plain)
+
+
+def _require_int(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ConfigError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+
+
+def _require_real(name: str, value: object, low: float, high: float) -> None:
+    """Accept low <= value <= high; NaN fails both comparisons."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ConfigError(f"{name} must be a number from {low:g} to {high:g}, not {value!r}")
+
+
+def _require_positive(name: str, value: object, high: float) -> None:
+    _require_real(name, value, 0.0, high)
+    if not value:
+        raise ConfigError(f"{name} must be more than 0")
+
+
+def _require_fraction(name: str, value: object) -> None:
+    _require_real(name, value, 0.0, 1.0)
+    if value == 1:
+        raise ConfigError(f"{name} must be less than 1")
+
+
+def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {value!r}")

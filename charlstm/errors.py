@@ -1,0 +1,25 @@
+"""Errors meant for the user: one line that names the thing, the value and the way out."""
+
+
+class CharLSTMError(Exception):
+    """Base of every error that a user can cause or mend; shown as one line, exit code 1."""
+
+    exit_code = 1
+
+
+class ConfigError(CharLSTMError):
+    """A setting that is impossible or contradicts another one (wrong usage, exit code 2)."""
+
+    exit_code = 2
+
+
+class CorpusError(CharLSTMError):
+    """A text that can't be read, decoded, split or encoded."""
+
+
+class CheckpointError(CharLSTMError):
+    """A run or checkpoint that is missing, damaged, locked or can't be written."""
+
+
+class TrainingError(CharLSTMError):
+    """Training that can't start or can't go on: divergence, memory."""

@@ -1,0 +1,99 @@
+"""What a training run reports, in order: started, stepped and evaluated many times, finished."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """The run begins or goes on."""
+
+    step: int
+    num_parameters: int
+    world_size: int
+    local_batch_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stepped:
+    """A gradient step was made, or skipped because its gradient was not finite.
+
+    Args:
+        progress: the part of the budget that is used, 0 to 1.
+        elapsed_seconds: since the command began, earlier sessions of the run included.
+        chars_per_second: over this session's gradient steps.
+        train_bits_per_char: running mean over the latest steps, in the steps' own precision.
+    """
+
+    step: int
+    epoch: float
+    progress: float
+    elapsed_seconds: float
+    chars_per_second: float
+    train_bits_per_char: float
+    learning_rate: float
+    was_skipped: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """The validation text was scored, in float32 and in parallel streams.
+
+    Args:
+        val_bits_per_char: None when the corpus has no validation text.
+        num_val_chars: how many characters were scored.
+        num_val_streams: each began from an empty context.
+        is_best: lower than ever before in this run.
+    """
+
+    step: int
+    epoch: float
+    elapsed_seconds: float
+    chars_per_second: float
+    train_bits_per_char: float
+    learning_rate: float
+    val_bits_per_char: float | None
+    num_val_chars: int
+    num_val_streams: int
+    is_best: bool
+
+    @property
+    def val_perplexity(self) -> float | None:
+        return None if self.val_bits_per_char is None else 2.0**self.val_bits_per_char
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """The budget is used, or the run was asked to stop."""
+
+    step: int
+    epoch: float
+    elapsed_seconds: float
+    chars_per_second: float
+    best_val_bits_per_char: float | None
+    was_interrupted: bool
+
+    @property
+    def best_val_perplexity(self) -> float | None:
+        best = self.best_val_bits_per_char
+        return None if best is None else math.pow(2.0, best)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """A checkpoint is safe on the disk."""
+
+    step: int
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavingFailed:
+    """A checkpoint could not be written; the one before it is intact and training goes on."""
+
+    step: int
+    reason: str
+
+
+TrainerEvent = Started | Stepped | Evaluated | Finished
+Event = TrainerEvent | Saved | SavingFailed

@@ -1,0 +1,76 @@
+"""What the machine can do: device, precision, threads. Capabilities decide, never a timing."""
+
+import torch
+from torch import nn
+
+from charlstm.config import Device, Precision
+from charlstm.errors import ConfigError
+
+
+def resolve_device(wanted: str) -> Device:
+    """The device to train on; `auto` is CUDA where there is one, else the CPU.
+
+    Raises:
+        ConfigError: when the machine lacks it, naming what it has.
+    """
+    available: list[Device] = ["cpu"]
+    if torch.cuda.is_available():
+        available.append("cuda")
+    if torch.backends.mps.is_available():
+        available.append("mps")
+    if wanted == "auto":
+        return "cuda" if "cuda" in available else "cpu"
+    for device in available:
+        if device == wanted:
+            return device
+    raise ConfigError(f"--device {wanted}: this machine has {' and '.join(available)}")
+
+
+def resolve_precision(wanted: str, device: Device) -> Precision:
+    """The precision of gradient steps; `auto` is bfloat16 where the processor computes in it.
+
+    Raises:
+        ConfigError: when the device can't train in it, naming what it can.
+    """
+    possible: list[Precision] = ["float32"]
+    if device == "cuda":
+        possible.append("float16")
+    if _computes_bfloat16(device):
+        possible.append("bfloat16")
+    if wanted == "auto":
+        return "bfloat16" if "bfloat16" in possible else "float32"
+    for precision in possible:
+        if precision == wanted:
+            return precision
+    raise ConfigError(
+        f"--precision {wanted}: the {device} of this machine trains in {' and '.join(possible)}"
+    )
+
+
+def resolve_threads(wanted: int | None) -> int:
+    """The number of threads; None is torch's choice, one per core."""
+    return torch.get_num_threads() if wanted is None else wanted
+
+
+def _computes_bfloat16(device: Device) -> bool:
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device == "mps":
+        return False
+    # Other processors emulate bfloat16, up to 20 times slower than float32.
+    capability = getattr(torch.cpu, "get_capabilities", dict)()
+    if not (capability.get("avx512_bf16") or capability.get("amx_bf16")):
+        return False
+    return _lstm_trains_in_bfloat16()
+
+
+def _lstm_trains_in_bfloat16() -> bool:
+    """Instructions are not enough: oneDNN must have kernels for nn.LSTM, forward and backward."""
+    layer = nn.LSTM(8, 8)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            z_TBH, _ = layer(torch.zeros(2, 1, 8))
+        z_TBH.float().sum().backward()
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,145 @@
+"""The character model around `torch.nn.LSTM`: embedding -> stacked cells -> linear head.
+
+Shapes: T sequence length, B batch size, L layers, H hidden size, V symbols that can be predicted.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from charlstm.config import ModelConfig
+
+_CELLS: Final[dict[str, type[nn.RNNBase]]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+
+
+class State(NamedTuple):
+    """What a model remembers between calls, float32.
+
+    Args:
+        h_LBH: the hidden state, what each cell shows, [L, B, H].
+        c_LBH: the cell state, what each LSTM cell keeps, [L, B, H]; for GRU and RNN [0, B, H].
+    """
+
+    h_LBH: Tensor
+    c_LBH: Tensor
+
+    def reset(self, reset_B: Tensor) -> "State":
+        """Zero the state of the streams where `reset_B`, bool [B], is true."""
+        keep_B1 = ~reset_B[:, None]
+        # `where`, not a product: NaN times zero stays NaN.
+        return State(*(torch.where(keep_B1, part, 0.0) for part in self))
+
+
+class CharLSTM(nn.Module):
+    """Predicts the next character (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
+
+    The stack is made of one-layer modules, so that dropout comes between layers from a generator
+    that a checkpoint can carry.
+
+    Args:
+        generator: draws the initial weights.
+    """
+
+    def __init__(self, config: ModelConfig, *, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        cell = _CELLS[config.cell]
+        sizes = [config.embedding_size] + [config.hidden_size] * (config.num_layers - 1)
+        self.embedding = nn.Embedding(config.num_inputs, config.embedding_size)
+        self.layers = nn.ModuleList(cell(size, config.hidden_size) for size in sizes)
+        self.head = nn.Linear(config.hidden_size, config.num_outputs)
+        self._initialize(generator)
+
+    @torch.no_grad()
+    def _initialize(self, generator: torch.Generator | None) -> None:
+        nn.init.normal_(self.embedding.weight, generator=generator)
+        for name, weight in self.layers.named_parameters():
+            if "weight_hh" in name:
+                # Each gate's block orthogonal by itself (Saxe et al. 2014).
+                for block in weight.split(self.config.hidden_size):
+                    nn.init.orthogonal_(block, generator=generator)
+            elif "weight_ih" in name:
+                nn.init.xavier_uniform_(weight, generator=generator)
+            else:
+                weight.zero_()
+                if self.config.cell == "lstm" and "bias_ih" in name:
+                    # Forget bias 1 (Jozefowicz et al. 2015): a new cell keeps what it has.
+                    # nn.LSTM adds two biases; the other one stays 0.
+                    weight[self.config.hidden_size : 2 * self.config.hidden_size] = 1.0
+        # A first guess close to uniform.
+        nn.init.normal_(self.head.weight, std=0.01, generator=generator)
+        self.head.bias.zero_()
+
+    @property
+    def device(self) -> torch.device:
+        return self.head.weight.device
+
+    def load_arrays(self, weights: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take over weights by name, such as a checkpoint's."""
+        # Copied: an array read from a file may not be written to.
+        self.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
+
+    def zero_state(self, batch_size: int) -> State:
+        num_layers, hidden_size = self.config.num_layers, self.config.hidden_size
+        h_LBH = torch.zeros(num_layers, batch_size, hidden_size, device=self.device)
+        has_cell_state = self.config.cell == "lstm"
+        return State(h_LBH, torch.zeros_like(h_LBH) if has_cell_state else h_LBH[:0])
+
+    def forward(
+        self, x_TB: Tensor, state: State, *, dropout_generator: torch.Generator | None = None
+    ) -> tuple[Tensor, State]:
+        """Read T symbols of B streams.
+
+        Args:
+            x_TB: symbols read, int64 [T, B].
+            state: from `zero_state` or from the call before.
+            dropout_generator: draws the dropout masks; None for no dropout.
+
+        Returns:
+            Logits of the next symbol [T, B, V] and the state after the last one.
+        """
+        z_TBH = self.embedding(x_TB)
+        after: list[State] = []
+        for number, layer in enumerate(self.layers):
+            z_TBH = self._drop(z_TBH, dropout_generator)
+            h_1BH = state.h_LBH[number : number + 1]
+            if self.config.cell == "lstm":
+                z_TBH, (h_1BH, c_1BH) = layer(z_TBH, (h_1BH, state.c_LBH[number : number + 1]))
+                after.append(State(h_1BH, c_1BH))
+            else:
+                z_TBH, h_1BH = layer(z_TBH, h_1BH)
+                after.append(State(h_1BH, h_1BH[:0]))
+        logits_TBV = self.head(self._drop(z_TBH, dropout_generator))
+        return logits_TBV, State(*(torch.cat(parts).float() for parts in zip(*after, strict=True)))
+
+    def _drop(self, z_TBH: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Dropout with one mask per stream and window (Gal & Ghahramani 2016)."""
+        if generator is None or not self.config.dropout:
+            return z_TBH
+        keep = 1.0 - self.config.dropout
+        mask_BH = torch.empty(z_TBH.shape[1:], device=generator.device)
+        mask_BH.bernoulli_(keep, generator=generator).div_(keep)
+        return z_TBH * mask_BH.to(z_TBH)
+
+
+def log_probabilities(logits: Tensor, *, unknown_probability: float) -> Tensor:
+    """Natural logarithms of the next symbol's probabilities, over the last axis.
+
+    Unknown, which training may never have shown, gets at least `unknown_probability`; the rest
+    is renormalised.
+    """
+    log_p = logits.float().log_softmax(-1)
+    unknown = log_p[..., :1].exp()
+    shrunk = math.log1p(-unknown_probability) - torch.log1p(-unknown)
+    is_low = unknown < unknown_probability
+    return torch.cat(
+        [
+            log_p[..., :1].clamp(min=math.log(unknown_probability)),
+            torch.where(is_low, log_p[..., 1:] + shrunk, log_p[..., 1:]),
+        ],
+        -1,
+    )

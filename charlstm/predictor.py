@@ -1,0 +1,71 @@
+"""A trained model that predicts, without torch."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from charlstm.cell import Array, CellStack, Step, log_softmax
+from charlstm.checkpoints import Checkpoint
+from charlstm.errors import CorpusError
+from charlstm.vocabulary import Vocabulary
+
+
+class Prediction(NamedTuple):
+    """What a predictor knows after some characters.
+
+    Args:
+        log_p: natural logarithms of the next symbol's probabilities, float32 [B, V].
+        layers: what each layer did in the last step.
+    """
+
+    log_p: Array
+    layers: list[Step]
+
+
+class Predictor:
+    """Reads characters and says what comes next."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.vocabulary: Vocabulary = checkpoint.vocabulary
+        self._stack = CellStack(checkpoint.model_config, checkpoint.weights)
+        self._unknown_probability = checkpoint.unknown_probability
+
+    def start(self, batch_size: int = 1) -> Prediction:
+        """The prediction before the first character of a text: zero state, boundary read."""
+        boundary_B = np.full(batch_size, self.vocabulary.boundary)
+        return self._read(boundary_B, self._stack.zero_state(batch_size))
+
+    def read(self, ids_B: npt.NDArray[np.integer], before: Prediction) -> Prediction:
+        """The prediction after one more character in each of B streams."""
+        return self._read(ids_B, before.layers)
+
+    def read_text(self, text: str, before: Prediction) -> Prediction:
+        """The prediction after a text, read in a single stream."""
+        for prediction in self.trace(text, before):
+            before = prediction
+        return before
+
+    def trace(self, text: str, before: Prediction) -> Iterable[Prediction]:
+        """The prediction after each character of a text."""
+        for number in self.vocabulary.encode(text):
+            before = self._read(np.array([number]), before.layers)
+            yield before
+
+    def require_known(self, text: str) -> None:
+        """Refuse a text with characters that the model never saw.
+
+        Raises:
+            CorpusError: naming them.
+        """
+        if unknown := self.vocabulary.unknown_in(text):
+            shown = ", ".join(f"{char!r} (U+{ord(char):04X})" for char in unknown[:5])
+            more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""  # noqa: PLR2004
+            raise CorpusError(f"the model never saw {shown}{more}")
+
+    def _read(self, ids_B: npt.NDArray[np.integer], before: list[Step]) -> Prediction:
+        logits, layers = self._stack.step(ids_B, before)
+        return Prediction(
+            log_softmax(logits, unknown_probability=self._unknown_probability), layers
+        )

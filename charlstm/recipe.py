@@ -1,0 +1,122 @@
+"""The plan before training: from corpus, budget and machine to every setting, with the reasons."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+from charlstm.config import Budget, Cell, Device, ModelConfig, Precision, TrainConfig
+
+DEFAULT_MINUTES: Final = 5.0
+
+# Measured on tiny Shakespeare: see tests/benchmarks/README.md.
+_EMBEDDING_SIZE: Final = 64
+_HIDDEN_SIZE: Final = 256
+_NUM_LAYERS: Final = 2
+_BATCH_SIZE: Final = 32
+_SEQ_LEN: Final = 64
+_LEARNING_RATE: Final = 8e-3
+_WEIGHT_DECAY: Final = 0.1
+# Often enough to learn how a text begins, too seldom to cost anything in its middle.
+_RESET_PROBABILITY: Final = 0.01
+_MIN_EVALUATIONS: Final = 4
+_MAX_EVALUATIONS: Final = 20
+_EVALUATIONS_PER_MINUTE: Final = 1.5
+_EVALUATIONS_PER_EPOCH: Final = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What the user asked for; None is left to the plan."""
+
+    hidden_size: int | None = None
+    num_layers: int | None = None
+    embedding_size: int | None = None
+    dropout: float | None = None
+    cell: Cell | None = None
+    batch_size: int | None = None
+    seq_len: int | None = None
+    learning_rate: float | None = None
+    seed: int | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The wishes that were made, by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Settings, and what a person may want to know about them."""
+
+    model: ModelConfig
+    train: TrainConfig
+    notices: tuple[str, ...]
+
+
+def make_plan(
+    *,
+    num_train_chars: int,
+    num_characters: int,
+    budget: Budget,
+    wishes: Wishes,
+    device: Device,
+    precision: Precision,
+    threads: int,
+) -> Plan:
+    """Choose every setting that the user left open.
+
+    Raises:
+        ConfigError: when a wish is impossible.
+    """
+    chosen: dict[str, Any] = {
+        "hidden_size": _HIDDEN_SIZE,
+        "num_layers": _NUM_LAYERS,
+        "embedding_size": _EMBEDDING_SIZE,
+        "dropout": 0.0,
+        "cell": "lstm",
+        "batch_size": _BATCH_SIZE,
+        "seq_len": _SEQ_LEN,
+        "learning_rate": _LEARNING_RATE,
+        "seed": 0,
+    } | wishes.given()
+    model_names = {field.name for field in fields(ModelConfig)}
+    model = ModelConfig(
+        num_characters=num_characters,
+        **{name: value for name, value in chosen.items() if name in model_names},
+    )
+    # Validated as wished, before it is made to fit.
+    train = TrainConfig(
+        **{name: value for name, value in chosen.items() if name not in model_names},
+        weight_decay=_WEIGHT_DECAY,
+        reset_probability=_RESET_PROBABILITY,
+        num_evaluations=_MIN_EVALUATIONS,
+        threads=threads,
+        device=device,
+        precision=precision,
+    )
+    seq_len = min(train.seq_len, max(1, num_train_chars // 2))
+    batch_size = min(train.batch_size, max(1, num_train_chars // seq_len))
+    notices = []
+    if (batch_size, seq_len) != (train.batch_size, train.seq_len):
+        notices.append(
+            f"{num_train_chars:,} characters are few: trained in batches of {batch_size} x "
+            f"{seq_len} instead of {train.batch_size} x {train.seq_len}"
+        )
+    train = replace(
+        train,
+        batch_size=batch_size,
+        seq_len=seq_len,
+        num_evaluations=_num_evaluations(budget, num_train_chars, batch_size * seq_len),
+    )
+    return Plan(model=model, train=train, notices=tuple(notices))
+
+
+def _num_evaluations(budget: Budget, num_train_chars: int, chars_per_step: int) -> int:
+    """Enough to see the run's course and to keep its best model, at a few percent of its time."""
+    total_steps = budget.total_steps(num_chars=num_train_chars, chars_per_step=chars_per_step)
+    if total_steps is None:
+        assert budget.minutes is not None
+        wanted = budget.minutes * _EVALUATIONS_PER_MINUTE
+    else:
+        wanted = total_steps * chars_per_step / num_train_chars * _EVALUATIONS_PER_EPOCH
+    number = max(_MIN_EVALUATIONS, min(_MAX_EVALUATIONS, round(wanted)))
+    return number if total_steps is None else min(number, total_steps)

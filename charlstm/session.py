@@ -1,0 +1,343 @@
+"""One sitting of a training run: corpus, plan, trainer and store put together.
+
+It decides what to go on from and when to save, and reports what happens; it prints nothing.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from charlstm.checkpoints import Checkpoint
+from charlstm.config import Budget, CorpusConfig, SampleConfig, TrainConfig
+from charlstm.corpus import Corpus, corpus_name, load_corpus
+from charlstm.errors import CheckpointError, ConfigError
+from charlstm.events import Evaluated, Event, Finished, Saved, SavingFailed, Started, Stepped
+from charlstm.hardware import resolve_device, resolve_precision, resolve_threads
+from charlstm.inspection import mean_openness
+from charlstm.predictor import Predictor
+from charlstm.recipe import DEFAULT_MINUTES, Wishes, make_plan
+from charlstm.sampling import sample
+from charlstm.store import CheckpointStore, RunWriter
+from charlstm.training import Trainer
+
+SAVE_SECONDS: Final = 30.0
+REPORT_SECONDS: Final = 3.0
+
+_PREVIEW: Final = SampleConfig(length=160, temperature=0.8)
+_PREVIEW_SEED: Final = 0
+_OPENNESS_CHARS: Final = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the user asked for; None is left to the plan or, with `resume`, to the run."""
+
+    corpus: dict[str, Any]
+    run: str | None
+    resume: bool
+    budget: Budget | None
+    wishes: Wishes
+    threads: int | None
+    device: str | None
+    precision: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """An event, and what the event log and `--json` get for it.
+
+    Args:
+        record: the event's fields, the latest figures, and what was found out about it.
+        is_logged: gradient steps are many: one every few seconds is enough for a log.
+    """
+
+    event: Event
+    record: dict[str, Any]
+    is_logged: bool
+
+
+class Session:
+    """Made by `open_session`; `run` trains, `stop` ends it early."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        writer: RunWriter,
+        corpus: Corpus,
+        base: Checkpoint,
+        notices: tuple[str, ...],
+        started_at: float,
+    ) -> None:
+        self.name = name
+        self.notices = notices
+        self.base = base
+        self.corpus = corpus
+        self._writer = writer
+        self._history = list(base.history)
+        self._latest: dict[str, Any] = dict.fromkeys(
+            (
+                "step",
+                "epoch",
+                "elapsed_seconds",
+                "chars_per_second",
+                "train_bits_per_char",
+                "val_bits_per_char",
+                "learning_rate",
+            )
+        )
+        self._saved_at = self._reported_at = time.monotonic()
+        torch.set_num_threads(base.train_config.threads)
+        self._trainer = Trainer(
+            base.model_config,
+            base.train_config,
+            base.budget,
+            train=corpus.train,
+            val=corpus.val,
+            unknown_probability=base.unknown_probability,
+            resume=None if base.training is None else (base.weights, base.training),
+            started_at=started_at,
+        )
+        self._text_to_watch = corpus.vocabulary.decode(
+            (corpus.val if corpus.val.num_chars else corpus.train).ids[:_OPENNESS_CHARS]
+        )
+
+    @property
+    def folder(self) -> str:
+        return str(self._writer.folder)
+
+    def stop(self) -> None:
+        """Ask `run` to save and end after the step that it is making."""
+        self._trainer.stop()
+
+    def run(self) -> Iterator[Report]:
+        """Train, save and report.
+
+        Raises:
+            TrainingError: when training can't go on.
+            CheckpointError: when the first or the last checkpoint can't be saved.
+        """
+        for event in self._trainer.run():
+            match event:
+                case Started():
+                    # Saved before the first step: what can't be saved need not be trained.
+                    saved = self._save_last()
+                    yield self._report("started", event, self._settings())
+                    yield self._report("saved", saved, {})
+                case Stepped():
+                    now = time.monotonic()
+                    is_due = now - self._reported_at >= REPORT_SECONDS
+                    if is_due:
+                        self._reported_at = now
+                    yield self._report("stepped", event, {}, is_logged=is_due)
+                    if now - self._saved_at >= SAVE_SECONDS:
+                        yield self._try_to_save()
+                case Evaluated():
+                    preview = self._preview()
+                    report = self._report("evaluated", event, preview)
+                    self._history.append(report.record)
+                    yield report
+                    yield self._try_to_save(is_best=event.is_best, is_kept=True)
+                case Finished():
+                    saved = self._save_last(is_finished=not event.was_interrupted)
+                    yield self._report("saved", saved, {})
+                    yield self._report("finished", event, {})
+
+    def _settings(self) -> dict[str, Any]:
+        base = self.base
+        return {
+            "run": self.name,
+            "corpus": base.corpus_name,
+            "budget": asdict(base.budget),
+            **asdict(base.model_config),
+            **asdict(base.train_config),
+        }
+
+    def _report(
+        self, kind: str, event: Event, extra: dict[str, Any], *, is_logged: bool = True
+    ) -> Report:
+        values = asdict(event)
+        self._latest.update({key: values[key] for key in self._latest if key in values})
+        record = {"event": kind, **self._latest, **values, **extra}
+        if is_logged:
+            self._writer.log(record)
+        return Report(event=event, record=record, is_logged=is_logged)
+
+    def _preview(self) -> dict[str, Any]:
+        """A short sample and how open the gates are; consumes none of training's randomness."""
+        predictor = Predictor(self._checkpoint())
+        generator = np.random.default_rng(_PREVIEW_SEED)
+        return {
+            "sample": "".join(sample(predictor, "", _PREVIEW, generator=generator)),
+            "gates": mean_openness(predictor, self._text_to_watch),
+        }
+
+    def _try_to_save(self, *, is_best: bool = False, is_kept: bool = False) -> Report:
+        """Save; a failure in the middle of a run is reported, as the next save may succeed."""
+        try:
+            # `best` first: a kill in between leaves an older `last`, which comes this way again.
+            if is_best:
+                self._writer.save(self._checkpoint(), "best")
+            saved = self._save_last()
+            if is_kept:
+                self._writer.keep(saved.step)
+        except CheckpointError as error:
+            if not self._writer.folder.is_dir():
+                raise
+            self._saved_at = time.monotonic()
+            failed = SavingFailed(step=self._latest["step"] or 0, reason=str(error))
+            return self._report("saving_failed", failed, {})
+        return self._report("saved", saved, {})
+
+    def _save_last(self, *, is_finished: bool = False) -> Saved:
+        checkpoint = self._checkpoint(is_finished=is_finished)
+        checkpoint = replace(checkpoint, training=self._trainer.state())
+        path = self._writer.save(checkpoint, "last")
+        self._saved_at = time.monotonic()
+        return Saved(step=checkpoint.step, path=str(path))
+
+    def _checkpoint(self, *, is_finished: bool = False) -> Checkpoint:
+        return replace(
+            self.base,
+            weights=self._trainer.weights(),
+            step=self._trainer.step,
+            history=tuple(self._history),
+            is_finished=is_finished,
+            saved_at=time.time(),
+            training=None,
+        )
+
+
+@contextlib.contextmanager
+def open_session(
+    store: CheckpointStore, request: Request, *, started_at: float
+) -> Iterator[Session]:
+    """Prepare a new run or the next session of an old one; holds the run's lock.
+
+    Raises:
+        CharLSTMError: when the corpus, the run or the settings don't allow it.
+    """
+    name = _run_to_resume(store, request) if request.resume else None
+    if name is not None:
+        with store.writer(name) as writer:
+            corpus, base, notices = _resumed(store, name, request)
+            yield Session(
+                name=name,
+                writer=writer,
+                corpus=corpus,
+                base=base,
+                notices=notices,
+                started_at=started_at,
+            )
+        return
+    corpus_config = CorpusConfig(**request.corpus)
+    corpus = load_corpus(corpus_config)
+    name = request.run if request.run is not None else store.unused_name(corpus.name)
+    if not request.resume and store.has_checkpoint(name):
+        raise ConfigError(f"run {name} exists: go on with it by --resume, or choose another --run")
+    base, notices = _new(corpus_config, corpus, request)
+    if request.resume:
+        notices = (f"run {name} has no checkpoint yet: it starts from zero", *notices)
+    with store.writer(name) as writer:
+        yield Session(
+            name=name,
+            writer=writer,
+            corpus=corpus,
+            base=base,
+            notices=notices,
+            started_at=started_at,
+        )
+
+
+def _run_to_resume(store: CheckpointStore, request: Request) -> str | None:
+    """The run to go on with; None where no checkpoint of it was written yet."""
+    if request.run is not None:
+        return request.run if store.has_checkpoint(request.run) else None
+    wanted = None
+    if request.corpus.get("paths"):
+        wanted = corpus_name(CorpusConfig(**request.corpus))
+    return store.latest(corpus_name=wanted)
+
+
+def _new(
+    corpus_config: CorpusConfig, corpus: Corpus, request: Request
+) -> tuple[Checkpoint, tuple[str, ...]]:
+    device = resolve_device(request.device or "auto")
+    budget = request.budget or Budget(minutes=DEFAULT_MINUTES)
+    plan = make_plan(
+        num_train_chars=corpus.train.num_chars,
+        num_characters=len(corpus.vocabulary),
+        budget=budget,
+        wishes=request.wishes,
+        device=device,
+        precision=resolve_precision(request.precision or "auto", device),
+        threads=resolve_threads(request.threads),
+    )
+    base = Checkpoint(
+        model_config=plan.model,
+        train_config=plan.train,
+        budget=budget,
+        corpus=corpus_config,
+        corpus_name=corpus.name,
+        fingerprint=corpus.fingerprint,
+        num_train_chars=corpus.train.num_chars,
+        vocabulary=corpus.vocabulary,
+        weights={},
+        step=0,
+        history=(),
+        is_finished=False,
+        saved_at=0.0,
+    )
+    return base, (*corpus.notices, *plan.notices)
+
+
+def _resumed(
+    store: CheckpointStore, name: str, request: Request
+) -> tuple[Corpus, Checkpoint, tuple[str, ...]]:
+    loaded = store.load(name, which="last")
+    base, notices = loaded.checkpoint, list(loaded.warnings)
+    if notices:
+        notices.append(f"using {loaded.path} instead")
+    _refuse_contradictions(base, request.wishes)
+    corpus_config = replace(base.corpus, **request.corpus)
+    corpus = load_corpus(corpus_config)
+    corpus.require_fingerprint(base.fingerprint)
+    base = replace(base, corpus=corpus_config)
+    if request.budget not in (None, base.budget):
+        notices.append(f"budget changed from {base.budget} to {request.budget} in all")
+        base = replace(base, budget=request.budget, is_finished=False)
+    hardware = _hardware(base.train_config, request)
+    if hardware != base.train_config:
+        notices.append("another device, precision or number of threads: not bit for bit the same")
+        base = replace(base, train_config=hardware)
+    return corpus, base, tuple(notices)
+
+
+def _hardware(stored: TrainConfig, request: Request) -> TrainConfig:
+    """The stored settings on this machine, which may be another one."""
+    try:
+        device = resolve_device(request.device or stored.device)
+        precision = resolve_precision(request.precision or stored.precision, device)
+    except ConfigError:
+        if request.device or request.precision:
+            raise
+        device = resolve_device("auto")
+        precision = resolve_precision("auto", device)
+    threads = request.threads or stored.threads
+    return replace(stored, device=device, precision=precision, threads=threads)
+
+
+def _refuse_contradictions(base: Checkpoint, wishes: Wishes) -> None:
+    stored = asdict(base.model_config) | asdict(base.train_config)
+    odd = [
+        f"--{name.replace('_', '-')} {wish} (the run has {stored[name]})"
+        for name, wish in wishes.given().items()
+        if stored[name] != wish
+    ]
+    if odd:
+        raise ConfigError(f"--resume can't change {', '.join(odd)}")

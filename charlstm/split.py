@@ -1,0 +1,66 @@
+"""An encoded text: documents in a row, as training and evaluation read them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from charlstm.vocabulary import Ids, Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """A part of a corpus.
+
+    Every character is predicted once: the first of a document from the boundary symbol and a zero
+    state, each other one from the characters before it.
+
+    Args:
+        ids: the characters of all documents, one after another, [num_chars].
+        starts: where each document begins, ascending, int64 [num_documents].
+        num_bytes: the length of the text in UTF-8.
+    """
+
+    ids: Ids
+    starts: npt.NDArray[np.int64]
+    num_bytes: int
+
+    @classmethod
+    def of(cls, documents: Iterable[str], vocabulary: Vocabulary) -> "Split":
+        """Encode documents; empty ones leave no trace."""
+        parts = [text for text in documents if text]
+        lengths = np.array([len(text) for text in parts], np.int64)
+        return cls(
+            ids=vocabulary.encode("".join(parts)),
+            starts=np.cumsum(lengths) - lengths,
+            num_bytes=sum(len(text.encode("utf-8", "surrogatepass")) for text in parts),
+        )
+
+    @property
+    def num_chars(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Characters of each document, int64 [num_documents]."""
+        return np.diff(np.append(self.starts, self.num_chars))
+
+    def in_parallel(self, num_streams: int, *, max_chars: int) -> "Split":
+        """Cut the documents into at least `num_streams`, for a quicker evaluation.
+
+        Of a text longer than `max_chars` each stream keeps its beginning. Documents keep theirs.
+        """
+        edges = np.linspace(0, self.num_chars, num_streams + 1).astype(np.int64)
+        kept = np.minimum(np.diff(edges), max(1, max_chars // num_streams))
+        is_kept = np.zeros(self.num_chars, bool)
+        is_start = np.zeros(self.num_chars, bool)
+        is_start[self.starts] = True
+        for first, length in zip(edges[:-1], kept, strict=True):
+            is_kept[first : first + length] = True
+            is_start[first : first + 1] = True
+        return Split(
+            ids=self.ids[is_kept],
+            starts=np.flatnonzero(is_start[is_kept]),
+            num_bytes=round(self.num_bytes * is_kept.mean()) if self.num_chars else 0,
+        )

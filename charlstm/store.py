@@ -1,0 +1,295 @@
+"""The folder of runs: the only code that touches its files.
+
+    STORE/RUN/best.safetensors           weights with the best validation
+    STORE/RUN/last.safetensors           weights and all that `--resume` needs
+    STORE/RUN/step-00001234.safetensors  a few earlier `last`s, in case the newest is damaged
+    STORE/RUN/events.jsonl               what happened, one JSON object a line
+    STORE/RUN/lock                       held by the one process that trains the run
+
+A file appears whole or not at all: it is written under a temporary name, forced to the disk and
+then renamed. Readers never wait.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final, Literal
+
+from charlstm.checkpoints import Checkpoint, read_checkpoint
+from charlstm.errors import CheckpointError
+
+NUM_KEPT: Final = 3
+
+_SUFFIX: Final = ".safetensors"
+_STEP_FILE: Final = re.compile(r"step-(\d{8,})\.safetensors")
+_TEMPORARY: Final = ".tmp-"
+_MAX_NAME_LENGTH: Final = 100
+# Windows refuses to replace a file while somebody reads it.
+_REPLACE_TRIES: Final = 50
+_REPLACE_PAUSE_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A checkpoint, where it was, and what had to be passed over to reach it."""
+
+    checkpoint: Checkpoint
+    path: Path
+    warnings: tuple[str, ...] = ()
+
+
+class CheckpointStore:
+    """Runs in a folder, which need not exist yet."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def run_names(self) -> list[str]:
+        """Names of the folders that hold a checkpoint, sorted."""
+        try:
+            folders = list(self.root.iterdir())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise CheckpointError(f"{self.root}: can't be read: {error.strerror}") from error
+        return sorted(
+            folder.name
+            for folder in folders
+            if _name_problem(folder.name) is None
+            and not folder.is_symlink()
+            and _checkpoint_files(folder)
+        )
+
+    def latest(self, *, corpus_name: str | None = None) -> str:
+        """The name of the run that was saved last, by its own account.
+
+        Args:
+            corpus_name: only runs of that corpus count.
+
+        Raises:
+            CheckpointError: when there is none.
+        """
+        newest: tuple[float, str] | None = None
+        names = self.run_names()
+        for name in names:
+            with contextlib.suppress(CheckpointError):
+                checkpoint = self.load(name, which="last").checkpoint
+                if corpus_name in (None, checkpoint.corpus_name):
+                    newest = max(newest or (0.0, ""), (checkpoint.saved_at, name))
+        if newest is None:
+            of = f" of {corpus_name}" if corpus_name else ""
+            if names and not of:
+                raise CheckpointError(f"{self.root}: none of the {len(names)} runs can be loaded")
+            raise CheckpointError(f"{self.root}: no run{of} yet; make one with: charlstm train")
+        return newest[1]
+
+    def unused_name(self, wanted: str) -> str:
+        """`wanted`, made fit for a folder's name, or with -2, -3, ... when it is taken."""
+        plain = re.sub(r"[^\w.+-]+", "-", wanted).strip("-. ")[: _MAX_NAME_LENGTH - 8] or "run"
+        if _name_problem(plain) is not None:
+            plain = f"run-{plain}"
+        name, number = plain, 1
+        while (self.root / name).exists() or (self.root / name).is_symlink():
+            number += 1
+            name = f"{plain}-{number}"
+        return name
+
+    def folder(self, name: str) -> Path:
+        """The folder of a run, existing or not, certainly inside the store.
+
+        Raises:
+            CheckpointError: when the name could lead elsewhere.
+        """
+        if problem := _name_problem(name):
+            raise CheckpointError(f"run name {name!r} {problem}")
+        folder = self.root / name
+        if folder.is_symlink():
+            raise CheckpointError(f"{folder}: is a symbolic link; runs are real folders")
+        return folder
+
+    def load(self, name: str, *, which: Literal["best", "last"]) -> Loaded:
+        """Load a run's checkpoint, or the next in line when it is damaged.
+
+        Args:
+            which: `best` to use the model, `last` to go on training it.
+
+        Raises:
+            CheckpointError: when there is none that loads.
+        """
+        folder = self.folder(name)
+        files = _checkpoint_files(folder)
+        if not files:
+            others = ", ".join(self.run_names()[:10]) or "none"
+            raise CheckpointError(f"{folder}: no checkpoint there; runs in the store: {others}")
+        in_line = [file for file in files if file.stem != "best"]
+        if which == "best":
+            in_line = [file for file in files if file.stem == "best"] + in_line
+        warnings: list[str] = []
+        for file in in_line:
+            try:
+                return Loaded(checkpoint=read_checkpoint(file), path=file, warnings=tuple(warnings))
+            except CheckpointError as error:
+                warnings.append(str(error))
+        reason = warnings[0] if warnings else f"{folder}: only best{_SUFFIX} is there"
+        raise CheckpointError(f"no checkpoint of run {name} can be used: {reason}")
+
+    def has_checkpoint(self, name: str) -> bool:
+        return bool(_checkpoint_files(self.folder(name)))
+
+    @contextlib.contextmanager
+    def writer(self, name: str) -> Iterator["RunWriter"]:
+        """Make the run's folder and hold its lock.
+
+        Raises:
+            CheckpointError: when another process trains the run, or nothing can be written.
+        """
+        folder = self.folder(name)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = open(folder / "lock", "a+b")  # noqa: SIM115 - held as long as the writer
+        except OSError as error:
+            raise CheckpointError(f"{folder}: can't be written: {error.strerror}") from error
+        with lock:
+            _lock(lock, folder)
+            writer = RunWriter(folder)
+            writer.remove_leftovers()
+            yield writer
+
+
+class RunWriter:
+    """Writes one run's files; made by `CheckpointStore.writer`, which holds the lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def remove_leftovers(self) -> None:
+        """Remove what a killed writer left half-written, and prove that writing works."""
+        try:
+            for file in self.folder.iterdir():
+                if _TEMPORARY in file.name:
+                    file.unlink()
+            self._replace(self.folder / f"probe{_TEMPORARY}", b"", keep=False)
+        except OSError as error:
+            raise CheckpointError(f"{self.folder}: can't be written: {error.strerror}") from error
+
+    def save(self, checkpoint: Checkpoint, name: Literal["best", "last"]) -> Path:
+        """Write a checkpoint in the place of the one before it.
+
+        Raises:
+            CheckpointError: when that fails; the one before is still there.
+        """
+        path = self.folder / f"{name}{_SUFFIX}"
+        try:
+            self._replace(path, checkpoint.to_bytes())
+        except OSError as error:
+            if not self.folder.is_dir():
+                raise CheckpointError(f"{self.folder}: the run's folder is gone") from error
+            raise CheckpointError(
+                f"{path}: saving failed: {error.strerror}; the checkpoint before it is intact"
+            ) from error
+        return path
+
+    def keep(self, step: int) -> None:
+        """Keep `last`, as it is now, under its step; the oldest such file goes.
+
+        A hard link: the file is never written again, only replaced.
+        """
+        with contextlib.suppress(OSError):
+            kept = self.folder / f"step-{step:08d}{_SUFFIX}"
+            kept.unlink(missing_ok=True)
+            os.link(self.folder / f"last{_SUFFIX}", kept)
+            steps = [file for file in _checkpoint_files(self.folder) if file.stem[:4] == "step"]
+            for file in steps[NUM_KEPT:]:
+                file.unlink()
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Append one line to the event log; a full disk doesn't stop training."""
+        line = json.dumps(record, allow_nan=False) + "\n"
+        with (
+            contextlib.suppress(OSError),
+            open(self.folder / "events.jsonl", "a", encoding="utf-8") as file,
+        ):
+            file.write(line)
+
+    def _replace(self, path: Path, data: bytes, *, keep: bool = True) -> None:
+        temporary = path.with_name(f"{path.name}{_TEMPORARY}{os.getpid()}")
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if keep:
+                _rename(temporary, path)
+                _sync_folder(self.folder)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _checkpoint_files(folder: Path) -> list[Path]:
+    """Checkpoints in a run's folder: best, last, then the kept ones, newest first."""
+    try:
+        names = set(os.listdir(folder))
+    except OSError:
+        return []
+    steps = [(int(match[1]), name) for name in names if (match := _STEP_FILE.fullmatch(name))]
+    fixed = [f"{stem}{_SUFFIX}" for stem in ("best", "last")]
+    return [
+        folder / name
+        for name in [*fixed, *(name for _, name in sorted(steps, reverse=True))]
+        if name in names
+    ]
+
+
+def _name_problem(name: str) -> str | None:
+    if not name or len(name) > _MAX_NAME_LENGTH:
+        return f"must have 1 to {_MAX_NAME_LENGTH} characters"
+    if not re.fullmatch(r"[\w+-][\w.+ -]*", name) or name.endswith((".", " ")):
+        return "may hold letters, digits, spaces and . + - _ only, and not begin or end with ."
+    stem = name.split(".")[0].upper()
+    if stem in {"CON", "PRN", "AUX", "NUL"} or re.fullmatch(r"(COM|LPT)\d", stem):
+        return "is reserved on Windows"
+    return None
+
+
+def _lock(file: IO[bytes], folder: Path) -> None:
+    """Take the lock, which the system drops when its process ends, however that ends."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            raise CheckpointError(f"{folder}: another process is training this run") from error
+        raise CheckpointError(f"{folder}: can't be locked: {error.strerror}") from error
+
+
+def _rename(source: Path, target: Path) -> None:
+    for _ in range(_REPLACE_TRIES if os.name == "nt" else 0):
+        with contextlib.suppress(PermissionError):
+            os.replace(source, target)
+            return
+        time.sleep(_REPLACE_PAUSE_SECONDS)
+    os.replace(source, target)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut; Windows has no such call."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,71 @@
+"""What comes from outside, made safe to show.
+
+Text, names and vocabularies can hold characters that command a terminal: move its cursor, write
+to its clipboard, reverse the reading order. They are shown as their code points instead.
+"""
+
+import contextlib
+import io
+import sys
+import unicodedata
+from typing import IO, Final
+
+# U+061C, U+200E/F, U+202A-E, U+2066-9 turn the direction of text; the categories are control
+# characters, lone surrogates, line and paragraph separators.
+_UNSAFE_CATEGORIES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_BIDI_CONTROLS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e") | frozenset(
+    "\u2066\u2067\u2068\u2069"
+)
+
+
+def escape(text: str, *, keep: str = "") -> str:
+    """Replace what could command a terminal by \\x1b, \\u202e and the like.
+
+    Args:
+        keep: control characters to leave as they are, such as line ends.
+    """
+    return "".join(
+        char if char in keep or not _is_unsafe(char) else _code_point(char) for char in text
+    )
+
+
+def escape_line(text: object) -> str:
+    """Make a message one safe line."""
+    return escape(str(text).replace("\n", " "))
+
+
+def is_animated(stream: IO[str]) -> bool:
+    """Whether a stream is a terminal that can redraw a line."""
+    import os
+
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def prepare_streams() -> None:
+    """Let any character be written to stdout and stderr, whatever the locale says."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller: what is written goes nowhere
+            setattr(sys, name, io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+        elif isinstance(stream, io.TextIOWrapper):
+            if stream.isatty():
+                stream.reconfigure(errors="backslashreplace")
+            else:
+                stream.reconfigure(encoding="utf-8", errors="surrogatepass", newline="\n")
+
+
+def say(message: str) -> None:
+    """Write a line to stderr; a terminal that is gone stops nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        print(escape_line(message), file=sys.stderr, flush=True)
+
+
+def _is_unsafe(char: str) -> bool:
+    return unicodedata.category(char) in _UNSAFE_CATEGORIES or char in _BIDI_CONTROLS
+
+
+def _code_point(char: str) -> str:
+    number = ord(char)
+    if number < 0x100:  # noqa: PLR2004
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"  # noqa: PLR2004

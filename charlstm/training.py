@@ -1,0 +1,363 @@
+"""The trainer: a generator of events. It prints nothing and saves nothing.
+
+Shapes: T sequence length, B batch size.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from charlstm.batches import Batch, BatchStream
+from charlstm.checkpoints import Arrays, TrainingState
+from charlstm.config import Budget, ModelConfig, TrainConfig
+from charlstm.errors import CheckpointError, TrainingError
+from charlstm.evaluation import evaluate
+from charlstm.events import Evaluated, Finished, Started, Stepped, TrainerEvent
+from charlstm.model import CharLSTM, State
+from charlstm.optimization import Optimizer, learning_rate_scale
+from charlstm.pacing import Clock, Stopwatch, pace_for
+from charlstm.split import Split
+
+MAX_SKIPPED_STEPS: Final = 10
+
+# The running mean of the training loss forgets at this rate per step.
+_LOSS_DECAY: Final = 0.98
+# Validation while training: enough characters to tell two evaluations of one run apart, in streams
+# long enough that their empty beginnings hardly count.
+_MAX_VAL_CHARS: Final = 1 << 17
+_MAX_VAL_STREAMS: Final = 32
+_MIN_VAL_STREAM_LENGTH: Final = 4096
+# float16 gradients vanish below 6e-8: the loss is scaled up, as far as it stays finite
+# (Micikevicius et al. 2018).
+_FIRST_LOSS_SCALE: Final = 65536.0
+_LOSS_SCALE_GROWTH_STEPS: Final = 2000
+# What the end of a run by the clock takes beyond a bare evaluation: preview, saving, printing.
+_END_RESERVE: Final = 1.2
+_MIN_END_RESERVE_SECONDS: Final = 0.5
+
+
+@dataclass(kw_only=True)
+class _Counters:
+    """The numbers that a run carries along, all of them stored for resuming."""
+
+    step: int = 0
+    num_evaluations: int = 0
+    best_val_bits_per_char: float | None = None
+    elapsed_seconds: float = 0.0
+    loss_sum: float = 0.0
+    loss_weight: float = 0.0
+    rate_factor: float = 1.0
+    num_skipped: int = 0
+    loss_scale: float = 1.0
+    num_steps_at_scale: int = 0
+
+
+class Trainer:
+    """Trains a model with truncated backpropagation through time (Williams & Peng 1990).
+
+    With a budget of steps or epochs the run depends on its settings alone; with minutes the clock
+    decides how many steps there are.
+
+    Args:
+        unknown_probability: the least probability of the unknown symbol, for evaluation.
+        resume: the weights and the state of an earlier session.
+        started_at: when the command began, by `clock`; the budget's minutes count from there.
+        clock: seconds; replaced by tests.
+
+    Raises:
+        CheckpointError: when `resume` lacks something or has another shape.
+    """
+
+    def __init__(
+        self,
+        model_config: ModelConfig,
+        config: TrainConfig,
+        budget: Budget,
+        *,
+        train: Split,
+        val: Split,
+        unknown_probability: float,
+        resume: tuple[Arrays, TrainingState] | None = None,
+        started_at: float | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._num_train_chars = train.num_chars
+        self._unknown_probability = unknown_probability
+        num_streams = max(1, min(_MAX_VAL_STREAMS, val.num_chars // _MIN_VAL_STREAM_LENGTH))
+        self._val = val.in_parallel(num_streams, max_chars=_MAX_VAL_CHARS)
+
+        # Two generators: dropout's masks are drawn on the model's device.
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self._dropout_generator = torch.Generator(config.device).manual_seed(config.seed)
+        self.model = CharLSTM(model_config, generator=self._generator).to(config.device)
+        self._optimizer = Optimizer(self.model, weight_decay=config.weight_decay)
+        self._carried = self.model.zero_state(config.batch_size)
+        self._run = _Counters()
+        if config.precision == "float16":
+            self._run.loss_scale = _FIRST_LOSS_SCALE
+        if resume is not None:
+            self._restore(*resume)
+        self._batches = BatchStream(
+            train,
+            boundary=model_config.num_inputs - 1,
+            batch_size=config.batch_size,
+            seq_len=config.seq_len,
+            reset_probability=config.reset_probability,
+            cursor=self._run.step,
+        )
+        self._stopwatch = Stopwatch(
+            used_seconds=self._run.elapsed_seconds, started_at=started_at, clock=clock
+        )
+        self._pace = pace_for(
+            budget,
+            num_chars=train.num_chars,
+            chars_per_step=config.chars_per_step,
+            stopwatch=self._stopwatch,
+        )
+        # A larger budget than before moves the run back along its schedule.
+        done = int(self._progress * config.num_evaluations)
+        self._run.num_evaluations = min(self._run.num_evaluations, done)
+        self._session_steps = 0
+        self._session_seconds = 0.0
+        self._must_stop = False
+
+    def stop(self) -> None:
+        """Ask `run` to end after the step that it is making."""
+        self._must_stop = True
+
+    def run(self) -> Iterator[TrainerEvent]:
+        """Train until the budget is used or `stop` is called.
+
+        `weights` and `state` may be taken, and saved, whenever an event has been received.
+
+        Raises:
+            TrainingError: after ten steps in a row without a finite gradient, and when memory
+                runs out.
+        """
+        run = self._run
+        yield Started(
+            step=run.step,
+            num_parameters=sum(parameter.numel() for parameter in self.model.parameters()),
+            world_size=1,
+            local_batch_size=self._config.batch_size,
+        )
+        while not self._must_stop:
+            progress = self._progress
+            if int(progress * self._config.num_evaluations) > run.num_evaluations:
+                yield self._evaluate(progress)
+            if progress >= 1.0:
+                break
+            yield self._step(progress)
+        yield Finished(
+            step=run.step,
+            epoch=self._epoch,
+            elapsed_seconds=self._stopwatch.elapsed(),
+            chars_per_second=self._chars_per_second,
+            best_val_bits_per_char=run.best_val_bits_per_char,
+            was_interrupted=self._must_stop,
+        )
+
+    @property
+    def step(self) -> int:
+        """Gradient steps made so far, skipped ones included."""
+        return self._run.step
+
+    def weights(self) -> Arrays:
+        """The model's weights by name, float32; copies."""
+        return {name: _to_array(value) for name, value in self.model.state_dict().items()}
+
+    def state(self) -> TrainingState:
+        """All that a later session needs beside the weights to go on as if never interrupted."""
+        self._run.elapsed_seconds = self._stopwatch.elapsed()
+        return TrainingState(
+            arrays={name: _to_array(value) for name, value in self._tensors().items()},
+            numbers=asdict(self._run),
+        )
+
+    def _tensors(self) -> dict[str, Tensor]:
+        optimizer = self._optimizer.state_tensors()
+        return {
+            **{f"optimizer.{name}": value for name, value in optimizer.items()},
+            "carried.h_LBH": self._carried.h_LBH,
+            "carried.c_LBH": self._carried.c_LBH,
+            "generator.batches": self._generator.get_state(),
+            "generator.dropout": self._dropout_generator.get_state(),
+        }
+
+    def _restore(self, weights: Arrays, state: TrainingState) -> None:
+        tensors = {name: torch.tensor(value) for name, value in state.arrays.items()}
+        try:
+            self.model.load_arrays(weights)
+            self._optimizer.load_state_tensors(
+                {
+                    name.removeprefix("optimizer."): value
+                    for name, value in tensors.items()
+                    if name.startswith("optimizer.")
+                }
+            )
+            self._carried = State(
+                *(
+                    tensors[f"carried.{name}"].to(self.model.device).view_as(zeros)
+                    for name, zeros in self._carried._asdict().items()
+                )
+            )
+            self._generator.set_state(tensors["generator.batches"])
+            self._dropout_generator.set_state(tensors["generator.dropout"])
+            self._run = _Counters(**state.numbers)
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise CheckpointError(f"the checkpoint can't be resumed: {error}") from error
+
+    def _step(self, progress: float) -> Stepped:
+        began = self._clock()
+        run, config = self._run, self._config
+        batch = self._batches.next(self._generator)
+        learning_rate = config.learning_rate * learning_rate_scale(progress) * run.rate_factor
+        with _memory_errors_explained():
+            loss_B, self._carried = self._gradient(batch)
+            norm = self._optimizer.clip_gradient(divided_by=run.loss_scale)
+        is_finite = math.isfinite(norm)
+        if is_finite:
+            self._optimizer.step(learning_rate)
+            run.num_skipped = 0
+            loss = float(loss_B.mean())
+            run.loss_sum = _LOSS_DECAY * run.loss_sum + loss
+            run.loss_weight = _LOSS_DECAY * run.loss_weight + 1.0
+        else:
+            self._skip(loss_B)
+        self._adjust_loss_scale(is_finite=is_finite)
+        run.step += 1
+        self._session_steps += 1
+        self._session_seconds += self._clock() - began
+        return Stepped(
+            step=run.step,
+            epoch=self._epoch,
+            progress=self._progress,
+            elapsed_seconds=self._stopwatch.elapsed(),
+            chars_per_second=self._chars_per_second,
+            train_bits_per_char=self._train_bits_per_char,
+            learning_rate=learning_rate,
+            was_skipped=not is_finite,
+        )
+
+    def _gradient(self, batch: Batch) -> tuple[Tensor, State]:
+        """Leave the gradient in the parameters; returns each stream's loss [B] and the state."""
+        self._optimizer.zero_grad()
+        device = self.model.device
+        carried = self._carried.reset(batch.reset_B.to(device))
+        y_TB = batch.y_TB.to(device)
+        with self._autocast():
+            logits_TBV, state = self.model(
+                batch.x_TB.to(device), carried, dropout_generator=self._dropout_generator
+            )
+        losses = cross_entropy(logits_TBV.float().flatten(0, 1), y_TB.flatten(), reduction="none")
+        loss_B = losses.view_as(y_TB).mean(0)
+        (loss_B.mean() * self._run.loss_scale).backward()
+        return loss_B.detach(), State(*(part.detach() for part in state))
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self._config.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self._config.device, getattr(torch, self._config.precision))
+
+    def _skip(self, loss_B: Tensor) -> None:
+        """Pass over a step without a finite gradient: nothing that it touched may live on."""
+        run = self._run
+        is_bad_B = ~loss_B.isfinite()
+        for part in self._carried:
+            is_bad_B |= ~part.isfinite().all(-1).all(0)
+        self._carried = self._carried.reset(is_bad_B)
+        if run.loss_scale > 1.0:
+            return  # float16: the scale was too large, which is no fault of the rate's
+        run.num_skipped += 1
+        run.rate_factor /= 2
+        if run.num_skipped >= MAX_SKIPPED_STEPS:
+            raise TrainingError(
+                f"training diverged: {MAX_SKIPPED_STEPS} steps in a row, up to step "
+                f"{run.step + 1}, had no finite gradient; try a smaller --learning-rate than "
+                f"{self._config.learning_rate:g}"
+            )
+
+    def _adjust_loss_scale(self, *, is_finite: bool) -> None:
+        run = self._run
+        if self._config.precision != "float16":
+            return
+        run.num_steps_at_scale += 1
+        if not is_finite:
+            run.loss_scale = max(1.0, run.loss_scale / 2)
+            run.num_steps_at_scale = 0
+        elif run.num_steps_at_scale >= _LOSS_SCALE_GROWTH_STEPS:
+            run.loss_scale *= 2
+            run.num_steps_at_scale = 0
+
+    def _evaluate(self, progress: float) -> Evaluated:
+        run = self._run
+        began = self._clock()
+        bits: float | None = None
+        if self._val.num_chars:
+            with _memory_errors_explained():
+                bits = evaluate(
+                    self.model, self._val, unknown_probability=self._unknown_probability
+                ).bits_per_char
+        best = run.best_val_bits_per_char
+        is_best = bits is None or best is None or bits < best
+        if is_best:
+            run.best_val_bits_per_char = bits
+        run.num_evaluations = int(progress * self._config.num_evaluations)
+        self._pace.reserve(_END_RESERVE * (self._clock() - began) + _MIN_END_RESERVE_SECONDS)
+        return Evaluated(
+            step=run.step,
+            epoch=self._epoch,
+            elapsed_seconds=self._stopwatch.elapsed(),
+            chars_per_second=self._chars_per_second,
+            train_bits_per_char=self._train_bits_per_char,
+            learning_rate=self._config.learning_rate * learning_rate_scale(progress),
+            val_bits_per_char=bits,
+            num_val_chars=self._val.num_chars,
+            num_val_streams=len(self._val.starts),
+            is_best=is_best,
+        )
+
+    @property
+    def _progress(self) -> float:
+        # However short the budget, a run makes one step.
+        return self._pace.progress(self._run.step) if self._run.step else 0.0
+
+    @property
+    def _epoch(self) -> float:
+        return self._run.step * self._config.chars_per_step / self._num_train_chars
+
+    @property
+    def _chars_per_second(self) -> float:
+        chars = self._session_steps * self._config.chars_per_step
+        return chars / self._session_seconds if self._session_seconds else 0.0
+
+    @property
+    def _train_bits_per_char(self) -> float:
+        return self._run.loss_sum / max(self._run.loss_weight, 1e-9) / math.log(2)
+
+
+@contextmanager
+def _memory_errors_explained() -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+            raise
+        raise TrainingError(
+            "out of memory; try a smaller --batch-size, --seq-len or --hidden-size"
+        ) from error
+
+
+def _to_array(tensor: Tensor) -> npt.NDArray[np.generic]:
+    return tensor.detach().to("cpu", copy=True).numpy()

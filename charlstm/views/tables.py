@@ -1,0 +1,37 @@
+"""Tables on stdout."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from charlstm.terminal import escape_line
+
+
+def print_pairs(title: Text, pairs: Iterable[tuple[str, str]]) -> None:
+    """A title and under it names with values."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(Text(name), Text(escape_line(value)))
+    console = _console()
+    console.print(title, style="bold")
+    console.print(table)
+
+
+def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Rows under a header; the first column is text, the others are figures."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for number, name in enumerate(header):
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        # Text, never a plain string: rich would read markup in it.
+        table.add_row(*(Text(escape_line(cell)) for cell in row))
+    _console().print(table)
+
+
+def _console() -> Console:
+    return Console(highlight=False, emoji=False)

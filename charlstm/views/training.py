@@ -1,0 +1,135 @@
+"""A training run as it goes on: one bar in a terminal, a plain line every few seconds elsewhere."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.text import Text
+from tqdm import tqdm
+
+from charlstm.checkpoints import num_parameters
+from charlstm.events import Evaluated, Finished, Saved, SavingFailed, Started, Stepped
+from charlstm.session import Report, Session
+from charlstm.terminal import escape, is_animated, say
+from charlstm.views.runs import bits_text
+from charlstm.views.tables import print_pairs
+
+
+class TrainingView(Protocol):
+    """Shows a session's reports on stderr."""
+
+    def show(self, report: Report) -> None: ...
+
+
+class BarView:
+    """One progress bar; what is said once stays above it."""
+
+    def __init__(self, bar: "tqdm[None]") -> None:
+        self._bar = bar
+
+    def show(self, report: Report) -> None:
+        if isinstance(report.event, Stepped):
+            self._bar.set_description_str(_status(report), refresh=False)
+            self._bar.update(report.event.progress - self._bar.n)
+        for line in _lines(report):
+            self._bar.write(line, file=sys.stderr)
+
+
+class LineView:
+    """Plain lines, no more of them than a log gets."""
+
+    def show(self, report: Report) -> None:
+        if isinstance(report.event, Stepped) and report.is_logged:
+            say(f"{report.event.progress:4.0%} {_status(report)}")
+        for line in _lines(report):
+            say(line)
+
+
+@contextmanager
+def training_view() -> Iterator[TrainingView]:
+    """The view that fits stderr."""
+    if not is_animated(sys.stderr):
+        yield LineView()
+        return
+    with tqdm(
+        total=1.0,
+        bar_format="{percentage:3.0f}% |{bar:20}| {desc}",
+        file=sys.stderr,
+        dynamic_ncols=True,
+        leave=False,
+    ) as bar:
+        yield BarView(bar)
+
+
+def show_plan(session: Session) -> None:
+    """What will be trained on what, and for how long, on stderr."""
+    corpus, model, train = session.corpus, session.base.model_config, session.base.train_config
+    say(
+        f"corpus  {corpus.name}: {corpus.train.num_chars:,} characters to train on, "
+        f"{corpus.val.num_chars:,} to validate, {corpus.test.num_chars:,} to test; "
+        f"{model.num_characters:,} different ones"
+    )
+    say(
+        f"model   {model.num_layers} x {model.hidden_size} {model.cell}, "
+        f"{num_parameters(model):,} parameters; batches of {train.batch_size} x {train.seq_len}; "
+        f"{train.precision} on {train.device}, {train.threads} threads, seed {train.seed}"
+    )
+    say(
+        f"budget  {session.base.budget} (--minutes, --epochs or --steps changes it); "
+        f"kept in {session.folder}"
+    )
+
+
+def show_finished(name: str, folder: str, event: Finished) -> None:
+    """The run's result, on stdout, and what to type next."""
+    perplexity = event.best_val_perplexity
+    print_pairs(
+        Text(f"run {name} is trained"),
+        [
+            ("best validation bits per character", bits_text(event.best_val_bits_per_char)),
+            ("best validation perplexity", "-" if perplexity is None else f"{perplexity:.3f}"),
+            ("epochs", f"{event.epoch:.2f}"),
+            ("time", _duration(event.elapsed_seconds)),
+            ("characters per second", f"{event.chars_per_second:,.0f}"),
+            ("checkpoint", f"{folder}/best.safetensors"),
+            ("next", f"charlstm sample --run {name} --prime 'The '"),
+        ],
+    )
+
+
+def _status(report: Report) -> str:
+    event = report.event
+    assert isinstance(event, Stepped)
+    left = event.elapsed_seconds * (1 - event.progress) / max(event.progress, 1e-9)
+    return (
+        f"{event.chars_per_second / 1000:.1f}k chars/s, {_duration(left)} left, bits/char: "
+        f"train {event.train_bits_per_char:.3f}, "
+        f"val {bits_text(report.record['val_bits_per_char'])}"
+    )
+
+
+def _lines(report: Report) -> list[str]:
+    """What is said once, in full lines."""
+    match report.event:
+        case Evaluated() as event:
+            preview = escape(report.record["sample"].replace("\n", "\u23ce"))
+            return [
+                f"epoch {event.epoch:.2f}: validation {bits_text(event.val_bits_per_char)} bits "
+                f"per character{', the best so far' if event.is_best else ''}",
+                f"  {preview}",
+            ]
+        case SavingFailed() as event:
+            return [f"warning: {escape(event.reason)}"]
+        case Stepped() as event if event.was_skipped:
+            return [f"step {event.step}: no finite gradient: passed over, learning rate halved"]
+        case Started() as event if event.step:
+            return [f"goes on from step {event.step}"]
+        case Started() | Stepped() | Saved() | Finished():
+            return []
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,70 @@
+"""The bijection between characters and ids.
+
+Ids: 0 is the unknown symbol, 1 ... n are the characters in code point order, n + 1 is the
+boundary. The boundary comes last because it is only ever read: a model's output has one logit for
+each id before it.
+"""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from charlstm.errors import CorpusError
+
+UNKNOWN: Final = 0
+
+Ids = npt.NDArray[np.unsignedinteger]
+
+
+class Vocabulary:
+    """The characters that a model knows, sorted by code point.
+
+    Args:
+        characters: the known characters as one string, ascending and without repeats.
+    """
+
+    def __init__(self, characters: str) -> None:
+        codes = _code_points(characters)
+        if not len(codes) or np.any(codes[1:] <= codes[:-1]):
+            raise CorpusError("a vocabulary must be characters in ascending order, at least one")
+        self.characters = characters
+        self.boundary = len(characters) + 1
+        self.dtype = np.min_scalar_type(self.boundary)
+        self._codes = codes
+        # A table from code point to id is quicker than a search, and at most 4.4 MB.
+        self._ids = np.zeros(int(codes[-1]) + 2, self.dtype)
+        self._ids[codes] = np.arange(1, len(codes) + 1)
+
+    @classmethod
+    def of(cls, text: str) -> "Vocabulary":
+        """The vocabulary of a text."""
+        return cls(_text(np.unique(_code_points(text))))
+
+    def __len__(self) -> int:
+        return len(self.characters)
+
+    def encode(self, text: str) -> Ids:
+        """Turn text into ids [len(text)] in the smallest integer type that holds them all."""
+        # Code points past the table's end land on its last entry, which is unknown.
+        ids: Ids = self._ids[np.minimum(_code_points(text), len(self._ids) - 1)]
+        return ids
+
+    def decode(self, ids: npt.NDArray[np.integer]) -> str:
+        """Turn ids [n] back into text; unknown becomes U+FFFD, boundary nothing."""
+        ids = ids[ids != self.boundary]
+        codes = np.append(np.uint32(0xFFFD), self._codes)
+        return _text(codes[ids])
+
+    def unknown_in(self, text: str) -> str:
+        """The distinct characters of a text that the vocabulary lacks, in order of appearance."""
+        return "".join(dict.fromkeys(text[i] for i in np.flatnonzero(self.encode(text) == UNKNOWN)))
+
+
+def _code_points(text: str) -> npt.NDArray[np.uint32]:
+    # "surrogatepass": Python strings can hold lone surrogates, and they count as characters.
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+
+
+def _text(codes: npt.NDArray[np.uint32]) -> str:
+    return codes.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
