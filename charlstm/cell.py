@@ -129,7 +129,7 @@ def log_softmax(logits: Array, *, unknown_probability: float) -> Array:
 
     The twin of `model.log_probabilities`: unknown gets at least `unknown_probability`.
     """
-    log_p = logits - logits.max(-1, keepdims=True)
+    log_p: Array = logits - logits.max(-1, keepdims=True)
     log_p -= np.log(np.exp(log_p).sum(-1, keepdims=True))
     unknown = np.exp(log_p[..., :1])
     shrunk = np.log1p(-unknown_probability) - np.log1p(-unknown)
@@ -141,4 +141,6 @@ def log_softmax(logits: Array, *, unknown_probability: float) -> Array:
 
 def _sigmoid(x: Array) -> Array:
     # tanh never overflows.
-    return np.float32(0.5) * np.tanh(np.float32(0.5) * x) + np.float32(0.5)
+    half = np.float32(0.5)
+    sigmoid: Array = half * np.tanh(half * x) + half
+    return sigmoid

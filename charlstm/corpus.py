@@ -191,7 +191,7 @@ def _likely_encoding(data: bytes) -> str | None:
     high = sum(byte >= 0x80 for byte in sample) / len(sample)
     if sample.count(0) > len(sample) / 4:
         candidates = ["utf-16-le" if sample[1::2].count(0) > sample[::2].count(0) else "utf-16-be"]
-    elif high < 0.25:  # noqa: PLR2004 - mostly ASCII: a western text with some accents
+    elif high < 0.25:
         candidates = ["cp1252", "latin-1"]
     else:
         candidates = ["gb18030", "shift_jis", "euc_kr", "big5", "cp1251", "cp1252"]

@@ -54,11 +54,11 @@ def resolve_threads(wanted: int | None) -> int:
 
 def _computes_bfloat16(device: Device) -> bool:
     if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device == "mps":
         return False
     # Other processors emulate bfloat16, up to 20 times slower than float32.
-    capability = getattr(torch.cpu, "get_capabilities", dict)()
+    capability: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     if not (capability.get("avx512_bf16") or capability.get("amx_bf16")):
         return False
     return _lstm_trains_in_bfloat16()

@@ -4,7 +4,7 @@ Shapes: T sequence length, B batch size, L layers, H hidden size, V symbols that
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy.typing as npt
@@ -13,7 +13,11 @@ from torch import Tensor, nn
 
 from charlstm.config import ModelConfig
 
-_CELLS: Final[dict[str, type[nn.RNNBase]]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+_CELLS: Final[dict[str, Callable[[int, int], nn.RNNBase]]] = {
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
+    "rnn": nn.RNN,
+}
 
 
 class State(NamedTuple):
@@ -60,7 +64,7 @@ class CharLSTM(nn.Module):
         for name, weight in self.layers.named_parameters():
             if "weight_hh" in name:
                 # Each gate's block orthogonal by itself (Saxe et al. 2014).
-                for block in weight.split(self.config.hidden_size):
+                for block in torch.split(weight, self.config.hidden_size):
                     nn.init.orthogonal_(block, generator=generator)
             elif "weight_ih" in name:
                 nn.init.xavier_uniform_(weight, generator=generator)

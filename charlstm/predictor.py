@@ -61,7 +61,7 @@ class Predictor:
         """
         if unknown := self.vocabulary.unknown_in(text):
             shown = ", ".join(f"{char!r} (U+{ord(char):04X})" for char in unknown[:5])
-            more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""  # noqa: PLR2004
+            more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
             raise CorpusError(f"the model never saw {shown}{more}")
 
     def _read(self, ids_B: npt.NDArray[np.integer], before: list[Step]) -> Prediction:

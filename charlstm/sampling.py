@@ -54,7 +54,8 @@ def with_temperature(log_p: LogProbabilities, temperature: float) -> LogProbabil
 def probabilities(log_p: LogProbabilities) -> npt.NDArray[np.float64]:
     """Exponentiate and renormalise, [V]."""
     p: npt.NDArray[np.float64] = np.exp(log_p - log_p.max())
-    return p / p.sum()
+    p /= p.sum()
+    return p
 
 
 def next_distribution(log_p: npt.NDArray[np.floating], config: SampleConfig) -> LogProbabilities:

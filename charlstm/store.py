@@ -252,7 +252,7 @@ def _name_problem(name: str) -> str | None:
         return f"must have 1 to {_MAX_NAME_LENGTH} characters"
     if not re.fullmatch(r"[\w+-][\w.+ -]*", name) or name.endswith((".", " ")):
         return "may hold letters, digits, spaces and . + - _ only, and not begin or end with ."
-    stem = name.split(".")[0].upper()
+    stem = name.split(".", 1)[0].upper()
     if stem in {"CON", "PRN", "AUX", "NUL"} or re.fullmatch(r"(COM|LPT)\d", stem):
         return "is reserved on Windows"
     return None
@@ -264,7 +264,7 @@ def _lock(file: IO[bytes], folder: Path) -> None:
         if os.name == "nt":
             import msvcrt
 
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
         else:
             import fcntl
 

@@ -19,7 +19,7 @@ _BIDI_CONTROLS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u2
 
 
 def escape(text: str, *, keep: str = "") -> str:
-    """Replace what could command a terminal by \\x1b, \\u202e and the like.
+    r"""Replace what could command a terminal by \\x1b, \\u202e and the like.
 
     Args:
         keep: control characters to leave as they are, such as line ends.
@@ -66,6 +66,6 @@ def _is_unsafe(char: str) -> bool:
 
 def _code_point(char: str) -> str:
     number = ord(char)
-    if number < 0x100:  # noqa: PLR2004
+    if number < 0x100:
         return f"\\x{number:02x}"
-    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"  # noqa: PLR2004
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"

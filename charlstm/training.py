@@ -101,7 +101,12 @@ class Trainer:
         self._generator = torch.Generator().manual_seed(config.seed)
         self._dropout_generator = torch.Generator(config.device).manual_seed(config.seed)
         self.model = CharLSTM(model_config, generator=self._generator).to(config.device)
-        self._optimizer = Optimizer(self.model, weight_decay=config.weight_decay)
+        self._optimizer = Optimizer(
+            self.model,
+            weight_decay=config.weight_decay,
+            # float16 has too small a range for the iteration.
+            dtype=torch.bfloat16 if config.precision == "bfloat16" else torch.float32,
+        )
         self._carried = self.model.zero_state(config.batch_size)
         self._run = _Counters()
         if config.precision == "float16":
@@ -262,7 +267,7 @@ class Trainer:
             )
         losses = cross_entropy(logits_TBV.float().flatten(0, 1), y_TB.flatten(), reduction="none")
         loss_B = losses.view_as(y_TB).mean(0)
-        (loss_B.mean() * self._run.loss_scale).backward()
+        (loss_B.mean() * self._run.loss_scale).backward()  # type: ignore[no-untyped-call]
         return loss_B.detach(), State(*(part.detach() for part in state))
 
     def _autocast(self) -> AbstractContextManager[object]:

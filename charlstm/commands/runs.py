@@ -1,6 +1,7 @@
 """`charlstm runs`: what is in the store."""
 
 import json
+from typing import Any
 
 import typer
 
@@ -31,7 +32,7 @@ def runs(
     from charlstm.views.runs import show_runs
 
     store = CheckpointStore(checkpoints)
-    records = []
+    records: list[dict[str, Any]] = []
     for name in store.run_names():
         try:
             loaded = store.load(name, which="last")

@@ -166,7 +166,8 @@ def _show(session: "Session", *, as_json: bool) -> int:
             finished = report
     if broken is not None:
         raise broken
-    assert finished is not None and isinstance(finished.event, Finished)
+    assert finished is not None
+    assert isinstance(finished.event, Finished)
     if finished.event.was_interrupted and signals.received is not None:
         say(f"interrupted and saved; go on with: {_resume_command(session)}")
         return 128 + signals.received

@@ -1,7 +1,7 @@
 """The list of runs as a table."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from charlstm.views.tables import print_rows
@@ -19,7 +19,9 @@ def show_runs(records: Iterable[Mapping[str, Any]]) -> None:
                 f"{record['num_parameters']:,}",
                 f"{record['step']:,}",
                 bits_text(record["best_val_bits_per_char"]),
-                datetime.fromtimestamp(record["saved_at"]).strftime("%Y-%m-%d %H:%M"),
+                datetime.fromtimestamp(record["saved_at"], UTC)
+                .astimezone()
+                .strftime("%Y-%m-%d %H:%M"),
             )
             for record in records
         ],

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.text import Text
 from tqdm import tqdm
@@ -25,7 +25,7 @@ class TrainingView(Protocol):
 class BarView:
     """One progress bar; what is said once stays above it."""
 
-    def __init__(self, bar: "tqdm[None]") -> None:
+    def __init__(self, bar: "tqdm[Any]") -> None:
         self._bar = bar
 
     def show(self, report: Report) -> None:
@@ -52,6 +52,7 @@ def training_view() -> Iterator[TrainingView]:
     if not is_animated(sys.stderr):
         yield LineView()
         return
+    bar: tqdm[Any]
     with tqdm(
         total=1.0,
         bar_format="{percentage:3.0f}% |{bar:20}| {desc}",
@@ -113,10 +114,11 @@ def _lines(report: Report) -> list[str]:
     """What is said once, in full lines."""
     match report.event:
         case Evaluated() as event:
+            bits = bits_text(event.val_bits_per_char)
+            best = ", the best so far" if event.is_best else ""
             preview = escape(report.record["sample"].replace("\n", "\u23ce"))
             return [
-                f"epoch {event.epoch:.2f}: validation {bits_text(event.val_bits_per_char)} bits "
-                f"per character{', the best so far' if event.is_best else ''}",
+                f"epoch {event.epoch:.2f}: validation {bits} bits per character{best}",
                 f"  {preview}",
             ]
         case SavingFailed() as event:
