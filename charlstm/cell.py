@@ -131,11 +131,10 @@ def log_softmax(logits: Array, *, unknown_probability: float) -> Array:
     """
     log_p: Array = logits - logits.max(-1, keepdims=True)
     log_p -= np.log(np.exp(log_p).sum(-1, keepdims=True))
-    unknown = np.exp(log_p[..., :1])
-    shrunk = np.log1p(-unknown_probability) - np.log1p(-unknown)
-    is_low = unknown < unknown_probability
-    log_p[..., 1:] += np.where(is_low, shrunk, 0).astype(np.float32)
-    np.maximum(log_p[..., :1], np.log(unknown_probability), out=log_p[..., :1], casting="unsafe")
+    floor = np.float32(unknown_probability)
+    # Zero where unknown is above its floor.
+    log_p[..., 1:] += np.log1p(-floor) - np.log1p(-np.minimum(np.exp(log_p[..., :1]), floor))
+    np.maximum(log_p[..., :1], np.log(floor), out=log_p[..., :1])
     return log_p
 
 

@@ -133,15 +133,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
         return _from_parts(header, _arrays(data))
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    except OSError as error:
-        raise CheckpointError(f"{path}: can't be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{path}: can't be read: {reason}") from error
 
 
 def _read_bytes(path: Path) -> bytes:
     """Read a whole regular file whose beginning looks right; never waits, never overreads."""
-    # Without O_NONBLOCK, opening a FIFO waits for a writer.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with open(os.open(path, flags), "rb") as file:
+    with open(path, "rb", opener=_open_without_waiting) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise CheckpointError("is not a file")
@@ -156,6 +155,11 @@ def _read_bytes(path: Path) -> bytes:
         if status.st_size != len(header) + _data_length(header[_LENGTH_BYTES:]):
             raise CheckpointError("is damaged: it has not the length that it should have")
         return header + file.read(status.st_size - len(header))
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # Opening a FIFO otherwise waits for somebody to write into it.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _data_length(header: bytes) -> int:

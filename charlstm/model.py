@@ -137,13 +137,9 @@ def log_probabilities(logits: Tensor, *, unknown_probability: float) -> Tensor:
     is renormalised.
     """
     log_p = logits.float().log_softmax(-1)
-    unknown = log_p[..., :1].exp()
-    shrunk = math.log1p(-unknown_probability) - torch.log1p(-unknown)
-    is_low = unknown < unknown_probability
-    return torch.cat(
-        [
-            log_p[..., :1].clamp(min=math.log(unknown_probability)),
-            torch.where(is_low, log_p[..., 1:] + shrunk, log_p[..., 1:]),
-        ],
-        -1,
+    # Zero where unknown is above its floor.
+    shrunk = math.log1p(-unknown_probability) - torch.log1p(
+        -log_p[..., :1].exp().clamp(max=unknown_probability)
     )
+    floored = log_p[..., :1].clamp(min=math.log(unknown_probability))
+    return torch.cat([floored, log_p[..., 1:] + shrunk], -1)

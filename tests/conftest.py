@@ -1,0 +1,114 @@
+"""A tiny text, a tiny model and runs made from them."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from charlstm.checkpoints import Checkpoint
+from charlstm.config import Budget, CorpusConfig, ModelConfig, TrainConfig
+from charlstm.split import Split
+from charlstm.training import Trainer
+from charlstm.vocabulary import Vocabulary
+
+TEXT = "the quick brown fox jumps over the lazy dog.\nquiet queens quote quick quips.\n" * 30
+
+MODEL = ModelConfig(
+    num_characters=28, embedding_size=5, hidden_size=8, num_layers=2, dropout=0.0, cell="lstm"
+)
+TRAIN = TrainConfig(
+    batch_size=4,
+    seq_len=16,
+    learning_rate=0.02,
+    weight_decay=0.1,
+    reset_probability=0.1,
+    num_evaluations=3,
+    seed=1,
+    threads=1,
+    device="cpu",
+    precision="float32",
+)
+
+
+@pytest.fixture(scope="session")
+def vocabulary():
+    return Vocabulary.of(TEXT)
+
+
+@pytest.fixture(scope="session")
+def split(vocabulary):
+    return Split.of([TEXT], vocabulary)
+
+
+@pytest.fixture(scope="session")
+def make_trainer(split):
+    """A function (config changes, steps, resume) -> Trainer on the tiny text."""
+
+    def make(*, steps=12, resume=None, model=None, budget=None, val=None, **changes):
+        return Trainer(
+            model or replace(MODEL, num_characters=int(split.ids.max())),
+            replace(TRAIN, **changes),
+            budget or Budget(steps=steps),
+            train=split,
+            val=split if val is None else val,
+            unknown_probability=1 / (split.num_chars + 1),
+            resume=resume,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def checkpoint(make_trainer, vocabulary, split):
+    """What a short run leaves, with all that resuming needs."""
+    trainer = make_trainer(steps=4)
+    for _ in trainer.run():
+        pass
+    return Checkpoint(
+        model_config=trainer.model.config,
+        train_config=TRAIN,
+        budget=Budget(steps=4),
+        corpus=CorpusConfig(paths=("/somewhere/tiny.txt",)),
+        corpus_name="tiny",
+        fingerprint="f" * 64,
+        num_train_chars=split.num_chars,
+        vocabulary=vocabulary,
+        weights=trainer.weights(),
+        step=4,
+        history=({"step": 4, "val_bits_per_char": 3.5},),
+        is_finished=True,
+        saved_at=1000.0,
+        training=trainer.state(),
+    )
+
+
+@pytest.fixture
+def corpus_file(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def charlstm(tmp_path):
+    """Run the program as a user does: in a process of its own, in a folder of its own."""
+
+    def run(*arguments, check=True, stdin=b"", environment=None):
+        import os
+
+        result = subprocess.run(
+            [sys.executable, "-m", "charlstm", *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            cwd=tmp_path,
+            timeout=120,
+            check=False,
+            env={**os.environ, **(environment or {})},
+        )
+        if check:
+            assert result.returncode == 0, result.stderr.decode()
+        return result
+
+    return run

@@ -1,0 +1,201 @@
+import json
+import os
+import pickle
+import random
+import struct
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from charlstm.checkpoints import Checkpoint, TrainingState, read_checkpoint
+from charlstm.errors import CheckpointError
+from charlstm.vocabulary import Vocabulary
+
+
+def assert_equal(one: Checkpoint, other: Checkpoint):
+    for name, value in one.weights.items():
+        np.testing.assert_array_equal(value, other.weights[name])
+    assert one.weights.keys() == other.weights.keys()
+    assert (one.training is None) == (other.training is None)
+    if one.training is not None:
+        assert one.training.numbers == other.training.numbers
+        for name, value in one.training.arrays.items():
+            np.testing.assert_array_equal(value, other.training.arrays[name])
+    assert one.vocabulary.characters == other.vocabulary.characters
+    plain = {"weights": {}, "training": None, "vocabulary": one.vocabulary}
+    assert replace(one, **plain) == replace(other, **plain)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(data):
+        path = tmp_path / "file.safetensors"
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def small(checkpoint):
+    """The same without what resuming needs: fewer bytes to damage."""
+    return replace(checkpoint, training=None)
+
+
+def test_reading_gives_back_what_was_written(write, checkpoint, small):
+    for one in (checkpoint, small):
+        assert_equal(read_checkpoint(write(one.to_bytes())), one)
+
+
+def test_writing_is_a_function_of_the_content(checkpoint):
+    assert checkpoint.to_bytes() == checkpoint.to_bytes()
+
+
+def test_a_vocabulary_of_any_characters_survives(write, small):
+    odd = "".join(map(chr, range(27))) + '"\\\u2028\ud800'
+    odd = "".join(sorted(set(odd)))[: len(small.vocabulary)]
+    odd = odd.ljust(len(small.vocabulary), "\U0010ffff")
+    changed = replace(small, vocabulary=Vocabulary(odd), corpus_name='"digest":"' + "0" * 64)
+    assert_equal(read_checkpoint(write(changed.to_bytes())), changed)
+
+
+def test_a_file_cut_anywhere_is_refused(write, small):
+    data = small.to_bytes()
+    for length in [*range(200), *range(200, len(data), 37), len(data) - 1]:
+        with pytest.raises(CheckpointError):
+            read_checkpoint(write(data[:length]))
+
+
+def test_added_bytes_are_refused(write, small):
+    with pytest.raises(CheckpointError):
+        read_checkpoint(write(small.to_bytes() + b"\0"))
+
+
+@pytest.mark.parametrize("bit", [1, 0x80])
+def test_no_flipped_bit_gives_another_model(write, small, bit):
+    data = small.to_bytes()
+    places = {*range(8), *random.Random(bit).sample(range(len(data)), 400)}
+    for place in places:
+        damaged = bytearray(data)
+        damaged[place] ^= bit
+        with pytest.raises(CheckpointError):
+            read_checkpoint(write(bytes(damaged)))
+
+
+def edited(checkpoint: Checkpoint, edit) -> bytes:
+    """A file with a changed header and a digest that is right all the same."""
+    import hashlib
+
+    data = checkpoint.to_bytes()
+    length = struct.unpack("<Q", data[:8])[0]
+    outer = json.loads(data[8 : 8 + length])
+    header = json.loads(outer["__metadata__"]["charlstm"])
+    edit(header)
+    header["digest"] = "0" * 64
+    arrays = safetensors.numpy.load(data)
+    text = json.dumps(header, sort_keys=True, separators=(",", ":"))
+    data = safetensors.numpy.save(arrays, {"charlstm": text})
+    place = data.index(b'\\"digest\\":\\"') + len(b'\\"digest\\":\\"')
+    digest = hashlib.sha256(data).hexdigest().encode()
+    return data[:place] + digest + data[place + 64 :]
+
+
+def setting(group, name, value):
+    return lambda header: header[group].__setitem__(name, value)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda header: header.update(format_version=99), "version 99.*version 1"),
+        (lambda header: header.pop("format_version"), "version None"),
+        (lambda header: header.pop("vocabulary"), "vocabulary"),
+        (lambda header: header.update(vocabulary="ba"), "ascending"),
+        (lambda header: header.update(vocabulary="ab"), "different sizes"),
+        (lambda header: header.update(history=[1]), "makes no sense"),
+        (setting("model_config", "num_layers", -49), "-49"),
+        (setting("model_config", "num_layers", True), "True"),
+        (setting("model_config", "hidden_size", 10**9), "1000000000"),
+        (setting("model_config", "hidden_size", 1e9), "1000000000.0"),
+        (setting("model_config", "hidden_size", 16), "float32"),
+        (setting("model_config", "cell", "gru"), "float32"),
+        (setting("model_config", "surprise", 1), "surprise"),
+        (setting("train_config", "seq_len", 0), "--seq-len"),
+        (setting("budget", "steps", None), "--minutes"),
+        (setting("corpus", "val_fraction", "much"), "--val-fraction"),
+    ],
+)
+def test_a_header_that_makes_no_sense_is_refused(write, small, edit, message):
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_checkpoint(write(edited(small, edit)))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda weights: weights.pop("head.bias"), "lacks 'head.bias'"),
+        (lambda weights: weights.update(extra=np.zeros(3, np.float32)), "'extra'"),
+        (lambda weights: weights.update({"head.bias": np.zeros(1, np.float32)}), r"\(1,\)"),
+        (
+            lambda weights: weights.update({"head.bias": weights["head.bias"].astype(np.float64)}),
+            "float64",
+        ),
+        (lambda weights: weights.update({"head.bias": weights["head.bias"] * np.nan}), "NaN"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(write, small, change, message):
+    weights = dict(small.weights)
+    change(weights)
+    with pytest.raises(CheckpointError, match=message):
+        read_checkpoint(write(replace(small, weights=weights).to_bytes()))
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.abort, ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\0" * 100,
+        pickle.dumps(Bomb()),
+        b"PK\x03\x04" + b"\0" * 100,
+        struct.pack("<Q", 2**63) + b"{}",
+        struct.pack("<Q", 10**8) + b"{" * 1000,
+        struct.pack("<Q", 20_000) + b"[" * 20_000,
+        struct.pack("<Q", 2) + b"{}",
+        struct.pack("<Q", 40) + b'{"a":{"data_offsets":[0,99999999999999]}}'.ljust(41)[:40],
+        safetensors.numpy.save({"a": np.zeros(3)}),
+        safetensors.numpy.save({"a": np.zeros(3)}, {"charlstm": "[]"}),
+        safetensors.numpy.save({"a": np.zeros(3)}, {"charlstm": '{"a":1,"a":2}'}),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused(write, content):
+    with pytest.raises(CheckpointError):
+        read_checkpoint(write(content))
+
+
+def test_what_is_no_file_is_refused_without_waiting(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path, "/dev/zero", tmp_path / "missing", "nul\0byte"):
+        with pytest.raises(CheckpointError):
+            read_checkpoint(path)
+
+
+def test_best_validation_is_the_lowest_of_the_history(small):
+    bits = [None, 3.0, 2.0, 2.5]
+    history = tuple({"val_bits_per_char": value} for value in bits)
+    assert replace(small, history=history).best_val_bits_per_char == 2.0
+    assert replace(small, history=()).best_val_bits_per_char is None
+
+
+def test_state_is_only_data(checkpoint):
+    assert isinstance(checkpoint.training, TrainingState)
+    json.dumps(checkpoint.training.numbers, allow_nan=False)
