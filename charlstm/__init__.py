@@ -1,1 +1,37 @@
+r"""charlstm trains an LSTM on any text, lets it predict the next characters and measures it.
+
+How a text becomes a model and a model becomes text:
+
+    files -> corpus -> Split -> batches -> CharLSTM -> loss -> Optimizer
+                                   \______ training ______/
+                                              | events, weights, state
+                                           session -> store -> checkpoint files
+                                                                    |
+                        views <- commands <- evaluation, sampling <- Predictor
+
+The modules, from the ground up; each imports only from its own floor or below:
+
+    errors, config         what users are told; every setting, frozen and validated
+    vocabulary, split      characters <-> ids; an encoded text as documents in a row
+    events, pacing         what a run reports; how far along its budget it is
+    interrupts, terminal   signals as a wish to stop; outside text made safe to show
+    model, cell            the network in torch; the same step written out in numpy
+    checkpoints, store     one file that is enough; the folder of runs, its only writer
+    batches, optimization  windows for truncated backpropagation; Muon, AdamW, the schedule
+    evaluation, predictor  nats over a text, in torch; next-character prediction, without torch
+    hardware, recipe       what the machine can do; every setting that the user left open
+    corpus, training       files -> splits; the Trainer, a generator of events
+    sampling, inspection   filters and drawing; what happens inside a model
+    session                one sitting of a run: all of the above put together
+    views, commands, cli   rendering; one file a command; the Typer app (__main__: python -m)
+
+Rules that hold everywhere: results are frozen dataclasses with their units in their names; the
+library prints nothing; random generators and clocks are passed in; arrays carry their shape as a
+suffix (T time, B batch, L layer, H hidden, V vocabulary). The trainer never touches a file, the
+store never sees a tensor, and nothing that samples imports torch.
+
+Where to begin reading: `session.open_session` for how a run comes together, `training.Trainer.run`
+for the loop, `cell.lstm_step` for the equations.
+"""
+
 __version__ = "0.1.0"

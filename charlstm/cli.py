@@ -19,7 +19,6 @@ app = typer.Typer(
     name="charlstm",
     help="Train an LSTM on any text, let it predict the next characters, and measure how well.",
     epilog="Start with: charlstm train my-text.txt, then: charlstm sample --prime 'qu'",
-    no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -54,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code: 0, 1 for an error, 2 for wrong usage, 130 when interrupted.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     prepare_streams()
     try:
         code = typer.main.get_command(app).main(

@@ -1,13 +1,15 @@
 """Options that commands share, and what they mean."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from charlstm.errors import ConfigError
-from charlstm.store import CheckpointStore, Loaded
 from charlstm.terminal import say
+
+if TYPE_CHECKING:
+    from charlstm.store import CheckpointStore, Loaded
 
 Checkpoints = Annotated[
     Path,
@@ -31,12 +33,12 @@ DEFAULT_CHECKPOINTS = Path("checkpoints")
 
 
 def load_model(
-    store: CheckpointStore,
+    store: "CheckpointStore",
     *,
     run: str | None,
     checkpoint: Path | None,
     which: Literal["best", "last"] = "best",
-) -> Loaded:
+) -> "Loaded":
     """Load the model that the user means, and say what had to be passed over.
 
     Raises:
@@ -47,6 +49,7 @@ def load_model(
         raise ConfigError("give --run or --checkpoint, not both")
     if checkpoint is not None:
         from charlstm.checkpoints import read_checkpoint
+        from charlstm.store import Loaded
 
         return Loaded(checkpoint=read_checkpoint(checkpoint), path=checkpoint)
     loaded = store.load(run if run is not None else store.latest(), which=which)

@@ -50,14 +50,16 @@ def sample(
     loaded = load_model(CheckpointStore(checkpoints), run=run, checkpoint=checkpoint)
     predictor = Predictor(loaded.checkpoint)
     prime = loaded.checkpoint.corpus.normalized(prime)
+    is_seed_given = seed is not None
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
-        say(f"seed {seed}")
     generator = np.random.default_rng(seed)
 
     is_terminal = sys.stdout.isatty()
     continuation = continue_text(predictor, prime, config, generator=generator)
-    first = next(continuation, "")  # a prime that is refused leaves stdout empty
+    first = next(continuation, "")  # a prime that is refused ends it here, with nothing written
+    if not is_seed_given:
+        say(f"seed {seed}")
     _write(prime + first, is_terminal=is_terminal)
     for char in continuation:
         _write(char, is_terminal=is_terminal)

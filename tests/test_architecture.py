@@ -1,0 +1,102 @@
+"""The arrows of the package: what may import what."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import charlstm
+
+PACKAGE = Path(charlstm.__file__).parent
+ROOT = PACKAGE.parent
+
+# A module may import modules of its own row or below, never above.
+FLOORS = [
+    {"cli", "__main__"},
+    {"commands"},
+    {"views"},
+    {"session"},
+    {"corpus", "training", "sampling", "inspection", "recipe", "hardware"},
+    {"evaluation", "batches", "optimization", "pacing", "predictor", "store"},
+    {"model", "cell", "checkpoints", "split"},
+    {"vocabulary", "events", "interrupts", "terminal"},
+    {"config"},
+    {"errors"},
+]
+FLOOR = {module: -number for number, row in enumerate(FLOORS) for module in row}
+NEVER = [
+    ("training", "corpus"),
+    ("training", "vocabulary"),
+    ("training", "store"),
+    ("model", "vocabulary"),
+    ("sampling", "training"),
+    ("views", "commands"),
+]
+
+
+def files():
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def module_of(path):
+    relative = path.relative_to(PACKAGE).with_suffix("")
+    return relative.parts[0]
+
+
+def imports(path):
+    """Modules of the package that a file imports, wherever in it, and other top-level names."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [node.module]
+            if node.module in ("charlstm", "charlstm.commands"):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from names
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_arrows_point_down(path):
+    module = module_of(path)
+    if module == "__init__":
+        return
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] != "charlstm" or parts[1:] in ([], ["__version__"]) or parts[1] == module:
+            continue
+        assert FLOOR[parts[1]] <= FLOOR[module], f"{module} imports {parts[1]}"
+        assert (module, parts[1]) not in NEVER
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["config", "errors", "vocabulary", "split", "corpus", "cell", "checkpoints", "store",
+     "predictor", "sampling", "inspection", "terminal", "recipe", "events", "pacing"],
+)  # fmt: skip
+def test_what_must_start_quickly_knows_no_torch(module):
+    assert not any(name.split(".")[0] == "torch" for name in imports(PACKAGE / f"{module}.py"))
+
+
+def test_no_pickle_anywhere():
+    for path in files():
+        source = path.read_text(encoding="utf-8")
+        assert not re.search(
+            r"\b(torch\.load|torch\.save|import pickle|pickle\.|marshal\.|\beval\(|exec\()", source
+        )
+
+
+def test_every_module_says_what_it_is_for():
+    for path in files():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert path.stat().st_size == 0 or ast.get_docstring(tree), path
+
+
+def test_every_module_is_on_the_architecture_page():
+    page = charlstm.__doc__
+    for path in files():
+        module = module_of(path)
+        assert module == "__init__" or re.search(rf"\b{module}\b", page), module

@@ -1,0 +1,346 @@
+"""The commands, mostly in this process; what needs a fresh one says so."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import TEXT
+
+from charlstm.cli import main
+from charlstm.store import CheckpointStore
+
+SMALL = ["--hidden-size", "8", "--num-layers", "1", "--batch-size", "4", "--seq-len", "16"]
+SMALL += ["--threads", "1", "--precision", "float32"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(here, capsys):
+    """Run a command; gives (exit code, stdout, stderr)."""
+
+    def run(*arguments):
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def stored(here, checkpoint, corpus_file):
+    """A store with one trained run, whose corpus is at hand."""
+    from charlstm.config import CorpusConfig
+    from charlstm.corpus import load_corpus
+
+    config = CorpusConfig(paths=(str(corpus_file),))
+    checkpoint = replace(checkpoint, corpus=config, fingerprint=load_corpus(config).fingerprint)
+    with CheckpointStore(here / "checkpoints").writer("tiny") as writer:
+        writer.save(replace(checkpoint, training=None), "best")
+        writer.save(checkpoint, "last")
+    return checkpoint
+
+
+def test_from_a_text_to_a_score(run, corpus_file, here):
+    code, out, err = run("train", corpus_file, "--steps", 30, *SMALL)
+    assert code == 0
+    assert "run tiny is trained" in out
+    assert "charlstm sample --run tiny" in out
+    assert "30 steps" in err  # the budget is said at the start
+    assert err.count("validation") >= 4
+
+    code, out, err = run("sample", "--prime", "qu", "--length", 40, "--seed", 1)
+    assert (code, err) == (0, "")
+    assert out.startswith("qu")
+    assert len(out) == 2 + 40 + 1
+
+    code, out, _ = run("eval", "--json")
+    result = json.loads(out)
+    assert code == 0
+    assert (result["run"], result["split"]) == ("tiny", "test")
+    assert result["num_chars"] == 116  # 5 % of the text, rounded up
+    assert result["bits_per_char"] == pytest.approx(result["nats_per_char"] / np.log(2))
+
+    code, out, _ = run("runs", "--json")
+    (listed,) = json.loads(out)
+    assert listed["name"] == listed["corpus"] == "tiny"
+    assert listed["cell"] == "lstm"
+    assert listed["step"] == 30
+    assert re.search(r"tiny\s+tiny\s+lstm", run("runs")[1])
+
+
+def test_json_events_have_what_the_contract_says(run, corpus_file, here):
+    code, out, _ = run("train", corpus_file, "--steps", 8, *SMALL, "--json")
+    assert code == 0
+    events = [json.loads(line) for line in out.splitlines()]
+    logged = (here / "checkpoints/tiny/events.jsonl").read_text(encoding="utf-8")
+    assert [json.loads(line) for line in logged.splitlines()] == events
+    kinds = [event["event"] for event in events]
+    assert kinds[0] == "started"
+    assert kinds[-1] == "finished"
+    assert {"evaluated", "saved"} <= set(kinds)
+    keys = {
+        "event", "step", "epoch", "elapsed_seconds", "chars_per_second", "train_bits_per_char",
+        "val_bits_per_char", "learning_rate",
+    }  # fmt: skip
+    assert all(keys <= event.keys() for event in events)
+    started = events[0]
+    assert {"hidden_size", "num_parameters", "world_size", "local_batch_size"} <= started.keys()
+    evaluated = [event for event in events if event["event"] == "evaluated"]
+    assert all(len(event["sample"]) == 160 for event in evaluated)
+    assert all(set(event["gates"][0]) == {"input", "forget", "output"} for event in evaluated)
+
+
+def test_an_interrupted_run_resumed_ends_as_if_never_interrupted(run, corpus_file, here):
+    budget = ["--steps", 12, *SMALL]
+    run("train", corpus_file, *budget, "--run", "whole")
+    store = CheckpointStore(here / "checkpoints")
+
+    from charlstm import session
+
+    trainer_run = session.Trainer.run
+
+    def stopping(self):
+        for event in trainer_run(self):
+            yield event
+            if self.step == 5:
+                self.stop()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session.Trainer, "run", stopping)
+        run("train", corpus_file, *budget, "--run", "parts")
+    assert store.load("parts", which="last").checkpoint.step == 5
+    code, _, err = run("train", "--resume", "--run", "parts")
+    assert code == 0
+    assert "goes on from step 5" in err
+    whole = store.load("whole", which="last").checkpoint
+    parts = store.load("parts", which="last").checkpoint
+    for name, value in whole.weights.items():
+        np.testing.assert_array_equal(value, parts.weights[name], err_msg=name)
+    for name, value in whole.training.arrays.items():
+        np.testing.assert_array_equal(value, parts.training.arrays[name], err_msg=name)
+    assert [record["step"] for record in parts.history] == [r["step"] for r in whole.history]
+
+    code, _, err = run("train", "--resume", "--run", "parts")
+    assert code == 0
+    assert "finished" in err
+    code, _, err = run("train", "--resume", "--run", "parts", "--steps", 14)
+    assert code == 0
+    assert "budget changed from 12 steps to 14 steps" in err
+    assert store.load("parts", which="last").checkpoint.step == 14
+
+
+def test_resuming_finds_the_run_by_its_corpus(run, corpus_file, stored):
+    code, _, err = run("train", corpus_file, "--resume", "--steps", 5)
+    assert code == 0
+    assert "goes on from step 4" in err
+
+
+def test_resuming_what_was_never_saved_starts_from_zero_and_says_so(run, corpus_file):
+    code, _, err = run("train", corpus_file, "--resume", "--run", "fresh", "--steps", 2, *SMALL)
+    assert code == 0
+    assert "starts from zero" in err
+
+
+def test_default_names_never_clash(run, corpus_file, stored, here):
+    code, out, _ = run("train", corpus_file, "--steps", 2, *SMALL)
+    assert code == 0
+    assert "run tiny-2 is trained" in out
+
+
+def test_val_and_test_files_replace_fractions(run, corpus_file, here):
+    (here / "v.txt").write_text("quick quips.\n")
+    (here / "t.txt").write_text("lazy dog! ")
+    arguments = ["--val", "v.txt", "--test", "t.txt", "--steps", 2, *SMALL]
+    assert run("train", corpus_file, *arguments)[0] == 0
+    result = json.loads(run("eval", "--json")[1])
+    assert (result["num_chars"], result["num_unknown"]) == (10, 1)
+    assert json.loads(run("eval", "--split", "val", "--json")[1])["num_chars"] == 13
+
+
+def test_eval_without_a_test_split_uses_val_and_says_so(run, corpus_file):
+    run("train", corpus_file, "--test-fraction", 0, "--steps", 2, *SMALL)
+    code, out, err = run("eval", "--json")
+    assert code == 0
+    assert json.loads(out)["split"] == "val"
+    assert "no test split" in err
+
+
+def test_eval_scores_any_text(run, stored, here):
+    (here / "a.txt").write_bytes("quick\r\nquips☃".encode())
+    result = json.loads(run("eval", "a.txt", "--json")[1])
+    assert (result["num_chars"], result["num_unknown"]) == (12, 1)
+    assert result["num_bytes"] == 14
+    assert result["split"] is None
+    assert "bits per character" in run("eval", "a.txt")[1]
+
+
+def test_a_prime_is_normalised_as_the_corpus_was(run, stored):
+    code, out, _ = run("sample", "--prime", "quips.\r\nquick", "--length", 1, "--seed", 1)
+    assert code == 0
+    assert out.startswith("quips.\nquick")
+
+
+def test_the_seed_is_told_when_it_was_not_given(run, stored):
+    _, out, err = run("sample", "--length", 30)
+    seed = re.fullmatch(r"seed (\d+)\n", err)[1]
+    assert run("sample", "--length", 30, "--seed", seed)[1] == out
+
+
+def test_a_changed_corpus_is_refused_with_both_fingerprints(run, stored, corpus_file):
+    corpus_file.write_text(TEXT + "more")
+    for command in (["eval"], ["train", "--resume", "--steps", 9]):
+        code, out, err = run(*command)
+        assert (code, out) == (1, "")
+        assert stored.fingerprint[:12] in err
+        assert len(re.findall(r"\b[0-9a-f]{12}\b", err)) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["trian"], 2, "trian"),
+        (["train", "--steps", "x"], 2, "--steps"),
+        (["train", "--steps", "0"], 2, "--steps"),
+        (["train", "--steps", "1", "--minutes", "1"], 2, "--minutes and --steps"),
+        (["train", "--minutes", "nan"], 2, "--minutes"),
+        (["train", "--epochs", "-1"], 2, "--epochs"),
+        (["train", "--val", "v", "--val-fraction", "0.1"], 2, "--val or --val-fraction"),
+        (["train", "--test", "v", "--test-fraction", "0.1"], 2, "--test or --test-fraction"),
+        (["train", "--val-fraction", "0.6", "--test-fraction", "0.6"], 2, "nothing to train on"),
+        (["train", "--encoding", "klingon"], 2, "klingon"),
+        (["train", "--hidden-size", "-1"], 2, "--hidden-size"),
+        (["train", "--dropout", "1"], 2, "--dropout"),
+        (["train", "--cell", "cnn"], 2, "cnn"),
+        (["train", "--device", "abacus"], 2, "abacus: this machine has cpu"),
+        (["train", "--precision", "float16", "--device", "cpu"], 2, "float32"),
+        (["train", "missing.txt"], 1, "missing.txt"),
+        (["train", "."], 1, "folder"),
+        (["train", "--run", "../outside", "--steps", "1"], 1, "outside"),
+        (["train", "--resume"], 1, "charlstm train"),
+        (["sample"], 1, "charlstm train"),
+        (["sample", "--run", "absent"], 1, "absent"),
+        (["sample", "--checkpoint", "absent"], 1, "absent"),
+        (["sample", "--run", "a", "--checkpoint", "b"], 2, "not both"),
+        (["sample", "--temperature", "nan"], 2, "--temperature"),
+        (["sample", "--top-p", "2"], 2, "--top-p"),
+        (["sample", "--seed", "-3"], 2, "seed"),
+        (["eval"], 1, "charlstm train"),
+        (["eval", "x", "--split", "val"], 2, "not both"),
+        (["eval", "--split", "dev"], 2, "dev"),
+    ],
+)
+def test_bad_input_gets_one_line_and_the_right_exit_code(run, arguments, code, message):
+    # Nothing on stdout, so that --json is never half an answer.
+    result = run(*arguments)
+    assert result[:2] == (code, "")
+    assert message in result[2]
+    assert result[2].startswith("charlstm: ")
+    assert result[2].count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--run", "tiny", "--steps", "1"], "--resume"),
+        (["train", "--resume", "--hidden-size", "9"], "--hidden-size 9 (the run has 8)"),
+        (["train", "--resume", "--cell", "gru", "--seed", "7"], "gru (the run has lstm), --seed 7"),
+        (["sample", "--prime", "☃"], "U+2603"),
+        (["eval", "empty.txt"], "no text"),
+        (["eval", "missing.txt"], "missing.txt"),
+    ],
+)  # fmt: skip
+def test_bad_input_to_a_run_gets_one_line(run, stored, here, arguments, message):
+    (here / "empty.txt").write_text("")
+    code, out, err = run(*arguments)
+    assert code in (1, 2)
+    assert out == ""
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_a_warning(run, stored, here):
+    path = here / "checkpoints/tiny/best.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    code, out, err = run("sample", "--length", 5, "--seed", 1)
+    assert code == 0
+    assert len(out) == 6
+    assert "best.safetensors" in err
+    assert "using" in err
+    code, out, err = run("sample", "--checkpoint", path)
+    assert (code, out) == (1, "")
+
+
+def test_options_come_from_the_environment_too(run, stored, monkeypatch):
+    monkeypatch.setenv("CHARLSTM_SAMPLE_LENGTH", "7")
+    monkeypatch.setenv("CHARLSTM_SAMPLE_SEED", "1")
+    assert len(run("sample")[1]) == 8
+    assert len(run("sample", "--length", 3)[1]) == 4  # a flag is stronger
+
+
+def test_the_store_comes_from_the_environment_too(run, stored, monkeypatch, tmp_path):
+    monkeypatch.setenv("CHARLSTM_CHECKPOINTS", str(tmp_path / "elsewhere"))
+    assert run("sample")[0] == 1
+
+
+def test_a_bare_call_shows_the_commands(run):
+    code, out, _ = run()
+    assert code == 0
+    assert all(command in out for command in ("train", "sample", "eval", "runs"))
+
+
+def test_the_version_is_the_package_s(run):
+    from charlstm import __version__
+
+    assert run("--version")[:2] == (0, f"charlstm {__version__}\n")
+
+
+def modules_after(statement):
+    program = f"import sys\n{statement}\nprint(' '.join(sys.modules))"
+    return set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
+
+
+def test_the_command_line_starts_without_torch_and_numpy():
+    assert not {"torch", "numpy"} & modules_after("import charlstm.cli")
+
+
+def test_sampling_and_listing_start_without_torch(stored, charlstm):
+    program = "from charlstm.cli import main; import os; main({}); "
+    for arguments in (["sample", "--length", "3", "--seed", "1"], ["runs"]):
+        assert "torch" not in modules_after(program.format(arguments))
+
+
+def test_a_closed_pipe_ends_quietly(stored, here):
+    command = f"{sys.executable} -m charlstm sample --length 100000 --seed 1 | head -c 10"
+    result = subprocess.run(command, shell=True, capture_output=True, check=True, cwd=here)
+    assert len(result.stdout) == 10
+    assert result.stderr == b""
+
+
+def test_a_full_disk_for_stdout_is_an_error(stored, here):
+    command = f"{sys.executable} -m charlstm sample --length 10 --seed 1 > /dev/full"
+    result = subprocess.run(command, shell=True, capture_output=True, check=False, cwd=here)
+    assert result.returncode == 1
+    assert result.stderr.count(b"\n") == 1
+
+
+def test_in_a_pipe_text_is_raw_and_utf_8_whatever_the_locale(charlstm, tmp_path):
+    text = "π\x1b[31m☃" * 40
+    (tmp_path / "odd.txt").write_text(text, encoding="utf-8")
+    environment = {"LANG": "C", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
+    charlstm("train", "odd.txt", "--steps", 2, *SMALL, environment=environment)
+    result = charlstm("sample", "--prime", "π\x1b[31m", "--seed", 1, environment=environment)
+    assert result.stdout.decode("utf-8").startswith("π\x1b[31m")
+
+
+def test_training_from_a_pipe(charlstm):
+    result = charlstm("train", "-", "--steps", 2, *SMALL, stdin=TEXT.encode())
+    assert "run stdin is trained" in result.stdout.decode()
