@@ -92,6 +92,7 @@ class Session:
             )
         )
         self._saved_at = self._reported_at = time.monotonic()
+        self._was_skipping = False
         torch.set_num_threads(base.train_config.threads)
         self._trainer = Trainer(
             base.model_config,
@@ -132,6 +133,9 @@ class Session:
                 case Stepped():
                     now = time.monotonic()
                     is_due = now - self._reported_at >= REPORT_SECONDS
+                    if event.was_skipped and not self._was_skipping:
+                        is_due = True  # said once, not at each of a row
+                    self._was_skipping = event.was_skipped
                     if is_due:
                         self._reported_at = now
                     yield self._report("stepped", event, {}, is_logged=is_due)

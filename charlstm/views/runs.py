@@ -8,7 +8,7 @@ from charlstm.views.tables import print_rows
 
 
 def show_runs(records: Iterable[Mapping[str, Any]]) -> None:
-    header = ("run", "corpus", "cell", "parameters", "step", "best val bits/char", "saved")
+    header = ("run", "corpus", "cell", "weights", "step", "bits/char", "saved")
     print_rows(
         header,
         [
@@ -16,7 +16,7 @@ def show_runs(records: Iterable[Mapping[str, Any]]) -> None:
                 record["name"],
                 record["corpus"],
                 record["cell"],
-                f"{record['num_parameters']:,}",
+                f"{record['num_parameters'] / 1e6:.2f}M",
                 f"{record['step']:,}",
                 bits_text(record["best_val_bits_per_char"]),
                 datetime.fromtimestamp(record["saved_at"], UTC)

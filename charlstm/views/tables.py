@@ -1,6 +1,8 @@
 """Tables on stdout."""
 
+import sys
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -8,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from charlstm.terminal import escape_line
+
+_PIPE_WIDTH: Final = 1000
 
 
 def print_pairs(title: Text, pairs: Iterable[tuple[str, str]]) -> None:
@@ -24,7 +28,7 @@ def print_pairs(title: Text, pairs: Iterable[tuple[str, str]]) -> None:
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Rows under a header; the first column is text, the others are figures."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for number, name in enumerate(header):
         table.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in rows:
@@ -34,4 +38,6 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def _console() -> Console:
-    return Console(highlight=False, emoji=False)
+    # Into a pipe nothing is folded.
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return Console(highlight=False, emoji=False, width=width)

@@ -123,7 +123,7 @@ def _lines(report: Report) -> list[str]:
             ]
         case SavingFailed() as event:
             return [f"warning: {escape(event.reason)}"]
-        case Stepped() as event if event.was_skipped:
+        case Stepped() as event if event.was_skipped and report.is_logged:
             return [f"step {event.step}: no finite gradient: passed over, learning rate halved"]
         case Started() as event if event.step:
             return [f"goes on from step {event.step}"]
