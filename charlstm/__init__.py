@@ -14,6 +14,7 @@ The modules, from the ground up; each imports only from its own floor or below:
     errors, config         what users are told; every setting, frozen and validated
     vocabulary, split      characters <-> ids; an encoded text as documents in a row
     events, pacing         what a run reports; how far along its budget it is
+    source                 bytes of a file or pipe -> decompressed, decoded pieces of text
     interrupts, terminal   signals as a wish to stop; outside text made safe to show
     model, cell            the network in torch; the same step written out in numpy
     checkpoints, store     one file that is enough; the folder of runs, its only writer

@@ -10,6 +10,7 @@ place of the windows' edges differs from pass to pass. The cursor is one number:
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -54,8 +55,7 @@ class BatchStream:
         cursor: int = 0,
     ) -> None:
         self._ids = split.ids
-        self._is_start = np.zeros(split.num_chars, bool)
-        self._is_start[split.starts] = True
+        self._starts = split.starts
         self._boundary = boundary
         self._origin_B = np.arange(batch_size, dtype=np.int64) * split.num_chars // batch_size
         self._offset_T = np.arange(seq_len, dtype=np.int64)
@@ -69,12 +69,18 @@ class BatchStream:
         reset_B = torch.rand(len(place), generator=generator) < self._reset_probability
         if self.cursor == 0:
             reset_B.fill_(value=True)
-        at_start_TB = self._is_start[place_TB]
+        at_start_TB = self._begins_document(place_TB)
+        reset_B |= torch.from_numpy(at_start_TB[0])
         at_start_TB[0] |= reset_B.numpy()
         x_TB = np.where(at_start_TB, self._boundary, self._ids[place_TB - 1])
         self.cursor += 1
         return Batch(
             x_TB=torch.from_numpy(x_TB.astype(np.int64)),
             y_TB=torch.from_numpy(self._ids[place_TB].astype(np.int64)),
-            reset_B=reset_B | torch.from_numpy(self._is_start[place_TB[0]]),
+            reset_B=reset_B,
         )
+
+    def _begins_document(self, place_TB: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        nearest = np.searchsorted(self._starts, place_TB, side="right") - 1
+        is_start: npt.NDArray[np.bool_] = self._starts[nearest] == place_TB
+        return is_start

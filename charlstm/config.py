@@ -3,7 +3,6 @@
 Everything here is resolved: no "auto", no None that means "decide later"; `recipe` decides.
 """
 
-import codecs
 import math
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, TypeVar, get_args
@@ -13,6 +12,7 @@ from charlstm.errors import ConfigError
 Cell = Literal["lstm", "gru", "rnn"]
 Device = Literal["cpu", "cuda", "mps"]
 Precision = Literal["float32", "bfloat16", "float16"]
+Level = Literal["char", "byte"]
 SplitName = Literal["train", "val", "test"]
 
 # A configuration can come from a file that somebody else wrote: the limits keep sizes, and so
@@ -132,7 +132,12 @@ class TrainConfig:
 class CorpusConfig:
     """Where the text is and how it is read; no path at all means Python's own documentation.
 
-    `val` and `test` name files that replace a fraction of the corpus.
+    Args:
+        val: a file in the place of the fraction; `test` likewise.
+        encoding: a byte order mark overrules the default, nothing else does.
+        keep_line_ends: leave CR and CRLF as they are.
+        level: `byte` takes any file as it is: each byte becomes the character of its number.
+        min_count: characters that training shows less often become unknown.
     """
 
     paths: tuple[str, ...] = ()
@@ -142,6 +147,8 @@ class CorpusConfig:
     test: str | None = None
     encoding: str = "utf-8"
     keep_line_ends: bool = False
+    level: Level = "char"
+    min_count: int = 1
 
     def __post_init__(self) -> None:
         _require_fraction("--val-fraction", self.val_fraction)
@@ -151,18 +158,28 @@ class CorpusConfig:
                 f"--val-fraction {self.val_fraction:g} and --test-fraction {self.test_fraction:g} "
                 "leave nothing to train on"
             )
-        if not all(isinstance(path, str) for path in self.paths):
+        if not all(
+            isinstance(path, str) for path in (*self.paths, self.val or "", self.test or "")
+        ):
             raise ConfigError("the corpus's paths must be strings")
+        _require_choice("--level", self.level, get_args(Level))
+        _require_int("--min-count", self.min_count, 1, MAX_COUNT)
         try:
-            codecs.lookup(self.encoding)
-        except (LookupError, TypeError) as error:
+            "".encode(self.encoding)  # unlike codecs.lookup, it refuses what encodes no text
+        except (LookupError, TypeError, ValueError) as error:
             raise ConfigError(f"--encoding {self.encoding!r} is not known to Python") from error
+        if self.level == "byte" and (self.encoding != "utf-8" or self.keep_line_ends):
+            raise ConfigError("--level byte reads any bytes: it takes no --encoding or line ends")
 
-    def normalized(self, text: str) -> str:
-        """The text with the line ends of Unix, unless the corpus keeps them as they are."""
-        if self.keep_line_ends:
-            return text
-        return text.replace("\r\n", "\n").replace("\r", "\n")
+    @property
+    def keeps_line_ends(self) -> bool:
+        return self.keep_line_ends or self.level == "byte"
+
+    def to_symbols(self, text: str) -> str:
+        """A text that was typed, as the corpus would have been read from a file of it."""
+        if self.level == "byte":
+            return text.encode("utf-8", "surrogateescape").decode("latin-1")
+        return text if self.keep_line_ends else text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 @dataclass(frozen=True, kw_only=True)

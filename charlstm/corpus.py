@@ -1,41 +1,30 @@
-"""From files to a vocabulary and a train, a validation and a test split."""
+"""From files to a vocabulary and a train, a validation and a test split.
 
-import bz2
-import codecs
-import gzip
+Everything is read twice: once to count and to fingerprint, once to encode into a file that is
+mapped into memory. So memory stays bounded, and what happens to the text later can't harm.
+"""
+
+import contextlib
 import hashlib
-import lzma
 import math
-import os
-import stat
-import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from charlstm.config import STDIN, CorpusConfig
+import numpy as np
+import numpy.typing as npt
+
+from charlstm.config import MAX_CHARACTERS, STDIN, CorpusConfig
 from charlstm.errors import CorpusError
+from charlstm.source import FileSource, Source, TextSource
 from charlstm.split import Split
-from charlstm.vocabulary import Vocabulary
+from charlstm.vocabulary import UNKNOWN, Ids, Vocabulary, code_points
 
 DEFAULT_NAME: Final = "python-docs"
 
-# The longest mark first: UTF-32-LE's begins with UTF-16-LE's.
-_BYTE_ORDER_MARKS: Final = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_DECOMPRESSORS: Final[tuple[tuple[bytes, str, Callable[[bytes], bytes]], ...]] = (
-    (b"\x1f\x8b", "gzip", gzip.decompress),
-    (b"BZh", "bzip2", bz2.decompress),
-    (b"\xfd7zXZ\x00", "xz", lzma.decompress),
-)
-_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
-_BINARY_MAGICS: Final = ((b"%PDF-", "a PDF"), (b"PK\x03\x04", "a zip archive"))
+_PIECE_CHARS: Final = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,46 +57,58 @@ class Corpus:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Counted:
+    """What a first reading tells.
+
+    Args:
+        lengths: characters of each document.
+        char_counts: how often each code point comes, int64 [0x110000].
+        digest: SHA-256 of the text.
+    """
+
+    lengths: npt.NDArray[np.int64]
+    char_counts: npt.NDArray[np.int64]
+    digest: str
+
+    @property
+    def num_chars(self) -> int:
+        return int(self.lengths.sum())
+
+
 def load_corpus(config: CorpusConfig) -> Corpus:
     """Read, split and encode a corpus; the vocabulary comes from the training split.
 
     Raises:
         CorpusError: when a file is missing, empty, not text, or too short to be split.
     """
-    notices: list[str] = []
+    with contextlib.ExitStack() as stack:
+        sources = [_python_docs()] if not config.paths else _open(config.paths, config, stack)
+        val_sources = [] if config.val is None else _open([config.val], config, stack)
+        test_sources = [] if config.test is None else _open([config.test], config, stack)
+        everything = [*sources, *val_sources, *test_sources]
+        counted = _count(everything)
+        spans = _spans(config, counted, len(sources), len(val_sources))
+        return _split(config, everything, counted, spans)
 
-    def read(path: str) -> str:
-        return read_text(path, config=config, notices=notices)
 
-    documents = [read(path) for path in config.paths] if config.paths else [_python_docs()]
-    num_chars = sum(map(len, documents))
-    if not num_chars:
-        raise CorpusError(f"{_listed(config.paths)}: the corpus is empty")
-    num_val = 0 if config.val is not None else math.ceil(num_chars * config.val_fraction)
-    num_test = 0 if config.test is not None else math.ceil(num_chars * config.test_fraction)
-    # Less than two characters to train on: nothing can be learned from a single one.
-    if num_chars - num_val - num_test < 2:
-        raise CorpusError(
-            f"{_listed(config.paths)}: {num_chars} characters are too few to train on; "
-            "a few thousand are the least that makes sense"
+def encode_files(
+    paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabulary
+) -> tuple[Split, tuple[str, ...]]:
+    """Read other texts the way a corpus was read; each file is a document.
+
+    Returns:
+        The encoded texts, and notices about them.
+    """
+    with contextlib.ExitStack() as stack:
+        sources = _open(paths, config, stack)
+        counted = _count(sources)
+        split = Split(
+            ids=_encode(sources, vocabulary, counted.num_chars),
+            starts=_starts(counted.lengths),
+            num_bytes=_num_bytes(np.arange(MAX_CHARACTERS), counted.char_counts, config),
         )
-    train, rest = _cut(documents, num_chars - num_val - num_test)
-    val, test = _cut(rest, num_val)
-    if config.val is not None:
-        val = [read(config.val)]
-    if config.test is not None:
-        test = [read(config.test)]
-
-    vocabulary = Vocabulary.of("".join(train))
-    return Corpus(
-        name=corpus_name(config),
-        vocabulary=vocabulary,
-        train=Split.of(train, vocabulary),
-        val=Split.of(val, vocabulary),
-        test=Split.of(test, vocabulary),
-        fingerprint=_fingerprint(train, val, test),
-        notices=tuple(notices),
-    )
+        return split, _notices(sources)
 
 
 def corpus_name(config: CorpusConfig) -> str:
@@ -119,92 +120,155 @@ def corpus_name(config: CorpusConfig) -> str:
     return Path(config.paths[0]).name.lstrip(".").split(".")[0] or "corpus"
 
 
-def read_text(path: str, *, config: CorpusConfig, notices: list[str]) -> str:
-    """Read one file (`-` is stdin) as text, with the line ends of Unix unless they are kept.
-
-    Raises:
-        CorpusError: when it is missing, not a file, or not text in the encoding.
-    """
-    data = _decompress(path, _read_bytes(path))
-    encoding = config.encoding
-    if codecs.lookup(encoding).name == "utf-8":
-        # A byte order mark says what the text is, whatever the default.
-        for mark, marked in _BYTE_ORDER_MARKS:
-            if data.startswith(mark):
-                encoding = marked
-                if marked != "utf-8-sig":
-                    notices.append(f"{path}: read as {marked.upper()}, as its first bytes say")
-                break
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise CorpusError(_explain(path, data, error)) from error
-    if "\0" in text:
-        notices.append(f"{path}: contains NUL characters; is it text?")
-    if "\r" in text and not config.keep_line_ends:
-        text = config.normalized(text)
-        notices.append(f"{path}: line ends CR or CRLF became LF (--keep-line-ends keeps them)")
-    return text
+def _open(paths: Sequence[str], config: CorpusConfig, stack: contextlib.ExitStack) -> list[Source]:
+    sources: list[Source] = []
+    for path in paths:
+        sources.append(FileSource(path, config))
+        stack.callback(sources[-1].close)
+    return sources
 
 
-def _read_bytes(path: str) -> bytes:
-    try:
-        if path == STDIN:
-            return sys.stdin.buffer.read()
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            raise CorpusError(f"{path}: is a folder; name the text files in it")
-        # A character device such as /dev/zero may never end.
-        if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
-            raise CorpusError(f"{path}: is neither a file nor a pipe")
-        return Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CorpusError(f"{path}: can't be read: {reason}") from error
+def _spans(
+    config: CorpusConfig, counted: _Counted, num_sources: int, num_val_sources: int
+) -> list[tuple[int, int]]:
+    """Where train, val and test begin and end in the row of all documents."""
+    num_main = int(counted.lengths[:num_sources].sum())
+    if not num_main:
+        raise CorpusError(f"{_listed(config)}: the corpus is empty")
+    num_val = math.ceil(num_main * config.val_fraction) if config.val is None else 0
+    num_test = math.ceil(num_main * config.test_fraction) if config.test is None else 0
+    num_train = num_main - num_val - num_test
+    # Nothing can be learned from a single character.
+    if num_train < 2:
+        raise CorpusError(
+            f"{_listed(config)}: {num_main} characters are too few to train on; "
+            "a few thousand are the least that makes sense"
+        )
+    val_edge = num_main + int(counted.lengths[num_sources:][:num_val_sources].sum())
+    return [
+        (0, num_train),
+        (num_train, num_train + num_val) if config.val is None else (num_main, val_edge),
+        (num_main - num_test, num_main) if config.test is None else (val_edge, counted.num_chars),
+    ]
 
 
-def _decompress(path: str, data: bytes) -> bytes:
-    for magic, name, decompress in _DECOMPRESSORS:
-        if data.startswith(magic):
-            try:
-                return decompress(data)
-            except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
-                raise CorpusError(f"{path}: a damaged {name} file: {error}") from error
-    if data.startswith(_ZSTD_MAGIC):
-        raise CorpusError(f"{path}: is compressed by zstd; give it as <(zstdcat {path})")
-    for magic, name in _BINARY_MAGICS:
-        if data.startswith(magic):
-            raise CorpusError(f"{path}: is {name}, not text; extract its text first")
-    return data
+def _count(sources: Sequence[Source]) -> _Counted:
+    lengths = np.zeros(len(sources), np.int64)
+    char_counts = np.zeros(MAX_CHARACTERS, np.int64)
+    digest = hashlib.sha256()
+    for number, source in enumerate(sources):
+        for text in source.pieces():
+            codes = code_points(text)
+            counts = np.bincount(codes)
+            char_counts[: len(counts)] += counts
+            lengths[number] += len(codes)
+            digest.update(text.encode("utf-8", "surrogatepass"))
+        digest.update(b"\0document of %d characters\0" % lengths[number])
+    return _Counted(lengths=lengths, char_counts=char_counts, digest=digest.hexdigest())
 
 
-def _explain(path: str, data: bytes, error: UnicodeDecodeError) -> str:
-    where = f"byte {error.start} (0x{data[error.start]:02X}) is not valid {error.encoding}"
-    if guess := _likely_encoding(data):
-        return f"{path}: {where}; it looks like {guess}: give --encoding {guess}"
-    return f"{path}: {where}; name its encoding with --encoding"
-
-
-def _likely_encoding(data: bytes) -> str | None:
-    """A guess for the message only; nothing is ever decoded by it."""
-    sample = data[: 1 << 16]
-    high = sum(byte >= 0x80 for byte in sample) / len(sample)
-    if sample.count(0) > len(sample) / 4:
-        candidates = ["utf-16-le" if sample[1::2].count(0) > sample[::2].count(0) else "utf-16-be"]
-    elif high < 0.25:
-        candidates = ["cp1252", "latin-1"]
-    else:
-        candidates = ["gb18030", "shift_jis", "euc_kr", "big5", "cp1251", "cp1252"]
-    for candidate in candidates:
+def _encode(sources: Sequence[Source], vocabulary: Vocabulary, num_chars: int) -> Ids:
+    """Ids of all documents, one after another, in a temporary file mapped into memory."""
+    if not num_chars:
+        return np.zeros(0, vocabulary.dtype)
+    with tempfile.TemporaryFile() as file:
         try:
-            codecs.getincrementaldecoder(candidate)().decode(sample)
-        except UnicodeDecodeError:
-            continue
-        return candidate
-    return None
+            file.truncate(num_chars * vocabulary.dtype.itemsize)
+            ids = np.memmap(file, vocabulary.dtype, "r+", shape=(num_chars,))
+        except OSError as error:
+            raise CorpusError(f"no room for the encoded text: {error.strerror}") from error
+    place = 0
+    for source in sources:
+        for text in source.pieces():
+            if place + len(text) > num_chars:
+                break
+            ids[place : place + len(text)] = vocabulary.encode(text)
+            place += len(text)
+    if place != num_chars:
+        raise CorpusError(f"{sources[0].name}: changed while it was read")
+    return ids
 
 
-def _python_docs() -> str:
+def _split(
+    config: CorpusConfig,
+    sources: Sequence[Source],
+    counted: _Counted,
+    spans: Sequence[tuple[int, int]],
+) -> Corpus:
+    """Encode by all the characters there are, then give up those that training doesn't show."""
+    everything = Vocabulary.of_codes(np.flatnonzero(counted.char_counts))
+    ids = _encode(sources, everything, counted.num_chars)
+    codes = np.append(0, everything.codes)
+    counts = [_counts(ids[first:last], len(codes)) for first, last in spans]
+    is_known = counts[0] >= config.min_count
+    if not is_known.any():
+        raise CorpusError(
+            f"{_listed(config)}: no character comes --min-count {config.min_count} times"
+        )
+    vocabulary = Vocabulary.of_codes(codes[is_known])
+    if not is_known[1:].all():
+        _renumber(ids, np.where(is_known, np.cumsum(is_known), UNKNOWN).astype(ids.dtype))
+    document_starts = _starts(counted.lengths)
+
+    def split(number: int) -> Split:
+        first, last = spans[number]
+        inner = document_starts[(document_starts > first) & (document_starts < last)]
+        return Split(
+            ids=ids[first:last],
+            starts=np.append(np.int64(0), inner - first)[: last - first],
+            num_bytes=_num_bytes(codes, counts[number], config),
+        )
+
+    digest = hashlib.sha256(f"{counted.digest} {spans}".encode("ascii"))
+    return Corpus(
+        name=corpus_name(config),
+        vocabulary=vocabulary,
+        train=split(0),
+        val=split(1),
+        test=split(2),
+        fingerprint=digest.hexdigest(),
+        notices=_notices(sources),
+    )
+
+
+def _starts(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Where documents begin that follow each other; empty ones leave no trace."""
+    return (np.cumsum(lengths) - lengths)[lengths > 0]
+
+
+def _pieces(ids: Ids) -> Iterator[Ids]:
+    """Views of a long array, so that what is computed of it stays small."""
+    for first in range(0, len(ids), _PIECE_CHARS):
+        yield ids[first : first + _PIECE_CHARS]
+
+
+def _counts(ids: Ids, num_ids: int) -> npt.NDArray[np.int64]:
+    counts = np.zeros(num_ids, np.int64)
+    for piece in _pieces(ids):
+        counts += np.bincount(piece, minlength=num_ids)
+    return counts
+
+
+def _renumber(ids: Ids, numbers: Ids) -> None:
+    for piece in _pieces(ids):
+        piece[:] = numbers[piece]
+
+
+def _num_bytes(
+    codes: npt.NDArray[np.integer], counts: npt.NDArray[np.int64], config: CorpusConfig
+) -> int:
+    """The length in UTF-8 of a text with so many of these code points."""
+    if config.level == "byte":
+        return int(counts.sum())
+    lengths = 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)
+    return int(lengths @ counts)
+
+
+def _notices(sources: Sequence[Source]) -> tuple[str, ...]:
+    return tuple(notice for source in sources for notice in source.notices)
+
+
+def _python_docs() -> Source:
     """The language reference that every Python carries for `help()`."""
     try:
         from pydoc_data.topics import topics
@@ -212,30 +276,8 @@ def _python_docs() -> str:
         raise CorpusError(
             "this Python comes without its documentation (pydoc_data); name a text file"
         ) from error
-    return "\n\n".join(topics[name] for name in sorted(topics))
+    return TextSource(DEFAULT_NAME, "\n\n".join(topics[name] for name in sorted(topics)))
 
 
-def _cut(documents: list[str], num_chars: int) -> tuple[list[str], list[str]]:
-    """Divide documents after `num_chars` characters."""
-    head: list[str] = []
-    for number, text in enumerate(documents):
-        if len(text) > num_chars:
-            return [*head, text[:num_chars]], [text[num_chars:], *documents[number + 1 :]]
-        head.append(text)
-        num_chars -= len(text)
-    return head, []
-
-
-def _fingerprint(*splits: list[str]) -> str:
-    digest = hashlib.sha256()
-    for documents in splits:
-        for text in documents:
-            data = text.encode("utf-8", "surrogatepass")
-            digest.update(b"document %d\n" % len(data))
-            digest.update(data)
-        digest.update(b"split\n")
-    return digest.hexdigest()
-
-
-def _listed(paths: tuple[str, ...]) -> str:
-    return ", ".join(paths) or DEFAULT_NAME
+def _listed(config: CorpusConfig) -> str:
+    return ", ".join(config.paths) or DEFAULT_NAME

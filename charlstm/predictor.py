@@ -53,6 +53,11 @@ class Predictor:
             before = self._read(np.array([number]), before.layers)
             yield before
 
+    def without_unknown(self, text: str) -> str:
+        """The text without the characters that the model never saw."""
+        unknown = set(self.vocabulary.unknown_in(text))
+        return "".join(char for char in text if char not in unknown)
+
     def require_known(self, text: str) -> None:
         """Refuse a text with characters that the model never saw.
 
@@ -62,7 +67,9 @@ class Predictor:
         if unknown := self.vocabulary.unknown_in(text):
             shown = ", ".join(f"{char!r} (U+{ord(char):04X})" for char in unknown[:5])
             more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-            raise CorpusError(f"the model never saw {shown}{more}")
+            raise CorpusError(
+                f"the model never saw {shown}{more}; --unknown skip leaves such characters out"
+            )
 
     def _read(self, ids_B: npt.NDArray[np.integer], before: list[Step]) -> Prediction:
         logits, layers = self._stack.step(ids_B, before)

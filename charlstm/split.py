@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -52,15 +53,20 @@ class Split:
         Of a text longer than `max_chars` each stream keeps its beginning. Documents keep theirs.
         """
         edges = np.linspace(0, self.num_chars, num_streams + 1).astype(np.int64)
-        kept = np.minimum(np.diff(edges), max(1, max_chars // num_streams))
-        is_kept = np.zeros(self.num_chars, bool)
-        is_start = np.zeros(self.num_chars, bool)
-        is_start[self.starts] = True
-        for first, length in zip(edges[:-1], kept, strict=True):
-            is_kept[first : first + length] = True
-            is_start[first : first + 1] = True
+        kept = max(1, max_chars // num_streams)
+        pieces: list[Ids] = []
+        starts: list[npt.NDArray[np.int64]] = []
+        num_kept = 0
+        for first, after in pairwise(edges):
+            last = min(after, first + kept)
+            if first == last:
+                continue
+            inner = self.starts[(self.starts > first) & (self.starts < last)]
+            starts.append(np.append(first, inner) - first + num_kept)
+            pieces.append(self.ids[first:last])
+            num_kept += int(last - first)
         return Split(
-            ids=self.ids[is_kept],
-            starts=np.flatnonzero(is_start[is_kept]),
-            num_bytes=round(self.num_bytes * is_kept.mean()) if self.num_chars else 0,
+            ids=np.concatenate(pieces) if pieces else self.ids,
+            starts=np.concatenate(starts) if starts else self.starts,
+            num_bytes=round(self.num_bytes * num_kept / max(1, self.num_chars)),
         )

@@ -25,13 +25,13 @@ class Vocabulary:
     """
 
     def __init__(self, characters: str) -> None:
-        codes = _code_points(characters)
+        codes = code_points(characters)
         if not len(codes) or np.any(codes[1:] <= codes[:-1]):
             raise CorpusError("a vocabulary must be characters in ascending order, at least one")
         self.characters = characters
         self.boundary = len(characters) + 1
         self.dtype = np.min_scalar_type(self.boundary)
-        self._codes = codes
+        self.codes = codes
         # A table from code point to id is quicker than a search, and at most 4.4 MB.
         self._ids = np.zeros(int(codes[-1]) + 2, self.dtype)
         self._ids[codes] = np.arange(1, len(codes) + 1)
@@ -39,7 +39,12 @@ class Vocabulary:
     @classmethod
     def of(cls, text: str) -> "Vocabulary":
         """The vocabulary of a text."""
-        return cls(_text(np.unique(_code_points(text))))
+        return cls.of_codes(np.unique(code_points(text)))
+
+    @classmethod
+    def of_codes(cls, codes: npt.NDArray[np.integer]) -> "Vocabulary":
+        """The vocabulary of ascending code points."""
+        return cls(_text(codes))
 
     def __len__(self) -> int:
         return len(self.characters)
@@ -47,13 +52,13 @@ class Vocabulary:
     def encode(self, text: str) -> Ids:
         """Turn text into ids [len(text)] in the smallest integer type that holds them all."""
         # Code points past the table's end land on its last entry, which is unknown.
-        ids: Ids = self._ids[np.minimum(_code_points(text), len(self._ids) - 1)]
+        ids: Ids = self._ids[np.minimum(code_points(text), len(self._ids) - 1)]
         return ids
 
     def decode(self, ids: npt.NDArray[np.integer]) -> str:
         """Turn ids [n] back into text; unknown becomes U+FFFD, boundary nothing."""
         ids = ids[ids != self.boundary]
-        codes = np.append(np.uint32(0xFFFD), self._codes)
+        codes = np.append(np.uint32(0xFFFD), self.codes)
         return _text(codes[ids])
 
     def unknown_in(self, text: str) -> str:
@@ -61,10 +66,11 @@ class Vocabulary:
         return "".join(dict.fromkeys(text[i] for i in np.flatnonzero(self.encode(text) == UNKNOWN)))
 
 
-def _code_points(text: str) -> npt.NDArray[np.uint32]:
+def code_points(text: str) -> npt.NDArray[np.uint32]:
+    """The numbers of a text's characters, uint32 [len(text)]."""
     # "surrogatepass": Python strings can hold lone surrogates, and they count as characters.
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
-def _text(codes: npt.NDArray[np.uint32]) -> str:
+def _text(codes: npt.NDArray[np.integer]) -> str:
     return codes.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")

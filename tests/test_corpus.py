@@ -120,7 +120,7 @@ def test_the_fingerprint_changes_with_text_and_with_splits(write):
         ("床前明月光疑是地上霜".encode("gb18030"), "gb18030"),
         (b"\x28\xb5\x2f\xfd....", "zstd"),
         (b"%PDF-1.7 ...", "PDF"),
-        (gzip.compress(b"text " * 100)[:-9], "damaged gzip"),
+        (gzip.compress(b"text " * 100)[:-9], "can't be read: Compressed file ended"),
     ],
 )
 def test_what_is_no_text_gets_one_line_that_says_why(write, content, message):

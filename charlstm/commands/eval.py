@@ -78,14 +78,12 @@ def evaluate(
 
 
 def _read_files(files: list[str], checkpoint: "Checkpoint") -> "Split":
-    from charlstm.corpus import read_text
-    from charlstm.split import Split
+    from charlstm.corpus import encode_files
 
-    notices: list[str] = []
-    documents = [read_text(file, config=checkpoint.corpus, notices=notices) for file in files]
+    split, notices = encode_files(files, checkpoint.corpus, checkpoint.vocabulary)
     for notice in notices:
         say(notice)
-    return Split.of(documents, checkpoint.vocabulary)
+    return split
 
 
 def _own_split(wanted: SplitName | None, checkpoint: "Checkpoint") -> tuple[SplitName, "Split"]:

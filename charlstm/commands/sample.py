@@ -49,7 +49,7 @@ def sample(
 
     loaded = load_model(CheckpointStore(checkpoints), run=run, checkpoint=checkpoint)
     predictor = Predictor(loaded.checkpoint)
-    prime = loaded.checkpoint.corpus.normalized(prime)
+    prime = loaded.checkpoint.corpus.to_symbols(prime)
     is_seed_given = seed is not None
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charlstm.commands.options import DEFAULT_CHECKPOINTS, Checkpoints, Json
-from charlstm.config import STDIN, Budget, Cell
+from charlstm.config import STDIN, Budget, Cell, Level
 from charlstm.errors import ConfigError
 from charlstm.interrupts import stop_signals
 from charlstm.recipe import DEFAULT_MINUTES, Wishes
@@ -58,6 +58,13 @@ def train(
     keep_line_ends: Annotated[
         bool, typer.Option("--keep-line-ends", help="Leave CR and CRLF as they are.")
     ] = False,
+    level: Annotated[
+        Level | None,
+        typer.Option("--level", help="char, or byte for any file.  [default: char]"),
+    ] = None,
+    min_count: Annotated[
+        int | None, typer.Option("--min-count", help="Rarer characters become one, unknown.")
+    ] = None,
     hidden_size: Annotated[int | None, typer.Option("--hidden-size")] = None,
     num_layers: Annotated[int | None, typer.Option("--num-layers")] = None,
     embedding_size: Annotated[int | None, typer.Option("--embedding-size")] = None,
@@ -106,6 +113,8 @@ def train(
         "test": None if test is None else _absolute(test),
         "encoding": encoding,
         "keep_line_ends": keep_line_ends or None,
+        "level": level,
+        "min_count": min_count,
     }
     wishes = Wishes(
         hidden_size=hidden_size,

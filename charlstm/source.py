@@ -1,0 +1,242 @@
+"""One document on its way in: bytes of a file or pipe -> decompressed -> decoded -> pieces of text.
+
+Memory is bounded whatever the size: a document is read piece by piece, as often as needed.
+"""
+
+import bz2
+import codecs
+import contextlib
+import gzip
+import io
+import lzma
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from typing import IO, Any, Final, Protocol
+
+from charlstm.config import STDIN, CorpusConfig
+from charlstm.errors import CorpusError
+
+_PIECE_BYTES: Final = 1 << 20
+
+
+class Readable(Protocol):
+    """The part of a binary file that is needed here."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+# The longest mark first: UTF-32-LE's begins with UTF-16-LE's.
+_BYTE_ORDER_MARKS: Final = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_DECOMPRESSORS: Final[tuple[tuple[bytes, Callable[[IO[bytes]], Readable]], ...]] = (
+    (b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file)),
+    (b"BZh", bz2.BZ2File),
+    (b"\xfd7zXZ\x00", lzma.LZMAFile),
+)
+_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+_BINARY_MAGICS: Final = ((b"%PDF-", "a PDF"), (b"PK\x03\x04", "a zip archive"))
+_MAGIC_BYTES: Final = 6
+
+
+class Source(Protocol):
+    """A document that can be read again and again.
+
+    Args:
+        notices: what a reading found that the text's owner may want to know.
+    """
+
+    name: str
+    notices: list[str]
+
+    def pieces(self) -> Iterator[str]:
+        """The text from its beginning, in pieces of a megabyte or so."""
+
+    def close(self) -> None:
+        """Give up what was put aside."""
+
+
+class TextSource:
+    """A document that is in memory."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.notices: list[str] = []
+        self._text = text
+
+    def pieces(self) -> Iterator[str]:
+        yield self._text
+
+    def close(self) -> None:
+        pass
+
+
+class FileSource:
+    """A file, or a pipe whose bytes are put aside, as they can't be read twice.
+
+    Raises:
+        CorpusError: when it is missing or no file.
+    """
+
+    def __init__(self, path: str, config: CorpusConfig) -> None:
+        self.name = path
+        self.notices: list[str] = []
+        self._config = config
+        self._aside = _put_aside(path) if _is_pipe(path) else None
+
+    def pieces(self) -> Iterator[str]:
+        """See `Source.pieces`.
+
+        Raises:
+            CorpusError: when the bytes can't be read, decompressed or decoded.
+        """
+        self.notices.clear()
+        try:
+            with (
+                contextlib.nullcontext(self._aside)
+                if self._aside
+                else open(self.name, "rb") as file
+            ):
+                yield from self._decoded(self._decompressed(file))
+        except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+            raise CorpusError(_unreadable(self.name, error)) from error
+
+    def close(self) -> None:
+        if self._aside is not None:
+            self._aside.close()
+
+    def _decompressed(self, file: IO[bytes]) -> Readable:
+        file.seek(0)
+        magic = file.read(_MAGIC_BYTES)
+        file.seek(0)
+        for begin, decompress in _DECOMPRESSORS:
+            if magic.startswith(begin):
+                return decompress(file)
+        if magic.startswith(_ZSTD_MAGIC):
+            return _zstd(self.name, file)
+        for begin, what in _BINARY_MAGICS:
+            if magic.startswith(begin) and self._config.level == "char":
+                raise CorpusError(f"{self.name}: is {what}, not text; extract its text first")
+        return file
+
+    def _encoding(self, first: bytes) -> str:
+        if self._config.level == "byte":
+            return "latin-1"
+        if codecs.lookup(self._config.encoding).name != "utf-8":
+            return self._config.encoding
+        # A byte order mark overrules the default.
+        marked = next((name for mark, name in _BYTE_ORDER_MARKS if first.startswith(mark)), None)
+        if marked not in (None, "utf-8-sig"):
+            self.notices.append(f"{self.name}: read as {marked}, as its first bytes say")
+        return marked or "utf-8"
+
+    def _decoded(self, file: Readable) -> Iterator[str]:
+        piece = file.read(_PIECE_BYTES)
+        encoding = self._encoding(piece)
+        decoder: Any = codecs.getincrementaldecoder(encoding)()
+        lines = None
+        if not self._config.keeps_line_ends:
+            decoder = lines = io.IncrementalNewlineDecoder(decoder, translate=True)
+        num_bytes, has_nul = 0, False
+        while True:
+            num_bytes += len(piece)
+            try:
+                text = decoder.decode(piece, final=not piece)
+            except UnicodeDecodeError as error:
+                place = num_bytes - len(error.object) + error.start
+                raise CorpusError(_explain(self.name, place, error)) from error
+            has_nul = has_nul or "\0" in text
+            if text:
+                yield text
+            if not piece:
+                break
+            piece = file.read(_PIECE_BYTES)
+        if has_nul and self._config.level == "char":
+            self.notices.append(
+                f"{self.name}: holds NUL characters; if it is no text, give --level byte"
+            )
+        if lines is not None and set(_as_tuple(lines.newlines)) - {"\n"}:
+            self.notices.append(
+                f"{self.name}: line ends CR or CRLF became LF (--keep-line-ends keeps them)"
+            )
+
+
+def _is_pipe(path: str) -> bool:
+    """Whether a path names a pipe, not a file; anything else is refused."""
+    if path == STDIN:
+        return True
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:
+        raise CorpusError(_unreadable(path, error)) from error
+    if stat.S_ISDIR(mode):
+        raise CorpusError(f"{path}: is a folder; name the text files in it")
+    # A character device such as /dev/zero may never end.
+    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+        raise CorpusError(f"{path}: is neither a file nor a pipe")
+    return stat.S_ISFIFO(mode)
+
+
+def _put_aside(path: str) -> IO[bytes]:
+    """Copy what comes out of a pipe into a temporary file."""
+    aside = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
+    try:
+        if path == STDIN:
+            shutil.copyfileobj(sys.stdin.buffer, aside)
+        else:
+            with open(path, "rb") as pipe:
+                shutil.copyfileobj(pipe, aside)
+    except OSError as error:
+        aside.close()
+        raise CorpusError(_unreadable(path, error)) from error
+    return aside
+
+
+def _unreadable(path: str, error: Exception) -> str:
+    return f"{path}: can't be read: {getattr(error, 'strerror', None) or error}"
+
+
+def _zstd(name: str, file: IO[bytes]) -> Readable:
+    try:
+        from compression import zstd  # type: ignore[import-not-found,unused-ignore] # Python 3.14
+    except ImportError as error:
+        raise CorpusError(f"{name}: is compressed by zstd; give it as <(zstdcat FILE)") from error
+    opened: Readable = zstd.ZstdFile(file)
+    return opened
+
+
+def _explain(name: str, place: int, error: UnicodeDecodeError) -> str:
+    what = f"byte {place} (0x{error.object[error.start]:02X}) is not valid {error.encoding}"
+    if guess := _likely_encoding(error.object[max(0, error.start - _PIECE_BYTES // 16) :]):
+        return f"{name}: {what}; it looks like {guess}: give --encoding {guess}, or --level byte"
+    return f"{name}: {what}; give its --encoding, or --level byte if it is no text"
+
+
+def _likely_encoding(data: bytes) -> str | None:
+    """A guess for the message only; nothing is ever decoded by it."""
+    sample = data[: 1 << 16]
+    high = sum(byte >= 0x80 for byte in sample) / len(sample)
+    if sample.count(0) > len(sample) / 4:
+        candidates = ["utf-16-le" if sample[1::2].count(0) > sample[::2].count(0) else "utf-16-be"]
+    elif high < 0.25:  # mostly ASCII: a western text with some accents
+        candidates = ["cp1252", "latin-1"]
+    else:
+        candidates = ["gb18030", "shift_jis", "euc_kr", "big5", "cp1251", "cp1252"]
+    for candidate in candidates:
+        with contextlib.suppress(UnicodeDecodeError):
+            codecs.getincrementaldecoder(candidate)().decode(sample)
+            return candidate
+    return None
+
+
+def _as_tuple(newlines: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return newlines if isinstance(newlines, tuple) else (newlines,) if newlines else ()
