@@ -20,6 +20,7 @@ The modules, from the ground up; each imports only from its own floor or below:
     checkpoints, store     one file that is enough; the folder of runs, its only writer
     batches, optimization  windows for truncated backpropagation; Muon, AdamW, the schedule
     evaluation, predictor  nats over a text, in torch; next-character prediction, without torch
+    memory                 how much a training takes, and how much there is
     hardware, recipe       what the machine can do; every setting that the user left open
     corpus, training       files -> splits; the Trainer, a generator of events
     sampling, inspection   filters and drawing; what happens inside a model

@@ -21,8 +21,18 @@ import numpy.typing as npt
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from charlstm.config import Budget, CorpusConfig, ModelConfig, TrainConfig, from_plain
-from charlstm.errors import CharLSTMError, CheckpointError
+from charlstm.config import (
+    MAX_COUNT,
+    MAX_SECONDS,
+    Budget,
+    CorpusConfig,
+    ModelConfig,
+    TrainConfig,
+    from_plain,
+    require_int,
+    require_real,
+)
+from charlstm.errors import CharLSTMError, CheckpointError, ConfigError
 from charlstm.vocabulary import Vocabulary
 
 FORMAT_VERSION: Final = 1
@@ -80,6 +90,17 @@ class Checkpoint:
     is_finished: bool
     saved_at: float
     training: TrainingState | None = None
+
+    def __post_init__(self) -> None:
+        require_int("the number of training characters", self.num_train_chars, 2, MAX_COUNT)
+        require_int("the step", self.step, 0, MAX_COUNT)
+        require_real("the save time", self.saved_at, 0.0, MAX_SECONDS)
+        if not isinstance(self.corpus_name, str) or not isinstance(self.fingerprint, str):
+            raise ConfigError("the corpus's name and fingerprint must be strings")
+        for record in self.history:
+            bits = record.get("val_bits_per_char")
+            if bits is not None:
+                require_real("bits per character", bits, 0.0, math.inf)
 
     @property
     def unknown_probability(self) -> float:
@@ -240,7 +261,7 @@ def _from_parts(header: Mapping[str, Any], arrays: Arrays) -> Checkpoint:
         model_config = from_plain(ModelConfig, header["model_config"])
         weights = _with_prefix(arrays, "model.")
         _check_weights(weights, expected_shapes(model_config))
-        vocabulary = Vocabulary(str(header["vocabulary"]))
+        vocabulary = Vocabulary(header["vocabulary"])
         if len(vocabulary) != model_config.num_characters:
             raise CheckpointError("is damaged: vocabulary and model have different sizes")
         numbers = header["training"]
@@ -249,22 +270,22 @@ def _from_parts(header: Mapping[str, Any], arrays: Arrays) -> Checkpoint:
             train_config=from_plain(TrainConfig, header["train_config"]),
             budget=from_plain(Budget, header["budget"]),
             corpus=from_plain(CorpusConfig, header["corpus"]),
-            corpus_name=str(header["corpus_name"]),
-            fingerprint=str(header["fingerprint"]),
-            num_train_chars=int(header["num_train_chars"]),
+            corpus_name=header["corpus_name"],
+            fingerprint=header["fingerprint"],
+            num_train_chars=header["num_train_chars"],
             vocabulary=vocabulary,
             weights=weights,
-            step=int(header["step"]),
+            step=header["step"],
             history=tuple(dict(record) for record in header["history"]),
             is_finished=bool(header["is_finished"]),
-            saved_at=float(header["saved_at"]),
+            saved_at=header["saved_at"],
             training=None
             if numbers is None
             else TrainingState(arrays=_with_prefix(arrays, "training."), numbers=dict(numbers)),
         )
     except CheckpointError:
         raise
-    except (CharLSTMError, KeyError, TypeError, ValueError, OverflowError) as error:
+    except (CharLSTMError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"is damaged: its header makes no sense: {error}") from error
 
 

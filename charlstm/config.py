@@ -22,6 +22,7 @@ MAX_LAYERS: Final = 64
 MAX_CHARACTERS: Final = 0x110000
 MAX_COUNT: Final = 1 << 48
 MAX_SEED: Final = (1 << 63) - 1
+MAX_SECONDS: Final = 1e12  # after 1970: far enough
 # In the place of a path.
 STDIN: Final = "-"
 MAX_MINUTES: Final = 60 * 24 * 365.0
@@ -45,11 +46,11 @@ class ModelConfig:
     cell: Cell
 
     def __post_init__(self) -> None:
-        _require_int("the number of characters", self.num_characters, 1, MAX_CHARACTERS)
-        _require_int("--embedding-size", self.embedding_size, 1, MAX_SIZE)
-        _require_int("--hidden-size", self.hidden_size, 1, MAX_SIZE)
-        _require_int("--num-layers", self.num_layers, 1, MAX_LAYERS)
-        _require_real("--dropout", self.dropout, 0.0, 0.95)
+        require_int("the number of characters", self.num_characters, 1, MAX_CHARACTERS)
+        require_int("--embedding-size", self.embedding_size, 1, MAX_SIZE)
+        require_int("--hidden-size", self.hidden_size, 1, MAX_SIZE)
+        require_int("--num-layers", self.num_layers, 1, MAX_LAYERS)
+        require_real("--dropout", self.dropout, 0.0, 0.95)
         _require_choice("--cell", self.cell, get_args(Cell))
 
     @property
@@ -81,7 +82,7 @@ class Budget:
         if self.epochs is not None:
             _require_positive("--epochs", self.epochs, float(MAX_COUNT))
         if self.steps is not None:
-            _require_int("--steps", self.steps, 1, MAX_COUNT)
+            require_int("--steps", self.steps, 1, MAX_COUNT)
 
     def total_steps(self, *, num_chars: int, chars_per_step: int) -> int | None:
         """The number of steps over a training text of `num_chars`; None for minutes."""
@@ -112,14 +113,14 @@ class TrainConfig:
     precision: Precision
 
     def __post_init__(self) -> None:
-        _require_int("--batch-size", self.batch_size, 1, MAX_SIZE)
-        _require_int("--seq-len", self.seq_len, 1, MAX_SIZE)
-        _require_real("--learning-rate", self.learning_rate, 0.0, 10.0)
-        _require_real("the weight decay", self.weight_decay, 0.0, 10.0)
-        _require_real("the reset probability", self.reset_probability, 0.0, 1.0)
-        _require_int("the number of evaluations", self.num_evaluations, 1, 10_000)
-        _require_int("--seed", self.seed, 0, MAX_SEED)
-        _require_int("--threads", self.threads, 1, 4096)
+        require_int("--batch-size", self.batch_size, 1, MAX_SIZE)
+        require_int("--seq-len", self.seq_len, 1, MAX_SIZE)
+        require_real("--learning-rate", self.learning_rate, 0.0, 10.0)
+        require_real("the weight decay", self.weight_decay, 0.0, 10.0)
+        require_real("the reset probability", self.reset_probability, 0.0, 1.0)
+        require_int("the number of evaluations", self.num_evaluations, 1, 10_000)
+        require_int("--seed", self.seed, 0, MAX_SEED)
+        require_int("--threads", self.threads, 1, 4096)
         _require_choice("--device", self.device, get_args(Device))
         _require_choice("--precision", self.precision, get_args(Precision))
 
@@ -163,7 +164,7 @@ class CorpusConfig:
         ):
             raise ConfigError("the corpus's paths must be strings")
         _require_choice("--level", self.level, get_args(Level))
-        _require_int("--min-count", self.min_count, 1, MAX_COUNT)
+        require_int("--min-count", self.min_count, 1, MAX_COUNT)
         try:
             "".encode(self.encoding)  # unlike codecs.lookup, it refuses what encodes no text
         except (LookupError, TypeError, ValueError) as error:
@@ -199,10 +200,10 @@ class SampleConfig:
     top_p: float | None = None
 
     def __post_init__(self) -> None:
-        _require_int("--length", self.length, 0, MAX_COUNT)
-        _require_real("--temperature", self.temperature, 0.0, math.inf)
+        require_int("--length", self.length, 0, MAX_COUNT)
+        require_real("--temperature", self.temperature, 0.0, math.inf)
         if self.top_k is not None:
-            _require_int("--top-k", self.top_k, 1, MAX_CHARACTERS)
+            require_int("--top-k", self.top_k, 1, MAX_CHARACTERS)
         if self.top_p is not None:
             _require_positive("--top-p", self.top_p, 1.0)
 
@@ -224,25 +225,26 @@ def from_plain(kind: type[_Config], values: object) -> _Config:
     return kind(**plain)
 
 
-def _require_int(name: str, value: object, low: int, high: int) -> None:
+def require_int(name: str, value: object, low: int, high: int) -> None:
+    """Refuse what is no whole number from low to high; True and 2.0 are none."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ConfigError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
 
 
-def _require_real(name: str, value: object, low: float, high: float) -> None:
-    """Accept low <= value <= high; NaN fails both comparisons."""
+def require_real(name: str, value: object, low: float, high: float) -> None:
+    """Refuse what is no number from low to high; NaN fails both comparisons."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise ConfigError(f"{name} must be a number from {low:g} to {high:g}, not {value!r}")
 
 
 def _require_positive(name: str, value: object, high: float) -> None:
-    _require_real(name, value, 0.0, high)
+    require_real(name, value, 0.0, high)
     if not value:
         raise ConfigError(f"{name} must be more than 0")
 
 
 def _require_fraction(name: str, value: object) -> None:
-    _require_real(name, value, 0.0, 1.0)
+    require_real(name, value, 0.0, 1.0)
     if value == 1:
         raise ConfigError(f"{name} must be less than 1")
 

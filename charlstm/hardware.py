@@ -1,10 +1,11 @@
-"""What the machine can do: device, precision, threads. Capabilities decide, never a timing."""
+"""What the machine can do: device, precision, threads, memory. Capabilities decide, no timing."""
 
 import torch
 from torch import nn
 
-from charlstm.config import Device, Precision
-from charlstm.errors import ConfigError
+from charlstm.config import Device, ModelConfig, Precision, TrainConfig
+from charlstm.errors import ConfigError, TrainingError
+from charlstm.memory import available_bytes, estimate_bytes
 
 
 def resolve_device(wanted: str) -> Device:
@@ -50,6 +51,24 @@ def resolve_precision(wanted: str, device: Device) -> Precision:
 def resolve_threads(wanted: int | None) -> int:
     """The number of threads; None is torch's choice, one per core."""
     return torch.get_num_threads() if wanted is None else wanted
+
+
+def require_memory(model: ModelConfig, train: TrainConfig) -> None:
+    """Refuse a training that can't fit, before it takes anything.
+
+    Raises:
+        TrainingError: with both figures, and what makes it smaller.
+    """
+    available = available_bytes()
+    if train.device == "cuda":
+        available = torch.cuda.mem_get_info()[0]
+    needed = estimate_bytes(model, train)
+    if available is not None and needed > available:
+        raise TrainingError(
+            f"training would take about {needed / 1e9:.1f} GB of memory and "
+            f"{available / 1e9:.1f} GB are free; try a smaller --batch-size, --seq-len or "
+            "--hidden-size"
+        )
 
 
 def _computes_bfloat16(device: Device) -> bool:

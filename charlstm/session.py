@@ -17,7 +17,12 @@ from charlstm.config import Budget, CorpusConfig, SampleConfig, TrainConfig
 from charlstm.corpus import Corpus, corpus_name, load_corpus
 from charlstm.errors import CheckpointError, ConfigError
 from charlstm.events import Evaluated, Event, Finished, Saved, SavingFailed, Started, Stepped
-from charlstm.hardware import resolve_device, resolve_precision, resolve_threads
+from charlstm.hardware import (
+    require_memory,
+    resolve_device,
+    resolve_precision,
+    resolve_threads,
+)
 from charlstm.inspection import mean_openness
 from charlstm.predictor import Predictor
 from charlstm.recipe import DEFAULT_MINUTES, Wishes, make_plan
@@ -93,6 +98,7 @@ class Session:
         )
         self._saved_at = self._reported_at = time.monotonic()
         self._was_skipping = False
+        require_memory(base.model_config, base.train_config)
         torch.set_num_threads(base.train_config.threads)
         self._trainer = Trainer(
             base.model_config,

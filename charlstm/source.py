@@ -154,6 +154,8 @@ class FileSource:
             except UnicodeDecodeError as error:
                 place = num_bytes - len(error.object) + error.start
                 raise CorpusError(_explain(self.name, place, error)) from error
+            except UnicodeError as error:
+                raise CorpusError(f"{self.name}: is not valid {encoding}: {error}") from error
             has_nul = has_nul or "\0" in text
             if text:
                 yield text

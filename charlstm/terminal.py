@@ -4,10 +4,13 @@ Text, names and vocabularies can hold characters that command a terminal: move i
 to its clipboard, reverse the reading order. They are shown as their code points instead.
 """
 
+import codecs
 import contextlib
 import io
+import os
 import sys
 import unicodedata
+from collections.abc import Callable, Iterator
 from typing import IO, Final
 
 # U+061C, U+200E/F, U+202A-E, U+2066-9 turn the direction of text; the categories are control
@@ -36,8 +39,6 @@ def escape_line(text: object) -> str:
 
 def is_animated(stream: IO[str]) -> bool:
     """Whether a stream is a terminal that can redraw a line."""
-    import os
-
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
@@ -52,6 +53,32 @@ def prepare_streams() -> None:
                 stream.reconfigure(errors="backslashreplace")
             else:
                 stream.reconfigure(encoding="utf-8", errors="surrogatepass", newline="\n")
+
+
+@contextlib.contextmanager
+def text_output(*, as_bytes: bool) -> Iterator[Callable[[str], None]]:
+    """A function that writes results to stdout: escaped in a terminal, raw elsewhere.
+
+    Args:
+        as_bytes: the characters stand for bytes, as with `--level byte`; a terminal shows what of
+            them is UTF-8.
+    """
+    is_terminal = sys.stdout.isatty()
+    decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def write(text: str) -> None:
+        data = text.encode("latin-1") if as_bytes else b""
+        if is_terminal:
+            shown = decoder.decode(data) if as_bytes else text
+            sys.stdout.write(escape(shown, keep="\n\t"))
+            sys.stdout.flush()
+        elif as_bytes:
+            sys.stdout.buffer.write(data)
+        else:
+            sys.stdout.write(text)
+
+    yield write
+    sys.stdout.flush()
 
 
 def say(message: str) -> None:

@@ -18,7 +18,7 @@ FLOORS = [
     {"views"},
     {"session"},
     {"corpus", "training", "sampling", "inspection", "recipe", "hardware"},
-    {"evaluation", "batches", "optimization", "pacing", "predictor", "store"},
+    {"memory", "evaluation", "batches", "optimization", "pacing", "predictor", "store"},
     {"model", "cell", "checkpoints", "split"},
     {"vocabulary", "events", "interrupts", "terminal", "source"},
     {"config"},
@@ -75,7 +75,7 @@ def test_arrows_point_down(path):
 @pytest.mark.parametrize(
     "module",
     ["config", "errors", "vocabulary", "split", "source", "corpus", "cell", "checkpoints", "store",
-     "predictor", "sampling", "inspection", "terminal", "recipe", "events", "pacing"],
+     "predictor", "sampling", "inspection", "terminal", "recipe", "events", "pacing", "memory"],
 )  # fmt: skip
 def test_what_must_start_quickly_knows_no_torch(module):
     assert not any(name.split(".")[0] == "torch" for name in imports(PACKAGE / f"{module}.py"))

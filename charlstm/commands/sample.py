@@ -1,7 +1,6 @@
 """`charlstm sample`: continue a text."""
 
-import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,7 +12,7 @@ from charlstm.commands.options import (
     load_model,
 )
 from charlstm.config import SampleConfig
-from charlstm.terminal import escape, say
+from charlstm.terminal import say, text_output
 
 
 def sample(
@@ -28,6 +27,10 @@ def sample(
     top_p: Annotated[
         float | None, typer.Option("--top-p", help="Draw from the likeliest that sum to P.")
     ] = None,
+    unknown: Annotated[
+        Literal["error", "skip"],
+        typer.Option("--unknown", help="What to do with a prime's characters never seen."),
+    ] = "error",
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Same seed, same text.")] = None,
     run: Run = None,
     checkpoint: CheckpointFile = None,
@@ -49,24 +52,21 @@ def sample(
 
     loaded = load_model(CheckpointStore(checkpoints), run=run, checkpoint=checkpoint)
     predictor = Predictor(loaded.checkpoint)
-    prime = loaded.checkpoint.corpus.to_symbols(prime)
+    corpus = loaded.checkpoint.corpus
+    prime = corpus.to_symbols(prime)
+    if unknown == "skip":
+        prime = predictor.without_unknown(prime)
     is_seed_given = seed is not None
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     generator = np.random.default_rng(seed)
 
-    is_terminal = sys.stdout.isatty()
     continuation = continue_text(predictor, prime, config, generator=generator)
     first = next(continuation, "")  # a prime that is refused ends it here, with nothing written
     if not is_seed_given:
         say(f"seed {seed}")
-    _write(prime + first, is_terminal=is_terminal)
-    for char in continuation:
-        _write(char, is_terminal=is_terminal)
-    _write("\n", is_terminal=is_terminal)
-
-
-def _write(text: str, *, is_terminal: bool) -> None:
-    sys.stdout.write(escape(text, keep="\n\t") if is_terminal else text)
-    if is_terminal:
-        sys.stdout.flush()
+    with text_output(as_bytes=corpus.level == "byte") as write:
+        write(prime + first)
+        for char in continuation:
+            write(char)
+        write("\n")

@@ -1,0 +1,73 @@
+"""How much memory a training takes, and how much there is."""
+
+import contextlib
+import os
+from typing import Final
+
+from charlstm.checkpoints import num_parameters
+from charlstm.config import ModelConfig, TrainConfig
+
+# What torch's own machinery takes at the first step.
+_BASE_BYTES: Final = 80_000_000
+# Bytes for each parameter: weight, gradient, momentum (two for AdamW's), the copy in the steps'
+# precision, and the copies that an update makes, float32 each.
+_BYTES_PER_PARAMETER: Final = 28
+# Numbers kept for the backward pass, float32: for each unit of a layer gates, cell state, hidden
+# state and their gradients; for each symbol logits, logarithms, probabilities and gradients.
+_NUMBERS_PER_UNIT: Final = 14
+_NUMBERS_PER_SYMBOL: Final = 4
+_FLOAT_BYTES: Final = 4
+
+
+def estimate_bytes(model: ModelConfig, train: TrainConfig) -> int:
+    """Memory that training takes beyond the program itself, in bytes.
+
+    Against the peak of resident memory of five shapes, from 1 x 2048 units to 2 x 512 in batches of
+    128 x 128, it was between 1.0 and 1.9 times what was taken.
+    """
+    per_char = (
+        model.num_layers * model.hidden_size * _NUMBERS_PER_UNIT
+        + model.num_outputs * _NUMBERS_PER_SYMBOL
+        + model.embedding_size
+    )
+    activations = train.chars_per_step * per_char * _FLOAT_BYTES
+    return _BASE_BYTES + num_parameters(model) * _BYTES_PER_PARAMETER + activations
+
+
+def available_bytes() -> int | None:
+    """Main memory that this process can still take, in bytes; None where nobody tells."""
+    limits = [_free_of_system(), _free_of_address_space(), _free_of_cgroup()]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _free_of_system() -> int | None:
+    with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/meminfo") as file:
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def _free_of_address_space() -> int | None:
+    with contextlib.suppress(ImportError, OSError, ValueError, IndexError):
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit != resource.RLIM_INFINITY:
+            with open("/proc/self/statm") as file:
+                used = int(file.read().split()[0]) * resource.getpagesize()
+            return max(0, limit - used)
+    return None
+
+
+def _free_of_cgroup() -> int | None:
+    """What is left of a container's limit (cgroup version 2)."""
+    with contextlib.suppress(OSError, ValueError):
+        folder = "/sys/fs/cgroup"
+        with open(f"{folder}/memory.max") as file:
+            limit = int(file.read())  # "max" is no number: no limit
+        with open(f"{folder}/memory.current") as file:
+            return max(0, limit - int(file.read()))
+    return None

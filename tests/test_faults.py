@@ -1,0 +1,383 @@
+"""Faults of the machine and hostile input, through the program as a user meets it.
+
+tests/README.md says which test holds which fault.
+"""
+
+import os
+import pty
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import TEXT
+
+from charlstm import corpus as corpus_module
+from charlstm.cli import main
+from charlstm.config import CorpusConfig
+from charlstm.corpus import load_corpus
+from charlstm.errors import CheckpointError, CorpusError
+from charlstm.store import CheckpointStore
+
+SMALL = ["--hidden-size", "8", "--num-layers", "1", "--batch-size", "4", "--seq-len", "16"]
+SMALL += ["--threads", "1", "--precision", "float32"]
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch, checkpoint, corpus_file):
+    monkeypatch.chdir(tmp_path)
+    config = CorpusConfig(paths=(str(corpus_file),))
+    checkpoint = replace(checkpoint, corpus=config, fingerprint=load_corpus(config).fingerprint)
+    with CheckpointStore(tmp_path / "checkpoints").writer("tiny") as writer:
+        writer.save(replace(checkpoint, training=None), "best")
+        writer.save(checkpoint, "last")
+    return checkpoint
+
+
+def limited(tmp_path, arguments, **limits):
+    """Run the program with limits of the system."""
+
+    def limit():
+        for name, value in limits.items():
+            resource.setrlimit(getattr(resource, name), (value, value))
+
+    return subprocess.run(
+        [sys.executable, "-m", "charlstm", *map(str, arguments)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=limit,
+        timeout=120,
+    )
+
+
+# The store
+
+
+def test_a_full_disk_at_the_first_save_refuses_to_train(tmp_path, corpus_file):
+    arguments = ["train", corpus_file, "--steps", 5, "--hidden-size", 64]
+    result = limited(tmp_path, arguments, RLIMIT_FSIZE=50_000)
+    assert result.returncode == 1
+    assert "saving failed" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list((tmp_path / "checkpoints/tiny").glob("*.tmp-*"))
+
+
+def test_a_failed_save_in_the_middle_is_reported_and_the_next_may_succeed(
+    tmp_path, corpus_file, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    from charlstm.store import RunWriter
+
+    saves = []
+    save = RunWriter.save
+
+    def failing(self, checkpoint, name):
+        saves.append(name)
+        if len(saves) in (2, 3):
+            raise CheckpointError("last.safetensors: saving failed: No space left on device")
+        return save(self, checkpoint, name)
+
+    monkeypatch.setattr(RunWriter, "save", failing)
+    assert main(["train", str(corpus_file), "--steps", "8", *SMALL]) == 0
+    assert capsys.readouterr().err.count("warning: last.safetensors: saving failed") == 2
+    last = CheckpointStore(tmp_path / "checkpoints").load("tiny", which="last").checkpoint
+    assert last.is_finished
+
+
+def test_a_run_folder_deleted_in_mid_run_is_an_error(tmp_path, corpus_file, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    from charlstm import session
+
+    trainer_run = session.Trainer.run
+
+    def deleting(self):
+        for event in trainer_run(self):
+            yield event
+            if self.step == 1:
+                shutil.rmtree(tmp_path / "checkpoints/tiny", ignore_errors=True)
+
+    monkeypatch.setattr(session.Trainer, "run", deleting)
+    assert main(["train", str(corpus_file), "--steps", "8", *SMALL]) == 1
+    assert "folder is gone" in capsys.readouterr().err
+
+
+def test_a_second_trainer_is_refused_at_once(stored, tmp_path, capsys):
+    with CheckpointStore(tmp_path / "checkpoints").writer("tiny"):
+        assert main(["train", "--resume", "--steps", "9"]) == 1
+    assert "another process" in capsys.readouterr().err
+
+
+def test_readers_never_see_half_a_file(stored, tmp_path):
+    store = CheckpointStore(tmp_path / "checkpoints")
+    loaded, stop = [], threading.Event()
+
+    def write():
+        with store.writer("tiny") as writer:
+            for step in range(5, 60):
+                writer.save(replace(stored, step=step), "last")
+                writer.keep(step)
+        stop.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    while not stop.is_set():
+        loaded.append(store.load("tiny", which="last"))
+    thread.join()
+    assert loaded
+    assert all(one.warnings == () for one in loaded)
+    steps = [one.checkpoint.step for one in loaded]
+    assert steps == sorted(steps)
+
+
+def test_damaged_checkpoints_never_lead_to_a_silent_start_from_zero(stored, tmp_path, capsys):
+    for path in (tmp_path / "checkpoints/tiny").glob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:-3])
+    assert main(["train", "--resume", "--run", "tiny", "--steps", "9"]) == 1
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_no_home_is_needed(stored, tmp_path):
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+    for missing in ((), ("HOME",)):
+        result = subprocess.run(
+            [sys.executable, "-m", "charlstm", "sample", "--length", "3", "--seed", "1"],
+            env={name: value for name, value in environment.items() if name not in missing},
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+        )
+        assert (result.returncode, result.stderr) == (0, b"")
+
+
+# Memory
+
+
+def test_too_little_memory_is_said_before_the_first_step(tmp_path, corpus_file):
+    arguments = ["train", corpus_file, "--steps", 5, "--hidden-size", 4000, "--threads", 1]
+    result = limited(tmp_path, arguments, RLIMIT_AS=3 << 30)
+    assert result.returncode == 1
+    assert re.search(r"charlstm: .*(GB are free|out of memory)", result.stderr)
+    assert "Traceback" not in result.stderr
+
+
+# The corpus
+
+
+def anonymous_bytes():
+    with open("/proc/self/status") as file:
+        return int(re.search(r"RssAnon:\s+(\d+) kB", file.read())[1]) * 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("line", [b"a long line of text " * 50 + b"\n", b"one endless line "])
+@pytest.mark.parametrize(
+    "megabytes",
+    [
+        pytest.param(100, marks=pytest.mark.slow),
+        pytest.param(1000, marks=pytest.mark.torture),
+    ],
+)
+def test_memory_stays_bounded_whatever_the_size(tmp_path, line, megabytes):
+    path = tmp_path / "large.txt"
+    block = line * (1_000_000 // len(line))
+    with open(path, "wb") as file:
+        file.writelines(block for _ in range(megabytes))
+    peak, stop = [0], threading.Event()
+    before = anonymous_bytes()
+
+    def watch():
+        while not stop.wait(0.01):
+            peak[0] = max(peak[0], anonymous_bytes())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        corpus = load_corpus(CorpusConfig(paths=(str(path),)))
+    finally:
+        stop.set()
+        watcher.join()
+    assert corpus.train.num_chars > 0.89 * len(block) * megabytes
+    assert peak[0] - before < 150_000_000
+
+
+def test_a_vocabulary_of_tens_of_thousands_trains(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    characters = [chr(code) for code in range(0x3400, 0x3400 + 25_000)]
+    (tmp_path / "many.txt").write_text("".join(characters * 2), encoding="utf-8")
+    assert main(["train", "many.txt", "--steps", "2", *SMALL]) == 0
+    assert "25,000 different" in capsys.readouterr().err
+    assert main(["sample", "--length", "5", "--seed", "1"]) == 0
+
+
+def test_rare_characters_are_folded_into_unknown(tmp_path):
+    path = tmp_path / "rare.txt"
+    path.write_text("abab" * 50 + "☃" + "abab" * 50, encoding="utf-8")
+    corpus = load_corpus(CorpusConfig(paths=(str(path),), min_count=2))
+    assert corpus.vocabulary.characters == "ab"
+    assert np.count_nonzero(corpus.train.ids == 0) == 1
+    with pytest.raises(CorpusError, match="--min-count 999"):
+        load_corpus(CorpusConfig(paths=(str(path),), min_count=999))
+
+
+def test_any_bytes_train_as_bytes_and_come_back_as_bytes(charlstm, tmp_path):
+    (tmp_path / "any.bin").write_bytes(bytes(range(256)) * 20)
+    result = charlstm("train", "any.bin", "--steps", 2, *SMALL, check=False)
+    assert result.returncode == 1
+    assert b"--level byte" in result.stderr
+    charlstm("train", "any.bin", "--level", "byte", "--steps", 2, *SMALL)
+    result = charlstm("sample", "--prime", "é", "--length", 50, "--seed", 1)
+    assert result.stdout.startswith("é".encode())
+    assert len(result.stdout) == 2 + 50 + 1
+
+
+def test_nul_characters_are_noticed(tmp_path):
+    path = tmp_path / "nul.txt"
+    path.write_bytes(b"ab\0" * 50)
+    assert "--level byte" in load_corpus(CorpusConfig(paths=(str(path),))).notices[0]
+
+
+def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path, monkeypatch):
+    path = tmp_path / "text.txt"
+    for change in (b"", b"a" * 10, b"b" * 90):
+        path.write_bytes(b"a" * 50)
+        count = corpus_module._count
+
+        def counting(sources, count=count, change=change):
+            counted = count(sources)
+            path.write_bytes(change)
+            return counted
+
+        config = CorpusConfig(paths=(str(path),))
+        with monkeypatch.context() as patch:
+            patch.setattr(corpus_module, "_count", counting)
+            with pytest.raises(CorpusError, match="changed while"):
+                load_corpus(config)
+
+
+def test_what_happens_to_the_file_later_does_no_harm(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT)
+    corpus = load_corpus(CorpusConfig(paths=(str(path),)))
+    path.write_bytes(b"")
+    assert corpus.vocabulary.decode(corpus.train.ids) == TEXT[: corpus.train.num_chars]
+
+
+@pytest.mark.parametrize(
+    "name", ["with space.txt", "new\nline.txt", "esc\x1b[31m.txt", "[bold].txt"]
+)
+def test_odd_file_names_work_and_are_escaped(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text(TEXT)
+    assert main(["train", name, "--steps", "2", *SMALL]) == 0
+    assert main(["train", "missing" + name, "--steps", "2"]) == 1
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    if "[" in name and "\x1b" not in name:
+        assert "[bold]" in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="named pipes of POSIX")
+def test_a_named_pipe_is_read_like_stdin(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(TEXT,))
+    writer.start()
+    corpus = load_corpus(CorpusConfig(paths=(str(pipe),)))
+    writer.join()
+    assert corpus.vocabulary.decode(corpus.train.ids) == TEXT[: corpus.train.num_chars]
+
+
+# Sampling and the terminal
+
+
+def in_a_terminal(tmp_path, arguments, **environment):
+    """Run the program in a pseudo-terminal; gives all that was written to it."""
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "charlstm", *map(str, arguments)],
+        cwd=tmp_path,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm-256color", **environment},
+    )
+    os.close(theirs)
+    written = b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        written += piece
+    os.close(ours)
+    assert child.wait() == 0, written
+    return written.decode("utf-8")
+
+
+HOSTILE = "\x1b]52;c;aGFjaw==\x07\x1b[2J\x9b31m\u202e[bold]x[/] \x1b[6n"
+# What our own views write: a carriage return, colours and weight, cursor up, erase to the end.
+OURS = re.compile(r"\x1b\[[0-9;]*m|\x1b\[A|\x1b\[K")
+
+
+def test_no_command_from_data_reaches_a_terminal(tmp_path):
+    (tmp_path / "hostile\x1b[31m.txt").write_text(HOSTILE * 60, encoding="utf-8")
+    commands = [
+        ["train", "hostile\x1b[31m.txt", "--steps", 6, *SMALL],
+        ["sample", "--prime", HOSTILE, "--length", 200, "--seed", 1],
+        ["runs"],
+        ["eval"],
+    ]
+    for arguments in commands:
+        written = OURS.sub("", in_a_terminal(tmp_path, arguments))
+        assert "\x1b" not in written, arguments
+        assert not re.search("[\x07\x80-\x9f\u202e]", written), arguments
+    shown = in_a_terminal(tmp_path, commands[1])
+    assert r"\x1b]52;c;aGFjaw==\x07" in shown
+    assert "[bold]x[/]" in shown
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"TERM": "dumb"}, {"NO_COLOR": "1"}, {"COLUMNS": "1"}, {"NO_COLOR": "1", "TERM": "dumb"}],
+)
+def test_terminals_that_can_do_little_get_little(tmp_path, corpus_file, environment):
+    written = in_a_terminal(tmp_path, ["train", "tiny.txt", "--steps", 6, *SMALL], **environment)
+    if environment.get("TERM") == "dumb":
+        assert "\x1b" not in written
+        assert "\r" not in written.replace("\r\n", "")
+    if "NO_COLOR" in environment:
+        assert not re.search(r"\x1b\[3[0-9]", written)
+
+
+def test_without_a_terminal_there_are_plain_lines(charlstm, corpus_file):
+    result = charlstm("train", "tiny.txt", "--steps", 6, *SMALL)
+    assert b"\x1b" not in result.stdout + result.stderr
+    assert b"\r" not in result.stderr
+
+
+def test_a_long_prime_works(stored, capsys):
+    assert main(["sample", "--prime", "quick " * 2000, "--length", "1", "--seed", "1"]) == 0
+
+
+def test_unknown_characters_of_a_prime_are_refused_or_skipped(stored, capsys):
+    assert main(["sample", "--prime", "qu☃ick", "--seed", "1"]) == 1
+    assert "--unknown skip" in capsys.readouterr().err
+    assert main(["sample", "--prime", "qu☃ick", "--seed", "1", "--unknown", "skip"]) == 0
+    assert capsys.readouterr().out.startswith("quick")
+
+
+def test_closed_streams_are_no_crash(stored, tmp_path):
+    for closing in ("1>&-", "2>&-", "0<&- 1>&- 2>&-"):
+        command = f"{sys.executable} -m charlstm sample --length 5 {closing}"
+        result = subprocess.run(command, shell=True, check=False, capture_output=True)
+        assert result.returncode == 0
+        assert b"Traceback" not in result.stderr

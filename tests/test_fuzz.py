@@ -1,0 +1,212 @@
+"""Arbitrary input: the only outcomes are success or a CharLSTMError."""
+
+import contextlib
+import json
+import random
+import struct
+from dataclasses import fields, replace
+
+import pytest
+import safetensors.numpy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from charlstm.checkpoints import read_checkpoint
+from charlstm.config import Budget, CorpusConfig, ModelConfig, SampleConfig, TrainConfig
+from charlstm.corpus import load_corpus
+from charlstm.errors import CharLSTMError, CheckpointError
+from charlstm.predictor import Predictor
+from charlstm.store import CheckpointStore
+
+EVERYDAY, LONG = 150, 5000
+
+text = st.text(st.characters(), max_size=200)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | text,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@pytest.fixture(params=[EVERYDAY, pytest.param(LONG, marks=pytest.mark.torture)])
+def effort(request):
+    """A decorator with the number of examples."""
+    return settings(
+        max_examples=request.param,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def survives(call):
+    with contextlib.suppress(CharLSTMError):
+        call()
+
+
+def test_any_bytes_as_a_corpus(effort, tmp_path):
+    path = tmp_path / "corpus"
+
+    @effort
+    @given(
+        st.binary(max_size=400),
+        st.sampled_from([b"", b"\x1f\x8b", b"BZh9", b"\xfd7zXZ\0", b"\xff\xfe", b"\xef\xbb\xbf"]),
+        st.sampled_from(["char", "byte"]),
+        st.sampled_from(["utf-8", "utf-16", "latin-1", "gb18030", "utf-7", "idna", "punycode"]),
+        st.integers(1, 3),
+    )
+    def check(data, magic, level, encoding, min_count):
+        path.write_bytes(magic + data)
+
+        def load():
+            config = CorpusConfig(
+                paths=(str(path),), level=level, encoding=encoding, min_count=min_count
+            )
+            corpus = load_corpus(config)
+            splits = (corpus.train, corpus.val, corpus.test)
+            assert all(split.ids.max(initial=0) <= len(corpus.vocabulary) for split in splits)
+
+        survives(load)
+
+    check()
+
+
+def test_any_text_comes_back_from_a_corpus(effort, tmp_path):
+    path = tmp_path / "corpus"
+
+    @effort
+    @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=2, max_size=300))
+    def check(text):
+        path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+        config = CorpusConfig(
+            paths=(str(path),), keep_line_ends=True, val_fraction=0.0, test_fraction=0.0
+        )
+        corpus = load_corpus(config)
+        assert corpus.vocabulary.decode(corpus.train.ids) == text
+        assert corpus.train.num_bytes == len(text.encode())
+
+    check()
+
+
+def test_any_header_and_body_as_a_checkpoint(effort, tmp_path, checkpoint):
+    path = tmp_path / "checkpoint"
+    good = replace(checkpoint, training=None).to_bytes()
+    length = struct.unpack("<Q", good[:8])[0]
+    header = json.loads(json.loads(good[8 : 8 + length])["__metadata__"]["charlstm"])
+    keys = st.sampled_from(sorted(header))
+
+    @effort
+    @given(st.binary(max_size=300), keys, json_values, st.integers(0, len(good)))
+    def check(data, key, value, cut):
+        changed = {**header, key: value, "digest": "0" * 64}
+        body = safetensors.numpy.load(good)
+        for content in (
+            data,
+            struct.pack("<Q", len(data)) + data,
+            good[:cut] + data,
+            good[:cut] + data + good[cut + len(data) :],
+            safetensors.numpy.save(body, {"charlstm": json.dumps(changed)}),
+        ):
+            if content == good:
+                continue
+            path.write_bytes(content)
+            with pytest.raises(CheckpointError):
+                read_checkpoint(path)
+
+    check()
+
+
+def test_any_header_with_a_right_digest(effort, tmp_path, checkpoint):
+    """Somebody who wants harm computes the digest, too."""
+    from test_checkpoints import edited
+
+    path = tmp_path / "checkpoint"
+    one = replace(checkpoint, training=None)
+    groups = ["model_config", "train_config", "budget", "corpus"]
+    tops = [
+        "vocabulary",
+        "history",
+        "step",
+        "num_train_chars",
+        "saved_at",
+        "training",
+        "fingerprint",
+    ]
+
+    @effort
+    @given(st.sampled_from(groups), st.randoms(), st.sampled_from(tops), json_values)
+    def check(group, chance, top, value):
+        def edit(header):
+            if chance.random() < 0.5:
+                header[top] = value
+            else:
+                header[group][chance.choice(sorted(header[group]))] = value
+
+        path.write_bytes(edited(one, edit))
+
+        def use():
+            loaded = read_checkpoint(path)
+            predictor = Predictor(loaded)
+            predictor.read_text("the q", predictor.start())
+
+        survives(use)
+
+    check()
+
+
+def test_any_bit_of_a_real_checkpoint(effort, tmp_path, checkpoint, request):
+    """The everyday share is in test_checkpoints.py; here is a file with its training state."""
+    data = checkpoint.to_bytes()
+    path = tmp_path / "checkpoint"
+    number = 300 if "150" in request.node.name else 5000
+    for place in random.Random(7).choices(range(len(data)), k=number):
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << (place % 8)
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError):
+            read_checkpoint(path)
+
+
+def test_any_text_as_a_prime(effort, checkpoint):
+    predictor = Predictor(checkpoint)
+
+    @effort
+    @given(text)
+    def check(prime):
+        survives(lambda: predictor.require_known(prime))
+        kept = predictor.without_unknown(prime)
+        predictor.require_known(kept)
+        predictor.read_text(kept[:20], predictor.start())
+
+    check()
+
+
+def test_any_text_as_a_run_name(effort, tmp_path):
+    root = tmp_path / "inner" / "store"
+    store = CheckpointStore(root)
+
+    @effort
+    @given(text | st.sampled_from(["../x", "a/../../b", "/abs", "..", "CON", "lpt1.txt"]))
+    def check(name):
+        def make():
+            with store.writer(name) as writer:
+                assert writer.folder.resolve().parent == root.resolve()
+
+        survives(make)
+        unused = store.unused_name(name)
+        assert store.folder(unused).parent == root
+        assert [path.name for path in tmp_path.iterdir()] in ([], ["inner"])
+
+    check()
+
+
+def test_any_values_as_settings(effort):
+    kinds = [ModelConfig, TrainConfig, Budget, SampleConfig, CorpusConfig]
+
+    @effort
+    @given(st.sampled_from(kinds), st.data())
+    def check(kind, data):
+        values = {field.name: data.draw(json_values, label=field.name) for field in fields(kind)}
+        survives(lambda: kind(**values))
+
+    check()

@@ -1,0 +1,33 @@
+from dataclasses import replace
+
+import pytest
+from conftest import MODEL, TRAIN
+
+from charlstm import hardware, memory
+from charlstm.errors import TrainingError
+
+
+def test_more_of_anything_takes_more():
+    base = memory.estimate_bytes(MODEL, TRAIN)
+    for model, train in [
+        (replace(MODEL, hidden_size=64), TRAIN),
+        (replace(MODEL, num_layers=9), TRAIN),
+        (replace(MODEL, num_characters=9000), TRAIN),
+        (MODEL, replace(TRAIN, batch_size=64)),
+        (MODEL, replace(TRAIN, seq_len=640)),
+    ]:
+        assert memory.estimate_bytes(model, train) > base
+
+
+def test_what_is_free_is_a_plausible_number():
+    available = memory.available_bytes()
+    assert available is None or 1 << 20 < available < 1 << 50
+
+
+def test_what_cannot_fit_is_refused_with_both_figures(monkeypatch):
+    monkeypatch.setattr(hardware, "available_bytes", lambda: 10**9)
+    hardware.require_memory(MODEL, TRAIN)
+    with pytest.raises(TrainingError, match=r"about \d+\.\d GB of memory and 1\.0 GB are free"):
+        hardware.require_memory(replace(MODEL, hidden_size=10_000), TRAIN)
+    monkeypatch.setattr(hardware, "available_bytes", lambda: None)
+    hardware.require_memory(replace(MODEL, hidden_size=10_000), TRAIN)
