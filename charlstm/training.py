@@ -218,7 +218,10 @@ class Trainer:
                 )
             )
             self._generator.set_state(tensors["generator.batches"])
-            self._dropout_generator.set_state(tensors["generator.dropout"])
+            dropout = tensors["generator.dropout"]
+            # A generator of another kind of device has a state of another size.
+            if dropout.shape == self._dropout_generator.get_state().shape:
+                self._dropout_generator.set_state(dropout)
             self._run = _Counters(**state.numbers)
         except (KeyError, RuntimeError, TypeError) as error:
             raise CheckpointError(f"the checkpoint can't be resumed: {error}") from error

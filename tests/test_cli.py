@@ -332,6 +332,7 @@ def test_a_full_disk_for_stdout_is_an_error(stored, here):
     assert result.stderr.count(b"\n") == 1
 
 
+@pytest.mark.slow
 def test_in_a_pipe_text_is_raw_and_utf_8_whatever_the_locale(charlstm, tmp_path):
     text = "π\x1b[31m☃" * 40
     (tmp_path / "odd.txt").write_text(text, encoding="utf-8")
@@ -341,6 +342,37 @@ def test_in_a_pipe_text_is_raw_and_utf_8_whatever_the_locale(charlstm, tmp_path)
     assert result.stdout.decode("utf-8").startswith("π\x1b[31m")
 
 
+@pytest.mark.slow
 def test_training_from_a_pipe(charlstm):
     result = charlstm("train", "-", "--steps", 2, *SMALL, stdin=TEXT.encode())
     assert "run stdin is trained" in result.stdout.decode()
+
+
+def test_the_same_seed_gives_the_same_file(run, corpus_file, here):
+    for name in ("one", "two"):
+        run("train", corpus_file, "--steps", 6, *SMALL, "--run", name, "--dropout", 0.1)
+    one, two = (
+        CheckpointStore(here / "checkpoints").load(name, which="last").checkpoint
+        for name in ("one", "two")
+    )
+    numbers = replace(one.training, numbers={**one.training.numbers, "elapsed_seconds": 0.0})
+    two_numbers = {**two.training.numbers, "elapsed_seconds": 0.0}
+    # The clock's readings aside, byte for byte.
+    same = {"saved_at": 0.0, "history": ()}
+    assert (
+        replace(one, training=numbers, **same).to_bytes()
+        == replace(two, training=replace(two.training, numbers=two_numbers), **same).to_bytes()
+    )
+
+
+def test_a_run_of_another_device_goes_on_here(run, stored, here):
+    """What a GPU saved is plain arrays: a machine without one reads, scores and resumes it."""
+    elsewhere = replace(stored.train_config, device="cuda", precision="float16")
+    with CheckpointStore(here / "checkpoints").writer("tiny") as writer:
+        for name in ("best", "last"):
+            writer.save(replace(stored, train_config=elsewhere), name)
+    assert run("sample", "--length", 3, "--seed", 1)[0] == 0
+    assert run("eval", "--json", "--device", "cpu")[0] == 0
+    code, _, err = run("train", "--resume", "--steps", 6)
+    assert code == 0
+    assert "another device" in err

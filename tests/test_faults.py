@@ -60,6 +60,7 @@ def limited(tmp_path, arguments, **limits):
 # The store
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_the_first_save_refuses_to_train(tmp_path, corpus_file):
     arguments = ["train", corpus_file, "--steps", 5, "--hidden-size", 64]
     result = limited(tmp_path, arguments, RLIMIT_FSIZE=50_000)
@@ -226,6 +227,7 @@ def test_rare_characters_are_folded_into_unknown(tmp_path):
         load_corpus(CorpusConfig(paths=(str(path),), min_count=999))
 
 
+@pytest.mark.slow
 def test_any_bytes_train_as_bytes_and_come_back_as_bytes(charlstm, tmp_path):
     (tmp_path / "any.bin").write_bytes(bytes(range(256)) * 20)
     result = charlstm("train", "any.bin", "--steps", 2, *SMALL, check=False)
@@ -235,6 +237,16 @@ def test_any_bytes_train_as_bytes_and_come_back_as_bytes(charlstm, tmp_path):
     result = charlstm("sample", "--prime", "é", "--length", 50, "--seed", 1)
     assert result.stdout.startswith("é".encode())
     assert len(result.stdout) == 2 + 50 + 1
+
+
+@pytest.mark.parametrize("text", ["a" * 60, "\n" * 60, "ab", "\ufeff" + "ab\n" * 9])
+def test_odd_texts_train_and_are_scored(tmp_path, monkeypatch, capsys, text):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "odd.txt").write_text(text, encoding="utf-8")
+    fractions = ["--val-fraction", "0", "--test-fraction", "0"] if len(text) < 9 else []
+    assert main(["train", "odd.txt", "--steps", "3", *SMALL, *fractions]) == 0
+    assert main(["eval", "--split", "train"]) == 0
+    assert main(["sample", "--length", "5", "--seed", "1"]) == 0
 
 
 def test_nul_characters_are_noticed(tmp_path):
@@ -328,6 +340,7 @@ HOSTILE = "\x1b]52;c;aGFjaw==\x07\x1b[2J\x9b31m\u202e[bold]x[/] \x1b[6n"
 OURS = re.compile(r"\x1b\[[0-9;]*m|\x1b\[A|\x1b\[K")
 
 
+@pytest.mark.slow
 def test_no_command_from_data_reaches_a_terminal(tmp_path):
     (tmp_path / "hostile\x1b[31m.txt").write_text(HOSTILE * 60, encoding="utf-8")
     commands = [
@@ -358,6 +371,7 @@ def test_terminals_that_can_do_little_get_little(tmp_path, corpus_file, environm
         assert not re.search(r"\x1b\[3[0-9]", written)
 
 
+@pytest.mark.slow
 def test_without_a_terminal_there_are_plain_lines(charlstm, corpus_file):
     result = charlstm("train", "tiny.txt", "--steps", 6, *SMALL)
     assert b"\x1b" not in result.stdout + result.stderr

@@ -9,6 +9,7 @@ from conftest import MODEL
 from charlstm.config import Budget
 from charlstm.errors import CheckpointError, TrainingError
 from charlstm.events import Evaluated, Finished, Started, Stepped
+from charlstm.hardware import resolve_precision
 from charlstm.split import Split
 
 
@@ -53,13 +54,16 @@ def test_the_same_seed_gives_the_same_tensors_and_another_seed_others(make_train
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_resumed_after_any_event_equals_never_interrupted(make_trainer, split, cell, dropout):
+@pytest.mark.parametrize(("dropout", "precision"), [(0.0, "float32"), (0.3, "bfloat16")])
+def test_resumed_after_any_event_equals_never_interrupted(
+    make_trainer, split, cell, dropout, precision
+):
+    precision = resolve_precision("auto" if precision == "bfloat16" else precision, "cpu")
     model = replace(MODEL, num_characters=int(split.ids.max()), cell=cell, dropout=dropout)
-    whole = make_trainer(model=model, steps=9)
+    whole = make_trainer(model=model, steps=9, precision=precision)
     snapshots = [(whole.weights(), whole.state()) for _ in whole.run()]
     for snapshot in snapshots:
-        resumed = make_trainer(model=model, steps=9, resume=snapshot)
+        resumed = make_trainer(model=model, steps=9, precision=precision, resume=snapshot)
         finish(resumed)
         assert_same(resumed, whole)
 

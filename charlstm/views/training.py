@@ -1,5 +1,6 @@
 """A training run as it goes on: one bar in a terminal, a plain line every few seconds elsewhere."""
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,7 +95,7 @@ def show_finished(name: str, folder: str, event: Finished) -> None:
             ("time", _duration(event.elapsed_seconds)),
             ("characters per second", f"{event.chars_per_second:,.0f}"),
             ("checkpoint", f"{folder}/best.safetensors"),
-            ("next", f"charlstm sample --run {name} --prime 'The '"),
+            ("next", f"charlstm sample --run {shlex.quote(name)}"),
         ],
     )
 

@@ -1,0 +1,87 @@
+"""What the pages say is so."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from conftest import TEXT
+
+from charlstm.cli import app, main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHORT = ["--steps", "3", "--hidden-size", "8", "--batch-size", "4", "--threads", "1"]
+
+
+def shell_lines():
+    """Every line of the README's shell blocks."""
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL):
+        for line in block.splitlines():
+            if line.strip():
+                yield line.split("  #")[0].strip()
+
+
+def commands():
+    for line in shell_lines():
+        for part in line.split(" && "):
+            if part.startswith("charlstm "):
+                yield part
+
+
+def test_the_readme_has_the_two_commands():
+    lines = list(shell_lines())
+    assert any("pip install -e ." in line and line.endswith("charlstm train") for line in lines)
+    assert any("pip install -e '.[test]'" in line and line.endswith("pytest") for line in lines)
+
+
+def test_every_command_of_the_readme_works(tmp_path, monkeypatch, capsys):
+    """In their order, on a small text, with a small budget."""
+    monkeypatch.chdir(tmp_path)
+    for name in re.findall(r"\b[\w-]+\.txt\b", README):
+        (tmp_path / name).write_text("The beginning. " + TEXT)
+    done = 0
+    for command in commands():
+        arguments = shlex.split(command.split(" > ")[0].split(" | ")[0])[1:]
+        if arguments[0] == "train":
+            for option in ("--minutes", "--steps", "--epochs"):
+                if option in arguments:
+                    place = arguments.index(option)
+                    del arguments[place : place + 2]
+            if "--resume" in arguments:
+                arguments += ["--steps", "4"]
+            else:
+                arguments += SHORT
+        assert main(arguments) == 0, (command, capsys.readouterr().err)
+        done += 1
+    assert done >= 8
+
+
+def test_every_command_is_in_the_readme():
+    for command in app.registered_commands:
+        assert f"charlstm {command.name}" in README
+    for group in app.registered_groups:
+        assert f"charlstm {group.name}" in README
+
+
+def test_every_test_that_the_fault_table_names_exists():
+    page = (ROOT / "tests/README.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if re.match(r"\| \d+ \|", line)]
+    assert [int(row.split("|")[1]) for row in rows] == list(range(1, 43))
+    for row in rows:
+        tests = row.split("|")[3]
+        source = ""
+        if tests.strip().startswith("as "):
+            continue
+        assert "`" in tests, row
+        for file, name in re.findall(r"`?(test_\w+\.py)?(?:::(test_\w+))?`?", tests):
+            if file:
+                source = (ROOT / "tests" / file).read_text(encoding="utf-8")
+            if name:
+                assert f"def {name}(" in source, name
+
+
+@pytest.mark.parametrize("page", ["README.md", "data/README.md", "checkpoints/README.md"])
+def test_pages_name_no_file_that_is_missing(page):
+    for link in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        assert (ROOT / page).parent.joinpath(link).exists(), link

@@ -1,0 +1,66 @@
+from dataclasses import asdict
+
+import pytest
+
+from charlstm.config import Budget
+from charlstm.errors import ConfigError
+from charlstm.recipe import Wishes, make_plan
+
+
+def plan(num_train_chars=1_000_000, *, budget=None, **wishes):
+    return make_plan(
+        num_train_chars=num_train_chars,
+        num_characters=65,
+        budget=budget or Budget(minutes=5),
+        wishes=Wishes(**wishes),
+        device="cpu",
+        precision="float32",
+        threads=2,
+    )
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"hidden_size": 77},
+        {"num_layers": 3},
+        {"embedding_size": 9},
+        {"dropout": 0.25},
+        {"cell": "gru"},
+        {"batch_size": 7},
+        {"seq_len": 9},
+        {"learning_rate": 0.5},
+        {"seed": 9},
+    ],
+)
+def test_every_wish_is_granted(wish):
+    made = plan(**wish)
+    settings = asdict(made.model) | asdict(made.train)
+    assert all(settings[name] == value for name, value in wish.items())
+
+
+def test_a_wish_of_zero_is_a_wish():
+    assert plan(seed=0, dropout=0.0).model.dropout == 0.0
+    with pytest.raises(ConfigError):
+        plan(hidden_size=0)
+
+
+@pytest.mark.parametrize("num_train_chars", [2, 3, 10, 100, 1000])
+def test_a_short_text_gets_smaller_batches_and_is_told_so(num_train_chars):
+    made = plan(num_train_chars)
+    assert made.train.chars_per_step <= num_train_chars
+    assert f"{num_train_chars:,} characters are few" in made.notices[0]
+    assert plan().notices == ()
+
+
+@pytest.mark.parametrize("num_train_chars", [2, 10**3, 10**6, 10**9])
+@pytest.mark.parametrize(
+    "budget", [Budget(minutes=0.01), Budget(minutes=600), Budget(steps=1), Budget(epochs=1000)]
+)
+def test_any_budget_has_a_few_evaluations(num_train_chars, budget):
+    made = plan(num_train_chars, budget=budget)
+    assert 1 <= made.train.num_evaluations <= 20
+
+
+def test_the_plan_depends_on_nothing_but_its_arguments():
+    assert plan() == plan()
