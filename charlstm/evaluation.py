@@ -1,14 +1,18 @@
 """How well a model predicts a text: sums first, divided once at the end.
 
-Shapes: T window length, B documents scored side by side, V symbols that can be predicted.
+Shapes: T window length, B documents scored side by side, N characters, V symbols that can be
+predicted.
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from charlstm.model import CharLSTM, log_probabilities
@@ -18,6 +22,8 @@ from charlstm.vocabulary import UNKNOWN
 _MAX_BATCH_SIZE: Final = 64
 _MAX_WINDOW: Final = 512
 _MAX_LOGITS: Final = 1 << 22  # per window: 16 MB in float32
+_TEMPERATURES: Final = (1.0, 1.04, 1.08, 1.12, 1.16)
+_MIN_CALIBRATION_CHARS: Final = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +65,6 @@ class Evaluation:
         return self.num_correct / self.num_chars
 
 
-@torch.inference_mode()
 def evaluate(model: CharLSTM, split: Split, *, unknown_probability: float) -> Evaluation:
     """Score every character of every document, in float32, state carried through each document.
 
@@ -69,52 +74,83 @@ def evaluate(model: CharLSTM, split: Split, *, unknown_probability: float) -> Ev
     Raises:
         ValueError: when the split is empty.
     """
+    return _evaluate_at((1.0,), model, split, unknown_probability)[0]
+
+
+def calibrate(
+    model: CharLSTM, split: Split, *, unknown_probability: float
+) -> tuple[float, Evaluation]:
+    """Find the softmax temperature that suits a text best (Guo et al. 2017).
+
+    A model that has seen its training text several times is too sure of itself elsewhere.
+
+    Returns:
+        The temperature, and the evaluation with all logits divided by it.
+    """
+    # A single number can't be fitted to a text of so many characters: it is only measured.
+    temperatures = _TEMPERATURES if split.num_chars >= _MIN_CALIBRATION_CHARS else (1.0,)
+    evaluations = _evaluate_at(temperatures, model, split, unknown_probability)
+    return min(zip(temperatures, evaluations, strict=True), key=lambda pair: pair[1].nats)
+
+
+@torch.inference_mode()
+def _evaluate_at(
+    temperatures: Sequence[float], model: CharLSTM, split: Split, unknown_probability: float
+) -> list[Evaluation]:
     if not split.num_chars:
         raise ValueError("there are no characters to score")
-    nats, num_correct = 0.0, 0
+    nats = [0.0 for _ in temperatures]
+    num_correct = 0
+    for logits_NV, y_N in _predictions(model, split):
+        num_correct += int(((logits_NV.argmax(-1) == y_N) & (y_N != UNKNOWN)).sum())
+        for number, temperature in enumerate(temperatures):
+            log_p_NV = log_probabilities(
+                logits_NV / temperature, unknown_probability=unknown_probability
+            )
+            losses_N = nll_loss(log_p_NV, y_N, reduction="none")
+            nats[number] += float(losses_N.double().sum())
+    num_unknown = int(np.count_nonzero(split.ids == UNKNOWN))
+    return [
+        Evaluation(
+            num_chars=split.num_chars,
+            num_unknown=num_unknown,
+            num_correct=num_correct,
+            num_bytes=split.num_bytes,
+            nats=sum_of_nats,
+        )
+        for sum_of_nats in nats
+    ]
+
+
+def _predictions(model: CharLSTM, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits [N, V] and the characters that followed [N], over all characters, in any order."""
     # Documents of like length side by side, so that little of a batch is filling.
     order = np.argsort(-split.lengths, kind="stable")
     for first in range(0, len(order), _MAX_BATCH_SIZE):
         chosen = order[first : first + _MAX_BATCH_SIZE]
-        batch_nats, batch_correct = _evaluate_side_by_side(
-            model, split, split.starts[chosen], split.lengths[chosen], unknown_probability
-        )
-        nats += batch_nats
-        num_correct += batch_correct
-    return Evaluation(
-        num_chars=split.num_chars,
-        num_unknown=int(np.count_nonzero(split.ids == UNKNOWN)),
-        num_correct=num_correct,
-        num_bytes=split.num_bytes,
-        nats=nats,
-    )
+        yield from _side_by_side(model, split, split.starts[chosen], split.lengths[chosen])
 
 
-def _evaluate_side_by_side(
+def _side_by_side(
     model: CharLSTM,
     split: Split,
-    start_B: np.ndarray,
-    length_B: np.ndarray,
-    unknown_probability: float,
-) -> tuple[float, int]:
-    """Score documents in one batch; a short one's place is filled up and not counted."""
+    start_B: npt.NDArray[np.int64],
+    length_B: npt.NDArray[np.int64],
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Predict documents in one batch; a short one's place is filled up and left out."""
     boundary = model.config.num_inputs - 1
     batch_size, max_length = len(start_B), int(length_B.max())
     window = _MAX_LOGITS // (batch_size * model.config.num_outputs)
     window = max(1, min(_MAX_WINDOW, window))
     state = model.zero_state(batch_size)
-    nats, num_correct = 0.0, 0
     for begin in range(0, max_length, window):
         offset_T1 = np.arange(begin, min(begin + window, max_length))[:, None]
         place_TB = np.minimum(start_B + offset_T1, split.num_chars - 1)
         x_TB = np.where(offset_T1 == 0, boundary, split.ids[place_TB - 1])
-        y_TB = torch.from_numpy(split.ids[place_TB].astype(np.int64)).to(model.device)
+        logits_TBV, state = model(_to_tensor(x_TB, model), state)
         counts_TB = torch.from_numpy(offset_T1 < length_B).to(model.device)
-        logits_TBV, state = model(torch.from_numpy(x_TB.astype(np.int64)).to(model.device), state)
-        log_p_TBV = log_probabilities(logits_TBV, unknown_probability=unknown_probability)
-        losses = nll_loss(log_p_TBV.flatten(0, 1), y_TB.flatten(), reduction="none")
-        counts = counts_TB.flatten()
-        nats += float(losses[counts].double().sum())
-        is_correct_TB = (log_p_TBV.argmax(-1) == y_TB) & (y_TB != UNKNOWN) & counts_TB
-        num_correct += int(is_correct_TB.sum())
-    return nats, num_correct
+        yield logits_TBV[counts_TB], _to_tensor(split.ids[place_TB], model)[counts_TB]
+
+
+def _to_tensor(ids: npt.NDArray[np.integer], model: CharLSTM) -> Tensor:
+    return torch.from_numpy(ids.astype(np.int64)).to(model.device)

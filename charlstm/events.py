@@ -43,6 +43,7 @@ class Evaluated:
         val_bits_per_char: None when the corpus has no validation text.
         num_val_chars: how many characters were scored.
         num_val_streams: each began from an empty context.
+        temperature: that suits the validation text best; the figure is taken with it.
         is_best: lower than ever before in this run.
     """
 
@@ -55,6 +56,7 @@ class Evaluated:
     val_bits_per_char: float | None
     num_val_chars: int
     num_val_streams: int
+    temperature: float
     is_best: bool
 
     @property

@@ -205,16 +205,20 @@ class Session:
         return self._report("saved", saved, {})
 
     def _save_last(self, *, is_finished: bool = False) -> Saved:
-        checkpoint = self._checkpoint(is_finished=is_finished)
-        checkpoint = replace(checkpoint, training=self._trainer.state())
+        checkpoint = replace(
+            self._checkpoint(is_finished=is_finished),
+            weights=self._trainer.weights(),
+            training=self._trainer.state(),
+        )
         path = self._writer.save(checkpoint, "last")
         self._saved_at = time.monotonic()
         return Saved(step=checkpoint.step, path=str(path))
 
     def _checkpoint(self, *, is_finished: bool = False) -> Checkpoint:
+        """The model as it is used: calibrated, without what only training needs."""
         return replace(
             self.base,
-            weights=self._trainer.weights(),
+            weights=self._trainer.calibrated_weights(),
             step=self._trainer.step,
             history=tuple(self._history),
             is_finished=is_finished,

@@ -20,7 +20,7 @@ from charlstm.batches import Batch, BatchStream
 from charlstm.checkpoints import Arrays, TrainingState
 from charlstm.config import Budget, ModelConfig, TrainConfig
 from charlstm.errors import CheckpointError, TrainingError
-from charlstm.evaluation import evaluate
+from charlstm.evaluation import calibrate
 from charlstm.events import Evaluated, Finished, Started, Stepped, TrainerEvent
 from charlstm.model import CharLSTM, State
 from charlstm.optimization import Optimizer, learning_rate_scale
@@ -135,6 +135,7 @@ class Trainer:
         self._run.num_evaluations = min(self._run.num_evaluations, done)
         self._session_steps = 0
         self._session_seconds = 0.0
+        self._temperature = 1.0
         self._must_stop = False
 
     def stop(self) -> None:
@@ -181,6 +182,13 @@ class Trainer:
     def weights(self) -> Arrays:
         """The model's weights by name, float32; copies."""
         return {name: _to_array(value) for name, value in self.model.state_dict().items()}
+
+    def calibrated_weights(self) -> Arrays:
+        """The same with the latest evaluation's softmax temperature worked into the head."""
+        weights = self.weights()
+        for name in ("head.weight", "head.bias"):
+            weights[name] /= np.float32(self._temperature)
+        return weights
 
     def state(self) -> TrainingState:
         """All that a later session needs beside the weights to go on as if never interrupted."""
@@ -314,9 +322,10 @@ class Trainer:
         bits: float | None = None
         if self._val.num_chars:
             with _memory_errors_explained():
-                bits = evaluate(
+                self._temperature, evaluation = calibrate(
                     self.model, self._val, unknown_probability=self._unknown_probability
-                ).bits_per_char
+                )
+            bits = evaluation.bits_per_char
         best = run.best_val_bits_per_char
         is_best = bits is None or best is None or bits < best
         if is_best:
@@ -333,6 +342,7 @@ class Trainer:
             val_bits_per_char=bits,
             num_val_chars=self._val.num_chars,
             num_val_streams=len(self._val.starts),
+            temperature=self._temperature,
             is_best=is_best,
         )
 

@@ -5,7 +5,7 @@ import torch
 from conftest import MODEL, TEXT
 
 from charlstm import evaluation
-from charlstm.evaluation import Evaluation, evaluate
+from charlstm.evaluation import Evaluation, calibrate, evaluate
 from charlstm.model import CharLSTM
 from charlstm.split import Split
 
@@ -79,6 +79,27 @@ def test_accuracy_counts_the_likeliest(model, vocabulary):
         with torch.no_grad():
             model.head.bias.copy_(saved)
     assert result.num_correct == 2
+
+
+def test_calibration_finds_the_temperature_that_suits_the_text(model, vocabulary):
+    split = Split.of([TEXT], vocabulary)
+    temperature, calibrated = calibrate(model, split, unknown_probability=FLOOR)
+    assert calibrated.nats <= evaluate(model, split, unknown_probability=FLOOR).nats
+    # The figure is that of a model whose head was divided by the temperature.
+    changed = CharLSTM(model.config)
+    changed.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        changed.head.weight /= temperature
+        changed.head.bias /= temperature
+    again = evaluate(changed, split, unknown_probability=FLOOR)
+    assert again.nats == pytest.approx(calibrated.nats, rel=1e-5)
+    # The fixture's model doubled its weights: too sure of itself.
+    assert temperature > 1
+
+
+def test_a_short_text_calibrates_nothing(model, vocabulary):
+    split = Split.of([TEXT[:500]], vocabulary)
+    assert calibrate(model, split, unknown_probability=FLOOR)[0] == 1.0
 
 
 def test_nothing_to_score_is_an_error(model, vocabulary):
