@@ -18,13 +18,14 @@ The modules, from the ground up; each imports only from its own floor or below:
     interrupts, terminal   signals as a wish to stop; outside text made safe to show
     model, cell            the network in torch; the same step written out in numpy
     checkpoints, store     one file that is enough; the folder of runs, its only writer
-    batches, optimization  windows for truncated backpropagation; Muon, AdamW, the schedule
+    batches, optimization  windows of the training text; Muon, AdamW, the schedule
+    bptt                   one gradient step of truncated backpropagation through time
     evaluation, predictor  nats over a text, in torch; next-character prediction, without torch
     memory                 how much a training takes, and how much there is
     hardware, recipe       what the machine can do; every setting that the user left open
     corpus, training       files -> splits; the Trainer, a generator of events
     sampling, inspection   filters and drawing; what happens inside a model
-    session                one sitting of a run: all of the above put together
+    preparation, session   what was asked -> a run that can begin; one sitting of it, saved
     views, commands, cli   rendering; one file a command; the Typer app (__main__: python -m)
 
 Rules that hold everywhere: results are frozen dataclasses with their units in their names; the
@@ -32,8 +33,8 @@ library prints nothing; random generators and clocks are passed in; arrays carry
 suffix (T time, B batch, L layer, H hidden, V vocabulary). The trainer never touches a file, the
 store never sees a tensor, and nothing that samples imports torch.
 
-Where to begin reading: `session.open_session` for how a run comes together, `training.Trainer.run`
-for the loop, `cell.lstm_step` for the equations.
+Where to begin reading: `preparation.prepare_new` for how a run comes together,
+`training.Trainer.run` for the loop, `cell.lstm_step` for the equations.
 """
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
-"""One sitting of a training run: corpus, plan, trainer and store put together.
+"""One sitting of a training run: trainer and store put together.
 
-It decides what to go on from and when to save, and reports what happens; it prints nothing.
+It decides when to save, and reports what happens; it prints nothing.
 """
 
 import contextlib
@@ -13,19 +13,19 @@ import numpy as np
 import torch
 
 from charlstm.checkpoints import Checkpoint
-from charlstm.config import Budget, CorpusConfig, SampleConfig, TrainConfig
-from charlstm.corpus import Corpus, corpus_name, load_corpus
-from charlstm.errors import CheckpointError, ConfigError
+from charlstm.config import SampleConfig
+from charlstm.errors import CheckpointError
 from charlstm.events import Evaluated, Event, Finished, Saved, SavingFailed, Started, Stepped
-from charlstm.hardware import (
-    require_memory,
-    resolve_device,
-    resolve_precision,
-    resolve_threads,
-)
+from charlstm.hardware import require_memory
 from charlstm.inspection import mean_openness
 from charlstm.predictor import Predictor
-from charlstm.recipe import DEFAULT_MINUTES, Wishes, make_plan
+from charlstm.preparation import (
+    Prepared,
+    Request,
+    prepare_new,
+    prepare_resumed,
+    run_to_resume,
+)
 from charlstm.sampling import sample
 from charlstm.store import CheckpointStore, RunWriter
 from charlstm.training import Trainer
@@ -36,20 +36,6 @@ REPORT_SECONDS: Final = 3.0
 _PREVIEW: Final = SampleConfig(length=160, temperature=0.8)
 _PREVIEW_SEED: Final = 0
 _OPENNESS_CHARS: Final = 256
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What the user asked for; None is left to the plan or, with `resume`, to the run."""
-
-    corpus: dict[str, Any]
-    run: str | None
-    resume: bool
-    budget: Budget | None
-    wishes: Wishes
-    threads: int | None
-    device: str | None
-    precision: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,20 +55,11 @@ class Report:
 class Session:
     """Made by `open_session`; `run` trains, `stop` ends it early."""
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        writer: RunWriter,
-        corpus: Corpus,
-        base: Checkpoint,
-        notices: tuple[str, ...],
-        started_at: float,
-    ) -> None:
-        self.name = name
-        self.notices = notices
-        self.base = base
-        self.corpus = corpus
+    def __init__(self, prepared: Prepared, writer: RunWriter, *, started_at: float) -> None:
+        self.name = prepared.name
+        self.notices = prepared.notices
+        self.base = base = prepared.base
+        self.corpus = corpus = prepared.corpus
         self._writer = writer
         self._history = list(base.history)
         self._latest: dict[str, Any] = dict.fromkeys(
@@ -236,122 +213,11 @@ def open_session(
     Raises:
         CharLSTMError: when the corpus, the run or the settings don't allow it.
     """
-    name = _run_to_resume(store, request) if request.resume else None
-    if name is not None:
+    name = run_to_resume(store, request)
+    if name is None:
+        prepared = prepare_new(store, request)
+        with store.writer(prepared.name) as writer:
+            yield Session(prepared, writer, started_at=started_at)
+    else:
         with store.writer(name) as writer:
-            corpus, base, notices = _resumed(store, name, request)
-            yield Session(
-                name=name,
-                writer=writer,
-                corpus=corpus,
-                base=base,
-                notices=notices,
-                started_at=started_at,
-            )
-        return
-    corpus_config = CorpusConfig(**request.corpus)
-    corpus = load_corpus(corpus_config)
-    name = request.run if request.run is not None else store.unused_name(corpus.name)
-    if not request.resume and store.has_checkpoint(name):
-        raise ConfigError(f"run {name} exists: go on with it by --resume, or choose another --run")
-    base, notices = _new(corpus_config, corpus, request)
-    if request.resume:
-        notices = (f"run {name} has no checkpoint yet: it starts from zero", *notices)
-    with store.writer(name) as writer:
-        yield Session(
-            name=name,
-            writer=writer,
-            corpus=corpus,
-            base=base,
-            notices=notices,
-            started_at=started_at,
-        )
-
-
-def _run_to_resume(store: CheckpointStore, request: Request) -> str | None:
-    """The run to go on with; None where no checkpoint of it was written yet."""
-    if request.run is not None:
-        return request.run if store.has_checkpoint(request.run) else None
-    wanted = None
-    if request.corpus.get("paths"):
-        wanted = corpus_name(CorpusConfig(**request.corpus))
-    return store.latest(corpus_name=wanted)
-
-
-def _new(
-    corpus_config: CorpusConfig, corpus: Corpus, request: Request
-) -> tuple[Checkpoint, tuple[str, ...]]:
-    device = resolve_device(request.device or "auto")
-    budget = request.budget or Budget(minutes=DEFAULT_MINUTES)
-    plan = make_plan(
-        num_train_chars=corpus.train.num_chars,
-        num_characters=len(corpus.vocabulary),
-        budget=budget,
-        wishes=request.wishes,
-        device=device,
-        precision=resolve_precision(request.precision or "auto", device),
-        threads=resolve_threads(request.threads),
-    )
-    base = Checkpoint(
-        model_config=plan.model,
-        train_config=plan.train,
-        budget=budget,
-        corpus=corpus_config,
-        corpus_name=corpus.name,
-        fingerprint=corpus.fingerprint,
-        num_train_chars=corpus.train.num_chars,
-        vocabulary=corpus.vocabulary,
-        weights={},
-        step=0,
-        history=(),
-        is_finished=False,
-        saved_at=0.0,
-    )
-    return base, (*corpus.notices, *plan.notices)
-
-
-def _resumed(
-    store: CheckpointStore, name: str, request: Request
-) -> tuple[Corpus, Checkpoint, tuple[str, ...]]:
-    loaded = store.load(name, which="last")
-    base, notices = loaded.checkpoint, list(loaded.warnings)
-    if notices:
-        notices.append(f"using {loaded.path} instead")
-    _refuse_contradictions(base, request.wishes)
-    corpus_config = replace(base.corpus, **request.corpus)
-    corpus = load_corpus(corpus_config)
-    corpus.require_fingerprint(base.fingerprint)
-    base = replace(base, corpus=corpus_config)
-    if request.budget not in (None, base.budget):
-        notices.append(f"budget changed from {base.budget} to {request.budget} in all")
-        base = replace(base, budget=request.budget, is_finished=False)
-    hardware = _hardware(base.train_config, request)
-    if hardware != base.train_config:
-        notices.append("another device, precision or number of threads: not bit for bit the same")
-        base = replace(base, train_config=hardware)
-    return corpus, base, tuple(notices)
-
-
-def _hardware(stored: TrainConfig, request: Request) -> TrainConfig:
-    """The stored settings on this machine, which may be another one."""
-    try:
-        device = resolve_device(request.device or stored.device)
-        precision = resolve_precision(request.precision or stored.precision, device)
-    except ConfigError:
-        if request.device or request.precision:
-            raise
-        device = resolve_device("auto")
-        precision = resolve_precision("auto", device)
-    threads = request.threads or stored.threads
-    return replace(stored, device=device, precision=precision, threads=threads)
-
-
-def _refuse_contradictions(base: Checkpoint, wishes: Wishes) -> None:
-    stored = asdict(base.model_config) | asdict(base.train_config)
-    odd = [
-        f"--{name.replace('_', '-')} {wish} (the run has {stored[name]})"
-        for name, wish in wishes.given().items()
-        if stored[name] != wish
-    ]
-    if odd:
-        raise ConfigError(f"--resume can't change {', '.join(odd)}")
+            yield Session(prepare_resumed(store, name, request), writer, started_at=started_at)

@@ -66,28 +66,41 @@ class CheckpointStore:
             and _checkpoint_files(folder)
         )
 
-    def latest(self, *, corpus_name: str | None = None) -> str:
-        """The name of the run that was saved last, by its own account.
+    def find_latest(self, *, corpus_name: str | None = None) -> str | None:
+        """The name of the run that was saved last, by its own account; None where there is none.
 
         Args:
             corpus_name: only runs of that corpus count.
 
         Raises:
-            CheckpointError: when there is none.
+            CheckpointError: when there are such runs, but none that loads.
         """
         newest: tuple[float, str] | None = None
-        names = self.run_names()
-        for name in names:
-            with contextlib.suppress(CheckpointError):
+        damaged: list[str] = []
+        for name in self.run_names():
+            try:
                 checkpoint = self.load(name, which="last").checkpoint
-                if corpus_name in (None, checkpoint.corpus_name):
-                    newest = max(newest or (0.0, ""), (checkpoint.saved_at, name))
-        if newest is None:
-            of = f" of {corpus_name}" if corpus_name else ""
-            if names and not of:
-                raise CheckpointError(f"{self.root}: none of the {len(names)} runs can be loaded")
-            raise CheckpointError(f"{self.root}: no run{of} yet; make one with: charlstm train")
-        return newest[1]
+            except CheckpointError as error:
+                # What it was trained on can't be read any more, but its name tells.
+                if corpus_name is None or name.startswith(corpus_name):
+                    damaged.append(str(error))
+                continue
+            if corpus_name in (None, checkpoint.corpus_name):
+                newest = max(newest or (0.0, ""), (checkpoint.saved_at, name))
+        if newest is None and damaged:
+            raise CheckpointError(damaged[0])
+        return None if newest is None else newest[1]
+
+    def latest(self) -> str:
+        """The name of the run that was saved last.
+
+        Raises:
+            CheckpointError: when there is none.
+        """
+        name = self.find_latest()
+        if name is None:
+            raise CheckpointError(f"{self.root}: no run yet; make one with: charlstm train")
+        return name
 
     def unused_name(self, wanted: str) -> str:
         """`wanted`, made fit for a folder's name, or with -2, -3, ... when it is taken."""

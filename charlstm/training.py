@@ -6,7 +6,7 @@ Shapes: T sequence length, B batch size.
 import math
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -14,16 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from charlstm.batches import Batch, BatchStream
+from charlstm.batches import BatchStream
+from charlstm.bptt import TruncatedBPTT
 from charlstm.checkpoints import Arrays, TrainingState
 from charlstm.config import Budget, ModelConfig, TrainConfig
 from charlstm.errors import CheckpointError, TrainingError
 from charlstm.evaluation import calibrate
 from charlstm.events import Evaluated, Finished, Started, Stepped, TrainerEvent
-from charlstm.model import CharLSTM, State
-from charlstm.optimization import Optimizer, learning_rate_scale
+from charlstm.model import CharLSTM
+from charlstm.optimization import learning_rate_scale
 from charlstm.pacing import Clock, Stopwatch, pace_for
 from charlstm.split import Split
 
@@ -36,10 +36,6 @@ _LOSS_DECAY: Final = 0.98
 _MAX_VAL_CHARS: Final = 1 << 17
 _MAX_VAL_STREAMS: Final = 32
 _MIN_VAL_STREAM_LENGTH: Final = 4096
-# float16 gradients vanish below 6e-8: the loss is scaled up, as far as it stays finite
-# (Micikevicius et al. 2018).
-_FIRST_LOSS_SCALE: Final = 65536.0
-_LOSS_SCALE_GROWTH_STEPS: Final = 2000
 # What the end of a run by the clock takes beyond a bare evaluation: preview, saving, printing.
 _END_RESERVE: Final = 1.2
 _MIN_END_RESERVE_SECONDS: Final = 0.5
@@ -57,12 +53,10 @@ class _Counters:
     loss_weight: float = 0.0
     rate_factor: float = 1.0
     num_skipped: int = 0
-    loss_scale: float = 1.0
-    num_steps_at_scale: int = 0
 
 
 class Trainer:
-    """Trains a model with truncated backpropagation through time (Williams & Peng 1990).
+    """Trains a model from the beginning of a budget to its end.
 
     With a budget of steps or epochs the run depends on its settings alone; with minutes the clock
     decides how many steps there are.
@@ -97,20 +91,10 @@ class Trainer:
         num_streams = max(1, min(_MAX_VAL_STREAMS, val.num_chars // _MIN_VAL_STREAM_LENGTH))
         self._val = val.in_parallel(num_streams, max_chars=_MAX_VAL_CHARS)
 
-        # Two generators: dropout's masks are drawn on the model's device.
         self._generator = torch.Generator().manual_seed(config.seed)
-        self._dropout_generator = torch.Generator(config.device).manual_seed(config.seed)
         self.model = CharLSTM(model_config, generator=self._generator).to(config.device)
-        self._optimizer = Optimizer(
-            self.model,
-            weight_decay=config.weight_decay,
-            # float16 has too small a range for the iteration.
-            dtype=torch.bfloat16 if config.precision == "bfloat16" else torch.float32,
-        )
-        self._carried = self.model.zero_state(config.batch_size)
+        self._bptt = TruncatedBPTT(self.model, config)
         self._run = _Counters()
-        if config.precision == "float16":
-            self._run.loss_scale = _FIRST_LOSS_SCALE
         if resume is not None:
             self._restore(*resume)
         self._batches = BatchStream(
@@ -199,37 +183,14 @@ class Trainer:
         )
 
     def _tensors(self) -> dict[str, Tensor]:
-        optimizer = self._optimizer.state_tensors()
-        return {
-            **{f"optimizer.{name}": value for name, value in optimizer.items()},
-            "carried.h_LBH": self._carried.h_LBH,
-            "carried.c_LBH": self._carried.c_LBH,
-            "generator.batches": self._generator.get_state(),
-            "generator.dropout": self._dropout_generator.get_state(),
-        }
+        return {**self._bptt.tensors(), "generator.batches": self._generator.get_state()}
 
     def _restore(self, weights: Arrays, state: TrainingState) -> None:
         tensors = {name: torch.tensor(value) for name, value in state.arrays.items()}
         try:
             self.model.load_arrays(weights)
-            self._optimizer.load_state_tensors(
-                {
-                    name.removeprefix("optimizer."): value
-                    for name, value in tensors.items()
-                    if name.startswith("optimizer.")
-                }
-            )
-            self._carried = State(
-                *(
-                    tensors[f"carried.{name}"].to(self.model.device).view_as(zeros)
-                    for name, zeros in self._carried._asdict().items()
-                )
-            )
+            self._bptt.load_tensors(tensors)
             self._generator.set_state(tensors["generator.batches"])
-            dropout = tensors["generator.dropout"]
-            # A generator of another kind of device has a state of another size.
-            if dropout.shape == self._dropout_generator.get_state().shape:
-                self._dropout_generator.set_state(dropout)
             self._run = _Counters(**state.numbers)
         except (KeyError, RuntimeError, TypeError) as error:
             raise CheckpointError(f"the checkpoint can't be resumed: {error}") from error
@@ -237,21 +198,15 @@ class Trainer:
     def _step(self, progress: float) -> Stepped:
         began = self._clock()
         run, config = self._run, self._config
-        batch = self._batches.next(self._generator)
         learning_rate = config.learning_rate * learning_rate_scale(progress) * run.rate_factor
         with _memory_errors_explained():
-            loss_B, self._carried = self._gradient(batch)
-            norm = self._optimizer.clip_gradient(divided_by=run.loss_scale)
-        is_finite = math.isfinite(norm)
-        if is_finite:
-            self._optimizer.step(learning_rate)
+            loss = self._bptt.step(self._batches.next(self._generator), learning_rate)
+        if loss is not None:
             run.num_skipped = 0
-            loss = float(loss_B.mean())
             run.loss_sum = _LOSS_DECAY * run.loss_sum + loss
             run.loss_weight = _LOSS_DECAY * run.loss_weight + 1.0
-        else:
-            self._skip(loss_B)
-        self._adjust_loss_scale(is_finite=is_finite)
+        elif not self._bptt.scales_loss:
+            self._slow_down()
         run.step += 1
         self._session_steps += 1
         self._session_seconds += self._clock() - began
@@ -263,38 +218,12 @@ class Trainer:
             chars_per_second=self._chars_per_second,
             train_bits_per_char=self._train_bits_per_char,
             learning_rate=learning_rate,
-            was_skipped=not is_finite,
+            was_skipped=loss is None,
         )
 
-    def _gradient(self, batch: Batch) -> tuple[Tensor, State]:
-        """Leave the gradient in the parameters; returns each stream's loss [B] and the state."""
-        self._optimizer.zero_grad()
-        device = self.model.device
-        carried = self._carried.reset(batch.reset_B.to(device))
-        y_TB = batch.y_TB.to(device)
-        with self._autocast():
-            logits_TBV, state = self.model(
-                batch.x_TB.to(device), carried, dropout_generator=self._dropout_generator
-            )
-        losses = cross_entropy(logits_TBV.float().flatten(0, 1), y_TB.flatten(), reduction="none")
-        loss_B = losses.view_as(y_TB).mean(0)
-        (loss_B.mean() * self._run.loss_scale).backward()  # type: ignore[no-untyped-call]
-        return loss_B.detach(), State(*(part.detach() for part in state))
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        if self._config.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self._config.device, getattr(torch, self._config.precision))
-
-    def _skip(self, loss_B: Tensor) -> None:
-        """Pass over a step without a finite gradient: nothing that it touched may live on."""
+    def _slow_down(self) -> None:
+        """Halve the rate after a step without a finite gradient, and give up after ten in a row."""
         run = self._run
-        is_bad_B = ~loss_B.isfinite()
-        for part in self._carried:
-            is_bad_B |= ~part.isfinite().all(-1).all(0)
-        self._carried = self._carried.reset(is_bad_B)
-        if run.loss_scale > 1.0:
-            return  # float16: the scale was too large, which is no fault of the rate's
         run.num_skipped += 1
         run.rate_factor /= 2
         if run.num_skipped >= MAX_SKIPPED_STEPS:
@@ -303,18 +232,6 @@ class Trainer:
                 f"{run.step + 1}, had no finite gradient; try a smaller --learning-rate than "
                 f"{self._config.learning_rate:g}"
             )
-
-    def _adjust_loss_scale(self, *, is_finite: bool) -> None:
-        run = self._run
-        if self._config.precision != "float16":
-            return
-        run.num_steps_at_scale += 1
-        if not is_finite:
-            run.loss_scale = max(1.0, run.loss_scale / 2)
-            run.num_steps_at_scale = 0
-        elif run.num_steps_at_scale >= _LOSS_SCALE_GROWTH_STEPS:
-            run.loss_scale *= 2
-            run.num_steps_at_scale = 0
 
     def _evaluate(self, progress: float) -> Evaluated:
         run = self._run

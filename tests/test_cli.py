@@ -225,7 +225,6 @@ def test_a_changed_corpus_is_refused_with_both_fingerprints(run, stored, corpus_
         (["train", "missing.txt"], 1, "missing.txt"),
         (["train", "."], 1, "folder"),
         (["train", "--run", "../outside", "--steps", "1"], 1, "outside"),
-        (["train", "--resume"], 1, "charlstm train"),
         (["sample"], 1, "charlstm train"),
         (["sample", "--run", "absent"], 1, "absent"),
         (["sample", "--checkpoint", "absent"], 1, "absent"),

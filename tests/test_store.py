@@ -43,9 +43,8 @@ def test_the_latest_run_is_the_one_saved_last_by_its_own_account(store, checkpoi
     save(store, checkpoint, "old", saved_at=2000.0)
     assert store.run_names() == ["new", "old"]
     assert store.latest() == "new"
-    assert store.latest(corpus_name="tiny") == "new"
-    with pytest.raises(CheckpointError, match="no run of other"):
-        store.latest(corpus_name="other")
+    assert store.find_latest(corpus_name="tiny") == "new"
+    assert store.find_latest(corpus_name="other") is None
 
 
 def test_best_has_no_training_state_and_last_has(store, checkpoint):
@@ -75,7 +74,7 @@ def test_a_damaged_file_is_passed_over_with_a_warning(store, checkpoint):
     for which in ("best", "last"):
         with pytest.raises(CheckpointError, match="damaged"):
             store.load("run", which=which)
-    with pytest.raises(CheckpointError, match="none of the 1 runs"):
+    with pytest.raises(CheckpointError, match="damaged"):
         store.latest()
 
 

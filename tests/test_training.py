@@ -185,6 +185,6 @@ def test_running_out_of_memory_gets_advice(make_trainer, monkeypatch):
     def fail(*_args, **_kwargs):
         raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr(trainer, "_gradient", fail)
+    monkeypatch.setattr(trainer._bptt, "step", fail)
     with pytest.raises(TrainingError, match="--batch-size"):
         finish(trainer)

@@ -128,7 +128,8 @@ def train(
         seed=seed,
     )
 
-    from charlstm.session import Request, open_session
+    from charlstm.preparation import Request
+    from charlstm.session import open_session
     from charlstm.store import CheckpointStore
 
     request = Request(

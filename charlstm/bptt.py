@@ -1,0 +1,141 @@
+"""Truncated backpropagation through time, one gradient step after another.
+
+Shapes: T sequence length, B batch size.
+"""
+
+import math
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from charlstm.batches import Batch
+from charlstm.config import TrainConfig
+from charlstm.model import CharLSTM, State
+from charlstm.optimization import Optimizer
+
+# float16 gradients vanish below 6e-8: the loss is scaled up, as far as it stays finite
+# (Micikevicius et al. 2018).
+_FIRST_LOSS_SCALE: Final = 65536.0
+_LOSS_SCALE_GROWTH_STEPS: Final = 2000
+
+
+class TruncatedBPTT:
+    """Learns from one window after another, the state carried along (Williams & Peng 1990).
+
+    Args:
+        model: learns in place.
+    """
+
+    def __init__(self, model: CharLSTM, config: TrainConfig) -> None:
+        self._model = model
+        self._precision = config.precision
+        self._optimizer = Optimizer(
+            model,
+            weight_decay=config.weight_decay,
+            # float16 has too small a range for Newton-Schulz.
+            dtype=torch.bfloat16 if config.precision == "bfloat16" else torch.float32,
+        )
+        self._carried = model.zero_state(config.batch_size)
+        # Dropout's masks are drawn on the model's device.
+        self._generator = torch.Generator(model.device).manual_seed(config.seed)
+        self._loss_scale = _FIRST_LOSS_SCALE if self.scales_loss else 1.0
+        self._num_steps_at_scale = 0.0
+
+    @property
+    def scales_loss(self) -> bool:
+        """Whether a step may fail because the loss was scaled too far, which mends itself."""
+        return self._precision == "float16"
+
+    def step(self, batch: Batch, learning_rate: float) -> float | None:
+        """Learn from one window.
+
+        Returns:
+            The loss in nats per character; None where the gradient was not finite. Then nothing is
+            learned, and the streams that were to blame begin anew.
+        """
+        self._optimizer.zero_grad()
+        loss_B, state = self._forward(batch)
+        (loss_B.mean() * self._loss_scale).backward()  # type: ignore[no-untyped-call]
+        norm = self._optimizer.clip_gradient(divided_by=self._loss_scale)
+        is_finite = math.isfinite(norm)
+        if self.scales_loss:
+            self._adjust_loss_scale(is_finite=is_finite)
+        if is_finite:
+            self._carried = state
+            self._optimizer.step(learning_rate)
+            return float(loss_B.detach().mean())
+        is_bad_B = ~loss_B.detach().isfinite()
+        for part in state:
+            is_bad_B |= ~part.isfinite().all(-1).all(0)
+        self._carried = state.reset(is_bad_B)
+        return None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything beside the weights that the next step depends on; not copied."""
+        optimizer = self._optimizer.state_tensors()
+        tensors = {
+            **{f"optimizer.{name}": value for name, value in optimizer.items()},
+            "carried.h_LBH": self._carried.h_LBH,
+            "carried.c_LBH": self._carried.c_LBH,
+            "generator.dropout": self._generator.get_state(),
+        }
+        if self.scales_loss:
+            tensors["loss_scale"] = torch.tensor([self._loss_scale, self._num_steps_at_scale])
+        return tensors
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what `tensors` gave.
+
+        Raises:
+            KeyError, RuntimeError: when one is missing or has another shape.
+        """
+        prefix = "optimizer."
+        self._optimizer.load_state_tensors(
+            {
+                name.removeprefix(prefix): value
+                for name, value in tensors.items()
+                if name.startswith(prefix)
+            }
+        )
+        self._carried = State(
+            *(
+                tensors[f"carried.{name}"].to(self._model.device).view_as(zeros)
+                for name, zeros in self._carried._asdict().items()
+            )
+        )
+        # A generator of another kind of device has a state of another size.
+        if tensors["generator.dropout"].shape == self._generator.get_state().shape:
+            self._generator.set_state(tensors["generator.dropout"])
+        if self.scales_loss and "loss_scale" in tensors:  # absent after another precision
+            self._loss_scale, self._num_steps_at_scale = map(float, tensors["loss_scale"])
+
+    def _forward(self, batch: Batch) -> tuple[Tensor, State]:
+        """Each stream's loss [B], nats per character, and the state behind the window."""
+        device = self._model.device
+        y_TB = batch.y_TB.to(device)
+        with self._autocast():
+            logits_TBV, state = self._model(
+                batch.x_TB.to(device),
+                self._carried.reset(batch.reset_B.to(device)),
+                dropout_generator=self._generator,
+            )
+        losses = cross_entropy(logits_TBV.float().flatten(0, 1), y_TB.flatten(), reduction="none")
+        return losses.view_as(y_TB).mean(0), State(*(part.detach() for part in state))
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self._precision == "float32":
+            return nullcontext()
+        return torch.autocast(self._model.device.type, getattr(torch, self._precision))
+
+    def _adjust_loss_scale(self, *, is_finite: bool) -> None:
+        self._num_steps_at_scale += 1
+        if not is_finite:
+            self._loss_scale = max(1.0, self._loss_scale / 2)
+            self._num_steps_at_scale = 0.0
+        elif self._num_steps_at_scale >= _LOSS_SCALE_GROWTH_STEPS:
+            self._loss_scale *= 2
+            self._num_steps_at_scale = 0.0

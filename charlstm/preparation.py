@@ -1,0 +1,152 @@
+"""From what the user asked for to a run that can begin or go on."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from charlstm.checkpoints import Checkpoint
+from charlstm.config import Budget, CorpusConfig, TrainConfig
+from charlstm.corpus import Corpus, corpus_name, load_corpus
+from charlstm.errors import ConfigError
+from charlstm.hardware import resolve_device, resolve_precision, resolve_threads
+from charlstm.recipe import DEFAULT_MINUTES, Wishes, make_plan
+from charlstm.store import CheckpointStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the user asked for; None is left to the plan or, with `resume`, to the run."""
+
+    corpus: dict[str, Any]
+    run: str | None
+    resume: bool
+    budget: Budget | None
+    wishes: Wishes
+    threads: int | None
+    device: str | None
+    precision: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A run before its next step.
+
+    Args:
+        base: the checkpoint to go on from; of a new run, all of it that is known before training.
+        notices: what the user may want to know.
+    """
+
+    name: str
+    corpus: Corpus
+    base: Checkpoint
+    notices: tuple[str, ...]
+
+
+def run_to_resume(store: CheckpointStore, request: Request) -> str | None:
+    """The run to go on with; None for a new one, also where no checkpoint was written yet.
+
+    Raises:
+        CheckpointError: when there are checkpoints, and all of them are damaged.
+    """
+    if not request.resume:
+        return None
+    if request.run is not None:
+        return request.run if store.has_checkpoint(request.run) else None
+    wanted = None
+    if request.corpus.get("paths"):
+        wanted = corpus_name(CorpusConfig(**request.corpus))
+    return store.find_latest(corpus_name=wanted)
+
+
+def prepare_new(store: CheckpointStore, request: Request) -> Prepared:
+    """Read the corpus and plan a run of it.
+
+    Raises:
+        CharLSTMError: when the corpus or the settings are impossible, or the run exists.
+    """
+    corpus_config = CorpusConfig(**request.corpus)
+    if request.run is not None and store.has_checkpoint(request.run):
+        raise ConfigError(
+            f"run {request.run} exists: go on with it by --resume, or choose another --run"
+        )
+    corpus = load_corpus(corpus_config)
+    name = request.run if request.run is not None else store.unused_name(corpus.name)
+    device = resolve_device(request.device or "auto")
+    budget = request.budget or Budget(minutes=DEFAULT_MINUTES)
+    plan = make_plan(
+        num_train_chars=corpus.train.num_chars,
+        num_characters=len(corpus.vocabulary),
+        budget=budget,
+        wishes=request.wishes,
+        device=device,
+        precision=resolve_precision(request.precision or "auto", device),
+        threads=resolve_threads(request.threads),
+    )
+    notices = [*corpus.notices, *plan.notices]
+    if request.resume:
+        notices.insert(0, f"run {name} has no checkpoint yet: it starts from zero")
+    base = Checkpoint(
+        model_config=plan.model,
+        train_config=plan.train,
+        budget=budget,
+        corpus=corpus_config,
+        corpus_name=corpus.name,
+        fingerprint=corpus.fingerprint,
+        num_train_chars=corpus.train.num_chars,
+        vocabulary=corpus.vocabulary,
+        weights={},
+        step=0,
+        history=(),
+        is_finished=False,
+        saved_at=0.0,
+    )
+    return Prepared(name=name, corpus=corpus, base=base, notices=tuple(notices))
+
+
+def prepare_resumed(store: CheckpointStore, name: str, request: Request) -> Prepared:
+    """Load a run's latest checkpoint and the corpus that it was trained on.
+
+    Raises:
+        CharLSTMError: when no checkpoint loads, the text changed, or a wish contradicts the run.
+    """
+    loaded = store.load(name, which="last")
+    base, notices = loaded.checkpoint, list(loaded.warnings)
+    if notices:
+        notices.append(f"using {loaded.path} instead")
+    _refuse_contradictions(base, request.wishes)
+    corpus_config = replace(base.corpus, **request.corpus)
+    corpus = load_corpus(corpus_config)
+    corpus.require_fingerprint(base.fingerprint)
+    base = replace(base, corpus=corpus_config)
+    if request.budget is not None and request.budget != base.budget:
+        notices.append(f"budget changed from {base.budget} to {request.budget} in all")
+        base = replace(base, budget=request.budget, is_finished=False)
+    hardware = _hardware(base.train_config, request)
+    if hardware != base.train_config:
+        notices.append("another device, precision or number of threads: not bit for bit the same")
+        base = replace(base, train_config=hardware)
+    return Prepared(name=name, corpus=corpus, base=base, notices=tuple(notices))
+
+
+def _hardware(stored: TrainConfig, request: Request) -> TrainConfig:
+    """The stored settings on this machine, which may be another one."""
+    try:
+        device = resolve_device(request.device or stored.device)
+        precision = resolve_precision(request.precision or stored.precision, device)
+    except ConfigError:
+        if request.device or request.precision:
+            raise
+        device = resolve_device("auto")
+        precision = resolve_precision("auto", device)
+    threads = request.threads or stored.threads
+    return replace(stored, device=device, precision=precision, threads=threads)
+
+
+def _refuse_contradictions(base: Checkpoint, wishes: Wishes) -> None:
+    stored = asdict(base.model_config) | asdict(base.train_config)
+    odd = [
+        f"--{name.replace('_', '-')} {wish} (the run has {stored[name]})"
+        for name, wish in wishes.given().items()
+        if stored[name] != wish
+    ]
+    if odd:
+        raise ConfigError(f"--resume can't change {', '.join(odd)}")
