@@ -14,7 +14,8 @@ _NUM_LAYERS: Final = 2
 _BATCH_SIZE: Final = 32
 _SEQ_LEN: Final = 64
 _LEARNING_RATE: Final = 8e-3
-_WEIGHT_DECAY: Final = 0.1
+_WEIGHT_DECAY: Final = 0.2
+_DROPOUT: Final = 0.1
 # Often enough to learn how a text begins, too seldom to cost anything in its middle.
 _RESET_PROBABILITY: Final = 0.01
 _MIN_EVALUATIONS: Final = 4
@@ -71,7 +72,7 @@ def make_plan(
         "hidden_size": _HIDDEN_SIZE,
         "num_layers": _NUM_LAYERS,
         "embedding_size": _EMBEDDING_SIZE,
-        "dropout": 0.0,
+        "dropout": _DROPOUT,
         "cell": "lstm",
         "batch_size": _BATCH_SIZE,
         "seq_len": _SEQ_LEN,

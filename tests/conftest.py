@@ -1,17 +1,22 @@
 """A tiny text, a tiny model and runs made from them."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from charlstm.checkpoints import Checkpoint
 from charlstm.config import Budget, CorpusConfig, ModelConfig, TrainConfig
 from charlstm.split import Split
 from charlstm.training import Trainer
 from charlstm.vocabulary import Vocabulary
+
+# The models here are too small for two threads to share.
+torch.set_num_threads(1)
 
 TEXT = "the quick brown fox jumps over the lazy dog.\nquiet queens quote quick quips.\n" * 30
 
@@ -96,8 +101,6 @@ def charlstm(tmp_path):
     """Run the program as a user does: in a process of its own, in a folder of its own."""
 
     def run(*arguments, check=True, stdin=b"", environment=None):
-        import os
-
         result = subprocess.run(
             [sys.executable, "-m", "charlstm", *map(str, arguments)],
             input=stdin,

@@ -68,7 +68,7 @@ def train(
     hidden_size: Annotated[int | None, typer.Option("--hidden-size")] = None,
     num_layers: Annotated[int | None, typer.Option("--num-layers")] = None,
     embedding_size: Annotated[int | None, typer.Option("--embedding-size")] = None,
-    dropout: Annotated[float | None, typer.Option("--dropout")] = None,
+    dropout: Annotated[float | None, typer.Option("--dropout", help="Before the head.")] = None,
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", help="Streams read side by side.")
     ] = None,
