@@ -159,10 +159,10 @@ class CorpusConfig:
                 f"--val-fraction {self.val_fraction:g} and --test-fraction {self.test_fraction:g} "
                 "leave nothing to train on"
             )
-        if not all(
-            isinstance(path, str) for path in (*self.paths, self.val or "", self.test or "")
-        ):
-            raise ConfigError("the corpus's paths must be strings")
+        named = [path for path in (self.val, self.test) if path is not None]
+        is_plain = isinstance(self.paths, tuple) and isinstance(self.keep_line_ends, bool)
+        if not is_plain or not all(isinstance(path, str) for path in (*self.paths, *named)):
+            raise ConfigError("the corpus's paths must be strings and --keep-line-ends a flag")
         _require_choice("--level", self.level, get_args(Level))
         require_int("--min-count", self.min_count, 1, MAX_COUNT)
         try:

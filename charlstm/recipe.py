@@ -15,7 +15,7 @@ _BATCH_SIZE: Final = 32
 _SEQ_LEN: Final = 64
 _LEARNING_RATE: Final = 8e-3
 _WEIGHT_DECAY: Final = 0.2
-_DROPOUT: Final = 0.1
+_DROPOUT: Final = 0.2
 # Often enough to learn how a text begins, too seldom to cost anything in its middle.
 _RESET_PROBABILITY: Final = 0.01
 _MIN_EVALUATIONS: Final = 4

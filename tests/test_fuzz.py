@@ -203,10 +203,16 @@ def test_any_text_as_a_run_name(effort, tmp_path):
 def test_any_values_as_settings(effort):
     kinds = [ModelConfig, TrainConfig, Budget, SampleConfig, CorpusConfig]
 
+    likely = st.sampled_from(
+        [None, 0, 1, 0.5, True, "", "lstm", "cpu", "utf-8", "char", (), ("a",)]
+    )
+
     @effort
     @given(st.sampled_from(kinds), st.data())
     def check(kind, data):
-        values = {field.name: data.draw(json_values, label=field.name) for field in fields(kind)}
+        values = {
+            field.name: data.draw(likely | json_values, label=field.name) for field in fields(kind)
+        }
         survives(lambda: kind(**values))
 
     check()
