@@ -28,6 +28,10 @@ class TruncatedBPTT:
 
     Args:
         model: learns in place.
+
+    Attributes:
+        loss_scale: of float16's gradients; above 1 a step that fails may only show that it was too
+            large, which the step itself mends.
     """
 
     def __init__(self, model: CharLSTM, config: TrainConfig) -> None:
@@ -42,13 +46,9 @@ class TruncatedBPTT:
         self._carried = model.zero_state(config.batch_size)
         # Dropout's masks are drawn on the model's device.
         self._generator = torch.Generator(model.device).manual_seed(config.seed)
-        self._loss_scale = _FIRST_LOSS_SCALE if self.scales_loss else 1.0
+        self._scales_loss = config.precision == "float16"
+        self.loss_scale = _FIRST_LOSS_SCALE if self._scales_loss else 1.0
         self._num_steps_at_scale = 0.0
-
-    @property
-    def scales_loss(self) -> bool:
-        """Whether a step may fail because the loss was scaled too far, which mends itself."""
-        return self._precision == "float16"
 
     def step(self, batch: Batch, learning_rate: float) -> float | None:
         """Learn from one window.
@@ -59,10 +59,10 @@ class TruncatedBPTT:
         """
         self._optimizer.zero_grad()
         loss_B, state = self._forward(batch)
-        (loss_B.mean() * self._loss_scale).backward()  # type: ignore[no-untyped-call]
-        norm = self._optimizer.clip_gradient(divided_by=self._loss_scale)
+        (loss_B.mean() * self.loss_scale).backward()  # type: ignore[no-untyped-call]
+        norm = self._optimizer.clip_gradient(divided_by=self.loss_scale)
         is_finite = math.isfinite(norm)
-        if self.scales_loss:
+        if self._scales_loss:
             self._adjust_loss_scale(is_finite=is_finite)
         if is_finite:
             self._carried = state
@@ -83,8 +83,8 @@ class TruncatedBPTT:
             "carried.c_LBH": self._carried.c_LBH,
             "generator.dropout": self._generator.get_state(),
         }
-        if self.scales_loss:
-            tensors["loss_scale"] = torch.tensor([self._loss_scale, self._num_steps_at_scale])
+        if self._scales_loss:
+            tensors["loss_scale"] = torch.tensor([self.loss_scale, self._num_steps_at_scale])
         return tensors
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
@@ -110,8 +110,8 @@ class TruncatedBPTT:
         # A generator of another kind of device has a state of another size.
         if tensors["generator.dropout"].shape == self._generator.get_state().shape:
             self._generator.set_state(tensors["generator.dropout"])
-        if self.scales_loss and "loss_scale" in tensors:  # absent after another precision
-            self._loss_scale, self._num_steps_at_scale = map(float, tensors["loss_scale"])
+        if self._scales_loss and "loss_scale" in tensors:  # absent after another precision
+            self.loss_scale, self._num_steps_at_scale = map(float, tensors["loss_scale"])
 
     def _forward(self, batch: Batch) -> tuple[Tensor, State]:
         """Each stream's loss [B], nats per character, and the state behind the window."""
@@ -134,8 +134,8 @@ class TruncatedBPTT:
     def _adjust_loss_scale(self, *, is_finite: bool) -> None:
         self._num_steps_at_scale += 1
         if not is_finite:
-            self._loss_scale = max(1.0, self._loss_scale / 2)
+            self.loss_scale = max(1.0, self.loss_scale / 2)
             self._num_steps_at_scale = 0.0
         elif self._num_steps_at_scale >= _LOSS_SCALE_GROWTH_STEPS:
-            self._loss_scale *= 2
+            self.loss_scale *= 2
             self._num_steps_at_scale = 0.0

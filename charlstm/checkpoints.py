@@ -22,6 +22,8 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from charlstm.config import (
+    MAX_BITS,
+    MAX_CHARACTERS,
     MAX_COUNT,
     MAX_SECONDS,
     Budget,
@@ -41,7 +43,8 @@ _NO_DIGEST: Final = "0" * 64
 # Inside the outer JSON string the inner quotes are escaped once. A quote inside one of the inner
 # strings would be escaped twice, so no name or vocabulary can imitate this.
 _DIGEST: Final = re.compile(rb'\\"digest\\":\\"([0-9a-f]{64})\\"')
-_MAX_HEADER_BYTES: Final = 100_000_000  # safetensors' own limit
+# A vocabulary of all code points takes 9 MB; parsed JSON can take 20 times its text.
+_MAX_HEADER_BYTES: Final = 16_000_000
 _LENGTH_BYTES: Final = 8
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -95,12 +98,14 @@ class Checkpoint:
         require_int("the number of training characters", self.num_train_chars, 2, MAX_COUNT)
         require_int("the step", self.step, 0, MAX_COUNT)
         require_real("the save time", self.saved_at, 0.0, MAX_SECONDS)
+        if self.corpus.level == "byte" and self.vocabulary.codes[-1] > 0xFF:
+            raise ConfigError("at the byte level there are 256 characters")
         if not isinstance(self.corpus_name, str) or not isinstance(self.fingerprint, str):
             raise ConfigError("the corpus's name and fingerprint must be strings")
         for record in self.history:
             bits = record.get("val_bits_per_char")
             if bits is not None:
-                require_real("bits per character", bits, 0.0, math.inf)
+                require_real("bits per character", bits, 0.0, MAX_BITS)
 
     @property
     def unknown_probability(self) -> float:
@@ -125,7 +130,8 @@ class Checkpoint:
             "corpus_name": self.corpus_name,
             "fingerprint": self.fingerprint,
             "num_train_chars": self.num_train_chars,
-            "vocabulary": self.vocabulary.characters,
+            # Code points, as JSON would join two lone surrogates that happen to be neighbours.
+            "vocabulary": self.vocabulary.codes.tolist(),
             "step": self.step,
             "history": self.history,
             "is_finished": self.is_finished,
@@ -187,11 +193,11 @@ def _data_length(header: bytes) -> int:
     entries = _parse(header)
     try:
         ends = [
-            int(entry["data_offsets"][1])
-            for name, entry in entries.items()
-            if name != "__metadata__"
+            entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"
         ]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+        for end in ends:
+            require_int("an offset", end, 0, MAX_COUNT)
+    except (ConfigError, KeyError, TypeError, IndexError) as error:
         raise CheckpointError("is damaged: its table of tensors makes no sense") from error
     return max(ends, default=0)
 
@@ -261,7 +267,7 @@ def _from_parts(header: Mapping[str, Any], arrays: Arrays) -> Checkpoint:
         model_config = from_plain(ModelConfig, header["model_config"])
         weights = _with_prefix(arrays, "model.")
         _check_weights(weights, expected_shapes(model_config))
-        vocabulary = Vocabulary(header["vocabulary"])
+        vocabulary = _vocabulary(header["vocabulary"])
         if len(vocabulary) != model_config.num_characters:
             raise CheckpointError("is damaged: vocabulary and model have different sizes")
         numbers = header["training"]
@@ -287,6 +293,14 @@ def _from_parts(header: Mapping[str, Any], arrays: Arrays) -> Checkpoint:
         raise
     except (CharLSTMError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"is damaged: its header makes no sense: {error}") from error
+
+
+def _vocabulary(codes: object) -> Vocabulary:
+    if not isinstance(codes, list) or len(codes) > MAX_CHARACTERS:
+        raise CheckpointError("is damaged: its vocabulary is no list of code points")
+    for code in codes:
+        require_int("a code point", code, 0, MAX_CHARACTERS - 1)
+    return Vocabulary.of_codes(np.array(codes, np.uint32))
 
 
 def _with_prefix(arrays: Arrays, prefix: str) -> Arrays:

@@ -70,8 +70,14 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         _abandon_stdout()
         return 0
+    except SystemExit as exit_:
+        # Typer's own answer to a closed pipe is to exit with 1.
+        if isinstance(exit_.__context__, OSError):
+            _abandon_stdout()
+            return 0
+        raise
     except Exception as error:
-        if "--debug" in arguments:
+        if arguments[0] == "--debug" or os.environ.get("CHARLSTM_DEBUG"):
             raise
         return _explain(error)
     return code if isinstance(code, int) else 0

@@ -4,6 +4,7 @@ Everything here is resolved: no "auto", no None that means "decide later"; `reci
 """
 
 import math
+import sys
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, TypeVar, get_args
 
@@ -22,7 +23,8 @@ MAX_LAYERS: Final = 64
 MAX_CHARACTERS: Final = 0x110000
 MAX_COUNT: Final = 1 << 48
 MAX_SEED: Final = (1 << 63) - 1
-MAX_SECONDS: Final = 1e12  # after 1970: far enough
+MAX_BITS: Final = 1e9
+MAX_SECONDS: Final = 250_000_000_000.0  # after 1970: the end of year 9891
 # In the place of a path.
 STDIN: Final = "-"
 MAX_MINUTES: Final = 60 * 24 * 365.0
@@ -93,7 +95,7 @@ class Budget:
     def __str__(self) -> str:
         for name in ("minutes", "epochs", "steps"):
             if (value := getattr(self, name)) is not None:
-                return f"{value:g} {name if value != 1 else name[:-1]}"
+                return f"{value:,.10g} {name if value != 1 else name[:-1]}"
         raise AssertionError("a budget has one part")
 
 
@@ -169,6 +171,8 @@ class CorpusConfig:
             "".encode(self.encoding)  # unlike codecs.lookup, it refuses what encodes no text
         except (LookupError, TypeError, ValueError) as error:
             raise ConfigError(f"--encoding {self.encoding!r} is not known to Python") from error
+        if [*self.paths, *named].count(STDIN) > 1:
+            raise ConfigError("stdin (-) can be read only once")
         if self.level == "byte" and (self.encoding != "utf-8" or self.keep_line_ends):
             raise ConfigError("--level byte reads any bytes: it takes no --encoding or line ends")
 
@@ -201,7 +205,7 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         require_int("--length", self.length, 0, MAX_COUNT)
-        require_real("--temperature", self.temperature, 0.0, math.inf)
+        require_real("--temperature", self.temperature, 0.0, sys.float_info.max)
         if self.top_k is not None:
             require_int("--top-k", self.top_k, 1, MAX_CHARACTERS)
         if self.top_p is not None:

@@ -104,11 +104,22 @@ def encode_files(
         sources = _open(paths, config, stack)
         counted = _count(sources)
         split = Split(
-            ids=_encode(sources, vocabulary, counted.num_chars),
+            ids=_encode(sources, vocabulary, counted),
             starts=_starts(counted.lengths),
             num_bytes=_num_bytes(np.arange(MAX_CHARACTERS), counted.char_counts, config),
         )
         return split, _notices(sources)
+
+
+def load_corpus_again(config: CorpusConfig) -> Corpus:
+    """Read the corpus of an earlier run, which must not have come from stdin.
+
+    Raises:
+        CorpusError: as `load_corpus` does, and when there is nothing to read it from.
+    """
+    if STDIN in (*config.paths, config.val, config.test):
+        raise CorpusError("the run's text came from stdin, which can't be read again; name a file")
+    return load_corpus(config)
 
 
 def corpus_name(config: CorpusConfig) -> str:
@@ -155,38 +166,58 @@ def _spans(
 def _count(sources: Sequence[Source]) -> _Counted:
     lengths = np.zeros(len(sources), np.int64)
     char_counts = np.zeros(MAX_CHARACTERS, np.int64)
-    digest = hashlib.sha256()
+    digest = _Digest()
     for number, source in enumerate(sources):
         for text in source.pieces():
             codes = code_points(text)
             counts = np.bincount(codes)
             char_counts[: len(counts)] += counts
             lengths[number] += len(codes)
-            digest.update(text.encode("utf-8", "surrogatepass"))
-        digest.update(b"\0document of %d characters\0" % lengths[number])
+            digest.update(text)
+        digest.end_document()
     return _Counted(lengths=lengths, char_counts=char_counts, digest=digest.hexdigest())
 
 
-def _encode(sources: Sequence[Source], vocabulary: Vocabulary, num_chars: int) -> Ids:
+def _encode(sources: Sequence[Source], vocabulary: Vocabulary, counted: _Counted) -> Ids:
     """Ids of all documents, one after another, in a temporary file mapped into memory."""
-    if not num_chars:
-        return np.zeros(0, vocabulary.dtype)
+    digest = _Digest()
     with tempfile.TemporaryFile() as file:
         try:
-            file.truncate(num_chars * vocabulary.dtype.itemsize)
-            ids = np.memmap(file, vocabulary.dtype, "r+", shape=(num_chars,))
+            # Written, not mapped at once: a full disk is an error here and a crash there.
+            for source in sources:
+                for text in source.pieces():
+                    file.write(vocabulary.encode(text).tobytes())
+                    digest.update(text)
+                digest.end_document()
+            file.flush()
         except OSError as error:
-            raise CorpusError(f"no room for the encoded text: {error.strerror}") from error
-    place = 0
-    for source in sources:
-        for text in source.pieces():
-            if place + len(text) > num_chars:
-                break
-            ids[place : place + len(text)] = vocabulary.encode(text)
-            place += len(text)
-    if place != num_chars:
-        raise CorpusError(f"{sources[0].name}: changed while it was read")
-    return ids
+            raise CorpusError(
+                f"no room for the encoded text in {tempfile.gettempdir()}: {error.strerror}"
+            ) from error
+        if digest.hexdigest() != counted.digest:
+            raise CorpusError(f"{sources[0].name}: changed while it was read")
+        if not counted.num_chars:
+            return np.zeros(0, vocabulary.dtype)
+        return np.memmap(file, vocabulary.dtype, "r+", shape=(counted.num_chars,))
+
+
+class _Digest:
+    """SHA-256 over documents and the borders between them."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._num_bytes = 0
+
+    def update(self, text: str) -> None:
+        data = text.encode("utf-8", "surrogatepass")
+        self._digest.update(data)
+        self._num_bytes += len(data)
+
+    def end_document(self) -> None:
+        self._digest.update(b"\0%d\0" % self._num_bytes)
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
 
 
 def _split(
@@ -197,7 +228,7 @@ def _split(
 ) -> Corpus:
     """Encode by all the characters there are, then give up those that training doesn't show."""
     everything = Vocabulary.of_codes(np.flatnonzero(counted.char_counts))
-    ids = _encode(sources, everything, counted.num_chars)
+    ids = _encode(sources, everything, counted)
     codes = np.append(0, everything.codes)
     counts = [_counts(ids[first:last], len(codes)) for first, last in spans]
     is_known = counts[0] >= config.min_count

@@ -5,6 +5,7 @@ predicted.
 """
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
-from charlstm.model import CharLSTM, log_probabilities
+from charlstm.model import CharLSTM, State, log_probabilities
 from charlstm.split import Split
 from charlstm.vocabulary import UNKNOWN
 
@@ -24,6 +25,7 @@ _MAX_WINDOW: Final = 512
 _MAX_LOGITS: Final = 1 << 22  # per window: 16 MB in float32
 _TEMPERATURES: Final = (1.0, 1.04, 1.08, 1.12, 1.16)
 _MIN_CALIBRATION_CHARS: Final = 2000
+_MAX_EXPONENT: Final = math.log(sys.float_info.max)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,8 @@ class Evaluation:
 
     @property
     def perplexity(self) -> float:
-        return math.exp(self.nats_per_char)
+        """Infinite where it is too large for a float."""
+        return math.exp(self.nats_per_char) if self.nats_per_char < _MAX_EXPONENT else math.inf
 
     @property
     def accuracy(self) -> float:
@@ -144,6 +147,10 @@ def _side_by_side(
     window = max(1, min(_MAX_WINDOW, window))
     state = model.zero_state(batch_size)
     for begin in range(0, max_length, window):
+        # The longest come first: those that have ended drop out behind.
+        num_left = int(np.count_nonzero(length_B > begin))
+        start_B, length_B = start_B[:num_left], length_B[:num_left]
+        state = State(*(part[:, :num_left].contiguous() for part in state))
         offset_T1 = np.arange(begin, min(begin + window, max_length))[:, None]
         place_TB = np.minimum(start_B + offset_T1, split.num_chars - 1)
         x_TB = np.where(offset_T1 == 0, boundary, split.ids[place_TB - 1])

@@ -1,6 +1,5 @@
 """What a training run reports, in order: started, stepped and evaluated many times, finished."""
 
-import math
 from dataclasses import dataclass
 
 
@@ -59,10 +58,6 @@ class Evaluated:
     temperature: float
     is_best: bool
 
-    @property
-    def val_perplexity(self) -> float | None:
-        return None if self.val_bits_per_char is None else 2.0**self.val_bits_per_char
-
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
@@ -74,11 +69,6 @@ class Finished:
     chars_per_second: float
     best_val_bits_per_char: float | None
     was_interrupted: bool
-
-    @property
-    def best_val_perplexity(self) -> float | None:
-        best = self.best_val_bits_per_char
-        return None if best is None else math.pow(2.0, best)
 
 
 @dataclass(frozen=True, kw_only=True)

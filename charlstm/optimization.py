@@ -132,10 +132,11 @@ class Optimizer:
         muon_names = {name for names in self._groups for name in names}
         for name, parameter in self._parameters.items():
             if name not in muon_names and f"{name}.step" in tensors:
-                self._adamw.state[parameter] = {
-                    key: tensors[f"{name}.{key}"].clone()
-                    for key in ("step", "exp_avg", "exp_avg_sq")
+                moments = {
+                    key: tensors[f"{name}.{key}"].to(parameter.device, copy=True)
+                    for key in ("exp_avg", "exp_avg_sq")
                 }
+                self._adamw.state[parameter] = {"step": tensors[f"{name}.step"].clone(), **moments}
 
 
 def orthogonalize(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -5,8 +5,8 @@ from typing import Any
 
 from charlstm.checkpoints import Checkpoint
 from charlstm.config import Budget, CorpusConfig, TrainConfig
-from charlstm.corpus import Corpus, corpus_name, load_corpus
-from charlstm.errors import ConfigError
+from charlstm.corpus import Corpus, corpus_name, load_corpus, load_corpus_again
+from charlstm.errors import CheckpointError, ConfigError
 from charlstm.hardware import resolve_device, resolve_precision, resolve_threads
 from charlstm.recipe import DEFAULT_MINUTES, Wishes, make_plan
 from charlstm.store import CheckpointStore
@@ -54,7 +54,11 @@ def run_to_resume(store: CheckpointStore, request: Request) -> str | None:
     wanted = None
     if request.corpus.get("paths"):
         wanted = corpus_name(CorpusConfig(**request.corpus))
-    return store.find_latest(corpus_name=wanted)
+    found = store.find_latest(corpus_name=wanted)
+    if found.warnings:
+        # It may be the one that is meant.
+        raise CheckpointError(f"{found.warnings[0]}; name the run by --run")
+    return found.name
 
 
 def prepare_new(store: CheckpointStore, request: Request) -> Prepared:
@@ -112,9 +116,9 @@ def prepare_resumed(store: CheckpointStore, name: str, request: Request) -> Prep
     base, notices = loaded.checkpoint, list(loaded.warnings)
     if notices:
         notices.append(f"using {loaded.path} instead")
-    _refuse_contradictions(base, request.wishes)
+    _refuse_contradictions(base, request)
     corpus_config = replace(base.corpus, **request.corpus)
-    corpus = load_corpus(corpus_config)
+    corpus = load_corpus(corpus_config) if request.corpus else load_corpus_again(corpus_config)
     corpus.require_fingerprint(base.fingerprint)
     base = replace(base, corpus=corpus_config)
     if request.budget is not None and request.budget != base.budget:
@@ -137,16 +141,36 @@ def _hardware(stored: TrainConfig, request: Request) -> TrainConfig:
             raise
         device = resolve_device("auto")
         precision = resolve_precision("auto", device)
-    threads = request.threads or stored.threads
+    threads = stored.threads if request.threads is None else request.threads
     return replace(stored, device=device, precision=precision, threads=threads)
 
 
-def _refuse_contradictions(base: Checkpoint, wishes: Wishes) -> None:
-    stored = asdict(base.model_config) | asdict(base.train_config)
+def _refuse_contradictions(base: Checkpoint, request: Request) -> None:
+    """Refuse what would make it another run; files may have moved, their text is compared later."""
+    planned = make_plan(
+        num_train_chars=base.num_train_chars,
+        num_characters=len(base.vocabulary),
+        budget=base.budget,
+        wishes=request.wishes,
+        device=base.train_config.device,
+        precision=base.train_config.precision,
+        threads=base.train_config.threads,
+    )
+    moved = {"paths", "val", "test"}
+    stored = asdict(base.model_config) | asdict(base.train_config) | asdict(base.corpus)
+    # As the plan would grant them: a batch too large for the text is shrunk again.
+    granted = asdict(planned.model) | asdict(planned.train)
+    wanted = {name: granted[name] for name in request.wishes.given()}
+    wanted |= {name: value for name, value in request.corpus.items() if name not in moved}
     odd = [
-        f"--{name.replace('_', '-')} {wish} (the run has {stored[name]})"
-        for name, wish in wishes.given().items()
-        if stored[name] != wish
+        f"--{name.replace('_', '-')} {value} (the run has {stored[name]})"
+        for name, value in wanted.items()
+        if stored[name] != value
+    ]
+    odd += [
+        f"--{name} {request.corpus[name]} (the run has a fraction)"
+        for name in ("val", "test")
+        if name in request.corpus and stored[name] is None
     ]
     if odd:
         raise ConfigError(f"--resume can't change {', '.join(odd)}")

@@ -14,7 +14,7 @@ import torch
 
 from charlstm.checkpoints import Checkpoint
 from charlstm.config import SampleConfig
-from charlstm.errors import CheckpointError
+from charlstm.errors import CheckpointError, ConfigError
 from charlstm.events import Evaluated, Event, Finished, Saved, SavingFailed, Started, Stepped
 from charlstm.hardware import require_memory
 from charlstm.inspection import mean_openness
@@ -217,6 +217,9 @@ def open_session(
     if name is None:
         prepared = prepare_new(store, request)
         with store.writer(prepared.name) as writer:
+            # Asked again under the lock: reading the corpus may have taken long.
+            if store.has_checkpoint(prepared.name):
+                raise ConfigError(f"run {prepared.name} was made meanwhile by another process")
             yield Session(prepared, writer, started_at=started_at)
     else:
         with store.writer(name) as writer:

@@ -6,6 +6,7 @@ Memory is bounded whatever the size: a document is read piece by piece, as often
 import bz2
 import codecs
 import contextlib
+import errno
 import gzip
 import io
 import lzma
@@ -40,12 +41,14 @@ _BYTE_ORDER_MARKS: Final = (
 )
 _DECOMPRESSORS: Final[tuple[tuple[bytes, Callable[[IO[bytes]], Readable]], ...]] = (
     (b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file)),
-    (b"BZh", bz2.BZ2File),
+    # The second half is the first block's magic, or the end's: "BZh" alone can begin a text.
+    *((b"BZh%c1AY&SY" % level, bz2.BZ2File) for level in b"123456789"),
+    *((b"BZh%c\x17rE8P\x90" % level, bz2.BZ2File) for level in b"123456789"),
     (b"\xfd7zXZ\x00", lzma.LZMAFile),
 )
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _BINARY_MAGICS: Final = ((b"%PDF-", "a PDF"), (b"PK\x03\x04", "a zip archive"))
-_MAGIC_BYTES: Final = 6
+_MAGIC_BYTES: Final = 10
 
 
 class Source(Protocol):
@@ -116,6 +119,8 @@ class FileSource:
 
     def _decompressed(self, file: IO[bytes]) -> Readable:
         file.seek(0)
+        if self._config.level == "byte":
+            return file
         magic = file.read(_MAGIC_BYTES)
         file.seek(0)
         for begin, decompress in _DECOMPRESSORS:
@@ -124,7 +129,7 @@ class FileSource:
         if magic.startswith(_ZSTD_MAGIC):
             return _zstd(self.name, file)
         for begin, what in _BINARY_MAGICS:
-            if magic.startswith(begin) and self._config.level == "char":
+            if magic.startswith(begin):
                 raise CorpusError(f"{self.name}: is {what}, not text; extract its text first")
         return file
 
@@ -193,6 +198,8 @@ def _put_aside(path: str) -> IO[bytes]:
     aside = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
     try:
         if path == STDIN:
+            if sys.stdin is None:
+                raise OSError(errno.EBADF, "stdin is closed")
             shutil.copyfileobj(sys.stdin.buffer, aside)
         else:
             with open(path, "rb") as pipe:

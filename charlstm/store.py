@@ -41,7 +41,16 @@ class Loaded:
 
     checkpoint: Checkpoint
     path: Path
+    run: str | None = None
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latest:
+    """The newest run's name, None where there is none, and the runs that couldn't be read."""
+
+    name: str | None
+    warnings: tuple[str, ...]
 
 
 class CheckpointStore:
@@ -66,14 +75,11 @@ class CheckpointStore:
             and _checkpoint_files(folder)
         )
 
-    def find_latest(self, *, corpus_name: str | None = None) -> str | None:
-        """The name of the run that was saved last, by its own account; None where there is none.
+    def find_latest(self, *, corpus_name: str | None = None) -> Latest:
+        """The run that was saved last, by its own account.
 
         Args:
             corpus_name: only runs of that corpus count.
-
-        Raises:
-            CheckpointError: when there are such runs, but none that loads.
         """
         newest: tuple[float, str] | None = None
         damaged: list[str] = []
@@ -87,20 +93,7 @@ class CheckpointStore:
                 continue
             if corpus_name in (None, checkpoint.corpus_name):
                 newest = max(newest or (0.0, ""), (checkpoint.saved_at, name))
-        if newest is None and damaged:
-            raise CheckpointError(damaged[0])
-        return None if newest is None else newest[1]
-
-    def latest(self) -> str:
-        """The name of the run that was saved last.
-
-        Raises:
-            CheckpointError: when there is none.
-        """
-        name = self.find_latest()
-        if name is None:
-            raise CheckpointError(f"{self.root}: no run yet; make one with: charlstm train")
-        return name
+        return Latest(name=None if newest is None else newest[1], warnings=tuple(damaged))
 
     def unused_name(self, wanted: str) -> str:
         """`wanted`, made fit for a folder's name, or with -2, -3, ... when it is taken."""
@@ -146,7 +139,12 @@ class CheckpointStore:
         warnings: list[str] = []
         for file in in_line:
             try:
-                return Loaded(checkpoint=read_checkpoint(file), path=file, warnings=tuple(warnings))
+                return Loaded(
+                    checkpoint=read_checkpoint(file),
+                    path=file,
+                    run=name,
+                    warnings=tuple(warnings),
+                )
             except CheckpointError as error:
                 warnings.append(str(error))
         reason = warnings[0] if warnings else f"{folder}: only best{_SUFFIX} is there"
@@ -165,14 +163,17 @@ class CheckpointStore:
         folder = self.folder(name)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = open(folder / "lock", "a+b")  # noqa: SIM115 - held as long as the writer
+            lock = open(folder / "lock", "a+b", opener=_open_no_link)  # noqa: SIM115 - held
         except OSError as error:
             raise CheckpointError(f"{folder}: can't be written: {error.strerror}") from error
         with lock:
             _lock(lock, folder)
-            writer = RunWriter(folder)
-            writer.remove_leftovers()
-            yield writer
+            try:
+                writer = RunWriter(folder)
+                writer.remove_leftovers()
+                yield writer
+            finally:
+                _remove_if_unused(folder)
 
 
 class RunWriter:
@@ -203,9 +204,8 @@ class RunWriter:
         except OSError as error:
             if not self.folder.is_dir():
                 raise CheckpointError(f"{self.folder}: the run's folder is gone") from error
-            raise CheckpointError(
-                f"{path}: saving failed: {error.strerror}; the checkpoint before it is intact"
-            ) from error
+            intact = "; the checkpoint before it is intact" if path.exists() else ""
+            raise CheckpointError(f"{path}: saving failed: {error.strerror}{intact}") from error
         return path
 
     def keep(self, step: int) -> None:
@@ -226,7 +226,7 @@ class RunWriter:
         line = json.dumps(record, allow_nan=False) + "\n"
         with (
             contextlib.suppress(OSError),
-            open(self.folder / "events.jsonl", "a", encoding="utf-8") as file,
+            open(self.folder / "events.jsonl", "a", encoding="utf-8", opener=_open_no_link) as file,
         ):
             file.write(line)
 
@@ -260,6 +260,20 @@ def _checkpoint_files(folder: Path) -> list[Path]:
     ]
 
 
+def _open_no_link(path: str, flags: int) -> int:
+    """Open a file of a run, but none that a link in its place points to."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
+def _remove_if_unused(folder: Path) -> None:
+    """Leave nothing of a run that ended before its first save."""
+    with contextlib.suppress(OSError):
+        if {file.name for file in folder.iterdir()} <= {"lock", "events.jsonl"}:
+            for file in folder.iterdir():
+                file.unlink()
+            folder.rmdir()
+
+
 def _name_problem(name: str) -> str | None:
     if not name or len(name) > _MAX_NAME_LENGTH:
         return f"must have 1 to {_MAX_NAME_LENGTH} characters"
@@ -286,6 +300,11 @@ def _lock(file: IO[bytes], folder: Path) -> None:
         if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
             raise CheckpointError(f"{folder}: another process is training this run") from error
         raise CheckpointError(f"{folder}: can't be locked: {error.strerror}") from error
+    with contextlib.suppress(OSError):
+        if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / "lock")):
+            return
+    # Its owner ended before its first save, and took the lock's file away.
+    raise CheckpointError(f"{folder}: another process was about to train this run; try again")
 
 
 def _rename(source: Path, target: Path) -> None:

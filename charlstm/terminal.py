@@ -39,7 +39,12 @@ def escape_line(text: object) -> str:
 
 def is_animated(stream: IO[str]) -> bool:
     """Whether a stream is a terminal that can redraw a line."""
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
+    return stream.isatty() and os.environ.get("TERM") != "dumb" and not is_colorless()
+
+
+def is_colorless() -> bool:
+    """Whether the user asked for plain text (no-color.org)."""
+    return bool(os.environ.get("NO_COLOR"))
 
 
 def prepare_streams() -> None:

@@ -18,8 +18,17 @@ from torch import Tensor
 from charlstm.batches import BatchStream
 from charlstm.bptt import TruncatedBPTT
 from charlstm.checkpoints import Arrays, TrainingState
-from charlstm.config import Budget, ModelConfig, TrainConfig
-from charlstm.errors import CheckpointError, TrainingError
+from charlstm.config import (
+    MAX_BITS,
+    MAX_COUNT,
+    MAX_SECONDS,
+    Budget,
+    ModelConfig,
+    TrainConfig,
+    require_int,
+    require_real,
+)
+from charlstm.errors import CheckpointError, ConfigError, TrainingError
 from charlstm.evaluation import calibrate
 from charlstm.events import Evaluated, Finished, Started, Stepped, TrainerEvent
 from charlstm.model import CharLSTM
@@ -53,6 +62,14 @@ class _Counters:
     loss_weight: float = 0.0
     rate_factor: float = 1.0
     num_skipped: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("step", "num_evaluations", "num_skipped"):
+            require_int(name, getattr(self, name), 0, MAX_COUNT)
+        for name in ("elapsed_seconds", "loss_sum", "loss_weight", "rate_factor"):
+            require_real(name, getattr(self, name), 0.0, MAX_SECONDS)
+        if self.best_val_bits_per_char is not None:
+            require_real("bits per character", self.best_val_bits_per_char, 0.0, MAX_BITS)
 
 
 class Trainer:
@@ -192,20 +209,21 @@ class Trainer:
             self._bptt.load_tensors(tensors)
             self._generator.set_state(tensors["generator.batches"])
             self._run = _Counters(**state.numbers)
-        except (KeyError, RuntimeError, TypeError) as error:
+        except (ConfigError, KeyError, RuntimeError, TypeError) as error:
             raise CheckpointError(f"the checkpoint can't be resumed: {error}") from error
 
     def _step(self, progress: float) -> Stepped:
         began = self._clock()
-        run, config = self._run, self._config
-        learning_rate = config.learning_rate * learning_rate_scale(progress) * run.rate_factor
+        run = self._run
+        learning_rate = self._learning_rate(progress)
         with _memory_errors_explained():
+            mends_itself = self._bptt.loss_scale > 1.0
             loss = self._bptt.step(self._batches.next(self._generator), learning_rate)
         if loss is not None:
             run.num_skipped = 0
             run.loss_sum = _LOSS_DECAY * run.loss_sum + loss
             run.loss_weight = _LOSS_DECAY * run.loss_weight + 1.0
-        elif not self._bptt.scales_loss:
+        elif not mends_itself:  # float16 may only have scaled its loss too far
             self._slow_down()
         run.step += 1
         self._session_steps += 1
@@ -220,6 +238,10 @@ class Trainer:
             learning_rate=learning_rate,
             was_skipped=loss is None,
         )
+
+    def _learning_rate(self, progress: float) -> float:
+        scale = learning_rate_scale(progress)
+        return self._config.learning_rate * scale * self._run.rate_factor
 
     def _slow_down(self) -> None:
         """Halve the rate after a step without a finite gradient, and give up after ten in a row."""
@@ -255,7 +277,7 @@ class Trainer:
             elapsed_seconds=self._stopwatch.elapsed(),
             chars_per_second=self._chars_per_second,
             train_bits_per_char=self._train_bits_per_char,
-            learning_rate=self._config.learning_rate * learning_rate_scale(progress),
+            learning_rate=self._learning_rate(progress),
             val_bits_per_char=bits,
             num_val_chars=self._val.num_chars,
             num_val_streams=len(self._val.starts),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
+    context: typer.Context,
     files: Annotated[
         list[str] | None,
         typer.Argument(metavar="[FILE]...", help="Texts to score, - for stdin; default: a split."),
@@ -49,7 +50,7 @@ def evaluate(
 
     from charlstm.store import CheckpointStore
 
-    loaded = load_model(CheckpointStore(checkpoints), run=run, checkpoint=checkpoint)
+    loaded = load_model(context, CheckpointStore(checkpoints))
     checkpointed = loaded.checkpoint
     if files:
         name, text = None, _read_files(files, checkpointed)
@@ -70,7 +71,7 @@ def evaluate(
     model.load_arrays(checkpointed.weights)
     model.to(resolve_device(device))
     evaluation = score(model, text, unknown_probability=checkpointed.unknown_probability)
-    run_name = loaded.path.parent.name if checkpoint is None else str(checkpoint)
+    run_name = loaded.run or str(loaded.path)
     if as_json:
         print(json.dumps(as_record(evaluation, run=run_name, split=name, files=files or [])))
     else:
@@ -88,9 +89,9 @@ def _read_files(files: list[str], checkpoint: "Checkpoint") -> "Split":
 
 def _own_split(wanted: SplitName | None, checkpoint: "Checkpoint") -> tuple[SplitName, "Split"]:
     """The split of the corpus that the run was trained on, read again."""
-    from charlstm.corpus import load_corpus
+    from charlstm.corpus import load_corpus_again
 
-    corpus = load_corpus(checkpoint.corpus)
+    corpus = load_corpus_again(checkpoint.corpus)
     corpus.require_fingerprint(checkpoint.fingerprint)
     if wanted is not None:
         return wanted, getattr(corpus, wanted)

@@ -1,11 +1,11 @@
 """Options that commands share, and what they mean."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlstm.errors import ConfigError
+from charlstm.errors import CheckpointError, ConfigError
 from charlstm.terminal import say
 
 if TYPE_CHECKING:
@@ -29,22 +29,18 @@ CheckpointFile = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
+_FLAG = "COMMANDLINE"
 DEFAULT_CHECKPOINTS = Path("checkpoints")
 
 
-def load_model(
-    store: "CheckpointStore",
-    *,
-    run: str | None,
-    checkpoint: Path | None,
-    which: Literal["best", "last"] = "best",
-) -> "Loaded":
+def load_model(context: typer.Context, store: "CheckpointStore") -> "Loaded":
     """Load the model that the user means, and say what had to be passed over.
 
     Raises:
         ConfigError: when both a run and a file are named.
         CheckpointError: when nothing can be loaded.
     """
+    run, checkpoint = prefer_flags(context, "run", "checkpoint").values()
     if run is not None and checkpoint is not None:
         raise ConfigError("give --run or --checkpoint, not both")
     if checkpoint is not None:
@@ -52,9 +48,25 @@ def load_model(
         from charlstm.store import Loaded
 
         return Loaded(checkpoint=read_checkpoint(checkpoint), path=checkpoint)
-    loaded = store.load(run if run is not None else store.latest(), which=which)
-    for warning in loaded.warnings:
+    warnings: tuple[str, ...] = ()
+    if run is None:
+        latest = store.find_latest()
+        if latest.name is None and not latest.warnings:
+            raise CheckpointError(f"{store.root}: no run yet; make one with: charlstm train")
+        if latest.name is None:
+            raise CheckpointError(latest.warnings[0])
+        run, warnings = latest.name, latest.warnings
+    loaded = store.load(run, which="best")
+    warnings += loaded.warnings
+    for warning in warnings:
         say(f"warning: {warning}")
-    if loaded.warnings:
+    if warnings:
         say(f"warning: using {loaded.path} instead")
     return loaded
+
+
+def prefer_flags(context: typer.Context, *names: str) -> dict[str, Any]:
+    """The values of options that exclude each other: a flag drops those from the environment."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    flags = [name for name, source in sources.items() if getattr(source, "name", "") == _FLAG]
+    return {name: context.params[name] if name in flags or not flags else None for name in names}

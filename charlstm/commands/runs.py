@@ -39,6 +39,8 @@ def runs(
         except CheckpointError as error:
             say(f"warning: {error}")
             continue
+        for warning in loaded.warnings:
+            say(f"warning: {warning}")
         checkpoint = loaded.checkpoint
         records.append(
             {

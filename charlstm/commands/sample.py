@@ -16,6 +16,7 @@ from charlstm.terminal import say, text_output
 
 
 def sample(
+    context: typer.Context,
     prime: Annotated[str, typer.Option("--prime", help="Text to continue.")] = "",
     length: Annotated[int, typer.Option("--length", help="Characters to write.")] = 500,
     temperature: Annotated[
@@ -50,7 +51,7 @@ def sample(
     from charlstm.sampling import sample as continue_text
     from charlstm.store import CheckpointStore
 
-    loaded = load_model(CheckpointStore(checkpoints), run=run, checkpoint=checkpoint)
+    loaded = load_model(context, CheckpointStore(checkpoints))
     predictor = Predictor(loaded.checkpoint)
     corpus = loaded.checkpoint.corpus
     prime = corpus.to_symbols(prime)

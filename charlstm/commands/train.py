@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from charlstm.commands.options import DEFAULT_CHECKPOINTS, Checkpoints, Json
+from charlstm.commands.options import DEFAULT_CHECKPOINTS, Checkpoints, Json, prefer_flags
 from charlstm.config import STDIN, Budget, Cell, Level
 from charlstm.errors import ConfigError
 from charlstm.interrupts import stop_signals
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 def train(
+    context: typer.Context,
     corpus: Annotated[
         list[str] | None,
         typer.Argument(metavar="[CORPUS]...", help="Text files, - for stdin; default: Python's."),
@@ -95,16 +96,14 @@ def train(
     charlstm train my-text.txt --minutes 30 --run long
     """
     started_at = time.monotonic()
-    fractions = [
-        ("--val", val, "--val-fraction", val_fraction),
-        ("--test", test, "--test-fraction", test_fraction),
-    ]
-    for file_option, file, fraction_option, fraction in fractions:
-        if file is not None and fraction is not None:
-            raise ConfigError(f"give {file_option} or {fraction_option}, not both")
+    for split in ("val", "test"):
+        chosen = prefer_flags(context, split, f"{split}_fraction")
+        if None not in chosen.values():
+            raise ConfigError(f"give --{split} or --{split}-fraction, not both")
+    budgets = prefer_flags(context, "minutes", "epochs", "steps")
     budget = None
-    if (minutes, epochs, steps) != (None, None, None):
-        budget = Budget(minutes=minutes, epochs=epochs, steps=steps)
+    if any(value is not None for value in budgets.values()):
+        budget = Budget(**budgets)
     corpus_options = {
         "paths": tuple(_absolute(path) for path in corpus) if corpus else None,
         "val_fraction": val_fraction,
@@ -135,7 +134,7 @@ def train(
     request = Request(
         corpus={name: value for name, value in corpus_options.items() if value is not None},
         run=run,
-        resume=resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0) > 0,
+        resume=resume or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") not in ("", "0"),
         budget=budget,
         wishes=wishes,
         threads=threads,
@@ -174,13 +173,14 @@ def _show(session: "Session", *, as_json: bool) -> int:
             with contextlib.suppress(OSError, ValueError):
                 view.show(report)
             finished = report
-    if broken is not None:
-        raise broken
     assert finished is not None
     assert isinstance(finished.event, Finished)
-    if finished.event.was_interrupted and signals.received is not None:
+    if finished.event.was_interrupted:
         say(f"interrupted and saved; go on with: {_resume_command(session)}")
-        return 128 + signals.received
+        if signals.received is not None:
+            return 128 + signals.received
+    if broken is not None:
+        raise broken
     if not as_json:
         show_finished(session.name, session.folder, finished.event)
     return 0

@@ -1,5 +1,6 @@
 """An evaluation as a table or as JSON."""
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -20,7 +21,11 @@ def as_record(
         "split": split,
         "files": files,
         **asdict(evaluation),
-        **{name: getattr(evaluation, name) for name in derived},
+        # JSON has no infinity.
+        **{
+            name: value if math.isfinite(value := getattr(evaluation, name)) else None
+            for name in derived
+        },
     }
 
 
@@ -31,7 +36,7 @@ def show_evaluation(evaluation: Evaluation, *, title: str) -> None:
             ("bits per character", f"{evaluation.bits_per_char:.4f}"),
             ("bits per byte", f"{evaluation.bits_per_byte:.4f}"),
             ("nats per character", f"{evaluation.nats_per_char:.4f}"),
-            ("perplexity", f"{evaluation.perplexity:.3f}"),
+            ("perplexity", f"{evaluation.perplexity:.4g}"),
             ("accuracy", f"{evaluation.accuracy:.1%}"),
             ("characters scored", f"{evaluation.num_chars:,}"),
             ("of them unknown", f"{evaluation.num_unknown:,}"),

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from charlstm.terminal import escape_line
+from charlstm.terminal import escape_line, is_colorless
 
 _PIPE_WIDTH: Final = 1000
 
@@ -40,4 +40,5 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def _console() -> Console:
     # Into a pipe nothing is folded.
     width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    return Console(highlight=False, emoji=False, width=width)
+    force_terminal = False if is_colorless() else None
+    return Console(highlight=False, emoji=False, width=width, force_terminal=force_terminal)

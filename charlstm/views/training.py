@@ -85,12 +85,12 @@ def show_plan(session: Session) -> None:
 
 def show_finished(name: str, folder: str, event: Finished) -> None:
     """The run's result, on stdout, and what to type next."""
-    perplexity = event.best_val_perplexity
+    bits = event.best_val_bits_per_char
     print_pairs(
         Text(f"run {name} is trained"),
         [
-            ("best validation bits per character", bits_text(event.best_val_bits_per_char)),
-            ("best validation perplexity", "-" if perplexity is None else f"{perplexity:.3f}"),
+            ("best validation bits per character", bits_text(bits)),
+            ("best validation perplexity", "-" if bits is None else f"{2 ** min(bits, 1e3):.4g}"),
             ("epochs", f"{event.epoch:.2f}"),
             ("time", _duration(event.elapsed_seconds)),
             ("characters per second", f"{event.chars_per_second:,.0f}"),
