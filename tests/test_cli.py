@@ -230,6 +230,9 @@ def test_a_changed_corpus_is_refused_with_both_fingerprints(run, stored, corpus_
         (["sample", "--checkpoint", "absent"], 1, "absent"),
         (["sample", "--run", "a", "--checkpoint", "b"], 2, "not both"),
         (["sample", "--temperature", "nan"], 2, "--temperature"),
+        (["sample", "--temperature", "inf"], 2, "--temperature"),
+        (["train", "-", "-"], 2, "only once"),
+        (["train", "x", "--debug"], 2, "--debug"),
         (["sample", "--top-p", "2"], 2, "--top-p"),
         (["sample", "--seed", "-3"], 2, "seed"),
         (["eval"], 1, "charlstm train"),
@@ -251,6 +254,11 @@ def test_bad_input_gets_one_line_and_the_right_exit_code(run, arguments, code, m
     [
         (["train", "--run", "tiny", "--steps", "1"], "--resume"),
         (["train", "--resume", "--hidden-size", "9"], "--hidden-size 9 (the run has 8)"),
+        (["train", "--resume", "--min-count", "3"], "--min-count 3 (the run has 1)"),
+        (["train", "--resume", "--val-fraction", "0.3"], "--val-fraction 0.3 (the run has 0.05)"),
+        (["train", "--resume", "--val", "x"], "--val"),
+        (["train", "--resume", "--level", "byte"], "--level byte (the run has char)"),
+        (["train", "--resume", "--threads", "0"], "--threads"),
         (["train", "--resume", "--cell", "gru", "--seed", "7"], "gru (the run has lstm), --seed 7"),
         (["sample", "--prime", "☃"], "U+2603"),
         (["eval", "empty.txt"], "no text"),
@@ -318,10 +326,19 @@ def test_sampling_and_listing_start_without_torch(stored, charlstm):
 
 
 def test_a_closed_pipe_ends_quietly(stored, here):
-    command = f"{sys.executable} -m charlstm sample --length 100000 --seed 1 | head -c 10"
-    result = subprocess.run(command, shell=True, capture_output=True, check=True, cwd=here)
-    assert len(result.stdout) == 10
-    assert result.stderr == b""
+    for arguments in ("sample --length 100000 --seed 1", "--help", "runs"):
+        child = subprocess.Popen(
+            [sys.executable, "-m", "charlstm", *arguments.split()],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=here,
+        )
+        if "sample" in arguments:
+            assert len(child.stdout.read(10)) == 10
+        child.stdout.close()
+        assert child.stderr.read() == b""
+        child.stderr.close()
+        assert child.wait() == 0
 
 
 def test_a_full_disk_for_stdout_is_an_error(stored, here):
@@ -375,3 +392,90 @@ def test_a_run_of_another_device_goes_on_here(run, stored, here):
     code, _, err = run("train", "--resume", "--steps", 6)
     assert code == 0
     assert "another device" in err
+
+
+def test_the_same_command_and_resume_goes_on_where_batches_were_shrunk(run, here):
+    (here / "short.txt").write_text(TEXT[:600])
+    arguments = ["train", "short.txt", "--batch-size", 64, "--seq-len", 64, "--hidden-size", 8]
+    assert run(*arguments, "--steps", 2)[0] == 0
+    code, _, err = run(*arguments, "--steps", 4, "--resume")
+    assert code == 0
+    assert "goes on from step 2" in err
+
+
+def test_a_flag_drops_what_it_excludes_from_the_environment(run, stored, monkeypatch, here):
+    monkeypatch.setenv("CHARLSTM_TRAIN_MINUTES", "10")
+    code, _, err = run("train", "tiny.txt", "--steps", 2, *SMALL)
+    assert code == 0
+    assert "budget  2 steps" in err
+    monkeypatch.setenv("CHARLSTM_SAMPLE_RUN", "absent")
+    path = here / "checkpoints/tiny/best.safetensors"
+    assert run("sample", "--checkpoint", path, "--length", 1, "--seed", 1)[0] == 0
+    monkeypatch.setenv("CHARLSTM_TRAIN_STEPS", "3")
+    assert run("train", "tiny.txt")[0] == 2
+
+
+def test_a_run_made_while_the_corpus_was_read_is_not_overwritten(run, stored, here, monkeypatch):
+    from charlstm import preparation
+
+    load = preparation.load_corpus
+
+    def slow(config):
+        corpus = load(config)
+        with CheckpointStore(here / "checkpoints").writer("late") as writer:
+            writer.save(stored, "last")
+        return corpus
+
+    monkeypatch.setattr(preparation, "load_corpus", slow)
+    for resume in ([], ["--resume"]):
+        code, _, err = run("train", "tiny.txt", "--run", "late", "--steps", 2, *SMALL, *resume)
+        assert code in (1, 2)
+        assert "late" in err
+        last = CheckpointStore(here / "checkpoints").load("late", which="last").checkpoint
+        assert last.step == stored.step
+        (here / "checkpoints/late/last.safetensors").unlink()
+
+
+def test_a_damaged_newest_run_is_never_passed_over_silently(run, stored, here):
+    with CheckpointStore(here / "checkpoints").writer("newer") as writer:
+        path = writer.save(replace(stored, saved_at=9e9), "last")
+    path.write_bytes(path.read_bytes()[:-1])
+    code, _, err = run("sample", "--length", 1, "--seed", 1)
+    assert code == 0
+    assert "newer" in err
+    assert "tiny" in err
+    code, _, err = run("train", "--resume", "--steps", 9)
+    assert code == 1
+    assert "--run" in err
+    assert "newer" in run("runs")[2]
+
+
+def test_a_start_that_is_refused_leaves_nothing_behind(run, corpus_file, here, monkeypatch):
+    from charlstm import hardware
+
+    monkeypatch.setattr(hardware, "available_bytes", lambda: 1000)
+    assert run("train", corpus_file, "--steps", 2, *SMALL)[0] == 1
+    assert list((here / "checkpoints").iterdir()) == []
+
+
+def test_a_run_of_stdin_says_that_its_text_is_gone(run, stored, here):
+    from charlstm.config import CorpusConfig
+
+    with CheckpointStore(here / "checkpoints").writer("tiny") as writer:
+        for name in ("best", "last"):
+            writer.save(replace(stored, corpus=CorpusConfig(paths=("-",))), name)
+    for command in (["eval"], ["train", "--resume", "--steps", 9]):
+        code, _, err = run(*command)
+        assert code == 1
+        assert "stdin" in err
+
+
+def test_json_has_no_infinity(run, stored, here):
+    weights = {**stored.weights, "head.bias": stored.weights["head.bias"].copy()}
+    weights["head.bias"][-1] = 1e30
+    with CheckpointStore(here / "checkpoints").writer("tiny") as writer:
+        writer.save(replace(stored, weights=weights, training=None), "best")
+    code, out, _ = run("eval", "--json")
+    assert code == 0
+    assert json.loads(out, parse_constant=pytest.fail)["perplexity"] is None
+    assert run("eval")[0] == 0

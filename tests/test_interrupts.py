@@ -42,12 +42,11 @@ def training(corpus_file, tmp_path):
     """Start an endless training; gives the process when it has made its first steps."""
     children = []
 
-    def start(prefix=(), **options):
+    def start(prefix=(), arguments=(), **options):
         child = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "charlstm", *ENDLESS],
+            [*prefix, sys.executable, "-m", "charlstm", *ENDLESS, *arguments],
             cwd=tmp_path,
-            stdout=subprocess.DEVNULL,
-            **{"stderr": subprocess.PIPE, **options},
+            **{"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, **options},
         )
         children.append(child)
         log = tmp_path / "checkpoints/tiny/events.jsonl"
@@ -117,3 +116,13 @@ def test_a_terminal_that_is_gone_stops_no_save(training, tmp_path):
     assert child.returncode == 143
     last = CheckpointStore(tmp_path / "checkpoints").load("tiny", which="last").checkpoint
     assert last.step > 0
+
+
+@pytest.mark.slow
+def test_a_signal_counts_though_nobody_reads_the_json(training, tmp_path):
+    child = training(stdout=subprocess.PIPE, arguments=["--json"])
+    child.stdout.close()
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert b"charlstm train --resume --run tiny" in err

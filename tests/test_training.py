@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import MODEL
+from conftest import MODEL, TRAIN
 
 from charlstm.config import Budget
 from charlstm.errors import CheckpointError, TrainingError
@@ -177,6 +177,23 @@ def test_ten_such_steps_end_the_run(make_trainer):
     with pytest.raises(TrainingError, match="--learning-rate"):
         events.extend(trainer.run())
     assert sum(isinstance(event, Stepped) for event in events) == 9
+
+
+def test_float16_blames_its_loss_scale_first_and_the_rate_when_that_is_down_to_one():
+    from charlstm.bptt import TruncatedBPTT
+    from charlstm.model import CharLSTM
+
+    bptt = TruncatedBPTT(CharLSTM(MODEL), replace(TRAIN, precision="float16"))
+    assert bptt.loss_scale == 65536
+    for _ in range(16):
+        bptt._adjust_loss_scale(is_finite=False)
+    assert bptt.loss_scale == 1.0
+    for _ in range(2000):
+        bptt._adjust_loss_scale(is_finite=True)
+    assert bptt.loss_scale == 2.0
+    copy = TruncatedBPTT(CharLSTM(MODEL), replace(TRAIN, precision="float16"))
+    copy.load_tensors({name: value.clone() for name, value in bptt.tensors().items()})
+    assert copy.loss_scale == 2.0
 
 
 def test_running_out_of_memory_gets_advice(make_trainer, monkeypatch):
