@@ -6,6 +6,7 @@ Everything here is resolved: no "auto", no None that means "decide later"; `reci
 import math
 import sys
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
 from charlstm.errors import ConfigError
@@ -25,6 +26,7 @@ MAX_COUNT: Final = 1 << 48
 MAX_SEED: Final = (1 << 63) - 1
 MAX_BITS: Final = 1e9
 MAX_SECONDS: Final = 250_000_000_000.0  # after 1970: the end of year 9891
+DEFAULT_STORE: Final = Path("checkpoints")
 # In the place of a path.
 STDIN: Final = "-"
 MAX_MINUTES: Final = 60 * 24 * 365.0

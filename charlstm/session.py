@@ -4,16 +4,18 @@ It decides when to save, and reports what happens; it prints nothing.
 """
 
 import contextlib
+import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
 
 from charlstm.checkpoints import Checkpoint
-from charlstm.config import SampleConfig
+from charlstm.config import DEFAULT_STORE, SampleConfig
 from charlstm.errors import CheckpointError, ConfigError
 from charlstm.events import Evaluated, Event, Finished, Saved, SavingFailed, Started, Stepped
 from charlstm.hardware import require_memory
@@ -92,8 +94,14 @@ class Session:
         )
 
     @property
-    def folder(self) -> str:
-        return str(self._writer.folder)
+    def folder(self) -> Path:
+        return self._writer.folder
+
+    def command(self, name: str) -> str:
+        """What to type to do something with this run."""
+        store = self.folder.parent
+        where = "" if store == DEFAULT_STORE else f" --checkpoints {shlex.quote(str(store))}"
+        return f"charlstm {name} --run {shlex.quote(self.name)}{where}"
 
     def stop(self) -> None:
         """Ask `run` to save and end after the step that it is making."""

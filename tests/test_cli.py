@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -298,6 +299,12 @@ def test_the_store_comes_from_the_environment_too(run, stored, monkeypatch, tmp_
     assert run("sample")[0] == 1
 
 
+def test_the_next_command_names_the_store_and_works(run, corpus_file):
+    out = run("train", corpus_file, "--steps", 2, *SMALL, "--checkpoints", "my store")[1]
+    command = re.search(r"charlstm (sample .*\S)", out)[1]
+    assert run(*shlex.split(command), "--length", 1, "--seed", 1)[0] == 0
+
+
 def test_a_bare_call_shows_the_commands(run):
     code, out, _ = run()
     assert code == 0
@@ -413,6 +420,10 @@ def test_a_flag_drops_what_it_excludes_from_the_environment(run, stored, monkeyp
     assert run("sample", "--checkpoint", path, "--length", 1, "--seed", 1)[0] == 0
     monkeypatch.setenv("CHARLSTM_TRAIN_STEPS", "3")
     assert run("train", "tiny.txt")[0] == 2
+    monkeypatch.setenv("CHARLSTM_TRAIN_VAL", "absent.txt")
+    code, _, err = run("train", "tiny.txt", "--steps", 2, "--val-fraction", 0.5, *SMALL)
+    assert code == 0
+    assert "1,155 to validate" in err
 
 
 def test_a_run_made_while_the_corpus_was_read_is_not_overwritten(run, stored, here, monkeypatch):

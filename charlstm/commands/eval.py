@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charlstm.commands.options import (
-    DEFAULT_CHECKPOINTS,
     CheckpointFile,
     Checkpoints,
     Json,
     Run,
     load_model,
 )
-from charlstm.config import SplitName
+from charlstm.config import DEFAULT_STORE, SplitName
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.terminal import say
 
@@ -36,7 +35,7 @@ def evaluate(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
     run: Run = None,
     checkpoint: CheckpointFile = None,
-    checkpoints: Checkpoints = DEFAULT_CHECKPOINTS,
+    checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
     """Score the test text of a run's corpus, or any other text.

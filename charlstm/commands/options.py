@@ -1,7 +1,7 @@
 """Options that commands share, and what they mean."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -29,8 +29,7 @@ CheckpointFile = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
-_FLAG = "COMMANDLINE"
-DEFAULT_CHECKPOINTS = Path("checkpoints")
+_FLAG: Final = "COMMANDLINE"
 
 
 def load_model(context: typer.Context, store: "CheckpointStore") -> "Loaded":

@@ -5,7 +5,8 @@ from typing import Any
 
 import typer
 
-from charlstm.commands.options import DEFAULT_CHECKPOINTS, Checkpoints, Json
+from charlstm.commands.options import Checkpoints, Json
+from charlstm.config import DEFAULT_STORE
 from charlstm.errors import CheckpointError
 from charlstm.terminal import say
 
@@ -15,7 +16,7 @@ app = typer.Typer(invoke_without_command=True)
 @app.callback()
 def runs(
     context: typer.Context,
-    checkpoints: Checkpoints = DEFAULT_CHECKPOINTS,
+    checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
     """List the runs in the store, the newest last.

@@ -5,13 +5,12 @@ from typing import Annotated, Literal
 import typer
 
 from charlstm.commands.options import (
-    DEFAULT_CHECKPOINTS,
     CheckpointFile,
     Checkpoints,
     Run,
     load_model,
 )
-from charlstm.config import SampleConfig
+from charlstm.config import DEFAULT_STORE, SampleConfig
 from charlstm.terminal import say, text_output
 
 
@@ -35,7 +34,7 @@ def sample(
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Same seed, same text.")] = None,
     run: Run = None,
     checkpoint: CheckpointFile = None,
-    checkpoints: Checkpoints = DEFAULT_CHECKPOINTS,
+    checkpoints: Checkpoints = DEFAULT_STORE,
 ) -> None:
     """Continue a text, streaming.
 

@@ -3,14 +3,13 @@
 import contextlib
 import json
 import os
-import shlex
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlstm.commands.options import DEFAULT_CHECKPOINTS, Checkpoints, Json, prefer_flags
-from charlstm.config import STDIN, Budget, Cell, Level
+from charlstm.commands.options import Checkpoints, Json, prefer_flags
+from charlstm.config import DEFAULT_STORE, STDIN, Budget, Cell, Level
 from charlstm.errors import ConfigError
 from charlstm.interrupts import stop_signals
 from charlstm.recipe import DEFAULT_MINUTES, Wishes
@@ -38,7 +37,7 @@ def train(
         str | None, typer.Option("--run", metavar="NAME", help="Name of the run; default: CORPUS.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run.")] = False,
-    checkpoints: Checkpoints = DEFAULT_CHECKPOINTS,
+    checkpoints: Checkpoints = DEFAULT_STORE,
     val_fraction: Annotated[
         float | None,
         typer.Option("--val-fraction", help="Part of the text to validate on.  [default: 0.05]"),
@@ -96,20 +95,21 @@ def train(
     charlstm train my-text.txt --minutes 30 --run long
     """
     started_at = time.monotonic()
-    for split in ("val", "test"):
-        chosen = prefer_flags(context, split, f"{split}_fraction")
+    splits: dict[str, Any] = {}
+    for name in ("val", "test"):
+        chosen = prefer_flags(context, name, f"{name}_fraction")
         if None not in chosen.values():
-            raise ConfigError(f"give --{split} or --{split}-fraction, not both")
+            raise ConfigError(f"give --{name} or --{name}-fraction, not both")
+        if chosen[name] is not None:
+            chosen[name] = _absolute(chosen[name])
+        splits |= chosen
     budgets = prefer_flags(context, "minutes", "epochs", "steps")
     budget = None
     if any(value is not None for value in budgets.values()):
         budget = Budget(**budgets)
     corpus_options = {
         "paths": tuple(_absolute(path) for path in corpus) if corpus else None,
-        "val_fraction": val_fraction,
-        "test_fraction": test_fraction,
-        "val": None if val is None else _absolute(val),
-        "test": None if test is None else _absolute(test),
+        **splits,
         "encoding": encoding,
         "keep_line_ends": keep_line_ends or None,
         "level": level,
@@ -155,7 +155,7 @@ def _show(session: "Session", *, as_json: bool) -> int:
         say(notice)
     if session.base.is_finished:
         say(f"run {session.name} is finished: it used its {session.base.budget}")
-        say(f"to go on, give a larger budget: {_resume_command(session)} --minutes M")
+        say(f"to go on, give a larger budget: {session.command('train --resume')} --minutes M")
         return 0
     show_plan(session)
     broken: OSError | None = None
@@ -176,18 +176,14 @@ def _show(session: "Session", *, as_json: bool) -> int:
     assert finished is not None
     assert isinstance(finished.event, Finished)
     if finished.event.was_interrupted:
-        say(f"interrupted and saved; go on with: {_resume_command(session)}")
+        say(f"interrupted and saved; go on with: {session.command('train --resume')}")
         if signals.received is not None:
             return 128 + signals.received
     if broken is not None:
         raise broken
     if not as_json:
-        show_finished(session.name, session.folder, finished.event)
+        show_finished(session, finished.event)
     return 0
-
-
-def _resume_command(session: "Session") -> str:
-    return f"charlstm train --resume --run {shlex.quote(session.name)}"
 
 
 def _absolute(path: str) -> str:

@@ -1,6 +1,5 @@
 """A training run as it goes on: one bar in a terminal, a plain line every few seconds elsewhere."""
 
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,19 +82,19 @@ def show_plan(session: Session) -> None:
     )
 
 
-def show_finished(name: str, folder: str, event: Finished) -> None:
+def show_finished(session: Session, event: Finished) -> None:
     """The run's result, on stdout, and what to type next."""
     bits = event.best_val_bits_per_char
     print_pairs(
-        Text(f"run {name} is trained"),
+        Text(f"run {session.name} is trained"),
         [
             ("best validation bits per character", bits_text(bits)),
             ("best validation perplexity", "-" if bits is None else f"{2 ** min(bits, 1e3):.4g}"),
             ("epochs", f"{event.epoch:.2f}"),
             ("time", _duration(event.elapsed_seconds)),
             ("characters per second", f"{event.chars_per_second:,.0f}"),
-            ("checkpoint", f"{folder}/best.safetensors"),
-            ("next", f"charlstm sample --run {shlex.quote(name)}"),
+            ("checkpoint", str(session.folder / "best.safetensors")),
+            ("next", session.command("sample")),
         ],
     )
 
