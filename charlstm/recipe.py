@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
+from charlstm.checkpoints import num_parameters
 from charlstm.config import Budget, Cell, Device, ModelConfig, Precision, TrainConfig
 
 DEFAULT_MINUTES: Final = 5.0
@@ -14,8 +15,18 @@ _NUM_LAYERS: Final = 2
 _BATCH_SIZE: Final = 32
 _SEQ_LEN: Final = 64
 _LEARNING_RATE: Final = 8e-3
-_WEIGHT_DECAY: Final = 0.2
-_DROPOUT: Final = 0.2
+# The more often a text is read, the more it takes to keep a model from learning it by heart. Per
+# epoch, on tiny Shakespeare (6 epochs) and Irish tunes (14 epochs).
+_DROPOUT_PER_EPOCH: Final = 0.035
+_MAX_DROPOUT: Final = 0.5
+_WEIGHT_DECAY_PER_EPOCH: Final = 0.035
+_MIN_WEIGHT_DECAY: Final = 0.1
+_MAX_WEIGHT_DECAY: Final = 0.8
+# Floating-point operations per second that two cores reach in training; only the regularisation
+# of runs by the clock depends on it, and mildly.
+_OPERATIONS_PER_SECOND: Final = {"bfloat16": 1.9e11, "float16": 1.9e11, "float32": 1.0e11}
+_GPU_SPEEDUP: Final = 20
+_OPERATIONS_PER_WEIGHT: Final = 6  # per character, forward and backward
 # Often enough to learn how a text begins, too seldom to cost anything in its middle.
 _RESET_PROBABILITY: Final = 0.01
 _MIN_EVALUATIONS: Final = 4
@@ -72,7 +83,7 @@ def make_plan(
         "hidden_size": _HIDDEN_SIZE,
         "num_layers": _NUM_LAYERS,
         "embedding_size": _EMBEDDING_SIZE,
-        "dropout": _DROPOUT,
+        "dropout": 0.0,
         "cell": "lstm",
         "batch_size": _BATCH_SIZE,
         "seq_len": _SEQ_LEN,
@@ -87,7 +98,7 @@ def make_plan(
     # Validated as wished, before it is made to fit.
     train = TrainConfig(
         **{name: value for name, value in chosen.items() if name not in model_names},
-        weight_decay=_WEIGHT_DECAY,
+        weight_decay=_MIN_WEIGHT_DECAY,
         reset_probability=_RESET_PROBABILITY,
         num_evaluations=_MIN_EVALUATIONS,
         threads=threads,
@@ -102,13 +113,32 @@ def make_plan(
             f"{num_train_chars:,} characters are few: trained in batches of {batch_size} x "
             f"{seq_len} instead of {train.batch_size} x {train.seq_len}"
         )
+    epochs = _expected_epochs(budget, model, train, num_train_chars)
+    if wishes.dropout is None:
+        model = replace(model, dropout=round(min(_MAX_DROPOUT, _DROPOUT_PER_EPOCH * epochs), 2))
+    decay = min(_MAX_WEIGHT_DECAY, max(_MIN_WEIGHT_DECAY, _WEIGHT_DECAY_PER_EPOCH * epochs))
     train = replace(
         train,
         batch_size=batch_size,
         seq_len=seq_len,
+        weight_decay=round(decay, 2),
         num_evaluations=_num_evaluations(budget, num_train_chars, batch_size * seq_len),
     )
     return Plan(model=model, train=train, notices=tuple(notices))
+
+
+def _expected_epochs(
+    budget: Budget, model: ModelConfig, train: TrainConfig, num_train_chars: int
+) -> float:
+    """How often the text will be read; by the clock only roughly."""
+    if budget.epochs is not None:
+        return budget.epochs
+    if budget.steps is not None:
+        return budget.steps * train.chars_per_step / num_train_chars
+    assert budget.minutes is not None
+    speed = _OPERATIONS_PER_SECOND[train.precision] * (1 if train.device == "cpu" else _GPU_SPEEDUP)
+    chars_per_second = speed / (_OPERATIONS_PER_WEIGHT * num_parameters(model))
+    return budget.minutes * 60 * chars_per_second / num_train_chars
 
 
 def _num_evaluations(budget: Budget, num_train_chars: int, chars_per_step: int) -> int:

@@ -64,3 +64,30 @@ def test_any_budget_has_a_few_evaluations(num_train_chars, budget):
 
 def test_the_plan_depends_on_nothing_but_its_arguments():
     assert plan() == plan()
+
+
+def test_a_text_read_more_often_is_regularised_more():
+    made = [plan(10**6, budget=Budget(epochs=epochs)) for epochs in (0.1, 1, 6, 14, 100)]
+    dropouts = [one.model.dropout for one in made]
+    decays = [one.train.weight_decay for one in made]
+    assert dropouts == sorted(dropouts)
+    assert decays == sorted(decays)
+    assert dropouts[0] < 0.01
+    assert dropouts[2] == pytest.approx(0.2, abs=0.02)
+    assert dropouts[-1] == 0.5
+    assert plan(10**6, budget=Budget(epochs=100), dropout=0.0).model.dropout == 0.0
+
+
+def test_three_minutes_of_a_megabyte_are_about_six_epochs():
+    """What was measured on two cores with bfloat16."""
+    made = make_plan(
+        num_train_chars=1_003_854,
+        num_characters=65,
+        budget=Budget(minutes=3),
+        wishes=Wishes(),
+        device="cpu",
+        precision="bfloat16",
+        threads=2,
+    )
+    assert made.model.dropout == pytest.approx(0.21, abs=0.03)
+    assert made.train.weight_decay == pytest.approx(0.21, abs=0.03)
