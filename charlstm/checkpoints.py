@@ -7,7 +7,6 @@ checks a file's structure, not its values.
 
 import hashlib
 import json
-import math
 import os
 import re
 import stat
@@ -266,7 +265,7 @@ def _from_parts(header: Mapping[str, Any], arrays: Arrays) -> Checkpoint:
     try:
         model_config = from_plain(ModelConfig, header["model_config"])
         weights = _with_prefix(arrays, "model.")
-        _check_weights(weights, expected_shapes(model_config))
+        _check_weights(weights, model_config.weight_shapes())
         vocabulary = _vocabulary(header["vocabulary"])
         if len(vocabulary) != model_config.num_characters:
             raise CheckpointError("is damaged: vocabulary and model have different sizes")
@@ -309,30 +308,6 @@ def _with_prefix(arrays: Arrays, prefix: str) -> Arrays:
         for name, value in arrays.items()
         if name.startswith(prefix)
     }
-
-
-def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of every weight of a model, by name; nothing is allocated."""
-    gates = {"lstm": 4, "gru": 3, "rnn": 1}[config.cell] * config.hidden_size
-    shapes: dict[str, tuple[int, ...]] = {
-        "embedding.weight": (config.num_inputs, config.embedding_size),
-        "head.weight": (config.num_outputs, config.hidden_size),
-        "head.bias": (config.num_outputs,),
-    }
-    for number in range(config.num_layers):
-        num_inputs = config.hidden_size if number else config.embedding_size
-        shapes |= {
-            f"layers.{number}.weight_ih_l0": (gates, num_inputs),
-            f"layers.{number}.weight_hh_l0": (gates, config.hidden_size),
-            f"layers.{number}.bias_ih_l0": (gates,),
-            f"layers.{number}.bias_hh_l0": (gates,),
-        }
-    return shapes
-
-
-def num_parameters(config: ModelConfig) -> int:
-    """How many numbers a model learns."""
-    return sum(math.prod(shape) for shape in expected_shapes(config).values())
 
 
 def _check_weights(weights: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> None:

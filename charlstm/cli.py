@@ -15,8 +15,8 @@ from charlstm.terminal import prepare_streams, say
 _EXIT_ERROR: Final = 1
 _EXIT_INTERRUPTED: Final = 130
 # How long one of torch's threads waits for another before it sleeps. By default it waits for
-# milliseconds: beside another busy program a training step then took up to 7 s instead of 0.2. On an
-# idle machine this costs 2 to 6 %. It must be set before torch is imported.
+# milliseconds: beside another busy program a training step then took up to 7 s instead of 0.2. On
+# an idle machine this costs 2 to 6 %. It must be set before torch is imported.
 _SPIN_COUNT: Final = "3000"
 
 app = typer.Typer(

@@ -67,6 +67,32 @@ class ModelConfig:
         """Symbols that can be predicted: unknown and the characters."""
         return self.num_characters + 1
 
+    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every weight by its name; nothing is allocated."""
+        num_gates = {"lstm": 4, "gru": 3, "rnn": 1}[self.cell]
+        num_rows = num_gates * self.hidden_size
+        shapes: dict[str, tuple[int, ...]] = {
+            "embedding.weight": (self.num_inputs, self.embedding_size),
+            "head.weight": (self.num_outputs, self.hidden_size),
+            "head.bias": (self.num_outputs,),
+        }
+        for number in range(self.num_layers):
+            shapes |= {
+                f"layers.{number}.weight_ih_l0": (
+                    num_rows,
+                    self.hidden_size if number else self.embedding_size,
+                ),
+                f"layers.{number}.weight_hh_l0": (num_rows, self.hidden_size),
+                f"layers.{number}.bias_ih_l0": (num_rows,),
+                f"layers.{number}.bias_hh_l0": (num_rows,),
+            }
+        return shapes
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers the model learns."""
+        return sum(math.prod(shape) for shape in self.weight_shapes().values())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:

@@ -4,7 +4,6 @@ import contextlib
 import os
 from typing import Final
 
-from charlstm.checkpoints import num_parameters
 from charlstm.config import ModelConfig, TrainConfig
 
 # What torch's own machinery takes at the first step.
@@ -31,7 +30,7 @@ def estimate_bytes(model: ModelConfig, train: TrainConfig) -> int:
         + model.embedding_size
     )
     activations = train.chars_per_step * per_char * _FLOAT_BYTES
-    return _BASE_BYTES + num_parameters(model) * _BYTES_PER_PARAMETER + activations
+    return _BASE_BYTES + model.num_parameters * _BYTES_PER_PARAMETER + activations
 
 
 def available_bytes() -> int | None:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from charlstm.checkpoints import num_parameters
 from charlstm.config import Budget, Cell, Device, ModelConfig, Precision, TrainConfig
 
 DEFAULT_MINUTES: Final = 5.0
@@ -137,7 +136,7 @@ def _expected_epochs(
         return budget.steps * train.chars_per_step / num_train_chars
     assert budget.minutes is not None
     speed = _OPERATIONS_PER_SECOND[train.precision] * (1 if train.device == "cpu" else _GPU_SPEEDUP)
-    chars_per_second = speed / (_OPERATIONS_PER_WEIGHT * num_parameters(model))
+    chars_per_second = speed / (_OPERATIONS_PER_WEIGHT * model.num_parameters)
     return budget.minutes * 60 * chars_per_second / num_train_chars
 
 

@@ -78,12 +78,10 @@ def test_added_bytes_are_refused(write, small):
 @pytest.fixture(scope="module")
 def smallest(small):
     """A checkpoint of a few kilobytes, so that each of its bytes can be damaged."""
-    from charlstm.checkpoints import expected_shapes
-
     config = replace(
         small.model_config, num_characters=1, embedding_size=1, hidden_size=1, num_layers=1
     )
-    weights = {name: np.ones(shape, np.float32) for name, shape in expected_shapes(config).items()}
+    weights = {name: np.ones(shape, np.float32) for name, shape in config.weight_shapes().items()}
     return replace(small, model_config=config, weights=weights, vocabulary=Vocabulary("a"))
 
 

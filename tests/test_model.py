@@ -7,7 +7,6 @@ import torch
 from conftest import MODEL
 
 from charlstm.cell import CellStack, log_softmax
-from charlstm.checkpoints import expected_shapes, num_parameters
 from charlstm.model import CharLSTM, State, log_probabilities
 
 CELLS = ["lstm", "gru", "rnn"]
@@ -72,8 +71,8 @@ def test_a_fresh_lstm_keeps_what_it_has_and_guesses_evenly():
 def test_expected_shapes_are_those_of_the_model(cell):
     model = make(cell)
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    assert shapes == expected_shapes(model.config)
-    assert num_parameters(model.config) == sum(p.numel() for p in model.parameters())
+    assert shapes == model.config.weight_shapes()
+    assert model.config.num_parameters == sum(p.numel() for p in model.parameters())
 
 
 def test_resetting_zeroes_the_chosen_streams_even_of_nan():

@@ -28,7 +28,6 @@ def runs(
     if context.invoked_subcommand is not None:
         return
 
-    from charlstm.checkpoints import num_parameters
     from charlstm.store import CheckpointStore
     from charlstm.views.runs import show_runs
 
@@ -48,7 +47,7 @@ def runs(
                 "name": name,
                 "corpus": checkpoint.corpus_name,
                 "cell": checkpoint.model_config.cell,
-                "num_parameters": num_parameters(checkpoint.model_config),
+                "num_parameters": checkpoint.model_config.num_parameters,
                 "step": checkpoint.step,
                 "best_val_bits_per_char": checkpoint.best_val_bits_per_char,
                 "saved_at": checkpoint.saved_at,

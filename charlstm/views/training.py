@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from rich.text import Text
 from tqdm import tqdm
 
-from charlstm.checkpoints import num_parameters
 from charlstm.events import Evaluated, Finished, Saved, SavingFailed, Started, Stepped
 from charlstm.session import Report, Session
 from charlstm.terminal import escape, is_animated, say
@@ -73,7 +72,7 @@ def show_plan(session: Session) -> None:
     )
     say(
         f"model   {model.num_layers} x {model.hidden_size} {model.cell}, "
-        f"{num_parameters(model):,} parameters, dropout {model.dropout:g}, weight decay "
+        f"{model.num_parameters:,} parameters, dropout {model.dropout:g}, weight decay "
         f"{train.weight_decay:g}; batches of {train.batch_size} x {train.seq_len}; "
         f"{train.precision} on {train.device}, {train.threads} threads, seed {train.seed}"
     )
