@@ -11,7 +11,9 @@ import torch
 
 from charlstm.checkpoints import Checkpoint
 from charlstm.config import Budget, CorpusConfig, ModelConfig, TrainConfig
+from charlstm.corpus import load_corpus
 from charlstm.split import Split
+from charlstm.store import CheckpointStore
 from charlstm.training import Trainer
 from charlstm.vocabulary import Vocabulary
 
@@ -19,6 +21,10 @@ from charlstm.vocabulary import Vocabulary
 torch.set_num_threads(1)
 
 TEXT = "the quick brown fox jumps over the lazy dog.\nquiet queens quote quick quips.\n" * 30
+
+# Options that make a training take no time.
+SMALL = ["--hidden-size", "8", "--num-layers", "1", "--batch-size", "4", "--seq-len", "16"]
+SMALL += ["--threads", "1", "--precision", "float32"]
 
 MODEL = ModelConfig(
     num_characters=28, embedding_size=5, hidden_size=8, num_layers=2, dropout=0.0, cell="lstm"
@@ -94,6 +100,24 @@ def corpus_file(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.txt"
     path.write_text(TEXT, encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def stored(here, checkpoint, corpus_file):
+    """A store with one trained run, whose corpus is at hand."""
+    config = CorpusConfig(paths=(str(corpus_file),))
+    checkpoint = replace(checkpoint, corpus=config, fingerprint=load_corpus(config).fingerprint)
+    with CheckpointStore(here / "checkpoints").writer("tiny") as writer:
+        writer.save(replace(checkpoint, training=None), "best")
+        writer.save(checkpoint, "last")
+    return checkpoint
 
 
 @pytest.fixture

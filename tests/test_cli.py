@@ -9,19 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import TEXT
+from conftest import SMALL, TEXT
 
 from charlstm.cli import main
 from charlstm.store import CheckpointStore
-
-SMALL = ["--hidden-size", "8", "--num-layers", "1", "--batch-size", "4", "--seq-len", "16"]
-SMALL += ["--threads", "1", "--precision", "float32"]
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture
@@ -34,20 +25,6 @@ def run(here, capsys):
         return code, out, err
 
     return run
-
-
-@pytest.fixture
-def stored(here, checkpoint, corpus_file):
-    """A store with one trained run, whose corpus is at hand."""
-    from charlstm.config import CorpusConfig
-    from charlstm.corpus import load_corpus
-
-    config = CorpusConfig(paths=(str(corpus_file),))
-    checkpoint = replace(checkpoint, corpus=config, fingerprint=load_corpus(config).fingerprint)
-    with CheckpointStore(here / "checkpoints").writer("tiny") as writer:
-        writer.save(replace(checkpoint, training=None), "best")
-        writer.save(checkpoint, "last")
-    return checkpoint
 
 
 def test_from_a_text_to_a_score(run, corpus_file, here):

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import TEXT
+from conftest import SMALL, TEXT
 
 from charlstm import corpus as corpus_module
 from charlstm.cli import main
@@ -23,20 +23,6 @@ from charlstm.config import CorpusConfig
 from charlstm.corpus import load_corpus
 from charlstm.errors import CheckpointError, CorpusError
 from charlstm.store import CheckpointStore
-
-SMALL = ["--hidden-size", "8", "--num-layers", "1", "--batch-size", "4", "--seq-len", "16"]
-SMALL += ["--threads", "1", "--precision", "float32"]
-
-
-@pytest.fixture
-def stored(tmp_path, monkeypatch, checkpoint, corpus_file):
-    monkeypatch.chdir(tmp_path)
-    config = CorpusConfig(paths=(str(corpus_file),))
-    checkpoint = replace(checkpoint, corpus=config, fingerprint=load_corpus(config).fingerprint)
-    with CheckpointStore(tmp_path / "checkpoints").writer("tiny") as writer:
-        writer.save(replace(checkpoint, training=None), "best")
-        writer.save(checkpoint, "last")
-    return checkpoint
 
 
 def limited(tmp_path, arguments, **limits):
