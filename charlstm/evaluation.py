@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,17 @@ class Evaluation:
     num_correct: int
     num_bytes: int
     nats: float
+
+    @classmethod
+    def of(cls, split: Split, *, nats: float, num_correct: int) -> Self:
+        """The sums over a whole split."""
+        return cls(
+            num_chars=split.num_chars,
+            num_unknown=int(np.count_nonzero(split.ids == UNKNOWN)),
+            num_correct=num_correct,
+            num_bytes=split.num_bytes,
+            nats=nats,
+        )
 
     @property
     def nats_per_char(self) -> float:
@@ -112,17 +123,7 @@ def _evaluate_at(
             )
             losses_N = nll_loss(log_p_NV, y_N, reduction="none")
             nats[number] += float(losses_N.double().sum())
-    num_unknown = int(np.count_nonzero(split.ids == UNKNOWN))
-    return [
-        Evaluation(
-            num_chars=split.num_chars,
-            num_unknown=num_unknown,
-            num_correct=num_correct,
-            num_bytes=split.num_bytes,
-            nats=sum_of_nats,
-        )
-        for sum_of_nats in nats
-    ]
+    return [Evaluation.of(split, nats=total, num_correct=num_correct) for total in nats]
 
 
 def _predictions(model: CharLSTM, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
@@ -154,10 +155,11 @@ def _side_by_side(
         offset_T1 = np.arange(begin, min(begin + window, max_length))[:, None]
         place_TB = np.minimum(start_B + offset_T1, split.num_chars - 1)
         x_TB = np.where(offset_T1 == 0, boundary, split.ids[place_TB - 1])
-        logits_TBV, state = model(_to_tensor(x_TB, model), state)
+        logits_TBV, state = model(as_tensor(x_TB, model), state)
         counts_TB = torch.from_numpy(offset_T1 < length_B).to(model.device)
-        yield logits_TBV[counts_TB], _to_tensor(split.ids[place_TB], model)[counts_TB]
+        yield logits_TBV[counts_TB], as_tensor(split.ids[place_TB], model)[counts_TB]
 
 
-def _to_tensor(ids: npt.NDArray[np.integer], model: CharLSTM) -> Tensor:
+def as_tensor(ids: npt.NDArray[np.integer], model: CharLSTM) -> Tensor:
+    """Ids as int64 on the model's device."""
     return torch.from_numpy(ids.astype(np.int64)).to(model.device)

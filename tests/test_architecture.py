@@ -18,7 +18,7 @@ FLOORS = [
     {"views"},
     {"session"},
     {"preparation"},
-    {"corpus", "training", "sampling", "inspection", "recipe", "hardware"},
+    {"corpus", "training", "dynamic", "sampling", "inspection", "recipe", "hardware"},
     {"memory", "evaluation", "batches", "bptt", "optimization", "pacing", "predictor", "store"},
     {"model", "cell", "checkpoints", "split"},
     {"vocabulary", "events", "interrupts", "terminal", "source"},

@@ -31,6 +31,12 @@ def evaluate(
         SplitName | None,
         typer.Option("--split", help="Part of the run's own corpus.  [default: test]"),
     ] = None,
+    dynamic: Annotated[
+        bool,
+        typer.Option(
+            "--dynamic", help="Score it a second time, learning from what was scored. Slow."
+        ),
+    ] = False,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
     run: Run = None,
@@ -43,6 +49,8 @@ def evaluate(
     charlstm eval
 
     charlstm eval another.txt --json
+
+    charlstm eval --dynamic
     """
     if files and split:
         raise ConfigError("give files or --split, not both")
@@ -60,6 +68,7 @@ def evaluate(
 
     import torch
 
+    from charlstm.dynamic import evaluate_dynamically
     from charlstm.evaluation import evaluate as score
     from charlstm.hardware import resolve_device, resolve_threads
     from charlstm.model import CharLSTM
@@ -69,12 +78,16 @@ def evaluate(
     model = CharLSTM(checkpointed.model_config)
     model.load_arrays(checkpointed.weights)
     model.to(resolve_device(device))
-    evaluation = score(model, text, unknown_probability=checkpointed.unknown_probability)
+    floor = checkpointed.unknown_probability
+    static = score(model, text, unknown_probability=floor)
+    adapted = evaluate_dynamically(model, text, unknown_probability=floor) if dynamic else None
     run_name = loaded.run or str(loaded.path)
     if as_json:
-        print(json.dumps(as_record(evaluation, run=run_name, split=name, files=files or [])))
+        record = as_record(static, dynamic=adapted, run=run_name, split=name, files=files or [])
+        print(json.dumps(record))
     else:
-        show_evaluation(evaluation, title=f"{run_name}: {name or ', '.join(files or [])}")
+        title = f"{run_name}: {name or ', '.join(files or [])}"
+        show_evaluation(static, dynamic=adapted, title=title)
 
 
 def _read_files(files: list[str], checkpoint: "Checkpoint") -> "Split":
