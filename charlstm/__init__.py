@@ -13,6 +13,7 @@ The modules, from the ground up; each imports only from its own floor or below:
 
     errors, config         what users are told; every setting, frozen and validated
     vocabulary, split      characters <-> ids; an encoded text as documents in a row
+    copying                how much of one text stands in another
     events, pacing         what a run reports; how far along its budget it is
     source                 bytes of a file or pipe -> decompressed, decoded pieces of text
     interrupts, terminal   signals as a wish to stop; outside text made safe to show

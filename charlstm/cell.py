@@ -32,6 +32,11 @@ class Step(NamedTuple):
     gates: dict[str, Array]
     candidate: Array
 
+    def of_streams(self, chosen: npt.NDArray[np.intp]) -> "Step":
+        """The step of some of the streams, by number [n]."""
+        gates = {name: gate[chosen] for name, gate in self.gates.items()}
+        return Step(self.h[chosen], self.c[chosen], gates, self.candidate[chosen])
+
 
 def lstm_step(read: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> Step:
     """One LSTM step (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).

@@ -224,12 +224,17 @@ class SampleConfig:
         top_k: keep the k likeliest characters.
         top_p: keep the fewest characters whose probabilities reach p (Holtzman et al. 2020,
             "The Curious Case of Neural Text Degeneration").
+        min_p: keep the characters with at least p times the probability of the likeliest
+            (Nguyen et al. 2025, "Turning up the heat").
+        until: end behind this text, if it comes before `length` characters are written.
     """
 
     length: int = 500
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
+    min_p: float | None = None
+    until: str | None = None
 
     def __post_init__(self) -> None:
         require_int("--length", self.length, 0, MAX_COUNT)
@@ -238,6 +243,10 @@ class SampleConfig:
             require_int("--top-k", self.top_k, 1, MAX_CHARACTERS)
         if self.top_p is not None:
             _require_positive("--top-p", self.top_p, 1.0)
+        if self.min_p is not None:
+            _require_positive("--min-p", self.min_p, 1.0)
+        if self.until == "":
+            raise ConfigError("--until must not be empty: give the text to end behind")
 
 
 def from_plain(kind: type[_Config], values: object) -> _Config:

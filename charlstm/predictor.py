@@ -23,6 +23,10 @@ class Prediction(NamedTuple):
     log_p: Array
     layers: list[Step]
 
+    def of_streams(self, chosen: npt.NDArray[np.intp]) -> "Prediction":
+        """The prediction for some of the streams, by number [n]; one may be chosen repeatedly."""
+        return Prediction(self.log_p[chosen], [layer.of_streams(chosen) for layer in self.layers])
+
 
 class Predictor:
     """Reads characters and says what comes next."""

@@ -10,8 +10,8 @@ import io
 import os
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator
-from typing import IO, Final
+from collections.abc import Iterator
+from typing import IO, Final, Protocol
 
 # U+061C, U+200E/F, U+202A-E, U+2066-9 turn the direction of text; the categories are control
 # characters, lone surrogates, line and paragraph separators.
@@ -19,6 +19,8 @@ _UNSAFE_CATEGORIES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _BIDI_CONTROLS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e") | frozenset(
     "\u2066\u2067\u2068\u2069"
 )
+
+_PLAIN: Final = "\x1b[0m"
 
 
 def escape(text: str, *, keep: str = "") -> str:
@@ -60,22 +62,30 @@ def prepare_streams() -> None:
                 stream.reconfigure(encoding="utf-8", errors="surrogatepass", newline="\n")
 
 
+class TextWriter(Protocol):
+    """Writes a piece of a result; `style` is an SGR sequence that a terminal shows it in."""
+
+    def __call__(self, text: str, *, style: str = "") -> None: ...
+
+
 @contextlib.contextmanager
-def text_output(*, as_bytes: bool) -> Iterator[Callable[[str], None]]:
-    """A function that writes results to stdout: escaped in a terminal, raw elsewhere.
+def text_output(*, as_bytes: bool, styled: bool = False) -> Iterator[TextWriter]:
+    """A function that writes results to stdout: escaped where they are shown, raw elsewhere.
 
     Args:
-        as_bytes: the characters stand for bytes, as with `--level byte`; a terminal shows what of
-            them is UTF-8.
+        as_bytes: the characters stand for bytes, as with `--level byte`; shown is what of them is
+            UTF-8.
+        styled: styles are written, in a pipe too; so the text is escaped there too.
     """
-    is_terminal = sys.stdout.isatty()
+    is_shown = sys.stdout.isatty() or styled
     decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 
-    def write(text: str) -> None:
+    def write(text: str, *, style: str = "") -> None:
         data = text.encode("latin-1") if as_bytes else b""
-        if is_terminal:
-            shown = decoder.decode(data) if as_bytes else text
-            sys.stdout.write(escape(shown, keep="\n\t"))
+        if is_shown:
+            shown = escape(decoder.decode(data) if as_bytes else text, keep="\n\t")
+            # A line end would colour the rest of the line.
+            sys.stdout.write(f"{style}{shown}{_PLAIN}" if style and shown.strip("\n") else shown)
             sys.stdout.flush()
         elif as_bytes:
             sys.stdout.buffer.write(data)

@@ -20,7 +20,7 @@ FLOORS = [
     {"preparation"},
     {"corpus", "training", "dynamic", "sampling", "inspection", "recipe", "hardware"},
     {"memory", "evaluation", "batches", "bptt", "optimization", "pacing", "predictor", "store"},
-    {"model", "cell", "checkpoints", "split"},
+    {"model", "cell", "checkpoints", "split", "copying"},
     {"vocabulary", "events", "interrupts", "terminal", "source"},
     {"config"},
     {"errors"},
@@ -77,7 +77,8 @@ def test_arrows_point_down(path):
 @pytest.mark.parametrize(
     "module",
     ["config", "errors", "vocabulary", "split", "source", "corpus", "cell", "checkpoints", "store",
-     "predictor", "sampling", "inspection", "terminal", "recipe", "events", "pacing", "memory"],
+     "predictor", "sampling", "copying", "inspection", "terminal", "recipe", "events", "pacing",
+     "memory"],
 )  # fmt: skip
 def test_what_must_start_quickly_knows_no_torch(module):
     assert not any(name.split(".")[0] == "torch" for name in imports(PACKAGE / f"{module}.py"))

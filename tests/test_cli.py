@@ -1,5 +1,6 @@
 """The commands, mostly in this process; what needs a fresh one says so."""
 
+import io
 import json
 import re
 import shlex
@@ -161,6 +162,18 @@ def test_eval_scores_any_text(run, stored, here):
     assert "bits per character" in run("eval", "a.txt")[1]
 
 
+def test_eval_gives_the_dynamic_figure_beside_the_static_one(run, stored):
+    static = json.loads(run("eval", "--json")[1])
+    both = json.loads(run("eval", "--dynamic", "--json")[1])
+    dynamic = both.pop("dynamic")
+    assert both == static
+    assert dynamic["num_chars"] == static["num_chars"]
+    assert 0 < dynamic["bits_per_char"] != static["bits_per_char"]
+    out = run("eval", "--dynamic")[1]
+    assert f"{static['bits_per_char']:.4f}" in out
+    assert f"{dynamic['bits_per_char']:.4f}" in out
+
+
 def test_a_prime_is_normalised_as_the_corpus_was(run, stored):
     code, out, _ = run("sample", "--prime", "quips.\r\nquick", "--length", 1, "--seed", 1)
     assert code == 0
@@ -171,6 +184,51 @@ def test_the_seed_is_told_when_it_was_not_given(run, stored):
     _, out, err = run("sample", "--length", 30)
     seed = re.fullmatch(r"seed (\d+)\n", err)[1]
     assert run("sample", "--length", 30, "--seed", seed)[1] == out
+
+
+def test_many_samples_stand_under_their_numbers(run, stored):
+    code, out, _ = run("sample", "--prime", "qu", "--length", 5, "--num-samples", 3, "--seed", 1)
+    assert code == 0
+    lines = re.fullmatch(
+        "(?s)--- 1 of 3 ---\nqu(.{5})\n--- 2 of 3 ---\nqu(.{5})\n--- 3 of 3 ---\nqu(.{5})\n", out
+    )
+    assert lines
+    result = json.loads(
+        run("sample", "--prime", "qu", "--length", 5, "--num-samples", 3, "--seed", 1, "--json")[1]
+    )
+    assert (result["prime"], result["seed"], result["run"]) == ("qu", 1, "tiny")
+    assert [sample["text"] for sample in result["samples"]] == list(lines.groups())
+    assert all(len(sample["log_probabilities"]) == 5 for sample in result["samples"])
+
+
+def test_a_prime_comes_from_a_file_or_from_stdin(run, stored, here, monkeypatch):
+    expected = run("sample", "--prime", "the q", "--length", 9, "--seed", 1)
+    (here / "prime.txt").write_text("the q\n")
+    assert run("sample", "--prime-file", "prime.txt", "--length", 9, "--seed", 1) == expected
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the q\n")))
+    assert run("sample", "--prime", "-", "--length", 9, "--seed", 1) == expected
+
+
+def test_copying_is_reported_beside_the_sample(run, stored):
+    arguments = ("sample", "--length", 30, "--seed", 1, "--check-copying")
+    code, out, err = run(*arguments)
+    assert (code, len(out)) == (0, 31)
+    found = re.search(r"training text: (\d+) of 30 characters: '(.*)'\n", err)
+    (sample,) = json.loads(run(*arguments, "--json")[1])["samples"]
+    copy = sample["longest_copy"]
+    assert copy["num_chars"] == int(found[1]) == len(copy["text"])
+    assert copy["text"] in sample["text"]
+    train = TEXT[: int(len(TEXT) * 0.9)]
+    assert copy["text"] in train
+    starts = range(30 - copy["num_chars"])
+    assert all(sample["text"][i : i + copy["num_chars"] + 1] not in train for i in starts)
+
+
+def test_a_shaded_sample_is_the_same_text(run, stored):
+    arguments = ("sample", "--prime", "qu", "--length", 40, "--seed", 1)
+    shaded = run(*arguments, "--color")[1]
+    assert "\x1b[38;5;16;48;5;" in shaded
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shaded) == run(*arguments)[1]
 
 
 def test_a_changed_corpus_is_refused_with_both_fingerprints(run, stored, corpus_file):
@@ -213,6 +271,10 @@ def test_a_changed_corpus_is_refused_with_both_fingerprints(run, stored, corpus_
         (["train", "x", "--debug"], 2, "--debug"),
         (["sample", "--top-p", "2"], 2, "--top-p"),
         (["sample", "--seed", "-3"], 2, "seed"),
+        (["sample", "--min-p", "0"], 2, "--min-p"),
+        (["sample", "--until", ""], 2, "--until"),
+        (["sample", "--num-samples", "0"], 2, "num-samples"),
+        (["sample", "--prime", "a", "--prime-file", "b"], 2, "not both"),
         (["eval"], 1, "charlstm train"),
         (["eval", "x", "--split", "val"], 2, "not both"),
         (["eval", "--split", "dev"], 2, "dev"),

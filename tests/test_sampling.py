@@ -36,6 +36,39 @@ def test_top_p_keeps_the_fewest_that_reach_p(x, p):
         assert x[kept].min() >= x[~kept].max()
 
 
+@given(logits, st.floats(0.001, 1))
+def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest(x, p):
+    kept = np.isfinite(sampling.keep_min_p(x, p))
+    relative = np.exp(x - x.max())
+    assert kept[relative > p * (1 + 1e-9)].all()
+    assert not kept[relative < p * (1 - 1e-9)].any()
+    assert kept[np.argmax(x)]
+
+
+@given(
+    arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(2, 9)), elements=st.floats(-9, 9)),
+    st.builds(
+        SampleConfig,
+        temperature=st.sampled_from([0, 0.5, 1.0]),
+        top_k=st.none() | st.integers(1, 5),
+        top_p=st.none() | st.floats(0.1, 1),
+        min_p=st.none() | st.floats(0.01, 1),
+    ),
+)
+def test_streams_are_filtered_each_by_itself(x, config):
+    together = sampling.next_distribution(x, config)
+    for row, alone in zip(together, x, strict=True):
+        np.testing.assert_array_equal(row, sampling.next_distribution(alone, config))
+
+
+@given(logits, st.floats(0, 1, exclude_max=True))
+def test_what_has_no_probability_is_never_drawn(x, u):
+    log_p = sampling.keep_top_k(x, 2)[None]
+    for number in (u, 0.0, np.nextafter(1.0, 0.0)):
+        symbol = sampling._draw(log_p, np.array([number]))
+        assert np.isfinite(log_p[0, symbol[0]])
+
+
 @given(logits, st.floats(1e-300, 1e300))
 def test_any_temperature_leaves_a_distribution(x, temperature):
     p = sampling.probabilities(sampling.with_temperature(log_softmax(x), temperature))
@@ -121,6 +154,44 @@ def test_frequencies_follow_the_distribution(predictor):
     assert statistic < limit
 
 
+def many(predictor, prime="qu", *, num_samples, seed=0, **options):
+    drawn = sampling.sample_many(
+        predictor,
+        prime,
+        SampleConfig(**options),
+        num_samples=num_samples,
+        generator=np.random.default_rng(seed),
+    )
+    return sampling.collect(drawn, num_samples)
+
+
+def test_each_of_many_samples_is_a_text_of_its_own(predictor):
+    samples = many(predictor, num_samples=5, length=40)
+    assert len({sample.text for sample in samples}) == 5
+    assert {len(sample.text) for sample in samples} == {40}
+
+
+def test_its_log_probabilities_are_the_models(predictor):
+    samples = many(predictor, num_samples=3, length=20, temperature=0.5, until="e")
+    for text, log_p in samples:
+        prediction = predictor.read_text("qu", predictor.start())
+        for char, number in zip(text, log_p, strict=True):
+            (identity,) = predictor.vocabulary.encode(char)
+            assert number == pytest.approx(prediction.log_p[0, identity], abs=1e-4)
+            prediction = predictor.read_text(char, prediction)
+
+
+def test_a_stream_ends_behind_the_text_it_waits_for(predictor):
+    whole = many(predictor, num_samples=8, length=60)
+    until = whole[3].text[20:22]
+    cut = many(predictor, num_samples=8, length=60, until=until)
+    assert len({len(sample.text) for sample in cut}) > 1
+    for sample, ended in zip(whole, cut, strict=True):
+        end = sample.text.find(until)
+        expected = sample.text if end < 0 else sample.text[: end + 2]
+        assert ended.text == expected
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -130,6 +201,9 @@ def test_frequencies_follow_the_distribution(predictor):
         {"top_k": 0},
         {"top_p": 0.0},
         {"top_p": 1.5},
+        {"min_p": 0.0},
+        {"min_p": 1.5},
+        {"until": ""},
     ],
 )
 def test_impossible_settings_are_refused(options):

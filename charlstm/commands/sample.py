@@ -1,23 +1,47 @@
 """`charlstm sample`: continue a text."""
 
-from typing import Annotated, Literal
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from charlstm.commands.options import (
     CheckpointFile,
     Checkpoints,
+    Json,
     Run,
     load_model,
+    prefer_flags,
 )
-from charlstm.config import DEFAULT_STORE, SampleConfig
-from charlstm.terminal import say, text_output
+from charlstm.config import DEFAULT_STORE, MAX_COUNT, STDIN, SampleConfig
+from charlstm.errors import ConfigError
+from charlstm.terminal import say
+
+if TYPE_CHECKING:
+    from charlstm.checkpoints import Checkpoint
+    from charlstm.config import CorpusConfig
+    from charlstm.copying import Copy
+    from charlstm.sampling import Sample
 
 
 def sample(
     context: typer.Context,
-    prime: Annotated[str, typer.Option("--prime", help="Text to continue.")] = "",
+    prime: Annotated[
+        str | None,
+        typer.Option("--prime", metavar="TEXT", help="Text to continue; - reads it from stdin."),
+    ] = None,
+    prime_file: Annotated[
+        str | None,
+        typer.Option("--prime-file", metavar="FILE", help="Continue this file's text."),
+    ] = None,
     length: Annotated[int, typer.Option("--length", help="Characters to write.")] = 500,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TEXT", help="Stop behind this text.")
+    ] = None,
+    num_samples: Annotated[
+        int,
+        typer.Option("--num-samples", min=1, max=MAX_COUNT, help="So many, all in one pass."),
+    ] = 1,
     temperature: Annotated[
         float, typer.Option("--temperature", help="Below 1 bolder on the likely, 0 always it.")
     ] = 1.0,
@@ -27,14 +51,28 @@ def sample(
     top_p: Annotated[
         float | None, typer.Option("--top-p", help="Draw from the likeliest that sum to P.")
     ] = None,
+    min_p: Annotated[
+        float | None,
+        typer.Option("--min-p", help="Draw from those with P times the likeliest's probability."),
+    ] = None,
     unknown: Annotated[
         Literal["error", "skip"],
         typer.Option("--unknown", help="What to do with a prime's characters never seen."),
     ] = "error",
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Same seed, same text.")] = None,
+    color: Annotated[
+        bool, typer.Option("--color", help="Shade each character by how surprising it is.")
+    ] = False,
+    check_copying: Annotated[
+        bool,
+        typer.Option(
+            "--check-copying", help="Say how much of a sample stands in the training text."
+        ),
+    ] = False,
     run: Run = None,
     checkpoint: CheckpointFile = None,
     checkpoints: Checkpoints = DEFAULT_STORE,
+    as_json: Json = False,
 ) -> None:
     """Continue a text, streaming.
 
@@ -42,31 +80,88 @@ def sample(
 
     charlstm sample --prime "Once" --length 2000 --temperature 0.7 --seed 1 > story.txt
     """
-    config = SampleConfig(length=length, temperature=temperature, top_k=top_k, top_p=top_p)
+    config = SampleConfig(
+        length=length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        until=until,
+    )
+    prime, prime_file = prefer_flags(context, "prime", "prime_file").values()
+    if prime is not None and prime_file is not None:
+        raise ConfigError("give --prime or --prime-file, not both")
 
     import numpy as np
 
     from charlstm.predictor import Predictor
-    from charlstm.sampling import sample as continue_text
+    from charlstm.sampling import collect, sample_many
     from charlstm.store import CheckpointStore
+    from charlstm.views.sampling import (
+        Style,
+        print_json,
+        report_copies,
+        show_samples,
+        show_streaming,
+    )
 
     loaded = load_model(context, CheckpointStore(checkpoints))
     predictor = Predictor(loaded.checkpoint)
     corpus = loaded.checkpoint.corpus
-    prime = corpus.to_symbols(prime)
+    text = _read_prime(STDIN if prime == STDIN else prime_file, corpus)
+    if text is None:
+        text = corpus.to_symbols(prime or "")
     if unknown == "skip":
-        prime = predictor.without_unknown(prime)
+        text = predictor.without_unknown(text)
     is_seed_given = seed is not None
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
-    generator = np.random.default_rng(seed)
 
-    continuation = continue_text(predictor, prime, config, generator=generator)
-    first = next(continuation, "")  # a prime that is refused ends it here, with nothing written
+    drawn = sample_many(
+        predictor, text, config, num_samples=num_samples, generator=np.random.default_rng(seed)
+    )
+    first = list(islice(drawn, 1))  # a prime that is refused ends it here, with nothing written
     if not is_seed_given:
         say(f"seed {seed}")
-    with text_output(as_bytes=corpus.level == "byte") as write:
-        write(prime + first)
-        for char in continuation:
-            write(char)
-        write("\n")
+    begun = chain(first, drawn)
+    style = Style(as_bytes=corpus.level == "byte", color=color)
+    if num_samples == 1 and not check_copying and not as_json:
+        show_streaming(text, begun, style)
+        return
+    samples = collect(begun, num_samples)
+    copies = _find_copies(samples, loaded.checkpoint) if check_copying else None
+    if as_json:
+        print_json(
+            run=loaded.run or str(loaded.path),
+            seed=seed,
+            prime=text,
+            samples=samples,
+            copies=copies,
+            as_bytes=style.as_bytes,
+        )
+        return
+    show_samples(text, samples, style)
+    if copies is not None:
+        report_copies(samples, copies)
+
+
+def _read_prime(path: str | None, corpus: "CorpusConfig") -> str | None:
+    """The text of a file or of stdin, without its last line end, as the shell's $(...) does it."""
+    if path is None:
+        return None
+    from charlstm.source import FileSource
+
+    source = FileSource(path, corpus)
+    try:
+        return "".join(source.pieces()).removesuffix("\n")
+    finally:
+        source.close()
+
+
+def _find_copies(samples: "list[Sample]", checkpoint: "Checkpoint") -> "list[Copy]":
+    from charlstm.copying import longest_copy
+    from charlstm.corpus import load_corpus_again
+
+    corpus = load_corpus_again(checkpoint.corpus)
+    corpus.require_fingerprint(checkpoint.fingerprint)
+    return [longest_copy(corpus.vocabulary.encode(s.text), corpus.train.ids) for s in samples]

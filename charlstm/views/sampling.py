@@ -1,0 +1,84 @@
+"""Samples on stdout: as they come, one after another, or as JSON."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from charlstm.copying import Copy
+from charlstm.sampling import Drawn, Sample
+from charlstm.terminal import say, text_output
+from charlstm.views.shading import shade
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """How samples are written.
+
+    Args:
+        as_bytes: the characters stand for bytes.
+        color: every character is shaded by its surprise.
+    """
+
+    as_bytes: bool
+    color: bool
+
+
+def show_streaming(prime: str, drawn: Iterable[Drawn], style: Style) -> None:
+    """Write a single sample character by character, keeping nothing."""
+    with text_output(as_bytes=style.as_bytes, styled=style.color) as write:
+        write(prime)
+        for chars, log_p in drawn:
+            write(chars[0], style=shade(-log_p[0]) if style.color else "")
+        write("\n")
+
+
+def show_samples(prime: str, samples: Sequence[Sample], style: Style) -> None:
+    """Write finished samples one after another, each under its number where there are several."""
+    with text_output(as_bytes=style.as_bytes, styled=style.color) as write:
+        for number, sample in enumerate(samples, start=1):
+            if len(samples) > 1:
+                write(f"--- {number} of {len(samples)} ---\n")
+            write(prime)
+            for char, log_p in zip(sample.text, sample.log_probabilities, strict=True):
+                write(char, style=shade(-log_p) if style.color else "")
+            write("\n")
+
+
+def report_copies(samples: Sequence[Sample], copies: Sequence[Copy]) -> None:
+    """Say how long each sample's longest copied stretch is, and show it."""
+    for number, (sample, copy) in enumerate(zip(samples, copies, strict=True), start=1):
+        which = f"sample {number}: " if len(samples) > 1 else ""
+        say(
+            f"{which}longest stretch that stands in the training text: {copy.length} of "
+            f"{len(sample.text)} characters: {_copied(sample, copy)!r}"
+        )
+
+
+def print_json(
+    *,
+    run: str,
+    seed: int,
+    prime: str,
+    samples: Sequence[Sample],
+    copies: Sequence[Copy] | None,
+    as_bytes: bool,
+) -> None:
+    """Print everything about the samples as one JSON object."""
+
+    def readable(chars: str) -> str:
+        # What a byte model writes may be no UTF-8.
+        return chars.encode("latin-1").decode("utf-8", "replace") if as_bytes else chars
+
+    records: list[dict[str, Any]] = [
+        {"text": readable(sample.text), "log_probabilities": sample.log_probabilities}
+        for sample in samples
+    ]
+    for record, sample, copy in zip(records, samples, copies or (), strict=copies is not None):
+        text = readable(_copied(sample, copy))
+        record["longest_copy"] = {"num_chars": copy.length, "text": text}
+    print(json.dumps({"run": run, "seed": seed, "prime": readable(prime), "samples": records}))
+
+
+def _copied(sample: Sample, copy: Copy) -> str:
+    return sample.text[copy.start :][: copy.length]

@@ -1,0 +1,18 @@
+"""How surprising a character is, as a colour.
+
+Pale to red, from the 256 colours that terminals share, with black letters on them: to be read on
+dark and on light ground.
+"""
+
+import math
+from typing import Final
+
+# Up to so many bits, this background; below the first none.
+_STEPS: Final = ((0.5, None), (1.5, 230), (3.0, 222), (5.0, 215), (8.0, 209), (math.inf, 203))
+
+
+def shade(nats: float) -> str:
+    """The SGR sequence for a character that cost so many nats; empty for none."""
+    bits = nats / math.log(2)
+    color = next((color for limit, color in _STEPS if bits < limit), None)
+    return f"\x1b[38;5;16;48;5;{color}m" if color is not None else ""
