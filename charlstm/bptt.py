@@ -58,8 +58,9 @@ class TruncatedBPTT:
             learned, and the streams that were to blame begin anew.
         """
         self._optimizer.zero_grad()
-        loss_B, state = self._forward(batch)
-        (loss_B.mean() * self.loss_scale).backward()  # type: ignore[no-untyped-call]
+        with self._model.recurrent_dropout(self._generator):
+            loss_B, state = self._forward(batch)
+            (loss_B.mean() * self.loss_scale).backward()  # type: ignore[no-untyped-call]
         norm = self._optimizer.clip_gradient(divided_by=self.loss_scale)
         is_finite = math.isfinite(norm)
         if self._scales_loss:

@@ -40,6 +40,10 @@ class ModelConfig:
 
     `num_characters` is the vocabulary without its two reserved symbols. The unknown symbol can be
     read and predicted, the boundary only read: it begins a document and never follows anything.
+
+    Args:
+        dropout: share of the last layer's output that training hides from the head.
+        recurrent_dropout: share of the recurrent weights that training sets to zero.
     """
 
     num_characters: int
@@ -47,6 +51,7 @@ class ModelConfig:
     hidden_size: int
     num_layers: int
     dropout: float
+    recurrent_dropout: float
     cell: Cell
 
     def __post_init__(self) -> None:
@@ -55,6 +60,7 @@ class ModelConfig:
         require_int("--hidden-size", self.hidden_size, 1, MAX_SIZE)
         require_int("--num-layers", self.num_layers, 1, MAX_LAYERS)
         require_real("--dropout", self.dropout, 0.0, 0.95)
+        require_real("--recurrent-dropout", self.recurrent_dropout, 0.0, 0.95)
         _require_choice("--cell", self.cell, get_args(Cell))
 
     @property
@@ -146,7 +152,7 @@ class TrainConfig:
         require_int("--batch-size", self.batch_size, 1, MAX_SIZE)
         require_int("--seq-len", self.seq_len, 1, MAX_SIZE)
         require_real("--learning-rate", self.learning_rate, 0.0, 10.0)
-        require_real("the weight decay", self.weight_decay, 0.0, 10.0)
+        require_real("--weight-decay", self.weight_decay, 0.0, 10.0)
         require_real("the reset probability", self.reset_probability, 0.0, 1.0)
         require_int("the number of evaluations", self.num_evaluations, 1, 10_000)
         require_int("--seed", self.seed, 0, MAX_SEED)

@@ -3,8 +3,9 @@
 Shapes: T sequence length, B batch size, L layers, H hidden size, V symbols that can be predicted.
 """
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy.typing as npt
@@ -118,6 +119,38 @@ class CharLSTM(nn.Module):
                 after.append(State(h_1BH, h_1BH[:0]))
         logits_TBV = self.head(self._drop(z_TBH, dropout_generator))
         return logits_TBV, State(*(torch.cat(parts).float() for parts in zip(*after, strict=True)))
+
+    @contextlib.contextmanager
+    def recurrent_dropout(self, generator: torch.Generator) -> Iterator[None]:
+        """While it lasts, a share of the recurrent weights is zero: DropConnect (Wan et al. 2013).
+
+        The strongest medicine against learning a text by heart, and the only one that reaches what
+        the cells pass on to themselves (Merity et al. 2018). It happens in place, for the layers
+        read their weights where they lie; a gradient that the block brings is masked, too.
+
+        Args:
+            generator: draws the masks, on the model's device.
+        """
+        if not self.config.recurrent_dropout:
+            yield
+            return
+        keep = 1.0 - self.config.recurrent_dropout
+        weights: list[Tensor] = [layer.get_parameter("weight_hh_l0") for layer in self.layers]
+        whole = [weight.detach().clone() for weight in weights]
+        masks = [
+            (torch.rand(weight.shape, generator=generator, device=weight.device) < keep) / keep
+            for weight in weights
+        ]
+        with torch.no_grad():
+            torch._foreach_mul_(weights, masks)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(weights, whole)
+                for weight, mask in zip(weights, masks, strict=True):
+                    if weight.grad is not None:
+                        weight.grad *= mask
 
     def _drop(self, z_TBH: Tensor, generator: torch.Generator | None) -> Tensor:
         """Dropout with one mask per stream and window (Gal & Ghahramani 2016).

@@ -42,6 +42,8 @@ class Wishes:
     num_layers: int | None = None
     embedding_size: int | None = None
     dropout: float | None = None
+    recurrent_dropout: float | None = None
+    weight_decay: float | None = None
     cell: Cell | None = None
     batch_size: int | None = None
     seq_len: int | None = None
@@ -83,6 +85,8 @@ def make_plan(
         "num_layers": _NUM_LAYERS,
         "embedding_size": _EMBEDDING_SIZE,
         "dropout": 0.0,
+        "recurrent_dropout": 0.0,
+        "weight_decay": _MIN_WEIGHT_DECAY,
         "cell": "lstm",
         "batch_size": _BATCH_SIZE,
         "seq_len": _SEQ_LEN,
@@ -97,7 +101,6 @@ def make_plan(
     # Validated as wished, before it is made to fit.
     train = TrainConfig(
         **{name: value for name, value in chosen.items() if name not in model_names},
-        weight_decay=_MIN_WEIGHT_DECAY,
         reset_probability=_RESET_PROBABILITY,
         num_evaluations=_MIN_EVALUATIONS,
         threads=threads,
@@ -115,12 +118,13 @@ def make_plan(
     epochs = _expected_epochs(budget, model, train, num_train_chars)
     if wishes.dropout is None:
         model = replace(model, dropout=round(min(_MAX_DROPOUT, _DROPOUT_PER_EPOCH * epochs), 2))
-    decay = min(_MAX_WEIGHT_DECAY, max(_MIN_WEIGHT_DECAY, _WEIGHT_DECAY_PER_EPOCH * epochs))
+    if wishes.weight_decay is None:
+        decay = min(_MAX_WEIGHT_DECAY, max(_MIN_WEIGHT_DECAY, _WEIGHT_DECAY_PER_EPOCH * epochs))
+        train = replace(train, weight_decay=round(decay, 2))
     train = replace(
         train,
         batch_size=batch_size,
         seq_len=seq_len,
-        weight_decay=round(decay, 2),
         num_evaluations=_num_evaluations(budget, num_train_chars, batch_size * seq_len),
     )
     return Plan(model=model, train=train, notices=tuple(notices))

@@ -27,7 +27,13 @@ SMALL = ["--hidden-size", "8", "--num-layers", "1", "--batch-size", "4", "--seq-
 SMALL += ["--threads", "1", "--precision", "float32"]
 
 MODEL = ModelConfig(
-    num_characters=28, embedding_size=5, hidden_size=8, num_layers=2, dropout=0.0, cell="lstm"
+    num_characters=28,
+    embedding_size=5,
+    hidden_size=8,
+    num_layers=2,
+    dropout=0.0,
+    recurrent_dropout=0.0,
+    cell="lstm",
 )
 TRAIN = TrainConfig(
     batch_size=4,

@@ -100,6 +100,64 @@ def test_dropout_uses_its_own_generator_and_none_without_one():
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_recurrent_dropout_hides_a_share_of_the_recurrent_weights_for_a_while(cell):
+    model = make(cell, recurrent_dropout=0.3, hidden_size=64)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    generator = torch.Generator().manual_seed(0)
+    with model.recurrent_dropout(generator):
+        hidden = [layer.weight_hh_l0 == 0 for layer in model.layers]
+        assert all(0.25 < float(mask.float().mean()) < 0.35 for mask in hidden)
+        for number, (layer, mask) in enumerate(zip(model.layers, hidden, strict=True)):
+            kept = before[f"layers.{number}.weight_hh_l0"][~mask] / 0.7
+            torch.testing.assert_close(layer.weight_hh_l0[~mask], kept)
+        x_TB = random_ids(model, 6, 2)
+        logits, _ = model(x_TB, model.zero_state(2))
+        logits.square().sum().backward()
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+    for layer, mask in zip(model.layers, hidden, strict=True):
+        assert layer.weight_hh_l0.grad[mask].eq(0).all()
+        assert layer.weight_hh_l0.grad[~mask].ne(0).any()
+    assert not torch.equal(logits, model(x_TB, model.zero_state(2))[0])
+
+
+def test_recurrent_dropout_gives_the_gradient_of_what_was_computed():
+    """Against a finite difference, with the same mask."""
+    model = make(recurrent_dropout=0.5).double()
+    x_TB = random_ids(model, 6, 2)
+
+    def loss():
+        with model.recurrent_dropout(torch.Generator().manual_seed(3)):
+            zeros = model.zero_state(2)
+            logits, _ = model(x_TB, State(zeros.h_LBH.double(), zeros.c_LBH.double()))
+            value = logits.square().sum()
+            if value.requires_grad:
+                value.backward()
+        return float(value.detach())
+
+    loss()
+    weight = model.layers[0].weight_hh_l0
+    row, column = divmod(int(weight.grad.abs().argmax()), weight.shape[1])
+    slope = float(weight.grad[row, column])
+    with torch.no_grad():
+        weight[row, column] += 1e-6
+        after = loss()
+        weight[row, column] -= 2e-6
+        before = loss()
+    assert slope == pytest.approx((after - before) / 2e-6, rel=1e-5)
+
+
+def test_weights_come_back_even_where_the_block_fails():
+    model = make(recurrent_dropout=0.5)
+    before = model.layers[0].weight_hh_l0.clone()
+    with (
+        pytest.raises(RuntimeError, match="within"),
+        model.recurrent_dropout(torch.Generator().manual_seed(0)),
+    ):
+        raise RuntimeError("within")
+    assert torch.equal(model.layers[0].weight_hh_l0, before)
+
+
 @pytest.mark.parametrize("unknown_logit", [-200.0, -9.0, 0.0, 5.0, 30.0, 200.0])
 def test_unknown_has_a_floor_and_probabilities_sum_to_one(unknown_logit):
     logits = torch.tensor([[unknown_logit, 1.0, 2.0, -3.0]])

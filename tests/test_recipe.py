@@ -26,6 +26,8 @@ def plan(num_train_chars=1_000_000, *, budget=None, **wishes):
         {"num_layers": 3},
         {"embedding_size": 9},
         {"dropout": 0.25},
+        {"recurrent_dropout": 0.35},
+        {"weight_decay": 0.07},
         {"cell": "gru"},
         {"batch_size": 7},
         {"seq_len": 9},

@@ -59,7 +59,13 @@ def test_resumed_after_any_event_equals_never_interrupted(
     make_trainer, split, cell, dropout, precision
 ):
     precision = resolve_precision("auto" if precision == "bfloat16" else precision, "cpu")
-    model = replace(MODEL, num_characters=int(split.ids.max()), cell=cell, dropout=dropout)
+    model = replace(
+        MODEL,
+        num_characters=int(split.ids.max()),
+        cell=cell,
+        dropout=dropout,
+        recurrent_dropout=dropout,
+    )
     whole = make_trainer(model=model, steps=9, precision=precision)
     snapshots = [(whole.weights(), whole.state()) for _ in whole.run()]
     for snapshot in snapshots:

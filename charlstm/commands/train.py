@@ -68,7 +68,13 @@ def train(
     hidden_size: Annotated[int | None, typer.Option("--hidden-size")] = None,
     num_layers: Annotated[int | None, typer.Option("--num-layers")] = None,
     embedding_size: Annotated[int | None, typer.Option("--embedding-size")] = None,
-    dropout: Annotated[float | None, typer.Option("--dropout", help="Before the head.")] = None,
+    dropout: Annotated[
+        float | None, typer.Option("--dropout", help="Of the last layer's output.")
+    ] = None,
+    recurrent_dropout: Annotated[
+        float | None, typer.Option("--recurrent-dropout", help="Of the recurrent weights.")
+    ] = None,
+    weight_decay: Annotated[float | None, typer.Option("--weight-decay")] = None,
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", help="Streams read side by side.")
     ] = None,
@@ -120,6 +126,8 @@ def train(
         num_layers=num_layers,
         embedding_size=embedding_size,
         dropout=dropout,
+        recurrent_dropout=recurrent_dropout,
+        weight_decay=weight_decay,
         cell=cell,
         batch_size=batch_size,
         seq_len=seq_len,

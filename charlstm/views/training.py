@@ -72,7 +72,8 @@ def show_plan(session: Session) -> None:
     )
     say(
         f"model   {model.num_layers} x {model.hidden_size} {model.cell}, "
-        f"{model.num_parameters:,} parameters, dropout {model.dropout:g}, weight decay "
+        f"{model.num_parameters:,} parameters, dropout {model.dropout:g}, recurrent "
+        f"{model.recurrent_dropout:g}, weight decay "
         f"{train.weight_decay:g}; batches of {train.batch_size} x {train.seq_len}; "
         f"{train.precision} on {train.device}, {train.threads} threads, seed {train.seed}"
     )
