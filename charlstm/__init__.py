@@ -25,7 +25,9 @@ The modules, from the ground up; each imports only from its own floor or below:
     memory                 how much a training takes, and how much there is
     hardware, recipe       what the machine can do; every setting that the user left open
     corpus, training       files -> splits; the Trainer, a generator of events
-    dynamic                nats over a text by a model that learns from it meanwhile
+    scores, baselines      each character's cost, and what follows; simpler predictors' costs
+    dynamic, assessment    nats by a model that learns from the text meanwhile; all of it together
+    prediction             the next character, ranked, by length of context
     sampling, inspection   filters and drawing; what happens inside a model
     preparation, session   what was asked -> a run that can begin; one sitting of it, saved
     views, commands, cli   rendering; one file a command; the Typer app (__main__: python -m)

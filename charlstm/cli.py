@@ -8,7 +8,7 @@ import typer
 
 from charlstm import __version__
 from charlstm.commands import eval as eval_command
-from charlstm.commands import runs, sample, train
+from charlstm.commands import predict, runs, sample, train
 from charlstm.errors import CharLSTMError
 from charlstm.terminal import prepare_streams, say
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
+app.command("predict")(predict.predict)
 app.command("eval")(eval_command.evaluate)
 app.add_typer(runs.app, name="runs")
 

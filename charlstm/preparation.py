@@ -7,7 +7,7 @@ from charlstm.checkpoints import Checkpoint
 from charlstm.config import Budget, CorpusConfig, TrainConfig
 from charlstm.corpus import Corpus, corpus_name, load_corpus, load_corpus_again
 from charlstm.errors import CheckpointError, ConfigError
-from charlstm.hardware import resolve_device, resolve_precision, resolve_threads
+from charlstm.hardware import matrix_rate, resolve_device, resolve_precision, resolve_threads
 from charlstm.recipe import DEFAULT_MINUTES, Wishes, make_plan
 from charlstm.store import CheckpointStore
 
@@ -32,12 +32,14 @@ class Prepared:
 
     Args:
         base: the checkpoint to go on from; of a new run, all of it that is known before training.
+        reason: why the plan is as it is; empty for a run that goes on.
         notices: what the user may want to know.
     """
 
     name: str
     corpus: Corpus
     base: Checkpoint
+    reason: str
     notices: tuple[str, ...]
 
 
@@ -75,15 +77,20 @@ def prepare_new(store: CheckpointStore, request: Request) -> Prepared:
     corpus = load_corpus(corpus_config)
     name = request.run if request.run is not None else store.unused_name(corpus.name)
     device = resolve_device(request.device or "auto")
+    precision = resolve_precision(request.precision or "auto", device)
     budget = request.budget or Budget(minutes=DEFAULT_MINUTES)
+    threads = resolve_threads(request.threads)
+    # With steps or epochs nothing may depend on the clock.
+    speed = None if budget.minutes is None else matrix_rate(device, precision, threads)
     plan = make_plan(
         num_train_chars=corpus.train.num_chars,
         num_characters=len(corpus.vocabulary),
         budget=budget,
         wishes=request.wishes,
         device=device,
-        precision=resolve_precision(request.precision or "auto", device),
-        threads=resolve_threads(request.threads),
+        precision=precision,
+        threads=threads,
+        operations_per_second=speed,
     )
     notices = [*corpus.notices, *plan.notices]
     if request.resume:
@@ -103,7 +110,7 @@ def prepare_new(store: CheckpointStore, request: Request) -> Prepared:
         is_finished=False,
         saved_at=0.0,
     )
-    return Prepared(name=name, corpus=corpus, base=base, notices=tuple(notices))
+    return Prepared(name=name, corpus=corpus, base=base, reason=plan.reason, notices=tuple(notices))
 
 
 def prepare_resumed(store: CheckpointStore, name: str, request: Request) -> Prepared:
@@ -128,7 +135,7 @@ def prepare_resumed(store: CheckpointStore, name: str, request: Request) -> Prep
     if hardware != base.train_config:
         notices.append("another device, precision or number of threads: not bit for bit the same")
         base = replace(base, train_config=hardware)
-    return Prepared(name=name, corpus=corpus, base=base, notices=tuple(notices))
+    return Prepared(name=name, corpus=corpus, base=base, reason="", notices=tuple(notices))
 
 
 def _hardware(stored: TrainConfig, request: Request) -> TrainConfig:

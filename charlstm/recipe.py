@@ -1,4 +1,9 @@
-"""The plan before training: from corpus, budget and machine to every setting, with the reasons."""
+"""The plan before training: from corpus, budget and machine to every setting, with the reasons.
+
+Two rules, fitted on the runs in tests/benchmarks/README.md. Size: a model should read about six
+characters for each of its parameters; a larger one is left half trained, a smaller one has nothing
+more to learn. Regularisation: the more often the text is read, the more of it.
+"""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
@@ -7,25 +12,29 @@ from charlstm.config import Budget, Cell, Device, ModelConfig, Precision, TrainC
 
 DEFAULT_MINUTES: Final = 5.0
 
-# Measured on tiny Shakespeare: see tests/benchmarks/README.md.
-_EMBEDDING_SIZE: Final = 64
+_CHARS_PER_PARAMETER: Final = 6.0
+# Where the clock is no limit, and the sizes to choose from where it is one: steps of 64, which
+# vector units and tensor cores divide evenly.
 _HIDDEN_SIZE: Final = 256
+_HIDDEN_SIZES: Final = range(128, 1024 + 1, 64)
+_EMBEDDING_SIZE: Final = 64
 _NUM_LAYERS: Final = 2
 _BATCH_SIZE: Final = 32
 _SEQ_LEN: Final = 64
 _LEARNING_RATE: Final = 8e-3
-# The more often a text is read, the more it takes to keep a model from learning it by heart. Per
-# epoch, on tiny Shakespeare (6 epochs) and Irish tunes (14 epochs).
+# Regularisation per epoch, and its bounds.
 _DROPOUT_PER_EPOCH: Final = 0.035
 _MAX_DROPOUT: Final = 0.5
 _WEIGHT_DECAY_PER_EPOCH: Final = 0.035
 _MIN_WEIGHT_DECAY: Final = 0.1
 _MAX_WEIGHT_DECAY: Final = 0.8
-# Floating-point operations per second that two cores reach in training; only the regularisation
-# of runs by the clock depends on it, and mildly.
-_OPERATIONS_PER_SECOND: Final = {"bfloat16": 1.9e11, "float16": 1.9e11, "float32": 1.0e11}
-_GPU_SPEEDUP: Final = 20
-_OPERATIONS_PER_WEIGHT: Final = 6  # per character, forward and backward
+_RECURRENT_DROPOUT_PER_EPOCH: Final = 0.025
+_EPOCHS_WITHOUT_RECURRENT_DROPOUT: Final = 7.0
+_MAX_RECURRENT_DROPOUT: Final = 0.4
+_OPERATIONS_PER_PARAMETER: Final = 6  # per character, forward and backward
+# What training reaches of the rate of matrix products.
+_EFFICIENCY: Final = {"bfloat16": 0.42, "float16": 0.3, "float32": 0.7}
+_OPERATIONS_PER_SECOND: Final = 2e11  # where it was not measured
 # Often enough to learn how a text begins, too seldom to cost anything in its middle.
 _RESET_PROBABILITY: Final = 0.01
 _MIN_EVALUATIONS: Final = 4
@@ -56,12 +65,20 @@ class Wishes:
         return {name: value for name, value in values.items() if value is not None}
 
 
+_MODEL_SETTINGS: Final = {field.name for field in fields(ModelConfig)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Settings, and what a person may want to know about them."""
+    """Settings, and why they are so.
+
+    Args:
+        notices: where a wish had to be made to fit.
+    """
 
     model: ModelConfig
     train: TrainConfig
+    reason: str
     notices: tuple[str, ...]
 
 
@@ -74,83 +91,117 @@ def make_plan(
     device: Device,
     precision: Precision,
     threads: int,
+    operations_per_second: float | None = None,
 ) -> Plan:
     """Choose every setting that the user left open.
+
+    Args:
+        operations_per_second: of matrix products in this precision, where it was measured; nothing
+            but a budget in minutes depends on it.
 
     Raises:
         ConfigError: when a wish is impossible.
     """
-    chosen: dict[str, Any] = {
-        "hidden_size": _HIDDEN_SIZE,
-        "num_layers": _NUM_LAYERS,
-        "embedding_size": _EMBEDDING_SIZE,
-        "dropout": 0.0,
-        "recurrent_dropout": 0.0,
-        "weight_decay": _MIN_WEIGHT_DECAY,
-        "cell": "lstm",
+    given = wishes.given()
+    # Validated as wished, before it is made to fit.
+    train_settings: dict[str, Any] = {
         "batch_size": _BATCH_SIZE,
         "seq_len": _SEQ_LEN,
         "learning_rate": _LEARNING_RATE,
+        "weight_decay": _MIN_WEIGHT_DECAY,
         "seed": 0,
-    } | wishes.given()
-    model_names = {field.name for field in fields(ModelConfig)}
-    model = ModelConfig(
-        num_characters=num_characters,
-        **{name: value for name, value in chosen.items() if name in model_names},
+    } | {name: given[name] for name in given.keys() - _MODEL_SETTINGS}
+    train, notices = _made_to_fit(
+        TrainConfig(
+            **train_settings,
+            reset_probability=_RESET_PROBABILITY,
+            num_evaluations=_MIN_EVALUATIONS,
+            threads=threads,
+            device=device,
+            precision=precision,
+        ),
+        num_train_chars,
     )
-    # Validated as wished, before it is made to fit.
-    train = TrainConfig(
-        **{name: value for name, value in chosen.items() if name not in model_names},
-        reset_probability=_RESET_PROBABILITY,
-        num_evaluations=_MIN_EVALUATIONS,
-        threads=threads,
-        device=device,
-        precision=precision,
+    model_settings: dict[str, Any] = {
+        "num_characters": num_characters,
+        "embedding_size": _EMBEDDING_SIZE,
+        "num_layers": _NUM_LAYERS,
+        "dropout": 0.0,
+        "recurrent_dropout": 0.0,
+        "cell": "lstm",
+    } | {name: given[name] for name in given.keys() & _MODEL_SETTINGS}
+    total_steps = budget.total_steps(num_chars=num_train_chars, chars_per_step=train.chars_per_step)
+    if total_steps is not None:
+        model = ModelConfig(**{"hidden_size": _HIDDEN_SIZE} | model_settings)
+        num_chars = float(total_steps * train.chars_per_step)
+    else:
+        assert budget.minutes is not None
+        speed = (operations_per_second or _OPERATIONS_PER_SECOND) * _EFFICIENCY[precision]
+        model = _sized(model_settings, budget.minutes * 60 * speed)
+        num_chars = budget.minutes * 60 * speed / _operations_per_char(model)
+    epochs = num_chars / num_train_chars
+    model, train = _regularized(model, train, given, epochs)
+    about = "about " if total_steps is None else ""
+    return Plan(
+        model=model,
+        train=replace(train, num_evaluations=_num_evaluations(budget, total_steps, epochs)),
+        reason=f"{about}{num_chars / 1e6:.3g} million characters, {epochs:.3g} epochs",
+        notices=notices,
     )
+
+
+def _made_to_fit(train: TrainConfig, num_train_chars: int) -> tuple[TrainConfig, tuple[str, ...]]:
+    """Batches that a short text can fill, and a notice where they are not the wished ones."""
     seq_len = min(train.seq_len, max(1, num_train_chars // 2))
     batch_size = min(train.batch_size, max(1, num_train_chars // seq_len))
-    notices = []
-    if (batch_size, seq_len) != (train.batch_size, train.seq_len):
-        notices.append(
-            f"{num_train_chars:,} characters are few: trained in batches of {batch_size} x "
-            f"{seq_len} instead of {train.batch_size} x {train.seq_len}"
-        )
-    epochs = _expected_epochs(budget, model, train, num_train_chars)
-    if wishes.dropout is None:
-        model = replace(model, dropout=round(min(_MAX_DROPOUT, _DROPOUT_PER_EPOCH * epochs), 2))
-    if wishes.weight_decay is None:
+    if (batch_size, seq_len) == (train.batch_size, train.seq_len):
+        return train, ()
+    notice = (
+        f"{num_train_chars:,} characters are few: trained in batches of {batch_size} x "
+        f"{seq_len} instead of {train.batch_size} x {train.seq_len}"
+    )
+    return replace(train, batch_size=batch_size, seq_len=seq_len), (notice,)
+
+
+def _sized(settings: dict[str, Any], operations: float) -> ModelConfig:
+    """The largest model that so many operations can teach; a wished size stays."""
+    if "hidden_size" in settings:
+        return ModelConfig(**settings)
+    smallest, *larger = (ModelConfig(hidden_size=size, **settings) for size in _HIDDEN_SIZES)
+    needed_per_char = _CHARS_PER_PARAMETER / _OPERATIONS_PER_PARAMETER
+    suited = [m for m in larger if operations >= needed_per_char * _operations_per_char(m) ** 2]
+    return suited[-1] if suited else smallest
+
+
+def _operations_per_char(model: ModelConfig) -> int:
+    """Forward and backward; of the embedding a character only takes a row."""
+    active = model.num_parameters - model.num_inputs * model.embedding_size
+    return _OPERATIONS_PER_PARAMETER * active
+
+
+def _regularized(
+    model: ModelConfig, train: TrainConfig, given: dict[str, Any], epochs: float
+) -> tuple[ModelConfig, TrainConfig]:
+    """What keeps a model from learning by heart what it reads so often."""
+    many = max(0.0, epochs - _EPOCHS_WITHOUT_RECURRENT_DROPOUT)
+    dropouts: dict[str, Any] = {
+        "dropout": min(_MAX_DROPOUT, _DROPOUT_PER_EPOCH * epochs),
+        "recurrent_dropout": min(_MAX_RECURRENT_DROPOUT, _RECURRENT_DROPOUT_PER_EPOCH * many),
+    }
+    model = replace(
+        model,
+        **{name: round(value, 2) for name, value in dropouts.items() if name not in given},
+    )
+    if "weight_decay" not in given:
         decay = min(_MAX_WEIGHT_DECAY, max(_MIN_WEIGHT_DECAY, _WEIGHT_DECAY_PER_EPOCH * epochs))
         train = replace(train, weight_decay=round(decay, 2))
-    train = replace(
-        train,
-        batch_size=batch_size,
-        seq_len=seq_len,
-        num_evaluations=_num_evaluations(budget, num_train_chars, batch_size * seq_len),
-    )
-    return Plan(model=model, train=train, notices=tuple(notices))
+    return model, train
 
 
-def _expected_epochs(
-    budget: Budget, model: ModelConfig, train: TrainConfig, num_train_chars: int
-) -> float:
-    """How often the text will be read; by the clock only roughly."""
-    if budget.epochs is not None:
-        return budget.epochs
-    if budget.steps is not None:
-        return budget.steps * train.chars_per_step / num_train_chars
-    assert budget.minutes is not None
-    speed = _OPERATIONS_PER_SECOND[train.precision] * (1 if train.device == "cpu" else _GPU_SPEEDUP)
-    chars_per_second = speed / (_OPERATIONS_PER_WEIGHT * model.num_parameters)
-    return budget.minutes * 60 * chars_per_second / num_train_chars
-
-
-def _num_evaluations(budget: Budget, num_train_chars: int, chars_per_step: int) -> int:
+def _num_evaluations(budget: Budget, total_steps: int | None, epochs: float) -> int:
     """Enough to see the run's course and to keep its best model, at a few percent of its time."""
-    total_steps = budget.total_steps(num_chars=num_train_chars, chars_per_step=chars_per_step)
-    if total_steps is None:
-        assert budget.minutes is not None
+    wanted = epochs * _EVALUATIONS_PER_EPOCH
+    if budget.minutes is not None:
         wanted = budget.minutes * _EVALUATIONS_PER_MINUTE
-    else:
-        wanted = total_steps * chars_per_step / num_train_chars * _EVALUATIONS_PER_EPOCH
     number = max(_MIN_EVALUATIONS, min(_MAX_EVALUATIONS, round(wanted)))
     return number if total_steps is None else min(number, total_steps)

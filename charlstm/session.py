@@ -59,6 +59,7 @@ class Session:
 
     def __init__(self, prepared: Prepared, writer: RunWriter, *, started_at: float) -> None:
         self.name = prepared.name
+        self.reason = prepared.reason
         self.notices = prepared.notices
         self.base = base = prepared.base
         self.corpus = corpus = prepared.corpus

@@ -18,9 +18,20 @@ FLOORS = [
     {"views"},
     {"session"},
     {"preparation"},
-    {"corpus", "training", "dynamic", "sampling", "inspection", "recipe", "hardware"},
+    {
+        "corpus",
+        "training",
+        "dynamic",
+        "assessment",
+        "baselines",
+        "sampling",
+        "prediction",
+        "inspection",
+        "recipe",
+        "hardware",
+    },
     {"memory", "evaluation", "batches", "bptt", "optimization", "pacing", "predictor", "store"},
-    {"model", "cell", "checkpoints", "split", "copying"},
+    {"model", "cell", "checkpoints", "split", "copying", "scores"},
     {"vocabulary", "events", "interrupts", "terminal", "source"},
     {"config"},
     {"errors"},
@@ -77,8 +88,8 @@ def test_arrows_point_down(path):
 @pytest.mark.parametrize(
     "module",
     ["config", "errors", "vocabulary", "split", "source", "corpus", "cell", "checkpoints", "store",
-     "predictor", "sampling", "copying", "inspection", "terminal", "recipe", "events", "pacing",
-     "memory"],
+     "predictor", "prediction", "sampling", "copying", "inspection", "terminal", "recipe", "events",
+     "scores", "pacing", "memory"],
 )  # fmt: skip
 def test_what_must_start_quickly_knows_no_torch(module):
     assert not any(name.split(".")[0] == "torch" for name in imports(PACKAGE / f"{module}.py"))

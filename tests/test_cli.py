@@ -162,6 +162,45 @@ def test_eval_scores_any_text(run, stored, here):
     assert "bits per character" in run("eval", "a.txt")[1]
 
 
+def test_eval_says_all_that_helps_to_judge(run, stored, here):
+    result = json.loads(run("eval", "--json", "--per-char", "chars.tsv")[1])
+    names = [baseline["name"] for baseline in result["baselines"]]
+    assert names[:2] == ["uniform", "order 0"]
+    assert names[-1] == "xz"
+    assert list(result["top_accuracy"]) == ["1", "3", "5"]
+    assert result["top_accuracy"]["1"] == pytest.approx(result["accuracy"])
+    assert sum(one["num_chars"] for one in result["calibration"]["bins"]) == result["num_chars"]
+    assert sum(kind["num_chars"] for kind in result["by_kind"]) == result["num_chars"]
+    assert sum(kind["nats"] for kind in result["by_kind"]) == pytest.approx(result["nats"])
+    assert [one["num_context"] for one in result["by_context"]] == [1, 10, 100]
+    assert len(result["most_surprising"]) == 10
+    header, *rows = (here / "chars.tsv").read_text().splitlines()
+    assert header.split("\t") == ["place", "document", "char", "code_point", "bits", "rank"]
+    assert len(rows) == result["num_chars"]
+    bits = sum(float(row.split("\t")[4]) for row in rows)
+    assert bits / len(rows) == pytest.approx(result["bits_per_char"], abs=1e-4)
+    out = run("eval")[1]
+    for part in ("order 0", "xz", "context", "line ends", "calibration error", "surprising"):
+        assert part in out
+
+
+def test_eval_of_another_text_does_without_the_corpus(run, stored, here, corpus_file):
+    (here / "a.txt").write_text("quick quips")
+    assert json.loads(run("eval", "a.txt", "--json")[1])["baselines"]
+    corpus_file.unlink()
+    code, out, err = run("eval", "a.txt", "--json")
+    assert (code, json.loads(out)["baselines"]) == (0, [])
+    assert err.startswith("no baselines without the training text: ")
+    assert corpus_file.name in err
+    assert run("eval")[0] == 1
+
+
+def test_a_file_that_can_t_be_written_is_named(run, stored):
+    code, out, err = run("eval", "--per-char", "absent/chars.tsv")
+    assert (code, out) == (2, "")
+    assert "absent/chars.tsv" in err
+
+
 def test_eval_gives_the_dynamic_figure_beside_the_static_one(run, stored):
     static = json.loads(run("eval", "--json")[1])
     both = json.loads(run("eval", "--dynamic", "--json")[1])
@@ -184,6 +223,45 @@ def test_the_seed_is_told_when_it_was_not_given(run, stored):
     _, out, err = run("sample", "--length", 30)
     seed = re.fullmatch(r"seed (\d+)\n", err)[1]
     assert run("sample", "--length", 30, "--seed", seed)[1] == out
+
+
+def test_predict_ranks_the_next_characters(run, stored):
+    result = json.loads(run("predict", "the q", "--json")[1])
+    assert result["prefix"] == "the q"
+    assert result["entropy_bits"] > 0
+    probabilities = [one["probability"] for one in result["next"]]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(1)
+    assert sum(one["char"] is None for one in result["next"]) == 1
+    code, out, err = run("predict", "the q", "--top", 3)
+    assert (code, err) == (0, "")
+    assert f"{probabilities[0]:.2%}" in out
+    assert out.count("%") == 3
+
+
+def test_predict_shows_what_context_is_worth(run, stored):
+    result = json.loads(run("predict", "the qui", "--ladder", "--top", 2, "--json")[1])
+    assert [rung["num_context"] for rung in result["ladder"]] == [0, 1, 2, 4, 7]
+    assert [rung["context"] for rung in result["ladder"]] == ["", "i", "ui", " qui", "the qui"]
+    assert all(len(rung["next"]) == 2 for rung in result["ladder"])
+    assert result["ladder"][-1]["next"] == result["next"]
+    assert result["ladder"][0]["entropy_bits"] != result["entropy_bits"]
+    out = run("predict", "the qui", "--ladder")[1]
+    assert "the\u2423qui" in out
+
+
+def test_predict_compares_two_prefixes(run, stored):
+    result = json.loads(run("predict", "the q", "--compare", "the ", "--json")[1])
+    assert result["compare"]["prefix"] == "the "
+    assert result["compare"]["next"] != result["next"]
+    out = run("predict", "the q", "--compare", "dog.")[1]
+    assert "the\u2423q" in out
+    assert "dog." in out
+
+
+def test_predict_reads_a_pipe(run, stored, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the q\n")))
+    assert json.loads(run("predict", "--json")[1])["prefix"] == "the q"
 
 
 def test_many_samples_stand_under_their_numbers(run, stored):
@@ -275,6 +353,9 @@ def test_a_changed_corpus_is_refused_with_both_fingerprints(run, stored, corpus_
         (["sample", "--until", ""], 2, "--until"),
         (["sample", "--num-samples", "0"], 2, "num-samples"),
         (["sample", "--prime", "a", "--prime-file", "b"], 2, "not both"),
+        (["predict", "qu"], 1, "charlstm train"),
+        (["predict", "qu", "--top", "0"], 2, "top"),
+        (["predict", "qu", "--ladder", "--compare", "x"], 2, "not both"),
         (["eval"], 1, "charlstm train"),
         (["eval", "x", "--split", "val"], 2, "not both"),
         (["eval", "--split", "dev"], 2, "dev"),
@@ -301,6 +382,7 @@ def test_bad_input_gets_one_line_and_the_right_exit_code(run, arguments, code, m
         (["train", "--resume", "--threads", "0"], "--threads"),
         (["train", "--resume", "--cell", "gru", "--seed", "7"], "gru (the run has lstm), --seed 7"),
         (["sample", "--prime", "☃"], "U+2603"),
+        (["predict", "☃"], "U+2603"),
         (["eval", "empty.txt"], "no text"),
         (["eval", "missing.txt"], "missing.txt"),
     ],

@@ -76,20 +76,71 @@ def test_a_text_read_more_often_is_regularised_more():
     assert decays == sorted(decays)
     assert dropouts[0] < 0.01
     assert dropouts[2] == pytest.approx(0.2, abs=0.02)
+    recurrent = [one.model.recurrent_dropout for one in made]
+    assert recurrent == sorted(recurrent)
+    assert (recurrent[1], recurrent[-1]) == (0.0, 0.4)
     assert dropouts[-1] == 0.5
     assert plan(10**6, budget=Budget(epochs=100), dropout=0.0).model.dropout == 0.0
 
 
-def test_three_minutes_of_a_megabyte_are_about_six_epochs():
-    """What was measured on two cores with bfloat16."""
-    made = make_plan(
+def timed(minutes, operations_per_second, **wishes):
+    return make_plan(
         num_train_chars=1_003_854,
         num_characters=65,
-        budget=Budget(minutes=3),
+        budget=Budget(minutes=minutes),
+        wishes=Wishes(**wishes),
+        device="cpu",
+        precision="bfloat16",
+        threads=2,
+        operations_per_second=operations_per_second,
+    )
+
+
+def test_three_minutes_of_a_megabyte_are_about_six_epochs_of_the_usual_model():
+    """What was measured on two cores with bfloat16."""
+    made = timed(3, 4.24e11)
+    assert made.model.hidden_size == 256
+    assert made.model.dropout == pytest.approx(0.21, abs=0.03)
+    assert made.train.weight_decay == pytest.approx(0.21, abs=0.03)
+    assert "6.1 epochs" in made.reason
+
+
+def test_more_time_or_a_quicker_machine_make_a_larger_model():
+    sizes = [timed(minutes, 4e11).model.hidden_size for minutes in (0.1, 1, 5, 30, 60, 6000)]
+    assert sizes == sorted(sizes)
+    assert (sizes[0], sizes[-1]) == (128, 1024)
+    assert timed(3, 4e12).model.hidden_size == timed(30, 4e11).model.hidden_size
+    assert timed(30, 4e11, hidden_size=77).model.hidden_size == 77
+
+
+def test_without_a_clock_the_speed_is_not_asked():
+    plans = [
+        make_plan(
+            num_train_chars=1_003_854,
+            num_characters=65,
+            budget=Budget(epochs=20),
+            wishes=Wishes(),
+            device="cpu",
+            precision="bfloat16",
+            threads=2,
+            operations_per_second=speed,
+        )
+        for speed in (None, 1e9, 1e14)
+    ]
+    assert plans[0] == plans[1] == plans[2]
+    assert "about" not in plans[0].reason
+
+
+def test_a_large_vocabulary_counts_as_work():
+    """The head of 6,000 symbols computes more than the recurrent layers."""
+    made = make_plan(
+        num_train_chars=10**6,
+        num_characters=6257,
+        budget=Budget(minutes=5),
         wishes=Wishes(),
         device="cpu",
         precision="bfloat16",
         threads=2,
+        operations_per_second=4e11,
     )
-    assert made.model.dropout == pytest.approx(0.21, abs=0.03)
-    assert made.train.weight_decay == pytest.approx(0.21, abs=0.03)
+    assert made.model.hidden_size < timed(5, 4e11).model.hidden_size

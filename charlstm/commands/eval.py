@@ -1,6 +1,7 @@
 """`charlstm eval`: how well a model predicts a text."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +19,7 @@ from charlstm.terminal import say
 
 if TYPE_CHECKING:
     from charlstm.checkpoints import Checkpoint
+    from charlstm.corpus import Corpus
     from charlstm.split import Split
 
 
@@ -37,6 +39,10 @@ def evaluate(
             "--dynamic", help="Score it a second time, learning from what was scored. Slow."
         ),
     ] = False,
+    per_char: Annotated[
+        Path | None,
+        typer.Option("--per-char", metavar="FILE", help="Write each character's surprise as TSV."),
+    ] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
     run: Run = None,
@@ -59,35 +65,46 @@ def evaluate(
 
     loaded = load_model(context, CheckpointStore(checkpoints))
     checkpointed = loaded.checkpoint
+    corpus = _own_corpus(checkpointed, is_needed=not files)
+    name, text = None, None
     if files:
-        name, text = None, _read_files(files, checkpointed)
+        text = _read_files(files, checkpointed)
     else:
-        name, text = _own_split(split, checkpointed)
+        assert corpus is not None
+        name, text = _chosen_split(split, corpus)
     if not text.num_chars:
         raise CorpusError("there is no text to score")
 
     import torch
 
-    from charlstm.dynamic import evaluate_dynamically
-    from charlstm.evaluation import evaluate as score
+    from charlstm.assessment import Training, assess
     from charlstm.hardware import resolve_device, resolve_threads
     from charlstm.model import CharLSTM
-    from charlstm.views.evaluation import as_record, show_evaluation
+    from charlstm.views.evaluation import as_record, show_assessment, write_per_char
 
     torch.set_num_threads(resolve_threads(threads))
     model = CharLSTM(checkpointed.model_config)
     model.load_arrays(checkpointed.weights)
     model.to(resolve_device(device))
-    floor = checkpointed.unknown_probability
-    static = score(model, text, unknown_probability=floor)
-    adapted = evaluate_dynamically(model, text, unknown_probability=floor) if dynamic else None
+    assessment = assess(
+        model,
+        text,
+        checkpointed.vocabulary,
+        training=None if corpus is None else Training(train=corpus.train, val=corpus.val),
+        is_byte=checkpointed.corpus.level == "byte",
+        unknown_probability=checkpointed.unknown_probability,
+        with_dynamic=dynamic,
+    )
+    if per_char is not None:
+        try:
+            write_per_char(per_char, assessment.scores, text, checkpointed.vocabulary)
+        except OSError as error:
+            raise ConfigError(f"--per-char {per_char}: {error.strerror}") from error
     run_name = loaded.run or str(loaded.path)
     if as_json:
-        record = as_record(static, dynamic=adapted, run=run_name, split=name, files=files or [])
-        print(json.dumps(record))
+        print(json.dumps(as_record(assessment, run=run_name, split=name, files=files or [])))
     else:
-        title = f"{run_name}: {name or ', '.join(files or [])}"
-        show_evaluation(static, dynamic=adapted, title=title)
+        show_assessment(assessment, title=f"{run_name}: {name or ', '.join(files or [])}")
 
 
 def _read_files(files: list[str], checkpoint: "Checkpoint") -> "Split":
@@ -99,12 +116,22 @@ def _read_files(files: list[str], checkpoint: "Checkpoint") -> "Split":
     return split
 
 
-def _own_split(wanted: SplitName | None, checkpoint: "Checkpoint") -> tuple[SplitName, "Split"]:
-    """The split of the corpus that the run was trained on, read again."""
+def _own_corpus(checkpoint: "Checkpoint", *, is_needed: bool) -> "Corpus | None":
+    """The corpus that the run was trained on, read again; None where it can be done without."""
     from charlstm.corpus import load_corpus_again
 
-    corpus = load_corpus_again(checkpoint.corpus)
-    corpus.require_fingerprint(checkpoint.fingerprint)
+    try:
+        corpus = load_corpus_again(checkpoint.corpus)
+        corpus.require_fingerprint(checkpoint.fingerprint)
+    except CorpusError as error:
+        if is_needed:
+            raise
+        say(f"no baselines without the training text: {error}")
+        return None
+    return corpus
+
+
+def _chosen_split(wanted: SplitName | None, corpus: "Corpus") -> tuple[SplitName, "Split"]:
     if wanted is not None:
         return wanted, getattr(corpus, wanted)
     if corpus.test.num_chars:

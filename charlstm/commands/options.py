@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from charlstm.config import CorpusConfig
 from charlstm.errors import CheckpointError, ConfigError
 from charlstm.terminal import say
 
@@ -62,6 +63,20 @@ def load_model(context: typer.Context, store: "CheckpointStore") -> "Loaded":
     if warnings:
         say(f"warning: using {loaded.path} instead")
     return loaded
+
+
+def read_text(path: str, corpus: CorpusConfig) -> str:
+    """The text of a file or of stdin, read as the corpus was.
+
+    Without its last line end, as the shell's $(...) does it.
+    """
+    from charlstm.source import FileSource
+
+    source = FileSource(path, corpus)
+    try:
+        return "".join(source.pieces()).removesuffix("\n")
+    finally:
+        source.close()
 
 
 def prefer_flags(context: typer.Context, *names: str) -> dict[str, Any]:

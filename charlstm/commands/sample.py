@@ -12,6 +12,7 @@ from charlstm.commands.options import (
     Run,
     load_model,
     prefer_flags,
+    read_text,
 )
 from charlstm.config import DEFAULT_STORE, MAX_COUNT, STDIN, SampleConfig
 from charlstm.errors import ConfigError
@@ -19,7 +20,6 @@ from charlstm.terminal import say
 
 if TYPE_CHECKING:
     from charlstm.checkpoints import Checkpoint
-    from charlstm.config import CorpusConfig
     from charlstm.copying import Copy
     from charlstm.sampling import Sample
 
@@ -108,9 +108,8 @@ def sample(
     loaded = load_model(context, CheckpointStore(checkpoints))
     predictor = Predictor(loaded.checkpoint)
     corpus = loaded.checkpoint.corpus
-    text = _read_prime(STDIN if prime == STDIN else prime_file, corpus)
-    if text is None:
-        text = corpus.to_symbols(prime or "")
+    path = STDIN if prime == STDIN else prime_file
+    text = corpus.to_symbols(prime or "") if path is None else read_text(path, corpus)
     if unknown == "skip":
         text = predictor.without_unknown(text)
     is_seed_given = seed is not None
@@ -143,19 +142,6 @@ def sample(
     show_samples(text, samples, style)
     if copies is not None:
         report_copies(samples, copies)
-
-
-def _read_prime(path: str | None, corpus: "CorpusConfig") -> str | None:
-    """The text of a file or of stdin, without its last line end, as the shell's $(...) does it."""
-    if path is None:
-        return None
-    from charlstm.source import FileSource
-
-    source = FileSource(path, corpus)
-    try:
-        return "".join(source.pieces()).removesuffix("\n")
-    finally:
-        source.close()
 
 
 def _find_copies(samples: "list[Sample]", checkpoint: "Checkpoint") -> "list[Copy]":

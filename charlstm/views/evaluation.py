@@ -1,35 +1,168 @@
-"""An evaluation as a table or as JSON."""
+"""An assessment as tables, as JSON, or character by character."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from rich.text import Text
 
+from charlstm.assessment import Assessment
 from charlstm.evaluation import Evaluation
-from charlstm.terminal import escape_line
+from charlstm.scores import Scores, Surprise
+from charlstm.split import Split
+from charlstm.terminal import escape, escape_line
+from charlstm.views.prediction import bar, visible
 from charlstm.views.tables import print_pairs, print_rows
+from charlstm.vocabulary import UNKNOWN, Vocabulary
 
-_DERIVED: Final = (
-    "nats_per_char",
-    "bits_per_char",
-    "bits_per_byte",
-    "perplexity",
-    "accuracy",
-)
+_DERIVED: Final = ("nats_per_char", "bits_per_char", "bits_per_byte", "perplexity", "accuracy")
+_NATS_PER_BIT: Final = math.log(2)
 
 
 def as_record(
-    evaluation: Evaluation,
-    *,
-    dynamic: Evaluation | None = None,
-    run: str,
-    split: str | None,
-    files: list[str],
+    assessment: Assessment, *, run: str, split: str | None, files: list[str]
 ) -> dict[str, Any]:
-    """The result's fields and what follows from them; those of dynamic evaluation beneath it."""
-    record = {"run": run, "split": split, "files": files, **_figures(evaluation)}
-    return record if dynamic is None else record | {"dynamic": _figures(dynamic)}
+    """The results' fields and what follows from them."""
+    record: dict[str, Any] = {"run": run, "split": split, "files": files}
+    record |= _figures(assessment.evaluation)
+    if assessment.dynamic is not None:
+        record["dynamic"] = _figures(assessment.dynamic)
+    record["baselines"] = [
+        {
+            "name": baseline.name,
+            "nats_per_char": baseline.nats / assessment.evaluation.num_chars,
+            "bits_per_char": _bits_per_char(baseline.nats, assessment),
+            "bits_per_byte": _bits_per_byte(baseline.nats, assessment),
+        }
+        for baseline in assessment.baselines
+    ]
+    record["top_accuracy"] = {str(k): value for k, value in assessment.top_accuracy.items()}
+    record["calibration"] = asdict(assessment.calibration)
+    record["by_context"] = [
+        asdict(context) | {"bits_per_char": context.bits_per_char}
+        for context in assessment.by_context
+    ]
+    record["by_kind"] = [
+        asdict(kind) | {"bits_per_char": kind.bits_per_char} for kind in assessment.by_kind
+    ]
+    record["most_surprising"] = [surprise._asdict() for surprise in assessment.most_surprising]
+    return record
+
+
+def show_assessment(assessment: Assessment, *, title: str) -> None:
+    evaluation = assessment.evaluation
+    print_pairs(
+        Text(escape_line(title)),
+        [
+            ("bits per character", f"{evaluation.bits_per_char:.4f}"),
+            ("bits per byte", f"{evaluation.bits_per_byte:.4f}"),
+            ("nats per character", f"{evaluation.nats_per_char:.4f}"),
+            ("perplexity", f"{evaluation.perplexity:.4g}"),
+            ("accuracy", _accuracies(assessment.top_accuracy)),
+            ("characters scored", f"{evaluation.num_chars:,}"),
+            ("of them unknown", f"{evaluation.num_unknown:,}"),
+        ],
+    )
+    _show_others(assessment)
+    print_rows(
+        ("characters of context", "bits/char", ""),
+        [
+            (f"{c.num_context:,}", f"{c.bits_per_char:.3f}", _bits_bar(c.bits_per_char))
+            for c in assessment.by_context
+        ],
+        left=(2,),
+    )
+    print_rows(
+        ("kind of character", "of the text", "of the bits", "bits/char"),
+        [
+            (
+                kind.kind,
+                f"{kind.num_chars / evaluation.num_chars:.1%}",
+                f"{kind.nats / max(evaluation.nats, 1e-300):.1%}",
+                f"{kind.bits_per_char:.3f}",
+            )
+            for kind in assessment.by_kind
+        ],
+    )
+    calibration = assessment.calibration
+    print_rows(
+        ("when it is so sure", "it is right", "", "of the text"),
+        [
+            (
+                f"{one.confidence:.0%}",
+                f"{one.accuracy:.0%}",
+                bar(one.accuracy),
+                f"{one.num_chars / evaluation.num_chars:.1%}",
+            )
+            for one in calibration.bins
+        ],
+        left=(2,),
+        caption=f"expected calibration error {calibration.expected_error:.2%}",
+    )
+    print_rows(
+        ("at", "bits", "most surprising"),
+        [
+            (
+                f"{surprise.place:,}",
+                f"{surprise.bits:.1f}",
+                _in_place(surprise),
+            )
+            for surprise in assessment.most_surprising
+        ],
+        left=(2,),
+    )
+
+
+def write_per_char(path: Path, scores: Scores, split: Split, vocabulary: Vocabulary) -> None:
+    """Write every character's surprise as tab-separated values.
+
+    Raises:
+        OSError: when the file can't be written.
+    """
+    starts = set(split.starts.tolist())
+    document = 0
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write("place\tdocument\tchar\tcode_point\tbits\trank\n")
+        for place in range(split.num_chars):
+            document += place in starts
+            number = split.ids[place]
+            char = "" if number == UNKNOWN else vocabulary.decode(np.array([number]))
+            code = f"U+{ord(char):04X}" if char else "unknown"
+            bits = scores.nats_N[place] / _NATS_PER_BIT
+            file.write(
+                f"{place}\t{document}\t{escape(char)}\t{code}\t{bits:.4f}\t{scores.rank_N[place]}\n"
+            )
+
+
+def _show_others(assessment: Assessment) -> None:
+    """The model between what it can be compared with, the best first."""
+    costs = [("this model", assessment.evaluation.nats)]
+    if assessment.dynamic is not None:
+        costs.append(("this model, learning as it reads", assessment.dynamic.nats))
+    costs += [(baseline.name, baseline.nats) for baseline in assessment.baselines]
+    if len(costs) == 1:
+        return
+    print_rows(
+        ("predictor", "bits/char", "bits/byte", ""),
+        [
+            (
+                name,
+                f"{_bits_per_char(nats, assessment):.4f}",
+                f"{_bits_per_byte(nats, assessment):.4f}",
+                _bits_bar(_bits_per_char(nats, assessment)),
+            )
+            for name, nats in sorted(costs, key=lambda cost: cost[1])
+        ],
+        left=(3,),
+    )
+
+
+def _in_place(surprise: Surprise) -> str:
+    before, char, after = map(visible, (surprise.before, surprise.char, surprise.after))
+    return f"{before} \u2192 {char} \u2190 {after}"
 
 
 def _figures(evaluation: Evaluation) -> dict[str, Any]:
@@ -39,33 +172,19 @@ def _figures(evaluation: Evaluation) -> dict[str, Any]:
     return asdict(evaluation) | finite
 
 
-def show_evaluation(
-    evaluation: Evaluation, *, title: str, dynamic: Evaluation | None = None
-) -> None:
-    title_text = Text(escape_line(title))
-    if dynamic is None:
-        print_pairs(title_text, [*_lines(evaluation), *_counts(evaluation)])
-        return
-    print_pairs(title_text, _counts(evaluation))
-    rows = zip(_lines(evaluation), _lines(dynamic), strict=True)
-    print_rows(
-        ("", "static", "dynamic"),
-        [(name, static, adapted) for (name, static), (_, adapted) in rows],
-    )
+def _accuracies(top_accuracy: dict[int, float]) -> str:
+    first, *others = top_accuracy.items()
+    more: Sequence[str] = [f"{value:.1%} among the {k} likeliest" for k, value in others]
+    return f"{first[1]:.1%} ({', '.join(more)})"
 
 
-def _lines(evaluation: Evaluation) -> list[tuple[str, str]]:
-    return [
-        ("bits per character", f"{evaluation.bits_per_char:.4f}"),
-        ("bits per byte", f"{evaluation.bits_per_byte:.4f}"),
-        ("nats per character", f"{evaluation.nats_per_char:.4f}"),
-        ("perplexity", f"{evaluation.perplexity:.4g}"),
-        ("accuracy", f"{evaluation.accuracy:.1%}"),
-    ]
+def _bits_bar(bits: float) -> str:
+    return bar(min(1.0, bits / 8))
 
 
-def _counts(evaluation: Evaluation) -> list[tuple[str, str]]:
-    return [
-        ("characters scored", f"{evaluation.num_chars:,}"),
-        ("of them unknown", f"{evaluation.num_unknown:,}"),
-    ]
+def _bits_per_char(nats: float, assessment: Assessment) -> float:
+    return nats / assessment.evaluation.num_chars / _NATS_PER_BIT
+
+
+def _bits_per_byte(nats: float, assessment: Assessment) -> float:
+    return nats / assessment.evaluation.num_bytes / _NATS_PER_BIT

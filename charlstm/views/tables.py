@@ -26,11 +26,20 @@ def print_pairs(title: Text, pairs: Iterable[tuple[str, str]]) -> None:
     console.print(table)
 
 
-def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Rows under a header; the first column is text, the others are figures."""
+def print_rows(
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    left: Sequence[int] = (),
+    caption: str | None = None,
+) -> None:
+    """Rows under a header; the first column and those in `left` are text, the others figures."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    if caption is not None:
+        table.caption = Text(caption)
     for number, name in enumerate(header):
-        table.add_column(name, justify="right" if number else "left", overflow="fold")
+        is_text = number == 0 or number in left
+        table.add_column(Text(name), justify="left" if is_text else "right", overflow="fold")
     for row in rows:
         # Text, never a plain string: rich would read markup in it.
         table.add_row(*(Text(escape_line(cell)) for cell in row))

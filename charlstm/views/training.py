@@ -70,12 +70,16 @@ def show_plan(session: Session) -> None:
         f"{corpus.val.num_chars:,} to validate, {corpus.test.num_chars:,} to test; "
         f"{model.num_characters:,} different ones"
     )
+    why = f", sized for {session.reason}" if session.reason else ""
     say(
         f"model   {model.num_layers} x {model.hidden_size} {model.cell}, "
-        f"{model.num_parameters:,} parameters, dropout {model.dropout:g}, recurrent "
-        f"{model.recurrent_dropout:g}, weight decay "
-        f"{train.weight_decay:g}; batches of {train.batch_size} x {train.seq_len}; "
-        f"{train.precision} on {train.device}, {train.threads} threads, seed {train.seed}"
+        f"{model.num_parameters:,} parameters{why}"
+    )
+    say(
+        f"recipe  against learning by heart: dropout {model.dropout:g}, recurrent dropout "
+        f"{model.recurrent_dropout:g}, weight decay {train.weight_decay:g}; batches of "
+        f"{train.batch_size} x {train.seq_len}; {train.precision} on {train.device}, "
+        f"{train.threads} threads, seed {train.seed}"
     )
     say(
         f"budget  {session.base.budget} (--minutes, --epochs or --steps changes it); "

@@ -1,0 +1,79 @@
+"""`charlstm predict`: the next character."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from charlstm.commands.options import (
+    CheckpointFile,
+    Checkpoints,
+    Json,
+    Run,
+    load_model,
+    read_text,
+)
+from charlstm.config import DEFAULT_STORE, STDIN
+from charlstm.errors import ConfigError
+
+
+def predict(
+    context: typer.Context,
+    prefix: Annotated[
+        str, typer.Argument(metavar="[PREFIX]", help="What comes before; - or nothing: stdin.")
+    ] = STDIN,
+    top: Annotated[
+        int | None, typer.Option("--top", min=1, metavar="K", help="Show so many.  [default: 10]")
+    ] = None,
+    with_ladder: Annotated[
+        bool,
+        typer.Option("--ladder", help="Show it with 0, 1, 2, 4, 8 ... characters of context."),
+    ] = False,
+    compare: Annotated[
+        str | None,
+        typer.Option("--compare", metavar="PREFIX", help="Set another prefix beside it."),
+    ] = None,
+    run: Run = None,
+    checkpoint: CheckpointFile = None,
+    checkpoints: Checkpoints = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Show which characters may come next, and how likely each is.
+
+    charlstm predict qu
+
+    charlstm predict "the quick brown fo" --ladder
+    """
+    if with_ladder and compare is not None:
+        raise ConfigError("give --ladder or --compare, not both")
+
+    from charlstm.prediction import ladder, predict_next
+    from charlstm.predictor import Predictor
+    from charlstm.store import CheckpointStore
+    from charlstm.views.prediction import (
+        as_record,
+        ladder_record,
+        show_ladder,
+        show_predictions,
+    )
+
+    loaded = load_model(context, CheckpointStore(checkpoints))
+    predictor = Predictor(loaded.checkpoint)
+    corpus = loaded.checkpoint.corpus
+    text = read_text(STDIN, corpus) if prefix == STDIN else corpus.to_symbols(prefix)
+    predictions = [predict_next(predictor, text)]
+    if compare is not None:
+        predictions.append(predict_next(predictor, corpus.to_symbols(compare)))
+    rungs = ladder(predictor, text) if with_ladder else None
+    if as_json:
+        # All of them, unless fewer were asked for.
+        record = as_record(predictions[0], top=top)
+        if compare is not None:
+            record["compare"] = as_record(predictions[1], top=top)
+        if rungs is not None:
+            record["ladder"] = [ladder_record(rung, top=top) for rung in rungs]
+        print(json.dumps(record))
+    elif rungs is not None:
+        show_ladder(rungs, top=top)
+    else:
+        show_predictions(predictions, top=top)

@@ -1,0 +1,80 @@
+"""Predictions as bars, as a ladder, or as JSON."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from charlstm.prediction import Candidate, NextCharacters, Rung
+from charlstm.terminal import escape
+from charlstm.views.tables import print_rows
+
+_DEFAULT_TOP: Final = 10
+_DEFAULT_TOP_OF_RUNG: Final = 5
+_BAR_WIDTH: Final = 24
+_EIGHTHS: Final = " \u258f\u258e\u258d\u258c\u258b\u258a\u2589\u2588"
+_MAX_SHOWN_PREFIX: Final = 40
+_VISIBLE: Final = str.maketrans({" ": "\u2423", "\n": "\u23ce", "\t": "\u21e5"})
+
+
+def as_record(prediction: NextCharacters, *, top: int | None) -> dict[str, Any]:
+    return {
+        "prefix": prediction.prefix,
+        "entropy_bits": prediction.entropy_bits,
+        "next": [candidate._asdict() for candidate in prediction.next[:top]],
+    }
+
+
+def ladder_record(rung: Rung, *, top: int | None) -> dict[str, Any]:
+    record = as_record(rung.prediction, top=top)
+    del record["prefix"]
+    return {"num_context": rung.num_context, "context": rung.context, **record}
+
+
+def show_predictions(predictions: Sequence[NextCharacters], *, top: int | None) -> None:
+    """One ranking after another, each with its bars."""
+    for prediction in predictions:
+        shown = prediction.next[: top or _DEFAULT_TOP]
+        rows = [
+            (visible(char), f"{probability:7.2%}", bar(probability)) for char, probability in shown
+        ]
+        print_rows(
+            (f"after {_ending(prediction.prefix)}", f"{prediction.entropy_bits:.2f} bits", ""),
+            rows,
+            left=(2,),
+        )
+
+
+def show_ladder(rungs: Sequence[Rung], *, top: int | None) -> None:
+    """One line for each length of context: the more it takes to be sure, the longer the reach."""
+    print_rows(
+        ("context", "characters", "bits", "likeliest next"),
+        [
+            (
+                _ending(rung.context),
+                f"{rung.num_context}",
+                f"{rung.prediction.entropy_bits:.2f}",
+                "  ".join(map(_short, rung.prediction.next[: top or _DEFAULT_TOP_OF_RUNG])),
+            )
+            for rung in rungs
+        ],
+        left=(3,),
+    )
+
+
+def visible(text: str | None) -> str:
+    """Characters as something to be seen; None, which the model never saw, as a word."""
+    return "(unknown)" if text is None else escape(text.translate(_VISIBLE))
+
+
+def bar(share: float) -> str:
+    """A bar of so much of its full width, to an eighth of a character."""
+    eighths = round(share * _BAR_WIDTH * 8)
+    return _EIGHTHS[8] * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+
+
+def _short(candidate: Candidate) -> str:
+    return f"{visible(candidate.char)} {candidate.probability:.0%}"
+
+
+def _ending(text: str) -> str:
+    shown = visible(text[-_MAX_SHOWN_PREFIX:])
+    return ("\u2026" if len(text) > _MAX_SHOWN_PREFIX else "") + shown or "nothing"
