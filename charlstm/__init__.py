@@ -29,6 +29,7 @@ The modules, from the ground up; each imports only from its own floor or below:
     dynamic, assessment    nats by a model that learns from the text meanwhile; all of it together
     prediction             the next character, ranked, by length of context
     sampling, inspection   filters and drawing; what happens inside a model
+    api                    the Python API: load(), Model
     preparation, session   what was asked -> a run that can begin; one sitting of it, saved
     views, commands, cli   rendering; one file a command; the Typer app (__main__: python -m)
 
@@ -41,4 +42,19 @@ Where to begin reading: `preparation.prepare_new` for how a run comes together,
 `training.Trainer.run` for the loop, `cell.lstm_step` for the equations.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from charlstm.api import Model, load
+
+__all__ = ["Model", "__version__", "load"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    # The command line starts without numpy.
+    if name in ("Model", "load"):
+        from charlstm import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,10 +6,12 @@ import numpy as np
 
 from charlstm.baselines import Baseline, score_baselines
 from charlstm.dynamic import evaluate_dynamically
-from charlstm.evaluation import ContextScore, Evaluation, score, score_by_context
+from charlstm.evaluation import score, score_by_context
 from charlstm.model import CharLSTM
 from charlstm.scores import (
     Calibration,
+    ContextScore,
+    Evaluation,
     KindScore,
     Scores,
     Surprise,

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import nll_loss
 
-from charlstm.evaluation import Evaluation, as_tensor
+from charlstm.evaluation import as_tensor
 from charlstm.model import CharLSTM, State, log_probabilities
+from charlstm.scores import Evaluation
 from charlstm.split import Split
 from charlstm.vocabulary import UNKNOWN
 

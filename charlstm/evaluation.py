@@ -4,11 +4,8 @@ Shapes: T window length, B documents scored side by side, N characters, V symbol
 predicted.
 """
 
-import math
-import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from charlstm.model import CharLSTM, State, log_probabilities
-from charlstm.scores import Scores
+from charlstm.scores import ContextScore, Evaluation, Scores
 from charlstm.split import Split
 from charlstm.vocabulary import UNKNOWN
 
@@ -29,70 +26,6 @@ _MIN_CALIBRATION_CHARS: Final = 2000
 # Length of context, and how many windows of it: as many as make the figure sure to a few hundredths
 # of a bit in a few seconds.
 _CONTEXTS: Final = ((1, 8192), (10, 4096), (100, 512), (1000, 128))
-_MAX_EXPONENT: Final = math.log(sys.float_info.max)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """Sums over a scored text; nats are natural-logarithm units of information.
-
-    Args:
-        num_chars: characters scored, each once, the unknown ones among them.
-        num_unknown: characters that the model's vocabulary lacks.
-        num_correct: characters that were the model's likeliest.
-        num_bytes: the text's length in UTF-8.
-    """
-
-    num_chars: int
-    num_unknown: int
-    num_correct: int
-    num_bytes: int
-    nats: float
-
-    @classmethod
-    def of(cls, split: Split, *, nats: float, num_correct: int) -> Self:
-        """The sums over a whole split."""
-        return cls(
-            num_chars=split.num_chars,
-            num_unknown=int(np.count_nonzero(split.ids == UNKNOWN)),
-            num_correct=num_correct,
-            num_bytes=split.num_bytes,
-            nats=nats,
-        )
-
-    @property
-    def nats_per_char(self) -> float:
-        return self.nats / self.num_chars
-
-    @property
-    def bits_per_char(self) -> float:
-        return self.nats_per_char / math.log(2)
-
-    @property
-    def bits_per_byte(self) -> float:
-        """Comparable between vocabularies and with compressors."""
-        return self.nats / math.log(2) / self.num_bytes
-
-    @property
-    def perplexity(self) -> float:
-        """Infinite where it is too large for a float."""
-        return math.exp(self.nats_per_char) if self.nats_per_char < _MAX_EXPONENT else math.inf
-
-    @property
-    def accuracy(self) -> float:
-        return self.num_correct / self.num_chars
-
-
-@dataclass(frozen=True, kw_only=True)
-class ContextScore:
-    """What a character costs that has so many known characters before it."""
-
-    num_context: int
-    nats_per_char: float
-
-    @property
-    def bits_per_char(self) -> float:
-        return self.nats_per_char / math.log(2)
 
 
 def evaluate(model: CharLSTM, split: Split, *, unknown_probability: float) -> Evaluation:

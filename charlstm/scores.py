@@ -1,12 +1,13 @@
-"""What a model made of each character of a text, and what can be read off that.
+"""What a model made of a text, and of each of its characters, and what can be read off that.
 
 Shapes: N characters of the text, in their order.
 """
 
 import math
+import sys
 import unicodedata
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,71 @@ from charlstm.vocabulary import UNKNOWN, Vocabulary
 _NUM_BINS: Final = 10
 _KINDS: Final = ("letters", "digits", "spaces", "line ends", "punctuation", "other", "unknown")
 _CONTEXT_CHARS: Final = 24
+_MAX_EXPONENT: Final = math.log(sys.float_info.max)
 _LINE_ENDS: Final = "\n\r\v\f\x85\u2028\u2029"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Sums over a scored text; nats are natural-logarithm units of information.
+
+    Args:
+        num_chars: characters scored, each once, the unknown ones among them.
+        num_unknown: characters that the model's vocabulary lacks.
+        num_correct: characters that were the model's likeliest.
+        num_bytes: the text's length in UTF-8.
+    """
+
+    num_chars: int
+    num_unknown: int
+    num_correct: int
+    num_bytes: int
+    nats: float
+
+    @classmethod
+    def of(cls, split: Split, *, nats: float, num_correct: int) -> Self:
+        """The sums over a whole split."""
+        return cls(
+            num_chars=split.num_chars,
+            num_unknown=int(np.count_nonzero(split.ids == UNKNOWN)),
+            num_correct=num_correct,
+            num_bytes=split.num_bytes,
+            nats=nats,
+        )
+
+    @property
+    def nats_per_char(self) -> float:
+        return self.nats / self.num_chars
+
+    @property
+    def bits_per_char(self) -> float:
+        return self.nats_per_char / math.log(2)
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Comparable between vocabularies and with compressors."""
+        return self.nats / math.log(2) / self.num_bytes
+
+    @property
+    def perplexity(self) -> float:
+        """Infinite where it is too large for a float."""
+        return math.exp(self.nats_per_char) if self.nats_per_char < _MAX_EXPONENT else math.inf
+
+    @property
+    def accuracy(self) -> float:
+        return self.num_correct / self.num_chars
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextScore:
+    """What a character costs that has so many known characters before it."""
+
+    num_context: int
+    nats_per_char: float
+
+    @property
+    def bits_per_char(self) -> float:
+        return self.nats_per_char / math.log(2)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,9 @@ import torch
 from conftest import MODEL, TEXT
 
 from charlstm import evaluation
-from charlstm.evaluation import Evaluation, calibrate, evaluate
+from charlstm.evaluation import calibrate, evaluate
 from charlstm.model import CharLSTM
+from charlstm.scores import Evaluation
 from charlstm.split import Split
 
 FLOOR = 1e-4

@@ -10,8 +10,7 @@ import numpy as np
 from rich.text import Text
 
 from charlstm.assessment import Assessment
-from charlstm.evaluation import Evaluation
-from charlstm.scores import Scores, Surprise
+from charlstm.scores import Evaluation, Scores, Surprise
 from charlstm.split import Split
 from charlstm.terminal import escape, escape_line
 from charlstm.views.prediction import bar, visible

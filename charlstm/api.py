@@ -1,0 +1,133 @@
+"""charlstm in a Python program: load a trained model, predict, sample, score, without torch."""
+
+from pathlib import Path
+
+import numpy as np
+
+from charlstm.checkpoints import Checkpoint, read_checkpoint
+from charlstm.config import DEFAULT_STORE, SampleConfig
+from charlstm.errors import CheckpointError
+from charlstm.prediction import NextCharacters, Rung, ladder, predict_next
+from charlstm.predictor import Predictor
+from charlstm.sampling import sample
+from charlstm.scores import Evaluation
+from charlstm.store import CheckpointStore
+from charlstm.vocabulary import UNKNOWN
+
+
+class Model:
+    """A trained model.
+
+    Attributes:
+        checkpoint: all that is stored of it: settings, vocabulary, weights, history.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        self._predictor = Predictor(checkpoint)
+
+    def predict(self, prefix: str = "") -> NextCharacters:
+        """The distribution of the character after a text, the likeliest first.
+
+        Raises:
+            CorpusError: when the prefix holds characters that the model never saw.
+        """
+        return predict_next(self._predictor, self._to_symbols(prefix))
+
+    def ladder(self, prefix: str) -> list[Rung]:
+        """The same prediction with 0, 1, 2, 4, 8 ... and finally all characters of the prefix.
+
+        Raises:
+            CorpusError: as `predict` does.
+        """
+        return ladder(self._predictor, self._to_symbols(prefix))
+
+    def sample(
+        self,
+        prime: str = "",
+        *,
+        length: int = 500,
+        seed: int | None = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        until: str | None = None,
+    ) -> str:
+        """Continue a text; see `SampleConfig` for the options.
+
+        Args:
+            seed: the same seed gives the same text; None for another one each time.
+
+        Returns:
+            What comes after the prime.
+
+        Raises:
+            CorpusError: when the prime holds characters that the model never saw.
+            ConfigError: when an option is impossible.
+        """
+        config = SampleConfig(
+            length=length,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            until=until,
+        )
+        generator = np.random.default_rng(seed)
+        symbols = self._to_symbols(prime)
+        return "".join(sample(self._predictor, symbols, config, generator=generator))
+
+    def score(self, text: str) -> Evaluation:
+        """What the text costs, as a document of its own; characters never seen cost their due.
+
+        Raises:
+            ValueError: when the text is empty.
+        """
+        symbols = self._to_symbols(text)
+        if not symbols:
+            raise ValueError("there are no characters to score")
+        nats, num_correct = 0.0, 0
+        ids = self.checkpoint.vocabulary.encode(symbols)
+        before = self._predictor.start()
+        after = self._predictor.trace(symbols, before)
+        for number in ids:
+            nats -= float(before.log_p[0, number])
+            num_correct += int(number != UNKNOWN and before.log_p[0].argmax() == number)
+            before = next(after)
+        return Evaluation(
+            num_chars=len(ids),
+            num_unknown=int(np.count_nonzero(ids == UNKNOWN)),
+            num_correct=num_correct,
+            num_bytes=len(text.encode("utf-8", "surrogatepass")),
+            nats=nats,
+        )
+
+    def _to_symbols(self, text: str) -> str:
+        return self.checkpoint.corpus.to_symbols(text)
+
+
+def load(
+    run: str | None = None,
+    *,
+    checkpoints: str | Path = DEFAULT_STORE,
+    checkpoint: str | Path | None = None,
+) -> Model:
+    """Load a trained model.
+
+    Args:
+        run: its name; None for the newest one.
+        checkpoints: the folder that holds the runs.
+        checkpoint: a checkpoint file, in the place of a run.
+
+    Raises:
+        CheckpointError: when there is no such run, or it is damaged.
+    """
+    if checkpoint is not None:
+        return Model(read_checkpoint(Path(checkpoint)))
+    store = CheckpointStore(Path(checkpoints))
+    if run is None:
+        run = store.find_latest().name
+    if run is None:
+        raise CheckpointError(f"{store.root}: no run yet; make one with: charlstm train")
+    return Model(store.load(run, which="best").checkpoint)
