@@ -1,6 +1,6 @@
 """A trained model that predicts, without torch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -51,7 +51,7 @@ class Predictor:
             before = prediction
         return before
 
-    def trace(self, text: str, before: Prediction) -> Iterable[Prediction]:
+    def trace(self, text: str, before: Prediction) -> Iterator[Prediction]:
         """The prediction after each character of a text."""
         for number in self.vocabulary.encode(text):
             before = self._read(np.array([number]), before.layers)

@@ -225,6 +225,43 @@ def test_the_seed_is_told_when_it_was_not_given(run, stored):
     assert run("sample", "--length", 30, "--seed", seed)[1] == out
 
 
+def test_runs_show_tells_how_a_run_learned(run, corpus_file):
+    assert run("train", corpus_file, "--steps", 30, *SMALL)[0] == 0
+    code, out, err = run("runs", "show", "tiny")
+    assert (code, err) == (0, "")
+    for part in ("1 x 8 lstm", "30 steps, used", "input 0.", "forget 0.", "output 0."):
+        assert part in out
+    shown = json.loads(run("runs", "show", "tiny", "--json")[1])
+    (listed,) = json.loads(run("runs", "--json")[1])
+    assert listed.items() <= shown.items()
+    assert shown["settings"]["model"]["hidden_size"] == 8
+    assert shown["settings"]["train"]["seq_len"] == 16
+    assert len(shown["history"]) >= 4
+    for record in shown["history"]:
+        assert f"{record['val_bits_per_char']:.3f}" in out
+        assert record["sample"].replace("\n", "\u23ce")[:20] in out
+    assert run("runs", "show", "absent")[0] == 1
+    assert json.loads(run("runs", "--json", "show", "tiny")[1]) == shown
+    assert run("runs", "--checkpoints", "elsewhere", "show", "tiny")[0] == 1
+
+
+def test_pictures_are_drawn(run, stored, here, monkeypatch):
+    assert run("eval", "--plot", "eval.svg")[0] == 0
+    assert run("runs", "show", "tiny", "--plot", "run.png")[0] == 0
+    assert b"<svg" in (here / "eval.svg").read_bytes()
+    assert (here / "run.png").read_bytes().startswith(b"\x89PNG")
+    for arguments in (["eval"], ["runs", "show", "tiny"]):
+        code, out, err = run(*arguments, "--plot", "picture.txt")
+        assert (code, out) == (2, "")
+        assert ".svg" in err
+        assert run(*arguments, "--plot", "absent/a.svg")[0] == 2
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, out, err = run("eval", "--plot", "eval.svg")
+    assert (code, out) == (2, "")
+    assert "pip install 'charlstm[plot]'" in err
+    assert err.count("\n") == 1
+
+
 def test_predict_ranks_the_next_characters(run, stored):
     result = json.loads(run("predict", "the q", "--json")[1])
     assert result["prefix"] == "the q"

@@ -43,6 +43,10 @@ def evaluate(
         Path | None,
         typer.Option("--per-char", metavar="FILE", help="Write each character's surprise as TSV."),
     ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw context and calibration: .svg, .png."),
+    ] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
     run: Run = None,
@@ -60,6 +64,10 @@ def evaluate(
     """
     if files and split:
         raise ConfigError("give files or --split, not both")
+    if plot is not None:
+        from charlstm.views.plots import require_plots
+
+        require_plots(plot)
 
     from charlstm.store import CheckpointStore
 
@@ -101,10 +109,15 @@ def evaluate(
         except OSError as error:
             raise ConfigError(f"--per-char {per_char}: {error.strerror}") from error
     run_name = loaded.run or str(loaded.path)
+    title = f"{run_name}: {name or ', '.join(files or [])}"
+    if plot is not None:
+        from charlstm.views.plots import plot_assessment
+
+        plot_assessment(assessment, plot, title=title)
     if as_json:
         print(json.dumps(as_record(assessment, run=run_name, split=name, files=files or [])))
     else:
-        show_assessment(assessment, title=f"{run_name}: {name or ', '.join(files or [])}")
+        show_assessment(assessment, title=title)
 
 
 def _read_files(files: list[str], checkpoint: "Checkpoint") -> "Split":

@@ -1,7 +1,8 @@
 """`charlstm runs`: what is in the store."""
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +10,9 @@ from charlstm.commands.options import Checkpoints, Json
 from charlstm.config import DEFAULT_STORE
 from charlstm.errors import CheckpointError
 from charlstm.terminal import say
+
+if TYPE_CHECKING:
+    from charlstm.store import Loaded
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -23,13 +27,15 @@ def runs(
 
     charlstm runs
 
-    charlstm runs --json
+    charlstm runs show shakespeare
     """
     if context.invoked_subcommand is not None:
+        # Options before the subcommand are its own.
+        context.obj = {"checkpoints": checkpoints, "as_json": as_json}
         return
 
     from charlstm.store import CheckpointStore
-    from charlstm.views.runs import show_runs
+    from charlstm.views.runs import as_record, show_runs
 
     store = CheckpointStore(checkpoints)
     records: list[dict[str, Any]] = []
@@ -39,20 +45,8 @@ def runs(
         except CheckpointError as error:
             say(f"warning: {error}")
             continue
-        for warning in loaded.warnings:
-            say(f"warning: {warning}")
-        checkpoint = loaded.checkpoint
-        records.append(
-            {
-                "name": name,
-                "corpus": checkpoint.corpus_name,
-                "cell": checkpoint.model_config.cell,
-                "num_parameters": checkpoint.model_config.num_parameters,
-                "step": checkpoint.step,
-                "best_val_bits_per_char": checkpoint.best_val_bits_per_char,
-                "saved_at": checkpoint.saved_at,
-            }
-        )
+        _warn(loaded)
+        records.append(as_record(name, loaded.checkpoint))
     records.sort(key=lambda record: record["saved_at"])
     if as_json:
         print(json.dumps(records))
@@ -60,3 +54,43 @@ def runs(
         show_runs(records)
     else:
         say(f"{checkpoints}: no run yet; make one with: charlstm train")
+
+
+@app.command("show")
+def show(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Name of the run.")],
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw the training curves: .svg, .png."),
+    ] = None,
+    checkpoints: Checkpoints = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Show a run: its settings, and how it learned.
+
+    charlstm runs show shakespeare
+
+    charlstm runs show shakespeare --plot curves.svg
+    """
+    if checkpoints == DEFAULT_STORE:
+        checkpoints = context.obj["checkpoints"]
+
+    from charlstm.store import CheckpointStore
+    from charlstm.views.runs import show_run, with_history
+
+    loaded = CheckpointStore(checkpoints).load(run, which="last")
+    _warn(loaded)
+    if plot is not None:
+        from charlstm.views.plots import plot_training
+
+        plot_training(loaded.checkpoint.history, plot, title=run)
+    if as_json or context.obj["as_json"]:
+        print(json.dumps(with_history(run, loaded.checkpoint)))
+    else:
+        show_run(run, loaded.checkpoint)
+
+
+def _warn(loaded: "Loaded") -> None:
+    for warning in loaded.warnings:
+        say(f"warning: {warning}")
