@@ -15,7 +15,7 @@ The modules, from the ground up; each imports only from its own floor or below:
     vocabulary, split      characters <-> ids; an encoded text as documents in a row
     copying                how much of one text stands in another
     events, pacing         what a run reports; how far along its budget it is
-    source                 bytes of a file or pipe -> decompressed, decoded pieces of text
+    source, documents      bytes of a file or pipe -> decoded pieces of text; documents in it
     interrupts, terminal   signals as a wish to stop; outside text made safe to show
     model, cell            the network in torch; the same step written out in numpy
     checkpoints, store     one file that is enough; the folder of runs, its only writer

@@ -4,7 +4,9 @@ Everything here is resolved: no "auto", no None that means "decide later"; `reci
 """
 
 import math
+import re
 import sys
+import unicodedata
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
@@ -15,6 +17,7 @@ Cell = Literal["lstm", "gru", "rnn"]
 Device = Literal["cpu", "cuda", "mps"]
 Precision = Literal["float32", "bfloat16", "float16"]
 Level = Literal["char", "byte"]
+Normalize = Literal["none", "nfc"]
 SplitName = Literal["train", "val", "test"]
 
 # A configuration can come from a file that somebody else wrote: the limits keep sizes, and so
@@ -175,6 +178,10 @@ class CorpusConfig:
         keep_line_ends: leave CR and CRLF as they are.
         level: `byte` takes any file as it is: each byte becomes the character of its number.
         min_count: characters that training shows less often become unknown.
+        include: of a folder, the files whose names match one of these patterns; none means all that
+            hold text.
+        split_documents: where documents begin inside a file, see `documents.split_documents`.
+        normalize: Unicode normal form that texts are brought to.
     """
 
     paths: tuple[str, ...] = ()
@@ -186,6 +193,9 @@ class CorpusConfig:
     keep_line_ends: bool = False
     level: Level = "char"
     min_count: int = 1
+    include: tuple[str, ...] = ()
+    split_documents: str | None = None
+    normalize: Normalize = "none"
 
     def __post_init__(self) -> None:
         _require_fraction("--val-fraction", self.val_fraction)
@@ -205,10 +215,31 @@ class CorpusConfig:
             "".encode(self.encoding)  # unlike codecs.lookup, it refuses what encodes no text
         except (LookupError, TypeError, ValueError) as error:
             raise ConfigError(f"--encoding {self.encoding!r} is not known to Python") from error
+        self._check_documents()
         if [*self.paths, *named].count(STDIN) > 1:
             raise ConfigError("stdin (-) can be read only once")
-        if self.level == "byte" and (self.encoding != "utf-8" or self.keep_line_ends):
-            raise ConfigError("--level byte reads any bytes: it takes no --encoding or line ends")
+        is_plain = self.encoding == "utf-8" and self.normalize == "none" and not self.keep_line_ends
+        if self.level == "byte" and not is_plain:
+            raise ConfigError(
+                "--level byte reads any bytes: it takes no --encoding, --normalize or line ends"
+            )
+
+    def _check_documents(self) -> None:
+        if not isinstance(self.include, tuple) or not all(isinstance(p, str) for p in self.include):
+            raise ConfigError("--include must be patterns of file names")
+        _require_choice("--normalize", self.normalize, get_args(Normalize))
+        if self.split_documents is None:
+            return
+        if not isinstance(self.split_documents, str) or not self.split_documents:
+            raise ConfigError(
+                "--split-documents must be lines, blank-lines or a regular expression"
+            )
+        try:
+            re.compile(self.split_documents)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ConfigError(
+                f"--split-documents {self.split_documents!r} is no regular expression: {error}"
+            ) from error
 
     @property
     def keeps_line_ends(self) -> bool:
@@ -218,6 +249,8 @@ class CorpusConfig:
         """A text that was typed, as the corpus would have been read from a file of it."""
         if self.level == "byte":
             return text.encode("utf-8", "surrogateescape").decode("latin-1")
+        if self.normalize == "nfc":
+            text = unicodedata.normalize("NFC", text)
         return text if self.keep_line_ends else text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.config import MAX_CHARACTERS, STDIN, CorpusConfig
+from charlstm.documents import split_documents
 from charlstm.errors import CorpusError
-from charlstm.source import FileSource, Source, TextSource
+from charlstm.source import FileSource, Source, TextSource, files_in
 from charlstm.split import Split
 from charlstm.vocabulary import UNKNOWN, Ids, Vocabulary, code_points
 
@@ -62,12 +63,14 @@ class _Counted:
     """What a first reading tells.
 
     Args:
-        lengths: characters of each document.
+        lengths: characters of each source.
+        starts: where documents begin in the row of all sources.
         char_counts: how often each code point comes, int64 [0x110000].
         digest: SHA-256 of the text.
     """
 
     lengths: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int64]
     char_counts: npt.NDArray[np.int64]
     digest: str
 
@@ -87,7 +90,7 @@ def load_corpus(config: CorpusConfig) -> Corpus:
         val_sources = [] if config.val is None else _open([config.val], config, stack)
         test_sources = [] if config.test is None else _open([config.test], config, stack)
         everything = [*sources, *val_sources, *test_sources]
-        counted = _count(everything)
+        counted = _count(everything, config)
         spans = _spans(config, counted, len(sources), len(val_sources))
         return _split(config, everything, counted, spans)
 
@@ -102,10 +105,10 @@ def encode_files(
     """
     with contextlib.ExitStack() as stack:
         sources = _open(paths, config, stack)
-        counted = _count(sources)
+        counted = _count(sources, config)
         split = Split(
             ids=_encode(sources, vocabulary, counted),
-            starts=_starts(counted.lengths),
+            starts=counted.starts,
             num_bytes=_num_bytes(np.arange(MAX_CHARACTERS), counted.char_counts, config),
         )
         return split, _notices(sources)
@@ -134,8 +137,10 @@ def corpus_name(config: CorpusConfig) -> str:
 def _open(paths: Sequence[str], config: CorpusConfig, stack: contextlib.ExitStack) -> list[Source]:
     sources: list[Source] = []
     for path in paths:
-        sources.append(FileSource(path, config))
-        stack.callback(sources[-1].close)
+        files, notice = files_in(path, config.include)
+        for number, file in enumerate(files):
+            sources.append(FileSource(file, config, notice=None if number else notice))
+            stack.callback(sources[-1].close)
     return sources
 
 
@@ -163,19 +168,29 @@ def _spans(
     ]
 
 
-def _count(sources: Sequence[Source]) -> _Counted:
+def _count(sources: Sequence[Source], config: CorpusConfig) -> _Counted:
     lengths = np.zeros(len(sources), np.int64)
+    starts: list[npt.NDArray[np.int64]] = []
     char_counts = np.zeros(MAX_CHARACTERS, np.int64)
     digest = _Digest()
+    num_chars = 0
     for number, source in enumerate(sources):
-        for text in source.pieces():
+        for text, begins in split_documents(source.pieces(), config.split_documents):
             codes = code_points(text)
             counts = np.bincount(codes)
             char_counts[: len(counts)] += counts
+            if begins:
+                starts.append(num_chars + np.array(begins, np.int64))
             lengths[number] += len(codes)
+            num_chars += len(codes)
             digest.update(text)
-        digest.end_document()
-    return _Counted(lengths=lengths, char_counts=char_counts, digest=digest.hexdigest())
+        digest.end_source()
+    return _Counted(
+        lengths=lengths,
+        starts=np.concatenate(starts) if starts else np.zeros(0, np.int64),
+        char_counts=char_counts,
+        digest=digest.hexdigest(),
+    )
 
 
 def _encode(sources: Sequence[Source], vocabulary: Vocabulary, counted: _Counted) -> Ids:
@@ -188,7 +203,7 @@ def _encode(sources: Sequence[Source], vocabulary: Vocabulary, counted: _Counted
                 for text in source.pieces():
                     file.write(vocabulary.encode(text).tobytes())
                     digest.update(text)
-                digest.end_document()
+                digest.end_source()
             file.flush()
         except OSError as error:
             raise CorpusError(
@@ -202,7 +217,7 @@ def _encode(sources: Sequence[Source], vocabulary: Vocabulary, counted: _Counted
 
 
 class _Digest:
-    """SHA-256 over documents and the borders between them."""
+    """SHA-256 over texts and the borders between them."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
@@ -213,7 +228,7 @@ class _Digest:
         self._digest.update(data)
         self._num_bytes += len(data)
 
-    def end_document(self) -> None:
+    def end_source(self) -> None:
         self._digest.update(b"\0%d\0" % self._num_bytes)
 
     def hexdigest(self) -> str:
@@ -239,11 +254,10 @@ def _split(
     vocabulary = Vocabulary.of_codes(codes[is_known])
     if not is_known[1:].all():
         _renumber(ids, np.where(is_known, np.cumsum(is_known), UNKNOWN).astype(ids.dtype))
-    document_starts = _starts(counted.lengths)
 
     def split(number: int) -> Split:
         first, last = spans[number]
-        inner = document_starts[(document_starts > first) & (document_starts < last)]
+        inner = counted.starts[(counted.starts > first) & (counted.starts < last)]
         return Split(
             ids=ids[first:last],
             starts=np.append(np.int64(0), inner - first)[: last - first],
@@ -251,6 +265,8 @@ def _split(
         )
 
     digest = hashlib.sha256(f"{counted.digest} {spans}".encode("ascii"))
+    if config.split_documents is not None:
+        digest.update(counted.starts.tobytes())
     return Corpus(
         name=corpus_name(config),
         vocabulary=vocabulary,
@@ -260,11 +276,6 @@ def _split(
         fingerprint=digest.hexdigest(),
         notices=_notices(sources),
     )
-
-
-def _starts(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Where documents begin that follow each other; empty ones leave no trace."""
-    return (np.cumsum(lengths) - lengths)[lengths > 0]
 
 
 def _pieces(ids: Ids) -> Iterator[Ids]:

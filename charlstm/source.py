@@ -15,14 +15,17 @@ import shutil
 import stat
 import sys
 import tempfile
+import unicodedata
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatch
 from typing import IO, Any, Final, Protocol
 
 from charlstm.config import STDIN, CorpusConfig
 from charlstm.errors import CorpusError
 
 _PIECE_BYTES: Final = 1 << 20
+_SNIFFED_BYTES: Final = 1 << 16
 
 
 class Readable(Protocol):
@@ -90,9 +93,10 @@ class FileSource:
         CorpusError: when it is missing or no file.
     """
 
-    def __init__(self, path: str, config: CorpusConfig) -> None:
+    def __init__(self, path: str, config: CorpusConfig, *, notice: str | None = None) -> None:
         self.name = path
         self.notices: list[str] = []
+        self._first_notices = [] if notice is None else [notice]
         self._config = config
         self._aside = _put_aside(path) if _is_pipe(path) else None
 
@@ -102,14 +106,15 @@ class FileSource:
         Raises:
             CorpusError: when the bytes can't be read, decompressed or decoded.
         """
-        self.notices.clear()
+        self.notices[:] = self._first_notices
         try:
             with (
                 contextlib.nullcontext(self._aside)
                 if self._aside
                 else open(self.name, "rb") as file
             ):
-                yield from self._decoded(self._decompressed(file))
+                pieces = self._decoded(self._decompressed(file))
+                yield from pieces if self._config.normalize == "none" else _composed(pieces)
         except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
             raise CorpusError(_unreadable(self.name, error)) from error
 
@@ -177,6 +182,88 @@ class FileSource:
             )
 
 
+def files_in(path: str, include: Sequence[str]) -> tuple[list[str], str | None]:
+    """The files that a path stands for: itself, or what a folder holds, in a fixed order.
+
+    Hidden files and folders are passed over, and so are links to folders.
+
+    Args:
+        include: patterns of file names, such as `*.py`; none takes every file that begins as text.
+
+    Returns:
+        The files, and a notice of those that were passed over.
+
+    Raises:
+        CorpusError: when a folder can't be read or has no such file.
+    """
+    if path == STDIN or not os.path.isdir(path):
+        return [path], None
+
+    def refuse(error: OSError) -> None:
+        raise CorpusError(_unreadable(str(error.filename), error)) from error
+
+    found: list[str] = []
+    for folder, folders, names in os.walk(path, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files = [os.path.join(folder, name) for name in sorted(names) if not name.startswith(".")]
+        found += [file for file in files if os.path.isfile(file)]
+    if include:
+        kept = [f for f in found if any(fnmatch(os.path.basename(f), p) for p in include)]
+        if not kept:
+            raise CorpusError(f"{path}: holds no file whose name matches {' or '.join(include)}")
+        return kept, None
+    kept = [file for file in found if _begins_as_text(file)]
+    if not kept:
+        raise CorpusError(f"{path}: a folder that holds no text file")
+    if len(kept) == len(found):
+        return kept, None
+    odd = next(file for file in found if file not in set(kept))
+    return kept, f"{path}: passed over {len(found) - len(kept)} files that are no text, as {odd}"
+
+
+def _begins_as_text(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            begin = file.read(_SNIFFED_BYTES)
+    except OSError:
+        return True  # and the reading says what is wrong
+    if begin.startswith(tuple(mark for mark, _ in _BYTE_ORDER_MARKS)):
+        return True
+    # A compressed file's beginning may look like anything: it is asked for by its name only.
+    return b"\0" not in begin and _is_utf8(begin)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        # What was cut off may end inside a character.
+        codecs.getincrementaldecoder("utf-8")().decode(data, final=len(data) < _SNIFFED_BYTES)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _composed(pieces: Iterator[str]) -> Iterator[str]:
+    """The same text in Unicode's normal form C.
+
+    Characters at the end of a piece may combine with what follows; so each piece is cut before its
+    last character that never combines with anything before it.
+    """
+    held = ""
+    for piece in pieces:
+        text = held + piece
+        cut = next((i for i in range(len(text) - 1, -1, -1) if _stands_alone(text[i])), 0)
+        held = text[cut:]
+        if cut:
+            yield unicodedata.normalize("NFC", text[:cut])
+    if held:
+        yield unicodedata.normalize("NFC", held)
+
+
+def _stands_alone(char: str) -> bool:
+    """Whether a character surely never combines with those before it, as Latin and Han don't."""
+    return char < "\u0300" or "\u4e00" <= char <= "\u9fff"
+
+
 def _is_pipe(path: str) -> bool:
     """Whether a path names a pipe, not a file; anything else is refused."""
     if path == STDIN:
@@ -185,8 +272,6 @@ def _is_pipe(path: str) -> bool:
         mode = os.stat(path).st_mode
     except (OSError, ValueError) as error:
         raise CorpusError(_unreadable(path, error)) from error
-    if stat.S_ISDIR(mode):
-        raise CorpusError(f"{path}: is a folder; name the text files in it")
     # A character device such as /dev/zero may never end.
     if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
         raise CorpusError(f"{path}: is neither a file nor a pipe")

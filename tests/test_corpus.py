@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from charlstm.config import CorpusConfig
 from charlstm.corpus import load_corpus
-from charlstm.errors import CorpusError
+from charlstm.errors import ConfigError, CorpusError
 
 
 def load(*paths, **options):
@@ -130,7 +130,7 @@ def test_what_is_no_text_gets_one_line_that_says_why(write, content, message):
 
 
 def test_missing_files_folders_and_endless_devices_are_refused(tmp_path):
-    for path in (tmp_path / "missing", tmp_path, "/dev/zero", "nul\0byte"):
+    for path in (tmp_path / "missing", tmp_path, "/dev/zero", "nul\0byte"):  # an empty folder
         with pytest.raises(CorpusError):
             load(path)
 
@@ -139,3 +139,103 @@ def test_missing_files_folders_and_endless_devices_are_refused(tmp_path):
 def test_odd_but_readable_texts_work(write, text):
     corpus = load(write(text))
     assert text_of(corpus, "train") + text_of(corpus, "val") + text_of(corpus, "test") == text
+
+
+def everything(corpus):
+    return "".join(text_of(corpus, name) for name in ("train", "val", "test"))
+
+
+WHOLE = {"val_fraction": 0.0, "test_fraction": 0.0}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, content in {
+        "tree/b.txt": b"bbbb\n",
+        "tree/a/z.py": b"zzzz\n",
+        "tree/a/latin.txt": "caf\xe9".encode("latin-1"),
+        "tree/picture.png": b"\x89PNG\0\0",
+        "tree/.hidden/c.txt": b"cccc\n",
+        "tree/.secret": b"dddd\n",
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return tmp_path / "tree"
+
+
+def test_a_folder_is_every_text_in_it_in_order(folder):
+    corpus = load(folder, **WHOLE)
+    assert everything(corpus) == "bbbb\nzzzz\n"
+    assert corpus.train.starts.tolist() == [0, 5]
+    (notice,) = corpus.notices
+    assert "passed over 2 files that are no text" in notice
+
+
+def test_of_a_folder_patterns_choose(folder):
+    corpus = load(folder, include=("*.py",), **WHOLE)
+    assert everything(corpus) == "zzzz\n"
+    assert corpus.notices == ()
+    assert everything(load(folder, include=("*.py", "b*"), **WHOLE)) == "bbbb\nzzzz\n"
+    with pytest.raises(CorpusError, match=r"no file whose name matches \*.c"):
+        load(folder, include=("*.c",))
+    # What was asked for is never passed over.
+    with pytest.raises(CorpusError, match="not valid utf-8"):
+        load(folder, include=("*.txt",))
+
+
+def test_a_folder_without_text_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CorpusError, match="holds no text file"):
+        load(tmp_path / "empty")
+
+
+def test_documents_inside_a_file_begin_anew(write):
+    path = write("anna\nberta\nclara\n" * 8)
+    corpus = load(path, split_documents="lines", **WHOLE)
+    assert len(corpus.train.starts) == 24
+    assert corpus.train.starts[:4].tolist() == [0, 5, 11, 17]
+    assert everything(corpus) == "anna\nberta\nclara\n" * 8
+    assert load(path, **WHOLE).train.starts.tolist() == [0]
+    assert load(path, **WHOLE).fingerprint != corpus.fingerprint
+    assert len(load(path, split_documents="^b", **WHOLE).train.starts) == 9
+    split = load(path, split_documents="lines", val_fraction=0.25, test_fraction=0.25)
+    assert len(split.val.starts) >= 5
+
+
+@given(text=st.text(max_size=40), cuts=st.lists(st.integers(1, 9), max_size=9))
+def test_normal_form_c_doesn_t_depend_on_the_pieces(text, cuts):
+    from unicodedata import normalize
+
+    from charlstm.source import _composed
+
+    pieces, place = [], 0
+    for cut in cuts:
+        pieces.append(text[place : place + cut])
+        place += cut
+    pieces.append(text[place:])
+    assert "".join(_composed(iter(pieces))) == normalize("NFC", text)
+
+
+def test_accents_take_one_form_on_request(write):
+    path = write("cafe\u0301 " * 30)
+    assert "\u0301" in load(path).vocabulary.characters
+    composed = load(path, normalize="nfc")
+    assert composed.vocabulary.characters == " acf\xe9"
+    config = CorpusConfig(paths=(str(path),), normalize="nfc")
+    assert config.to_symbols("cafe\u0301") == "caf\xe9"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"split_documents": "("},
+        {"split_documents": ""},
+        {"normalize": "nfd"},
+        {"include": "x"},
+        {"level": "byte", "normalize": "nfc"},
+    ],
+)
+def test_impossible_ways_to_read_are_refused(options):
+    with pytest.raises(ConfigError):
+        CorpusConfig(**options)

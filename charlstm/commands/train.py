@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charlstm.commands.options import Checkpoints, Json, prefer_flags
-from charlstm.config import DEFAULT_STORE, STDIN, Budget, Cell, Level
+from charlstm.config import DEFAULT_STORE, STDIN, Budget, Cell, Level, Normalize
 from charlstm.errors import ConfigError
 from charlstm.interrupts import stop_signals
 from charlstm.recipe import DEFAULT_MINUTES, Wishes
@@ -64,6 +64,22 @@ def train(
     ] = None,
     min_count: Annotated[
         int | None, typer.Option("--min-count", help="Rarer characters become one, unknown.")
+    ] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option("--include", metavar="PATTERN", help="Of folders, files such as '*.py'."),
+    ] = None,
+    split_documents: Annotated[
+        str | None,
+        typer.Option(
+            "--split-documents",
+            metavar="HOW",
+            help="Several texts in a file: lines, blank-lines, or where a regular expression fits.",
+        ),
+    ] = None,
+    normalize: Annotated[
+        Normalize | None,
+        typer.Option("--normalize", help="nfc: one form of accented letters.  [default: none]"),
     ] = None,
     hidden_size: Annotated[int | None, typer.Option("--hidden-size")] = None,
     num_layers: Annotated[int | None, typer.Option("--num-layers")] = None,
@@ -120,6 +136,9 @@ def train(
         "keep_line_ends": keep_line_ends or None,
         "level": level,
         "min_count": min_count,
+        "include": tuple(include) if include else None,
+        "split_documents": split_documents,
+        "normalize": normalize,
     }
     wishes = Wishes(
         hidden_size=hidden_size,

@@ -1,0 +1,74 @@
+"""Where documents begin inside a file: lists of names, collections of poems, tunes, messages.
+
+A document begins at the beginning of a line. Its own line end belongs to it, so that a model learns
+where such documents end.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+# A line longer than this is taken in parts; only its first part can begin a document.
+_MAX_HELD_CHARS: Final = 1 << 20
+
+
+def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[str, list[int]]]:
+    """Find the documents in a text that comes in pieces.
+
+    Args:
+        how: `lines`: each line is one; `blank-lines`: one begins behind blank lines; anything else
+            is a regular expression: one begins at each line that it is found in; None: all is one.
+
+    Yields:
+        Pieces of the same text, and where in each of them documents begin.
+    """
+    if how is None:
+        is_first = True
+        for piece in pieces:
+            if piece:
+                yield piece, [0] if is_first else []
+                is_first = False
+        return
+    begins = _rule(how)
+    at_line_start, before = True, None
+    for piece in _whole_lines(pieces):
+        starts = []
+        place = 0
+        for line in piece.split("\n"):
+            if at_line_start and place < len(piece) and (before is None or begins(line, before)):
+                starts.append(place)
+            place += len(line) + 1
+            # The last part of the split is no line yet; what follows goes on with it.
+            at_line_start = place <= len(piece)
+            if at_line_start:
+                before = line
+        at_line_start = piece.endswith("\n")
+        yield piece, starts
+
+
+def _rule(how: str) -> Callable[[str, str], bool]:
+    """Whether a document begins with a line; asked with that line and the one before it."""
+    if how == "lines":
+        return lambda line, before: True
+    if how == "blank-lines":
+        return lambda line, before: not before.strip() and bool(line.strip())
+    found = re.compile(how).search
+    return lambda line, before: found(line) is not None
+
+
+def _whole_lines(pieces: Iterable[str]) -> Iterator[str]:
+    """The same text in pieces that end with a line, unless that is too long."""
+    held: list[str] = []
+    num_held = 0
+    for piece in pieces:
+        end = piece.rfind("\n") + 1
+        if end or num_held + len(piece) > _MAX_HELD_CHARS:
+            end = end or len(piece)
+            yield "".join([*held, piece[:end]])
+            held, num_held = [], 0
+            piece = piece[end:]  # noqa: PLW2901 - the rest of it
+        if piece:
+            held.append(piece)
+            num_held += len(piece)
+    if held:
+        yield "".join(held)
