@@ -19,12 +19,14 @@ The modules, from the ground up; each imports only from its own floor or below:
     interrupts, terminal   signals as a wish to stop; outside text made safe to show
     model, cell            the network in torch; the same step written out in numpy
     checkpoints, store     one file that is enough; the folder of runs, its only writer
+    finetuning             a trained model as the beginning of another one
     batches, optimization  windows of the training text; Muon, AdamW, the schedule
     bptt                   one gradient step of truncated backpropagation through time
     evaluation, predictor  nats over a text, in torch; next-character prediction, without torch
     memory                 how much a training takes, and how much there is
     hardware, recipe       what the machine can do; every setting that the user left open
     corpus, training       files -> splits; the Trainer, a generator of events
+    cache                  encoded corpora, kept beside the runs
     scores, baselines      each character's cost, and what follows; simpler predictors' costs
     dynamic, assessment    nats by a model that learns from the text meanwhile; all of it together
     prediction             the next character, ranked, by length of context

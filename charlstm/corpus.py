@@ -114,17 +114,6 @@ def encode_files(
         return split, _notices(sources)
 
 
-def load_corpus_again(config: CorpusConfig) -> Corpus:
-    """Read the corpus of an earlier run, which must not have come from stdin.
-
-    Raises:
-        CorpusError: as `load_corpus` does, and when there is nothing to read it from.
-    """
-    if STDIN in (*config.paths, config.val, config.test):
-        raise CorpusError("the run's text came from stdin, which can't be read again; name a file")
-    return load_corpus(config)
-
-
 def corpus_name(config: CorpusConfig) -> str:
     """The corpus's short name: its first file's, without folder and endings."""
     if not config.paths:

@@ -1,15 +1,20 @@
 """From what the user asked for to a run that can begin or go on."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Final
 
-from charlstm.checkpoints import Checkpoint
-from charlstm.config import Budget, CorpusConfig, TrainConfig
-from charlstm.corpus import Corpus, corpus_name, load_corpus, load_corpus_again
-from charlstm.errors import CheckpointError, ConfigError
+from charlstm.cache import CorpusCache, load_corpus_of_run
+from charlstm.checkpoints import Arrays, Checkpoint
+from charlstm.config import STDIN, Budget, CorpusConfig, TrainConfig
+from charlstm.corpus import Corpus, corpus_name, load_corpus
+from charlstm.errors import CheckpointError, ConfigError, CorpusError
+from charlstm.finetuning import transplant
 from charlstm.hardware import matrix_rate, resolve_device, resolve_precision, resolve_threads
 from charlstm.recipe import DEFAULT_MINUTES, Wishes, make_plan
 from charlstm.store import CheckpointStore
+
+# What of a model's settings its weights depend on, beside the vocabulary.
+_SHAPE: Final = ("hidden_size", "num_layers", "embedding_size", "cell")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,11 +24,13 @@ class Request:
     corpus: dict[str, Any]
     run: str | None
     resume: bool
+    parent: str | None
     budget: Budget | None
     wishes: Wishes
     threads: int | None
     device: str | None
     precision: str | None
+    uses_cache: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +81,9 @@ def prepare_new(store: CheckpointStore, request: Request) -> Prepared:
         raise ConfigError(
             f"run {request.run} exists: go on with it by --resume, or choose another --run"
         )
-    corpus = load_corpus(corpus_config)
+    parent = None if request.parent is None else store.load(request.parent, which="best")
+    cache = _cache(store, request)
+    corpus = load_corpus(corpus_config) if cache is None else cache.load(corpus_config)
     name = request.run if request.run is not None else store.unused_name(corpus.name)
     device = resolve_device(request.device or "auto")
     precision = resolve_precision(request.precision or "auto", device)
@@ -82,17 +91,27 @@ def prepare_new(store: CheckpointStore, request: Request) -> Prepared:
     threads = resolve_threads(request.threads)
     # With steps or epochs nothing may depend on the clock.
     speed = None if budget.minutes is None else matrix_rate(device, precision, threads)
+    wishes = request.wishes if parent is None else _like(parent.checkpoint, request.wishes)
     plan = make_plan(
         num_train_chars=corpus.train.num_chars,
         num_characters=len(corpus.vocabulary),
         budget=budget,
-        wishes=request.wishes,
+        wishes=wishes,
         device=device,
         precision=precision,
         threads=threads,
         operations_per_second=speed,
     )
     notices = [*corpus.notices, *plan.notices]
+    weights: Arrays = {}
+    if parent is not None:
+        notices += parent.warnings
+        taken_over = transplant(parent.checkpoint, corpus.vocabulary)
+        weights = taken_over.weights
+        notices.append(
+            f"from run {request.parent}: {taken_over.num_kept:,} characters known, "
+            f"{taken_over.num_new:,} new, {taken_over.num_dropped:,} given up"
+        )
     if request.resume:
         notices.insert(0, f"run {name} has no checkpoint yet: it starts from zero")
     base = Checkpoint(
@@ -104,7 +123,7 @@ def prepare_new(store: CheckpointStore, request: Request) -> Prepared:
         fingerprint=corpus.fingerprint,
         num_train_chars=corpus.train.num_chars,
         vocabulary=corpus.vocabulary,
-        weights={},
+        weights=weights,
         step=0,
         history=(),
         is_finished=False,
@@ -125,8 +144,7 @@ def prepare_resumed(store: CheckpointStore, name: str, request: Request) -> Prep
         notices.append(f"using {loaded.path} instead")
     _refuse_contradictions(base, request)
     corpus_config = replace(base.corpus, **request.corpus)
-    corpus = load_corpus(corpus_config) if request.corpus else load_corpus_again(corpus_config)
-    corpus.require_fingerprint(base.fingerprint)
+    corpus = _corpus_again(corpus_config, base.fingerprint, _cache(store, request), request)
     base = replace(base, corpus=corpus_config)
     if request.budget is not None and request.budget != base.budget:
         notices.append(f"budget changed from {base.budget} to {request.budget} in all")
@@ -136,6 +154,40 @@ def prepare_resumed(store: CheckpointStore, name: str, request: Request) -> Prep
         notices.append("another device, precision or number of threads: not bit for bit the same")
         base = replace(base, train_config=hardware)
     return Prepared(name=name, corpus=corpus, base=base, reason="", notices=tuple(notices))
+
+
+def _like(parent: Checkpoint, wishes: Wishes) -> Wishes:
+    """The wishes, and the parent's shape, which they must not contradict."""
+    shape = {name: getattr(parent.model_config, name) for name in _SHAPE}
+    odd = [
+        f"--{name.replace('_', '-')} {value} (the run has {shape[name]})"
+        for name, value in wishes.given().items()
+        if name in shape and value != shape[name]
+    ]
+    if odd:
+        raise ConfigError(f"--from can't change {', '.join(odd)}")
+    return replace(wishes, **shape)
+
+
+def _cache(store: CheckpointStore, request: Request) -> CorpusCache | None:
+    return CorpusCache(store.cache_folder) if request.uses_cache else None
+
+
+def _corpus_again(
+    config: CorpusConfig, fingerprint: str, cache: CorpusCache | None, request: Request
+) -> Corpus:
+    """The text of a run that goes on, which must not have changed; if it is gone, its copy."""
+    if not request.corpus and STDIN in (*config.paths, config.val, config.test):
+        return load_corpus_of_run(config, fingerprint, cache)
+    try:
+        corpus = load_corpus(config) if cache is None else cache.load(config)
+    except CorpusError:
+        kept = None if cache is None else cache.recall(fingerprint, config)
+        if kept is None:
+            raise
+        return kept
+    corpus.require_fingerprint(fingerprint)
+    return corpus
 
 
 def _hardware(stored: TrainConfig, request: Request) -> TrainConfig:

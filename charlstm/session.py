@@ -87,6 +87,7 @@ class Session:
             train=corpus.train,
             val=corpus.val,
             unknown_probability=base.unknown_probability,
+            initial=base.weights or None,
             resume=None if base.training is None else (base.weights, base.training),
             started_at=started_at,
         )

@@ -59,6 +59,11 @@ class CheckpointStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @property
+    def cache_folder(self) -> Path:
+        """Where encoded corpora are kept; no run can have this name."""
+        return self.root / ".cache"
+
     def run_names(self) -> list[str]:
         """Names of the folders that hold a checkpoint, sorted."""
         try:

@@ -80,6 +80,7 @@ class Trainer:
 
     Args:
         unknown_probability: the least probability of the unknown symbol, for evaluation.
+        initial: weights to begin with, in the place of random ones.
         resume: the weights and the state of an earlier session.
         started_at: when the command began, by `clock`; the budget's minutes count from there.
         clock: seconds; replaced by tests.
@@ -97,6 +98,7 @@ class Trainer:
         train: Split,
         val: Split,
         unknown_probability: float,
+        initial: Arrays | None = None,
         resume: tuple[Arrays, TrainingState] | None = None,
         started_at: float | None = None,
         clock: Clock = time.monotonic,
@@ -110,6 +112,8 @@ class Trainer:
 
         self._generator = torch.Generator().manual_seed(config.seed)
         self.model = CharLSTM(model_config, generator=self._generator).to(config.device)
+        if initial is not None:
+            self.model.load_arrays(initial)
         self._bptt = TruncatedBPTT(self.model, config)
         self._run = _Counters()
         if resume is not None:

@@ -262,6 +262,53 @@ def test_pictures_are_drawn(run, stored, here, monkeypatch):
     assert err.count("\n") == 1
 
 
+def test_a_run_begins_with_another_one_s_model(run, corpus_file, here):
+    assert run("train", corpus_file, "--steps", 60, "--run", "old", *SMALL)[0] == 0
+    (here / "new.txt").write_text(TEXT.replace("fox", "f\u00f6x").replace("z", "s"))
+    options = ["--steps", 1, "--learning-rate", 0, "--batch-size", 4, "--seq-len", 16]
+    code, _, err = run("train", "new.txt", "--from", "old", *options)
+    assert code == 0
+    known = len(set(TEXT)) - 1  # without z
+    assert f"from run old: {known} characters known, 1 new, 1 given up" in err
+    tuned, old = (
+        json.loads(run("eval", "new.txt", "--run", name, "--json")[1]) for name in ("new", "old")
+    )
+    # Nothing was learned, but the new character is no longer unknown.
+    assert (old["num_unknown"], tuned["num_unknown"]) == (30, 0)
+    assert tuned["bits_per_char"] < old["bits_per_char"]
+    for arguments, message in (
+        (["--from", "absent"], "absent"),
+        (["--from", "old", "--hidden-size", 9], "--hidden-size 9 (the run has 8)"),
+        (["--from", "old", "--resume"], "not both"),
+    ):
+        code, out, err = run("train", "new.txt", "--run", "other", *arguments)
+        assert code in (1, 2)
+        assert out == ""
+        assert message in err
+
+
+def test_a_text_that_is_gone_still_helps_to_judge(run, corpus_file, monkeypatch):
+    assert run("train", corpus_file, "--steps", 3, *SMALL)[0] == 0
+    before = json.loads(run("eval", "--json")[1])
+    corpus_file.unlink()
+    assert json.loads(run("eval", "--json")[1]) == before
+    assert run("sample", "--length", 9, "--seed", 1, "--check-copying")[0] == 0
+    assert run("train", "--resume", "--steps", 5)[0] == 0
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
+    assert run("train", "-", "--steps", 3, "--run", "piped", *SMALL)[0] == 0
+    assert run("eval", "--run", "piped")[0] == 0
+    assert run("train", "--resume", "--run", "piped", "--steps", 5)[0] == 0
+
+
+def test_the_cache_can_be_turned_off(run, corpus_file, here):
+    assert run("train", corpus_file, "--steps", 3, "--no-cache", *SMALL)[0] == 0
+    assert not (here / "checkpoints/.cache").exists()
+    corpus_file.unlink()
+    code, out, err = run("eval")
+    assert (code, out) == (1, "")
+    assert corpus_file.name in err
+
+
 def test_predict_ranks_the_next_characters(run, stored):
     result = json.loads(run("predict", "the q", "--json")[1])
     assert result["prefix"] == "the q"

@@ -12,6 +12,7 @@ from charlstm.commands.options import (
     Json,
     Run,
     load_model,
+    training_corpus,
 )
 from charlstm.config import DEFAULT_STORE, SplitName
 from charlstm.errors import ConfigError, CorpusError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from charlstm.checkpoints import Checkpoint
     from charlstm.corpus import Corpus
     from charlstm.split import Split
+    from charlstm.store import CheckpointStore, Loaded
 
 
 def evaluate(
@@ -71,9 +73,10 @@ def evaluate(
 
     from charlstm.store import CheckpointStore
 
-    loaded = load_model(context, CheckpointStore(checkpoints))
+    store = CheckpointStore(checkpoints)
+    loaded = load_model(context, store)
     checkpointed = loaded.checkpoint
-    corpus = _own_corpus(checkpointed, is_needed=not files)
+    corpus = _own_corpus(loaded, store, is_needed=not files)
     name, text = None, None
     if files:
         text = _read_files(files, checkpointed)
@@ -129,19 +132,15 @@ def _read_files(files: list[str], checkpoint: "Checkpoint") -> "Split":
     return split
 
 
-def _own_corpus(checkpoint: "Checkpoint", *, is_needed: bool) -> "Corpus | None":
-    """The corpus that the run was trained on, read again; None where it can be done without."""
-    from charlstm.corpus import load_corpus_again
-
+def _own_corpus(loaded: "Loaded", store: "CheckpointStore", *, is_needed: bool) -> "Corpus | None":
+    """The corpus that the run was trained on; None where it can be done without."""
     try:
-        corpus = load_corpus_again(checkpoint.corpus)
-        corpus.require_fingerprint(checkpoint.fingerprint)
+        return training_corpus(loaded, store)
     except CorpusError as error:
         if is_needed:
             raise
         say(f"no baselines without the training text: {error}")
         return None
-    return corpus
 
 
 def _chosen_split(wanted: SplitName | None, corpus: "Corpus") -> tuple[SplitName, "Split"]:

@@ -10,6 +10,7 @@ from charlstm.errors import CheckpointError, ConfigError
 from charlstm.terminal import say
 
 if TYPE_CHECKING:
+    from charlstm.corpus import Corpus
     from charlstm.store import CheckpointStore, Loaded
 
 Checkpoints = Annotated[
@@ -63,6 +64,19 @@ def load_model(context: typer.Context, store: "CheckpointStore") -> "Loaded":
     if warnings:
         say(f"warning: using {loaded.path} instead")
     return loaded
+
+
+def training_corpus(loaded: "Loaded", store: "CheckpointStore") -> "Corpus":
+    """The corpus that a run was trained on: the store's copy, or its text read again.
+
+    Raises:
+        CorpusError: when neither is possible.
+    """
+    from charlstm.cache import CorpusCache, load_corpus_of_run
+
+    checkpoint = loaded.checkpoint
+    cache = CorpusCache(store.cache_folder)
+    return load_corpus_of_run(checkpoint.corpus, checkpoint.fingerprint, cache)
 
 
 def read_text(path: str, corpus: CorpusConfig) -> str:

@@ -1,7 +1,7 @@
 """`charlstm sample`: continue a text."""
 
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,15 +13,11 @@ from charlstm.commands.options import (
     load_model,
     prefer_flags,
     read_text,
+    training_corpus,
 )
 from charlstm.config import DEFAULT_STORE, MAX_COUNT, STDIN, SampleConfig
 from charlstm.errors import ConfigError
 from charlstm.terminal import say
-
-if TYPE_CHECKING:
-    from charlstm.checkpoints import Checkpoint
-    from charlstm.copying import Copy
-    from charlstm.sampling import Sample
 
 
 def sample(
@@ -94,6 +90,7 @@ def sample(
 
     import numpy as np
 
+    from charlstm.copying import longest_copy
     from charlstm.predictor import Predictor
     from charlstm.sampling import collect, sample_many
     from charlstm.store import CheckpointStore
@@ -105,7 +102,8 @@ def sample(
         show_streaming,
     )
 
-    loaded = load_model(context, CheckpointStore(checkpoints))
+    store = CheckpointStore(checkpoints)
+    loaded = load_model(context, store)
     predictor = Predictor(loaded.checkpoint)
     corpus = loaded.checkpoint.corpus
     path = STDIN if prime == STDIN else prime_file
@@ -128,7 +126,12 @@ def sample(
         show_streaming(text, begun, style)
         return
     samples = collect(begun, num_samples)
-    copies = _find_copies(samples, loaded.checkpoint) if check_copying else None
+    copies = None
+    if check_copying:
+        learned = training_corpus(loaded, store)
+        copies = [
+            longest_copy(learned.vocabulary.encode(one.text), learned.train.ids) for one in samples
+        ]
     if as_json:
         print_json(
             run=loaded.run or str(loaded.path),
@@ -142,12 +145,3 @@ def sample(
     show_samples(text, samples, style)
     if copies is not None:
         report_copies(samples, copies)
-
-
-def _find_copies(samples: "list[Sample]", checkpoint: "Checkpoint") -> "list[Copy]":
-    from charlstm.copying import longest_copy
-    from charlstm.corpus import load_corpus_again
-
-    corpus = load_corpus_again(checkpoint.corpus)
-    corpus.require_fingerprint(checkpoint.fingerprint)
-    return [longest_copy(corpus.vocabulary.encode(s.text), corpus.train.ids) for s in samples]

@@ -37,6 +37,10 @@ def train(
         str | None, typer.Option("--run", metavar="NAME", help="Name of the run; default: CORPUS.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run.")] = False,
+    parent: Annotated[
+        str | None,
+        typer.Option("--from", metavar="RUN", help="Begin with that run's model."),
+    ] = None,
     checkpoints: Checkpoints = DEFAULT_STORE,
     val_fraction: Annotated[
         float | None,
@@ -81,6 +85,9 @@ def train(
         Normalize | None,
         typer.Option("--normalize", help="nfc: one form of accented letters.  [default: none]"),
     ] = None,
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Keep the encoded text in the store.")
+    ] = True,
     hidden_size: Annotated[int | None, typer.Option("--hidden-size")] = None,
     num_layers: Annotated[int | None, typer.Option("--num-layers")] = None,
     embedding_size: Annotated[int | None, typer.Option("--embedding-size")] = None,
@@ -117,6 +124,8 @@ def train(
     charlstm train my-text.txt --minutes 30 --run long
     """
     started_at = time.monotonic()
+    if resume and parent is not None:
+        raise ConfigError("give --resume or --from, not both")
     splits: dict[str, Any] = {}
     for name in ("val", "test"):
         chosen = prefer_flags(context, name, f"{name}_fraction")
@@ -162,11 +171,13 @@ def train(
         corpus={name: value for name, value in corpus_options.items() if value is not None},
         run=run,
         resume=resume or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") not in ("", "0"),
+        parent=parent,
         budget=budget,
         wishes=wishes,
         threads=threads,
         device=device,
         precision=precision,
+        uses_cache=cache,
     )
     with open_session(CheckpointStore(checkpoints), request, started_at=started_at) as session:
         exit_code = _show(session, as_json=as_json)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from charlstm.corpus import load_corpus_again
+from charlstm.cache import CorpusCache, load_corpus_of_run
 from charlstm.evaluation import evaluate
 from charlstm.model import CharLSTM
 from charlstm.split import Split
@@ -27,8 +27,10 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=2000)
     options = parser.parse_args()
 
-    checkpoint = CheckpointStore(options.checkpoints).load(options.run, which="best").checkpoint
-    val = load_corpus_again(checkpoint.corpus).val
+    store = CheckpointStore(options.checkpoints)
+    checkpoint = store.load(options.run, which="best").checkpoint
+    cache = CorpusCache(store.cache_folder)
+    val = load_corpus_of_run(checkpoint.corpus, checkpoint.fingerprint, cache).val
     model = CharLSTM(checkpoint.model_config)
     model.load_arrays(checkpoint.weights)
     firsts = np.random.default_rng(0).integers(0, val.num_chars - LENGTH, options.windows)
