@@ -26,7 +26,7 @@ The modules, from the ground up; each imports only from its own floor or below:
     memory                 how much a training takes, and how much there is
     hardware, recipe       what the machine can do; every setting that the user left open
     corpus, training       files -> splits; the Trainer, a generator of events
-    cache                  encoded corpora, kept beside the runs
+    cache, diagnosis       encoded corpora, kept beside the runs; what a text is like
     scores, baselines      each character's cost, and what follows; simpler predictors' costs
     dynamic, assessment    nats by a model that learns from the text meanwhile; all of it together
     prediction             the next character, ranked, by length of context

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 import typer
 
 from charlstm import __version__
+from charlstm.commands import corpus, predict, runs, sample, train
 from charlstm.commands import eval as eval_command
-from charlstm.commands import predict, runs, sample, train
 from charlstm.errors import CharLSTMError
 from charlstm.terminal import prepare_streams, say
 
@@ -33,6 +33,7 @@ app.command("sample")(sample.sample)
 app.command("predict")(predict.predict)
 app.command("eval")(eval_command.evaluate)
 app.add_typer(runs.app, name="runs")
+app.add_typer(corpus.app, name="corpus")
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callback signature

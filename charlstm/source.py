@@ -89,6 +89,9 @@ class TextSource:
 class FileSource:
     """A file, or a pipe whose bytes are put aside, as they can't be read twice.
 
+    Attributes:
+        encoding: that the latest reading used; `utf-8-sig` is UTF-8 with a byte order mark.
+
     Raises:
         CorpusError: when it is missing or no file.
     """
@@ -96,6 +99,7 @@ class FileSource:
     def __init__(self, path: str, config: CorpusConfig, *, notice: str | None = None) -> None:
         self.name = path
         self.notices: list[str] = []
+        self.encoding = config.encoding
         self._first_notices = [] if notice is None else [notice]
         self._config = config
         self._aside = _put_aside(path) if _is_pipe(path) else None
@@ -151,7 +155,7 @@ class FileSource:
 
     def _decoded(self, file: Readable) -> Iterator[str]:
         piece = file.read(_PIECE_BYTES)
-        encoding = self._encoding(piece)
+        self.encoding = encoding = self._encoding(piece)
         decoder: Any = codecs.getincrementaldecoder(encoding)()
         lines = None
         if not self._config.keeps_line_ends:

@@ -18,7 +18,7 @@ FLOORS = [
     {"views"},
     {"session", "api"},
     {"preparation"},
-    {"cache"},
+    {"cache", "diagnosis"},
     {
         "corpus",
         "training",

@@ -1,0 +1,65 @@
+"""What `corpus check` found."""
+
+from typing import Final
+
+from rich.text import Text
+
+from charlstm.diagnosis import Diagnosis, FileReport
+from charlstm.views.tables import print_pairs, print_rows
+
+_MAX_FILES: Final = 20
+
+
+def show_diagnosis(found: Diagnosis) -> None:
+    print_rows(
+        ("file", "encoding", "characters", "lines", "line ends", "longest line"),
+        [
+            (
+                file.path,
+                file.encoding.replace("-sig", " with mark"),
+                f"{file.num_chars:,}",
+                f"{file.num_lf + file.num_crlf + file.num_cr:,}",
+                _line_ends(file),
+                f"{file.longest_line:,}",
+            )
+            for file in found.files[:_MAX_FILES]
+        ],
+        left=(1, 4),
+        caption=(
+            f"and {len(found.files) - _MAX_FILES:,} more files"
+            if len(found.files) > _MAX_FILES
+            else None
+        ),
+    )
+    xz = found.xz_bits_per_char
+    print_pairs(
+        Text("in all"),
+        [
+            ("characters", f"{found.num_chars:,}"),
+            ("different ones", f"{found.num_characters:,}, {found.num_rare:,} of them rare"),
+            ("documents", f"{found.num_documents:,}"),
+            ("in lines that came before", f"{found.repeated_share:.1%}"),
+            ("bits per character by xz", "-" if xz is None else f"{xz:.3f}"),
+            (
+                "to train, validate, test",
+                f"{found.num_train_chars:,}, {found.num_val_chars:,}, {found.num_test_chars:,}",
+            ),
+            ("five minutes of training", found.model or "too short to train on"),
+        ],
+    )
+    notices = [notice for file in found.files for notice in file.notices]
+    for notice in notices:
+        print_pairs(Text(""), [("note", notice)])
+    if not found.problems:
+        print_pairs(Text("\nnothing to complain about"), [])
+        return
+    print_rows(
+        ("what may harm", "what helps"),
+        [(problem.what, problem.cure) for problem in found.problems],
+        left=(1,),
+    )
+
+
+def _line_ends(file: FileReport) -> str:
+    counts = {"LF": file.num_lf, "CRLF": file.num_crlf, "CR": file.num_cr}
+    return ", ".join(name for name, count in counts.items() if count) or "none"
