@@ -2,7 +2,8 @@
 
 Two rules, fitted on the runs in tests/benchmarks/README.md. Size: a model should read about six
 characters for each of its parameters; a larger one is left half trained, a smaller one has nothing
-more to learn. Regularisation: the more often the text is read, the more of it.
+more to learn. Regularisation: the more parameters there are for each character of the text, and the
+more often it is read, the more of it.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -22,14 +23,16 @@ _NUM_LAYERS: Final = 2
 _BATCH_SIZE: Final = 32
 _SEQ_LEN: Final = 64
 _LEARNING_RATE: Final = 8e-3
-# Regularisation per epoch, and its bounds.
-_DROPOUT_PER_EPOCH: Final = 0.035
-_MAX_DROPOUT: Final = 0.5
-_WEIGHT_DECAY_PER_EPOCH: Final = 0.035
+# Regularisation by parameters per training character and by epochs, and its bounds.
 _MIN_WEIGHT_DECAY: Final = 0.1
+_WEIGHT_DECAY_PER_PARAMETER: Final = 0.125
 _MAX_WEIGHT_DECAY: Final = 0.8
-_RECURRENT_DROPOUT_PER_EPOCH: Final = 0.025
+_DROPOUT_PER_EPOCH: Final = 0.035
+_MIN_DROPOUT_LIMIT: Final = 0.1
+_DROPOUT_PER_PARAMETER: Final = 0.1
+_MAX_DROPOUT: Final = 0.5
 _EPOCHS_WITHOUT_RECURRENT_DROPOUT: Final = 7.0
+_RECURRENT_DROPOUT_PER_EPOCH: Final = 0.025
 _MAX_RECURRENT_DROPOUT: Final = 0.4
 _OPERATIONS_PER_PARAMETER: Final = 6  # per character, forward and backward
 # What training reaches of the rate of matrix products.
@@ -140,7 +143,7 @@ def make_plan(
         model = _sized(model_settings, budget.minutes * 60 * speed)
         num_chars = budget.minutes * 60 * speed / _operations_per_char(model)
     epochs = num_chars / num_train_chars
-    model, train = _regularized(model, train, given, epochs)
+    model, train = _regularized(model, train, given, num_train_chars, epochs)
     about = "about " if total_steps is None else ""
     return Plan(
         model=model,
@@ -180,12 +183,21 @@ def _operations_per_char(model: ModelConfig) -> int:
 
 
 def _regularized(
-    model: ModelConfig, train: TrainConfig, given: dict[str, Any], epochs: float
+    model: ModelConfig,
+    train: TrainConfig,
+    given: dict[str, Any],
+    num_train_chars: int,
+    epochs: float,
 ) -> tuple[ModelConfig, TrainConfig]:
     """What keeps a model from learning by heart what it reads so often."""
+    parameters = model.num_parameters / num_train_chars
     many = max(0.0, epochs - _EPOCHS_WITHOUT_RECURRENT_DROPOUT)
     dropouts: dict[str, Any] = {
-        "dropout": min(_MAX_DROPOUT, _DROPOUT_PER_EPOCH * epochs),
+        "dropout": min(
+            _MAX_DROPOUT,
+            _DROPOUT_PER_EPOCH * epochs,
+            _MIN_DROPOUT_LIMIT + _DROPOUT_PER_PARAMETER * parameters,
+        ),
         "recurrent_dropout": min(_MAX_RECURRENT_DROPOUT, _RECURRENT_DROPOUT_PER_EPOCH * many),
     }
     model = replace(
@@ -193,8 +205,8 @@ def _regularized(
         **{name: round(value, 2) for name, value in dropouts.items() if name not in given},
     )
     if "weight_decay" not in given:
-        decay = min(_MAX_WEIGHT_DECAY, max(_MIN_WEIGHT_DECAY, _WEIGHT_DECAY_PER_EPOCH * epochs))
-        train = replace(train, weight_decay=round(decay, 2))
+        decay = _MIN_WEIGHT_DECAY + _WEIGHT_DECAY_PER_PARAMETER * parameters
+        train = replace(train, weight_decay=round(min(_MAX_WEIGHT_DECAY, decay), 2))
     return model, train
 
 

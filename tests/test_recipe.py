@@ -69,18 +69,25 @@ def test_the_plan_depends_on_nothing_but_its_arguments():
 
 
 def test_a_text_read_more_often_is_regularised_more():
-    made = [plan(10**6, budget=Budget(epochs=epochs)) for epochs in (0.1, 1, 6, 14, 100)]
+    made = [plan(10**6, budget=Budget(epochs=epochs)) for epochs in (0.1, 1, 5, 14, 100)]
     dropouts = [one.model.dropout for one in made]
-    decays = [one.train.weight_decay for one in made]
     assert dropouts == sorted(dropouts)
-    assert decays == sorted(decays)
     assert dropouts[0] < 0.01
-    assert dropouts[2] == pytest.approx(0.2, abs=0.02)
+    assert dropouts[2] == pytest.approx(0.18, abs=0.02)
     recurrent = [one.model.recurrent_dropout for one in made]
     assert recurrent == sorted(recurrent)
     assert (recurrent[1], recurrent[-1]) == (0.0, 0.4)
-    assert dropouts[-1] == 0.5
     assert plan(10**6, budget=Budget(epochs=100), dropout=0.0).model.dropout == 0.0
+
+
+def test_a_model_that_is_large_for_its_text_is_regularised_more():
+    made = [plan(size, budget=Budget(epochs=20)) for size in (10**8, 10**6, 10**5, 10**3)]
+    decays = [one.train.weight_decay for one in made]
+    assert decays == sorted(decays)
+    assert (decays[0], decays[-1]) == (0.1, 0.8)
+    dropouts = [one.model.dropout for one in made]
+    assert dropouts == sorted(dropouts)
+    assert (dropouts[0], dropouts[-1]) == (0.1, 0.5)
 
 
 def timed(minutes, operations_per_second, **wishes):
