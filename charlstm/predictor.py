@@ -72,7 +72,8 @@ class Predictor:
             shown = ", ".join(f"{char!r} (U+{ord(char):04X})" for char in unknown[:5])
             more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
             raise CorpusError(
-                f"the model never saw {shown}{more}; --unknown skip leaves such characters out"
+                f"the model never saw {shown}{more}; leave such characters out, "
+                "as sample does with --unknown skip"
             )
 
     def _read(self, ids_B: npt.NDArray[np.integer], before: list[Step]) -> Prediction:

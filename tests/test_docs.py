@@ -39,7 +39,7 @@ def test_every_command_of_the_readme_works(tmp_path, monkeypatch, capsys):
     """In their order, on a small text, with a small budget."""
     monkeypatch.chdir(tmp_path)
     for name in re.findall(r"\b[\w-]+\.txt\b", README):
-        (tmp_path / name).write_text("The beginning. " + TEXT)
+        (tmp_path / name).write_text("The beginning. ROMEO: To be, or not. " + TEXT)
     done = 0
     for command in commands():
         arguments = shlex.split(command.split(" > ")[0].split(" | ")[0])[1:]
@@ -55,6 +55,21 @@ def test_every_command_of_the_readme_works(tmp_path, monkeypatch, capsys):
         assert main(arguments) == 0, (command, capsys.readouterr().err)
         done += 1
     assert done >= 8
+
+
+def test_the_readme_s_python_works(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shakespeare.txt").write_text("To be, or not. " + TEXT)
+    assert main(["train", "shakespeare.txt", *SHORT]) == 0
+    capsys.readouterr()
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(compile(block, "README.md", "exec"), {})
+    candidate, text, bits = re.fullmatch(
+        r"(?s)(Candidate\(.*?\))\n(.*)\n([\d.]+)\n", capsys.readouterr().out
+    ).groups()
+    assert "probability=" in candidate
+    assert len(text) == 200
+    assert float(bits) > 0
 
 
 def test_every_command_is_in_the_readme():
