@@ -36,7 +36,7 @@ from charlstm.config import (
 from charlstm.errors import CharLSTMError, CheckpointError, ConfigError
 from charlstm.vocabulary import Vocabulary
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 1
 
 _NO_DIGEST: Final = "0" * 64
 # Inside the outer JSON string the inner quotes are escaped once. A quote inside one of the inner

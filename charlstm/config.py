@@ -7,7 +7,7 @@ import math
 import re
 import sys
 import unicodedata
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
@@ -54,8 +54,8 @@ class ModelConfig:
     hidden_size: int
     num_layers: int
     dropout: float
-    recurrent_dropout: float
     cell: Cell
+    recurrent_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         require_int("the number of characters", self.num_characters, 1, MAX_CHARACTERS)
@@ -291,13 +291,16 @@ class SampleConfig:
 def from_plain(kind: type[_Config], values: object) -> _Config:
     """Make a configuration from what `dataclasses.asdict` gave and JSON carried.
 
+    A setting that is younger than the file has its default.
+
     Raises:
         ConfigError: on unknown or missing keys and on impossible values.
     """
     if not isinstance(values, dict):
         raise ConfigError(f"{kind.__name__} must be an object, not {type(values).__name__}")
     names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    if odd := sorted(map(str, names ^ values.keys())):
+    needed = {f.name for f in fields(kind) if f.default is MISSING}  # type: ignore[arg-type]
+    if odd := sorted(map(str, (values.keys() - names) | (needed - values.keys()))):
         raise ConfigError(f"{kind.__name__} has a missing or unknown setting: {odd[0]!r}")
     plain: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items()

@@ -141,7 +141,7 @@ def setting(group, name, value):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda header: header.update(format_version=99), "version 99.*version 2"),
+        (lambda header: header.update(format_version=99), "version 99.*version 1"),
         (lambda header: header.pop("format_version"), "version None"),
         (lambda header: header.pop("vocabulary"), "vocabulary"),
         (lambda header: header.update(vocabulary="ab"), "list of code points"),
