@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -174,3 +176,34 @@ def test_leftovers_of_the_killed_are_removed(cache, path):
 def test_without_a_path_nothing_is_kept(cache, tmp_path):
     cache.load(CorpusConfig())
     assert not list(tmp_path.rglob("*.key"))
+
+
+@pytest.mark.slow
+def test_two_processes_and_kills_leave_it_whole(path):
+    """Eight processes load at once, half of them killed at some moment; then all is as it was."""
+    path.write_text(TEXT * 2000, encoding="utf-8")
+    age(path)
+    folder = path.parent / "store/.cache"
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from charlstm.cache import CorpusCache\n"
+        "from charlstm.config import CorpusConfig\n"
+        "config = CorpusConfig(paths=(sys.argv[2],))\n"
+        "print(CorpusCache(Path(sys.argv[1])).load(config).fingerprint)\n"
+    )
+    expected = load_corpus(config_of(path)).fingerprint
+    generator = np.random.default_rng(0)
+    for _ in range(3):
+        command = [sys.executable, "-c", program, str(folder), str(path)]
+        running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(8)]
+        for process in running[::2]:
+            time.sleep(float(generator.uniform(0, 0.4)))
+            process.kill()
+        for number, process in enumerate(running):
+            out, _ = process.communicate(timeout=60)
+            if number % 2:
+                assert out.strip() == expected
+        assert CorpusCache(folder).load(config_of(path)).fingerprint == expected
+        for file in folder.glob("*.corpus"):
+            file.unlink()

@@ -239,3 +239,37 @@ def test_accents_take_one_form_on_request(write):
 def test_impossible_ways_to_read_are_refused(options):
     with pytest.raises(ConfigError):
         CorpusConfig(**options)
+
+
+@given(
+    text=st.text(min_size=2, max_size=60),
+    size=st.integers(4, 17),  # a byte order mark comes in one piece
+    codec=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    normalize=st.sampled_from(["none", "nfc"]),
+    how=st.sampled_from([None, "lines", "blank-lines", "^a"]),
+)
+def test_ids_don_t_depend_on_how_the_bytes_come(
+    tmp_path_factory, text, size, codec, normalize, how
+):
+    from charlstm import source
+
+    text = text.encode("utf-8", "replace").decode()
+    path = tmp_path_factory.mktemp("pieces") / "text"
+    path.write_bytes(text.encode(codec))
+    options = {"normalize": normalize, "split_documents": how, **WHOLE}
+
+    def outcome(piece_bytes):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(source, "_PIECE_BYTES", piece_bytes)
+            try:
+                corpus = load(path, **options)
+            except CorpusError as error:
+                return str(error)
+        return (
+            corpus.train.ids.tolist(),
+            corpus.train.starts.tolist(),
+            corpus.vocabulary.characters,
+            corpus.fingerprint,
+        )
+
+    assert outcome(size) == outcome(1 << 20)
