@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -16,6 +17,10 @@ from charlstm.split import Split
 from charlstm.store import CheckpointStore
 from charlstm.training import Trainer
 from charlstm.vocabulary import Vocabulary
+
+# A busy machine is no failure.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 # The models here are too small for two threads to share.
 torch.set_num_threads(1)

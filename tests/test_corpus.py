@@ -3,7 +3,7 @@ import gzip
 import lzma
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlstm.config import CorpusConfig
@@ -241,6 +241,7 @@ def test_impossible_ways_to_read_are_refused(options):
         CorpusConfig(**options)
 
 
+@settings(max_examples=40)
 @given(
     text=st.text(min_size=2, max_size=60),
     size=st.integers(4, 17),  # a byte order mark comes in one piece
