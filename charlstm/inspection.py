@@ -1,20 +1,320 @@
-"""What happens inside a model."""
+"""What happens inside a model: its gates, its memory, and what its cells follow.
+
+Shapes: N characters read, H hidden size, U units of all layers, K shifted copies.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from charlstm.cell import Array, Step
+from charlstm.errors import ConfigError
+from charlstm.prediction import Candidate, NextCharacters, ranked
 from charlstm.predictor import Predictor
 
+# A gate that is shut or open for good (Karpathy, Johnson & Li 2015).
+SHUT_BELOW: Final = 0.1
+OPEN_ABOVE: Final = 0.9
 
-def mean_openness(predictor: Predictor, text: str) -> list[dict[str, float]]:
-    """How far each gate stands open on a text, from 0 to 1, mean over units and characters.
+_NUM_CANDIDATES: Final = 5
+_MIN_POSITIVES: Final = 20
+_NUM_SHIFTS: Final = 20
+_STRETCH_CHARS: Final = 30
+_OPENING: Final = "([{"
+_CLOSING: Final = ")]}"
+_QUOTES: Final = '"\u201c\u201d\u00ab\u00bb'
+_SENTENCE_ENDS: Final = ".!?\u3002\uff01\uff1f"
 
-    Returns:
-        For each layer the means by the gates' names.
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Character:
+    """A character of a traced text.
+
+    Args:
+        nats: what it cost.
+        candidates: the likeliest in its place, before it was read.
     """
-    means: list[dict[str, list[float]]] = []
+
+    char: str
+    nats: float
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerTrace:
+    """What a layer did at each character, float32 [N, H] each.
+
+    Args:
+        values: by name, in the order in which they work: LSTM `input`, `forget`, `output`,
+            `candidate`, `cell`, `shown`; a GRU its own gates; a plain RNN `shown` alone.
+        gates: which of the names are gates, between 0 and 1.
+    """
+
+    values: dict[str, Array]
+    gates: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """A text as a model read it."""
+
+    characters: tuple[Character, ...]
+    layers: tuple[LayerTrace, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateShares:
+    """How a gate stands, over units and characters.
+
+    Args:
+        mean: openness from 0 to 1.
+        shut: share of the time below 0.1; `open`: above 0.9.
+    """
+
+    mean: float
+    shut: float
+    open: float
+
+
+class UnitScore(NamedTuple):
+    """A cell that follows something readable.
+
+    Args:
+        score: area under the ROC curve for what is or isn't, correlation for what is counted;
+            below 0.5 or 0 it falls where the other rises.
+        stretch: where it is strongest, `place` its middle.
+    """
+
+    layer: int
+    unit: int
+    score: float
+    place: int
+    stretch: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Followed:
+    """What cells may follow, and those that do it best.
+
+    Args:
+        measure: `auc` or `correlation`.
+        chance: what the best of all cells reaches on a text shifted against them: the mean of 20.
+        units: the best first.
+    """
+
+    feature: str
+    measure: str
+    chance: float
+    units: tuple[UnitScore, ...]
+
+
+def trace(predictor: Predictor, text: str) -> Trace:
+    """Read a text and keep everything.
+
+    Raises:
+        CorpusError: when it holds characters that the model never saw.
+        ConfigError: when it is empty.
+    """
+    predictor.require_known(text)
+    if not text:
+        raise ConfigError("there is no text to look into")
+    before = predictor.start()
+    characters = []
+    steps: list[list[Step]] = []
+    ids = predictor.vocabulary.encode(text)
+    for char, number, after in zip(text, ids, predictor.trace(text, before), strict=True):
+        log_p_V = before.log_p[0].astype(np.float64)
+        expected: NextCharacters = ranked(predictor, "", log_p_V)
+        characters.append(
+            Character(
+                char=char,
+                nats=float(-log_p_V[number]),
+                candidates=expected.next[:_NUM_CANDIDATES],
+            )
+        )
+        steps.append(after.layers)
+        before = after
+    layers = zip(*steps, strict=True)
+    return Trace(
+        characters=tuple(characters),
+        layers=tuple(_layer_trace(list(layer)) for layer in layers),
+    )
+
+
+def gate_shares(predictor: Predictor, text: str) -> list[dict[str, GateShares]]:
+    """How far each gate stands open on a text, layer by layer.
+
+    Characters that the model never saw are read as unknown.
+    """
+    found: list[dict[str, list[Array]]] = []
     for prediction in predictor.trace(text, predictor.start()):
-        means = means or [{gate: [] for gate in layer.gates} for layer in prediction.layers]
-        for layer, sums in zip(prediction.layers, means, strict=True):
+        found = found or [{gate: [] for gate in layer.gates} for layer in prediction.layers]
+        for layer, gates in zip(prediction.layers, found, strict=True):
             for gate, values in layer.gates.items():
-                sums[gate].append(float(values.mean()))
-    return [{gate: float(np.mean(values)) for gate, values in layer.items()} for layer in means]
+                gates[gate].append(values[0])
+    return [{gate: _shares(np.array(values)) for gate, values in layer.items()} for layer in found]
+
+
+def telling_units(layer: LayerTrace, number: int) -> list[int]:
+    """The units whose memory moves most, the liveliest first."""
+    memory = layer.values.get("cell", layer.values["shown"])
+    order = np.argsort(-memory.std(0), kind="stable")
+    return [int(unit) for unit in order[:number]]
+
+
+def follow(predictor: Predictor, text: str, *, num_units: int = 3) -> list[Followed]:
+    """Find the cells that follow what a reader can see: quotes, brackets, lines, words, capitals.
+
+    Args:
+        text: of some thousand characters; ones that the model never saw are read as unknown.
+
+    Raises:
+        ConfigError: when the text is too short to tell anything.
+    """
+    memories = [
+        np.concatenate([np.tanh(layer.c[0]) for layer in after.layers])
+        for after in predictor.trace(text, predictor.start())
+    ]
+    if len(memories) < 10 * _MIN_POSITIVES:
+        raise ConfigError(
+            f"{len(memories)} characters are too few to see what cells follow; "
+            f"give {10 * _MIN_POSITIVES} or more"
+        )
+    memory_NU = np.array(memories, np.float64)
+    hidden_size = predictor.hidden_size
+    rank_NU = memory_NU.argsort(0, kind="stable").argsort(0, kind="stable").astype(np.float64)
+    standard_NU = (memory_NU - memory_NU.mean(0)) / np.maximum(memory_NU.std(0), 1e-12)
+    # A text shifted against its cells keeps its rhythm and loses its meaning.
+    shifts = np.random.default_rng(0).integers(
+        _MIN_POSITIVES, len(text) - _MIN_POSITIVES, _NUM_SHIFTS
+    )
+    found = []
+    for feature, of_text in _FEATURES.items():
+        values_N = of_text(text)
+        is_binary = values_N.dtype == np.bool_
+        if is_binary and not _MIN_POSITIVES <= values_N.sum() <= len(text) - _MIN_POSITIVES:
+            continue
+        if not is_binary and np.unique(values_N).size < 3:
+            continue
+        copies_NK = np.stack([np.roll(values_N, shift) for shift in (0, *shifts)], 1).astype(float)
+        scores_UK = _auc(rank_NU, copies_NK) if is_binary else _correlation(standard_NU, copies_NK)
+        strength_UK = np.abs(scores_UK - (0.5 if is_binary else 0.0))
+        best = np.argsort(-strength_UK[:, 0], kind="stable")[:num_units]
+        chance = float(strength_UK[:, 1:].max(0).mean())
+        found.append(
+            Followed(
+                feature=feature,
+                measure="auc" if is_binary else "correlation",
+                chance=chance + (0.5 if is_binary else 0.0),
+                units=tuple(
+                    _unit_score(text, memory_NU[:, u], scores_UK[u, 0], int(u), hidden_size)
+                    for u in best
+                ),
+            )
+        )
+    return found
+
+
+def _layer_trace(steps: list[Step]) -> LayerTrace:
+    gates = tuple(steps[0].gates)
+    values = {gate: np.array([step.gates[gate][0] for step in steps]) for gate in gates}
+    if gates:
+        values["candidate"] = np.array([step.candidate[0] for step in steps])
+    if "forget" in gates:
+        values["cell"] = np.array([step.c[0] for step in steps])
+    values["shown"] = np.array([step.h[0] for step in steps])
+    return LayerTrace(values=values, gates=gates)
+
+
+def _shares(values: Array) -> GateShares:
+    return GateShares(
+        mean=float(values.mean()),
+        shut=float((values < SHUT_BELOW).mean()),
+        open=float((values > OPEN_ABOVE).mean()),
+    )
+
+
+def _unit_score(
+    text: str, memory_N: Floats, score: float, number: int, hidden_size: int
+) -> UnitScore:
+    place = int(np.abs(memory_N).argmax())
+    first = max(0, place - _STRETCH_CHARS)
+    return UnitScore(
+        layer=number // hidden_size,
+        unit=number % hidden_size,
+        score=float(score),
+        place=place,
+        stretch=text[first : place + _STRETCH_CHARS],
+    )
+
+
+def _auc(rank_NU: Floats, is_NK: Floats) -> Floats:
+    """Area under the ROC curve by ranks (Mann & Whitney 1947), [U, K]."""
+    num_positive = is_NK.sum(0)
+    num_negative = len(is_NK) - num_positive
+    rank_sum_UK = rank_NU.T @ is_NK
+    auc_UK: Floats = (rank_sum_UK - num_positive * (num_positive - 1) / 2) / (
+        num_positive * num_negative
+    )
+    return auc_UK
+
+
+def _correlation(standard_NU: Floats, values_NK: Floats) -> Floats:
+    """Pearson's correlation, [U, K]."""
+    standard_NK = (values_NK - values_NK.mean(0)) / values_NK.std(0)
+    correlation_UK: Floats = standard_NU.T @ standard_NK / len(standard_NK)
+    return correlation_UK
+
+
+def _inside_quotes(text: str) -> npt.NDArray[np.bool_]:
+    is_quote = np.array([char in _QUOTES for char in text])
+    is_inside: npt.NDArray[np.bool_] = np.cumsum(is_quote) % 2 == 1
+    return is_inside
+
+
+def _bracket_depth(text: str) -> npt.NDArray[np.int64]:
+    depth, depths = 0, []
+    for char in text:
+        depth = max(0, depth + (char in _OPENING) - (char in _CLOSING))
+        depths.append(depth)
+    return np.array(depths)
+
+
+def _since(text: str, ends: Callable[[str], bool]) -> npt.NDArray[np.int64]:
+    """Characters since the last one that ends something."""
+    count, counts = 0, []
+    for char in text:
+        count = 0 if ends(char) else count + 1
+        counts.append(count)
+    return np.array(counts)
+
+
+def _indentation(text: str) -> npt.NDArray[np.int64]:
+    """Spaces at the beginning of the line so far; all of them once something else came."""
+    found, indentation, is_leading = [], 0, True
+    for char in text:
+        if char == "\n":
+            indentation, is_leading = 0, True
+        elif is_leading and char in " \t":
+            indentation += 1
+        else:
+            is_leading = False
+        found.append(indentation)
+    return np.array(found)
+
+
+_FEATURES: Final[dict[str, Callable[[str], npt.NDArray[np.generic]]]] = {
+    "inside quotes": _inside_quotes,
+    "inside brackets": lambda text: _bracket_depth(text) > 0,
+    "depth of brackets": _bracket_depth,
+    "position in the line": lambda text: _since(text, lambda char: char == "\n"),
+    "position in the word": lambda text: _since(text, lambda char: not char.isalpha()),
+    "a capital comes": lambda text: np.array([char.isupper() for char in text[1:]] + [False]),
+    "end of a sentence": lambda text: np.array([char in _SENTENCE_ENDS for char in text]),
+    "indentation": _indentation,
+}

@@ -48,7 +48,7 @@ def predict_next(predictor: Predictor, prefix: str) -> NextCharacters:
     """
     predictor.require_known(prefix)
     log_p_V = predictor.read_text(prefix, predictor.start()).log_p[0]
-    return _ranked(predictor, prefix, log_p_V.astype(np.float64))
+    return ranked(predictor, prefix, log_p_V.astype(np.float64))
 
 
 def ladder(predictor: Predictor, prefix: str) -> list[Rung]:
@@ -69,7 +69,8 @@ def ladder(predictor: Predictor, prefix: str) -> list[Rung]:
     ]
 
 
-def _ranked(predictor: Predictor, prefix: str, log_p_V: npt.NDArray[np.float64]) -> NextCharacters:
+def ranked(predictor: Predictor, prefix: str, log_p_V: npt.NDArray[np.float64]) -> NextCharacters:
+    """Name and sort a distribution, natural logarithms of probabilities [V]."""
     p_V = np.exp(log_p_V)
     p_V /= p_V.sum()
     order = np.argsort(-p_V, kind="stable")

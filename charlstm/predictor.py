@@ -36,6 +36,10 @@ class Predictor:
         self._stack = CellStack(checkpoint.model_config, checkpoint.weights)
         self._unknown_probability = checkpoint.unknown_probability
 
+    @property
+    def hidden_size(self) -> int:
+        return self._stack.config.hidden_size
+
     def start(self, batch_size: int = 1) -> Prediction:
         """The prediction before the first character of a text: zero state, boundary read."""
         boundary_B = np.full(batch_size, self.vocabulary.boundary)

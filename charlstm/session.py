@@ -19,7 +19,7 @@ from charlstm.config import DEFAULT_STORE, SampleConfig
 from charlstm.errors import CheckpointError, ConfigError
 from charlstm.events import Evaluated, Event, Finished, Saved, SavingFailed, Started, Stepped
 from charlstm.hardware import require_memory
-from charlstm.inspection import mean_openness
+from charlstm.inspection import gate_shares
 from charlstm.predictor import Predictor
 from charlstm.preparation import (
     Prepared,
@@ -120,8 +120,12 @@ class Session:
             match event:
                 case Started():
                     # Saved before the first step: what can't be saved need not be trained.
+                    started = self._report("started", event, self._settings() | self._preview())
+                    if not self._history:
+                        # What learning changes is seen beside what was there before.
+                        self._history.append(started.record)
                     saved = self._save_last()
-                    yield self._report("started", event, self._settings())
+                    yield started
                     yield self._report("saved", saved, {})
                 case Stepped():
                     now = time.monotonic()
@@ -169,9 +173,13 @@ class Session:
         """A short sample and how open the gates are; consumes none of training's randomness."""
         predictor = Predictor(self._checkpoint())
         generator = np.random.default_rng(_PREVIEW_SEED)
+        layers = gate_shares(predictor, self._text_to_watch)
         return {
             "sample": "".join(sample(predictor, "", _PREVIEW, generator=generator)),
-            "gates": mean_openness(predictor, self._text_to_watch),
+            "gates": [{name: gate.mean for name, gate in layer.items()} for layer in layers],
+            "gate_shares": [
+                {name: [gate.shut, gate.open] for name, gate in layer.items()} for layer in layers
+            ],
         }
 
     def _try_to_save(self, *, is_best: bool = False, is_kept: bool = False) -> Report:

@@ -24,6 +24,7 @@ FLOORS = [
         "training",
         "dynamic",
         "assessment",
+        "reach",
         "baselines",
         "sampling",
         "prediction",

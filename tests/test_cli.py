@@ -237,7 +237,10 @@ def test_runs_show_tells_how_a_run_learned(run, corpus_file):
     assert shown["settings"]["model"]["hidden_size"] == 8
     assert shown["settings"]["train"]["seq_len"] == 16
     assert len(shown["history"]) >= 4
-    for record in shown["history"]:
+    started, *evaluated = shown["history"]
+    assert started["val_bits_per_char"] is None
+    assert started["gate_shares"][0]["forget"][0] == 0  # a fresh gate is never shut
+    for record in evaluated:
         assert f"{record['val_bits_per_char']:.3f}" in out
         assert record["sample"].replace("\n", "\u23ce")[:20] in out
     assert run("runs", "show", "absent")[0] == 1
@@ -362,6 +365,30 @@ def test_names_are_learned_one_by_one(run, here):
     samples = run("sample", "--until", "\n", "--num-samples", 8, "--seed", 1, "--json")[1]
     texts = {sample["text"] for sample in json.loads(samples)["samples"]}
     assert len(texts & {"anna\n", "berta\n", "clara\n", "dora\n"}) >= 2
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_inspect_looks_inside(run, corpus_file, cell):
+    assert run("train", corpus_file, "--steps", 30, *SMALL, "--cell", cell)[0] == 0
+    result = json.loads(run("inspect", "the quick", "--gates", "--units", "--reach", "--json")[1])
+    assert "".join(one["char"] for one in result["characters"]) == "the quick"
+    gates = {"lstm": {"input", "forget", "output"}, "gru": {"reset", "update"}, "rnn": set()}[cell]
+    assert {one["gate"] for one in result["gate_shares"]} == gates
+    assert all("shut_before" in one for one in result["gate_shares"])
+    assert gates < set(result["gates"]["values"])
+    assert all(len(v) == 9 for unit in result["gates"]["values"].values() for v in unit.values())
+    code, out, err = run("inspect", "the quick", "--gates", "--unit", 3, "--unit", 0)
+    assert (code, err) == (0, "")
+    assert "layer 1, unit 3" in out
+    assert "layer 1, unit 0" in out
+    assert all(gate in out for gate in gates)
+
+
+def test_inspect_reads_the_run_s_own_text(run, stored, here):
+    out = run("inspect")[1]
+    assert "t h e" in out
+    assert "position in the word" in run("inspect", "--units", "--file", "tiny.txt")[1]
+    assert "half of all the gradient" in run("inspect", "--reach", "--file", "tiny.txt")[1]
 
 
 def test_predict_ranks_the_next_characters(run, stored):
@@ -522,6 +549,12 @@ def test_bad_input_gets_one_line_and_the_right_exit_code(run, arguments, code, m
         (["train", "--resume", "--cell", "gru", "--seed", "7"], "gru (the run has lstm), --seed 7"),
         (["sample", "--prime", "☃"], "U+2603"),
         (["predict", "☃"], "U+2603"),
+        (["inspect", "☃"], "U+2603"),
+        (["inspect", ""], "no text"),
+        (["inspect", "the", "--gates", "--layer", "9"], "--layer 9: this model has 1 to 2"),
+        (["inspect", "the", "--gates", "--unit", "8"], "--unit 8: this model has 0 to 7"),
+        (["inspect", "the", "--units"], "too few"),
+        (["inspect", "the", "--file", "x"], "not both"),
         (["eval", "empty.txt"], "no text"),
         (["eval", "missing.txt"], "missing.txt"),
     ],

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from charlstm.evaluation import evaluate
-from charlstm.inspection import mean_openness
+from charlstm.inspection import gate_shares
 from charlstm.model import CharLSTM
 from charlstm.predictor import Predictor
 from charlstm.split import Split
@@ -47,8 +47,9 @@ def test_probabilities_sum_to_one_and_unknown_has_its_floor(checkpoint):
 
 
 def test_openness_is_the_mean_of_each_gate_by_layer(checkpoint):
-    layers = mean_openness(Predictor(checkpoint), "quick")
+    layers = gate_shares(Predictor(checkpoint), "quick")
     assert [sorted(layer) for layer in layers] == [["forget", "input", "output"]] * 2
-    assert all(0 < value < 1 for layer in layers for value in layer.values())
+    assert all(0 < gate.mean < 1 for layer in layers for gate in layer.values())
     # A fresh LSTM's forget gate has bias 1: sigmoid(1) = 0.73.
-    assert layers[0]["forget"] == pytest.approx(0.73, abs=0.1)
+    assert layers[0]["forget"].mean == pytest.approx(0.73, abs=0.1)
+    assert layers[0]["forget"].shut == 0

@@ -103,9 +103,9 @@ def show_run(name: str, checkpoint: Checkpoint) -> None:
         ("epoch", "train", "validation", "openness of the gates, layer by layer"),
         [
             (
-                f"{_number(record, 'epoch'):.2f}",
-                f"{_number(record, 'train_bits_per_char'):.3f}",
-                bits_text(record.get("val_bits_per_char")),
+                _figure(record, "epoch", 2),
+                _figure(record, "train_bits_per_char", 3),
+                _figure(record, "val_bits_per_char", 3),
                 _openness(record.get("gates")),
             )
             for record in history
@@ -116,7 +116,7 @@ def show_run(name: str, checkpoint: Checkpoint) -> None:
         ("epoch", "a sample of the same seed"),
         [
             (
-                f"{_number(record, 'epoch'):.2f}",
+                _figure(record, "epoch", 2),
                 str(record.get("sample", "")).replace("\n", "\u23ce"),
             )
             for record in history
@@ -140,9 +140,9 @@ def _openness(layers: object) -> str:
     )
 
 
-def _number(record: Mapping[str, Any], name: str) -> float:
+def _figure(record: Mapping[str, Any], name: str, digits: int) -> str:
     value = record.get(name)
-    return value if isinstance(value, (int, float)) else float("nan")
+    return f"{value:.{digits}f}" if isinstance(value, (int, float)) else "-"
 
 
 def _date(saved_at: float) -> str:

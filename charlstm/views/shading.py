@@ -11,8 +11,18 @@ from typing import Final
 _STEPS: Final = ((0.5, None), (1.5, 230), (3.0, 222), (5.0, 215), (8.0, 209), (math.inf, 203))
 
 
+def surprise_color(nats: float) -> str | None:
+    """Rich's name of the background for a character that cost so many nats; None for none."""
+    number = _number(nats)
+    return None if number is None else f"color({number})"
+
+
 def shade(nats: float) -> str:
     """The SGR sequence for a character that cost so many nats; empty for none."""
-    bits = nats / math.log(2)
-    color = next((color for limit, color in _STEPS if bits < limit), None)
+    color = _number(nats)
     return f"\x1b[38;5;16;48;5;{color}m" if color is not None else ""
+
+
+def _number(nats: float) -> int | None:
+    bits = nats / math.log(2)
+    return next((color for limit, color in _STEPS if bits < limit), None)

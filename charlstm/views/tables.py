@@ -12,6 +12,7 @@ from rich.text import Text
 from charlstm.terminal import escape_line, is_colorless
 
 _PIPE_WIDTH: Final = 1000
+_PLAIN_WIDTH: Final = 100
 
 
 def print_pairs(title: Text, pairs: Iterable[tuple[str, str]]) -> None:
@@ -44,6 +45,16 @@ def print_rows(
         # Text, never a plain string: rich would read markup in it.
         table.add_row(*(Text(escape_line(cell)) for cell in row))
     _console().print(table)
+
+
+def print_text(text: Text) -> None:
+    """A line that is never folded."""
+    _console().print(text, no_wrap=True, crop=False)
+
+
+def width() -> int:
+    """The columns that there are to write in."""
+    return _console().width if sys.stdout.isatty() else _PLAIN_WIDTH
 
 
 def _console() -> Console:

@@ -1,0 +1,217 @@
+"""What happens inside a model, drawn with characters and colours, or as JSON."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+import numpy as np
+from rich.style import Style
+from rich.text import Text
+
+from charlstm.inspection import Followed, GateShares, LayerTrace, Trace
+from charlstm.reach import Reach
+from charlstm.scores import ContextScore
+from charlstm.views.prediction import bar, visible
+from charlstm.views.shading import surprise_color
+from charlstm.views.tables import print_rows, print_text, width
+
+# What a GRU and a plain RNN show is all they have.
+_MEANING: Final = {
+    "input": "what it lets in",
+    "forget": "what it keeps",
+    "output": "what it shows",
+    "reset": "what of the past it reads",
+    "update": "what it keeps",
+    "candidate": "what could be written",
+    "cell": "its memory",
+    "shown": "what the next layer sees",
+}
+_DISTANCES: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
+_LEVELS: Final = " \u2591\u2592\u2593\u2588"
+_NUM_UNITS: Final = 3
+
+
+def character_records(trace: Trace) -> list[dict[str, Any]]:
+    return [
+        {
+            "char": one.char,
+            "nats": one.nats,
+            "next": [candidate._asdict() for candidate in one.candidates],
+        }
+        for one in trace.characters
+    ]
+
+
+def show_characters(trace: Trace) -> None:
+    """The text, each character coloured by its surprise, and under it what was expected there."""
+    characters = trace.characters
+    per_line = max(1, (width() - 2) // 2)
+    for first in range(0, len(characters), per_line):
+        line = characters[first : first + per_line]
+        text = Text()
+        for one in line:
+            color = surprise_color(one.nats)
+            style = Style(color="black", bgcolor=color, bold=True) if color else Style(bold=True)
+            text.append(_cell(one.char), style)
+            text.append(" ")
+        print_text(text)
+        for place in range(max(len(one.candidates) for one in line)):
+            row = Text()
+            for one in line:
+                candidate = one.candidates[place] if place < len(one.candidates) else None
+                char = candidate.char if candidate else None
+                is_right = char == one.char
+                row.append(_cell(char), Style(bold=True) if is_right else Style(dim=True))
+                row.append(" ")
+            print_text(row)
+        print_text(Text())
+
+
+def gate_records(layer: LayerTrace, units: Sequence[int], number: int) -> dict[str, Any]:
+    values = {
+        name: {str(unit): values[:, unit].tolist() for unit in units}
+        for name, values in layer.values.items()
+    }
+    return {"layer": number, "units": list(units), "values": values}
+
+
+def show_gates(trace: Trace, layer: LayerTrace, units: Sequence[int], number: int) -> None:
+    """A heat map for each unit: a row for each gate, a column for each character."""
+    names = list(layer.values)
+    margin = max(map(len, names)) + 2
+    per_line = max(10, width() - margin - 2)
+    text = [one.char for one in trace.characters]
+    for unit in units:
+        print_text(Text(f"layer {number}, unit {unit}", style="bold"))
+        for first in range(0, len(text), per_line):
+            chosen = slice(first, first + per_line)
+            print_text(Text(" " * margin + "".join(map(_cell, text[chosen]))))
+            for name in names:
+                row = Text(f"{name:{margin}}")
+                for value in layer.values[name][chosen, unit]:
+                    row.append(*_heat(float(value), is_gate=name in layer.gates))
+                print_text(row)
+            print_text(Text())
+    for name in names:
+        print_text(Text(f"{name:{margin}}{_MEANING[name]}", style="dim"))
+
+
+def share_records(shares: Sequence[dict[str, GateShares]], before: object) -> list[dict[str, Any]]:
+    records = []
+    for number, layer in enumerate(shares):
+        for name, found in layer.items():
+            record = {"layer": number + 1, "gate": name, **asdict(found)}
+            earlier = _earlier(before, number, name)
+            if earlier is not None:
+                record |= {"shut_before": earlier[0], "open_before": earlier[1]}
+            records.append(record)
+    return records
+
+
+def show_shares(shares: Sequence[dict[str, GateShares]], before: object) -> None:
+    """How often gates are shut or open, and how often they were before training."""
+    records = share_records(shares, before)
+    if not records:
+        return
+    print_rows(
+        ("gate", "shut (< 0.1)", "before training", "open (> 0.9)", "before training"),
+        [
+            (
+                f"layer {record['layer']}, {record['gate']}",
+                f"{record['shut']:.0%}",
+                f"{record['shut_before']:.0%}" if "shut_before" in record else "-",
+                f"{record['open']:.0%}",
+                f"{record['open_before']:.0%}" if "open_before" in record else "-",
+            )
+            for record in records
+        ],
+    )
+
+
+def unit_records(followed: Sequence[Followed]) -> list[dict[str, Any]]:
+    return [asdict(one) | {"units": [unit._asdict() for unit in one.units]} for one in followed]
+
+
+def show_units(followed: Sequence[Followed]) -> None:
+    """For each feature the cells that follow it best, beside what chance reaches."""
+    rows = []
+    for one in followed:
+        for place, unit in enumerate(one.units[:_NUM_UNITS]):
+            rows.append(
+                (
+                    "" if place else one.feature,
+                    "" if place else one.measure,
+                    "" if place else f"{one.chance:.2f}",
+                    f"{unit.score:.2f}",
+                    f"{unit.layer + 1}",
+                    f"{unit.unit}",
+                    visible(unit.stretch),
+                )
+            )
+    print_rows(
+        ("what is followed", "measure", "chance", "cell", "layer", "unit", "strongest around"),
+        rows,
+        left=(1, 6),
+    )
+
+
+def reach_record(reach: Reach, contexts: Sequence[ContextScore]) -> dict[str, Any]:
+    return {
+        "gradient": list(reach.gradient),
+        "half_distance": reach.half_distance,
+        "by_context": [asdict(one) | {"bits_per_char": one.bits_per_char} for one in contexts],
+    }
+
+
+def show_reach(reach: Reach, contexts: Sequence[ContextScore]) -> None:
+    """How much a prediction hangs on what stands so far before it, and what context is worth."""
+    strongest = max(reach.gradient) or 1.0
+    print_rows(
+        ("characters back", "gradient", ""),
+        [
+            (
+                f"{distance:,}",
+                f"{reach.gradient[distance - 1] / strongest:.3f}",
+                bar(reach.gradient[distance - 1] / strongest),
+            )
+            for distance in _DISTANCES
+            if distance <= len(reach.gradient)
+        ],
+        left=(2,),
+        caption=f"half of all the gradient comes from the last {reach.half_distance} characters",
+    )
+    print_rows(
+        ("characters of context", "bits/char", ""),
+        [
+            (f"{one.num_context:,}", f"{one.bits_per_char:.3f}", bar(one.bits_per_char / 8))
+            for one in contexts
+        ],
+        left=(2,),
+    )
+
+
+def _cell(char: str | None) -> str:
+    """A character in one column: what is wider or invisible gets a stand-in."""
+    shown = visible(char) if char is not None else "?"
+    return shown if len(shown) == 1 and Text(shown).cell_len == 1 else "\u25a1"
+
+
+def _heat(value: float, *, is_gate: bool) -> tuple[str, Style]:
+    """A block for a value: a gate's from 0 to 1, others' from -1 to 1, coloured by the sign."""
+    if is_gate:
+        return _level(value), Style(color="cyan")
+    bounded = float(np.tanh(value))
+    return _level(abs(bounded)), Style(color="green" if bounded >= 0 else "red")
+
+
+def _level(share: float) -> str:
+    return _LEVELS[min(len(_LEVELS) - 1, int(share * len(_LEVELS)))]
+
+
+def _earlier(before: object, number: int, name: str) -> tuple[float, float] | None:
+    """What stands in a history comes from a file: it may be anything."""
+    try:
+        shut, is_open = before[number][name]  # type: ignore[index]
+        return float(shut), float(is_open)
+    except (TypeError, ValueError, LookupError):
+        return None

@@ -1,0 +1,123 @@
+import math
+
+import numpy as np
+import pytest
+from conftest import TEXT
+
+from charlstm import inspection
+from charlstm.errors import ConfigError, CorpusError
+from charlstm.inspection import follow, gate_shares, telling_units, trace
+from charlstm.predictor import Predictor
+
+
+@pytest.fixture(scope="module")
+def predictor(checkpoint):
+    return Predictor(checkpoint)
+
+
+def test_a_trace_holds_what_each_step_did(predictor):
+    traced = trace(predictor, "the quick")
+    assert "".join(one.char for one in traced.characters) == "the quick"
+    prediction = predictor.start()
+    for place, one in enumerate(traced.characters):
+        (number,) = predictor.vocabulary.encode(one.char)
+        assert one.nats == pytest.approx(-prediction.log_p[0, number], rel=1e-6)
+        p = [candidate.probability for candidate in one.candidates]
+        assert len(p) == 5
+        assert p[0] == pytest.approx(math.exp(prediction.log_p[0].max()), rel=1e-4)
+        prediction = predictor.read(np.array([number]), prediction)
+        for layer, step in zip(traced.layers, prediction.layers, strict=True):
+            for gate, values in step.gates.items():
+                np.testing.assert_array_equal(layer.values[gate][place], values[0])
+            np.testing.assert_array_equal(layer.values["cell"][place], step.c[0])
+            np.testing.assert_array_equal(layer.values["shown"][place], step.h[0])
+    assert list(traced.layers[0].values) == [
+        "input", "forget", "output", "candidate", "cell", "shown",
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="no text"):
+        trace(predictor, "")
+    with pytest.raises(CorpusError):
+        trace(predictor, "\u2603")
+
+
+def test_shares_count_what_is_shut_and_open(predictor, monkeypatch):
+    monkeypatch.setattr(inspection, "SHUT_BELOW", 0.5)
+    monkeypatch.setattr(inspection, "OPEN_ABOVE", 0.5)
+    for layer in gate_shares(predictor, "the quick brown fox"):
+        for gate in layer.values():
+            assert gate.shut + gate.open == pytest.approx(1)
+            assert 0 < gate.mean < 1
+
+
+def test_the_liveliest_units_come_first(predictor):
+    layer = trace(predictor, TEXT[:200]).layers[0]
+    units = telling_units(layer, 3)
+    deviation = layer.values["cell"].std(0)
+    assert deviation[units[0]] == deviation.max()
+    assert list(deviation[units]) == sorted(deviation[units], reverse=True)
+
+
+def test_areas_under_the_curve_are_those_of_the_definition():
+    generator = np.random.default_rng(0)
+    memory_NU = generator.standard_normal((40, 3))
+    is_N = generator.random(40) < 0.4
+    rank_NU = memory_NU.argsort(0).argsort(0).astype(float)
+    found = inspection._auc(rank_NU, is_N[:, None].astype(float))[:, 0]
+    for unit in range(3):
+        positive, negative = memory_NU[is_N, unit], memory_NU[~is_N, unit]
+        expected = (positive[:, None] > negative).mean()
+        assert found[unit] == pytest.approx(expected)
+
+
+def test_correlations_are_pearson_s():
+    generator = np.random.default_rng(0)
+    memory_NU, values_N = generator.standard_normal((40, 3)), generator.standard_normal(40)
+    standard_NU = (memory_NU - memory_NU.mean(0)) / memory_NU.std(0)
+    found = inspection._correlation(standard_NU, values_N[:, None])[:, 0]
+    for unit in range(3):
+        expected = np.corrcoef(memory_NU[:, unit], values_N)[0, 1]
+        assert found[unit] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("feature", "text", "expected"),
+    [
+        ("inside quotes", 'a"bc"d', [0, 1, 1, 1, 0, 0]),
+        ("inside brackets", "a(b)c)(", [0, 1, 1, 0, 0, 0, 1]),
+        ("depth of brackets", "((a)b)c", [1, 2, 2, 1, 1, 0, 0]),
+        ("position in the line", "ab\nc", [1, 2, 0, 1]),
+        ("position in the word", "ab c.", [1, 2, 0, 1, 0]),
+        ("a capital comes", "aBc D", [1, 0, 0, 1, 0]),
+        ("end of a sentence", "a. b!", [0, 1, 0, 0, 1]),
+        ("indentation", "  a b\n c", [1, 2, 2, 2, 2, 0, 1, 1]),
+    ],
+)
+def test_what_a_reader_sees(feature, text, expected):
+    assert inspection._FEATURES[feature](text).astype(int).tolist() == expected
+
+
+def test_a_cell_that_follows_is_found_and_chance_is_told(predictor, monkeypatch):
+    """One cell is made to know the position in the word."""
+    text = TEXT[:900]
+    place = {"number": 0}
+    positions = inspection._FEATURES["position in the word"](text)
+    original = Predictor.trace
+
+    def with_a_knowing_cell(self, text, before):
+        for number, prediction in enumerate(original(self, text, before)):
+            layer = prediction.layers[1]
+            layer.c[0, 5] = positions[number] / 10
+            yield prediction
+        place["number"] += 1
+
+    monkeypatch.setattr(Predictor, "trace", with_a_knowing_cell)
+    found = {one.feature: one for one in follow(predictor, text)}
+    best = found["position in the word"].units[0]
+    assert (best.layer, best.unit) == (1, 5)
+    assert best.score > 0.95
+    assert found["position in the word"].chance < 0.8
+    assert best.stretch in text
+    # What the text doesn't have is left out.
+    assert "inside quotes" not in found
+    with pytest.raises(ConfigError, match="too few"):
+        follow(predictor, "the")
