@@ -1,5 +1,6 @@
 """charlstm in a Python program: load a trained model, predict, sample, score, without torch."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,14 @@ import numpy as np
 from charlstm.checkpoints import Checkpoint, read_checkpoint
 from charlstm.config import DEFAULT_STORE, SampleConfig
 from charlstm.errors import CheckpointError
-from charlstm.prediction import NextCharacters, Rung, ladder, predict_next
+from charlstm.prediction import (
+    NextCharacters,
+    Rung,
+    ladder,
+    predict_next,
+    readable,
+    readable_rung,
+)
 from charlstm.predictor import Predictor
 from charlstm.sampling import sample
 from charlstm.scores import Evaluation
@@ -32,7 +40,8 @@ class Model:
         Raises:
             CorpusError: when the prefix holds characters that the model never saw.
         """
-        return predict_next(self._predictor, self._to_symbols(prefix))
+        found = predict_next(self._predictor, self._to_symbols(prefix))
+        return readable(found, self.checkpoint.corpus.to_text)
 
     def ladder(self, prefix: str) -> list[Rung]:
         """The same prediction with 0, 1, 2, 4, 8 ... and finally all characters of the prefix.
@@ -40,7 +49,9 @@ class Model:
         Raises:
             CorpusError: as `predict` does.
         """
-        return ladder(self._predictor, self._to_symbols(prefix))
+        to_text = self.checkpoint.corpus.to_text
+        rungs = ladder(self._predictor, self._to_symbols(prefix))
+        return [readable_rung(rung, to_text) for rung in rungs]
 
     def sample(
         self,
@@ -72,7 +83,7 @@ class Model:
             top_k=top_k,
             top_p=top_p,
             min_p=min_p,
-            until=until,
+            until=None if until is None else self._to_symbols(until),
         )
         generator = np.random.default_rng(seed)
         symbols = self._to_symbols(prime)
@@ -99,7 +110,7 @@ class Model:
             num_chars=len(ids),
             num_unknown=int(np.count_nonzero(ids == UNKNOWN)),
             num_correct=num_correct,
-            num_bytes=len(text.encode("utf-8", "surrogatepass")),
+            num_bytes=self.checkpoint.corpus.num_bytes(symbols),
             nats=nats,
         )
 
@@ -126,8 +137,14 @@ def load(
     if checkpoint is not None:
         return Model(read_checkpoint(Path(checkpoint)))
     store = CheckpointStore(Path(checkpoints))
+    found: tuple[str, ...] = ()
     if run is None:
-        run = store.find_latest().name
+        latest = store.find_latest()
+        run, found = latest.name, latest.warnings
     if run is None:
-        raise CheckpointError(f"{store.root}: no run yet; make one with: charlstm train")
-    return Model(store.load(run, which="best").checkpoint)
+        missing = f"{store.root}: no run yet; make one with: charlstm train"
+        raise CheckpointError(found[0] if found else missing)
+    loaded = store.load(run, which="best")
+    for warning in (*found, *loaded.warnings):
+        warnings.warn(warning, stacklevel=2)
+    return Model(loaded.checkpoint)

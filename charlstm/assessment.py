@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlstm.baselines import Baseline, score_baselines
+from charlstm.config import CorpusConfig
 from charlstm.dynamic import evaluate_dynamically
 from charlstm.evaluation import score, score_by_context
 from charlstm.model import CharLSTM
@@ -61,7 +62,7 @@ def assess(
     vocabulary: Vocabulary,
     *,
     training: Training | None,
-    is_byte: bool,
+    corpus: CorpusConfig,
     unknown_probability: float,
     with_dynamic: bool,
 ) -> Assessment:
@@ -69,7 +70,7 @@ def assess(
 
     Args:
         training: what the baselines learn from; None for none.
-        is_byte: whether the characters stand for bytes.
+        corpus: how the texts were read.
         unknown_probability: the least probability of the unknown symbol.
 
     Raises:
@@ -85,7 +86,7 @@ def assess(
             train=training.train,
             val=training.val,
             text=text,
-            level_is_byte=is_byte,
+            level_is_byte=corpus.level == "byte",
             unknown_probability=floor,
         )
     )
@@ -107,6 +108,6 @@ def assess(
                 model, text, unknown_probability=floor, generator=np.random.default_rng(0)
             )
         ),
-        by_kind=tuple(by_kind(scores, text, vocabulary, is_byte=is_byte)),
-        most_surprising=tuple(most_surprising(scores, text, vocabulary)),
+        by_kind=tuple(by_kind(scores, text, vocabulary, is_byte=corpus.level == "byte")),
+        most_surprising=tuple(most_surprising(scores, text, vocabulary, to_text=corpus.to_text)),
     )

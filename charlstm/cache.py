@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.config import STDIN, CorpusConfig
-from charlstm.corpus import Corpus, load_corpus
+from charlstm.corpus import Corpus, corpus_name, load_corpus
 from charlstm.errors import CorpusError
 from charlstm.source import files_in
 from charlstm.split import Split
@@ -36,6 +36,18 @@ _MAX_CHECKED_BYTES: Final = 1 << 26
 # A file that changes again within the clock's resolution would keep its key.
 _SETTLED_SECONDS: Final = 0.05
 _OLD_SECONDS: Final = 24 * 3600
+_NAME_LENGTH: Final = 40
+# What reading a file can end in that somebody else wrote.
+_UNUSABLE: Final = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    CorpusError,
+)
 _SPLITS: Final = ("train", "val", "test")
 
 Array = npt.NDArray[Any]
@@ -74,44 +86,48 @@ class CorpusCache:
         Raises:
             CorpusError: as `load_corpus` does.
         """
-        if (found := self._find(config)) is not None:
+        key = _key(config)
+        if key is not None and (found := self._find(key, config)) is not None:
             return found
         corpus = load_corpus(config)
-        self._keep(corpus, config)
+        self._keep(corpus, config, key)
         return corpus
 
     def recall(self, fingerprint: str, config: CorpusConfig) -> Corpus | None:
         """The corpus of this fingerprint, wherever its text is now."""
-        return self._read(_name(fingerprint, config))
+        return self._read(_name(fingerprint, config), config)
 
-    def _find(self, config: CorpusConfig) -> Corpus | None:
-        key = _key(config)
-        if key is None:
-            return None
+    def _find(self, key: str, config: CorpusConfig) -> Corpus | None:
         try:
-            name = (self._folder / f"{key}.key").read_text(encoding="ascii")
-        except (OSError, ValueError):
+            known = json.loads(_content(self._folder / f"{key}.key", _MAX_HEADER_BYTES))
+            name, notices = known["corpus"], tuple(map(str, known["notices"]))
+        except _UNUSABLE:
             return None
-        return self._read(name) if name.replace("-", "").isalnum() else None
+        if not isinstance(name, str) or not name.replace("-", "").isalnum():
+            return None
+        corpus = self._read(name, config)
+        return corpus and replace(corpus, notices=notices)
 
-    def _keep(self, corpus: Corpus, config: CorpusConfig) -> None:
+    def _keep(self, corpus: Corpus, config: CorpusConfig, key: str | None) -> None:
         # A full disk or a read-only folder does no harm.
         name = _name(corpus.fingerprint, config)
         with contextlib.suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._remove_leftovers()
-            if self._read(name) is None:
+            if self._read(name, config) is None:
                 with self._replaced(f"{name}.corpus") as file:
                     _write(file, corpus)
-            if (key := _key(config)) is not None:
+            # Not if the files changed since the reading began.
+            if key is not None and key == _key(config):
                 with self._replaced(f"{key}.key") as file:
-                    file.write(name.encode("ascii"))
+                    file.write(json.dumps({"corpus": name, "notices": corpus.notices}).encode())
 
-    def _read(self, name: str) -> Corpus | None:
+    def _read(self, name: str, config: CorpusConfig) -> Corpus | None:
         try:
-            return _mapped(self._folder / f"{name}.corpus")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, CorpusError):
+            corpus = _mapped(self._folder / f"{name}.corpus", corpus_name(config))
+        except _UNUSABLE:
             return None  # damaged or not there: it will be written again
+        return corpus if name.startswith(corpus.fingerprint[:_NAME_LENGTH]) else None
 
     @contextlib.contextmanager
     def _replaced(self, name: str) -> Iterator[IO[bytes]]:
@@ -133,10 +149,17 @@ class CorpusCache:
                 file.unlink(missing_ok=True)
 
 
+def _content(path: Path, most: int) -> bytes:
+    if not path.is_file():
+        raise FileNotFoundError
+    with path.open("rb") as file:
+        return file.read(most)
+
+
 def _name(fingerprint: str, config: CorpusConfig) -> str:
     # The fingerprint is the text's; these change what becomes of it.
     options = json.dumps([_FORMAT, config.min_count, config.level])
-    return f"{fingerprint[:40]}-{hashlib.sha256(options.encode()).hexdigest()[:8]}"
+    return f"{fingerprint[:_NAME_LENGTH]}-{hashlib.sha256(options.encode()).hexdigest()[:8]}"
 
 
 def _key(config: CorpusConfig) -> str | None:
@@ -155,7 +178,9 @@ def _key(config: CorpusConfig) -> str | None:
                 is_settled = time.time() - state.st_mtime > _SETTLED_SECONDS
                 if file == STDIN or not os.path.isfile(file) or not is_settled:
                     return None
-                states.append([file, state.st_size, state.st_mtime_ns, state.st_ino])
+                # The inode's own time tells what an edit with its old time put back was.
+                times = [state.st_mtime_ns, state.st_ctime_ns]
+                states.append([file, state.st_size, *times, state.st_ino])
     except (OSError, ValueError, CorpusError):
         return None
     key = json.dumps([_FORMAT, settings, states], sort_keys=True)
@@ -170,9 +195,7 @@ def _write(file: IO[bytes], corpus: Corpus) -> None:
     arrays |= {f"{name}.ids": split.ids for name, split in splits.items()}
     about = {
         "format": _FORMAT,
-        "name": corpus.name,
         "fingerprint": corpus.fingerprint,
-        "notices": corpus.notices,
         "num_bytes": {name: split.num_bytes for name, split in splits.items()},
     }
     entries: dict[str, Any] = {}
@@ -194,7 +217,9 @@ def _write(file: IO[bytes], corpus: Corpus) -> None:
             file.write(piece)
 
 
-def _mapped(path: Path) -> Corpus:
+def _mapped(path: Path, name_of_corpus: str) -> Corpus:
+    if not path.is_file():  # a pipe would wait for ever
+        raise FileNotFoundError
     with path.open("rb") as file:
         length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
         if length > _MAX_HEADER_BYTES:
@@ -230,10 +255,10 @@ def _mapped(path: Path) -> Corpus:
         for name in _SPLITS
     }
     return Corpus(
-        name=about["name"],
+        name=name_of_corpus,
         vocabulary=Vocabulary.of_codes(arrays["codes"]),
         fingerprint=about["fingerprint"],
-        notices=tuple(about["notices"]),
+        notices=(),
         **splits,
     )
 

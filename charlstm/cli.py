@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -26,7 +26,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"auto_envvar_prefix": "CHARLSTM", "help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
@@ -64,9 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
     prepare_streams()
     os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
     try:
-        code = typer.main.get_command(app).main(
-            arguments, prog_name="charlstm", standalone_mode=False
-        )
+        command = typer.main.get_command(app)
+        _name_environment(command, app.info.name or "")
+        code = command.main(arguments, prog_name="charlstm", standalone_mode=False)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
@@ -84,6 +84,18 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         return _explain(error)
     return code if isinstance(code, int) else 0
+
+
+def _name_environment(command: Any, prefix: str) -> None:
+    """Let every option come from CHARLSTM_COMMAND_OPTION, named as on the command line."""
+    for parameter in command.params:
+        names = [name for name in parameter.opts if name.startswith("--")]
+        if names:
+            own = f"{prefix}_{names[0].lstrip('-')}".upper().replace("-", "_")
+            others = parameter.envvar or []
+            parameter.envvar = [own, *([others] if isinstance(others, str) else others)]
+    for name, inner in getattr(command, "commands", {}).items():
+        _name_environment(inner, f"{prefix}_{name}")
 
 
 def _explain(error: Exception) -> int:

@@ -7,6 +7,7 @@ import math
 import re
 import sys
 import unicodedata
+import warnings
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
@@ -235,7 +236,9 @@ class CorpusConfig:
                 "--split-documents must be lines, blank-lines or a regular expression"
             )
         try:
-            re.compile(self.split_documents)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what may mean something else some day
+                re.compile(self.split_documents)
         except (re.error, RecursionError, OverflowError) as error:
             raise ConfigError(
                 f"--split-documents {self.split_documents!r} is no regular expression: {error}"
@@ -248,10 +251,25 @@ class CorpusConfig:
     def to_symbols(self, text: str) -> str:
         """A text that was typed, as the corpus would have been read from a file of it."""
         if self.level == "byte":
-            return text.encode("utf-8", "surrogateescape").decode("latin-1")
+            # Undecodable bytes of a command line come as lone surrogates.
+            try:
+                data = text.encode("utf-8", "surrogateescape")
+            except UnicodeEncodeError:
+                data = text.encode("utf-8", "surrogatepass")
+            return data.decode("latin-1")
         if self.normalize == "nfc":
             text = unicodedata.normalize("NFC", text)
         return text if self.keep_line_ends else text.replace("\r\n", "\n").replace("\r", "\n")
+
+    def to_text(self, symbols: str) -> str:
+        """Back from symbols to what a person can read; of bytes, what is no UTF-8 is escaped."""
+        if self.level == "byte":
+            return symbols.encode("latin-1").decode("utf-8", "backslashreplace")
+        return symbols
+
+    def num_bytes(self, symbols: str) -> int:
+        """The length of a text in a file, UTF-8."""
+        return len(symbols if self.level == "byte" else symbols.encode("utf-8", "surrogatepass"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,8 @@ from charlstm.source import FileSource, files_in
 from charlstm.vocabulary import code_points
 
 _SAMPLE_CHARS: Final = 16_000_000
+_MIN_XZ_CHARS: Final = 1000
+_MIN_TRAIN_CHARS: Final = 2
 _RARE_COUNT: Final = 10
 _MAX_LINE: Final = 20_000
 _MIN_CHARS: Final = 50_000
@@ -69,7 +71,7 @@ class Diagnosis:
         num_rare: different characters that come fewer than ten times.
         control_characters: how often each control character but tab and line end comes.
         repeated_share: of the text that stands in longer lines seen before.
-        xz_bits_per_char: None for an empty text.
+        xz_bits_per_char: None for a short text, where the container is all there is.
         num_train_chars: and the other two: how it would be split.
         model: what five minutes on two cores would train; None for a text that is too short.
     """
@@ -117,14 +119,18 @@ def diagnose(config: CorpusConfig) -> Diagnosis:
         CorpusError: when a path names nothing; what is wrong inside a file is reported.
     """
     tally = _Tally()
-    paths = [file for path in config.paths for file in files_in(path, config.include)[0]]
-    files = tuple(_examine(path, config, tally) for path in paths)
+    reports = []
+    for path in config.paths:
+        found, notice = files_in(path, config.include)
+        for number, file in enumerate(found):
+            reports.append(_examine(file, config, tally, None if number else notice))
+    files = tuple(reports)
     sample = "".join(tally.sample)
     num_chars = int(tally.char_counts.sum())
     seen = np.flatnonzero(tally.char_counts)
     num_val = -int(-num_chars * config.val_fraction // 1)
     num_test = -int(-num_chars * config.test_fraction // 1)
-    num_train = num_chars - num_val - num_test
+    num_train = max(0, num_chars - num_val - num_test)
     controls = {
         f"U+{code:04X}": int(tally.char_counts[code])
         for code in seen
@@ -138,7 +144,7 @@ def diagnose(config: CorpusConfig) -> Diagnosis:
         num_rare=int(np.count_nonzero(tally.char_counts[seen] < _RARE_COUNT)),
         control_characters=controls,
         repeated_share=_repeated_share(sample),
-        xz_bits_per_char=_xz_bits(sample) if sample else None,
+        xz_bits_per_char=_xz_bits(sample) if len(sample) >= _MIN_XZ_CHARS else None,
         num_train_chars=num_train,
         num_val_chars=num_val,
         num_test_chars=num_test,
@@ -148,43 +154,39 @@ def diagnose(config: CorpusConfig) -> Diagnosis:
     return replace(diagnosis, problems=tuple(_problems(diagnosis, tally, config, sample)))
 
 
-def _examine(path: str, config: CorpusConfig, tally: _Tally) -> FileReport:
+def _examine(path: str, config: CorpusConfig, tally: _Tally, notice: str | None) -> FileReport:
     """Read one file with its line ends as they are; count it as `train` would see it."""
     kept = config if config.level == "byte" else replace(config, keep_line_ends=True)
-    num_chars = num_lf = num_crlf = num_cr = longest = line = 0
-    notices: list[str] = []
+    counts = {"num_chars": 0, "num_lf": 0, "num_crlf": 0, "num_cr": 0}
+    longest = line = 0
+
+    def as_train_reads() -> Iterator[str]:
+        for text in _whole_line_ends(source.pieces()):
+            crlf = text.count("\r\n")
+            counts["num_chars"] += len(text)
+            counts["num_crlf"] += crlf
+            counts["num_cr"] += text.count("\r") - crlf
+            counts["num_lf"] += text.count("\n") - crlf
+            yield text if config.keeps_line_ends else _with_lf(text)
+
     problem = None
-    encoding = config.encoding
+    source = FileSource(path, kept, notice=notice)
     try:
-        source = FileSource(path, kept)
-        try:
-            pieces = _whole_line_ends(source.pieces())
-            for text, starts in split_documents(pieces, config.split_documents):
-                num_chars += len(text)
-                crlf = text.count("\r\n")
-                num_crlf += crlf
-                num_cr += text.count("\r") - crlf
-                num_lf += text.count("\n") - crlf
-                plain = text if config.keeps_line_ends else _with_lf(text)
-                tally.add(plain, len(starts))
-                first, *others = plain.split("\n")
-                longest = max(longest, line + len(first), *map(len, others))
-                line = len(others[-1]) if others else line + len(first)
-            notices = list(source.notices)
-        finally:
-            encoding = source.encoding
-            source.close()
+        for text, starts in split_documents(as_train_reads(), config.split_documents):
+            tally.add(text, len(starts))
+            first, *others = text.split("\n")
+            longest = max(longest, line + len(first), *map(len, others))
+            line = len(others[-1]) if others else line + len(first)
     except CorpusError as error:
         problem = str(error)
+    finally:
+        source.close()
     return FileReport(
         path=path,
-        encoding=encoding,
-        num_chars=num_chars,
-        num_lf=num_lf,
-        num_crlf=num_crlf,
-        num_cr=num_cr,
+        encoding=source.encoding,
+        **counts,
         longest_line=longest,
-        notices=tuple(notices),
+        notices=tuple(source.notices),
         problem=problem,
     )
 
@@ -222,6 +224,8 @@ def _xz_bits(sample: str) -> float:
 
 
 def _model(num_train_chars: int, num_characters: int) -> str | None:
+    if num_train_chars < _MIN_TRAIN_CHARS:
+        return None
     try:
         plan = make_plan(
             num_train_chars=num_train_chars,

@@ -5,6 +5,7 @@ where such documents end.
 """
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -52,7 +53,9 @@ def _rule(how: str) -> Callable[[str, str], bool]:
         return lambda line, before: True
     if how == "blank-lines":
         return lambda line, before: not before.strip() and bool(line.strip())
-    found = re.compile(how).search
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = re.compile(how).search
     return lambda line, before: found(line) is not None
 
 

@@ -3,6 +3,7 @@
 How quick it is may be asked, too, for plans by the clock.
 """
 
+import os
 import time
 from typing import Final
 
@@ -60,7 +61,14 @@ def resolve_precision(wanted: str, device: Device) -> Precision:
 
 
 def resolve_threads(wanted: int | None) -> int:
-    """The number of threads; None is torch's choice, one per core."""
+    """The number of threads; None is torch's choice, one per core.
+
+    Raises:
+        ConfigError: when there are so many that starting them might fail.
+    """
+    most = max(64, 4 * (os.cpu_count() or 1))
+    if wanted is not None and wanted > most:
+        raise ConfigError(f"--threads {wanted}: {most} are the most that make sense here")
     return torch.get_num_threads() if wanted is None else wanted
 
 

@@ -1,6 +1,7 @@
 """What a model expects next, and how that changes with what it knows of the past."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,21 @@ class Rung:
     num_context: int
     context: str
     prediction: NextCharacters
+
+
+def readable(prediction: NextCharacters, to_text: Callable[[str], str]) -> NextCharacters:
+    """The same prediction for people: symbols that stand for bytes as text."""
+    candidates = (
+        candidate if candidate.char is None else candidate._replace(char=to_text(candidate.char))
+        for candidate in prediction.next
+    )
+    return replace(prediction, prefix=to_text(prediction.prefix), next=tuple(candidates))
+
+
+def readable_rung(rung: Rung, to_text: Callable[[str], str]) -> Rung:
+    """As `readable` does, of a rung."""
+    prediction = readable(rung.prediction, to_text)
+    return replace(rung, context=to_text(rung.context), prediction=prediction)
 
 
 def predict_next(predictor: Predictor, prefix: str) -> NextCharacters:

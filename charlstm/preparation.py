@@ -1,5 +1,6 @@
 """From what the user asked for to a run that can begin or go on."""
 
+import os
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -7,7 +8,7 @@ from charlstm.cache import CorpusCache, load_corpus_of_run
 from charlstm.checkpoints import Arrays, Checkpoint
 from charlstm.config import STDIN, Budget, CorpusConfig, TrainConfig
 from charlstm.corpus import Corpus, corpus_name, load_corpus
-from charlstm.errors import CheckpointError, ConfigError, CorpusError
+from charlstm.errors import CheckpointError, ConfigError
 from charlstm.finetuning import transplant
 from charlstm.hardware import matrix_rate, resolve_device, resolve_precision, resolve_threads
 from charlstm.recipe import DEFAULT_MINUTES, Wishes, make_plan
@@ -144,7 +145,10 @@ def prepare_resumed(store: CheckpointStore, name: str, request: Request) -> Prep
         notices.append(f"using {loaded.path} instead")
     _refuse_contradictions(base, request)
     corpus_config = replace(base.corpus, **request.corpus)
-    corpus = _corpus_again(corpus_config, base.fingerprint, _cache(store, request), request)
+    cache = _cache(store, request)
+    corpus, notice = _corpus_again(corpus_config, base.fingerprint, cache, request)
+    if notice is not None:
+        notices.append(notice)
     base = replace(base, corpus=corpus_config)
     if request.budget is not None and request.budget != base.budget:
         notices.append(f"budget changed from {base.budget} to {request.budget} in all")
@@ -175,19 +179,21 @@ def _cache(store: CheckpointStore, request: Request) -> CorpusCache | None:
 
 def _corpus_again(
     config: CorpusConfig, fingerprint: str, cache: CorpusCache | None, request: Request
-) -> Corpus:
-    """The text of a run that goes on, which must not have changed; if it is gone, its copy."""
-    if not request.corpus and STDIN in (*config.paths, config.val, config.test):
-        return load_corpus_of_run(config, fingerprint, cache)
-    try:
-        corpus = load_corpus(config) if cache is None else cache.load(config)
-    except CorpusError:
-        kept = None if cache is None else cache.recall(fingerprint, config)
-        if kept is None:
-            raise
-        return kept
+) -> tuple[Corpus, str | None]:
+    """The text of a run that goes on, which must not have changed; if it is gone, its copy.
+
+    Returns:
+        The corpus, and a notice where it is the copy.
+    """
+    paths = [path for path in (*config.paths, config.val, config.test) if path is not None]
+    gone = [path for path in paths if path == STDIN or not os.path.exists(path)]
+    # What is named now is meant now.
+    if gone and not request.corpus:
+        corpus = load_corpus_of_run(config, fingerprint, cache)
+        return corpus, f"{gone[0]}: gone; the run goes on with the copy that was kept of its text"
+    corpus = load_corpus(config) if cache is None else cache.load(config)
     corpus.require_fingerprint(fingerprint)
-    return corpus
+    return corpus, None
 
 
 def _hardware(stored: TrainConfig, request: Request) -> TrainConfig:

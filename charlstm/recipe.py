@@ -24,15 +24,15 @@ _BATCH_SIZE: Final = 32
 _SEQ_LEN: Final = 64
 _LEARNING_RATE: Final = 8e-3
 # Regularisation by parameters per training character and by epochs, and its bounds.
-_MIN_WEIGHT_DECAY: Final = 0.1
-_WEIGHT_DECAY_PER_PARAMETER: Final = 0.125
+_MIN_WEIGHT_DECAY: Final = 0.15
+_WEIGHT_DECAY_PER_SQUARED_PARAMETERS: Final = 0.027
 _MAX_WEIGHT_DECAY: Final = 0.8
 _DROPOUT_PER_EPOCH: Final = 0.035
-_MIN_DROPOUT_LIMIT: Final = 0.1
-_DROPOUT_PER_PARAMETER: Final = 0.1
+_MIN_DROPOUT_LIMIT: Final = 0.12
+_DROPOUT_PER_PARAMETER: Final = 0.08
 _MAX_DROPOUT: Final = 0.5
 _EPOCHS_WITHOUT_RECURRENT_DROPOUT: Final = 7.0
-_RECURRENT_DROPOUT_PER_EPOCH: Final = 0.025
+_RECURRENT_DROPOUT_PER_EPOCH: Final = 0.03
 _MAX_RECURRENT_DROPOUT: Final = 0.4
 _OPERATIONS_PER_PARAMETER: Final = 6  # per character, forward and backward
 # What training reaches of the rate of matrix products.
@@ -217,7 +217,7 @@ def _regularized(
         **{name: round(value, 2) for name, value in dropouts.items() if name not in given},
     )
     if "weight_decay" not in given:
-        decay = _MIN_WEIGHT_DECAY + _WEIGHT_DECAY_PER_PARAMETER * parameters
+        decay = _MIN_WEIGHT_DECAY + _WEIGHT_DECAY_PER_SQUARED_PARAMETERS * parameters**2
         train = replace(train, weight_decay=round(min(_MAX_WEIGHT_DECAY, decay), 2))
     return model, train
 

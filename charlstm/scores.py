@@ -6,6 +6,7 @@ Shapes: N characters of the text, in their order.
 import math
 import sys
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
@@ -197,19 +198,32 @@ def by_kind(
 
 
 def most_surprising(
-    scores: Scores, split: Split, vocabulary: Vocabulary, *, number: int = 10
+    scores: Scores,
+    split: Split,
+    vocabulary: Vocabulary,
+    *,
+    number: int = 10,
+    to_text: Callable[[str], str] = str,
 ) -> list[Surprise]:
-    """The places that cost most, the dearest first."""
+    """The places that cost most, the dearest first.
+
+    Args:
+        to_text: makes symbols that stand for bytes readable.
+    """
+
+    def decode(first: int, after: int) -> str:
+        return to_text(vocabulary.decode(split.ids[max(0, first) : after]))
+
     number = min(number, len(scores.nats_N))
     places = np.argpartition(-scores.nats_N, number - 1)[:number]
     places = places[np.argsort(-scores.nats_N[places], kind="stable")]
     return [
         Surprise(
             place=int(place),
-            char=None if split.ids[place] == UNKNOWN else vocabulary.decode(split.ids[[place]]),
+            char=None if split.ids[place] == UNKNOWN else decode(place, place + 1),
             bits=float(scores.nats_N[place] / math.log(2)),
-            before=vocabulary.decode(split.ids[max(0, place - _CONTEXT_CHARS) : place]),
-            after=vocabulary.decode(split.ids[place + 1 : place + 1 + _CONTEXT_CHARS]),
+            before=decode(place - _CONTEXT_CHARS, place),
+            after=decode(place + 1, place + 1 + _CONTEXT_CHARS),
         )
         for place in places
     ]

@@ -26,6 +26,8 @@ from charlstm.errors import CorpusError
 
 _PIECE_BYTES: Final = 1 << 20
 _SNIFFED_BYTES: Final = 1 << 16
+# What a folder holds that is a run and no text.
+_RUN_FILES: Final = frozenset({"best.safetensors", "last.safetensors", "events.jsonl"})
 
 
 class Readable(Protocol):
@@ -189,7 +191,7 @@ class FileSource:
 def files_in(path: str, include: Sequence[str]) -> tuple[list[str], str | None]:
     """The files that a path stands for: itself, or what a folder holds, in a fixed order.
 
-    Hidden files and folders are passed over, and so are links to folders.
+    Hidden files and folders are passed over, and so are links to folders and charlstm's own runs.
 
     Args:
         include: patterns of file names, such as `*.py`; none takes every file that begins as text.
@@ -208,6 +210,9 @@ def files_in(path: str, include: Sequence[str]) -> tuple[list[str], str | None]:
 
     found: list[str] = []
     for folder, folders, names in os.walk(path, onerror=refuse):
+        if _RUN_FILES.intersection(names):
+            folders[:] = []
+            continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         files = [os.path.join(folder, name) for name in sorted(names) if not name.startswith(".")]
         found += [file for file in files if os.path.isfile(file)]

@@ -47,6 +47,16 @@ class Split:
         """Characters of each document, int64 [num_documents]."""
         return np.diff(np.append(self.starts, self.num_chars))
 
+    def part(self, first: int, after: int | None = None) -> "Split":
+        """The characters from `first` on, up to `after`; a document that is cut begins anew."""
+        ids = self.ids[first:after]
+        inner = self.starts[(self.starts > first) & (self.starts < first + len(ids))] - first
+        return Split(
+            ids=ids,
+            starts=np.append(np.int64(0), inner)[: len(ids)],
+            num_bytes=round(self.num_bytes * len(ids) / max(1, self.num_chars)),
+        )
+
     def in_parallel(self, num_streams: int, *, max_chars: int) -> "Split":
         """Cut the documents into at least `num_streams`, for a quicker evaluation.
 

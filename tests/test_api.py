@@ -48,6 +48,18 @@ def test_score_is_the_sum_of_what_was_predicted(stored):
     assert model.score(text).nats == pytest.approx(nats, rel=1e-5)
 
 
+def test_lengths_are_those_of_the_text_as_it_was_read(stored):
+    found = charlstm.load().score("the\r\nfox")
+    assert (found.num_chars, found.num_bytes) == (7, 7)
+
+
+def test_damage_is_named(stored, here):
+    for file in (here / "checkpoints/tiny").glob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match="damaged"):
+        charlstm.load()
+
+
 def test_samples_follow_their_seed_and_options(stored):
     model = charlstm.load()
     text = model.sample("qu", length=30, seed=1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from charlstm import baselines
 from charlstm.baselines import NgramModel, score_baselines
 from charlstm.split import Split
-from charlstm.vocabulary import UNKNOWN, Vocabulary
+from charlstm.vocabulary import Vocabulary
 
 FLOOR = 1e-3
 ABC = Vocabulary("abc")
@@ -74,7 +74,7 @@ def test_the_baselines_of_a_text(vocabulary, monkeypatch):
     train, val, text = (
         "the quick brown fox. " * 50,
         "the quick fox. " * 9,
-        "brown quick fox. " * 9,
+        "brown quick fox. " * 90,
     )
     splits = {
         "train": Split.of([train], vocabulary),
@@ -93,12 +93,33 @@ def test_the_baselines_of_a_text(vocabulary, monkeypatch):
     assert found[names[2]] < found["order 0"] < found["uniform"]
 
 
+def score_abc(train, text, val=""):
+    found = score_baselines(
+        ABC,
+        train=Split.of([train], ABC),
+        val=Split.of([val], ABC),
+        text=Split.of([text], ABC),
+        level_is_byte=False,
+        unknown_probability=FLOOR,
+    )
+    return {baseline.name: baseline.nats for baseline in found}
+
+
 def test_of_a_long_training_text_the_end_is_taken(monkeypatch):
-    monkeypatch.setattr(baselines, "MAX_TRAINING_CHARS", 4)
-    split = baselines._end_of(Split.of(["aaa", "bb", "cc"], ABC))
-    assert ABC.decode(split.ids) == "bbcc"
-    assert split.starts.tolist() == [0, 2]
-    assert np.count_nonzero(split.ids == UNKNOWN) == 0
+    monkeypatch.setattr(baselines, "MAX_TRAINING_CHARS", 40)
+    assert score_abc("a" * 99 + "b" * 40, "bbb") == score_abc("b" * 40, "bbb")
+
+
+def test_without_a_validation_text_the_order_is_not_chosen_on_what_was_learned():
+    generator = np.random.default_rng(0)
+    train = "".join(generator.choice(list("abc"), 3000))
+    assert "order 9, interpolated" not in score_abc(train, train[:50])
+
+
+def test_xz_says_nothing_of_short_or_unknown_texts():
+    assert "xz" not in score_abc("abc" * 500, "abc" * 300)
+    assert "xz" in score_abc("abc" * 500, "abc" * 400)
+    assert "xz" not in score_abc("abc" * 500, "abc" * 400 + "?" * 20)
 
 
 def test_tens_of_thousands_of_symbols_allow_short_contexts_only():

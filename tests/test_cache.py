@@ -127,7 +127,7 @@ def test_a_text_that_is_gone_is_recalled(cache, path):
     first = cache.load(config)
     path.unlink()
     assert same(first, load_corpus_of_run(config, first.fingerprint, cache))
-    assert load_corpus_of_run(config_of("-"), first.fingerprint, cache).name == "text"
+    assert load_corpus_of_run(config_of("-"), first.fingerprint, cache).name == "stdin"
     with pytest.raises(CorpusError, match=r"text\.txt"):
         load_corpus_of_run(config, "f" * 64, cache)
     with pytest.raises(CorpusError, match="stdin"):
@@ -159,6 +159,47 @@ def test_where_nothing_can_be_written_it_does_without(path, tmp_path):
     (tmp_path / "store").write_text("a file in its place")
     cache = CorpusCache(tmp_path / "store/.cache")
     assert same(cache.load(config_of(path)), load_corpus(config_of(path)))
+
+
+def test_a_file_that_changes_while_it_is_kept_gets_no_key(cache, path, monkeypatch):
+    write = cache_module._write
+
+    def slow(file, corpus):
+        write(file, corpus)
+        path.write_text(TEXT[::-1], encoding="utf-8")
+        age(path, 5)
+
+    monkeypatch.setattr(cache_module, "_write", slow)
+    first = cache.load(config_of(path))
+    monkeypatch.undo()
+    assert cache.load(config_of(path)).fingerprint != first.fingerprint
+
+
+def test_an_edit_with_its_time_put_back_is_seen(cache, path):
+    first = cache.load(config_of(path))
+    state = path.stat()
+    with path.open("r+", encoding="utf-8") as file:
+        file.write("THE")
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert cache.load(config_of(path)).fingerprint != first.fingerprint
+
+
+def test_notices_are_those_of_the_files(cache, path):
+    path.write_bytes(TEXT.replace("\n", "\r\n").encode())
+    age(path)
+    (notice,) = cache.load(config_of(path)).notices
+    assert cache.load(config_of(path)).notices == (notice,)
+
+
+def test_hostile_files_are_read_again(cache, path):
+    first = cache.load(config_of(path))
+    (kept,) = (path.parent / "store/.cache").glob("*.corpus")
+    for header in (b'{"__metadata__": {"charlstm": "{}"}, "a": {"data_offsets": []}}', b"[" * 5000):
+        kept.write_bytes(len(header).to_bytes(8, "little") + header)
+        assert same(first, cache.load(config_of(path)))
+    kept.unlink()
+    os.mkfifo(kept)
+    assert same(first, cache.load(config_of(path)))
 
 
 def test_leftovers_of_the_killed_are_removed(cache, path):

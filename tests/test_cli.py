@@ -166,6 +166,8 @@ def test_eval_says_all_that_helps_to_judge(run, stored, here):
     result = json.loads(run("eval", "--json", "--per-char", "chars.tsv")[1])
     names = [baseline["name"] for baseline in result["baselines"]]
     assert names[:2] == ["uniform", "order 0"]
+    assert "xz" not in names  # of 116 characters it tells nothing
+    names = [one["name"] for one in json.loads(run("eval", "tiny.txt", "--json")[1])["baselines"]]
     assert names[-1] == "xz"
     assert list(result["top_accuracy"]) == ["1", "3", "5"]
     assert result["top_accuracy"]["1"] == pytest.approx(result["accuracy"])
@@ -180,7 +182,7 @@ def test_eval_says_all_that_helps_to_judge(run, stored, here):
     bits = sum(float(row.split("\t")[4]) for row in rows)
     assert bits / len(rows) == pytest.approx(result["bits_per_char"], abs=1e-4)
     out = run("eval")[1]
-    for part in ("order 0", "xz", "context", "line ends", "calibration error", "surprising"):
+    for part in ("order 0", "context", "line ends", "calibration error", "surprising"):
         assert part in out
 
 
@@ -197,7 +199,7 @@ def test_eval_of_another_text_does_without_the_corpus(run, stored, here, corpus_
 
 def test_a_file_that_can_t_be_written_is_named(run, stored):
     code, out, err = run("eval", "--per-char", "absent/chars.tsv")
-    assert (code, out) == (2, "")
+    assert (code, out) == (1, "")
     assert "absent/chars.tsv" in err
 
 
@@ -257,7 +259,7 @@ def test_pictures_are_drawn(run, stored, here, monkeypatch):
         code, out, err = run(*arguments, "--plot", "picture.txt")
         assert (code, out) == (2, "")
         assert ".svg" in err
-        assert run(*arguments, "--plot", "absent/a.svg")[0] == 2
+        assert run(*arguments, "--plot", "absent/a.svg")[0] == 1
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, out, err = run("eval", "--plot", "eval.svg")
     assert (code, out) == (2, "")
@@ -303,6 +305,103 @@ def test_a_text_that_is_gone_still_helps_to_judge(run, corpus_file, monkeypatch)
     assert run("train", "--resume", "--run", "piped", "--steps", 5)[0] == 0
 
 
+def test_what_is_named_is_read_or_refused_on_resume(run, corpus_file, here):
+    assert run("train", corpus_file, "--steps", 3, "--run", "r", *SMALL)[0] == 0
+    resume = ["--resume", "--run", "r", "--steps", 5]
+    for content in (b"", b"\xff\xfe\0binary", b"x", None):
+        other = here / "other.txt"
+        other.unlink(missing_ok=True)
+        if content is not None:
+            other.write_bytes(content)
+        code, out, err = run("train", "other.txt", *resume)
+        assert (code, out) == (1, "")
+        assert "other.txt" in err or "changed" in err
+    corpus_file.write_bytes(b"")  # changed, not gone
+    assert run("train", *resume)[0] == 1
+    corpus_file.unlink()
+    code, _, err = run("train", *resume)
+    assert code == 0
+    assert f"{corpus_file}: gone" in err
+
+
+def test_a_copy_of_a_text_keeps_its_own_name(run, corpus_file, here):
+    (here / "copy.txt").write_bytes(corpus_file.read_bytes())
+    for name in ("tiny.txt", "copy.txt", "copy.txt"):
+        assert run("train", name, "--steps", 2, *SMALL)[0] == 0
+    found = {one["name"]: one["corpus"] for one in json.loads(run("runs", "--json")[1])}
+    assert found == {"tiny": "tiny", "copy": "copy", "copy-2": "copy"}
+
+
+def test_copying_is_found_whatever_the_types_of_ids(run, here):
+    common = "the quick brown fox. " * 100
+    rare = "".join(map(chr, range(0x4E00, 0x4E00 + 400)))
+    (here / "many.txt").write_text(common + rare)
+    assert run("train", "many.txt", "--steps", 3, "--val-fraction", 0.3, *SMALL)[0] == 0
+    code, _, err = run("sample", "--length", 20, "--seed", 1, "--check-copying")
+    assert code == 0
+    assert "of 20 characters" in err
+
+
+def test_a_folder_s_own_runs_are_no_text(run, here):
+    (here / "text.txt").write_text(TEXT)
+    assert run("train", ".", "--steps", 2, "--run", "a", *SMALL)[0] == 0
+    assert run("train", "--resume", "--run", "a", "--steps", 4)[0] == 0
+    first = json.loads(run("runs", "show", "a", "--json")[1])["num_train_chars"]
+    assert run("train", ".", "--steps", 2, "--run", "b", *SMALL)[0] == 0
+    assert json.loads(run("runs", "show", "b", "--json")[1])["num_train_chars"] == first
+
+
+def test_bytes_are_shown_as_text(run, here):
+    (here / "e.txt").write_text("caf\xe9 au lait \u65e5\u672c " * 60)
+    assert run("train", "e.txt", "--level", "byte", "--steps", 60, *SMALL)[0] == 0
+    result = json.loads(run("predict", "caf\xe9", "--ladder", "--json")[1])
+    assert result["prefix"] == "caf\xe9"
+    assert [rung["context"] for rung in result["ladder"]][-2:] == ["af\xe9", "caf\xe9"]
+    assert "caf\xe9" in run("predict", "caf\xe9")[1]
+    drawn = run("sample", "--until", "\xe9", "--length", 4000, "--seed", 1, "--json")[1]
+    (sample,) = json.loads(drawn)["samples"]
+    assert sample["text"].endswith("\xe9")
+    surprises = json.loads(run("eval", "e.txt", "--json")[1])["most_surprising"]
+    assert all("\xc3" not in one["before"] for one in surprises)
+
+
+def test_the_store_of_runs_show_is_the_nearest_one_named(run, stored, here, monkeypatch):
+    monkeypatch.setenv("CHARLSTM_CHECKPOINTS", "elsewhere")
+    assert run("runs", "show", "tiny")[0] == 1
+    assert run("runs", "show", "tiny", "--checkpoints", "checkpoints")[0] == 0
+    assert run("runs", "--checkpoints", "checkpoints", "show", "tiny")[0] == 0
+    assert run("runs", "--checkpoints", "x", "show", "tiny", "--checkpoints", "checkpoints")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "arguments", "out"),
+    [
+        ("CHARLSTM_PREDICT_JSON", "1", ["predict", "qu"], '{"prefix": "qu"'),
+        ("CHARLSTM_PREDICT_LADDER", "1", ["predict", "qu"], "context"),
+        ("CHARLSTM_PREDICT_COMPARE", "th", ["predict", "qu", "--ladder"], "context"),
+        ("CHARLSTM_EVAL_SPLIT", "val", ["eval", "tiny.txt"], "tiny.txt"),
+        ("CHARLSTM_RUNS_JSON", "1", ["runs"], "[{"),
+        ("CHARLSTM_RUNS_SHOW_JSON", "1", ["runs", "show", "tiny"], '{"name"'),
+        ("CHARLSTM_SAMPLE_CHECKPOINTS", "absent", ["eval"], "tiny"),
+    ],
+)
+def test_the_environment_is_named_as_the_options_are(
+    run, stored, monkeypatch, variable, value, arguments, out
+):
+    monkeypatch.setenv(variable, value)
+    result = run(*arguments)
+    assert result[0] == 0
+    assert out in result[1]
+
+
+def test_a_parent_comes_from_the_environment_and_a_flag_is_stronger(run, corpus_file, monkeypatch):
+    assert run("train", corpus_file, "--steps", 2, "--run", "old", *SMALL)[0] == 0
+    monkeypatch.setenv("CHARLSTM_TRAIN_FROM", "old")
+    options = ["--steps", 2, "--run", "new"]
+    assert "from run old" in run("train", corpus_file, *options)[2]
+    assert run("train", "--resume", "--run", "new", "--steps", 4)[0] == 0
+
+
 def test_the_cache_can_be_turned_off(run, corpus_file, here):
     assert run("train", corpus_file, "--steps", 3, "--no-cache", *SMALL)[0] == 0
     assert not (here / "checkpoints/.cache").exists()
@@ -317,7 +416,7 @@ def test_corpus_check_is_a_doctor(run, here):
     (here / "mac.txt").write_bytes(b"\xef\xbb\xbfone\rtwo\r\nthree\n" * 1)
     (here / "list.txt").write_bytes(b"".join(b"name%d\n" % n for n in range(300)) + b"\x1b\0")
     code, out, err = run("corpus", "check", "old.txt", "mac.txt", "list.txt", "--json")
-    assert (code, err) == (0, "")
+    assert (code, err) == (1, "")  # one of them can't be read
     found = json.loads(out)
     old, mac, names = found["files"]
     assert "give --encoding cp1252" in old["problem"]
@@ -338,7 +437,21 @@ def test_corpus_check_is_a_doctor(run, here):
     out = run("corpus", "check", "old.txt", "mac.txt", "list.txt")[1]
     assert "cp1252" in out
     assert "\x1b" not in out
-    assert run("corpus", "check", "absent.txt")[0] in (0, 1)
+    code, out, err = run("corpus", "check", "absent.txt", "--json")
+    assert (code, out) == (1, "")
+    assert "absent.txt" in err
+    for text in ("", "a", "ab", "abc"):
+        (here / "few.txt").write_text(text)
+        found = json.loads(run("corpus", "check", "few.txt", "--json")[1])
+        assert found["num_chars"] == len(text)
+        assert found["num_train_chars"] >= 0
+        assert found["problems"]
+    (here / "crlf.txt").write_bytes(b"x\r\ny\r\n\r\nz\r\n" * 40)
+    for how in ("lines", "blank-lines", "x$"):
+        found = json.loads(
+            run("corpus", "check", "crlf.txt", "--split-documents", how, "--json")[1]
+        )
+        assert found["num_documents"] == {"lines": 160, "blank-lines": 41, "x$": 40}[how]
 
 
 def test_corpus_check_suggests_documents_and_normal_forms(run, here):
@@ -370,7 +483,9 @@ def test_names_are_learned_one_by_one(run, here):
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_inspect_looks_inside(run, corpus_file, cell):
     assert run("train", corpus_file, "--steps", 30, *SMALL, "--cell", cell)[0] == 0
-    result = json.loads(run("inspect", "the quick", "--gates", "--units", "--reach", "--json")[1])
+    text = TEXT[:300]
+    assert run("inspect", text, "--units", "--reach", "--json")[0] == 0
+    result = json.loads(run("inspect", "the quick", "--gates", "--json")[1])
     assert "".join(one["char"] for one in result["characters"]) == "the quick"
     gates = {"lstm": {"input", "forget", "output"}, "gru": {"reset", "update"}, "rnn": set()}[cell]
     assert {one["gate"] for one in result["gate_shares"]} == gates
@@ -525,6 +640,8 @@ def test_a_changed_corpus_is_refused_with_both_fingerprints(run, stored, corpus_
         (["eval"], 1, "charlstm train"),
         (["eval", "x", "--split", "val"], 2, "not both"),
         (["eval", "--split", "dev"], 2, "dev"),
+        (["eval", "--threads", "100000"], 1, "charlstm train"),
+        (["sample", "--num-samples", "99999999999"], 2, "num-samples"),
     ],
 )
 def test_bad_input_gets_one_line_and_the_right_exit_code(run, arguments, code, message):

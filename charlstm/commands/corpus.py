@@ -70,3 +70,5 @@ def check(
         print(json.dumps(asdict(diagnosis)))
     else:
         show_diagnosis(diagnosis)
+    if any(file.problem is not None for file in diagnosis.files):
+        raise typer.Exit(1)

@@ -12,6 +12,8 @@ from charlstm.commands.options import (
     Json,
     Run,
     load_model,
+    prefer_flags,
+    require_writable,
     training_corpus,
 )
 from charlstm.config import DEFAULT_STORE, SplitName
@@ -64,12 +66,16 @@ def evaluate(
 
     charlstm eval --dynamic
     """
+    files, split = prefer_flags(context, "files", "split").values()
     if files and split:
         raise ConfigError("give files or --split, not both")
     if plot is not None:
         from charlstm.views.plots import require_plots
 
         require_plots(plot)
+    for path in (per_char, plot):
+        if path is not None:
+            require_writable(path)
 
     from charlstm.store import CheckpointStore
 
@@ -83,6 +89,9 @@ def evaluate(
     else:
         assert corpus is not None
         name, text = _chosen_split(split, corpus)
+        if name == "train":
+            say("no baselines: they would be scored on what they learned from")
+            corpus = None
     if not text.num_chars:
         raise CorpusError("there is no text to score")
 
@@ -102,15 +111,12 @@ def evaluate(
         text,
         checkpointed.vocabulary,
         training=None if corpus is None else Training(train=corpus.train, val=corpus.val),
-        is_byte=checkpointed.corpus.level == "byte",
+        corpus=checkpointed.corpus,
         unknown_probability=checkpointed.unknown_probability,
         with_dynamic=dynamic,
     )
     if per_char is not None:
-        try:
-            write_per_char(per_char, assessment.scores, text, checkpointed.vocabulary)
-        except OSError as error:
-            raise ConfigError(f"--per-char {per_char}: {error.strerror}") from error
+        write_per_char(per_char, assessment.scores, text, checkpointed.vocabulary)
     run_name = loaded.run or str(loaded.path)
     title = f"{run_name}: {name or ', '.join(files or [])}"
     if plot is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from charlstm.config import CorpusConfig
-from charlstm.errors import CheckpointError, ConfigError
+from charlstm.errors import CharLSTMError, CheckpointError, ConfigError
 from charlstm.terminal import say
 
 if TYPE_CHECKING:
@@ -79,6 +79,19 @@ def training_corpus(loaded: "Loaded", store: "CheckpointStore") -> "Corpus":
     return load_corpus_of_run(checkpoint.corpus, checkpoint.fingerprint, cache)
 
 
+def require_writable(path: Path) -> None:
+    """Refuse, before the work begins, what can't be written at its end.
+
+    Raises:
+        CharLSTMError: naming the file.
+    """
+    try:
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        raise CharLSTMError(f"{path}: can't be written: {error.strerror}") from error
+
+
 def read_text(path: str, corpus: CorpusConfig) -> str:
     """The text of a file or of stdin, read as the corpus was.
 
@@ -93,8 +106,12 @@ def read_text(path: str, corpus: CorpusConfig) -> str:
         source.close()
 
 
+def is_flag(context: typer.Context, name: str) -> bool:
+    """Whether an option was given on the command line, not by the environment or by default."""
+    return getattr(context.get_parameter_source(name), "name", "") == _FLAG
+
+
 def prefer_flags(context: typer.Context, *names: str) -> dict[str, Any]:
     """The values of options that exclude each other: a flag drops those from the environment."""
-    sources = {name: context.get_parameter_source(name) for name in names}
-    flags = [name for name, source in sources.items() if getattr(source, "name", "") == _FLAG]
+    flags = [name for name in names if is_flag(context, name)]
     return {name: context.params[name] if name in flags or not flags else None for name in names}

@@ -11,6 +11,7 @@ from charlstm.commands.options import (
     Json,
     Run,
     load_model,
+    prefer_flags,
     read_text,
 )
 from charlstm.config import DEFAULT_STORE, STDIN
@@ -44,10 +45,11 @@ def predict(
 
     charlstm predict "the quick brown fo" --ladder
     """
+    with_ladder, compare = prefer_flags(context, "with_ladder", "compare").values()
     if with_ladder and compare is not None:
         raise ConfigError("give --ladder or --compare, not both")
 
-    from charlstm.prediction import ladder, predict_next
+    from charlstm.prediction import ladder, predict_next, readable, readable_rung
     from charlstm.predictor import Predictor
     from charlstm.store import CheckpointStore
     from charlstm.views.prediction import (
@@ -65,6 +67,8 @@ def predict(
     if compare is not None:
         predictions.append(predict_next(predictor, corpus.to_symbols(compare)))
     rungs = ladder(predictor, text) if with_ladder else None
+    predictions = [readable(one, corpus.to_text) for one in predictions]
+    rungs = rungs and [readable_rung(rung, corpus.to_text) for rung in rungs]
     if as_json:
         # All of them, unless fewer were asked for.
         record = as_record(predictions[0], top=top)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlstm.commands.options import Checkpoints, Json
+from charlstm.commands.options import Checkpoints, Json, is_flag, require_writable
 from charlstm.config import DEFAULT_STORE
 from charlstm.errors import CheckpointError
 from charlstm.terminal import say
@@ -73,7 +73,7 @@ def show(
 
     charlstm runs show shakespeare --plot curves.svg
     """
-    if checkpoints == DEFAULT_STORE:
+    if not is_flag(context, "checkpoints"):
         checkpoints = context.obj["checkpoints"]
 
     from charlstm.store import CheckpointStore
@@ -82,8 +82,10 @@ def show(
     loaded = CheckpointStore(checkpoints).load(run, which="last")
     _warn(loaded)
     if plot is not None:
-        from charlstm.views.plots import plot_training
+        from charlstm.views.plots import plot_training, require_plots
 
+        require_plots(plot)
+        require_writable(plot)
         plot_training(loaded.checkpoint.history, plot, title=run)
     if as_json or context.obj["as_json"]:
         print(json.dumps(with_history(run, loaded.checkpoint)))

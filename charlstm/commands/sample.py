@@ -1,5 +1,6 @@
 """`charlstm sample`: continue a text."""
 
+from dataclasses import replace
 from itertools import chain, islice
 from typing import Annotated, Literal
 
@@ -15,7 +16,7 @@ from charlstm.commands.options import (
     read_text,
     training_corpus,
 )
-from charlstm.config import DEFAULT_STORE, MAX_COUNT, STDIN, SampleConfig
+from charlstm.config import DEFAULT_STORE, MAX_SIZE, STDIN, SampleConfig
 from charlstm.errors import ConfigError
 from charlstm.terminal import say
 
@@ -36,7 +37,7 @@ def sample(
     ] = None,
     num_samples: Annotated[
         int,
-        typer.Option("--num-samples", min=1, max=MAX_COUNT, help="So many, all in one pass."),
+        typer.Option("--num-samples", min=1, max=MAX_SIZE, help="So many, all in one pass."),
     ] = 1,
     temperature: Annotated[
         float, typer.Option("--temperature", help="Below 1 bolder on the likely, 0 always it.")
@@ -106,6 +107,8 @@ def sample(
     loaded = load_model(context, store)
     predictor = Predictor(loaded.checkpoint)
     corpus = loaded.checkpoint.corpus
+    if until is not None:
+        config = replace(config, until=corpus.to_symbols(until))
     path = STDIN if prime == STDIN else prime_file
     text = corpus.to_symbols(prime or "") if path is None else read_text(path, corpus)
     if unknown == "skip":
@@ -129,8 +132,11 @@ def sample(
     copies = None
     if check_copying:
         learned = training_corpus(loaded, store)
+        training = learned.train.ids
         copies = [
-            longest_copy(learned.vocabulary.encode(one.text), learned.train.ids) for one in samples
+            # The ids of all splits together may be of a larger type than those of training's.
+            longest_copy(learned.vocabulary.encode(one.text).astype(training.dtype), training)
+            for one in samples
         ]
     if as_json:
         print_json(
@@ -139,9 +145,9 @@ def sample(
             prime=text,
             samples=samples,
             copies=copies,
-            as_bytes=style.as_bytes,
+            to_text=corpus.to_text,
         )
         return
     show_samples(text, samples, style)
     if copies is not None:
-        report_copies(samples, copies)
+        report_copies(samples, copies, corpus.to_text)

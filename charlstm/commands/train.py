@@ -124,6 +124,7 @@ def train(
     charlstm train my-text.txt --minutes 30 --run long
     """
     started_at = time.monotonic()
+    resume, parent = prefer_flags(context, "resume", "parent").values()
     if resume and parent is not None:
         raise ConfigError("give --resume or --from, not both")
     splits: dict[str, Any] = {}
@@ -170,7 +171,7 @@ def train(
     request = Request(
         corpus={name: value for name, value in corpus_options.items() if value is not None},
         run=run,
-        resume=resume or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") not in ("", "0"),
+        resume=bool(resume) or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") not in ("", "0"),
         parent=parent,
         budget=budget,
         wishes=wishes,

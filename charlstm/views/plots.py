@@ -1,11 +1,13 @@
 """Pictures for papers and slides; matplotlib, which is an extra, draws them."""
 
 import importlib
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from charlstm.errors import ConfigError
+from charlstm.terminal import escape_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,7 +40,8 @@ def plot_assessment(assessment: "Assessment", path: Path, *, title: str) -> None
     """Draw bits per character by context, and how often the model is as right as it is sure.
 
     Raises:
-        ConfigError: when matplotlib is missing or the file can't be written.
+        ConfigError: when matplotlib is missing or the file's ending names no picture.
+        OSError: when the file can't be written.
     """
     figure, (context_axes, calibration_axes) = _figure(path, title, num_panels=2)
     contexts = assessment.by_context
@@ -99,7 +102,7 @@ def _figure(path: Path, title: str, *, num_panels: int) -> "tuple[Figure, Sequen
     width, height = _PANEL_INCHES
     figure = Figure(figsize=(width * num_panels, height), layout="constrained")
     # A dollar sign would begin a formula.
-    figure.suptitle(title.replace("$", r"\$"))
+    figure.suptitle(escape_line(title).replace("$", r"\$"))
     axes = figure.subplots(1, num_panels, squeeze=False)[0]
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
@@ -107,7 +110,6 @@ def _figure(path: Path, title: str, *, num_panels: int) -> "tuple[Figure, Sequen
 
 
 def _save(figure: "Figure", path: Path) -> None:
-    try:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # letters that the font lacks become boxes
         figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise ConfigError(f"--plot {path}: {error.strerror}") from error

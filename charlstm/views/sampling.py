@@ -1,7 +1,7 @@
 """Samples on stdout: as they come, one after another, or as JSON."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,13 +45,15 @@ def show_samples(prime: str, samples: Sequence[Sample], style: Style) -> None:
             write("\n")
 
 
-def report_copies(samples: Sequence[Sample], copies: Sequence[Copy]) -> None:
+def report_copies(
+    samples: Sequence[Sample], copies: Sequence[Copy], to_text: Callable[[str], str]
+) -> None:
     """Say how long each sample's longest copied stretch is, and show it."""
     for number, (sample, copy) in enumerate(zip(samples, copies, strict=True), start=1):
         which = f"sample {number}: " if len(samples) > 1 else ""
         say(
             f"{which}longest stretch that stands in the training text: {copy.length} of "
-            f"{len(sample.text)} characters: {_copied(sample, copy)!r}"
+            f"{len(sample.text)} characters: {to_text(_copied(sample, copy))!r}"
         )
 
 
@@ -62,22 +64,21 @@ def print_json(
     prime: str,
     samples: Sequence[Sample],
     copies: Sequence[Copy] | None,
-    as_bytes: bool,
+    to_text: Callable[[str], str],
 ) -> None:
-    """Print everything about the samples as one JSON object."""
+    """Print everything about the samples as one JSON object.
 
-    def readable(chars: str) -> str:
-        # What a byte model writes may be no UTF-8.
-        return chars.encode("latin-1").decode("utf-8", "replace") if as_bytes else chars
-
+    Args:
+        to_text: makes symbols that stand for bytes readable.
+    """
     records: list[dict[str, Any]] = [
-        {"text": readable(sample.text), "log_probabilities": sample.log_probabilities}
+        {"text": to_text(sample.text), "log_probabilities": sample.log_probabilities}
         for sample in samples
     ]
     for record, sample, copy in zip(records, samples, copies or (), strict=copies is not None):
-        text = readable(_copied(sample, copy))
+        text = to_text(_copied(sample, copy))
         record["longest_copy"] = {"num_chars": copy.length, "text": text}
-    print(json.dumps({"run": run, "seed": seed, "prime": readable(prime), "samples": records}))
+    print(json.dumps({"run": run, "seed": seed, "prime": to_text(prime), "samples": records}))
 
 
 def _copied(sample: Sample, copy: Copy) -> str:
