@@ -39,7 +39,7 @@ def test_every_command_of_the_readme_works(tmp_path, monkeypatch, capsys):
     """In their order, on a small text, with a small budget."""
     monkeypatch.chdir(tmp_path)
     for name in re.findall(r"\b[\w-]+\.txt\b", README):
-        (tmp_path / name).write_text("The beginning. ROMEO: To be, or not. " + TEXT)
+        (tmp_path / name).write_text("The beginning. ROMEO: To be, or not. " + TEXT * 4)
     done = 0
     for command in commands():
         arguments = shlex.split(command.split(" > ")[0].split(" | ")[0])[1:]
