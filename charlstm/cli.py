@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from charlstm import __version__
-from charlstm.commands import corpus, inspect, predict, runs, sample, train
+from charlstm.commands import compare, corpus, inspect, predict, runs, sample, train
 from charlstm.commands import eval as eval_command
 from charlstm.errors import CharLSTMError
 from charlstm.terminal import prepare_streams, say
@@ -32,6 +32,7 @@ app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("predict")(predict.predict)
 app.command("inspect")(inspect.inspect)
+app.command("compare")(compare.compare)
 app.command("eval")(eval_command.evaluate)
 app.add_typer(runs.app, name="runs")
 app.add_typer(corpus.app, name="corpus")

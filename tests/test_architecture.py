@@ -16,7 +16,7 @@ FLOORS = [
     {"cli", "__main__"},
     {"commands"},
     {"views"},
-    {"session", "api"},
+    {"session", "api", "comparison"},
     {"preparation"},
     {"cache", "diagnosis"},
     {

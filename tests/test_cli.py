@@ -506,6 +506,35 @@ def test_inspect_reads_the_run_s_own_text(run, stored, here):
     assert "half of all the gradient" in run("inspect", "--reach", "--file", "tiny.txt")[1]
 
 
+def test_compare_sets_cells_side_by_side(run, corpus_file, here):
+    small = ["--steps", 3, "--hidden-size", 8, "--threads", 1]
+    code, out, err = run("compare", corpus_file, *small, "--plot", "cells.svg")
+    assert code == 0
+    for cell in ("lstm", "gru", "rnn"):
+        assert f"{cell}: " in err
+        assert cell in out
+    assert "order 0" in out
+    assert b"<svg" in (here / "cells.svg").read_bytes()
+    result = json.loads(run("compare", corpus_file, *small, "--seeds", 1, "--json")[1])
+    assert [one["cell"] for one in result["cells"]] == ["lstm", "gru", "rnn"]
+    assert all(len(one["runs"]) == 1 for one in result["cells"])
+
+
+def test_compare_recall_makes_its_own_text(run, here, monkeypatch):
+    from charlstm import comparison
+
+    monkeypatch.setattr(comparison, "RECALL_DISTANCES", (2, 4))
+    monkeypatch.setattr(comparison, "_RECALL_DOCUMENTS", 50)
+    monkeypatch.setattr(comparison, "_RECALL_TEST_DOCUMENTS", 20)
+    small = ["--recall", "--steps", 2, "--hidden-size", 8, "--threads", 1, "--seeds", 1]
+    assert "one in eight is chance" in run("compare", *small, "--plot", "recall.svg")[1]
+    assert b"<svg" in (here / "recall.svg").read_bytes()
+    result = json.loads(run("compare", *small, "--json")[1])
+    assert [one["cell"] for one in result["recall"]] == ["lstm", "gru", "rnn"]
+    assert all(set(one["accuracy"]) == {"2", "4"} for one in result["recall"])
+    assert run("compare", "text.txt", "--recall")[0] == 2
+
+
 def test_predict_ranks_the_next_characters(run, stored):
     result = json.loads(run("predict", "the q", "--json")[1])
     assert result["prefix"] == "the q"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from charlstm.assessment import Assessment
+    from charlstm.comparison import CellResult, RecallResult
 
 _FORMATS: Final = (".svg", ".png", ".pdf")
 _PANEL_INCHES: Final = (5.0, 4.0)
@@ -20,6 +21,7 @@ _PANEL_INCHES: Final = (5.0, 4.0)
 _BLUE: Final = "#0072B2"
 _ORANGE: Final = "#D55E00"
 _GRAY: Final = "#767676"
+_COLORS: Final = (_BLUE, _ORANGE, "#009E73")
 
 
 def require_plots(path: Path) -> None:
@@ -91,6 +93,55 @@ def plot_training(history: Sequence[Mapping[str, Any]], path: Path, *, title: st
         )
     axes.set_xlabel("epoch")
     axes.set_ylabel("bits per character")
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def plot_comparison(results: "Sequence[CellResult]", path: Path) -> None:
+    """Draw bits per character of each cell, and of what closes by the distance to its opening.
+
+    Raises:
+        ConfigError: as `plot_assessment` does.
+    """
+    figure, (bits_axes, distance_axes) = _figure(
+        path, "the same parameters and budget", num_panels=2
+    )
+    for place, (one, color) in enumerate(zip(results, _COLORS, strict=False)):
+        bits_axes.bar(place, one.bits_per_char, yerr=one.spread, color=color, label=one.cell)
+        for run in one.runs:
+            distance_axes.plot(
+                list(run.bits_by_distance),
+                list(run.bits_by_distance.values()),
+                marker="o",
+                color=color,
+            )
+    bits_axes.set_xticks(range(len(results)), [one.cell for one in results])
+    bits_axes.set_ylabel("bits per character")
+    distance_axes.set_xscale("log")
+    distance_axes.set_xlabel("characters since the bracket or quote was opened")
+    distance_axes.set_ylabel("bits for what closes it")
+    bits_axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def plot_recall(results: "Sequence[RecallResult]", path: Path) -> None:
+    """Draw how often each cell recalls a symbol, by distance.
+
+    Raises:
+        ConfigError: as `plot_assessment` does.
+    """
+    figure, (axes,) = _figure(path, "recalling a symbol", num_panels=1)
+    colors = dict(zip(dict.fromkeys(one.cell for one in results), _COLORS, strict=False))
+    labelled: set[str] = set()
+    for one in results:
+        label = None if one.cell in labelled else one.cell
+        labelled.add(one.cell)
+        distances, shares = list(one.accuracy), list(one.accuracy.values())
+        axes.plot(distances, shares, marker="o", color=colors[one.cell], label=label)
+    axes.axhline(1 / 8, linestyle=":", color=_GRAY, label="chance")
+    axes.set_xscale("log")
+    axes.set_xlabel("characters between a symbol and its return")
+    axes.set_ylabel("share recalled")
     axes.legend(frameon=False)
     _save(figure, path)
 

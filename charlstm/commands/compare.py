@@ -1,0 +1,153 @@
+"""`charlstm compare`: LSTM, GRU and plain RNN side by side."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from charlstm.commands.options import Json, prefer_flags, require_writable
+from charlstm.config import Budget, CorpusConfig
+from charlstm.errors import ConfigError
+from charlstm.terminal import say
+
+if TYPE_CHECKING:
+    from charlstm.corpus import Corpus
+    from charlstm.recipe import Plan
+
+_DEFAULT_STEPS: Final = 600
+_HIDDEN_SIZE: Final = 128
+# About what is generated: it only decides how much is regularised.
+_RECALL_CHARS: Final = 1_000_000
+
+
+def compare(
+    context: typer.Context,
+    corpus: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CORPUS]...", help="Text files; default: Python's documentation."),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Gradient steps for each.  [default: 600]")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", help="Equal time for each, in the place of steps.")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Repeat so often.")] = 2,
+    hidden_size: Annotated[
+        int, typer.Option("--hidden-size", help="Of the LSTM; the others get its parameters.")
+    ] = _HIDDEN_SIZE,
+    recall: Annotated[
+        bool,
+        typer.Option("--recall", help="Compare how far back a symbol is remembered, on its own."),
+    ] = False,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .svg, .png.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train an LSTM, a GRU and a plain RNN alike, and measure what each makes of it.
+
+    charlstm compare my-text.txt
+
+    charlstm compare --recall
+    """
+    if corpus and recall:
+        raise ConfigError("give a corpus or --recall, which makes its own")
+    if plot is not None:
+        from charlstm.views.plots import require_plots
+
+        require_plots(plot)
+        require_writable(plot)
+    steps, minutes = prefer_flags(context, "steps", "minutes").values()
+    if steps is None and minutes is None:
+        steps = _DEFAULT_STEPS
+    budget = Budget(steps=steps, minutes=minutes)
+
+    from charlstm.hardware import resolve_device, resolve_precision, resolve_threads
+    from charlstm.recipe import Wishes, make_plan
+
+    on = resolve_device(device)
+
+    def planned(num_train_chars: int, num_characters: int) -> "Plan":
+        return make_plan(
+            num_train_chars=num_train_chars,
+            num_characters=num_characters,
+            budget=budget,
+            wishes=Wishes(hidden_size=hidden_size, recurrent_dropout=0.0),
+            device=on,
+            precision=resolve_precision("auto", on),
+            threads=resolve_threads(threads),
+        )
+
+    if recall:
+        _compare_recall(planned(_RECALL_CHARS, 1), budget, range(seeds), plot, as_json=as_json)
+        return
+    from charlstm.corpus import load_corpus
+
+    text = load_corpus(CorpusConfig(paths=tuple(corpus or ())))
+    plan = planned(text.train.num_chars, len(text.vocabulary))
+    _compare(text, plan, budget, range(seeds), plot, as_json=as_json)
+
+
+def _compare(
+    text: "Corpus", plan: "Plan", budget: Budget, seeds: range, plot: Path | None, *, as_json: bool
+) -> None:
+    from charlstm.baselines import score_baselines
+    from charlstm.comparison import compare as compare_cells
+    from charlstm.views.comparison import comparison_record, show_comparison
+
+    floor = 1 / (text.train.num_chars + 1)
+    results = []
+    for one in compare_cells(
+        plan.model,
+        plan.train,
+        budget,
+        vocabulary=text.vocabulary,
+        train_text=text.train,
+        val_text=text.val,
+        scored_text=text.test,
+        unknown_probability=floor,
+        seeds=seeds,
+    ):
+        say(f"{one.cell}: {one.bits_per_char:.3f} bits per character")
+        results.append(one)
+    baselines = score_baselines(
+        text.vocabulary,
+        train=text.train,
+        val=text.val,
+        text=text.test,
+        level_is_byte=False,
+        unknown_probability=floor,
+    )
+    num_chars = text.test.num_chars
+    if plot is not None:
+        from charlstm.views.plots import plot_comparison
+
+        plot_comparison(results, plot)
+    if as_json:
+        print(json.dumps(comparison_record(results, baselines, num_chars=num_chars)))
+    else:
+        show_comparison(results, baselines, num_chars=num_chars)
+
+
+def _compare_recall(
+    plan: "Plan", budget: Budget, seeds: range, plot: Path | None, *, as_json: bool
+) -> None:
+    from charlstm.comparison import compare_recall
+    from charlstm.views.comparison import recall_record, show_recall
+
+    results = []
+    for one in compare_recall(plan.model, plan.train, budget, seeds=seeds):
+        say(f"{one.cell}, seed {one.seed}: recalls up to {one.reach} characters")
+        results.append(one)
+    if plot is not None:
+        from charlstm.views.plots import plot_recall
+
+        plot_recall(results, plot)
+    if as_json:
+        print(json.dumps(recall_record(results)))
+    else:
+        show_recall(results)
