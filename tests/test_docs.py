@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import TEXT
 
+from charlstm import comparison
 from charlstm.cli import app, main
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +39,8 @@ def test_the_readme_has_the_two_commands():
 def test_every_command_of_the_readme_works(tmp_path, monkeypatch, capsys):
     """In their order, on a small text, with a small budget."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(comparison, "_RECALL_DOCUMENTS", 50)
+    monkeypatch.setattr(comparison, "_RECALL_TEST_DOCUMENTS", 20)
     for name in re.findall(r"\b[\w-]+\.txt\b", README):
         (tmp_path / name).write_text("The beginning. ROMEO: To be, or not. " + TEXT * 4)
     done = 0
@@ -52,6 +55,8 @@ def test_every_command_of_the_readme_works(tmp_path, monkeypatch, capsys):
                 arguments += ["--steps", "4"]
             else:
                 arguments += SHORT
+        elif arguments[0] == "compare":
+            arguments += ["--steps", "2", "--hidden-size", "8", "--seeds", "1", "--threads", "1"]
         assert main(arguments) == 0, (command, capsys.readouterr().err)
         done += 1
     assert done >= 8
