@@ -94,6 +94,7 @@ def _name_environment(command: Any, prefix: str) -> None:
         if names:
             own = f"{prefix}_{names[0].lstrip('-')}".upper().replace("-", "_")
             others = parameter.envvar or []
+            parameter.show_envvar = False  # the README says how they are named
             parameter.envvar = [own, *([others] if isinstance(others, str) else others)]
     for name, inner in getattr(command, "commands", {}).items():
         _name_environment(inner, f"{prefix}_{name}")

@@ -1,11 +1,12 @@
 """Options that commands share, and what they mean."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from charlstm.config import CorpusConfig
+from charlstm.config import CorpusConfig, Level, Normalize
 from charlstm.errors import CharLSTMError, CheckpointError, ConfigError
 from charlstm.terminal import say
 
@@ -28,6 +29,34 @@ Run = Annotated[
 CheckpointFile = Annotated[
     Path | None,
     typer.Option("--checkpoint", metavar="FILE", help="Use this checkpoint file, not a run."),
+]
+Encoding = Annotated[
+    str | None, typer.Option("--encoding", help="Of the text files.  [default: utf-8]")
+]
+KeepLineEnds = Annotated[
+    bool, typer.Option("--keep-line-ends", help="Leave CR and CRLF as they are.")
+]
+ReadingLevel = Annotated[
+    Level | None, typer.Option("--level", help="char, or byte for any file.  [default: char]")
+]
+MinCount = Annotated[
+    int | None, typer.Option("--min-count", help="Rarer characters become one, unknown.")
+]
+Include = Annotated[
+    list[str] | None,
+    typer.Option("--include", metavar="PATTERN", help="Of folders, files such as '*.py'."),
+]
+SplitDocuments = Annotated[
+    str | None,
+    typer.Option(
+        "--split-documents",
+        metavar="HOW",
+        help="Several texts in a file: lines, blank-lines, or where a regular expression fits.",
+    ),
+]
+NormalForm = Annotated[
+    Normalize | None,
+    typer.Option("--normalize", help="nfc: one form of accented letters.  [default: none]"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
@@ -104,6 +133,11 @@ def read_text(path: str, corpus: CorpusConfig) -> str:
         return "".join(source.pieces()).removesuffix("\n")
     finally:
         source.close()
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those options that were given; None is left to the configuration's default."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def is_flag(context: typer.Context, name: str) -> bool:

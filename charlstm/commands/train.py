@@ -8,8 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlstm.commands.options import Checkpoints, Json, prefer_flags
-from charlstm.config import DEFAULT_STORE, STDIN, Budget, Cell, Level, Normalize
+from charlstm.commands.options import (
+    Checkpoints,
+    Encoding,
+    Include,
+    Json,
+    KeepLineEnds,
+    MinCount,
+    NormalForm,
+    ReadingLevel,
+    SplitDocuments,
+    given,
+    prefer_flags,
+)
+from charlstm.config import DEFAULT_STORE, STDIN, Budget, Cell
 from charlstm.errors import ConfigError
 from charlstm.interrupts import stop_signals
 from charlstm.recipe import DEFAULT_MINUTES, Wishes
@@ -56,35 +68,13 @@ def train(
     test: Annotated[
         str | None, typer.Option("--test", metavar="FILE", help="Keep this file for eval.")
     ] = None,
-    encoding: Annotated[
-        str | None, typer.Option("--encoding", help="Of the text files.  [default: utf-8]")
-    ] = None,
-    keep_line_ends: Annotated[
-        bool, typer.Option("--keep-line-ends", help="Leave CR and CRLF as they are.")
-    ] = False,
-    level: Annotated[
-        Level | None,
-        typer.Option("--level", help="char, or byte for any file.  [default: char]"),
-    ] = None,
-    min_count: Annotated[
-        int | None, typer.Option("--min-count", help="Rarer characters become one, unknown.")
-    ] = None,
-    include: Annotated[
-        list[str] | None,
-        typer.Option("--include", metavar="PATTERN", help="Of folders, files such as '*.py'."),
-    ] = None,
-    split_documents: Annotated[
-        str | None,
-        typer.Option(
-            "--split-documents",
-            metavar="HOW",
-            help="Several texts in a file: lines, blank-lines, or where a regular expression fits.",
-        ),
-    ] = None,
-    normalize: Annotated[
-        Normalize | None,
-        typer.Option("--normalize", help="nfc: one form of accented letters.  [default: none]"),
-    ] = None,
+    encoding: Encoding = None,
+    keep_line_ends: KeepLineEnds = False,
+    level: ReadingLevel = None,
+    min_count: MinCount = None,
+    include: Include = None,
+    split_documents: SplitDocuments = None,
+    normalize: NormalForm = None,
     cache: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Keep the encoded text in the store.")
     ] = True,
@@ -169,7 +159,7 @@ def train(
     from charlstm.store import CheckpointStore
 
     request = Request(
-        corpus={name: value for name, value in corpus_options.items() if value is not None},
+        corpus=given(corpus_options),
         run=run,
         resume=bool(resume) or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") not in ("", "0"),
         parent=parent,
