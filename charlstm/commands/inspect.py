@@ -35,7 +35,7 @@ def inspect(
     context: typer.Context,
     text: Annotated[
         str | None,
-        typer.Argument(metavar="[TEXT]", help="What to read; default: some of the test text."),
+        typer.Argument(metavar="TEXT", help="What to read; default: some of the test text."),
     ] = None,
     file: Annotated[
         str | None, typer.Option("--file", metavar="FILE", help="Read this file; - is stdin.")

@@ -21,7 +21,7 @@ from charlstm.errors import ConfigError
 def predict(
     context: typer.Context,
     prefix: Annotated[
-        str, typer.Argument(metavar="[PREFIX]", help="What comes before; - or nothing: stdin.")
+        str, typer.Argument(metavar="PREFIX", help="What comes before; - or nothing: stdin.")
     ] = STDIN,
     top: Annotated[
         int | None, typer.Option("--top", min=1, metavar="K", help="Show so many.  [default: 10]")
