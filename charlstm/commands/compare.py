@@ -25,7 +25,7 @@ def compare(
     context: typer.Context,
     corpus: Annotated[
         list[str] | None,
-        typer.Argument(metavar="CORPUS...", help="Text files; default: Python's documentation."),
+        typer.Argument(metavar="CORPUS", help="Text files; default: Python's documentation."),
     ] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", help="Gradient steps for each.  [default: 600]")

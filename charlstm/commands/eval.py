@@ -31,7 +31,7 @@ def evaluate(
     context: typer.Context,
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE...", help="Texts to score, - for stdin; default: a split."),
+        typer.Argument(metavar="FILE", help="Texts to score, - for stdin; default: a split."),
     ] = None,
     split: Annotated[
         SplitName | None,

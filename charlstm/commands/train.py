@@ -35,7 +35,7 @@ def train(
     context: typer.Context,
     corpus: Annotated[
         list[str] | None,
-        typer.Argument(metavar="CORPUS...", help="Text files, - for stdin; default: Python's."),
+        typer.Argument(metavar="CORPUS", help="Text files, - for stdin; default: Python's."),
     ] = None,
     minutes: Annotated[
         float | None,
