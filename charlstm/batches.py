@@ -24,21 +24,20 @@ class Batch:
     Args:
         x_TB: what the model reads, int64 [T, B].
         y_TB: what follows, int64 [T, B].
-        reset_B: streams that begin anew from a zero state, bool [B].
+        begins_TB: where a stream begins anew, from a zero state, bool [T, B].
     """
 
     x_TB: Tensor
     y_TB: Tensor
-    reset_B: Tensor
+    begins_TB: Tensor
 
 
 class BatchStream:
     """Windows of a training split.
 
-    A stream is reset with `reset_probability` per window: zero state, boundary as its first
-    input. So the model learns to begin, which `sample` and `eval` ask of it. A document that
-    begins inside a window is announced by the boundary alone, as nn.LSTM can't drop a state
-    half-way.
+    Where a document begins, so does the stream: zero state, boundary as its first input. It also
+    does so with `reset_probability` per window: thus the model learns to begin, which `sample` and
+    `eval` ask of it.
 
     Args:
         cursor: the number of batches already read.
@@ -69,15 +68,14 @@ class BatchStream:
         reset_B = torch.rand(len(place), generator=generator) < self._reset_probability
         if self.cursor == 0:
             reset_B.fill_(value=True)
-        at_start_TB = self._begins_document(place_TB)
-        reset_B |= torch.from_numpy(at_start_TB[0])
-        at_start_TB[0] |= reset_B.numpy()
-        x_TB = np.where(at_start_TB, self._boundary, self._ids[place_TB - 1])
+        begins_TB = self._begins_document(place_TB)
+        begins_TB[0] |= reset_B.numpy()
+        x_TB = np.where(begins_TB, self._boundary, self._ids[place_TB - 1])
         self.cursor += 1
         return Batch(
             x_TB=torch.from_numpy(x_TB.astype(np.int64)),
             y_TB=torch.from_numpy(self._ids[place_TB].astype(np.int64)),
-            reset_B=reset_B,
+            begins_TB=torch.from_numpy(begins_TB),
         )
 
     def _begins_document(self, place_TB: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

@@ -6,6 +6,7 @@ Shapes: T sequence length, B batch size.
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 from typing import Final
 
 import torch
@@ -21,6 +22,9 @@ from charlstm.optimization import Optimizer
 # (Micikevicius et al. 2018).
 _FIRST_LOSS_SCALE: Final = 65536.0
 _LOSS_SCALE_GROWTH_STEPS: Final = 2000
+# Beginnings inside a window that are worth a piece of their own. Where there are more, documents
+# are short, as in lists of names: then the boundary symbol has to do, which says the same.
+_MAX_INNER_BEGINNINGS: Final = 8
 
 
 class TruncatedBPTT:
@@ -117,13 +121,19 @@ class TruncatedBPTT:
     def _forward(self, batch: Batch) -> tuple[Tensor, State]:
         """Each stream's loss [B], nats per character, and the state behind the window."""
         device = self._model.device
-        y_TB = batch.y_TB.to(device)
+        x_TB, y_TB = batch.x_TB.to(device), batch.y_TB.to(device)
+        begins_TB, state = batch.begins_TB.to(device), self._carried
+        parts = []
         with self._autocast():
-            logits_TBV, state = self._model(
-                batch.x_TB.to(device),
-                self._carried.reset(batch.reset_B.to(device)),
-                dropout_generator=self._generator,
-            )
+            # nn.LSTM can't drop a state half-way: it reads from one beginning to the next.
+            for first, after in pairwise(_edges(batch.begins_TB)):
+                logits_TBV, state = self._model(
+                    x_TB[first:after],
+                    state.reset(begins_TB[first]),
+                    dropout_generator=self._generator,
+                )
+                parts.append(logits_TBV)
+        logits_TBV = torch.cat(parts)
         losses = cross_entropy(logits_TBV.float().flatten(0, 1), y_TB.flatten(), reduction="none")
         return losses.view_as(y_TB).mean(0), State(*(part.detach() for part in state))
 
@@ -140,3 +150,9 @@ class TruncatedBPTT:
         elif self._num_steps_at_scale >= _LOSS_SCALE_GROWTH_STEPS:
             self.loss_scale *= 2
             self._num_steps_at_scale = 0.0
+
+
+def _edges(begins_TB: Tensor) -> list[int]:
+    """Where to cut a window, its ends included."""
+    inner = (begins_TB[1:].any(1).nonzero()[:, 0] + 1).tolist()
+    return [0, *(inner if len(inner) <= _MAX_INNER_BEGINNINGS else []), len(begins_TB)]

@@ -45,13 +45,14 @@ def test_one_pass_shows_every_character_once_as_a_target():
 def test_inputs_are_the_targets_before_and_boundaries_where_documents_begin():
     batches = stream((TEXT[:30], TEXT[30:]), batch_size=2, seq_len=20)
     batch = batches.next(generator())
-    assert batch.reset_B.tolist() == [True, True]  # nothing was carried yet
+    assert batch.begins_TB[0].tolist() == [True, True]  # nothing was carried yet
     x_T = batch.x_TB[:, 0].tolist()
     assert x_T == [VOCABULARY.boundary, *range(1, 20)]
     batch = batches.next(generator())
     assert batch.x_TB[:, 0].tolist() == [*range(20, 30), VOCABULARY.boundary, *range(31, 40)]
     assert batch.y_TB[:, 0].tolist() == list(range(21, 41))
-    assert batch.reset_B.tolist() == [False, False]
+    assert batch.begins_TB[:, 0].nonzero().flatten().tolist() == [10]
+    assert batch.begins_TB[0].tolist() == [False, False]
 
 
 def test_a_document_that_begins_with_a_window_begins_from_zero():
@@ -59,7 +60,7 @@ def test_a_document_that_begins_with_a_window_begins_from_zero():
     random = generator()
     batches.next(random)
     batch = batches.next(random)
-    assert batch.reset_B.tolist() == [True]
+    assert batch.begins_TB[0].tolist() == [True]
     assert batch.x_TB[0].tolist() == [VOCABULARY.boundary]
 
 
@@ -70,8 +71,8 @@ def test_resets_come_as_often_as_they_should_and_bring_the_boundary():
     resets = 0
     for _ in range(100):
         batch = batches.next(random)
-        resets += int(batch.reset_B.sum())
-        assert (batch.x_TB[0][batch.reset_B] == VOCABULARY.boundary).all()
+        resets += int(batch.begins_TB[0].sum())
+        assert (batch.x_TB[0][batch.begins_TB[0]] == VOCABULARY.boundary).all()
     # 5,000 draws at 0.1 (and the ring's beginning, 3 times): 500 +- 6 standard deviations.
     assert 370 < resets < 640
 
@@ -86,4 +87,4 @@ def test_a_stream_made_anew_with_the_cursor_goes_on_the_same_way():
     for _ in range(5):
         one, other = first.next(random), second.next(copied)
         assert torch.equal(one.x_TB, other.x_TB)
-        assert torch.equal(one.reset_B, other.reset_B)
+        assert torch.equal(one.begins_TB, other.begins_TB)

@@ -136,9 +136,7 @@ def main() -> None:
 
     shape = (options.seq_len, options.batch_size)
     x_TB = torch.randint(1, NUM_CHARACTERS + 1, shape)
-    batch = Batch(
-        x_TB=x_TB, y_TB=x_TB.roll(-1, 0), reset_B=torch.zeros(options.batch_size, dtype=torch.bool)
-    )
+    batch = Batch(x_TB=x_TB, y_TB=x_TB.roll(-1, 0), begins_TB=torch.zeros(shape, dtype=torch.bool))
     own, optimizer_seconds, model = own_step(options.hidden_size, batch, options.threads, device)
     users = users_step(options.hidden_size, batch, device)
     for _ in range(3):
