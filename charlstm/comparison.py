@@ -206,16 +206,16 @@ def recall_documents(
     distances: Sequence[int],
     generator: np.random.Generator,
 ) -> Split:
-    """Documents such as `Cahfe>C`, with so many characters between a symbol and its return."""
+    """Documents such as `Cabcd>C`, with so many characters between a symbol and its return."""
     documents: list[Ids] = []
     recalled, filling = (vocabulary.encode(chars) for chars in (_RECALLED, _FILLING))
     cue, end = vocabulary.encode(_CUE), vocabulary.encode("\n")
     for distance in generator.choice(distances, number):
         symbol = generator.choice(recalled, 1)
-        # The cue stands between them, too.
-        documents.append(
-            np.concatenate([symbol, generator.choice(filling, distance - 1), cue, symbol, end])
-        )
+        # The cue stands between them, too. The filling goes round and round: drawn at random, it
+        # would drown the one thing that is to be learned.
+        between = np.resize(filling, distance - 1)
+        documents.append(np.concatenate([symbol, between, cue, symbol, end]))
     lengths = np.array([len(document) for document in documents], np.int64)
     ids = np.concatenate(documents).astype(vocabulary.dtype)
     return Split(ids=ids, starts=np.cumsum(lengths) - lengths, num_bytes=len(ids))
