@@ -58,7 +58,7 @@ def users_step(hidden_size: int, batch: Batch, device: torch.device) -> Callable
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         carried = tuple(part.detach() for part in state)
-        return float(loss)
+        return float(loss.detach())
 
     return step
 
