@@ -123,7 +123,7 @@ class TruncatedBPTT:
         device = self._model.device
         x_TB, y_TB = batch.x_TB.to(device), batch.y_TB.to(device)
         begins_TB, state = batch.begins_TB.to(device), self._carried
-        parts = []
+        losses = []
         with self._autocast():
             # nn.LSTM can't drop a state half-way: it reads from one beginning to the next.
             for first, after in pairwise(_edges(batch.begins_TB)):
@@ -132,10 +132,10 @@ class TruncatedBPTT:
                     state.reset(begins_TB[first]),
                     dropout_generator=self._generator,
                 )
-                parts.append(logits_TBV)
-        logits_TBV = torch.cat(parts)
-        losses = cross_entropy(logits_TBV.float().flatten(0, 1), y_TB.flatten(), reduction="none")
-        return losses.view_as(y_TB).mean(0), State(*(part.detach() for part in state))
+                logits_NV, y_N = logits_TBV.float().flatten(0, 1), y_TB[first:after].flatten()
+                losses.append(cross_entropy(logits_NV, y_N, reduction="none"))
+        # The losses are joined, not the logits, which are V times as large.
+        return torch.cat(losses).view_as(y_TB).mean(0), State(*(part.detach() for part in state))
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self._precision == "float32":

@@ -767,7 +767,14 @@ def test_the_command_line_starts_without_torch_and_numpy():
 
 def test_sampling_and_listing_start_without_torch(stored, charlstm):
     program = "from charlstm.cli import main; import os; main({}); "
-    for arguments in (["sample", "--length", "3", "--seed", "1"], ["runs"]):
+    for arguments in (
+        ["sample", "--length", "3", "--seed", "1"],
+        ["runs"],
+        ["runs", "show", "tiny"],
+        ["predict", "the", "--ladder"],
+        ["inspect", "the", "--gates"],
+        ["inspect", "--units", "--file", "tiny.txt"],
+    ):
         assert "torch" not in modules_after(program.format(arguments))
 
 

@@ -15,7 +15,7 @@ from charlstm.commands.options import (
     NormalForm,
     ReadingLevel,
     SplitDocuments,
-    given,
+    reading_options,
 )
 from charlstm.config import CorpusConfig
 
@@ -29,6 +29,7 @@ def corpus() -> None:
 
 @app.command("check")
 def check(
+    context: typer.Context,
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, folders, or -.")],
     encoding: Encoding = None,
     keep_line_ends: KeepLineEnds = False,
@@ -45,16 +46,7 @@ def check(
 
     charlstm corpus check src/ --include '*.py' --json
     """
-    options = {
-        "encoding": encoding,
-        "keep_line_ends": keep_line_ends or None,
-        "level": level,
-        "min_count": min_count,
-        "include": tuple(include) if include else None,
-        "split_documents": split_documents,
-        "normalize": normalize,
-    }
-    config = CorpusConfig(paths=tuple(files), **given(options))
+    config = CorpusConfig(paths=tuple(files), **reading_options(context))
 
     from charlstm.diagnosis import diagnose
     from charlstm.views.diagnosis import show_diagnosis

@@ -60,6 +60,15 @@ NormalForm = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
+_READING: Final = (
+    "encoding",
+    "keep_line_ends",
+    "level",
+    "min_count",
+    "include",
+    "split_documents",
+    "normalize",
+)
 _FLAG: Final = "COMMANDLINE"
 
 
@@ -138,6 +147,19 @@ def read_text(path: str, corpus: CorpusConfig) -> str:
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
     """Those options that were given; None is left to the configuration's default."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def reading_options(context: typer.Context) -> dict[str, Any]:
+    """Those of the options above that were given, as `CorpusConfig` has them."""
+    options = {name: context.params[name] for name in _READING}
+    include = options["include"]
+    return given(
+        options
+        | {
+            "keep_line_ends": options["keep_line_ends"] or None,
+            "include": tuple(include) if include else None,
+        }
+    )
 
 
 def is_flag(context: typer.Context, name: str) -> bool:

@@ -20,6 +20,7 @@ from charlstm.commands.options import (
     SplitDocuments,
     given,
     prefer_flags,
+    reading_options,
 )
 from charlstm.config import DEFAULT_STORE, STDIN, Budget, Cell
 from charlstm.errors import ConfigError
@@ -132,13 +133,6 @@ def train(
     corpus_options = {
         "paths": tuple(_absolute(path) for path in corpus) if corpus else None,
         **splits,
-        "encoding": encoding,
-        "keep_line_ends": keep_line_ends or None,
-        "level": level,
-        "min_count": min_count,
-        "include": tuple(include) if include else None,
-        "split_documents": split_documents,
-        "normalize": normalize,
     }
     wishes = Wishes(
         hidden_size=hidden_size,
@@ -159,7 +153,7 @@ def train(
     from charlstm.store import CheckpointStore
 
     request = Request(
-        corpus=given(corpus_options),
+        corpus=given(corpus_options) | reading_options(context),
         run=run,
         resume=bool(resume) or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") not in ("", "0"),
         parent=parent,

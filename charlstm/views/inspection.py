@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from rich.style import Style
 from rich.text import Text
 
 from charlstm.inspection import Followed, GateShares, LayerTrace, Trace
-from charlstm.reach import Reach
 from charlstm.scores import ContextScore
 from charlstm.views.prediction import bar, visible
 from charlstm.views.shading import surprise_color
 from charlstm.views.tables import print_rows, print_text, width
+
+if TYPE_CHECKING:
+    from charlstm.reach import Reach  # needs torch, which nothing else here does
 
 # What a GRU and a plain RNN show is all they have.
 _MEANING: Final = {
@@ -155,7 +157,7 @@ def show_units(followed: Sequence[Followed]) -> None:
     )
 
 
-def reach_record(reach: Reach, contexts: Sequence[ContextScore]) -> dict[str, Any]:
+def reach_record(reach: "Reach", contexts: Sequence[ContextScore]) -> dict[str, Any]:
     return {
         "gradient": list(reach.gradient),
         "half_distance": reach.half_distance,
@@ -163,7 +165,7 @@ def reach_record(reach: Reach, contexts: Sequence[ContextScore]) -> dict[str, An
     }
 
 
-def show_reach(reach: Reach, contexts: Sequence[ContextScore]) -> None:
+def show_reach(reach: "Reach", contexts: Sequence[ContextScore]) -> None:
     """How much a prediction hangs on what stands so far before it, and what context is worth."""
     strongest = max(reach.gradient) or 1.0
     print_rows(
