@@ -20,7 +20,8 @@ The modules, from the ground up; each imports only from its own floor or below:
     model, cell            the network in torch; the same step written out in numpy
     checkpoints, store     one file that is enough; the folder of runs, its only writer
     finetuning             a trained model as the beginning of another one
-    batches, optimization  windows of the training text; Muon, AdamW, the schedule
+    batches, pieces        windows of the training text; a window cut where documents begin
+    optimization           Muon, AdamW, the schedule
     bptt                   one gradient step of truncated backpropagation through time
     evaluation, predictor  nats over a text, in torch; next-character prediction, without torch
     memory                 how much a training takes, and how much there is

@@ -6,9 +6,9 @@ Shapes: T sequence length, B batch size.
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -17,14 +17,12 @@ from charlstm.batches import Batch
 from charlstm.config import TrainConfig
 from charlstm.model import CharLSTM, State
 from charlstm.optimization import Optimizer
+from charlstm.pieces import Pieces
 
 # float16 gradients vanish below 6e-8: the loss is scaled up, as far as it stays finite
 # (Micikevicius et al. 2018).
 _FIRST_LOSS_SCALE: Final = 65536.0
 _LOSS_SCALE_GROWTH_STEPS: Final = 2000
-# Beginnings inside a window that are worth a piece of their own. Where there are more, documents
-# are short, as in lists of names: then the boundary symbol has to do, which says the same.
-_MAX_INNER_BEGINNINGS: Final = 8
 
 
 class TruncatedBPTT:
@@ -120,22 +118,31 @@ class TruncatedBPTT:
 
     def _forward(self, batch: Batch) -> tuple[Tensor, State]:
         """Each stream's loss [B], nats per character, and the state behind the window."""
-        device = self._model.device
-        x_TB, y_TB = batch.x_TB.to(device), batch.y_TB.to(device)
-        begins_TB, state = batch.begins_TB.to(device), self._carried
-        losses = []
+        pieces = Pieces.of(batch.begins_TB.numpy())
+        x_N, y_N = self._on_device(batch.x_TB.flatten()), self._on_device(batch.y_TB.flatten())
+        state = self._carried.take(self._on_device(pieces.stream_P))
+        state = state.reset(self._on_device(pieces.begins_P))
+        losses, ended = [], []
         with self._autocast():
-            # nn.LSTM can't drop a state half-way: it reads from one beginning to the next.
-            for first, after in pairwise(_edges(batch.begins_TB)):
-                logits_TBV, state = self._model(
-                    x_TB[first:after],
-                    state.reset(begins_TB[first]),
+            for stretch in pieces.stretches:
+                place_TP = self._on_device(stretch.place_TP)
+                logits_TPV, state = self._model(
+                    x_N[place_TP],
+                    state.first(place_TP.shape[1]),
                     dropout_generator=self._generator,
                 )
-                logits_NV, y_N = logits_TBV.float().flatten(0, 1), y_TB[first:after].flatten()
-                losses.append(cross_entropy(logits_NV, y_N, reduction="none"))
+                losses.append(
+                    cross_entropy(
+                        logits_TPV.flatten(0, 1).float(), y_N[place_TP].flatten(), reduction="none"
+                    )
+                )
+                ended.append(state.take(self._on_device(stretch.ends_P)).detached())
         # The losses are joined, not the logits, which are V times as large.
-        return torch.cat(losses).view_as(y_TB).mean(0), State(*(part.detach() for part in state))
+        loss_TB = torch.cat(losses)[self._on_device(pieces.order_TB)]
+        return loss_TB.mean(0), State.joined(ended).take(self._on_device(pieces.stream_order_B))
+
+    def _on_device(self, values: Tensor | npt.NDArray[Any]) -> Tensor:
+        return torch.as_tensor(values).to(self._model.device)
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self._precision == "float32":
@@ -150,9 +157,3 @@ class TruncatedBPTT:
         elif self._num_steps_at_scale >= _LOSS_SCALE_GROWTH_STEPS:
             self.loss_scale *= 2
             self._num_steps_at_scale = 0.0
-
-
-def _edges(begins_TB: Tensor) -> list[int]:
-    """Where to cut a window, its ends included."""
-    inner = (begins_TB[1:].any(1).nonzero()[:, 0] + 1).tolist()
-    return [0, *(inner if len(inner) <= _MAX_INNER_BEGINNINGS else []), len(begins_TB)]

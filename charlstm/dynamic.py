@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import nll_loss
 
 from charlstm.evaluation import as_tensor
-from charlstm.model import CharLSTM, State, log_probabilities
+from charlstm.model import CharLSTM, log_probabilities
 from charlstm.scores import Evaluation
 from charlstm.split import Split
 from charlstm.vocabulary import UNKNOWN
@@ -63,7 +63,7 @@ def evaluate_dynamically(
             nats += float(losses_T.detach().double().sum())
             num_correct += int(((logits_T1V[:, 0].argmax(-1) == y_T) & (y_T != UNKNOWN)).sum())
             adaptation.learn(losses_T)
-            state = State(*(part.detach() for part in state))
+            state = state.detached()
             read, done = int(ids_T[-1]), done + len(ids_T)
     return Evaluation.of(split, nats=nats, num_correct=num_correct)
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
-from charlstm.model import CharLSTM, State, log_probabilities
+from charlstm.model import CharLSTM, log_probabilities
 from charlstm.scores import ContextScore, Evaluation, Scores
 from charlstm.split import Split
 from charlstm.vocabulary import UNKNOWN
@@ -163,7 +163,7 @@ def _side_by_side(
         # The longest come first: those that have ended drop out behind.
         num_left = int(np.count_nonzero(length_B > begin))
         start_B, length_B = start_B[:num_left], length_B[:num_left]
-        state = State(*(part[:, :num_left].contiguous() for part in state))
+        state = state.first(num_left)
         offset_T1 = np.arange(begin, min(begin + window, max_length))[:, None]
         place_TB = np.minimum(start_B + offset_T1, split.num_chars - 1)
         x_TB = np.where(offset_T1 == 0, boundary, split.ids[place_TB - 1])

@@ -5,7 +5,7 @@ Shapes: T sequence length, B batch size, L layers, H hidden size, V symbols that
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy.typing as npt
@@ -37,6 +37,23 @@ class State(NamedTuple):
         keep_B1 = ~reset_B[:, None]
         # `where`, not a product: NaN times zero stays NaN.
         return State(*(torch.where(keep_B1, part, 0.0) for part in self))
+
+    def take(self, stream_B: Tensor) -> "State":
+        """The state of chosen streams, int64 [B], in their order."""
+        return State(*(part[:, stream_B] for part in self))
+
+    def first(self, num_streams: int) -> "State":
+        """The state of the first streams."""
+        return State(*(part[:, :num_streams].contiguous() for part in self))
+
+    def detached(self) -> "State":
+        """The same state, where gradients end."""
+        return State(*(part.detach() for part in self))
+
+    @staticmethod
+    def joined(states: "Sequence[State]") -> "State":
+        """The streams of several states side by side."""
+        return State(*(torch.cat(parts, 1) for parts in zip(*states, strict=True)))
 
 
 class CharLSTM(nn.Module):

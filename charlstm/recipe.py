@@ -76,11 +76,13 @@ class Plan:
     """Settings, and why they are so.
 
     Args:
+        num_chars: to be read in training; by the clock, as many as are expected.
         notices: where a wish had to be made to fit.
     """
 
     model: ModelConfig
     train: TrainConfig
+    num_chars: float
     reason: str
     notices: tuple[str, ...]
 
@@ -149,6 +151,7 @@ def make_plan(
     return Plan(
         model=model,
         train=replace(train, num_evaluations=_num_evaluations(budget, total_steps, epochs)),
+        num_chars=num_chars,
         reason=f"{about}{num_chars / 1e6:.3g} million characters, {epochs:.3g} epochs",
         notices=notices,
     )

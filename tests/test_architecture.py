@@ -43,7 +43,7 @@ FLOORS = [
         "store",
         "finetuning",
     },
-    {"model", "cell", "checkpoints", "split", "copying", "scores"},
+    {"model", "cell", "checkpoints", "split", "pieces", "copying", "scores"},
     {"vocabulary", "events", "interrupts", "terminal", "source", "documents"},
     {"config"},
     {"errors"},

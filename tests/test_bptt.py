@@ -1,13 +1,11 @@
-import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from conftest import MODEL, TEXT, TRAIN
+from torch.nn.functional import cross_entropy
 
-from charlstm import bptt as bptt_module
-from charlstm.batches import BatchStream
+from charlstm.batches import Batch, BatchStream
 from charlstm.bptt import TruncatedBPTT
 from charlstm.evaluation import evaluate
 from charlstm.model import CharLSTM
@@ -40,33 +38,54 @@ def test_documents_inside_a_window_begin_from_zero_as_evaluation_has_it(vocabula
     assert loss == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_list_of_short_documents_is_announced_by_the_boundary_alone(vocabulary, monkeypatch):
+def test_a_list_of_short_documents_begins_from_zero_each_time(vocabulary):
     documents = ["quick", "fox"] * 8
-    loss, expected = first_loss(documents, vocabulary, seq_len=64)
-    assert loss != pytest.approx(expected, rel=1e-5)
-    assert abs(loss - expected) < 0.3
-    monkeypatch.setattr(bptt_module, "_MAX_INNER_BEGINNINGS", 99)
     loss, expected = first_loss(documents, vocabulary, seq_len=64)
     assert loss == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_gradient_flows_through_the_pieces(vocabulary):
-    """A piece without a beginning of this stream goes on with its state, gradient and all."""
-    config = replace(MODEL, num_characters=len(vocabulary))
-    split = Split.of([TEXT[:200]], vocabulary)
-    weights = []
-    for cuts in ([], [5, 9]):
-        model = CharLSTM(config, generator=torch.Generator().manual_seed(0))
-        train = replace(TRAIN, batch_size=2, seq_len=20, reset_probability=0.0)
-        stream = BatchStream(
-            split, boundary=vocabulary.boundary, batch_size=2, seq_len=20, reset_probability=0.0
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.2, 0.6, 1.0])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_window_in_pieces_is_each_stream_read_by_itself(cell, share):
+    """Losses, states and gradients, against a loop over streams and their pieces."""
+    seq_len, batch_size = 24, 5
+    generator = torch.Generator().manual_seed(round(share * 100))
+    config = replace(MODEL, cell=cell)
+    weights = CharLSTM(config, generator=generator).state_dict()
+    shape = (seq_len, batch_size)
+    windows = [
+        Batch(
+            x_TB=torch.randint(config.num_inputs, shape, generator=generator),
+            y_TB=torch.randint(config.num_outputs, shape, generator=generator),
+            begins_TB=torch.rand(shape, generator=generator) < share,
         )
-        batch = stream.next(torch.Generator().manual_seed(0))
-        edges = [0, *cuts, 20]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(bptt_module, "_edges", lambda begins_TB, edges=edges: edges)
-            loss = TruncatedBPTT(model, train).step(batch, 0.01)
-        assert math.isfinite(loss)
-        weights.append({name: value.numpy() for name, value in model.state_dict().items()})
-    for name, value in weights[0].items():
-        np.testing.assert_allclose(weights[1][name], value, atol=1e-5)
+        for _ in range(3)
+    ]
+    model, plain = CharLSTM(config), CharLSTM(config)
+    model.load_state_dict(weights)
+    plain.load_state_dict(weights)
+    train = replace(TRAIN, batch_size=batch_size, seq_len=seq_len, precision="float32")
+    learner = TruncatedBPTT(model, train)
+    states = [plain.zero_state(1) for _ in range(batch_size)]
+    for window in windows:
+        losses = []
+        for b in range(batch_size):
+            for t in range(seq_len):
+                state = plain.zero_state(1) if window.begins_TB[t, b] else states[b]
+                logits, states[b] = plain(window.x_TB[t : t + 1, b : b + 1], state)
+                losses.append(cross_entropy(logits[0], window.y_TB[t, b : b + 1]))
+            states[b] = states[b].detached()
+        expected = torch.stack(losses).mean()
+        plain.zero_grad()
+        expected.backward()
+        # A rate of 0 leaves the weights, and the gradient, as they are.
+        assert learner.step(window, 0.0) == pytest.approx(expected.item(), rel=1e-5)
+        norm = torch.stack([parameter.grad.norm() for parameter in plain.parameters()]).norm()
+        for (name, parameter), other in zip(
+            model.named_parameters(), plain.parameters(), strict=True
+        ):
+            clipped = other.grad / max(1.0, float(norm))
+            torch.testing.assert_close(parameter.grad, clipped, atol=1e-6, rtol=1e-4, msg=name)
+    carried = learner.tensors()
+    for name, parts in zip(("h", "c"), zip(*states, strict=True), strict=True):
+        torch.testing.assert_close(carried[f"carried.{name}_LBH"], torch.cat(parts, 1))

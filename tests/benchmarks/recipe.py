@@ -1,0 +1,119 @@
+"""Is the plan's choice the best one? Each corpus with the plan's settings, and with ones near them.
+
+    python tests/benchmarks/recipe.py [--minutes 3] [--threads 2] [--out FILE] CORPUS...
+
+A machine of a stated matrix rate is assumed, minutes become steps, and every variant gets as much
+arithmetic as the plan itself: the figures don't depend on how busy the machine is.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from charlstm.config import Budget, CorpusConfig
+from charlstm.corpus import load_corpus
+from charlstm.recipe import Plan, Wishes, make_plan
+
+MATRIX_RATE = 4.2e11  # operations per second, in bfloat16, of the machine in README.md
+
+
+def variants(plan: Plan) -> Iterator[tuple[str, Wishes]]:
+    """What is changed of a plan, one thing at a time."""
+    size, decay = plan.model.hidden_size, plan.train.weight_decay
+    dropouts: dict[str, Any] = {
+        "dropout": plan.model.dropout,
+        "recurrent_dropout": plan.model.recurrent_dropout,
+    }
+    regularization = Wishes(weight_decay=decay, **dropouts)
+    half: dict[str, Any] = {name: round(value / 2, 3) for name, value in dropouts.items()}
+    more: dict[str, Any] = {
+        name: min(0.6, round(0.1 + value * 1.3, 3)) for name, value in dropouts.items()
+    }
+    yield "plan", regularization
+    yield "smaller", replace(regularization, hidden_size=max(32, round(size * 0.7 / 32) * 32))
+    yield "larger", replace(regularization, hidden_size=round(size * 1.4 / 32) * 32)
+    yield "half the dropouts", Wishes(weight_decay=decay, **half)
+    yield "more dropout", Wishes(weight_decay=decay, **more)
+    yield "half the decay", replace(regularization, weight_decay=decay / 2)
+    yield "twice the decay", replace(regularization, weight_decay=decay * 2)
+
+
+def train(path: Path, plan: Plan, threads: int) -> dict[str, Any]:
+    """The finished event of a run with a plan's settings."""
+    steps = max(1, round(plan.num_chars / plan.train.chars_per_step))
+    settings = {
+        name: getattr(plan.model, name) for name in ("hidden_size", "dropout", "recurrent_dropout")
+    } | {"weight_decay": plan.train.weight_decay, "steps": steps, "threads": threads}
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    with tempfile.TemporaryDirectory() as store:
+        command = [sys.executable, "-m", "charlstm", "train", str(path), "--json", *options]
+        command += ["--checkpoints", store, "--val-fraction=0.1", "--test-fraction=0"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    best = min(
+        (event for event in events if event["event"] == "evaluated"),
+        key=lambda event: event["val_bits_per_char"],
+    )
+    return {**events[-1], "best_epoch": best["epoch"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("corpus", nargs="+", type=Path)
+    parser.add_argument("--minutes", type=float, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", help="variants, joined by commas")
+    parser.add_argument("--out", type=Path, help="append the figures to this file")
+    arguments = parser.parse_args()
+    print(
+        "| corpus | variant | size | dropout | recurrent | decay | epochs | best at | train | val |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for path in arguments.corpus:
+        corpus = load_corpus(CorpusConfig(paths=(str(path),), val_fraction=0.1, test_fraction=0))
+
+        def plan_for(wishes: Wishes, num_train: int, num_characters: int) -> Plan:
+            return make_plan(
+                num_train_chars=num_train,
+                num_characters=num_characters,
+                budget=Budget(minutes=arguments.minutes),
+                wishes=wishes,
+                device="cpu",
+                precision="bfloat16",
+                threads=arguments.threads,
+                operations_per_second=MATRIX_RATE,
+            )
+
+        size = (corpus.train.num_chars, len(corpus.vocabulary.characters))
+        for name, wishes in variants(plan_for(Wishes(), *size)):
+            if arguments.only and name not in arguments.only.split(","):
+                continue
+            plan = plan_for(wishes, *size)
+            finished = train(path, plan, arguments.threads)
+            row = (
+                path.name,
+                name,
+                plan.model.hidden_size,
+                plan.model.dropout,
+                plan.model.recurrent_dropout,
+                plan.train.weight_decay,
+                f"{finished['epoch']:.3g}",
+                f"{finished['best_epoch']:.3g}",
+                f"{finished['train_bits_per_char']:.3f}",
+                f"{finished['best_val_bits_per_char']:.4f}",
+            )
+            print("| " + " | ".join(map(str, row)) + " |", flush=True)
+            if arguments.out:
+                with arguments.out.open("a") as out:
+                    line = {"corpus": path.name, "variant": name, "plan": asdict(plan)}
+                    out.write(json.dumps(line | {"finished": finished}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
