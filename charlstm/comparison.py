@@ -32,12 +32,13 @@ _NEAR: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
 _OPENING: Final = '([{"\u201c\u00ab'
 _CLOSING: Final = ')]}"\u201d\u00bb'
 _RECALLED: Final = "ABCDEFGH"
-_FILLING: Final = "abcdefgh"
 _CUE: Final = ">"
+_RECALL_VOCABULARY: Final = Vocabulary("".join(sorted(_RECALLED + _CUE + "\n")))
+_SHORTEST_RECALL: Final = 2
 _RECALL_DOCUMENTS: Final = 12_000
 _RECALL_TEST_DOCUMENTS: Final = 600
 _RECALL_SEQ_LEN: Final = 256
-_RECALL_BATCH_SIZE: Final = 32
+_RECALL_BATCH_SIZE: Final = 16
 # Remembered: well above one in eight, which is chance.
 RECALLED_ABOVE: Final = 0.9
 
@@ -170,18 +171,30 @@ def compare_recall(
 ) -> Iterator[RecallResult]:
     """Let each kind of cell learn to say again what it read some time ago.
 
-    A document is a symbol, filling of a random length, a cue, and the symbol again. All distances
-    are learned together; each is tested by itself on documents that were not seen.
+    A document is a symbol, others of its kind, a cue, and the first symbol again: it has to be
+    let in, and all that follow kept out. Short and long distances are learned together, so that
+    the short ones show the way; each is tested by itself on documents that were not seen.
 
     Args:
         model: of the LSTM; the others get its number of parameters.
     """
-    vocabulary = Vocabulary("".join(sorted(_RECALLED + _FILLING + _CUE + "\n")))
-    model = replace(model, num_characters=len(vocabulary))
-    train = replace(train, batch_size=_RECALL_BATCH_SIZE, seq_len=_RECALL_SEQ_LEN)
+    model = replace(
+        model,
+        num_characters=len(_RECALL_VOCABULARY),
+        num_layers=1,
+        dropout=0.0,
+        recurrent_dropout=0.0,
+    )
+    train = replace(
+        train, batch_size=_RECALL_BATCH_SIZE, seq_len=_RECALL_SEQ_LEN, precision="float32"
+    )
+    shortest, longest = math.log(_SHORTEST_RECALL), math.log(max(RECALL_DISTANCES))
     for seed in seeds:
         generator = np.random.default_rng(seed)
-        learned = recall_documents(vocabulary, _RECALL_DOCUMENTS, RECALL_DISTANCES, generator)
+        distances = (
+            np.exp(generator.uniform(shortest, longest, _RECALL_DOCUMENTS)).round().astype(np.int64)
+        )
+        learned = recall_documents(distances, generator)
         for cell in CELLS:
             config = matched(model, cell)
             nothing = learned.part(0, 0)
@@ -194,30 +207,22 @@ def compare_recall(
                 num_parameters=config.num_parameters,
                 seed=seed,
                 accuracy={
-                    distance: _recall_accuracy(trained, vocabulary, distance, seed)
+                    distance: _recall_accuracy(trained, distance, seed)
                     for distance in RECALL_DISTANCES
                 },
             )
 
 
-def recall_documents(
-    vocabulary: Vocabulary,
-    number: int,
-    distances: Sequence[int],
-    generator: np.random.Generator,
-) -> Split:
-    """Documents such as `Cabcd>C`, with so many characters between a symbol and its return."""
+def recall_documents(distances: npt.NDArray[np.int64], generator: np.random.Generator) -> Split:
+    """Documents such as `CAFHB>C`, one for each distance between a symbol and its return."""
+    symbols, cue, end = (_RECALL_VOCABULARY.encode(chars) for chars in (_RECALLED, _CUE, "\n"))
     documents: list[Ids] = []
-    recalled, filling = (vocabulary.encode(chars) for chars in (_RECALLED, _FILLING))
-    cue, end = vocabulary.encode(_CUE), vocabulary.encode("\n")
-    for distance in generator.choice(distances, number):
-        symbol = generator.choice(recalled, 1)
-        # The cue stands between them, too. The filling goes round and round: drawn at random, it
-        # would drown the one thing that is to be learned.
-        between = np.resize(filling, distance - 1)
-        documents.append(np.concatenate([symbol, between, cue, symbol, end]))
-    lengths = np.array([len(document) for document in documents], np.int64)
-    ids = np.concatenate(documents).astype(vocabulary.dtype)
+    for distance in distances:
+        # The cue stands between them, too.
+        read = generator.choice(symbols, distance)
+        documents += [read, cue, read[:1], end]
+    lengths = distances + 3
+    ids = np.concatenate(documents)
     return Split(ids=ids, starts=np.cumsum(lengths) - lengths, num_bytes=len(ids))
 
 
@@ -273,11 +278,11 @@ def _by_distance(
     return found
 
 
-def _recall_accuracy(model: CharLSTM, vocabulary: Vocabulary, distance: int, seed: int) -> float:
+def _recall_accuracy(model: CharLSTM, distance: int, seed: int) -> float:
     """How often the symbol behind the cue is the likeliest."""
     generator = np.random.default_rng([seed, distance])
-    documents = recall_documents(vocabulary, _RECALL_TEST_DOCUMENTS, [distance], generator)
+    documents = recall_documents(np.full(_RECALL_TEST_DOCUMENTS, distance), generator)
     scores = score(model, documents, unknown_probability=1e-9)
-    # The symbol, the filling with the cue, the symbol again.
+    # The symbol, the others, the cue, the symbol again.
     place = documents.starts + distance + 1
     return float((scores.rank_N[place] == 0).mean())

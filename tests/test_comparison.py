@@ -1,10 +1,10 @@
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from conftest import MODEL, TEXT, TRAIN
 
-from charlstm import comparison
 from charlstm.comparison import (
     CELLS,
     RecallResult,
@@ -64,19 +64,11 @@ def test_what_closes_knows_how_far_it_was_opened():
 
 
 def test_documents_to_recall_say_their_symbol_again():
-    vocabulary = Vocabulary("".join(sorted("ABCDEFGHabcdefgh>\n")))
-    split = recall_documents(vocabulary, 40, [5, 20], np.random.default_rng(0))
-    seen = set()
-    for start, length in zip(split.starts, split.lengths, strict=True):
+    vocabulary = Vocabulary("".join(sorted("ABCDEFGH>\n")))
+    split = recall_documents(np.array([5, 20, 1]), np.random.default_rng(0))
+    for distance, start, length in zip((5, 20, 1), split.starts, split.lengths, strict=True):
         text = vocabulary.decode(split.ids[start : start + length])
-        distance = length - 3
-        seen.add(int(distance))
-        assert text[0] in "ABCDEFGH"
-        assert text[-2] == text[0]
-        assert text[distance] == ">"
-        assert set(text[1:distance]) <= set("abcdefgh")
-        assert text.endswith("\n")
-    assert seen == {5, 20}
+        assert re.fullmatch(rf"([A-H])[A-H]{{{distance - 1}}}>\1\n", text)
 
 
 def test_reach_is_the_longest_distance_without_a_gap():
@@ -91,11 +83,15 @@ def test_reach_is_the_longest_distance_without_a_gap():
 
 
 @pytest.mark.slow
-def test_an_lstm_learns_to_recall_a_short_distance(monkeypatch):
-    monkeypatch.setattr(comparison, "RECALL_DISTANCES", (3,))
-    monkeypatch.setattr(comparison, "CELLS", ("lstm",))
-    monkeypatch.setattr(comparison, "_RECALL_SEQ_LEN", 32)
-    model = replace(MODEL, hidden_size=32, embedding_size=16)
-    (found,) = compare_recall(model, TRAIN, Budget(steps=500), seeds=[0])
-    assert found.accuracy[3] > 0.9
-    assert found.reach == 3
+def test_gates_recall_what_a_plain_network_does_not():
+    """The lecture's claim, at a distance that its plain network can't bridge."""
+    model = replace(MODEL, hidden_size=48, embedding_size=32)
+    found = {
+        one.cell: one
+        for one in compare_recall(
+            model, replace(TRAIN, learning_rate=8e-3), Budget(steps=1200), seeds=[0]
+        )
+    }
+    assert found["lstm"].reach >= 20
+    assert found["lstm"].accuracy[200] > 0.5
+    assert found["rnn"].reach < 20

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from charlstm.corpus import Corpus
     from charlstm.recipe import Plan
 
-_DEFAULT_STEPS: Final = 600
+_STEPS: Final = 600
 _HIDDEN_SIZE: Final = 128
+_RECALL_STEPS: Final = 1500
+_RECALL_HIDDEN_SIZE: Final = 64
 # About what is generated: it only decides how much is regularised.
 _RECALL_CHARS: Final = 1_000_000
 
@@ -28,15 +30,24 @@ def compare(
         typer.Argument(metavar="CORPUS", help="Text files; default: Python's documentation."),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option("--steps", help="Gradient steps for each.  [default: 600]")
+        int | None,
+        typer.Option(
+            "--steps",
+            help=f"Gradient steps for each.  [default: {_STEPS}; --recall: {_RECALL_STEPS}]",
+        ),
     ] = None,
     minutes: Annotated[
         float | None, typer.Option("--minutes", help="Equal time for each, in the place of steps.")
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Repeat so often.")] = 2,
     hidden_size: Annotated[
-        int, typer.Option("--hidden-size", help="Of the LSTM; the others get its parameters.")
-    ] = _HIDDEN_SIZE,
+        int | None,
+        typer.Option(
+            "--hidden-size",
+            help="Of the LSTM; the others get its parameters.  "
+            f"[default: {_HIDDEN_SIZE}; --recall: {_RECALL_HIDDEN_SIZE}]",
+        ),
+    ] = None,
     recall: Annotated[
         bool,
         typer.Option("--recall", help="Compare how far back a symbol is remembered, on its own."),
@@ -63,7 +74,9 @@ def compare(
         require_writable(plot)
     steps, minutes = prefer_flags(context, "steps", "minutes").values()
     if steps is None and minutes is None:
-        steps = _DEFAULT_STEPS
+        steps = _RECALL_STEPS if recall else _STEPS
+    if hidden_size is None:
+        hidden_size = _RECALL_HIDDEN_SIZE if recall else _HIDDEN_SIZE
     budget = Budget(steps=steps, minutes=minutes)
 
     from charlstm.hardware import resolve_device, resolve_precision, resolve_threads
