@@ -33,6 +33,7 @@ The modules, from the ground up; each imports only from its own floor or below:
     prediction             the next character, ranked, by length of context
     sampling, inspection   filters and drawing; what happens inside a model
     reach, comparison      how far back a model looks; LSTM, GRU and plain RNN side by side
+    webpage, page/         a model as one HTML file that runs it; the page's own html, css, js
     api                    the Python API: load(), Model
     preparation, session   what was asked -> a run that can begin; one sitting of it, saved
     views, commands, cli   rendering; one file a command; the Typer app (__main__: python -m)

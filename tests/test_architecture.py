@@ -16,7 +16,7 @@ FLOORS = [
     {"cli", "__main__"},
     {"commands"},
     {"views"},
-    {"session", "api", "comparison"},
+    {"session", "api", "comparison", "webpage"},
     {"preparation"},
     {"cache", "diagnosis"},
     {

@@ -1,7 +1,10 @@
 """`charlstm inspect`: what happens inside a model."""
 
+import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -14,21 +17,25 @@ from charlstm.commands.options import (
     load_model,
     prefer_flags,
     read_text,
+    require_writable,
     training_corpus,
 )
-from charlstm.config import DEFAULT_STORE
-from charlstm.errors import ConfigError
+from charlstm.config import DEFAULT_STORE, CorpusConfig
+from charlstm.errors import CharLSTMError, ConfigError, CorpusError
+from charlstm.terminal import say
 
 if TYPE_CHECKING:
     from charlstm.checkpoints import Checkpoint
     from charlstm.corpus import Corpus
     from charlstm.reach import Reach
     from charlstm.scores import ContextScore
+    from charlstm.store import CheckpointStore, Loaded
 
 _SHOWN_CHARS: Final = 160
 _WATCHED_CHARS: Final = 8000
 _HELD_OUT_CHARS: Final = 50_000
 _NUM_UNITS: Final = 4
+_PAGE_CHARS: Final = 40
 
 
 def inspect(
@@ -56,6 +63,10 @@ def inspect(
     reach: Annotated[
         bool, typer.Option("--reach", help="Show how far back predictions look.")
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a page that runs the model, to play."),
+    ] = None,
     run: Run = None,
     checkpoint: CheckpointFile = None,
     checkpoints: Checkpoints = DEFAULT_STORE,
@@ -66,10 +77,10 @@ def inspect(
     charlstm inspect "the quick brown fox"
 
     charlstm inspect --units
+
+    charlstm inspect --html page.html
     """
     text, file = prefer_flags(context, "text", "file").values()
-    if text is not None and file is not None:
-        raise ConfigError("give a text or --file, not both")
 
     from charlstm.inspection import follow, gate_shares, telling_units, trace
     from charlstm.predictor import Predictor
@@ -79,18 +90,17 @@ def inspect(
     store = CheckpointStore(checkpoints)
     loaded = load_model(context, store)
     predictor = Predictor(loaded.checkpoint)
-    given = None
-    if file is not None:
-        given = read_text(file, loaded.checkpoint.corpus)
-    elif text is not None:
-        given = loaded.checkpoint.corpus.to_symbols(text)
-    if given == "":
-        raise ConfigError("there is no text to look into")
+    given = _given_text(text, file, loaded.checkpoint.corpus)
+    if html is not None:
+        require_writable(html)
     watched = given or _held_out(training_corpus(loaded, store))
 
     record: dict[str, Any] = {"run": loaded.run or str(loaded.path)}
     shows: list[Callable[[], None]] = []
-    if gates or not (units or reach):
+    if html is not None:
+        name = loaded.run or loaded.path.stem
+        record["html"] = _write_page(loaded, store, html, given, watched, name)
+    if gates or not (units or reach or html):
         shown = given or predictor.without_unknown(watched)[:_SHOWN_CHARS]
         traced = trace(predictor, shown)
         record["characters"] = views.character_records(traced)
@@ -98,9 +108,10 @@ def inspect(
     if gates:
         number = _existing("--layer", layer or len(traced.layers), 1, len(traced.layers))
         one = traced.layers[number - 1]
-        chosen = unit or telling_units(one, _NUM_UNITS)
-        for wanted in chosen:
+        chosen = [
             _existing("--unit", wanted, 0, predictor.hidden_size - 1)
+            for wanted in unit or telling_units(one, _NUM_UNITS)
+        ]
         shares = gate_shares(predictor, watched[:_WATCHED_CHARS])
         before = _shares_before_training(loaded.checkpoint)
         record["gates"] = views.gate_records(one, chosen, number)
@@ -122,10 +133,61 @@ def inspect(
         show()
 
 
+def _given_text(text: str | None, file: str | None, corpus: CorpusConfig) -> str | None:
+    """The text to look into, in symbols; None where none was named."""
+    if text is not None and file is not None:
+        raise ConfigError("give a text or --file, not both")
+    given = None
+    if file is not None:
+        given = read_text(file, corpus)
+    elif text is not None:
+        given = corpus.to_symbols(text)
+    if given == "":
+        raise ConfigError("there is no text to look into")
+    return given
+
+
 def _held_out(corpus: "Corpus") -> str:
     """The beginning of the text that the run never saw, or of what it saw least."""
     split = next(one for one in (corpus.test, corpus.val, corpus.train) if one.num_chars)
     return corpus.vocabulary.decode(split.ids[:_HELD_OUT_CHARS])
+
+
+def _write_page(
+    loaded: "Loaded",
+    store: "CheckpointStore",
+    path: Path,
+    given: str | None,
+    watched: str,
+    name: str,
+) -> dict[str, Any]:
+    """Write the page; what it cost to round the weights is measured on held-out text."""
+    from charlstm.webpage import build_page, measure_rounding
+
+    checkpoint = loaded.checkpoint
+    held_out = watched
+    if given:
+        # Without the run's own text, the given one has to do.
+        with contextlib.suppress(CorpusError):
+            held_out = _held_out(training_corpus(loaded, store))
+    shown = given or (watched.partition("\n")[2].strip() or watched)[:_PAGE_CHARS]
+    cost = measure_rounding(checkpoint, held_out)
+    page = build_page(checkpoint, name=name, text=shown, held_out=held_out, cost=cost)
+    data = page.encode("utf-8", "backslashreplace")
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise CharLSTMError(f"{path}: can't be written: {error.strerror}") from error
+    say(
+        f"{path}: {len(data) / 1e6:.2f} MB; rounded to 8 bits, the model takes "
+        f"{cost.bits_per_char:+.4f} bits per character ({cost.num_chars:,} characters)"
+    )
+    return {
+        "path": str(path),
+        "num_bytes": len(data),
+        **asdict(cost),
+        "rounding_bits_per_char": cost.bits_per_char,
+    }
 
 
 def _existing(option: str, number: int, first: int, last: int) -> int:
