@@ -19,6 +19,7 @@ from charlstm.prediction import (
 from charlstm.predictor import Predictor
 from charlstm.sampling import sample
 from charlstm.scores import Evaluation
+from charlstm.split import Split
 from charlstm.store import CheckpointStore
 from charlstm.vocabulary import UNKNOWN
 
@@ -99,16 +100,14 @@ class Model:
         if not symbols:
             raise ValueError("there are no characters to score")
         nats, num_correct = 0.0, 0
-        ids = self.checkpoint.vocabulary.encode(symbols)
-        before = self._predictor.start()
-        after = self._predictor.trace(symbols, before)
-        for number in ids:
+        document = Split.of([symbols], self.checkpoint.vocabulary)
+        traced = self._predictor.trace(document)
+        for number, (before, _) in zip(document.ids, traced, strict=True):
             nats -= float(before.log_p[0, number])
             num_correct += int(number != UNKNOWN and before.log_p[0].argmax() == number)
-            before = next(after)
         return Evaluation(
-            num_chars=len(ids),
-            num_unknown=int(np.count_nonzero(ids == UNKNOWN)),
+            num_chars=document.num_chars,
+            num_unknown=int(np.count_nonzero(document.ids == UNKNOWN)),
             num_correct=num_correct,
             num_bytes=self.checkpoint.corpus.num_bytes(symbols),
             nats=nats,

@@ -19,7 +19,7 @@ from charlstm.config import Budget, Cell, ModelConfig, TrainConfig
 from charlstm.evaluation import score
 from charlstm.events import Finished
 from charlstm.model import CharLSTM
-from charlstm.reach import reach
+from charlstm.reach import reach, require_reach
 from charlstm.split import Split
 from charlstm.training import Trainer
 from charlstm.vocabulary import Ids, Vocabulary
@@ -27,7 +27,7 @@ from charlstm.vocabulary import Ids, Vocabulary
 CELLS: Final[tuple[Cell, ...]] = get_args(Cell)
 RECALL_DISTANCES: Final = (5, 10, 20, 50, 100, 200)
 
-_MAX_SCORED_CHARS: Final = 100_000
+MAX_SCORED_CHARS: Final = 100_000
 _NEAR: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
 _OPENING: Final = '([{"\u201c\u00ab'
 _CLOSING: Final = ')]}"\u201d\u00bb'
@@ -137,8 +137,11 @@ def compare(
 
     Args:
         model: of the LSTM; the others get its number of parameters.
+
+    Raises:
+        ConfigError: when the scored text is too short to look back in.
     """
-    scored = scored_text.part(0, _MAX_SCORED_CHARS)
+    require_reach(scored_text)
     for cell in CELLS:
         config = matched(model, cell)
         runs = []
@@ -146,8 +149,8 @@ def compare(
             trained, speed = _train(
                 config, replace(train, seed=seed), budget, train_text, val_text, unknown_probability
             )
-            scores = score(trained, scored, unknown_probability=unknown_probability)
-            distance_N = distances_to_opening(vocabulary.decode(scored.ids))
+            scores = score(trained, scored_text, unknown_probability=unknown_probability)
+            distance_N = distances_to_opening(vocabulary.decode(scored_text.ids))
             generator = np.random.default_rng(0)
             runs.append(
                 Trained(
@@ -155,7 +158,7 @@ def compare(
                     nats_per_char=float(scores.nats_N.mean(dtype=np.float64)),
                     chars_per_second=speed,
                     bits_by_distance=_by_distance(scores.nats_N, distance_N),
-                    half_distance=reach(trained, scored, generator=generator).half_distance,
+                    half_distance=reach(trained, scored_text, generator=generator).half_distance,
                 )
             )
         yield CellResult(

@@ -7,6 +7,7 @@ where such documents end.
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from typing import Final
 
 # A line longer than this is taken in parts; only its first part can begin a document.
@@ -31,7 +32,7 @@ def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[st
                 is_first = False
         return
     begins = _rule(how)
-    at_line_start, before = True, None
+    at_line_start, before, held = True, None, ""
     for piece in _whole_lines(pieces):
         starts = []
         place = 0
@@ -41,10 +42,23 @@ def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[st
             place += len(line) + 1
             # The last part of the split is no line yet; what follows goes on with it.
             at_line_start = place <= len(piece)
+            # Of a line that comes in parts, one that isn't blank stands for all.
+            held = held if held.strip() else line
             if at_line_start:
-                before = line
+                before, held = held, ""
         at_line_start = piece.endswith("\n")
         yield piece, starts
+
+
+def documents_in(text: str, how: str | None) -> list[str]:
+    """The documents of a text that is there as a whole; see `split_documents`."""
+    found: list[str] = []
+    for piece, starts in split_documents([text], how):
+        first, *rest = [*starts, len(piece)]
+        if found:
+            found[-1] += piece[:first]
+        found += [piece[begin:end] for begin, end in pairwise([first, *rest])]
+    return found
 
 
 def _rule(how: str) -> Callable[[str, str], bool]:

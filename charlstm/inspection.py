@@ -4,28 +4,32 @@ Shapes: N characters read, H hidden size, U units of all layers, K shifted copie
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from charlstm.cell import Array, Step
+from charlstm.config import Level
 from charlstm.errors import ConfigError
 from charlstm.prediction import Candidate, NextCharacters, ranked
 from charlstm.predictor import Predictor
+from charlstm.split import Split
 
 # A gate that is shut or open for good (Karpathy, Johnson & Li 2015).
 SHUT_BELOW: Final = 0.1
 OPEN_ABOVE: Final = 0.9
 
 _NUM_CANDIDATES: Final = 5
+_GAUGED_CHARS: Final = 256
 _MIN_POSITIVES: Final = 20
 _NUM_SHIFTS: Final = 20
-_STRETCH_CHARS: Final = 30
+_STRETCH_CHARS: Final = 10
 _OPENING: Final = "([{"
 _CLOSING: Final = ")]}"
 _QUOTES: Final = '"\u201c\u201d\u00ab\u00bb'
+_LETTER: Final = "\u00aa"  # neither capital nor small
 _SENTENCE_ENDS: Final = ".!?\u3002\uff01\uff1f"
 
 Floats = npt.NDArray[np.float64]
@@ -87,14 +91,15 @@ class UnitScore(NamedTuple):
     Args:
         score: area under the ROC curve for what is or isn't, correlation for what is counted;
             below 0.5 or 0 it falls where the other rises.
-        stretch: where it is strongest, `place` its middle.
+        place: where it is strongest, in characters of the text.
+        stretch: some characters before that one, it, and some after it.
     """
 
     layer: int
     unit: int
     score: float
     place: int
-    stretch: str
+    stretch: tuple[str, str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,21 +118,18 @@ class Followed:
     units: tuple[UnitScore, ...]
 
 
-def trace(predictor: Predictor, text: str) -> Trace:
-    """Read a text and keep everything.
+def trace(predictor: Predictor, text: Split) -> Trace:
+    """Read a text and keep everything: some kilobytes for each character.
 
     Raises:
-        CorpusError: when it holds characters that the model never saw.
         ConfigError: when it is empty.
     """
-    predictor.require_known(text)
-    if not text:
+    if not text.num_chars:
         raise ConfigError("there is no text to look into")
-    before = predictor.start()
     characters = []
     steps: list[list[Step]] = []
-    ids = predictor.vocabulary.encode(text)
-    for char, number, after in zip(text, ids, predictor.trace(text, before), strict=True):
+    chars = predictor.vocabulary.decode(text.ids)
+    for char, number, (before, after) in zip(chars, text.ids, predictor.trace(text), strict=True):
         log_p_V = before.log_p[0].astype(np.float64)
         expected: NextCharacters = ranked(predictor, "", log_p_V)
         characters.append(
@@ -138,7 +140,6 @@ def trace(predictor: Predictor, text: str) -> Trace:
             )
         )
         steps.append(after.layers)
-        before = after
     layers = zip(*steps, strict=True)
     return Trace(
         characters=tuple(characters),
@@ -146,15 +147,38 @@ def trace(predictor: Predictor, text: str) -> Trace:
     )
 
 
-def gate_shares(predictor: Predictor, text: str) -> list[dict[str, GateShares]]:
-    """How far each gate stands open on a text, layer by layer.
+def readable_trace(traced: Trace, to_text: Callable[[str], str]) -> Trace:
+    """The same trace for people: symbols that stand for bytes as text."""
+    characters = (
+        replace(
+            one,
+            char=to_text(one.char),
+            candidates=tuple(
+                candidate
+                if candidate.char is None
+                else candidate._replace(char=to_text(candidate.char))
+                for candidate in one.candidates
+            ),
+        )
+        for one in traced.characters
+    )
+    return replace(traced, characters=tuple(characters))
 
-    Characters that the model never saw are read as unknown.
+
+def gauged_text(val: Split, train: Split) -> Split:
+    """The text by which gates are gauged, before training and after: the beginning of validation's.
+
+    Where nothing validates, the training text's.
     """
+    return (val if val.num_chars else train).part(0, _GAUGED_CHARS)
+
+
+def gate_shares(predictor: Predictor, text: Split) -> list[dict[str, GateShares]]:
+    """How far each gate stands open on a text, layer by layer."""
     found: list[dict[str, list[Array]]] = []
-    for prediction in predictor.trace(text, predictor.start()):
-        found = found or [{gate: [] for gate in layer.gates} for layer in prediction.layers]
-        for layer, gates in zip(prediction.layers, found, strict=True):
+    for _, after in predictor.trace(text):
+        found = found or [{gate: [] for gate in layer.gates} for layer in after.layers]
+        for layer, gates in zip(after.layers, found, strict=True):
             for gate, values in layer.gates.items():
                 gates[gate].append(values[0])
     return [{gate: _shares(np.array(values)) for gate, values in layer.items()} for layer in found]
@@ -167,18 +191,21 @@ def telling_units(layer: LayerTrace, number: int) -> list[int]:
     return [int(unit) for unit in order[:number]]
 
 
-def follow(predictor: Predictor, text: str, *, num_units: int = 3) -> list[Followed]:
+def follow(
+    predictor: Predictor, text: Split, *, level: Level = "char", num_units: int = 3
+) -> list[Followed]:
     """Find the cells that follow what a reader can see: quotes, brackets, lines, words, capitals.
 
     Args:
-        text: of some thousand characters; ones that the model never saw are read as unknown.
+        text: of some thousand characters.
+        level: of bytes only those are looked at that are ASCII; all others count as letters.
 
     Raises:
         ConfigError: when the text is too short to tell anything.
     """
     memories = [
         np.concatenate([np.tanh(layer.c[0]) for layer in after.layers])
-        for after in predictor.trace(text, predictor.start())
+        for _, after in predictor.trace(text)
     ]
     if len(memories) < 10 * _MIN_POSITIVES:
         raise ConfigError(
@@ -187,17 +214,21 @@ def follow(predictor: Predictor, text: str, *, num_units: int = 3) -> list[Follo
         )
     memory_NU = np.array(memories, np.float64)
     hidden_size = predictor.hidden_size
-    rank_NU = memory_NU.argsort(0, kind="stable").argsort(0, kind="stable").astype(np.float64)
+    rank_NU = _ranks(memory_NU)
+    chars = predictor.vocabulary.decode(text.ids)
     standard_NU = (memory_NU - memory_NU.mean(0)) / np.maximum(memory_NU.std(0), 1e-12)
     # A text shifted against its cells keeps its rhythm and loses its meaning.
     shifts = np.random.default_rng(0).integers(
-        _MIN_POSITIVES, len(text) - _MIN_POSITIVES, _NUM_SHIFTS
+        _MIN_POSITIVES, len(chars) - _MIN_POSITIVES, _NUM_SHIFTS
     )
+    readable = chars
+    if level == "byte":
+        readable = "".join(char if char.isascii() else _LETTER for char in chars)
     found = []
     for feature, of_text in _FEATURES.items():
-        values_N = of_text(text)
+        values_N = of_text(readable)
         is_binary = values_N.dtype == np.bool_
-        if is_binary and not _MIN_POSITIVES <= values_N.sum() <= len(text) - _MIN_POSITIVES:
+        if is_binary and not _MIN_POSITIVES <= values_N.sum() <= len(chars) - _MIN_POSITIVES:
             continue
         if not is_binary and np.unique(values_N).size < 3:
             continue
@@ -212,7 +243,7 @@ def follow(predictor: Predictor, text: str, *, num_units: int = 3) -> list[Follo
                 measure="auc" if is_binary else "correlation",
                 chance=chance + (0.5 if is_binary else 0.0),
                 units=tuple(
-                    _unit_score(text, memory_NU[:, u], scores_UK[u, 0], int(u), hidden_size)
+                    _unit_score(chars, memory_NU[:, u], scores_UK[u, 0], int(u), hidden_size)
                     for u in best
                 ),
             )
@@ -249,8 +280,17 @@ def _unit_score(
         unit=number % hidden_size,
         score=float(score),
         place=place,
-        stretch=text[first : place + _STRETCH_CHARS],
+        stretch=(text[first:place], text[place], text[place + 1 : place + 1 + _STRETCH_CHARS]),
     )
+
+
+def _ranks(values_NU: Floats) -> Floats:
+    """From 0 on, each column by itself; equal values share the mean of their ranks."""
+    ranks_NU = np.empty_like(values_NU)
+    for values_N, ranks_N in zip(values_NU.T, ranks_NU.T, strict=True):
+        _, inverse, counts = np.unique(values_N, return_inverse=True, return_counts=True)
+        ranks_N[:] = (np.cumsum(counts) - (counts + 1) / 2)[inverse]
+    return ranks_NU
 
 
 def _auc(rank_NU: Floats, is_NK: Floats) -> Floats:

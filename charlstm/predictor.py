@@ -9,6 +9,7 @@ import numpy.typing as npt
 from charlstm.cell import Array, CellStack, Step, log_softmax
 from charlstm.checkpoints import Checkpoint
 from charlstm.errors import CorpusError
+from charlstm.split import Split
 from charlstm.vocabulary import Vocabulary
 
 
@@ -51,15 +52,18 @@ class Predictor:
 
     def read_text(self, text: str, before: Prediction) -> Prediction:
         """The prediction after a text, read in a single stream."""
-        for prediction in self.trace(text, before):
-            before = prediction
-        return before
-
-    def trace(self, text: str, before: Prediction) -> Iterator[Prediction]:
-        """The prediction after each character of a text."""
         for number in self.vocabulary.encode(text):
             before = self._read(np.array([number]), before.layers)
-            yield before
+        return before
+
+    def trace(self, text: Split) -> Iterator[tuple[Prediction, Prediction]]:
+        """The prediction before and the one after each character; each document begins anew."""
+        beginning = after = self.start()
+        starts = set(text.starts.tolist())
+        for place, number in enumerate(text.ids):
+            before = beginning if place in starts else after
+            after = self._read(np.array([number]), before.layers)
+            yield before, after
 
     def without_unknown(self, text: str) -> str:
         """The text without the characters that the model never saw."""

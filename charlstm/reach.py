@@ -1,6 +1,6 @@
 """How far back a model looks.
 
-Shapes: T window length, B windows, E embedding size.
+Shapes: T window length, B windows, E embedding size, D distances.
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,8 @@ from charlstm.split import Split
 
 _MAX_DISTANCE: Final = 200
 _NUM_WINDOWS: Final = 256
+# Fewer windows are too few for a mean.
+_MIN_WINDOWS: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,7 @@ class Reach:
 
     Args:
         gradient: norm of the gradient of a prediction's nats to the embedding of the character that
-            stands 1, 2, 3 ... before it, mean over windows.
+            stands 1, 2, 3 ... before it, mean over the windows that reach back so far.
     """
 
     gradient: tuple[float, ...]
@@ -38,20 +40,34 @@ class Reach:
         return 1 + int(np.searchsorted(cumulated, cumulated[-1] / 2))
 
 
+def require_reach(text: Split) -> None:
+    """Refuse a text in which nothing can be looked back at.
+
+    Raises:
+        ConfigError: when no document has two characters.
+    """
+    if not np.any(text.lengths > 1):
+        raise ConfigError("the text is too short to look back in")
+
+
 def reach(model: CharLSTM, text: Split, *, generator: np.random.Generator) -> Reach:
-    """Follow the gradient of predictions back to what was read.
+    """Follow the gradient of predictions back to what was read, inside their documents.
 
     Args:
-        generator: chooses the windows.
+        generator: chooses the predictions; all characters with one before them are equally likely.
 
     Raises:
         ConfigError: when the text is too short.
     """
-    distance = min(_MAX_DISTANCE, text.num_chars - 2)
-    if distance < 1:
-        raise ConfigError("the text is too short to look back in")
-    first_B = generator.integers(0, text.num_chars - distance, _NUM_WINDOWS)
-    ids_TB = text.ids[first_B + np.arange(distance + 1)[:, None]]
+    require_reach(text)
+    places = np.setdiff1d(np.arange(text.num_chars), text.starts)
+    place_B = generator.choice(places, _NUM_WINDOWS)
+    start_B = text.starts[np.searchsorted(text.starts, place_B, "right") - 1]
+    distance_B = np.minimum(place_B - start_B, _MAX_DISTANCE)
+    # The boundary, then the characters before the place; what stands behind them doesn't matter.
+    offset_T1 = np.arange(distance_B.max() + 1)[:, None]
+    ids_TB = text.ids[np.minimum(place_B - distance_B + offset_T1 - 1, text.num_chars - 1)]
+    ids_TB = np.where(offset_T1 == 0, model.config.num_inputs - 1, ids_TB)
     embedded: list[Tensor] = []
 
     def keep(_module: object, _inputs: object, output: Tensor) -> None:
@@ -60,11 +76,18 @@ def reach(model: CharLSTM, text: Split, *, generator: np.random.Generator) -> Re
 
     hook = model.embedding.register_forward_hook(keep)
     try:
-        logits_TBV, _ = model(as_tensor(ids_TB[:-1], model), model.zero_state(_NUM_WINDOWS))
-        # The last prediction of each window alone.
-        loss = cross_entropy(logits_TBV[-1], as_tensor(ids_TB[-1], model), reduction="sum")
+        logits_TBV, _ = model(as_tensor(ids_TB, model), model.zero_state(_NUM_WINDOWS))
+        last_B = as_tensor(distance_B, model)
+        logits_BV = logits_TBV[last_B, torch.arange(_NUM_WINDOWS, device=model.device)]
+        loss = cross_entropy(logits_BV, as_tensor(text.ids[place_B], model), reduction="sum")
         (gradient_TBE,) = torch.autograd.grad(loss, embedded)
     finally:
         hook.remove()
-    by_place = gradient_TBE.norm(dim=-1).mean(1).flip(0)
-    return Reach(gradient=tuple(by_place.tolist()))
+    norm_TB = gradient_TBE.norm(dim=-1).cpu().numpy()
+    gradient = []
+    for distance in range(1, int(distance_B.max()) + 1):
+        reaching = np.flatnonzero(distance_B >= distance)
+        if len(reaching) < _MIN_WINDOWS:
+            break
+        gradient.append(float(norm_TB[distance_B[reaching] - distance + 1, reaching].mean()))
+    return Reach(gradient=tuple(gradient))

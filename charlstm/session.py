@@ -19,7 +19,7 @@ from charlstm.config import DEFAULT_STORE, SampleConfig
 from charlstm.errors import CheckpointError, ConfigError
 from charlstm.events import Evaluated, Event, Finished, Saved, SavingFailed, Started, Stepped
 from charlstm.hardware import require_memory
-from charlstm.inspection import gate_shares
+from charlstm.inspection import gate_shares, gauged_text
 from charlstm.predictor import Predictor
 from charlstm.preparation import (
     Prepared,
@@ -37,7 +37,6 @@ REPORT_SECONDS: Final = 3.0
 
 _PREVIEW: Final = SampleConfig(length=160, temperature=0.8)
 _PREVIEW_SEED: Final = 0
-_OPENNESS_CHARS: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +90,7 @@ class Session:
             resume=None if base.training is None else (base.weights, base.training),
             started_at=started_at,
         )
-        self._text_to_watch = corpus.vocabulary.decode(
-            (corpus.val if corpus.val.num_chars else corpus.train).ids[:_OPENNESS_CHARS]
-        )
+        self._gauged = gauged_text(corpus.val, corpus.train)
 
     @property
     def folder(self) -> Path:
@@ -173,7 +170,7 @@ class Session:
         """A short sample and how open the gates are; consumes none of training's randomness."""
         predictor = Predictor(self._checkpoint())
         generator = np.random.default_rng(_PREVIEW_SEED)
-        layers = gate_shares(predictor, self._text_to_watch)
+        layers = gate_shares(predictor, self._gauged)
         return {
             "sample": "".join(sample(predictor, "", _PREVIEW, generator=generator)),
             "gates": [{name: gate.mean for name, gate in layer.items()} for layer in layers],

@@ -13,7 +13,7 @@ import html
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any, Final, NamedTuple
@@ -25,6 +25,8 @@ from charlstm.cell import Array
 from charlstm.checkpoints import Checkpoint
 from charlstm.inspection import telling_units, trace
 from charlstm.predictor import Predictor
+from charlstm.split import Split
+from charlstm.vocabulary import Ids
 
 _SCRIPTS: Final = ("model.js", "reading.js", "views.js", "main.js")
 _LARGEST: Final = 127
@@ -81,36 +83,42 @@ def rounded(checkpoint: Checkpoint) -> Checkpoint:
     return replace(checkpoint, weights=weights)
 
 
-def measure_rounding(checkpoint: Checkpoint, text: str) -> RoundingCost:
-    """Score a text with and without rounding, in windows that begin from an empty context.
+def measure_rounding(checkpoint: Checkpoint, text: Split) -> RoundingCost:
+    """Score a text's beginning with and without rounding.
+
+    Documents are read in windows, each from an empty context, so that many can be read side by
+    side.
 
     Raises:
         ValueError: when there is no text.
     """
-    ids = checkpoint.vocabulary.encode(text)
-    window = max(1, min(_MAX_WINDOW, len(ids) // _NUM_WINDOWS))
-    num_windows = min(_NUM_WINDOWS, len(ids) // window)
-    if not num_windows:
+    text = text.part(0, _NUM_WINDOWS * _MAX_WINDOW)
+    if not text.num_chars:
         raise ValueError("there are no characters to score")
-    ids_WT = ids[: num_windows * window].reshape(num_windows, window).astype(np.int64)
+    window = max(1, min(_MAX_WINDOW, text.num_chars // _NUM_WINDOWS))
+    windows = [
+        text.ids[first : min(first + window, start + length)]
+        for start, length in zip(text.starts, text.lengths, strict=True)
+        for first in range(start, start + length, window)
+    ]
     exact, after = (
-        _nats(Predictor(model), ids_WT) / ids_WT.size / math.log(2)
+        _nats(Predictor(model), windows) / text.num_chars / math.log(2)
         for model in (checkpoint, rounded(checkpoint))
     )
     return RoundingCost(
-        num_chars=ids_WT.size, exact_bits_per_char=exact, rounded_bits_per_char=after
+        num_chars=text.num_chars, exact_bits_per_char=exact, rounded_bits_per_char=after
     )
 
 
 def build_page(
-    checkpoint: Checkpoint, *, name: str, text: str, held_out: str, cost: RoundingCost
+    checkpoint: Checkpoint, *, name: str, text: str, held_out: Split, cost: RoundingCost
 ) -> str:
     """The page of a model.
 
     Args:
         name: of the run.
         text: what stands in the page when it is opened, in symbols.
-        held_out: what to choose the shown units by, in symbols.
+        held_out: what to choose the shown units by.
         cost: said on the page.
     """
     shapes: dict[str, tuple[int, int]] = {}
@@ -138,21 +146,26 @@ def build_page(
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], _part("page.html"))
 
 
-def _nats(predictor: Predictor, ids_WT: npt.NDArray[np.int64]) -> float:
-    prediction = predictor.start(len(ids_WT))
+def _nats(predictor: Predictor, windows: Sequence[Ids]) -> float:
+    """The longest windows come first: those that have ended drop out behind."""
+    windows = sorted(windows, key=len, reverse=True)
     nats = 0.0
-    for ids_W in ids_WT.T:
-        nats -= float(prediction.log_p[np.arange(len(ids_W)), ids_W].sum(dtype=np.float64))
-        prediction = predictor.read(ids_W, prediction)
+    for first in range(0, len(windows), _NUM_WINDOWS):
+        chosen = windows[first : first + _NUM_WINDOWS]
+        prediction = predictor.start(len(chosen))
+        for place in range(len(chosen[0])):
+            ids_W = np.array([window[place] for window in chosen if place < len(window)])
+            streams_W = np.arange(len(ids_W))
+            prediction = prediction.of_streams(streams_W)
+            nats -= float(prediction.log_p[streams_W, ids_W].sum(dtype=np.float64))
+            prediction = predictor.read(ids_W, prediction)
     return nats
 
 
-def _model(checkpoint: Checkpoint, text: str, held_out: str) -> dict[str, Any]:
+def _model(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]:
     """What the script needs beside the weights; its names are JavaScript's."""
     config, corpus = checkpoint.model_config, checkpoint.corpus
-    predictor = Predictor(checkpoint)
-    watched = predictor.without_unknown(held_out[:_WATCHED_CHARS])
-    layers = trace(predictor, watched or checkpoint.vocabulary.characters[0]).layers
+    layers = trace(Predictor(checkpoint), held_out.part(0, _WATCHED_CHARS)).layers
     return {
         "cell": config.cell,
         "numLayers": config.num_layers,

@@ -506,6 +506,54 @@ def test_inspect_reads_the_run_s_own_text(run, stored, here):
     assert "half of all the gradient" in run("inspect", "--reach", "--file", "tiny.txt")[1]
 
 
+def test_inspect_tells_documents_apart(run, here):
+    (here / "names.txt").write_text("anna\nberta\n" * 60, encoding="utf-8")
+    options = ["--split-documents", "lines", "--steps", 30, *SMALL]
+    assert run("train", "names.txt", *options)[0] == 0
+    (here / "two.txt").write_text("anna\nberta\n", encoding="utf-8")
+    found = json.loads(run("inspect", "--file", "two.txt", "--reach", "--gates", "--json")[1])
+    assert "".join(one["char"] for one in found["characters"]) == "anna\nberta"
+    score = json.loads(run("eval", "two.txt", "--json")[1])
+    # The last line end, which `inspect` leaves out, is the eleventh character.
+    single = json.loads(run("inspect", "berta\n", "--json")[1])["characters"]
+    nats = sum(one["nats"] for one in found["characters"]) + single[-1]["nats"]
+    assert nats == pytest.approx(score["nats_per_char"] * 11, rel=1e-4)
+    assert len(found["reach"]["gradient"]) <= 5
+
+
+def test_inspect_shows_a_part_of_a_long_text_and_says_so(run, stored, here):
+    (here / "long.txt").write_text(TEXT * 2, encoding="utf-8")
+    code, out, err = run("inspect", "--file", "long.txt", "--json")
+    assert code == 0
+    assert len(json.loads(out)["characters"]) == 2000
+    assert f"the first 2,000 of {2 * len(TEXT) - 1:,} characters are shown" in err
+
+
+def test_a_layer_or_unit_asks_for_gates(run, stored):
+    assert "layer 1, unit 2" in run("inspect", "the", "--layer", 1, "--unit", 2)[1]
+    assert run("inspect", "the", "--unit", 99)[0] == 2
+
+
+def test_inspect_writes_a_page(run, stored, here, corpus_file):
+    code, out, err = run("inspect", "--html", "page.html")
+    assert (code, out) == (0, "")
+    assert "page.html: 0.0" in err
+    page = (here / "page.html").read_text("utf-8")
+    assert page.startswith("<!doctype html>")
+    assert "tiny: a character model" in page
+    result = json.loads(run("inspect", "the", "--html", "other.html", "--json")[1])
+    assert result["html"]["path"] == "other.html"
+    assert result["html"]["num_bytes"] == (here / "other.html").stat().st_size
+    assert "characters" not in result
+    code, _, err = run("inspect", "--html", "nowhere/page.html")
+    assert code == 1
+    assert "nowhere/page.html: can't be written" in err
+    # Without the run's own text, the given one is what the rounding is measured on.
+    corpus_file.unlink()
+    assert "(3 characters)" in run("inspect", "the", "--html", "page.html")[2]
+    assert run("inspect", "--html", "page.html")[0] == 1
+
+
 def test_compare_sets_cells_side_by_side(run, corpus_file, here):
     small = ["--steps", 3, "--hidden-size", 8, "--threads", 1]
     code, out, err = run("compare", corpus_file, *small, "--plot", "cells.svg")

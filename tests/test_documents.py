@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlstm import documents
-from charlstm.documents import split_documents
+from charlstm.documents import documents_in, split_documents
 
 pieces = st.lists(st.text("ab \n", max_size=7), max_size=6)
 
@@ -19,7 +19,9 @@ def found(pieces, how):
     assert text == "".join(pieces)
     assert starts == sorted(set(starts))
     ends = [*starts[1:], len(text)][: len(starts)]
-    return [text[a:b] for a, b in zip(starts, ends, strict=True)]
+    texts = [text[a:b] for a, b in zip(starts, ends, strict=True)]
+    assert documents_in(text, how) == texts
+    return texts
 
 
 @given(pieces)
@@ -70,3 +72,9 @@ def test_an_endless_line_is_not_held(monkeypatch, how):
         assert starts == ([0] if number == 0 else [])
         assert len(text) <= 17
         assert len(seen) <= 2 * number + 3
+
+
+def test_a_line_that_comes_in_parts_is_blank_only_if_all_of_it_is(monkeypatch):
+    monkeypatch.setattr(documents, "_MAX_HELD_CHARS", 4)
+    pieces = ["abcdefgh", "\n", "second\n", "       ", " \n", "third"]
+    assert found(pieces, "blank-lines") == ["abcdefgh\nsecond\n        \n", "third"]

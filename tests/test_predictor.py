@@ -47,7 +47,7 @@ def test_probabilities_sum_to_one_and_unknown_has_its_floor(checkpoint):
 
 
 def test_openness_is_the_mean_of_each_gate_by_layer(checkpoint):
-    layers = gate_shares(Predictor(checkpoint), "quick")
+    layers = gate_shares(Predictor(checkpoint), Split.of(["quick"], checkpoint.vocabulary))
     assert [sorted(layer) for layer in layers] == [["forget", "input", "output"]] * 2
     assert all(0 < gate.mean < 1 for layer in layers for gate in layer.values())
     # A fresh LSTM's forget gate has bias 1: sigmoid(1) = 0.73.

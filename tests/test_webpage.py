@@ -17,6 +17,7 @@ from charlstm.config import CorpusConfig
 from charlstm.model import CharLSTM
 from charlstm.prediction import ladder, predict_next
 from charlstm.predictor import Predictor
+from charlstm.split import Split
 from charlstm.vocabulary import Vocabulary
 from charlstm.webpage import RoundedMatrix, build_page, measure_rounding, rounded
 
@@ -24,8 +25,9 @@ HOSTILE = "\x00\x07\x1b'\"&<>/\\`scriptx!-[]{}$\u2028\u2029\ufeff\ud800\U0001f60
 
 
 def page_of(checkpoint: Checkpoint, path: Path, *, text="the quick", name="tiny") -> Path:
-    cost = measure_rounding(checkpoint, TEXT)
-    page = build_page(checkpoint, name=name, text=text, held_out=TEXT, cost=cost)
+    held_out = Split.of([TEXT], checkpoint.vocabulary)
+    cost = measure_rounding(checkpoint, held_out)
+    page = build_page(checkpoint, name=name, text=text, held_out=held_out, cost=cost)
     path.write_text(page, encoding="utf-8", errors="backslashreplace")
     return path
 
@@ -61,9 +63,10 @@ def test_rounding_is_to_the_nearest_of_255_steps_of_each_row():
 
 
 def test_the_cost_of_rounding_is_what_scoring_says(checkpoint):
-    cost = measure_rounding(checkpoint, TEXT[:640])
+    documents = [TEXT[:600], "quick", "the lazy dog", TEXT[3:26]]
+    cost = measure_rounding(checkpoint, Split.of(documents, checkpoint.vocabulary))
     assert cost.num_chars == 640
-    windows = [TEXT[first : first + 10] for first in range(0, 640, 10)]
+    windows = [text[first : first + 10] for text in documents for first in range(0, len(text), 10)]
     for model, expected in (
         (checkpoint, cost.exact_bits_per_char),
         (rounded(checkpoint), cost.rounded_bits_per_char),
@@ -81,7 +84,7 @@ def test_the_cost_of_rounding_is_what_scoring_says(checkpoint):
     assert cost.exact_bits_per_char != cost.rounded_bits_per_char
     assert abs(cost.bits_per_char) < 0.05
     with pytest.raises(ValueError, match="no characters"):
-        measure_rounding(checkpoint, "")
+        measure_rounding(checkpoint, Split.of([], checkpoint.vocabulary))
 
 
 @pytest.mark.parametrize(("hidden_size", "num_characters"), [(256, 65), (64, 6000), (512, 200)])

@@ -6,8 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from charlstm.commands.options import Json, prefer_flags, require_writable
-from charlstm.config import Budget, CorpusConfig
+from charlstm.commands.options import (
+    Encoding,
+    Include,
+    Json,
+    KeepLineEnds,
+    MinCount,
+    NormalForm,
+    ReadingLevel,
+    SplitDocuments,
+    prefer_flags,
+    reading_options,
+    require_writable,
+)
+from charlstm.config import Budget, CorpusConfig, Level
 from charlstm.errors import ConfigError
 from charlstm.terminal import say
 
@@ -54,6 +66,13 @@ def compare(
     ] = False,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    encoding: Encoding = None,
+    keep_line_ends: KeepLineEnds = False,
+    level: ReadingLevel = None,
+    min_count: MinCount = None,
+    include: Include = None,
+    split_documents: SplitDocuments = None,
+    normalize: NormalForm = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .svg, .png.")
     ] = None,
@@ -100,19 +119,29 @@ def compare(
         return
     from charlstm.corpus import load_corpus
 
-    text = load_corpus(CorpusConfig(paths=tuple(corpus or ())))
+    config = CorpusConfig(paths=tuple(corpus or ()), **reading_options(context))
+    text = load_corpus(config)
     plan = planned(text.train.num_chars, len(text.vocabulary))
-    _compare(text, plan, budget, range(seeds), plot, as_json=as_json)
+    _compare(text, plan, budget, range(seeds), plot, level=config.level, as_json=as_json)
 
 
 def _compare(
-    text: "Corpus", plan: "Plan", budget: Budget, seeds: range, plot: Path | None, *, as_json: bool
+    text: "Corpus",
+    plan: "Plan",
+    budget: Budget,
+    seeds: range,
+    plot: Path | None,
+    *,
+    level: Level,
+    as_json: bool,
 ) -> None:
     from charlstm.baselines import score_baselines
+    from charlstm.comparison import MAX_SCORED_CHARS
     from charlstm.comparison import compare as compare_cells
     from charlstm.views.comparison import comparison_record, show_comparison
 
     floor = 1 / (text.train.num_chars + 1)
+    scored = text.test.part(0, MAX_SCORED_CHARS)
     results = []
     for one in compare_cells(
         plan.model,
@@ -121,7 +150,7 @@ def _compare(
         vocabulary=text.vocabulary,
         train_text=text.train,
         val_text=text.val,
-        scored_text=text.test,
+        scored_text=scored,
         unknown_probability=floor,
         seeds=seeds,
     ):
@@ -131,11 +160,11 @@ def _compare(
         text.vocabulary,
         train=text.train,
         val=text.val,
-        text=text.test,
-        level_is_byte=False,
+        text=scored,
+        level_is_byte=level == "byte",
         unknown_probability=floor,
     )
-    num_chars = text.test.num_chars
+    num_chars = scored.num_chars
     if plot is not None:
         from charlstm.views.plots import plot_comparison
 

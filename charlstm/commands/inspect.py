@@ -1,11 +1,10 @@
 """`charlstm inspect`: what happens inside a model."""
 
-import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
@@ -20,18 +19,20 @@ from charlstm.commands.options import (
     require_writable,
     training_corpus,
 )
-from charlstm.config import DEFAULT_STORE, CorpusConfig
+from charlstm.config import DEFAULT_STORE
 from charlstm.errors import CharLSTMError, ConfigError, CorpusError
 from charlstm.terminal import say
 
 if TYPE_CHECKING:
     from charlstm.checkpoints import Checkpoint
-    from charlstm.corpus import Corpus
+    from charlstm.predictor import Predictor
     from charlstm.reach import Reach
     from charlstm.scores import ContextScore
+    from charlstm.split import Split
     from charlstm.store import CheckpointStore, Loaded
 
 _SHOWN_CHARS: Final = 160
+_MAX_SHOWN_CHARS: Final = 2000
 _WATCHED_CHARS: Final = 8000
 _HELD_OUT_CHARS: Final = 50_000
 _NUM_UNITS: Final = 4
@@ -80,9 +81,7 @@ def inspect(
 
     charlstm inspect --html page.html
     """
-    text, file = prefer_flags(context, "text", "file").values()
-
-    from charlstm.inspection import follow, gate_shares, telling_units, trace
+    from charlstm.inspection import follow, gate_shares, readable_trace, telling_units, trace
     from charlstm.predictor import Predictor
     from charlstm.store import CheckpointStore
     from charlstm.views import inspection as views
@@ -90,19 +89,22 @@ def inspect(
     store = CheckpointStore(checkpoints)
     loaded = load_model(context, store)
     predictor = Predictor(loaded.checkpoint)
-    given = _given_text(text, file, loaded.checkpoint.corpus)
+    to_text = loaded.checkpoint.corpus.to_text
     if html is not None:
         require_writable(html)
-    watched = given or _held_out(training_corpus(loaded, store))
+    texts = _choose_texts(loaded, store, predictor, **prefer_flags(context, "text", "file"))
+    watched = texts.watched
+    gates = gates or layer is not None or bool(unit)
 
     record: dict[str, Any] = {"run": loaded.run or str(loaded.path)}
     shows: list[Callable[[], None]] = []
     if html is not None:
-        name = loaded.run or loaded.path.stem
-        record["html"] = _write_page(loaded, store, html, given, watched, name)
+        record["html"] = _write_page(loaded, html, texts)
     if gates or not (units or reach or html):
-        shown = given or predictor.without_unknown(watched)[:_SHOWN_CHARS]
-        traced = trace(predictor, shown)
+        limit = _SHOWN_CHARS if texts.given is None else _MAX_SHOWN_CHARS
+        traced = readable_trace(trace(predictor, watched.part(0, limit)), to_text)
+        if texts.given is not None and watched.num_chars > limit:
+            say(f"the first {limit:,} of {watched.num_chars:,} characters are shown")
         record["characters"] = views.character_records(traced)
         shows.append(lambda: views.show_characters(traced))
     if gates:
@@ -112,16 +114,17 @@ def inspect(
             _existing("--unit", wanted, 0, predictor.hidden_size - 1)
             for wanted in unit or telling_units(one, _NUM_UNITS)
         ]
-        shares = gate_shares(predictor, watched[:_WATCHED_CHARS])
+        shares = gate_shares(predictor, texts.gauged)
         before = _shares_before_training(loaded.checkpoint)
         record["gates"] = views.gate_records(one, chosen, number)
         record["gate_shares"] = views.share_records(shares, before)
         shows.append(lambda: views.show_gates(traced, one, chosen, number))
         shows.append(lambda: views.show_shares(shares, before))
     if units:
-        followed = follow(predictor, watched[:_WATCHED_CHARS])
-        record["units"] = views.unit_records(followed)
-        shows.append(lambda: views.show_units(followed))
+        level = loaded.checkpoint.corpus.level
+        followed = follow(predictor, watched.part(0, _WATCHED_CHARS), level=level)
+        record["units"] = views.unit_records(followed, to_text)
+        shows.append(lambda: views.show_units(followed, to_text))
     if reach:
         looked, contexts = _look_back(loaded.checkpoint, watched)
         record["reach"] = views.reach_record(looked, contexts)
@@ -133,46 +136,85 @@ def inspect(
         show()
 
 
-def _given_text(text: str | None, file: str | None, corpus: CorpusConfig) -> str | None:
-    """The text to look into, in symbols; None where none was named."""
-    if text is not None and file is not None:
-        raise ConfigError("give a text or --file, not both")
-    given = None
-    if file is not None:
-        given = read_text(file, corpus)
-    elif text is not None:
-        given = corpus.to_symbols(text)
-    if given == "":
-        raise ConfigError("there is no text to look into")
-    return given
+class _Texts(NamedTuple):
+    """What there is to look at.
+
+    Args:
+        given: by the user, in symbols.
+        watched: that, or else the run's held-out text.
+        held_out: the beginning of what the run never saw, where that is at hand; `gauged` likewise
+            what its gates were gauged by.
+    """
+
+    given: str | None
+    watched: "Split"
+    held_out: "Split"
+    gauged: "Split"
 
 
-def _held_out(corpus: "Corpus") -> str:
-    """The beginning of the text that the run never saw, or of what it saw least."""
-    split = next(one for one in (corpus.test, corpus.val, corpus.train) if one.num_chars)
-    return corpus.vocabulary.decode(split.ids[:_HELD_OUT_CHARS])
-
-
-def _write_page(
+def _choose_texts(
     loaded: "Loaded",
     store: "CheckpointStore",
-    path: Path,
-    given: str | None,
-    watched: str,
-    name: str,
-) -> dict[str, Any]:
-    """Write the page; what it cost to round the weights is measured on held-out text."""
+    predictor: "Predictor",
+    *,
+    text: str | None,
+    file: str | None,
+) -> _Texts:
+    """Find the texts to look into.
+
+    Raises:
+        ConfigError: when two texts are named, or an empty one.
+        CorpusError: when the model never saw some of the characters, or when the run's own text is
+            gone and none is named.
+    """
+    from charlstm.inspection import gauged_text
+
+    if text is not None and file is not None:
+        raise ConfigError("give a text or --file, not both")
+    config = loaded.checkpoint.corpus
+    given = None
+    if file is not None:
+        given = read_text(file, config)
+    elif text is not None:
+        given = config.to_symbols(text)
+    if given == "":
+        raise ConfigError("there is no text to look into")
+    documents = None
+    if given is not None:
+        predictor.require_known(given)
+        documents = _documents(given, loaded.checkpoint)
+    try:
+        corpus = training_corpus(loaded, store)
+    except CorpusError:
+        if documents is None:
+            raise
+        return _Texts(given, documents, documents, documents.part(0, _WATCHED_CHARS))
+    split = next(one for one in (corpus.test, corpus.val, corpus.train) if one.num_chars)
+    held_out = split.part(0, _HELD_OUT_CHARS)
+    return _Texts(given, documents or held_out, held_out, gauged_text(corpus.val, corpus.train))
+
+
+def _documents(text: str, checkpoint: "Checkpoint") -> "Split":
+    """A text encoded, its documents told apart as in the corpus."""
+    from charlstm.documents import documents_in
+    from charlstm.split import Split
+
+    documents = documents_in(text, checkpoint.corpus.split_documents)
+    return Split.of(documents, checkpoint.vocabulary)
+
+
+def _write_page(loaded: "Loaded", path: Path, texts: _Texts) -> dict[str, Any]:
+    """Write the page; what it costs to round the weights is measured on held-out text."""
     from charlstm.webpage import build_page, measure_rounding
 
     checkpoint = loaded.checkpoint
-    held_out = watched
-    if given:
-        # Without the run's own text, the given one has to do.
-        with contextlib.suppress(CorpusError):
-            held_out = _held_out(training_corpus(loaded, store))
-    shown = given or (watched.partition("\n")[2].strip() or watched)[:_PAGE_CHARS]
-    cost = measure_rounding(checkpoint, held_out)
-    page = build_page(checkpoint, name=name, text=shown, held_out=held_out, cost=cost)
+    shown = texts.given
+    if shown is None:
+        text = checkpoint.vocabulary.decode(texts.held_out.ids[:_WATCHED_CHARS])
+        shown = (text.partition("\n")[2].strip() or text)[:_PAGE_CHARS]
+    cost = measure_rounding(checkpoint, texts.held_out)
+    name = loaded.run or loaded.path.stem
+    page = build_page(checkpoint, name=name, text=shown, held_out=texts.held_out, cost=cost)
     data = page.encode("utf-8", "backslashreplace")
     try:
         path.write_bytes(data)
@@ -202,22 +244,20 @@ def _shares_before_training(checkpoint: "Checkpoint") -> object:
     return first.get("gate_shares") if first.get("event") == "started" else None
 
 
-def _look_back(checkpoint: "Checkpoint", text: str) -> "tuple[Reach, list[ContextScore]]":
+def _look_back(checkpoint: "Checkpoint", text: "Split") -> "tuple[Reach, list[ContextScore]]":
     import numpy as np
 
     from charlstm.evaluation import score_by_context
     from charlstm.model import CharLSTM
     from charlstm.reach import reach
-    from charlstm.split import Split
 
     model = CharLSTM(checkpoint.model_config)
     model.load_arrays(checkpoint.weights)
-    split = Split.of([text], checkpoint.vocabulary)
     generator = np.random.default_rng(0)
     contexts = score_by_context(
         model,
-        split,
+        text,
         unknown_probability=checkpoint.unknown_probability,
         generator=generator,
     )
-    return reach(model, split, generator=generator), contexts
+    return reach(model, text, generator=generator), contexts

@@ -230,7 +230,11 @@ function drawMap(canvas, { name, columns, units, chosenColumn, chosenUnit, rowHe
     context.strokeRect(chosenColumn * columnWidth + 0.5, 0.5, columnWidth - 1.5, height - 1);
   }
   const row = units.indexOf(chosenUnit);
-  if (row >= 0) context.strokeRect(0.5, row * rowHeight - 0.5, width - 1, rowHeight);
+  const numRead = columns.findLastIndex((values) => values) + 1;
+  if (row >= 0 && numRead) {
+    const top = Math.max(0.5, row * rowHeight - 0.5);
+    context.strokeRect(0.5, top, numRead * columnWidth - 1.5, rowHeight);
+  }
 }
 
 /** The characters under the heat maps. */

@@ -42,7 +42,7 @@ def show_comparison(
             f"{one.bits_per_char:.3f}",
             f"\u00b1 {one.spread:.3f}" if len(one.runs) > 1 else "",
             f"{one.chars_per_second:,.0f}",
-            f"{sum(run.half_distance for run in one.runs) / len(one.runs):.0f}",
+            f"{sum(run.half_distance for run in one.runs) / len(one.runs):.0f} characters",
         )
         for one in results
     ]
@@ -51,7 +51,15 @@ def show_comparison(
         for one in baselines
     ]
     print_rows(
-        ("cell", "size", "parameters", "bits/char", "seeds", "chars/s", "half the gradient from"),
+        (
+            "cell",
+            "size",
+            "parameters",
+            "bits/char",
+            "seeds",
+            "chars/s",
+            "half the gradient from the last",
+        ),
         rows,
     )
     distances = sorted({d for one in results for run in one.runs for d in run.bits_by_distance})
@@ -82,11 +90,15 @@ def show_recall(results: Sequence[RecallResult]) -> None:
     print_rows(
         ("cell", f"recalls {RECALLED_ABOVE:.0%} up to", ""),
         [
-            (name, f"{one.reach} characters", bar(one.reach / max(one.accuracy)))
+            (name, _reach_text(one), bar(one.reach / max(one.accuracy)))
             for name, one in zip(header, results, strict=True)
         ],
         left=(2,),
     )
+
+
+def _reach_text(result: RecallResult) -> str:
+    return f"{result.reach} characters" if result.reach else f"not even {min(result.accuracy)}"
 
 
 def _mean_text(values: Sequence[float | None]) -> str:

@@ -1,6 +1,6 @@
 """What happens inside a model, drawn with characters and colours, or as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,7 +29,10 @@ _MEANING: Final = {
     "shown": "what the next layer sees",
 }
 _DISTANCES: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
-_LEVELS: Final = " \u2591\u2592\u2593\u2588"
+# Blocks for what is open or above zero, letters' shapes for what is below it.
+_POSITIVE: Final = "\u2591\u2592\u2593\u2588"
+_NEGATIVE: Final = ".:oO"
+_SHOWN_FROM: Final = 0.05
 _NUM_UNITS: Final = 3
 
 
@@ -47,14 +50,15 @@ def character_records(trace: Trace) -> list[dict[str, Any]]:
 def show_characters(trace: Trace) -> None:
     """The text, each character coloured by its surprise, and under it what was expected there."""
     characters = trace.characters
-    per_line = max(1, (width() - 2) // 2)
+    columns = _columns(trace)
+    per_line = max(1, (width() - 2) // (columns + 1))
     for first in range(0, len(characters), per_line):
         line = characters[first : first + per_line]
         text = Text()
         for one in line:
             color = surprise_color(one.nats)
             style = Style(color="black", bgcolor=color, bold=True) if color else Style(bold=True)
-            text.append(_cell(one.char), style)
+            text.append(_cell(one.char, columns), style)
             text.append(" ")
         print_text(text)
         for place in range(max(len(one.candidates) for one in line)):
@@ -63,7 +67,8 @@ def show_characters(trace: Trace) -> None:
                 candidate = one.candidates[place] if place < len(one.candidates) else None
                 char = candidate.char if candidate else None
                 is_right = char == one.char
-                row.append(_cell(char), Style(bold=True) if is_right else Style(dim=True))
+                style = Style(bold=True) if is_right else Style(dim=True)
+                row.append(_cell(char, columns), style)
                 row.append(" ")
             print_text(row)
         print_text(Text())
@@ -81,21 +86,26 @@ def show_gates(trace: Trace, layer: LayerTrace, units: Sequence[int], number: in
     """A heat map for each unit: a row for each gate, a column for each character."""
     names = list(layer.values)
     margin = max(map(len, names)) + 2
-    per_line = max(10, width() - margin - 2)
+    columns = _columns(trace)
+    per_line = max(1, (width() - margin - 2) // columns)
     text = [one.char for one in trace.characters]
     for unit in units:
         print_text(Text(f"layer {number}, unit {unit}", style="bold"))
         for first in range(0, len(text), per_line):
             chosen = slice(first, first + per_line)
-            print_text(Text(" " * margin + "".join(map(_cell, text[chosen]))))
+            cells = (_cell(char, columns) for char in text[chosen])
+            print_text(Text(" " * margin + "".join(cells)))
             for name in names:
                 row = Text(f"{name:{margin}}")
                 for value in layer.values[name][chosen, unit]:
-                    row.append(*_heat(float(value), is_gate=name in layer.gates))
+                    level, style = _heat(name, float(value), is_gate=name in layer.gates)
+                    row.append(level * columns, style)
                 print_text(row)
             print_text(Text())
     for name in names:
         print_text(Text(f"{name:{margin}}{_MEANING[name]}", style="dim"))
+    scale = f"gates from 0 to 1, others from 0 to \u00b11: {_POSITIVE}, below zero {_NEGATIVE}"
+    print_text(Text(scale, style="dim"))
 
 
 def share_records(shares: Sequence[dict[str, GateShares]], before: object) -> list[dict[str, Any]]:
@@ -130,11 +140,23 @@ def show_shares(shares: Sequence[dict[str, GateShares]], before: object) -> None
     )
 
 
-def unit_records(followed: Sequence[Followed]) -> list[dict[str, Any]]:
-    return [asdict(one) | {"units": [unit._asdict() for unit in one.units]} for one in followed]
+def unit_records(
+    followed: Sequence[Followed], to_text: Callable[[str], str]
+) -> list[dict[str, Any]]:
+    return [
+        asdict(one)
+        | {
+            "units": [
+                unit._asdict()
+                | {"layer": unit.layer + 1, "stretch": to_text("".join(unit.stretch))}
+                for unit in one.units
+            ]
+        }
+        for one in followed
+    ]
 
 
-def show_units(followed: Sequence[Followed]) -> None:
+def show_units(followed: Sequence[Followed], to_text: Callable[[str], str]) -> None:
     """For each feature the cells that follow it best, beside what chance reaches."""
     rows = []
     for one in followed:
@@ -147,11 +169,11 @@ def show_units(followed: Sequence[Followed]) -> None:
                     f"{unit.score:.2f}",
                     f"{unit.layer + 1}",
                     f"{unit.unit}",
-                    visible(unit.stretch),
+                    "{}[{}]{}".format(*(visible(to_text(part)) for part in unit.stretch)),
                 )
             )
     print_rows(
-        ("what is followed", "measure", "chance", "cell", "layer", "unit", "strongest around"),
+        ("what is followed", "measure", "chance", "cell", "layer", "unit", "strongest at [ ]"),
         rows,
         left=(1, 6),
     )
@@ -192,22 +214,42 @@ def show_reach(reach: "Reach", contexts: Sequence[ContextScore]) -> None:
     )
 
 
-def _cell(char: str | None) -> str:
-    """A character in one column: what is wider or invisible gets a stand-in."""
-    shown = visible(char) if char is not None else "?"
-    return shown if len(shown) == 1 and Text(shown).cell_len == 1 else "\u25a1"
+def _columns(trace: Trace) -> int:
+    """Columns of the terminal for each character: two where one of them is wide, or a byte."""
+    shown = (
+        char
+        for one in trace.characters
+        for char in (one.char, *(candidate.char for candidate in one.candidates))
+        if char is not None
+    )
+    wide = max((Text(_short(char)).cell_len for char in shown), default=1)
+    return min(wide, 2)
 
 
-def _heat(value: float, *, is_gate: bool) -> tuple[str, Style]:
-    """A block for a value: a gate's from 0 to 1, others' from -1 to 1, coloured by the sign."""
-    if is_gate:
-        return _level(value), Style(color="cyan")
-    bounded = float(np.tanh(value))
-    return _level(abs(bounded)), Style(color="green" if bounded >= 0 else "red")
+def _short(char: str) -> str:
+    r"""A character to be seen; of one that is escaped, \xe5, only the number."""
+    shown = visible(char)
+    return shown[2:] if shown.startswith("\\x") else shown
 
 
-def _level(share: float) -> str:
-    return _LEVELS[min(len(_LEVELS) - 1, int(share * len(_LEVELS)))]
+def _cell(char: str | None, columns: int) -> str:
+    """A character in so many columns: what is wider or can't be seen gets a stand-in."""
+    shown = _short(char) if char is not None else "?"
+    wide = Text(shown).cell_len
+    if not 0 < wide <= columns:
+        shown, wide = "\u25a1", 1
+    return shown + " " * (columns - wide)
+
+
+def _heat(name: str, value: float, *, is_gate: bool) -> tuple[str, Style]:
+    """A mark for a value: a gate's from 0 to 1, others' from -1 to 1, coloured by the sign."""
+    # What a cell keeps has no bounds; what it shows goes through tanh.
+    bounded = float(np.tanh(value)) if name == "cell" else value
+    color = "cyan" if is_gate else "green" if value >= 0 else "red"
+    marks = _POSITIVE if value >= 0 else _NEGATIVE
+    if abs(bounded) < _SHOWN_FROM:
+        return " ", Style()
+    return marks[min(len(marks) - 1, int(abs(bounded) * len(marks)))], Style(color=color)
 
 
 def _earlier(before: object, number: int, name: str) -> tuple[float, float] | None:

@@ -65,8 +65,10 @@ def training_view() -> Iterator[TrainingView]:
 def show_plan(session: Session) -> None:
     """What will be trained on what, and for how long, on stderr."""
     corpus, model, train = session.corpus, session.base.model_config, session.base.train_config
+    num_documents = len(corpus.train.starts)
+    documents = f" in {num_documents:,} documents" if num_documents > 1 else ""
     say(
-        f"corpus  {corpus.name}: {corpus.train.num_chars:,} characters to train on, "
+        f"corpus  {corpus.name}: {corpus.train.num_chars:,} characters{documents} to train on, "
         f"{corpus.val.num_chars:,} to validate, {corpus.test.num_chars:,} to test; "
         f"{model.num_characters:,} different ones"
     )
