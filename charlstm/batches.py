@@ -40,6 +40,7 @@ class BatchStream:
     `eval` ask of it.
 
     Args:
+        shard: the streams that are wanted; all of them by default. The others are passed over.
         cursor: the number of batches already read.
     """
 
@@ -51,6 +52,7 @@ class BatchStream:
         batch_size: int,
         seq_len: int,
         reset_probability: float,
+        shard: slice = slice(None),
         cursor: int = 0,
     ) -> None:
         self._ids = split.ids
@@ -59,17 +61,19 @@ class BatchStream:
         self._origin_B = np.arange(batch_size, dtype=np.int64) * split.num_chars // batch_size
         self._offset_T = np.arange(seq_len, dtype=np.int64)
         self._reset_probability = reset_probability
+        self._shard = shard
         self.cursor = cursor
 
     def next(self, generator: torch.Generator) -> Batch:
         """The next window of each stream; `generator` decides which streams are reset."""
-        place = self._origin_B + self.cursor * len(self._offset_T)
+        place = self._origin_B[self._shard] + self.cursor * len(self._offset_T)
         place_TB = (self._offset_T[:, None] + place) % len(self._ids)
-        reset_B = torch.rand(len(place), generator=generator) < self._reset_probability
+        # Drawn for all streams, so that the generator goes on alike wherever they are read.
+        reset_B = torch.rand(len(self._origin_B), generator=generator) < self._reset_probability
         if self.cursor == 0:
             reset_B.fill_(value=True)
         begins_TB = self._begins_document(place_TB)
-        begins_TB[0] |= reset_B.numpy()
+        begins_TB[0] |= reset_B.numpy()[self._shard]
         x_TB = np.where(begins_TB, self._boundary, self._ids[place_TB - 1])
         self.cursor += 1
         return Batch(

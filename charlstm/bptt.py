@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from charlstm.batches import Batch
 from charlstm.config import TrainConfig
+from charlstm.distributed import ALONE, World
 from charlstm.model import CharLSTM, State
 from charlstm.optimization import Optimizer
 from charlstm.pieces import Pieces
@@ -30,14 +31,17 @@ class TruncatedBPTT:
 
     Args:
         model: learns in place.
+        world: the processes that learn together, each from its share of the streams.
 
     Attributes:
         loss_scale: of float16's gradients; above 1 a step that fails may only show that it was too
             large, which the step itself mends.
     """
 
-    def __init__(self, model: CharLSTM, config: TrainConfig) -> None:
+    def __init__(self, model: CharLSTM, config: TrainConfig, *, world: World = ALONE) -> None:
         self._model = model
+        self._world = world
+        self._shard = world.share(config.batch_size)
         self._precision = config.precision
         self._optimizer = Optimizer(
             model,
@@ -45,9 +49,10 @@ class TruncatedBPTT:
             # float16 has too small a range for Newton-Schulz.
             dtype=torch.bfloat16 if config.precision == "bfloat16" else torch.float32,
         )
-        self._carried = model.zero_state(config.batch_size)
-        # Dropout's masks are drawn on the model's device.
-        self._generator = torch.Generator(model.device).manual_seed(config.seed)
+        self._carried = model.zero_state(self._shard.stop - self._shard.start)
+        # Dropout's masks are drawn on the model's device, and by each process for itself.
+        seed = config.seed + (world.rank << 32)
+        self._generator = torch.Generator(model.device).manual_seed(seed)
         self._scales_loss = config.precision == "float16"
         self.loss_scale = _FIRST_LOSS_SCALE if self._scales_loss else 1.0
         self._num_steps_at_scale = 0.0
@@ -63,6 +68,9 @@ class TruncatedBPTT:
         with self._model.recurrent_dropout(self._generator):
             loss_B, state = self._forward(batch)
             (loss_B.mean() * self.loss_scale).backward()  # type: ignore[no-untyped-call]
+        # As many characters in each share: the mean of means is the mean over all of them.
+        loss = loss_B.detach().mean()
+        self._world.average_([*self._optimizer.gradients(), loss])
         norm = self._optimizer.clip_gradient(divided_by=self.loss_scale)
         is_finite = math.isfinite(norm)
         if self._scales_loss:
@@ -70,7 +78,7 @@ class TruncatedBPTT:
         if is_finite:
             self._carried = state
             self._optimizer.step(learning_rate)
-            return float(loss_B.detach().mean())
+            return float(loss)
         is_bad_B = ~loss_B.detach().isfinite()
         for part in state:
             is_bad_B |= ~part.isfinite().all(-1).all(0)
@@ -78,14 +86,18 @@ class TruncatedBPTT:
         return None
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything beside the weights that the next step depends on; not copied."""
+        """Everything beside the weights that the next step depends on; not copied.
+
+        Of all processes, gathered; hence all of them have to ask.
+        """
         optimizer = self._optimizer.state_tensors()
         tensors = {
             **{f"optimizer.{name}": value for name, value in optimizer.items()},
-            "carried.h_LBH": self._carried.h_LBH,
-            "carried.c_LBH": self._carried.c_LBH,
-            "generator.dropout": self._generator.get_state(),
         }
+        for name, part in self._carried._asdict().items():
+            tensors[f"carried.{name}"] = torch.cat(self._world.gather(part), 1)
+        for rank, state in enumerate(self._world.gather(self._generator.get_state())):
+            tensors[_generator_name(rank)] = state
         if self._scales_loss:
             tensors["loss_scale"] = torch.tensor([self.loss_scale, self._num_steps_at_scale])
         return tensors
@@ -106,13 +118,16 @@ class TruncatedBPTT:
         )
         self._carried = State(
             *(
-                tensors[f"carried.{name}"].to(self._model.device).view_as(zeros)
+                tensors[f"carried.{name}"][:, self._shard].to(self._model.device).view_as(zeros)
                 for name, zeros in self._carried._asdict().items()
             )
         )
+        name = _generator_name(self._world.rank)
+        # There may be more processes than before, and the first one is always there.
+        state = tensors[name] if self._world.leads else tensors.get(name)
         # A generator of another kind of device has a state of another size.
-        if tensors["generator.dropout"].shape == self._generator.get_state().shape:
-            self._generator.set_state(tensors["generator.dropout"])
+        if state is not None and state.shape == self._generator.get_state().shape:
+            self._generator.set_state(state)
         if self._scales_loss and "loss_scale" in tensors:  # absent after another precision
             self.loss_scale, self._num_steps_at_scale = map(float, tensors["loss_scale"])
 
@@ -157,3 +172,7 @@ class TruncatedBPTT:
         elif self._num_steps_at_scale >= _LOSS_SCALE_GROWTH_STEPS:
             self.loss_scale *= 2
             self._num_steps_at_scale = 0.0
+
+
+def _generator_name(rank: int) -> str:
+    return f"generator.dropout.{rank}" if rank else "generator.dropout"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
+from charlstm.distributed import ALONE, World
 from charlstm.model import CharLSTM, log_probabilities
 from charlstm.scores import ContextScore, Evaluation, Scores
 from charlstm.split import Split
@@ -41,30 +42,37 @@ def evaluate(model: CharLSTM, split: Split, *, unknown_probability: float) -> Ev
 
 
 def calibrate(
-    model: CharLSTM, split: Split, *, unknown_probability: float
+    model: CharLSTM, split: Split, *, unknown_probability: float, world: World = ALONE
 ) -> tuple[float, Evaluation]:
     """Find the softmax temperature that suits a text best (Guo et al. 2017).
 
     A model that has seen its training text several times is too sure of itself elsewhere.
+
+    Args:
+        world: the processes that score together, each its share of the documents.
 
     Returns:
         The temperature, and the evaluation with all logits divided by it.
     """
     # A single number can't be fitted to a text of so many characters: it is only measured.
     temperatures = _TEMPERATURES if split.num_chars >= _MIN_CALIBRATION_CHARS else (1.0,)
-    evaluations = _evaluate_at(temperatures, model, split, unknown_probability)
+    evaluations = _evaluate_at(temperatures, model, split, unknown_probability, world)
     return min(zip(temperatures, evaluations, strict=True), key=lambda pair: pair[1].nats)
 
 
 @torch.inference_mode()
 def _evaluate_at(
-    temperatures: Sequence[float], model: CharLSTM, split: Split, unknown_probability: float
+    temperatures: Sequence[float],
+    model: CharLSTM,
+    split: Split,
+    unknown_probability: float,
+    world: World = ALONE,
 ) -> list[Evaluation]:
     if not split.num_chars:
         raise ValueError("there are no characters to score")
     nats = [0.0 for _ in temperatures]
     num_correct = 0
-    for logits_NV, y_N, _ in _predictions(model, split):
+    for logits_NV, y_N, _ in _predictions(model, split, world):
         num_correct += int(((logits_NV.argmax(-1) == y_N) & (y_N != UNKNOWN)).sum())
         for number, temperature in enumerate(temperatures):
             log_p_NV = log_probabilities(
@@ -72,7 +80,8 @@ def _evaluate_at(
             )
             losses_N = nll_loss(log_p_NV, y_N, reduction="none")
             nats[number] += float(losses_N.double().sum())
-    return [Evaluation.of(split, nats=total, num_correct=num_correct) for total in nats]
+    *nats, all_correct = world.sum([*nats, num_correct])
+    return [Evaluation.of(split, nats=total, num_correct=int(all_correct)) for total in nats]
 
 
 @torch.inference_mode()
@@ -134,14 +143,14 @@ def score_by_context(
 
 
 def _predictions(
-    model: CharLSTM, split: Split
+    model: CharLSTM, split: Split, world: World = ALONE
 ) -> Iterator[tuple[Tensor, Tensor, npt.NDArray[np.int64]]]:
     """Logits [N, V], the characters that followed [N] and their places, over all characters.
 
     In any order.
     """
     # Documents of like length side by side, so that little of a batch is filling.
-    order = np.argsort(-split.lengths, kind="stable")
+    order = np.argsort(-split.lengths, kind="stable")[world.rank :: world.size]
     for first in range(0, len(order), _MAX_BATCH_SIZE):
         chosen = order[first : first + _MAX_BATCH_SIZE]
         yield from _side_by_side(model, split, split.starts[chosen], split.lengths[chosen])

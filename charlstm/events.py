@@ -72,6 +72,11 @@ class Finished:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SaveDue:
+    """It was asked to save between evaluations, and all processes are ready to."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Saved:
     """A checkpoint is safe on the disk."""
 
@@ -87,5 +92,6 @@ class SavingFailed:
     reason: str
 
 
-TrainerEvent = Started | Stepped | Evaluated | Finished
-Event = TrainerEvent | Saved | SavingFailed
+TrainerEvent = Started | Stepped | Evaluated | SaveDue | Finished
+# What users are told.
+Event = Started | Stepped | Evaluated | Finished | Saved | SavingFailed

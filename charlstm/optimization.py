@@ -79,6 +79,10 @@ class Optimizer:
         for parameter in self._parameters.values():
             parameter.grad = None
 
+    def gradients(self) -> list[Tensor]:
+        """Of every parameter, in order."""
+        return [_gradient(parameter) for parameter in self._parameters.values()]
+
     @torch.no_grad()
     def clip_gradient(self, *, divided_by: float = 1.0) -> float:
         """Divide the gradient by the loss's scale and shorten it to norm 1 where it is longer.
@@ -86,7 +90,7 @@ class Optimizer:
         Returns:
             The norm before it was shortened; not finite where any part of it isn't.
         """
-        gradients = [_gradient(parameter) for parameter in self._parameters.values()]
+        gradients = self.gradients()
         norm = float(nn.utils.get_total_norm(gradients)) / divided_by
         factor = min(1.0, MAX_GRADIENT_NORM / (norm + 1e-6)) / divided_by
         if math.isfinite(norm) and factor != 1.0:

@@ -50,6 +50,11 @@ class Prepared:
     reason: str
     notices: tuple[str, ...]
 
+    def without_text(self) -> "Prepared":
+        """The same, small enough to be sent to another process."""
+        nothing = self.corpus.train.part(0, 0)
+        return replace(self, corpus=replace(self.corpus, train=nothing, val=nothing, test=nothing))
+
 
 def run_to_resume(store: CheckpointStore, request: Request) -> str | None:
     """The run to go on with; None for a new one, also where no checkpoint was written yet.
@@ -71,7 +76,7 @@ def run_to_resume(store: CheckpointStore, request: Request) -> str | None:
     return found.name
 
 
-def prepare_new(store: CheckpointStore, request: Request) -> Prepared:
+def prepare_new(store: CheckpointStore, request: Request, *, num_processes: int = 1) -> Prepared:
     """Read the corpus and plan a run of it.
 
     Raises:
@@ -91,7 +96,9 @@ def prepare_new(store: CheckpointStore, request: Request) -> Prepared:
     budget = request.budget or Budget(minutes=DEFAULT_MINUTES)
     threads = resolve_threads(request.threads)
     # With steps or epochs nothing may depend on the clock.
-    speed = None if budget.minutes is None else matrix_rate(device, precision, threads)
+    speed = None
+    if budget.minutes is not None:
+        speed = num_processes * matrix_rate(device, precision, threads)
     wishes = request.wishes if parent is None else _like(parent.checkpoint, request.wishes)
     plan = make_plan(
         num_train_chars=corpus.train.num_chars,
@@ -158,6 +165,20 @@ def prepare_resumed(store: CheckpointStore, name: str, request: Request) -> Prep
         notices.append("another device, precision or number of threads: not bit for bit the same")
         base = replace(base, train_config=hardware)
     return Prepared(name=name, corpus=corpus, base=base, reason="", notices=tuple(notices))
+
+
+def prepare_to_follow(store: CheckpointStore, request: Request, leader: Prepared) -> Prepared:
+    """In another process than the first one: the same run, its text found by this process itself.
+
+    Args:
+        leader: as the first process prepared it, without the text.
+
+    Raises:
+        CorpusError: when the text isn't here, or another one.
+    """
+    base = leader.base
+    corpus = load_corpus_of_run(base.corpus, base.fingerprint, _cache(store, request))
+    return replace(leader, corpus=corpus)
 
 
 def _like(parent: Checkpoint, wishes: Wishes) -> Wishes:

@@ -14,10 +14,21 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from charlstm.checkpoints import Checkpoint
+from charlstm.checkpoints import Checkpoint, TrainingState
 from charlstm.config import DEFAULT_STORE, SampleConfig
+from charlstm.distributed import ALONE, World
 from charlstm.errors import CheckpointError, ConfigError
-from charlstm.events import Evaluated, Event, Finished, Saved, SavingFailed, Started, Stepped
+from charlstm.events import (
+    Evaluated,
+    Event,
+    Finished,
+    Saved,
+    SaveDue,
+    SavingFailed,
+    Started,
+    Stepped,
+    TrainerEvent,
+)
 from charlstm.hardware import require_memory
 from charlstm.inspection import gate_shares, gauged_text
 from charlstm.predictor import Predictor
@@ -26,6 +37,7 @@ from charlstm.preparation import (
     Request,
     prepare_new,
     prepare_resumed,
+    prepare_to_follow,
     run_to_resume,
 )
 from charlstm.sampling import sample
@@ -56,7 +68,9 @@ class Report:
 class Session:
     """Made by `open_session`; `run` trains, `stop` ends it early."""
 
-    def __init__(self, prepared: Prepared, writer: RunWriter, *, started_at: float) -> None:
+    def __init__(
+        self, prepared: Prepared, writer: RunWriter, *, world: World, started_at: float
+    ) -> None:
         self.name = prepared.name
         self.reason = prepared.reason
         self.notices = prepared.notices
@@ -77,19 +91,7 @@ class Session:
         )
         self._saved_at = self._reported_at = time.monotonic()
         self._was_skipping = False
-        require_memory(base.model_config, base.train_config)
-        torch.set_num_threads(base.train_config.threads)
-        self._trainer = Trainer(
-            base.model_config,
-            base.train_config,
-            base.budget,
-            train=corpus.train,
-            val=corpus.val,
-            unknown_probability=base.unknown_probability,
-            initial=base.weights or None,
-            resume=None if base.training is None else (base.weights, base.training),
-            started_at=started_at,
-        )
+        self._trainer = _trainer(prepared, world, started_at)
         self._gauged = gauged_text(corpus.val, corpus.train)
 
     @property
@@ -114,6 +116,7 @@ class Session:
             CheckpointError: when the first or the last checkpoint can't be saved.
         """
         for event in self._trainer.run():
+            state = _state_at(event, self._trainer)
             match event:
                 case Started():
                     # Saved before the first step: what can't be saved need not be trained.
@@ -121,7 +124,7 @@ class Session:
                     if not self._history:
                         # What learning changes is seen beside what was there before.
                         self._history.append(started.record)
-                    saved = self._save_last()
+                    saved = self._save_last(state)
                     yield started
                     yield self._report("saved", saved, {})
                 case Stepped():
@@ -134,15 +137,17 @@ class Session:
                         self._reported_at = now
                     yield self._report("stepped", event, {}, is_logged=is_due)
                     if now - self._saved_at >= SAVE_SECONDS:
-                        yield self._try_to_save()
+                        self._trainer.ask_to_save()
+                case SaveDue():
+                    yield self._try_to_save(state)
                 case Evaluated():
                     preview = self._preview()
                     report = self._report("evaluated", event, preview)
                     self._history.append(report.record)
                     yield report
-                    yield self._try_to_save(is_best=event.is_best, is_kept=True)
+                    yield self._try_to_save(state, is_best=event.is_best, is_kept=True)
                 case Finished():
-                    saved = self._save_last(is_finished=not event.was_interrupted)
+                    saved = self._save_last(state, is_finished=not event.was_interrupted)
                     yield self._report("saved", saved, {})
                     yield self._report("finished", event, {})
 
@@ -179,13 +184,15 @@ class Session:
             ],
         }
 
-    def _try_to_save(self, *, is_best: bool = False, is_kept: bool = False) -> Report:
+    def _try_to_save(
+        self, state: TrainingState | None, *, is_best: bool = False, is_kept: bool = False
+    ) -> Report:
         """Save; a failure in the middle of a run is reported, as the next save may succeed."""
         try:
             # `best` first: a kill in between leaves an older `last`, which comes this way again.
             if is_best:
                 self._writer.save(self._checkpoint(), "best")
-            saved = self._save_last()
+            saved = self._save_last(state)
             if is_kept:
                 self._writer.keep(saved.step)
         except CheckpointError as error:
@@ -196,11 +203,11 @@ class Session:
             return self._report("saving_failed", failed, {})
         return self._report("saved", saved, {})
 
-    def _save_last(self, *, is_finished: bool = False) -> Saved:
+    def _save_last(self, state: TrainingState | None, *, is_finished: bool = False) -> Saved:
         checkpoint = replace(
             self._checkpoint(is_finished=is_finished),
             weights=self._trainer.weights(),
-            training=self._trainer.state(),
+            training=state,
         )
         path = self._writer.save(checkpoint, "last")
         self._saved_at = time.monotonic()
@@ -219,23 +226,99 @@ class Session:
         )
 
 
+class Follower:
+    """The same sitting in a process that trains along: it reports and saves nothing."""
+
+    def __init__(self, prepared: Prepared, *, world: World, started_at: float) -> None:
+        self.is_finished = prepared.base.is_finished
+        self._trainer = _trainer(prepared, world, started_at)
+
+    def stop(self) -> None:
+        """Ask all processes to save and end."""
+        self._trainer.stop()
+
+    def run(self) -> None:
+        """Train to the end.
+
+        Raises:
+            TrainingError: when training can't go on.
+        """
+        for event in self._trainer.run():
+            _state_at(event, self._trainer)
+
+
 @contextlib.contextmanager
 def open_session(
-    store: CheckpointStore, request: Request, *, started_at: float
+    store: CheckpointStore, request: Request, *, started_at: float, world: World = ALONE
 ) -> Iterator[Session]:
     """Prepare a new run or the next session of an old one; holds the run's lock.
+
+    Args:
+        world: the other processes are told what was prepared, or that nothing could be.
 
     Raises:
         CharLSTMError: when the corpus, the run or the settings don't allow it.
     """
+    with contextlib.ExitStack() as stack:
+        try:
+            prepared, writer = _prepare(store, request, stack, world)
+        except BaseException:
+            world.broadcast(None)
+            raise
+        world.broadcast(prepared.without_text())
+        yield Session(prepared, writer, world=world, started_at=started_at)
+
+
+def open_follower(
+    store: CheckpointStore, request: Request, *, started_at: float, world: World
+) -> Follower | None:
+    """Wait for what the first process prepares; None where it couldn't, and has said why.
+
+    Raises:
+        CharLSTMError: when the text isn't here.
+    """
+    leader: Prepared | None = world.broadcast(None)
+    if leader is None:
+        return None
+    prepared = prepare_to_follow(store, request, leader)
+    return Follower(prepared, world=world, started_at=started_at)
+
+
+def _prepare(
+    store: CheckpointStore, request: Request, stack: contextlib.ExitStack, world: World
+) -> tuple[Prepared, RunWriter]:
     name = run_to_resume(store, request)
-    if name is None:
-        prepared = prepare_new(store, request)
-        with store.writer(prepared.name) as writer:
-            # Asked again under the lock: reading the corpus may have taken long.
-            if store.has_checkpoint(prepared.name):
-                raise ConfigError(f"run {prepared.name} was made meanwhile by another process")
-            yield Session(prepared, writer, started_at=started_at)
+    if name is not None:
+        writer = stack.enter_context(store.writer(name))
+        prepared = prepare_resumed(store, name, request)
     else:
-        with store.writer(name) as writer:
-            yield Session(prepare_resumed(store, name, request), writer, started_at=started_at)
+        prepared = prepare_new(store, request, num_processes=world.size)
+        writer = stack.enter_context(store.writer(prepared.name))
+        # Asked again under the lock: reading the corpus may have taken long.
+        if store.has_checkpoint(prepared.name):
+            raise ConfigError(f"run {prepared.name} was made meanwhile by another process")
+    world.share(prepared.base.train_config.batch_size)
+    return prepared, writer
+
+
+def _trainer(prepared: Prepared, world: World, started_at: float) -> Trainer:
+    base, corpus = prepared.base, prepared.corpus
+    require_memory(base.model_config, base.train_config)
+    torch.set_num_threads(base.train_config.threads)
+    return Trainer(
+        base.model_config,
+        base.train_config,
+        base.budget,
+        train=corpus.train,
+        val=corpus.val,
+        unknown_probability=base.unknown_probability,
+        initial=base.weights or None,
+        resume=None if base.training is None else (base.weights, base.training),
+        started_at=started_at,
+        world=world,
+    )
+
+
+def _state_at(event: TrainerEvent, trainer: Trainer) -> TrainingState | None:
+    """What is needed to go on from an event: gathered in all processes, so in all at the same."""
+    return None if isinstance(event, Stepped) else trainer.state()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,9 +28,10 @@ from charlstm.config import (
     require_int,
     require_real,
 )
+from charlstm.distributed import ALONE, World
 from charlstm.errors import CheckpointError, ConfigError, TrainingError
 from charlstm.evaluation import calibrate
-from charlstm.events import Evaluated, Finished, Started, Stepped, TrainerEvent
+from charlstm.events import Evaluated, Finished, SaveDue, Started, Stepped, TrainerEvent
 from charlstm.model import CharLSTM
 from charlstm.optimization import learning_rate_scale
 from charlstm.pacing import Clock, Stopwatch, pace_for
@@ -72,6 +73,12 @@ class _Counters:
             require_real("bits per character", self.best_val_bits_per_char, 0.0, MAX_BITS)
 
 
+class _Agreement(NamedTuple):
+    progress: float
+    must_stop: bool
+    must_save: bool
+
+
 class Trainer:
     """Trains a model from the beginning of a budget to its end.
 
@@ -84,6 +91,8 @@ class Trainer:
         resume: the weights and the state of an earlier session.
         started_at: when the command began, by `clock`; the budget's minutes count from there.
         clock: seconds; replaced by tests.
+        world: the processes that train together. All of them take the same events, and `state` at
+            each but `Stepped`; the first one's clock counts.
 
     Raises:
         CheckpointError: when `resume` lacks something or has another shape.
@@ -102,7 +111,9 @@ class Trainer:
         resume: tuple[Arrays, TrainingState] | None = None,
         started_at: float | None = None,
         clock: Clock = time.monotonic,
+        world: World = ALONE,
     ) -> None:
+        self._world = world
         self._config = config
         self._clock = clock
         self._num_train_chars = train.num_chars
@@ -114,8 +125,10 @@ class Trainer:
         self.model = CharLSTM(model_config, generator=self._generator).to(config.device)
         if initial is not None:
             self.model.load_arrays(initial)
-        self._bptt = TruncatedBPTT(self.model, config)
+        self._bptt = TruncatedBPTT(self.model, config, world=world)
         self._run = _Counters()
+        self._must_stop = False
+        self._must_save = False
         if resume is not None:
             self._restore(*resume)
         self._batches = BatchStream(
@@ -124,6 +137,7 @@ class Trainer:
             batch_size=config.batch_size,
             seq_len=config.seq_len,
             reset_probability=config.reset_probability,
+            shard=world.share(config.batch_size),
             cursor=self._run.step,
         )
         self._stopwatch = Stopwatch(
@@ -136,21 +150,25 @@ class Trainer:
             stopwatch=self._stopwatch,
         )
         # A larger budget than before moves the run back along its schedule.
-        done = int(self._progress * config.num_evaluations)
+        done = int(self._agree().progress * config.num_evaluations)
         self._run.num_evaluations = min(self._run.num_evaluations, done)
         self._session_steps = 0
         self._session_seconds = 0.0
         self._temperature = 1.0
-        self._must_stop = False
 
     def stop(self) -> None:
-        """Ask `run` to end after the step that it is making."""
+        """Ask `run` to end after the step that it is making, in every process."""
         self._must_stop = True
+
+    def ask_to_save(self) -> None:
+        """Ask `run` for a `SaveDue` before its next step, in every process."""
+        self._must_save = True
 
     def run(self) -> Iterator[TrainerEvent]:
         """Train until the budget is used or `stop` is called.
 
-        `weights` and `state` may be taken, and saved, whenever an event has been received.
+        `weights` may be taken, and saved, whenever an event has been received; `state` likewise,
+        where there is only one process.
 
         Raises:
             TrainingError: after ten steps in a row without a finite gradient, and when memory
@@ -160,11 +178,15 @@ class Trainer:
         yield Started(
             step=run.step,
             num_parameters=sum(parameter.numel() for parameter in self.model.parameters()),
-            world_size=1,
-            local_batch_size=self._config.batch_size,
+            world_size=self._world.size,
+            local_batch_size=self._config.batch_size // self._world.size,
         )
-        while not self._must_stop:
-            progress = self._progress
+        while True:
+            progress, must_stop, must_save = self._agree()
+            if must_stop:
+                break
+            if must_save:
+                yield SaveDue()
             if int(progress * self._config.num_evaluations) > run.num_evaluations:
                 yield self._evaluate(progress)
             if progress >= 1.0:
@@ -176,7 +198,7 @@ class Trainer:
             elapsed_seconds=self._stopwatch.elapsed(),
             chars_per_second=self._chars_per_second,
             best_val_bits_per_char=run.best_val_bits_per_char,
-            was_interrupted=self._must_stop,
+            was_interrupted=must_stop,
         )
 
     @property
@@ -196,7 +218,10 @@ class Trainer:
         return weights
 
     def state(self) -> TrainingState:
-        """All that a later session needs beside the weights to go on as if never interrupted."""
+        """All that a later session needs beside the weights to go on as if never interrupted.
+
+        Gathered from all processes, hence each of them has to ask.
+        """
         self._run.elapsed_seconds = self._stopwatch.elapsed()
         return TrainingState(
             arrays={name: _to_array(value) for name, value in self._tensors().items()},
@@ -215,6 +240,14 @@ class Trainer:
             self._run = _Counters(**state.numbers)
         except (ConfigError, KeyError, RuntimeError, TypeError) as error:
             raise CheckpointError(f"the checkpoint can't be resumed: {error}") from error
+
+    def _agree(self) -> "_Agreement":
+        """What all processes do next: by the first one's clock, and if any of them wants to."""
+        progress, must_stop, must_save = self._world.sum(
+            [self._progress if self._world.leads else 0.0, self._must_stop, self._must_save]
+        )
+        self._must_save = False
+        return _Agreement(progress, bool(must_stop), bool(must_save))
 
     def _step(self, progress: float) -> Stepped:
         began = self._clock()
@@ -266,7 +299,10 @@ class Trainer:
         if self._val.num_chars:
             with _memory_errors_explained():
                 self._temperature, evaluation = calibrate(
-                    self.model, self._val, unknown_probability=self._unknown_probability
+                    self.model,
+                    self._val,
+                    unknown_probability=self._unknown_probability,
+                    world=self._world,
                 )
             bits = evaluation.bits_per_char
         best = run.best_val_bits_per_char

@@ -44,7 +44,7 @@ FLOORS = [
         "finetuning",
     },
     {"model", "cell", "checkpoints", "split", "pieces", "copying", "scores"},
-    {"vocabulary", "events", "interrupts", "terminal", "source", "documents"},
+    {"vocabulary", "distributed", "events", "interrupts", "terminal", "source", "documents"},
     {"config"},
     {"errors"},
 ]

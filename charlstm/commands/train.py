@@ -29,7 +29,7 @@ from charlstm.recipe import DEFAULT_MINUTES, Wishes
 from charlstm.terminal import say
 
 if TYPE_CHECKING:
-    from charlstm.session import Report, Session
+    from charlstm.session import Follower, Report, Session
 
 
 def train(
@@ -148,8 +148,9 @@ def train(
         seed=seed,
     )
 
+    from charlstm.distributed import join_world
     from charlstm.preparation import Request
-    from charlstm.session import open_session
+    from charlstm.session import open_follower, open_session
     from charlstm.store import CheckpointStore
 
     request = Request(
@@ -164,9 +165,24 @@ def train(
         precision=precision,
         uses_cache=cache,
     )
-    with open_session(CheckpointStore(checkpoints), request, started_at=started_at) as session:
-        exit_code = _show(session, as_json=as_json)
+    store = CheckpointStore(checkpoints)
+    with join_world() as world:
+        if world.leads:
+            with open_session(store, request, started_at=started_at, world=world) as session:
+                exit_code = _show(session, as_json=as_json)
+        else:
+            follower = open_follower(store, request, started_at=started_at, world=world)
+            exit_code = 1 if follower is None else _follow(follower)
     raise typer.Exit(exit_code)
+
+
+def _follow(follower: "Follower") -> int:
+    """Train along to the end; returns the exit code."""
+    if follower.is_finished:
+        return 0
+    with stop_signals(follower.stop) as signals:
+        follower.run()
+    return 0 if signals.received is None else 128 + signals.received
 
 
 def _show(session: "Session", *, as_json: bool) -> int:

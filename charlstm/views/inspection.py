@@ -229,7 +229,7 @@ def _columns(trace: Trace) -> int:
 def _short(char: str) -> str:
     r"""A character to be seen; of one that is escaped, \xe5, only the number."""
     shown = visible(char)
-    return shown[2:] if shown.startswith("\\x") else shown
+    return shown.removeprefix("\\x")
 
 
 def _cell(char: str | None, columns: int) -> str:

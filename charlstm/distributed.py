@@ -1,0 +1,141 @@
+"""Several processes that train one model together, each on its share of the streams.
+
+They are started by torchrun and talk through torch.distributed: gloo between CPUs, NCCL between
+GPUs. All of them make the same steps in the same order; the first one plans, keeps the time,
+prints and writes.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from charlstm.errors import ConfigError, TrainingError
+
+# Longer than a text takes to be read and a checkpoint to be written, while the others wait.
+_DEFAULT_TIMEOUT_SECONDS: Final = 600.0
+_TIMEOUT_NAME: Final = "CHARLSTM_DISTRIBUTED_TIMEOUT"
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """The processes of a training; `World()` is one alone, for which every method is a no-op.
+
+    Each method has to be called by all processes, in the same order.
+
+    Args:
+        rank: this process's number; the first one, 0, leads.
+        size: how many there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    def share(self, number: int) -> slice:
+        """This process's part of so many streams.
+
+        Raises:
+            ConfigError: when they can't be divided evenly.
+        """
+        if number % self.size:
+            raise ConfigError(f"--batch-size {number} can't be divided by {self.size} processes")
+        part = number // self.size
+        return slice(self.rank * part, (self.rank + 1) * part)
+
+    def sum(self, values: Sequence[float]) -> list[float]:
+        """The sums of numbers over all processes, in float64."""
+        if self.size == 1:
+            return list(values)
+        total = torch.tensor(values, dtype=torch.float64)
+        with _losses_explained():
+            dist.all_reduce(total)
+        return [float(value) for value in total]
+
+    def average_(self, tensors: Sequence[Tensor]) -> None:
+        """Replace float32 tensors by their means over all processes, in one exchange."""
+        if self.size == 1:
+            return
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        with _losses_explained():
+            dist.all_reduce(flat)
+        flat /= self.size
+        parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        """Every process's tensor, all of one shape, by rank."""
+        if self.size == 1:
+            return [tensor]
+        found = [torch.empty_like(tensor) for _ in range(self.size)]
+        with _losses_explained():
+            dist.all_gather(found, tensor.contiguous())
+        return found
+
+    def broadcast(self, value: Any) -> Any:
+        """The first process's value."""
+        if self.size == 1:
+            return value
+        values = [value]
+        with _losses_explained():
+            dist.broadcast_object_list(values)
+        return values[0]
+
+
+ALONE: Final = World()
+
+
+@contextlib.contextmanager
+def join_world(environment: Mapping[str, str] = os.environ) -> Iterator[World]:
+    """Meet the other processes, if torchrun started several.
+
+    Raises:
+        ConfigError: when the time limit in the environment is no number.
+        TrainingError: when they can't be reached.
+    """
+    size = int(environment.get("WORLD_SIZE", "1"))
+    if size == 1 or "MASTER_ADDR" not in environment:
+        yield ALONE
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(environment.get("LOCAL_RANK", "0")))
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    with _losses_explained():
+        dist.init_process_group(backend, timeout=timedelta(seconds=_timeout(environment)))
+    try:
+        yield World(rank=dist.get_rank(), size=size)
+    finally:
+        with contextlib.suppress(RuntimeError):
+            dist.destroy_process_group()
+
+
+def _timeout(environment: Mapping[str, str]) -> float:
+    wanted = environment.get(_TIMEOUT_NAME, "")
+    try:
+        seconds = float(wanted or _DEFAULT_TIMEOUT_SECONDS)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < 1e6:
+        raise ConfigError(f"{_TIMEOUT_NAME}={wanted}: must be seconds above 0")
+    return seconds
+
+
+@contextlib.contextmanager
+def _losses_explained() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise TrainingError(
+            f"another process of this training can't be reached: {reason}"
+        ) from error
