@@ -48,6 +48,7 @@ class TruncatedBPTT:
             weight_decay=config.weight_decay,
             # float16 has too small a range for Newton-Schulz.
             dtype=torch.bfloat16 if config.precision == "bfloat16" else torch.float32,
+            world=world,
         )
         self._carried = model.zero_state(self._shard.stop - self._shard.start)
         # Dropout's masks are drawn on the model's device, and by each process for itself.

@@ -15,6 +15,8 @@ from typing import Any, Final
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import PrefixStore  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
 
 from charlstm.errors import ConfigError, TrainingError
 
@@ -57,8 +59,7 @@ class World:
         if self.size == 1:
             return list(values)
         total = torch.tensor(values, dtype=torch.float64)
-        with _losses_explained():
-            dist.all_reduce(total)
+        self.add_up_(total)
         return [float(value) for value in total]
 
     def average_(self, tensors: Sequence[Tensor]) -> None:
@@ -66,12 +67,18 @@ class World:
         if self.size == 1:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        with _losses_explained():
-            dist.all_reduce(flat)
+        self.add_up_(flat)
         flat /= self.size
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
+
+    def add_up_(self, tensor: Tensor) -> None:
+        """Replace a tensor by its sum over all processes."""
+        if self.size == 1:
+            return
+        with _losses_explained():
+            dist.all_reduce(tensor)
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
         """Every process's tensor, all of one shape, by rank."""
@@ -110,10 +117,21 @@ def join_world(environment: Mapping[str, str] = os.environ) -> Iterator[World]:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(environment.get("LOCAL_RANK", "0")))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    timeout = timedelta(seconds=_timeout(environment))
     with _losses_explained():
-        dist.init_process_group(backend, timeout=timedelta(seconds=_timeout(environment)))
+        store, rank, size = next(rendezvous("env://", timeout=timeout))
+        # torchrun keeps its store when it starts the processes again, with the addresses of those
+        # that are no more.
+        attempt = environment.get("TORCHELASTIC_RESTART_COUNT", "0")
+        dist.init_process_group(
+            backend,
+            store=PrefixStore(f"charlstm/{attempt}", store),
+            rank=rank,
+            world_size=size,
+            timeout=timeout,
+        )
     try:
-        yield World(rank=dist.get_rank(), size=size)
+        yield World(rank=rank, size=size)
     finally:
         with contextlib.suppress(RuntimeError):
             dist.destroy_process_group()

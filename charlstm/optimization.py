@@ -13,6 +13,8 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from charlstm.distributed import ALONE, World
+
 WARMUP_FRACTION: Final = 0.03
 MAX_GRADIENT_NORM: Final = 1.0
 
@@ -53,12 +55,19 @@ class Optimizer:
     Args:
         weight_decay: for Muon's matrices, decoupled, times the learning rate. The others get none.
         dtype: that Muon's matrix products are made in.
+        world: the processes that make the same step; they share the work of orthogonalising.
     """
 
     def __init__(
-        self, model: nn.Module, *, weight_decay: float, dtype: torch.dtype = torch.float32
+        self,
+        model: nn.Module,
+        *,
+        weight_decay: float,
+        dtype: torch.dtype = torch.float32,
+        world: World = ALONE,
     ) -> None:
         self._dtype = dtype
+        self._world = world
         self._weight_decay = weight_decay
         self._parameters = dict(model.named_parameters())
         by_shape: defaultdict[torch.Size, list[str]] = defaultdict(list)
@@ -108,10 +117,21 @@ class Optimizer:
             gradient = torch.stack([_gradient(matrix) for matrix in matrices])
             momentum.lerp_(gradient, 1.0 - _MOMENTUM)
             # Nesterov's look ahead.
-            update = orthogonalize(gradient.lerp_(momentum, _MOMENTUM), self._dtype)
+            update = self._orthogonalize(gradient.lerp_(momentum, _MOMENTUM))
             update *= _ADAM_UPDATE_RMS * math.sqrt(max(update.shape[-2:]))
             torch._foreach_mul_(matrices, 1.0 - learning_rate * self._weight_decay)
             torch._foreach_add_(matrices, list(update.unbind()), alpha=-learning_rate)
+
+    def _orthogonalize(self, matrices: Tensor) -> Tensor:
+        """Each process some of the matrices, where there are several."""
+        if self._world.size == 1:
+            return orthogonalize(matrices, self._dtype)
+        mine = slice(self._world.rank, None, self._world.size)
+        found = torch.zeros_like(matrices)
+        if self._world.rank < len(matrices):
+            found[mine] = orthogonalize(matrices[mine], self._dtype)
+        self._world.add_up_(found)
+        return found
 
     def state_tensors(self) -> dict[str, Tensor]:
         """Everything that a step depends on, by name; not copied."""
