@@ -34,6 +34,7 @@ The modules, from the ground up; each imports only from its own floor or below:
     prediction             the next character, ranked, by length of context
     sampling, inspection   filters and drawing; what happens inside a model
     reach, comparison      how far back a model looks; LSTM, GRU and plain RNN side by side
+    export                 a model as an ONNX graph, or as a folder for the Hugging Face Hub
     webpage, page/         a model as one HTML file that runs it; the page's own html, css, js
     api                    the Python API: load(), Model
     preparation, session   what was asked -> a run that can begin; one sitting of it, saved

@@ -5,9 +5,10 @@ import sys
 from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperCommand
 
 from charlstm import __version__
-from charlstm.commands import compare, corpus, inspect, predict, runs, sample, train
+from charlstm.commands import compare, corpus, export, inspect, predict, runs, sample, train
 from charlstm.commands import eval as eval_command
 from charlstm.errors import CharLSTMError
 from charlstm.terminal import prepare_streams, say
@@ -19,6 +20,24 @@ _EXIT_INTERRUPTED: Final = 130
 # an idle machine this costs 2 to 6 %. It must be set before torch is imported.
 _SPIN_COUNT: Final = "3000"
 
+
+class GroupedCommand(TyperCommand):
+    """A command whose options stand under headings in --help, those without one first."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                default = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                heading = getattr(parameter, "rich_help_panel", None) or default
+                groups.setdefault(heading, []).append(record)
+        for heading, records in groups.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+
 app = typer.Typer(
     name="charlstm",
     help="Train an LSTM on any text, let it predict the next characters, and measure how well.",
@@ -28,12 +47,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("train")(train.train)
-app.command("sample")(sample.sample)
-app.command("predict")(predict.predict)
-app.command("inspect")(inspect.inspect)
-app.command("compare")(compare.compare)
-app.command("eval")(eval_command.evaluate)
+app.command("train", cls=GroupedCommand)(train.train)
+app.command("sample", cls=GroupedCommand)(sample.sample)
+app.command("predict", cls=GroupedCommand)(predict.predict)
+app.command("inspect", cls=GroupedCommand)(inspect.inspect)
+app.command("compare", cls=GroupedCommand)(compare.compare)
+app.command("eval", cls=GroupedCommand)(eval_command.evaluate)
+app.command("export", cls=GroupedCommand)(export.export)
 app.add_typer(runs.app, name="runs")
 app.add_typer(corpus.app, name="corpus")
 

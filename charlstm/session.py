@@ -149,7 +149,7 @@ class Session:
                 case Finished():
                     saved = self._save_last(state, is_finished=not event.was_interrupted)
                     yield self._report("saved", saved, {})
-                    yield self._report("finished", event, {})
+                    yield self._report("finished", event, {"run": self.name})
 
     def _settings(self) -> dict[str, Any]:
         base = self.base

@@ -15,6 +15,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ _SUFFIX: Final = ".safetensors"
 _STEP_FILE: Final = re.compile(r"step-(\d{8,})\.safetensors")
 _TEMPORARY: Final = ".tmp-"
 _MAX_NAME_LENGTH: Final = 100
+TENSORBOARD_FOLDER: Final = "tensorboard"
 # Windows refuses to replace a file while somebody reads it.
 _REPLACE_TRIES: Final = 50
 _REPLACE_PAUSE_SECONDS: Final = 0.1
@@ -136,8 +138,7 @@ class CheckpointStore:
         folder = self.folder(name)
         files = _checkpoint_files(folder)
         if not files:
-            others = ", ".join(self.run_names()[:10]) or "none"
-            raise CheckpointError(f"{folder}: no checkpoint there; runs in the store: {others}")
+            raise self._missing(folder)
         in_line = [file for file in files if file.stem != "best"]
         if which == "best":
             in_line = [file for file in files if file.stem == "best"] + in_line
@@ -154,6 +155,39 @@ class CheckpointStore:
                 warnings.append(str(error))
         reason = warnings[0] if warnings else f"{folder}: only best{_SUFFIX} is there"
         raise CheckpointError(f"no checkpoint of run {name} can be used: {reason}")
+
+    def size_of(self, name: str) -> int:
+        """Bytes of a run's checkpoints.
+
+        Raises:
+            CheckpointError: when there are none.
+        """
+        files = _checkpoint_files(self.folder(name))
+        if not files:
+            raise self._missing(self.folder(name))
+        # Kept ones may be the latest one under another name.
+        sizes = {(status.st_dev, status.st_ino): status.st_size for status in map(os.stat, files)}
+        return sum(sizes.values())
+
+    def remove(self, name: str) -> None:
+        """Delete what charlstm wrote of a run; a folder with other files in it stays.
+
+        Raises:
+            CheckpointError: when another process trains the run, or it can't be deleted.
+        """
+        with self.writer(name) as writer:
+            try:
+                for file in _checkpoint_files(writer.folder):
+                    file.unlink()
+                shutil.rmtree(writer.folder / TENSORBOARD_FOLDER, ignore_errors=True)
+            except OSError as error:
+                raise CheckpointError(
+                    f"{writer.folder}: can't be deleted: {error.strerror}"
+                ) from error
+
+    def _missing(self, folder: Path) -> CheckpointError:
+        others = ", ".join(self.run_names()[:10]) or "none"
+        return CheckpointError(f"{folder}: no checkpoint there; runs in the store: {others}")
 
     def has_checkpoint(self, name: str) -> bool:
         return bool(_checkpoint_files(self.folder(name)))

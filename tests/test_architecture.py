@@ -29,6 +29,7 @@ FLOORS = [
         "sampling",
         "prediction",
         "inspection",
+        "export",
         "recipe",
         "hardware",
     },

@@ -2,17 +2,20 @@
 
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import SMALL, TEXT
 
 from charlstm.cli import main
+from charlstm.commands.options import complete_run
 from charlstm.store import CheckpointStore
 
 
@@ -985,3 +988,90 @@ def test_json_has_no_infinity(run, stored, here):
     assert code == 0
     assert json.loads(out, parse_constant=pytest.fail)["perplexity"] is None
     assert run("eval")[0] == 0
+
+
+def test_runs_are_deleted_only_when_that_is_meant(run, stored, here, monkeypatch):
+    folder = here / "checkpoints" / "tiny"
+    code, _, err = run("runs", "rm", "tiny")
+    assert code == 2
+    assert "--yes" in err
+    assert folder.is_dir()
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True, readline=lambda: "n\n"))
+    monkeypatch.setattr("typer.confirm", lambda question, err: "tiny" not in question)
+    assert run("runs", "rm", "tiny")[0] == 1
+    assert folder.is_dir()
+    assert run("runs", "rm", "tiny", "--yes")[0] == 0
+    assert not folder.exists()
+    code, _, err = run("runs", "rm", "tiny", "--yes")
+    assert code == 1
+    assert "no checkpoint there" in err
+
+
+def test_what_charlstm_did_not_write_is_not_deleted(run, stored, here):
+    folder = here / "checkpoints" / "tiny"
+    (folder / "thesis.txt").write_text("mine", encoding="utf-8")
+    assert run("runs", "rm", "tiny", "--yes")[0] == 0
+    assert (folder / "thesis.txt").read_text("utf-8") == "mine"
+    assert not list(folder.glob("*.safetensors"))
+
+
+def test_a_run_in_training_is_not_deleted(run, stored, here):
+    with CheckpointStore(here / "checkpoints").writer("tiny"):
+        code, _, err = run("runs", "rm", "tiny", "--yes")
+    assert code == 1
+    assert "another process is training" in err
+
+
+def test_curves_for_tensorboard(run, corpus_file, here, monkeypatch):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert run("train", corpus_file, "--steps", 8, *SMALL, "--tensorboard")[0] == 0
+    events = EventAccumulator(str(here / "checkpoints" / "tiny" / "tensorboard"))
+    events.Reload()
+    curves = events.Tags()["scalars"]
+    assert {"val_bits_per_char", "learning_rate", "gates/layer 1 forget"} <= set(curves)
+    record = json.loads(run("runs", "show", "tiny", "--json")[1])
+    shown = [one.value for one in events.Scalars("val_bits_per_char")]
+    expected = [
+        one["val_bits_per_char"] for one in record["history"] if one["event"] == "evaluated"
+    ]
+    assert shown[: len(expected)] == pytest.approx(expected, rel=1e-5)
+    assert run("runs", "rm", "tiny", "--yes")[0] == 0
+    assert not (here / "checkpoints" / "tiny").exists()
+    monkeypatch.setattr("charlstm.views.tensorboard.find_spec", lambda name: None)
+    code, _, err = run("train", corpus_file, "--steps", 8, *SMALL, "--tensorboard")
+    assert code == 2
+    assert "pip install 'charlstm[tensorboard]'" in err
+
+
+def test_the_shell_completes_names_of_runs(stored, here):
+    context = SimpleNamespace(params={})
+    assert complete_run(context, "t") == ["tiny"]
+    assert complete_run(context, "x") == []
+    assert complete_run(SimpleNamespace(params={"checkpoints": "nowhere"}), "") == []
+    environment = {
+        **os.environ,
+        "_CHARLSTM_COMPLETE": "complete_bash",
+        "COMP_WORDS": "charlstm sample --run ",
+        "COMP_CWORD": "3",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "charlstm"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "tiny" in done.stdout, done.stderr
+
+
+def test_options_stand_under_headings(run):
+    out = run("train", "--help")[1]
+    headings = ["Arguments:", "Options:", "Reading the text:", "Model and recipe", "Machine:"]
+    places = [out.index(heading) for heading in headings]
+    assert places == sorted(places)
+    assert out.index("--minutes") < places[2] < out.index("--encoding")
+    for command in ("train", "sample", "predict", "inspect", "compare", "eval", "export"):
+        page = run(command, "--help")[1]
+        assert page.index(f"\n  charlstm {command}") < page.index("Options:")

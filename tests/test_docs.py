@@ -1,7 +1,11 @@
 """What the pages say is so."""
 
+import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,12 +16,13 @@ from charlstm.cli import app, main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 SHORT = ["--steps", "3", "--hidden-size", "8", "--batch-size", "4", "--threads", "1"]
 
 
 def shell_lines():
     """Every line of the README's shell blocks."""
-    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL):
+    for block in BLOCKS:
         for line in block.splitlines():
             if line.strip():
                 yield line.split("  #")[0].strip()
@@ -28,6 +33,25 @@ def commands():
         for part in line.split(" && "):
             if part.startswith("charlstm "):
                 yield part
+
+
+@pytest.mark.slow
+def test_the_sweep_of_the_readme_works(tmp_path):
+    """In a real shell, with small models and few steps."""
+    (block,) = (one for one in BLOCKS if one.startswith("for size in"))
+    (tmp_path / "shakespeare.txt").write_text(TEXT * 4, encoding="utf-8")
+    block = block.replace("32 64 128", "4 8").replace("--steps 500", "--steps 3 --threads 1")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )
+    assert "'run': 'size-" in done.stdout
+    lines = (tmp_path / "sweep.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["run"] for line in lines] == ["size-4", "size-8"]
 
 
 def test_the_readme_has_the_two_commands():

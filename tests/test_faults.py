@@ -408,7 +408,13 @@ def test_no_command_from_data_reaches_a_terminal(tmp_path):
 
 @pytest.mark.parametrize(
     "environment",
-    [{"TERM": "dumb"}, {"NO_COLOR": "1"}, {"COLUMNS": "1"}, {"NO_COLOR": "1", "TERM": "dumb"}],
+    [
+        {"NO_COLOR": "1", "TERM": "dumb"},
+        *(
+            pytest.param(environment, marks=pytest.mark.slow)
+            for environment in ({"TERM": "dumb"}, {"NO_COLOR": "1"}, {"COLUMNS": "1"})
+        ),
+    ],
 )
 def test_terminals_that_can_do_little_get_little(tmp_path, corpus_file, environment):
     written = in_a_terminal(tmp_path, ["train", "tiny.txt", "--steps", 6, *SMALL], **environment)

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from charlstm.config import CorpusConfig, Level, Normalize
+from charlstm.config import DEFAULT_STORE, CorpusConfig, Level, Normalize
 from charlstm.errors import CharLSTMError, CheckpointError, ConfigError
 from charlstm.terminal import say
 
 if TYPE_CHECKING:
     from charlstm.corpus import Corpus
     from charlstm.store import CheckpointStore, Loaded
+
+# Headings in --help; what has none comes first.
+TEXT_PANEL: Final = "Reading the text"
 
 Checkpoints = Annotated[
     Path,
@@ -23,40 +26,81 @@ Checkpoints = Annotated[
         help="Folder that holds the runs.",
     ),
 ]
+
+
+def complete_run(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of the store's runs, for the shell."""
+    from charlstm.store import CheckpointStore
+
+    store = CheckpointStore(Path(context.params.get("checkpoints") or DEFAULT_STORE))
+    return [name for name in store.run_names() if name.startswith(incomplete)]
+
+
 Run = Annotated[
-    str | None, typer.Option("--run", metavar="NAME", help="Run to use; default: the newest.")
+    str | None,
+    typer.Option(
+        "--run",
+        metavar="NAME",
+        help="Run to use; default: the newest.",
+        autocompletion=complete_run,
+    ),
+]
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="Name of the run.", autocompletion=complete_run)
 ]
 CheckpointFile = Annotated[
     Path | None,
     typer.Option("--checkpoint", metavar="FILE", help="Use this checkpoint file, not a run."),
 ]
 Encoding = Annotated[
-    str | None, typer.Option("--encoding", help="Of the text files.  [default: utf-8]")
+    str | None,
+    typer.Option(
+        "--encoding", rich_help_panel=TEXT_PANEL, help="Of the text files.  [default: utf-8]"
+    ),
 ]
 KeepLineEnds = Annotated[
-    bool, typer.Option("--keep-line-ends", help="Leave CR and CRLF as they are.")
+    bool,
+    typer.Option(
+        "--keep-line-ends", rich_help_panel=TEXT_PANEL, help="Leave CR and CRLF as they are."
+    ),
 ]
 ReadingLevel = Annotated[
-    Level | None, typer.Option("--level", help="char, or byte for any file.  [default: char]")
+    Level | None,
+    typer.Option(
+        "--level", rich_help_panel=TEXT_PANEL, help="char, or byte for any file.  [default: char]"
+    ),
 ]
 MinCount = Annotated[
-    int | None, typer.Option("--min-count", help="Rarer characters become one, unknown.")
+    int | None,
+    typer.Option(
+        "--min-count", rich_help_panel=TEXT_PANEL, help="Rarer characters become one, unknown."
+    ),
 ]
 Include = Annotated[
     list[str] | None,
-    typer.Option("--include", metavar="PATTERN", help="Of folders, files such as '*.py'."),
+    typer.Option(
+        "--include",
+        metavar="PATTERN",
+        rich_help_panel=TEXT_PANEL,
+        help="Of folders, files such as '*.py'.",
+    ),
 ]
 SplitDocuments = Annotated[
     str | None,
     typer.Option(
         "--split-documents",
         metavar="HOW",
+        rich_help_panel=TEXT_PANEL,
         help="Several texts in a file: lines, blank-lines, or where a regular expression fits.",
     ),
 ]
 NormalForm = Annotated[
     Normalize | None,
-    typer.Option("--normalize", help="nfc: one form of accented letters.  [default: none]"),
+    typer.Option(
+        "--normalize",
+        rich_help_panel=TEXT_PANEL,
+        help="nfc: one form of accented letters.  [default: none]",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 

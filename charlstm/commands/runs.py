@@ -1,14 +1,15 @@
 """`charlstm runs`: what is in the store."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlstm.commands.options import Checkpoints, Json, is_flag, require_writable
+from charlstm.commands.options import Checkpoints, Json, RunName, is_flag, require_writable
 from charlstm.config import DEFAULT_STORE
-from charlstm.errors import CheckpointError
+from charlstm.errors import CheckpointError, ConfigError
 from charlstm.terminal import say
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def runs(
 @app.command("show")
 def show(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Name of the run.")],
+    run: RunName,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Draw the training curves: .svg, .png."),
@@ -91,6 +92,35 @@ def show(
         print(json.dumps(with_history(run, loaded.checkpoint)))
     else:
         show_run(run, loaded.checkpoint)
+
+
+@app.command("rm")
+def remove(
+    context: typer.Context,
+    run: RunName,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    checkpoints: Checkpoints = DEFAULT_STORE,
+) -> None:
+    """Delete a run: its checkpoints and its event log.
+
+    charlstm runs rm shakespeare
+
+    charlstm runs rm shakespeare --yes
+    """
+    if not is_flag(context, "checkpoints"):
+        checkpoints = context.obj["checkpoints"]
+
+    from charlstm.store import CheckpointStore
+
+    store = CheckpointStore(checkpoints)
+    num_bytes = store.size_of(run)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise ConfigError(f"runs rm {run}: nobody can be asked here; add --yes to delete it")
+        if not typer.confirm(f"delete run {run}, {num_bytes / 1e6:.1f} MB?", err=True):
+            raise typer.Exit(1)
+    store.remove(run)
+    say(f"run {run} is deleted")
 
 
 def _warn(loaded: "Loaded") -> None:

@@ -4,11 +4,12 @@ import contextlib
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from charlstm.commands.options import (
+    TEXT_PANEL,
     Checkpoints,
     Encoding,
     Include,
@@ -30,6 +31,10 @@ from charlstm.terminal import say
 
 if TYPE_CHECKING:
     from charlstm.session import Follower, Report, Session
+
+
+_RECIPE: Final = "Model and recipe, which follow from text and budget unless given"
+_MACHINE: Final = "Machine"
 
 
 def train(
@@ -57,17 +62,31 @@ def train(
     checkpoints: Checkpoints = DEFAULT_STORE,
     val_fraction: Annotated[
         float | None,
-        typer.Option("--val-fraction", help="Part of the text to validate on.  [default: 0.05]"),
+        typer.Option(
+            "--val-fraction",
+            rich_help_panel=TEXT_PANEL,
+            help="Part of the text to validate on.  [default: 0.05]",
+        ),
     ] = None,
     test_fraction: Annotated[
         float | None,
-        typer.Option("--test-fraction", help="Last part, kept for eval.  [default: 0.05]"),
+        typer.Option(
+            "--test-fraction",
+            rich_help_panel=TEXT_PANEL,
+            help="Last part, kept for eval.  [default: 0.05]",
+        ),
     ] = None,
     val: Annotated[
-        str | None, typer.Option("--val", metavar="FILE", help="Validate on this file.")
+        str | None,
+        typer.Option(
+            "--val", metavar="FILE", rich_help_panel=TEXT_PANEL, help="Validate on this file."
+        ),
     ] = None,
     test: Annotated[
-        str | None, typer.Option("--test", metavar="FILE", help="Keep this file for eval.")
+        str | None,
+        typer.Option(
+            "--test", metavar="FILE", rich_help_panel=TEXT_PANEL, help="Keep this file for eval."
+        ),
     ] = None,
     encoding: Encoding = None,
     keep_line_ends: KeepLineEnds = False,
@@ -77,35 +96,72 @@ def train(
     split_documents: SplitDocuments = None,
     normalize: NormalForm = None,
     cache: Annotated[
-        bool, typer.Option("--cache/--no-cache", help="Keep the encoded text in the store.")
+        bool,
+        typer.Option(
+            "--cache/--no-cache",
+            rich_help_panel=TEXT_PANEL,
+            help="Keep the encoded text in the store.",
+        ),
     ] = True,
-    hidden_size: Annotated[int | None, typer.Option("--hidden-size")] = None,
-    num_layers: Annotated[int | None, typer.Option("--num-layers")] = None,
-    embedding_size: Annotated[int | None, typer.Option("--embedding-size")] = None,
+    hidden_size: Annotated[
+        int | None, typer.Option("--hidden-size", rich_help_panel=_RECIPE)
+    ] = None,
+    num_layers: Annotated[int | None, typer.Option("--num-layers", rich_help_panel=_RECIPE)] = None,
+    embedding_size: Annotated[
+        int | None, typer.Option("--embedding-size", rich_help_panel=_RECIPE)
+    ] = None,
     dropout: Annotated[
-        float | None, typer.Option("--dropout", help="Of the last layer's output.")
+        float | None,
+        typer.Option("--dropout", rich_help_panel=_RECIPE, help="Of the last layer's output."),
     ] = None,
     recurrent_dropout: Annotated[
-        float | None, typer.Option("--recurrent-dropout", help="Of the recurrent weights.")
+        float | None,
+        typer.Option(
+            "--recurrent-dropout", rich_help_panel=_RECIPE, help="Of the recurrent weights."
+        ),
     ] = None,
-    weight_decay: Annotated[float | None, typer.Option("--weight-decay")] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option("--weight-decay", rich_help_panel=_RECIPE)
+    ] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Streams read side by side.")
+        int | None,
+        typer.Option("--batch-size", rich_help_panel=_RECIPE, help="Streams read side by side."),
     ] = None,
     seq_len: Annotated[
-        int | None, typer.Option("--seq-len", help="Characters between two steps, per stream.")
+        int | None,
+        typer.Option(
+            "--seq-len", rich_help_panel=_RECIPE, help="Characters between two steps, per stream."
+        ),
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate")] = None,
-    cell: Annotated[Cell | None, typer.Option("--cell", help="lstm, gru or rnn.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Same seed, same model.")] = None,
-    threads: Annotated[int | None, typer.Option("--threads", help="CPU threads.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", rich_help_panel=_RECIPE)
+    ] = None,
+    cell: Annotated[
+        Cell | None, typer.Option("--cell", rich_help_panel=_RECIPE, help="lstm, gru or rnn.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", rich_help_panel=_RECIPE, help="Same seed, same model.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", rich_help_panel=_MACHINE, help="CPU threads.")
+    ] = None,
     device: Annotated[
-        str | None, typer.Option("--device", help="auto, cpu, cuda or mps.  [default: auto]")
+        str | None,
+        typer.Option(
+            "--device", rich_help_panel=_MACHINE, help="auto, cpu, cuda or mps.  [default: auto]"
+        ),
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option("--precision", help="auto, float32, bfloat16 or float16.  [default: auto]"),
+        typer.Option(
+            "--precision",
+            rich_help_panel=_MACHINE,
+            help="auto, float32, bfloat16 or float16.  [default: auto]",
+        ),
     ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write curves for TensorBoard, too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a model on a text and keep its checkpoints.
@@ -115,6 +171,10 @@ def train(
     charlstm train my-text.txt --minutes 30 --run long
     """
     started_at = time.monotonic()
+    if tensorboard:
+        from charlstm.views.tensorboard import require_tensorboard
+
+        require_tensorboard()
     resume, parent = prefer_flags(context, "resume", "parent").values()
     if resume and parent is not None:
         raise ConfigError("give --resume or --from, not both")
@@ -169,7 +229,7 @@ def train(
     with join_world() as world:
         if world.leads:
             with open_session(store, request, started_at=started_at, world=world) as session:
-                exit_code = _show(session, as_json=as_json)
+                exit_code = _show(session, with_tensorboard=tensorboard, as_json=as_json)
         else:
             follower = open_follower(store, request, started_at=started_at, world=world)
             exit_code = 1 if follower is None else _follow(follower)
@@ -185,9 +245,10 @@ def _follow(follower: "Follower") -> int:
     return 0 if signals.received is None else 128 + signals.received
 
 
-def _show(session: "Session", *, as_json: bool) -> int:
+def _show(session: "Session", *, with_tensorboard: bool, as_json: bool) -> int:
     """Run the session to its end; returns the exit code."""
     from charlstm.events import Finished
+    from charlstm.views.tensorboard import open_board
     from charlstm.views.training import show_finished, show_plan, training_view
 
     for notice in session.notices:
@@ -199,8 +260,13 @@ def _show(session: "Session", *, as_json: bool) -> int:
     show_plan(session)
     broken: OSError | None = None
     finished: Report | None = None
-    with stop_signals(session.stop) as signals, training_view() as view:
+    with (
+        stop_signals(session.stop) as signals,
+        training_view() as view,
+        open_board(session.folder, wanted=with_tensorboard) as board,
+    ):
         for report in session.run():
+            board.show(report)
             if as_json and report.is_logged and broken is None:
                 try:
                     print(json.dumps(report.record), flush=True)

@@ -1,0 +1,43 @@
+"""`charlstm export`: a model for other programs."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from charlstm.commands.options import Checkpoints, RunName
+from charlstm.config import DEFAULT_STORE
+from charlstm.terminal import say
+
+
+def export(
+    run: RunName,
+    form: Annotated[
+        Literal["onnx", "hf"],
+        typer.Option(
+            "--format", help="onnx: a graph; hf: a folder as the Hugging Face Hub has it."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", metavar="PATH", help="The file, or the folder, to write.")
+    ],
+    checkpoints: Checkpoints = DEFAULT_STORE,
+) -> None:
+    """Write a model in a form that other programs read.
+
+    charlstm export shakespeare --format onnx --output shakespeare.onnx
+
+    charlstm export shakespeare --format hf --output shakespeare-model
+    """
+    from charlstm.export import OPSET, export_folder, export_onnx
+    from charlstm.store import CheckpointStore
+
+    loaded = CheckpointStore(checkpoints).load(run, which="best")
+    for warning in loaded.warnings:
+        say(f"warning: {warning}")
+    if form == "onnx":
+        difference = export_onnx(loaded.checkpoint, output)
+        say(f"{output}: opset {OPSET}; off by {difference:.1e} at most over 1,000 characters")
+    else:
+        export_folder(loaded.checkpoint, output, name=run)
+        say(f"{output}: use it with: charlstm sample --checkpoint {output / 'model.safetensors'}")

@@ -1,0 +1,62 @@
+"""A training run as curves for TensorBoard, in a folder of the run's own."""
+
+import contextlib
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from charlstm.errors import ConfigError
+from charlstm.session import Report
+from charlstm.store import TENSORBOARD_FOLDER
+
+_CURVES: Final = ("train_bits_per_char", "val_bits_per_char", "learning_rate", "chars_per_second")
+
+
+class Board:
+    """Draws the events that are logged.
+
+    Args:
+        writer: TensorBoard's; None draws nothing.
+    """
+
+    def __init__(self, writer: Any = None) -> None:
+        self._writer = writer
+
+    def show(self, report: Report) -> None:
+        record = report.record
+        if self._writer is None or not report.is_logged or record["event"] == "saved":
+            return
+        for name in _CURVES:
+            if record.get(name) is not None:
+                self._writer.add_scalar(name, record[name], record["step"])
+        for number, gates in enumerate(record.get("gates", [])):
+            for gate, mean in gates.items():
+                self._writer.add_scalar(f"gates/layer {number + 1} {gate}", mean, record["step"])
+        if "sample" in record:
+            self._writer.add_text("sample", record["sample"], record["step"])
+
+
+def require_tensorboard() -> None:
+    """Refuse before the work begins.
+
+    Raises:
+        ConfigError: when TensorBoard is missing.
+    """
+    if find_spec("tensorboard") is None:
+        raise ConfigError("--tensorboard needs: pip install 'charlstm[tensorboard]'")
+
+
+@contextlib.contextmanager
+def open_board(folder: Path, *, wanted: bool) -> Iterator[Board]:
+    """The board of a run; one that draws nothing unless it is wanted."""
+    if not wanted:
+        yield Board()
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(folder / TENSORBOARD_FOLDER)
+    try:
+        yield Board(writer)
+    finally:
+        writer.close()
