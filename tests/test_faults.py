@@ -4,9 +4,7 @@ tests/README.md says which test holds which fault.
 """
 
 import os
-import pty
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -24,6 +22,9 @@ from charlstm.config import CorpusConfig
 from charlstm.corpus import load_corpus
 from charlstm.errors import CheckpointError, CorpusError
 from charlstm.store import CheckpointStore
+
+pty = pytest.importorskip("pty", reason="terminals of POSIX")
+resource = pytest.importorskip("resource", reason="limits of POSIX")
 
 
 def limited(tmp_path, arguments, **limits):

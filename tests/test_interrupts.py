@@ -1,5 +1,4 @@
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import pytest
 from charlstm.interrupts import stop_signals
 from charlstm.store import CheckpointStore
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+pty = pytest.importorskip("pty", reason="terminals and signals of POSIX")
 
 
 def test_the_first_signal_asks_to_stop_and_handlers_are_given_back():

@@ -57,7 +57,7 @@ def show_characters(trace: Trace) -> None:
         text = Text()
         for one in line:
             color = surprise_color(one.nats)
-            style = Style(color="black", bgcolor=color, bold=True) if color else Style(bold=True)
+            style = Style(color="color(16)", bgcolor=color) if color else Style(bold=True)
             text.append(_cell(one.char, columns), style)
             text.append(" ")
         print_text(text)
