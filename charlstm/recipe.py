@@ -1,8 +1,8 @@
 """The plan before training: from corpus, budget and machine to every setting, with the reasons.
 
 Two rules, fitted on the runs in tests/benchmarks/README.md. Size: a model should read about six
-characters for each of its parameters; a larger one is left half trained, a smaller one has nothing
-more to learn. Regularisation: the more parameters there are for each character of the text, and the
+characters for each parameter of its recurrent stack; a larger one is left half trained, a smaller
+one has nothing more to learn. Regularisation: the more parameters there are for each character of the text, and the
 more often it is read, the more of it.
 """
 
@@ -16,7 +16,7 @@ DEFAULT_MINUTES: Final = 5.0
 _CHARS_PER_PARAMETER: Final = 6.0
 # Where the clock is no limit, and the sizes to choose from where it is one: steps of 64, which
 # vector units and tensor cores divide evenly. The smallest are for texts of thousands of different
-# characters, whose head takes most of the time.
+# characters, whose softmax takes most of the time.
 _HIDDEN_SIZE: Final = 256
 _HIDDEN_SIZES: Final = (64, 96, *range(128, 1024 + 1, 64))
 _EMBEDDING_SIZE: Final = 64
@@ -36,6 +36,8 @@ _EPOCHS_WITHOUT_RECURRENT_DROPOUT: Final = 7.0
 _RECURRENT_DROPOUT_PER_EPOCH: Final = 0.03
 _MAX_RECURRENT_DROPOUT: Final = 0.4
 _OPERATIONS_PER_PARAMETER: Final = 6  # per character, forward and backward
+# The softmax is bound by memory: as many products could be made meanwhile, for each of its logits.
+_OPERATIONS_PER_LOGIT: Final = 1400
 # What training reaches of the rate of matrix products.
 _EFFICIENCY: Final = {"bfloat16": 0.57, "float16": 0.4, "float32": 0.8}
 _OPERATIONS_PER_SECOND: Final = 2e11  # where it was not measured
@@ -180,7 +182,7 @@ def _sized(settings: dict[str, Any], train: TrainConfig, operations: float) -> M
         model
         for model in larger
         if operations / _operations_per_char(model, train)
-        >= _CHARS_PER_PARAMETER * _active_parameters(model)
+        >= _CHARS_PER_PARAMETER * _stack_parameters(model)
     ]
     return suited[-1] if suited else smallest
 
@@ -190,12 +192,16 @@ def _operations_per_char(model: ModelConfig, train: TrainConfig) -> float:
     # Four Newton-Schulz steps for each [4H, H] matrix, nine products of H x H x H each.
     num_matrices = 2 * model.num_layers - 1
     optimizer = num_matrices * 4 * 9 * 2 * model.hidden_size**3
-    return _OPERATIONS_PER_PARAMETER * _active_parameters(model) + optimizer / train.chars_per_step
+    # Those that every character is multiplied with: of the embedding it only takes a row.
+    active = model.num_parameters - model.num_inputs * model.embedding_size
+    softmax = _OPERATIONS_PER_LOGIT * model.num_outputs
+    return _OPERATIONS_PER_PARAMETER * active + softmax + optimizer / train.chars_per_step
 
 
-def _active_parameters(model: ModelConfig) -> int:
-    """Those that every character is multiplied with: of the embedding it only takes a row."""
-    return model.num_parameters - model.num_inputs * model.embedding_size
+def _stack_parameters(model: ModelConfig) -> int:
+    """Those of neither embedding nor head, of which each character has its own."""
+    head = model.num_outputs * (model.hidden_size + 1)
+    return model.num_parameters - model.num_inputs * model.embedding_size - head
 
 
 def _regularized(

@@ -109,7 +109,7 @@ def test_three_minutes_of_a_megabyte_are_about_six_epochs_of_the_usual_model():
     assert made.model.hidden_size == 256
     assert made.model.dropout == pytest.approx(0.2, abs=0.02)
     assert made.train.weight_decay == pytest.approx(0.2, abs=0.04)
-    assert "6.18 epochs" in made.reason
+    assert "about 6.13 million characters" in made.reason
 
 
 def test_more_time_or_a_quicker_machine_make_a_larger_model():

@@ -36,7 +36,7 @@ _MAX_SHOWN_CHARS: Final = 2000
 _WATCHED_CHARS: Final = 8000
 _HELD_OUT_CHARS: Final = 50_000
 _NUM_UNITS: Final = 4
-_PAGE_CHARS: Final = 40
+_PAGE_CHARS: Final = 30
 
 
 def inspect(

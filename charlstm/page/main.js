@@ -1,6 +1,7 @@
 // Puts the parts together: what is typed, chosen and pressed, and what is to be worked on next.
 
 const SLICE = 8; // milliseconds of work before the browser gets its turn
+const OPENING_SLICE = 100; // nobody waits for anything else yet
 const COLUMN_WIDTH = 11; // pixels at least
 const ROW_HEIGHT = 7;
 const ALL_ROW_HEIGHT = 2;
@@ -21,6 +22,7 @@ function startPage() {
   let unit = config.units[0][0];
   let layer = 0;
   let isWorking = false;
+  let isOpening = true;
   let liveTimer;
   const stale = new Set(); // parts that are to be drawn anew
 
@@ -28,7 +30,8 @@ function startPage() {
 
   /** Work in slices until nothing is left: the reading first, then the ladder, then the writing. */
   function work() {
-    const until = performance.now() + SLICE;
+    const until = performance.now() + (isOpening ? OPENING_SLICE : SLICE);
+    isOpening = false;
     const jobs = [
       [reading, [drawReading, drawInside]],
       [ladder, [drawRungs]],
@@ -66,6 +69,7 @@ function startPage() {
     const state = reading.states[place()];
     if (state) {
       drawNext(stack.predict(state), alphabet);
+      globalThis.charlstm.secondsToFirst ??= performance.now() / 1000;
       clearTimeout(liveTimer);
       liveTimer = setTimeout(tell, LIVE_DELAY);
       if (!element("next-words").textContent) tell();
@@ -287,9 +291,6 @@ function startPage() {
   });
   addEventListener("resize", () => show(drawInside));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show(drawInside));
-  text.setSelectionRange(text.value.length, text.value.length);
-  changed();
-
   // For the console, and for the tests.
   globalThis.charlstm = {
     /** Natural logarithms of the probabilities of the symbol after a text. */
@@ -303,6 +304,8 @@ function startPage() {
       ),
     nameOf: (number) => alphabet.nameOf(number),
   };
+  text.setSelectionRange(text.value.length, text.value.length);
+  changed();
 }
 
 startPage();
