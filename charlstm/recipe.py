@@ -2,8 +2,8 @@
 
 Two rules, fitted on the runs in tests/benchmarks/README.md. Size: a model should read about six
 characters for each parameter of its recurrent stack; a larger one is left half trained, a smaller
-one has nothing more to learn. Regularisation: the more parameters there are for each character of the text, and the
-more often it is read, the more of it.
+one has nothing more to learn. Regularisation: the more parameters there are for each character of
+the text, and the more often it is read, the more of it.
 """
 
 from dataclasses import dataclass, fields, replace
