@@ -1,0 +1,62 @@
+"""The same code on a GPU, where there is one; the CPU path that shares it is tested everywhere."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import MODEL, TRAIN
+
+from charlstm.config import Budget
+from charlstm.evaluation import evaluate
+from charlstm.events import Finished
+from charlstm.model import CharLSTM
+from charlstm.training import Trainer
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+
+
+@pytest.fixture
+def train(split, vocabulary):
+    """A function (settings) -> a trainer that has trained on the tiny text."""
+
+    def trained(*, steps=12, resume=None, **changes):
+        trainer = Trainer(
+            replace(MODEL, num_characters=len(vocabulary), hidden_size=128, dropout=0.1),
+            replace(TRAIN, **{"device": "cuda", "precision": "float32"} | changes),
+            Budget(steps=steps),
+            train=split,
+            val=split,
+            unknown_probability=1e-3,
+            resume=resume,
+        )
+        *_, finished = trainer.run()
+        assert isinstance(finished, Finished)
+        return trainer, finished
+
+    return trained
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
+def test_every_precision_learns(train, precision):
+    _, finished = train(steps=120, precision=precision)
+    assert finished.best_val_bits_per_char < 3.0
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_run_goes_on_as_if_never_interrupted(train, precision):
+    whole, _ = train(steps=12, precision=precision)
+    first, _ = train(steps=12, precision=precision)
+    again, _ = train(steps=12, precision=precision, resume=(first.weights(), first.state()))
+    for name, value in whole.weights().items():
+        np.testing.assert_allclose(again.weights()[name], value, atol=1e-5, err_msg=name)
+
+
+def test_weights_move_between_devices(train, split):
+    trainer, _ = train()
+    on_cpu = CharLSTM(trainer.model.config)
+    on_cpu.load_arrays(trainer.weights())
+    expected = evaluate(on_cpu, split, unknown_probability=1e-3).nats
+    found = evaluate(trainer.model, split, unknown_probability=1e-3).nats
+    assert found == pytest.approx(expected, rel=1e-4)
+    train(device="cpu", steps=14, resume=(trainer.weights(), trainer.state()))
