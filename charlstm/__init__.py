@@ -13,6 +13,7 @@ The modules, from the ground up; each imports only from its own floor or below:
 
     errors, config         what users are told; every setting, frozen and validated
     vocabulary, split      characters <-> ids; an encoded text as documents in a row
+    scores                 what each character cost, and what follows from it
     copying                how much of one text stands in another
     events, pacing         what a run reports; how far along its budget it is
     source, documents      bytes of a file or pipe -> decoded pieces of text; documents in it
@@ -29,7 +30,7 @@ The modules, from the ground up; each imports only from its own floor or below:
     hardware, recipe       what the machine can do; every setting that the user left open
     corpus, training       files -> splits; the Trainer, a generator of events
     cache, diagnosis       encoded corpora, kept beside the runs; what a text is like
-    scores, baselines      each character's cost, and what follows; simpler predictors' costs
+    baselines              what simpler predictors make of a text
     dynamic, assessment    nats by a model that learns from the text meanwhile; all of it together
     prediction             the next character, ranked, by length of context
     sampling, inspection   filters and drawing; what happens inside a model

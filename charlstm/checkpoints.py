@@ -72,7 +72,7 @@ class Checkpoint:
         num_train_chars: the length of the training split.
         weights: float32, by the names of `model.CharLSTM`.
         step: gradient steps made.
-        history: the run's `Evaluated` events so far, as plain dictionaries.
+        history: the run's `Started` and `Evaluated` events so far, as they were logged.
         is_finished: the budget was used.
         saved_at: seconds since 1970, UTC.
         training: only in checkpoints that training can go on from.

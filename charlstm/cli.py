@@ -72,6 +72,7 @@ def _options(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
+    # `debug` is read where an error is caught, which may be before this runs.
     pass
 
 
@@ -101,7 +102,8 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         raise
     except Exception as error:
-        if arguments[0] == "--debug" or os.environ.get("CHARLSTM_DEBUG"):
+        wanted = os.environ.get("CHARLSTM_DEBUG", "").lower()
+        if arguments[0] == "--debug" or wanted not in ("", "0", "false", "no"):
             raise
         return _explain(error)
     return code if isinstance(code, int) else 0

@@ -33,7 +33,8 @@ class Corpus:
     """A text, ready to train on and to be measured by.
 
     Args:
-        fingerprint: SHA-256 of the three splits' text, in hexadecimal.
+        fingerprint: SHA-256 of the text, of where it is split and of where documents begin, in
+            hexadecimal.
         notices: what was done to the text that its owner may want to know.
     """
 

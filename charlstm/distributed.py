@@ -27,9 +27,9 @@ _TIMEOUT_NAME: Final = "CHARLSTM_DISTRIBUTED_TIMEOUT"
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """The processes of a training; `World()` is one alone, for which every method is a no-op.
+    """The processes of a training; `World()` is one alone, which exchanges nothing.
 
-    Each method has to be called by all processes, in the same order.
+    What exchanges something has to be called by all processes, in the same order.
 
     Args:
         rank: this process's number; the first one, 0, leads.
@@ -49,10 +49,18 @@ class World:
         Raises:
             ConfigError: when they can't be divided evenly.
         """
-        if number % self.size:
-            raise ConfigError(f"--batch-size {number} can't be divided by {self.size} processes")
+        self.require_divisible(number)
         part = number // self.size
         return slice(self.rank * part, (self.rank + 1) * part)
+
+    def require_divisible(self, number: int) -> None:
+        """Refuse a number of streams that the processes can't share evenly.
+
+        Raises:
+            ConfigError: naming both numbers.
+        """
+        if number % self.size:
+            raise ConfigError(f"--batch-size {number} can't be divided by {self.size} processes")
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """The sums of numbers over all processes, in float64."""
@@ -77,7 +85,7 @@ class World:
         """Replace a tensor by its sum over all processes."""
         if self.size == 1:
             return
-        with _losses_explained():
+        with _lost_peers_explained():
             dist.all_reduce(tensor)
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
@@ -85,7 +93,7 @@ class World:
         if self.size == 1:
             return [tensor]
         found = [torch.empty_like(tensor) for _ in range(self.size)]
-        with _losses_explained():
+        with _lost_peers_explained():
             dist.all_gather(found, tensor.contiguous())
         return found
 
@@ -94,7 +102,7 @@ class World:
         if self.size == 1:
             return value
         values = [value]
-        with _losses_explained():
+        with _lost_peers_explained():
             dist.broadcast_object_list(values)
         return values[0]
 
@@ -118,7 +126,7 @@ def join_world(environment: Mapping[str, str] = os.environ) -> Iterator[World]:
         torch.cuda.set_device(int(environment.get("LOCAL_RANK", "0")))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     timeout = timedelta(seconds=_timeout(environment))
-    with _losses_explained():
+    with _lost_peers_explained():
         store, rank, size = next(rendezvous("env://", timeout=timeout))
         # torchrun keeps its store when it starts the processes again, with the addresses of those
         # that are no more.
@@ -149,7 +157,7 @@ def _timeout(environment: Mapping[str, str]) -> float:
 
 
 @contextlib.contextmanager
-def _losses_explained() -> Iterator[None]:
+def _lost_peers_explained() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:

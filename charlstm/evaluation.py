@@ -54,7 +54,7 @@ def calibrate(
     Returns:
         The temperature, and the evaluation with all logits divided by it.
     """
-    # A single number can't be fitted to a text of so many characters: it is only measured.
+    # On a shorter text even a single number would be learned by heart.
     temperatures = _TEMPERATURES if split.num_chars >= _MIN_CALIBRATION_CHARS else (1.0,)
     evaluations = _evaluate_at(temperatures, model, split, unknown_probability, world)
     return min(zip(temperatures, evaluations, strict=True), key=lambda pair: pair[1].nats)

@@ -22,6 +22,8 @@ class Stepped:
         elapsed_seconds: since the command began, earlier sessions of the run included.
         chars_per_second: over this session's gradient steps.
         train_bits_per_char: running mean over the latest steps, in the steps' own precision.
+        was_slowed: the step was skipped and the learning rate halved; float16 may also only have
+            scaled its loss too far, which mends itself.
     """
 
     step: int
@@ -32,6 +34,7 @@ class Stepped:
     train_bits_per_char: float
     learning_rate: float
     was_skipped: bool
+    was_slowed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,7 @@ class Evaluated:
         num_val_chars: how many characters were scored.
         num_val_streams: each began from an empty context.
         temperature: that suits the validation text best; the figure is taken with it.
-        is_best: lower than ever before in this run.
+        is_best: lower than ever before in this run; always, where nothing is validated.
     """
 
     step: int

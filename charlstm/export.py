@@ -30,7 +30,7 @@ _OPERATORS: Final = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 
 
 def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
-    """Write one step as an ONNX graph, and compare it with the model over 1,000 characters.
+    """Write one step as an ONNX graph, and compare it with the model in 1,000 steps.
 
     Inputs: `symbol` int64 [B], the character's number; `h` and, of an LSTM, `c`, float32 [L, B, H].
     Outputs: `logits` float32 [B, V]; `h_after`, `c_after`. The boundary symbol begins a text, from

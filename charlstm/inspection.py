@@ -24,6 +24,7 @@ OPEN_ABOVE: Final = 0.9
 _NUM_CANDIDATES: Final = 5
 _GAUGED_CHARS: Final = 256
 _MIN_POSITIVES: Final = 20
+_NUM_FOLLOWERS: Final = 3
 _NUM_SHIFTS: Final = 20
 _STRETCH_CHARS: Final = 10
 _OPENING: Final = "([{"
@@ -191,9 +192,7 @@ def telling_units(layer: LayerTrace, number: int) -> list[int]:
     return [int(unit) for unit in order[:number]]
 
 
-def follow(
-    predictor: Predictor, text: Split, *, level: Level = "char", num_units: int = 3
-) -> list[Followed]:
+def follow(predictor: Predictor, text: Split, *, level: Level = "char") -> list[Followed]:
     """Find the cells that follow what a reader can see: quotes, brackets, lines, words, capitals.
 
     Args:
@@ -235,7 +234,7 @@ def follow(
         copies_NK = np.stack([np.roll(values_N, shift) for shift in (0, *shifts)], 1).astype(float)
         scores_UK = _auc(rank_NU, copies_NK) if is_binary else _correlation(standard_NU, copies_NK)
         strength_UK = np.abs(scores_UK - (0.5 if is_binary else 0.0))
-        best = np.argsort(-strength_UK[:, 0], kind="stable")[:num_units]
+        best = np.argsort(-strength_UK[:, 0], kind="stable")[:_NUM_FOLLOWERS]
         chance = float(strength_UK[:, 1:].max(0).mean())
         found.append(
             Followed(

@@ -60,7 +60,7 @@ def run_to_resume(store: CheckpointStore, request: Request) -> str | None:
     """The run to go on with; None for a new one, also where no checkpoint was written yet.
 
     Raises:
-        CheckpointError: when there are checkpoints, and all of them are damaged.
+        CheckpointError: when the run has to be guessed, and one that it may be is damaged.
     """
     if not request.resume:
         return None
@@ -227,7 +227,7 @@ def _hardware(stored: TrainConfig, request: Request) -> TrainConfig:
             raise
         device = resolve_device("auto")
         precision = resolve_precision("auto", device)
-    threads = stored.threads if request.threads is None else request.threads
+    threads = stored.threads if request.threads is None else resolve_threads(request.threads)
     return replace(stored, device=device, precision=precision, threads=threads)
 
 

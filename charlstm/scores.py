@@ -92,7 +92,8 @@ class Scores:
 
     Args:
         nats_N: its cost, float32.
-        rank_N: how many characters were likelier, int32.
+        rank_N: how many characters were likelier, int32; of unknown ones more than there are, for
+            unknown is never a guess.
         confidence_N: the probability of the likeliest, float32.
     """
 

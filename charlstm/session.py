@@ -113,7 +113,8 @@ class Session:
 
         Raises:
             TrainingError: when training can't go on.
-            CheckpointError: when the first or the last checkpoint can't be saved.
+            CheckpointError: when the first or the last checkpoint can't be saved, or the run's
+                folder is gone.
         """
         for event in self._trainer.run():
             state = _state_at(event, self._trainer)
@@ -297,13 +298,14 @@ def _prepare(
         # Asked again under the lock: reading the corpus may have taken long.
         if store.has_checkpoint(prepared.name):
             raise ConfigError(f"run {prepared.name} was made meanwhile by another process")
-    world.share(prepared.base.train_config.batch_size)
+    world.require_divisible(prepared.base.train_config.batch_size)
     return prepared, writer
 
 
 def _trainer(prepared: Prepared, world: World, started_at: float) -> Trainer:
     base, corpus = prepared.base, prepared.corpus
-    require_memory(base.model_config, base.train_config)
+    share = base.train_config.batch_size // world.size
+    require_memory(base.model_config, replace(base.train_config, batch_size=share))
     torch.set_num_threads(base.train_config.threads)
     return Trainer(
         base.model_config,

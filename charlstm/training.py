@@ -260,7 +260,7 @@ class Trainer:
             run.num_skipped = 0
             run.loss_sum = _LOSS_DECAY * run.loss_sum + loss
             run.loss_weight = _LOSS_DECAY * run.loss_weight + 1.0
-        elif not mends_itself:  # float16 may only have scaled its loss too far
+        elif not mends_itself:
             self._slow_down()
         run.step += 1
         self._session_steps += 1
@@ -274,6 +274,7 @@ class Trainer:
             train_bits_per_char=self._train_bits_per_char,
             learning_rate=learning_rate,
             was_skipped=loss is None,
+            was_slowed=loss is None and not mends_itself,
         )
 
     def _learning_rate(self, progress: float) -> float:

@@ -374,6 +374,8 @@ def test_the_store_of_runs_show_is_the_nearest_one_named(run, stored, here, monk
     assert run("runs", "show", "tiny", "--checkpoints", "checkpoints")[0] == 0
     assert run("runs", "--checkpoints", "checkpoints", "show", "tiny")[0] == 0
     assert run("runs", "--checkpoints", "x", "show", "tiny", "--checkpoints", "checkpoints")[0] == 0
+    monkeypatch.setenv("CHARLSTM_RUNS_SHOW_CHECKPOINTS", "checkpoints")
+    assert run("runs", "show", "tiny")[0] == 0
 
 
 @pytest.mark.parametrize(

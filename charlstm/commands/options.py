@@ -114,6 +114,7 @@ _READING: Final = (
     "normalize",
 )
 _FLAG: Final = "COMMANDLINE"
+_DEFAULT: Final = "DEFAULT"
 
 
 def load_model(context: typer.Context, store: "CheckpointStore") -> "Loaded":
@@ -209,6 +210,11 @@ def reading_options(context: typer.Context) -> dict[str, Any]:
 def is_flag(context: typer.Context, name: str) -> bool:
     """Whether an option was given on the command line, not by the environment or by default."""
     return getattr(context.get_parameter_source(name), "name", "") == _FLAG
+
+
+def is_default(context: typer.Context, name: str) -> bool:
+    """Whether an option was given neither on the command line nor by the environment."""
+    return getattr(context.get_parameter_source(name), "name", "") == _DEFAULT
 
 
 def prefer_flags(context: typer.Context, *names: str) -> dict[str, Any]:

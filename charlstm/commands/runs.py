@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlstm.commands.options import Checkpoints, Json, RunName, is_flag, require_writable
+from charlstm.commands.options import (
+    Checkpoints,
+    Json,
+    RunName,
+    is_default,
+    is_flag,
+    require_writable,
+)
 from charlstm.config import DEFAULT_STORE
 from charlstm.errors import CheckpointError, ConfigError
 from charlstm.terminal import say
@@ -32,7 +39,7 @@ def runs(
     """
     if context.invoked_subcommand is not None:
         # Options before the subcommand are its own.
-        context.obj = {"checkpoints": checkpoints, "as_json": as_json}
+        context.obj = {"as_json": as_json}
         return
 
     from charlstm.store import CheckpointStore
@@ -74,13 +81,10 @@ def show(
 
     charlstm runs show shakespeare --plot curves.svg
     """
-    if not is_flag(context, "checkpoints"):
-        checkpoints = context.obj["checkpoints"]
-
     from charlstm.store import CheckpointStore
     from charlstm.views.runs import show_run, with_history
 
-    loaded = CheckpointStore(checkpoints).load(run, which="last")
+    loaded = CheckpointStore(_nearest(context)).load(run, which="last")
     _warn(loaded)
     if plot is not None:
         from charlstm.views.plots import plot_training, require_plots
@@ -107,12 +111,9 @@ def remove(
 
     charlstm runs rm shakespeare --yes
     """
-    if not is_flag(context, "checkpoints"):
-        checkpoints = context.obj["checkpoints"]
-
     from charlstm.store import CheckpointStore
 
-    store = CheckpointStore(checkpoints)
+    store = CheckpointStore(_nearest(context))
     num_bytes = store.size_of(run)
     if not yes:
         if not sys.stdin.isatty():
@@ -121,6 +122,16 @@ def remove(
             raise typer.Exit(1)
     store.remove(run)
     say(f"run {run} is deleted")
+
+
+def _nearest(context: typer.Context) -> Path:
+    """The store that a subcommand means: a flag of its own, else one before it, else otherwise."""
+    parent = context.parent
+    if parent is not None and not is_flag(context, "checkpoints"):
+        is_said_before = is_flag(parent, "checkpoints")  # type: ignore[arg-type]
+        if is_said_before or is_default(context, "checkpoints"):
+            return Path(parent.params["checkpoints"])
+    return Path(context.params["checkpoints"])
 
 
 def _warn(loaded: "Loaded") -> None:

@@ -33,7 +33,6 @@ _DISTANCES: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
 _POSITIVE: Final = "\u2591\u2592\u2593\u2588"
 _NEGATIVE: Final = ".:oO"
 _SHOWN_FROM: Final = 0.05
-_NUM_UNITS: Final = 3
 
 
 def character_records(trace: Trace) -> list[dict[str, Any]]:
@@ -160,7 +159,7 @@ def show_units(followed: Sequence[Followed], to_text: Callable[[str], str]) -> N
     """For each feature the cells that follow it best, beside what chance reaches."""
     rows = []
     for one in followed:
-        for place, unit in enumerate(one.units[:_NUM_UNITS]):
+        for place, unit in enumerate(one.units):
             rows.append(
                 (
                     "" if place else one.feature,
@@ -207,7 +206,11 @@ def show_reach(reach: "Reach", contexts: Sequence[ContextScore]) -> None:
     print_rows(
         ("characters of context", "bits/char", ""),
         [
-            (f"{one.num_context:,}", f"{one.bits_per_char:.3f}", bar(one.bits_per_char / 8))
+            (
+                f"{one.num_context:,}",
+                f"{one.bits_per_char:.3f}",
+                bar(min(1.0, one.bits_per_char / 8)),
+            )
             for one in contexts
         ],
         left=(2,),

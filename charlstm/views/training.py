@@ -123,15 +123,19 @@ def _lines(report: Report) -> list[str]:
         case Evaluated() as event:
             bits = bits_text(event.val_bits_per_char)
             best = ", the best so far" if event.is_best else ""
+            found = f"validation {bits} bits per character{best}"
+            if event.val_bits_per_char is None:
+                found = "there is no text to validate on"
             preview = escape(report.record["sample"].replace("\n", "\u23ce"))
             return [
-                f"epoch {event.epoch:.2f}: validation {bits} bits per character{best}",
+                f"epoch {event.epoch:.2f}: {found}",
                 f"  {preview}",
             ]
         case SavingFailed() as event:
             return [f"warning: {escape(event.reason)}"]
         case Stepped() as event if event.was_skipped and report.is_logged:
-            return [f"step {event.step}: no finite gradient: passed over, learning rate halved"]
+            slowed = ", learning rate halved" if event.was_slowed else ""
+            return [f"step {event.step}: no finite gradient: passed over{slowed}"]
         case Started() as event if event.step:
             return [f"goes on from step {event.step}"]
         case Started() | Stepped() | Saved() | Finished():
