@@ -60,7 +60,10 @@ class World:
             ConfigError: naming both numbers.
         """
         if number % self.size:
-            raise ConfigError(f"--batch-size {number} can't be divided by {self.size} processes")
+            raise ConfigError(
+                f"{number} streams (--batch-size, and fewer for a short text) can't be divided by "
+                f"{self.size} processes"
+            )
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """The sums of numbers over all processes, in float64."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 OPSET: Final = 17
 TOLERANCE: Final = 1e-4
+_FOLDER_FILES: Final = ("config.json", "vocab.json", "model.safetensors", "README.md")
 _IR_VERSION: Final = 8  # as old as the opset allows, for old runtimes
 _NUM_CHECKED: Final = 1000
 # Blocks of PyTorch's gates in the order that ONNX has them: input, output, forget, candidate of an
@@ -66,26 +67,53 @@ def export_folder(checkpoint: Checkpoint, folder: Path, *, name: str) -> None:
     `model.safetensors` is a checkpoint: every command reads it with --checkpoint.
 
     Raises:
-        CharLSTMError: when the folder can't be written.
+        CharLSTMError: when the folder can't be written, or holds other files.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        others = {path.name for path in folder.iterdir()} - set(_FOLDER_FILES)
+        is_ours = _is_exported(folder)
     except OSError as error:
         raise CharLSTMError(f"{folder}: can't be made: {error.strerror}") from error
+    if others or not is_ours:
+        raise CharLSTMError(f"{folder}: holds files of something else; name a new folder")
     config = {
         "architectures": ["CharLSTM"],
         "model_type": "charlstm",
         **asdict(checkpoint.model_config),
         "boundary_token_id": checkpoint.vocabulary.boundary,
         "unknown_token_id": 0,
+        **_reading(checkpoint),
         "library_name": "charlstm",
     }
     codes = checkpoint.vocabulary.codes.tolist()
     vocabulary = {"unknown": 0, "boundary": checkpoint.vocabulary.boundary, "code_points": codes}
-    _write(folder / "config.json", _json(config))
-    _write(folder / "vocab.json", _json(vocabulary))
-    _write(folder / "model.safetensors", checkpoint.to_bytes())
-    _write(folder / "README.md", _card(checkpoint, name).encode("utf-8", "backslashreplace"))
+    card = _card(checkpoint, name).encode("utf-8", "backslashreplace")
+    contents = (_json(config), _json(vocabulary), checkpoint.to_bytes(), card)
+    for file, data in zip(_FOLDER_FILES, contents, strict=True):
+        _write(folder / file, data)
+
+
+def _is_exported(folder: Path) -> bool:
+    """Whether a folder is empty, or one that was written here before."""
+    if not any(folder.iterdir()):
+        return True
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and config.get("model_type") == "charlstm"
+
+
+def _reading(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What another program needs to read texts as the model did."""
+    corpus = checkpoint.corpus
+    return {
+        "level": corpus.level,
+        "normalize": corpus.normalize,
+        "keep_line_ends": corpus.keep_line_ends,
+        "unknown_probability": checkpoint.unknown_probability,
+    }
 
 
 def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
@@ -159,8 +187,7 @@ def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
         {
             "characters": json.dumps(checkpoint.vocabulary.codes.tolist()),
             "boundary": str(checkpoint.vocabulary.boundary),
-            "unknown_probability": repr(checkpoint.unknown_probability),
-            "level": checkpoint.corpus.level,
+            **{name: str(value) for name, value in _reading(checkpoint).items()},
         },
     )
     return model
@@ -217,24 +244,25 @@ def _states(layers: list[Step], cell: str) -> Arrays:
 def _card(checkpoint: Checkpoint, name: str) -> str:
     """A model card: what the model is, from what, how good, and what it can't do."""
     config, train = checkpoint.model_config, checkpoint.train_config
+    layers = f"{config.num_layers} layer{'s' if config.num_layers > 1 else ''}"
     bits = checkpoint.best_val_bits_per_char
     measured = "not measured" if bits is None else f"{bits:.4f} bits per character on held-out text"
     return f"""---
 library_name: charlstm
 pipeline_tag: text-generation
-tags: [lstm, character-level]
+tags: [{config.cell}, character-level]
 ---
 
 # {name}
 
-A character model: {config.num_layers} layers of {config.hidden_size} units ({config.cell}), an
+A character model: {layers} of {config.hidden_size} units ({config.cell}), an
 embedding of {config.embedding_size}, {config.num_parameters:,} parameters. It predicts the next
 character of a text from all characters before it.
 
 - Trained on {checkpoint.num_train_chars:,} characters of {checkpoint.corpus_name}; SHA-256 of the
   text, its splits and their order: `{checkpoint.fingerprint}`.
-- Recipe: {checkpoint.budget}, {checkpoint.step:,} steps of {train.batch_size} x {train.seq_len}
-  characters; Muon and AdamW, learning rate {train.learning_rate:g}, weight decay
+- Recipe: {checkpoint.step:,} steps (budget: {checkpoint.budget}) of {train.batch_size} x
+  {train.seq_len} characters; Muon and AdamW, learning rate {train.learning_rate:g}, weight decay
   {train.weight_decay:g}, dropout {config.dropout:g}, recurrent dropout
   {config.recurrent_dropout:g}, seed {train.seed}.
 - Measured: {measured}.
@@ -253,6 +281,8 @@ def _json(values: dict[str, Any]) -> bytes:
 
 def _write(path: Path, data: bytes) -> None:
     """In the place of what was there, or not at all."""
+    if not path.name or path.is_dir():
+        raise CharLSTMError(f"{path}: is a folder; name a file")
     aside = path.with_name(f".{path.name}.tmp")
     try:
         aside.write_bytes(data)

@@ -179,6 +179,7 @@ class CheckpointStore:
             try:
                 for file in _checkpoint_files(writer.folder):
                     file.unlink()
+                (writer.folder / "events.jsonl").unlink(missing_ok=True)
                 shutil.rmtree(writer.folder / TENSORBOARD_FOLDER, ignore_errors=True)
             except OSError as error:
                 raise CheckpointError(

@@ -174,6 +174,7 @@ def _model(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]
         "unknownProbability": checkpoint.unknown_probability,
         "level": corpus.level,
         "normalize": corpus.normalize,
+        "keepLineEnds": corpus.keep_line_ends and corpus.level == "char",
         "codes": checkpoint.vocabulary.codes.tolist(),
         "units": [telling_units(layer, _NUM_UNITS) for layer in layers],
         "text": corpus.to_text(text),

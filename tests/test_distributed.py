@@ -39,7 +39,7 @@ def test_streams_are_shared_evenly_or_not_at_all():
     worlds = [World(rank=rank, size=3) for rank in range(3)]
     numbers = [number for world in worlds for number in range(12)[world.share(12)]]
     assert numbers == list(range(12))
-    with pytest.raises(ConfigError, match="--batch-size 8 can't be divided by 3 processes"):
+    with pytest.raises(ConfigError, match=r"8 streams .* can't be divided by 3 processes"):
         worlds[0].share(8)
 
 
@@ -267,7 +267,7 @@ def test_two_agents_train_as_one_does(start, tmp_path, text):
 @pytest.mark.slow
 def test_mistakes_are_said_once(start, tmp_path, text):
     _, err = finish(start(3, text, *OPTIONS, "--steps", 5), code=1)
-    assert err.count("--batch-size 8 can't be divided by 3 processes") == 1
+    assert err.count("can't be divided by 3 processes") == 1
     assert "Traceback (most recent call last)" not in err.split("=====")[0].split("E1")[0]
     _, err = finish(start(2, "nowhere.txt", *OPTIONS, "--steps", 5), code=1)
     assert err.count("charlstm: nowhere.txt") + err.count("nowhere.txt: can't be read") >= 1

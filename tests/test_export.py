@@ -90,6 +90,16 @@ def test_a_folder_for_the_hub_is_read_back(model, tmp_path, capsys):
     card = (folder / "README.md").read_text("utf-8")
     assert model.fingerprint in card
     assert "3.5000 bits per character" in card
+    export_folder(model, folder, name="again")
+    (folder / "thesis.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(CharLSTMError, match="something else"):
+        export_folder(model, folder, name="again")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "README.md").write_text("mine", encoding="utf-8")
+    with pytest.raises(CharLSTMError, match="something else"):
+        export_folder(model, other, name="again")
+    assert (other / "README.md").read_text("utf-8") == "mine"
     file = str(folder / "model.safetensors")
     assert main(["sample", "--checkpoint", file, "--length", "20", "--seed", "1"]) == 0
     assert len(capsys.readouterr().out) == 21
@@ -106,5 +116,7 @@ def test_the_command(stored, here, capsys):
     (here / "file").write_bytes(b"")
     assert main(["export", "tiny", "--format", "hf", "--output", "file"]) == 1
     assert "can't be made" in capsys.readouterr().err
+    assert main(["export", "tiny", "--format", "onnx", "--output", "."]) == 1
+    assert "name a file" in capsys.readouterr().err
     assert main(["export", "tiny", "--format", "onnx", "--output", "nowhere/x.onnx"]) == 1
     assert "can't be written" in capsys.readouterr().err

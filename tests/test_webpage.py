@@ -326,6 +326,38 @@ def test_writing_can_be_repeated(open_page, learned):
 
 
 @pytest.mark.slow
+def test_writing_begins_while_a_text_is_still_read(open_page, checkpoint):
+    page = open_page(with_vocabulary(checkpoint, TEXT, hidden_size=300), text="the")
+    page.locator("#text").fill((TEXT * 2)[:1500])
+    page.locator("#start").click()
+    settle(page)
+    assert page.locator("#strip span").count() == 1500
+
+
+@pytest.mark.slow
+def test_the_mouse_looks_and_typing_takes_over(open_page, learned):
+    page = open_page(learned, text="the quick")
+    settle(page)
+    page.locator("#strip span").nth(2).hover()
+    wait_for(page, "document.querySelectorAll('#rungs tr').length === 4")  # 0, 1, 2, 3 characters
+    assert page.locator("#strip .chosen").text_content() == "e"
+    page.locator("#text").press_sequentially("x")
+    wait_for(page, "document.querySelector('#strip .chosen').textContent === 'x'")
+
+
+@pytest.mark.slow
+def test_line_ends_are_those_of_the_text(open_page, checkpoint):
+    model = with_vocabulary(checkpoint, TEXT + "\r", keep_line_ends=True)
+    page = open_page(model, text="the\r\nfox")
+    settle(page)
+    assert page.locator("#strip span").all_text_contents() == [*"the", "U+000D", "\u23ce", *"fox"]
+    (found,) = page.evaluate("prefixes => prefixes.map(charlstm.predict)", ["a\nb"])
+    predictor = Predictor(rounded(model))
+    expected = predictor.read_text("a\r\nb", predictor.start()).log_p[0]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.slow
 def test_writing_can_be_stopped(open_page, checkpoint):
     page = open_page(with_vocabulary(checkpoint, TEXT, hidden_size=500))
     page.locator("#start").click()

@@ -212,6 +212,9 @@ def _write_page(loaded: "Loaded", path: Path, texts: _Texts) -> dict[str, Any]:
     if shown is None:
         text = checkpoint.vocabulary.decode(texts.held_out.ids[:_WATCHED_CHARS])
         shown = (text.partition("\n")[2].strip() or text)[:_PAGE_CHARS]
+    if len(shown) > _MAX_SHOWN_CHARS:
+        say(f"the page begins with the first {_MAX_SHOWN_CHARS:,} of {len(shown):,} characters")
+        shown = shown[:_MAX_SHOWN_CHARS]
     cost = measure_rounding(checkpoint, texts.held_out)
     name = loaded.run or loaded.path.stem
     page = build_page(checkpoint, name=name, text=shown, held_out=texts.held_out, cost=cost)

@@ -1,5 +1,6 @@
 """Options that commands share, and what they mean."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -168,9 +169,12 @@ def require_writable(path: Path) -> None:
     Raises:
         CharLSTMError: naming the file.
     """
+    is_new = not os.path.lexists(path)
     try:
         with path.open("ab"):
             pass
+        if is_new:
+            path.unlink()
     except OSError as error:
         raise CharLSTMError(f"{path}: can't be written: {error.strerror}") from error
 

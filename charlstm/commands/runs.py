@@ -121,7 +121,8 @@ def remove(
         if not typer.confirm(f"delete run {run}, {num_bytes / 1e6:.1f} MB?", err=True):
             raise typer.Exit(1)
     store.remove(run)
-    say(f"run {run} is deleted")
+    rest = store.folder(run).is_dir()
+    say(f"run {run} is deleted" + ("; its folder holds other files and stays" if rest else ""))
 
 
 def _nearest(context: typer.Context) -> Path:

@@ -148,6 +148,7 @@ function startPage() {
 
   /** The text, or its caret, is no longer what was read. */
   function changed() {
+    hovered = undefined;
     const normalized = alphabet.normalized(text.value);
     if (normalized !== text.value) {
       const caret = alphabet.normalized(text.value.slice(0, text.selectionEnd)).length;
@@ -166,7 +167,12 @@ function startPage() {
   function look() {
     const caret = text.selectionDirection === "backward" ? text.selectionStart : text.selectionEnd;
     chosen = reading.symbols.findLastIndex((symbol) => symbol.end <= caret) + 1;
-    const symbols = reading.symbols.slice(0, chosen);
+    moved();
+  }
+
+  /** The page looks at another character. */
+  function moved() {
+    const symbols = reading.symbols.slice(0, place());
     const isSame =
       symbols.length === ladder.symbols.length &&
       symbols.every((symbol, number) => symbol.code === ladder.symbols[number].code);
@@ -253,11 +259,11 @@ function startPage() {
     const number = event.pointerType === "mouse" ? placeUnder(event) : undefined;
     if (number === hovered) return;
     hovered = number;
-    show(drawReading, drawInside);
+    moved();
   });
   element("strip").addEventListener("pointerleave", () => {
     hovered = undefined;
-    show(drawReading, drawInside);
+    moved();
   });
   element("layer").addEventListener("change", () => {
     chooseUnit(Number(element("layer").value), unit);
@@ -269,6 +275,7 @@ function startPage() {
   });
   element("start").addEventListener("click", () => {
     while (!reading.isDone) reading.advance();
+    show(drawReading, drawInside);
     sampler = new Sampler(stack, reading.states.at(-1), {
       temperature: Number(element("temperature").value),
       seed: Number(element("seed").value),

@@ -5,11 +5,13 @@ const BITS = Math.LN2;
 
 /** Characters or bytes of typed text, and their numbers. */
 class Alphabet {
-  constructor({ codes, level, normalize }) {
+  constructor({ codes, level, normalize, keepLineEnds }) {
     this.codes = codes;
     this.level = level;
     this.normalize = normalize;
     this.numbers = new Map(codes.map((code, place) => [code, place + 1]));
+    // A text field knows one line end only; a model of texts that keep theirs knows CR LF.
+    this.lineEnd = keepLineEnds && this.numbers.has(13) ? [13, 10] : [10];
   }
 
   /** A text in the form that the model was trained on. */
@@ -26,8 +28,8 @@ class Alphabet {
     let end = 0;
     for (const char of text) {
       end += char.length;
-      const codes =
-        this.level === "byte" ? new TextEncoder().encode(char) : [char.codePointAt(0)];
+      let codes = char === "\n" ? this.lineEnd : [char.codePointAt(0)];
+      if (this.level === "byte" && char !== "\n") codes = new TextEncoder().encode(char);
       for (const code of codes) {
         symbols.push({ code, number: this.numbers.get(code) ?? 0, end });
       }
@@ -40,9 +42,10 @@ class Alphabet {
     return number === 0 ? "unknown" : this.label(this.codes[number - 1]);
   }
 
-  /** Unknown is no character, and a single byte past ASCII is not a whole one. */
+  /** Unknown is no character, a byte past ASCII not a whole one, CR only half a line end. */
   canBeTyped(number) {
-    return number > 0 && !(this.level === "byte" && this.codes[number - 1] > 127);
+    const code = this.codes[number - 1];
+    return number > 0 && code !== 13 && !(this.level === "byte" && code > 127);
   }
 
   /** What stands for a character or byte where it would not be seen itself. */
