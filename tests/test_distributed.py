@@ -185,7 +185,7 @@ def test_many_processes_learn_what_one_learns(start, tmp_path, text):
         )
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_changes_nothing(start, tmp_path, text, victim):
     options = [*OPTIONS, "--steps", 500, "--dropout", 0.2, "--recurrent-dropout", 0.1]
@@ -199,7 +199,7 @@ def test_a_killed_process_changes_nothing(start, tmp_path, text, victim):
     assert_same(stored(tmp_path, "killed"), stored(tmp_path, "whole"))
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_run_goes_on_with_another_number_of_processes(start, tmp_path, text):
     options = [*OPTIONS, "--dropout", 0]
     finish(start(2, text, *options, "--run", "moved", "--steps", 20))
@@ -212,7 +212,7 @@ def test_a_run_goes_on_with_another_number_of_processes(start, tmp_path, text):
         np.testing.assert_allclose(other.weights[name], value, atol=2e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGSTOP"])
 def test_a_lost_process_ends_the_training_with_a_clear_error(start, tmp_path, text, how):
     process = start(
@@ -241,7 +241,7 @@ def _state_of(pid):
         return "Z"
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_signal_to_any_of_them_saves_and_ends(start, tmp_path, text):
     process = start(2, text, *OPTIONS, "--minutes", 5, "--run", "stopped")
     pids = workers(tmp_path / "checkpoints" / "stopped", process)
@@ -253,7 +253,7 @@ def test_a_signal_to_any_of_them_saves_and_ends(start, tmp_path, text):
     assert stored(tmp_path, "stopped").step == events[-1]["step"]
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_two_agents_train_as_one_does(start, tmp_path, text):
     options = [*OPTIONS, "--steps", 30, "--dropout", 0]
     alone, _ = finish(start(1, text, *options, "--run", "alone"))

@@ -233,6 +233,7 @@ def train(
         else:
             follower = open_follower(store, request, started_at=started_at, world=world)
             exit_code = 1 if follower is None else _follow(follower)
+        world.leave(exit_code)
     raise typer.Exit(exit_code)
 
 
