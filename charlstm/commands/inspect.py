@@ -211,7 +211,8 @@ def _write_page(loaded: "Loaded", path: Path, texts: _Texts) -> dict[str, Any]:
     shown = texts.given
     if shown is None:
         text = checkpoint.vocabulary.decode(texts.held_out.ids[:_WATCHED_CHARS])
-        shown = (text.partition("\n")[2].strip() or text)[:_PAGE_CHARS]
+        corpus = checkpoint.corpus
+        shown = corpus.to_symbols(_opening(corpus.to_text(text)))
     if len(shown) > _MAX_SHOWN_CHARS:
         say(f"the page begins with the first {_MAX_SHOWN_CHARS:,} of {len(shown):,} characters")
         shown = shown[:_MAX_SHOWN_CHARS]
@@ -233,6 +234,13 @@ def _write_page(loaded: "Loaded", path: Path, texts: _Texts) -> dict[str, Any]:
         **asdict(cost),
         "rounding_bits_per_char": cost.bits_per_char,
     }
+
+
+def _opening(text: str) -> str:
+    """A few words to begin with: of the first line that is prose, else of the beginning."""
+    lines = (line.strip() for line in text.split("\n"))
+    prose = (line for line in lines if sum(map(str.isalpha, line)) >= max(10, 0.75 * len(line)))
+    return next(prose, text.strip() or text)[:_PAGE_CHARS]
 
 
 def _existing(option: str, number: int, first: int, last: int) -> int:
