@@ -4,7 +4,6 @@ Shapes: B streams, L layers, H hidden size, E embedding size, V symbols that can
 """
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from charlstm.cell import CellStack, Step
 from charlstm.checkpoints import Arrays, Checkpoint
 from charlstm.errors import CharLSTMError, ConfigError
+from charlstm.files import write_file
 
 if TYPE_CHECKING:
     import onnx
@@ -57,7 +57,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
     difference = _difference(checkpoint, session)
     if not difference <= TOLERANCE:
         raise CharLSTMError(f"{path}: onnxruntime computes something else, off by {difference:.2g}")
-    _write(path, data)
+    write_file(path, data)
     return difference
 
 
@@ -91,7 +91,7 @@ def export_folder(checkpoint: Checkpoint, folder: Path, *, name: str) -> None:
     card = _card(checkpoint, name).encode("utf-8", "backslashreplace")
     contents = (_json(config), _json(vocabulary), checkpoint.to_bytes(), card)
     for file, data in zip(_FOLDER_FILES, contents, strict=True):
-        _write(folder / file, data)
+        write_file(folder / file, data)
 
 
 def _is_exported(folder: Path) -> bool:
@@ -135,9 +135,6 @@ def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
     for name in state_names:
         parts = [f"{name}{number}" for number in range(config.num_layers)]
         nodes.append(helper.make_node("Split", [name], parts, axis=0))
-        after = [f"{name}{number}_after" for number in range(config.num_layers)]
-        join = helper.make_node("Concat", after, [f"{name}_after"], axis=0)
-        nodes.append(join)
     for number in range(config.num_layers):
         for key, value in _layer(weights, number, config.cell).items():
             constants[f"{key}{number}"] = value
@@ -158,13 +155,16 @@ def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
         helper.make_node("Squeeze", [f"z{config.num_layers}", "first_axis"], ["shown"]),
         helper.make_node("Gemm", ["shown", "head_weight", "head_bias"], ["logits"], transB=1),
     ]
+    for name in state_names:
+        after = [f"{name}{number}_after" for number in range(config.num_layers)]
+        nodes.append(helper.make_node("Concat", after, [f"{name}_after"], axis=0))
     state_shape = [config.num_layers, "batch", config.hidden_size]
 
     def floats(name: str, shape: list[Any]) -> Any:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
     graph = helper.make_graph(
-        _in_order(nodes),
+        nodes,
         "charlstm",
         [
             helper.make_tensor_value_info("symbol", TensorProto.INT64, ["batch"]),
@@ -191,13 +191,6 @@ def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
         },
     )
     return model
-
-
-def _in_order(nodes: list[Any]) -> list[Any]:
-    """ONNX wants each node behind those that it reads from: joining states comes last."""
-    return [*(one for one in nodes if one.op_type != "Concat")] + [
-        one for one in nodes if one.op_type == "Concat"
-    ]
 
 
 def _layer(weights: Arrays, number: int, cell: str) -> Arrays:
@@ -277,15 +270,3 @@ Use, with charlstm installed:
 
 def _json(values: dict[str, Any]) -> bytes:
     return (json.dumps(values, indent=2) + "\n").encode("ascii")
-
-
-def _write(path: Path, data: bytes) -> None:
-    """In the place of what was there, or not at all."""
-    if not path.name or path.is_dir():
-        raise CharLSTMError(f"{path}: is a folder; name a file")
-    aside = path.with_name(f".{path.name}.tmp")
-    try:
-        aside.write_bytes(data)
-        os.replace(aside, path)
-    except OSError as error:
-        raise CharLSTMError(f"{path}: can't be written: {error.strerror}") from error

@@ -45,7 +45,16 @@ FLOORS = [
         "finetuning",
     },
     {"model", "cell", "checkpoints", "split", "pieces", "copying", "scores"},
-    {"vocabulary", "distributed", "events", "interrupts", "terminal", "source", "documents"},
+    {
+        "vocabulary",
+        "distributed",
+        "files",
+        "events",
+        "interrupts",
+        "terminal",
+        "source",
+        "documents",
+    },
     {"config"},
     {"errors"},
 ]

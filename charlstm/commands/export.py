@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from charlstm.commands.options import Checkpoints, RunName
+from charlstm.commands.options import Checkpoints, RunName, say_warnings
 from charlstm.config import DEFAULT_STORE
 from charlstm.terminal import say
 
@@ -33,11 +33,10 @@ def export(
     from charlstm.store import CheckpointStore
 
     loaded = CheckpointStore(checkpoints).load(run, which="best")
-    for warning in loaded.warnings:
-        say(f"warning: {warning}")
+    say_warnings(loaded)
     if form == "onnx":
         difference = export_onnx(loaded.checkpoint, output)
-        say(f"{output}: opset {OPSET}; off by {difference:.1e} at most over 1,000 characters")
+        say(f"{output}: opset {OPSET}; off by {difference:.1e} at most in 1,000 steps")
     else:
         export_folder(loaded.checkpoint, output, name=run)
         say(f"{output}: use it with: charlstm sample --checkpoint {output / 'model.safetensors'}")

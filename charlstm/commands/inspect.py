@@ -20,7 +20,8 @@ from charlstm.commands.options import (
     training_corpus,
 )
 from charlstm.config import DEFAULT_STORE
-from charlstm.errors import CharLSTMError, ConfigError, CorpusError
+from charlstm.errors import ConfigError, CorpusError
+from charlstm.files import write_file
 from charlstm.terminal import say
 
 if TYPE_CHECKING:
@@ -220,10 +221,7 @@ def _write_page(loaded: "Loaded", path: Path, texts: _Texts) -> dict[str, Any]:
     name = loaded.run or loaded.path.stem
     page = build_page(checkpoint, name=name, text=shown, held_out=texts.held_out, cost=cost)
     data = page.encode("utf-8", "backslashreplace")
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise CharLSTMError(f"{path}: can't be written: {error.strerror}") from error
+    write_file(path, data)
     say(
         f"{path}: {len(data) / 1e6:.2f} MB; rounded to 8 bits, the model takes "
         f"{cost.bits_per_char:+.4f} bits per character ({cost.num_chars:,} characters)"

@@ -150,6 +150,12 @@ def load_model(context: typer.Context, store: "CheckpointStore") -> "Loaded":
     return loaded
 
 
+def say_warnings(loaded: "Loaded") -> None:
+    """What was found wrong on the way to a checkpoint that loads."""
+    for warning in loaded.warnings:
+        say(f"warning: {warning}")
+
+
 def training_corpus(loaded: "Loaded", store: "CheckpointStore") -> "Corpus":
     """The corpus that a run was trained on: the store's copy, or its text read again.
 

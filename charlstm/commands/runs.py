@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -14,13 +14,11 @@ from charlstm.commands.options import (
     is_default,
     is_flag,
     require_writable,
+    say_warnings,
 )
 from charlstm.config import DEFAULT_STORE
 from charlstm.errors import CheckpointError, ConfigError
 from charlstm.terminal import say
-
-if TYPE_CHECKING:
-    from charlstm.store import Loaded
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -53,7 +51,7 @@ def runs(
         except CheckpointError as error:
             say(f"warning: {error}")
             continue
-        _warn(loaded)
+        say_warnings(loaded)
         records.append(as_record(name, loaded.checkpoint))
     records.sort(key=lambda record: record["saved_at"])
     if as_json:
@@ -85,7 +83,7 @@ def show(
     from charlstm.views.runs import show_run, with_history
 
     loaded = CheckpointStore(_nearest(context)).load(run, which="last")
-    _warn(loaded)
+    say_warnings(loaded)
     if plot is not None:
         from charlstm.views.plots import plot_training, require_plots
 
@@ -133,8 +131,3 @@ def _nearest(context: typer.Context) -> Path:
         if is_said_before or is_default(context, "checkpoints"):
             return Path(parent.params["checkpoints"])
     return Path(context.params["checkpoints"])
-
-
-def _warn(loaded: "Loaded") -> None:
-    for warning in loaded.warnings:
-        say(f"warning: {warning}")
