@@ -281,6 +281,8 @@ function startPage() {
       seed: Number(element("seed").value),
       length: SAMPLE_LENGTH,
     });
+    // At once: until the next frame the last text would stand there as this one's.
+    drawWritten();
     wake();
   });
   element("stop").addEventListener("click", () => {
