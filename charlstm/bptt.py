@@ -6,7 +6,7 @@ Shapes: T sequence length, B batch size.
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy.typing as npt
 import torch
@@ -26,16 +26,25 @@ _FIRST_LOSS_SCALE: Final = 65536.0
 _LOSS_SCALE_GROWTH_STEPS: Final = 2000
 
 
+class Outcome(NamedTuple):
+    """What came of a step; on the model's device, since to read it is to wait for it.
+
+    Args:
+        loss: nats per character, float32 []; NaN where the gradient was not finite.
+        loss_scale: that the gradient was computed at, float32 []; above 1, with float16, a step
+            that fails may only show that it was too large, which mends itself.
+    """
+
+    loss: Tensor
+    loss_scale: Tensor
+
+
 class TruncatedBPTT:
     """Learns from one window after another, the state carried along (Williams & Peng 1990).
 
     Args:
         model: learns in place.
         world: the processes that learn together, each from its share of the streams.
-
-    Attributes:
-        loss_scale: of float16's gradients; above 1 a step that fails may only show that it was too
-            large, which the step itself mends.
     """
 
     def __init__(self, model: CharLSTM, config: TrainConfig, *, world: World = ALONE) -> None:
@@ -46,8 +55,7 @@ class TruncatedBPTT:
         self._optimizer = Optimizer(
             model,
             weight_decay=config.weight_decay,
-            # float16 has too small a range for Newton-Schulz.
-            dtype=torch.bfloat16 if config.precision == "bfloat16" else torch.float32,
+            dtype=_muon_dtype(config),
             world=world,
         )
         self._carried = model.zero_state(self._shard.stop - self._shard.start)
@@ -55,36 +63,31 @@ class TruncatedBPTT:
         seed = config.seed + (world.rank << 32)
         self._generator = torch.Generator(model.device).manual_seed(seed)
         self._scales_loss = config.precision == "float16"
-        self.loss_scale = _FIRST_LOSS_SCALE if self._scales_loss else 1.0
-        self._num_steps_at_scale = 0.0
+        first_scale = _FIRST_LOSS_SCALE if self._scales_loss else 1.0
+        self._loss_scale = torch.tensor(first_scale, device=model.device)
+        self._num_steps_at_scale = torch.tensor(0.0, device=model.device)
 
-    def step(self, batch: Batch, learning_rate: float) -> float | None:
-        """Learn from one window.
+    def step(self, batch: Batch, learning_rate: float) -> Outcome:
+        """Learn from one window; nothing, where the gradient is not finite.
 
-        Returns:
-            The loss in nats per character; None where the gradient was not finite. Then nothing is
-            learned, and the streams that were to blame begin anew.
+        Streams whose loss or state is not finite begin anew.
         """
         self._optimizer.zero_grad()
         with self._model.recurrent_dropout(self._generator):
             loss_B, state = self._forward(batch)
-            (loss_B.mean() * self.loss_scale).backward()  # type: ignore[no-untyped-call]
+            (loss_B.mean() * self._loss_scale).backward()  # type: ignore[no-untyped-call]
         # As many characters in each share: the mean of means is the mean over all of them.
         loss = loss_B.detach().mean()
         self._world.average_([*self._optimizer.gradients(), loss])
-        norm = self._optimizer.clip_gradient(divided_by=self.loss_scale)
-        is_finite = math.isfinite(norm)
-        if self._scales_loss:
-            self._adjust_loss_scale(is_finite=is_finite)
-        if is_finite:
-            self._carried = state
-            self._optimizer.step(learning_rate)
-            return float(loss)
+        is_finite = self._optimizer.step(learning_rate, loss_scale=self._loss_scale)
+        outcome = Outcome(torch.where(is_finite, loss, math.nan), self._loss_scale)
         is_bad_B = ~loss_B.detach().isfinite()
         for part in state:
             is_bad_B |= ~part.isfinite().all(-1).all(0)
         self._carried = state.reset(is_bad_B)
-        return None
+        if self._scales_loss:
+            self._adjust_loss_scale(is_finite)
+        return outcome
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything beside the weights that the next step depends on; not copied.
@@ -100,7 +103,7 @@ class TruncatedBPTT:
         for rank, state in enumerate(self._world.gather(self._generator.get_state())):
             tensors[_generator_name(rank)] = state
         if self._scales_loss:
-            tensors["loss_scale"] = torch.tensor([self.loss_scale, self._num_steps_at_scale])
+            tensors["loss_scale"] = torch.stack([self._loss_scale, self._num_steps_at_scale])
         return tensors
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
@@ -130,7 +133,7 @@ class TruncatedBPTT:
         if state is not None and state.shape == self._generator.get_state().shape:
             self._generator.set_state(state)
         if self._scales_loss and "loss_scale" in tensors:  # absent after another precision
-            self.loss_scale, self._num_steps_at_scale = map(float, tensors["loss_scale"])
+            self._loss_scale, self._num_steps_at_scale = self._on_device(tensors["loss_scale"])
 
     def _forward(self, batch: Batch) -> tuple[Tensor, State]:
         """Each stream's loss [B], nats per character, and the state behind the window."""
@@ -158,21 +161,33 @@ class TruncatedBPTT:
         return loss_TB.mean(0), State.joined(ended).take(self._on_device(pieces.stream_order_B))
 
     def _on_device(self, values: Tensor | npt.NDArray[Any]) -> Tensor:
-        return torch.as_tensor(values).to(self._model.device)
+        tensor = torch.as_tensor(values)
+        if self._model.device.type == "cuda":
+            # Only from pinned memory is it copied without waiting for what is under way.
+            tensor = tensor.pin_memory()
+        return tensor.to(self._model.device, non_blocking=True)
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self._precision == "float32":
             return nullcontext()
         return torch.autocast(self._model.device.type, getattr(torch, self._precision))
 
-    def _adjust_loss_scale(self, *, is_finite: bool) -> None:
-        self._num_steps_at_scale += 1
-        if not is_finite:
-            self.loss_scale = max(1.0, self.loss_scale / 2)
-            self._num_steps_at_scale = 0.0
-        elif self._num_steps_at_scale >= _LOSS_SCALE_GROWTH_STEPS:
-            self.loss_scale *= 2
-            self._num_steps_at_scale = 0.0
+    def _adjust_loss_scale(self, is_finite: Tensor) -> None:
+        number = self._num_steps_at_scale + 1
+        may_grow = number >= _LOSS_SCALE_GROWTH_STEPS
+        smaller, larger = (self._loss_scale / 2).clamp(min=1.0), self._loss_scale * 2
+        self._loss_scale = torch.where(
+            is_finite, torch.where(may_grow, larger, self._loss_scale), smaller
+        )
+        self._num_steps_at_scale = torch.where(is_finite & ~may_grow, number, 0.0)
+
+
+def _muon_dtype(config: TrainConfig) -> torch.dtype:
+    """float16 has too small a range for Newton-Schulz."""
+    if config.precision == "float16" and config.device == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if config.precision == "bfloat16" else torch.float32
 
 
 def _generator_name(rank: int) -> str:

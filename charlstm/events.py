@@ -17,6 +17,9 @@ class Started:
 class Stepped:
     """A gradient step was made, or skipped because its gradient was not finite.
 
+    A GPU's losses are read every few steps: what is said of them is true of all since the last
+    reading.
+
     Args:
         progress: the part of the budget that is used, 0 to 1.
         elapsed_seconds: since the command began, earlier sessions of the run included.

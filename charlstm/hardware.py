@@ -40,7 +40,10 @@ def resolve_device(wanted: str) -> Device:
 
 
 def resolve_precision(wanted: str, device: Device) -> Precision:
-    """The precision of gradient steps; `auto` is bfloat16 where the processor computes in it.
+    """The precision of gradient steps.
+
+    `auto` is float16 on CUDA, for cuDNN's quickest kernels of recurrent layers take nothing else;
+    elsewhere bfloat16 where the processor computes in it.
 
     Raises:
         ConfigError: when the device can't train in it, naming what it can.
@@ -51,7 +54,8 @@ def resolve_precision(wanted: str, device: Device) -> Precision:
     if _computes_bfloat16(device):
         possible.append("bfloat16")
     if wanted == "auto":
-        return "bfloat16" if "bfloat16" in possible else "float32"
+        quickest: tuple[Precision, ...] = ("float16", "bfloat16", "float32")
+        return next(precision for precision in quickest if precision in possible)
     for precision in possible:
         if precision == wanted:
             return precision

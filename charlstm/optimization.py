@@ -82,7 +82,10 @@ class Optimizer:
             torch.zeros(len(names), *shape, device=self._parameters[names[0]].device)
             for shape, names in by_shape.items()
         ]
-        self._adamw = torch.optim.AdamW(others, lr=0.0, betas=_ADAM_BETAS, weight_decay=0.0)
+        # The fused kernel alone can be told by a tensor to do nothing.
+        self._adamw = torch.optim.AdamW(
+            others, lr=0.0, betas=_ADAM_BETAS, weight_decay=0.0, fused=True
+        )
 
     def zero_grad(self) -> None:
         for parameter in self._parameters.values():
@@ -93,34 +96,46 @@ class Optimizer:
         return [_gradient(parameter) for parameter in self._parameters.values()]
 
     @torch.no_grad()
-    def clip_gradient(self, *, divided_by: float = 1.0) -> float:
-        """Divide the gradient by the loss's scale and shorten it to norm 1 where it is longer.
+    def step(self, learning_rate: float, *, loss_scale: Tensor | None = None) -> Tensor:
+        """Update every parameter from its gradient, or none, where any part of it isn't finite.
+
+        The gradient is divided by the loss's scale, then shortened to norm 1 where it is longer.
+        No value of a tensor is read: a GPU is given its work without waiting for it.
+
+        Args:
+            loss_scale: what the loss was multiplied with, float32 []; None for 1.
 
         Returns:
-            The norm before it was shortened; not finite where any part of it isn't.
+            Whether the gradient was finite, bool [].
         """
-        gradients = self.gradients()
-        norm = float(nn.utils.get_total_norm(gradients)) / divided_by
-        factor = min(1.0, MAX_GRADIENT_NORM / (norm + 1e-6)) / divided_by
-        if math.isfinite(norm) and factor != 1.0:
-            torch._foreach_mul_(gradients, factor)
-        return norm
-
-    @torch.no_grad()
-    def step(self, learning_rate: float) -> None:
-        """Update every parameter from its gradient."""
+        is_finite = self._clip_gradient(loss_scale)
         for group in self._adamw.param_groups:
             group["lr"] = learning_rate
+        # As torch.amp.GradScaler tells it.
+        self._adamw.found_inf = (~is_finite).float()  # type: ignore[attr-defined]
         self._adamw.step()
         for names, momentum in zip(self._groups, self._momentum, strict=True):
             matrices: list[Tensor] = [self._parameters[name] for name in names]
             gradient = torch.stack([_gradient(matrix) for matrix in matrices])
-            momentum.lerp_(gradient, 1.0 - _MOMENTUM)
+            # Where the step is passed over: NaN times zero stays NaN, hence both.
+            gradient.masked_fill_(~is_finite, 0.0)
+            momentum.lerp_(gradient, is_finite * (1.0 - _MOMENTUM))
             # Nesterov's look ahead.
             update = self._orthogonalize(gradient.lerp_(momentum, _MOMENTUM))
-            update *= _ADAM_UPDATE_RMS * math.sqrt(max(update.shape[-2:]))
-            torch._foreach_mul_(matrices, 1.0 - learning_rate * self._weight_decay)
-            torch._foreach_add_(matrices, list(update.unbind()), alpha=-learning_rate)
+            length = _ADAM_UPDATE_RMS * math.sqrt(max(update.shape[-2:]))
+            update *= is_finite * (-learning_rate * length)
+            torch._foreach_mul_(matrices, 1.0 - is_finite * (learning_rate * self._weight_decay))
+            torch._foreach_add_(matrices, list(update.unbind()))
+        return is_finite
+
+    def _clip_gradient(self, loss_scale: Tensor | None) -> Tensor:
+        gradients = self.gradients()
+        norm = nn.utils.get_total_norm(gradients)
+        scale = torch.ones_like(norm) if loss_scale is None else loss_scale
+        # The longest that the gradient may be as it lies there is the scale's MAX_GRADIENT_NORM.
+        factor = (MAX_GRADIENT_NORM * scale / (norm + 1e-6 * scale)).clamp(max=1.0) / scale
+        torch._foreach_mul_(gradients, factor)
+        return norm.isfinite()
 
     def _orthogonalize(self, matrices: Tensor) -> Tensor:
         """Each process some of the matrices, where there are several."""
@@ -160,7 +175,9 @@ class Optimizer:
                     key: tensors[f"{name}.{key}"].to(parameter.device, copy=True)
                     for key in ("exp_avg", "exp_avg_sq")
                 }
-                self._adamw.state[parameter] = {"step": tensors[f"{name}.step"].clone(), **moments}
+                # Counted where the kernel runs.
+                step = tensors[f"{name}.step"].to(parameter.device, copy=True)
+                self._adamw.state[parameter] = {"step": step, **moments}
 
 
 def orthogonalize(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

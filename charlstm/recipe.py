@@ -14,12 +14,18 @@ from charlstm.config import Budget, Cell, Device, ModelConfig, Precision, TrainC
 DEFAULT_MINUTES: Final = 5.0
 
 _CHARS_PER_PARAMETER: Final = 6.0
+# Of the recurrent stack, for each character of the text: more were never seen to help.
+_MAX_PARAMETERS_PER_CHAR: Final = 30.0
 # Where the clock is no limit, and the sizes to choose from where it is one: steps of 64, which
-# vector units and tensor cores divide evenly. The smallest are for texts of thousands of different
-# characters, whose softmax takes most of the time.
+# vector units divide evenly. The smallest are for texts of thousands of different characters, whose
+# softmax takes most of the time. cuDNN keeps the weights of a layer on the chip, its quickest way,
+# only for multiples of 128 up to 1024, of layer and input, in float16 (`use_persist_common_
+# heuristics` in PyTorch's aten/src/ATen/native/cudnn/RNN.cpp).
 _HIDDEN_SIZE: Final = 256
 _HIDDEN_SIZES: Final = (64, 96, *range(128, 1024 + 1, 64))
+_CUDA_HIDDEN_SIZES: Final = tuple(range(128, 1024 + 1, 128))
 _EMBEDDING_SIZE: Final = 64
+_CUDA_EMBEDDING_SIZE: Final = 128
 _NUM_LAYERS: Final = 2
 _BATCH_SIZE: Final = 32
 _SEQ_LEN: Final = 64
@@ -132,7 +138,7 @@ def make_plan(
     )
     model_settings: dict[str, Any] = {
         "num_characters": num_characters,
-        "embedding_size": _EMBEDDING_SIZE,
+        "embedding_size": _CUDA_EMBEDDING_SIZE if device == "cuda" else _EMBEDDING_SIZE,
         "num_layers": _NUM_LAYERS,
         "dropout": 0.0,
         "recurrent_dropout": 0.0,
@@ -146,7 +152,7 @@ def make_plan(
         assert budget.minutes is not None
         speed = (operations_per_second or _OPERATIONS_PER_SECOND) * _EFFICIENCY[precision]
         operations = budget.minutes * 60 * speed
-        model = _sized(model_settings, train, operations)
+        model = _sized(model_settings, train, operations, num_train_chars)
         num_chars = operations / _operations_per_char(model, train)
     epochs = num_chars / num_train_chars
     model, train = _regularized(model, train, given, num_train_chars, epochs)
@@ -173,16 +179,20 @@ def _made_to_fit(train: TrainConfig, num_train_chars: int) -> tuple[TrainConfig,
     return replace(train, batch_size=batch_size, seq_len=seq_len), (notice,)
 
 
-def _sized(settings: dict[str, Any], train: TrainConfig, operations: float) -> ModelConfig:
+def _sized(
+    settings: dict[str, Any], train: TrainConfig, operations: float, num_train_chars: int
+) -> ModelConfig:
     """The largest model that so many operations can teach; a wished size stays."""
     if "hidden_size" in settings:
         return ModelConfig(**settings)
-    smallest, *larger = (ModelConfig(hidden_size=size, **settings) for size in _HIDDEN_SIZES)
+    sizes = _CUDA_HIDDEN_SIZES if train.device == "cuda" else _HIDDEN_SIZES
+    smallest, *larger = (ModelConfig(hidden_size=size, **settings) for size in sizes)
     suited = [
         model
         for model in larger
         if operations / _operations_per_char(model, train)
         >= _CHARS_PER_PARAMETER * _stack_parameters(model)
+        and _stack_parameters(model) <= _MAX_PARAMETERS_PER_CHAR * num_train_chars
     ]
     return suited[-1] if suited else smallest
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from charlstm.batches import BatchStream
-from charlstm.bptt import TruncatedBPTT
+from charlstm.bptt import Outcome, TruncatedBPTT
 from charlstm.checkpoints import Arrays, TrainingState
 from charlstm.config import (
     MAX_BITS,
@@ -38,6 +38,9 @@ from charlstm.pacing import Clock, Stopwatch, pace_for
 from charlstm.split import Split
 
 MAX_SKIPPED_STEPS: Final = 10
+# To read a loss is to wait for a GPU. Fewer steps than end the run, so that a lower rate is tried
+# before it is given up.
+_STEPS_PER_READING: Final = {"cpu": 1, "cuda": 8, "mps": 8}
 
 # The running mean of the training loss forgets at this rate per step.
 _LOSS_DECAY: Final = 0.98
@@ -77,6 +80,11 @@ class _Agreement(NamedTuple):
     progress: float
     must_stop: bool
     must_save: bool
+
+
+class _Reading(NamedTuple):
+    any_skipped: bool = False
+    any_slowed: bool = False
 
 
 class Trainer:
@@ -154,6 +162,7 @@ class Trainer:
         self._run.num_evaluations = min(self._run.num_evaluations, done)
         self._session_steps = 0
         self._session_seconds = 0.0
+        self._unread: list[Outcome] = []
         self._temperature = 1.0
 
     def stop(self) -> None:
@@ -188,10 +197,12 @@ class Trainer:
             if must_save:
                 yield SaveDue()
             if int(progress * self._config.num_evaluations) > run.num_evaluations:
+                self._read_outcomes()
                 yield self._evaluate(progress)
             if progress >= 1.0:
                 break
             yield self._step(progress)
+        self._read_outcomes()
         yield Finished(
             step=run.step,
             epoch=self._epoch,
@@ -222,6 +233,7 @@ class Trainer:
 
         Gathered from all processes, hence each of them has to ask.
         """
+        self._read_outcomes()
         self._run.elapsed_seconds = self._stopwatch.elapsed()
         return TrainingState(
             arrays={name: _to_array(value) for name, value in self._tensors().items()},
@@ -254,14 +266,11 @@ class Trainer:
         run = self._run
         learning_rate = self._learning_rate(progress)
         with _memory_errors_explained():
-            mends_itself = self._bptt.loss_scale > 1.0
-            loss = self._bptt.step(self._batches.next(self._generator), learning_rate)
-        if loss is not None:
-            run.num_skipped = 0
-            run.loss_sum = _LOSS_DECAY * run.loss_sum + loss
-            run.loss_weight = _LOSS_DECAY * run.loss_weight + 1.0
-        elif not mends_itself:
-            self._slow_down()
+            batch = self._batches.next(self._generator)
+            self._unread.append(self._bptt.step(batch, learning_rate))
+            reading = _Reading()
+            if len(self._unread) >= _STEPS_PER_READING[self._config.device]:
+                reading = self._read_outcomes()
         run.step += 1
         self._session_steps += 1
         self._session_seconds += self._clock() - began
@@ -273,9 +282,29 @@ class Trainer:
             chars_per_second=self._chars_per_second,
             train_bits_per_char=self._train_bits_per_char,
             learning_rate=learning_rate,
-            was_skipped=loss is None,
-            was_slowed=loss is None and not mends_itself,
+            was_skipped=reading.any_skipped,
+            was_slowed=reading.any_slowed,
         )
+
+    def _read_outcomes(self) -> "_Reading":
+        """Wait for the steps made since the last reading, and count what came of them."""
+        if not self._unread:
+            return _Reading()
+        run = self._run
+        losses, scales = (torch.stack(part).tolist() for part in zip(*self._unread, strict=True))
+        self._unread.clear()
+        any_skipped = any_slowed = False
+        for loss, loss_scale in zip(losses, scales, strict=True):
+            if math.isfinite(loss):
+                run.num_skipped = 0
+                run.loss_sum = _LOSS_DECAY * run.loss_sum + loss
+                run.loss_weight = _LOSS_DECAY * run.loss_weight + 1.0
+                continue
+            any_skipped = True
+            if loss_scale <= 1.0:
+                any_slowed = True
+                self._slow_down()
+        return _Reading(any_skipped, any_slowed)
 
     def _learning_rate(self, progress: float) -> float:
         scale = learning_rate_scale(progress)

@@ -53,8 +53,7 @@ def test_it_learns_and_its_state_can_be_carried_over():
             logits, _ = model(x_TB, model.zero_state(2))
             loss = nn.functional.cross_entropy(logits.flatten(0, 1), x_TB.flatten())
             loss.backward()
-            optimizer.clip_gradient()
-            optimizer.step(0.02)
+            assert optimizer.step(0.02)
         return loss.item()
 
     model, optimizer = make()
@@ -78,6 +77,11 @@ def test_the_gradient_is_shortened_and_divided_by_the_scale():
     for parameter in model.parameters():
         parameter.grad = torch.full_like(parameter, 8.0)
     count = sum(parameter.numel() for parameter in model.parameters())
-    assert optimizer.clip_gradient(divided_by=4.0) == pytest.approx(2 * count**0.5, rel=1e-4)
+    assert optimizer.step(0.0, loss_scale=torch.tensor(4.0))
     norm = nn.utils.get_total_norm([parameter.grad for parameter in model.parameters()])
     assert float(norm) == pytest.approx(1, rel=1e-4)
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 2.0 / count**0.5)
+    assert optimizer.step(0.0, loss_scale=torch.tensor(4.0))
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in model.parameters()])
+    assert float(norm) == pytest.approx(0.5, rel=1e-4)

@@ -90,14 +90,18 @@ def test_a_model_that_is_large_for_its_text_is_regularised_more():
     assert (dropouts[0], dropouts[-1]) == (0.12, 0.5)
 
 
-def timed(minutes, operations_per_second, **wishes):
+def timed(minutes, operations_per_second, **changes):
+    settings = {
+        "num_train_chars": 1_003_854,
+        "num_characters": 65,
+        "device": "cpu",
+        "precision": "bfloat16",
+    }
+    wishes = {name: value for name, value in changes.items() if name not in settings}
     return make_plan(
-        num_train_chars=1_003_854,
-        num_characters=65,
+        **settings | {name: value for name, value in changes.items() if name in settings},
         budget=Budget(minutes=minutes),
         wishes=Wishes(**wishes),
-        device="cpu",
-        precision="bfloat16",
         threads=2,
         operations_per_second=operations_per_second,
     )
@@ -120,6 +124,20 @@ def test_more_time_or_a_quicker_machine_make_a_larger_model():
     assert timed(30, 4e11, hidden_size=77).model.hidden_size == 77
 
 
+def test_a_short_text_gets_no_giant_however_quick_the_machine_is():
+    made = timed(30, 1e15, num_train_chars=18_000)
+    assert made.model.hidden_size == 192
+
+
+def test_on_cuda_every_size_is_one_that_cudnn_is_quick_with():
+    for minutes in (0.1, 1, 5, 30):
+        made = timed(minutes, 4e12, device="cuda", precision="float16")
+        assert made.model.hidden_size % 128 == made.model.embedding_size % 128 == 0
+        assert made.train.batch_size % 8 == 0
+        assert made.train.seq_len >= 40
+    assert timed(1, 4e12, device="cuda", hidden_size=77).model.hidden_size == 77
+
+
 def test_without_a_clock_the_speed_is_not_asked():
     plans = [
         make_plan(
@@ -140,14 +158,5 @@ def test_without_a_clock_the_speed_is_not_asked():
 
 def test_a_large_vocabulary_counts_as_work():
     """The head of 6,000 symbols computes more than the recurrent layers."""
-    made = make_plan(
-        num_train_chars=10**6,
-        num_characters=6257,
-        budget=Budget(minutes=5),
-        wishes=Wishes(),
-        device="cpu",
-        precision="bfloat16",
-        threads=2,
-        operations_per_second=4e11,
-    )
+    made = timed(5, 4e11, num_train_chars=10**6, num_characters=6257)
     assert made.model.hidden_size < timed(5, 4e11).model.hidden_size

@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import MODEL, TRAIN
 
+from charlstm import training
 from charlstm.config import Budget
 from charlstm.errors import CheckpointError, TrainingError
 from charlstm.events import Evaluated, Finished, Started, Stepped
@@ -190,16 +191,44 @@ def test_float16_blames_its_loss_scale_first_and_the_rate_when_that_is_down_to_o
     from charlstm.model import CharLSTM
 
     bptt = TruncatedBPTT(CharLSTM(MODEL), replace(TRAIN, precision="float16"))
-    assert bptt.loss_scale == 65536
+    assert bptt._loss_scale == 65536
     for _ in range(16):
-        bptt._adjust_loss_scale(is_finite=False)
-    assert bptt.loss_scale == 1.0
+        bptt._adjust_loss_scale(torch.tensor(data=False))
+    assert bptt._loss_scale == 1.0
     for _ in range(2000):
-        bptt._adjust_loss_scale(is_finite=True)
-    assert bptt.loss_scale == 2.0
+        bptt._adjust_loss_scale(torch.tensor(data=True))
+    assert bptt._loss_scale == 2.0
     copy = TruncatedBPTT(CharLSTM(MODEL), replace(TRAIN, precision="float16"))
     copy.load_tensors({name: value.clone() for name, value in bptt.tensors().items()})
-    assert copy.loss_scale == 2.0
+    assert copy._loss_scale == 2.0
+
+
+def test_losses_read_every_few_steps_are_counted_as_if_read_at_once(make_trainer, monkeypatch):
+    def figures(steps_per_reading):
+        monkeypatch.setitem(training._STEPS_PER_READING, "cpu", steps_per_reading)
+        trainer = make_trainer(steps=20)
+        found = []
+        for event in trainer.run():
+            if isinstance(event, Evaluated | Finished):
+                found.append((event.step, trainer.state().numbers["loss_sum"]))
+            if isinstance(event, Evaluated):
+                found.append(event.train_bits_per_char)
+        return found
+
+    assert figures(8) == figures(1)
+
+
+def test_ten_skipped_steps_end_the_run_however_seldom_losses_are_read(make_trainer, monkeypatch):
+    monkeypatch.setitem(training._STEPS_PER_READING, "cpu", 8)
+    trainer = make_trainer(steps=50)
+    poison(trainer)
+    events = []
+    with pytest.raises(TrainingError, match="--learning-rate"):
+        events.extend(trainer.run())
+    stepped = [event for event in events if isinstance(event, Stepped)]
+    assert len(stepped) == 15
+    assert stepped[7].was_skipped
+    assert stepped[7].was_slowed
 
 
 def test_running_out_of_memory_gets_advice(make_trainer, monkeypatch):

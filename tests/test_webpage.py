@@ -87,7 +87,14 @@ def test_the_cost_of_rounding_is_what_scoring_says(checkpoint):
         measure_rounding(checkpoint, Split.of([], checkpoint.vocabulary))
 
 
-@pytest.mark.parametrize(("hidden_size", "num_characters"), [(256, 65), (64, 6000), (512, 200)])
+@pytest.mark.parametrize(
+    ("hidden_size", "num_characters"),
+    [
+        (256, 65),
+        pytest.param(64, 6000, marks=pytest.mark.slow),
+        pytest.param(512, 200, marks=pytest.mark.slow),
+    ],
+)
 def test_the_page_is_small(checkpoint, tmp_path, hidden_size, num_characters):
     vocabulary = Vocabulary("".join(map(chr, range(0x4E00, 0x4E00 + num_characters))))
     config = replace(

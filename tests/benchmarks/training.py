@@ -96,10 +96,12 @@ def own_step(
     seconds: list[float] = []
     inner_step = optimizer.step
 
-    def timed_step(learning_rate: float) -> None:
+    def timed_step(learning_rate: float, *, loss_scale: torch.Tensor | None = None) -> torch.Tensor:
         begin = time.perf_counter()
-        inner_step(learning_rate)
+        is_finite = inner_step(learning_rate, loss_scale=loss_scale)
+        bool(is_finite)  # waits for the device
         seconds.append(time.perf_counter() - begin)
+        return is_finite
 
     optimizer.step = timed_step  # type: ignore[method-assign]
     return lambda: bptt.step(batch, 1e-3), seconds, model
