@@ -7,7 +7,6 @@ import numpy as np
 
 from charlstm.checkpoints import Checkpoint, read_checkpoint
 from charlstm.config import DEFAULT_STORE, SampleConfig
-from charlstm.errors import CheckpointError
 from charlstm.prediction import (
     NextCharacters,
     Rung,
@@ -135,15 +134,7 @@ def load(
     """
     if checkpoint is not None:
         return Model(read_checkpoint(Path(checkpoint)))
-    store = CheckpointStore(Path(checkpoints))
-    found: tuple[str, ...] = ()
-    if run is None:
-        latest = store.find_latest()
-        run, found = latest.name, latest.warnings
-    if run is None:
-        missing = f"{store.root}: no run yet; make one with: charlstm train"
-        raise CheckpointError(found[0] if found else missing)
-    loaded = store.load(run, which="best")
-    for warning in (*found, *loaded.warnings):
+    loaded = CheckpointStore(Path(checkpoints)).load_model(run)
+    for warning in loaded.warnings:
         warnings.warn(warning, stacklevel=2)
     return Model(loaded.checkpoint)

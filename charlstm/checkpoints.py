@@ -5,15 +5,16 @@ Its digest is SHA-256 over the whole file with the digest's own characters as ze
 checks a file's structure, not its values.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -147,16 +148,44 @@ class Checkpoint:
         return data[: place.start] + digest + data[place.stop :]
 
 
+class Stamp(NamedTuple):
+    """Which run a checkpoint file is of, by its own account; see `Checkpoint`."""
+
+    corpus_name: str
+    saved_at: float
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read and check one checkpoint file.
 
     Raises:
         CheckpointError: when it is missing, damaged, of another version, or not a checkpoint.
     """
+    with _named_errors(path), _opened(path) as (file, header):
+        data = header + file.read()
+        return _from_parts(_checked_header(data), _arrays(data))
+
+
+def read_stamp(path: Path) -> Stamp:
+    """Read the beginning of a checkpoint file alone, which proves nothing of the rest.
+
+    Raises:
+        CheckpointError: as `read_checkpoint` does, as far as the beginning shows it.
+    """
+    with _named_errors(path), _opened(path) as (_, data):
+        header = _header(data)
+        try:
+            stamp = Stamp(str(header["corpus_name"]), header["saved_at"])
+            require_real("the save time", stamp.saved_at, 0.0, MAX_SECONDS)
+        except (ConfigError, KeyError) as error:
+            raise CheckpointError(f"is damaged: its header makes no sense: {error}") from error
+        return stamp
+
+
+@contextlib.contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
     try:
-        data = _read_bytes(path)
-        header = _checked_header(data)
-        return _from_parts(header, _arrays(data))
+        yield
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except (OSError, ValueError) as error:
@@ -164,8 +193,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: can't be read: {reason}") from error
 
 
-def _read_bytes(path: Path) -> bytes:
-    """Read a whole regular file whose beginning looks right; never waits, never overreads."""
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, bytes]]:
+    """A regular file whose beginning looks right, and that beginning; never waits."""
     with open(path, "rb", opener=_open_without_waiting) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
@@ -180,7 +210,7 @@ def _read_bytes(path: Path) -> bytes:
         # The header says how long the file is: nothing of a wrong length is taken into memory.
         if status.st_size != len(header) + _data_length(header[_LENGTH_BYTES:]):
             raise CheckpointError("is damaged: it has not the length that it should have")
-        return header + file.read(status.st_size - len(header))
+        yield file, header
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
@@ -202,6 +232,16 @@ def _data_length(header: bytes) -> int:
 
 
 def _checked_header(data: bytes) -> dict[str, Any]:
+    header = _header(data)
+    place = _digest_place(data)
+    zeroed = data[: place.start] + _NO_DIGEST.encode("ascii") + data[place.stop :]
+    if hashlib.sha256(zeroed).hexdigest().encode("ascii") != data[place]:
+        raise CheckpointError("is damaged: its digest doesn't match its content")
+    return header
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    """The part of a file's header that is of charlstm."""
     length = int.from_bytes(data[:_LENGTH_BYTES], "little")
     outer = _parse(data[_LENGTH_BYTES : _LENGTH_BYTES + length])
     metadata = outer.get("__metadata__")
@@ -214,10 +254,6 @@ def _checked_header(data: bytes) -> dict[str, Any]:
             f"has format version {version!r}, this charlstm reads version {FORMAT_VERSION}; "
             "use the charlstm that wrote it"
         )
-    place = _digest_place(data)
-    zeroed = data[: place.start] + _NO_DIGEST.encode("ascii") + data[place.stop :]
-    if hashlib.sha256(zeroed).hexdigest().encode("ascii") != data[place]:
-        raise CheckpointError("is damaged: its digest doesn't match its content")
     return header
 
 

@@ -17,12 +17,12 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Final, Literal
+from typing import IO, Any, Final, Literal, TypeVar
 
-from charlstm.checkpoints import Checkpoint, read_checkpoint
+from charlstm.checkpoints import Checkpoint, Stamp, read_checkpoint, read_stamp
 from charlstm.errors import CheckpointError
 
 NUM_KEPT: Final = 3
@@ -35,6 +35,8 @@ TENSORBOARD_FOLDER: Final = "tensorboard"
 # Windows refuses to replace a file while somebody reads it.
 _REPLACE_TRIES: Final = 50
 _REPLACE_PAUSE_SECONDS: Final = 0.1
+
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,19 +90,42 @@ class CheckpointStore:
         Args:
             corpus_name: only runs of that corpus count.
         """
-        newest: tuple[float, str] | None = None
+        found: list[tuple[float, str]] = []
         damaged: list[str] = []
         for name in self.run_names():
             try:
-                checkpoint = self.load(name, which="last").checkpoint
+                stamp = self._stamp(name)
             except CheckpointError as error:
                 # What it was trained on can't be read any more, but its name tells.
                 if corpus_name is None or name.startswith(corpus_name):
                     damaged.append(str(error))
                 continue
-            if corpus_name in (None, checkpoint.corpus_name):
-                newest = max(newest or (0.0, ""), (checkpoint.saved_at, name))
-        return Latest(name=None if newest is None else newest[1], warnings=tuple(damaged))
+            if corpus_name in (None, stamp.corpus_name):
+                found.append((stamp.saved_at, name))
+        # Only the newest are read whole, until one proves sound.
+        for _, name in sorted(found, reverse=True):
+            try:
+                self.load(name, which="last")
+            except CheckpointError as error:
+                damaged.append(str(error))
+                continue
+            return Latest(name=name, warnings=tuple(damaged))
+        return Latest(name=None, warnings=tuple(damaged))
+
+    def load_model(self, run: str | None = None) -> Loaded:
+        """Load a run's model; the newest run's, where none is named.
+
+        Raises:
+            CheckpointError: when there is none that loads.
+        """
+        if run is not None:
+            return self.load(run, which="best")
+        latest = self.find_latest()
+        if latest.name is None:
+            missing = f"{self.root}: no run yet; make one with: charlstm train"
+            raise CheckpointError(latest.warnings[0] if latest.warnings else missing)
+        loaded = self.load(latest.name, which="best")
+        return replace(loaded, warnings=(*latest.warnings, *loaded.warnings))
 
     def unused_name(self, wanted: str) -> str:
         """`wanted`, made fit for a folder's name, or with -2, -3, ... when it is taken."""
@@ -135,6 +160,16 @@ class CheckpointStore:
         Raises:
             CheckpointError: when there is none that loads.
         """
+        checkpoint, path, warnings = self._first_sound(name, which, read_checkpoint)
+        return Loaded(checkpoint=checkpoint, path=path, run=name, warnings=warnings)
+
+    def _stamp(self, name: str) -> Stamp:
+        return self._first_sound(name, "last", read_stamp)[0]
+
+    def _first_sound(
+        self, name: str, which: Literal["best", "last"], read: Callable[[Path], _Read]
+    ) -> tuple[_Read, Path, tuple[str, ...]]:
+        """What is read of the first file that can be read, which one, and why not those before."""
         folder = self.folder(name)
         files = _checkpoint_files(folder)
         if not files:
@@ -145,12 +180,7 @@ class CheckpointStore:
         warnings: list[str] = []
         for file in in_line:
             try:
-                return Loaded(
-                    checkpoint=read_checkpoint(file),
-                    path=file,
-                    run=name,
-                    warnings=tuple(warnings),
-                )
+                return read(file), file, tuple(warnings)
             except CheckpointError as error:
                 warnings.append(str(error))
         reason = warnings[0] if warnings else f"{folder}: only best{_SUFFIX} is there"

@@ -242,10 +242,14 @@ def _state_of(pid):
 
 
 @pytest.mark.torture
-def test_a_signal_to_any_of_them_saves_and_ends(start, tmp_path, text):
+@pytest.mark.parametrize("whom", ["leader", "follower", "torchrun"])
+def test_a_signal_to_any_of_them_saves_and_ends(start, tmp_path, text, whom):
     process = start(2, text, *OPTIONS, "--minutes", 5, "--run", "stopped")
     pids = workers(tmp_path / "checkpoints" / "stopped", process)
-    os.kill(pids[1], signal.SIGTERM)
+    if whom == "torchrun":
+        process.send_signal(signal.SIGINT)  # as Ctrl-C does: workers are in sessions of their own
+    else:
+        os.kill(pids[["leader", "follower"].index(whom)], signal.SIGTERM)
     events, err = finish(process, code=1)  # torchrun's own code: a worker ended with another one
     assert events[-1]["event"] == "finished"
     assert events[-1]["was_interrupted"]

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from charlstm import store as store_module
+from charlstm.checkpoints import read_checkpoint
 from charlstm.errors import CheckpointError
 from charlstm.store import NUM_KEPT, CheckpointStore
 
@@ -44,6 +46,33 @@ def test_the_latest_run_is_the_one_saved_last_by_its_own_account(store, checkpoi
     assert store.find_latest().name == "new"
     assert store.find_latest(corpus_name="tiny").name == "new"
     assert store.find_latest(corpus_name="other").name is None
+
+
+def test_to_find_the_latest_run_only_the_newest_is_read_whole(store, checkpoint, monkeypatch):
+    for number in range(6):
+        save(store, checkpoint, f"run{number}", saved_at=1000.0 + number)
+    damage(store.folder("run5") / "last.safetensors")
+    for file in store.folder("run5").glob("step-*"):
+        file.unlink()
+    damage(store.folder("run1") / "last.safetensors")  # too old to matter
+    read = []
+
+    def reading(path):
+        read.append(path.parent.name)
+        return read_checkpoint(path)
+
+    monkeypatch.setattr(store_module, "read_checkpoint", reading)
+    latest = store.find_latest()
+    assert latest.name == "run4"
+    assert read == ["run5", "run4"]
+    assert len(latest.warnings) == 1
+    assert "run5" in latest.warnings[0]
+    for file in store.folder("run2").glob("[ls]*.safetensors"):
+        file.write_bytes(b"\0" * 400)  # not even when it was saved can be read
+    assert any("run2" in warning for warning in store.find_latest().warnings)
+    assert any("run2" in warning for warning in store.load_model().warnings)
+    assert store.load_model().run == "run4"
+    assert store.load_model("run0").run == "run0"
 
 
 def test_best_has_no_training_state_and_last_has(store, checkpoint):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from charlstm.config import DEFAULT_STORE, CorpusConfig, Level, Normalize
-from charlstm.errors import CharLSTMError, CheckpointError, ConfigError
+from charlstm.errors import CharLSTMError, ConfigError
 from charlstm.terminal import say
 
 if TYPE_CHECKING:
@@ -133,19 +133,9 @@ def load_model(context: typer.Context, store: "CheckpointStore") -> "Loaded":
         from charlstm.store import Loaded
 
         return Loaded(checkpoint=read_checkpoint(checkpoint), path=checkpoint)
-    warnings: tuple[str, ...] = ()
-    if run is None:
-        latest = store.find_latest()
-        if latest.name is None and not latest.warnings:
-            raise CheckpointError(f"{store.root}: no run yet; make one with: charlstm train")
-        if latest.name is None:
-            raise CheckpointError(latest.warnings[0])
-        run, warnings = latest.name, latest.warnings
-    loaded = store.load(run, which="best")
-    warnings += loaded.warnings
-    for warning in warnings:
-        say(f"warning: {warning}")
-    if warnings:
+    loaded = store.load_model(run)
+    say_warnings(loaded)
+    if loaded.warnings:
         say(f"warning: using {loaded.path} instead")
     return loaded
 
