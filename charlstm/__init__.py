@@ -17,6 +17,7 @@ The modules, from the ground up; each imports only from its own floor or below:
     copying                how much of one text stands in another
     events, pacing         what a run reports; how far along its budget it is
     source, documents      bytes of a file or pipe -> decoded pieces of text; documents in it
+    features               what a reader can see in a text, character by character
     files                  files that the user named as output
     distributed            the processes that train one model together
     interrupts, terminal   signals as a wish to stop; outside text made safe to show
@@ -35,7 +36,8 @@ The modules, from the ground up; each imports only from its own floor or below:
     dynamic, assessment    nats by a model that learns from the text meanwhile; all of it together
     prediction             the next character, ranked, by length of context
     sampling, inspection   filters and drawing; what happens inside a model
-    reach, comparison      how far back a model looks; LSTM, GRU and plain RNN side by side
+    reach                  how far back a model looks
+    comparison, recall     LSTM, GRU and plain RNN side by side; over what distance they remember
     export                 a model as an ONNX graph, or as a folder for the Hugging Face Hub
     webpage, page/         a model as one HTML file that runs it; the page's own html, css, js
     api                    the Python API: load(), Model

@@ -1,7 +1,5 @@
 """LSTM, GRU and plain RNN side by side: the same text, parameters, budget and recipe.
 
-And a test of memory alone: a generated corpus where a symbol must be remembered over a distance.
-
 Shapes: N characters of the scored text.
 """
 
@@ -18,29 +16,17 @@ import torch
 from charlstm.config import Budget, Cell, ModelConfig, TrainConfig
 from charlstm.evaluation import score
 from charlstm.events import Finished
+from charlstm.features import distances_to_opening
 from charlstm.model import CharLSTM
 from charlstm.reach import reach, require_reach
 from charlstm.split import Split
 from charlstm.training import Trainer
-from charlstm.vocabulary import Ids, Vocabulary
+from charlstm.vocabulary import Vocabulary
 
 CELLS: Final[tuple[Cell, ...]] = get_args(Cell)
-RECALL_DISTANCES: Final = (5, 10, 20, 50, 100, 200)
 
 MAX_SCORED_CHARS: Final = 100_000
 _NEAR: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
-_OPENING: Final = '([{"\u201c\u00ab'
-_CLOSING: Final = ')]}"\u201d\u00bb'
-_RECALLED: Final = "ABCDEFGH"
-_CUE: Final = ">"
-_RECALL_VOCABULARY: Final = Vocabulary("".join(sorted(_RECALLED + _CUE + "\n")))
-_SHORTEST_RECALL: Final = 2
-_RECALL_DOCUMENTS: Final = 12_000
-_RECALL_TEST_DOCUMENTS: Final = 600
-_RECALL_SEQ_LEN: Final = 256
-_RECALL_BATCH_SIZE: Final = 16
-# Remembered: well above one in eight, which is chance.
-RECALLED_ABOVE: Final = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,31 +74,6 @@ class CellResult:
         return float(np.mean([run.chars_per_second for run in self.runs]))
 
 
-@dataclass(frozen=True, kw_only=True)
-class RecallResult:
-    """How well one kind of cell recalls a symbol.
-
-    Args:
-        accuracy: by distance in characters.
-        reach: the longest distance up to which nine of ten symbols are recalled; 0 for none.
-    """
-
-    cell: Cell
-    hidden_size: int
-    num_parameters: int
-    seed: int
-    accuracy: dict[int, float]
-
-    @property
-    def reach(self) -> int:
-        reached = 0
-        for distance, accuracy in sorted(self.accuracy.items()):
-            if accuracy < RECALLED_ABOVE:
-                break
-            reached = distance
-        return reached
-
-
 def matched(model: ModelConfig, cell: Cell) -> ModelConfig:
     """The same model with another cell, and the hidden size that gives it as many parameters."""
     wanted = model.num_parameters
@@ -146,7 +107,7 @@ def compare(
         config = matched(model, cell)
         runs = []
         for seed in seeds:
-            trained, speed = _train(
+            trained, speed = trained_model(
                 config, replace(train, seed=seed), budget, train_text, val_text, unknown_probability
             )
             scores = score(trained, scored_text, unknown_probability=unknown_probability)
@@ -169,80 +130,7 @@ def compare(
         )
 
 
-def compare_recall(
-    model: ModelConfig, train: TrainConfig, budget: Budget, *, seeds: Sequence[int]
-) -> Iterator[RecallResult]:
-    """Let each kind of cell learn to say again what it read some time ago.
-
-    A document is a symbol, others of its kind, a cue, and the first symbol again: it has to be
-    let in, and all that follow kept out. Short and long distances are learned together, so that
-    the short ones show the way; each is tested by itself on documents that were not seen.
-
-    Args:
-        model: of the LSTM; the others get its number of parameters.
-    """
-    model = replace(
-        model,
-        num_characters=len(_RECALL_VOCABULARY),
-        num_layers=1,
-        dropout=0.0,
-        recurrent_dropout=0.0,
-    )
-    train = replace(
-        train, batch_size=_RECALL_BATCH_SIZE, seq_len=_RECALL_SEQ_LEN, precision="float32"
-    )
-    shortest, longest = math.log(_SHORTEST_RECALL), math.log(max(RECALL_DISTANCES))
-    for seed in seeds:
-        generator = np.random.default_rng(seed)
-        distances = (
-            np.exp(generator.uniform(shortest, longest, _RECALL_DOCUMENTS)).round().astype(np.int64)
-        )
-        learned = recall_documents(distances, generator)
-        for cell in CELLS:
-            config = matched(model, cell)
-            nothing = learned.part(0, 0)
-            trained, _ = _train(
-                config, replace(train, seed=seed), budget, learned, nothing, 1 / learned.num_chars
-            )
-            yield RecallResult(
-                cell=cell,
-                hidden_size=config.hidden_size,
-                num_parameters=config.num_parameters,
-                seed=seed,
-                accuracy={
-                    distance: _recall_accuracy(trained, distance, seed)
-                    for distance in RECALL_DISTANCES
-                },
-            )
-
-
-def recall_documents(distances: npt.NDArray[np.int64], generator: np.random.Generator) -> Split:
-    """Documents such as `CAFHB>C`, one for each distance between a symbol and its return."""
-    symbols, cue, end = (_RECALL_VOCABULARY.encode(chars) for chars in (_RECALLED, _CUE, "\n"))
-    documents: list[Ids] = []
-    for distance in distances:
-        # The cue stands between them, too.
-        read = generator.choice(symbols, distance)
-        documents += [read, cue, read[:1], end]
-    lengths = distances + 3
-    ids = np.concatenate(documents)
-    return Split(ids=ids, starts=np.cumsum(lengths) - lengths, num_bytes=len(ids))
-
-
-def distances_to_opening(text: str) -> npt.NDArray[np.int64]:
-    """For each closing bracket or quote the characters since its opening one, else 0, [N]."""
-    opened: list[tuple[str, int]] = []
-    found = np.zeros(len(text), np.int64)
-    for place, char in enumerate(text):
-        kind = _CLOSING.find(char)
-        if kind >= 0 and opened and opened[-1][0] == _OPENING[kind]:
-            found[place] = place - opened.pop()[1]
-        elif char in _OPENING:
-            opened.append((char, place))
-    return found
-
-
-def _train(
+def trained_model(
     model: ModelConfig,
     train: TrainConfig,
     budget: Budget,
@@ -279,13 +167,3 @@ def _by_distance(
         if chosen.any():
             found[most] = float(nats_N[chosen].mean()) / math.log(2)
     return found
-
-
-def _recall_accuracy(model: CharLSTM, distance: int, seed: int) -> float:
-    """How often the symbol behind the cue is the likeliest."""
-    generator = np.random.default_rng([seed, distance])
-    documents = recall_documents(np.full(_RECALL_TEST_DOCUMENTS, distance), generator)
-    scores = score(model, documents, unknown_probability=1e-9)
-    # The symbol, the others, the cue, the symbol again.
-    place = documents.starts + distance + 1
-    return float((scores.rank_N[place] == 0).mean())

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from charlstm.cell import Array, Step
 from charlstm.config import Level
 from charlstm.errors import ConfigError
+from charlstm.features import FEATURES
 from charlstm.prediction import Candidate, NextCharacters, ranked
 from charlstm.predictor import Predictor
 from charlstm.split import Split
@@ -27,11 +28,7 @@ _MIN_POSITIVES: Final = 20
 _NUM_FOLLOWERS: Final = 3
 _NUM_SHIFTS: Final = 20
 _STRETCH_CHARS: Final = 10
-_OPENING: Final = "([{"
-_CLOSING: Final = ")]}"
-_QUOTES: Final = '"\u201c\u201d\u00ab\u00bb'
 _LETTER: Final = "\u00aa"  # neither capital nor small
-_SENTENCE_ENDS: Final = ".!?\u3002\uff01\uff1f"
 
 Floats = npt.NDArray[np.float64]
 
@@ -224,7 +221,7 @@ def follow(predictor: Predictor, text: Split, *, level: Level = "char") -> list[
     if level == "byte":
         readable = "".join(char if char.isascii() else _LETTER for char in chars)
     found = []
-    for feature, of_text in _FEATURES.items():
+    for feature, of_text in FEATURES.items():
         values_N = of_text(readable)
         is_binary = values_N.dtype == np.bool_
         if is_binary and not _MIN_POSITIVES <= values_N.sum() <= len(chars) - _MIN_POSITIVES:
@@ -308,52 +305,3 @@ def _correlation(standard_NU: Floats, values_NK: Floats) -> Floats:
     standard_NK = (values_NK - values_NK.mean(0)) / values_NK.std(0)
     correlation_UK: Floats = standard_NU.T @ standard_NK / len(standard_NK)
     return correlation_UK
-
-
-def _inside_quotes(text: str) -> npt.NDArray[np.bool_]:
-    is_quote = np.array([char in _QUOTES for char in text])
-    is_inside: npt.NDArray[np.bool_] = np.cumsum(is_quote) % 2 == 1
-    return is_inside
-
-
-def _bracket_depth(text: str) -> npt.NDArray[np.int64]:
-    depth, depths = 0, []
-    for char in text:
-        depth = max(0, depth + (char in _OPENING) - (char in _CLOSING))
-        depths.append(depth)
-    return np.array(depths)
-
-
-def _since(text: str, ends: Callable[[str], bool]) -> npt.NDArray[np.int64]:
-    """Characters since the last one that ends something."""
-    count, counts = 0, []
-    for char in text:
-        count = 0 if ends(char) else count + 1
-        counts.append(count)
-    return np.array(counts)
-
-
-def _indentation(text: str) -> npt.NDArray[np.int64]:
-    """Spaces at the beginning of the line so far; all of them once something else came."""
-    found, indentation, is_leading = [], 0, True
-    for char in text:
-        if char == "\n":
-            indentation, is_leading = 0, True
-        elif is_leading and char in " \t":
-            indentation += 1
-        else:
-            is_leading = False
-        found.append(indentation)
-    return np.array(found)
-
-
-_FEATURES: Final[dict[str, Callable[[str], npt.NDArray[np.generic]]]] = {
-    "inside quotes": _inside_quotes,
-    "inside brackets": lambda text: _bracket_depth(text) > 0,
-    "depth of brackets": _bracket_depth,
-    "position in the line": lambda text: _since(text, lambda char: char == "\n"),
-    "position in the word": lambda text: _since(text, lambda char: not char.isalpha()),
-    "a capital comes": lambda text: np.array([char.isupper() for char in text[1:]] + [False]),
-    "end of a sentence": lambda text: np.array([char in _SENTENCE_ENDS for char in text]),
-    "indentation": _indentation,
-}

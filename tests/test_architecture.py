@@ -16,7 +16,7 @@ FLOORS = [
     {"cli", "__main__"},
     {"commands"},
     {"views"},
-    {"session", "api", "comparison", "webpage"},
+    {"session", "api", "comparison", "recall", "webpage"},
     {"preparation"},
     {"cache", "diagnosis"},
     {
@@ -54,6 +54,7 @@ FLOORS = [
         "terminal",
         "source",
         "documents",
+        "features",
     },
     {"config"},
     {"errors"},

@@ -8,6 +8,7 @@ from conftest import TEXT
 
 from charlstm import inspection
 from charlstm.errors import ConfigError, CorpusError
+from charlstm.features import FEATURES
 from charlstm.inspection import follow, gate_shares, telling_units, trace
 from charlstm.predictor import Predictor
 from charlstm.split import Split
@@ -128,28 +129,11 @@ def test_correlations_are_pearson_s():
         assert found[unit] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
-    ("feature", "text", "expected"),
-    [
-        ("inside quotes", 'a"bc"d', [0, 1, 1, 1, 0, 0]),
-        ("inside brackets", "a(b)c)(", [0, 1, 1, 0, 0, 0, 1]),
-        ("depth of brackets", "((a)b)c", [1, 2, 2, 1, 1, 0, 0]),
-        ("position in the line", "ab\nc", [1, 2, 0, 1]),
-        ("position in the word", "ab c.", [1, 2, 0, 1, 0]),
-        ("a capital comes", "aBc D", [1, 0, 0, 1, 0]),
-        ("end of a sentence", "a. b!", [0, 1, 0, 0, 1]),
-        ("indentation", "  a b\n c", [1, 2, 2, 2, 2, 0, 1, 1]),
-    ],
-)
-def test_what_a_reader_sees(feature, text, expected):
-    assert inspection._FEATURES[feature](text).astype(int).tolist() == expected
-
-
 def test_a_cell_that_follows_is_found_and_chance_is_told(predictor, document, monkeypatch):
     """One cell is made to know the position in the word."""
     text = TEXT[:900]
     place = {"number": 0}
-    positions = inspection._FEATURES["position in the word"](text)
+    positions = FEATURES["position in the word"](text)
     original = Predictor.trace
 
     def with_a_knowing_cell(self, text):

@@ -1,8 +1,9 @@
 """`charlstm compare`: LSTM, GRU and plain RNN side by side."""
 
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
@@ -26,6 +27,8 @@ from charlstm.terminal import say
 if TYPE_CHECKING:
     from charlstm.corpus import Corpus
     from charlstm.recipe import Plan
+
+_Result = TypeVar("_Result")
 
 _STEPS: Final = 600
 _HIDDEN_SIZE: Final = 128
@@ -142,8 +145,7 @@ def _compare(
 
     floor = 1 / (text.train.num_chars + 1)
     scored = text.test.part(0, MAX_SCORED_CHARS)
-    results = []
-    for one in compare_cells(
+    compared = compare_cells(
         plan.model,
         plan.train,
         budget,
@@ -153,9 +155,10 @@ def _compare(
         scored_text=scored,
         unknown_probability=floor,
         seeds=seeds,
-    ):
-        say(f"{one.cell}: {one.bits_per_char:.3f} bits per character")
-        results.append(one)
+    )
+    results, was_interrupted = _until_interrupted(
+        compared, lambda one: f"{one.cell}: {one.bits_per_char:.3f} bits per character"
+    )
     baselines = score_baselines(
         text.vocabulary,
         train=text.train,
@@ -173,18 +176,20 @@ def _compare(
         print(json.dumps(comparison_record(results, baselines, num_chars=num_chars)))
     else:
         show_comparison(results, baselines, num_chars=num_chars)
+    if was_interrupted:
+        raise KeyboardInterrupt
 
 
 def _compare_recall(
     plan: "Plan", budget: Budget, seeds: range, plot: Path | None, *, as_json: bool
 ) -> None:
-    from charlstm.comparison import compare_recall
+    from charlstm.recall import compare_recall
     from charlstm.views.comparison import recall_record, show_recall
 
-    results = []
-    for one in compare_recall(plan.model, plan.train, budget, seeds=seeds):
-        say(f"{one.cell}, seed {one.seed}: recalls up to {one.reach} characters")
-        results.append(one)
+    results, was_interrupted = _until_interrupted(
+        compare_recall(plan.model, plan.train, budget, seeds=seeds),
+        lambda one: f"{one.cell}, seed {one.seed}: recalls up to {one.reach} characters",
+    )
     if plot is not None:
         from charlstm.views.plots import plot_recall
 
@@ -193,3 +198,21 @@ def _compare_recall(
         print(json.dumps(recall_record(results)))
     else:
         show_recall(results)
+    if was_interrupted:
+        raise KeyboardInterrupt
+
+
+def _until_interrupted(
+    results: Iterable[_Result], describe: Callable[[_Result], str]
+) -> tuple[list[_Result], bool]:
+    """What was found, each said as it came, and whether Ctrl-C ended it: minutes went into it."""
+    found: list[_Result] = []
+    try:
+        for one in results:
+            say(describe(one))
+            found.append(one)
+    except KeyboardInterrupt:
+        if not found:
+            raise
+        return found, True
+    return found, False

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from charlstm.baselines import Baseline
-from charlstm.comparison import RECALLED_ABOVE, CellResult, RecallResult
+from charlstm.comparison import CellResult
+from charlstm.recall import RECALLED_ABOVE, RecallResult
 from charlstm.views.prediction import bar
 from charlstm.views.tables import print_rows
 

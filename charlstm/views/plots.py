@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from charlstm.assessment import Assessment
-    from charlstm.comparison import CellResult, RecallResult
+    from charlstm.comparison import CellResult
+    from charlstm.recall import RecallResult
 
 _FORMATS: Final = (".svg", ".png", ".pdf")
 _PANEL_INCHES: Final = (5.0, 4.0)
