@@ -17,6 +17,7 @@ The modules, from the ground up; each imports only from its own floor or below:
     copying                how much of one text stands in another
     events, pacing         what a run reports; how far along its budget it is
     source, documents      bytes of a file or pipe -> decoded pieces of text; documents in it
+    folders                the text files that a path stands for
     features               what a reader can see in a text, character by character
     files                  files that the user named as output
     distributed            the processes that train one model together

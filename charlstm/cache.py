@@ -22,7 +22,7 @@ import numpy.typing as npt
 from charlstm.config import STDIN, CorpusConfig
 from charlstm.corpus import Corpus, corpus_name, load_corpus
 from charlstm.errors import CorpusError
-from charlstm.source import files_in
+from charlstm.folders import files_in
 from charlstm.split import Split
 from charlstm.vocabulary import Vocabulary
 

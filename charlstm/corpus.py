@@ -19,7 +19,8 @@ import numpy.typing as npt
 from charlstm.config import MAX_CHARACTERS, STDIN, CorpusConfig
 from charlstm.documents import split_documents
 from charlstm.errors import CorpusError
-from charlstm.source import FileSource, Source, TextSource, files_in
+from charlstm.folders import files_in
+from charlstm.source import FileSource, Source, TextSource
 from charlstm.split import Split
 from charlstm.vocabulary import UNKNOWN, Ids, Vocabulary, code_points
 

@@ -16,8 +16,9 @@ import numpy as np
 from charlstm.config import MAX_CHARACTERS, Budget, CorpusConfig
 from charlstm.documents import split_documents
 from charlstm.errors import CharLSTMError, CorpusError
+from charlstm.folders import files_in
 from charlstm.recipe import DEFAULT_MINUTES, Wishes, make_plan
-from charlstm.source import FileSource, files_in
+from charlstm.source import FileSource
 from charlstm.vocabulary import code_points
 
 _SAMPLE_CHARS: Final = 16_000_000

@@ -17,17 +17,13 @@ import sys
 import tempfile
 import unicodedata
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from fnmatch import fnmatch
+from collections.abc import Callable, Iterator
 from typing import IO, Any, Final, Protocol
 
 from charlstm.config import STDIN, CorpusConfig
 from charlstm.errors import CorpusError
 
 _PIECE_BYTES: Final = 1 << 20
-_SNIFFED_BYTES: Final = 1 << 16
-# What a folder holds that is a run and no text.
-_RUN_FILES: Final = frozenset({"best.safetensors", "last.safetensors", "events.jsonl"})
 
 
 class Readable(Protocol):
@@ -37,7 +33,7 @@ class Readable(Protocol):
 
 
 # The longest mark first: UTF-32-LE's begins with UTF-16-LE's.
-_BYTE_ORDER_MARKS: Final = (
+BYTE_ORDER_MARKS: Final = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -122,7 +118,7 @@ class FileSource:
                 pieces = self._decoded(self._decompressed(file))
                 yield from pieces if self._config.normalize == "none" else _composed(pieces)
         except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-            raise CorpusError(_unreadable(self.name, error)) from error
+            raise CorpusError(unreadable(self.name, error)) from error
 
     def close(self) -> None:
         if self._aside is not None:
@@ -150,7 +146,7 @@ class FileSource:
         if codecs.lookup(self._config.encoding).name != "utf-8":
             return self._config.encoding
         # A byte order mark overrules the default.
-        marked = next((name for mark, name in _BYTE_ORDER_MARKS if first.startswith(mark)), None)
+        marked = next((name for mark, name in BYTE_ORDER_MARKS if first.startswith(mark)), None)
         if marked not in (None, "utf-8-sig"):
             self.notices.append(f"{self.name}: read as {marked}, as its first bytes say")
         return marked or "utf-8"
@@ -188,69 +184,6 @@ class FileSource:
             )
 
 
-def files_in(path: str, include: Sequence[str]) -> tuple[list[str], str | None]:
-    """The files that a path stands for: itself, or what a folder holds, in a fixed order.
-
-    Hidden files and folders are passed over, and so are links to folders and charlstm's own runs.
-
-    Args:
-        include: patterns of file names, such as `*.py`; none takes every file that begins as text.
-
-    Returns:
-        The files, and a notice of those that were passed over.
-
-    Raises:
-        CorpusError: when a folder can't be read or has no such file.
-    """
-    if path == STDIN or not os.path.isdir(path):
-        return [path], None
-
-    def refuse(error: OSError) -> None:
-        raise CorpusError(_unreadable(str(error.filename), error)) from error
-
-    found: list[str] = []
-    for folder, folders, names in os.walk(path, onerror=refuse):
-        if _RUN_FILES.intersection(names):
-            folders[:] = []
-            continue
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files = [os.path.join(folder, name) for name in sorted(names) if not name.startswith(".")]
-        found += [file for file in files if os.path.isfile(file)]
-    if include:
-        kept = [f for f in found if any(fnmatch(os.path.basename(f), p) for p in include)]
-        if not kept:
-            raise CorpusError(f"{path}: holds no file whose name matches {' or '.join(include)}")
-        return kept, None
-    kept = [file for file in found if _begins_as_text(file)]
-    if not kept:
-        raise CorpusError(f"{path}: a folder that holds no text file")
-    if len(kept) == len(found):
-        return kept, None
-    odd = next(file for file in found if file not in set(kept))
-    return kept, f"{path}: passed over {len(found) - len(kept)} files that are no text, as {odd}"
-
-
-def _begins_as_text(path: str) -> bool:
-    try:
-        with open(path, "rb") as file:
-            begin = file.read(_SNIFFED_BYTES)
-    except OSError:
-        return True  # and the reading says what is wrong
-    if begin.startswith(tuple(mark for mark, _ in _BYTE_ORDER_MARKS)):
-        return True
-    # A compressed file's beginning may look like anything: it is asked for by its name only.
-    return b"\0" not in begin and _is_utf8(begin)
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        # What was cut off may end inside a character.
-        codecs.getincrementaldecoder("utf-8")().decode(data, final=len(data) < _SNIFFED_BYTES)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def _composed(pieces: Iterator[str]) -> Iterator[str]:
     """The same text in Unicode's normal form C.
 
@@ -280,7 +213,7 @@ def _is_pipe(path: str) -> bool:
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError) as error:
-        raise CorpusError(_unreadable(path, error)) from error
+        raise CorpusError(unreadable(path, error)) from error
     # A character device such as /dev/zero may never end.
     if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
         raise CorpusError(f"{path}: is neither a file nor a pipe")
@@ -300,11 +233,12 @@ def _put_aside(path: str) -> IO[bytes]:
                 shutil.copyfileobj(pipe, aside)
     except OSError as error:
         aside.close()
-        raise CorpusError(_unreadable(path, error)) from error
+        raise CorpusError(unreadable(path, error)) from error
     return aside
 
 
-def _unreadable(path: str, error: Exception) -> str:
+def unreadable(path: str, error: Exception) -> str:
+    """What a user is told of a file that the system, or its compression, doesn't give."""
     return f"{path}: can't be read: {getattr(error, 'strerror', None) or error}"
 
 

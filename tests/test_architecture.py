@@ -54,6 +54,7 @@ FLOORS = [
         "terminal",
         "source",
         "documents",
+        "folders",
         "features",
     },
     {"config"},

@@ -578,6 +578,15 @@ def test_compare_sets_cells_side_by_side(run, corpus_file, here):
     assert all(len(one["runs"]) == 1 for one in result["cells"])
 
 
+def test_a_prime_in_another_encoding_gets_advice_that_helps(run, stored, here):
+    (here / "prime.txt").write_bytes("caf\u00e9".encode("latin-1"))
+    for command in (["sample", "--prime-file"], ["inspect", "--file"]):
+        code, out, err = run(*command, "prime.txt")
+        assert (code, out) == (1, "")
+        assert "prime.txt: is not valid utf-8" in err
+        assert "--encoding" not in err
+
+
 def test_an_interrupted_comparison_shows_what_it_has(run, corpus_file, monkeypatch):
     from charlstm import comparison
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from charlstm.config import DEFAULT_STORE, CorpusConfig, Level, Normalize
-from charlstm.errors import CharLSTMError, ConfigError
+from charlstm.errors import CharLSTMError, ConfigError, CorpusError
 from charlstm.terminal import say
 
 if TYPE_CHECKING:
@@ -179,12 +179,22 @@ def read_text(path: str, corpus: CorpusConfig) -> str:
     """The text of a file or of stdin, read as the corpus was.
 
     Without its last line end, as the shell's $(...) does it.
+
+    Raises:
+        CorpusError: when it can't be read so.
     """
     from charlstm.source import FileSource
 
     source = FileSource(path, corpus)
     try:
         return "".join(source.pieces()).removesuffix("\n")
+    except CorpusError as error:
+        if isinstance(error.__cause__, UnicodeError):
+            # The advice for a corpus, another --encoding, would not help here.
+            raise CorpusError(
+                f"{path}: is not valid {source.encoding}, as the model's own text was; convert it"
+            ) from error
+        raise
     finally:
         source.close()
 
