@@ -77,6 +77,11 @@ class ModelConfig:
         """Symbols that can be predicted: unknown and the characters."""
         return self.num_characters + 1
 
+    @property
+    def boundary(self) -> int:
+        """The symbol that begins a document, the last one that can be read."""
+        return self.num_inputs - 1
+
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every weight by its name; nothing is allocated."""
         num_gates = {"lstm": 4, "gru": 3, "rnn": 1}[self.cell]

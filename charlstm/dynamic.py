@@ -50,7 +50,7 @@ def evaluate_dynamically(
     adaptation = _Adaptation(model)
     nats, num_correct = 0.0, 0
     for start, length in zip(split.starts, split.lengths, strict=True):
-        read, state = model.config.num_inputs - 1, model.zero_state(1)
+        read, state = model.config.boundary, model.zero_state(1)
         done = 0
         while done < length:
             first = int(start) + done

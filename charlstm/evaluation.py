@@ -163,7 +163,7 @@ def _side_by_side(
     length_B: npt.NDArray[np.int64],
 ) -> Iterator[tuple[Tensor, Tensor, npt.NDArray[np.int64]]]:
     """Predict documents in one batch; a short one's place is filled up and left out."""
-    boundary = model.config.num_inputs - 1
+    boundary = model.config.boundary
     batch_size, max_length = len(start_B), int(length_B.max())
     window = _MAX_LOGITS // (batch_size * model.config.num_outputs)
     window = max(1, min(_MAX_WINDOW, window))

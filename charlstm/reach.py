@@ -67,7 +67,7 @@ def reach(model: CharLSTM, text: Split, *, generator: np.random.Generator) -> Re
     # The boundary, then the characters before the place; what stands behind them doesn't matter.
     offset_T1 = np.arange(distance_B.max() + 1)[:, None]
     ids_TB = text.ids[np.minimum(place_B - distance_B + offset_T1 - 1, text.num_chars - 1)]
-    ids_TB = np.where(offset_T1 == 0, model.config.num_inputs - 1, ids_TB)
+    ids_TB = np.where(offset_T1 == 0, model.config.boundary, ids_TB)
     embedded: list[Tensor] = []
 
     def keep(_module: object, _inputs: object, output: Tensor) -> None:

@@ -46,7 +46,8 @@ _OPERATIONS_PER_PARAMETER: Final = 6  # per character, forward and backward
 _OPERATIONS_PER_LOGIT: Final = 1400
 # What training reaches of the rate of matrix products.
 _EFFICIENCY: Final = {"bfloat16": 0.57, "float16": 0.4, "float32": 0.8}
-_OPERATIONS_PER_SECOND: Final = 2e11  # where it was not measured
+# Where it was not measured: two cores with bfloat16, half of them busy otherwise.
+_OPERATIONS_PER_SECOND: Final = 2e11
 # Often enough to learn how a text begins, too seldom to cost anything in its middle.
 _RESET_PROBABILITY: Final = 0.01
 _MIN_EVALUATIONS: Final = 4

@@ -141,7 +141,7 @@ class Trainer:
             self._restore(*resume)
         self._batches = BatchStream(
             train,
-            boundary=model_config.num_inputs - 1,
+            boundary=model_config.boundary,
             batch_size=config.batch_size,
             seq_len=config.seq_len,
             reset_probability=config.reset_probability,
