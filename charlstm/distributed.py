@@ -16,7 +16,7 @@ from typing import Any, Final
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed import PrefixStore  # type: ignore[attr-defined]
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
 from charlstm.errors import ConfigError, TrainingError
@@ -35,10 +35,14 @@ class World:
     Args:
         rank: this process's number; the first one, 0, leads.
         size: how many there are.
+        attempt: how often torchrun has started them again, after it lost one.
+        notes: outlive such a start, where torchrun keeps them.
     """
 
     rank: int = 0
     size: int = 1
+    attempt: int = 0
+    notes: Store | None = None
 
     @property
     def leads(self) -> bool:
@@ -110,6 +114,19 @@ class World:
             dist.broadcast_object_list(values)
         return values[0]
 
+    def note(self, name: str, value: str) -> None:
+        """Write down what a later attempt may want to know."""
+        if self.notes is not None:
+            with _lost_peers_explained():
+                self.notes.set(name, value)
+
+    def noted(self, name: str) -> str | None:
+        """What an earlier attempt wrote down, None for nothing."""
+        if self.notes is None:
+            return None
+        with _lost_peers_explained():
+            return self.notes.get(name).decode() if self.notes.check([name]) else None
+
     def leave(self, exit_code: int) -> None:
         """End this process, if it is one of several, when all is done and closed.
 
@@ -133,8 +150,9 @@ def join_world(environment: Mapping[str, str] = os.environ) -> Iterator[World]:
         TrainingError: when they can't be reached.
     """
     size = int(environment.get("WORLD_SIZE", "1"))
+    attempt = int(environment.get("TORCHELASTIC_RESTART_COUNT") or 0)
     if size == 1 or "MASTER_ADDR" not in environment:
-        yield ALONE
+        yield World(attempt=attempt)
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(environment.get("LOCAL_RANK", "0")))
@@ -144,7 +162,6 @@ def join_world(environment: Mapping[str, str] = os.environ) -> Iterator[World]:
         store, rank, size = next(rendezvous("env://", timeout=timeout))
         # torchrun keeps its store when it starts the processes again, with the addresses of those
         # that are no more.
-        attempt = environment.get("TORCHELASTIC_RESTART_COUNT", "0")
         dist.init_process_group(
             backend,
             store=PrefixStore(f"charlstm/{attempt}", store),
@@ -153,7 +170,9 @@ def join_world(environment: Mapping[str, str] = os.environ) -> Iterator[World]:
             timeout=timeout,
         )
     try:
-        yield World(rank=rank, size=size)
+        keeps_notes = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+        notes = PrefixStore("charlstm", store) if keeps_notes else None
+        yield World(rank=rank, size=size, attempt=attempt, notes=notes)
     finally:
         with contextlib.suppress(RuntimeError):
             dist.destroy_process_group()

@@ -49,6 +49,7 @@ REPORT_SECONDS: Final = 3.0
 
 _PREVIEW: Final = SampleConfig(length=160, temperature=0.8)
 _PREVIEW_SEED: Final = 0
+_RUN_NOTE: Final = "run"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,6 +289,7 @@ def open_follower(
 def _prepare(
     store: CheckpointStore, request: Request, stack: contextlib.ExitStack, world: World
 ) -> tuple[Prepared, RunWriter]:
+    request = _continued(request, world)
     name = run_to_resume(store, request)
     if name is not None:
         writer = stack.enter_context(store.writer(name))
@@ -299,7 +301,19 @@ def _prepare(
         if store.has_checkpoint(prepared.name):
             raise ConfigError(f"run {prepared.name} was made meanwhile by another process")
     world.require_divisible(prepared.base.train_config.batch_size)
+    world.note(_RUN_NOTE, prepared.name)
     return prepared, writer
+
+
+def _continued(request: Request, world: World) -> Request:
+    """The same request, to go on with what an earlier attempt of these processes has begun."""
+    if not world.attempt:
+        return request
+    if world.notes is None:
+        return replace(request, resume=True)
+    run = request.run or world.noted(_RUN_NOTE)
+    # Where nothing was begun yet, the newest run of the text would be another one.
+    return replace(request, run=run, resume=run is not None or request.resume)
 
 
 def _trainer(prepared: Prepared, world: World, started_at: float) -> Trainer:

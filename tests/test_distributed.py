@@ -3,9 +3,11 @@
 Each test starts real processes by torchrun, on the loopback address.
 """
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -47,6 +49,20 @@ def test_a_world_of_one_is_joined_without_meeting_anybody():
     for environment in ({}, {"WORLD_SIZE": "1", "MASTER_ADDR": "nowhere"}, {"WORLD_SIZE": "4"}):
         with join_world(environment) as world:
             assert world == ALONE
+
+
+def test_what_an_attempt_notes_the_next_one_knows():
+    import torch.distributed as dist
+
+    assert ALONE.noted("run") is None
+    ALONE.note("run", "a")  # nobody comes after
+    store = dist.HashStore()
+    first, second = World(size=2, notes=store), World(size=2, attempt=1, notes=store)
+    assert second.noted("run") is None
+    first.note("run", "caf\u00e9")
+    assert second.noted("run") == "caf\u00e9"
+    with join_world({"TORCHELASTIC_RESTART_COUNT": "2"}) as world:
+        assert world == World(attempt=2)
 
 
 @pytest.mark.parametrize("wrong", ["soon", "-1", "nan"])
@@ -151,6 +167,10 @@ def workers(run_folder, process):
             break
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.05)
+    return worker_pids(process)
+
+
+def worker_pids(process):
     children = {}
     for line in subprocess.check_output(["ps", "-eo", "pid,ppid"], text=True).splitlines()[1:]:
         pid, parent = map(int, line.split())
@@ -185,7 +205,7 @@ def test_many_processes_learn_what_one_learns(start, tmp_path, text):
         )
 
 
-@pytest.mark.torture
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_changes_nothing(start, tmp_path, text, victim):
     options = [*OPTIONS, "--steps", 500, "--dropout", 0.2, "--recurrent-dropout", 0.1]
@@ -199,7 +219,35 @@ def test_a_killed_process_changes_nothing(start, tmp_path, text, victim):
     assert_same(stored(tmp_path, "killed"), stored(tmp_path, "whole"))
 
 
-@pytest.mark.torture
+@pytest.mark.slow
+def test_processes_lost_before_the_first_save_touch_no_other_run(start, tmp_path, text):
+    """The newest run of the text is another one then, and finished."""
+    finish(start(1, text, *OPTIONS, "--steps", 5))
+    before = stored(tmp_path, "text")
+    # No file: the leader waits for its text until a worker is killed and the next attempt begins.
+    os.mkfifo(tmp_path / "pipe")
+    process = start(
+        2, text, "--val", "pipe", *OPTIONS, "--steps", 6, "--dropout", 0, "--no-cache", restarts=1
+    )
+    deadline = time.monotonic() + 60
+    writer = None
+    while writer is None:
+        assert time.monotonic() < deadline
+        with contextlib.suppress(OSError):  # until somebody reads
+            writer = os.open(tmp_path / "pipe", os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.05)
+    os.kill(worker_pids(process)[1], signal.SIGKILL)
+    time.sleep(1)
+    os.close(writer)
+    (tmp_path / "pipe").unlink()
+    (tmp_path / "pipe").write_text(SENTENCES, encoding="utf-8")
+    events, _ = finish(process)
+    assert events[-1]["run"] == "text-2"
+    assert events[-1]["step"] == 6
+    assert_same(stored(tmp_path, "text"), before)
+
+
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_processes(start, tmp_path, text):
     options = [*OPTIONS, "--dropout", 0]
     finish(start(2, text, *options, "--run", "moved", "--steps", 20))
@@ -212,8 +260,13 @@ def test_a_run_goes_on_with_another_number_of_processes(start, tmp_path, text):
         np.testing.assert_allclose(other.weights[name], value, atol=2e-4)
 
 
-@pytest.mark.torture
-@pytest.mark.parametrize("how", ["SIGKILL", "SIGSTOP"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param("SIGKILL", marks=pytest.mark.slow),
+        pytest.param("SIGSTOP", marks=pytest.mark.torture),
+    ],
+)
 def test_a_lost_process_ends_the_training_with_a_clear_error(start, tmp_path, text, how):
     process = start(
         2, text, *OPTIONS, "--minutes", 5, "--run", "lost", CHARLSTM_DISTRIBUTED_TIMEOUT="8"
@@ -241,7 +294,7 @@ def _state_of(pid):
         return "Z"
 
 
-@pytest.mark.torture
+@pytest.mark.slow
 @pytest.mark.parametrize("whom", ["leader", "follower", "torchrun"])
 def test_a_signal_to_any_of_them_saves_and_ends(start, tmp_path, text, whom):
     process = start(2, text, *OPTIONS, "--minutes", 5, "--run", "stopped")
@@ -257,11 +310,14 @@ def test_a_signal_to_any_of_them_saves_and_ends(start, tmp_path, text, whom):
     assert stored(tmp_path, "stopped").step == events[-1]["step"]
 
 
-@pytest.mark.torture
+@pytest.mark.slow
 def test_two_agents_train_as_one_does(start, tmp_path, text):
     options = [*OPTIONS, "--steps", 30, "--dropout", 0]
     alone, _ = finish(start(1, text, *options, "--run", "alone"))
-    agent = ["--nnodes=2", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:29417"]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    agent = ["--nnodes=2", "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}"]
     agent += ["--rdzv-id=test", "--local-addr=127.0.0.1"]
     agents = [start(1, text, *options, "--run", "two", agent=agent) for _ in range(2)]
     together = [event for process in agents for event in finish(process)[0]]

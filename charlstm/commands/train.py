@@ -216,7 +216,7 @@ def train(
     request = Request(
         corpus=given(corpus_options) | reading_options(context),
         run=run,
-        resume=bool(resume) or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") not in ("", "0"),
+        resume=bool(resume),
         parent=parent,
         budget=budget,
         wishes=wishes,
