@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from charlstm.checkpoints import Checkpoint
+from charlstm.cli import main
 from charlstm.config import Budget, CorpusConfig, ModelConfig, TrainConfig
 from charlstm.corpus import load_corpus
 from charlstm.split import Split
@@ -148,5 +149,17 @@ def charlstm(tmp_path):
         if check:
             assert result.returncode == 0, result.stderr.decode()
         return result
+
+    return run
+
+
+@pytest.fixture
+def run(here, capsys):
+    """Run a command; gives (exit code, stdout, stderr)."""
+
+    def run(*arguments):
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
 
     return run

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import TEXT
 
-from charlstm import comparison
+from charlstm import recall
 from charlstm.cli import app, main
 
 ROOT = Path(__file__).parent.parent
@@ -63,8 +63,8 @@ def test_the_readme_has_the_two_commands():
 def test_every_command_of_the_readme_works(tmp_path, monkeypatch, capsys):
     """In their order, on a small text, with a small budget."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(comparison, "_RECALL_DOCUMENTS", 50)
-    monkeypatch.setattr(comparison, "_RECALL_TEST_DOCUMENTS", 20)
+    monkeypatch.setattr(recall, "_NUM_DOCUMENTS", 50)
+    monkeypatch.setattr(recall, "_NUM_TEST_DOCUMENTS", 20)
     for name in re.findall(r"\b[\w-]+\.txt\b", README):
         (tmp_path / name).write_text("The beginning. ROMEO: To be, or not. " + TEXT * 4)
     done = 0
@@ -118,7 +118,7 @@ def test_every_test_that_the_fault_table_names_exists():
         if tests.strip().startswith("as "):
             continue
         assert "`" in tests, row
-        for file, name in re.findall(r"`?(test_\w+\.py)?(?:::(test_\w+))?`?", tests):
+        for file, name in re.findall(r"((?:commands/)?test_\w+\.py)?(?:::(test_\w+))?", tests):
             if file:
                 source = (ROOT / "tests" / file).read_text(encoding="utf-8")
             if name:

@@ -1,0 +1,113 @@
+import io
+import json
+import sys
+from dataclasses import replace
+
+import pytest
+from conftest import SMALL, TEXT
+
+from charlstm.store import CheckpointStore
+
+
+def test_eval_without_a_test_split_uses_val_and_says_so(run, corpus_file):
+    run("train", corpus_file, "--test-fraction", 0, "--steps", 2, *SMALL)
+    code, out, err = run("eval", "--json")
+    assert code == 0
+    assert json.loads(out)["split"] == "val"
+    assert "no test split" in err
+
+
+def test_eval_scores_any_text(run, stored, here):
+    (here / "a.txt").write_bytes("quick\r\nquips☃".encode())
+    result = json.loads(run("eval", "a.txt", "--json")[1])
+    assert (result["num_chars"], result["num_unknown"]) == (12, 1)
+    assert result["num_bytes"] == 14
+    assert result["split"] is None
+    assert "bits per character" in run("eval", "a.txt")[1]
+
+
+def test_eval_says_all_that_helps_to_judge(run, stored, here):
+    result = json.loads(run("eval", "--json", "--per-char", "chars.tsv")[1])
+    names = [baseline["name"] for baseline in result["baselines"]]
+    assert names[:2] == ["uniform", "order 0"]
+    assert "xz" not in names  # of 116 characters it tells nothing
+    names = [one["name"] for one in json.loads(run("eval", "tiny.txt", "--json")[1])["baselines"]]
+    assert names[-1] == "xz"
+    assert list(result["top_accuracy"]) == ["1", "3", "5"]
+    assert result["top_accuracy"]["1"] == pytest.approx(result["accuracy"])
+    assert sum(one["num_chars"] for one in result["calibration"]["bins"]) == result["num_chars"]
+    assert sum(kind["num_chars"] for kind in result["by_kind"]) == result["num_chars"]
+    assert sum(kind["nats"] for kind in result["by_kind"]) == pytest.approx(result["nats"])
+    assert [one["num_context"] for one in result["by_context"]] == [1, 10, 100]
+    assert len(result["most_surprising"]) == 10
+    header, *rows = (here / "chars.tsv").read_text().splitlines()
+    assert header.split("\t") == ["place", "document", "char", "code_point", "bits", "rank"]
+    assert len(rows) == result["num_chars"]
+    bits = sum(float(row.split("\t")[4]) for row in rows)
+    assert bits / len(rows) == pytest.approx(result["bits_per_char"], abs=1e-4)
+    out = run("eval")[1]
+    for part in ("order 0", "context", "line ends", "calibration error", "surprising"):
+        assert part in out
+
+
+def test_eval_of_another_text_does_without_the_corpus(run, stored, here, corpus_file):
+    (here / "a.txt").write_text("quick quips")
+    assert json.loads(run("eval", "a.txt", "--json")[1])["baselines"]
+    corpus_file.unlink()
+    code, out, err = run("eval", "a.txt", "--json")
+    assert (code, json.loads(out)["baselines"]) == (0, [])
+    assert err.startswith("no baselines without the training text: ")
+    assert corpus_file.name in err
+    assert run("eval")[0] == 1
+
+
+def test_a_file_that_can_t_be_written_is_named(run, stored):
+    code, out, err = run("eval", "--per-char", "absent/chars.tsv")
+    assert (code, out) == (1, "")
+    assert "absent/chars.tsv" in err
+
+
+def test_eval_gives_the_dynamic_figure_beside_the_static_one(run, stored):
+    static = json.loads(run("eval", "--json")[1])
+    both = json.loads(run("eval", "--dynamic", "--json")[1])
+    dynamic = both.pop("dynamic")
+    assert both == static
+    assert dynamic["num_chars"] == static["num_chars"]
+    assert 0 < dynamic["bits_per_char"] != static["bits_per_char"]
+    out = run("eval", "--dynamic")[1]
+    assert f"{static['bits_per_char']:.4f}" in out
+    assert f"{dynamic['bits_per_char']:.4f}" in out
+
+
+def test_a_text_that_is_gone_still_helps_to_judge(run, corpus_file, monkeypatch):
+    assert run("train", corpus_file, "--steps", 3, *SMALL)[0] == 0
+    before = json.loads(run("eval", "--json")[1])
+    corpus_file.unlink()
+    assert json.loads(run("eval", "--json")[1]) == before
+    assert run("sample", "--length", 9, "--seed", 1, "--check-copying")[0] == 0
+    assert run("train", "--resume", "--steps", 5)[0] == 0
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
+    assert run("train", "-", "--steps", 3, "--run", "piped", *SMALL)[0] == 0
+    assert run("eval", "--run", "piped")[0] == 0
+    assert run("train", "--resume", "--run", "piped", "--steps", 5)[0] == 0
+
+
+def test_copying_is_found_whatever_the_types_of_ids(run, here):
+    common = "the quick brown fox. " * 100
+    rare = "".join(map(chr, range(0x4E00, 0x4E00 + 400)))
+    (here / "many.txt").write_text(common + rare)
+    assert run("train", "many.txt", "--steps", 3, "--val-fraction", 0.3, *SMALL)[0] == 0
+    code, _, err = run("sample", "--length", 20, "--seed", 1, "--check-copying")
+    assert code == 0
+    assert "of 20 characters" in err
+
+
+def test_json_has_no_infinity(run, stored, here):
+    weights = {**stored.weights, "head.bias": stored.weights["head.bias"].copy()}
+    weights["head.bias"][-1] = 1e30
+    with CheckpointStore(here / "checkpoints").writer("tiny") as writer:
+        writer.save(replace(stored, weights=weights, training=None), "best")
+    code, out, _ = run("eval", "--json")
+    assert code == 0
+    assert json.loads(out, parse_constant=pytest.fail)["perplexity"] is None
+    assert run("eval")[0] == 0

@@ -1,0 +1,83 @@
+import json
+
+import pytest
+from conftest import SMALL, TEXT
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_inspect_looks_inside(run, corpus_file, cell):
+    assert run("train", corpus_file, "--steps", 30, *SMALL, "--cell", cell)[0] == 0
+    text = TEXT[:300]
+    assert run("inspect", text, "--units", "--reach", "--json")[0] == 0
+    result = json.loads(run("inspect", "the quick", "--gates", "--json")[1])
+    assert "".join(one["char"] for one in result["characters"]) == "the quick"
+    gates = {"lstm": {"input", "forget", "output"}, "gru": {"reset", "update"}, "rnn": set()}[cell]
+    assert {one["gate"] for one in result["gate_shares"]} == gates
+    assert all("shut_before" in one for one in result["gate_shares"])
+    assert gates < set(result["gates"]["values"])
+    assert all(len(v) == 9 for unit in result["gates"]["values"].values() for v in unit.values())
+    code, out, err = run("inspect", "the quick", "--gates", "--unit", 3, "--unit", 0)
+    assert (code, err) == (0, "")
+    assert "layer 1, unit 3" in out
+    assert "layer 1, unit 0" in out
+    assert all(gate in out for gate in gates)
+
+
+def test_inspect_reads_the_run_s_own_text(run, stored, here):
+    out = run("inspect")[1]
+    assert "t h e" in out
+    assert "position in the word" in run("inspect", "--units", "--file", "tiny.txt")[1]
+    assert "half of all the gradient" in run("inspect", "--reach", "--file", "tiny.txt")[1]
+
+
+def test_inspect_tells_documents_apart(run, here):
+    (here / "names.txt").write_text("anna\nberta\n" * 60, encoding="utf-8")
+    options = ["--split-documents", "lines", "--steps", 30, *SMALL]
+    assert run("train", "names.txt", *options)[0] == 0
+    (here / "two.txt").write_text("anna\nberta\n", encoding="utf-8")
+    found = json.loads(run("inspect", "--file", "two.txt", "--reach", "--gates", "--json")[1])
+    assert "".join(one["char"] for one in found["characters"]) == "anna\nberta"
+    score = json.loads(run("eval", "two.txt", "--json")[1])
+    # The last line end, which `inspect` leaves out, is the eleventh character.
+    single = json.loads(run("inspect", "berta\n", "--json")[1])["characters"]
+    nats = sum(one["nats"] for one in found["characters"]) + single[-1]["nats"]
+    assert nats == pytest.approx(score["nats_per_char"] * 11, rel=1e-4)
+    assert len(found["reach"]["gradient"]) <= 5
+
+
+def test_inspect_shows_a_part_of_a_long_text_and_says_so(run, stored, here):
+    (here / "long.txt").write_text(TEXT * 2, encoding="utf-8")
+    code, out, err = run("inspect", "--file", "long.txt", "--json")
+    assert code == 0
+    assert len(json.loads(out)["characters"]) == 2000
+    assert f"the first 2,000 of {2 * len(TEXT) - 1:,} characters are shown" in err
+
+
+def test_a_layer_or_unit_asks_for_gates(run, stored):
+    assert "layer 1, unit 2" in run("inspect", "the", "--layer", 1, "--unit", 2)[1]
+    assert run("inspect", "the", "--unit", 99)[0] == 2
+
+
+def test_inspect_writes_a_page(run, stored, here, corpus_file):
+    code, out, err = run("inspect", "--html", "page.html")
+    assert (code, out) == (0, "")
+    assert "page.html: 0.0" in err
+    page = (here / "page.html").read_text("utf-8")
+    assert page.startswith("<!doctype html>")
+    assert "tiny: a character model" in page
+    result = json.loads(run("inspect", "the", "--html", "other.html", "--json")[1])
+    assert result["html"]["path"] == "other.html"
+    assert result["html"]["num_bytes"] == (here / "other.html").stat().st_size
+    assert "characters" not in result
+    code, _, err = run("inspect", "--html", "nowhere/page.html")
+    assert code == 1
+    assert "nowhere/page.html: can't be written" in err
+    assert run("inspect", "\u2603", "--html", "third.html")[0] == 1
+    assert not (here / "third.html").exists()
+    (here / "long.txt").write_text(TEXT * 2, encoding="utf-8")
+    err = run("inspect", "--html", "page.html", "--file", "long.txt")[2]
+    assert "the page begins with the first 2,000" in err
+    # Without the run's own text, the given one is what the rounding is measured on.
+    corpus_file.unlink()
+    assert "(3 characters)" in run("inspect", "the", "--html", "page.html")[2]
+    assert run("inspect", "--html", "page.html")[0] == 1

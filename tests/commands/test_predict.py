@@ -1,0 +1,44 @@
+import io
+import json
+import sys
+
+import pytest
+
+
+def test_predict_ranks_the_next_characters(run, stored):
+    result = json.loads(run("predict", "the q", "--json")[1])
+    assert result["prefix"] == "the q"
+    assert result["entropy_bits"] > 0
+    probabilities = [one["probability"] for one in result["next"]]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(1)
+    assert sum(one["char"] is None for one in result["next"]) == 1
+    code, out, err = run("predict", "the q", "--top", 3)
+    assert (code, err) == (0, "")
+    assert f"{probabilities[0]:.2%}" in out
+    assert out.count("%") == 3
+
+
+def test_predict_shows_what_context_is_worth(run, stored):
+    result = json.loads(run("predict", "the qui", "--ladder", "--top", 2, "--json")[1])
+    assert [rung["num_context"] for rung in result["ladder"]] == [0, 1, 2, 4, 7]
+    assert [rung["context"] for rung in result["ladder"]] == ["", "i", "ui", " qui", "the qui"]
+    assert all(len(rung["next"]) == 2 for rung in result["ladder"])
+    assert result["ladder"][-1]["next"] == result["next"]
+    assert result["ladder"][0]["entropy_bits"] != result["entropy_bits"]
+    out = run("predict", "the qui", "--ladder")[1]
+    assert "the\u2423qui" in out
+
+
+def test_predict_compares_two_prefixes(run, stored):
+    result = json.loads(run("predict", "the q", "--compare", "the ", "--json")[1])
+    assert result["compare"]["prefix"] == "the "
+    assert result["compare"]["next"] != result["next"]
+    out = run("predict", "the q", "--compare", "dog.")[1]
+    assert "the\u2423q" in out
+    assert "dog." in out
+
+
+def test_predict_reads_a_pipe(run, stored, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the q\n")))
+    assert json.loads(run("predict", "--json")[1])["prefix"] == "the q"

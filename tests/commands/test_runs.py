@@ -1,0 +1,71 @@
+import json
+from types import SimpleNamespace
+
+from conftest import SMALL
+
+from charlstm.store import CheckpointStore
+
+
+def test_runs_show_tells_how_a_run_learned(run, corpus_file):
+    assert run("train", corpus_file, "--steps", 30, *SMALL)[0] == 0
+    code, out, err = run("runs", "show", "tiny")
+    assert (code, err) == (0, "")
+    for part in ("1 x 8 lstm", "30 steps, used", "input 0.", "forget 0.", "output 0."):
+        assert part in out
+    shown = json.loads(run("runs", "show", "tiny", "--json")[1])
+    (listed,) = json.loads(run("runs", "--json")[1])
+    assert listed.items() <= shown.items()
+    assert shown["settings"]["model"]["hidden_size"] == 8
+    assert shown["settings"]["train"]["seq_len"] == 16
+    assert len(shown["history"]) >= 4
+    started, *evaluated = shown["history"]
+    assert started["val_bits_per_char"] is None
+    assert started["gate_shares"][0]["forget"][0] == 0  # a fresh gate is never shut
+    for record in evaluated:
+        assert f"{record['val_bits_per_char']:.3f}" in out
+        assert record["sample"].replace("\n", "\u23ce")[:20] in out
+    assert run("runs", "show", "absent")[0] == 1
+    assert json.loads(run("runs", "--json", "show", "tiny")[1]) == shown
+    assert run("runs", "--checkpoints", "elsewhere", "show", "tiny")[0] == 1
+
+
+def test_the_store_of_runs_show_is_the_nearest_one_named(run, stored, here, monkeypatch):
+    monkeypatch.setenv("CHARLSTM_CHECKPOINTS", "elsewhere")
+    assert run("runs", "show", "tiny")[0] == 1
+    assert run("runs", "show", "tiny", "--checkpoints", "checkpoints")[0] == 0
+    assert run("runs", "--checkpoints", "checkpoints", "show", "tiny")[0] == 0
+    assert run("runs", "--checkpoints", "x", "show", "tiny", "--checkpoints", "checkpoints")[0] == 0
+    monkeypatch.setenv("CHARLSTM_RUNS_SHOW_CHECKPOINTS", "checkpoints")
+    assert run("runs", "show", "tiny")[0] == 0
+
+
+def test_runs_are_deleted_only_when_that_is_meant(run, stored, here, monkeypatch):
+    folder = here / "checkpoints" / "tiny"
+    code, _, err = run("runs", "rm", "tiny")
+    assert code == 2
+    assert "--yes" in err
+    assert folder.is_dir()
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True, readline=lambda: "n\n"))
+    monkeypatch.setattr("typer.confirm", lambda question, err: "tiny" not in question)
+    assert run("runs", "rm", "tiny")[0] == 1
+    assert folder.is_dir()
+    assert run("runs", "rm", "tiny", "--yes")[0] == 0
+    assert not folder.exists()
+    code, _, err = run("runs", "rm", "tiny", "--yes")
+    assert code == 1
+    assert "no checkpoint there" in err
+
+
+def test_what_charlstm_did_not_write_is_not_deleted(run, stored, here):
+    folder = here / "checkpoints" / "tiny"
+    (folder / "thesis.txt").write_text("mine", encoding="utf-8")
+    assert run("runs", "rm", "tiny", "--yes")[0] == 0
+    assert (folder / "thesis.txt").read_text("utf-8") == "mine"
+    assert {path.name for path in folder.iterdir()} <= {"thesis.txt", "lock"}
+
+
+def test_a_run_in_training_is_not_deleted(run, stored, here):
+    with CheckpointStore(here / "checkpoints").writer("tiny"):
+        code, _, err = run("runs", "rm", "tiny", "--yes")
+    assert code == 1
+    assert "another process is training" in err

@@ -1,0 +1,325 @@
+import json
+import re
+import shlex
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import SMALL, TEXT
+
+from charlstm.store import CheckpointStore
+
+
+def test_json_events_have_what_the_contract_says(run, corpus_file, here):
+    code, out, _ = run("train", corpus_file, "--steps", 8, *SMALL, "--json")
+    assert code == 0
+    events = [json.loads(line) for line in out.splitlines()]
+    logged = (here / "checkpoints/tiny/events.jsonl").read_text(encoding="utf-8")
+    assert [json.loads(line) for line in logged.splitlines()] == events
+    kinds = [event["event"] for event in events]
+    assert kinds[0] == "started"
+    assert kinds[-1] == "finished"
+    assert {"evaluated", "saved"} <= set(kinds)
+    keys = {
+        "event", "step", "epoch", "elapsed_seconds", "chars_per_second", "train_bits_per_char",
+        "val_bits_per_char", "learning_rate",
+    }  # fmt: skip
+    assert all(keys <= event.keys() for event in events)
+    started = events[0]
+    assert {"hidden_size", "num_parameters", "world_size", "local_batch_size"} <= started.keys()
+    evaluated = [event for event in events if event["event"] == "evaluated"]
+    assert all(len(event["sample"]) == 160 for event in evaluated)
+    assert all(set(event["gates"][0]) == {"input", "forget", "output"} for event in evaluated)
+
+
+def test_an_interrupted_run_resumed_ends_as_if_never_interrupted(run, corpus_file, here):
+    budget = ["--steps", 12, *SMALL]
+    run("train", corpus_file, *budget, "--run", "whole")
+    store = CheckpointStore(here / "checkpoints")
+
+    from charlstm import session
+
+    trainer_run = session.Trainer.run
+
+    def stopping(self):
+        for event in trainer_run(self):
+            yield event
+            if self.step == 5:
+                self.stop()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session.Trainer, "run", stopping)
+        run("train", corpus_file, *budget, "--run", "parts")
+    assert store.load("parts", which="last").checkpoint.step == 5
+    code, _, err = run("train", "--resume", "--run", "parts")
+    assert code == 0
+    assert "goes on from step 5" in err
+    whole = store.load("whole", which="last").checkpoint
+    parts = store.load("parts", which="last").checkpoint
+    for name, value in whole.weights.items():
+        np.testing.assert_array_equal(value, parts.weights[name], err_msg=name)
+    for name, value in whole.training.arrays.items():
+        np.testing.assert_array_equal(value, parts.training.arrays[name], err_msg=name)
+    assert [record["step"] for record in parts.history] == [r["step"] for r in whole.history]
+
+    code, _, err = run("train", "--resume", "--run", "parts")
+    assert code == 0
+    assert "finished" in err
+    code, _, err = run("train", "--resume", "--run", "parts", "--steps", 14)
+    assert code == 0
+    assert "budget changed from 12 steps to 14 steps" in err
+    assert store.load("parts", which="last").checkpoint.step == 14
+
+
+def test_resuming_finds_the_run_by_its_corpus(run, corpus_file, stored):
+    code, _, err = run("train", corpus_file, "--resume", "--steps", 5)
+    assert code == 0
+    assert "goes on from step 4" in err
+
+
+def test_resuming_what_was_never_saved_starts_from_zero_and_says_so(run, corpus_file):
+    code, _, err = run("train", corpus_file, "--resume", "--run", "fresh", "--steps", 2, *SMALL)
+    assert code == 0
+    assert "starts from zero" in err
+
+
+def test_default_names_never_clash(run, corpus_file, stored, here):
+    code, out, _ = run("train", corpus_file, "--steps", 2, *SMALL)
+    assert code == 0
+    assert "run tiny-2 is trained" in out
+
+
+def test_val_and_test_files_replace_fractions(run, corpus_file, here):
+    (here / "v.txt").write_text("quick quips.\n")
+    (here / "t.txt").write_text("lazy dog! ")
+    arguments = ["--val", "v.txt", "--test", "t.txt", "--steps", 2, *SMALL]
+    assert run("train", corpus_file, *arguments)[0] == 0
+    result = json.loads(run("eval", "--json")[1])
+    assert (result["num_chars"], result["num_unknown"]) == (10, 1)
+    assert json.loads(run("eval", "--split", "val", "--json")[1])["num_chars"] == 13
+
+
+def test_a_run_begins_with_another_one_s_model(run, corpus_file, here):
+    assert run("train", corpus_file, "--steps", 60, "--run", "old", *SMALL)[0] == 0
+    (here / "new.txt").write_text(TEXT.replace("fox", "f\u00f6x").replace("z", "s"))
+    options = ["--steps", 1, "--learning-rate", 0, "--batch-size", 4, "--seq-len", 16]
+    code, _, err = run("train", "new.txt", "--from", "old", *options)
+    assert code == 0
+    known = len(set(TEXT)) - 1  # without z
+    assert f"from run old: {known} characters known, 1 new, 1 given up" in err
+    tuned, old = (
+        json.loads(run("eval", "new.txt", "--run", name, "--json")[1]) for name in ("new", "old")
+    )
+    assert (old["num_unknown"], tuned["num_unknown"]) == (30, 0)
+    # Nothing was learned, and nothing was forgotten.
+    assert tuned["bits_per_char"] == pytest.approx(old["bits_per_char"], abs=0.1)
+    for arguments, message in (
+        (["--from", "absent"], "absent"),
+        (["--from", "old", "--hidden-size", 9], "--hidden-size 9 (the run has 8)"),
+        (["--from", "old", "--resume"], "not both"),
+    ):
+        code, out, err = run("train", "new.txt", "--run", "other", *arguments)
+        assert code in (1, 2)
+        assert out == ""
+        assert message in err
+
+
+def test_what_is_named_is_read_or_refused_on_resume(run, corpus_file, here):
+    assert run("train", corpus_file, "--steps", 3, "--run", "r", *SMALL)[0] == 0
+    resume = ["--resume", "--run", "r", "--steps", 5]
+    for content in (b"", b"\xff\xfe\0binary", b"x", None):
+        other = here / "other.txt"
+        other.unlink(missing_ok=True)
+        if content is not None:
+            other.write_bytes(content)
+        code, out, err = run("train", "other.txt", *resume)
+        assert (code, out) == (1, "")
+        assert "other.txt" in err or "changed" in err
+    corpus_file.write_bytes(b"")  # changed, not gone
+    assert run("train", *resume)[0] == 1
+    corpus_file.unlink()
+    code, _, err = run("train", *resume)
+    assert code == 0
+    assert f"{corpus_file}: gone" in err
+
+
+def test_a_copy_of_a_text_keeps_its_own_name(run, corpus_file, here):
+    (here / "copy.txt").write_bytes(corpus_file.read_bytes())
+    for name in ("tiny.txt", "copy.txt", "copy.txt"):
+        assert run("train", name, "--steps", 2, *SMALL)[0] == 0
+    found = {one["name"]: one["corpus"] for one in json.loads(run("runs", "--json")[1])}
+    assert found == {"tiny": "tiny", "copy": "copy", "copy-2": "copy"}
+
+
+def test_a_folder_s_own_runs_are_no_text(run, here):
+    (here / "text.txt").write_text(TEXT)
+    assert run("train", ".", "--steps", 2, "--run", "a", *SMALL)[0] == 0
+    assert run("train", "--resume", "--run", "a", "--steps", 4)[0] == 0
+    first = json.loads(run("runs", "show", "a", "--json")[1])["num_train_chars"]
+    assert run("train", ".", "--steps", 2, "--run", "b", *SMALL)[0] == 0
+    assert json.loads(run("runs", "show", "b", "--json")[1])["num_train_chars"] == first
+
+
+def test_bytes_are_shown_as_text(run, here):
+    (here / "e.txt").write_text("caf\xe9 au lait \u65e5\u672c " * 60)
+    assert run("train", "e.txt", "--level", "byte", "--steps", 60, *SMALL)[0] == 0
+    result = json.loads(run("predict", "caf\xe9", "--ladder", "--json")[1])
+    assert result["prefix"] == "caf\xe9"
+    assert [rung["context"] for rung in result["ladder"]][-2:] == ["af\xe9", "caf\xe9"]
+    assert "caf\xe9" in run("predict", "caf\xe9")[1]
+    drawn = run("sample", "--until", "\xe9", "--length", 4000, "--seed", 1, "--json")[1]
+    (sample,) = json.loads(drawn)["samples"]
+    assert sample["text"].endswith("\xe9")
+    surprises = json.loads(run("eval", "e.txt", "--json")[1])["most_surprising"]
+    assert all("\xc3" not in one["before"] for one in surprises)
+
+
+def test_a_parent_comes_from_the_environment_and_a_flag_is_stronger(run, corpus_file, monkeypatch):
+    assert run("train", corpus_file, "--steps", 2, "--run", "old", *SMALL)[0] == 0
+    monkeypatch.setenv("CHARLSTM_TRAIN_FROM", "old")
+    options = ["--steps", 2, "--run", "new"]
+    assert "from run old" in run("train", corpus_file, *options)[2]
+    assert run("train", "--resume", "--run", "new", "--steps", 4)[0] == 0
+
+
+def test_the_cache_can_be_turned_off(run, corpus_file, here):
+    assert run("train", corpus_file, "--steps", 3, "--no-cache", *SMALL)[0] == 0
+    assert not (here / "checkpoints/.cache").exists()
+    corpus_file.unlink()
+    code, out, err = run("eval")
+    assert (code, out) == (1, "")
+    assert corpus_file.name in err
+
+
+def test_names_are_learned_one_by_one(run, here):
+    (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
+    arguments = ["--split-documents", "lines", "--steps", 400, "--learning-rate", 0.02]
+    assert run("train", "names.txt", *arguments, *SMALL)[0] == 0
+    samples = run("sample", "--until", "\n", "--num-samples", 8, "--seed", 1, "--json")[1]
+    texts = {sample["text"] for sample in json.loads(samples)["samples"]}
+    assert len(texts & {"anna\n", "berta\n", "clara\n", "dora\n"}) >= 2
+
+
+def test_a_changed_corpus_is_refused_with_both_fingerprints(run, stored, corpus_file):
+    corpus_file.write_text(TEXT + "more")
+    for command in (["eval"], ["train", "--resume", "--steps", 9]):
+        code, out, err = run(*command)
+        assert (code, out) == (1, "")
+        assert stored.fingerprint[:12] in err
+        assert len(re.findall(r"\b[0-9a-f]{12}\b", err)) == 2
+
+
+def test_the_next_command_names_the_store_and_works(run, corpus_file):
+    out = run("train", corpus_file, "--steps", 2, *SMALL, "--checkpoints", "my store")[1]
+    command = re.search(r"charlstm (sample .*\S)", out)[1]
+    assert run(*shlex.split(command), "--length", 1, "--seed", 1)[0] == 0
+
+
+@pytest.mark.slow
+def test_training_from_a_pipe(charlstm):
+    result = charlstm("train", "-", "--steps", 2, *SMALL, stdin=TEXT.encode())
+    assert "run stdin is trained" in result.stdout.decode()
+
+
+def test_the_same_seed_gives_the_same_file(run, corpus_file, here):
+    for name in ("one", "two"):
+        run("train", corpus_file, "--steps", 6, *SMALL, "--run", name, "--dropout", 0.1)
+    one, two = (
+        CheckpointStore(here / "checkpoints").load(name, which="last").checkpoint
+        for name in ("one", "two")
+    )
+    numbers = replace(one.training, numbers={**one.training.numbers, "elapsed_seconds": 0.0})
+    two_numbers = {**two.training.numbers, "elapsed_seconds": 0.0}
+    # The clock's readings aside, byte for byte.
+    same = {"saved_at": 0.0, "history": ()}
+    assert (
+        replace(one, training=numbers, **same).to_bytes()
+        == replace(two, training=replace(two.training, numbers=two_numbers), **same).to_bytes()
+    )
+
+
+def test_a_run_of_another_device_goes_on_here(run, stored, here):
+    """What a GPU saved is plain arrays: a machine without one reads, scores and resumes it."""
+    elsewhere = replace(stored.train_config, device="cuda", precision="float16")
+    with CheckpointStore(here / "checkpoints").writer("tiny") as writer:
+        for name in ("best", "last"):
+            writer.save(replace(stored, train_config=elsewhere), name)
+    assert run("sample", "--length", 3, "--seed", 1)[0] == 0
+    assert run("eval", "--json", "--device", "cpu")[0] == 0
+    code, _, err = run("train", "--resume", "--steps", 6)
+    assert code == 0
+    assert "another device" in err
+
+
+def test_the_same_command_and_resume_goes_on_where_batches_were_shrunk(run, here):
+    (here / "short.txt").write_text(TEXT[:600])
+    arguments = ["train", "short.txt", "--batch-size", 64, "--seq-len", 64, "--hidden-size", 8]
+    assert run(*arguments, "--steps", 2)[0] == 0
+    code, _, err = run(*arguments, "--steps", 4, "--resume")
+    assert code == 0
+    assert "goes on from step 2" in err
+
+
+def test_a_run_made_while_the_corpus_was_read_is_not_overwritten(run, stored, here, monkeypatch):
+    from charlstm import preparation
+
+    load = preparation.load_corpus
+
+    def slow(config):
+        corpus = load(config)
+        with CheckpointStore(here / "checkpoints").writer("late") as writer:
+            writer.save(stored, "last")
+        return corpus
+
+    monkeypatch.setattr(preparation, "load_corpus", slow)
+    for resume in ([], ["--resume"]):
+        options = ["--run", "late", "--steps", 2, "--no-cache", *SMALL]
+        code, _, err = run("train", "tiny.txt", *options, *resume)
+        assert code in (1, 2)
+        assert "late" in err
+        last = CheckpointStore(here / "checkpoints").load("late", which="last").checkpoint
+        assert last.step == stored.step
+        (here / "checkpoints/late/last.safetensors").unlink()
+
+
+def test_a_start_that_is_refused_leaves_nothing_behind(run, corpus_file, here, monkeypatch):
+    from charlstm import hardware
+
+    monkeypatch.setattr(hardware, "available_bytes", lambda: 1000)
+    assert run("train", corpus_file, "--steps", 2, *SMALL)[0] == 1
+    assert [path.name for path in (here / "checkpoints").iterdir()] == [".cache"]
+
+
+def test_a_run_of_stdin_says_that_its_text_is_gone(run, stored, here):
+    from charlstm.config import CorpusConfig
+
+    with CheckpointStore(here / "checkpoints").writer("tiny") as writer:
+        for name in ("best", "last"):
+            writer.save(replace(stored, corpus=CorpusConfig(paths=("-",))), name)
+    for command in (["eval"], ["train", "--resume", "--steps", 9]):
+        code, _, err = run(*command)
+        assert code == 1
+        assert "stdin" in err
+
+
+def test_curves_for_tensorboard(run, corpus_file, here, monkeypatch):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert run("train", corpus_file, "--steps", 8, *SMALL, "--tensorboard")[0] == 0
+    events = EventAccumulator(str(here / "checkpoints" / "tiny" / "tensorboard"))
+    events.Reload()
+    curves = events.Tags()["scalars"]
+    assert {"val_bits_per_char", "learning_rate", "gates/layer 1 forget"} <= set(curves)
+    record = json.loads(run("runs", "show", "tiny", "--json")[1])
+    shown = [one.value for one in events.Scalars("val_bits_per_char")]
+    expected = [
+        one["val_bits_per_char"] for one in record["history"] if one["event"] == "evaluated"
+    ]
+    assert shown[: len(expected)] == pytest.approx(expected, rel=1e-5)
+    assert run("runs", "rm", "tiny", "--yes")[0] == 0
+    assert not (here / "checkpoints" / "tiny").exists()
+    monkeypatch.setattr("charlstm.views.tensorboard.find_spec", lambda name: None)
+    code, _, err = run("train", corpus_file, "--steps", 8, *SMALL, "--tensorboard")
+    assert code == 2
+    assert "pip install 'charlstm[tensorboard]'" in err
