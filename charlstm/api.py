@@ -99,18 +99,16 @@ class Model:
         if not symbols:
             raise ValueError("there are no characters to score")
         nats, num_correct = 0.0, 0
-        document = Split.of([symbols], self.checkpoint.vocabulary)
+        document = Split.of(
+            [symbols],
+            self.checkpoint.vocabulary,
+            num_bytes=self.checkpoint.corpus.num_bytes(symbols),
+        )
         traced = self._predictor.trace(document)
         for number, (before, _) in zip(document.ids, traced, strict=True):
             nats -= float(before.log_p[0, number])
             num_correct += int(number != UNKNOWN and before.log_p[0].argmax() == number)
-        return Evaluation(
-            num_chars=document.num_chars,
-            num_unknown=int(np.count_nonzero(document.ids == UNKNOWN)),
-            num_correct=num_correct,
-            num_bytes=self.checkpoint.corpus.num_bytes(symbols),
-            nats=nats,
-        )
+        return Evaluation.of(document, nats=nats, num_correct=num_correct)
 
     def _to_symbols(self, text: str) -> str:
         return self.checkpoint.corpus.to_symbols(text)
@@ -135,6 +133,6 @@ def load(
     if checkpoint is not None:
         return Model(read_checkpoint(Path(checkpoint)))
     loaded = CheckpointStore(Path(checkpoints)).load_model(run)
-    for warning in loaded.warnings:
-        warnings.warn(warning, stacklevel=2)
+    for notice in loaded.notices:
+        warnings.warn(notice, stacklevel=2)
     return Model(loaded.checkpoint)

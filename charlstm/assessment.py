@@ -27,7 +27,7 @@ _TOPS = (1, 3, 5)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
+class LearnedText:
     """What a model learned from and was chosen by."""
 
     train: Split
@@ -61,7 +61,7 @@ def assess(
     text: Split,
     vocabulary: Vocabulary,
     *,
-    training: Training | None,
+    learned: LearnedText | None,
     corpus: CorpusConfig,
     unknown_probability: float,
     with_dynamic: bool,
@@ -69,7 +69,7 @@ def assess(
     """Score a text in every way there is.
 
     Args:
-        training: what the baselines learn from; None for none.
+        learned: what the baselines learn from; None for none.
         corpus: how the texts were read.
         unknown_probability: the least probability of the unknown symbol.
 
@@ -80,13 +80,13 @@ def assess(
     scores = score(model, text, unknown_probability=floor)
     baselines = (
         ()
-        if training is None
+        if learned is None
         else score_baselines(
             vocabulary,
-            train=training.train,
-            val=training.val,
+            train=learned.train,
+            val=learned.val,
             text=text,
-            level_is_byte=corpus.level == "byte",
+            is_byte=corpus.level == "byte",
             unknown_probability=floor,
         )
     )

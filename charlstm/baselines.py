@@ -42,7 +42,7 @@ def score_baselines(
     train: Split,
     val: Split,
     text: Split,
-    level_is_byte: bool,
+    is_byte: bool,
     unknown_probability: float,
 ) -> list[Baseline]:
     """Score a text by what can be had without a network.
@@ -51,7 +51,7 @@ def score_baselines(
         train: what everything is learned from; of a long one its last 16 million characters.
         val: what the order of the character model is chosen on.
         text: what is scored.
-        level_is_byte: whether characters stand for bytes.
+        is_byte: whether characters stand for bytes.
         unknown_probability: the least probability of the unknown symbol, as the model has it.
     """
     train = train.part(max(0, train.num_chars - MAX_TRAINING_CHARS))
@@ -76,7 +76,7 @@ def score_baselines(
     num_unknown = np.count_nonzero(text.ids == UNKNOWN)
     # xz counts in steps of 4 bytes; and characters that are unknown all look alike to it.
     if text.num_chars >= _MIN_XZ_CHARS and num_unknown < _MAX_UNKNOWN_SHARE * text.num_chars:
-        xz = _xz_nats(vocabulary, train, text, level_is_byte=level_is_byte)
+        xz = _xz_nats(vocabulary, train, text, is_byte=is_byte)
         baselines.append(Baseline(name="xz", nats=xz))
     return baselines
 
@@ -160,9 +160,9 @@ def _ngrams(
         yield codes[is_whole_N], is_whole_N
 
 
-def _xz_nats(vocabulary: Vocabulary, train: Split, text: Split, *, level_is_byte: bool) -> float:
+def _xz_nats(vocabulary: Vocabulary, train: Split, text: Split, *, is_byte: bool) -> float:
     """By how much the text makes the compressed training text longer."""
-    encoding = "latin-1" if level_is_byte else "utf-8"
+    encoding = "latin-1" if is_byte else "utf-8"
 
     def as_bytes(split: Split) -> bytes:
         return vocabulary.decode(split.ids).encode(encoding, "replace")

@@ -35,7 +35,7 @@ from charlstm.config import (
     require_real,
 )
 from charlstm.errors import CharLSTMError, CheckpointError, ConfigError
-from charlstm.vocabulary import Vocabulary
+from charlstm.vocabulary import Vocabulary, least_unknown_probability
 
 FORMAT_VERSION: Final = 1
 
@@ -109,8 +109,8 @@ class Checkpoint:
 
     @property
     def unknown_probability(self) -> float:
-        """The least probability of the unknown symbol: as if seen once more than the rest."""
-        return 1.0 / (self.num_train_chars + 1)
+        """The least probability of the unknown symbol."""
+        return least_unknown_probability(self.num_train_chars)
 
     @property
     def best_val_bits_per_char(self) -> float | None:

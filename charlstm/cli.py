@@ -15,6 +15,7 @@ from charlstm.terminal import prepare_streams, say
 
 _EXIT_ERROR: Final = 1
 _EXIT_INTERRUPTED: Final = 130
+_FALSE: Final = ("", "0", "false", "f", "no", "n", "off")
 # How long one of torch's threads waits for another before it sleeps. By default it waits for
 # milliseconds: beside another busy program a training step then took up to 7 s instead of 0.2. On
 # an idle machine this costs 2 to 6 %. It must be set before torch is imported.
@@ -80,7 +81,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit code: 0, 1 for an error, 2 for wrong usage, 130 when interrupted.
+        The exit code: 0; 1 for an error; 2 for wrong usage; 130, 143, 129 after SIGINT, SIGTERM,
+        SIGHUP.
     """
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     prepare_streams()
@@ -103,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise
     except Exception as error:
         wanted = os.environ.get("CHARLSTM_DEBUG", "").lower()
-        if arguments[0] == "--debug" or wanted not in ("", "0", "false", "no"):
+        if arguments[0] == "--debug" or wanted not in _FALSE:
             raise
         return _explain(error)
     return code if isinstance(code, int) else 0

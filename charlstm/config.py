@@ -144,7 +144,16 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How a model is trained."""
+    """How a model is trained.
+
+    Args:
+        batch_size: streams that are read side by side, those of all processes together.
+        seq_len: characters of each stream in a gradient step.
+        learning_rate: at its highest.
+        weight_decay: of Muon's matrices, times the learning rate.
+        reset_probability: for each stream and window, to begin anew.
+        num_evaluations: over the whole run.
+    """
 
     batch_size: int
     seq_len: int

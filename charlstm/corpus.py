@@ -100,7 +100,7 @@ def load_corpus(config: CorpusConfig) -> Corpus:
 def encode_files(
     paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabulary
 ) -> tuple[Split, tuple[str, ...]]:
-    """Read other texts the way a corpus was read; each file is a document.
+    """Read other texts the way a corpus was read, cut into documents likewise.
 
     Returns:
         The encoded texts, and notices about them.

@@ -234,14 +234,14 @@ def _model(num_train_chars: int, num_characters: int) -> str | None:
             budget=Budget(minutes=DEFAULT_MINUTES),
             wishes=Wishes(),
             device="cpu",
-            precision="float32",
+            precision="bfloat16",
             threads=2,
         )
     except CharLSTMError:
         return None
     return (
         f"{plan.model.num_layers} x {plan.model.hidden_size}, "
-        f"{plan.model.num_parameters / 1e6:.2g} million parameters: {plan.reason}"
+        f"{plan.model.num_parameters / 1e6:.2g} million parameters, {plan.reason}"
     )
 
 

@@ -151,7 +151,8 @@ def join_world(environment: Mapping[str, str] = os.environ) -> Iterator[World]:
     """
     size = int(environment.get("WORLD_SIZE", "1"))
     attempt = int(environment.get("TORCHELASTIC_RESTART_COUNT") or 0)
-    if size == 1 or "MASTER_ADDR" not in environment:
+    keeps_notes = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    if "MASTER_ADDR" not in environment or (size == 1 and not keeps_notes):
         yield World(attempt=attempt)
         return
     if torch.cuda.is_available():
@@ -160,6 +161,11 @@ def join_world(environment: Mapping[str, str] = os.environ) -> Iterator[World]:
     timeout = timedelta(seconds=_timeout(environment))
     with _lost_peers_explained():
         store, rank, size = next(rendezvous("env://", timeout=timeout))
+    notes = PrefixStore("charlstm", store) if keeps_notes else None
+    if size == 1:
+        yield World(attempt=attempt, notes=notes)
+        return
+    with _lost_peers_explained():
         # torchrun keeps its store when it starts the processes again, with the addresses of those
         # that are no more.
         dist.init_process_group(
@@ -170,8 +176,6 @@ def join_world(environment: Mapping[str, str] = os.environ) -> Iterator[World]:
             timeout=timeout,
         )
     try:
-        keeps_notes = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-        notes = PrefixStore("charlstm", store) if keeps_notes else None
         yield World(rank=rank, size=size, attempt=attempt, notes=notes)
     finally:
         with contextlib.suppress(RuntimeError):

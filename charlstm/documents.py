@@ -20,6 +20,7 @@ def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[st
     Args:
         how: `lines`: each line is one; `blank-lines`: one begins behind blank lines; anything else
             is a regular expression: one begins at each line that it is found in; None: all is one.
+            The first line always begins one.
 
     Yields:
         Pieces of the same text, and where in each of them documents begin.

@@ -41,7 +41,7 @@ def evaluate(model: CharLSTM, split: Split, *, unknown_probability: float) -> Ev
     return _evaluate_at((1.0,), model, split, unknown_probability)[0]
 
 
-def calibrate(
+def fit_temperature(
     model: CharLSTM, split: Split, *, unknown_probability: float, world: World = ALONE
 ) -> tuple[float, Evaluation]:
     """Find the softmax temperature that suits a text best (Guo et al. 2017).

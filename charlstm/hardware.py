@@ -10,7 +10,7 @@ from typing import Final
 import torch
 from torch import nn
 
-from charlstm.config import Device, ModelConfig, Precision, TrainConfig
+from charlstm.config import Device, ModelConfig, Precision, TrainConfig, require_int
 from charlstm.errors import ConfigError, TrainingError
 from charlstm.memory import available_bytes, estimate_bytes
 
@@ -68,12 +68,12 @@ def resolve_threads(wanted: int | None) -> int:
     """The number of threads; None is torch's choice, one per core.
 
     Raises:
-        ConfigError: when there are so many that starting them might fail.
+        ConfigError: when there are none, or so many that starting them might fail.
     """
-    most = max(64, 4 * (os.cpu_count() or 1))
-    if wanted is not None and wanted > most:
-        raise ConfigError(f"--threads {wanted}: {most} are the most that make sense here")
-    return torch.get_num_threads() if wanted is None else wanted
+    if wanted is None:
+        return torch.get_num_threads()
+    require_int("--threads", wanted, 1, max(64, 4 * (os.cpu_count() or 1)))
+    return wanted
 
 
 def matrix_rate(device: Device, precision: Precision, threads: int) -> float:

@@ -16,6 +16,7 @@ _BYTES_PER_PARAMETER: Final = 28
 _NUMBERS_PER_UNIT: Final = 14
 _NUMBERS_PER_SYMBOL: Final = 4
 _FLOAT_BYTES: Final = 4
+_CGROUP: Final = "/sys/fs/cgroup"
 
 
 def estimate_bytes(model: ModelConfig, train: TrainConfig) -> int:
@@ -64,9 +65,12 @@ def _free_of_address_space() -> int | None:
 def _free_of_cgroup() -> int | None:
     """What is left of a container's limit (cgroup version 2)."""
     with contextlib.suppress(OSError, ValueError):
-        folder = "/sys/fs/cgroup"
-        with open(f"{folder}/memory.max") as file:
+        with open(f"{_CGROUP}/memory.max") as file:
             limit = int(file.read())  # "max" is no number: no limit
-        with open(f"{folder}/memory.current") as file:
-            return max(0, limit - int(file.read()))
+        with open(f"{_CGROUP}/memory.current") as file:
+            used = int(file.read())
+        with open(f"{_CGROUP}/memory.stat") as file:
+            counts = dict(line.split() for line in file)
+        # Files that were read and may be forgotten count as used.
+        return max(0, min(limit, limit - used + int(counts.get("inactive_file", 0))))
     return None

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from charlstm.distributed import ALONE, World
 
 WARMUP_FRACTION: Final = 0.03
+# Of the full rate: even a run of one step learns something.
+_FIRST_RATE: Final = 0.1
 MAX_GRADIENT_NORM: Final = 1.0
 
 _MOMENTUM: Final = 0.95
@@ -37,13 +39,13 @@ _ADAM_UPDATE_RMS: Final = 0.2
 
 
 def learning_rate_scale(progress: float) -> float:
-    """Warm up over the first 3 % of the run, then fall linearly to zero at its end.
+    """Warm up from a tenth over the first 3 % of the run, then fall linearly to zero at its end.
 
     Args:
         progress: the part of the run that is behind, from 0 to 1.
     """
     if progress < WARMUP_FRACTION:
-        return progress / WARMUP_FRACTION
+        return max(_FIRST_RATE, progress / WARMUP_FRACTION)
     return max(0.0, (1.0 - progress) / (1.0 - WARMUP_FRACTION))
 
 

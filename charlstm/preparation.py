@@ -69,7 +69,7 @@ def run_to_resume(store: CheckpointStore, request: Request) -> str | None:
     wanted = None
     if request.corpus.get("paths"):
         wanted = corpus_name(CorpusConfig(**request.corpus))
-    found = store.find_latest(corpus_name=wanted)
+    found = store.find_latest(which="last", corpus_name=wanted)
     if found.warnings:
         # It may be the one that is meant.
         raise CheckpointError(f"{found.warnings[0]}; name the run by --run")
@@ -147,9 +147,7 @@ def prepare_resumed(store: CheckpointStore, name: str, request: Request) -> Prep
         CharLSTMError: when no checkpoint loads, the text changed, or a wish contradicts the run.
     """
     loaded = store.load(name, which="last")
-    base, notices = loaded.checkpoint, list(loaded.warnings)
-    if notices:
-        notices.append(f"using {loaded.path} instead")
+    base, notices = loaded.checkpoint, list(loaded.notices)
     _refuse_contradictions(base, request)
     corpus_config = replace(base.corpus, **request.corpus)
     cache = _cache(store, request)

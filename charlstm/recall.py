@@ -13,7 +13,7 @@ from charlstm.config import Budget, Cell, ModelConfig, TrainConfig
 from charlstm.evaluation import score
 from charlstm.model import CharLSTM
 from charlstm.split import Split
-from charlstm.vocabulary import Ids, Vocabulary
+from charlstm.vocabulary import Ids, Vocabulary, least_unknown_probability
 
 RECALL_DISTANCES: Final = (5, 10, 20, 50, 100, 200)
 # Remembered: well above one in eight, which is chance.
@@ -81,11 +81,12 @@ def compare_recall(
             np.exp(generator.uniform(shortest, longest, _NUM_DOCUMENTS)).round().astype(np.int64)
         )
         learned = recall_documents(distances, generator)
+        nothing = learned.part(0, 0)
+        floor = least_unknown_probability(learned.num_chars)
         for cell in CELLS:
             config = matched(model, cell)
-            nothing = learned.part(0, 0)
             trained, _ = trained_model(
-                config, replace(train, seed=seed), budget, learned, nothing, 1 / learned.num_chars
+                config, replace(train, seed=seed), budget, learned, nothing, floor
             )
             yield RecallResult(
                 cell=cell,

@@ -157,12 +157,14 @@ def make_plan(
         num_chars = operations / _operations_per_char(model, train)
     epochs = num_chars / num_train_chars
     model, train = _regularized(model, train, given, num_train_chars, epochs)
+    is_sized = total_steps is None and "hidden_size" not in given
+    what_for = "sized for" if is_sized else "to read"
     about = "about " if total_steps is None else ""
     return Plan(
         model=model,
         train=replace(train, num_evaluations=_num_evaluations(budget, total_steps, epochs)),
         num_chars=num_chars,
-        reason=f"{about}{num_chars / 1e6:.3g} million characters, {epochs:.3g} epochs",
+        reason=f"{what_for} {about}{num_chars / 1e6:.3g} million characters, {epochs:.3g} epochs",
         notices=notices,
     )
 

@@ -92,6 +92,7 @@ class Session:
         )
         self._saved_at = self._reported_at = time.monotonic()
         self._was_skipping = False
+        self._unsaved_best: Checkpoint | None = None
         self._trainer = _trainer(prepared, world, started_at)
         self._gauged = gauged_text(corpus.val, corpus.train)
 
@@ -146,8 +147,10 @@ class Session:
                     preview = self._preview()
                     report = self._report("evaluated", event, preview)
                     self._history.append(report.record)
+                    if event.is_best:
+                        self._unsaved_best = self._checkpoint()
                     yield report
-                    yield self._try_to_save(state, is_best=event.is_best, is_kept=True)
+                    yield self._try_to_save(state, is_kept=True)
                 case Finished():
                     saved = self._save_last(state, is_finished=not event.was_interrupted)
                     yield self._report("saved", saved, {})
@@ -186,14 +189,9 @@ class Session:
             ],
         }
 
-    def _try_to_save(
-        self, state: TrainingState | None, *, is_best: bool = False, is_kept: bool = False
-    ) -> Report:
+    def _try_to_save(self, state: TrainingState | None, *, is_kept: bool = False) -> Report:
         """Save; a failure in the middle of a run is reported, as the next save may succeed."""
         try:
-            # `best` first: a kill in between leaves an older `last`, which comes this way again.
-            if is_best:
-                self._writer.save(self._checkpoint(), "best")
             saved = self._save_last(state)
             if is_kept:
                 self._writer.keep(saved.step)
@@ -206,6 +204,11 @@ class Session:
         return self._report("saved", saved, {})
 
     def _save_last(self, state: TrainingState | None, *, is_finished: bool = False) -> Saved:
+        # `best` first: a kill in between leaves an older `last`, which comes this way again. And no
+        # `last` tells of a best model that could not be saved yet.
+        if self._unsaved_best is not None:
+            self._writer.save(self._unsaved_best, "best")
+            self._unsaved_best = None
         checkpoint = replace(
             self._checkpoint(is_finished=is_finished),
             weights=self._trainer.weights(),

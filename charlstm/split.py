@@ -20,7 +20,8 @@ class Split:
     Args:
         ids: the characters of all documents, one after another, [num_chars].
         starts: where each document begins, ascending, int64 [num_documents].
-        num_bytes: the length of the text in UTF-8.
+        num_bytes: the length of the text in UTF-8, at the byte level its bytes; of a part of a
+            split an estimate.
     """
 
     ids: Ids
@@ -28,14 +29,24 @@ class Split:
     num_bytes: int
 
     @classmethod
-    def of(cls, documents: Iterable[str], vocabulary: Vocabulary) -> "Split":
-        """Encode documents; empty ones leave no trace."""
+    def of(
+        cls, documents: Iterable[str], vocabulary: Vocabulary, *, num_bytes: int | None = None
+    ) -> "Split":
+        """Encode documents; empty ones leave no trace.
+
+        Args:
+            num_bytes: None where the characters stand for themselves, not for bytes.
+        """
         parts = [text for text in documents if text]
         lengths = np.array([len(text) for text in parts], np.int64)
         return cls(
             ids=vocabulary.encode("".join(parts)),
             starts=np.cumsum(lengths) - lengths,
-            num_bytes=sum(len(text.encode("utf-8", "surrogatepass")) for text in parts),
+            num_bytes=(
+                sum(len(text.encode("utf-8", "surrogatepass")) for text in parts)
+                if num_bytes is None
+                else num_bytes
+            ),
         )
 
     @property

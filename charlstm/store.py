@@ -17,7 +17,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Final, Literal, TypeVar
@@ -36,6 +36,8 @@ TENSORBOARD_FOLDER: Final = "tensorboard"
 _REPLACE_TRIES: Final = 50
 _REPLACE_PAUSE_SECONDS: Final = 0.1
 
+# `best` to use the model, `last` to go on training it.
+Which = Literal["best", "last"]
 _Read = TypeVar("_Read")
 
 
@@ -47,6 +49,11 @@ class Loaded:
     path: Path
     run: str | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """The warnings, and what was taken instead."""
+        return (*self.warnings, f"using {self.path} instead") if self.warnings else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,17 +91,18 @@ class CheckpointStore:
             and _checkpoint_files(folder)
         )
 
-    def find_latest(self, *, corpus_name: str | None = None) -> Latest:
+    def find_latest(self, *, which: Which, corpus_name: str | None = None) -> Latest:
         """The run that was saved last, by its own account.
 
         Args:
+            which: what will be loaded of it.
             corpus_name: only runs of that corpus count.
         """
         found: list[tuple[float, str]] = []
         damaged: list[str] = []
         for name in self.run_names():
             try:
-                stamp = self._stamp(name)
+                stamp = self._stamp(name, which)
             except CheckpointError as error:
                 # What it was trained on can't be read any more, but its name tells.
                 if corpus_name is None or name.startswith(corpus_name):
@@ -105,7 +113,7 @@ class CheckpointStore:
         # Only the newest are read whole, until one proves sound.
         for _, name in sorted(found, reverse=True):
             try:
-                self.load(name, which="last")
+                self.load(name, which=which)
             except CheckpointError as error:
                 damaged.append(str(error))
                 continue
@@ -120,7 +128,7 @@ class CheckpointStore:
         """
         if run is not None:
             return self.load(run, which="best")
-        latest = self.find_latest()
+        latest = self.find_latest(which="best")
         if latest.name is None:
             missing = f"{self.root}: no run yet; make one with: charlstm train"
             raise CheckpointError(latest.warnings[0] if latest.warnings else missing)
@@ -151,40 +159,32 @@ class CheckpointStore:
             raise CheckpointError(f"{folder}: is a symbolic link; runs are real folders")
         return folder
 
-    def load(self, name: str, *, which: Literal["best", "last"]) -> Loaded:
+    def load(self, name: str, *, which: Which) -> Loaded:
         """Load a run's checkpoint, or the next in line when it is damaged.
-
-        Args:
-            which: `best` to use the model, `last` to go on training it.
 
         Raises:
             CheckpointError: when there is none that loads.
         """
-        checkpoint, path, warnings = self._first_sound(name, which, read_checkpoint)
-        return Loaded(checkpoint=checkpoint, path=path, run=name, warnings=warnings)
-
-    def _stamp(self, name: str) -> Stamp:
-        return self._first_sound(name, "last", read_stamp)[0]
-
-    def _first_sound(
-        self, name: str, which: Literal["best", "last"], read: Callable[[Path], _Read]
-    ) -> tuple[_Read, Path, tuple[str, ...]]:
-        """What is read of the first file that can be read, which one, and why not those before."""
-        folder = self.folder(name)
-        files = _checkpoint_files(folder)
-        if not files:
-            raise self._missing(folder)
+        files = self._files(name)
         in_line = [file for file in files if file.stem != "best"]
         if which == "best":
             in_line = [file for file in files if file.stem == "best"] + in_line
-        warnings: list[str] = []
-        for file in in_line:
-            try:
-                return read(file), file, tuple(warnings)
-            except CheckpointError as error:
-                warnings.append(str(error))
-        reason = warnings[0] if warnings else f"{folder}: only best{_SUFFIX} is there"
-        raise CheckpointError(f"no checkpoint of run {name} can be used: {reason}")
+        checkpoint, path, warnings = _first_sound(name, in_line, read_checkpoint)
+        return Loaded(checkpoint=checkpoint, path=path, run=name, warnings=warnings)
+
+    def _stamp(self, name: str, which: Which) -> Stamp:
+        """When a run was saved last: `best` may be older than the rest."""
+        in_line = [file for file in self._files(name) if file.stem != "best" or which == "best"]
+        newest_first = sorted(in_line, key=lambda file: file.stem == "best")
+        return _first_sound(name, newest_first, read_stamp)[0]
+
+    def _files(self, name: str) -> list[Path]:
+        folder = self.folder(name)
+        files = _checkpoint_files(folder)
+        if not files:
+            others = ", ".join(self.run_names()[:10]) or "none"
+            raise CheckpointError(f"{folder}: no checkpoint there; runs in the store: {others}")
+        return files
 
     def size_of(self, name: str) -> int:
         """Bytes of a run's checkpoints.
@@ -192,9 +192,7 @@ class CheckpointStore:
         Raises:
             CheckpointError: when there are none.
         """
-        files = _checkpoint_files(self.folder(name))
-        if not files:
-            raise self._missing(self.folder(name))
+        files = self._files(name)
         # Kept ones may be the latest one under another name.
         sizes = {(status.st_dev, status.st_ino): status.st_size for status in map(os.stat, files)}
         return sum(sizes.values())
@@ -216,12 +214,12 @@ class CheckpointStore:
                     f"{writer.folder}: can't be deleted: {error.strerror}"
                 ) from error
 
-    def _missing(self, folder: Path) -> CheckpointError:
-        others = ", ".join(self.run_names()[:10]) or "none"
-        return CheckpointError(f"{folder}: no checkpoint there; runs in the store: {others}")
-
     def has_checkpoint(self, name: str) -> bool:
         return bool(_checkpoint_files(self.folder(name)))
+
+    def can_resume(self, name: str) -> bool:
+        """Whether there is more of a run than its best model."""
+        return any(file.stem != "best" for file in _checkpoint_files(self.folder(name)))
 
     @contextlib.contextmanager
     def writer(self, name: str) -> Iterator["RunWriter"]:
@@ -262,7 +260,7 @@ class RunWriter:
         except OSError as error:
             raise CheckpointError(f"{self.folder}: can't be written: {error.strerror}") from error
 
-    def save(self, checkpoint: Checkpoint, name: Literal["best", "last"]) -> Path:
+    def save(self, checkpoint: Checkpoint, name: Which) -> Path:
         """Write a checkpoint in the place of the one before it.
 
         Raises:
@@ -313,6 +311,20 @@ class RunWriter:
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _first_sound(
+    name: str, in_line: Sequence[Path], read: Callable[[Path], _Read]
+) -> tuple[_Read, Path, tuple[str, ...]]:
+    """What is read of the first file that can be read, which one, and why not those before."""
+    warnings: list[str] = []
+    for file in in_line:
+        try:
+            return read(file), file, tuple(warnings)
+        except CheckpointError as error:
+            warnings.append(str(error))
+    reason = warnings[0] if warnings else f"only best{_SUFFIX} is there"
+    raise CheckpointError(f"no checkpoint of run {name} can be used: {reason}")
 
 
 def _checkpoint_files(folder: Path) -> list[Path]:

@@ -30,7 +30,7 @@ from charlstm.config import (
 )
 from charlstm.distributed import ALONE, World
 from charlstm.errors import CheckpointError, ConfigError, TrainingError
-from charlstm.evaluation import calibrate
+from charlstm.evaluation import fit_temperature
 from charlstm.events import Evaluated, Finished, SaveDue, Started, Stepped, TrainerEvent
 from charlstm.model import CharLSTM
 from charlstm.optimization import learning_rate_scale
@@ -83,6 +83,8 @@ class _Agreement(NamedTuple):
 
 
 class _Reading(NamedTuple):
+    """What was read of steps and not yet reported."""
+
     any_skipped: bool = False
     any_slowed: bool = False
 
@@ -163,6 +165,7 @@ class Trainer:
         self._session_steps = 0
         self._session_seconds = 0.0
         self._unread: list[Outcome] = []
+        self._reading = _Reading()
         self._temperature = 1.0
 
     def stop(self) -> None:
@@ -176,8 +179,8 @@ class Trainer:
     def run(self) -> Iterator[TrainerEvent]:
         """Train until the budget is used or `stop` is called.
 
-        `weights` may be taken, and saved, whenever an event has been received; `state` likewise,
-        where there is only one process.
+        `weights` may be taken, and saved, whenever an event has been received; `state` at each but
+        `Stepped`, or at that, too, where there is one process, on a CPU.
 
         Raises:
             TrainingError: after ten steps in a row without a finite gradient, and when memory
@@ -192,9 +195,11 @@ class Trainer:
         )
         while True:
             progress, must_stop, must_save = self._agree()
-            if must_stop:
+            # Losses are read at fixed steps, lest the time of a save change what is learned.
+            if must_stop and not self._unread:
                 break
-            if must_save:
+            if must_save and not self._unread:
+                self._must_save = False
                 yield SaveDue()
             if int(progress * self._config.num_evaluations) > run.num_evaluations:
                 self._read_outcomes()
@@ -233,7 +238,7 @@ class Trainer:
 
         Gathered from all processes, hence each of them has to ask.
         """
-        self._read_outcomes()
+        assert not self._unread, "not after Stepped"
         self._run.elapsed_seconds = self._stopwatch.elapsed()
         return TrainingState(
             arrays={name: _to_array(value) for name, value in self._tensors().items()},
@@ -258,7 +263,6 @@ class Trainer:
         progress, must_stop, must_save = self._world.sum(
             [self._progress if self._world.leads else 0.0, self._must_stop, self._must_save]
         )
-        self._must_save = False
         return _Agreement(progress, bool(must_stop), bool(must_save))
 
     def _step(self, progress: float) -> Stepped:
@@ -268,10 +272,10 @@ class Trainer:
         with _memory_errors_explained():
             batch = self._batches.next(self._generator)
             self._unread.append(self._bptt.step(batch, learning_rate))
-            reading = _Reading()
-            if len(self._unread) >= _STEPS_PER_READING[self._config.device]:
-                reading = self._read_outcomes()
-        run.step += 1
+            run.step += 1
+            if run.step % _STEPS_PER_READING[self._config.device] == 0:
+                self._read_outcomes()
+        reading, self._reading = self._reading, _Reading()
         self._session_steps += 1
         self._session_seconds += self._clock() - began
         return Stepped(
@@ -286,14 +290,14 @@ class Trainer:
             was_slowed=reading.any_slowed,
         )
 
-    def _read_outcomes(self) -> "_Reading":
+    def _read_outcomes(self) -> None:
         """Wait for the steps made since the last reading, and count what came of them."""
         if not self._unread:
-            return _Reading()
+            return
         run = self._run
         losses, scales = (torch.stack(part).tolist() for part in zip(*self._unread, strict=True))
         self._unread.clear()
-        any_skipped = any_slowed = False
+        any_skipped, any_slowed = self._reading
         for loss, loss_scale in zip(losses, scales, strict=True):
             if math.isfinite(loss):
                 run.num_skipped = 0
@@ -304,7 +308,7 @@ class Trainer:
             if loss_scale <= 1.0:
                 any_slowed = True
                 self._slow_down()
-        return _Reading(any_skipped, any_slowed)
+        self._reading = _Reading(any_skipped, any_slowed)
 
     def _learning_rate(self, progress: float) -> float:
         scale = learning_rate_scale(progress)
@@ -328,7 +332,7 @@ class Trainer:
         bits: float | None = None
         if self._val.num_chars:
             with _memory_errors_explained():
-                self._temperature, evaluation = calibrate(
+                self._temperature, evaluation = fit_temperature(
                     self.model,
                     self._val,
                     unknown_probability=self._unknown_probability,

@@ -17,6 +17,11 @@ UNKNOWN: Final = 0
 Ids = npt.NDArray[np.unsignedinteger]
 
 
+def least_unknown_probability(num_train_chars: int) -> float:
+    """What the unknown symbol gets at least: as if it had been seen once more than the rest."""
+    return 1.0 / (num_train_chars + 1)
+
+
 class Vocabulary:
     """The characters that a model knows, sorted by code point.
 

@@ -81,7 +81,7 @@ def test_the_baselines_of_a_text(vocabulary, monkeypatch):
         "val": Split.of([val], vocabulary),
         "text": Split.of([text], vocabulary),
     }
-    options = {"level_is_byte": False, "unknown_probability": FLOOR}
+    options = {"is_byte": False, "unknown_probability": FLOOR}
     found = {b.name: b.nats for b in score_baselines(vocabulary, **splits, **options)}
     assert found["uniform"] == pytest.approx(len(text) * math.log(len(vocabulary) + 1))
     before, after = (len(lzma.compress(t.encode(), preset=9)) for t in (train, train + text))
@@ -99,7 +99,7 @@ def score_abc(train, text, val=""):
         train=Split.of([train], ABC),
         val=Split.of([val], ABC),
         text=Split.of([text], ABC),
-        level_is_byte=False,
+        is_byte=False,
         unknown_probability=FLOOR,
     )
     return {baseline.name: baseline.nats for baseline in found}

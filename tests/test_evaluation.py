@@ -5,7 +5,7 @@ import torch
 from conftest import MODEL, TEXT
 
 from charlstm import evaluation
-from charlstm.evaluation import calibrate, evaluate
+from charlstm.evaluation import evaluate, fit_temperature
 from charlstm.model import CharLSTM
 from charlstm.scores import Evaluation
 from charlstm.split import Split
@@ -84,7 +84,7 @@ def test_accuracy_counts_the_likeliest(model, vocabulary):
 
 def test_calibration_finds_the_temperature_that_suits_the_text(model, vocabulary):
     split = Split.of([TEXT], vocabulary)
-    temperature, calibrated = calibrate(model, split, unknown_probability=FLOOR)
+    temperature, calibrated = fit_temperature(model, split, unknown_probability=FLOOR)
     assert calibrated.nats <= evaluate(model, split, unknown_probability=FLOOR).nats
     # The figure is that of a model whose head was divided by the temperature.
     changed = CharLSTM(model.config)
@@ -100,7 +100,7 @@ def test_calibration_finds_the_temperature_that_suits_the_text(model, vocabulary
 
 def test_a_short_text_calibrates_nothing(model, vocabulary):
     split = Split.of([TEXT[:500]], vocabulary)
-    assert calibrate(model, split, unknown_probability=FLOOR)[0] == 1.0
+    assert fit_temperature(model, split, unknown_probability=FLOOR)[0] == 1.0
 
 
 def test_nothing_to_score_is_an_error(model, vocabulary):

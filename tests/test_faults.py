@@ -3,6 +3,7 @@
 tests/README.md says which test holds which fault.
 """
 
+import math
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from charlstm.cli import main
 from charlstm.config import CorpusConfig
 from charlstm.corpus import load_corpus
 from charlstm.errors import CheckpointError, CorpusError
+from charlstm.scores import Evaluation
 from charlstm.store import CheckpointStore
 
 pty = pytest.importorskip("pty", reason="terminals of POSIX")
@@ -78,6 +80,39 @@ def test_a_failed_save_in_the_middle_is_reported_and_the_next_may_succeed(
     assert capsys.readouterr().err.count("warning: last.safetensors: saving failed") == 2
     last = CheckpointStore(tmp_path / "checkpoints").load("tiny", which="last").checkpoint
     assert last.is_finished
+
+
+def test_a_best_model_that_could_not_be_saved_is_saved_with_the_next(
+    tmp_path, corpus_file, monkeypatch
+):
+    """The later ones are worse: nothing else would ever save it."""
+    monkeypatch.chdir(tmp_path)
+    from charlstm import training
+    from charlstm.store import RunWriter
+
+    bits = iter([3.0, 2.0, 2.5, 2.6])
+    best_saves = []
+    save = RunWriter.save
+
+    def failing(self, checkpoint, name):
+        if name == "best":
+            best_saves.append(checkpoint.step)
+            if len(best_saves) == 2:
+                raise CheckpointError("best.safetensors: saving failed: No space left on device")
+        return save(self, checkpoint, name)
+
+    def scored(*_, **__):
+        sums = {"num_chars": 1, "num_unknown": 0, "num_correct": 0, "num_bytes": 1}
+        return 1.0, Evaluation(nats=next(bits) * math.log(2), **sums)
+
+    monkeypatch.setattr(RunWriter, "save", failing)
+    monkeypatch.setattr(training, "fit_temperature", scored)
+    assert main(["train", str(corpus_file), "--steps", "8", *SMALL]) == 0
+    assert best_saves == [2, 4, 4]
+    store = CheckpointStore(tmp_path / "checkpoints")
+    best = store.load("tiny", which="best").checkpoint
+    assert best.step == 4
+    assert best.best_val_bits_per_char == pytest.approx(2.0)
 
 
 def test_a_run_folder_deleted_in_mid_run_is_an_error(tmp_path, corpus_file, monkeypatch, capsys):

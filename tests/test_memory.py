@@ -31,3 +31,17 @@ def test_what_cannot_fit_is_refused_with_both_figures(monkeypatch):
         hardware.require_memory(replace(MODEL, hidden_size=10_000), TRAIN)
     monkeypatch.setattr(hardware, "available_bytes", lambda: None)
     hardware.require_memory(replace(MODEL, hidden_size=10_000), TRAIN)
+
+
+def test_files_that_may_be_forgotten_are_free_in_a_container(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_CGROUP", str(tmp_path))
+
+    def free(limit, current, stat):
+        for name, text in (("max", limit), ("current", current), ("stat", stat)):
+            (tmp_path / f"memory.{name}").write_text(f"{text}\n", encoding="utf-8")
+        return memory._free_of_cgroup()
+
+    assert free(1000, 900, "anon 100\ninactive_file 700") == 800
+    assert free(1000, 1200, "anon 1200\ninactive_file 50") == 0
+    assert free(1000, 100, "inactive_file 500") == 1000
+    assert free("max", 100, "inactive_file 500") is None

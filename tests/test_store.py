@@ -36,16 +36,16 @@ def damage(path):
 
 def test_an_empty_or_missing_store_has_no_runs(store):
     assert store.run_names() == []
-    assert store.find_latest().name is None
+    assert store.find_latest(which="last").name is None
 
 
 def test_the_latest_run_is_the_one_saved_last_by_its_own_account(store, checkpoint):
     save(store, checkpoint, "new", saved_at=3000.0)
     save(store, checkpoint, "old", saved_at=2000.0)
     assert store.run_names() == ["new", "old"]
-    assert store.find_latest().name == "new"
-    assert store.find_latest(corpus_name="tiny").name == "new"
-    assert store.find_latest(corpus_name="other").name is None
+    assert store.find_latest(which="last").name == "new"
+    assert store.find_latest(which="last", corpus_name="tiny").name == "new"
+    assert store.find_latest(which="last", corpus_name="other").name is None
 
 
 def test_to_find_the_latest_run_only_the_newest_is_read_whole(store, checkpoint, monkeypatch):
@@ -62,17 +62,31 @@ def test_to_find_the_latest_run_only_the_newest_is_read_whole(store, checkpoint,
         return read_checkpoint(path)
 
     monkeypatch.setattr(store_module, "read_checkpoint", reading)
-    latest = store.find_latest()
+    latest = store.find_latest(which="last")
     assert latest.name == "run4"
     assert read == ["run5", "run4"]
     assert len(latest.warnings) == 1
     assert "run5" in latest.warnings[0]
     for file in store.folder("run2").glob("[ls]*.safetensors"):
         file.write_bytes(b"\0" * 400)  # not even when it was saved can be read
-    assert any("run2" in warning for warning in store.find_latest().warnings)
-    assert any("run2" in warning for warning in store.load_model().warnings)
-    assert store.load_model().run == "run4"
+    assert any("run2" in warning for warning in store.find_latest(which="last").warnings)
+    assert store.load_model().run == "run5"  # whose best is sound
     assert store.load_model("run0").run == "run0"
+
+
+def test_a_model_alone_is_a_run_to_use_and_none_to_go_on_with(store, checkpoint):
+    save(store, checkpoint, "older", saved_at=1000.0)
+    folder = save(store, checkpoint, "alone", saved_at=2000.0)
+    for file in folder.glob("[ls]*.safetensors"):
+        file.unlink()
+    assert store.load_model().run == "alone"
+    assert store.find_latest(which="best").name == "alone"
+    assert store.find_latest(which="last").name == "older"
+    assert not store.can_resume("alone")
+    # It counts when a run was saved, not when it was best.
+    with store.writer("older") as writer:
+        writer.save(replace(checkpoint, saved_at=3000.0), "last")
+    assert store.load_model().run == "older"
 
 
 def test_best_has_no_training_state_and_last_has(store, checkpoint):
@@ -102,7 +116,7 @@ def test_a_damaged_file_is_passed_over_with_a_warning(store, checkpoint):
     for which in ("best", "last"):
         with pytest.raises(CheckpointError, match="damaged"):
             store.load("run", which=which)
-    latest = store.find_latest()
+    latest = store.find_latest(which="last")
     assert latest.name is None
     assert "damaged" in latest.warnings[0]
 

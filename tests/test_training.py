@@ -9,7 +9,7 @@ from conftest import MODEL, TRAIN
 from charlstm import training
 from charlstm.config import Budget
 from charlstm.errors import CheckpointError, TrainingError
-from charlstm.events import Evaluated, Finished, Started, Stepped
+from charlstm.events import Evaluated, Finished, SaveDue, Started, Stepped
 from charlstm.hardware import resolve_precision
 from charlstm.split import Split
 
@@ -216,6 +216,29 @@ def test_losses_read_every_few_steps_are_counted_as_if_read_at_once(make_trainer
         return found
 
     assert figures(8) == figures(1)
+
+
+def test_the_time_of_a_save_changes_nothing_that_is_learned(make_trainer, monkeypatch):
+    """Also where losses are read every few steps, and one of them halves the rate."""
+    monkeypatch.setitem(training._STEPS_PER_READING, "cpu", 8)
+
+    def rates(save_after):
+        trainer = make_trainer(steps=24)
+        found, was_skipped = [], 0
+        for event in trainer.run():
+            if isinstance(event, SaveDue):
+                trainer.state()
+            if isinstance(event, Stepped):
+                found.append(event.learning_rate)
+                was_skipped += event.was_skipped
+                if event.step == 2:
+                    trainer._bptt._carried.h_LBH[0, 0, 0] = math.nan
+                if event.step == save_after:
+                    trainer.ask_to_save()
+        assert was_skipped == 1
+        return found
+
+    assert rates(4) == rates(None)
 
 
 def test_ten_skipped_steps_end_the_run_however_seldom_losses_are_read(make_trainer, monkeypatch):

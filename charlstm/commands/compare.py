@@ -142,8 +142,9 @@ def _compare(
     from charlstm.comparison import MAX_SCORED_CHARS
     from charlstm.comparison import compare as compare_cells
     from charlstm.views.comparison import comparison_record, show_comparison
+    from charlstm.vocabulary import least_unknown_probability
 
-    floor = 1 / (text.train.num_chars + 1)
+    floor = least_unknown_probability(text.train.num_chars)
     scored = text.test.part(0, MAX_SCORED_CHARS)
     compared = compare_cells(
         plan.model,
@@ -164,7 +165,7 @@ def _compare(
         train=text.train,
         val=text.val,
         text=scored,
-        level_is_byte=level == "byte",
+        is_byte=level == "byte",
         unknown_probability=floor,
     )
     num_chars = scored.num_chars

@@ -81,11 +81,11 @@ def evaluate(
 
     store = CheckpointStore(checkpoints)
     loaded = load_model(context, store)
-    checkpointed = loaded.checkpoint
+    trained = loaded.checkpoint
     corpus = _own_corpus(loaded, store, is_needed=not files)
     name, text = None, None
     if files:
-        text = _read_files(files, checkpointed)
+        text = _read_files(files, trained)
     else:
         assert corpus is not None
         name, text = _chosen_split(split, corpus)
@@ -97,26 +97,26 @@ def evaluate(
 
     import torch
 
-    from charlstm.assessment import Training, assess
+    from charlstm.assessment import LearnedText, assess
     from charlstm.hardware import resolve_device, resolve_threads
     from charlstm.model import CharLSTM
     from charlstm.views.evaluation import as_record, show_assessment, write_per_char
 
     torch.set_num_threads(resolve_threads(threads))
-    model = CharLSTM(checkpointed.model_config)
-    model.load_arrays(checkpointed.weights)
+    model = CharLSTM(trained.model_config)
+    model.load_arrays(trained.weights)
     model.to(resolve_device(device))
     assessment = assess(
         model,
         text,
-        checkpointed.vocabulary,
-        training=None if corpus is None else Training(train=corpus.train, val=corpus.val),
-        corpus=checkpointed.corpus,
-        unknown_probability=checkpointed.unknown_probability,
+        trained.vocabulary,
+        learned=None if corpus is None else LearnedText(train=corpus.train, val=corpus.val),
+        corpus=trained.corpus,
+        unknown_probability=trained.unknown_probability,
         with_dynamic=dynamic,
     )
     if per_char is not None:
-        write_per_char(per_char, assessment.scores, text, checkpointed.vocabulary)
+        write_per_char(per_char, assessment.scores, text, trained.vocabulary)
     run_name = loaded.run or str(loaded.path)
     title = f"{run_name}: {name or ', '.join(files or [])}"
     if plot is not None:

@@ -135,15 +135,13 @@ def load_model(context: typer.Context, store: "CheckpointStore") -> "Loaded":
         return Loaded(checkpoint=read_checkpoint(checkpoint), path=checkpoint)
     loaded = store.load_model(run)
     say_warnings(loaded)
-    if loaded.warnings:
-        say(f"warning: using {loaded.path} instead")
     return loaded
 
 
 def say_warnings(loaded: "Loaded") -> None:
     """What was found wrong on the way to a checkpoint that loads."""
-    for warning in loaded.warnings:
-        say(f"warning: {warning}")
+    for notice in loaded.notices:
+        say(f"warning: {notice}")
 
 
 def training_corpus(loaded: "Loaded", store: "CheckpointStore") -> "Corpus":
@@ -178,7 +176,7 @@ def require_writable(path: Path) -> None:
 def read_text(path: str, corpus: CorpusConfig) -> str:
     """The text of a file or of stdin, read as the corpus was.
 
-    Without its last line end, as the shell's $(...) does it.
+    Without its last line end, which an editor adds.
 
     Raises:
         CorpusError: when it can't be read so.

@@ -24,7 +24,8 @@ def predict(
         str, typer.Argument(metavar="PREFIX", help="What comes before; - or nothing: stdin.")
     ] = STDIN,
     top: Annotated[
-        int | None, typer.Option("--top", min=1, metavar="K", help="Show so many.  [default: 10]")
+        int | None,
+        typer.Option("--top", min=1, metavar="K", help="Show so many.  [default: 10; --ladder: 5]"),
     ] = None,
     with_ladder: Annotated[
         bool,

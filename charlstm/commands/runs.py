@@ -47,7 +47,8 @@ def runs(
     records: list[dict[str, Any]] = []
     for name in store.run_names():
         try:
-            loaded = store.load(name, which="last")
+            # `last` tells how far a run came; a model alone is a run, too.
+            loaded = store.load(name, which="last" if store.can_resume(name) else "best")
         except CheckpointError as error:
             say(f"warning: {error}")
             continue
@@ -116,7 +117,12 @@ def remove(
     if not yes:
         if not sys.stdin.isatty():
             raise ConfigError(f"runs rm {run}: nobody can be asked here; add --yes to delete it")
-        if not typer.confirm(f"delete run {run}, {num_bytes / 1e6:.1f} MB?", err=True):
+        try:
+            is_meant = typer.confirm(f"delete run {run}, {num_bytes / 1e6:.1f} MB?", err=True)
+        except typer.Abort as abort:
+            # Ctrl-C, or the end of what is typed.
+            raise KeyboardInterrupt from abort
+        if not is_meant:
             raise typer.Exit(1)
     store.remove(run)
     rest = store.folder(run).is_dir()

@@ -1,5 +1,6 @@
 """An assessment as tables, as JSON, or character by character."""
 
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,6 +11,7 @@ import numpy as np
 from rich.text import Text
 
 from charlstm.assessment import Assessment
+from charlstm.files import new_file
 from charlstm.scores import Evaluation, Scores, Surprise
 from charlstm.split import Split
 from charlstm.terminal import escape, escape_line
@@ -119,11 +121,11 @@ def write_per_char(path: Path, scores: Scores, split: Split, vocabulary: Vocabul
     """Write every character's surprise as tab-separated values.
 
     Raises:
-        OSError: when the file can't be written.
+        CharLSTMError: when the file can't be written.
     """
     starts = set(split.starts.tolist())
     document = 0
-    with path.open("w", encoding="utf-8", newline="\n") as file:
+    with new_file(path) as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="\n") as file:
         file.write("place\tdocument\tchar\tcode_point\tbits\trank\n")
         for place in range(split.num_chars):
             document += place in starts

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from charlstm.errors import ConfigError
+from charlstm.files import new_file
 from charlstm.terminal import escape_line
 
 if TYPE_CHECKING:
@@ -164,4 +165,5 @@ def _figure(path: Path, title: str, *, num_panels: int) -> "tuple[Figure, Sequen
 def _save(figure: "Figure", path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # letters that the font lacks become boxes
-        figure.savefig(path, dpi=150)
+        with new_file(path) as file:
+            figure.savefig(file, dpi=150, format=path.suffix[1:])

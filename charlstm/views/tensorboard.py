@@ -9,6 +9,7 @@ from typing import Any, Final
 from charlstm.errors import ConfigError
 from charlstm.session import Report
 from charlstm.store import TENSORBOARD_FOLDER
+from charlstm.terminal import say
 
 _CURVES: Final = ("train_bits_per_char", "val_bits_per_char", "learning_rate", "chars_per_second")
 
@@ -27,6 +28,14 @@ class Board:
         record = report.record
         if self._writer is None or not report.is_logged or record["event"] == "saved":
             return
+        try:
+            self._draw(record)
+        except OSError as error:
+            # Curves are a by-product: training goes on without them.
+            say(f"warning: TensorBoard's curves end here: {error.strerror}")
+            self._writer = None
+
+    def _draw(self, record: dict[str, Any]) -> None:
         for name in _CURVES:
             if record.get(name) is not None:
                 self._writer.add_scalar(name, record[name], record["step"])
@@ -59,4 +68,5 @@ def open_board(folder: Path, *, wanted: bool) -> Iterator[Board]:
     try:
         yield Board(writer)
     finally:
-        writer.close()
+        with contextlib.suppress(OSError):
+            writer.close()

@@ -72,7 +72,7 @@ def show_plan(session: Session) -> None:
         f"{corpus.val.num_chars:,} to validate, {corpus.test.num_chars:,} to test; "
         f"{model.num_characters:,} different ones"
     )
-    why = f", sized for {session.reason}" if session.reason else ""
+    why = f", {session.reason}" if session.reason else ""
     say(
         f"model   {model.num_layers} x {model.hidden_size} {model.cell}, "
         f"{model.num_parameters:,} parameters{why}"

@@ -1,6 +1,7 @@
 import json
 from types import SimpleNamespace
 
+import typer
 from conftest import SMALL
 
 from charlstm.store import CheckpointStore
@@ -48,6 +49,13 @@ def test_runs_are_deleted_only_when_that_is_meant(run, stored, here, monkeypatch
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True, readline=lambda: "n\n"))
     monkeypatch.setattr("typer.confirm", lambda question, err: "tiny" not in question)
     assert run("runs", "rm", "tiny")[0] == 1
+    assert folder.is_dir()
+
+    def interrupt(question, err):
+        raise typer.Abort
+
+    monkeypatch.setattr("typer.confirm", interrupt)
+    assert run("runs", "rm", "tiny") == (130, "", "")
     assert folder.is_dir()
     assert run("runs", "rm", "tiny", "--yes")[0] == 0
     assert not folder.exists()

@@ -317,6 +317,17 @@ def test_curves_for_tensorboard(run, corpus_file, here, monkeypatch):
         one["val_bits_per_char"] for one in record["history"] if one["event"] == "evaluated"
     ]
     assert shown[: len(expected)] == pytest.approx(expected, rel=1e-5)
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.utils.tensorboard.SummaryWriter.add_scalar", fail)
+        code, _, err = run(
+            "train", corpus_file, "--steps", 8, *SMALL, "--tensorboard", "--run", "full"
+        )
+    assert code == 0
+    assert err.count("TensorBoard's curves end here: No space left") == 1
     assert run("runs", "rm", "tiny", "--yes")[0] == 0
     assert not (here / "checkpoints" / "tiny").exists()
     monkeypatch.setattr("charlstm.views.tensorboard.find_spec", lambda name: None)
