@@ -117,6 +117,15 @@ class Checkpoint:
         bits = [record.get("val_bits_per_char") for record in self.history]
         return min((value for value in bits if value is not None), default=None)
 
+    @property
+    def val_bits_per_char(self) -> float | None:
+        """Of these very weights: known of a best model, not of one in the midst of training."""
+        if self.training is not None or not self.history:
+            return None
+        latest = self.history[-1]
+        bits: float | None = latest.get("val_bits_per_char")
+        return bits if latest.get("step") == self.step else None
+
     def to_bytes(self) -> bytes:
         """The file's content."""
         training = self.training

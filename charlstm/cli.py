@@ -15,7 +15,7 @@ from charlstm.terminal import prepare_streams, say
 
 _EXIT_ERROR: Final = 1
 _EXIT_INTERRUPTED: Final = 130
-_FALSE: Final = ("", "0", "false", "f", "no", "n", "off")
+_TRUE: Final = ("1", "true", "t", "yes", "y", "on")
 # How long one of torch's threads waits for another before it sleeps. By default it waits for
 # milliseconds: beside another busy program a training step then took up to 7 s instead of 0.2. On
 # an idle machine this costs 2 to 6 %. It must be set before torch is imported.
@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise
     except Exception as error:
         wanted = os.environ.get("CHARLSTM_DEBUG", "").lower()
-        if arguments[0] == "--debug" or wanted not in _FALSE:
+        if arguments[0] == "--debug" or wanted in _TRUE:
             raise
         return _explain(error)
     return code if isinstance(code, int) else 0
@@ -132,7 +132,9 @@ def _explain(error: Exception) -> int:
     # Typer's own errors, whatever they are called inside of it.
     exit_code = getattr(error, "exit_code", None)
     if exit_code is not None and hasattr(error, "format_message"):
-        say(f"charlstm: {error.format_message()} (see charlstm --help)")
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "charlstm"
+        say(f"charlstm: {error.format_message()} (see {command} --help)")
         return int(exit_code)
     if isinstance(error, OSError) and error.filename is None:
         _abandon_stdout()

@@ -17,6 +17,19 @@ class CorpusError(CharLSTMError):
     """A text that can't be read, decoded, split or encoded."""
 
 
+class EncodingError(CorpusError):
+    """Bytes that aren't valid in the encoding that a text was read in.
+
+    Args:
+        what: where they are.
+        advice: for a corpus; a text for a model is read as the model's own was.
+    """
+
+    def __init__(self, what: str, advice: str) -> None:
+        super().__init__(f"{what}; {advice}")
+        self.what = what
+
+
 class CheckpointError(CharLSTMError):
     """A run or checkpoint that is missing, damaged, locked or can't be written."""
 

@@ -238,8 +238,12 @@ def _card(checkpoint: Checkpoint, name: str) -> str:
     """A model card: what the model is, from what, how good, and what it can't do."""
     config, train = checkpoint.model_config, checkpoint.train_config
     layers = f"{config.num_layers} layer{'s' if config.num_layers > 1 else ''}"
-    bits = checkpoint.best_val_bits_per_char
-    measured = "not measured" if bits is None else f"{bits:.4f} bits per character on held-out text"
+    bits = checkpoint.val_bits_per_char
+    measured = (
+        "not measured"
+        if bits is None
+        else f"{bits:.4f} bits per character on the validation text, which also chose this model"
+    )
     return f"""---
 library_name: charlstm
 pipeline_tag: text-generation

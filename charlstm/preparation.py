@@ -65,7 +65,13 @@ def run_to_resume(store: CheckpointStore, request: Request) -> str | None:
     if not request.resume:
         return None
     if request.run is not None:
-        return request.run if store.has_checkpoint(request.run) else None
+        if store.has_checkpoint(request.run):
+            return request.run
+        if not request.corpus.get("paths") and not store.folder(request.run).is_dir():
+            raise CheckpointError(
+                f"{store.folder(request.run)}: no such run; to begin it, name its text"
+            )
+        return None
     wanted = None
     if request.corpus.get("paths"):
         wanted = corpus_name(CorpusConfig(**request.corpus))
@@ -155,7 +161,9 @@ def prepare_resumed(store: CheckpointStore, name: str, request: Request) -> Prep
     if notice is not None:
         notices.append(notice)
     base = replace(base, corpus=corpus_config)
-    if request.budget is not None and request.budget != base.budget:
+    if request.budget is not None and base.is_finished and _is_used(request.budget, base):
+        notices.append(f"{request.budget} are used already")
+    elif request.budget is not None and request.budget != base.budget:
         notices.append(f"budget changed from {base.budget} to {request.budget} in all")
         base = replace(base, budget=request.budget, is_finished=False)
     hardware = _hardware(base.train_config, request)
@@ -163,6 +171,18 @@ def prepare_resumed(store: CheckpointStore, name: str, request: Request) -> Prep
         notices.append("another device, precision or number of threads: not bit for bit the same")
         base = replace(base, train_config=hardware)
     return Prepared(name=name, corpus=corpus, base=base, reason="", notices=tuple(notices))
+
+
+def _is_used(budget: Budget, base: Checkpoint) -> bool:
+    train = base.train_config
+    total = budget.total_steps(num_chars=base.num_train_chars, chars_per_step=train.chars_per_step)
+    if total is not None:
+        return base.step >= total
+    assert budget.minutes is not None
+    assert base.training is not None
+    used_seconds: float = base.training.numbers["elapsed_seconds"]
+    # A run by the clock ends a little before its time is up.
+    return used_seconds >= 0.95 * budget.minutes * 60
 
 
 def prepare_to_follow(store: CheckpointStore, request: Request, leader: Prepared) -> Prepared:

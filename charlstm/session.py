@@ -106,6 +106,18 @@ class Session:
         where = "" if store == DEFAULT_STORE else f" --checkpoints {shlex.quote(str(store))}"
         return f"charlstm {name} --run {shlex.quote(self.name)}{where}"
 
+    def finished_record(self) -> dict[str, Any]:
+        """What `--json` gets of a run that was finished before."""
+        latest = self._history[-1] if self._history else {}
+        return {
+            "event": "finished",
+            **{key: latest.get(key) for key in self._latest},
+            "step": self.base.step,
+            "best_val_bits_per_char": self.base.best_val_bits_per_char,
+            "was_interrupted": False,
+            "run": self.name,
+        }
+
     def stop(self) -> None:
         """Ask `run` to save and end after the step that it is making."""
         self._trainer.stop()
@@ -314,9 +326,9 @@ def _continued(request: Request, world: World) -> Request:
         return request
     if world.notes is None:
         return replace(request, resume=True)
-    run = request.run or world.noted(_RUN_NOTE)
+    run = world.noted(_RUN_NOTE)
     # Where nothing was begun yet, the newest run of the text would be another one.
-    return replace(request, run=run, resume=run is not None or request.resume)
+    return request if run is None else replace(request, run=run, resume=True)
 
 
 def _trainer(prepared: Prepared, world: World, started_at: float) -> Trainer:

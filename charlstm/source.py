@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any, Final, Protocol
 
 from charlstm.config import STDIN, CorpusConfig
-from charlstm.errors import CorpusError
+from charlstm.errors import CorpusError, EncodingError
 
 _PIECE_BYTES: Final = 1 << 20
 
@@ -165,9 +165,10 @@ class FileSource:
                 text = decoder.decode(piece, final=not piece)
             except UnicodeDecodeError as error:
                 place = num_bytes - len(error.object) + error.start
-                raise CorpusError(_explain(self.name, place, error)) from error
+                raise _explained(self.name, place, error) from error
             except UnicodeError as error:
-                raise CorpusError(f"{self.name}: is not valid {encoding}: {error}") from error
+                what = f"{self.name}: is not valid {encoding}: {error}"
+                raise EncodingError(what, "give its --encoding") from error
             has_nul = has_nul or "\0" in text
             if text:
                 yield text
@@ -251,11 +252,14 @@ def _zstd(name: str, file: IO[bytes]) -> Readable:
     return opened
 
 
-def _explain(name: str, place: int, error: UnicodeDecodeError) -> str:
-    what = f"byte {place} (0x{error.object[error.start]:02X}) is not valid {error.encoding}"
+def _explained(name: str, place: int, error: UnicodeDecodeError) -> EncodingError:
+    byte = error.object[error.start]
+    advice = "give its --encoding, or --level byte if it is no text"
     if guess := _likely_encoding(error.object[max(0, error.start - _PIECE_BYTES // 16) :]):
-        return f"{name}: {what}; it looks like {guess}: give --encoding {guess}, or --level byte"
-    return f"{name}: {what}; give its --encoding, or --level byte if it is no text"
+        advice = f"it looks like {guess}: give --encoding {guess}, or --level byte"
+    return EncodingError(
+        f"{name}: byte {place} (0x{byte:02X}) is not valid {error.encoding}", advice
+    )
 
 
 def _likely_encoding(data: bytes) -> str | None:

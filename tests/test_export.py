@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -120,3 +121,14 @@ def test_the_command(stored, here, capsys):
     assert "name a file" in capsys.readouterr().err
     assert main(["export", "tiny", "--format", "onnx", "--output", "nowhere/x.onnx"]) == 1
     assert "can't be written" in capsys.readouterr().err
+
+
+def test_the_card_has_no_figure_of_other_weights(checkpoint, tmp_path):
+    measured = {"step": checkpoint.step, "val_bits_per_char": 2.5}
+    best = replace(checkpoint, training=None, history=(measured,))
+    card = tmp_path / "best" / "README.md"
+    export_folder(best, card.parent, name="best")
+    assert "2.5000 bits per character on the validation" in card.read_text("utf-8")
+    for other in (replace(best, step=99), replace(checkpoint, history=(measured,))):
+        export_folder(other, card.parent, name="best")
+        assert "Measured: not measured" in card.read_text("utf-8")

@@ -27,3 +27,35 @@ def test_a_folder_is_no_file(tmp_path):
         write_file(tmp_path, b"one")
     with pytest.raises(CharLSTMError, match=r"nowhere/a\.txt: can't be written"):
         write_file(tmp_path / "nowhere" / "a.txt", b"one")
+
+
+def test_a_link_is_followed_and_a_mode_kept(tmp_path):
+    target = tmp_path / "target.txt"
+    target.write_bytes(b"old")
+    target.chmod(0o600)
+    link = tmp_path / "link.txt"
+    link.symlink_to(target)
+    write_file(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_a_pipe_is_written_into_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_file(pipe, b"through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_the_files_of_a_run_are_not_replaced(tmp_path):
+    for name in ("lock", "best.safetensors"):
+        (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(CharLSTMError, match="belongs to a run"):
+        write_file(tmp_path / "best.safetensors", b"other")
+    assert (tmp_path / "best.safetensors").read_bytes() == b"mine"
+    write_file(tmp_path / "page.html", b"beside it")

@@ -11,6 +11,7 @@ from charlstm.commands.options import (
     Checkpoints,
     Json,
     Run,
+    advice_for_a_model,
     load_model,
     prefer_flags,
     require_writable,
@@ -132,7 +133,8 @@ def evaluate(
 def _read_files(files: list[str], checkpoint: "Checkpoint") -> "Split":
     from charlstm.corpus import encode_files
 
-    split, notices = encode_files(files, checkpoint.corpus, checkpoint.vocabulary)
+    with advice_for_a_model():
+        split, notices = encode_files(files, checkpoint.corpus, checkpoint.vocabulary)
     for notice in notices:
         say(notice)
     return split

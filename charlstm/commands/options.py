@@ -1,14 +1,15 @@
 """Options that commands share, and what they mean."""
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from charlstm.config import DEFAULT_STORE, CorpusConfig, Level, Normalize
-from charlstm.errors import CharLSTMError, ConfigError, CorpusError
+from charlstm.errors import CharLSTMError, ConfigError, CorpusError, EncodingError
 from charlstm.terminal import say
 
 if TYPE_CHECKING:
@@ -185,16 +186,19 @@ def read_text(path: str, corpus: CorpusConfig) -> str:
 
     source = FileSource(path, corpus)
     try:
-        return "".join(source.pieces()).removesuffix("\n")
-    except CorpusError as error:
-        if isinstance(error.__cause__, UnicodeError):
-            # The advice for a corpus, another --encoding, would not help here.
-            raise CorpusError(
-                f"{path}: is not valid {source.encoding}, as the model's own text was; convert it"
-            ) from error
-        raise
+        with advice_for_a_model():
+            return "".join(source.pieces()).removesuffix("\n")
     finally:
         source.close()
+
+
+@contextlib.contextmanager
+def advice_for_a_model() -> Iterator[None]:
+    """Say what helps where a text is read as a model's own was: another --encoding doesn't."""
+    try:
+        yield
+    except EncodingError as error:
+        raise CorpusError(f"{error.what}, as the model's own text was; convert it") from error
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -255,8 +256,12 @@ def _show(session: "Session", *, with_tensorboard: bool, as_json: bool) -> int:
     for notice in session.notices:
         say(notice)
     if session.base.is_finished:
-        say(f"run {session.name} is finished: it used its {session.base.budget}")
-        say(f"to go on, give a larger budget: {session.command('train --resume')} --minutes M")
+        budget = session.base.budget
+        unit = next(name for name, value in asdict(budget).items() if value is not None)
+        say(f"run {session.name} is finished: it used its {budget}")
+        say(f"to go on, give a larger budget: {session.command('train --resume')} --{unit} N")
+        if as_json:
+            print(json.dumps(session.finished_record()))
         return 0
     show_plan(session)
     broken: OSError | None = None
@@ -286,7 +291,8 @@ def _show(session: "Session", *, with_tensorboard: bool, as_json: bool) -> int:
         if signals.received is not None:
             return 128 + signals.received
     if broken is not None:
-        raise broken
+        # As quiet as a closed pipe has to be, but the run did not end well.
+        raise typer.Exit(1) if isinstance(broken, BrokenPipeError) else broken
     if not as_json:
         show_finished(session, finished.event)
     return 0

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +11,13 @@ from charlstm.session import Report
 from charlstm.store import TENSORBOARD_FOLDER
 from charlstm.terminal import say
 
-_CURVES: Final = ("train_bits_per_char", "val_bits_per_char", "learning_rate", "chars_per_second")
+# By event: what was measured with it, not what was known from before.
+_OF_STEPS: Final = ("train_bits_per_char", "learning_rate", "chars_per_second")
+_CURVES: Final = {
+    "started": (),
+    "stepped": _OF_STEPS,
+    "evaluated": (*_OF_STEPS, "val_bits_per_char"),
+}
 
 
 class Board:
@@ -26,7 +32,7 @@ class Board:
 
     def show(self, report: Report) -> None:
         record = report.record
-        if self._writer is None or not report.is_logged or record["event"] == "saved":
+        if self._writer is None or not report.is_logged or record["event"] not in _CURVES:
             return
         try:
             self._draw(record)
@@ -36,7 +42,7 @@ class Board:
             self._writer = None
 
     def _draw(self, record: dict[str, Any]) -> None:
-        for name in _CURVES:
+        for name in _CURVES[record["event"]]:
             if record.get(name) is not None:
                 self._writer.add_scalar(name, record[name], record["step"])
         for number, gates in enumerate(record.get("gates", [])):
@@ -52,8 +58,10 @@ def require_tensorboard() -> None:
     Raises:
         ConfigError: when TensorBoard is missing.
     """
-    if find_spec("tensorboard") is None:
-        raise ConfigError("--tensorboard needs: pip install 'charlstm[tensorboard]'")
+    try:
+        import_module("torch.utils.tensorboard")
+    except ImportError as error:
+        raise ConfigError("--tensorboard needs: pip install 'charlstm[tensorboard]'") from error
 
 
 @contextlib.contextmanager

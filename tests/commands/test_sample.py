@@ -21,10 +21,10 @@ def test_the_seed_is_told_when_it_was_not_given(run, stored):
 
 def test_a_prime_in_another_encoding_gets_advice_that_helps(run, stored, here):
     (here / "prime.txt").write_bytes("caf\u00e9".encode("latin-1"))
-    for command in (["sample", "--prime-file"], ["inspect", "--file"]):
+    for command in (["sample", "--prime-file"], ["inspect", "--file"], ["eval"]):
         code, out, err = run(*command, "prime.txt")
         assert (code, out) == (1, "")
-        assert "prime.txt: is not valid utf-8" in err
+        assert "is not valid utf-8, as the model's own text was; convert it" in err
         assert "--encoding" not in err
 
 

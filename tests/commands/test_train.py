@@ -1,6 +1,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -330,7 +332,46 @@ def test_curves_for_tensorboard(run, corpus_file, here, monkeypatch):
     assert err.count("TensorBoard's curves end here: No space left") == 1
     assert run("runs", "rm", "tiny", "--yes")[0] == 0
     assert not (here / "checkpoints" / "tiny").exists()
-    monkeypatch.setattr("charlstm.views.tensorboard.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     code, _, err = run("train", corpus_file, "--steps", 8, *SMALL, "--tensorboard")
     assert code == 2
     assert "pip install 'charlstm[tensorboard]'" in err
+
+
+def test_a_finished_run_says_so_and_stays_as_it_is(run, corpus_file, here):
+    start = run("train", corpus_file, "--steps", 8, *SMALL, "--json")[1]
+    expected = json.loads(start.splitlines()[-1])
+    last = here / "checkpoints" / "tiny" / "last.safetensors"
+    before = last.read_bytes()
+    for budget in ([], ["--steps", 5], ["--epochs", 0.01]):
+        code, out, err = run("train", "--resume", "--run", "tiny", *budget, "--json")
+        assert code == 0
+        assert "tiny is finished: it used its 8 steps" in err
+        assert "--steps N" in err
+        found = json.loads(out)
+        assert found.keys() == expected.keys()
+        for name in ("event", "run", "step", "best_val_bits_per_char", "was_interrupted"):
+            assert found[name] == expected[name], name
+        assert last.read_bytes() == before
+
+
+def test_a_name_that_is_mistyped_starts_nothing(run, stored, here):
+    code, out, err = run("train", "--resume", "--run", "tinny")
+    assert (code, out) == (1, "")
+    assert "tinny: no such run; to begin it, name its text" in err
+    assert not (here / "checkpoints" / "tinny").exists()
+
+
+def test_a_run_cut_short_by_a_closed_pipe_did_not_end_well(charlstm, corpus_file, tmp_path):
+    arguments = ["train", corpus_file, "--minutes", 5, *SMALL, "--run", "cut", "--json"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "charlstm", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+    )
+    with child:
+        assert b"started" in child.stdout.readline()
+        child.stdout.close()
+        assert child.wait(timeout=60) == 1
+        assert b"interrupted and saved" in child.stderr.read()
