@@ -124,6 +124,30 @@ def test_more_time_or_a_quicker_machine_make_a_larger_model():
     assert timed(30, 4e11, hidden_size=77).model.hidden_size == 77
 
 
+def test_a_long_run_of_a_long_text_makes_larger_steps():
+    def shape(minutes, num_train_chars, **wishes):
+        train = timed(minutes, 4e11, num_train_chars=num_train_chars, **wishes).train
+        return train.batch_size, train.seq_len
+
+    assert shape(3, 10**8) == (32, 64)
+    assert shape(10, 10**8) == (64, 64)
+    assert shape(60, 10**8) == (128, 64)
+    assert shape(600, 10**9) == (128, 128)
+    # What is read often anyway gains nothing by more of it; what was asked for stays.
+    assert shape(60, 10**6) == (32, 64)
+    assert shape(60, 10**8, batch_size=16) == (16, 64)
+    made = make_plan(
+        num_train_chars=10**8,
+        num_characters=65,
+        budget=Budget(steps=10**5),
+        wishes=Wishes(),
+        device="cpu",
+        precision="bfloat16",
+        threads=2,
+    )
+    assert (made.train.batch_size, made.train.seq_len) == (32, 64)
+
+
 def test_a_short_text_gets_no_giant_however_quick_the_machine_is():
     made = timed(30, 1e15, num_train_chars=18_000)
     assert made.model.hidden_size == 192
