@@ -333,6 +333,24 @@ def test_writing_can_be_repeated(open_page, learned):
 
 
 @pytest.mark.slow
+def test_what_is_not_seen_is_said_and_a_seed_is_a_seed(open_page, learned):
+    page = open_page(learned, text="the quick")
+    settle(page)
+    names = page.locator("#next-list button").evaluate_all(
+        "all => all.map(one => [one.querySelector('.symbol').textContent, one.ariaLabel])"
+    )
+    assert names
+    for symbol, name in names:
+        words = {"\u2423": "space", "\u23ce": "line end"}.get(symbol, symbol)
+        assert name.startswith(f"{words}, ")
+    assert any(symbol == "\u2423" for symbol, _ in names)
+    for wrong, right in (("-5", "0"), ("2.6", "3"), ("9999999999", "4294967295"), ("", "0")):
+        page.locator("#seed").fill(wrong)
+        page.locator("#temperature").focus()
+        assert page.locator("#seed").input_value() == right
+
+
+@pytest.mark.slow
 def test_writing_begins_while_a_text_is_still_read(open_page, checkpoint):
     page = open_page(with_vocabulary(checkpoint, TEXT, hidden_size=300), text="the")
     page.locator("#text").fill((TEXT * 2)[:1500])

@@ -273,6 +273,10 @@ function startPage() {
   element("temperature").addEventListener("input", () => {
     element("temperature-words").textContent = Number(element("temperature").value).toFixed(2);
   });
+  element("seed").addEventListener("change", () => {
+    const { value, min, max } = element("seed");
+    element("seed").value = Math.min(max, Math.max(min, Math.round(Number(value))));
+  });
   element("start").addEventListener("click", () => {
     while (!reading.isDone) reading.advance();
     show(drawReading, drawInside);

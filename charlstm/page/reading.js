@@ -42,6 +42,12 @@ class Alphabet {
     return number === 0 ? "unknown" : this.label(this.codes[number - 1]);
   }
 
+  /** The same in words, for a screen reader. */
+  spokenNameOf(number) {
+    const words = { 9: "tab", 10: "line end", 32: "space" };
+    return words[this.codes[number - 1]] ?? this.nameOf(number);
+  }
+
   /** Unknown is no character, a byte past ASCII not a whole one, CR only half a line end. */
   canBeTyped(number) {
     const code = this.codes[number - 1];

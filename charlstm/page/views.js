@@ -112,7 +112,8 @@ function drawNext(logP, alphabet) {
     .forEach((number, place) => {
       const button = buttons[place];
       const name = alphabet.nameOf(number);
-      button.setAttribute("aria-label", `${name}, ${percent(logP[number])}: write it`);
+      const spoken = alphabet.spokenNameOf(number);
+      button.setAttribute("aria-label", `${spoken}, ${percent(logP[number])}: write it`);
       button.dataset.number = number;
       button.disabled = !alphabet.canBeTyped(number);
       button.querySelector(".symbol").textContent = name;

@@ -20,6 +20,8 @@ from charlstm.config import Budget, CorpusConfig
 from charlstm.corpus import load_corpus
 from charlstm.recipe import Plan, Wishes, make_plan
 
+_MODEL_SETTINGS = ("hidden_size", "dropout", "recurrent_dropout")
+_TRAIN_SETTINGS = ("weight_decay", "batch_size", "seq_len")
 MATRIX_RATE = 4.2e11  # operations per second, in bfloat16, of the machine in README.md
 
 
@@ -30,7 +32,8 @@ def variants(plan: Plan) -> Iterator[tuple[str, Wishes]]:
         "dropout": plan.model.dropout,
         "recurrent_dropout": plan.model.recurrent_dropout,
     }
-    regularization = Wishes(weight_decay=decay, **dropouts)
+    shape = {"batch_size": plan.train.batch_size, "seq_len": plan.train.seq_len}
+    regularization = Wishes(weight_decay=decay, **dropouts, **shape)
     half: dict[str, Any] = {name: round(value / 2, 3) for name, value in dropouts.items()}
     more: dict[str, Any] = {
         name: min(0.6, round(0.1 + value * 1.3, 3)) for name, value in dropouts.items()
@@ -38,8 +41,8 @@ def variants(plan: Plan) -> Iterator[tuple[str, Wishes]]:
     yield "plan", regularization
     yield "smaller", replace(regularization, hidden_size=max(32, round(size * 0.7 / 32) * 32))
     yield "larger", replace(regularization, hidden_size=round(size * 1.4 / 32) * 32)
-    yield "half the dropouts", Wishes(weight_decay=decay, **half)
-    yield "more dropout", Wishes(weight_decay=decay, **more)
+    yield "half the dropouts", replace(regularization, **half)
+    yield "more dropout", replace(regularization, **more)
     yield "half the decay", replace(regularization, weight_decay=decay / 2)
     yield "twice the decay", replace(regularization, weight_decay=decay * 2)
 
@@ -48,8 +51,11 @@ def train(path: Path, plan: Plan, threads: int) -> dict[str, Any]:
     """The finished event of a run with a plan's settings."""
     steps = max(1, round(plan.num_chars / plan.train.chars_per_step))
     settings = {
-        name: getattr(plan.model, name) for name in ("hidden_size", "dropout", "recurrent_dropout")
-    } | {"weight_decay": plan.train.weight_decay, "steps": steps, "threads": threads}
+        **{name: getattr(plan.model, name) for name in _MODEL_SETTINGS},
+        **{name: getattr(plan.train, name) for name in _TRAIN_SETTINGS},
+        "steps": steps,
+        "threads": threads,
+    }
     options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     with tempfile.TemporaryDirectory() as store:
         command = [sys.executable, "-m", "charlstm", "train", str(path), "--json", *options]
