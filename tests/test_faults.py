@@ -276,6 +276,7 @@ def test_memory_stays_bounded_whatever_the_size(tmp_path, line, megabytes):
     assert peak[0] - before < 300_000_000
 
 
+@pytest.mark.slow
 def test_a_vocabulary_of_tens_of_thousands_trains(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     characters = [chr(code) for code in range(0x3400, 0x3400 + 25_000)]

@@ -54,7 +54,10 @@ def test_the_same_seed_gives_the_same_tensors_and_another_seed_others(make_train
     assert not np.array_equal(one.weights()["head.weight"], other.weights()["head.weight"])
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize(
+    "cell",
+    ["lstm", *(pytest.param(cell, marks=pytest.mark.slow) for cell in ("gru", "rnn"))],
+)
 @pytest.mark.parametrize(("dropout", "precision"), [(0.0, "float32"), (0.3, "bfloat16")])
 def test_resumed_after_any_event_equals_never_interrupted(
     make_trainer, split, cell, dropout, precision
