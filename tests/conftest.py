@@ -28,6 +28,8 @@ torch.set_num_threads(1)
 
 TEXT = "the quick brown fox jumps over the lazy dog.\nquiet queens quote quick quips.\n" * 30
 
+posix = pytest.mark.skipif(os.name == "nt", reason="devices, pipes, links and modes of POSIX")
+
 # Options that make a training take no time.
 SMALL = ["--hidden-size", "8", "--num-layers", "1", "--batch-size", "4", "--seq-len", "16"]
 SMALL += ["--threads", "1", "--precision", "float32"]

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from conftest import posix
 
 from charlstm import cache as cache_module
 from charlstm.cache import CorpusCache, load_corpus_of_run
@@ -191,6 +192,7 @@ def test_notices_are_those_of_the_files(cache, path):
     assert cache.load(config_of(path)).notices == (notice,)
 
 
+@posix
 def test_hostile_files_are_read_again(cache, path):
     first = cache.load(config_of(path))
     (kept,) = (path.parent / "store/.cache").glob("*.corpus")

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import safetensors.numpy
+from conftest import posix
 
 from charlstm.checkpoints import Checkpoint, TrainingState, read_checkpoint
 from charlstm.errors import CheckpointError
@@ -219,6 +220,7 @@ def test_what_is_no_checkpoint_is_refused(write, content):
         read_checkpoint(write(content))
 
 
+@posix
 def test_what_is_no_file_is_refused_without_waiting(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

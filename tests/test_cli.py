@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import SMALL
+from conftest import SMALL, posix
 
 from charlstm.commands.options import complete_run
 from charlstm.store import CheckpointStore
@@ -242,6 +242,7 @@ def test_a_closed_pipe_ends_quietly(stored, here):
         assert child.wait() == 0
 
 
+@posix
 def test_a_full_disk_for_stdout_is_an_error(stored, here):
     command = f"{sys.executable} -m charlstm sample --length 10 --seed 1 > /dev/full"
     result = subprocess.run(command, shell=True, capture_output=True, check=False, cwd=here)

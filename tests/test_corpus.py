@@ -3,6 +3,7 @@ import gzip
 import lzma
 
 import pytest
+from conftest import posix
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -129,6 +130,7 @@ def test_what_is_no_text_gets_one_line_that_says_why(write, content, message):
     assert "\n" not in str(caught.value)
 
 
+@posix
 def test_missing_files_folders_and_endless_devices_are_refused(tmp_path):
     for path in (tmp_path / "missing", tmp_path, "/dev/zero", "nul\0byte"):  # an empty folder
         with pytest.raises(CorpusError):

@@ -1,6 +1,7 @@
 import os
 
 import pytest
+from conftest import posix
 
 from charlstm.errors import CharLSTMError
 from charlstm.files import new_file, write_file
@@ -29,7 +30,7 @@ def test_a_folder_is_no_file(tmp_path):
         write_file(tmp_path / "nowhere" / "a.txt", b"one")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="links and modes of POSIX")
+@posix
 def test_a_link_is_followed_and_a_mode_kept(tmp_path):
     target = tmp_path / "target.txt"
     target.write_bytes(b"old")
@@ -42,7 +43,7 @@ def test_a_link_is_followed_and_a_mode_kept(tmp_path):
     assert target.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+@posix
 def test_a_pipe_is_written_into_not_replaced(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

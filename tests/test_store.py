@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from conftest import posix
 
 from charlstm import store as store_module
 from charlstm.checkpoints import read_checkpoint
@@ -140,6 +141,7 @@ def test_a_second_writer_is_refused_until_the_first_is_gone(store, checkpoint):
         pass
 
 
+@posix
 def test_the_lock_dies_with_its_owner(store):
     program = (
         "import os, sys; from pathlib import Path; from charlstm.store import CheckpointStore\n"
@@ -178,6 +180,7 @@ def test_ordinary_names_are_accepted(store, checkpoint, name):
     assert store.run_names() == [name]
 
 
+@posix
 def test_a_symbolic_link_is_no_run(store, checkpoint, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -218,7 +221,9 @@ def test_leftovers_of_a_killed_writer_go_with_the_next(store, checkpoint):
         assert not leftover.exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
+)
 def test_a_folder_that_cannot_be_written_is_refused(store):
     store.root.mkdir(mode=0o500)
     with pytest.raises(CheckpointError, match="can't be written"), store.writer("run"):
