@@ -7,6 +7,8 @@ import pytest
 import torch
 from conftest import MODEL, TRAIN
 
+from charlstm.batches import BatchStream
+from charlstm.bptt import TruncatedBPTT
 from charlstm.config import Budget
 from charlstm.evaluation import evaluate
 from charlstm.events import Finished
@@ -60,3 +62,26 @@ def test_weights_move_between_devices(train, split):
     found = evaluate(trainer.model, split, unknown_probability=1e-3).nats
     assert found == pytest.approx(expected, rel=1e-4)
     train(device="cpu", steps=14, resume=(trainer.weights(), trainer.state()))
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
+def test_a_step_never_waits_for_the_device(split, vocabulary, precision):
+    config = replace(MODEL, num_characters=len(vocabulary), dropout=0.1, recurrent_dropout=0.1)
+    train = replace(TRAIN, device="cuda", precision=precision)
+    learner = TruncatedBPTT(CharLSTM(config).to("cuda"), train)
+    stream = BatchStream(
+        split,
+        boundary=config.boundary,
+        batch_size=train.batch_size,
+        seq_len=train.seq_len,
+        reset_probability=0.1,
+    )
+    generator = torch.Generator().manual_seed(0)
+    learner.step(stream.next(generator), 0.01)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(4):
+            outcome = learner.step(stream.next(generator), 0.01)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert outcome.loss.isfinite()
