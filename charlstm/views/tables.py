@@ -13,6 +13,7 @@ from charlstm.terminal import escape_line, is_colorless
 
 _PIPE_WIDTH: Final = 1000
 _PLAIN_WIDTH: Final = 100
+_NARROW: Final = 60
 
 
 def print_pairs(title: Text, pairs: Iterable[tuple[str, str]]) -> None:
@@ -34,17 +35,33 @@ def print_rows(
     left: Sequence[int] = (),
     caption: str | None = None,
 ) -> None:
-    """Rows under a header; the first column and those in `left` are text, the others figures."""
+    """Rows under a header; the first column and those in `left` are text, the others figures.
+
+    On a narrow terminal that they don't fit, one figure a line.
+    """
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     if caption is not None:
         table.caption = Text(caption)
     for number, name in enumerate(header):
         is_text = number == 0 or number in left
         table.add_column(Text(name), justify="left" if is_text else "right", overflow="fold")
-    for row in rows:
-        # Text, never a plain string: rich would read markup in it.
-        table.add_row(*(Text(escape_line(cell)) for cell in row))
-    _console().print(table)
+    console = _console()
+    # Text, never a plain string: rich would read markup in it.
+    cells = [[Text(escape_line(cell)) for cell in row] for row in rows]
+    for row in cells:
+        table.add_row(*row)
+    unfolded = console.measure(table, options=console.options.update(max_width=_PIPE_WIDTH))
+    if console.width >= min(_NARROW, unfolded.maximum):
+        console.print(table)
+        return
+    # Folded into narrow columns nothing could be read, or copied.
+    for row in cells:
+        console.print(row[0], style="bold")
+        for name, cell in zip(header[1:], row[1:], strict=True):
+            if cell.plain.strip():
+                console.print(Text(f"  {name}  ", style="dim") + cell)
+    if caption is not None:
+        console.print(Text(caption))
 
 
 def print_text(text: Text) -> None:

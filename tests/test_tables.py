@@ -1,0 +1,49 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from charlstm.views import tables
+
+HEADER = ("run", "corpus", "cell", "step", "saved")
+ROW = ("shakespeare-and-others", "shakespeare", "lstm", "2,570", "2026-11-22 18:49")
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """A function (columns, rows) -> the lines of a table in so wide a terminal."""
+
+    def lines(columns, *rows):
+        out = io.StringIO()
+        monkeypatch.setattr(tables, "_console", lambda: Console(file=out, width=columns))
+        tables.print_rows(HEADER, rows, caption="all of them")
+        return [line.rstrip() for line in out.getvalue().splitlines() if line.strip()]
+
+    return lines
+
+
+def test_a_table_stands_in_columns_where_there_is_room(shown):
+    header, rule, row, caption = shown(90, ROW)
+    assert header.split() == list(HEADER)
+    assert set(rule.strip()) == {"\u2500"}
+    assert all(cell in row for cell in ROW)
+    assert caption.strip() == "all of them"
+
+
+def test_in_a_narrow_terminal_no_cell_is_broken(shown):
+    assert shown(40, ROW, ("b", "", "gru", "1", "-")) == [
+        "shakespeare-and-others",
+        "  corpus  shakespeare",
+        "  cell  lstm",
+        "  step  2,570",
+        "  saved  2026-11-22 18:49",
+        "b",
+        "  cell  gru",
+        "  step  1",
+        "  saved  -",
+        "all of them",
+    ]
+
+
+def test_a_small_table_fits_a_narrow_terminal(shown):
+    assert len(shown(40, ("a", "b", "c", "d", "e"))) == 4
