@@ -134,7 +134,8 @@ def _explain(error: Exception) -> int:
     if exit_code is not None and hasattr(error, "format_message"):
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "charlstm"
-        say(f"charlstm: {error.format_message()} (see {command} --help)")
+        message = error.format_message().replace("Value error, ", "")
+        say(f"charlstm: {message} (see {command} --help)")
         return int(exit_code)
     if isinstance(error, OSError) and error.filename is None:
         _abandon_stdout()

@@ -99,6 +99,8 @@ def test_the_environment_is_named_as_the_options_are(
         (["train", "--dropout", "1"], 2, "--dropout"),
         (["train", "--cell", "cnn"], 2, "cnn"),
         (["train", "--device", "abacus"], 2, "abacus: this machine has cpu"),
+        (["runs", "--checkpoints", ""], 2, "is empty; name a folder"),
+        (["train", "--cell", "transformer"], 2, "'--cell': 'transformer' is not one of"),
         (["train", "--precision", "float16", "--device", "cpu"], 2, "float32"),
         (["train", "missing.txt"], 1, "missing.txt"),
         (["train", "."], 1, "folder"),

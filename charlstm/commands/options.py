@@ -19,10 +19,19 @@ if TYPE_CHECKING:
 # Headings in --help; what has none comes first.
 TEXT_PANEL: Final = "Reading the text"
 
+
+def _folder(text: str | Path) -> Path:
+    if not str(text):
+        raise typer.BadParameter("is empty; name a folder")
+    return Path(text)
+
+
 Checkpoints = Annotated[
     Path,
     typer.Option(
         "--checkpoints",
+        parser=_folder,
+        metavar="FOLDER",
         envvar="CHARLSTM_CHECKPOINTS",
         show_envvar=False,
         help="Folder that holds the runs.",
