@@ -258,6 +258,13 @@ class CorpusConfig:
                 f"--split-documents {self.split_documents!r} is no regular expression: {error}"
             ) from error
 
+    def split_sizes(self, num_chars: int) -> tuple[int, int, int]:
+        """Characters to train on, to validate and to test, of a text of so many."""
+        # A file of its own takes nothing of the text.
+        num_val = math.ceil(num_chars * self.val_fraction) if self.val is None else 0
+        num_test = math.ceil(num_chars * self.test_fraction) if self.test is None else 0
+        return max(0, num_chars - num_val - num_test), num_val, num_test
+
     @property
     def keeps_line_ends(self) -> bool:
         return self.keep_line_ends or self.level == "byte"

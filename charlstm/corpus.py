@@ -6,7 +6,6 @@ mapped into memory. So memory stays bounded, and what happens to the text later 
 
 import contextlib
 import hashlib
-import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -142,9 +141,7 @@ def _spans(
     num_main = int(counted.lengths[:num_sources].sum())
     if not num_main:
         raise CorpusError(f"{_listed(config)}: the corpus is empty")
-    num_val = math.ceil(num_main * config.val_fraction) if config.val is None else 0
-    num_test = math.ceil(num_main * config.test_fraction) if config.test is None else 0
-    num_train = num_main - num_val - num_test
+    num_train, num_val, num_test = config.split_sizes(num_main)
     # Nothing can be learned from a single character.
     if num_train < 2:
         raise CorpusError(

@@ -129,9 +129,7 @@ def diagnose(config: CorpusConfig) -> Diagnosis:
     sample = "".join(tally.sample)
     num_chars = int(tally.char_counts.sum())
     seen = np.flatnonzero(tally.char_counts)
-    num_val = -int(-num_chars * config.val_fraction // 1)
-    num_test = -int(-num_chars * config.test_fraction // 1)
-    num_train = max(0, num_chars - num_val - num_test)
+    num_train, num_val, num_test = config.split_sizes(num_chars)
     controls = {
         f"U+{code:04X}": int(tally.char_counts[code])
         for code in seen
