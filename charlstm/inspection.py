@@ -151,12 +151,7 @@ def readable_trace(traced: Trace, to_text: Callable[[str], str]) -> Trace:
         replace(
             one,
             char=to_text(one.char),
-            candidates=tuple(
-                candidate
-                if candidate.char is None
-                else candidate._replace(char=to_text(candidate.char))
-                for candidate in one.candidates
-            ),
+            candidates=tuple(candidate.readable(to_text) for candidate in one.candidates),
         )
         for one in traced.characters
     )

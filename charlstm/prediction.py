@@ -17,6 +17,10 @@ class Candidate(NamedTuple):
     char: str | None
     probability: float
 
+    def readable(self, to_text: Callable[[str], str]) -> "Candidate":
+        """The same for people: a symbol that stands for a byte as text."""
+        return self if self.char is None else self._replace(char=to_text(self.char))
+
 
 @dataclass(frozen=True, kw_only=True)
 class NextCharacters:
@@ -43,10 +47,7 @@ class Rung:
 
 def readable(prediction: NextCharacters, to_text: Callable[[str], str]) -> NextCharacters:
     """The same prediction for people: symbols that stand for bytes as text."""
-    candidates = (
-        candidate if candidate.char is None else candidate._replace(char=to_text(candidate.char))
-        for candidate in prediction.next
-    )
+    candidates = (candidate.readable(to_text) for candidate in prediction.next)
     return replace(prediction, prefix=to_text(prediction.prefix), next=tuple(candidates))
 
 

@@ -15,6 +15,7 @@ from charlstm.files import new_file
 from charlstm.scores import Evaluation, Scores, Surprise
 from charlstm.split import Split
 from charlstm.terminal import escape, escape_line
+from charlstm.views.context import bits_bar, context_records, show_context
 from charlstm.views.prediction import bar, visible
 from charlstm.views.tables import print_pairs, print_rows
 from charlstm.vocabulary import UNKNOWN, Vocabulary
@@ -42,10 +43,7 @@ def as_record(
     ]
     record["top_accuracy"] = {str(k): value for k, value in assessment.top_accuracy.items()}
     record["calibration"] = asdict(assessment.calibration)
-    record["by_context"] = [
-        asdict(context) | {"bits_per_char": context.bits_per_char}
-        for context in assessment.by_context
-    ]
+    record["by_context"] = context_records(assessment.by_context)
     record["by_kind"] = [
         asdict(kind) | {"bits_per_char": kind.bits_per_char} for kind in assessment.by_kind
     ]
@@ -68,14 +66,7 @@ def show_assessment(assessment: Assessment, *, title: str) -> None:
         ],
     )
     _show_others(assessment)
-    print_rows(
-        ("characters of context", "bits/char", ""),
-        [
-            (f"{c.num_context:,}", f"{c.bits_per_char:.3f}", _bits_bar(c.bits_per_char))
-            for c in assessment.by_context
-        ],
-        left=(2,),
-    )
+    show_context(assessment.by_context)
     print_rows(
         ("kind of character", "of the text", "of the bits", "bits/char"),
         [
@@ -153,7 +144,7 @@ def _show_others(assessment: Assessment) -> None:
                 name,
                 f"{_bits_per_char(nats, assessment):.4f}",
                 f"{_bits_per_byte(nats, assessment):.4f}",
-                _bits_bar(_bits_per_char(nats, assessment)),
+                bits_bar(_bits_per_char(nats, assessment)),
             )
             for name, nats in sorted(costs, key=lambda cost: cost[1])
         ],
@@ -177,10 +168,6 @@ def _accuracies(top_accuracy: dict[int, float]) -> str:
     first, *others = top_accuracy.items()
     more: Sequence[str] = [f"{value:.1%} among the {k} likeliest" for k, value in others]
     return f"{first[1]:.1%} ({', '.join(more)})"
-
-
-def _bits_bar(bits: float) -> str:
-    return bar(min(1.0, bits / 8))
 
 
 def _bits_per_char(nats: float, assessment: Assessment) -> float:

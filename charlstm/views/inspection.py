@@ -10,6 +10,7 @@ from rich.text import Text
 
 from charlstm.inspection import Followed, GateShares, LayerTrace, Trace
 from charlstm.scores import ContextScore
+from charlstm.views.context import context_records, show_context
 from charlstm.views.prediction import bar, visible
 from charlstm.views.shading import surprise_color
 from charlstm.views.tables import print_rows, print_text, width
@@ -182,7 +183,7 @@ def reach_record(reach: "Reach", contexts: Sequence[ContextScore]) -> dict[str, 
     return {
         "gradient": list(reach.gradient),
         "half_distance": reach.half_distance,
-        "by_context": [asdict(one) | {"bits_per_char": one.bits_per_char} for one in contexts],
+        "by_context": context_records(contexts),
     }
 
 
@@ -203,18 +204,7 @@ def show_reach(reach: "Reach", contexts: Sequence[ContextScore]) -> None:
         left=(2,),
         caption=f"half of all the gradient comes from the last {reach.half_distance} characters",
     )
-    print_rows(
-        ("characters of context", "bits/char", ""),
-        [
-            (
-                f"{one.num_context:,}",
-                f"{one.bits_per_char:.3f}",
-                bar(min(1.0, one.bits_per_char / 8)),
-            )
-            for one in contexts
-        ],
-        left=(2,),
-    )
+    show_context(contexts)
 
 
 def _columns(trace: Trace) -> int:

@@ -1,0 +1,32 @@
+"""What context is worth, as a table and as records."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any, Final
+
+from charlstm.scores import ContextScore
+from charlstm.views.prediction import bar
+from charlstm.views.tables import print_rows
+
+_FULL_BAR_BITS: Final = 8.0
+
+
+def context_records(contexts: Iterable[ContextScore]) -> list[dict[str, Any]]:
+    return [asdict(one) | {"bits_per_char": one.bits_per_char} for one in contexts]
+
+
+def show_context(contexts: Iterable[ContextScore]) -> None:
+    """Bits per character by how many characters were read before."""
+    print_rows(
+        ("characters of context", "bits/char", ""),
+        [
+            (f"{one.num_context:,}", f"{one.bits_per_char:.3f}", bits_bar(one.bits_per_char))
+            for one in contexts
+        ],
+        left=(2,),
+    )
+
+
+def bits_bar(bits: float) -> str:
+    """A bar that eight bits fill."""
+    return bar(min(1.0, bits / _FULL_BAR_BITS))
