@@ -322,7 +322,7 @@ class Trainer:
         if run.num_skipped >= MAX_SKIPPED_STEPS:
             raise TrainingError(
                 f"training diverged: {MAX_SKIPPED_STEPS} steps in a row, up to step "
-                f"{run.step + 1}, had no finite gradient; try a smaller --learning-rate than "
+                f"{run.step}, had no finite gradient; try a smaller --learning-rate than "
                 f"{self._config.learning_rate:g}"
             )
 
