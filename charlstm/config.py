@@ -135,11 +135,14 @@ class Budget:
             return max(1, math.ceil(self.epochs * num_chars / chars_per_step))
         return self.steps
 
+    @property
+    def unit(self) -> str:
+        """What is counted: minutes, epochs or steps."""
+        return next(one.name for one in fields(self) if getattr(self, one.name) is not None)
+
     def __str__(self) -> str:
-        for name in ("minutes", "epochs", "steps"):
-            if (value := getattr(self, name)) is not None:
-                return f"{value:,.10g} {name if value != 1 else name[:-1]}"
-        raise AssertionError("a budget has one part")
+        value = getattr(self, self.unit)
+        return f"{value:,.10g} {self.unit if value != 1 else self.unit[:-1]}"
 
 
 @dataclass(frozen=True, kw_only=True)

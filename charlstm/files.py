@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 
 from charlstm.errors import CharLSTMError
 
-_RUN_LOCK: Final = "lock"  # in the folder of every run
+RUN_LOCK: Final = "lock"  # in the folder of every run
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -60,5 +60,5 @@ def _replacing(path: Path, mode: int | None) -> Iterator[BinaryIO]:
 
 
 def _refuse_run_files(path: Path) -> None:
-    if (path.parent / _RUN_LOCK).exists() and path.exists():
+    if (path.parent / RUN_LOCK).exists() and path.exists():
         raise CharLSTMError(f"{path}: belongs to a run; name another file")

@@ -24,6 +24,7 @@ from typing import IO, Any, Final, Literal, TypeVar
 
 from charlstm.checkpoints import Checkpoint, Stamp, read_checkpoint, read_stamp
 from charlstm.errors import CheckpointError
+from charlstm.files import RUN_LOCK
 
 NUM_KEPT: Final = 3
 
@@ -58,10 +59,14 @@ class Loaded:
 
 @dataclass(frozen=True, kw_only=True)
 class Latest:
-    """The newest run's name, None where there is none, and the runs that couldn't be read."""
+    """The newest run, None where there is none, and the runs that couldn't be read."""
 
-    name: str | None
+    loaded: Loaded | None
     warnings: tuple[str, ...]
+
+    @property
+    def name(self) -> str | None:
+        return None if self.loaded is None else self.loaded.run
 
 
 class CheckpointStore:
@@ -113,12 +118,12 @@ class CheckpointStore:
         # Only the newest are read whole, until one proves sound.
         for _, name in sorted(found, reverse=True):
             try:
-                self.load(name, which=which)
+                loaded = self.load(name, which=which)
             except CheckpointError as error:
                 damaged.append(str(error))
                 continue
-            return Latest(name=name, warnings=tuple(damaged))
-        return Latest(name=None, warnings=tuple(damaged))
+            return Latest(loaded=loaded, warnings=tuple(damaged))
+        return Latest(loaded=None, warnings=tuple(damaged))
 
     def load_model(self, run: str | None = None) -> Loaded:
         """Load a run's model; the newest run's, where none is named.
@@ -129,11 +134,19 @@ class CheckpointStore:
         if run is not None:
             return self.load(run, which="best")
         latest = self.find_latest(which="best")
-        if latest.name is None:
+        loaded = latest.loaded
+        if loaded is None:
             missing = f"{self.root}: no run yet; make one with: charlstm train"
             raise CheckpointError(latest.warnings[0] if latest.warnings else missing)
-        loaded = self.load(latest.name, which="best")
         return replace(loaded, warnings=(*latest.warnings, *loaded.warnings))
+
+    def load_furthest(self, name: str) -> Loaded:
+        """Load what tells how far a run came: its last checkpoint, or the model that is all of it.
+
+        Raises:
+            CheckpointError: when there is none that loads.
+        """
+        return self.load(name, which="last" if self.can_resume(name) else "best")
 
     def unused_name(self, wanted: str) -> str:
         """`wanted`, made fit for a folder's name, or with -2, -3, ... when it is taken."""
@@ -231,7 +244,7 @@ class CheckpointStore:
         folder = self.folder(name)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = open(folder / "lock", "a+b", opener=_open_no_link)  # noqa: SIM115 - held
+            lock = open(folder / RUN_LOCK, "a+b", opener=_open_no_link)  # noqa: SIM115 - held
         except OSError as error:
             raise CheckpointError(f"{folder}: can't be written: {error.strerror}") from error
         with lock:
@@ -350,7 +363,7 @@ def _open_no_link(path: str, flags: int) -> int:
 def _remove_if_unused(folder: Path) -> None:
     """Leave nothing of a run that ended before its first save."""
     with contextlib.suppress(OSError):
-        if {file.name for file in folder.iterdir()} <= {"lock", "events.jsonl"}:
+        if {file.name for file in folder.iterdir()} <= {RUN_LOCK, "events.jsonl"}:
             for file in folder.iterdir():
                 file.unlink()
             folder.rmdir()
@@ -383,7 +396,7 @@ def _lock(file: IO[bytes], folder: Path) -> None:
             raise CheckpointError(f"{folder}: another process is training this run") from error
         raise CheckpointError(f"{folder}: can't be locked: {error.strerror}") from error
     with contextlib.suppress(OSError):
-        if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / "lock")):
+        if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / RUN_LOCK)):
             return
     # Its owner ended before its first save, and took the lock's file away.
     raise CheckpointError(f"{folder}: another process was about to train this run; try again")

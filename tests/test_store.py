@@ -71,7 +71,9 @@ def test_to_find_the_latest_run_only_the_newest_is_read_whole(store, checkpoint,
     for file in store.folder("run2").glob("[ls]*.safetensors"):
         file.write_bytes(b"\0" * 400)  # not even when it was saved can be read
     assert any("run2" in warning for warning in store.find_latest(which="last").warnings)
+    read.clear()
     assert store.load_model().run == "run5"  # whose best is sound
+    assert read == ["run5"]  # once
     assert store.load_model("run0").run == "run0"
 
 

@@ -47,8 +47,7 @@ def runs(
     records: list[dict[str, Any]] = []
     for name in store.run_names():
         try:
-            # `last` tells how far a run came; a model alone is a run, too.
-            loaded = store.load(name, which="last" if store.can_resume(name) else "best")
+            loaded = store.load_furthest(name)
         except CheckpointError as error:
             say(f"warning: {error}")
             continue
@@ -83,7 +82,7 @@ def show(
     from charlstm.store import CheckpointStore
     from charlstm.views.runs import show_run, with_history
 
-    loaded = CheckpointStore(_nearest(context)).load(run, which="last")
+    loaded = CheckpointStore(_nearest(context)).load_furthest(run)
     say_warnings(loaded)
     if plot is not None:
         from charlstm.views.plots import plot_training, require_plots

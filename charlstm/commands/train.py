@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -257,9 +256,10 @@ def _show(session: "Session", *, with_tensorboard: bool, as_json: bool) -> int:
         say(notice)
     if session.base.is_finished:
         budget = session.base.budget
-        unit = next(name for name, value in asdict(budget).items() if value is not None)
         say(f"run {session.name} is finished: it used its {budget}")
-        say(f"to go on, give a larger budget: {session.command('train --resume')} --{unit} N")
+        say(
+            f"to go on, give a larger budget: {session.command('train --resume')} --{budget.unit} N"
+        )
         if as_json:
             print(json.dumps(session.finished_record()))
         return 0

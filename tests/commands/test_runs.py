@@ -64,6 +64,15 @@ def test_runs_are_deleted_only_when_that_is_meant(run, stored, here, monkeypatch
     assert "no checkpoint there" in err
 
 
+def test_a_model_alone_is_listed_and_shown(run, stored, here):
+    for file in (here / "checkpoints" / "tiny").glob("[ls]*.safetensors"):
+        file.unlink()
+    assert [one["name"] for one in json.loads(run("runs", "--json")[1])] == ["tiny"]
+    code, out, _ = run("runs", "show", "tiny", "--json")
+    assert code == 0
+    assert json.loads(out)["name"] == "tiny"
+
+
 def test_what_charlstm_did_not_write_is_not_deleted(run, stored, here):
     folder = here / "checkpoints" / "tiny"
     (folder / "thesis.txt").write_text("mine", encoding="utf-8")
