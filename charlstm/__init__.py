@@ -1,57 +1,39 @@
 r"""charlstm trains an LSTM on any text, lets it predict the next characters and measures it.
 
-How a text becomes a model and a model becomes text:
+How a text becomes a model, and a model becomes text:
 
-    files -> corpus -> Split -> batches -> CharLSTM -> loss -> Optimizer
-                                   \______ training ______/
+    files -> Corpus -> Split -> batches -> CharLSTM -> loss -> Optimizer
+                                   \______ Trainer ______/
                                               | events, weights, state
-                                           session -> store -> checkpoint files
-                                                                    |
-                        views <- commands <- evaluation, sampling <- Predictor
+                                           Session -> store -> checkpoint files
+                                                                     |
+                             views <- commands <- evaluation <- Predictor -> samples
 
-The modules, from the ground up; each imports only from its own floor or below:
+The folders, from the top down; imports point down only (tests/test_architecture.py):
 
-    errors, config         what users are told; every setting, frozen and validated
-    vocabulary, split      characters <-> ids; an encoded text as documents in a row
-    scores                 what each character cost, and what follows from it
-    copying                how much of one text stands in another
-    events, pacing         what a run reports; how far along its budget it is
-    source, documents      bytes of a file or pipe -> decoded pieces of text; documents in it
-    folders                the text files that a path stands for
-    features               what a reader can see in a text, character by character
-    files                  files that the user named as output
-    distributed            the processes that train one model together
-    interrupts, terminal   signals as a wish to stop; outside text made safe to show
-    model, cell            the network in torch; the same step written out in numpy
-    checkpoints, store     one file that is enough; the folder of runs, its only writer
-    finetuning             a trained model as the beginning of another one
-    batches, pieces        windows of the training text; a window cut where documents begin
-    optimization           Muon, AdamW, the schedule
-    bptt                   one gradient step of truncated backpropagation through time
-    evaluation, predictor  nats over a text, in torch; next-character prediction, without torch
-    memory                 how much a training takes, and how much there is
-    hardware, recipe       what the machine can do; every setting that the user left open
-    corpus, training       files -> splits; the Trainer, a generator of events
-    cache, diagnosis       encoded corpora, kept beside the runs; what a text is like
-    baselines              what simpler predictors make of a text
-    dynamic, assessment    nats by a model that learns from the text meanwhile; all of it together
-    prediction             the next character, ranked, by length of context
-    sampling, inspection   filters and drawing; what happens inside a model
-    reach                  how far back a model looks
-    comparison, recall     LSTM, GRU and plain RNN side by side; over what distance they remember
-    export                 a model as an ONNX graph, or as a folder for the Hugging Face Hub
-    webpage, page/         a model as one HTML file that runs it; the page's own html, css, js
-    api                    the Python API: load(), Model
-    preparation, session   what was asked -> a run that can begin; one sitting of it, saved
-    views, commands, cli   rendering; one file a command; the Typer app (__main__: python -m)
+    cli, commands/    the command line; one file a command
+    views/            results as tables, pictures, JSON
+    api               the Python API: load(), Model
+    sessions/         what was asked for -> a run that is trained and saved
+    export/           ONNX, Hugging Face Hub, a page that runs the model
+    analysis/         inside a model: gates, units, reach; comparisons of cells; what a text is like
+    training/         the loop: batches, gradient steps, optimizer, schedule, plan
+    store/            the folder of runs
+    evaluation/       what each character costs, beside other predictors
+    inference/        next-character distributions and samples, without torch
+    model/            the network in torch and in numpy; the checkpoint file
+    text/             files -> encoded documents; vocabulary, splits, cache
+    system/, events   processes, terminals, files, signals; what a training run reports
+    config, errors    every setting, frozen and validated; what users are told
+
+Each folder's docstring names its modules, what goes in and out, and where to begin reading.
 
 Rules that hold everywhere: results are frozen dataclasses with their units in their names; the
 library prints nothing; random generators and clocks are passed in; arrays carry their shape as a
-suffix (T time, B batch, L layer, H hidden, V vocabulary). The trainer never touches a file, the
-store never sees a tensor, and nothing that samples imports torch.
+suffix (T time, B batch, L layer, H hidden, V vocabulary).
 
-Where to begin reading: `preparation.prepare_new` for how a run comes together,
-`training.Trainer.run` for the loop, `cell.lstm_step` for the equations.
+Begin with `sessions.session` for how a run comes together, `training.trainer.Trainer.run` for the
+loop, `model.cell.lstm_step` for the equations.
 """
 
 from typing import TYPE_CHECKING

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from charlstm.checkpoints import Checkpoint, read_checkpoint
 from charlstm.config import DEFAULT_STORE, SampleConfig
-from charlstm.prediction import (
+from charlstm.evaluation.scores import Evaluation
+from charlstm.inference.prediction import (
     NextCharacters,
     Rung,
     ladder,
@@ -15,12 +15,12 @@ from charlstm.prediction import (
     readable,
     readable_rung,
 )
-from charlstm.predictor import Predictor
-from charlstm.sampling import sample
-from charlstm.scores import Evaluation
-from charlstm.split import Split
-from charlstm.store import CheckpointStore
-from charlstm.vocabulary import UNKNOWN
+from charlstm.inference.predictor import Predictor
+from charlstm.inference.sampling import sample
+from charlstm.model.checkpoints import Checkpoint, read_checkpoint
+from charlstm.store.runs import CheckpointStore
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import UNKNOWN
 
 
 class Model:

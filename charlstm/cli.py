@@ -11,7 +11,7 @@ from charlstm import __version__
 from charlstm.commands import compare, corpus, export, inspect, predict, runs, sample, train
 from charlstm.commands import eval as eval_command
 from charlstm.errors import CharLSTMError
-from charlstm.terminal import prepare_streams, say
+from charlstm.system.terminal import prepare_streams, say
 
 _EXIT_ERROR: Final = 1
 _EXIT_INTERRUPTED: Final = 130

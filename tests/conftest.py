@@ -10,14 +10,14 @@ import hypothesis
 import pytest
 import torch
 
-from charlstm.checkpoints import Checkpoint
 from charlstm.cli import main
 from charlstm.config import Budget, CorpusConfig, ModelConfig, TrainConfig
-from charlstm.corpus import load_corpus
-from charlstm.split import Split
-from charlstm.store import CheckpointStore
-from charlstm.training import Trainer
-from charlstm.vocabulary import Vocabulary
+from charlstm.model.checkpoints import Checkpoint
+from charlstm.store.runs import CheckpointStore
+from charlstm.text.corpus import load_corpus
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import Vocabulary
+from charlstm.training.trainer import Trainer
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("unhurried", deadline=None)

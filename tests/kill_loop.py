@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch  # noqa: F401 - imported before the forks, so that no child has to
 
-import charlstm.session  # noqa: F401
+import charlstm.sessions.session  # noqa: F401
 from charlstm.cli import main
 from charlstm.errors import CheckpointError
-from charlstm.store import CheckpointStore
+from charlstm.store.runs import CheckpointStore
 
 STEPS = 200
 SETTINGS = ["--hidden-size", "16", "--batch-size", "4", "--seq-len", "16", "--threads", "1"]

@@ -6,9 +6,9 @@ import pytest
 
 import charlstm
 from charlstm.errors import CheckpointError, CorpusError
-from charlstm.evaluation import evaluate
-from charlstm.model import CharLSTM
-from charlstm.split import Split
+from charlstm.evaluation.scoring import evaluate
+from charlstm.model.network import CharLSTM
+from charlstm.text.split import Split
 
 TEXT = "the quick brown fox\u2603 quips.\n"
 

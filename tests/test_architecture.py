@@ -1,4 +1,4 @@
-"""The arrows of the package: what may import what."""
+"""The arrows of the package: which folder may import which, and what must never be imported."""
 
 import ast
 import re
@@ -9,114 +9,115 @@ import pytest
 import charlstm
 
 PACKAGE = Path(charlstm.__file__).parent
-ROOT = PACKAGE.parent
 
-# A module may import modules of its own row or below, never above.
+# Folders, and modules of the package's root, from the top down: an import goes to the same folder
+# or to a row below, never to another folder of the same row.
 FLOORS = [
-    {"cli", "__main__"},
+    {"__main__"},
+    {"cli"},
     {"commands"},
     {"views"},
-    {"session", "api", "comparison", "recall", "webpage"},
-    {"preparation"},
-    {"cache", "diagnosis"},
-    {
-        "corpus",
-        "training",
-        "dynamic",
-        "assessment",
-        "reach",
-        "baselines",
-        "sampling",
-        "prediction",
-        "inspection",
-        "export",
-        "recipe",
-        "hardware",
-    },
-    {
-        "memory",
-        "evaluation",
-        "batches",
-        "bptt",
-        "optimization",
-        "pacing",
-        "predictor",
-        "store",
-        "finetuning",
-    },
-    {"model", "cell", "checkpoints", "split", "pieces", "copying", "scores"},
-    {
-        "vocabulary",
-        "distributed",
-        "files",
-        "events",
-        "interrupts",
-        "terminal",
-        "source",
-        "documents",
-        "folders",
-        "features",
-    },
+    {"api"},
+    {"export", "sessions"},
+    {"analysis"},
+    {"training", "store"},
+    {"evaluation", "inference"},
+    {"model"},
+    {"text"},
+    {"system", "events"},
     {"config"},
     {"errors"},
 ]
-FLOOR = {module: -number for number, row in enumerate(FLOORS) for module in row}
-NEVER = [
-    ("training", "corpus"),
-    ("training", "vocabulary"),
-    ("training", "store"),
-    ("training", "preparation"),
-    ("model", "vocabulary"),
-    ("sampling", "training"),
-    ("views", "commands"),
-]
+FLOOR = {name: -number for number, row in enumerate(FLOORS) for name in row}
+
+# What starts in a fraction of a second: `sample`, `predict`, `runs` and `inspect` import these.
+WITHOUT_TORCH = [
+    "api", "config", "errors", "events", "system/files", "system/interrupts", "system/terminal",
+    "text", "model/cell", "model/checkpoints", "model/finetuning", "inference",
+    "evaluation/scores", "evaluation/baselines", "training/memory", "training/pacing",
+    "training/pieces", "training/recipe", "store", "analysis/inspection", "analysis/diagnosis",
+    "export", "commands",
+    "views/inspection", "views/prediction", "views/runs", "views/sampling", "views/diagnosis",
+    "views/context", "views/shading", "views/tables",
+]  # fmt: skip
 
 
-def files():
-    return sorted(PACKAGE.rglob("*.py"))
+def files(place=""):
+    path = PACKAGE / place
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
 
 
-def module_of(path):
-    relative = path.relative_to(PACKAGE).with_suffix("")
-    return relative.parts[0]
+def room_of(path):
+    """A module's folder, or its own name where it lies in the package's root."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
-def imports(path):
-    """Modules of the package that a file imports, wherever in it, and other top-level names."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def imports(path, *, when_called=True):
+    """What a file imports, by full name; without `when_called` only what loading it imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = ast.walk(tree) if when_called else _at_module_level(tree)
+    for node in nodes:
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            names = [node.module]
-            if node.module in ("charlstm", "charlstm.commands"):
-                names = [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        yield from names
+            is_package = node.module == "charlstm" or (
+                node.module.startswith("charlstm.")
+                and PACKAGE.joinpath(*node.module.split(".")[1:]).is_dir()
+            )
+            if is_package:
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def _at_module_level(tree):
+    pending = list(tree.body)
+    while pending:
+        node = pending.pop()
+        yield node
+        is_for_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        if not is_for_types and not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            pending += ast.iter_child_nodes(node)
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_arrows_point_down(path):
-    module = module_of(path)
-    if module == "__init__":
+    room = room_of(path)
+    if room == "__init__":
         return
     for name in imports(path):
         parts = name.split(".")
-        if parts[0] != "charlstm" or parts[1:] in ([], ["__version__"]) or parts[1] == module:
+        if parts[0] != "charlstm" or parts[1:] in ([], ["__version__"]) or parts[1] == room:
             continue
-        assert FLOOR[parts[1]] <= FLOOR[module], f"{module} imports {parts[1]}"
-        assert (module, parts[1]) not in NEVER
+        assert FLOOR[parts[1]] < FLOOR[room], f"{room} imports {name}"
 
 
-@pytest.mark.parametrize(
-    "module",
-    ["config", "errors", "vocabulary", "split", "source", "documents", "corpus", "cell",
-     "checkpoints", "store", "predictor", "prediction", "sampling", "copying", "inspection",
-     "terminal", "recipe", "events", "scores", "pacing", "memory", "api"],
-)  # fmt: skip
-def test_what_must_start_quickly_knows_no_torch(module):
-    assert not any(name.split(".")[0] == "torch" for name in imports(PACKAGE / f"{module}.py"))
+@pytest.mark.parametrize("place", WITHOUT_TORCH)
+def test_what_must_start_fast_loads_no_torch(place):
+    for path in files(place):
+        names = {name.split(".")[0] for name in imports(path, when_called=False)}
+        assert "torch" not in names, path
+        for name in imports(path, when_called=False):
+            if name.startswith("charlstm."):
+                inner = "/".join(name.split(".")[1:])
+                allowed = any(inner == p or inner.startswith(p + "/") for p in WITHOUT_TORCH)
+                assert allowed, f"{path} loads {name}, which may load torch"
+
+
+def test_the_trainer_knows_no_files_and_no_store():
+    for path in files("training"):
+        for name in imports(path):
+            assert not re.match(r"charlstm\.(store|system\.files)\b", name), (path, name)
+    for name in imports(PACKAGE / "training/trainer.py"):
+        assert not re.match(r"charlstm\.text\.(corpus|cache|source)\b", name), name
+
+
+def test_the_network_knows_of_the_text_its_vocabulary_alone():
+    for path in files("model"):
+        for name in imports(path):
+            if name.startswith("charlstm.text"):
+                assert name == "charlstm.text.vocabulary", (path, name)
 
 
 def test_nothing_that_executes_what_it_reads():
@@ -133,12 +134,27 @@ def test_nothing_that_executes_what_it_reads():
 
 def test_every_module_says_what_it_is_for():
     for path in files():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        assert path.stat().st_size == 0 or ast.get_docstring(tree), path
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
 
 
-def test_every_module_is_on_the_architecture_page():
-    page = charlstm.__doc__
-    for path in files():
-        module = module_of(path)
-        assert module == "__init__" or re.search(rf"\b{module}\b", page), module
+def test_every_folder_is_on_the_map_and_names_its_modules():
+    for folder in sorted(path for path in PACKAGE.iterdir() if path.name in FLOOR):
+        if not folder.is_dir():
+            continue
+        assert re.search(rf"\b{folder.name}/", charlstm.__doc__), folder
+        page = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+        for path in folder.glob("*.py"):
+            assert path.stem == "__init__" or re.search(rf"\b{path.stem}\b", page), path
+
+
+def test_the_map_fits_on_a_screen():
+    assert len(charlstm.__doc__.splitlines()) <= 40
+
+
+def test_the_tests_lie_as_the_package_does():
+    tests = Path(__file__).parent
+    for path in tests.glob("*/test_*.py"):
+        module = path.stem.removeprefix("test_")
+        folder = PACKAGE / path.parent.name
+        found = any((folder / f"{name}.py").exists() for name in (module, module.split("_")[0]))
+        assert found, path

@@ -13,7 +13,7 @@ import pytest
 from conftest import SMALL, posix
 
 from charlstm.commands.options import complete_run
-from charlstm.store import CheckpointStore
+from charlstm.store.runs import CheckpointStore
 
 
 def test_from_a_text_to_a_score(run, corpus_file, here):

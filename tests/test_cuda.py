@@ -7,13 +7,13 @@ import pytest
 import torch
 from conftest import MODEL, TRAIN
 
-from charlstm.batches import BatchStream
-from charlstm.bptt import TruncatedBPTT
 from charlstm.config import Budget
-from charlstm.evaluation import evaluate
+from charlstm.evaluation.scoring import evaluate
 from charlstm.events import Finished
-from charlstm.model import CharLSTM
-from charlstm.training import Trainer
+from charlstm.model.network import CharLSTM
+from charlstm.training.batches import BatchStream
+from charlstm.training.bptt import TruncatedBPTT
+from charlstm.training.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import TEXT
 
-from charlstm import recall
+from charlstm.analysis import recall
 from charlstm.cli import app, main
 
 ROOT = Path(__file__).parent.parent
@@ -118,7 +118,7 @@ def test_every_test_that_the_fault_table_names_exists():
         if tests.strip().startswith("as "):
             continue
         assert "`" in tests, row
-        for file, name in re.findall(r"((?:commands/)?test_\w+\.py)?(?:::(test_\w+))?", tests):
+        for file, name in re.findall(r"((?:\w+/)?test_\w+\.py)?(?:::(test_\w+))?", tests):
             if file:
                 source = (ROOT / "tests" / file).read_text(encoding="utf-8")
             if name:

@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 from conftest import SMALL, TEXT
 
-from charlstm import corpus as corpus_module
-from charlstm.cache import CorpusCache
 from charlstm.cli import main
 from charlstm.config import CorpusConfig
-from charlstm.corpus import load_corpus
 from charlstm.errors import CheckpointError, CorpusError
-from charlstm.scores import Evaluation
-from charlstm.store import CheckpointStore
+from charlstm.evaluation.scores import Evaluation
+from charlstm.store.runs import CheckpointStore
+from charlstm.text import corpus as corpus_module
+from charlstm.text.cache import CorpusCache
+from charlstm.text.corpus import load_corpus
 
 pty = pytest.importorskip("pty", reason="terminals of POSIX")
 resource = pytest.importorskip("resource", reason="limits of POSIX")
@@ -64,7 +64,7 @@ def test_a_failed_save_in_the_middle_is_reported_and_the_next_may_succeed(
     tmp_path, corpus_file, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    from charlstm.store import RunWriter
+    from charlstm.store.runs import RunWriter
 
     saves = []
     save = RunWriter.save
@@ -87,8 +87,8 @@ def test_a_best_model_that_could_not_be_saved_is_saved_with_the_next(
 ):
     """The later ones are worse: nothing else would ever save it."""
     monkeypatch.chdir(tmp_path)
-    from charlstm import training
-    from charlstm.store import RunWriter
+    from charlstm.store.runs import RunWriter
+    from charlstm.training import trainer as training
 
     bits = iter([3.0, 2.0, 2.5, 2.6])
     best_saves = []
@@ -117,7 +117,7 @@ def test_a_best_model_that_could_not_be_saved_is_saved_with_the_next(
 
 def test_a_run_folder_deleted_in_mid_run_is_an_error(tmp_path, corpus_file, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    from charlstm import session
+    from charlstm.sessions import session
 
     trainer_run = session.Trainer.run
 

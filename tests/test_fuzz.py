@@ -11,12 +11,12 @@ import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from charlstm.checkpoints import read_checkpoint
 from charlstm.config import Budget, CorpusConfig, ModelConfig, SampleConfig, TrainConfig
-from charlstm.corpus import load_corpus
 from charlstm.errors import CharLSTMError, CheckpointError
-from charlstm.predictor import Predictor
-from charlstm.store import CheckpointStore
+from charlstm.inference.predictor import Predictor
+from charlstm.model.checkpoints import read_checkpoint
+from charlstm.store.runs import CheckpointStore
+from charlstm.text.corpus import load_corpus
 
 EVERYDAY, LONG = 150, 5000
 

@@ -22,11 +22,11 @@ from charlstm.commands.options import (
 )
 from charlstm.config import Budget, CorpusConfig, Level
 from charlstm.errors import ConfigError
-from charlstm.terminal import say
+from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
-    from charlstm.corpus import Corpus
-    from charlstm.recipe import Plan
+    from charlstm.text.corpus import Corpus
+    from charlstm.training.recipe import Plan
 
 _Result = TypeVar("_Result")
 
@@ -101,8 +101,8 @@ def compare(
         hidden_size = _RECALL_HIDDEN_SIZE if recall else _HIDDEN_SIZE
     budget = Budget(steps=steps, minutes=minutes)
 
-    from charlstm.hardware import resolve_device, resolve_precision, resolve_threads
-    from charlstm.recipe import Wishes, make_plan
+    from charlstm.training.hardware import resolve_device, resolve_precision, resolve_threads
+    from charlstm.training.recipe import Wishes, make_plan
 
     on = resolve_device(device)
 
@@ -120,7 +120,7 @@ def compare(
     if recall:
         _compare_recall(planned(_RECALL_CHARS, 1), budget, range(seeds), plot, as_json=as_json)
         return
-    from charlstm.corpus import load_corpus
+    from charlstm.text.corpus import load_corpus
 
     config = CorpusConfig(paths=tuple(corpus or ()), **reading_options(context))
     text = load_corpus(config)
@@ -138,11 +138,11 @@ def _compare(
     level: Level,
     as_json: bool,
 ) -> None:
-    from charlstm.baselines import score_baselines
-    from charlstm.comparison import MAX_SCORED_CHARS
-    from charlstm.comparison import compare as compare_cells
+    from charlstm.analysis.comparison import MAX_SCORED_CHARS
+    from charlstm.analysis.comparison import compare as compare_cells
+    from charlstm.evaluation.baselines import score_baselines
+    from charlstm.text.vocabulary import least_unknown_probability
     from charlstm.views.comparison import comparison_record, show_comparison
-    from charlstm.vocabulary import least_unknown_probability
 
     floor = least_unknown_probability(text.train.num_chars)
     scored = text.test.part(0, MAX_SCORED_CHARS)
@@ -184,7 +184,7 @@ def _compare(
 def _compare_recall(
     plan: "Plan", budget: Budget, seeds: range, plot: Path | None, *, as_json: bool
 ) -> None:
-    from charlstm.recall import compare_recall
+    from charlstm.analysis.recall import compare_recall
     from charlstm.views.comparison import recall_record, show_recall
 
     results, was_interrupted = _until_interrupted(

@@ -48,7 +48,7 @@ def check(
     """
     config = CorpusConfig(paths=tuple(files), **reading_options(context))
 
-    from charlstm.diagnosis import diagnose
+    from charlstm.analysis.diagnosis import diagnose
     from charlstm.views.diagnosis import show_diagnosis
 
     diagnosis = diagnose(config)

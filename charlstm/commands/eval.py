@@ -19,13 +19,13 @@ from charlstm.commands.options import (
 )
 from charlstm.config import DEFAULT_STORE, SplitName
 from charlstm.errors import ConfigError, CorpusError
-from charlstm.terminal import say
+from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
-    from charlstm.checkpoints import Checkpoint
-    from charlstm.corpus import Corpus
-    from charlstm.split import Split
-    from charlstm.store import CheckpointStore, Loaded
+    from charlstm.model.checkpoints import Checkpoint
+    from charlstm.store.runs import CheckpointStore, Loaded
+    from charlstm.text.corpus import Corpus
+    from charlstm.text.split import Split
 
 
 def evaluate(
@@ -78,7 +78,7 @@ def evaluate(
         if path is not None:
             require_writable(path)
 
-    from charlstm.store import CheckpointStore
+    from charlstm.store.runs import CheckpointStore
 
     store = CheckpointStore(checkpoints)
     loaded = load_model(context, store)
@@ -98,9 +98,9 @@ def evaluate(
 
     import torch
 
-    from charlstm.assessment import LearnedText, assess
-    from charlstm.hardware import resolve_device, resolve_threads
-    from charlstm.model import CharLSTM
+    from charlstm.evaluation.assessment import LearnedText, assess
+    from charlstm.model.network import CharLSTM
+    from charlstm.training.hardware import resolve_device, resolve_threads
     from charlstm.views.evaluation import as_record, show_assessment, write_per_char
 
     torch.set_num_threads(resolve_threads(threads))
@@ -131,7 +131,7 @@ def evaluate(
 
 
 def _read_files(files: list[str], checkpoint: "Checkpoint") -> "Split":
-    from charlstm.corpus import encode_files
+    from charlstm.text.corpus import encode_files
 
     with advice_for_a_model():
         split, notices = encode_files(files, checkpoint.corpus, checkpoint.vocabulary)

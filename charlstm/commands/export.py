@@ -7,7 +7,7 @@ import typer
 
 from charlstm.commands.options import Checkpoints, RunName, say_warnings
 from charlstm.config import DEFAULT_STORE
-from charlstm.terminal import say
+from charlstm.system.terminal import say
 
 
 def export(
@@ -29,8 +29,9 @@ def export(
 
     charlstm export shakespeare --format hf --output shakespeare-model
     """
-    from charlstm.export import OPSET, export_folder, export_onnx
-    from charlstm.store import CheckpointStore
+    from charlstm.export.hub import export_folder
+    from charlstm.export.onnx import OPSET, export_onnx
+    from charlstm.store.runs import CheckpointStore
 
     loaded = CheckpointStore(checkpoints).load(run, which="best")
     say_warnings(loaded)

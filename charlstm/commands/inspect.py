@@ -21,16 +21,16 @@ from charlstm.commands.options import (
 )
 from charlstm.config import DEFAULT_STORE
 from charlstm.errors import ConfigError, CorpusError
-from charlstm.files import write_file
-from charlstm.terminal import say
+from charlstm.system.files import write_file
+from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
-    from charlstm.checkpoints import Checkpoint
-    from charlstm.predictor import Predictor
-    from charlstm.reach import Reach
-    from charlstm.scores import ContextScore
-    from charlstm.split import Split
-    from charlstm.store import CheckpointStore, Loaded
+    from charlstm.analysis.reach import Reach
+    from charlstm.evaluation.scores import ContextScore
+    from charlstm.inference.predictor import Predictor
+    from charlstm.model.checkpoints import Checkpoint
+    from charlstm.store.runs import CheckpointStore, Loaded
+    from charlstm.text.split import Split
 
 _SHOWN_CHARS: Final = 160
 _MAX_SHOWN_CHARS: Final = 2000
@@ -82,9 +82,15 @@ def inspect(
 
     charlstm inspect --html page.html
     """
-    from charlstm.inspection import follow, gate_shares, readable_trace, telling_units, trace
-    from charlstm.predictor import Predictor
-    from charlstm.store import CheckpointStore
+    from charlstm.analysis.inspection import (
+        follow,
+        gate_shares,
+        readable_trace,
+        telling_units,
+        trace,
+    )
+    from charlstm.inference.predictor import Predictor
+    from charlstm.store.runs import CheckpointStore
     from charlstm.views import inspection as views
 
     store = CheckpointStore(checkpoints)
@@ -168,7 +174,7 @@ def _choose_texts(
         CorpusError: when the model never saw some of the characters, or when the run's own text is
             gone and none is named.
     """
-    from charlstm.inspection import gauged_text
+    from charlstm.analysis.inspection import gauged_text
 
     if text is not None and file is not None:
         raise ConfigError("give a text or --file, not both")
@@ -197,8 +203,8 @@ def _choose_texts(
 
 def _documents(text: str, checkpoint: "Checkpoint") -> "Split":
     """A text encoded, its documents told apart as in the corpus."""
-    from charlstm.documents import documents_in
-    from charlstm.split import Split
+    from charlstm.text.documents import documents_in
+    from charlstm.text.split import Split
 
     documents = documents_in(text, checkpoint.corpus.split_documents)
     return Split.of(documents, checkpoint.vocabulary)
@@ -206,7 +212,7 @@ def _documents(text: str, checkpoint: "Checkpoint") -> "Split":
 
 def _write_page(loaded: "Loaded", path: Path, texts: _Texts) -> dict[str, Any]:
     """Write the page; what it costs to round the weights is measured on held-out text."""
-    from charlstm.webpage import build_page, measure_rounding
+    from charlstm.export.webpage import build_page, measure_rounding
 
     checkpoint = loaded.checkpoint
     shown = texts.given
@@ -256,9 +262,9 @@ def _shares_before_training(checkpoint: "Checkpoint") -> object:
 def _look_back(checkpoint: "Checkpoint", text: "Split") -> "tuple[Reach, list[ContextScore]]":
     import numpy as np
 
-    from charlstm.evaluation import score_by_context
-    from charlstm.model import CharLSTM
-    from charlstm.reach import reach
+    from charlstm.analysis.reach import reach
+    from charlstm.evaluation.scoring import score_by_context
+    from charlstm.model.network import CharLSTM
 
     model = CharLSTM(checkpoint.model_config)
     model.load_arrays(checkpoint.weights)

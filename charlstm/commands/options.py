@@ -10,11 +10,11 @@ import typer
 
 from charlstm.config import DEFAULT_STORE, CorpusConfig, Level, Normalize
 from charlstm.errors import CharLSTMError, ConfigError, CorpusError, EncodingError
-from charlstm.terminal import say
+from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
-    from charlstm.corpus import Corpus
-    from charlstm.store import CheckpointStore, Loaded
+    from charlstm.store.runs import CheckpointStore, Loaded
+    from charlstm.text.corpus import Corpus
 
 # Headings in --help; what has none comes first.
 TEXT_PANEL: Final = "Reading the text"
@@ -41,7 +41,7 @@ Checkpoints = Annotated[
 
 def complete_run(context: typer.Context, incomplete: str) -> list[str]:
     """Names of the store's runs, for the shell."""
-    from charlstm.store import CheckpointStore
+    from charlstm.store.runs import CheckpointStore
 
     store = CheckpointStore(Path(context.params.get("checkpoints") or DEFAULT_STORE))
     return [name for name in store.run_names() if name.startswith(incomplete)]
@@ -139,8 +139,8 @@ def load_model(context: typer.Context, store: "CheckpointStore") -> "Loaded":
     if run is not None and checkpoint is not None:
         raise ConfigError("give --run or --checkpoint, not both")
     if checkpoint is not None:
-        from charlstm.checkpoints import read_checkpoint
-        from charlstm.store import Loaded
+        from charlstm.model.checkpoints import read_checkpoint
+        from charlstm.store.runs import Loaded
 
         return Loaded(checkpoint=read_checkpoint(checkpoint), path=checkpoint)
     loaded = store.load_model(run)
@@ -160,7 +160,7 @@ def training_corpus(loaded: "Loaded", store: "CheckpointStore") -> "Corpus":
     Raises:
         CorpusError: when neither is possible.
     """
-    from charlstm.cache import CorpusCache, load_corpus_of_run
+    from charlstm.text.cache import CorpusCache, load_corpus_of_run
 
     checkpoint = loaded.checkpoint
     cache = CorpusCache(store.cache_folder)
@@ -191,7 +191,7 @@ def read_text(path: str, corpus: CorpusConfig) -> str:
     Raises:
         CorpusError: when it can't be read so.
     """
-    from charlstm.source import FileSource
+    from charlstm.text.source import FileSource
 
     source = FileSource(path, corpus)
     try:

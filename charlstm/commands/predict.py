@@ -50,9 +50,9 @@ def predict(
     if with_ladder and compare is not None:
         raise ConfigError("give --ladder or --compare, not both")
 
-    from charlstm.prediction import ladder, predict_next, readable, readable_rung
-    from charlstm.predictor import Predictor
-    from charlstm.store import CheckpointStore
+    from charlstm.inference.prediction import ladder, predict_next, readable, readable_rung
+    from charlstm.inference.predictor import Predictor
+    from charlstm.store.runs import CheckpointStore
     from charlstm.views.prediction import (
         as_record,
         ladder_record,

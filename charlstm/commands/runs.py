@@ -18,7 +18,7 @@ from charlstm.commands.options import (
 )
 from charlstm.config import DEFAULT_STORE
 from charlstm.errors import CheckpointError, ConfigError
-from charlstm.terminal import say
+from charlstm.system.terminal import say
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -40,7 +40,7 @@ def runs(
         context.obj = {"as_json": as_json}
         return
 
-    from charlstm.store import CheckpointStore
+    from charlstm.store.runs import CheckpointStore
     from charlstm.views.runs import as_record, show_runs
 
     store = CheckpointStore(checkpoints)
@@ -79,7 +79,7 @@ def show(
 
     charlstm runs show shakespeare --plot curves.svg
     """
-    from charlstm.store import CheckpointStore
+    from charlstm.store.runs import CheckpointStore
     from charlstm.views.runs import show_run, with_history
 
     loaded = CheckpointStore(_nearest(context)).load_furthest(run)
@@ -109,7 +109,7 @@ def remove(
 
     charlstm runs rm shakespeare --yes
     """
-    from charlstm.store import CheckpointStore
+    from charlstm.store.runs import CheckpointStore
 
     store = CheckpointStore(_nearest(context))
     num_bytes = store.size_of(run)

@@ -18,7 +18,7 @@ from charlstm.commands.options import (
 )
 from charlstm.config import DEFAULT_STORE, MAX_SIZE, STDIN, SampleConfig
 from charlstm.errors import ConfigError
-from charlstm.terminal import say
+from charlstm.system.terminal import say
 
 
 def sample(
@@ -91,10 +91,10 @@ def sample(
 
     import numpy as np
 
-    from charlstm.copying import longest_copy
-    from charlstm.predictor import Predictor
-    from charlstm.sampling import collect, sample_many
-    from charlstm.store import CheckpointStore
+    from charlstm.inference.copying import longest_copy
+    from charlstm.inference.predictor import Predictor
+    from charlstm.inference.sampling import collect, sample_many
+    from charlstm.store.runs import CheckpointStore
     from charlstm.views.sampling import (
         Style,
         print_json,

@@ -25,12 +25,12 @@ from charlstm.commands.options import (
 )
 from charlstm.config import DEFAULT_STORE, STDIN, Budget, Cell
 from charlstm.errors import ConfigError
-from charlstm.interrupts import stop_signals
-from charlstm.recipe import DEFAULT_MINUTES, Wishes
-from charlstm.terminal import say
+from charlstm.system.interrupts import stop_signals
+from charlstm.system.terminal import say
+from charlstm.training.recipe import DEFAULT_MINUTES, Wishes
 
 if TYPE_CHECKING:
-    from charlstm.session import Follower, Report, Session
+    from charlstm.sessions.session import Follower, Report, Session
 
 
 _RECIPE: Final = "Model and recipe, which follow from text and budget unless given"
@@ -208,10 +208,10 @@ def train(
         seed=seed,
     )
 
-    from charlstm.distributed import join_world
-    from charlstm.preparation import Request
-    from charlstm.session import open_follower, open_session
-    from charlstm.store import CheckpointStore
+    from charlstm.sessions.preparation import Request
+    from charlstm.sessions.session import open_follower, open_session
+    from charlstm.store.runs import CheckpointStore
+    from charlstm.system.distributed import join_world
 
     request = Request(
         corpus=given(corpus_options) | reading_options(context),

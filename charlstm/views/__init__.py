@@ -1,0 +1,9 @@
+"""Results as tables, pictures, progress bars or JSON records.
+
+    tables, shading, context                                   shared: tables, colors, context curve
+    training, prediction, sampling, evaluation, inspection,
+    comparison, runs, diagnosis                                one for each kind of result
+    plots, tensorboard                                         pictures by the optional extras
+
+In: a frozen result. Out: stdout, or a file. Nothing here computes what it shows.
+"""

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from charlstm.baselines import Baseline
-from charlstm.comparison import CellResult
-from charlstm.recall import RECALLED_ABOVE, RecallResult
+from charlstm.analysis.comparison import CellResult
+from charlstm.analysis.recall import RECALLED_ABOVE, RecallResult
+from charlstm.evaluation.baselines import Baseline
 from charlstm.views.prediction import bar
 from charlstm.views.tables import print_rows
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Final
 
-from charlstm.scores import ContextScore
+from charlstm.evaluation.scores import ContextScore
 from charlstm.views.prediction import bar
 from charlstm.views.tables import print_rows
 

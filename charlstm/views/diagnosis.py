@@ -4,7 +4,7 @@ from typing import Final
 
 from rich.text import Text
 
-from charlstm.diagnosis import Diagnosis, FileReport
+from charlstm.analysis.diagnosis import Diagnosis, FileReport
 from charlstm.views.tables import print_pairs, print_rows
 
 _MAX_FILES: Final = 20

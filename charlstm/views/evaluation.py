@@ -10,15 +10,15 @@ from typing import Any, Final
 import numpy as np
 from rich.text import Text
 
-from charlstm.assessment import Assessment
-from charlstm.files import new_file
-from charlstm.scores import Evaluation, Scores, Surprise
-from charlstm.split import Split
-from charlstm.terminal import escape, escape_line
+from charlstm.evaluation.assessment import Assessment
+from charlstm.evaluation.scores import Evaluation, Scores, Surprise
+from charlstm.system.files import new_file
+from charlstm.system.terminal import escape, escape_line
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import UNKNOWN, Vocabulary
 from charlstm.views.context import bits_bar, context_records, show_context
 from charlstm.views.prediction import bar, visible
 from charlstm.views.tables import print_pairs, print_rows
-from charlstm.vocabulary import UNKNOWN, Vocabulary
 
 _DERIVED: Final = ("nats_per_char", "bits_per_char", "bits_per_byte", "perplexity", "accuracy")
 _NATS_PER_BIT: Final = math.log(2)

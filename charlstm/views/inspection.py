@@ -8,15 +8,15 @@ import numpy as np
 from rich.style import Style
 from rich.text import Text
 
-from charlstm.inspection import Followed, GateShares, LayerTrace, Trace
-from charlstm.scores import ContextScore
+from charlstm.analysis.inspection import Followed, GateShares, LayerTrace, Trace
+from charlstm.evaluation.scores import ContextScore
 from charlstm.views.context import context_records, show_context
 from charlstm.views.prediction import bar, visible
 from charlstm.views.shading import surprise_color
 from charlstm.views.tables import print_rows, print_text, width
 
 if TYPE_CHECKING:
-    from charlstm.reach import Reach  # needs torch, which nothing else here does
+    from charlstm.analysis.reach import Reach  # needs torch, which nothing else here does
 
 # What a GRU and a plain RNN show is all they have.
 _MEANING: Final = {

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from charlstm.errors import ConfigError
-from charlstm.files import new_file
-from charlstm.terminal import escape_line
+from charlstm.system.files import new_file
+from charlstm.system.terminal import escape_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from charlstm.assessment import Assessment
-    from charlstm.comparison import CellResult
-    from charlstm.recall import RecallResult
+    from charlstm.analysis.comparison import CellResult
+    from charlstm.analysis.recall import RecallResult
+    from charlstm.evaluation.assessment import Assessment
 
 _FORMATS: Final = (".svg", ".png", ".pdf")
 _PANEL_INCHES: Final = (5.0, 4.0)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from charlstm.prediction import Candidate, NextCharacters, Rung
-from charlstm.terminal import escape
+from charlstm.inference.prediction import Candidate, NextCharacters, Rung
+from charlstm.system.terminal import escape
 from charlstm.views.tables import print_rows
 
 _DEFAULT_TOP: Final = 10

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.text import Text
 
-from charlstm.checkpoints import Checkpoint
-from charlstm.terminal import escape_line
+from charlstm.model.checkpoints import Checkpoint
+from charlstm.system.terminal import escape_line
 from charlstm.views.tables import print_pairs, print_rows
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from charlstm.copying import Copy
-from charlstm.sampling import Drawn, Sample
-from charlstm.terminal import say, text_output
+from charlstm.inference.copying import Copy
+from charlstm.inference.sampling import Drawn, Sample
+from charlstm.system.terminal import say, text_output
 from charlstm.views.shading import shade
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from charlstm.terminal import escape_line, is_colorless
+from charlstm.system.terminal import escape_line, is_colorless
 
 _PIPE_WIDTH: Final = 1000
 _PLAIN_WIDTH: Final = 100

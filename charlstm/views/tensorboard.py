@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from charlstm.errors import ConfigError
-from charlstm.session import Report
-from charlstm.store import TENSORBOARD_FOLDER
-from charlstm.terminal import say
+from charlstm.sessions.session import Report
+from charlstm.store.runs import TENSORBOARD_FOLDER
+from charlstm.system.terminal import say
 
 # By event: what was measured with it, not what was known from before.
 _OF_STEPS: Final = ("train_bits_per_char", "learning_rate", "chars_per_second")

@@ -9,8 +9,8 @@ from rich.text import Text
 from tqdm import tqdm
 
 from charlstm.events import Evaluated, Finished, Saved, SavingFailed, Started, Stepped
-from charlstm.session import Report, Session
-from charlstm.terminal import escape, is_animated, say
+from charlstm.sessions.session import Report, Session
+from charlstm.system.terminal import escape, is_animated, say
 from charlstm.views.runs import bits_text
 from charlstm.views.tables import print_pairs
 

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from charlstm.cache import CorpusCache
 from charlstm.config import CorpusConfig
-from charlstm.vocabulary import Vocabulary
+from charlstm.text.cache import CorpusCache
+from charlstm.text.vocabulary import Vocabulary
 
 PIECE = 1 << 20  # as texts are read
 

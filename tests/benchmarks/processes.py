@@ -16,13 +16,13 @@ from dataclasses import replace
 
 import torch
 
-from charlstm.batches import Batch
-from charlstm.bptt import TruncatedBPTT
 from charlstm.config import ModelConfig, TrainConfig
-from charlstm.distributed import ALONE, World, join_world
-from charlstm.hardware import resolve_device, resolve_precision
-from charlstm.model import CharLSTM
-from charlstm.optimization import orthogonalize
+from charlstm.model.network import CharLSTM
+from charlstm.system.distributed import ALONE, World, join_world
+from charlstm.training.batches import Batch
+from charlstm.training.bptt import TruncatedBPTT
+from charlstm.training.hardware import resolve_device, resolve_precision
+from charlstm.training.optimization import orthogonalize
 
 NUM_CHARACTERS = 65
 FLOAT_BYTES = 4

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from charlstm.config import Budget, CorpusConfig
-from charlstm.corpus import load_corpus
-from charlstm.recipe import Plan, Wishes, make_plan
+from charlstm.text.corpus import load_corpus
+from charlstm.training.recipe import Plan, Wishes, make_plan
 
 _MODEL_SETTINGS = ("hidden_size", "dropout", "recurrent_dropout")
 _TRAIN_SETTINGS = ("weight_decay", "batch_size", "seq_len")

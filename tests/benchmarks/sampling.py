@@ -18,7 +18,6 @@ os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as the command line does
 import torch
 from torch import nn
 
-from charlstm.checkpoints import Checkpoint
 from charlstm.config import (
     Budget,
     CorpusConfig,
@@ -26,10 +25,11 @@ from charlstm.config import (
     SampleConfig,
     TrainConfig,
 )
-from charlstm.model import CharLSTM
-from charlstm.predictor import Predictor
-from charlstm.sampling import sample_many
-from charlstm.vocabulary import Vocabulary
+from charlstm.inference.predictor import Predictor
+from charlstm.inference.sampling import sample_many
+from charlstm.model.checkpoints import Checkpoint
+from charlstm.model.network import CharLSTM
+from charlstm.text.vocabulary import Vocabulary
 
 CHARACTERS = "".join(map(chr, range(32, 97)))
 

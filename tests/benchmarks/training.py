@@ -18,11 +18,11 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from charlstm.batches import Batch
-from charlstm.bptt import TruncatedBPTT
 from charlstm.config import ModelConfig, TrainConfig
-from charlstm.hardware import resolve_device, resolve_precision
-from charlstm.model import CharLSTM
+from charlstm.model.network import CharLSTM
+from charlstm.training.batches import Batch
+from charlstm.training.bptt import TruncatedBPTT
+from charlstm.training.hardware import resolve_device, resolve_precision
 
 NUM_CHARACTERS = 65
 EMBEDDING_SIZE = 64

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from charlstm.cache import CorpusCache, load_corpus_of_run
-from charlstm.evaluation import evaluate
-from charlstm.model import CharLSTM
-from charlstm.split import Split
-from charlstm.store import CheckpointStore
+from charlstm.evaluation.scoring import evaluate
+from charlstm.model.network import CharLSTM
+from charlstm.store.runs import CheckpointStore
+from charlstm.text.cache import CorpusCache, load_corpus_of_run
+from charlstm.text.split import Split
 
 LENGTH = 256
 

@@ -16,7 +16,7 @@ def test_compare_sets_cells_side_by_side(run, corpus_file, here):
 
 
 def test_an_interrupted_comparison_shows_what_it_has(run, corpus_file, monkeypatch):
-    from charlstm import comparison
+    from charlstm.analysis import comparison
 
     original = comparison.trained_model
     cells = []
@@ -36,7 +36,7 @@ def test_an_interrupted_comparison_shows_what_it_has(run, corpus_file, monkeypat
 
 
 def test_compare_recall_makes_its_own_text(run, here, monkeypatch):
-    from charlstm import recall
+    from charlstm.analysis import recall
 
     monkeypatch.setattr(recall, "RECALL_DISTANCES", (2, 4))
     monkeypatch.setattr(recall, "_NUM_DOCUMENTS", 50)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from conftest import SMALL, TEXT
 
-from charlstm.store import CheckpointStore
+from charlstm.store.runs import CheckpointStore
 
 
 def test_eval_without_a_test_split_uses_val_and_says_so(run, corpus_file):

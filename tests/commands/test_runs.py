@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import typer
 from conftest import SMALL
 
-from charlstm.store import CheckpointStore
+from charlstm.store.runs import CheckpointStore
 
 
 def test_runs_show_tells_how_a_run_learned(run, corpus_file):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import SMALL, TEXT
 
-from charlstm.store import CheckpointStore
+from charlstm.store.runs import CheckpointStore
 
 
 def test_json_events_have_what_the_contract_says(run, corpus_file, here):
@@ -39,7 +39,7 @@ def test_an_interrupted_run_resumed_ends_as_if_never_interrupted(run, corpus_fil
     run("train", corpus_file, *budget, "--run", "whole")
     store = CheckpointStore(here / "checkpoints")
 
-    from charlstm import session
+    from charlstm.sessions import session
 
     trainer_run = session.Trainer.run
 
@@ -263,7 +263,7 @@ def test_the_same_command_and_resume_goes_on_where_batches_were_shrunk(run, here
 
 
 def test_a_run_made_while_the_corpus_was_read_is_not_overwritten(run, stored, here, monkeypatch):
-    from charlstm import preparation
+    from charlstm.sessions import preparation
 
     load = preparation.load_corpus
 
@@ -285,7 +285,7 @@ def test_a_run_made_while_the_corpus_was_read_is_not_overwritten(run, stored, he
 
 
 def test_a_start_that_is_refused_leaves_nothing_behind(run, corpus_file, here, monkeypatch):
-    from charlstm import hardware
+    from charlstm.training import hardware
 
     monkeypatch.setattr(hardware, "available_bytes", lambda: 1000)
     assert run("train", corpus_file, "--steps", 2, *SMALL)[0] == 1

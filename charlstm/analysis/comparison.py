@@ -1,0 +1,169 @@
+"""LSTM, GRU and plain RNN side by side: the same text, parameters, budget and recipe.
+
+Shapes: N characters of the scored text.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from charlstm.analysis.reach import reach, require_reach
+from charlstm.config import Budget, Cell, ModelConfig, TrainConfig
+from charlstm.evaluation.scoring import score
+from charlstm.events import Finished
+from charlstm.model.network import CharLSTM
+from charlstm.text.features import distances_to_opening
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import Vocabulary
+from charlstm.training.trainer import Trainer
+
+CELLS: Final[tuple[Cell, ...]] = get_args(Cell)
+
+MAX_SCORED_CHARS: Final = 100_000
+_NEAR: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """One model of a comparison.
+
+    Args:
+        bits_by_distance: of a closing bracket or quote, by characters since it was opened; only
+            distances that occur.
+        half_distance: the characters that carry half of the gradient of a prediction.
+    """
+
+    seed: int
+    nats_per_char: float
+    chars_per_second: float
+    bits_by_distance: dict[int, float]
+    half_distance: int
+
+    @property
+    def bits_per_char(self) -> float:
+        return self.nats_per_char / math.log(2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellResult:
+    """One kind of cell, trained from several seeds."""
+
+    cell: Cell
+    hidden_size: int
+    num_parameters: int
+    runs: tuple[Trained, ...]
+
+    @property
+    def bits_per_char(self) -> float:
+        return float(np.mean([run.bits_per_char for run in self.runs]))
+
+    @property
+    def spread(self) -> float:
+        """Half the distance between the best and the worst seed, bits per character."""
+        bits = [run.bits_per_char for run in self.runs]
+        return (max(bits) - min(bits)) / 2
+
+    @property
+    def chars_per_second(self) -> float:
+        return float(np.mean([run.chars_per_second for run in self.runs]))
+
+
+def matched(model: ModelConfig, cell: Cell) -> ModelConfig:
+    """The same model with another cell, and the hidden size that gives it as many parameters."""
+    wanted = model.num_parameters
+    sizes = range(1, 4 * model.hidden_size + 1)
+    candidates = (replace(model, cell=cell, hidden_size=size) for size in sizes)
+    return min(candidates, key=lambda one: abs(one.num_parameters - wanted))
+
+
+def compare(
+    model: ModelConfig,
+    train: TrainConfig,
+    budget: Budget,
+    *,
+    vocabulary: Vocabulary,
+    train_text: Split,
+    val_text: Split,
+    scored_text: Split,
+    unknown_probability: float,
+    seeds: Sequence[int],
+) -> Iterator[CellResult]:
+    """Train and measure one kind of cell after the other.
+
+    Args:
+        model: of the LSTM; the others get its number of parameters.
+
+    Raises:
+        ConfigError: when the scored text is too short to look back in.
+    """
+    require_reach(scored_text)
+    for cell in CELLS:
+        config = matched(model, cell)
+        runs = []
+        for seed in seeds:
+            trained, speed = trained_model(
+                config, replace(train, seed=seed), budget, train_text, val_text, unknown_probability
+            )
+            scores = score(trained, scored_text, unknown_probability=unknown_probability)
+            distance_N = distances_to_opening(vocabulary.decode(scored_text.ids))
+            generator = np.random.default_rng(0)
+            runs.append(
+                Trained(
+                    seed=seed,
+                    nats_per_char=float(scores.nats_N.mean(dtype=np.float64)),
+                    chars_per_second=speed,
+                    bits_by_distance=_by_distance(scores.nats_N, distance_N),
+                    half_distance=reach(trained, scored_text, generator=generator).half_distance,
+                )
+            )
+        yield CellResult(
+            cell=cell,
+            hidden_size=config.hidden_size,
+            num_parameters=config.num_parameters,
+            runs=tuple(runs),
+        )
+
+
+def trained_model(
+    model: ModelConfig,
+    train: TrainConfig,
+    budget: Budget,
+    text: Split,
+    val: Split,
+    unknown_probability: float,
+) -> tuple[CharLSTM, float]:
+    """The model at the end of the budget, calibrated, and characters per second."""
+    torch.set_num_threads(train.threads)
+    trainer = Trainer(
+        model,
+        train,
+        budget,
+        train=text,
+        val=val,
+        unknown_probability=unknown_probability,
+        started_at=time.monotonic(),
+    )
+    speed = 0.0
+    for event in trainer.run():
+        if isinstance(event, Finished):
+            speed = event.chars_per_second
+    trainer.model.load_arrays(trainer.calibrated_weights())
+    return trainer.model, speed
+
+
+def _by_distance(
+    nats_N: npt.NDArray[np.float32], distance_N: npt.NDArray[np.int64]
+) -> dict[int, float]:
+    """Bits of what closes, in classes of distance, each named by its longest."""
+    found = {}
+    for least, most in zip((0, *_NEAR), _NEAR, strict=False):
+        chosen = (distance_N > least) & (distance_N <= most)
+        if chosen.any():
+            found[most] = float(nats_N[chosen].mean()) / math.log(2)
+    return found

@@ -1,0 +1,302 @@
+"""What happens inside a model: its gates, its memory, and what its cells follow.
+
+Shapes: N characters read, H hidden size, U units of all layers, K shifted copies.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from charlstm.config import Level
+from charlstm.errors import ConfigError
+from charlstm.inference.prediction import Candidate, NextCharacters, ranked
+from charlstm.inference.predictor import Predictor
+from charlstm.model.cell import Array, Step
+from charlstm.text.features import FEATURES
+from charlstm.text.split import Split
+
+# A gate that is shut or open for good (Karpathy, Johnson & Li 2015).
+SHUT_BELOW: Final = 0.1
+OPEN_ABOVE: Final = 0.9
+
+_NUM_CANDIDATES: Final = 5
+_GAUGED_CHARS: Final = 256
+_MIN_POSITIVES: Final = 20
+_NUM_FOLLOWERS: Final = 3
+_NUM_SHIFTS: Final = 20
+_STRETCH_CHARS: Final = 10
+_LETTER: Final = "\u00aa"  # neither capital nor small
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Character:
+    """A character of a traced text.
+
+    Args:
+        nats: what it cost.
+        candidates: the likeliest in its place, before it was read.
+    """
+
+    char: str
+    nats: float
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerTrace:
+    """What a layer did at each character, float32 [N, H] each.
+
+    Args:
+        values: by name, in the order in which they work: LSTM `input`, `forget`, `output`,
+            `candidate`, `cell`, `shown`; a GRU its own gates; a plain RNN `shown` alone.
+        gates: which of the names are gates, between 0 and 1.
+    """
+
+    values: dict[str, Array]
+    gates: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """A text as a model read it."""
+
+    characters: tuple[Character, ...]
+    layers: tuple[LayerTrace, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateShares:
+    """How a gate stands, over units and characters.
+
+    Args:
+        mean: openness from 0 to 1.
+        shut: share of the time below 0.1; `open`: above 0.9.
+    """
+
+    mean: float
+    shut: float
+    open: float
+
+
+class UnitScore(NamedTuple):
+    """A cell that follows something readable.
+
+    Args:
+        score: area under the ROC curve for what is or isn't, correlation for what is counted;
+            below 0.5 or 0 it falls where the other rises.
+        place: where it is strongest, in characters of the text.
+        stretch: some characters before that one, it, and some after it.
+    """
+
+    layer: int
+    unit: int
+    score: float
+    place: int
+    stretch: tuple[str, str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Followed:
+    """What cells may follow, and those that do it best.
+
+    Args:
+        measure: `auc` or `correlation`.
+        chance: what the best of all cells reaches on a text shifted against them: the mean of 20.
+        units: the best first.
+    """
+
+    feature: str
+    measure: str
+    chance: float
+    units: tuple[UnitScore, ...]
+
+
+def trace(predictor: Predictor, text: Split) -> Trace:
+    """Read a text and keep everything: some kilobytes for each character.
+
+    Raises:
+        ConfigError: when it is empty.
+    """
+    if not text.num_chars:
+        raise ConfigError("there is no text to look into")
+    characters = []
+    steps: list[list[Step]] = []
+    chars = predictor.vocabulary.decode(text.ids)
+    for char, number, (before, after) in zip(chars, text.ids, predictor.trace(text), strict=True):
+        log_p_V = before.log_p[0].astype(np.float64)
+        expected: NextCharacters = ranked(predictor, "", log_p_V)
+        characters.append(
+            Character(
+                char=char,
+                nats=float(-log_p_V[number]),
+                candidates=expected.next[:_NUM_CANDIDATES],
+            )
+        )
+        steps.append(after.layers)
+    layers = zip(*steps, strict=True)
+    return Trace(
+        characters=tuple(characters),
+        layers=tuple(_layer_trace(list(layer)) for layer in layers),
+    )
+
+
+def readable_trace(traced: Trace, to_text: Callable[[str], str]) -> Trace:
+    """The same trace for people: symbols that stand for bytes as text."""
+    characters = (
+        replace(
+            one,
+            char=to_text(one.char),
+            candidates=tuple(candidate.readable(to_text) for candidate in one.candidates),
+        )
+        for one in traced.characters
+    )
+    return replace(traced, characters=tuple(characters))
+
+
+def gauged_text(val: Split, train: Split) -> Split:
+    """The text by which gates are gauged, before training and after: the beginning of validation's.
+
+    Where nothing validates, the training text's.
+    """
+    return (val if val.num_chars else train).part(0, _GAUGED_CHARS)
+
+
+def gate_shares(predictor: Predictor, text: Split) -> list[dict[str, GateShares]]:
+    """How far each gate stands open on a text, layer by layer."""
+    found: list[dict[str, list[Array]]] = []
+    for _, after in predictor.trace(text):
+        found = found or [{gate: [] for gate in layer.gates} for layer in after.layers]
+        for layer, gates in zip(after.layers, found, strict=True):
+            for gate, values in layer.gates.items():
+                gates[gate].append(values[0])
+    return [{gate: _shares(np.array(values)) for gate, values in layer.items()} for layer in found]
+
+
+def telling_units(layer: LayerTrace, number: int) -> list[int]:
+    """The units whose memory moves most, the liveliest first."""
+    memory = layer.values.get("cell", layer.values["shown"])
+    order = np.argsort(-memory.std(0), kind="stable")
+    return [int(unit) for unit in order[:number]]
+
+
+def follow(predictor: Predictor, text: Split, *, level: Level = "char") -> list[Followed]:
+    """Find the cells that follow what a reader can see: quotes, brackets, lines, words, capitals.
+
+    Args:
+        text: of some thousand characters.
+        level: of bytes only those are looked at that are ASCII; all others count as letters.
+
+    Raises:
+        ConfigError: when the text is too short to tell anything.
+    """
+    memories = [
+        np.concatenate([np.tanh(layer.c[0]) for layer in after.layers])
+        for _, after in predictor.trace(text)
+    ]
+    if len(memories) < 10 * _MIN_POSITIVES:
+        raise ConfigError(
+            f"{len(memories)} characters are too few to see what cells follow; "
+            f"give {10 * _MIN_POSITIVES} or more"
+        )
+    memory_NU = np.array(memories, np.float64)
+    hidden_size = predictor.hidden_size
+    rank_NU = _ranks(memory_NU)
+    chars = predictor.vocabulary.decode(text.ids)
+    standard_NU = (memory_NU - memory_NU.mean(0)) / np.maximum(memory_NU.std(0), 1e-12)
+    # A text shifted against its cells keeps its rhythm and loses its meaning.
+    shifts = np.random.default_rng(0).integers(
+        _MIN_POSITIVES, len(chars) - _MIN_POSITIVES, _NUM_SHIFTS
+    )
+    readable = chars
+    if level == "byte":
+        readable = "".join(char if char.isascii() else _LETTER for char in chars)
+    found = []
+    for feature, of_text in FEATURES.items():
+        values_N = of_text(readable)
+        is_binary = values_N.dtype == np.bool_
+        if is_binary and not _MIN_POSITIVES <= values_N.sum() <= len(chars) - _MIN_POSITIVES:
+            continue
+        if not is_binary and np.unique(values_N).size < 3:
+            continue
+        copies_NK = np.stack([np.roll(values_N, shift) for shift in (0, *shifts)], 1).astype(float)
+        scores_UK = _auc(rank_NU, copies_NK) if is_binary else _correlation(standard_NU, copies_NK)
+        strength_UK = np.abs(scores_UK - (0.5 if is_binary else 0.0))
+        best = np.argsort(-strength_UK[:, 0], kind="stable")[:_NUM_FOLLOWERS]
+        chance = float(strength_UK[:, 1:].max(0).mean())
+        found.append(
+            Followed(
+                feature=feature,
+                measure="auc" if is_binary else "correlation",
+                chance=chance + (0.5 if is_binary else 0.0),
+                units=tuple(
+                    _unit_score(chars, memory_NU[:, u], scores_UK[u, 0], int(u), hidden_size)
+                    for u in best
+                ),
+            )
+        )
+    return found
+
+
+def _layer_trace(steps: list[Step]) -> LayerTrace:
+    gates = tuple(steps[0].gates)
+    values = {gate: np.array([step.gates[gate][0] for step in steps]) for gate in gates}
+    if gates:
+        values["candidate"] = np.array([step.candidate[0] for step in steps])
+    if "forget" in gates:
+        values["cell"] = np.array([step.c[0] for step in steps])
+    values["shown"] = np.array([step.h[0] for step in steps])
+    return LayerTrace(values=values, gates=gates)
+
+
+def _shares(values: Array) -> GateShares:
+    return GateShares(
+        mean=float(values.mean()),
+        shut=float((values < SHUT_BELOW).mean()),
+        open=float((values > OPEN_ABOVE).mean()),
+    )
+
+
+def _unit_score(
+    text: str, memory_N: Floats, score: float, number: int, hidden_size: int
+) -> UnitScore:
+    place = int(np.abs(memory_N).argmax())
+    first = max(0, place - _STRETCH_CHARS)
+    return UnitScore(
+        layer=number // hidden_size,
+        unit=number % hidden_size,
+        score=float(score),
+        place=place,
+        stretch=(text[first:place], text[place], text[place + 1 : place + 1 + _STRETCH_CHARS]),
+    )
+
+
+def _ranks(values_NU: Floats) -> Floats:
+    """From 0 on, each column by itself; equal values share the mean of their ranks."""
+    ranks_NU = np.empty_like(values_NU)
+    for values_N, ranks_N in zip(values_NU.T, ranks_NU.T, strict=True):
+        _, inverse, counts = np.unique(values_N, return_inverse=True, return_counts=True)
+        ranks_N[:] = (np.cumsum(counts) - (counts + 1) / 2)[inverse]
+    return ranks_NU
+
+
+def _auc(rank_NU: Floats, is_NK: Floats) -> Floats:
+    """Area under the ROC curve by ranks (Mann & Whitney 1947), [U, K]."""
+    num_positive = is_NK.sum(0)
+    num_negative = len(is_NK) - num_positive
+    rank_sum_UK = rank_NU.T @ is_NK
+    auc_UK: Floats = (rank_sum_UK - num_positive * (num_positive - 1) / 2) / (
+        num_positive * num_negative
+    )
+    return auc_UK
+
+
+def _correlation(standard_NU: Floats, values_NK: Floats) -> Floats:
+    """Pearson's correlation, [U, K]."""
+    standard_NK = (values_NK - values_NK.mean(0)) / values_NK.std(0)
+    correlation_UK: Floats = standard_NU.T @ standard_NK / len(standard_NK)
+    return correlation_UK

@@ -1,0 +1,10 @@
+"""What each character of a text costs a model, beside what it costs other predictors.
+
+    scoring     the cost of each character, in torch; begin here: `score`
+    scores      the results: `Evaluation`, `Scores`, calibration, kinds of character
+    dynamic     the same while the model goes on learning from what it has scored
+    baselines   n-gram counts and xz on the same text
+    assessment  all of these together, as `eval` shows them
+
+In: a model and a `Split`. Out: frozen results in nats per character.
+"""

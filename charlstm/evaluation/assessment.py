@@ -1,0 +1,113 @@
+"""A model's score on a text, with all that helps to judge it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from charlstm.config import CorpusConfig
+from charlstm.evaluation.baselines import Baseline, score_baselines
+from charlstm.evaluation.dynamic import evaluate_dynamically
+from charlstm.evaluation.scores import (
+    Calibration,
+    ContextScore,
+    Evaluation,
+    KindScore,
+    Scores,
+    Surprise,
+    by_kind,
+    calibration,
+    most_surprising,
+)
+from charlstm.evaluation.scoring import score, score_by_context
+from charlstm.model.network import CharLSTM
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import Vocabulary
+
+_TOPS = (1, 3, 5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedText:
+    """What a model learned from and was chosen by."""
+
+    train: Split
+    val: Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assessment:
+    """What `assess` finds.
+
+    Args:
+        scores: of each character.
+        dynamic: None where it was not asked for.
+        top_accuracy: how often the character was among the k likeliest, by k.
+        baselines: none where the training text isn't at hand.
+    """
+
+    evaluation: Evaluation
+    scores: Scores
+    dynamic: Evaluation | None
+    baselines: tuple[Baseline, ...]
+    top_accuracy: dict[int, float]
+    calibration: Calibration
+    by_context: tuple[ContextScore, ...]
+    by_kind: tuple[KindScore, ...]
+    most_surprising: tuple[Surprise, ...]
+
+
+def assess(
+    model: CharLSTM,
+    text: Split,
+    vocabulary: Vocabulary,
+    *,
+    learned: LearnedText | None,
+    corpus: CorpusConfig,
+    unknown_probability: float,
+    with_dynamic: bool,
+) -> Assessment:
+    """Score a text in every way there is.
+
+    Args:
+        learned: what the baselines learn from; None for none.
+        corpus: how the texts were read.
+        unknown_probability: the least probability of the unknown symbol.
+
+    Raises:
+        ValueError: when the text is empty.
+    """
+    floor = unknown_probability
+    scores = score(model, text, unknown_probability=floor)
+    baselines = (
+        ()
+        if learned is None
+        else score_baselines(
+            vocabulary,
+            train=learned.train,
+            val=learned.val,
+            text=text,
+            is_byte=corpus.level == "byte",
+            unknown_probability=floor,
+        )
+    )
+    return Assessment(
+        evaluation=Evaluation.of(
+            text,
+            nats=float(scores.nats_N.sum(dtype=np.float64)),
+            num_correct=int(np.count_nonzero(scores.rank_N == 0)),
+        ),
+        scores=scores,
+        dynamic=(
+            evaluate_dynamically(model, text, unknown_probability=floor) if with_dynamic else None
+        ),
+        baselines=tuple(baselines),
+        top_accuracy={k: scores.top_accuracy(k) for k in _TOPS},
+        calibration=calibration(scores),
+        by_context=tuple(
+            score_by_context(
+                model, text, unknown_probability=floor, generator=np.random.default_rng(0)
+            )
+        ),
+        by_kind=tuple(by_kind(scores, text, vocabulary, is_byte=corpus.level == "byte")),
+        most_surprising=tuple(most_surprising(scores, text, vocabulary, to_text=corpus.to_text)),
+    )

@@ -1,0 +1,247 @@
+"""What a model made of a text, and of each of its characters, and what can be read off that.
+
+Shapes: N characters of the text, in their order.
+"""
+
+import math
+import sys
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import UNKNOWN, Vocabulary
+
+_NUM_BINS: Final = 10
+_KINDS: Final = ("letters", "digits", "spaces", "line ends", "punctuation", "other", "unknown")
+_CONTEXT_CHARS: Final = 24
+_MAX_EXPONENT: Final = math.log(sys.float_info.max)
+_LINE_ENDS: Final = "\n\r\v\f\x85\u2028\u2029"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Sums over a scored text; nats are natural-logarithm units of information.
+
+    Args:
+        num_chars: characters scored, each once, the unknown ones among them.
+        num_unknown: characters that the model's vocabulary lacks.
+        num_correct: characters that were the model's likeliest.
+        num_bytes: the text's length in UTF-8.
+    """
+
+    num_chars: int
+    num_unknown: int
+    num_correct: int
+    num_bytes: int
+    nats: float
+
+    @classmethod
+    def of(cls, split: Split, *, nats: float, num_correct: int) -> Self:
+        """The sums over a whole split."""
+        return cls(
+            num_chars=split.num_chars,
+            num_unknown=int(np.count_nonzero(split.ids == UNKNOWN)),
+            num_correct=num_correct,
+            num_bytes=split.num_bytes,
+            nats=nats,
+        )
+
+    @property
+    def nats_per_char(self) -> float:
+        return self.nats / self.num_chars
+
+    @property
+    def bits_per_char(self) -> float:
+        return self.nats_per_char / math.log(2)
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Comparable between vocabularies and with compressors."""
+        return self.nats / math.log(2) / self.num_bytes
+
+    @property
+    def perplexity(self) -> float:
+        """Infinite where it is too large for a float."""
+        return math.exp(self.nats_per_char) if self.nats_per_char < _MAX_EXPONENT else math.inf
+
+    @property
+    def accuracy(self) -> float:
+        return self.num_correct / self.num_chars
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextScore:
+    """What a character costs that has so many known characters before it."""
+
+    num_context: int
+    nats_per_char: float
+
+    @property
+    def bits_per_char(self) -> float:
+        return self.nats_per_char / math.log(2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Every character's score.
+
+    Args:
+        nats_N: its cost, float32.
+        rank_N: how many characters were likelier, int32; of unknown ones more than there are, for
+            unknown is never a guess.
+        confidence_N: the probability of the likeliest, float32.
+    """
+
+    nats_N: npt.NDArray[np.float32]
+    rank_N: npt.NDArray[np.int32]
+    confidence_N: npt.NDArray[np.float32]
+
+    def top_accuracy(self, k: int) -> float:
+        """How often the character was among the k likeliest."""
+        return float(np.count_nonzero(self.rank_N < k)) / len(self.rank_N)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationBin:
+    """Characters whose likeliest candidate had about the same probability.
+
+    Args:
+        confidence: the mean of that probability.
+        accuracy: how often the candidate came.
+    """
+
+    num_chars: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Whether a model is as often right as it says (Guo et al. 2017).
+
+    Args:
+        expected_error: the mean distance of confidence and accuracy, weighted by characters.
+        bins: of equal width in confidence, the empty ones left out.
+    """
+
+    expected_error: float
+    bins: tuple[CalibrationBin, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindScore:
+    """One kind of character: its share of the text and of the cost."""
+
+    kind: str
+    num_chars: int
+    nats: float
+
+    @property
+    def bits_per_char(self) -> float:
+        return self.nats / self.num_chars / math.log(2)
+
+
+class Surprise(NamedTuple):
+    """A character that the model didn't expect.
+
+    Args:
+        place: in the text, counted from 0.
+        char: None where the vocabulary lacks it.
+        before: the end of what stands before it; `after`: what follows.
+    """
+
+    place: int
+    char: str | None
+    bits: float
+    before: str
+    after: str
+
+
+def calibration(scores: Scores) -> Calibration:
+    """Compare how sure a model was with how often it was right."""
+    number_N = np.minimum((scores.confidence_N * _NUM_BINS).astype(np.intp), _NUM_BINS - 1)
+    num_chars = np.bincount(number_N, minlength=_NUM_BINS)
+    confidence = np.bincount(number_N, scores.confidence_N, _NUM_BINS)
+    accuracy = np.bincount(number_N, scores.rank_N == 0, _NUM_BINS)
+    return Calibration(
+        expected_error=float(np.abs(confidence - accuracy).sum() / num_chars.sum()),
+        bins=tuple(
+            CalibrationBin(num_chars=int(n), confidence=float(c / n), accuracy=float(a / n))
+            for n, c, a in zip(num_chars, confidence, accuracy, strict=True)
+            if n
+        ),
+    )
+
+
+def by_kind(
+    scores: Scores, split: Split, vocabulary: Vocabulary, *, is_byte: bool
+) -> list[KindScore]:
+    """The cost of letters, digits, spaces and so on; kinds that don't occur are left out.
+
+    Args:
+        is_byte: the characters stand for bytes, so that only ASCII has a known kind.
+    """
+    kinds = [_kind(char, is_byte=is_byte) for char in vocabulary.characters]
+    number_of_id = np.array([_KINDS.index(kind) for kind in ("unknown", *kinds)])
+    number_N = number_of_id[split.ids]
+    num_chars = np.bincount(number_N, minlength=len(_KINDS))
+    nats = np.bincount(number_N, scores.nats_N, len(_KINDS))
+    return [
+        KindScore(kind=kind, num_chars=int(n), nats=float(sum_of_nats))
+        for kind, n, sum_of_nats in zip(_KINDS, num_chars, nats, strict=True)
+        if n
+    ]
+
+
+def most_surprising(
+    scores: Scores,
+    split: Split,
+    vocabulary: Vocabulary,
+    *,
+    number: int = 10,
+    to_text: Callable[[str], str] = str,
+) -> list[Surprise]:
+    """The places that cost most, the dearest first.
+
+    Args:
+        to_text: makes symbols that stand for bytes readable.
+    """
+
+    def decode(first: int, after: int) -> str:
+        return to_text(vocabulary.decode(split.ids[max(0, first) : after]))
+
+    number = min(number, len(scores.nats_N))
+    places = np.argpartition(-scores.nats_N, number - 1)[:number]
+    places = places[np.argsort(-scores.nats_N[places], kind="stable")]
+    return [
+        Surprise(
+            place=int(place),
+            char=None if split.ids[place] == UNKNOWN else decode(place, place + 1),
+            bits=float(scores.nats_N[place] / math.log(2)),
+            before=decode(place - _CONTEXT_CHARS, place),
+            after=decode(place + 1, place + 1 + _CONTEXT_CHARS),
+        )
+        for place in places
+    ]
+
+
+def _kind(char: str, *, is_byte: bool) -> str:
+    if char in _LINE_ENDS:
+        return "line ends"
+    if is_byte and char >= "\x80":
+        return "other"
+    category = unicodedata.category(char)
+    if category == "Zs" or char == "\t":
+        return "spaces"
+    return {
+        "L": "letters",
+        "M": "letters",
+        "N": "digits",
+        "P": "punctuation",
+        "S": "punctuation",
+    }.get(category[0], "other")

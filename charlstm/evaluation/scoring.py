@@ -1,0 +1,188 @@
+"""How well a model predicts a text: sums first, divided once at the end.
+
+Shapes: T window length, B documents scored side by side, N characters, V symbols that can be
+predicted.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import nll_loss
+
+from charlstm.evaluation.scores import ContextScore, Evaluation, Scores
+from charlstm.model.network import CharLSTM, log_probabilities
+from charlstm.system.distributed import ALONE, World
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import UNKNOWN
+
+_MAX_BATCH_SIZE: Final = 64
+_MAX_WINDOW: Final = 512
+_MAX_LOGITS: Final = 1 << 22  # per window: 16 MB in float32
+_TEMPERATURES: Final = (1.0, 1.04, 1.08, 1.12, 1.16)
+_MIN_CALIBRATION_CHARS: Final = 2000
+# Length of context, and how many windows of it: as many as make the figure sure to a few hundredths
+# of a bit in a few seconds.
+_CONTEXTS: Final = ((1, 8192), (10, 4096), (100, 512), (1000, 128))
+
+
+def evaluate(model: CharLSTM, split: Split, *, unknown_probability: float) -> Evaluation:
+    """Score every character of every document, in float32, state carried through each document.
+
+    Args:
+        unknown_probability: the least probability of the unknown symbol.
+
+    Raises:
+        ValueError: when the split is empty.
+    """
+    return _evaluate_at((1.0,), model, split, unknown_probability)[0]
+
+
+def fit_temperature(
+    model: CharLSTM, split: Split, *, unknown_probability: float, world: World = ALONE
+) -> tuple[float, Evaluation]:
+    """Find the softmax temperature that suits a text best (Guo et al. 2017).
+
+    A model that has seen its training text several times is too sure of itself elsewhere.
+
+    Args:
+        world: the processes that score together, each its share of the documents.
+
+    Returns:
+        The temperature, and the evaluation with all logits divided by it.
+    """
+    # On a shorter text even a single number would be learned by heart.
+    temperatures = _TEMPERATURES if split.num_chars >= _MIN_CALIBRATION_CHARS else (1.0,)
+    evaluations = _evaluate_at(temperatures, model, split, unknown_probability, world)
+    return min(zip(temperatures, evaluations, strict=True), key=lambda pair: pair[1].nats)
+
+
+@torch.inference_mode()
+def _evaluate_at(
+    temperatures: Sequence[float],
+    model: CharLSTM,
+    split: Split,
+    unknown_probability: float,
+    world: World = ALONE,
+) -> list[Evaluation]:
+    if not split.num_chars:
+        raise ValueError("there are no characters to score")
+    nats = [0.0 for _ in temperatures]
+    num_correct = 0
+    for logits_NV, y_N, _ in _predictions(model, split, world):
+        num_correct += int(((logits_NV.argmax(-1) == y_N) & (y_N != UNKNOWN)).sum())
+        for number, temperature in enumerate(temperatures):
+            log_p_NV = log_probabilities(
+                logits_NV / temperature, unknown_probability=unknown_probability
+            )
+            losses_N = nll_loss(log_p_NV, y_N, reduction="none")
+            nats[number] += float(losses_N.double().sum())
+    *nats, all_correct = world.sum([*nats, num_correct])
+    return [Evaluation.of(split, nats=total, num_correct=int(all_correct)) for total in nats]
+
+
+@torch.inference_mode()
+def score(model: CharLSTM, split: Split, *, unknown_probability: float) -> Scores:
+    """As `evaluate`, but of each character by itself.
+
+    Raises:
+        ValueError: when the split is empty.
+    """
+    if not split.num_chars:
+        raise ValueError("there are no characters to score")
+    scores = Scores(
+        nats_N=np.empty(split.num_chars, np.float32),
+        rank_N=np.empty(split.num_chars, np.int32),
+        confidence_N=np.empty(split.num_chars, np.float32),
+    )
+    for logits_NV, y_N, place_N in _predictions(model, split):
+        log_p_NV = log_probabilities(logits_NV, unknown_probability=unknown_probability)
+        log_p_N1 = log_p_NV.gather(-1, y_N[:, None])
+        # Unknown is no guess: whatever comes in its place, the model has no name for it.
+        is_likelier_NV = log_p_NV > log_p_N1
+        rank_N = is_likelier_NV.sum(-1) + (y_N == UNKNOWN) * log_p_NV.shape[-1]
+        scores.nats_N[place_N] = -log_p_N1[:, 0].cpu().numpy()
+        scores.rank_N[place_N] = rank_N.cpu().numpy()
+        scores.confidence_N[place_N] = log_p_NV.amax(-1).exp().cpu().numpy()
+    return scores
+
+
+def score_by_context(
+    model: CharLSTM, split: Split, *, unknown_probability: float, generator: np.random.Generator
+) -> list[ContextScore]:
+    """The cost of a character by how many characters before it the model knows: 1, 10, 100, 1000.
+
+    Windows at random places, each from an empty context; of each its last tenth counts. Lengths
+    that no document has are left out.
+    """
+    found = []
+    for num_context, num_windows in _CONTEXTS:
+        window = num_context + 1
+        num_places = np.maximum(split.lengths - num_context, 0)
+        if not num_places.any():
+            break
+        # A place is equally likely whatever document it stands in.
+        place_W = generator.integers(0, num_places.sum(), num_windows)
+        document_W = np.searchsorted(np.cumsum(num_places), place_W, "right")
+        first_W = (
+            split.starts[document_W] + place_W - (np.cumsum(num_places) - num_places)[document_W]
+        )
+        windows = Split(
+            ids=split.ids[first_W[:, None] + np.arange(window)].ravel(),
+            starts=np.arange(num_windows, dtype=np.int64) * window,
+            num_bytes=1,
+        )
+        scores = score(model, windows, unknown_probability=unknown_probability)
+        num_counted = max(1, num_context // 10)
+        nats_per_char = float(scores.nats_N.reshape(-1, window)[:, -num_counted:].mean())
+        found.append(ContextScore(num_context=num_context, nats_per_char=nats_per_char))
+    return found
+
+
+def _predictions(
+    model: CharLSTM, split: Split, world: World = ALONE
+) -> Iterator[tuple[Tensor, Tensor, npt.NDArray[np.int64]]]:
+    """Logits [N, V], the characters that followed [N] and their places, over all characters.
+
+    In any order.
+    """
+    # Documents of like length side by side, so that little of a batch is filling.
+    order = np.argsort(-split.lengths, kind="stable")[world.rank :: world.size]
+    for first in range(0, len(order), _MAX_BATCH_SIZE):
+        chosen = order[first : first + _MAX_BATCH_SIZE]
+        yield from _side_by_side(model, split, split.starts[chosen], split.lengths[chosen])
+
+
+def _side_by_side(
+    model: CharLSTM,
+    split: Split,
+    start_B: npt.NDArray[np.int64],
+    length_B: npt.NDArray[np.int64],
+) -> Iterator[tuple[Tensor, Tensor, npt.NDArray[np.int64]]]:
+    """Predict documents in one batch; a short one's place is filled up and left out."""
+    boundary = model.config.boundary
+    batch_size, max_length = len(start_B), int(length_B.max())
+    window = _MAX_LOGITS // (batch_size * model.config.num_outputs)
+    window = max(1, min(_MAX_WINDOW, window))
+    state = model.zero_state(batch_size)
+    for begin in range(0, max_length, window):
+        # The longest come first: those that have ended drop out behind.
+        num_left = int(np.count_nonzero(length_B > begin))
+        start_B, length_B = start_B[:num_left], length_B[:num_left]
+        state = state.first(num_left)
+        offset_T1 = np.arange(begin, min(begin + window, max_length))[:, None]
+        place_TB = np.minimum(start_B + offset_T1, split.num_chars - 1)
+        x_TB = np.where(offset_T1 == 0, boundary, split.ids[place_TB - 1])
+        logits_TBV, state = model(as_tensor(x_TB, model), state)
+        counts_TB = offset_T1 < length_B
+        place_N = place_TB[counts_TB]
+        logits_NV = logits_TBV[torch.from_numpy(counts_TB).to(model.device)]
+        yield logits_NV, as_tensor(split.ids[place_N], model), place_N
+
+
+def as_tensor(ids: npt.NDArray[np.integer], model: CharLSTM) -> Tensor:
+    """Ids as int64 on the model's device."""
+    return torch.from_numpy(ids.astype(np.int64)).to(model.device)

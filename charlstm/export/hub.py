@@ -1,0 +1,99 @@
+"""A trained model as a folder for the Hugging Face Hub."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from charlstm.errors import CharLSTMError
+from charlstm.export.onnx import reading_settings
+from charlstm.model.checkpoints import Checkpoint
+from charlstm.system.files import write_file
+
+_FOLDER_FILES: Final = ("config.json", "vocab.json", "model.safetensors", "README.md")
+
+
+def export_folder(checkpoint: Checkpoint, folder: Path, *, name: str) -> None:
+    """Write a folder for the Hugging Face Hub: config.json, model.safetensors, vocabulary, card.
+
+    `model.safetensors` is a checkpoint: every command reads it with --checkpoint.
+
+    Raises:
+        CharLSTMError: when the folder can't be written, or holds other files.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        others = {path.name for path in folder.iterdir()} - set(_FOLDER_FILES)
+        is_ours = _is_exported(folder)
+    except OSError as error:
+        raise CharLSTMError(f"{folder}: can't be made: {error.strerror}") from error
+    if others or not is_ours:
+        raise CharLSTMError(f"{folder}: holds files of something else; name a new folder")
+    config = {
+        "architectures": ["CharLSTM"],
+        "model_type": "charlstm",
+        **asdict(checkpoint.model_config),
+        "boundary_token_id": checkpoint.vocabulary.boundary,
+        "unknown_token_id": 0,
+        **reading_settings(checkpoint),
+        "library_name": "charlstm",
+    }
+    codes = checkpoint.vocabulary.codes.tolist()
+    vocabulary = {"unknown": 0, "boundary": checkpoint.vocabulary.boundary, "code_points": codes}
+    card = _card(checkpoint, name).encode("utf-8", "backslashreplace")
+    contents = (_json(config), _json(vocabulary), checkpoint.to_bytes(), card)
+    for file, data in zip(_FOLDER_FILES, contents, strict=True):
+        write_file(folder / file, data)
+
+
+def _is_exported(folder: Path) -> bool:
+    """Whether a folder is empty, or one that was written here before."""
+    if not any(folder.iterdir()):
+        return True
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and config.get("model_type") == "charlstm"
+
+
+def _card(checkpoint: Checkpoint, name: str) -> str:
+    """A model card: what the model is, from what, how good, and what it can't do."""
+    config, train = checkpoint.model_config, checkpoint.train_config
+    layers = f"{config.num_layers} layer{'s' if config.num_layers > 1 else ''}"
+    bits = checkpoint.val_bits_per_char
+    measured = (
+        "not measured"
+        if bits is None
+        else f"{bits:.4f} bits per character on the validation text, which also chose this model"
+    )
+    return f"""---
+library_name: charlstm
+pipeline_tag: text-generation
+tags: [{config.cell}, character-level]
+---
+
+# {name}
+
+A character model: {layers} of {config.hidden_size} units ({config.cell}), an
+embedding of {config.embedding_size}, {config.num_parameters:,} parameters. It predicts the next
+character of a text from all characters before it.
+
+- Trained on {checkpoint.num_train_chars:,} characters of {checkpoint.corpus_name}; SHA-256 of the
+  text, its splits and their order: `{checkpoint.fingerprint}`.
+- Recipe: {checkpoint.step:,} steps (budget: {checkpoint.budget}) of {train.batch_size} x
+  {train.seq_len} characters; Muon and AdamW, learning rate {train.learning_rate:g}, weight decay
+  {train.weight_decay:g}, dropout {config.dropout:g}, recurrent dropout
+  {config.recurrent_dropout:g}, seed {train.seed}.
+- Measured: {measured}.
+- Limits: it knows {config.num_characters:,} characters and nothing but its text; it has no notion
+  of truth, and may repeat passages of the text word for word.
+
+Use, with charlstm installed:
+
+    charlstm sample --checkpoint model.safetensors --prime "..."
+"""
+
+
+def _json(values: dict[str, Any]) -> bytes:
+    return (json.dumps(values, indent=2) + "\n").encode("ascii")

@@ -1,0 +1,188 @@
+"""A trained model as an ONNX graph: one step, with the state as input and output.
+
+Shapes: B streams, L layers, H hidden size, E embedding size, V symbols that can be predicted.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from charlstm.errors import CharLSTMError, ConfigError
+from charlstm.model.cell import CellStack, Step
+from charlstm.model.checkpoints import Arrays, Checkpoint
+from charlstm.system.files import write_file
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET: Final = 17
+TOLERANCE: Final = 1e-4
+_IR_VERSION: Final = 8  # as old as the opset allows, for old runtimes
+_NUM_CHECKED: Final = 1000
+# Blocks of PyTorch's gates in the order that ONNX has them: input, output, forget, candidate of an
+# LSTM; update, reset, candidate of a GRU.
+_GATES: Final = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}
+_OPERATORS: Final = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
+
+
+def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
+    """Write one step as an ONNX graph, and compare it with the model in 1,000 steps.
+
+    Inputs: `symbol` int64 [B], the character's number; `h` and, of an LSTM, `c`, float32 [L, B, H].
+    Outputs: `logits` float32 [B, V]; `h_after`, `c_after`. The boundary symbol begins a text, from
+    a state of zeros. The characters, in the order of their numbers from 1 on, stand in the
+    metadata as `characters`, code points in JSON.
+
+    Returns:
+        The greatest difference of a logit or a state after one step.
+
+    Raises:
+        ConfigError: when onnx or onnxruntime is missing.
+        CharLSTMError: when the file can't be written or the graph computes something else.
+    """
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError as error:
+        raise ConfigError("export to ONNX needs: pip install 'charlstm[onnx]'") from error
+    graph = _graph(checkpoint)
+    onnx.checker.check_model(graph, full_check=True)
+    data = graph.SerializeToString()
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    difference = _difference(checkpoint, session)
+    if not difference <= TOLERANCE:
+        raise CharLSTMError(f"{path}: onnxruntime computes something else, off by {difference:.2g}")
+    write_file(path, data)
+    return difference
+
+
+def reading_settings(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What another program needs to read texts as the model did."""
+    corpus = checkpoint.corpus
+    return {
+        "level": corpus.level,
+        "normalize": corpus.normalize,
+        "keep_line_ends": corpus.keep_line_ends,
+        "unknown_probability": checkpoint.unknown_probability,
+    }
+
+
+def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
+    from onnx import TensorProto, helper, numpy_helper
+
+    config, weights = checkpoint.model_config, checkpoint.weights
+    is_lstm = config.cell == "lstm"
+    state_names = ["h", "c"] if is_lstm else ["h"]
+    constants: Arrays = {
+        "embedding": weights["embedding.weight"],
+        "head_weight": weights["head.weight"],
+        "head_bias": weights["head.bias"],
+        "first_axis": np.array([0], np.int64),
+    }
+    nodes = [
+        helper.make_node("Gather", ["embedding", "symbol"], ["embedded"]),
+        helper.make_node("Unsqueeze", ["embedded", "first_axis"], ["z0"]),
+    ]
+    for name in state_names:
+        parts = [f"{name}{number}" for number in range(config.num_layers)]
+        nodes.append(helper.make_node("Split", [name], parts, axis=0))
+    for number in range(config.num_layers):
+        for key, value in _layer(weights, number, config.cell).items():
+            constants[f"{key}{number}"] = value
+        states = [f"{name}{number}" for name in state_names]
+        options: dict[str, Any] = {"linear_before_reset": 1} if config.cell == "gru" else {}
+        nodes += [
+            helper.make_node(
+                _OPERATORS[config.cell],
+                [f"z{number}", f"W{number}", f"R{number}", f"B{number}", "", *states],
+                [f"y{number}", *(f"{state}_after" for state in states)],
+                hidden_size=config.hidden_size,
+                **options,
+            ),
+            # Of its one direction: [1, 1, B, H] to [1, B, H].
+            helper.make_node("Squeeze", [f"y{number}", "first_axis"], [f"z{number + 1}"]),
+        ]
+    nodes += [
+        helper.make_node("Squeeze", [f"z{config.num_layers}", "first_axis"], ["shown"]),
+        helper.make_node("Gemm", ["shown", "head_weight", "head_bias"], ["logits"], transB=1),
+    ]
+    for name in state_names:
+        after = [f"{name}{number}_after" for number in range(config.num_layers)]
+        nodes.append(helper.make_node("Concat", after, [f"{name}_after"], axis=0))
+    state_shape = [config.num_layers, "batch", config.hidden_size]
+
+    def floats(name: str, shape: list[Any]) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    graph = helper.make_graph(
+        nodes,
+        "charlstm",
+        [
+            helper.make_tensor_value_info("symbol", TensorProto.INT64, ["batch"]),
+            *(floats(name, state_shape) for name in state_names),
+        ],
+        [
+            floats("logits", ["batch", config.num_outputs]),
+            *(floats(f"{name}_after", state_shape) for name in state_names),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=_IR_VERSION,
+        producer_name="charlstm",
+    )
+    helper.set_model_props(
+        model,
+        {
+            "characters": json.dumps(checkpoint.vocabulary.codes.tolist()),
+            "boundary": str(checkpoint.vocabulary.boundary),
+            **{name: str(value) for name, value in reading_settings(checkpoint).items()},
+        },
+    )
+    return model
+
+
+def _layer(weights: Arrays, number: int, cell: str) -> Arrays:
+    """A layer's weights as ONNX orders them: W [1, 4H, E], R [1, 4H, H], B [1, 8H] of an LSTM."""
+
+    def ordered(name: str) -> npt.NDArray[Any]:
+        value = weights[f"layers.{number}.{name}_l0"]
+        blocks = np.split(value, len(_GATES[cell]))
+        return np.concatenate([blocks[gate] for gate in _GATES[cell]])
+
+    biases = np.concatenate([ordered("bias_ih"), ordered("bias_hh")])
+    return {"W": ordered("weight_ih")[None], "R": ordered("weight_hh")[None], "B": biases[None]}
+
+
+def _difference(checkpoint: Checkpoint, session: Any) -> float:
+    """Over random symbols in two streams, the greatest of logits and states.
+
+    Both sides begin each step from the same state: in a plain recurrent network the last bit of a
+    state may grow to anything.
+    """
+    config = checkpoint.model_config
+    stack = CellStack(config, checkpoint.weights)
+    layers = stack.zero_state(2)
+    generator = np.random.default_rng(0)
+    greatest = 0.0
+    for _ in range(_NUM_CHECKED):
+        symbol_B = generator.integers(0, config.num_inputs, 2)
+        found = session.run(None, {"symbol": symbol_B, **_states(layers, config.cell)})
+        logits, layers = stack.step(symbol_B, layers)
+        expected = [logits, *_states(layers, config.cell).values()]
+        for one, other in zip(found, expected, strict=True):
+            greatest = max(greatest, float(np.abs(one - other).max()))
+    return greatest
+
+
+def _states(layers: list[Step], cell: str) -> Arrays:
+    """The state [L, B, H] by its names in the graph."""
+    states = {"h": np.stack([layer.h for layer in layers])}
+    if cell == "lstm":
+        states["c"] = np.stack([layer.c for layer in layers])
+    return states

@@ -1,0 +1,224 @@
+"""A model as one HTML file that runs it: weights, cells and views, without server or network.
+
+The page's own files lie in `page/`; here the weights are rounded and everything is put together.
+What comes from a text or a name gets into the page as JSON or escaped, never as markup, and the
+page's policy allows its own style and script and nothing else.
+
+Shapes: R rows and C columns of a matrix, W windows side by side.
+"""
+
+import base64
+import hashlib
+import html
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from charlstm.analysis.inspection import telling_units, trace
+from charlstm.inference.predictor import Predictor
+from charlstm.model.cell import Array
+from charlstm.model.checkpoints import Checkpoint
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import Ids
+
+_SCRIPTS: Final = ("model.js", "reading.js", "views.js", "main.js")
+_LARGEST: Final = 127
+_NUM_UNITS: Final = 12
+_WATCHED_CHARS: Final = 500
+_NUM_WINDOWS: Final = 64
+_MAX_WINDOW: Final = 512
+
+
+class RoundedMatrix(NamedTuple):
+    """A matrix in a quarter of its size.
+
+    Args:
+        values: int8 [R, C].
+        scales: float32 [R]: row r stands for scales[r] * values[r].
+    """
+
+    values: npt.NDArray[np.int8]
+    scales: Array
+
+    @classmethod
+    def of(cls, matrix: Array) -> "RoundedMatrix":
+        """The nearest one to a float32 matrix [R, C]."""
+        scales = np.abs(matrix).max(-1).astype(np.float32) / np.float32(_LARGEST)
+        # Rows of zeros, and ones too small to have a scale.
+        divisor = np.where(scales > 0, scales, np.float32(1))
+        values = np.clip(np.rint(matrix / divisor[:, None]), -_LARGEST, _LARGEST)
+        return cls(values.astype(np.int8), scales)
+
+    def to_array(self) -> Array:
+        """The matrix that it stands for, float32 [R, C]."""
+        return self.values * self.scales[:, None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundingCost:
+    """What the rounding does to predictions, in bits per character of the same text."""
+
+    num_chars: int
+    exact_bits_per_char: float
+    rounded_bits_per_char: float
+
+    @property
+    def bits_per_char(self) -> float:
+        return self.rounded_bits_per_char - self.exact_bits_per_char
+
+
+def rounded(checkpoint: Checkpoint) -> Checkpoint:
+    """The same model with the weights that the page has."""
+    weights = {
+        name: RoundedMatrix.of(value).to_array() if value.ndim == 2 else value
+        for name, value in checkpoint.weights.items()
+    }
+    return replace(checkpoint, weights=weights)
+
+
+def measure_rounding(checkpoint: Checkpoint, text: Split) -> RoundingCost:
+    """Score a text's beginning with and without rounding.
+
+    Documents are read in windows, each from an empty context, so that many can be read side by
+    side.
+
+    Raises:
+        ValueError: when there is no text.
+    """
+    text = text.part(0, _NUM_WINDOWS * _MAX_WINDOW)
+    if not text.num_chars:
+        raise ValueError("there are no characters to score")
+    window = max(1, min(_MAX_WINDOW, text.num_chars // _NUM_WINDOWS))
+    windows = [
+        text.ids[first : min(first + window, start + length)]
+        for start, length in zip(text.starts, text.lengths, strict=True)
+        for first in range(start, start + length, window)
+    ]
+    exact, after = (
+        _nats(Predictor(model), windows) / text.num_chars / math.log(2)
+        for model in (checkpoint, rounded(checkpoint))
+    )
+    return RoundingCost(
+        num_chars=text.num_chars, exact_bits_per_char=exact, rounded_bits_per_char=after
+    )
+
+
+def build_page(
+    checkpoint: Checkpoint, *, name: str, text: str, held_out: Split, cost: RoundingCost
+) -> str:
+    """The page of a model.
+
+    Args:
+        name: of the run.
+        text: what stands in the page when it is opened, in symbols.
+        held_out: what to choose the shown units by.
+        cost: said on the page.
+    """
+    shapes: dict[str, tuple[int, int]] = {}
+    packed = []
+    for key, value in checkpoint.weights.items():
+        if value.ndim == 2:
+            matrix = RoundedMatrix.of(value)
+            packed += [matrix.scales.astype("<f4").tobytes(), matrix.values.tobytes()]
+            shapes[key] = (value.shape[0], value.shape[1])
+        else:
+            packed.append(value.astype("<f4").tobytes())
+            shapes[key] = (len(value), 0)
+    style = _part("page.css")
+    script = "".join(["'use strict';\n", *(_part(one) for one in _SCRIPTS)])
+    values = {
+        "title": html.escape(f"{name}: a character model"),
+        "facts": html.escape(_facts(checkpoint)),
+        "rounding": html.escape(_rounding_words(cost)),
+        "policy": _policy(style=style, script=script),
+        "style": style,
+        "script": script,
+        "model": _as_data(_model(checkpoint, text, held_out) | {"shapes": shapes}),
+        "weights": base64.b64encode(b"".join(packed)).decode("ascii"),
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], _part("page.html"))
+
+
+def _nats(predictor: Predictor, windows: Sequence[Ids]) -> float:
+    """The longest windows come first: those that have ended drop out behind."""
+    windows = sorted(windows, key=len, reverse=True)
+    nats = 0.0
+    for first in range(0, len(windows), _NUM_WINDOWS):
+        chosen = windows[first : first + _NUM_WINDOWS]
+        prediction = predictor.start(len(chosen))
+        for place in range(len(chosen[0])):
+            ids_W = np.array([window[place] for window in chosen if place < len(window)])
+            streams_W = np.arange(len(ids_W))
+            prediction = prediction.of_streams(streams_W)
+            nats -= float(prediction.log_p[streams_W, ids_W].sum(dtype=np.float64))
+            prediction = predictor.read(ids_W, prediction)
+    return nats
+
+
+def _model(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]:
+    """What the script needs beside the weights; its names are JavaScript's."""
+    config, corpus = checkpoint.model_config, checkpoint.corpus
+    layers = trace(Predictor(checkpoint), held_out.part(0, _WATCHED_CHARS)).layers
+    return {
+        "cell": config.cell,
+        "numLayers": config.num_layers,
+        "hiddenSize": config.hidden_size,
+        "boundary": checkpoint.vocabulary.boundary,
+        "unknownProbability": checkpoint.unknown_probability,
+        "level": corpus.level,
+        "normalize": corpus.normalize,
+        "keepLineEnds": corpus.keep_line_ends and corpus.level == "char",
+        "codes": checkpoint.vocabulary.codes.tolist(),
+        "units": [telling_units(layer, _NUM_UNITS) for layer in layers],
+        "text": corpus.to_text(text),
+    }
+
+
+def _facts(checkpoint: Checkpoint) -> str:
+    config = checkpoint.model_config
+    layers = f"{config.num_layers} layer{'s' if config.num_layers > 1 else ''}"
+    facts = [
+        f"{config.cell.upper()}, {layers} of {config.hidden_size} units",
+        f"{config.num_parameters:,} parameters",
+        f"trained on {checkpoint.num_train_chars:,} characters of {checkpoint.corpus_name}",
+    ]
+    if (bits := checkpoint.best_val_bits_per_char) is not None:
+        facts.append(f"{bits:.3f} bits per character on text that it did not learn from")
+    return "; ".join(facts) + "."
+
+
+def _rounding_words(cost: RoundingCost) -> str:
+    return (
+        "Weights are rounded to 8 bits, with a scale for each row. Measured on "
+        f"{cost.num_chars:,} characters, read in pieces: {cost.exact_bits_per_char:.4f} bits per "
+        f"character before, {cost.rounded_bits_per_char:.4f} after "
+        f"({cost.bits_per_char:+.4f})."
+    )
+
+
+def _part(name: str) -> str:
+    return (resources.files("charlstm.export") / "page" / name).read_text(encoding="utf-8")
+
+
+def _as_data(values: Mapping[str, Any]) -> str:
+    """JSON that can stand inside a script element: it can't hold the end of one."""
+    return json.dumps(values, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _policy(*, style: str, script: str) -> str:
+    """Nothing is loaded, nothing is sent, and no other script runs."""
+
+    def digest(part: str) -> str:
+        return base64.b64encode(hashlib.sha256(part.encode()).digest()).decode("ascii")
+
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest(style)}'; "
+        f"script-src 'sha256-{digest(script)}'; base-uri 'none'; form-action 'none'"
+    )

@@ -1,0 +1,9 @@
+"""A trained model at work, without torch: next-character distributions and samples.
+
+    predictor   reads characters, says what comes next; begin here: `Predictor`
+    prediction  the distribution after a prefix, ranked, by length of context
+    sampling    temperature, top-k, top-p, min-p, and drawing
+    copying     how much of a sample stands in the training text
+
+In: a `Checkpoint` and a text. Out: probabilities and characters.
+"""

@@ -1,0 +1,189 @@
+"""Drawing characters from a model's distribution.
+
+A filter takes natural logarithms of probabilities and gives them back with some at minus infinity;
+filters compose, and what is left is renormalised once, when a symbol is drawn.
+
+Shapes: B streams side by side, V symbols; filters work on the last axis.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from charlstm.config import SampleConfig
+from charlstm.inference.predictor import Predictor
+from charlstm.text.vocabulary import UNKNOWN
+
+LogProbabilities = npt.NDArray[np.float64]
+
+
+class Drawn(NamedTuple):
+    """One more character of every stream.
+
+    Args:
+        chars: one a stream; empty where the stream has ended.
+        log_p_B: natural logarithms of the model's own probabilities, before temperature and
+            filters, float64 [B]; NaN where the stream has ended.
+    """
+
+    chars: list[str]
+    log_p_B: LogProbabilities
+
+
+class Sample(NamedTuple):
+    """One finished continuation.
+
+    Args:
+        text: the characters that were drawn.
+        log_probabilities: of each under the model, as in `Drawn`, [len(text)].
+    """
+
+    text: str
+    log_probabilities: list[float]
+
+
+def without_unknown(log_p: LogProbabilities) -> LogProbabilities:
+    """Unknown is no character that could be written."""
+    log_p = log_p.copy()
+    log_p[..., UNKNOWN] = -np.inf
+    return log_p
+
+
+def keep_top_k(log_p: LogProbabilities, k: int) -> LogProbabilities:
+    """Keep the k likeliest; of equals, the first."""
+    order = np.argsort(-log_p, axis=-1, kind="stable")
+    return _keep(log_p, order, np.arange(log_p.shape[-1]) < k)
+
+
+def keep_top_p(log_p: LogProbabilities, p: float) -> LogProbabilities:
+    """Keep the fewest whose probabilities reach p of the whole (Holtzman et al. 2020)."""
+    order = np.argsort(-log_p, axis=-1, kind="stable")
+    reached = np.cumsum(np.take_along_axis(probabilities(log_p), order, -1), -1)
+    # What is reached before a symbol decides on it, so that the first to reach p is kept; against
+    # rounding at p = 1.
+    before = np.concatenate([np.zeros_like(reached[..., :1]), reached[..., :-1]], -1)
+    return _keep(log_p, order, before < p * (1 - 1e-12))
+
+
+def keep_min_p(log_p: LogProbabilities, p: float) -> LogProbabilities:
+    """Keep those with at least p times the probability of the likeliest (Nguyen et al. 2025)."""
+    least = log_p.max(-1, keepdims=True) + math.log(p)
+    return np.where(log_p >= least, log_p, -np.inf)
+
+
+def with_temperature(log_p: LogProbabilities, temperature: float) -> LogProbabilities:
+    """Divide the logarithms by the temperature; at 0 the likeliest alone is left."""
+    if temperature == 0:
+        return keep_top_k(log_p, 1)
+    # The largest at 0 first: then the smallest temperature can't overflow what matters.
+    with np.errstate(over="ignore"):
+        scaled: LogProbabilities = (log_p - log_p.max(-1, keepdims=True)) / temperature
+    scaled[np.isneginf(log_p)] = -np.inf
+    return scaled
+
+
+def probabilities(log_p: LogProbabilities) -> npt.NDArray[np.float64]:
+    """Exponentiate and renormalise."""
+    p: npt.NDArray[np.float64] = np.exp(log_p - log_p.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
+    return p
+
+
+def next_distribution(log_p: npt.NDArray[np.floating], config: SampleConfig) -> LogProbabilities:
+    """The model's logarithms after the temperature and every filter that is asked for."""
+    filtered = with_temperature(without_unknown(log_p.astype(np.float64)), config.temperature)
+    if config.top_k is not None:
+        filtered = keep_top_k(filtered, config.top_k)
+    if config.top_p is not None:
+        filtered = keep_top_p(filtered, config.top_p)
+    if config.min_p is not None:
+        filtered = keep_min_p(filtered, config.min_p)
+    return filtered
+
+
+def sample(
+    predictor: Predictor, prime: str, config: SampleConfig, *, generator: np.random.Generator
+) -> Iterator[str]:
+    """Continue a text, character by character; as `sample_many` does, once."""
+    for drawn in sample_many(predictor, prime, config, num_samples=1, generator=generator):
+        yield drawn.chars[0]
+
+
+def sample_many(
+    predictor: Predictor,
+    prime: str,
+    config: SampleConfig,
+    *,
+    num_samples: int,
+    generator: np.random.Generator,
+) -> Iterator[Drawn]:
+    """Continue a text several times, all streams in one pass.
+
+    A stream ends after `config.length` characters, or behind the first `config.until` in what it
+    wrote.
+
+    Args:
+        prime: what comes before; empty for the beginning of a document.
+
+    Raises:
+        CorpusError: when the prime holds characters that the model never saw.
+    """
+    predictor.require_known(prime)
+    prediction = predictor.read_text(prime, predictor.start())
+    prediction = prediction.of_streams(np.zeros(num_samples, np.intp))
+    until = config.until
+    endings = [""] * num_samples
+    open_B = np.arange(num_samples)
+    for _ in range(config.length):
+        # One number for every stream, open or not: none depends on when another ends.
+        u_B = generator.random(num_samples)[open_B]
+        ids_B = _draw(next_distribution(prediction.log_p, config), u_B)
+        chars = [""] * num_samples
+        log_p_B = np.full(num_samples, np.nan)
+        log_p_B[open_B] = np.take_along_axis(prediction.log_p, ids_B[:, None], -1)[:, 0]
+        for stream, char in zip(open_B, predictor.vocabulary.decode(ids_B), strict=True):
+            chars[stream] = char
+        yield Drawn(chars, log_p_B)
+        if until is not None:
+            for stream in open_B:
+                endings[stream] = (endings[stream] + chars[stream])[-len(until) :]
+            is_open = np.array([endings[stream] != until for stream in open_B])
+            if not is_open.any():
+                return
+            if not is_open.all():
+                prediction = prediction.of_streams(np.flatnonzero(is_open))
+                ids_B, open_B = ids_B[is_open], open_B[is_open]
+        prediction = predictor.read(ids_B, prediction)
+
+
+def collect(drawn: Iterable[Drawn], num_samples: int) -> list[Sample]:
+    """Put together what was drawn for each stream."""
+    chars: list[list[str]] = [[] for _ in range(num_samples)]
+    log_p: list[list[float]] = [[] for _ in range(num_samples)]
+    for drawn_chars, log_p_B in drawn:
+        for stream, char in enumerate(drawn_chars):
+            if char:
+                chars[stream].append(char)
+                log_p[stream].append(float(log_p_B[stream]))
+    return [Sample("".join(text), logs) for text, logs in zip(chars, log_p, strict=True)]
+
+
+def _keep(
+    log_p: LogProbabilities, order: npt.NDArray[np.intp], is_kept_in_order: npt.NDArray[np.bool_]
+) -> LogProbabilities:
+    is_kept = np.empty(log_p.shape, np.bool_)
+    np.put_along_axis(is_kept, order, np.broadcast_to(is_kept_in_order, log_p.shape), -1)
+    return np.where(is_kept, log_p, -np.inf)
+
+
+def _draw(log_p: LogProbabilities, u_B: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+    """One symbol a stream [B]: where the cumulated probability [B, V] first passes u in [0, 1)."""
+    cumulated = np.cumsum(probabilities(log_p), -1)
+    whole = cumulated[:, -1]
+    # Below the whole, whatever the rounding: what has no probability is never passed last.
+    passed = np.minimum(u_B * whole, np.nextafter(whole, 0.0))
+    symbols: npt.NDArray[np.intp] = np.count_nonzero(cumulated <= passed[:, None], axis=-1)
+    return symbols

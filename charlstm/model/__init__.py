@@ -1,0 +1,10 @@
+"""The LSTM: in torch to be trained, in numpy to be used, and the file that holds it.
+
+    network      embedding -> nn.LSTM layers -> head; `CharLSTM`
+    cell         the same step in numpy, its equations written out; begin here: `lstm_step`
+    checkpoints  one safetensors file: weights, vocabulary, settings, history
+    finetuning   weights carried over to another vocabulary
+
+In: ids and a state, or a file. Out: logits and the next state, or a `Checkpoint`. Of the text it
+knows the vocabulary alone; only `network` needs torch.
+"""

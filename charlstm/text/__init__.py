@@ -1,0 +1,13 @@
+"""Files, pipes and folders in; encoded documents out: `Corpus` with a train, val and test `Split`.
+
+    source      bytes of one file or pipe -> decompressed, decoded pieces of text
+    folders     which files a path stands for
+    documents   where documents begin inside a file
+    vocabulary  characters <-> ids
+    split       an encoded text as documents in a row
+    corpus      files -> vocabulary and splits; begin here: `load_corpus`
+    cache       encoded corpora, kept in the store's folder
+    features    what a reader sees in a text: quotes, lines, words
+
+Memory is bounded whatever the size of the text. Nothing here needs torch.
+"""

@@ -1,0 +1,313 @@
+"""From files to a vocabulary and a train, a validation and a test split.
+
+Everything is read twice: once to count and to fingerprint, once to encode into a file that is
+mapped into memory. So memory stays bounded, and what happens to the text later can't harm.
+"""
+
+import contextlib
+import hashlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from charlstm.config import MAX_CHARACTERS, STDIN, CorpusConfig
+from charlstm.errors import CorpusError
+from charlstm.text.documents import split_documents
+from charlstm.text.folders import files_in
+from charlstm.text.source import FileSource, Source, TextSource
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import UNKNOWN, Ids, Vocabulary, code_points
+
+DEFAULT_NAME: Final = "python-docs"
+
+_PIECE_CHARS: Final = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """A text, ready to train on and to be measured by.
+
+    Args:
+        fingerprint: SHA-256 of the text, of where it is split and of where documents begin, in
+            hexadecimal.
+        notices: what was done to the text that its owner may want to know.
+    """
+
+    name: str
+    vocabulary: Vocabulary
+    train: Split
+    val: Split
+    test: Split
+    fingerprint: str
+    notices: tuple[str, ...]
+
+    def require_fingerprint(self, expected: str) -> None:
+        """Refuse a text that isn't the one a model was trained on.
+
+        Raises:
+            CorpusError: naming both fingerprints.
+        """
+        if self.fingerprint != expected:
+            raise CorpusError(
+                f"{self.name}: the text changed since the run began: its fingerprint was "
+                f"{expected[:12]} and is {self.fingerprint[:12]}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Counted:
+    """What a first reading tells.
+
+    Args:
+        lengths: characters of each source.
+        starts: where documents begin in the row of all sources.
+        char_counts: how often each code point comes, int64 [0x110000].
+        digest: SHA-256 of the text.
+    """
+
+    lengths: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int64]
+    char_counts: npt.NDArray[np.int64]
+    digest: str
+
+    @property
+    def num_chars(self) -> int:
+        return int(self.lengths.sum())
+
+
+def load_corpus(config: CorpusConfig) -> Corpus:
+    """Read, split and encode a corpus; the vocabulary comes from the training split.
+
+    Raises:
+        CorpusError: when a file is missing, empty, not text, or too short to be split.
+    """
+    with contextlib.ExitStack() as stack:
+        sources = [_python_docs()] if not config.paths else _open(config.paths, config, stack)
+        val_sources = [] if config.val is None else _open([config.val], config, stack)
+        test_sources = [] if config.test is None else _open([config.test], config, stack)
+        everything = [*sources, *val_sources, *test_sources]
+        counted = _count(everything, config)
+        spans = _spans(config, counted, len(sources), len(val_sources))
+        return _split(config, everything, counted, spans)
+
+
+def encode_files(
+    paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabulary
+) -> tuple[Split, tuple[str, ...]]:
+    """Read other texts the way a corpus was read, cut into documents likewise.
+
+    Returns:
+        The encoded texts, and notices about them.
+    """
+    with contextlib.ExitStack() as stack:
+        sources = _open(paths, config, stack)
+        counted = _count(sources, config)
+        split = Split(
+            ids=_encode(sources, vocabulary, counted),
+            starts=counted.starts,
+            num_bytes=_num_bytes(np.arange(MAX_CHARACTERS), counted.char_counts, config),
+        )
+        return split, _notices(sources)
+
+
+def corpus_name(config: CorpusConfig) -> str:
+    """The corpus's short name: its first file's, without folder and endings."""
+    if not config.paths:
+        return DEFAULT_NAME
+    if config.paths[0] == STDIN:
+        return "stdin"
+    return Path(config.paths[0]).name.lstrip(".").split(".")[0] or "corpus"
+
+
+def _open(paths: Sequence[str], config: CorpusConfig, stack: contextlib.ExitStack) -> list[Source]:
+    sources: list[Source] = []
+    for path in paths:
+        files, notice = files_in(path, config.include)
+        for number, file in enumerate(files):
+            sources.append(FileSource(file, config, notice=None if number else notice))
+            stack.callback(sources[-1].close)
+    return sources
+
+
+def _spans(
+    config: CorpusConfig, counted: _Counted, num_sources: int, num_val_sources: int
+) -> list[tuple[int, int]]:
+    """Where train, val and test begin and end in the row of all documents."""
+    num_main = int(counted.lengths[:num_sources].sum())
+    if not num_main:
+        raise CorpusError(f"{_listed(config)}: the corpus is empty")
+    num_train, num_val, num_test = config.split_sizes(num_main)
+    # Nothing can be learned from a single character.
+    if num_train < 2:
+        raise CorpusError(
+            f"{_listed(config)}: {num_main} characters are too few to train on; "
+            "a few thousand are the least that makes sense"
+        )
+    val_edge = num_main + int(counted.lengths[num_sources:][:num_val_sources].sum())
+    return [
+        (0, num_train),
+        (num_train, num_train + num_val) if config.val is None else (num_main, val_edge),
+        (num_main - num_test, num_main) if config.test is None else (val_edge, counted.num_chars),
+    ]
+
+
+def _count(sources: Sequence[Source], config: CorpusConfig) -> _Counted:
+    lengths = np.zeros(len(sources), np.int64)
+    starts: list[npt.NDArray[np.int64]] = []
+    char_counts = np.zeros(MAX_CHARACTERS, np.int64)
+    digest = _Digest()
+    num_chars = 0
+    for number, source in enumerate(sources):
+        for text, begins in split_documents(source.pieces(), config.split_documents):
+            codes = code_points(text)
+            counts = np.bincount(codes)
+            char_counts[: len(counts)] += counts
+            if begins:
+                starts.append(num_chars + np.array(begins, np.int64))
+            lengths[number] += len(codes)
+            num_chars += len(codes)
+            digest.update(text)
+        digest.end_source()
+    return _Counted(
+        lengths=lengths,
+        starts=np.concatenate(starts) if starts else np.zeros(0, np.int64),
+        char_counts=char_counts,
+        digest=digest.hexdigest(),
+    )
+
+
+def _encode(sources: Sequence[Source], vocabulary: Vocabulary, counted: _Counted) -> Ids:
+    """Ids of all documents, one after another, in a temporary file mapped into memory."""
+    digest = _Digest()
+    with tempfile.TemporaryFile() as file:
+        try:
+            # Written, not mapped at once: a full disk is an error here and a crash there.
+            for source in sources:
+                for text in source.pieces():
+                    file.write(vocabulary.encode(text).tobytes())
+                    digest.update(text)
+                digest.end_source()
+            file.flush()
+        except OSError as error:
+            raise CorpusError(
+                f"no room for the encoded text in {tempfile.gettempdir()}: {error.strerror}"
+            ) from error
+        if digest.hexdigest() != counted.digest:
+            raise CorpusError(f"{sources[0].name}: changed while it was read")
+        if not counted.num_chars:
+            return np.zeros(0, vocabulary.dtype)
+        return np.memmap(file, vocabulary.dtype, "r+", shape=(counted.num_chars,))
+
+
+class _Digest:
+    """SHA-256 over texts and the borders between them."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._num_bytes = 0
+
+    def update(self, text: str) -> None:
+        data = text.encode("utf-8", "surrogatepass")
+        self._digest.update(data)
+        self._num_bytes += len(data)
+
+    def end_source(self) -> None:
+        self._digest.update(b"\0%d\0" % self._num_bytes)
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
+def _split(
+    config: CorpusConfig,
+    sources: Sequence[Source],
+    counted: _Counted,
+    spans: Sequence[tuple[int, int]],
+) -> Corpus:
+    """Encode by all the characters there are, then give up those that training doesn't show."""
+    everything = Vocabulary.of_codes(np.flatnonzero(counted.char_counts))
+    ids = _encode(sources, everything, counted)
+    codes = np.append(0, everything.codes)
+    counts = [_counts(ids[first:last], len(codes)) for first, last in spans]
+    is_known = counts[0] >= config.min_count
+    if not is_known.any():
+        raise CorpusError(
+            f"{_listed(config)}: no character comes --min-count {config.min_count} times"
+        )
+    vocabulary = Vocabulary.of_codes(codes[is_known])
+    if not is_known[1:].all():
+        _renumber(ids, np.where(is_known, np.cumsum(is_known), UNKNOWN).astype(ids.dtype))
+
+    def split(number: int) -> Split:
+        first, last = spans[number]
+        inner = counted.starts[(counted.starts > first) & (counted.starts < last)]
+        return Split(
+            ids=ids[first:last],
+            starts=np.append(np.int64(0), inner - first)[: last - first],
+            num_bytes=_num_bytes(codes, counts[number], config),
+        )
+
+    digest = hashlib.sha256(f"{counted.digest} {spans}".encode("ascii"))
+    if config.split_documents is not None:
+        digest.update(counted.starts.tobytes())
+    return Corpus(
+        name=corpus_name(config),
+        vocabulary=vocabulary,
+        train=split(0),
+        val=split(1),
+        test=split(2),
+        fingerprint=digest.hexdigest(),
+        notices=_notices(sources),
+    )
+
+
+def _pieces(ids: Ids) -> Iterator[Ids]:
+    """Views of a long array, so that what is computed of it stays small."""
+    for first in range(0, len(ids), _PIECE_CHARS):
+        yield ids[first : first + _PIECE_CHARS]
+
+
+def _counts(ids: Ids, num_ids: int) -> npt.NDArray[np.int64]:
+    counts = np.zeros(num_ids, np.int64)
+    for piece in _pieces(ids):
+        counts += np.bincount(piece, minlength=num_ids)
+    return counts
+
+
+def _renumber(ids: Ids, numbers: Ids) -> None:
+    for piece in _pieces(ids):
+        piece[:] = numbers[piece]
+
+
+def _num_bytes(
+    codes: npt.NDArray[np.integer], counts: npt.NDArray[np.int64], config: CorpusConfig
+) -> int:
+    """The length in UTF-8 of a text with so many of these code points."""
+    if config.level == "byte":
+        return int(counts.sum())
+    lengths = 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)
+    return int(lengths @ counts)
+
+
+def _notices(sources: Sequence[Source]) -> tuple[str, ...]:
+    return tuple(notice for source in sources for notice in source.notices)
+
+
+def _python_docs() -> Source:
+    """The language reference that every Python carries for `help()`."""
+    try:
+        from pydoc_data.topics import topics
+    except ImportError as error:
+        raise CorpusError(
+            "this Python comes without its documentation (pydoc_data); name a text file"
+        ) from error
+    return TextSource(DEFAULT_NAME, "\n\n".join(topics[name] for name in sorted(topics)))
+
+
+def _listed(config: CorpusConfig) -> str:
+    return ", ".join(config.paths) or DEFAULT_NAME

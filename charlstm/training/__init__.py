@@ -1,0 +1,15 @@
+"""From an encoded text and a budget to a trained model.
+
+    recipe        settings that the user left open, from text, machine and budget
+    hardware      device, precision, threads
+    memory        how much memory a training takes, and how much is free
+    batches       windows of the training text
+    pieces        a window cut where documents begin
+    bptt          one gradient step of truncated backpropagation through time
+    optimization  Muon, AdamW, the learning-rate schedule
+    pacing        progress along a budget of steps or minutes
+    trainer       the loop, a generator of events; begin here: `Trainer.run`
+
+In: a `Split` and settings. Out: events (see `charlstm.events`), weights and a state to resume from.
+It knows no files: what is saved, and when, is decided in `sessions`.
+"""

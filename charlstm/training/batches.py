@@ -1,0 +1,88 @@
+"""An endless stream of batches for truncated backpropagation through time.
+
+Shapes: T sequence length, B batch size.
+
+The training text is read as a ring. Stream b of B starts at b/B of it and goes on for ever, so
+that every stream's state stays valid from batch to batch, no character is left out, and the
+place of the windows' edges differs from pass to pass. The cursor is one number: batches read.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from charlstm.text.split import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """One window of every stream.
+
+    Args:
+        x_TB: what the model reads, int64 [T, B].
+        y_TB: what follows, int64 [T, B].
+        begins_TB: where a stream begins anew, from a zero state, bool [T, B].
+    """
+
+    x_TB: Tensor
+    y_TB: Tensor
+    begins_TB: Tensor
+
+
+class BatchStream:
+    """Windows of a training split.
+
+    Where a document begins, so does the stream: zero state, boundary as its first input. It also
+    does so with `reset_probability` per window: thus the model learns to begin, which `sample` and
+    `eval` ask of it.
+
+    Args:
+        shard: the streams that are wanted; all of them by default. The others are passed over.
+        cursor: the number of batches already read.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        *,
+        boundary: int,
+        batch_size: int,
+        seq_len: int,
+        reset_probability: float,
+        shard: slice = slice(None),
+        cursor: int = 0,
+    ) -> None:
+        self._ids = split.ids
+        self._starts = split.starts
+        self._boundary = boundary
+        self._origin_B = np.arange(batch_size, dtype=np.int64) * split.num_chars // batch_size
+        self._offset_T = np.arange(seq_len, dtype=np.int64)
+        self._reset_probability = reset_probability
+        self._shard = shard
+        self.cursor = cursor
+
+    def next(self, generator: torch.Generator) -> Batch:
+        """The next window of each stream; `generator` decides which streams are reset."""
+        place = self._origin_B[self._shard] + self.cursor * len(self._offset_T)
+        place_TB = (self._offset_T[:, None] + place) % len(self._ids)
+        # Drawn for all streams, so that the generator goes on alike wherever they are read.
+        reset_B = torch.rand(len(self._origin_B), generator=generator) < self._reset_probability
+        if self.cursor == 0:
+            reset_B.fill_(value=True)
+        begins_TB = self._begins_document(place_TB)
+        begins_TB[0] |= reset_B.numpy()[self._shard]
+        x_TB = np.where(begins_TB, self._boundary, self._ids[place_TB - 1])
+        self.cursor += 1
+        return Batch(
+            x_TB=torch.from_numpy(x_TB.astype(np.int64)),
+            y_TB=torch.from_numpy(self._ids[place_TB].astype(np.int64)),
+            begins_TB=torch.from_numpy(begins_TB),
+        )
+
+    def _begins_document(self, place_TB: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        nearest = np.searchsorted(self._starts, place_TB, side="right") - 1
+        is_start: npt.NDArray[np.bool_] = self._starts[nearest] == place_TB
+        return is_start

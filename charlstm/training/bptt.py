@@ -1,0 +1,194 @@
+"""Truncated backpropagation through time, one gradient step after another.
+
+Shapes: T sequence length, B batch size.
+"""
+
+import math
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final, NamedTuple
+
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from charlstm.config import TrainConfig
+from charlstm.model.network import CharLSTM, State
+from charlstm.system.distributed import ALONE, World
+from charlstm.training.batches import Batch
+from charlstm.training.optimization import Optimizer
+from charlstm.training.pieces import Pieces
+
+# float16 gradients vanish below 6e-8: the loss is scaled up, as far as it stays finite
+# (Micikevicius et al. 2018).
+_FIRST_LOSS_SCALE: Final = 65536.0
+_LOSS_SCALE_GROWTH_STEPS: Final = 2000
+
+
+class Outcome(NamedTuple):
+    """What came of a step; on the model's device, since to read it is to wait for it.
+
+    Args:
+        loss: nats per character, float32 []; NaN where the gradient was not finite.
+        loss_scale: that the gradient was computed at, float32 []; above 1, with float16, a step
+            that fails may only show that it was too large, which mends itself.
+    """
+
+    loss: Tensor
+    loss_scale: Tensor
+
+
+class TruncatedBPTT:
+    """Learns from one window after another, the state carried along (Williams & Peng 1990).
+
+    Args:
+        model: learns in place.
+        world: the processes that learn together, each from its share of the streams.
+    """
+
+    def __init__(self, model: CharLSTM, config: TrainConfig, *, world: World = ALONE) -> None:
+        self._model = model
+        self._world = world
+        self._shard = world.share(config.batch_size)
+        self._precision = config.precision
+        self._optimizer = Optimizer(
+            model,
+            weight_decay=config.weight_decay,
+            dtype=_muon_dtype(config),
+            world=world,
+        )
+        self._carried = model.zero_state(self._shard.stop - self._shard.start)
+        # Dropout's masks are drawn on the model's device, and by each process for itself.
+        seed = config.seed + (world.rank << 32)
+        self._generator = torch.Generator(model.device).manual_seed(seed)
+        self._scales_loss = config.precision == "float16"
+        first_scale = _FIRST_LOSS_SCALE if self._scales_loss else 1.0
+        self._loss_scale = torch.tensor(first_scale, device=model.device)
+        self._num_steps_at_scale = torch.tensor(0.0, device=model.device)
+
+    def step(self, batch: Batch, learning_rate: float) -> Outcome:
+        """Learn from one window; nothing, where the gradient is not finite.
+
+        Streams whose loss or state is not finite begin anew.
+        """
+        self._optimizer.zero_grad()
+        with self._model.recurrent_dropout(self._generator):
+            loss_B, state = self._forward(batch)
+            (loss_B.mean() * self._loss_scale).backward()  # type: ignore[no-untyped-call]
+        # As many characters in each share: the mean of means is the mean over all of them.
+        loss = loss_B.detach().mean()
+        self._world.average_([*self._optimizer.gradients(), loss])
+        is_finite = self._optimizer.step(learning_rate, loss_scale=self._loss_scale)
+        outcome = Outcome(torch.where(is_finite, loss, math.nan), self._loss_scale)
+        is_bad_B = ~loss_B.detach().isfinite()
+        for part in state:
+            is_bad_B |= ~part.isfinite().all(-1).all(0)
+        self._carried = state.reset(is_bad_B)
+        if self._scales_loss:
+            self._adjust_loss_scale(is_finite)
+        return outcome
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything beside the weights that the next step depends on; not copied.
+
+        Of all processes, gathered; hence all of them have to ask.
+        """
+        optimizer = self._optimizer.state_tensors()
+        tensors = {
+            **{f"optimizer.{name}": value for name, value in optimizer.items()},
+        }
+        for name, part in self._carried._asdict().items():
+            tensors[f"carried.{name}"] = torch.cat(self._world.gather(part), 1)
+        for rank, state in enumerate(self._world.gather(self._generator.get_state())):
+            tensors[_generator_name(rank)] = state
+        if self._scales_loss:
+            tensors["loss_scale"] = torch.stack([self._loss_scale, self._num_steps_at_scale])
+        return tensors
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what `tensors` gave.
+
+        Raises:
+            KeyError, RuntimeError: when one is missing or has another shape.
+        """
+        prefix = "optimizer."
+        self._optimizer.load_state_tensors(
+            {
+                name.removeprefix(prefix): value
+                for name, value in tensors.items()
+                if name.startswith(prefix)
+            }
+        )
+        self._carried = State(
+            *(
+                tensors[f"carried.{name}"][:, self._shard].to(self._model.device).view_as(zeros)
+                for name, zeros in self._carried._asdict().items()
+            )
+        )
+        name = _generator_name(self._world.rank)
+        # There may be more processes than before, and the first one is always there.
+        state = tensors[name] if self._world.leads else tensors.get(name)
+        # A generator of another kind of device has a state of another size.
+        if state is not None and state.shape == self._generator.get_state().shape:
+            self._generator.set_state(state)
+        if self._scales_loss and "loss_scale" in tensors:  # absent after another precision
+            self._loss_scale, self._num_steps_at_scale = self._on_device(tensors["loss_scale"])
+
+    def _forward(self, batch: Batch) -> tuple[Tensor, State]:
+        """Each stream's loss [B], nats per character, and the state behind the window."""
+        pieces = Pieces.of(batch.begins_TB.numpy())
+        x_N, y_N = self._on_device(batch.x_TB.flatten()), self._on_device(batch.y_TB.flatten())
+        state = self._carried.take(self._on_device(pieces.stream_P))
+        state = state.reset(self._on_device(pieces.begins_P))
+        losses, ended = [], []
+        with self._autocast():
+            for stretch in pieces.stretches:
+                place_TP = self._on_device(stretch.place_TP)
+                logits_TPV, state = self._model(
+                    x_N[place_TP],
+                    state.first(place_TP.shape[1]),
+                    dropout_generator=self._generator,
+                )
+                losses.append(
+                    cross_entropy(
+                        logits_TPV.flatten(0, 1).float(), y_N[place_TP].flatten(), reduction="none"
+                    )
+                )
+                ended.append(state.take(self._on_device(stretch.ends_P)).detached())
+        # The losses are joined, not the logits, which are V times as large.
+        loss_TB = torch.cat(losses)[self._on_device(pieces.order_TB)]
+        return loss_TB.mean(0), State.joined(ended).take(self._on_device(pieces.stream_order_B))
+
+    def _on_device(self, values: Tensor | npt.NDArray[Any]) -> Tensor:
+        tensor = torch.as_tensor(values)
+        if self._model.device.type == "cuda":
+            # Only from pinned memory is it copied without waiting for what is under way.
+            tensor = tensor.pin_memory()
+        return tensor.to(self._model.device, non_blocking=True)
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self._precision == "float32":
+            return nullcontext()
+        return torch.autocast(self._model.device.type, getattr(torch, self._precision))
+
+    def _adjust_loss_scale(self, is_finite: Tensor) -> None:
+        number = self._num_steps_at_scale + 1
+        may_grow = number >= _LOSS_SCALE_GROWTH_STEPS
+        smaller, larger = (self._loss_scale / 2).clamp(min=1.0), self._loss_scale * 2
+        self._loss_scale = torch.where(
+            is_finite, torch.where(may_grow, larger, self._loss_scale), smaller
+        )
+        self._num_steps_at_scale = torch.where(is_finite & ~may_grow, number, 0.0)
+
+
+def _muon_dtype(config: TrainConfig) -> torch.dtype:
+    """float16 has too small a range for Newton-Schulz."""
+    if config.precision == "float16" and config.device == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if config.precision == "bfloat16" else torch.float32
+
+
+def _generator_name(rank: int) -> str:
+    return f"generator.dropout.{rank}" if rank else "generator.dropout"

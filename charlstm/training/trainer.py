@@ -1,0 +1,394 @@
+"""The trainer: a generator of events. It prints nothing and saves nothing.
+
+Shapes: T sequence length, B batch size.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from charlstm.config import (
+    MAX_BITS,
+    MAX_COUNT,
+    MAX_SECONDS,
+    Budget,
+    ModelConfig,
+    TrainConfig,
+    require_int,
+    require_real,
+)
+from charlstm.errors import CheckpointError, ConfigError, TrainingError
+from charlstm.evaluation.scoring import fit_temperature
+from charlstm.events import Evaluated, Finished, SaveDue, Started, Stepped, TrainerEvent
+from charlstm.model.checkpoints import Arrays, TrainingState
+from charlstm.model.network import CharLSTM
+from charlstm.system.distributed import ALONE, World
+from charlstm.text.split import Split
+from charlstm.training.batches import BatchStream
+from charlstm.training.bptt import Outcome, TruncatedBPTT
+from charlstm.training.optimization import learning_rate_scale
+from charlstm.training.pacing import Clock, Stopwatch, pace_for
+
+MAX_SKIPPED_STEPS: Final = 10
+# To read a loss is to wait for a GPU. Fewer steps than end the run, so that a lower rate is tried
+# before it is given up.
+_STEPS_PER_READING: Final = {"cpu": 1, "cuda": 8, "mps": 8}
+
+# The running mean of the training loss forgets at this rate per step.
+_LOSS_DECAY: Final = 0.98
+# Validation while training: enough characters to tell two evaluations of one run apart, in streams
+# long enough that their empty beginnings hardly count.
+_MAX_VAL_CHARS: Final = 1 << 17
+_MAX_VAL_STREAMS: Final = 32
+_MIN_VAL_STREAM_LENGTH: Final = 4096
+# What the end of a run by the clock takes beyond a bare evaluation: preview, saving, printing.
+_END_RESERVE: Final = 1.2
+_MIN_END_RESERVE_SECONDS: Final = 0.5
+
+
+@dataclass(kw_only=True)
+class _Counters:
+    """The numbers that a run carries along, all of them stored for resuming."""
+
+    step: int = 0
+    num_evaluations: int = 0
+    best_val_bits_per_char: float | None = None
+    elapsed_seconds: float = 0.0
+    loss_sum: float = 0.0
+    loss_weight: float = 0.0
+    rate_factor: float = 1.0
+    num_skipped: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("step", "num_evaluations", "num_skipped"):
+            require_int(name, getattr(self, name), 0, MAX_COUNT)
+        for name in ("elapsed_seconds", "loss_sum", "loss_weight", "rate_factor"):
+            require_real(name, getattr(self, name), 0.0, MAX_SECONDS)
+        if self.best_val_bits_per_char is not None:
+            require_real("bits per character", self.best_val_bits_per_char, 0.0, MAX_BITS)
+
+
+class _Agreement(NamedTuple):
+    progress: float
+    must_stop: bool
+    must_save: bool
+
+
+class _Reading(NamedTuple):
+    """What was read of steps and not yet reported."""
+
+    any_skipped: bool = False
+    any_slowed: bool = False
+
+
+class Trainer:
+    """Trains a model from the beginning of a budget to its end.
+
+    With a budget of steps or epochs the run depends on its settings alone; with minutes the clock
+    decides how many steps there are.
+
+    Args:
+        unknown_probability: the least probability of the unknown symbol, for evaluation.
+        initial: weights to begin with, in the place of random ones.
+        resume: the weights and the state of an earlier session.
+        started_at: when the command began, by `clock`; the budget's minutes count from there.
+        clock: seconds; replaced by tests.
+        world: the processes that train together. All of them take the same events, and `state` at
+            each but `Stepped`; the first one's clock counts.
+
+    Raises:
+        CheckpointError: when `resume` lacks something or has another shape.
+    """
+
+    def __init__(
+        self,
+        model_config: ModelConfig,
+        config: TrainConfig,
+        budget: Budget,
+        *,
+        train: Split,
+        val: Split,
+        unknown_probability: float,
+        initial: Arrays | None = None,
+        resume: tuple[Arrays, TrainingState] | None = None,
+        started_at: float | None = None,
+        clock: Clock = time.monotonic,
+        world: World = ALONE,
+    ) -> None:
+        self._world = world
+        self._config = config
+        self._clock = clock
+        self._num_train_chars = train.num_chars
+        self._unknown_probability = unknown_probability
+        num_streams = max(1, min(_MAX_VAL_STREAMS, val.num_chars // _MIN_VAL_STREAM_LENGTH))
+        self._val = val.in_parallel(num_streams, max_chars=_MAX_VAL_CHARS)
+
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self.model = CharLSTM(model_config, generator=self._generator).to(config.device)
+        if initial is not None:
+            self.model.load_arrays(initial)
+        self._bptt = TruncatedBPTT(self.model, config, world=world)
+        self._run = _Counters()
+        self._must_stop = False
+        self._must_save = False
+        if resume is not None:
+            self._restore(*resume)
+        self._batches = BatchStream(
+            train,
+            boundary=model_config.boundary,
+            batch_size=config.batch_size,
+            seq_len=config.seq_len,
+            reset_probability=config.reset_probability,
+            shard=world.share(config.batch_size),
+            cursor=self._run.step,
+        )
+        self._stopwatch = Stopwatch(
+            used_seconds=self._run.elapsed_seconds, started_at=started_at, clock=clock
+        )
+        self._pace = pace_for(
+            budget,
+            num_chars=train.num_chars,
+            chars_per_step=config.chars_per_step,
+            stopwatch=self._stopwatch,
+        )
+        # A larger budget than before moves the run back along its schedule.
+        done = int(self._agree().progress * config.num_evaluations)
+        self._run.num_evaluations = min(self._run.num_evaluations, done)
+        self._session_steps = 0
+        self._session_seconds = 0.0
+        self._unread: list[Outcome] = []
+        self._reading = _Reading()
+        self._temperature = 1.0
+
+    def stop(self) -> None:
+        """Ask `run` to end after the step that it is making, in every process."""
+        self._must_stop = True
+
+    def ask_to_save(self) -> None:
+        """Ask `run` for a `SaveDue` before its next step, in every process."""
+        self._must_save = True
+
+    def run(self) -> Iterator[TrainerEvent]:
+        """Train until the budget is used or `stop` is called.
+
+        `weights` may be taken, and saved, whenever an event has been received; `state` at each but
+        `Stepped`, or at that, too, where there is one process, on a CPU.
+
+        Raises:
+            TrainingError: after ten steps in a row without a finite gradient, and when memory
+                runs out.
+        """
+        run = self._run
+        yield Started(
+            step=run.step,
+            num_parameters=sum(parameter.numel() for parameter in self.model.parameters()),
+            world_size=self._world.size,
+            local_batch_size=self._config.batch_size // self._world.size,
+        )
+        while True:
+            progress, must_stop, must_save = self._agree()
+            # Losses are read at fixed steps, lest the time of a save change what is learned.
+            if must_stop and not self._unread:
+                break
+            if must_save and not self._unread:
+                self._must_save = False
+                yield SaveDue()
+            if int(progress * self._config.num_evaluations) > run.num_evaluations:
+                self._read_outcomes()
+                yield self._evaluate(progress)
+            if progress >= 1.0:
+                break
+            yield self._step(progress)
+        self._read_outcomes()
+        yield Finished(
+            step=run.step,
+            epoch=self._epoch,
+            elapsed_seconds=self._stopwatch.elapsed(),
+            chars_per_second=self._chars_per_second,
+            best_val_bits_per_char=run.best_val_bits_per_char,
+            was_interrupted=must_stop,
+        )
+
+    @property
+    def step(self) -> int:
+        """Gradient steps made so far, skipped ones included."""
+        return self._run.step
+
+    def weights(self) -> Arrays:
+        """The model's weights by name, float32; copies."""
+        return {name: _to_array(value) for name, value in self.model.state_dict().items()}
+
+    def calibrated_weights(self) -> Arrays:
+        """The same with the latest evaluation's softmax temperature worked into the head."""
+        weights = self.weights()
+        for name in ("head.weight", "head.bias"):
+            weights[name] /= np.float32(self._temperature)
+        return weights
+
+    def state(self) -> TrainingState:
+        """All that a later session needs beside the weights to go on as if never interrupted.
+
+        Gathered from all processes, hence each of them has to ask.
+        """
+        assert not self._unread, "not after Stepped"
+        self._run.elapsed_seconds = self._stopwatch.elapsed()
+        return TrainingState(
+            arrays={name: _to_array(value) for name, value in self._tensors().items()},
+            numbers=asdict(self._run),
+        )
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {**self._bptt.tensors(), "generator.batches": self._generator.get_state()}
+
+    def _restore(self, weights: Arrays, state: TrainingState) -> None:
+        tensors = {name: torch.tensor(value) for name, value in state.arrays.items()}
+        try:
+            self.model.load_arrays(weights)
+            self._bptt.load_tensors(tensors)
+            self._generator.set_state(tensors["generator.batches"])
+            self._run = _Counters(**state.numbers)
+        except (ConfigError, KeyError, RuntimeError, TypeError) as error:
+            raise CheckpointError(f"the checkpoint can't be resumed: {error}") from error
+
+    def _agree(self) -> "_Agreement":
+        """What all processes do next: by the first one's clock, and if any of them wants to."""
+        progress, must_stop, must_save = self._world.sum(
+            [self._progress if self._world.leads else 0.0, self._must_stop, self._must_save]
+        )
+        return _Agreement(progress, bool(must_stop), bool(must_save))
+
+    def _step(self, progress: float) -> Stepped:
+        began = self._clock()
+        run = self._run
+        learning_rate = self._learning_rate(progress)
+        with _memory_errors_explained():
+            batch = self._batches.next(self._generator)
+            self._unread.append(self._bptt.step(batch, learning_rate))
+            run.step += 1
+            if run.step % _STEPS_PER_READING[self._config.device] == 0:
+                self._read_outcomes()
+        reading, self._reading = self._reading, _Reading()
+        self._session_steps += 1
+        self._session_seconds += self._clock() - began
+        return Stepped(
+            step=run.step,
+            epoch=self._epoch,
+            progress=self._progress,
+            elapsed_seconds=self._stopwatch.elapsed(),
+            chars_per_second=self._chars_per_second,
+            train_bits_per_char=self._train_bits_per_char,
+            learning_rate=learning_rate,
+            was_skipped=reading.any_skipped,
+            was_slowed=reading.any_slowed,
+        )
+
+    def _read_outcomes(self) -> None:
+        """Wait for the steps made since the last reading, and count what came of them."""
+        if not self._unread:
+            return
+        run = self._run
+        losses, scales = (torch.stack(part).tolist() for part in zip(*self._unread, strict=True))
+        self._unread.clear()
+        any_skipped, any_slowed = self._reading
+        for loss, loss_scale in zip(losses, scales, strict=True):
+            if math.isfinite(loss):
+                run.num_skipped = 0
+                run.loss_sum = _LOSS_DECAY * run.loss_sum + loss
+                run.loss_weight = _LOSS_DECAY * run.loss_weight + 1.0
+                continue
+            any_skipped = True
+            if loss_scale <= 1.0:
+                any_slowed = True
+                self._slow_down()
+        self._reading = _Reading(any_skipped, any_slowed)
+
+    def _learning_rate(self, progress: float) -> float:
+        scale = learning_rate_scale(progress)
+        return self._config.learning_rate * scale * self._run.rate_factor
+
+    def _slow_down(self) -> None:
+        """Halve the rate after a step without a finite gradient, and give up after ten in a row."""
+        run = self._run
+        run.num_skipped += 1
+        run.rate_factor /= 2
+        if run.num_skipped >= MAX_SKIPPED_STEPS:
+            raise TrainingError(
+                f"training diverged: {MAX_SKIPPED_STEPS} steps in a row, up to step "
+                f"{run.step}, had no finite gradient; try a smaller --learning-rate than "
+                f"{self._config.learning_rate:g}"
+            )
+
+    def _evaluate(self, progress: float) -> Evaluated:
+        run = self._run
+        began = self._clock()
+        bits: float | None = None
+        if self._val.num_chars:
+            with _memory_errors_explained():
+                self._temperature, evaluation = fit_temperature(
+                    self.model,
+                    self._val,
+                    unknown_probability=self._unknown_probability,
+                    world=self._world,
+                )
+            bits = evaluation.bits_per_char
+        best = run.best_val_bits_per_char
+        is_best = bits is None or best is None or bits < best
+        if is_best:
+            run.best_val_bits_per_char = bits
+        run.num_evaluations = int(progress * self._config.num_evaluations)
+        self._pace.reserve(_END_RESERVE * (self._clock() - began) + _MIN_END_RESERVE_SECONDS)
+        return Evaluated(
+            step=run.step,
+            epoch=self._epoch,
+            elapsed_seconds=self._stopwatch.elapsed(),
+            chars_per_second=self._chars_per_second,
+            train_bits_per_char=self._train_bits_per_char,
+            learning_rate=self._learning_rate(progress),
+            val_bits_per_char=bits,
+            num_val_chars=self._val.num_chars,
+            num_val_streams=len(self._val.starts),
+            temperature=self._temperature,
+            is_best=is_best,
+        )
+
+    @property
+    def _progress(self) -> float:
+        # However short the budget, a run makes one step.
+        return self._pace.progress(self._run.step) if self._run.step else 0.0
+
+    @property
+    def _epoch(self) -> float:
+        return self._run.step * self._config.chars_per_step / self._num_train_chars
+
+    @property
+    def _chars_per_second(self) -> float:
+        chars = self._session_steps * self._config.chars_per_step
+        return chars / self._session_seconds if self._session_seconds else 0.0
+
+    @property
+    def _train_bits_per_char(self) -> float:
+        return self._run.loss_sum / max(self._run.loss_weight, 1e-9) / math.log(2)
+
+
+@contextmanager
+def _memory_errors_explained() -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+            raise
+        raise TrainingError(
+            "out of memory; try a smaller --batch-size, --seq-len or --hidden-size"
+        ) from error
+
+
+def _to_array(tensor: Tensor) -> npt.NDArray[np.generic]:
+    return tensor.detach().to("cpu", copy=True).numpy()

@@ -1,0 +1,44 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import MODEL, TEXT, TRAIN
+
+from charlstm.analysis.comparison import CELLS, compare, matched
+from charlstm.config import Budget
+from charlstm.text.split import Split
+
+
+@pytest.mark.parametrize("hidden_size", [8, 64, 200])
+@pytest.mark.parametrize("cell", CELLS)
+def test_cells_are_compared_at_the_same_number_of_parameters(cell, hidden_size):
+    model = replace(MODEL, hidden_size=hidden_size)
+    other = matched(model, cell)
+    assert other.cell == cell
+    assert other.num_parameters == pytest.approx(model.num_parameters, rel=0.06)
+    assert matched(model, "lstm") == model
+
+
+def test_each_cell_is_trained_from_each_seed(vocabulary):
+    split = Split.of([TEXT], vocabulary)
+    results = list(
+        compare(
+            replace(MODEL, num_characters=len(vocabulary)),
+            TRAIN,
+            Budget(steps=12),
+            vocabulary=vocabulary,
+            train_text=split,
+            val_text=split.part(0, 300),
+            scored_text=split.part(0, 500),
+            unknown_probability=1e-3,
+            seeds=range(2),
+        )
+    )
+    assert [one.cell for one in results] == list(CELLS)
+    for one in results:
+        assert [run.seed for run in one.runs] == [0, 1]
+        bits = [run.bits_per_char for run in one.runs]
+        assert one.bits_per_char == pytest.approx(np.mean(bits))
+        assert one.spread == pytest.approx(abs(bits[0] - bits[1]) / 2)
+        assert one.spread > 0
+        assert all(run.chars_per_second > 0 and run.half_distance >= 1 for run in one.runs)

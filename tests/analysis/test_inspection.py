@@ -1,0 +1,157 @@
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import TEXT
+
+from charlstm.analysis import inspection
+from charlstm.analysis.inspection import follow, gate_shares, telling_units, trace
+from charlstm.errors import ConfigError, CorpusError
+from charlstm.inference.predictor import Predictor
+from charlstm.text.features import FEATURES
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import Vocabulary
+
+
+@pytest.fixture(scope="module")
+def predictor(checkpoint):
+    return Predictor(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def document(vocabulary):
+    """A function (texts) -> the texts as documents."""
+    return lambda *texts: Split.of(texts, vocabulary)
+
+
+def test_a_trace_holds_what_each_step_did(predictor, document):
+    traced = trace(predictor, document("the quick"))
+    assert "".join(one.char for one in traced.characters) == "the quick"
+    prediction = predictor.start()
+    for place, one in enumerate(traced.characters):
+        (number,) = predictor.vocabulary.encode(one.char)
+        assert one.nats == pytest.approx(-prediction.log_p[0, number], rel=1e-6)
+        p = [candidate.probability for candidate in one.candidates]
+        assert len(p) == 5
+        assert p[0] == pytest.approx(math.exp(prediction.log_p[0].max()), rel=1e-4)
+        prediction = predictor.read(np.array([number]), prediction)
+        for layer, step in zip(traced.layers, prediction.layers, strict=True):
+            for gate, values in step.gates.items():
+                np.testing.assert_array_equal(layer.values[gate][place], values[0])
+            np.testing.assert_array_equal(layer.values["cell"][place], step.c[0])
+            np.testing.assert_array_equal(layer.values["shown"][place], step.h[0])
+    assert list(traced.layers[0].values) == [
+        "input", "forget", "output", "candidate", "cell", "shown",
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="no text"):
+        trace(predictor, document(""))
+
+
+def test_each_document_is_traced_from_nothing(predictor, document):
+    together = trace(predictor, document("the quick", "fox"))
+    alone = trace(predictor, document("fox"))
+    for one, other in zip(together.characters[-3:], alone.characters, strict=True):
+        assert one == other
+    for layer, other in zip(together.layers, alone.layers, strict=True):
+        np.testing.assert_array_equal(layer.values["cell"][-3:], other.values["cell"])
+    twice = gate_shares(predictor, document("fox", "fox"))
+    for layer, other in zip(twice, gate_shares(predictor, document("fox")), strict=True):
+        for gate, found in layer.items():
+            assert found.mean == pytest.approx(other[gate].mean, rel=1e-6)
+
+
+def test_unknown_characters_are_read_as_unknown(predictor, document):
+    traced = trace(predictor, document("t\u2603e"))
+    assert [one.char for one in traced.characters] == ["t", "\ufffd", "e"]
+    with pytest.raises(CorpusError):
+        predictor.require_known("t\u2603e")
+
+
+def test_equal_values_share_their_ranks():
+    values_NU = np.array([[2.0, 1.0, 1.0, 3.0, 1.0], [5.0] * 5]).T
+    assert inspection._ranks(values_NU).T.tolist() == [[3, 1, 1, 4, 1], [2] * 5]
+    is_N = np.array([0, 0, 0, 1, 1.0])
+    constant = inspection._auc(inspection._ranks(values_NU[:, 1:]), is_N[:, None])
+    assert constant[0, 0] == pytest.approx(0.5)
+
+
+def test_bytes_past_ascii_are_no_quotes(predictor):
+    text = "caf\u00c3\u00ab sat\u00bb. " * 40
+    vocabulary = Vocabulary.of(text)
+    other = SimpleNamespace(
+        vocabulary=vocabulary,
+        hidden_size=8,
+        trace=lambda split: predictor.trace(replace(split, ids=split.ids % 20)),
+    )
+    found = {one.feature for one in follow(other, Split.of([text], vocabulary), level="byte")}
+    assert "inside quotes" not in found
+    assert "position in the word" in found
+
+
+def test_shares_count_what_is_shut_and_open(predictor, document, monkeypatch):
+    monkeypatch.setattr(inspection, "SHUT_BELOW", 0.5)
+    monkeypatch.setattr(inspection, "OPEN_ABOVE", 0.5)
+    for layer in gate_shares(predictor, document("the quick brown fox")):
+        for gate in layer.values():
+            assert gate.shut + gate.open == pytest.approx(1)
+            assert 0 < gate.mean < 1
+
+
+def test_the_liveliest_units_come_first(predictor, document):
+    layer = trace(predictor, document(TEXT[:200])).layers[0]
+    units = telling_units(layer, 3)
+    deviation = layer.values["cell"].std(0)
+    assert deviation[units[0]] == deviation.max()
+    assert list(deviation[units]) == sorted(deviation[units], reverse=True)
+
+
+def test_areas_under_the_curve_are_those_of_the_definition():
+    generator = np.random.default_rng(0)
+    memory_NU = generator.standard_normal((40, 3))
+    is_N = generator.random(40) < 0.4
+    rank_NU = memory_NU.argsort(0).argsort(0).astype(float)
+    found = inspection._auc(rank_NU, is_N[:, None].astype(float))[:, 0]
+    for unit in range(3):
+        positive, negative = memory_NU[is_N, unit], memory_NU[~is_N, unit]
+        expected = (positive[:, None] > negative).mean()
+        assert found[unit] == pytest.approx(expected)
+
+
+def test_correlations_are_pearson_s():
+    generator = np.random.default_rng(0)
+    memory_NU, values_N = generator.standard_normal((40, 3)), generator.standard_normal(40)
+    standard_NU = (memory_NU - memory_NU.mean(0)) / memory_NU.std(0)
+    found = inspection._correlation(standard_NU, values_N[:, None])[:, 0]
+    for unit in range(3):
+        expected = np.corrcoef(memory_NU[:, unit], values_N)[0, 1]
+        assert found[unit] == pytest.approx(expected)
+
+
+def test_a_cell_that_follows_is_found_and_chance_is_told(predictor, document, monkeypatch):
+    """One cell is made to know the position in the word."""
+    text = TEXT[:900]
+    place = {"number": 0}
+    positions = FEATURES["position in the word"](text)
+    original = Predictor.trace
+
+    def with_a_knowing_cell(self, text):
+        for number, (before, after) in enumerate(original(self, text)):
+            layer = after.layers[1]
+            layer.c[0, 5] = positions[number] / 10
+            yield before, after
+        place["number"] += 1
+
+    monkeypatch.setattr(Predictor, "trace", with_a_knowing_cell)
+    found = {one.feature: one for one in follow(predictor, document(text))}
+    best = found["position in the word"].units[0]
+    assert (best.layer, best.unit) == (1, 5)
+    assert best.score > 0.95
+    assert found["position in the word"].chance < 0.8
+    assert "".join(best.stretch) in text
+    assert best.stretch[1] == text[best.place]
+    # What the text doesn't have is left out.
+    assert "inside quotes" not in found
+    with pytest.raises(ConfigError, match="too few"):
+        follow(predictor, document("the"))

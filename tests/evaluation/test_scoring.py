@@ -1,0 +1,108 @@
+import math
+
+import pytest
+import torch
+from conftest import MODEL, TEXT
+
+from charlstm.evaluation import scoring as evaluation
+from charlstm.evaluation.scores import Evaluation
+from charlstm.evaluation.scoring import evaluate, fit_temperature
+from charlstm.model.network import CharLSTM
+from charlstm.text.split import Split
+
+FLOOR = 1e-4
+
+
+@pytest.fixture(scope="module")
+def model(vocabulary):
+    from dataclasses import replace
+
+    config = replace(MODEL, num_characters=len(vocabulary))
+    model = CharLSTM(config, generator=torch.Generator().manual_seed(0))
+    for parameter in model.parameters():
+        parameter.data.mul_(2)
+    return model
+
+
+@torch.no_grad()
+def by_hand(model, vocabulary, documents):
+    """The sum over one document after another, one character after another."""
+    nats = 0.0
+    for text in documents:
+        ids = vocabulary.encode(text).astype(int)
+        state, read = model.zero_state(1), vocabulary.boundary
+        for number in ids:
+            logits, state = model(torch.tensor([[read]]), state)
+            log_p = logits[0, 0].log_softmax(-1)
+            unknown = float(log_p[0].exp())
+            if unknown < FLOOR:
+                log_p[1:] += math.log((1 - FLOOR) / (1 - unknown))
+                log_p[0] = math.log(FLOOR)
+            nats -= float(log_p[number])
+            read = number
+    return nats
+
+
+DOCUMENTS = [TEXT[:70], "q", TEXT[10:95], "quick!", "\u2603 snow"]
+
+
+@pytest.mark.parametrize("max_batch_size", [1, 2, 64])
+@pytest.mark.parametrize("max_window", [1, 16, 512])
+def test_it_is_the_sum_over_each_character_whatever_the_batches(
+    model, vocabulary, monkeypatch, max_batch_size, max_window
+):
+    monkeypatch.setattr(evaluation, "_MAX_BATCH_SIZE", max_batch_size)
+    monkeypatch.setattr(evaluation, "_MAX_WINDOW", max_window)
+    result = evaluate(model, Split.of(DOCUMENTS, vocabulary), unknown_probability=FLOOR)
+    assert result.num_chars == sum(map(len, DOCUMENTS))
+    assert result.num_unknown == 2  # the snowman and the exclamation mark
+    assert result.num_bytes == len("".join(DOCUMENTS).encode())
+    assert result.nats == pytest.approx(by_hand(model, vocabulary, DOCUMENTS), rel=1e-5)
+
+
+def test_derived_figures_divide_the_sums_once():
+    result = Evaluation(
+        num_chars=4, num_unknown=1, num_correct=2, num_bytes=8, nats=8 * math.log(2)
+    )
+    assert result.bits_per_char == pytest.approx(2)
+    assert result.bits_per_byte == pytest.approx(1)
+    assert result.perplexity == pytest.approx(4)
+    assert result.accuracy == 0.5
+
+
+def test_accuracy_counts_the_likeliest(model, vocabulary):
+    with torch.no_grad():
+        saved = model.head.bias.clone()
+        model.head.bias[int(vocabulary.encode("e")[0])] += 1000
+    try:
+        result = evaluate(model, Split.of(["eel"], vocabulary), unknown_probability=FLOOR)
+    finally:
+        with torch.no_grad():
+            model.head.bias.copy_(saved)
+    assert result.num_correct == 2
+
+
+def test_calibration_finds_the_temperature_that_suits_the_text(model, vocabulary):
+    split = Split.of([TEXT], vocabulary)
+    temperature, calibrated = fit_temperature(model, split, unknown_probability=FLOOR)
+    assert calibrated.nats <= evaluate(model, split, unknown_probability=FLOOR).nats
+    # The figure is that of a model whose head was divided by the temperature.
+    changed = CharLSTM(model.config)
+    changed.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        changed.head.weight /= temperature
+        changed.head.bias /= temperature
+    again = evaluate(changed, split, unknown_probability=FLOOR)
+    assert again.nats == pytest.approx(calibrated.nats, rel=1e-5)
+    # The fixture's model doubled its weights: too sure of itself.
+    assert temperature > 1
+
+
+def test_a_short_text_calibrates_nothing(model, vocabulary):
+    split = Split.of([TEXT[:500]], vocabulary)
+    assert fit_temperature(model, split, unknown_probability=FLOOR)[0] == 1.0
+
+
+def test_nothing_to_score_is_an_error(model, vocabulary):
+    with pytest.raises(ValueError, match="no characters"):
+        evaluate(model, Split.of([], vocabulary), unknown_probability=FLOOR)

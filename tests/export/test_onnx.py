@@ -1,0 +1,71 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import TEXT
+
+from charlstm.cli import main
+from charlstm.errors import CharLSTMError, ConfigError
+from charlstm.export import onnx as export
+from charlstm.export.onnx import export_onnx
+from charlstm.model.cell import CellStack
+from charlstm.text.vocabulary import Vocabulary
+
+
+def test_the_graph_is_the_model(model, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    path = tmp_path / "model.onnx"
+    assert export_onnx(model, path) <= 1e-4
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    properties = session.get_modelmeta().custom_metadata_map
+    characters = "".join(map(chr, json.loads(properties["characters"])))
+    assert characters == model.vocabulary.characters
+    # As its user would: begin with the boundary, carry the state, any number of streams.
+    config = model.model_config
+    ids = Vocabulary(characters).encode(TEXT[:50]).astype(np.int64)
+    stack = CellStack(config, model.weights)
+    for num_streams in (1, 5):
+        shape = (config.num_layers, num_streams, config.hidden_size)
+        names = ["h", "c"] if config.cell == "lstm" else ["h"]
+        states = {name: np.zeros(shape, np.float32) for name in names}
+        before = stack.zero_state(num_streams)
+        for symbol in (int(properties["boundary"]), *ids):
+            symbols = np.full(num_streams, symbol)
+            logits, *after = session.run(None, {"symbol": symbols, **states})
+            states = dict(zip(names, after, strict=True))
+            expected, before = stack.step(symbols, before)
+            np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+def test_a_graph_that_computes_something_else_is_not_written(model, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    wrong = {"lstm": (0, 1, 2, 3), "gru": (0, 1, 2), "rnn": (0,)}
+    monkeypatch.setattr(export, "_GATES", wrong)
+    if model.model_config.cell == "rnn":
+        monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    with pytest.raises(CharLSTMError, match="something else"):
+        export_onnx(model, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_the_extra_one_line_names_it(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    with pytest.raises(ConfigError, match=r"pip install 'charlstm\[onnx\]'"):
+        export_onnx(checkpoint, tmp_path / "model.onnx")
+
+
+def test_the_command(stored, here, capsys):
+    pytest.importorskip("onnxruntime")
+    assert main(["export", "tiny", "--format", "onnx", "--output", "tiny.onnx"]) == 0
+    assert "opset 17" in capsys.readouterr().err
+    assert main(["export", "tiny", "--format", "hf", "--output", "folder"]) == 0
+    assert "--checkpoint folder" in capsys.readouterr().err
+    assert main(["export", "nowhere", "--format", "hf", "--output", "other"]) == 1
+    assert main(["export", "tiny", "--format", "png", "--output", "other"]) == 2
+    (here / "file").write_bytes(b"")
+    assert main(["export", "tiny", "--format", "hf", "--output", "file"]) == 1
+    assert "can't be made" in capsys.readouterr().err
+    assert main(["export", "tiny", "--format", "onnx", "--output", "."]) == 1
+    assert "name a file" in capsys.readouterr().err
+    assert main(["export", "tiny", "--format", "onnx", "--output", "nowhere/x.onnx"]) == 1
+    assert "can't be written" in capsys.readouterr().err

@@ -1,0 +1,465 @@
+"""The page: what it holds, and what it does in a real browser."""
+
+import math
+import os
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import MODEL, TEXT
+
+from charlstm.config import CorpusConfig
+from charlstm.export.webpage import RoundedMatrix, build_page, measure_rounding, rounded
+from charlstm.inference.prediction import ladder, predict_next
+from charlstm.inference.predictor import Predictor
+from charlstm.model.checkpoints import Checkpoint
+from charlstm.model.network import CharLSTM
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import Vocabulary
+
+HOSTILE = "\x00\x07\x1b'\"&<>/\\`scriptx!-[]{}$\u2028\u2029\ufeff\ud800\U0001f600\u202e\u0301e"
+
+
+def page_of(checkpoint: Checkpoint, path: Path, *, text="the quick", name="tiny") -> Path:
+    held_out = Split.of([TEXT[:200]], checkpoint.vocabulary)
+    cost = measure_rounding(checkpoint, held_out)
+    page = build_page(checkpoint, name=name, text=text, held_out=held_out, cost=cost)
+    path.write_text(page, encoding="utf-8", errors="backslashreplace")
+    return path
+
+
+def with_vocabulary(checkpoint, characters, *, cell="lstm", hidden_size=8, **corpus):
+    """An untrained model, its weights large enough for predictions that differ."""
+    vocabulary = Vocabulary("".join(sorted(set(characters))))
+    config = replace(MODEL, num_characters=len(vocabulary), cell=cell, hidden_size=hidden_size)
+    model = CharLSTM(config, generator=torch.Generator().manual_seed(3))
+    for parameter in model.parameters():
+        parameter.data.mul_(2)
+    torch.nn.init.normal_(model.head.weight, generator=torch.Generator().manual_seed(4))
+    weights = {name: value.detach().numpy() for name, value in model.state_dict().items()}
+    return replace(
+        checkpoint,
+        model_config=config,
+        vocabulary=vocabulary,
+        weights=weights,
+        corpus=replace(checkpoint.corpus, **corpus),
+    )
+
+
+def test_rounding_is_to_the_nearest_of_255_steps_of_each_row():
+    matrix = np.array([[1.0, -0.5, 0.004], [0.0, 0.0, 0.0], [1e-42, 0.0, 0.0]], np.float32)
+    found = RoundedMatrix.of(matrix)
+    assert found.values.dtype == np.int8
+    assert found.values[0].tolist() == [127, -64, 1]
+    assert not found.values[1].any()
+    np.testing.assert_allclose(found.to_array(), matrix, atol=1 / 254)
+    random = np.random.default_rng(0).normal(size=(40, 30)).astype(np.float32)
+    step = np.abs(random).max(-1, keepdims=True) / 127
+    assert np.all(np.abs(RoundedMatrix.of(random).to_array() - random) <= step * 0.501)
+
+
+def test_the_cost_of_rounding_is_what_scoring_says(checkpoint):
+    documents = [TEXT[:600], "quick", "the lazy dog", TEXT[3:26]]
+    cost = measure_rounding(checkpoint, Split.of(documents, checkpoint.vocabulary))
+    assert cost.num_chars == 640
+    windows = [text[first : first + 10] for text in documents for first in range(0, len(text), 10)]
+    for model, expected in (
+        (checkpoint, cost.exact_bits_per_char),
+        (rounded(checkpoint), cost.rounded_bits_per_char),
+    ):
+        predictor = Predictor(model)
+        nats = 0.0
+        for window in windows:
+            for place, char in enumerate(window):
+                found = {
+                    one.char: one.probability
+                    for one in predict_next(predictor, window[:place]).next
+                }
+                nats -= math.log(found[char])
+        assert expected == pytest.approx(nats / 640 / math.log(2), rel=1e-5)
+    assert cost.exact_bits_per_char != cost.rounded_bits_per_char
+    assert abs(cost.bits_per_char) < 0.05
+    with pytest.raises(ValueError, match="no characters"):
+        measure_rounding(checkpoint, Split.of([], checkpoint.vocabulary))
+
+
+@pytest.mark.parametrize(
+    ("hidden_size", "num_characters"),
+    [
+        (256, 65),
+        pytest.param(64, 6000, marks=pytest.mark.slow),
+        pytest.param(512, 200, marks=pytest.mark.slow),
+    ],
+)
+def test_the_page_is_small(checkpoint, tmp_path, hidden_size, num_characters):
+    vocabulary = Vocabulary("".join(map(chr, range(0x4E00, 0x4E00 + num_characters))))
+    config = replace(
+        MODEL, num_characters=num_characters, hidden_size=hidden_size, embedding_size=64
+    )
+    weights = {
+        name: value.detach().numpy() for name, value in CharLSTM(config).state_dict().items()
+    }
+    model = replace(checkpoint, model_config=config, vocabulary=vocabulary, weights=weights)
+    size = page_of(model, tmp_path / "page.html", text="\u4e00").stat().st_size
+    assert size <= 1.4 * config.num_parameters + 250_000
+
+
+def test_no_text_gets_out_of_its_place(checkpoint, tmp_path):
+    hostile = with_vocabulary(checkpoint, HOSTILE)
+    hostile = replace(hostile, corpus_name="</p><script>alert(1)</script>{{weights}}\udcff")
+    text = "</script><script>alert(1)</script>{{style}}"
+    page = page_of(hostile, tmp_path / "page.html", text=text, name="<b>&").read_text("utf-8")
+    assert page.count("<script") == 3
+    assert page.count("</script>") == 3
+    assert "alert(1)<" not in page
+    assert "<b>" not in page
+    assert page.count("{{") == page.count("{{weights}}") + page.count("{{style}}") == 2
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', page)
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    path = os.environ.get("CHARLSTM_TEST_CHROMIUM") or shutil.which("chromium")
+    if path is None:
+        pytest.skip("there is no chromium: name one in CHARLSTM_TEST_CHROMIUM")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, tmp_path):
+    """A function (checkpoint, browser options) -> the opened page; what goes wrong in it fails."""
+    troubles = []
+    contexts = []
+
+    def opened(checkpoint, *, text="the quick", **options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        path = page_of(checkpoint, tmp_path / "page.html", text=text)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("console", lambda message: troubles.append(message.text))
+        page.on(
+            "request",
+            lambda request: None if request.url == path.as_uri() else troubles.append(request.url),
+        )
+        page.goto(path.as_uri())
+        page.wait_for_selector("#next-list button[data-number]")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not troubles
+
+
+def names(page):
+    return page.locator("#next-list .symbol").all_text_contents()
+
+
+def wait_for(page, condition):
+    """Playwright's own waiting evaluates a string in the page, which its policy forbids."""
+    for _ in range(200):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"still not so: {condition}")
+
+
+def settle(page, condition="true"):
+    """Wait until all is read and drawn."""
+    wait_for(page, f"!document.querySelector('#strip .waiting') && ({condition})")
+
+
+@pytest.fixture(scope="module")
+def learned(make_trainer, checkpoint):
+    """A model that knows the tiny text."""
+    trainer = make_trainer(steps=300)
+    for _ in trainer.run():
+        pass
+    return replace(checkpoint, weights=trainer.weights())
+
+
+@pytest.mark.slow
+def test_after_q_comes_u(open_page, learned):
+    page = open_page(learned, text="")
+    page.locator("#text").press_sequentially("q")
+    wait_for(page, "document.querySelector('#next-list .symbol').textContent === 'u'")
+    page.locator("#next-list button").first.click()
+    assert page.locator("#text").input_value() == "qu"
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.slow
+def test_the_page_predicts_what_python_predicts(open_page, checkpoint, cell):
+    model = with_vocabulary(checkpoint, TEXT, cell=cell)
+    page = open_page(model)
+    predictor = Predictor(rounded(model))
+    generator = np.random.default_rng(0)
+    prefixes = [
+        "".join(generator.choice([*model.vocabulary.characters, "\u2603"], length))
+        for length in generator.integers(0, 40, 200)
+    ]
+    found = page.evaluate("prefixes => prefixes.map(charlstm.predict)", prefixes)
+    for prefix, log_p in zip(prefixes, found, strict=True):
+        expected = predictor.read_text(prefix, predictor.start()).log_p[0]
+        np.testing.assert_allclose(log_p, expected, atol=1e-4)
+    assert (
+        page.locator("#layers canvas[data-name]").count() == {"lstm": 12, "gru": 8, "rnn": 2}[cell]
+    )
+
+
+@pytest.mark.slow
+def test_the_ladder_is_pythons(open_page, learned):
+    page = open_page(learned, text="the quick brown fox")
+    settle(page, "document.querySelectorAll('#rungs tr').length === 7")
+    rows = page.locator("#rungs tr")
+    for number, rung in enumerate(ladder(Predictor(rounded(learned)), "the quick brown fox")):
+        cells = rows.nth(number).locator("th, td").all_text_contents()
+        assert int(cells[0]) == rung.num_context
+        best = rung.prediction.next[0]
+        char = {" ": "\u2423", "\n": "\u23ce"}.get(best.char, best.char)
+        assert cells[2].startswith(f"{char} ")
+        assert float(cells[3].split()[0]) == pytest.approx(rung.prediction.entropy_bits, abs=0.006)
+
+
+@pytest.mark.slow
+def test_an_edit_is_followed_downstream(open_page, learned):
+    page = open_page(learned, text="the quick brown fox jumps over")
+    settle(page)
+    assert page.locator("#strip [data-change]").count() == 0
+    page.evaluate(
+        """() => {
+          const text = document.getElementById("text");
+          text.setRangeText("x", 5, 6, "end");
+          text.dispatchEvent(new Event("input"));
+        }"""
+    )
+    settle(page, "document.querySelector('#strip [data-change]')")
+    changed = page.locator("#strip span").evaluate_all("all => all.map(one => one.dataset.change)")
+    assert not any(changed[:6])
+    assert changed[6] == "more"
+    assert "The last edit changed" in page.locator("#strip-words").text_content()
+    predictor = Predictor(rounded(learned))
+    text = "the qxick brown fox jumps over"
+    for place in (0, 5, 6, 20):
+        found = {one.char: one.probability for one in predict_next(predictor, text[:place]).next}
+        title = page.locator("#strip span").nth(place).get_attribute("title")
+        assert float(title.split()[0]) == pytest.approx(-math.log2(found[text[place]]), abs=0.006)
+
+
+@pytest.mark.slow
+def test_everything_can_be_reached_by_keyboard(open_page, learned):
+    page = open_page(learned, text="the quick")
+    reached = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
+    for wanted in (
+        "text",
+        "SUMMARY",
+        "BUTTON",
+        "layer",
+        "unit",
+        "all-units",
+        "temperature",
+        "seed",
+    ):
+        assert wanted in reached
+    assert {"start", "written"} <= set(reached)
+    page.locator("#text").focus()
+    page.keyboard.press("Control+Home")
+    page.keyboard.press("ArrowRight")
+    wait_for(page, "document.querySelector('#strip .chosen')?.textContent === 't'")
+    page.locator("#next-list button").first.focus()
+    best = names(page)[0]
+    page.keyboard.press("Enter")
+    wait_for(page, "document.getElementById('text').value.length === 10")
+    assert page.locator("#text").input_value()[1] == {"\u2423": " "}.get(best, best)
+    # The focus stays where it was: it can be pressed again.
+    assert page.evaluate("document.activeElement.closest('#next-list') !== null")
+    page.locator("#unit").fill("3")
+    page.locator("#unit").press("Enter")
+    wait_for(page, "document.getElementById('unit-words').textContent.startsWith('Unit 3 ')")
+
+
+@pytest.mark.slow
+def test_labels_say_what_a_picture_shows(open_page, learned):
+    page = open_page(learned)
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll(
+            "input, select, textarea, button, canvas, [role=img]")]
+          .filter((one) => !(one.labels?.length || one.getAttribute("aria-label") ||
+            one.getAttribute("aria-labelledby") || one.getAttribute("aria-hidden") ||
+            one.textContent.trim()))
+          .map((one) => one.outerHTML)"""
+    )
+    assert unnamed == []
+    wait_for(page, "document.getElementById('next-words').textContent.startsWith('After')")
+    assert page.evaluate("document.documentElement.lang") == "en"
+
+
+@pytest.mark.slow
+def test_writing_can_be_repeated(open_page, learned):
+    page = open_page(learned, text="the ")
+
+    def write(temperature, seed):
+        page.locator("#temperature").fill(str(temperature))
+        page.locator("#seed").fill(str(seed))
+        page.locator("#start").click()
+        wait_for(page, "/^500 /.test(document.getElementById('sample-status').textContent)")
+        return page.locator("#written").text_content()
+
+    assert write(1, 5) == write(1, 5)
+    assert write(1, 5) != write(1, 6)
+    predictor = Predictor(rounded(learned))
+    greedy = ""
+    for _ in range(30):
+        greedy += next(
+            one.char for one in predict_next(predictor, "the " + greedy).next if one.char
+        )
+    assert write(0, 1).startswith(greedy)
+    page.locator("#keep").click()
+    assert page.locator("#text").input_value().startswith("the " + greedy)
+
+
+@pytest.mark.slow
+def test_what_is_not_seen_is_said_and_a_seed_is_a_seed(open_page, learned):
+    page = open_page(learned, text="the quick")
+    settle(page)
+    names = page.locator("#next-list button").evaluate_all(
+        "all => all.map(one => [one.querySelector('.symbol').textContent, one.ariaLabel])"
+    )
+    assert names
+    for symbol, name in names:
+        words = {"\u2423": "space", "\u23ce": "line end"}.get(symbol, symbol)
+        assert name.startswith(f"{words}, ")
+    assert any(symbol == "\u2423" for symbol, _ in names)
+    for wrong, right in (("-5", "0"), ("2.6", "3"), ("9999999999", "4294967295"), ("", "0")):
+        page.locator("#seed").fill(wrong)
+        page.locator("#temperature").focus()
+        assert page.locator("#seed").input_value() == right
+
+
+@pytest.mark.slow
+def test_writing_begins_while_a_text_is_still_read(open_page, checkpoint):
+    page = open_page(with_vocabulary(checkpoint, TEXT, hidden_size=300), text="the")
+    page.locator("#text").fill((TEXT * 2)[:1500])
+    page.locator("#start").click()
+    settle(page)
+    assert page.locator("#strip span").count() == 1500
+
+
+@pytest.mark.slow
+def test_the_mouse_looks_and_typing_takes_over(open_page, learned):
+    page = open_page(learned, text="the quick")
+    settle(page)
+    page.locator("#strip span").nth(2).hover()
+    wait_for(page, "document.querySelectorAll('#rungs tr').length === 4")  # 0, 1, 2, 3 characters
+    assert page.locator("#strip .chosen").text_content() == "e"
+    page.locator("#text").press_sequentially("x")
+    wait_for(page, "document.querySelector('#strip .chosen').textContent === 'x'")
+
+
+@pytest.mark.slow
+def test_line_ends_are_those_of_the_text(open_page, checkpoint):
+    model = with_vocabulary(checkpoint, TEXT + "\r", keep_line_ends=True)
+    page = open_page(model, text="the\r\nfox")
+    settle(page)
+    assert page.locator("#strip span").all_text_contents() == [*"the", "U+000D", "\u23ce", *"fox"]
+    (found,) = page.evaluate("prefixes => prefixes.map(charlstm.predict)", ["a\nb"])
+    predictor = Predictor(rounded(model))
+    expected = predictor.read_text("a\r\nb", predictor.start()).log_p[0]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_writing_can_be_stopped(open_page, checkpoint):
+    page = open_page(with_vocabulary(checkpoint, TEXT, hidden_size=500))
+    page.locator("#start").click()
+    page.locator("#stop").click()
+    wait_for(page, "document.getElementById('stop').disabled")
+    num_written = len(page.locator("#written").text_content())
+    assert 0 < num_written < 500
+    page.wait_for_timeout(100)
+    assert len(page.locator("#written").text_content()) == num_written
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.slow
+def test_it_fits_every_screen(open_page, learned, width, scheme):
+    page = open_page(
+        learned,
+        text="the quick brown fox " * 8,
+        viewport={"width": width, "height": 700},
+        color_scheme=scheme,
+    )
+    settle(page)
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+    # There is something on each heat map.
+    assert page.evaluate(
+        """() => [...document.querySelectorAll("canvas")].every((canvas) => {
+          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          return new Set(new Uint32Array(data.buffer)).size > 5;
+        })"""
+    )
+
+
+@pytest.mark.slow
+def test_hostile_characters_are_only_characters(open_page, checkpoint):
+    model = with_vocabulary(checkpoint, HOSTILE)
+    text = "</script><img src=x onerror=alert(1)>\x00\U0001f600{{script}}"
+    page = open_page(model, text=text)
+    settle(page)
+    assert page.locator("#text").input_value().replace("\x00", "") == text.replace("\x00", "")
+    assert page.locator("img").count() == 0
+    predictor = Predictor(rounded(model))
+    for prefix in (text, "\u202e\x1b[31m", "\U0001f600\U0001f600", "\ufeffe\u0301"):
+        (found,) = page.evaluate("prefixes => prefixes.map(charlstm.predict)", [prefix])
+        expected = predictor.read_text(prefix, predictor.start()).log_p[0]
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_bytes_are_read_as_bytes(open_page, checkpoint):
+    model = with_vocabulary(checkpoint, map(chr, range(256)), level="byte")
+    page = open_page(model, text=CorpusConfig(level="byte").to_symbols("na\u00efve"))
+    assert page.locator("#text").input_value() == "na\u00efve"
+    settle(page)
+    assert page.locator("#strip span").all_text_contents() == ["n", "a", "xC3", "xAF", "v", "e"]
+    symbols = model.corpus.to_symbols("\u00fc\U0001f600")
+    predictor = Predictor(rounded(model))
+    (found,) = page.evaluate("prefixes => prefixes.map(charlstm.predict)", ["\u00fc\U0001f600"])
+    expected = predictor.read_text(symbols, predictor.start()).log_p[0]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_nothing_can_be_sent(browser, learned, tmp_path):
+    page = browser.new_page()
+    page.goto(page_of(learned, tmp_path / "page.html").as_uri())
+    reasons = page.evaluate(
+        """async () => {
+          const reasons = [];
+          document.addEventListener(
+            "securitypolicyviolation", (one) => reasons.push(one.violatedDirective));
+          try { await fetch("https://example.org/"); } catch { reasons.push("fetch"); }
+          new Image().src = "https://example.org/x.png";
+          await new Promise((resolve) => setTimeout(resolve, 200));
+          return reasons;
+        }"""
+    )
+    assert "fetch" in reasons
+    assert any("connect" in reason for reason in reasons)
+    assert any("img" in reason for reason in reasons)
+    page.close()

@@ -1,0 +1,211 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from charlstm.config import SampleConfig
+from charlstm.errors import ConfigError, CorpusError
+from charlstm.inference import sampling
+from charlstm.inference.predictor import Predictor
+from charlstm.text.vocabulary import UNKNOWN
+
+logits = arrays(np.float64, st.integers(2, 30), elements=st.floats(-50, 50))
+
+
+def log_softmax(x):
+    return x - x.max() - np.log(np.exp(x - x.max()).sum())
+
+
+@given(logits, st.integers(1, 40))
+def test_top_k_keeps_the_k_likeliest(x, k):
+    kept = np.isfinite(sampling.keep_top_k(x, k))
+    assert kept.sum() == min(k, len(x))
+    if not kept.all():
+        assert x[kept].min() >= x[~kept].max()
+
+
+@given(logits, st.floats(0.01, 1))
+def test_top_p_keeps_the_fewest_that_reach_p(x, p):
+    kept = np.isfinite(sampling.keep_top_p(x, p))
+    probabilities = np.exp(log_softmax(x))
+    assert probabilities[kept].sum() >= p * (1 - 1e-9)
+    fewer = np.sort(probabilities[kept])[1:]
+    assert fewer.sum() < p
+    if not kept.all():
+        assert x[kept].min() >= x[~kept].max()
+
+
+@given(logits, st.floats(0.001, 1))
+def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest(x, p):
+    kept = np.isfinite(sampling.keep_min_p(x, p))
+    relative = np.exp(x - x.max())
+    assert kept[relative > p * (1 + 1e-9)].all()
+    assert not kept[relative < p * (1 - 1e-9)].any()
+    assert kept[np.argmax(x)]
+
+
+@given(
+    arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(2, 9)), elements=st.floats(-9, 9)),
+    st.builds(
+        SampleConfig,
+        temperature=st.sampled_from([0, 0.5, 1.0]),
+        top_k=st.none() | st.integers(1, 5),
+        top_p=st.none() | st.floats(0.1, 1),
+        min_p=st.none() | st.floats(0.01, 1),
+    ),
+)
+def test_streams_are_filtered_each_by_itself(x, config):
+    together = sampling.next_distribution(x, config)
+    for row, alone in zip(together, x, strict=True):
+        np.testing.assert_array_equal(row, sampling.next_distribution(alone, config))
+
+
+@given(logits, st.floats(0, 1, exclude_max=True))
+def test_what_has_no_probability_is_never_drawn(x, u):
+    log_p = sampling.keep_top_k(x, 2)[None]
+    for number in (u, 0.0, np.nextafter(1.0, 0.0)):
+        symbol = sampling._draw(log_p, np.array([number]))
+        assert np.isfinite(log_p[0, symbol[0]])
+
+
+@given(logits, st.floats(1e-300, 1e300))
+def test_any_temperature_leaves_a_distribution(x, temperature):
+    p = sampling.probabilities(sampling.with_temperature(log_softmax(x), temperature))
+    assert p.sum() == pytest.approx(1)
+    assert np.isfinite(p).all()
+    # The order stays, as far as rounding lets it be seen.
+    assert p[np.argmax(x)] == p.max()
+
+
+@given(logits)
+def test_temperature_zero_takes_the_likeliest(x):
+    p = sampling.probabilities(sampling.with_temperature(x, 0))
+    assert p[np.argmax(x)] == 1
+
+
+@given(logits)
+def test_temperature_one_changes_nothing(x):
+    log_p = log_softmax(x)
+    p = sampling.probabilities(sampling.with_temperature(log_p, 1))
+    np.testing.assert_allclose(p, np.exp(log_p), atol=1e-12)
+
+
+def test_filters_compose_and_unknown_is_never_left():
+    log_p = np.log([0.4, 0.3, 0.2, 0.05, 0.05])
+    config = SampleConfig(temperature=0.5, top_k=3, top_p=0.7)
+    kept = np.isfinite(sampling.next_distribution(log_p, config))
+    assert kept.tolist() == [False, True, True, False, False]
+    assert not np.isfinite(sampling.next_distribution(log_p, SampleConfig())[UNKNOWN])
+
+
+@pytest.fixture(scope="module")
+def predictor(checkpoint):
+    return Predictor(checkpoint)
+
+
+def sample(predictor, prime="qu", *, seed=0, **options):
+    generator = np.random.default_rng(seed)
+    return "".join(sampling.sample(predictor, prime, SampleConfig(**options), generator=generator))
+
+
+def test_the_same_seed_gives_the_same_text(predictor):
+    assert sample(predictor, length=50) == sample(predictor, length=50)
+    assert sample(predictor, length=50) != sample(predictor, length=50, seed=1)
+    assert len(sample(predictor, length=50)) == 50
+    assert sample(predictor, length=0) == ""
+
+
+def test_extreme_temperatures_do_not_crash(predictor):
+    likeliest = sample(predictor, length=20, temperature=0)
+    assert sample(predictor, length=20, temperature=1e-9) == likeliest
+    assert len(sample(predictor, length=20, temperature=1e9)) == 20
+
+
+def test_characters_that_the_model_never_saw_are_named(predictor):
+    with pytest.raises(CorpusError, match=r"'!' \(U\+0021\), '☃' \(U\+2603\)"):
+        sample(predictor, "qu!☃")
+
+
+def test_an_empty_prime_begins_a_document(predictor):
+    assert len(sample(predictor, "", length=10)) == 10
+
+
+def test_frequencies_follow_the_distribution(predictor):
+    """Chi-square over 4,000 draws; a right program fails at most once in 10,000 seeds."""
+    prediction = predictor.read_text("q", predictor.start())
+    expected = sampling.probabilities(
+        sampling.next_distribution(prediction.log_p[0], SampleConfig())
+    )
+    generator = np.random.default_rng(0)
+    config, draws = SampleConfig(length=1), 4000
+    drawn = [
+        next(sampling.sample(predictor, "q", config, generator=generator)) for _ in range(draws)
+    ]
+    counts = np.bincount(predictor.vocabulary.encode("".join(drawn)), minlength=len(expected))
+    likely = expected * draws >= 5
+    rest = np.array([expected[~likely].sum() * draws, counts[~likely].sum()])
+    difference = (counts[likely] - expected[likely] * draws) ** 2 / (expected[likely] * draws)
+    statistic = difference.sum() + (rest[1] - rest[0]) ** 2 / max(rest[0], 1e-9)
+    degrees = likely.sum()
+    # Wilson & Hilferty 1931: the cube root of chi-square is nearly normal; 3.72 is the 0.9999
+    # quantile of the normal distribution.
+    limit = degrees * (1 - 2 / (9 * degrees) + 3.72 * (2 / (9 * degrees)) ** 0.5) ** 3
+    assert statistic < limit
+
+
+def many(predictor, prime="qu", *, num_samples, seed=0, **options):
+    drawn = sampling.sample_many(
+        predictor,
+        prime,
+        SampleConfig(**options),
+        num_samples=num_samples,
+        generator=np.random.default_rng(seed),
+    )
+    return sampling.collect(drawn, num_samples)
+
+
+def test_each_of_many_samples_is_a_text_of_its_own(predictor):
+    samples = many(predictor, num_samples=5, length=40)
+    assert len({sample.text for sample in samples}) == 5
+    assert {len(sample.text) for sample in samples} == {40}
+
+
+def test_its_log_probabilities_are_the_models(predictor):
+    samples = many(predictor, num_samples=3, length=20, temperature=0.5, until="e")
+    for text, log_p in samples:
+        prediction = predictor.read_text("qu", predictor.start())
+        for char, number in zip(text, log_p, strict=True):
+            (identity,) = predictor.vocabulary.encode(char)
+            assert number == pytest.approx(prediction.log_p[0, identity], abs=1e-4)
+            prediction = predictor.read_text(char, prediction)
+
+
+def test_a_stream_ends_behind_the_text_it_waits_for(predictor):
+    whole = many(predictor, num_samples=8, length=60)
+    until = whole[3].text[20:22]
+    cut = many(predictor, num_samples=8, length=60, until=until)
+    assert len({len(sample.text) for sample in cut}) > 1
+    for sample, ended in zip(whole, cut, strict=True):
+        end = sample.text.find(until)
+        expected = sample.text if end < 0 else sample.text[: end + 2]
+        assert ended.text == expected
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": -1.0},
+        {"temperature": float("nan")},
+        {"length": -1},
+        {"top_k": 0},
+        {"top_p": 0.0},
+        {"top_p": 1.5},
+        {"min_p": 0.0},
+        {"min_p": 1.5},
+        {"until": ""},
+    ],
+)
+def test_impossible_settings_are_refused(options):
+    with pytest.raises(ConfigError):
+        SampleConfig(**options)

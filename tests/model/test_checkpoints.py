@@ -1,0 +1,241 @@
+import json
+import os
+import pickle
+import struct
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from conftest import posix
+
+from charlstm.errors import CheckpointError
+from charlstm.model.checkpoints import Checkpoint, TrainingState, read_checkpoint
+from charlstm.text.vocabulary import Vocabulary
+
+
+def assert_equal(one: Checkpoint, other: Checkpoint):
+    for name, value in one.weights.items():
+        np.testing.assert_array_equal(value, other.weights[name])
+    assert one.weights.keys() == other.weights.keys()
+    assert (one.training is None) == (other.training is None)
+    if one.training is not None:
+        assert one.training.numbers == other.training.numbers
+        for name, value in one.training.arrays.items():
+            np.testing.assert_array_equal(value, other.training.arrays[name])
+    assert one.vocabulary.characters == other.vocabulary.characters
+    plain = {"weights": {}, "training": None, "vocabulary": one.vocabulary}
+    assert replace(one, **plain) == replace(other, **plain)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(data):
+        path = tmp_path / "file.safetensors"
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def small(checkpoint):
+    """The same without what resuming needs: fewer bytes to damage."""
+    return replace(checkpoint, training=None)
+
+
+def test_reading_gives_back_what_was_written(write, checkpoint, small):
+    for one in (checkpoint, small):
+        assert_equal(read_checkpoint(write(one.to_bytes())), one)
+
+
+def test_writing_is_a_function_of_the_content(checkpoint):
+    assert checkpoint.to_bytes() == checkpoint.to_bytes()
+
+
+def test_a_vocabulary_of_any_characters_survives(write, small):
+    # The last of the high surrogates and the first of the low ones stand side by side.
+    odd = set(map(chr, range(len(small.vocabulary) - 7))) | set(
+        '"\\\u2028\ud800\udc00\udfff\U0010ffff'
+    )
+    odd = "".join(sorted(odd))
+    assert len(odd) == len(small.vocabulary)
+    changed = replace(small, vocabulary=Vocabulary(odd), corpus_name='"digest":"' + "0" * 64)
+    assert_equal(read_checkpoint(write(changed.to_bytes())), changed)
+
+
+def test_a_file_cut_anywhere_is_refused(write, small):
+    data = small.to_bytes()
+    for length in [*range(200), *range(200, len(data), 37), len(data) - 1]:
+        with pytest.raises(CheckpointError):
+            read_checkpoint(write(data[:length]))
+
+
+def test_added_bytes_are_refused(write, small):
+    with pytest.raises(CheckpointError):
+        read_checkpoint(write(small.to_bytes() + b"\0"))
+
+
+@pytest.fixture(scope="module")
+def smallest(small):
+    """A checkpoint of a few kilobytes, so that each of its bytes can be damaged."""
+    config = replace(
+        small.model_config, num_characters=1, embedding_size=1, hidden_size=1, num_layers=1
+    )
+    weights = {name: np.ones(shape, np.float32) for name, shape in config.weight_shapes().items()}
+    return replace(small, model_config=config, weights=weights, vocabulary=Vocabulary("a"))
+
+
+def test_every_byte_counts(write, smallest):
+    """A flipped bit anywhere, and a cut anywhere, are seen."""
+    data = smallest.to_bytes()
+    assert_equal(read_checkpoint(write(data)), smallest)
+    for place in range(len(data)):
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << place % 8
+        for content in (bytes(damaged), data[:place]):
+            with pytest.raises(CheckpointError):
+                read_checkpoint(write(content))
+
+
+def test_tensors_that_overlap_or_repeat_are_refused(write):
+    def file(table, size):
+        header = ("{" + ",".join(f'"{n}":{json.dumps(v)}' for n, v in table) + "}").encode()
+        return struct.pack("<Q", len(header)) + header + bytes(size)
+
+    one = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    metadata = ("__metadata__", {"charlstm": "{}"})
+    for table, size in [
+        ([metadata, ("a", one), ("a", one)], 8),
+        ([metadata, ("a", one), ("b", one)], 8),
+        ([metadata, ("a", one), ("b", {**one, "data_offsets": [4, 12]})], 12),
+        ([metadata, ("a", {**one, "data_offsets": [8, 0]})], 0),
+        ([metadata, ("a", {**one, "shape": [2**40]})], 8),
+        ([metadata, ("a", {**one, "data_offsets": [0, 2**62]})], 8),
+    ]:
+        with pytest.raises(CheckpointError):
+            read_checkpoint(write(file(table, size)))
+
+
+def edited(checkpoint: Checkpoint, edit) -> bytes:
+    """A file with a changed header and a digest that is right all the same."""
+    import hashlib
+
+    data = checkpoint.to_bytes()
+    length = struct.unpack("<Q", data[:8])[0]
+    outer = json.loads(data[8 : 8 + length])
+    header = json.loads(outer["__metadata__"]["charlstm"])
+    edit(header)
+    header["digest"] = "0" * 64
+    arrays = safetensors.numpy.load(data)
+    text = json.dumps(header, sort_keys=True, separators=(",", ":"))
+    data = safetensors.numpy.save(arrays, {"charlstm": text})
+    place = data.index(b'\\"digest\\":\\"') + len(b'\\"digest\\":\\"')
+    digest = hashlib.sha256(data).hexdigest().encode()
+    return data[:place] + digest + data[place + 64 :]
+
+
+def setting(group, name, value):
+    return lambda header: header[group].__setitem__(name, value)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda header: header.update(format_version=99), "version 99.*version 1"),
+        (lambda header: header.pop("format_version"), "version None"),
+        (lambda header: header.pop("vocabulary"), "vocabulary"),
+        (lambda header: header.update(vocabulary="ab"), "list of code points"),
+        (lambda header: header.update(vocabulary=[98, 97]), "ascending"),
+        (lambda header: header.update(vocabulary=[97, 98]), "different sizes"),
+        (lambda header: header.update(vocabulary=[0x110000]), "code point"),
+        (lambda header: header.update(saved_at=1e12), "save time"),
+        (lambda header: header.update(history=[{"val_bits_per_char": 1e300}]), "bits"),
+        (lambda header: header.update(num_train_chars=-1), "training characters"),
+        (lambda header: header.update(history=[1]), "makes no sense"),
+        (setting("model_config", "num_layers", -49), "-49"),
+        (setting("model_config", "num_layers", True), "True"),
+        (setting("model_config", "hidden_size", 10**9), "1000000000"),
+        (setting("model_config", "hidden_size", 1e9), "1000000000.0"),
+        (setting("model_config", "hidden_size", 16), "float32"),
+        (setting("model_config", "cell", "gru"), "float32"),
+        (setting("model_config", "surprise", 1), "surprise"),
+        (setting("train_config", "seq_len", 0), "--seq-len"),
+        (setting("budget", "steps", None), "--minutes"),
+        (setting("corpus", "val_fraction", "much"), "--val-fraction"),
+    ],
+)
+def test_a_header_that_makes_no_sense_is_refused(write, small, edit, message):
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_checkpoint(write(edited(small, edit)))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda weights: weights.pop("head.bias"), "lacks 'head.bias'"),
+        (lambda weights: weights.update(extra=np.zeros(3, np.float32)), "'extra'"),
+        (lambda weights: weights.update({"head.bias": np.zeros(1, np.float32)}), r"\(1,\)"),
+        (
+            lambda weights: weights.update({"head.bias": weights["head.bias"].astype(np.float64)}),
+            "float64",
+        ),
+        (lambda weights: weights.update({"head.bias": weights["head.bias"] * np.nan}), "NaN"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(write, small, change, message):
+    weights = dict(small.weights)
+    change(weights)
+    with pytest.raises(CheckpointError, match=message):
+        read_checkpoint(write(replace(small, weights=weights).to_bytes()))
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.abort, ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\0" * 100,
+        pickle.dumps(Bomb()),
+        b"PK\x03\x04" + b"\0" * 100,
+        struct.pack("<Q", 2**63) + b"{}",
+        struct.pack("<Q", 10**8) + b"{" * 1000,
+        struct.pack("<Q", 20_000) + b"[" * 20_000,
+        struct.pack("<Q", 2) + b"{}",
+        struct.pack("<Q", 42) + b'{"a":{"data_offsets":[0,1e999],"shape":[]}}',
+        struct.pack("<Q", 40) + b'{"a":{"data_offsets":[0,99999999999999]}}'.ljust(41)[:40],
+        safetensors.numpy.save({"a": np.zeros(3)}),
+        safetensors.numpy.save({"a": np.zeros(3)}, {"charlstm": "[]"}),
+        safetensors.numpy.save({"a": np.zeros(3)}, {"charlstm": '{"a":1,"a":2}'}),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused(write, content):
+    with pytest.raises(CheckpointError):
+        read_checkpoint(write(content))
+
+
+@posix
+def test_what_is_no_file_is_refused_without_waiting(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path, "/dev/zero", tmp_path / "missing", "nul\0byte"):
+        with pytest.raises(CheckpointError):
+            read_checkpoint(path)
+
+
+def test_best_validation_is_the_lowest_of_the_history(small):
+    bits = [None, 3.0, 2.0, 2.5]
+    history = tuple({"val_bits_per_char": value} for value in bits)
+    assert replace(small, history=history).best_val_bits_per_char == 2.0
+    assert replace(small, history=()).best_val_bits_per_char is None
+
+
+def test_state_is_only_data(checkpoint):
+    assert isinstance(checkpoint.training, TrainingState)
+    json.dumps(checkpoint.training.numbers, allow_nan=False)

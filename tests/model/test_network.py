@@ -1,0 +1,174 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import MODEL
+
+from charlstm.model.cell import CellStack, log_softmax
+from charlstm.model.network import CharLSTM, State, log_probabilities
+
+CELLS = ["lstm", "gru", "rnn"]
+
+
+def make(cell="lstm", **changes):
+    config = replace(MODEL, cell=cell, **changes)
+    return CharLSTM(config, generator=torch.Generator().manual_seed(0))
+
+
+def random_ids(model, *shape):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, model.config.num_inputs, shape, generator=generator)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_torch_agrees_with_the_equations_written_out(cell):
+    model = make(cell)
+    # Biases are zero at first: make them count.
+    for parameter in model.parameters():
+        parameter.data += torch.randn(
+            parameter.shape, generator=torch.Generator().manual_seed(2)
+        ).mul_(0.3)
+    x_TB = random_ids(model, 30, 3)
+    logits_TBV, state = model(x_TB, model.zero_state(3))
+
+    stack = CellStack(model.config, {n: v.numpy() for n, v in model.state_dict().items()})
+    layers = stack.zero_state(3)
+    for ids_B, expected_BV in zip(x_TB.numpy(), logits_TBV.detach().numpy(), strict=True):
+        logits_BV, layers = stack.step(ids_B, layers)
+        np.testing.assert_allclose(logits_BV, expected_BV, atol=1e-4)
+    for number, layer in enumerate(layers):
+        np.testing.assert_allclose(layer.h, state.h_LBH[number].detach(), atol=1e-4)
+        if cell == "lstm":
+            np.testing.assert_allclose(layer.c, state.c_LBH[number].detach(), atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_two_chunks_with_the_state_carried_equal_one_long_chunk(cell):
+    model = make(cell)
+    x_TB = random_ids(model, 20, 2)
+    whole, _ = model(x_TB, model.zero_state(2))
+    first, state = model(x_TB[:7], model.zero_state(2))
+    second, _ = model(x_TB[7:], state)
+    torch.testing.assert_close(torch.cat([first, second]), whole)
+
+
+def test_a_fresh_lstm_keeps_what_it_has_and_guesses_evenly():
+    model = make()
+    size = MODEL.hidden_size
+    for layer in model.layers:
+        bias = layer.bias_ih_l0 + layer.bias_hh_l0
+        assert bias[size : 2 * size].tolist() == [1.0] * size
+        assert bias.sum() == size
+        for block in layer.weight_hh_l0.split(size):
+            torch.testing.assert_close(block @ block.T, torch.eye(size))
+    logits, _ = model(random_ids(model, 5, 2), model.zero_state(2))
+    assert logits.abs().max() < 0.2
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_expected_shapes_are_those_of_the_model(cell):
+    model = make(cell)
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    assert shapes == model.config.weight_shapes()
+    assert model.config.num_parameters == sum(p.numel() for p in model.parameters())
+
+
+def test_resetting_zeroes_the_chosen_streams_even_of_nan():
+    state = State(torch.full((2, 3, 4), math.nan), torch.ones(2, 3, 4))
+    reset = state.reset(torch.tensor([True, False, True]))
+    assert reset.h_LBH[:, [0, 2]].eq(0).all()
+    assert reset.h_LBH[:, 1].isnan().all()
+    assert reset.c_LBH[:, 1].eq(1).all()
+
+
+def test_dropout_uses_its_own_generator_and_none_without_one():
+    model = make(dropout=0.5)
+    x_TB = random_ids(model, 6, 2)
+
+    def logits(generator):
+        return model(x_TB, model.zero_state(2), dropout_generator=generator)[0]
+
+    def seeded(seed):
+        return torch.Generator().manual_seed(seed)
+
+    before = torch.get_rng_state()
+    torch.testing.assert_close(logits(seeded(1)), logits(seeded(1)))
+    assert not torch.equal(logits(seeded(1)), logits(seeded(2)))
+    torch.testing.assert_close(logits(None), logits(None))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_recurrent_dropout_hides_a_share_of_the_recurrent_weights_for_a_while(cell):
+    model = make(cell, recurrent_dropout=0.3, hidden_size=64)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    generator = torch.Generator().manual_seed(0)
+    with model.recurrent_dropout(generator):
+        hidden = [layer.weight_hh_l0 == 0 for layer in model.layers]
+        assert all(0.25 < float(mask.float().mean()) < 0.35 for mask in hidden)
+        for number, (layer, mask) in enumerate(zip(model.layers, hidden, strict=True)):
+            kept = before[f"layers.{number}.weight_hh_l0"][~mask] / 0.7
+            torch.testing.assert_close(layer.weight_hh_l0[~mask], kept)
+        x_TB = random_ids(model, 6, 2)
+        logits, _ = model(x_TB, model.zero_state(2))
+        logits.square().sum().backward()
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+    for layer, mask in zip(model.layers, hidden, strict=True):
+        assert layer.weight_hh_l0.grad[mask].eq(0).all()
+        assert layer.weight_hh_l0.grad[~mask].ne(0).any()
+    assert not torch.equal(logits, model(x_TB, model.zero_state(2))[0])
+
+
+def test_recurrent_dropout_gives_the_gradient_of_what_was_computed():
+    """Against a finite difference, with the same mask."""
+    model = make(recurrent_dropout=0.5).double()
+    x_TB = random_ids(model, 6, 2)
+
+    def loss():
+        with model.recurrent_dropout(torch.Generator().manual_seed(3)):
+            zeros = model.zero_state(2)
+            logits, _ = model(x_TB, State(zeros.h_LBH.double(), zeros.c_LBH.double()))
+            value = logits.square().sum()
+            if value.requires_grad:
+                value.backward()
+        return float(value.detach())
+
+    loss()
+    weight = model.layers[0].weight_hh_l0
+    row, column = divmod(int(weight.grad.abs().argmax()), weight.shape[1])
+    slope = float(weight.grad[row, column])
+    with torch.no_grad():
+        weight[row, column] += 1e-6
+        after = loss()
+        weight[row, column] -= 2e-6
+        before = loss()
+    assert slope == pytest.approx((after - before) / 2e-6, rel=1e-5)
+
+
+def test_weights_come_back_even_where_the_block_fails():
+    model = make(recurrent_dropout=0.5)
+    before = model.layers[0].weight_hh_l0.clone()
+    with (
+        pytest.raises(RuntimeError, match="within"),
+        model.recurrent_dropout(torch.Generator().manual_seed(0)),
+    ):
+        raise RuntimeError("within")
+    assert torch.equal(model.layers[0].weight_hh_l0, before)
+
+
+@pytest.mark.parametrize("unknown_logit", [-200.0, -9.0, 0.0, 5.0, 30.0, 200.0])
+def test_unknown_has_a_floor_and_probabilities_sum_to_one(unknown_logit):
+    logits = torch.tensor([[unknown_logit, 1.0, 2.0, -3.0]])
+    log_p = log_probabilities(logits, unknown_probability=1e-3)
+    p = log_p.exp()
+    assert float(p.sum()) == pytest.approx(1, abs=1e-6)
+    assert float(p[0, 0]) >= 1e-3 * (1 - 1e-6)
+    if unknown_logit < 0:
+        # The others keep their proportions.
+        assert float(p[0, 2] / p[0, 1]) == pytest.approx(math.e, rel=1e-4)
+    else:
+        torch.testing.assert_close(log_p, logits.log_softmax(-1))
+    twin = log_softmax(logits.numpy(), unknown_probability=1e-3)
+    np.testing.assert_allclose(twin, log_p.numpy(), atol=1e-5)

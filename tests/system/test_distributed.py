@@ -1,0 +1,350 @@
+"""Several processes train as one does, and end cleanly when one of them is lost.
+
+Each test starts real processes by torchrun, on the loopback address.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from charlstm.errors import ConfigError, TrainingError
+from charlstm.store.runs import CheckpointStore
+from charlstm.system.distributed import ALONE, World, join_world
+
+SENTENCES = "the quick brown fox jumps over the lazy dog.\nquiet queens quote quick quips.\n"
+OPTIONS = ["--hidden-size", "16", "--batch-size", "8", "--seq-len", "16", "--threads", "1"]
+OPTIONS += ["--precision", "float32", "--learning-rate", "0.01", "--json"]
+
+
+def test_one_process_alone_exchanges_nothing():
+    import torch
+
+    assert ALONE.leads
+    assert ALONE.share(7) == slice(0, 7)
+    assert ALONE.sum([1.5, True]) == [1.5, True]
+    tensor = torch.ones(3)
+    ALONE.average_([tensor])
+    assert tensor.tolist() == [1, 1, 1]
+    assert ALONE.gather(tensor) == [tensor]
+    assert ALONE.broadcast("a") == "a"
+
+
+def test_streams_are_shared_evenly_or_not_at_all():
+    worlds = [World(rank=rank, size=3) for rank in range(3)]
+    numbers = [number for world in worlds for number in range(12)[world.share(12)]]
+    assert numbers == list(range(12))
+    with pytest.raises(ConfigError, match=r"8 streams .* can't be divided by 3 processes"):
+        worlds[0].share(8)
+
+
+def test_a_world_of_one_is_joined_without_meeting_anybody():
+    for environment in ({}, {"WORLD_SIZE": "1", "MASTER_ADDR": "nowhere"}, {"WORLD_SIZE": "4"}):
+        with join_world(environment) as world:
+            assert world == ALONE
+
+
+def test_what_an_attempt_notes_the_next_one_knows():
+    import torch.distributed as dist
+
+    assert ALONE.noted("run") is None
+    ALONE.note("run", "a")  # nobody comes after
+    store = dist.HashStore()
+    first, second = World(size=2, notes=store), World(size=2, attempt=1, notes=store)
+    assert second.noted("run") is None
+    first.note("run", "caf\u00e9")
+    assert second.noted("run") == "caf\u00e9"
+    with join_world({"TORCHELASTIC_RESTART_COUNT": "2"}) as world:
+        assert world == World(attempt=2)
+
+
+@pytest.mark.parametrize("wrong", ["soon", "-1", "nan"])
+def test_a_time_limit_has_to_be_one(wrong):
+    environment = {
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "CHARLSTM_DISTRIBUTED_TIMEOUT": wrong,
+    }
+    with pytest.raises(ConfigError, match="CHARLSTM_DISTRIBUTED_TIMEOUT"), join_world(environment):
+        pass
+
+
+def test_processes_that_never_come_are_given_up():
+    environment = {
+        "WORLD_SIZE": "2",
+        "RANK": "0",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "0",
+        "CHARLSTM_DISTRIBUTED_TIMEOUT": "1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        with pytest.raises(TrainingError, match="can't be reached"), join_world(environment):
+            pass
+
+
+@pytest.fixture
+def text(tmp_path):
+    """A text whose lines differ, so that streams do."""
+    generator = np.random.default_rng(0)
+    words = SENTENCES.split()
+    (tmp_path / "text.txt").write_text(
+        "\n".join(" ".join(generator.choice(words, 9)) for _ in range(400)), encoding="utf-8"
+    )
+    return "text.txt"
+
+
+@pytest.fixture
+def start(tmp_path):
+    """A function (processes, arguments) -> a running torchrun; what is left is killed."""
+    started = []
+
+    def start(num_processes, *arguments, agent=("--standalone",), restarts=0, **environment):
+        command = [sys.executable, "-m", "torch.distributed.run", *agent]
+        command += [f"--nproc-per-node={num_processes}", f"--max-restarts={restarts}"]
+        command += ["-m", "--", "charlstm", "train", *map(str, arguments)]
+        process = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def finish(process, *, code=0, stdin=None):
+    """Wait for a process; gives its events and what it said."""
+    out, err = process.communicate(stdin, timeout=120)
+    assert process.returncode == code, err
+    return [json.loads(line) for line in out.splitlines() if line.startswith("{")], err
+
+
+def curve(events):
+    return [
+        (event["step"], event["train_bits_per_char"], event["val_bits_per_char"])
+        for event in events
+        if event["event"] == "evaluated"
+    ]
+
+
+def stored(tmp_path, run):
+    return CheckpointStore(tmp_path / "checkpoints").load(run, which="last").checkpoint
+
+
+def assert_same(one, other):
+    assert one.weights.keys() == other.weights.keys()
+    for name, value in one.weights.items():
+        np.testing.assert_array_equal(value, other.weights[name])
+    assert one.training.arrays.keys() == other.training.arrays.keys()
+    for name, value in one.training.arrays.items():
+        np.testing.assert_array_equal(value, other.training.arrays[name], err_msg=name)
+
+
+def workers(run_folder, process):
+    """Process ids of torchrun's workers, by rank, once training has begun."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        log = run_folder / "events.jsonl"
+        if log.exists() and '"evaluated"' in log.read_text("utf-8"):
+            break
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    return worker_pids(process)
+
+
+def worker_pids(process):
+    children = {}
+    for line in subprocess.check_output(["ps", "-eo", "pid,ppid"], text=True).splitlines()[1:]:
+        pid, parent = map(int, line.split())
+        if parent == process.pid:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                variables = dict(
+                    entry.split(b"=", 1) for entry in file.read().split(b"\0") if b"=" in entry
+                )
+            if b"RANK" in variables:
+                children[int(variables[b"RANK"])] = pid
+    return children
+
+
+@pytest.mark.slow
+def test_many_processes_learn_what_one_learns(start, tmp_path, text):
+    options = [*OPTIONS, "--steps", 40, "--dropout", 0, "--split-documents", "lines"]
+    alone, _ = finish(start(1, text, *options, "--run", "p1"))
+    for number in (2, 4):
+        together, err = finish(start(number, text, *options, "--run", f"p{number}"))
+        np.testing.assert_allclose(curve(together), curve(alone), rtol=1e-4)
+        assert len(curve(together)) >= 4
+        started = next(event for event in together if event["event"] == "started")
+        assert started["world_size"] == number
+        assert started["local_batch_size"] == 8 // number
+        assert err.count("characters in") == 1  # one process speaks
+    one, other = stored(tmp_path, "p1"), stored(tmp_path, "p4")
+    for name, value in one.weights.items():
+        np.testing.assert_allclose(other.weights[name], value, atol=2e-4)
+    for name in ("carried.h_LBH", "carried.c_LBH"):
+        np.testing.assert_allclose(
+            other.training.arrays[name], one.training.arrays[name], atol=2e-3
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_process_changes_nothing(start, tmp_path, text, victim):
+    options = [*OPTIONS, "--steps", 500, "--dropout", 0.2, "--recurrent-dropout", 0.1]
+    finish(start(2, text, *options, "--run", "whole"))
+    process = start(2, text, *options, "--run", "killed", restarts=1)
+    os.kill(workers(tmp_path / "checkpoints" / "killed", process)[victim], signal.SIGKILL)
+    events, err = finish(process)
+    assert "goes on from step" in err
+    assert [event["event"] for event in events].count("started") == 2
+    assert events[-1]["step"] == 500
+    assert_same(stored(tmp_path, "killed"), stored(tmp_path, "whole"))
+
+
+@pytest.mark.slow
+def test_processes_lost_before_the_first_save_touch_no_other_run(start, tmp_path, text):
+    """The newest run of the text is another one then, and finished."""
+    finish(start(1, text, *OPTIONS, "--steps", 5))
+    before = stored(tmp_path, "text")
+    # No file: the leader waits for its text until a worker is killed and the next attempt begins.
+    os.mkfifo(tmp_path / "pipe")
+    process = start(
+        2, text, "--val", "pipe", *OPTIONS, "--steps", 6, "--dropout", 0, "--no-cache", restarts=1
+    )
+    deadline = time.monotonic() + 60
+    writer = None
+    while writer is None:
+        assert time.monotonic() < deadline
+        with contextlib.suppress(OSError):  # until somebody reads
+            writer = os.open(tmp_path / "pipe", os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.05)
+    os.kill(worker_pids(process)[1], signal.SIGKILL)
+    time.sleep(1)
+    os.close(writer)
+    (tmp_path / "pipe").unlink()
+    (tmp_path / "pipe").write_text(SENTENCES, encoding="utf-8")
+    events, _ = finish(process)
+    assert events[-1]["run"] == "text-2"
+    assert events[-1]["step"] == 6
+    assert_same(stored(tmp_path, "text"), before)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_another_number_of_processes(start, tmp_path, text):
+    options = [*OPTIONS, "--dropout", 0]
+    finish(start(2, text, *options, "--run", "moved", "--steps", 20))
+    finish(start(4, text, "--resume", "--run", "moved", "--steps", 40, "--json"))
+    finish(start(2, text, *options, "--run", "whole", "--steps", 20))
+    finish(start(1, text, "--resume", "--run", "whole", "--steps", 40, "--json"))
+    one, other = stored(tmp_path, "moved"), stored(tmp_path, "whole")
+    assert one.step == other.step == 40
+    for name, value in one.weights.items():
+        np.testing.assert_allclose(other.weights[name], value, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param("SIGKILL", marks=pytest.mark.slow),
+        pytest.param("SIGSTOP", marks=pytest.mark.torture),
+    ],
+)
+def test_a_lost_process_ends_the_training_with_a_clear_error(start, tmp_path, text, how):
+    process = start(
+        2, text, *OPTIONS, "--minutes", 5, "--run", "lost", CHARLSTM_DISTRIBUTED_TIMEOUT="8"
+    )
+    pids = workers(tmp_path / "checkpoints" / "lost", process)
+    began = time.monotonic()
+    os.kill(pids[1], getattr(signal, how))
+    if how == "SIGSTOP":
+        # torchrun waits for what is stopped; the other one doesn't.
+        while os.path.exists(f"/proc/{pids[0]}") and _state_of(pids[0]) != "Z":
+            assert time.monotonic() - began < 40
+            time.sleep(0.2)
+        os.kill(pids[1], signal.SIGKILL)
+    _, err = finish(process, code=1)
+    assert time.monotonic() - began < 60
+    if how == "SIGSTOP":
+        assert "charlstm: another process of this training can't be reached" in err
+
+
+def _state_of(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return "Z"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whom", ["leader", "follower", "torchrun"])
+def test_a_signal_to_any_of_them_saves_and_ends(start, tmp_path, text, whom):
+    process = start(2, text, *OPTIONS, "--minutes", 5, "--run", "stopped")
+    pids = workers(tmp_path / "checkpoints" / "stopped", process)
+    if whom == "torchrun":
+        process.send_signal(signal.SIGINT)  # as Ctrl-C does: workers are in sessions of their own
+    else:
+        os.kill(pids[["leader", "follower"].index(whom)], signal.SIGTERM)
+    events, err = finish(process, code=1)  # torchrun's own code: a worker ended with another one
+    assert events[-1]["event"] == "finished"
+    assert events[-1]["was_interrupted"]
+    assert "interrupted and saved" in err
+    assert stored(tmp_path, "stopped").step == events[-1]["step"]
+
+
+@pytest.mark.slow
+def test_two_agents_train_as_one_does(start, tmp_path, text):
+    options = [*OPTIONS, "--steps", 30, "--dropout", 0]
+    alone, _ = finish(start(1, text, *options, "--run", "alone"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    agent = ["--nnodes=2", "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}"]
+    agent += ["--rdzv-id=test", "--local-addr=127.0.0.1"]
+    agents = [start(1, text, *options, "--run", "two", agent=agent) for _ in range(2)]
+    together = [event for process in agents for event in finish(process)[0]]
+    np.testing.assert_allclose(curve(together), curve(alone), rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_mistakes_are_said_once(start, tmp_path, text):
+    _, err = finish(start(3, text, *OPTIONS, "--steps", 5), code=1)
+    assert err.count("can't be divided by 3 processes") == 1
+    assert "Traceback (most recent call last)" not in err.split("=====")[0].split("E1")[0]
+    _, err = finish(start(2, "nowhere.txt", *OPTIONS, "--steps", 5), code=1)
+    assert err.count("charlstm: nowhere.txt") + err.count("nowhere.txt: can't be read") >= 1
+
+
+@pytest.mark.slow
+def test_a_text_from_stdin_reaches_all_of_them(start, tmp_path, text):
+    alone, _ = finish(start(1, text, *OPTIONS, "--steps", 5, "--run", "one"))
+    process = start(2, "-", *OPTIONS, "--steps", 5, "--run", "two")
+    together, _ = finish(process, stdin=(tmp_path / text).read_text("utf-8"))
+    np.testing.assert_allclose(curve(together), curve(alone), rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_first_clock_counts(start, text):
+    began = time.monotonic()
+    events, _ = finish(start(2, text, *OPTIONS, "--minutes", 0.1, "--run", "clock"))
+    assert events[-1]["event"] == "finished"
+    assert 3 < events[-1]["elapsed_seconds"] < 12
+    assert time.monotonic() - began < 40

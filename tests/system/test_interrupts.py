@@ -1,0 +1,127 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from charlstm.store.runs import CheckpointStore
+from charlstm.system.interrupts import stop_signals
+
+pty = pytest.importorskip("pty", reason="terminals and signals of POSIX")
+
+
+def test_the_first_signal_asks_to_stop_and_handlers_are_given_back():
+    before = signal.getsignal(signal.SIGTERM)
+    asked = []
+    with stop_signals(lambda: asked.append(True)) as signals:
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert signals.received == signal.SIGTERM
+    assert asked
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_the_parent_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_signals(lambda: None) as signals:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signals.received is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+ENDLESS = ["train", "tiny.txt", "--steps", "1000000", "--hidden-size", "8", "--threads", "1"]
+
+
+@pytest.fixture
+def training(corpus_file, tmp_path):
+    """Start an endless training; gives the process when it has made its first steps."""
+    children = []
+
+    def start(prefix=(), arguments=(), **options):
+        child = subprocess.Popen(
+            [*prefix, sys.executable, "-m", "charlstm", *ENDLESS, *arguments],
+            cwd=tmp_path,
+            **{"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, **options},
+        )
+        children.append(child)
+        log = tmp_path / "checkpoints/tiny/events.jsonl"
+        deadline = time.monotonic() + 60
+        while not (log.exists() and "stepped" in log.read_text()):
+            assert child.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return child
+
+    yield start
+    for child in children:
+        child.kill()
+        child.wait()
+        if child.stderr:
+            child.stderr.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_ends_the_step_saves_and_tells_how_to_go_on(training, tmp_path, name):
+    child = training()
+    number = getattr(signal, name)
+    child.send_signal(number)
+    if name != "SIGINT":
+        child.send_signal(number)  # however often it comes
+    _, err = child.communicate(timeout=30)
+    assert child.returncode == 128 + number
+    assert b"charlstm train --resume --run tiny" in err
+    assert b"Traceback" not in err
+    last = CheckpointStore(tmp_path / "checkpoints").load("tiny", which="last").checkpoint
+    assert last.step > 0
+    assert not last.is_finished
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_at_once_and_loses_no_save(training, tmp_path):
+    child = training()
+    child.send_signal(signal.SIGINT)
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=10)
+    assert child.returncode == 130
+    assert CheckpointStore(tmp_path / "checkpoints").load("tiny", which="last").warnings == ()
+
+
+@pytest.mark.slow
+def test_nohup_goes_on_after_a_hangup(training):
+    child = training(prefix=["nohup"])
+    child.send_signal(signal.SIGHUP)
+    time.sleep(1)
+    assert child.poll() is None
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=30)
+    assert child.returncode == 143
+
+
+@pytest.mark.slow
+def test_a_terminal_that_is_gone_stops_no_save(training, tmp_path):
+    ours, theirs = pty.openpty()
+    child = training(stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    os.close(ours)
+    time.sleep(0.5)
+    assert child.poll() is None  # no controlling terminal, so no signal: it trains on
+    child.send_signal(signal.SIGTERM)
+    child.wait(timeout=30)
+    assert child.returncode == 143
+    last = CheckpointStore(tmp_path / "checkpoints").load("tiny", which="last").checkpoint
+    assert last.step > 0
+
+
+@pytest.mark.slow
+def test_a_signal_counts_though_nobody_reads_the_json(training, tmp_path):
+    child = training(stdout=subprocess.PIPE, arguments=["--json"])
+    child.stdout.close()
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert b"charlstm train --resume --run tiny" in err

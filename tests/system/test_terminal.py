@@ -1,0 +1,36 @@
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlstm.system.terminal import escape, escape_line
+
+
+@given(st.text(st.characters()))
+def test_nothing_that_is_shown_commands_a_terminal(text):
+    shown = escape(text)
+    assert not any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in shown)
+    assert not any(unicodedata.bidirectional(c) in {"RLO", "LRO", "RLE", "LRI"} for c in shown)
+    shown.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain ünïcode ☃", "plain ünïcode ☃"),
+        ("\x1b]52;c;AAAA\x07", r"\x1b]52;c;AAAA\x07"),
+        ("\x9b31m", r"\x9b31m"),
+        ("\u202eabc", r"\u202eabc"),
+        ("a\rb\n", r"a\x0db\x0a"),
+        ("\ud800", r"\ud800"),
+        ("\u2028", r"\u2028"),
+    ],
+)
+def test_code_points_are_shown_in_the_place_of_commands(text, shown):
+    assert escape(text) == shown
+
+
+def test_some_may_be_kept_and_messages_are_one_line():
+    assert escape("a\n\tb\r", keep="\n\t") == "a\n\tb\\x0d"
+    assert escape_line("two\nlines") == "two lines"

@@ -1,0 +1,252 @@
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import posix
+
+from charlstm.config import CorpusConfig
+from charlstm.errors import CorpusError
+from charlstm.text import cache as cache_module
+from charlstm.text.cache import CorpusCache, load_corpus_of_run
+from charlstm.text.corpus import load_corpus
+
+TEXT = "the quick brown fox, na\xefve\n" * 40
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    age(path)
+    return path
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return CorpusCache(tmp_path / "store/.cache")
+
+
+@pytest.fixture
+def readings(monkeypatch):
+    """Counts how often a text is read."""
+    found = []
+
+    def counting(config):
+        found.append(config)
+        return load_corpus(config)
+
+    monkeypatch.setattr(cache_module, "load_corpus", counting)
+    return found
+
+
+def age(path, seconds=10):
+    moment = time.time() - seconds
+    os.utime(path, (moment, moment))
+
+
+def same(one, other):
+    assert (one.name, one.fingerprint) == (other.name, other.fingerprint)
+    assert one.notices == other.notices
+    assert one.vocabulary.characters == other.vocabulary.characters
+    for name in ("train", "val", "test"):
+        first, second = getattr(one, name), getattr(other, name)
+        assert np.array_equal(first.ids, second.ids)
+        assert first.ids.dtype == second.ids.dtype
+        assert np.array_equal(first.starts, second.starts)
+        assert first.num_bytes == second.num_bytes
+    return True
+
+
+def config_of(*paths, **options):
+    return CorpusConfig(paths=tuple(map(str, paths)), **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"val_fraction": 0.0, "test_fraction": 0.0},
+        {"min_count": 41},
+        {"split_documents": "lines"},
+        {"level": "byte"},
+    ],
+)
+def test_what_was_kept_is_what_was_read(cache, path, readings, options):
+    config = config_of(path, **options)
+    first = cache.load(config)
+    assert same(first, cache.load(config))
+    assert same(first, load_corpus(config))
+    assert len(readings) == 1
+
+
+def test_a_changed_file_is_read_again(cache, path, readings):
+    first = cache.load(config_of(path))
+    path.write_text(TEXT.replace("fox", "cat"), encoding="utf-8")
+    age(path, 5)
+    assert cache.load(config_of(path)).fingerprint != first.fingerprint
+    assert len(readings) == 2
+    # The same size and time, but another file in its place.
+    state = path.stat()
+    path.rename(path.with_name("old"))
+    path.write_text(TEXT.replace("fox", "cow"), encoding="utf-8")
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    cache.load(config_of(path))
+    assert len(readings) == 3
+
+
+def test_other_options_are_another_corpus(cache, path, readings):
+    cache.load(config_of(path))
+    assert cache.load(config_of(path, min_count=41)).vocabulary.characters != ""
+    assert cache.load(config_of(path, val_fraction=0.3)).val.num_chars > 300
+    assert len(readings) == 3
+
+
+def test_a_file_that_has_just_changed_gets_no_key(cache, path, readings):
+    path.touch()
+    cache.load(config_of(path))
+    assert not list((path.parent / "store/.cache").glob("*.key"))
+
+
+def test_a_folder_knows_of_a_new_file(cache, path, readings):
+    folder = path.parent / "folder"
+    folder.mkdir()
+    path.rename(folder / "a.txt")
+    cache.load(config_of(folder))
+    cache.load(config_of(folder))
+    assert len(readings) == 1
+    (folder / "b.txt").write_text("more text")
+    age(folder / "b.txt")
+    assert cache.load(config_of(folder)).train.num_chars > 900
+    assert len(readings) == 2
+
+
+def test_a_text_that_is_gone_is_recalled(cache, path):
+    config = config_of(path)
+    first = cache.load(config)
+    path.unlink()
+    assert same(first, load_corpus_of_run(config, first.fingerprint, cache))
+    assert load_corpus_of_run(config_of("-"), first.fingerprint, cache).name == "stdin"
+    with pytest.raises(CorpusError, match=r"text\.txt"):
+        load_corpus_of_run(config, "f" * 64, cache)
+    with pytest.raises(CorpusError, match="stdin"):
+        load_corpus_of_run(config_of("-"), "f" * 64, cache)
+    with pytest.raises(CorpusError, match=r"text\.txt"):
+        load_corpus_of_run(config, first.fingerprint, None)
+
+
+def test_whatever_is_damaged_is_read_again(cache, path, readings):
+    config = config_of(path)
+    first = cache.load(config)
+    (kept,) = (path.parent / "store/.cache").glob("*.corpus")
+    whole = kept.read_bytes()
+    generator = np.random.default_rng(0)
+    for number in range(200):
+        place = int(generator.integers(len(whole)))
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(generator.integers(8))
+        kept.write_bytes(damaged if number % 2 else whole[:place])
+        assert same(first, cache.load(config))
+    assert kept.read_bytes() == whole
+    (key,) = (path.parent / "store/.cache").glob("*.key")
+    for content in (b"", b"../../etc/passwd", b"\xff", b"absent"):
+        key.write_bytes(content)
+        assert same(first, cache.load(config))
+
+
+def test_where_nothing_can_be_written_it_does_without(path, tmp_path):
+    (tmp_path / "store").write_text("a file in its place")
+    cache = CorpusCache(tmp_path / "store/.cache")
+    assert same(cache.load(config_of(path)), load_corpus(config_of(path)))
+
+
+def test_a_file_that_changes_while_it_is_kept_gets_no_key(cache, path, monkeypatch):
+    write = cache_module._write
+
+    def slow(file, corpus):
+        write(file, corpus)
+        path.write_text(TEXT[::-1], encoding="utf-8")
+        age(path, 5)
+
+    monkeypatch.setattr(cache_module, "_write", slow)
+    first = cache.load(config_of(path))
+    monkeypatch.undo()
+    assert cache.load(config_of(path)).fingerprint != first.fingerprint
+
+
+def test_an_edit_with_its_time_put_back_is_seen(cache, path):
+    first = cache.load(config_of(path))
+    state = path.stat()
+    with path.open("r+", encoding="utf-8") as file:
+        file.write("THE")
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert cache.load(config_of(path)).fingerprint != first.fingerprint
+
+
+def test_notices_are_those_of_the_files(cache, path):
+    path.write_bytes(TEXT.replace("\n", "\r\n").encode())
+    age(path)
+    (notice,) = cache.load(config_of(path)).notices
+    assert cache.load(config_of(path)).notices == (notice,)
+
+
+@posix
+def test_hostile_files_are_read_again(cache, path):
+    first = cache.load(config_of(path))
+    (kept,) = (path.parent / "store/.cache").glob("*.corpus")
+    for header in (b'{"__metadata__": {"charlstm": "{}"}, "a": {"data_offsets": []}}', b"[" * 5000):
+        kept.write_bytes(len(header).to_bytes(8, "little") + header)
+        assert same(first, cache.load(config_of(path)))
+    kept.unlink()
+    os.mkfifo(kept)
+    assert same(first, cache.load(config_of(path)))
+
+
+def test_leftovers_of_the_killed_are_removed(cache, path):
+    cache.load(config_of(path))
+    folder = path.parent / "store/.cache"
+    old, young = folder / "a.corpus.1.tmp", folder / "b.corpus.2.tmp"
+    for file in (old, young):
+        file.write_bytes(b"half")
+    age(old, 3 * 24 * 3600)
+    cache.load(config_of(path, min_count=2))
+    assert not old.exists()
+    assert young.exists()
+
+
+def test_without_a_path_nothing_is_kept(cache, tmp_path):
+    cache.load(CorpusConfig())
+    assert not list(tmp_path.rglob("*.key"))
+
+
+@pytest.mark.slow
+def test_two_processes_and_kills_leave_it_whole(path):
+    """Eight processes load at once, half of them killed at some moment; then all is as it was."""
+    path.write_text(TEXT * 2000, encoding="utf-8")
+    age(path)
+    folder = path.parent / "store/.cache"
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from charlstm.text.cache import CorpusCache\n"
+        "from charlstm.config import CorpusConfig\n"
+        "config = CorpusConfig(paths=(sys.argv[2],))\n"
+        "print(CorpusCache(Path(sys.argv[1])).load(config).fingerprint)\n"
+    )
+    expected = load_corpus(config_of(path)).fingerprint
+    generator = np.random.default_rng(0)
+    for _ in range(3):
+        command = [sys.executable, "-c", program, str(folder), str(path)]
+        running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(8)]
+        for process in running[::2]:
+            time.sleep(float(generator.uniform(0, 0.4)))
+            process.kill()
+        for number, process in enumerate(running):
+            out, _ = process.communicate(timeout=60)
+            if number % 2:
+                assert out.strip() == expected
+        assert CorpusCache(folder).load(config_of(path)).fingerprint == expected
+        for file in folder.glob("*.corpus"):
+            file.unlink()

@@ -1,0 +1,278 @@
+import bz2
+import gzip
+import lzma
+
+import pytest
+from conftest import posix
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charlstm.config import CorpusConfig
+from charlstm.errors import ConfigError, CorpusError
+from charlstm.text.corpus import load_corpus
+
+
+def load(*paths, **options):
+    return load_corpus(CorpusConfig(paths=tuple(map(str, paths)), **options))
+
+
+def text_of(corpus, name):
+    return corpus.vocabulary.decode(getattr(corpus, name).ids)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content, name="corpus.txt"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def test_splits_are_train_val_test_in_the_order_of_the_text(write):
+    text = "abcdefghij" * 20
+    corpus = load(write(text), val_fraction=0.1, test_fraction=0.2)
+    assert text_of(corpus, "train") == text[:140]
+    assert text_of(corpus, "val") == text[140:160]
+    assert text_of(corpus, "test") == text[160:]
+
+
+@given(
+    documents=st.lists(st.text("ab", min_size=0, max_size=9), min_size=1, max_size=5),
+    num_val=st.floats(0, 0.4),
+    num_test=st.floats(0, 0.4),
+)
+def test_every_character_is_in_one_split(tmp_path_factory, documents, num_val, num_test):
+    folder = tmp_path_factory.mktemp("documents")
+    paths = [folder / f"{number}.txt" for number in range(len(documents))]
+    for path, text in zip(paths, documents, strict=True):
+        path.write_text(text, encoding="utf-8")
+    try:
+        corpus = load(*paths, val_fraction=num_val, test_fraction=num_test)
+    except CorpusError:
+        assert len("".join(documents)) < 20
+        return
+    splits = [corpus.train, corpus.val, corpus.test]
+    assert sum(split.num_chars for split in splits) == len("".join(documents))
+    # Documents begin where files begin, and where a split begins.
+    num_documents = sum(bool(text) for text in documents)
+    starts = sum(len(split.starts) for split in splits)
+    assert num_documents <= starts <= num_documents + 2
+
+
+def test_files_replace_fractions(write):
+    train, val, test = write("a" * 50), write("ab", "val.txt"), write("cccc", "test.txt")
+    corpus = load(train, val=str(val), test=str(test))
+    assert [corpus.train.num_chars, corpus.val.num_chars, corpus.test.num_chars] == [50, 2, 4]
+    assert corpus.vocabulary.characters == "a"
+    assert corpus.val.ids.tolist() == [1, 0]
+
+
+def test_without_a_path_it_is_the_documentation_of_python():
+    corpus = load()
+    assert corpus.name == "python-docs"
+    assert corpus.train.num_chars > 300_000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "naïve\nlines\n".encode("utf-8-sig"),
+        "naïve\nlines\n".encode("utf-16"),
+        b"\x00\x00\xfe\xff" + "naïve\nlines\n".encode("utf-32-be"),
+        "naïve\r\nlines\r\n".encode(),
+        "naïve\rlines\r".encode(),
+        "naïve\r\nlines\r".encode(),
+        gzip.compress("naïve\nlines\n".encode()),
+        bz2.compress("naïve\nlines\n".encode()),
+        lzma.compress("naïve\nlines\n".encode()),
+    ],
+)
+def test_the_same_text_in_other_clothes_is_the_same_corpus(write, content):
+    options = {"val_fraction": 0.0, "test_fraction": 0.0}
+    plain = load(write("naïve\nlines\n"), **options)
+    dressed = load(write(content, "dressed"), **options)
+    assert text_of(dressed, "train") == "naïve\nlines\n"
+    assert dressed.fingerprint == plain.fingerprint
+
+
+def test_line_ends_are_kept_on_request(write):
+    path = write("one\r\ntwo\r\n" * 4)
+    assert "\r" not in load(path).vocabulary.characters
+    assert "\r" in load(path, keep_line_ends=True).vocabulary.characters
+
+
+def test_the_fingerprint_changes_with_text_and_with_splits(write):
+    first = load(write("abcdefghij" * 10)).fingerprint
+    assert load(write("abcdefghij" * 10, "other-name")).fingerprint == first
+    assert load(write("abcdefghiX" * 10)).fingerprint != first
+    assert load(write("abcdefghij" * 10), val_fraction=0.2).fingerprint != first
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "empty"),
+        (b"\xef\xbb\xbf", "empty"),
+        (b"x", "too few"),
+        ("caf\xe9 au lait".encode("cp1252"), r"byte 3 \(0xE9\) is not valid utf-8.*cp1252"),
+        ("Война и мир".encode("cp1251"), "cp1251"),
+        ("床前明月光疑是地上霜".encode("gb18030"), "gb18030"),
+        (b"\x28\xb5\x2f\xfd....", "zstd"),
+        (b"%PDF-1.7 ...", "PDF"),
+        (gzip.compress(b"text " * 100)[:-9], "can't be read: Compressed file ended"),
+    ],
+)
+def test_what_is_no_text_gets_one_line_that_says_why(write, content, message):
+    with pytest.raises(CorpusError, match=message) as caught:
+        load(write(content))
+    assert "\n" not in str(caught.value)
+
+
+@posix
+def test_missing_files_folders_and_endless_devices_are_refused(tmp_path):
+    for path in (tmp_path / "missing", tmp_path, "/dev/zero", "nul\0byte"):  # an empty folder
+        with pytest.raises(CorpusError):
+            load(path)
+
+
+@pytest.mark.parametrize("text", ["\n" * 50, "a" * 50, "ab\0" * 20])
+def test_odd_but_readable_texts_work(write, text):
+    corpus = load(write(text))
+    assert text_of(corpus, "train") + text_of(corpus, "val") + text_of(corpus, "test") == text
+
+
+def everything(corpus):
+    return "".join(text_of(corpus, name) for name in ("train", "val", "test"))
+
+
+WHOLE = {"val_fraction": 0.0, "test_fraction": 0.0}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, content in {
+        "tree/b.txt": b"bbbb\n",
+        "tree/a/z.py": b"zzzz\n",
+        "tree/a/latin.txt": "caf\xe9".encode("latin-1"),
+        "tree/picture.png": b"\x89PNG\0\0",
+        "tree/.hidden/c.txt": b"cccc\n",
+        "tree/.secret": b"dddd\n",
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return tmp_path / "tree"
+
+
+def test_a_folder_is_every_text_in_it_in_order(folder):
+    corpus = load(folder, **WHOLE)
+    assert everything(corpus) == "bbbb\nzzzz\n"
+    assert corpus.train.starts.tolist() == [0, 5]
+    (notice,) = corpus.notices
+    assert "passed over 2 files that are no text" in notice
+
+
+def test_of_a_folder_patterns_choose(folder):
+    corpus = load(folder, include=("*.py",), **WHOLE)
+    assert everything(corpus) == "zzzz\n"
+    assert corpus.notices == ()
+    assert everything(load(folder, include=("*.py", "b*"), **WHOLE)) == "bbbb\nzzzz\n"
+    with pytest.raises(CorpusError, match=r"no file whose name matches \*.c"):
+        load(folder, include=("*.c",))
+    # What was asked for is never passed over.
+    with pytest.raises(CorpusError, match="not valid utf-8"):
+        load(folder, include=("*.txt",))
+
+
+def test_a_folder_without_text_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CorpusError, match="holds no text file"):
+        load(tmp_path / "empty")
+
+
+def test_documents_inside_a_file_begin_anew(write):
+    path = write("anna\nberta\nclara\n" * 8)
+    corpus = load(path, split_documents="lines", **WHOLE)
+    assert len(corpus.train.starts) == 24
+    assert corpus.train.starts[:4].tolist() == [0, 5, 11, 17]
+    assert everything(corpus) == "anna\nberta\nclara\n" * 8
+    assert load(path, **WHOLE).train.starts.tolist() == [0]
+    assert load(path, **WHOLE).fingerprint != corpus.fingerprint
+    assert len(load(path, split_documents="^b", **WHOLE).train.starts) == 9
+    split = load(path, split_documents="lines", val_fraction=0.25, test_fraction=0.25)
+    assert len(split.val.starts) >= 5
+
+
+@given(text=st.text(max_size=40), cuts=st.lists(st.integers(1, 9), max_size=9))
+def test_normal_form_c_doesn_t_depend_on_the_pieces(text, cuts):
+    from unicodedata import normalize
+
+    from charlstm.text.source import _composed
+
+    pieces, place = [], 0
+    for cut in cuts:
+        pieces.append(text[place : place + cut])
+        place += cut
+    pieces.append(text[place:])
+    assert "".join(_composed(iter(pieces))) == normalize("NFC", text)
+
+
+def test_accents_take_one_form_on_request(write):
+    path = write("cafe\u0301 " * 30)
+    assert "\u0301" in load(path).vocabulary.characters
+    composed = load(path, normalize="nfc")
+    assert composed.vocabulary.characters == " acf\xe9"
+    config = CorpusConfig(paths=(str(path),), normalize="nfc")
+    assert config.to_symbols("cafe\u0301") == "caf\xe9"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"split_documents": "("},
+        {"split_documents": ""},
+        {"normalize": "nfd"},
+        {"include": "x"},
+        {"level": "byte", "normalize": "nfc"},
+    ],
+)
+def test_impossible_ways_to_read_are_refused(options):
+    with pytest.raises(ConfigError):
+        CorpusConfig(**options)
+
+
+@settings(max_examples=40)
+@given(
+    text=st.text(min_size=2, max_size=60),
+    size=st.integers(4, 17),  # a byte order mark comes in one piece
+    codec=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    normalize=st.sampled_from(["none", "nfc"]),
+    how=st.sampled_from([None, "lines", "blank-lines", "^a"]),
+)
+def test_ids_don_t_depend_on_how_the_bytes_come(
+    tmp_path_factory, text, size, codec, normalize, how
+):
+    from charlstm.text import source
+
+    text = text.encode("utf-8", "replace").decode()
+    path = tmp_path_factory.mktemp("pieces") / "text"
+    path.write_bytes(text.encode(codec))
+    options = {"normalize": normalize, "split_documents": how, **WHOLE}
+
+    def outcome(piece_bytes):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(source, "_PIECE_BYTES", piece_bytes)
+            try:
+                corpus = load(path, **options)
+            except CorpusError as error:
+                return type(error)
+        return (
+            corpus.train.ids.tolist(),
+            corpus.train.starts.tolist(),
+            corpus.vocabulary.characters,
+            corpus.fingerprint,
+        )
+
+    assert outcome(size) == outcome(1 << 20)

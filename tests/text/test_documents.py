@@ -1,0 +1,80 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlstm.text import documents
+from charlstm.text.documents import documents_in, split_documents
+
+pieces = st.lists(st.text("ab \n", max_size=7), max_size=6)
+
+
+def found(pieces, how):
+    """The documents as strings."""
+    text, starts = "", []
+    for piece, begins in split_documents(pieces, how):
+        starts += [len(text) + begin for begin in begins]
+        text += piece
+    assert text == "".join(pieces)
+    assert starts == sorted(set(starts))
+    ends = [*starts[1:], len(text)][: len(starts)]
+    texts = [text[a:b] for a, b in zip(starts, ends, strict=True)]
+    assert documents_in(text, how) == texts
+    return texts
+
+
+@given(pieces)
+def test_a_whole_text_is_one_document(pieces):
+    text = "".join(pieces)
+    assert found(pieces, None) == ([text] if text else [])
+
+
+@given(pieces)
+def test_lines(pieces):
+    assert found(pieces, "lines") == re.findall(r"[^\n]*\n|[^\n]+", "".join(pieces))
+
+
+@given(pieces)
+def test_behind_blank_lines(pieces):
+    text = "".join(pieces)
+    expected, blank = [], False
+    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
+        if not expected or (blank and line.strip()):
+            expected.append("")
+        expected[-1] += line
+        blank = not line.strip()
+    assert found(pieces, "blank-lines") == expected
+
+
+@given(pieces)
+def test_at_lines_where_a_pattern_is_found(pieces):
+    text = "".join(pieces)
+    expected = []
+    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
+        if not expected or re.search("^a", line):
+            expected.append("")
+        expected[-1] += line
+    assert found(pieces, "^a") == expected
+
+
+@pytest.mark.parametrize("how", ["lines", "blank-lines", "^b"])
+def test_an_endless_line_is_not_held(monkeypatch, how):
+    monkeypatch.setattr(documents, "_MAX_HELD_CHARS", 10)
+    seen = []
+
+    def pieces():
+        for _ in range(100):
+            seen.append("b" * 7)
+            yield seen[-1]
+
+    for number, (text, starts) in enumerate(split_documents(pieces(), how)):
+        assert starts == ([0] if number == 0 else [])
+        assert len(text) <= 17
+        assert len(seen) <= 2 * number + 3
+
+
+def test_a_line_that_comes_in_parts_is_blank_only_if_all_of_it_is(monkeypatch):
+    monkeypatch.setattr(documents, "_MAX_HELD_CHARS", 4)
+    pieces = ["abcdefgh", "\n", "second\n", "       ", " \n", "third"]
+    assert found(pieces, "blank-lines") == ["abcdefgh\nsecond\n        \n", "third"]

@@ -1,0 +1,29 @@
+import pytest
+
+from charlstm.text.features import FEATURES, distances_to_opening
+
+
+@pytest.mark.parametrize(
+    ("feature", "text", "expected"),
+    [
+        ("inside quotes", 'a"bc"d', [0, 1, 1, 1, 0, 0]),
+        ("inside brackets", "a(b)c)(", [0, 1, 1, 0, 0, 0, 1]),
+        ("depth of brackets", "((a)b)c", [1, 2, 2, 1, 1, 0, 0]),
+        ("position in the line", "ab\nc", [1, 2, 0, 1]),
+        ("position in the word", "ab c.", [1, 2, 0, 1, 0]),
+        ("a capital comes", "aBc D", [1, 0, 0, 1, 0]),
+        ("end of a sentence", "a. b!", [0, 1, 0, 0, 1]),
+        ("indentation", "  a b\n c", [1, 2, 2, 2, 2, 0, 1, 1]),
+    ],
+)
+def test_what_a_reader_sees(feature, text, expected):
+    assert FEATURES[feature](text).astype(int).tolist() == expected
+
+
+def test_what_closes_knows_how_far_it_was_opened():
+    text = 'a(b[c]d) "e" ) ('
+    expected = [0] * len(text)
+    expected[text.index("]")] = 2
+    expected[text.index(")")] = 6
+    expected[text.rindex('"')] = 2
+    assert distances_to_opening(text).tolist() == expected

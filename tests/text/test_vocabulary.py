@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlstm.errors import CorpusError
+from charlstm.text.vocabulary import UNKNOWN, Vocabulary
+
+any_text = st.text(st.characters())  # lone surrogates included
+
+
+@given(any_text.filter(bool))
+def test_decoding_inverts_encoding(text):
+    vocabulary = Vocabulary.of(text)
+    assert vocabulary.decode(vocabulary.encode(text)) == text
+
+
+@given(any_text.filter(bool), any_text)
+def test_characters_outside_the_vocabulary_are_unknown_and_no_others(known, text):
+    vocabulary = Vocabulary.of(known)
+    expected = [char not in known for char in text]
+    assert (vocabulary.encode(text) == UNKNOWN).tolist() == expected
+    assert set(vocabulary.unknown_in(text)) == set(text) - set(known)
+
+
+def test_ids_follow_code_points_and_boundary_comes_last():
+    vocabulary = Vocabulary.of("cab\U0001f600")
+    assert vocabulary.encode("abc\U0001f600").tolist() == [1, 2, 3, 4]
+    assert vocabulary.boundary == 5
+    assert vocabulary.decode(np.array([UNKNOWN, 1, vocabulary.boundary])) == "\ufffda"
+
+
+def test_ids_take_the_smallest_integer_type():
+    assert Vocabulary.of("ab").encode("ab").dtype == np.uint8
+    assert Vocabulary.of("".join(map(chr, range(300)))).encode("ab").dtype == np.uint16
+
+
+@pytest.mark.parametrize("characters", ["", "ba", "aa"])
+def test_characters_that_are_no_ascending_set_are_refused(characters):
+    with pytest.raises(CorpusError):
+        Vocabulary(characters)

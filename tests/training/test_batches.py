@@ -1,0 +1,90 @@
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import Vocabulary
+from charlstm.training.batches import BatchStream
+
+TEXT = "".join(map(chr, range(100, 200)))
+VOCABULARY = Vocabulary.of(TEXT)
+
+
+def stream(documents=(TEXT,), *, reset_probability=0.0, **options):
+    return BatchStream(
+        Split.of(documents, VOCABULARY),
+        boundary=VOCABULARY.boundary,
+        reset_probability=reset_probability,
+        **options,
+    )
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@given(batch_size=st.integers(1, 7), seq_len=st.integers(1, 30), num_batches=st.integers(1, 20))
+def test_each_stream_reads_on_where_it_stopped(batch_size, seq_len, num_batches):
+    batches = stream(batch_size=batch_size, seq_len=seq_len)
+    random = generator()
+    y_TB = torch.cat([batches.next(random).y_TB for _ in range(num_batches)])
+    for column in y_TB.T:
+        steps = np.diff(column.numpy())
+        # Ids are a ring of 100: 1, 2, ..., 100, 1, ...
+        assert set(steps % 100) <= {1}
+
+
+def test_one_pass_shows_every_character_once_as_a_target():
+    batches = stream(batch_size=4, seq_len=5)
+    random = generator()
+    targets = torch.cat([batches.next(random).y_TB.flatten() for _ in range(5)])
+    assert sorted(targets.tolist()) == list(range(1, 101))
+
+
+def test_inputs_are_the_targets_before_and_boundaries_where_documents_begin():
+    batches = stream((TEXT[:30], TEXT[30:]), batch_size=2, seq_len=20)
+    batch = batches.next(generator())
+    assert batch.begins_TB[0].tolist() == [True, True]  # nothing was carried yet
+    x_T = batch.x_TB[:, 0].tolist()
+    assert x_T == [VOCABULARY.boundary, *range(1, 20)]
+    batch = batches.next(generator())
+    assert batch.x_TB[:, 0].tolist() == [*range(20, 30), VOCABULARY.boundary, *range(31, 40)]
+    assert batch.y_TB[:, 0].tolist() == list(range(21, 41))
+    assert batch.begins_TB[:, 0].nonzero().flatten().tolist() == [10]
+    assert batch.begins_TB[0].tolist() == [False, False]
+
+
+def test_a_document_that_begins_with_a_window_begins_from_zero():
+    batches = stream((TEXT[:30], TEXT[30:]), batch_size=1, seq_len=30)
+    random = generator()
+    batches.next(random)
+    batch = batches.next(random)
+    assert batch.begins_TB[0].tolist() == [True]
+    assert batch.x_TB[0].tolist() == [VOCABULARY.boundary]
+
+
+def test_resets_come_as_often_as_they_should_and_bring_the_boundary():
+    batches = stream(batch_size=50, seq_len=3, reset_probability=0.1)
+    random = generator()
+    batches.next(random)
+    resets = 0
+    for _ in range(100):
+        batch = batches.next(random)
+        resets += int(batch.begins_TB[0].sum())
+        assert (batch.x_TB[0][batch.begins_TB[0]] == VOCABULARY.boundary).all()
+    # 5,000 draws at 0.1 (and the ring's beginning, 3 times): 500 +- 6 standard deviations.
+    assert 370 < resets < 640
+
+
+def test_a_stream_made_anew_with_the_cursor_goes_on_the_same_way():
+    first, random = stream(batch_size=3, seq_len=7, reset_probability=0.3), generator()
+    for _ in range(5):
+        first.next(random)
+    second = stream(batch_size=3, seq_len=7, reset_probability=0.3, cursor=first.cursor)
+    copied = torch.Generator()
+    copied.set_state(random.get_state())
+    for _ in range(5):
+        one, other = first.next(random), second.next(copied)
+        assert torch.equal(one.x_TB, other.x_TB)
+        assert torch.equal(one.begins_TB, other.begins_TB)

@@ -1,0 +1,163 @@
+import contextlib
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import MODEL, TEXT, TRAIN
+from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from charlstm.evaluation.scoring import evaluate
+from charlstm.model.network import CharLSTM
+from charlstm.text.split import Split
+from charlstm.training.batches import Batch, BatchStream
+from charlstm.training.bptt import TruncatedBPTT
+
+
+def first_loss(documents, vocabulary, *, seq_len):
+    """Nats per character of the first step, before anything is learned."""
+    config = replace(MODEL, num_characters=len(vocabulary))
+    model = CharLSTM(config, generator=torch.Generator().manual_seed(0))
+    for parameter in model.parameters():
+        parameter.data.mul_(2)
+    split = Split.of(documents, vocabulary)
+    train = replace(TRAIN, batch_size=1, seq_len=seq_len, reset_probability=0.0)
+    expected = evaluate(model, split, unknown_probability=1e-9).nats_per_char
+    stream = BatchStream(
+        split,
+        boundary=vocabulary.boundary,
+        batch_size=1,
+        seq_len=seq_len,
+        reset_probability=0.0,
+    )
+    batch = stream.next(torch.Generator().manual_seed(0))
+    return float(TruncatedBPTT(model, train).step(batch, 0.0).loss), expected
+
+
+def test_documents_inside_a_window_begin_from_zero_as_evaluation_has_it(vocabulary):
+    documents = [TEXT[:20], TEXT[40:47], TEXT[5:42]]
+    loss, expected = first_loss(documents, vocabulary, seq_len=20 + 7 + 37)
+    assert loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_list_of_short_documents_begins_from_zero_each_time(vocabulary):
+    documents = ["quick", "fox"] * 8
+    loss, expected = first_loss(documents, vocabulary, seq_len=64)
+    assert loss == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.2, 0.6, 1.0])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_window_in_pieces_is_each_stream_read_by_itself(cell, share):
+    """Losses, states and gradients, against a loop over streams and their pieces."""
+    seq_len, batch_size = 24, 5
+    generator = torch.Generator().manual_seed(round(share * 100))
+    config = replace(MODEL, cell=cell)
+    weights = CharLSTM(config, generator=generator).state_dict()
+    shape = (seq_len, batch_size)
+    windows = [
+        Batch(
+            x_TB=torch.randint(config.num_inputs, shape, generator=generator),
+            y_TB=torch.randint(config.num_outputs, shape, generator=generator),
+            begins_TB=torch.rand(shape, generator=generator) < share,
+        )
+        for _ in range(3)
+    ]
+    model, plain = CharLSTM(config), CharLSTM(config)
+    model.load_state_dict(weights)
+    plain.load_state_dict(weights)
+    train = replace(TRAIN, batch_size=batch_size, seq_len=seq_len, precision="float32")
+    learner = TruncatedBPTT(model, train)
+    states = [plain.zero_state(1) for _ in range(batch_size)]
+    for window in windows:
+        losses = []
+        for b in range(batch_size):
+            for t in range(seq_len):
+                state = plain.zero_state(1) if window.begins_TB[t, b] else states[b]
+                logits, states[b] = plain(window.x_TB[t : t + 1, b : b + 1], state)
+                losses.append(cross_entropy(logits[0], window.y_TB[t, b : b + 1]))
+            states[b] = states[b].detached()
+        expected = torch.stack(losses).mean()
+        plain.zero_grad()
+        expected.backward()
+        # A rate of 0 leaves the weights, and the gradient, as they are.
+        assert float(learner.step(window, 0.0).loss) == pytest.approx(expected.item(), rel=1e-5)
+        norm = torch.stack([parameter.grad.norm() for parameter in plain.parameters()]).norm()
+        for (name, parameter), other in zip(
+            model.named_parameters(), plain.parameters(), strict=True
+        ):
+            clipped = other.grad / max(1.0, float(norm))
+            torch.testing.assert_close(parameter.grad, clipped, atol=1e-6, rtol=1e-4, msg=name)
+    carried = learner.tensors()
+    for name, parts in zip(("h", "c"), zip(*states, strict=True), strict=True):
+        torch.testing.assert_close(carried[f"carried.{name}_LBH"], torch.cat(parts, 1))
+
+
+class _Readings(TorchDispatchMode):
+    """Notes the operations that hand a tensor's value, or a size that depends on it, to Python."""
+
+    NAMES = frozenset({"_local_scalar_dense", "equal", "nonzero", "masked_select", "unique"})
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        by_mask = name.startswith("index") and any(
+            part is not None and part.dtype == torch.bool for part in args[1]
+        )
+        if name in self.NAMES or by_mask:
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_step_reads_nothing_back_so_that_a_gpu_is_never_waited_for(precision, monkeypatch):
+    # A CPU's nn.LSTM doesn't train in float16; its loss scale can be watched all the same.
+    monkeypatch.setattr(TruncatedBPTT, "_autocast", lambda _: contextlib.nullcontext())
+    config = replace(MODEL, dropout=0.1, recurrent_dropout=0.1)
+    learner = TruncatedBPTT(
+        CharLSTM(config), replace(TRAIN, batch_size=4, seq_len=12, precision=precision)
+    )
+    symbols = torch.arange(48).view(12, 4) % config.num_outputs
+    begins = torch.zeros(12, 4, dtype=torch.bool)
+    begins[5, 2] = begins[0, 0] = True
+    batch = Batch(x_TB=symbols, y_TB=symbols, begins_TB=begins)
+    learner.step(batch, 0.01)
+    with _Readings() as readings:
+        outcome = learner.step(batch, 0.01)
+    assert readings.found == []
+    with readings:
+        float(outcome.loss)
+        symbols[begins]
+    assert readings.found == ["_local_scalar_dense", "index"]
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_step_that_is_passed_over_leaves_weights_and_moments(precision, monkeypatch):
+    monkeypatch.setattr(TruncatedBPTT, "_autocast", lambda _: contextlib.nullcontext())
+    model = CharLSTM(MODEL)
+    learner = TruncatedBPTT(
+        model, replace(TRAIN, batch_size=4, seq_len=12, weight_decay=0.5, precision=precision)
+    )
+    symbols = torch.arange(48).view(12, 4) % MODEL.num_outputs
+    batch = Batch(x_TB=symbols, y_TB=symbols, begins_TB=torch.zeros(12, 4, dtype=torch.bool))
+    learner.step(batch, 0.01)
+    learner._carried.c_LBH[0, 1, 0] = torch.nan
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    before = {name: value.clone() for name, value in learner.tensors().items()}
+    outcome = learner.step(batch, 0.01)
+    assert outcome.loss.isnan()
+    assert outcome.loss_scale == (65536 if precision == "float16" else 1)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, weights[name]), name
+    after = learner.tensors()
+    for name, value in before.items():
+        if name.startswith("optimizer."):
+            assert torch.equal(value, after[name]), name
+    # Only the stream that was to blame begins anew.
+    for name in ("carried.h_LBH", "carried.c_LBH"):
+        assert after[name].isfinite().all()
+        assert after[name].any(-1).all(0).tolist() == [True, False, True, True]
+    assert learner.step(batch, 0.01).loss.isfinite()

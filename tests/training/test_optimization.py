@@ -1,0 +1,89 @@
+import pytest
+import torch
+from conftest import MODEL
+from torch import nn
+
+from charlstm.model.network import CharLSTM
+from charlstm.training.optimization import Optimizer, learning_rate_scale, orthogonalize
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(20, 64, 16), (20, 16, 40), (20, 4, 1), (2, 256, 64)])
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_singular_values_end_close_to_one_and_directions_stay(dtype, shape, scale):
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * scale
+    result = orthogonalize(matrices, dtype)
+    values = torch.linalg.svdvals(result)
+    slack = 0.02 if dtype == torch.bfloat16 else 0.001
+    assert values.min() > 0.73 - 4 * slack
+    assert values.max() < 1.27 + slack
+    u, _, vh = torch.linalg.svd(matrices, full_matrices=False)
+    likeness = ((u @ vh) * result).sum((-2, -1)) / result.norm(dim=(-2, -1)) / vh.shape[-2] ** 0.5
+    assert likeness.min() > 0.93
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_lopsided_or_empty_matrix_does_no_harm(dtype):
+    generator = torch.Generator().manual_seed(0)
+    lopsided = torch.randn(5, 64, 1, generator=generator) @ torch.randn(5, 1, 16)
+    assert torch.linalg.svdvals(orthogonalize(lopsided, dtype)).max() < 1.3
+    assert orthogonalize(torch.zeros(1, 4, 3), dtype).eq(0).all()
+
+
+def test_the_rate_warms_up_falls_and_ends_at_zero():
+    scales = [learning_rate_scale(progress / 1000) for progress in range(1001)]
+    assert scales[-1] == 0
+    # A run of one step learns, too.
+    assert scales[0] == 0.1
+    peak = scales.index(max(scales))
+    assert peak == 30
+    assert scales[:peak] == sorted(scales[:peak])
+    assert scales[peak:] == sorted(scales[peak:], reverse=True)
+    assert learning_rate_scale(2.0) == 0
+
+
+def test_it_learns_and_its_state_can_be_carried_over():
+    def make():
+        model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
+        return model, Optimizer(model, weight_decay=0.1)
+
+    x_TB = torch.arange(20).view(10, 2) % MODEL.num_outputs
+
+    def steps(model, optimizer, number):
+        for _ in range(number):
+            optimizer.zero_grad()
+            logits, _ = model(x_TB, model.zero_state(2))
+            loss = nn.functional.cross_entropy(logits.flatten(0, 1), x_TB.flatten())
+            loss.backward()
+            assert optimizer.step(0.02)
+        return loss.item()
+
+    model, optimizer = make()
+    first = steps(model, optimizer, 1)
+    assert steps(model, optimizer, 60) < first / 2
+
+    copy, copied_optimizer = make()
+    copy.load_state_dict(model.state_dict())
+    copied_optimizer.load_state_tensors(
+        {name: value.clone() for name, value in optimizer.state_tensors().items()}
+    )
+    steps(model, optimizer, 5)
+    steps(copy, copied_optimizer, 5)
+    for one, other in zip(model.parameters(), copy.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_gradient_is_shortened_and_divided_by_the_scale():
+    model = CharLSTM(MODEL)
+    optimizer = Optimizer(model, weight_decay=0.0)
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 8.0)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    assert optimizer.step(0.0, loss_scale=torch.tensor(4.0))
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in model.parameters()])
+    assert float(norm) == pytest.approx(1, rel=1e-4)
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 2.0 / count**0.5)
+    assert optimizer.step(0.0, loss_scale=torch.tensor(4.0))
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in model.parameters()])
+    assert float(norm) == pytest.approx(0.5, rel=1e-4)

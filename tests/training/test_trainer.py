@@ -1,0 +1,268 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import MODEL, TRAIN
+
+from charlstm.config import Budget
+from charlstm.errors import CheckpointError, TrainingError
+from charlstm.events import Evaluated, Finished, SaveDue, Started, Stepped
+from charlstm.text.split import Split
+from charlstm.training import trainer as training
+from charlstm.training.hardware import resolve_precision
+
+
+def finish(trainer):
+    return list(trainer.run())
+
+
+def assert_same(one, other):
+    """Two trainers agree in every tensor and number, but for the time they took."""
+    for name, value in one.weights().items():
+        np.testing.assert_array_equal(value, other.weights()[name], err_msg=name)
+    state, other_state = one.state(), other.state()
+    assert state.arrays.keys() == other_state.arrays.keys()
+    for name, value in state.arrays.items():
+        np.testing.assert_array_equal(value, other_state.arrays[name], err_msg=name)
+    for name, number in state.numbers.items():
+        assert name == "elapsed_seconds" or number == other_state.numbers[name], name
+
+
+def test_events_come_in_order_and_add_up(make_trainer):
+    events = finish(make_trainer(steps=12))
+    assert isinstance(events[0], Started)
+    assert isinstance(events[-1], Finished)
+    assert [event.step for event in events if isinstance(event, Stepped)] == list(range(1, 13))
+    assert [event.step for event in events if isinstance(event, Evaluated)] == [4, 8, 12]
+    assert events[-1].epoch == pytest.approx(12 * 4 * 16 / (77 * 30), rel=0.05)
+
+
+def test_it_learns_a_sentence_by_heart(make_trainer, split):
+    model = replace(MODEL, num_characters=int(split.ids.max()), hidden_size=48)
+    events = finish(make_trainer(steps=150, model=model, reset_probability=0.01))
+    bits = [event.val_bits_per_char for event in events if isinstance(event, Evaluated)]
+    assert bits[-1] < 0.4 < bits[0]
+
+
+def test_the_same_seed_gives_the_same_tensors_and_another_seed_others(make_trainer):
+    one, same, other = make_trainer(), make_trainer(), make_trainer(seed=2)
+    for trainer in (one, same, other):
+        finish(trainer)
+    assert_same(one, same)
+    assert not np.array_equal(one.weights()["head.weight"], other.weights()["head.weight"])
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["lstm", *(pytest.param(cell, marks=pytest.mark.slow) for cell in ("gru", "rnn"))],
+)
+@pytest.mark.parametrize(("dropout", "precision"), [(0.0, "float32"), (0.3, "bfloat16")])
+def test_resumed_after_any_event_equals_never_interrupted(
+    make_trainer, split, cell, dropout, precision
+):
+    precision = resolve_precision("auto" if precision == "bfloat16" else precision, "cpu")
+    model = replace(
+        MODEL,
+        num_characters=int(split.ids.max()),
+        cell=cell,
+        dropout=dropout,
+        recurrent_dropout=dropout,
+    )
+    whole = make_trainer(model=model, steps=9, precision=precision)
+    snapshots = [(whole.weights(), whole.state()) for _ in whole.run()]
+    for snapshot in snapshots:
+        resumed = make_trainer(model=model, steps=9, precision=precision, resume=snapshot)
+        finish(resumed)
+        assert_same(resumed, whole)
+
+
+def test_resuming_needs_all_that_was_saved(make_trainer):
+    trainer = make_trainer(steps=2)
+    finish(trainer)
+    weights, state = trainer.weights(), trainer.state()
+    for name in state.arrays:
+        arrays = {key: value for key, value in state.arrays.items() if key != name}
+        if name.startswith("optimizer.") and not name.endswith(("momentum", "exp_avg")):
+            continue  # AdamW's parts come and go together
+        with pytest.raises(CheckpointError):
+            make_trainer(resume=(weights, type(state)(arrays=arrays, numbers=state.numbers)))
+
+
+def test_evaluating_does_not_change_the_training(make_trainer):
+    often, seldom = make_trainer(num_evaluations=12), make_trainer(num_evaluations=1)
+    finish(often)
+    finish(seldom)
+    np.testing.assert_array_equal(often.weights()["head.weight"], seldom.weights()["head.weight"])
+
+
+def test_stopping_ends_after_the_step(make_trainer):
+    trainer = make_trainer(steps=1000)
+    events = []
+    for event in trainer.run():
+        events.append(event)
+        if isinstance(event, Stepped) and event.step == 3:
+            trainer.stop()
+    assert events[-1].was_interrupted
+    assert events[-1].step == 3
+
+
+def test_a_larger_budget_goes_on_and_moves_back_along_the_schedule(make_trainer):
+    short = make_trainer(steps=6)
+    finish(short)
+    longer = make_trainer(budget=Budget(steps=12), resume=(short.weights(), short.state()))
+    events = finish(longer)
+    stepped = [event for event in events if isinstance(event, Stepped)]
+    assert [event.step for event in stepped] == list(range(7, 13))
+    assert stepped[0].learning_rate == pytest.approx(0.02 * 0.5 / 0.97, rel=1e-6)
+
+
+def test_minutes_are_kept_by_the_clock(make_trainer, monkeypatch, split):
+    from charlstm.training.trainer import Trainer
+
+    now = [100.0]
+
+    def clock():
+        now[0] += 0.01
+        return now[0]
+
+    reference = make_trainer()
+    trainer = Trainer(
+        reference.model.config,
+        reference._config,
+        Budget(minutes=1),
+        train=split,
+        val=split,
+        unknown_probability=1e-3,
+        started_at=95.0,
+        clock=clock,
+    )
+    events = finish(trainer)
+    stepped = [event for event in events if isinstance(event, Stepped)]
+    assert events[-1].elapsed_seconds == pytest.approx(60, abs=3)
+    assert stepped[-1].learning_rate < 0.02 * 0.01  # cooled down to the end
+    assert max(event.learning_rate for event in stepped) == pytest.approx(0.02, rel=0.01)
+    assert sum(isinstance(event, Evaluated) for event in events) == 3
+
+
+def test_without_validation_text_the_latest_counts_as_best(make_trainer, vocabulary):
+    events = finish(make_trainer(val=Split.of([], vocabulary)))
+    evaluated = [event for event in events if isinstance(event, Evaluated)]
+    assert len(evaluated) == 3
+    assert all(event.is_best and event.val_bits_per_char is None for event in evaluated)
+
+
+def poison(trainer):
+    with torch.no_grad():
+        trainer.model.head.bias[0] = math.nan
+
+
+def test_a_step_without_a_finite_gradient_is_passed_over_and_halves_the_rate(make_trainer):
+    trainer = make_trainer(steps=8)
+    events = []
+    clean = None
+    for event in trainer.run():
+        events.append(event)
+        if isinstance(event, Stepped) and event.step == 3:
+            clean = trainer.weights()
+            poison(trainer)
+        if isinstance(event, Stepped) and event.step == 4:
+            assert event.was_skipped
+            assert all(np.isfinite(value).all() for value in trainer.state().arrays.values())
+            for name, value in trainer.weights().items():
+                if name != "head.bias":
+                    np.testing.assert_array_equal(value, clean[name])
+            trainer.model.head.bias.data[0] = 0.0
+            break
+    rest = [event for event in trainer.run() if isinstance(event, Stepped)]
+    assert not any(event.was_skipped for event in rest)
+    assert rest[0].learning_rate == pytest.approx(0.01 * (1 - 4 / 8) / 0.97, rel=1e-6)
+
+
+def test_ten_such_steps_end_the_run(make_trainer):
+    trainer = make_trainer(steps=50)
+    poison(trainer)
+    events = []
+    with pytest.raises(TrainingError, match=r"up to step 10, had no .* --learning-rate"):
+        events.extend(trainer.run())
+    assert sum(isinstance(event, Stepped) for event in events) == 9
+
+
+def test_float16_blames_its_loss_scale_first_and_the_rate_when_that_is_down_to_one():
+    from charlstm.model.network import CharLSTM
+    from charlstm.training.bptt import TruncatedBPTT
+
+    bptt = TruncatedBPTT(CharLSTM(MODEL), replace(TRAIN, precision="float16"))
+    assert bptt._loss_scale == 65536
+    for _ in range(16):
+        bptt._adjust_loss_scale(torch.tensor(data=False))
+    assert bptt._loss_scale == 1.0
+    for _ in range(2000):
+        bptt._adjust_loss_scale(torch.tensor(data=True))
+    assert bptt._loss_scale == 2.0
+    copy = TruncatedBPTT(CharLSTM(MODEL), replace(TRAIN, precision="float16"))
+    copy.load_tensors({name: value.clone() for name, value in bptt.tensors().items()})
+    assert copy._loss_scale == 2.0
+
+
+def test_losses_read_every_few_steps_are_counted_as_if_read_at_once(make_trainer, monkeypatch):
+    def figures(steps_per_reading):
+        monkeypatch.setitem(training._STEPS_PER_READING, "cpu", steps_per_reading)
+        trainer = make_trainer(steps=20)
+        found = []
+        for event in trainer.run():
+            if isinstance(event, Evaluated | Finished):
+                found.append((event.step, trainer.state().numbers["loss_sum"]))
+            if isinstance(event, Evaluated):
+                found.append(event.train_bits_per_char)
+        return found
+
+    assert figures(8) == figures(1)
+
+
+def test_the_time_of_a_save_changes_nothing_that_is_learned(make_trainer, monkeypatch):
+    """Also where losses are read every few steps, and one of them halves the rate."""
+    monkeypatch.setitem(training._STEPS_PER_READING, "cpu", 8)
+
+    def rates(save_after):
+        trainer = make_trainer(steps=24)
+        found, was_skipped = [], 0
+        for event in trainer.run():
+            if isinstance(event, SaveDue):
+                trainer.state()
+            if isinstance(event, Stepped):
+                found.append(event.learning_rate)
+                was_skipped += event.was_skipped
+                if event.step == 2:
+                    trainer._bptt._carried.h_LBH[0, 0, 0] = math.nan
+                if event.step == save_after:
+                    trainer.ask_to_save()
+        assert was_skipped == 1
+        return found
+
+    assert rates(4) == rates(None)
+
+
+def test_ten_skipped_steps_end_the_run_however_seldom_losses_are_read(make_trainer, monkeypatch):
+    monkeypatch.setitem(training._STEPS_PER_READING, "cpu", 8)
+    trainer = make_trainer(steps=50)
+    poison(trainer)
+    events = []
+    with pytest.raises(TrainingError, match="--learning-rate"):
+        events.extend(trainer.run())
+    stepped = [event for event in events if isinstance(event, Stepped)]
+    assert len(stepped) == 15
+    assert stepped[7].was_skipped
+    assert stepped[7].was_slowed
+
+
+def test_running_out_of_memory_gets_advice(make_trainer, monkeypatch):
+    trainer = make_trainer()
+
+    def fail(*_args, **_kwargs):
+        raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(trainer._bptt, "step", fail)
+    with pytest.raises(TrainingError, match="--batch-size"):
+        finish(trainer)
