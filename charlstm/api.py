@@ -8,12 +8,12 @@ import numpy as np
 from charlstm.config import DEFAULT_STORE, SampleConfig
 from charlstm.evaluation.scores import Evaluation
 from charlstm.inference.prediction import (
+    ContextPrediction,
     NextCharacters,
-    Rung,
     ladder,
     predict_next,
     readable,
-    readable_rung,
+    readable_context,
 )
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import sample
@@ -35,15 +35,15 @@ class Model:
         self._predictor = Predictor(checkpoint)
 
     def predict(self, prefix: str = "") -> NextCharacters:
-        """The distribution of the character after a text, the likeliest first.
+        """The distribution of the character after a text, the most likely first.
 
         Raises:
-            CorpusError: when the prefix holds characters that the model never saw.
+            CorpusError: when the prefix holds characters outside the vocabulary.
         """
         found = predict_next(self._predictor, self._to_symbols(prefix))
         return readable(found, self.checkpoint.corpus.to_text)
 
-    def ladder(self, prefix: str) -> list[Rung]:
+    def ladder(self, prefix: str) -> list[ContextPrediction]:
         """The same prediction with 0, 1, 2, 4, 8 ... and finally all characters of the prefix.
 
         Raises:
@@ -51,7 +51,7 @@ class Model:
         """
         to_text = self.checkpoint.corpus.to_text
         rungs = ladder(self._predictor, self._to_symbols(prefix))
-        return [readable_rung(rung, to_text) for rung in rungs]
+        return [readable_context(rung, to_text) for rung in rungs]
 
     def sample(
         self,
@@ -74,7 +74,7 @@ class Model:
             What comes after the prime.
 
         Raises:
-            CorpusError: when the prime holds characters that the model never saw.
+            CorpusError: when the prime holds characters outside the vocabulary.
             ConfigError: when an option is impossible.
         """
         config = SampleConfig(
@@ -90,7 +90,7 @@ class Model:
         return "".join(sample(self._predictor, symbols, config, generator=generator))
 
     def score(self, text: str) -> Evaluation:
-        """What the text costs, as a document of its own; characters never seen cost their due.
+        """Score a text as a document of its own, its unknown characters included.
 
         Raises:
             ValueError: when the text is empty.
@@ -125,7 +125,7 @@ def load(
     Args:
         run: its name; None for the newest one.
         checkpoints: the folder that holds the runs.
-        checkpoint: a checkpoint file, in the place of a run.
+        checkpoint: a checkpoint file, instead of a run.
 
     Raises:
         CheckpointError: when there is no such run, or it is damaged.

@@ -31,7 +31,7 @@ MAX_SEED: Final = (1 << 63) - 1
 MAX_BITS: Final = 1e9
 MAX_SECONDS: Final = 250_000_000_000.0  # after 1970: the end of year 9891
 DEFAULT_STORE: Final = Path("checkpoints")
-# In the place of a path.
+# Instead of a path.
 STDIN: Final = "-"
 MAX_MINUTES: Final = 60 * 24 * 365.0
 
@@ -154,7 +154,7 @@ class TrainConfig:
         seq_len: characters of each stream in a gradient step.
         learning_rate: at its highest.
         weight_decay: of Muon's matrices, times the learning rate.
-        reset_probability: for each stream and window, to begin anew.
+        reset_probability: for each stream and window, to restart from a zero state.
         num_evaluations: over the whole run.
     """
 
@@ -191,7 +191,8 @@ class CorpusConfig:
     """Where the text is and how it is read; no path at all means Python's own documentation.
 
     Args:
-        val: a file in the place of the fraction; `test` likewise.
+        val: validation file, instead of a fraction of the text.
+        test: test file, instead of a fraction of the text.
         encoding: a byte order mark overrules the default, nothing else does.
         keep_line_ends: leave CR and CRLF as they are.
         level: `byte` takes any file as it is: each byte becomes the character of its number.
@@ -262,7 +263,7 @@ class CorpusConfig:
             ) from error
 
     def split_sizes(self, num_chars: int) -> tuple[int, int, int]:
-        """Characters to train on, to validate and to test, of a text of so many."""
+        """Characters for training, validation and test, of a text of `num_chars`."""
         # A file of its own takes nothing of the text.
         num_val = math.ceil(num_chars * self.val_fraction) if self.val is None else 0
         num_test = math.ceil(num_chars * self.test_fraction) if self.test is None else 0
@@ -301,13 +302,13 @@ class SampleConfig:
     """How characters are drawn from the model's distribution.
 
     Args:
-        temperature: divides the log-probabilities; 0 takes the likeliest character.
-        top_k: keep the k likeliest characters.
+        temperature: divides the log-probabilities; 0 is greedy: the most likely character.
+        top_k: keep the k most likely characters.
         top_p: keep the fewest characters whose probabilities reach p (Holtzman et al. 2020,
             "The Curious Case of Neural Text Degeneration").
-        min_p: keep the characters with at least p times the probability of the likeliest
+        min_p: keep the characters at least p times as probable as the most likely one
             (Nguyen et al. 2025, "Turning up the heat").
-        until: end behind this text, if it comes before `length` characters are written.
+        until: stop after this text, if it comes before `length` characters are written.
     """
 
     length: int = 500
@@ -327,7 +328,7 @@ class SampleConfig:
         if self.min_p is not None:
             _require_positive("--min-p", self.min_p, 1.0)
         if self.until == "":
-            raise ConfigError("--until must not be empty: give the text to end behind")
+            raise ConfigError("--until must not be empty: give the text to stop after")
 
 
 def from_plain(kind: type[_Config], values: object) -> _Config:

@@ -35,4 +35,4 @@ class CheckpointError(CharLSTMError):
 
 
 class TrainingError(CharLSTMError):
-    """Training that can't start or can't go on: divergence, memory."""
+    """Training that can't start or continue: divergence, memory."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """The run begins or goes on."""
+    """The run starts or resumes."""
 
     step: int
     num_parameters: int
@@ -48,7 +48,7 @@ class Evaluated:
         val_bits_per_char: None when the corpus has no validation text.
         num_val_chars: how many characters were scored.
         num_val_streams: each began from an empty context.
-        temperature: that suits the validation text best; the figure is taken with it.
+        temperature: the softmax temperature with the lowest validation cost, used for the figure.
         is_best: lower than ever before in this run; always, where nothing is validated.
     """
 
@@ -92,7 +92,7 @@ class Saved:
 
 @dataclass(frozen=True, kw_only=True)
 class SavingFailed:
-    """A checkpoint could not be written; the one before it is intact and training goes on."""
+    """A checkpoint could not be written; the one before it is intact and training continues."""
 
     step: int
     reason: str

@@ -19,7 +19,7 @@ from charlstm.store.runs import CheckpointStore
 def test_from_a_text_to_a_score(run, corpus_file, here):
     code, out, err = run("train", corpus_file, "--steps", 30, *SMALL)
     assert code == 0
-    assert "run tiny is trained" in out
+    assert "run tiny: trained" in out
     assert "charlstm sample --run tiny" in out
     assert "30 steps" in err  # the budget is said at the start
     assert err.count("validation") >= 4
@@ -256,7 +256,7 @@ def test_a_flag_drops_what_it_excludes_from_the_environment(run, stored, monkeyp
     monkeypatch.setenv("CHARLSTM_TRAIN_MINUTES", "10")
     code, _, err = run("train", "tiny.txt", "--steps", 2, *SMALL)
     assert code == 0
-    assert "budget  2 steps" in err
+    assert "budget   2 steps" in err
     monkeypatch.setenv("CHARLSTM_SAMPLE_RUN", "absent")
     path = here / "checkpoints/tiny/best.safetensors"
     assert run("sample", "--checkpoint", path, "--length", 1, "--seed", 1)[0] == 0
@@ -265,7 +265,7 @@ def test_a_flag_drops_what_it_excludes_from_the_environment(run, stored, monkeyp
     monkeypatch.setenv("CHARLSTM_TRAIN_VAL", "absent.txt")
     code, _, err = run("train", "tiny.txt", "--steps", 2, "--val-fraction", 0.5, *SMALL)
     assert code == 0
-    assert "1,155 to validate" in err
+    assert "val 1,155" in err
 
 
 def test_a_damaged_newest_run_is_never_passed_over_silently(run, stored, here):
@@ -305,7 +305,7 @@ def test_the_shell_completes_names_of_runs(stored, here):
 
 def test_options_stand_under_headings(run):
     out = run("train", "--help")[1]
-    headings = ["Arguments:", "Options:", "Reading the text:", "Model and recipe", "Machine:"]
+    headings = ["Arguments:", "Options:", "Reading the text:", "Model and training", "Machine:"]
     places = [out.index(heading) for heading in headings]
     assert places == sorted(places)
     assert out.index("--minutes") < places[2] < out.index("--encoding")

@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import SMALL, TEXT
+from pseudo_terminal import in_a_terminal
 
 from charlstm.cli import main
 from charlstm.config import CorpusConfig
@@ -392,32 +393,6 @@ def test_a_named_pipe_is_read_like_stdin(tmp_path):
 
 
 # Sampling and the terminal
-
-
-def in_a_terminal(tmp_path, arguments, **environment):
-    """Run the program in a pseudo-terminal; gives all that was written to it."""
-    ours, theirs = pty.openpty()
-    child = subprocess.Popen(
-        [sys.executable, "-m", "charlstm", *map(str, arguments)],
-        cwd=tmp_path,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={**os.environ, "TERM": "xterm-256color", **environment},
-    )
-    os.close(theirs)
-    written = b""
-    while True:
-        try:
-            piece = os.read(ours, 65536)
-        except OSError:
-            break
-        if not piece:
-            break
-        written += piece
-    os.close(ours)
-    assert child.wait() == 0, written
-    return written.decode("utf-8")
 
 
 HOSTILE = "\x1b]52;c;aGFjaw==\x07\x1b[2J\x9b31m\u202e[bold]x[/] \x1b[6n"

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 
 import pytest
 import safetensors.numpy
+from crafted import edited
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -118,8 +119,6 @@ def test_any_header_and_body_as_a_checkpoint(effort, tmp_path, checkpoint):
 
 def test_any_header_with_a_right_digest(effort, tmp_path, checkpoint):
     """Somebody who wants harm computes the digest, too."""
-    from test_checkpoints import edited
-
     path = tmp_path / "checkpoint"
     one = replace(checkpoint, training=None)
     groups = ["model_config", "train_config", "budget", "corpus"]
@@ -155,7 +154,7 @@ def test_any_header_with_a_right_digest(effort, tmp_path, checkpoint):
 
 
 def test_any_bit_of_a_real_checkpoint(effort, tmp_path, checkpoint, request):
-    """The everyday share is in test_checkpoints.py; here is a file with its training state."""
+    """A small one is in model/test_checkpoints.py; here is a file with its training state."""
     data = checkpoint.to_bytes()
     path = tmp_path / "checkpoint"
     number = 300 if "150" in request.node.name else 5000

@@ -100,7 +100,7 @@ def compare(
         model: of the LSTM; the others get its number of parameters.
 
     Raises:
-        ConfigError: when the scored text is too short to look back in.
+        ConfigError: when the scored text is too short to measure the context length.
     """
     require_reach(scored_text)
     for cell in CELLS:

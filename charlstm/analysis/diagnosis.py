@@ -1,4 +1,4 @@
-"""What a text is like before anything is trained on it: the doctor behind `corpus check`.
+"""Checks of a text before training, for `corpus check`.
 
 Each file is read once, in pieces; what needs a whole text (compression, repetition) is measured on
 its first 16 million characters.
@@ -19,7 +19,7 @@ from charlstm.text.documents import split_documents
 from charlstm.text.folders import files_in
 from charlstm.text.source import FileSource
 from charlstm.text.vocabulary import code_points
-from charlstm.training.recipe import DEFAULT_MINUTES, Wishes, make_plan
+from charlstm.training.recipe import DEFAULT_MINUTES, Overrides, make_plan
 
 _SAMPLE_CHARS: Final = 16_000_000
 _MIN_XZ_CHARS: Final = 1000
@@ -58,7 +58,7 @@ class FileReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """What may harm, and the flag or deed that cures it."""
+    """Something that may harm training, and what to do about it."""
 
     what: str
     cure: str
@@ -230,7 +230,7 @@ def _model(num_train_chars: int, num_characters: int) -> str | None:
             num_train_chars=num_train_chars,
             num_characters=num_characters,
             budget=Budget(minutes=DEFAULT_MINUTES),
-            wishes=Wishes(),
+            overrides=Overrides(),
             device="cpu",
             precision="bfloat16",
             threads=2,
@@ -239,7 +239,7 @@ def _model(num_train_chars: int, num_characters: int) -> str | None:
         return None
     return (
         f"{plan.model.num_layers} x {plan.model.hidden_size}, "
-        f"{plan.model.num_parameters / 1e6:.2g} million parameters, {plan.reason}"
+        f"{plan.model.num_parameters:,} parameters, {plan.reason}"
     )
 
 
@@ -248,7 +248,7 @@ def _problems(
 ) -> Iterator[Problem]:
     for file in found.files:
         if file.problem is not None:
-            yield Problem(what=file.problem, cure="see above, or leave the file out")
+            yield Problem(what=file.problem, cure="fix it, or leave the file out")
         kinds = [bool(file.num_lf), bool(file.num_crlf), bool(file.num_cr)]
         if (file.num_crlf or file.num_cr) and not config.keeps_line_ends:
             mixed = "mixed line ends" if sum(kinds) > 1 else "line ends other than LF"
@@ -267,9 +267,9 @@ def _problems(
         )
     if found.num_rare and config.min_count == 1 and config.level == "char":
         yield Problem(
-            what=f"{found.num_rare:,} of {found.num_characters:,} characters come fewer than "
-            f"{_RARE_COUNT} times: too seldom to be learned",
-            cure=f"--min-count {_RARE_COUNT} makes them one, unknown",
+            what=f"{found.num_rare:,} of {found.num_characters:,} characters occur fewer than "
+            f"{_RARE_COUNT} times: too rare to be learned",
+            cure=f"--min-count {_RARE_COUNT} treats them as unknown",
         )
     if not tally.is_composed and config.normalize == "none" and config.level == "char":
         yield Problem(
@@ -277,20 +277,20 @@ def _problems(
         )
     if found.repeated_share > _MANY_REPEATS:
         yield Problem(
-            what=f"{found.repeated_share:.0%} of the text stands in lines that came before: what "
-            "is validated may have been learned by heart",
-            cure="remove the copies, or give --val and --test files of other origin",
+            what=f"{found.repeated_share:.0%} of the text is in repeated lines: validation "
+            "text may also be training text",
+            cure="remove the copies, or give separate --val and --test files",
         )
     lines = sample.split("\n") if config.split_documents is None else []
     if len(lines) > _LIST_LINES and all(0 < len(one) <= _SHORT_LINE for one in lines[:-1]):
         yield Problem(
-            what="short lines throughout, as in a list: each is predicted from those before it",
-            cure="--split-documents lines makes each a text of its own",
+            what="looks like a list: short lines, each predicted from those before it",
+            cure="--split-documents lines makes each line a document",
         )
     if 0 < found.num_chars < _MIN_CHARS:
         yield Problem(
-            what=f"{found.num_chars:,} characters are few: expect a model that stammers",
-            cure="add text, or begin with a model of more: --from RUN",
+            what=f"{found.num_chars:,} characters are few: expect poor samples",
+            cure="add text, or start from a model of more text: --from RUN",
         )
     if not found.num_chars:
         yield Problem(what="no text at all", cure="name files that hold some")

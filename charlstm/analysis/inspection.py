@@ -1,4 +1,4 @@
-"""What happens inside a model: its gates, its memory, and what its cells follow.
+"""What happens inside a model: gates, cell states, and the features that units track.
 
 Shapes: N characters read, H hidden size, U units of all layers, K shifted copies.
 """
@@ -18,14 +18,14 @@ from charlstm.model.cell import Array, Step
 from charlstm.text.features import FEATURES
 from charlstm.text.split import Split
 
-# A gate that is shut or open for good (Karpathy, Johnson & Li 2015).
-SHUT_BELOW: Final = 0.1
+# A saturated gate (Karpathy, Johnson & Li 2015).
+CLOSED_BELOW: Final = 0.1
 OPEN_ABOVE: Final = 0.9
 
 _NUM_CANDIDATES: Final = 5
-_GAUGED_CHARS: Final = 256
+_GATE_CHARS: Final = 256
 _MIN_POSITIVES: Final = 20
-_NUM_FOLLOWERS: Final = 3
+_NUM_BEST_UNITS: Final = 3
 _NUM_SHIFTS: Final = 20
 _STRETCH_CHARS: Final = 10
 _LETTER: Final = "\u00aa"  # neither capital nor small
@@ -39,7 +39,7 @@ class Character:
 
     Args:
         nats: what it cost.
-        candidates: the likeliest in its place, before it was read.
+        candidates: the most likely ones at its place, before it was read.
     """
 
     char: str
@@ -52,8 +52,8 @@ class LayerTrace:
     """What a layer did at each character, float32 [N, H] each.
 
     Args:
-        values: by name, in the order in which they work: LSTM `input`, `forget`, `output`,
-            `candidate`, `cell`, `shown`; a GRU its own gates; a plain RNN `shown` alone.
+        values: by name, in the order of computation: LSTM `input`, `forget`, `output`,
+            `candidate`, `cell`, `hidden`; a GRU its own gates; a plain RNN `hidden` alone.
         gates: which of the names are gates, between 0 and 1.
     """
 
@@ -71,20 +71,21 @@ class Trace:
 
 @dataclass(frozen=True, kw_only=True)
 class GateShares:
-    """How a gate stands, over units and characters.
+    """How open a gate is, over units and characters.
 
     Args:
-        mean: openness from 0 to 1.
-        shut: share of the time below 0.1; `open`: above 0.9.
+        mean: of the gate's values, 0 to 1.
+        closed: share of values below 0.1.
+        open: share of values above 0.9.
     """
 
     mean: float
-    shut: float
+    closed: float
     open: float
 
 
 class UnitScore(NamedTuple):
-    """A cell that follows something readable.
+    """A unit that tracks a readable feature.
 
     Args:
         score: area under the ROC curve for what is or isn't, correlation for what is counted;
@@ -101,12 +102,12 @@ class UnitScore(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Followed:
-    """What cells may follow, and those that do it best.
+class TrackedFeature:
+    """A feature of the text, and the units that track it best.
 
     Args:
         measure: `auc` or `correlation`.
-        chance: what the best of all cells reaches on a text shifted against them: the mean of 20.
+        chance: the best unit's score on a text shifted against the units, mean of 20 shifts.
         units: the best first.
     """
 
@@ -158,16 +159,16 @@ def readable_trace(traced: Trace, to_text: Callable[[str], str]) -> Trace:
     return replace(traced, characters=tuple(characters))
 
 
-def gauged_text(val: Split, train: Split) -> Split:
-    """The text by which gates are gauged, before training and after: the beginning of validation's.
+def gate_text(val: Split, train: Split) -> Split:
+    """The text that gates are measured on, before training and after.
 
-    Where nothing validates, the training text's.
+    The beginning of the validation text; where there is none, of the training text.
     """
-    return (val if val.num_chars else train).part(0, _GAUGED_CHARS)
+    return (val if val.num_chars else train).part(0, _GATE_CHARS)
 
 
 def gate_shares(predictor: Predictor, text: Split) -> list[dict[str, GateShares]]:
-    """How far each gate stands open on a text, layer by layer."""
+    """How open each gate is on a text, layer by layer."""
     found: list[dict[str, list[Array]]] = []
     for _, after in predictor.trace(text):
         found = found or [{gate: [] for gate in layer.gates} for layer in after.layers]
@@ -177,15 +178,17 @@ def gate_shares(predictor: Predictor, text: Split) -> list[dict[str, GateShares]
     return [{gate: _shares(np.array(values)) for gate, values in layer.items()} for layer in found]
 
 
-def telling_units(layer: LayerTrace, number: int) -> list[int]:
-    """The units whose memory moves most, the liveliest first."""
-    memory = layer.values.get("cell", layer.values["shown"])
-    order = np.argsort(-memory.std(0), kind="stable")
+def most_variable_units(layer: LayerTrace, number: int) -> list[int]:
+    """The units whose cell state varies most, in descending order."""
+    state = layer.values.get("cell", layer.values["hidden"])
+    order = np.argsort(-state.std(0), kind="stable")
     return [int(unit) for unit in order[:number]]
 
 
-def follow(predictor: Predictor, text: Split, *, level: Level = "char") -> list[Followed]:
-    """Find the cells that follow what a reader can see: quotes, brackets, lines, words, capitals.
+def track_features(
+    predictor: Predictor, text: Split, *, level: Level = "char"
+) -> list[TrackedFeature]:
+    """Find the units that track what a reader can see: quotes, brackets, lines, words, capitals.
 
     Args:
         text: of some thousand characters.
@@ -200,7 +203,7 @@ def follow(predictor: Predictor, text: Split, *, level: Level = "char") -> list[
     ]
     if len(memories) < 10 * _MIN_POSITIVES:
         raise ConfigError(
-            f"{len(memories)} characters are too few to see what cells follow; "
+            f"{len(memories)} characters are too few to find units that track features; "
             f"give {10 * _MIN_POSITIVES} or more"
         )
     memory_NU = np.array(memories, np.float64)
@@ -208,7 +211,7 @@ def follow(predictor: Predictor, text: Split, *, level: Level = "char") -> list[
     rank_NU = _ranks(memory_NU)
     chars = predictor.vocabulary.decode(text.ids)
     standard_NU = (memory_NU - memory_NU.mean(0)) / np.maximum(memory_NU.std(0), 1e-12)
-    # A text shifted against its cells keeps its rhythm and loses its meaning.
+    # A text shifted against the units keeps its statistics and loses the connection.
     shifts = np.random.default_rng(0).integers(
         _MIN_POSITIVES, len(chars) - _MIN_POSITIVES, _NUM_SHIFTS
     )
@@ -226,10 +229,10 @@ def follow(predictor: Predictor, text: Split, *, level: Level = "char") -> list[
         copies_NK = np.stack([np.roll(values_N, shift) for shift in (0, *shifts)], 1).astype(float)
         scores_UK = _auc(rank_NU, copies_NK) if is_binary else _correlation(standard_NU, copies_NK)
         strength_UK = np.abs(scores_UK - (0.5 if is_binary else 0.0))
-        best = np.argsort(-strength_UK[:, 0], kind="stable")[:_NUM_FOLLOWERS]
+        best = np.argsort(-strength_UK[:, 0], kind="stable")[:_NUM_BEST_UNITS]
         chance = float(strength_UK[:, 1:].max(0).mean())
         found.append(
-            Followed(
+            TrackedFeature(
                 feature=feature,
                 measure="auc" if is_binary else "correlation",
                 chance=chance + (0.5 if is_binary else 0.0),
@@ -249,14 +252,14 @@ def _layer_trace(steps: list[Step]) -> LayerTrace:
         values["candidate"] = np.array([step.candidate[0] for step in steps])
     if "forget" in gates:
         values["cell"] = np.array([step.c[0] for step in steps])
-    values["shown"] = np.array([step.h[0] for step in steps])
+    values["hidden"] = np.array([step.h[0] for step in steps])
     return LayerTrace(values=values, gates=gates)
 
 
 def _shares(values: Array) -> GateShares:
     return GateShares(
         mean=float(values.mean()),
-        shut=float((values < SHUT_BELOW).mean()),
+        closed=float((values < CLOSED_BELOW).mean()),
         open=float((values > OPEN_ABOVE).mean()),
     )
 

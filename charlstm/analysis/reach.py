@@ -1,4 +1,4 @@
-"""How far back a model looks.
+"""Effective context length: how far back predictions depend on what was read.
 
 Shapes: T window length, B windows, E embedding size, D distances.
 """
@@ -24,7 +24,7 @@ _MIN_WINDOWS: Final = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """How much a prediction hangs on the characters before it.
+    """How much a prediction depends on the characters before it.
 
     Args:
         gradient: norm of the gradient of a prediction's nats to the embedding of the character that
@@ -41,13 +41,13 @@ class Reach:
 
 
 def require_reach(text: Split) -> None:
-    """Refuse a text in which nothing can be looked back at.
+    """Refuse a text without a character that has another one before it.
 
     Raises:
         ConfigError: when no document has two characters.
     """
     if not np.any(text.lengths > 1):
-        raise ConfigError("the text is too short to look back in")
+        raise ConfigError("the text is too short to measure the context length")
 
 
 def reach(model: CharLSTM, text: Split, *, generator: np.random.Generator) -> Reach:
@@ -64,7 +64,7 @@ def reach(model: CharLSTM, text: Split, *, generator: np.random.Generator) -> Re
     place_B = generator.choice(places, _NUM_WINDOWS)
     start_B = text.starts[np.searchsorted(text.starts, place_B, "right") - 1]
     distance_B = np.minimum(place_B - start_B, _MAX_DISTANCE)
-    # The boundary, then the characters before the place; what stands behind them doesn't matter.
+    # The boundary, then the characters before the place; what comes after them doesn't matter.
     offset_T1 = np.arange(distance_B.max() + 1)[:, None]
     ids_TB = text.ids[np.minimum(place_B - distance_B + offset_T1 - 1, text.num_chars - 1)]
     ids_TB = np.where(offset_T1 == 0, model.config.boundary, ids_TB)

@@ -114,7 +114,7 @@ def recall_documents(distances: npt.NDArray[np.int64], generator: np.random.Gene
 
 
 def _recall_accuracy(model: CharLSTM, distance: int, seed: int) -> float:
-    """How often the symbol behind the cue is the likeliest."""
+    """How often the symbol after the cue is the most likely one."""
     generator = np.random.default_rng([seed, distance])
     documents = recall_documents(np.full(_NUM_TEST_DOCUMENTS, distance), generator)
     scores = score(model, documents, unknown_probability=1e-9)

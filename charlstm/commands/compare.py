@@ -42,33 +42,43 @@ def compare(
     context: typer.Context,
     corpus: Annotated[
         list[str] | None,
-        typer.Argument(metavar="CORPUS", help="Text files; default: Python's documentation."),
+        typer.Argument(metavar="CORPUS", help="Text files.  [default: Python's documentation]"),
     ] = None,
     steps: Annotated[
         int | None,
         typer.Option(
             "--steps",
-            help=f"Gradient steps for each.  [default: {_STEPS}; --recall: {_RECALL_STEPS}]",
+            help="Gradient steps for each model.  "
+            f"[default: {_STEPS}; with --recall {_RECALL_STEPS}]",
         ),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option("--minutes", help="Equal time for each, in the place of steps.")
+        float | None,
+        typer.Option("--minutes", help="Minutes for each model, instead of steps."),
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Repeat so often.")] = 2,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, max=100, help="Number of seeds for each cell.")
+    ] = 2,
     hidden_size: Annotated[
         int | None,
         typer.Option(
             "--hidden-size",
-            help="Of the LSTM; the others get its parameters.  "
-            f"[default: {_HIDDEN_SIZE}; --recall: {_RECALL_HIDDEN_SIZE}]",
+            help="Units of the LSTM; the others get as many parameters.  "
+            f"[default: {_HIDDEN_SIZE}; with --recall {_RECALL_HIDDEN_SIZE}]",
         ),
     ] = None,
     recall: Annotated[
         bool,
-        typer.Option("--recall", help="Compare how far back a symbol is remembered, on its own."),
+        typer.Option(
+            "--recall", help="Test memory alone: recall a symbol over 5 to 200 characters."
+        ),
     ] = False,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads.  [default: one per core]")
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", help="auto (CUDA if present), cpu, cuda or mps.")
+    ] = "auto",
     encoding: Encoding = None,
     keep_line_ends: KeepLineEnds = False,
     level: ReadingLevel = None,
@@ -77,11 +87,12 @@ def compare(
     split_documents: SplitDocuments = None,
     normalize: NormalForm = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .svg, .png.")
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw the result: .svg, .png, .pdf."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train an LSTM, a GRU and a plain RNN alike, and measure what each makes of it.
+    """Train an LSTM, a GRU and a plain RNN alike, and compare.
 
     charlstm compare my-text.txt
 
@@ -102,7 +113,7 @@ def compare(
     budget = Budget(steps=steps, minutes=minutes)
 
     from charlstm.training.hardware import resolve_device, resolve_precision, resolve_threads
-    from charlstm.training.recipe import Wishes, make_plan
+    from charlstm.training.recipe import Overrides, make_plan
 
     on = resolve_device(device)
 
@@ -111,7 +122,7 @@ def compare(
             num_train_chars=num_train_chars,
             num_characters=num_characters,
             budget=budget,
-            wishes=Wishes(hidden_size=hidden_size, recurrent_dropout=0.0),
+            overrides=Overrides(hidden_size=hidden_size, recurrent_dropout=0.0),
             device=on,
             precision=resolve_precision("auto", on),
             threads=resolve_threads(threads),

@@ -40,7 +40,7 @@ def check(
     normalize: NormalForm = None,
     as_json: Json = False,
 ) -> None:
-    """Say what a text is like, and what may harm a training on it.
+    """Check a text before training: encoding, line ends, rare characters, repetition.
 
     charlstm corpus check my-text.txt
 

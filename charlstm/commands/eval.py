@@ -32,28 +32,44 @@ def evaluate(
     context: typer.Context,
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE", help="Texts to score, - for stdin; default: a split."),
+        typer.Argument(metavar="FILE", help="Texts to score, - for stdin.  [default: a split]"),
     ] = None,
     split: Annotated[
         SplitName | None,
-        typer.Option("--split", help="Part of the run's own corpus.  [default: test]"),
+        typer.Option("--split", help="Which split of the run's corpus.  [default: test]"),
     ] = None,
     dynamic: Annotated[
         bool,
         typer.Option(
-            "--dynamic", help="Score it a second time, learning from what was scored. Slow."
+            "--dynamic",
+            help="Also score with dynamic evaluation: the model learns from what it scored. Slow.",
+        ),
+    ] = False,
+    details: Annotated[
+        bool,
+        typer.Option(
+            "--details",
+            help="Also show context length, kinds of characters, calibration, worst surprises.",
         ),
     ] = False,
     per_char: Annotated[
         Path | None,
-        typer.Option("--per-char", metavar="FILE", help="Write each character's surprise as TSV."),
+        typer.Option("--per-char", metavar="FILE", help="Write each character's surprise, as TSV."),
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw context and calibration: .svg, .png."),
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Draw effect of context and calibration: .svg, .png, .pdf.",
+        ),
     ] = None,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads.  [default: one per core]")
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", help="auto (CUDA if present), cpu, cuda or mps.")
+    ] = "auto",
     run: Run = None,
     checkpoint: CheckpointFile = None,
     checkpoints: Checkpoints = DEFAULT_STORE,
@@ -91,7 +107,7 @@ def evaluate(
         assert corpus is not None
         name, text = _chosen_split(split, corpus)
         if name == "train":
-            say("no baselines: they would be scored on what they learned from")
+            say("no baselines for the training split, which they learned from")
             corpus = None
     if not text.num_chars:
         raise CorpusError("there is no text to score")
@@ -127,7 +143,7 @@ def evaluate(
     if as_json:
         print(json.dumps(as_record(assessment, run=run_name, split=name, files=files or [])))
     else:
-        show_assessment(assessment, title=title)
+        show_assessment(assessment, title=title, with_details=details)
 
 
 def _read_files(files: list[str], checkpoint: "Checkpoint") -> "Split":

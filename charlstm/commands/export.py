@@ -15,7 +15,7 @@ def export(
     form: Annotated[
         Literal["onnx", "hf"],
         typer.Option(
-            "--format", help="onnx: a graph; hf: a folder as the Hugging Face Hub has it."
+            "--format", help="onnx: a graph of one step; hf: a folder for the Hugging Face Hub."
         ),
     ],
     output: Annotated[
@@ -23,7 +23,7 @@ def export(
     ],
     checkpoints: Checkpoints = DEFAULT_STORE,
 ) -> None:
-    """Write a model in a form that other programs read.
+    """Convert a model for other programs.
 
     charlstm export shakespeare --format onnx --output shakespeare.onnx
 
@@ -37,7 +37,7 @@ def export(
     say_warnings(loaded)
     if form == "onnx":
         difference = export_onnx(loaded.checkpoint, output)
-        say(f"{output}: opset {OPSET}; off by {difference:.1e} at most in 1,000 steps")
+        say(f"{output}: opset {OPSET}; largest difference in 1,000 steps {difference:.1e}")
     else:
         export_folder(loaded.checkpoint, output, name=run)
         say(f"{output}: use it with: charlstm sample --checkpoint {output / 'model.safetensors'}")

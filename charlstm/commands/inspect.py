@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from charlstm.store.runs import CheckpointStore, Loaded
     from charlstm.text.split import Split
 
-_SHOWN_CHARS: Final = 160
+_SHOWN_CHARS: Final = 78  # two or three lines of a terminal
 _MAX_SHOWN_CHARS: Final = 2000
 _WATCHED_CHARS: Final = 8000
 _HELD_OUT_CHARS: Final = 50_000
@@ -44,37 +44,44 @@ def inspect(
     context: typer.Context,
     text: Annotated[
         str | None,
-        typer.Argument(metavar="TEXT", help="What to read; default: some of the test text."),
+        typer.Argument(metavar="TEXT", help="Text to read.  [default: some of the test text]"),
     ] = None,
     file: Annotated[
         str | None, typer.Option("--file", metavar="FILE", help="Read this file; - is stdin.")
     ] = None,
     gates: Annotated[
-        bool, typer.Option("--gates", help="Show gates, memory and output, character by character.")
+        bool,
+        typer.Option(
+            "--gates", help="Show gates, cell state and hidden state, character by character."
+        ),
     ] = False,
     layer: Annotated[
-        int | None, typer.Option("--layer", min=1, help="Of this layer.  [default: the last]")
+        int | None, typer.Option("--layer", min=1, help="Layer to show.  [default: the last]")
     ] = None,
     unit: Annotated[
         list[int] | None,
-        typer.Option("--unit", min=0, help="Of these units.  [default: the liveliest]"),
+        typer.Option(
+            "--unit", min=0, help="Unit to show; may be repeated.  [default: the most variable]"
+        ),
     ] = None,
     units: Annotated[
-        bool, typer.Option("--units", help="Rank cells by what they follow: quotes, lines, words.")
+        bool,
+        typer.Option("--units", help="Rank units by how well they track quotes, lines, words ..."),
     ] = False,
     reach: Annotated[
-        bool, typer.Option("--reach", help="Show how far back predictions look.")
+        bool,
+        typer.Option("--reach", help="Measure the effective context length of predictions."),
     ] = False,
     html: Annotated[
         Path | None,
-        typer.Option("--html", metavar="FILE", help="Write a page that runs the model, to play."),
+        typer.Option("--html", metavar="FILE", help="Write a web page that runs the model."),
     ] = None,
     run: Run = None,
     checkpoint: CheckpointFile = None,
     checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Look inside a model: surprise, gates, memory, reach.
+    """Look inside a model: surprise, gates, units, context length.
 
     charlstm inspect "the quick brown fox"
 
@@ -83,11 +90,11 @@ def inspect(
     charlstm inspect --html page.html
     """
     from charlstm.analysis.inspection import (
-        follow,
         gate_shares,
+        most_variable_units,
         readable_trace,
-        telling_units,
         trace,
+        track_features,
     )
     from charlstm.inference.predictor import Predictor
     from charlstm.store.runs import CheckpointStore
@@ -119,9 +126,9 @@ def inspect(
         one = traced.layers[number - 1]
         chosen = [
             _existing("--unit", wanted, 0, predictor.hidden_size - 1)
-            for wanted in unit or telling_units(one, _NUM_UNITS)
+            for wanted in unit or most_variable_units(one, _NUM_UNITS)
         ]
-        shares = gate_shares(predictor, texts.gauged)
+        shares = gate_shares(predictor, texts.gate_text)
         before = _shares_before_training(loaded.checkpoint)
         record["gates"] = views.gate_records(one, chosen, number)
         record["gate_shares"] = views.share_records(shares, before)
@@ -129,9 +136,9 @@ def inspect(
         shows.append(lambda: views.show_shares(shares, before))
     if units:
         level = loaded.checkpoint.corpus.level
-        followed = follow(predictor, watched.part(0, _WATCHED_CHARS), level=level)
-        record["units"] = views.unit_records(followed, to_text)
-        shows.append(lambda: views.show_units(followed, to_text))
+        tracked = track_features(predictor, watched.part(0, _WATCHED_CHARS), level=level)
+        record["units"] = views.unit_records(tracked, to_text)
+        shows.append(lambda: views.show_units(tracked, to_text))
     if reach:
         looked, contexts = _look_back(loaded.checkpoint, watched)
         record["reach"] = views.reach_record(looked, contexts)
@@ -149,14 +156,14 @@ class _Texts(NamedTuple):
     Args:
         given: by the user, in symbols.
         watched: that, or else the run's held-out text.
-        held_out: the beginning of what the run never saw, where that is at hand; `gauged` likewise
-            what its gates were gauged by.
+        held_out: the beginning of the run's test or validation text, where that is available.
+        gate_text: what the run's gates were measured on during training, where available.
     """
 
     given: str | None
     watched: "Split"
     held_out: "Split"
-    gauged: "Split"
+    gate_text: "Split"
 
 
 def _choose_texts(
@@ -171,10 +178,10 @@ def _choose_texts(
 
     Raises:
         ConfigError: when two texts are named, or an empty one.
-        CorpusError: when the model never saw some of the characters, or when the run's own text is
+        CorpusError: when characters are outside the vocabulary, or when the run's own text is
             gone and none is named.
     """
-    from charlstm.analysis.inspection import gauged_text
+    from charlstm.analysis.inspection import gate_text
 
     if text is not None and file is not None:
         raise ConfigError("give a text or --file, not both")
@@ -198,7 +205,7 @@ def _choose_texts(
         return _Texts(given, documents, documents, documents.part(0, _WATCHED_CHARS))
     split = next(one for one in (corpus.test, corpus.val, corpus.train) if one.num_chars)
     held_out = split.part(0, _HELD_OUT_CHARS)
-    return _Texts(given, documents or held_out, held_out, gauged_text(corpus.val, corpus.train))
+    return _Texts(given, documents or held_out, held_out, gate_text(corpus.val, corpus.train))
 
 
 def _documents(text: str, checkpoint: "Checkpoint") -> "Split":
@@ -229,8 +236,8 @@ def _write_page(loaded: "Loaded", path: Path, texts: _Texts) -> dict[str, Any]:
     data = page.encode("utf-8", "backslashreplace")
     write_file(path, data)
     say(
-        f"{path}: {len(data) / 1e6:.2f} MB; rounded to 8 bits, the model takes "
-        f"{cost.bits_per_char:+.4f} bits per character ({cost.num_chars:,} characters)"
+        f"{path}: {len(data) / 1e6:.2f} MB; weights rounded to 8 bits: "
+        f"{cost.bits_per_char:+.4f} bits per character ({cost.num_chars:,} characters scored)"
     )
     return {
         "path": str(path),

@@ -52,7 +52,7 @@ Run = Annotated[
     typer.Option(
         "--run",
         metavar="NAME",
-        help="Run to use; default: the newest.",
+        help="Run to use.  [default: the newest]",
         autocompletion=complete_run,
     ),
 ]
@@ -66,25 +66,34 @@ CheckpointFile = Annotated[
 Encoding = Annotated[
     str | None,
     typer.Option(
-        "--encoding", rich_help_panel=TEXT_PANEL, help="Of the text files.  [default: utf-8]"
+        "--encoding",
+        rich_help_panel=TEXT_PANEL,
+        help="Encoding of the text files.  [default: utf-8]",
     ),
 ]
 KeepLineEnds = Annotated[
     bool,
     typer.Option(
-        "--keep-line-ends", rich_help_panel=TEXT_PANEL, help="Leave CR and CRLF as they are."
+        "--keep-line-ends",
+        rich_help_panel=TEXT_PANEL,
+        help="Keep CR and CRLF instead of turning them into LF.",
     ),
 ]
 ReadingLevel = Annotated[
     Level | None,
     typer.Option(
-        "--level", rich_help_panel=TEXT_PANEL, help="char, or byte for any file.  [default: char]"
+        "--level",
+        rich_help_panel=TEXT_PANEL,
+        help="What is predicted: characters, or the bytes of any file.  [default: char]",
     ),
 ]
 MinCount = Annotated[
     int | None,
     typer.Option(
-        "--min-count", rich_help_panel=TEXT_PANEL, help="Rarer characters become one, unknown."
+        "--min-count",
+        metavar="N",
+        rich_help_panel=TEXT_PANEL,
+        help="Treat characters that occur fewer than N times as unknown.  [default: 1]",
     ),
 ]
 Include = Annotated[
@@ -93,7 +102,7 @@ Include = Annotated[
         "--include",
         metavar="PATTERN",
         rich_help_panel=TEXT_PANEL,
-        help="Of folders, files such as '*.py'.",
+        help="In folders, read only files with such names, as in '*.py'; may be repeated.",
     ),
 ]
 SplitDocuments = Annotated[
@@ -102,7 +111,8 @@ SplitDocuments = Annotated[
         "--split-documents",
         metavar="HOW",
         rich_help_panel=TEXT_PANEL,
-        help="Several texts in a file: lines, blank-lines, or where a regular expression fits.",
+        help="Split files into documents: lines, blank-lines, or a regular expression that is "
+        "searched in each line.",
     ),
 ]
 NormalForm = Annotated[
@@ -110,7 +120,7 @@ NormalForm = Annotated[
     typer.Option(
         "--normalize",
         rich_help_panel=TEXT_PANEL,
-        help="nfc: one form of accented letters.  [default: none]",
+        help="Unicode normalization; nfc composes accented letters.  [default: none]",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -129,7 +139,7 @@ _DEFAULT: Final = "DEFAULT"
 
 
 def load_model(context: typer.Context, store: "CheckpointStore") -> "Loaded":
-    """Load the model that the user means, and say what had to be passed over.
+    """Load the model that the options name, and warn of damaged checkpoints on the way.
 
     Raises:
         ConfigError: when both a run and a file are named.

@@ -21,19 +21,30 @@ from charlstm.errors import ConfigError
 def predict(
     context: typer.Context,
     prefix: Annotated[
-        str, typer.Argument(metavar="PREFIX", help="What comes before; - or nothing: stdin.")
+        str,
+        typer.Argument(
+            metavar="PREFIX",
+            help="Text before the character to predict; - is stdin.",
+        ),
     ] = STDIN,
     top: Annotated[
         int | None,
-        typer.Option("--top", min=1, metavar="K", help="Show so many.  [default: 10; --ladder: 5]"),
+        typer.Option(
+            "--top",
+            min=1,
+            metavar="K",
+            help="Characters to show.  [default: 10; with --ladder 5]",
+        ),
     ] = None,
     with_ladder: Annotated[
         bool,
-        typer.Option("--ladder", help="Show it with 0, 1, 2, 4, 8 ... characters of context."),
+        typer.Option(
+            "--ladder", help="Predict from the last 0, 1, 2, 4, 8 ... characters: context's effect."
+        ),
     ] = False,
     compare: Annotated[
         str | None,
-        typer.Option("--compare", metavar="PREFIX", help="Set another prefix beside it."),
+        typer.Option("--compare", metavar="PREFIX", help="Also predict after this prefix."),
     ] = None,
     run: Run = None,
     checkpoint: CheckpointFile = None,
@@ -50,7 +61,7 @@ def predict(
     if with_ladder and compare is not None:
         raise ConfigError("give --ladder or --compare, not both")
 
-    from charlstm.inference.prediction import ladder, predict_next, readable, readable_rung
+    from charlstm.inference.prediction import ladder, predict_next, readable, readable_context
     from charlstm.inference.predictor import Predictor
     from charlstm.store.runs import CheckpointStore
     from charlstm.views.prediction import (
@@ -69,7 +80,7 @@ def predict(
         predictions.append(predict_next(predictor, corpus.to_symbols(compare)))
     rungs = ladder(predictor, text) if with_ladder else None
     predictions = [readable(one, corpus.to_text) for one in predictions]
-    rungs = rungs and [readable_rung(rung, corpus.to_text) for rung in rungs]
+    rungs = rungs and [readable_context(rung, corpus.to_text) for rung in rungs]
     if as_json:
         # All of them, unless fewer were asked for.
         record = as_record(predictions[0], top=top)

@@ -68,8 +68,12 @@ def show(
     run: RunName,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw the training curves: .svg, .png."),
+        typer.Option("--plot", metavar="FILE", help="Draw the training curves: .svg, .png, .pdf."),
     ] = None,
+    details: Annotated[
+        bool,
+        typer.Option("--details", help="Show every evaluation, the gates and whole samples."),
+    ] = False,
     checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
@@ -93,7 +97,7 @@ def show(
     if as_json or context.obj["as_json"]:
         print(json.dumps(with_history(run, loaded.checkpoint)))
     else:
-        show_run(run, loaded.checkpoint)
+        show_run(run, loaded.checkpoint, with_details=details)
 
 
 @app.command("rm")
@@ -115,7 +119,7 @@ def remove(
     num_bytes = store.size_of(run)
     if not yes:
         if not sys.stdin.isatty():
-            raise ConfigError(f"runs rm {run}: nobody can be asked here; add --yes to delete it")
+            raise ConfigError(f"runs rm {run}: stdin is not a terminal; add --yes to delete it")
         try:
             is_meant = typer.confirm(f"delete run {run}, {num_bytes / 1e6:.1f} MB?", err=True)
         except typer.Abort as abort:
@@ -125,7 +129,7 @@ def remove(
             raise typer.Exit(1)
     store.remove(run)
     rest = store.folder(run).is_dir()
-    say(f"run {run} is deleted" + ("; its folder holds other files and stays" if rest else ""))
+    say(f"run {run} deleted" + ("; its folder holds other files and was kept" if rest else ""))
 
 
 def _nearest(context: typer.Context) -> Path:

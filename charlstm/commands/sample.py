@@ -17,7 +17,7 @@ from charlstm.commands.options import (
     training_corpus,
 )
 from charlstm.config import DEFAULT_STORE, MAX_SIZE, STDIN, SampleConfig
-from charlstm.errors import ConfigError
+from charlstm.errors import ConfigError, CorpusError
 from charlstm.system.terminal import say
 
 
@@ -31,39 +31,54 @@ def sample(
         str | None,
         typer.Option("--prime-file", metavar="FILE", help="Continue this file's text."),
     ] = None,
-    length: Annotated[int, typer.Option("--length", help="Characters to write.")] = 500,
+    length: Annotated[int, typer.Option("--length", help="Characters to write at most.")] = 500,
     until: Annotated[
-        str | None, typer.Option("--until", metavar="TEXT", help="Stop behind this text.")
+        str | None, typer.Option("--until", metavar="TEXT", help="Stop after this text.")
     ] = None,
     num_samples: Annotated[
         int,
-        typer.Option("--num-samples", min=1, max=MAX_SIZE, help="So many, all in one pass."),
+        typer.Option("--num-samples", min=1, max=MAX_SIZE, help="Number of samples."),
     ] = 1,
     temperature: Annotated[
-        float, typer.Option("--temperature", help="Below 1 bolder on the likely, 0 always it.")
+        float,
+        typer.Option(
+            "--temperature",
+            help="Below 1 sharpens the distribution, above 1 flattens it; 0 is greedy.",
+        ),
     ] = 1.0,
     top_k: Annotated[
-        int | None, typer.Option("--top-k", help="Draw from the K likeliest only.")
+        int | None, typer.Option("--top-k", help="Draw from the K most likely characters.")
     ] = None,
     top_p: Annotated[
-        float | None, typer.Option("--top-p", help="Draw from the likeliest that sum to P.")
+        float | None,
+        typer.Option(
+            "--top-p",
+            help="Draw from the most likely characters that sum to probability P, 0 to 1.",
+        ),
     ] = None,
     min_p: Annotated[
         float | None,
-        typer.Option("--min-p", help="Draw from those with P times the likeliest's probability."),
+        typer.Option(
+            "--min-p",
+            help="Draw from characters at least P times as probable as the most likely, 0 to 1.",
+        ),
     ] = None,
     unknown: Annotated[
         Literal["error", "skip"],
-        typer.Option("--unknown", help="What to do with a prime's characters never seen."),
+        typer.Option("--unknown", help="What to do with prime characters outside the vocabulary."),
     ] = "error",
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Same seed, same text.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, help="The same seed gives the same text.  [default: random]"),
+    ] = None,
     color: Annotated[
-        bool, typer.Option("--color", help="Shade each character by how surprising it is.")
+        bool, typer.Option("--color", help="Shade each character by its surprise.")
     ] = False,
     check_copying: Annotated[
         bool,
         typer.Option(
-            "--check-copying", help="Say how much of a sample stands in the training text."
+            "--check-copying",
+            help="Show the longest passage of each sample that occurs in the training text.",
         ),
     ] = False,
     run: Run = None,
@@ -71,7 +86,7 @@ def sample(
     checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Continue a text, streaming.
+    """Continue a text, character by character.
 
     charlstm sample --prime "qu"
 
@@ -120,7 +135,10 @@ def sample(
     drawn = sample_many(
         predictor, text, config, num_samples=num_samples, generator=np.random.default_rng(seed)
     )
-    first = list(islice(drawn, 1))  # a prime that is refused ends it here, with nothing written
+    try:
+        first = list(islice(drawn, 1))  # a prime that is refused ends it here, with nothing written
+    except CorpusError as error:
+        raise CorpusError(f"{error}; --unknown skip leaves them out") from error
     if not is_seed_given:
         say(f"seed {seed}")
     begun = chain(first, drawn)

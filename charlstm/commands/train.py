@@ -27,13 +27,13 @@ from charlstm.config import DEFAULT_STORE, STDIN, Budget, Cell
 from charlstm.errors import ConfigError
 from charlstm.system.interrupts import stop_signals
 from charlstm.system.terminal import say
-from charlstm.training.recipe import DEFAULT_MINUTES, Wishes
+from charlstm.training.recipe import DEFAULT_MINUTES, Overrides
 
 if TYPE_CHECKING:
     from charlstm.sessions.session import Follower, Report, Session
 
 
-_RECIPE: Final = "Model and recipe, which follow from text and budget unless given"
+_RECIPE: Final = "Model and training (chosen by text and budget unless given)"
 _MACHINE: Final = "Machine"
 
 
@@ -41,23 +41,31 @@ def train(
     context: typer.Context,
     corpus: Annotated[
         list[str] | None,
-        typer.Argument(metavar="CORPUS", help="Text files, - for stdin; default: Python's."),
+        typer.Argument(
+            metavar="CORPUS",
+            help="Text files or folders, - for stdin.  [default: Python's own documentation]",
+        ),
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option("--minutes", help=f"Budget: wall-clock time.  [default: {DEFAULT_MINUTES:g}]"),
+        typer.Option(
+            "--minutes", help=f"Budget: wall-clock minutes.  [default: {DEFAULT_MINUTES:g}]"
+        ),
     ] = None,
     epochs: Annotated[
-        float | None, typer.Option("--epochs", help="Budget: passes over the text.")
+        float | None, typer.Option("--epochs", help="Budget: passes over the training text.")
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Budget: gradient steps.")] = None,
     run: Annotated[
-        str | None, typer.Option("--run", metavar="NAME", help="Name of the run; default: CORPUS.")
+        str | None,
+        typer.Option("--run", metavar="NAME", help="Name of the run.  [default: the corpus's]"),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume --run, or the newest run.")
+    ] = False,
     parent: Annotated[
         str | None,
-        typer.Option("--from", metavar="RUN", help="Begin with that run's model."),
+        typer.Option("--from", metavar="RUN", help="Start from this run's weights: fine-tuning."),
     ] = None,
     checkpoints: Checkpoints = DEFAULT_STORE,
     val_fraction: Annotated[
@@ -65,7 +73,7 @@ def train(
         typer.Option(
             "--val-fraction",
             rich_help_panel=TEXT_PANEL,
-            help="Part of the text to validate on.  [default: 0.05]",
+            help="Share of the text for validation, 0 to 1.  [default: 0.05]",
         ),
     ] = None,
     test_fraction: Annotated[
@@ -73,19 +81,25 @@ def train(
         typer.Option(
             "--test-fraction",
             rich_help_panel=TEXT_PANEL,
-            help="Last part, kept for eval.  [default: 0.05]",
+            help="Share of the text for eval, at its end.  [default: 0.05]",
         ),
     ] = None,
     val: Annotated[
         str | None,
         typer.Option(
-            "--val", metavar="FILE", rich_help_panel=TEXT_PANEL, help="Validate on this file."
+            "--val",
+            metavar="FILE",
+            rich_help_panel=TEXT_PANEL,
+            help="Validate on this file instead of a share of the text.",
         ),
     ] = None,
     test: Annotated[
         str | None,
         typer.Option(
-            "--test", metavar="FILE", rich_help_panel=TEXT_PANEL, help="Keep this file for eval."
+            "--test",
+            metavar="FILE",
+            rich_help_panel=TEXT_PANEL,
+            help="Keep this file for eval instead of a share of the text.",
         ),
     ] = None,
     encoding: Encoding = None,
@@ -100,55 +114,101 @@ def train(
         typer.Option(
             "--cache/--no-cache",
             rich_help_panel=TEXT_PANEL,
-            help="Keep the encoded text in the store.",
+            help="Keep the encoded text in the store, for later runs.",
         ),
     ] = True,
     hidden_size: Annotated[
-        int | None, typer.Option("--hidden-size", rich_help_panel=_RECIPE)
+        int | None,
+        typer.Option(
+            "--hidden-size",
+            rich_help_panel=_RECIPE,
+            help="Units per layer.  [default: by the budget]",
+        ),
     ] = None,
-    num_layers: Annotated[int | None, typer.Option("--num-layers", rich_help_panel=_RECIPE)] = None,
+    num_layers: Annotated[
+        int | None,
+        typer.Option("--num-layers", rich_help_panel=_RECIPE, help="Layers.  [default: 2]"),
+    ] = None,
     embedding_size: Annotated[
-        int | None, typer.Option("--embedding-size", rich_help_panel=_RECIPE)
+        int | None,
+        typer.Option(
+            "--embedding-size",
+            rich_help_panel=_RECIPE,
+            help="Numbers that stand for a character.  [default: 64; on CUDA 128]",
+        ),
     ] = None,
     dropout: Annotated[
         float | None,
-        typer.Option("--dropout", rich_help_panel=_RECIPE, help="Of the last layer's output."),
+        typer.Option(
+            "--dropout", rich_help_panel=_RECIPE, help="On the last layer's output, 0 to 0.95."
+        ),
     ] = None,
     recurrent_dropout: Annotated[
         float | None,
         typer.Option(
-            "--recurrent-dropout", rich_help_panel=_RECIPE, help="Of the recurrent weights."
+            "--recurrent-dropout",
+            rich_help_panel=_RECIPE,
+            help="On the recurrent weights (DropConnect), 0 to 0.95.",
         ),
     ] = None,
     weight_decay: Annotated[
-        float | None, typer.Option("--weight-decay", rich_help_panel=_RECIPE)
+        float | None,
+        typer.Option(
+            "--weight-decay",
+            rich_help_panel=_RECIPE,
+            help="Of the layers' matrices, decoupled; 0 to 10.",
+        ),
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option("--batch-size", rich_help_panel=_RECIPE, help="Streams read side by side."),
+        typer.Option(
+            "--batch-size",
+            rich_help_panel=_RECIPE,
+            help="Sequences per gradient step.  [default: 32 or more]",
+        ),
     ] = None,
     seq_len: Annotated[
         int | None,
         typer.Option(
-            "--seq-len", rich_help_panel=_RECIPE, help="Characters between two steps, per stream."
+            "--seq-len",
+            rich_help_panel=_RECIPE,
+            help="Length of truncated BPTT, in characters.  [default: 64 or more]",
         ),
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", rich_help_panel=_RECIPE)
+        float | None,
+        typer.Option(
+            "--learning-rate",
+            rich_help_panel=_RECIPE,
+            help="At its peak, after warm-up.  [default: 0.008]",
+        ),
     ] = None,
     cell: Annotated[
-        Cell | None, typer.Option("--cell", rich_help_panel=_RECIPE, help="lstm, gru or rnn.")
+        Cell | None,
+        typer.Option(
+            "--cell", rich_help_panel=_RECIPE, help="lstm, gru, or a plain rnn.  [default: lstm]"
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", rich_help_panel=_RECIPE, help="Same seed, same model.")
+        int | None,
+        typer.Option(
+            "--seed",
+            rich_help_panel=_RECIPE,
+            help="With --steps or --epochs the same seed gives the same model.  [default: 0]",
+        ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option("--threads", rich_help_panel=_MACHINE, help="CPU threads.")
+        int | None,
+        typer.Option(
+            "--threads", rich_help_panel=_MACHINE, help="CPU threads.  [default: one per core]"
+        ),
     ] = None,
     device: Annotated[
         str | None,
         typer.Option(
-            "--device", rich_help_panel=_MACHINE, help="auto, cpu, cuda or mps.  [default: auto]"
+            "--device",
+            rich_help_panel=_MACHINE,
+            help="auto (CUDA if present), cpu, cuda or mps.  [default: auto]",
         ),
     ] = None,
     precision: Annotated[
@@ -156,11 +216,11 @@ def train(
         typer.Option(
             "--precision",
             rich_help_panel=_MACHINE,
-            help="auto, float32, bfloat16 or float16.  [default: auto]",
+            help="Of gradient steps: auto, float32, bfloat16 or float16.  [default: auto]",
         ),
     ] = None,
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write curves for TensorBoard, too.")
+        bool, typer.Option("--tensorboard", help="Also write curves for TensorBoard (an extra).")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -194,7 +254,7 @@ def train(
         "paths": tuple(_absolute(path) for path in corpus) if corpus else None,
         **splits,
     }
-    wishes = Wishes(
+    overrides = Overrides(
         hidden_size=hidden_size,
         num_layers=num_layers,
         embedding_size=embedding_size,
@@ -219,7 +279,7 @@ def train(
         resume=bool(resume),
         parent=parent,
         budget=budget,
-        wishes=wishes,
+        overrides=overrides,
         threads=threads,
         device=device,
         precision=precision,
@@ -257,9 +317,8 @@ def _show(session: "Session", *, with_tensorboard: bool, as_json: bool) -> int:
     if session.base.is_finished:
         budget = session.base.budget
         say(f"run {session.name} is finished: it used its {budget}")
-        say(
-            f"to go on, give a larger budget: {session.command('train --resume')} --{budget.unit} N"
-        )
+        more = f"{session.command('train --resume')} --{budget.unit} N"
+        say(f"to continue, give a larger budget: {more}")
         if as_json:
             print(json.dumps(session.finished_record()))
         return 0
@@ -287,7 +346,7 @@ def _show(session: "Session", *, with_tensorboard: bool, as_json: bool) -> int:
     assert finished is not None
     assert isinstance(finished.event, Finished)
     if finished.event.was_interrupted:
-        say(f"interrupted and saved; go on with: {session.command('train --resume')}")
+        say(f"interrupted and saved; continue with: {session.command('train --resume')}")
         if signals.received is not None:
             return 128 + signals.received
     if broken is not None:

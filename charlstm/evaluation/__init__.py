@@ -2,7 +2,7 @@
 
     scoring     the cost of each character, in torch; begin here: `score`
     scores      the results: `Evaluation`, `Scores`, calibration, kinds of character
-    dynamic     the same while the model goes on learning from what it has scored
+    dynamic     dynamic evaluation: the model keeps learning from what it has scored
     baselines   n-gram counts and xz on the same text
     assessment  all of these together, as `eval` shows them
 

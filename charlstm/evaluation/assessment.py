@@ -41,7 +41,7 @@ class Assessment:
     Args:
         scores: of each character.
         dynamic: None where it was not asked for.
-        top_accuracy: how often the character was among the k likeliest, by k.
+        top_accuracy: share of characters among the k most likely, by k.
         baselines: none where the training text isn't at hand.
     """
 

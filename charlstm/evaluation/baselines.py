@@ -85,8 +85,9 @@ class NgramModel:
     """Characters by the n before them, for n = 0, 1, 2 ... at once (Witten & Bell 1991).
 
     P_n(c | h) = (count(h c) + distinct(h) P_n-1(c | h')) / (count(h) + distinct(h)), where h' is h
-    without its first character and distinct(h) counts what was seen behind h; a context that was
-    never seen leaves it to the shorter one. P_-1 is uniform. The unknown symbol gets a floor.
+    without its first character and distinct(h) the number of characters seen after h; a context
+    that was never seen leaves it to the shorter one. P_-1 is uniform. The unknown symbol gets a
+    least probability.
 
     Args:
         num_symbols: V, unknown among them.
@@ -125,10 +126,10 @@ class NgramModel:
         contexts = codes // np.uint64(self._num_symbols)
         seen_contexts = seen // np.uint64(self._num_symbols)
         first = np.searchsorted(seen_contexts, contexts, "left")
-        behind = np.searchsorted(seen_contexts, contexts, "right")
+        after = np.searchsorted(seen_contexts, contexts, "right")
         running = np.append(0, np.cumsum(counts))
-        context_count = running[behind] - running[first]
-        distinct = behind - first
+        context_count = running[after] - running[first]
+        distinct = after - first
         place = np.minimum(np.searchsorted(seen, codes), len(seen) - 1)
         count = np.where(seen[place] == codes, counts[place], 0)
         whole = np.maximum(context_count + distinct, 1)

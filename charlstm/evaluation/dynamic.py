@@ -1,4 +1,4 @@
-"""Dynamic evaluation: the model goes on learning from the text that it is scored on.
+"""Dynamic evaluation: the model keeps learning from the text that it is scored on.
 
 A static model forgets a name as soon as its state does. Here every segment is scored first and
 learned from afterwards, so that what is peculiar to this text makes its rest less surprising
@@ -33,10 +33,10 @@ _RETURN_RATE: Final = 1e-3
 def evaluate_dynamically(
     model: CharLSTM, split: Split, *, unknown_probability: float
 ) -> Evaluation:
-    """Score every character once, in order, learning from each segment behind it.
+    """Score every character once, in order, and learn from each segment after scoring it.
 
-    The weights adapt through all documents; the state begins anew in each. The model that is given
-    stays as it is.
+    The weights adapt through all documents; each starts from a zero state. The model that
+    is given stays as it is.
 
     Args:
         unknown_probability: the least probability of the unknown symbol.

@@ -30,7 +30,7 @@ class Evaluation:
     Args:
         num_chars: characters scored, each once, the unknown ones among them.
         num_unknown: characters that the model's vocabulary lacks.
-        num_correct: characters that were the model's likeliest.
+        num_correct: characters that were the model's most likely candidate.
         num_bytes: the text's length in UTF-8.
     """
 
@@ -76,7 +76,7 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class ContextScore:
-    """What a character costs that has so many known characters before it."""
+    """The cost of characters that are predicted from `num_context` characters before them."""
 
     num_context: int
     nats_per_char: float
@@ -92,9 +92,9 @@ class Scores:
 
     Args:
         nats_N: its cost, float32.
-        rank_N: how many characters were likelier, int32; of unknown ones more than there are, for
-            unknown is never a guess.
-        confidence_N: the probability of the likeliest, float32.
+        rank_N: how many characters were more likely, int32; for unknown characters the size of the
+            vocabulary or more, since the unknown symbol is never a guess.
+        confidence_N: the probability of the most likely character, float32.
     """
 
     nats_N: npt.NDArray[np.float32]
@@ -102,13 +102,13 @@ class Scores:
     confidence_N: npt.NDArray[np.float32]
 
     def top_accuracy(self, k: int) -> float:
-        """How often the character was among the k likeliest."""
+        """The share of characters that were among the k most likely."""
         return float(np.count_nonzero(self.rank_N < k)) / len(self.rank_N)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationBin:
-    """Characters whose likeliest candidate had about the same probability.
+    """Characters whose most likely candidate had about the same probability.
 
     Args:
         confidence: the mean of that probability.
@@ -122,7 +122,7 @@ class CalibrationBin:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Whether a model is as often right as it says (Guo et al. 2017).
+    """How well confidence agrees with accuracy (Guo et al. 2017).
 
     Args:
         expected_error: the mean distance of confidence and accuracy, weighted by characters.
@@ -163,7 +163,7 @@ class Surprise(NamedTuple):
 
 
 def calibration(scores: Scores) -> Calibration:
-    """Compare how sure a model was with how often it was right."""
+    """Compare confidence with accuracy."""
     number_N = np.minimum((scores.confidence_N * _NUM_BINS).astype(np.intp), _NUM_BINS - 1)
     num_chars = np.bincount(number_N, minlength=_NUM_BINS)
     confidence = np.bincount(number_N, scores.confidence_N, _NUM_BINS)
@@ -206,7 +206,7 @@ def most_surprising(
     number: int = 10,
     to_text: Callable[[str], str] = str,
 ) -> list[Surprise]:
-    """The places that cost most, the dearest first.
+    """The most expensive characters, in descending order of cost.
 
     Args:
         to_text: makes symbols that stand for bytes readable.

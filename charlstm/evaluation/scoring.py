@@ -46,7 +46,7 @@ def fit_temperature(
 ) -> tuple[float, Evaluation]:
     """Find the softmax temperature that suits a text best (Guo et al. 2017).
 
-    A model that has seen its training text several times is too sure of itself elsewhere.
+    A model that has seen its training text several times is overconfident on other text.
 
     Args:
         world: the processes that score together, each its share of the documents.
@@ -54,7 +54,7 @@ def fit_temperature(
     Returns:
         The temperature, and the evaluation with all logits divided by it.
     """
-    # On a shorter text even a single number would be learned by heart.
+    # On a shorter text even a single number would overfit.
     temperatures = _TEMPERATURES if split.num_chars >= _MIN_CALIBRATION_CHARS else (1.0,)
     evaluations = _evaluate_at(temperatures, model, split, unknown_probability, world)
     return min(zip(temperatures, evaluations, strict=True), key=lambda pair: pair[1].nats)
@@ -145,7 +145,7 @@ def score_by_context(
 def _predictions(
     model: CharLSTM, split: Split, world: World = ALONE
 ) -> Iterator[tuple[Tensor, Tensor, npt.NDArray[np.int64]]]:
-    """Logits [N, V], the characters that followed [N] and their places, over all characters.
+    """Logits [N, V], the characters that tracked [N] and their places, over all characters.
 
     In any order.
     """
@@ -169,7 +169,7 @@ def _side_by_side(
     window = max(1, min(_MAX_WINDOW, window))
     state = model.zero_state(batch_size)
     for begin in range(0, max_length, window):
-        # The longest come first: those that have ended drop out behind.
+        # The longest come first: those that have ended drop out at the end.
         num_left = int(np.count_nonzero(length_B > begin))
         start_B, length_B = start_B[:num_left], length_B[:num_left]
         state = state.first(num_left)

@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.analysis.inspection import telling_units, trace
+from charlstm.analysis.inspection import most_variable_units, trace
 from charlstm.inference.predictor import Predictor
 from charlstm.model.cell import Array
 from charlstm.model.checkpoints import Checkpoint
@@ -123,7 +123,8 @@ def build_page(
     """
     shapes: dict[str, tuple[int, int]] = {}
     packed = []
-    for key, value in checkpoint.weights.items():
+    # In order: the same model gives the same page.
+    for key, value in sorted(checkpoint.weights.items()):
         if value.ndim == 2:
             matrix = RoundedMatrix.of(value)
             packed += [matrix.scales.astype("<f4").tobytes(), matrix.values.tobytes()]
@@ -147,7 +148,7 @@ def build_page(
 
 
 def _nats(predictor: Predictor, windows: Sequence[Ids]) -> float:
-    """The longest windows come first: those that have ended drop out behind."""
+    """The longest windows come first: those that have ended drop out at the end."""
     windows = sorted(windows, key=len, reverse=True)
     nats = 0.0
     for first in range(0, len(windows), _NUM_WINDOWS):
@@ -176,7 +177,7 @@ def _model(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]
         "normalize": corpus.normalize,
         "keepLineEnds": corpus.keep_line_ends and corpus.level == "char",
         "codes": checkpoint.vocabulary.codes.tolist(),
-        "units": [telling_units(layer, _NUM_UNITS) for layer in layers],
+        "units": [most_variable_units(layer, _NUM_UNITS) for layer in layers],
         "text": corpus.to_text(text),
     }
 

@@ -1,4 +1,4 @@
-"""What a model expects next, and how that changes with what it knows of the past."""
+"""The distribution of the next character, and how it changes with the length of context."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from charlstm.text.vocabulary import UNKNOWN
 
 
 class Candidate(NamedTuple):
-    """A character that may come next; None stands for any that the model never saw."""
+    """A character that may come next; None stands for every character outside the vocabulary."""
 
     char: str | None
     probability: float
@@ -27,8 +27,8 @@ class NextCharacters:
     """The distribution of the character after a prefix.
 
     Args:
-        entropy_bits: of the whole distribution; 0 where all is certain.
-        next: the likeliest first; all of them sum to one.
+        entropy_bits: of the whole distribution; 0 where one character is certain.
+        next: the most likely first; their probabilities sum to one.
     """
 
     prefix: str
@@ -37,7 +37,7 @@ class NextCharacters:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rung:
+class ContextPrediction:
     """A prediction from the last `num_context` characters alone."""
 
     num_context: int
@@ -51,7 +51,7 @@ def readable(prediction: NextCharacters, to_text: Callable[[str], str]) -> NextC
     return replace(prediction, prefix=to_text(prediction.prefix), next=tuple(candidates))
 
 
-def readable_rung(rung: Rung, to_text: Callable[[str], str]) -> Rung:
+def readable_context(rung: ContextPrediction, to_text: Callable[[str], str]) -> ContextPrediction:
     """As `readable` does, of a rung."""
     prediction = readable(rung.prediction, to_text)
     return replace(rung, context=to_text(rung.context), prediction=prediction)
@@ -61,14 +61,14 @@ def predict_next(predictor: Predictor, prefix: str) -> NextCharacters:
     """What comes after a text that begins a document.
 
     Raises:
-        CorpusError: when the prefix holds characters that the model never saw.
+        CorpusError: when the prefix holds characters outside the vocabulary.
     """
     predictor.require_known(prefix)
     log_p_V = predictor.read_text(prefix, predictor.start()).log_p[0]
     return ranked(predictor, prefix, log_p_V.astype(np.float64))
 
 
-def ladder(predictor: Predictor, prefix: str) -> list[Rung]:
+def ladder(predictor: Predictor, prefix: str) -> list[ContextPrediction]:
     """The same prediction with 0, 1, 2, 4, 8 ... and finally all characters of the prefix.
 
     Each rung starts from a zero state and the boundary symbol, as if the text began there.
@@ -81,7 +81,9 @@ def ladder(predictor: Predictor, prefix: str) -> list[Rung]:
         lengths.append(min(len(prefix), max(1, 2 * lengths[-1])))
     contexts = [prefix[len(prefix) - length :] for length in lengths]
     return [
-        Rung(num_context=len(context), context=context, prediction=predict_next(predictor, context))
+        ContextPrediction(
+            num_context=len(context), context=context, prediction=predict_next(predictor, context)
+        )
         for context in contexts
     ]
 

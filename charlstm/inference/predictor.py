@@ -14,7 +14,7 @@ from charlstm.text.vocabulary import Vocabulary
 
 
 class Prediction(NamedTuple):
-    """What a predictor knows after some characters.
+    """The state of B streams after some characters, and what comes next.
 
     Args:
         log_p: natural logarithms of the next symbol's probabilities, float32 [B, V].
@@ -57,7 +57,7 @@ class Predictor:
         return before
 
     def trace(self, text: Split) -> Iterator[tuple[Prediction, Prediction]]:
-        """The prediction before and the one after each character; each document begins anew."""
+        """The predictions before and after each character; each document from a zero state."""
         beginning = after = self.start()
         starts = set(text.starts.tolist())
         for place, number in enumerate(text.ids):
@@ -66,12 +66,12 @@ class Predictor:
             yield before, after
 
     def without_unknown(self, text: str) -> str:
-        """The text without the characters that the model never saw."""
+        """The text without characters outside the vocabulary."""
         unknown = set(self.vocabulary.unknown_in(text))
         return "".join(char for char in text if char not in unknown)
 
     def require_known(self, text: str) -> None:
-        """Refuse a text with characters that the model never saw.
+        """Refuse a text with characters outside the vocabulary.
 
         Raises:
             CorpusError: naming them.
@@ -79,10 +79,7 @@ class Predictor:
         if unknown := self.vocabulary.unknown_in(text):
             shown = ", ".join(f"{char!r} (U+{ord(char):04X})" for char in unknown[:5])
             more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-            raise CorpusError(
-                f"the model never saw {shown}{more}; leave such characters out, "
-                "as sample does with --unknown skip"
-            )
+            raise CorpusError(f"not in the model's vocabulary: {shown}{more}")
 
     def _read(self, ids_B: npt.NDArray[np.integer], before: list[Step]) -> Prediction:
         logits, layers = self._stack.step(ids_B, before)

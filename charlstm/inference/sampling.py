@@ -53,7 +53,7 @@ def without_unknown(log_p: LogProbabilities) -> LogProbabilities:
 
 
 def keep_top_k(log_p: LogProbabilities, k: int) -> LogProbabilities:
-    """Keep the k likeliest; of equals, the first."""
+    """Keep the k most likely; of equals, the first."""
     order = np.argsort(-log_p, axis=-1, kind="stable")
     return _keep(log_p, order, np.arange(log_p.shape[-1]) < k)
 
@@ -69,13 +69,13 @@ def keep_top_p(log_p: LogProbabilities, p: float) -> LogProbabilities:
 
 
 def keep_min_p(log_p: LogProbabilities, p: float) -> LogProbabilities:
-    """Keep those with at least p times the probability of the likeliest (Nguyen et al. 2025)."""
+    """Keep those at least p times as probable as the most likely (Nguyen et al. 2025)."""
     least = log_p.max(-1, keepdims=True) + math.log(p)
     return np.where(log_p >= least, log_p, -np.inf)
 
 
 def with_temperature(log_p: LogProbabilities, temperature: float) -> LogProbabilities:
-    """Divide the logarithms by the temperature; at 0 the likeliest alone is left."""
+    """Divide the logarithms by the temperature; at 0 only the most likely is left."""
     if temperature == 0:
         return keep_top_k(log_p, 1)
     # The largest at 0 first: then the smallest temperature can't overflow what matters.
@@ -122,14 +122,14 @@ def sample_many(
 ) -> Iterator[Drawn]:
     """Continue a text several times, all streams in one pass.
 
-    A stream ends after `config.length` characters, or behind the first `config.until` in what it
+    A stream ends after `config.length` characters, or after the first `config.until` in what it
     wrote.
 
     Args:
         prime: what comes before; empty for the beginning of a document.
 
     Raises:
-        CorpusError: when the prime holds characters that the model never saw.
+        CorpusError: when the prime holds characters outside the vocabulary.
     """
     predictor.require_known(prime)
     prediction = predictor.read_text(prime, predictor.start())

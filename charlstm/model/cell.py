@@ -132,7 +132,7 @@ class CellStack:
 def log_softmax(logits: Array, *, unknown_probability: float) -> Array:
     """Natural logarithms of the next symbol's probabilities, over the last axis.
 
-    The twin of `model.log_probabilities`: unknown gets at least `unknown_probability`.
+    As `network.log_probabilities` in torch: unknown gets at least `unknown_probability`.
     """
     log_p: Array = logits - logits.max(-1, keepdims=True)
     log_p -= np.log(np.exp(log_p).sum(-1, keepdims=True))

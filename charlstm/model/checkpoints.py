@@ -1,4 +1,4 @@
-"""One file that is enough to go on from: weights, vocabulary, settings, history. Never a pickle.
+"""A checkpoint in one file: weights, vocabulary, settings, history. Never a pickle.
 
 A checkpoint is a safetensors file whose metadata holds one JSON object under the key `charlstm`.
 Its digest is SHA-256 over the whole file with the digest's own characters as zeros: safetensors
@@ -76,7 +76,7 @@ class Checkpoint:
         history: the run's `Started` and `Evaluated` events so far, as they were logged.
         is_finished: the budget was used.
         saved_at: seconds since 1970, UTC.
-        training: only in checkpoints that training can go on from.
+        training: only in checkpoints that training can be resumed from.
     """
 
     model_config: ModelConfig
@@ -218,7 +218,9 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, bytes]]:
         header = head + file.read(header_length - 1)
         # The header says how long the file is: nothing of a wrong length is taken into memory.
         if status.st_size != len(header) + _data_length(header[_LENGTH_BYTES:]):
-            raise CheckpointError("is damaged: it has not the length that it should have")
+            raise CheckpointError(
+                "is damaged: it is {status.st_size:,} bytes long, not what its header says"
+            )
         yield file, header
 
 

@@ -141,9 +141,9 @@ class CharLSTM(nn.Module):
     def recurrent_dropout(self, generator: torch.Generator) -> Iterator[None]:
         """While it lasts, a share of the recurrent weights is zero: DropConnect (Wan et al. 2013).
 
-        The strongest medicine against learning a text by heart, and the only one that reaches what
-        the cells pass on to themselves (Merity et al. 2018). It happens in place, for the layers
-        read their weights where they lie; a gradient that the block brings is masked, too.
+        Regularizes what the cells pass from step to step, which plain dropout doesn't reach
+        (Merity et al. 2018). The weights are changed in place, since the layers read them where
+        they lie; gradients computed inside the block are masked, too.
 
         Args:
             generator: draws the masks, on the model's device.

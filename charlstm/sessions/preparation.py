@@ -1,4 +1,4 @@
-"""From what the user asked for to a run that can begin or go on."""
+"""From what the user asked for to a run that can start or resume."""
 
 import os
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +17,7 @@ from charlstm.training.hardware import (
     resolve_precision,
     resolve_threads,
 )
-from charlstm.training.recipe import DEFAULT_MINUTES, Wishes, make_plan
+from charlstm.training.recipe import DEFAULT_MINUTES, Overrides, make_plan
 
 # What of a model's settings its weights depend on, beside the vocabulary.
 _SHAPE: Final = ("hidden_size", "num_layers", "embedding_size", "cell")
@@ -32,7 +32,7 @@ class Request:
     resume: bool
     parent: str | None
     budget: Budget | None
-    wishes: Wishes
+    overrides: Overrides
     threads: int | None
     device: str | None
     precision: str | None
@@ -44,8 +44,8 @@ class Prepared:
     """A run before its next step.
 
     Args:
-        base: the checkpoint to go on from; of a new run, all of it that is known before training.
-        reason: why the plan is as it is; empty for a run that goes on.
+        base: the checkpoint to resume from; of a new run, all of it that is known before training.
+        reason: how the plan was chosen; empty for a resumed run.
         notices: what the user may want to know.
     """
 
@@ -62,7 +62,7 @@ class Prepared:
 
 
 def run_to_resume(store: CheckpointStore, request: Request) -> str | None:
-    """The run to go on with; None for a new one, also where no checkpoint was written yet.
+    """The run to resume; None for a new one, also where no checkpoint was written yet.
 
     Raises:
         CheckpointError: when the run has to be guessed, and one that it may be is damaged.
@@ -74,7 +74,7 @@ def run_to_resume(store: CheckpointStore, request: Request) -> str | None:
             return request.run
         if not request.corpus.get("paths") and not store.folder(request.run).is_dir():
             raise CheckpointError(
-                f"{store.folder(request.run)}: no such run; to begin it, name its text"
+                f"{store.folder(request.run)}: no such run; to start it, name its text"
             )
         return None
     wanted = None
@@ -96,7 +96,7 @@ def prepare_new(store: CheckpointStore, request: Request, *, num_processes: int 
     corpus_config = CorpusConfig(**request.corpus)
     if request.run is not None and store.has_checkpoint(request.run):
         raise ConfigError(
-            f"run {request.run} exists: go on with it by --resume, or choose another --run"
+            f"run {request.run} exists: add --resume to continue it, or choose another --run"
         )
     parent = None if request.parent is None else store.load(request.parent, which="best")
     cache = _cache(store, request)
@@ -110,12 +110,12 @@ def prepare_new(store: CheckpointStore, request: Request, *, num_processes: int 
     speed = None
     if budget.minutes is not None:
         speed = num_processes * matrix_rate(device, precision, threads)
-    wishes = request.wishes if parent is None else _like(parent.checkpoint, request.wishes)
+    overrides = request.overrides if parent is None else _like(parent.checkpoint, request.overrides)
     plan = make_plan(
         num_train_chars=corpus.train.num_chars,
         num_characters=len(corpus.vocabulary),
         budget=budget,
-        wishes=wishes,
+        overrides=overrides,
         device=device,
         precision=precision,
         threads=threads,
@@ -125,14 +125,14 @@ def prepare_new(store: CheckpointStore, request: Request, *, num_processes: int 
     weights: Arrays = {}
     if parent is not None:
         notices += parent.warnings
-        taken_over = transplant(parent.checkpoint, corpus.vocabulary)
-        weights = taken_over.weights
+        transplanted = transplant(parent.checkpoint, corpus.vocabulary)
+        weights = transplanted.weights
         notices.append(
-            f"from run {request.parent}: {taken_over.num_kept:,} characters known, "
-            f"{taken_over.num_new:,} new, {taken_over.num_dropped:,} given up"
+            f"from run {request.parent}: {transplanted.num_kept:,} characters kept, "
+            f"{transplanted.num_new:,} new, {transplanted.num_dropped:,} dropped"
         )
     if request.resume:
-        notices.insert(0, f"run {name} has no checkpoint yet: it starts from zero")
+        notices.insert(0, f"run {name} has no checkpoint yet: starting from the beginning")
     base = Checkpoint(
         model_config=plan.model,
         train_config=plan.train,
@@ -155,7 +155,7 @@ def prepare_resumed(store: CheckpointStore, name: str, request: Request) -> Prep
     """Load a run's latest checkpoint and the corpus that it was trained on.
 
     Raises:
-        CharLSTMError: when no checkpoint loads, the text changed, or a wish contradicts the run.
+        CharLSTMError: when no checkpoint loads, the text changed, or an option contradicts the run.
     """
     loaded = store.load(name, which="last")
     base, notices = loaded.checkpoint, list(loaded.notices)
@@ -167,13 +167,15 @@ def prepare_resumed(store: CheckpointStore, name: str, request: Request) -> Prep
         notices.append(notice)
     base = replace(base, corpus=corpus_config)
     if request.budget is not None and base.is_finished and _is_used(request.budget, base):
-        notices.append(f"{request.budget} are used already")
+        notices.append(f"{request.budget} were already used")
     elif request.budget is not None and request.budget != base.budget:
-        notices.append(f"budget changed from {base.budget} to {request.budget} in all")
+        notices.append(f"budget changed from {base.budget} to {request.budget} in total")
         base = replace(base, budget=request.budget, is_finished=False)
     hardware = _hardware(base.train_config, request)
     if hardware != base.train_config:
-        notices.append("another device, precision or number of threads: not bit for bit the same")
+        notices.append(
+            "another device, precision or number of threads: not bit-identical to the run so far"
+        )
         base = replace(base, train_config=hardware)
     return Prepared(name=name, corpus=corpus, base=base, reason="", notices=tuple(notices))
 
@@ -204,17 +206,17 @@ def prepare_to_follow(store: CheckpointStore, request: Request, leader: Prepared
     return replace(leader, corpus=corpus)
 
 
-def _like(parent: Checkpoint, wishes: Wishes) -> Wishes:
-    """The wishes, and the parent's shape, which they must not contradict."""
+def _like(parent: Checkpoint, overrides: Overrides) -> Overrides:
+    """The overrides, and the parent's shape, which they must not contradict."""
     shape = {name: getattr(parent.model_config, name) for name in _SHAPE}
     odd = [
         f"--{name.replace('_', '-')} {value} (the run has {shape[name]})"
-        for name, value in wishes.given().items()
+        for name, value in overrides.given().items()
         if name in shape and value != shape[name]
     ]
     if odd:
         raise ConfigError(f"--from can't change {', '.join(odd)}")
-    return replace(wishes, **shape)
+    return replace(overrides, **shape)
 
 
 def _cache(store: CheckpointStore, request: Request) -> CorpusCache | None:
@@ -224,7 +226,7 @@ def _cache(store: CheckpointStore, request: Request) -> CorpusCache | None:
 def _corpus_again(
     config: CorpusConfig, fingerprint: str, cache: CorpusCache | None, request: Request
 ) -> tuple[Corpus, str | None]:
-    """The text of a run that goes on, which must not have changed; if it is gone, its copy.
+    """The text of a resumed run, which must not have changed; if it is gone, its copy.
 
     Returns:
         The corpus, and a notice where it is the copy.
@@ -234,7 +236,7 @@ def _corpus_again(
     # What is named now is meant now.
     if gone and not request.corpus:
         corpus = load_corpus_of_run(config, fingerprint, cache)
-        return corpus, f"{gone[0]}: gone; the run goes on with the copy that was kept of its text"
+        return corpus, f"{gone[0]}: missing; resuming from the copy of its text in the store"
     corpus = load_corpus(config) if cache is None else cache.load(config)
     corpus.require_fingerprint(fingerprint)
     return corpus, None
@@ -260,16 +262,16 @@ def _refuse_contradictions(base: Checkpoint, request: Request) -> None:
         num_train_chars=base.num_train_chars,
         num_characters=len(base.vocabulary),
         budget=base.budget,
-        wishes=request.wishes,
+        overrides=request.overrides,
         device=base.train_config.device,
         precision=base.train_config.precision,
         threads=base.train_config.threads,
     )
     moved = {"paths", "val", "test"}
     stored = asdict(base.model_config) | asdict(base.train_config) | asdict(base.corpus)
-    # As the plan would grant them: a batch too large for the text is shrunk again.
-    granted = asdict(planned.model) | asdict(planned.train)
-    wanted = {name: granted[name] for name in request.wishes.given()}
+    # As the plan would resolve them: a batch too large for the text is shrunk again.
+    resolved = asdict(planned.model) | asdict(planned.train)
+    wanted = {name: resolved[name] for name in request.overrides.given()}
     wanted |= {name: value for name, value in request.corpus.items() if name not in moved}
     odd = [
         f"--{name.replace('_', '-')} {value} (the run has {stored[name]})"

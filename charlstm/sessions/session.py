@@ -1,4 +1,4 @@
-"""One sitting of a training run: trainer and store put together.
+"""One session of a training run: trainer and store put together.
 
 It decides when to save, and reports what happens; it prints nothing.
 """
@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from charlstm.analysis.inspection import gate_shares, gauged_text
+from charlstm.analysis.inspection import gate_shares, gate_text
 from charlstm.config import DEFAULT_STORE, SampleConfig
 from charlstm.errors import CheckpointError, ConfigError
 from charlstm.events import (
@@ -94,7 +94,7 @@ class Session:
         self._was_skipping = False
         self._unsaved_best: Checkpoint | None = None
         self._trainer = _trainer(prepared, world, started_at)
-        self._gauged = gauged_text(corpus.val, corpus.train)
+        self._gate_text = gate_text(corpus.val, corpus.train)
 
     @property
     def folder(self) -> Path:
@@ -126,7 +126,7 @@ class Session:
         """Train, save and report.
 
         Raises:
-            TrainingError: when training can't go on.
+            TrainingError: when training can't continue.
             CheckpointError: when the first or the last checkpoint can't be saved, or the run's
                 folder is gone.
         """
@@ -192,12 +192,12 @@ class Session:
         """A short sample and how open the gates are; consumes none of training's randomness."""
         predictor = Predictor(self._checkpoint())
         generator = np.random.default_rng(_PREVIEW_SEED)
-        layers = gate_shares(predictor, self._gauged)
+        layers = gate_shares(predictor, self._gate_text)
         return {
             "sample": "".join(sample(predictor, "", _PREVIEW, generator=generator)),
             "gates": [{name: gate.mean for name, gate in layer.items()} for layer in layers],
             "gate_shares": [
-                {name: [gate.shut, gate.open] for name, gate in layer.items()} for layer in layers
+                {name: [gate.closed, gate.open] for name, gate in layer.items()} for layer in layers
             ],
         }
 
@@ -244,7 +244,7 @@ class Session:
 
 
 class Follower:
-    """The same sitting in a process that trains along: it reports and saves nothing."""
+    """The same session in another process of the training: it reports and saves nothing."""
 
     def __init__(self, prepared: Prepared, *, world: World, started_at: float) -> None:
         self.is_finished = prepared.base.is_finished
@@ -258,7 +258,7 @@ class Follower:
         """Train to the end.
 
         Raises:
-            TrainingError: when training can't go on.
+            TrainingError: when training can't continue.
         """
         for event in self._trainer.run():
             _state_at(event, self._trainer)
@@ -321,13 +321,13 @@ def _prepare(
 
 
 def _continued(request: Request, world: World) -> Request:
-    """The same request, to go on with what an earlier attempt of these processes has begun."""
+    """The same request, to resume what an earlier attempt of these processes has started."""
     if not world.attempt:
         return request
     if world.notes is None:
         return replace(request, resume=True)
     run = world.noted(_RUN_NOTE)
-    # Where nothing was begun yet, the newest run of the text would be another one.
+    # Where nothing was started yet, the newest run of the text would be another one.
     return request if run is None else replace(request, run=run, resume=True)
 
 
@@ -351,5 +351,5 @@ def _trainer(prepared: Prepared, world: World, started_at: float) -> Trainer:
 
 
 def _state_at(event: TrainerEvent, trainer: Trainer) -> TrainingState | None:
-    """What is needed to go on from an event: gathered in all processes, so in all at the same."""
+    """What is needed to resume from an event: gathered in all processes, so in all at the same."""
     return None if isinstance(event, Stepped) else trainer.state()

@@ -37,14 +37,14 @@ TENSORBOARD_FOLDER: Final = "tensorboard"
 _REPLACE_TRIES: Final = 50
 _REPLACE_PAUSE_SECONDS: Final = 0.1
 
-# `best` to use the model, `last` to go on training it.
+# `best` to use the model, `last` to resume training it.
 Which = Literal["best", "last"]
 _Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A checkpoint, where it was, and what had to be passed over to reach it."""
+    """A checkpoint, its file, and warnings of damaged files that were tried before it."""
 
     checkpoint: Checkpoint
     path: Path
@@ -274,7 +274,7 @@ class RunWriter:
             raise CheckpointError(f"{self.folder}: can't be written: {error.strerror}") from error
 
     def save(self, checkpoint: Checkpoint, name: Which) -> Path:
-        """Write a checkpoint in the place of the one before it.
+        """Write a checkpoint instead of the one before it.
 
         Raises:
             CheckpointError: when that fails; the one before is still there.

@@ -13,7 +13,7 @@ RUN_LOCK: Final = "lock"  # in the folder of every run
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file in the place of what was there.
+    """Write a file, replacing what was there.
 
     Raises:
         CharLSTMError: naming the file.

@@ -1,4 +1,4 @@
-"""Signals that ask a program to end, turned into a wish to stop at the next good moment."""
+"""Signals that ask a program to end, turned into a request to stop at the next safe point."""
 
 import contextlib
 import os

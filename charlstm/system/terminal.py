@@ -84,7 +84,7 @@ def text_output(*, as_bytes: bool, styled: bool = False) -> Iterator[TextWriter]
         data = text.encode("latin-1") if as_bytes else b""
         if is_shown:
             shown = escape(decoder.decode(data) if as_bytes else text, keep="\n\t")
-            # A line end would colour the rest of the line.
+            # A line end would color the rest of the line.
             sys.stdout.write(f"{style}{shown}{_PLAIN}" if style and shown.strip("\n") else shown)
             sys.stdout.flush()
         elif as_bytes:

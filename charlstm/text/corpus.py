@@ -229,7 +229,7 @@ def _split(
     counted: _Counted,
     spans: Sequence[tuple[int, int]],
 ) -> Corpus:
-    """Encode by all the characters there are, then give up those that training doesn't show."""
+    """Encode with all characters of the corpus, then drop those that the training split lacks."""
     everything = Vocabulary.of_codes(np.flatnonzero(counted.char_counts))
     ids = _encode(sources, everything, counted)
     codes = np.append(0, everything.codes)
@@ -287,7 +287,7 @@ def _renumber(ids: Ids, numbers: Ids) -> None:
 def _num_bytes(
     codes: npt.NDArray[np.integer], counts: npt.NDArray[np.int64], config: CorpusConfig
 ) -> int:
-    """The length in UTF-8 of a text with so many of these code points."""
+    """The length in UTF-8 of a text, from the count of each code point."""
     if config.level == "byte":
         return int(counts.sum())
     lengths = 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)

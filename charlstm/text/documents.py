@@ -18,7 +18,7 @@ def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[st
     """Find the documents in a text that comes in pieces.
 
     Args:
-        how: `lines`: each line is one; `blank-lines`: one begins behind blank lines; anything else
+        how: `lines`: each line is one; `blank-lines`: one begins after blank lines; anything else
             is a regular expression: one begins at each line that it is found in; None: all is one.
             The first line always begins one.
 
@@ -41,7 +41,7 @@ def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[st
             if at_line_start and place < len(piece) and (before is None or begins(line, before)):
                 starts.append(place)
             place += len(line) + 1
-            # The last part of the split is no line yet; what follows goes on with it.
+            # The last part of the split is no line yet; the next piece continues it.
             at_line_start = place <= len(piece)
             # Of a line that comes in parts, one that isn't blank stands for all.
             held = held if held.strip() else line

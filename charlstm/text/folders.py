@@ -18,13 +18,13 @@ _RUN_FILES: Final = frozenset({"best.safetensors", "last.safetensors", "events.j
 def files_in(path: str, include: Sequence[str]) -> tuple[list[str], str | None]:
     """The files that a path stands for: itself, or what a folder holds, in a fixed order.
 
-    Hidden files and folders are passed over, and so are links to folders and charlstm's own runs.
+    Hidden files and folders are skipped, and so are links to folders and charlstm's own runs.
 
     Args:
         include: patterns of file names, such as `*.py`; none takes every file that begins as text.
 
     Returns:
-        The files, and a notice of those that were passed over.
+        The files, and a notice of those that were skipped.
 
     Raises:
         CorpusError: when a folder can't be read or has no such file.
@@ -53,8 +53,11 @@ def files_in(path: str, include: Sequence[str]) -> tuple[list[str], str | None]:
         raise CorpusError(f"{path}: a folder that holds no text file")
     if len(kept) == len(found):
         return kept, None
-    odd = next(file for file in found if file not in set(kept))
-    return kept, f"{path}: passed over {len(found) - len(kept)} files that are no text, as {odd}"
+    skipped = next(file for file in found if file not in set(kept))
+    return (
+        kept,
+        f"{path}: skipped {len(found) - len(kept)} files that are not text, such as {skipped}",
+    )
 
 
 def _begins_as_text(path: str) -> bool:

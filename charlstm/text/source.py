@@ -66,7 +66,7 @@ class Source(Protocol):
         """The text from its beginning, in pieces of a megabyte or so."""
 
     def close(self) -> None:
-        """Give up what was put aside."""
+        """Delete the temporary copy, if there is one."""
 
 
 class TextSource:
@@ -85,7 +85,7 @@ class TextSource:
 
 
 class FileSource:
-    """A file, or a pipe whose bytes are put aside, as they can't be read twice.
+    """A file, or a pipe, whose bytes are copied to a temporary file to be read twice.
 
     Attributes:
         encoding: that the latest reading used; `utf-8-sig` is UTF-8 with a byte order mark.

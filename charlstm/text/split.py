@@ -59,7 +59,7 @@ class Split:
         return np.diff(np.append(self.starts, self.num_chars))
 
     def part(self, first: int, after: int | None = None) -> "Split":
-        """The characters from `first` on, up to `after`; a document that is cut begins anew."""
+        """The characters from `first` on, up to `after`; a document that is cut restarts there."""
         ids = self.ids[first:after]
         inner = self.starts[(self.starts > first) & (self.starts < first + len(ids))] - first
         return Split(
@@ -69,7 +69,7 @@ class Split:
         )
 
     def in_parallel(self, num_streams: int, *, max_chars: int) -> "Split":
-        """Cut the documents into at least `num_streams`, for a quicker evaluation.
+        """Cut the documents into at least `num_streams`, for a faster evaluation.
 
         Of a text longer than `max_chars` each stream keeps its beginning. Documents keep theirs.
         """

@@ -37,7 +37,7 @@ class Vocabulary:
         self.boundary = len(characters) + 1
         self.dtype = np.min_scalar_type(self.boundary)
         self.codes = codes
-        # A table from code point to id is quicker than a search, and at most 4.4 MB.
+        # A table from code point to id is faster than a search, and at most 4.4 MB.
         self._ids = np.zeros(int(codes[-1]) + 2, self.dtype)
         self._ids[codes] = np.arange(1, len(codes) + 1)
         self._ascii_ids = self._ids[:128].astype(np.uint8).tobytes().ljust(256, b"\0")
@@ -58,7 +58,7 @@ class Vocabulary:
     def encode(self, text: str) -> Ids:
         """Turn text into ids [len(text)] in the smallest integer type that holds them all."""
         if self.dtype == np.uint8 and text.isascii():
-            # Four times as quick as by code points.
+            # Four times as fast as by code points.
             return np.frombuffer(text.encode("ascii").translate(self._ascii_ids), np.uint8)
         # Code points past the table's end land on its last entry, which is unknown.
         ids: Ids = self._ids[np.minimum(code_points(text), len(self._ids) - 1)]

@@ -2,7 +2,7 @@
 
 Shapes: T sequence length, B batch size.
 
-The training text is read as a ring. Stream b of B starts at b/B of it and goes on for ever, so
+The training text is read as a ring. Stream b of B starts at b/B of it and never ends, so
 that every stream's state stays valid from batch to batch, no character is left out, and the
 place of the windows' edges differs from pass to pass. The cursor is one number: batches read.
 """
@@ -24,7 +24,7 @@ class Batch:
     Args:
         x_TB: what the model reads, int64 [T, B].
         y_TB: what follows, int64 [T, B].
-        begins_TB: where a stream begins anew, from a zero state, bool [T, B].
+        begins_TB: where a stream restarts from a zero state, bool [T, B].
     """
 
     x_TB: Tensor
@@ -40,7 +40,7 @@ class BatchStream:
     `eval` ask of it.
 
     Args:
-        shard: the streams that are wanted; all of them by default. The others are passed over.
+        shard: this process's streams; all of them by default.
         cursor: the number of batches already read.
     """
 
@@ -68,7 +68,7 @@ class BatchStream:
         """The next window of each stream; `generator` decides which streams are reset."""
         place = self._origin_B[self._shard] + self.cursor * len(self._offset_T)
         place_TB = (self._offset_T[:, None] + place) % len(self._ids)
-        # Drawn for all streams, so that the generator goes on alike wherever they are read.
+        # Drawn for all streams, so that the generator's state is the same in all processes.
         reset_B = torch.rand(len(self._origin_B), generator=generator) < self._reset_probability
         if self.cursor == 0:
             reset_B.fill_(value=True)

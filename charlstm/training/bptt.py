@@ -70,7 +70,7 @@ class TruncatedBPTT:
     def step(self, batch: Batch, learning_rate: float) -> Outcome:
         """Learn from one window; nothing, where the gradient is not finite.
 
-        Streams whose loss or state is not finite begin anew.
+        Streams whose loss or state is not finite restart from a zero state.
         """
         self._optimizer.zero_grad()
         with self._model.recurrent_dropout(self._generator):
@@ -136,7 +136,7 @@ class TruncatedBPTT:
             self._loss_scale, self._num_steps_at_scale = self._on_device(tensors["loss_scale"])
 
     def _forward(self, batch: Batch) -> tuple[Tensor, State]:
-        """Each stream's loss [B], nats per character, and the state behind the window."""
+        """Each stream's loss [B], nats per character, and the state after the window."""
         pieces = Pieces.of(batch.begins_TB.numpy())
         x_N, y_N = self._on_device(batch.x_TB.flatten()), self._on_device(batch.y_TB.flatten())
         state = self._carried.take(self._on_device(pieces.stream_P))

@@ -1,6 +1,6 @@
 """What the machine can do: device, precision, threads, memory; capabilities decide, no timing.
 
-How quick it is may be asked, too, for plans by the clock.
+For budgets in minutes its speed is measured.
 """
 
 import os
@@ -42,7 +42,7 @@ def resolve_device(wanted: str) -> Device:
 def resolve_precision(wanted: str, device: Device) -> Precision:
     """The precision of gradient steps.
 
-    `auto` is float16 on CUDA, for cuDNN's quickest kernels of recurrent layers take nothing else;
+    `auto` is float16 on CUDA, since cuDNN's fastest kernels of recurrent layers take nothing else;
     elsewhere bfloat16 where the processor computes in it.
 
     Raises:
@@ -54,8 +54,8 @@ def resolve_precision(wanted: str, device: Device) -> Precision:
     if _computes_bfloat16(device):
         possible.append("bfloat16")
     if wanted == "auto":
-        quickest: tuple[Precision, ...] = ("float16", "bfloat16", "float32")
-        return next(precision for precision in quickest if precision in possible)
+        fastest: tuple[Precision, ...] = ("float16", "bfloat16", "float32")
+        return next(precision for precision in fastest if precision in possible)
     for precision in possible:
         if precision == wanted:
             return precision
@@ -92,7 +92,7 @@ def matrix_rate(device: Device, precision: Precision, threads: int) -> float:
         product = left @ right
         product[0, 0].item()  # waits for the device
         seconds.append(time.perf_counter() - begin)
-    # The first ones warm up; the quickest is the least disturbed.
+    # The first ones warm up; the fastest is the least disturbed.
     return 8.0 * _PROBE_ROWS * _PROBE_SIZE**2 / min(seconds)
 
 

@@ -1,8 +1,8 @@
 """The optimizer and the learning-rate schedule.
 
 Muon (Jordan et al. 2024) for the matrices of the recurrent stack, AdamW (Loshchilov & Hutter
-2019) for embedding, head and biases. On tiny Shakespeare this pair was worth 0.11 nats per
-character over AdamW at the same number of characters.
+2019) for embedding, head and biases. On tiny Shakespeare this pair was 0.11 nats per
+character better than AdamW at the same number of characters.
 """
 
 import math
@@ -42,7 +42,7 @@ def learning_rate_scale(progress: float) -> float:
     """Warm up from a tenth over the first 3 % of the run, then fall linearly to zero at its end.
 
     Args:
-        progress: the part of the run that is behind, from 0 to 1.
+        progress: the part of the run that is done, from 0 to 1.
     """
     if progress < WARMUP_FRACTION:
         return max(_FIRST_RATE, progress / WARMUP_FRACTION)
@@ -52,12 +52,12 @@ def learning_rate_scale(progress: float) -> float:
 class Optimizer:
     """Muon for `model.layers`' matrices, AdamW for every other parameter.
 
-    Matrices of the same shape are stacked and orthogonalised in one batch.
+    Matrices of the same shape are stacked and orthogonalized in one batch.
 
     Args:
         weight_decay: for Muon's matrices, decoupled, times the learning rate. The others get none.
         dtype: that Muon's matrix products are made in.
-        world: the processes that make the same step; they share the work of orthogonalising.
+        world: the processes that make the same step; they share the work of orthogonalizing.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Optimizer:
         for names, momentum in zip(self._groups, self._momentum, strict=True):
             matrices: list[Tensor] = [self._parameters[name] for name in names]
             gradient = torch.stack([_gradient(matrix) for matrix in matrices])
-            # Where the step is passed over: NaN times zero stays NaN, hence both.
+            # Where the step is skipped: NaN times zero stays NaN, hence both.
             gradient.masked_fill_(~is_finite, 0.0)
             momentum.lerp_(gradient, is_finite * (1.0 - _MOMENTUM))
             # Nesterov's look ahead.
@@ -187,7 +187,7 @@ def orthogonalize(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tenso
 
     Args:
         matrices: float32 [N, rows, columns].
-        dtype: to compute in; bfloat16 is enough and, where it is native, quicker.
+        dtype: to compute in; bfloat16 is enough and, where it is native, faster.
 
     Returns:
         float32 [N, rows, columns]; singular values down to 0.003 of the largest end in

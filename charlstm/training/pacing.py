@@ -36,7 +36,7 @@ class Stopwatch:
 
 
 class Pace(Protocol):
-    """The part of the budget that is behind, from 0 to 1."""
+    """The part of the budget that is used, from 0 to 1."""
 
     def progress(self, step: int) -> float: ...
 
@@ -72,11 +72,11 @@ class ClockPace:
         self._reserved = _FIRST_RESERVE * total_seconds
 
     def progress(self, step: int) -> float:
-        behind = self._stopwatch.elapsed() - self._first_elapsed
-        ahead = self._total - self._reserved - self._stopwatch.elapsed()
-        if ahead <= 0:
+        used = self._stopwatch.elapsed() - self._first_elapsed
+        left = self._total - self._reserved - self._stopwatch.elapsed()
+        if left <= 0:
             return 1.0
-        return self._first_progress + (1.0 - self._first_progress) * behind / (behind + ahead)
+        return self._first_progress + (1.0 - self._first_progress) * used / (used + left)
 
     def reserve(self, seconds: float) -> None:
         self._reserved = seconds

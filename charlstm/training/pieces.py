@@ -22,7 +22,7 @@ class Stretch:
 
     Args:
         place_TP: the places in the window, t * B + b; past the end of a piece they are arbitrary.
-        ends_P: pieces that reach the end of the window with this stretch: their state goes on.
+        ends_P: pieces that end with this stretch, at the window's end: their state is carried on.
     """
 
     place_TP: Integers

@@ -2,7 +2,7 @@
 
 Two rules, fitted on the runs in tests/benchmarks/README.md. Size: a model should read about six
 characters for each parameter of its recurrent stack; a larger one is left half trained, a smaller
-one has nothing more to learn. Regularisation: the more parameters there are for each character of
+one has nothing more to learn. Regularization: the more parameters there are for each character of
 the text, and the more often it is read, the more of it.
 """
 
@@ -18,7 +18,7 @@ _CHARS_PER_PARAMETER: Final = 6.0
 _MAX_PARAMETERS_PER_CHAR: Final = 30.0
 # Where the clock is no limit, and the sizes to choose from where it is one: steps of 64, which
 # vector units divide evenly. The smallest are for texts of thousands of different characters, whose
-# softmax takes most of the time. cuDNN keeps the weights of a layer on the chip, its quickest way,
+# softmax takes most of the time. cuDNN keeps the weights of a layer on the chip, its fastest way,
 # only for multiples of 128 up to 1024, of layer and input, in float16 (`use_persist_common_
 # heuristics` in PyTorch's aten/src/ATen/native/cudnn/RNN.cpp).
 _HIDDEN_SIZE: Final = 256
@@ -34,7 +34,7 @@ _NUM_LAYERS: Final = 2
 _STEP_SHAPES: Final = ((32, 64), (64, 64), (128, 64), (128, 128))
 _MIN_STEPS: Final = 3000
 _LEARNING_RATE: Final = 8e-3
-# Regularisation by parameters per training character and by epochs, and its bounds.
+# Regularization by parameters per training character and by epochs, and its bounds.
 _MIN_WEIGHT_DECAY: Final = 0.15
 _WEIGHT_DECAY_PER_SQUARED_PARAMETERS: Final = 0.027
 _MAX_WEIGHT_DECAY: Final = 0.8
@@ -61,7 +61,7 @@ _EVALUATIONS_PER_EPOCH: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
+class Overrides:
     """What the user asked for; None is left to the plan."""
 
     hidden_size: int | None = None
@@ -77,7 +77,7 @@ class Wishes:
     seed: int | None = None
 
     def given(self) -> dict[str, Any]:
-        """The wishes that were made, by name."""
+        """The overrides that were made, by name."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -91,7 +91,7 @@ class Plan:
 
     Args:
         num_chars: to be read in training; by the clock, as many as are expected.
-        notices: where a wish had to be made to fit.
+        notices: where a requested setting had to be reduced.
     """
 
     model: ModelConfig
@@ -106,7 +106,7 @@ def make_plan(
     num_train_chars: int,
     num_characters: int,
     budget: Budget,
-    wishes: Wishes,
+    overrides: Overrides,
     device: Device,
     precision: Precision,
     threads: int,
@@ -119,9 +119,9 @@ def make_plan(
             but a budget in minutes depends on it.
 
     Raises:
-        ConfigError: when a wish is impossible.
+        ConfigError: when a requested setting is impossible.
     """
-    given = wishes.given()
+    given = overrides.given()
     machine = {"threads": threads, "device": device, "precision": precision}
     operations = None
     if budget.minutes is not None:
@@ -139,21 +139,19 @@ def make_plan(
     epochs = num_chars / num_train_chars
     model, train = _regularized(model, train, given, num_train_chars, epochs)
     total_steps = budget.total_steps(num_chars=num_train_chars, chars_per_step=train.chars_per_step)
-    is_sized = total_steps is None and "hidden_size" not in given
-    what_for = "sized for" if is_sized else "to read"
     about = "about " if total_steps is None else ""
     return Plan(
         model=model,
         train=replace(train, num_evaluations=_num_evaluations(budget, total_steps, epochs)),
         num_chars=num_chars,
-        reason=f"{what_for} {about}{num_chars / 1e6:.3g} million characters, {epochs:.3g} epochs",
+        reason=f"{about}{_rounded(num_chars)} characters, {_rounded(epochs)} epochs",
         notices=draft.notices,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Draft:
-    """A plan with one shape of steps, before it is regularised."""
+    """A plan with one shape of steps, before it is regularized."""
 
     model: ModelConfig
     train: TrainConfig
@@ -178,7 +176,7 @@ def _draft(
     num_train_chars: int,
     num_characters: int,
 ) -> _Draft:
-    # Validated as wished, before it is made to fit.
+    # Validated as requested, before it is reduced to fit the text.
     train_settings: dict[str, Any] = {
         "batch_size": shape[0],
         "seq_len": shape[1],
@@ -215,13 +213,13 @@ def _draft(
 
 
 def _made_to_fit(train: TrainConfig, num_train_chars: int) -> tuple[TrainConfig, tuple[str, ...]]:
-    """Batches that a short text can fill, and a notice where they are not the wished ones."""
+    """Batches that a short text can fill, and a notice where that makes them smaller."""
     seq_len = min(train.seq_len, max(1, num_train_chars // 2))
     batch_size = min(train.batch_size, max(1, num_train_chars // seq_len))
     if (batch_size, seq_len) == (train.batch_size, train.seq_len):
         return train, ()
     notice = (
-        f"{num_train_chars:,} characters are few: trained in batches of {batch_size} x "
+        f"{num_train_chars:,} characters are few: batches of {batch_size} x "
         f"{seq_len} instead of {train.batch_size} x {train.seq_len}"
     )
     return replace(train, batch_size=batch_size, seq_len=seq_len), (notice,)
@@ -230,7 +228,7 @@ def _made_to_fit(train: TrainConfig, num_train_chars: int) -> tuple[TrainConfig,
 def _sized(
     settings: dict[str, Any], train: TrainConfig, operations: float, num_train_chars: int
 ) -> ModelConfig:
-    """The largest model that so many operations can teach; a wished size stays."""
+    """The largest model that this many operations can train; a requested size stays."""
     if "hidden_size" in settings:
         return ModelConfig(**settings)
     sizes = _CUDA_HIDDEN_SIZES if train.device == "cuda" else _HIDDEN_SIZES
@@ -269,7 +267,7 @@ def _regularized(
     num_train_chars: int,
     epochs: float,
 ) -> tuple[ModelConfig, TrainConfig]:
-    """What keeps a model from learning by heart what it reads so often."""
+    """Set the regularization: dropout, recurrent dropout, weight decay."""
     parameters = model.num_parameters / num_train_chars
     many = max(0.0, epochs - _EPOCHS_WITHOUT_RECURRENT_DROPOUT)
     dropouts: dict[str, Any] = {
@@ -288,6 +286,11 @@ def _regularized(
         decay = _MIN_WEIGHT_DECAY + _WEIGHT_DECAY_PER_SQUARED_PARAMETERS * parameters**2
         train = replace(train, weight_decay=round(min(_MAX_WEIGHT_DECAY, decay), 2))
     return model, train
+
+
+def _rounded(number: float) -> str:
+    """Three significant digits, without an exponent."""
+    return f"{float(f'{number:.3g}'):,.7g}" if number < 1e6 else f"{float(f'{number:.3g}'):,.0f}"
 
 
 def _num_evaluations(budget: Budget, total_steps: int | None, epochs: float) -> int:

@@ -39,7 +39,7 @@ from charlstm.training.pacing import Clock, Stopwatch, pace_for
 
 MAX_SKIPPED_STEPS: Final = 10
 # To read a loss is to wait for a GPU. Fewer steps than end the run, so that a lower rate is tried
-# before it is given up.
+# before the run is given up.
 _STEPS_PER_READING: Final = {"cpu": 1, "cuda": 8, "mps": 8}
 
 # The running mean of the training loss forgets at this rate per step.
@@ -97,7 +97,7 @@ class Trainer:
 
     Args:
         unknown_probability: the least probability of the unknown symbol, for evaluation.
-        initial: weights to begin with, in the place of random ones.
+        initial: weights to start from, instead of random ones.
         resume: the weights and the state of an earlier session.
         started_at: when the command began, by `clock`; the budget's minutes count from there.
         clock: seconds; replaced by tests.
@@ -234,7 +234,7 @@ class Trainer:
         return weights
 
     def state(self) -> TrainingState:
-        """All that a later session needs beside the weights to go on as if never interrupted.
+        """All that a later session needs beside the weights to resume exactly.
 
         Gathered from all processes, hence each of them has to ask.
         """

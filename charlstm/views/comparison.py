@@ -8,7 +8,6 @@ from typing import Any
 from charlstm.analysis.comparison import CellResult
 from charlstm.analysis.recall import RECALLED_ABOVE, RecallResult
 from charlstm.evaluation.baselines import Baseline
-from charlstm.views.prediction import bar
 from charlstm.views.tables import print_rows
 
 
@@ -59,18 +58,10 @@ def show_comparison(
             "bits/char",
             "seeds",
             "chars/s",
-            "half the gradient from the last",
+            "half the gradient within",
         ),
         rows,
     )
-    distances = sorted({d for one in results for run in one.runs for d in run.bits_by_distance})
-    if not distances:
-        return
-    rows = []
-    for distance in distances:
-        bits = ([run.bits_by_distance.get(distance) for run in one.runs] for one in results)
-        rows.append((f"up to {distance} characters", *map(_mean_text, bits)))
-    print_rows(("closed after", *(f"{one.cell}, bits" for one in results)), rows)
 
 
 def recall_record(results: Sequence[RecallResult]) -> dict[str, Any]:
@@ -78,30 +69,18 @@ def recall_record(results: Sequence[RecallResult]) -> dict[str, Any]:
 
 
 def show_recall(results: Sequence[RecallResult]) -> None:
-    """How often the symbol is recalled, by distance; one in eight is chance."""
-    header = [f"{one.cell} ({one.hidden_size}), seed {one.seed}" for one in results]
+    """How often each model recalls the symbol, by distance."""
     print_rows(
-        ("distance", *header),
+        ("cell", "units", "seed", *map(str, results[0].accuracy), f"{RECALLED_ABOVE:.0%} up to"),
         [
-            (f"{distance}", *(f"{one.accuracy[distance]:.0%}" for one in results))
-            for distance in results[0].accuracy
+            (
+                one.cell,
+                f"{one.hidden_size}",
+                f"{one.seed}",
+                *(f"{share:.0%}" for share in one.accuracy.values()),
+                f"{one.reach}" if one.reach else "-",
+            )
+            for one in results
         ],
-        caption="share of symbols recalled; one in eight is chance",
+        caption="share of symbols recalled, by distance in characters; chance is 12%",
     )
-    print_rows(
-        ("cell", f"recalls {RECALLED_ABOVE:.0%} up to", ""),
-        [
-            (name, _reach_text(one), bar(one.reach / max(one.accuracy)))
-            for name, one in zip(header, results, strict=True)
-        ],
-        left=(2,),
-    )
-
-
-def _reach_text(result: RecallResult) -> str:
-    return f"{result.reach} characters" if result.reach else f"not even {min(result.accuracy)}"
-
-
-def _mean_text(values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    return f"{sum(known) / len(known):.2f}" if known else "-"

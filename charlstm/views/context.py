@@ -1,4 +1,4 @@
-"""What context is worth, as a table and as records."""
+"""The effect of context length, as a table and as records."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -18,7 +18,7 @@ def context_records(contexts: Iterable[ContextScore]) -> list[dict[str, Any]]:
 def show_context(contexts: Iterable[ContextScore]) -> None:
     """Bits per character by how many characters were read before."""
     print_rows(
-        ("characters of context", "bits/char", ""),
+        ("context length", "bits/char", ""),
         [
             (f"{one.num_context:,}", f"{one.bits_per_char:.3f}", bits_bar(one.bits_per_char))
             for one in contexts

@@ -7,7 +7,7 @@ from rich.text import Text
 from charlstm.analysis.diagnosis import Diagnosis, FileReport
 from charlstm.views.tables import print_pairs, print_rows
 
-_MAX_FILES: Final = 20
+_MAX_FILES: Final = 8
 
 
 def show_diagnosis(found: Diagnosis) -> None:
@@ -33,15 +33,15 @@ def show_diagnosis(found: Diagnosis) -> None:
     )
     xz = found.xz_bits_per_char
     print_pairs(
-        Text("in all"),
+        Text("total"),
         [
             ("characters", f"{found.num_chars:,}"),
-            ("different ones", f"{found.num_characters:,}, {found.num_rare:,} of them rare"),
+            ("distinct characters", f"{found.num_characters:,}, {found.num_rare:,} of them rare"),
             ("documents", f"{found.num_documents:,}"),
-            ("in lines that came before", f"{found.repeated_share:.1%}"),
+            ("in repeated lines", f"{found.repeated_share:.1%}"),
             ("bits per character by xz", "-" if xz is None else f"{xz:.3f}"),
             (
-                "to train, validate, test",
+                "train, val, test",
                 f"{found.num_train_chars:,}, {found.num_val_chars:,}, {found.num_test_chars:,}",
             ),
             ("five minutes of training", found.model or "too short to train on"),
@@ -51,10 +51,10 @@ def show_diagnosis(found: Diagnosis) -> None:
     for notice in notices:
         print_pairs(Text(""), [("note", notice)])
     if not found.problems:
-        print_pairs(Text("\nnothing to complain about"), [])
+        print_pairs(Text("\nno problems found"), [])
         return
     print_rows(
-        ("what may harm", "what helps"),
+        ("problem", "what to do"),
         [(problem.what, problem.cure) for problem in found.problems],
         left=(1,),
     )

@@ -27,7 +27,7 @@ _NATS_PER_BIT: Final = math.log(2)
 def as_record(
     assessment: Assessment, *, run: str, split: str | None, files: list[str]
 ) -> dict[str, Any]:
-    """The results' fields and what follows from them."""
+    """All fields of the results, and figures derived from them."""
     record: dict[str, Any] = {"run": run, "split": split, "files": files}
     record |= _figures(assessment.evaluation)
     if assessment.dynamic is not None:
@@ -51,7 +51,8 @@ def as_record(
     return record
 
 
-def show_assessment(assessment: Assessment, *, title: str) -> None:
+def show_assessment(assessment: Assessment, *, title: str, with_details: bool) -> None:
+    """The score beside the baselines; with details all else that was measured."""
     evaluation = assessment.evaluation
     print_pairs(
         Text(escape_line(title)),
@@ -62,13 +63,19 @@ def show_assessment(assessment: Assessment, *, title: str) -> None:
             ("perplexity", f"{evaluation.perplexity:.4g}"),
             ("accuracy", _accuracies(assessment.top_accuracy)),
             ("characters scored", f"{evaluation.num_chars:,}"),
-            ("of them unknown", f"{evaluation.num_unknown:,}"),
+            ("unknown characters", f"{evaluation.num_unknown:,}"),
         ],
     )
     _show_others(assessment)
+    if with_details:
+        _show_details(assessment)
+
+
+def _show_details(assessment: Assessment) -> None:
+    evaluation = assessment.evaluation
     show_context(assessment.by_context)
     print_rows(
-        ("kind of character", "of the text", "of the bits", "bits/char"),
+        ("kind of character", "share of text", "share of bits", "bits/char"),
         [
             (
                 kind.kind,
@@ -81,7 +88,7 @@ def show_assessment(assessment: Assessment, *, title: str) -> None:
     )
     calibration = assessment.calibration
     print_rows(
-        ("when it is so sure", "it is right", "", "of the text"),
+        ("confidence", "accuracy", "", "share of text"),
         [
             (
                 f"{one.confidence:.0%}",
@@ -95,7 +102,7 @@ def show_assessment(assessment: Assessment, *, title: str) -> None:
         caption=f"expected calibration error {calibration.expected_error:.2%}",
     )
     print_rows(
-        ("at", "bits", "most surprising"),
+        ("position", "bits", "most surprising characters"),
         [
             (
                 f"{surprise.place:,}",
@@ -130,10 +137,10 @@ def write_per_char(path: Path, scores: Scores, split: Split, vocabulary: Vocabul
 
 
 def _show_others(assessment: Assessment) -> None:
-    """The model between what it can be compared with, the best first."""
+    """The model among the baselines, the best first."""
     costs = [("this model", assessment.evaluation.nats)]
     if assessment.dynamic is not None:
-        costs.append(("this model, learning as it reads", assessment.dynamic.nats))
+        costs.append(("this model, dynamic", assessment.dynamic.nats))
     costs += [(baseline.name, baseline.nats) for baseline in assessment.baselines]
     if len(costs) == 1:
         return
@@ -166,7 +173,7 @@ def _figures(evaluation: Evaluation) -> dict[str, Any]:
 
 def _accuracies(top_accuracy: dict[int, float]) -> str:
     first, *others = top_accuracy.items()
-    more: Sequence[str] = [f"{value:.1%} among the {k} likeliest" for k, value in others]
+    more: Sequence[str] = [f"top {k} {value:.1%}" for k, value in others]
     return f"{first[1]:.1%} ({', '.join(more)})"
 
 

@@ -1,4 +1,4 @@
-"""What happens inside a model, drawn with characters and colours, or as JSON."""
+"""What happens inside a model, drawn with characters and colors, or as JSON."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -8,7 +8,7 @@ import numpy as np
 from rich.style import Style
 from rich.text import Text
 
-from charlstm.analysis.inspection import Followed, GateShares, LayerTrace, Trace
+from charlstm.analysis.inspection import GateShares, LayerTrace, Trace, TrackedFeature
 from charlstm.evaluation.scores import ContextScore
 from charlstm.views.context import context_records, show_context
 from charlstm.views.prediction import bar, visible
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 # What a GRU and a plain RNN show is all they have.
 _MEANING: Final = {
-    "input": "what it lets in",
-    "forget": "what it keeps",
-    "output": "what it shows",
-    "reset": "what of the past it reads",
-    "update": "what it keeps",
+    "input": "share of the candidate that enters the cell state",
+    "forget": "share of the cell state that is kept",
+    "output": "share of the cell state that shows in the hidden state",
+    "reset": "share of the hidden state that the candidate reads",
+    "update": "share of the hidden state that is kept",
     "candidate": "what could be written",
-    "cell": "its memory",
-    "shown": "what the next layer sees",
+    "cell": "the cell state: the memory",
+    "hidden": "the hidden state h: what the next layer reads",
 }
 _DISTANCES: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
 # Blocks for what is open or above zero, letters' shapes for what is below it.
@@ -48,7 +48,7 @@ def character_records(trace: Trace) -> list[dict[str, Any]]:
 
 
 def show_characters(trace: Trace) -> None:
-    """The text, each character coloured by its surprise, and under it what was expected there."""
+    """The text, each character colored by its surprise; under it the most likely candidates."""
     characters = trace.characters
     columns = _columns(trace)
     per_line = max(1, (width() - 2) // (columns + 1))
@@ -79,6 +79,7 @@ def gate_records(layer: LayerTrace, units: Sequence[int], number: int) -> dict[s
         name: {str(unit): values[:, unit].tolist() for unit in units}
         for name, values in layer.values.items()
     }
+    values["shown"] = values["hidden"]  # its first name, which scripts may read
     return {"layer": number, "units": list(units), "values": values}
 
 
@@ -115,23 +116,29 @@ def share_records(shares: Sequence[dict[str, GateShares]], before: object) -> li
             record = {"layer": number + 1, "gate": name, **asdict(found)}
             earlier = _earlier(before, number, name)
             if earlier is not None:
-                record |= {"shut_before": earlier[0], "open_before": earlier[1]}
+                record |= {"closed_before": earlier[0], "open_before": earlier[1]}
+            # "closed" was called so first, and scripts may read it.
+            record |= {
+                key.replace("closed", "shut"): value
+                for key, value in record.items()
+                if key.startswith("closed")
+            }
             records.append(record)
     return records
 
 
 def show_shares(shares: Sequence[dict[str, GateShares]], before: object) -> None:
-    """How often gates are shut or open, and how often they were before training."""
+    """How often gates are closed or open, and how often they were before training."""
     records = share_records(shares, before)
     if not records:
         return
     print_rows(
-        ("gate", "shut (< 0.1)", "before training", "open (> 0.9)", "before training"),
+        ("gate", "closed (< 0.1)", "before training", "open (> 0.9)", "before training"),
         [
             (
                 f"layer {record['layer']}, {record['gate']}",
-                f"{record['shut']:.0%}",
-                f"{record['shut_before']:.0%}" if "shut_before" in record else "-",
+                f"{record['closed']:.0%}",
+                f"{record['closed_before']:.0%}" if "closed_before" in record else "-",
                 f"{record['open']:.0%}",
                 f"{record['open_before']:.0%}" if "open_before" in record else "-",
             )
@@ -141,7 +148,7 @@ def show_shares(shares: Sequence[dict[str, GateShares]], before: object) -> None
 
 
 def unit_records(
-    followed: Sequence[Followed], to_text: Callable[[str], str]
+    tracked: Sequence[TrackedFeature], to_text: Callable[[str], str]
 ) -> list[dict[str, Any]]:
     return [
         asdict(one)
@@ -152,14 +159,14 @@ def unit_records(
                 for unit in one.units
             ]
         }
-        for one in followed
+        for one in tracked
     ]
 
 
-def show_units(followed: Sequence[Followed], to_text: Callable[[str], str]) -> None:
-    """For each feature the cells that follow it best, beside what chance reaches."""
+def show_units(tracked: Sequence[TrackedFeature], to_text: Callable[[str], str]) -> None:
+    """For each feature the units that track it best, beside what chance reaches."""
     rows = []
-    for one in followed:
+    for one in tracked:
         for place, unit in enumerate(one.units):
             rows.append(
                 (
@@ -173,7 +180,7 @@ def show_units(followed: Sequence[Followed], to_text: Callable[[str], str]) -> N
                 )
             )
     print_rows(
-        ("what is followed", "measure", "chance", "cell", "layer", "unit", "strongest at [ ]"),
+        ("feature", "measure", "chance", "score", "layer", "unit", "strongest at [ ]"),
         rows,
         left=(1, 6),
     )
@@ -188,10 +195,10 @@ def reach_record(reach: "Reach", contexts: Sequence[ContextScore]) -> dict[str, 
 
 
 def show_reach(reach: "Reach", contexts: Sequence[ContextScore]) -> None:
-    """How much a prediction hangs on what stands so far before it, and what context is worth."""
+    """How much predictions depend on characters at each distance; the effect of context length."""
     strongest = max(reach.gradient) or 1.0
     print_rows(
-        ("characters back", "gradient", ""),
+        ("distance back", "gradient", ""),
         [
             (
                 f"{distance:,}",
@@ -202,7 +209,7 @@ def show_reach(reach: "Reach", contexts: Sequence[ContextScore]) -> None:
             if distance <= len(reach.gradient)
         ],
         left=(2,),
-        caption=f"half of all the gradient comes from the last {reach.half_distance} characters",
+        caption=f"half of the gradient comes from the last {reach.half_distance} characters",
     )
     show_context(contexts)
 
@@ -235,7 +242,7 @@ def _cell(char: str | None, columns: int) -> str:
 
 
 def _heat(name: str, value: float, *, is_gate: bool) -> tuple[str, Style]:
-    """A mark for a value: a gate's from 0 to 1, others' from -1 to 1, coloured by the sign."""
+    """A mark for a value: a gate's from 0 to 1, others' from -1 to 1, colored by the sign."""
     # What a cell keeps has no bounds; what it shows goes through tanh.
     bounded = float(np.tanh(value)) if name == "cell" else value
     color = "cyan" if is_gate else "green" if value >= 0 else "red"
@@ -248,7 +255,7 @@ def _heat(name: str, value: float, *, is_gate: bool) -> tuple[str, Style]:
 def _earlier(before: object, number: int, name: str) -> tuple[float, float] | None:
     """What stands in a history comes from a file: it may be anything."""
     try:
-        shut, is_open = before[number][name]  # type: ignore[index]
-        return float(shut), float(is_open)
+        closed, is_open = before[number][name]  # type: ignore[index]
+        return float(closed), float(is_open)
     except (TypeError, ValueError, LookupError):
         return None

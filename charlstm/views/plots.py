@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _FORMATS: Final = (".svg", ".png", ".pdf")
 _PANEL_INCHES: Final = (5.0, 4.0)
-# Legible for those who see colours otherwise (Okabe & Ito 2008).
+# Distinguishable by color-blind readers (Okabe & Ito 2008).
 _BLUE: Final = "#0072B2"
 _ORANGE: Final = "#D55E00"
 _GRAY: Final = "#767676"
@@ -41,7 +41,7 @@ def require_plots(path: Path) -> None:
 
 
 def plot_assessment(assessment: "Assessment", path: Path, *, title: str) -> None:
-    """Draw bits per character by context, and how often the model is as right as it is sure.
+    """Draw bits per character by context length, and the calibration.
 
     Raises:
         ConfigError: when matplotlib is missing or the file's ending names no picture.
@@ -60,7 +60,7 @@ def plot_assessment(assessment: "Assessment", path: Path, *, title: str) -> None
     context_axes.set_ylabel("bits per character")
     context_axes.set_ylim(bottom=0)
     bins = assessment.calibration.bins
-    calibration_axes.plot([0, 1], [0, 1], linestyle=":", color=_GRAY, label="as right as sure")
+    calibration_axes.plot([0, 1], [0, 1], linestyle=":", color=_GRAY, label="perfectly calibrated")
     calibration_axes.plot(
         [one.confidence for one in bins],
         [one.accuracy for one in bins],
@@ -68,8 +68,8 @@ def plot_assessment(assessment: "Assessment", path: Path, *, title: str) -> None
         color=_ORANGE,
         label=f"expected error {assessment.calibration.expected_error:.1%}",
     )
-    calibration_axes.set_xlabel("probability of the likeliest character")
-    calibration_axes.set_ylabel("how often it came")
+    calibration_axes.set_xlabel("confidence: probability of the most likely character")
+    calibration_axes.set_ylabel("accuracy")
     calibration_axes.legend(frameon=False)
     _save(figure, path)
 

@@ -1,9 +1,9 @@
-"""Predictions as bars, as a ladder, or as JSON."""
+"""Predictions as bars, by context length, or as JSON."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
-from charlstm.inference.prediction import Candidate, NextCharacters, Rung
+from charlstm.inference.prediction import Candidate, ContextPrediction, NextCharacters
 from charlstm.system.terminal import escape
 from charlstm.views.tables import print_rows
 
@@ -23,7 +23,7 @@ def as_record(prediction: NextCharacters, *, top: int | None) -> dict[str, Any]:
     }
 
 
-def ladder_record(rung: Rung, *, top: int | None) -> dict[str, Any]:
+def ladder_record(rung: ContextPrediction, *, top: int | None) -> dict[str, Any]:
     record = as_record(rung.prediction, top=top)
     del record["prefix"]
     return {"num_context": rung.num_context, "context": rung.context, **record}
@@ -37,21 +37,25 @@ def show_predictions(predictions: Sequence[NextCharacters], *, top: int | None) 
             (visible(char), f"{probability:7.2%}", bar(probability)) for char, probability in shown
         ]
         print_rows(
-            (f"after {_ending(prediction.prefix)}", f"{prediction.entropy_bits:.2f} bits", ""),
+            (
+                f"after {_ending(prediction.prefix)}",
+                f"entropy {prediction.entropy_bits:.2f} bits",
+                "",
+            ),
             rows,
             left=(2,),
         )
 
 
-def show_ladder(rungs: Sequence[Rung], *, top: int | None) -> None:
-    """One line for each length of context: the more it takes to be sure, the longer the reach."""
+def show_ladder(rungs: Sequence[ContextPrediction], *, top: int | None) -> None:
+    """One line for each context length."""
     print_rows(
-        ("context", "characters", "bits", "likeliest next"),
+        ("context", "characters", "entropy", "most likely next"),
         [
             (
                 _ending(rung.context),
                 f"{rung.num_context}",
-                f"{rung.prediction.entropy_bits:.2f}",
+                f"{rung.prediction.entropy_bits:.2f} bits",
                 "  ".join(map(_short, rung.prediction.next[: top or _DEFAULT_TOP_OF_RUNG])),
             )
             for rung in rungs
@@ -61,12 +65,12 @@ def show_ladder(rungs: Sequence[Rung], *, top: int | None) -> None:
 
 
 def visible(text: str | None) -> str:
-    """Characters as something to be seen; None, which the model never saw, as a word."""
+    """Characters with whitespace made visible; None, an unknown character, as a word."""
     return "(unknown)" if text is None else escape(text.translate(_VISIBLE))
 
 
 def bar(share: float) -> str:
-    """A bar of so much of its full width, to an eighth of a character."""
+    """A bar for a share from 0 to 1 of the full width, to an eighth of a character."""
     eighths = round(share * _BAR_WIDTH * 8)
     return _EIGHTHS[8] * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
@@ -77,4 +81,4 @@ def _short(candidate: Candidate) -> str:
 
 def _ending(text: str) -> str:
     shown = visible(text[-_MAX_SHOWN_PREFIX:])
-    return ("\u2026" if len(text) > _MAX_SHOWN_PREFIX else "") + shown or "nothing"
+    return ("\u2026" if len(text) > _MAX_SHOWN_PREFIX else "") + shown or "(no context)"

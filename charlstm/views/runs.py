@@ -1,15 +1,19 @@
 """The list of runs as a table, and one run in full."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from rich.text import Text
 
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.system.terminal import escape_line
 from charlstm.views.tables import print_pairs, print_rows
+
+# What fits a terminal of 80 x 24.
+_NUM_SHOWN: Final = 9
+_SHOWN_SAMPLE_CHARS: Final = 52
 
 
 def as_record(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -60,14 +64,14 @@ def show_runs(records: Iterable[Mapping[str, Any]]) -> None:
     )
 
 
-def show_run(name: str, checkpoint: Checkpoint) -> None:
-    """Settings, then evaluation by evaluation what was learned."""
+def show_run(name: str, checkpoint: Checkpoint, *, with_details: bool) -> None:
+    """Settings, then what was learned, evaluation by evaluation; without details ten of them."""
     model, train = checkpoint.model_config, checkpoint.train_config
     print_pairs(
         Text(escape_line(f"run {name}")),
         [
             ("corpus", f"{checkpoint.corpus_name}, {checkpoint.num_train_chars:,} characters"),
-            ("its fingerprint", checkpoint.fingerprint[:12]),
+            ("fingerprint", checkpoint.fingerprint[:12]),
             (
                 "model",
                 (
@@ -76,7 +80,7 @@ def show_run(name: str, checkpoint: Checkpoint) -> None:
                 ),
             ),
             (
-                "regularisation",
+                "regularization",
                 (
                     f"dropout {model.dropout:g}, recurrent dropout {model.recurrent_dropout:g}, "
                     f"weight decay {train.weight_decay:g}"
@@ -92,37 +96,33 @@ def show_run(name: str, checkpoint: Checkpoint) -> None:
             ),
             (
                 "budget",
-                f"{checkpoint.budget}, {'used' if checkpoint.is_finished else 'not used up'}",
+                f"{checkpoint.budget}, {'finished' if checkpoint.is_finished else 'not finished'}",
             ),
             ("steps", f"{checkpoint.step:,}"),
             ("saved", _date(checkpoint.saved_at)),
         ],
     )
     history = checkpoint.history
+    shown = history if with_details else _spread(history, _NUM_SHOWN)
     print_rows(
-        ("epoch", "train", "validation", "openness of the gates, layer by layer"),
+        ("epoch", "train", "val", "sample, always from the same seed"),
         [
             (
                 _figure(record, "epoch", 2),
                 _figure(record, "train_bits_per_char", 3),
                 _figure(record, "val_bits_per_char", 3),
-                _openness(record.get("gates")),
+                _sample(record)[: None if with_details else _SHOWN_SAMPLE_CHARS],
             )
-            for record in history
+            for record in shown
         ],
         left=(3,),
     )
-    print_rows(
-        ("epoch", "a sample of the same seed"),
-        [
-            (
-                _figure(record, "epoch", 2),
-                str(record.get("sample", "")).replace("\n", "\u23ce"),
-            )
-            for record in history
-        ],
-        left=(1,),
-    )
+    if with_details:
+        print_rows(
+            ("epoch", "mean openness of the gates, layer by layer"),
+            [(_figure(record, "epoch", 2), _openness(record.get("gates"))) for record in history],
+            left=(1,),
+        )
 
 
 def bits_text(bits: float | None) -> str:
@@ -138,6 +138,18 @@ def _openness(layers: object) -> str:
         for layer in layers
         if isinstance(layer, dict)
     )
+
+
+def _spread(history: Sequence[Mapping[str, Any]], number: int) -> list[Mapping[str, Any]]:
+    """At most so many entries, evenly spaced, the first and the last among them."""
+    if len(history) <= number:
+        return list(history)
+    last = len(history) - 1
+    return [history[round(place * last / (number - 1))] for place in range(number)]
+
+
+def _sample(record: Mapping[str, Any]) -> str:
+    return str(record.get("sample", "")).replace("\n", "\u23ce")
 
 
 def _figure(record: Mapping[str, Any], name: str, digits: int) -> str:

@@ -48,11 +48,11 @@ def show_samples(prime: str, samples: Sequence[Sample], style: Style) -> None:
 def report_copies(
     samples: Sequence[Sample], copies: Sequence[Copy], to_text: Callable[[str], str]
 ) -> None:
-    """Say how long each sample's longest copied stretch is, and show it."""
+    """Show each sample's longest passage that occurs in the training text."""
     for number, (sample, copy) in enumerate(zip(samples, copies, strict=True), start=1):
         which = f"sample {number}: " if len(samples) > 1 else ""
         say(
-            f"{which}longest stretch that stands in the training text: {copy.length} of "
+            f"{which}longest passage copied from the training text: {copy.length} of "
             f"{len(sample.text)} characters: {to_text(_copied(sample, copy))!r}"
         )
 

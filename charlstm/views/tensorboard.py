@@ -37,7 +37,7 @@ class Board:
         try:
             self._draw(record)
         except OSError as error:
-            # Curves are a by-product: training goes on without them.
+            # Curves are a by-product: training continues without them.
             say(f"warning: TensorBoard's curves end here: {error.strerror}")
             self._writer = None
 

@@ -1,10 +1,11 @@
-"""A training run as it goes on: one bar in a terminal, a plain line every few seconds elsewhere."""
+"""A running training: a progress bar in a terminal, elsewhere a plain line every few seconds."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from rich.console import Console
 from rich.text import Text
 from tqdm import tqdm
 
@@ -22,7 +23,7 @@ class TrainingView(Protocol):
 
 
 class BarView:
-    """One progress bar; what is said once stays above it."""
+    """One progress bar; full lines stay above it."""
 
     def __init__(self, bar: "tqdm[Any]") -> None:
         self._bar = bar
@@ -32,11 +33,13 @@ class BarView:
             self._bar.set_description_str(_status(report), refresh=False)
             self._bar.update(report.event.progress - self._bar.n)
         for line in _lines(report):
-            self._bar.write(line, file=sys.stderr)
+            shown = Text(line)
+            shown.truncate(Console(stderr=True).width, overflow="ellipsis")
+            self._bar.write(shown.plain, file=sys.stderr)
 
 
 class LineView:
-    """Plain lines, no more of them than a log gets."""
+    """Plain lines, as few as a log gets."""
 
     def show(self, report: Report) -> None:
         if isinstance(report.event, Stepped) and report.is_logged:
@@ -63,37 +66,32 @@ def training_view() -> Iterator[TrainingView]:
 
 
 def show_plan(session: Session) -> None:
-    """What will be trained on what, and for how long, on stderr."""
+    """The corpus, the model, its settings and the budget, on stderr."""
     corpus, model, train = session.corpus, session.base.model_config, session.base.train_config
     num_documents = len(corpus.train.starts)
     documents = f" in {num_documents:,} documents" if num_documents > 1 else ""
-    say(
-        f"corpus  {corpus.name}: {corpus.train.num_chars:,} characters{documents} to train on, "
-        f"{corpus.val.num_chars:,} to validate, {corpus.test.num_chars:,} to test; "
-        f"{model.num_characters:,} different ones"
-    )
-    why = f", {session.reason}" if session.reason else ""
-    say(
-        f"model   {model.num_layers} x {model.hidden_size} {model.cell}, "
-        f"{model.num_parameters:,} parameters{why}"
-    )
-    say(
-        f"recipe  against learning by heart: dropout {model.dropout:g}, recurrent dropout "
-        f"{model.recurrent_dropout:g}, weight decay {train.weight_decay:g}; batches of "
-        f"{train.batch_size} x {train.seq_len}; {train.precision} on {train.device}, "
-        f"{train.threads} threads, seed {train.seed}"
-    )
-    say(
-        f"budget  {session.base.budget} (--minutes, --epochs or --steps changes it); "
-        f"kept in {session.folder}"
-    )
+    distinct = f"{model.num_characters:,} distinct"
+    held_out = f"val {corpus.val.num_chars:,}, test {corpus.test.num_chars:,}"
+    size = f"{model.num_layers} x {model.hidden_size} {model.cell}"
+    dropout = f"dropout {model.dropout:g}, recurrent dropout {model.recurrent_dropout:g}"
+    batches, seed = f"{train.batch_size} x {train.seq_len}", f"seed {train.seed}"
+    threads = f"{train.threads} thread{'s' if train.threads > 1 else ''}"
+    for name, value in (
+        ("run", f"{session.folder}"),
+        ("corpus", f"{corpus.train.num_chars:,} characters{documents}, {distinct}; {held_out}"),
+        ("model", f"{size}, {model.num_parameters:,} parameters"),
+        ("training", f"{dropout}, weight decay {train.weight_decay:g}"),
+        ("", f"batches of {batches}, {train.precision} on {train.device}, {threads}, {seed}"),
+        ("budget", str(session.base.budget) + (f": {session.reason}" if session.reason else "")),
+    ):
+        say(f"{name:9}{value}")
 
 
 def show_finished(session: Session, event: Finished) -> None:
     """The run's result, on stdout, and what to type next."""
     bits = event.best_val_bits_per_char
     print_pairs(
-        Text(f"run {session.name} is trained"),
+        Text(f"run {session.name}: trained"),
         [
             ("best validation bits per character", bits_text(bits)),
             ("best validation perplexity", "-" if bits is None else f"{2 ** min(bits, 1e3):.4g}"),
@@ -118,26 +116,21 @@ def _status(report: Report) -> str:
 
 
 def _lines(report: Report) -> list[str]:
-    """What is said once, in full lines."""
+    """The full lines of an event; most have none."""
     match report.event:
         case Evaluated() as event:
             bits = bits_text(event.val_bits_per_char)
-            best = ", the best so far" if event.is_best else ""
-            found = f"validation {bits} bits per character{best}"
-            if event.val_bits_per_char is None:
-                found = "there is no text to validate on"
+            best = "best" if event.is_best else "    "
+            found = f"val {bits} {best}" if event.val_bits_per_char is not None else "no val text"
             preview = escape(report.record["sample"].replace("\n", "\u23ce"))
-            return [
-                f"epoch {event.epoch:.2f}: {found}",
-                f"  {preview}",
-            ]
+            return [f"epoch {event.epoch:6.2f}  {found}  {preview}"]
         case SavingFailed() as event:
             return [f"warning: {escape(event.reason)}"]
         case Stepped() as event if event.was_skipped and report.is_logged:
             slowed = ", learning rate halved" if event.was_slowed else ""
-            return [f"step {event.step}: no finite gradient: passed over{slowed}"]
+            return [f"step {event.step}: no finite gradient, update skipped{slowed}"]
         case Started() as event if event.step:
-            return [f"goes on from step {event.step}"]
+            return [f"resumed at step {event.step:,}"]
         case Started() | Stepped() | Saved() | Finished():
             return []
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import TEXT
 
 from charlstm.analysis import inspection
-from charlstm.analysis.inspection import follow, gate_shares, telling_units, trace
+from charlstm.analysis.inspection import gate_shares, most_variable_units, trace, track_features
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.inference.predictor import Predictor
 from charlstm.text.features import FEATURES
@@ -41,9 +41,9 @@ def test_a_trace_holds_what_each_step_did(predictor, document):
             for gate, values in step.gates.items():
                 np.testing.assert_array_equal(layer.values[gate][place], values[0])
             np.testing.assert_array_equal(layer.values["cell"][place], step.c[0])
-            np.testing.assert_array_equal(layer.values["shown"][place], step.h[0])
+            np.testing.assert_array_equal(layer.values["hidden"][place], step.h[0])
     assert list(traced.layers[0].values) == [
-        "input", "forget", "output", "candidate", "cell", "shown",
+        "input", "forget", "output", "candidate", "cell", "hidden",
     ]  # fmt: skip
     with pytest.raises(ConfigError, match="no text"):
         trace(predictor, document(""))
@@ -85,23 +85,25 @@ def test_bytes_past_ascii_are_no_quotes(predictor):
         hidden_size=8,
         trace=lambda split: predictor.trace(replace(split, ids=split.ids % 20)),
     )
-    found = {one.feature for one in follow(other, Split.of([text], vocabulary), level="byte")}
+    found = {
+        one.feature for one in track_features(other, Split.of([text], vocabulary), level="byte")
+    }
     assert "inside quotes" not in found
     assert "position in the word" in found
 
 
-def test_shares_count_what_is_shut_and_open(predictor, document, monkeypatch):
-    monkeypatch.setattr(inspection, "SHUT_BELOW", 0.5)
+def test_shares_count_what_is_closed_and_open(predictor, document, monkeypatch):
+    monkeypatch.setattr(inspection, "CLOSED_BELOW", 0.5)
     monkeypatch.setattr(inspection, "OPEN_ABOVE", 0.5)
     for layer in gate_shares(predictor, document("the quick brown fox")):
         for gate in layer.values():
-            assert gate.shut + gate.open == pytest.approx(1)
+            assert gate.closed + gate.open == pytest.approx(1)
             assert 0 < gate.mean < 1
 
 
 def test_the_liveliest_units_come_first(predictor, document):
     layer = trace(predictor, document(TEXT[:200])).layers[0]
-    units = telling_units(layer, 3)
+    units = most_variable_units(layer, 3)
     deviation = layer.values["cell"].std(0)
     assert deviation[units[0]] == deviation.max()
     assert list(deviation[units]) == sorted(deviation[units], reverse=True)
@@ -144,7 +146,7 @@ def test_a_cell_that_follows_is_found_and_chance_is_told(predictor, document, mo
         place["number"] += 1
 
     monkeypatch.setattr(Predictor, "trace", with_a_knowing_cell)
-    found = {one.feature: one for one in follow(predictor, document(text))}
+    found = {one.feature: one for one in track_features(predictor, document(text))}
     best = found["position in the word"].units[0]
     assert (best.layer, best.unit) == (1, 5)
     assert best.score > 0.95
@@ -154,4 +156,4 @@ def test_a_cell_that_follows_is_found_and_chance_is_told(predictor, document, mo
     # What the text doesn't have is left out.
     assert "inside quotes" not in found
     with pytest.raises(ConfigError, match="too few"):
-        follow(predictor, document("the"))
+        track_features(predictor, document("the"))

@@ -18,14 +18,14 @@ from typing import Any
 
 from charlstm.config import Budget, CorpusConfig
 from charlstm.text.corpus import load_corpus
-from charlstm.training.recipe import Plan, Wishes, make_plan
+from charlstm.training.recipe import Overrides, Plan, make_plan
 
 _MODEL_SETTINGS = ("hidden_size", "dropout", "recurrent_dropout")
 _TRAIN_SETTINGS = ("weight_decay", "batch_size", "seq_len")
 MATRIX_RATE = 4.2e11  # operations per second, in bfloat16, of the machine in README.md
 
 
-def variants(plan: Plan) -> Iterator[tuple[str, Wishes]]:
+def variants(plan: Plan) -> Iterator[tuple[str, Overrides]]:
     """What is changed of a plan, one thing at a time."""
     size, decay = plan.model.hidden_size, plan.train.weight_decay
     dropouts: dict[str, Any] = {
@@ -33,7 +33,7 @@ def variants(plan: Plan) -> Iterator[tuple[str, Wishes]]:
         "recurrent_dropout": plan.model.recurrent_dropout,
     }
     shape = {"batch_size": plan.train.batch_size, "seq_len": plan.train.seq_len}
-    regularization = Wishes(weight_decay=decay, **dropouts, **shape)
+    regularization = Overrides(weight_decay=decay, **dropouts, **shape)
     half: dict[str, Any] = {name: round(value / 2, 3) for name, value in dropouts.items()}
     more: dict[str, Any] = {
         name: min(0.6, round(0.1 + value * 1.3, 3)) for name, value in dropouts.items()
@@ -84,12 +84,12 @@ def main() -> None:
     for path in arguments.corpus:
         corpus = load_corpus(CorpusConfig(paths=(str(path),), val_fraction=0.1, test_fraction=0))
 
-        def plan_for(wishes: Wishes, num_train: int, num_characters: int) -> Plan:
+        def plan_for(overrides: Overrides, num_train: int, num_characters: int) -> Plan:
             return make_plan(
                 num_train_chars=num_train,
                 num_characters=num_characters,
                 budget=Budget(minutes=arguments.minutes),
-                wishes=wishes,
+                overrides=overrides,
                 device="cpu",
                 precision="bfloat16",
                 threads=arguments.threads,
@@ -97,10 +97,10 @@ def main() -> None:
             )
 
         size = (corpus.train.num_chars, len(corpus.vocabulary.characters))
-        for name, wishes in variants(plan_for(Wishes(), *size)):
+        for name, overrides in variants(plan_for(Overrides(), *size)):
             if arguments.only and name not in arguments.only.split(","):
                 continue
-            plan = plan_for(wishes, *size)
+            plan = plan_for(overrides, *size)
             finished = train(path, plan, arguments.threads)
             row = (
                 path.name,

@@ -42,7 +42,7 @@ def test_compare_recall_makes_its_own_text(run, here, monkeypatch):
     monkeypatch.setattr(recall, "_NUM_DOCUMENTS", 50)
     monkeypatch.setattr(recall, "_NUM_TEST_DOCUMENTS", 20)
     small = ["--recall", "--steps", 2, "--hidden-size", 8, "--threads", 1, "--seeds", 1]
-    assert "one in eight is chance" in run("compare", *small, "--plot", "recall.svg")[1]
+    assert "chance is 12%" in run("compare", *small, "--plot", "recall.svg")[1]
     assert b"<svg" in (here / "recall.svg").read_bytes()
     result = json.loads(run("compare", *small, "--json")[1])
     assert [one["cell"] for one in result["recall"]] == ["lstm", "gru", "rnn"]

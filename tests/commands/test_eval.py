@@ -46,8 +46,11 @@ def test_eval_says_all_that_helps_to_judge(run, stored, here):
     bits = sum(float(row.split("\t")[4]) for row in rows)
     assert bits / len(rows) == pytest.approx(result["bits_per_char"], abs=1e-4)
     out = run("eval")[1]
-    for part in ("order 0", "context", "line ends", "calibration error", "surprising"):
-        assert part in out
+    assert "order 0" in out
+    details = ("context length", "line ends", "calibration error", "surprising")
+    assert not any(part in out for part in details)
+    out = run("eval", "--details")[1]
+    assert all(part in out for part in ("order 0", *details))
 
 
 def test_eval_of_another_text_does_without_the_corpus(run, stored, here, corpus_file):

@@ -13,7 +13,7 @@ def test_inspect_looks_inside(run, corpus_file, cell):
     assert "".join(one["char"] for one in result["characters"]) == "the quick"
     gates = {"lstm": {"input", "forget", "output"}, "gru": {"reset", "update"}, "rnn": set()}[cell]
     assert {one["gate"] for one in result["gate_shares"]} == gates
-    assert all("shut_before" in one for one in result["gate_shares"])
+    assert all("closed_before" in one for one in result["gate_shares"])
     assert gates < set(result["gates"]["values"])
     assert all(len(v) == 9 for unit in result["gates"]["values"].values() for v in unit.values())
     code, out, err = run("inspect", "the quick", "--gates", "--unit", 3, "--unit", 0)
@@ -27,7 +27,7 @@ def test_inspect_reads_the_run_s_own_text(run, stored, here):
     out = run("inspect")[1]
     assert "t h e" in out
     assert "position in the word" in run("inspect", "--units", "--file", "tiny.txt")[1]
-    assert "half of all the gradient" in run("inspect", "--reach", "--file", "tiny.txt")[1]
+    assert "half of the gradient" in run("inspect", "--reach", "--file", "tiny.txt")[1]
 
 
 def test_inspect_tells_documents_apart(run, here):
@@ -79,5 +79,5 @@ def test_inspect_writes_a_page(run, stored, here, corpus_file):
     assert "the page begins with the first 2,000" in err
     # Without the run's own text, the given one is what the rounding is measured on.
     corpus_file.unlink()
-    assert "(3 characters)" in run("inspect", "the", "--html", "page.html")[2]
+    assert "(3 characters scored)" in run("inspect", "the", "--html", "page.html")[2]
     assert run("inspect", "--html", "page.html")[0] == 1

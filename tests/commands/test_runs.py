@@ -11,8 +11,11 @@ def test_runs_show_tells_how_a_run_learned(run, corpus_file):
     assert run("train", corpus_file, "--steps", 30, *SMALL)[0] == 0
     code, out, err = run("runs", "show", "tiny")
     assert (code, err) == (0, "")
-    for part in ("1 x 8 lstm", "30 steps, used", "input 0.", "forget 0.", "output 0."):
+    for part in ("1 x 8 lstm", "30 steps, finished"):
         assert part in out
+    details = run("runs", "show", "tiny", "--details")[1]
+    for part in ("1 x 8 lstm", "input 0.", "forget 0.", "output 0."):
+        assert part in details
     shown = json.loads(run("runs", "show", "tiny", "--json")[1])
     (listed,) = json.loads(run("runs", "--json")[1])
     assert listed.items() <= shown.items()
@@ -21,10 +24,11 @@ def test_runs_show_tells_how_a_run_learned(run, corpus_file):
     assert len(shown["history"]) >= 4
     started, *evaluated = shown["history"]
     assert started["val_bits_per_char"] is None
-    assert started["gate_shares"][0]["forget"][0] == 0  # a fresh gate is never shut
+    assert started["gate_shares"][0]["forget"][0] == 0  # a fresh gate is never closed
     for record in evaluated:
         assert f"{record['val_bits_per_char']:.3f}" in out
         assert record["sample"].replace("\n", "\u23ce")[:20] in out
+        assert record["sample"].replace("\n", "\u23ce")[:150] in details
     assert run("runs", "show", "absent")[0] == 1
     assert json.loads(run("runs", "--json", "show", "tiny")[1]) == shown
     assert run("runs", "--checkpoints", "elsewhere", "show", "tiny")[0] == 1

@@ -55,7 +55,7 @@ def test_an_interrupted_run_resumed_ends_as_if_never_interrupted(run, corpus_fil
     assert store.load("parts", which="last").checkpoint.step == 5
     code, _, err = run("train", "--resume", "--run", "parts")
     assert code == 0
-    assert "goes on from step 5" in err
+    assert "resumed at step 5" in err
     whole = store.load("whole", which="last").checkpoint
     parts = store.load("parts", which="last").checkpoint
     for name, value in whole.weights.items():
@@ -76,19 +76,19 @@ def test_an_interrupted_run_resumed_ends_as_if_never_interrupted(run, corpus_fil
 def test_resuming_finds_the_run_by_its_corpus(run, corpus_file, stored):
     code, _, err = run("train", corpus_file, "--resume", "--steps", 5)
     assert code == 0
-    assert "goes on from step 4" in err
+    assert "resumed at step 4" in err
 
 
 def test_resuming_what_was_never_saved_starts_from_zero_and_says_so(run, corpus_file):
     code, _, err = run("train", corpus_file, "--resume", "--run", "fresh", "--steps", 2, *SMALL)
     assert code == 0
-    assert "starts from zero" in err
+    assert "starting from the beginning" in err
 
 
 def test_default_names_never_clash(run, corpus_file, stored, here):
     code, out, _ = run("train", corpus_file, "--steps", 2, *SMALL)
     assert code == 0
-    assert "run tiny-2 is trained" in out
+    assert "run tiny-2: trained" in out
 
 
 def test_val_and_test_files_replace_fractions(run, corpus_file, here):
@@ -108,7 +108,7 @@ def test_a_run_begins_with_another_one_s_model(run, corpus_file, here):
     code, _, err = run("train", "new.txt", "--from", "old", *options)
     assert code == 0
     known = len(set(TEXT)) - 1  # without z
-    assert f"from run old: {known} characters known, 1 new, 1 given up" in err
+    assert f"from run old: {known} characters kept, 1 new, 1 dropped" in err
     tuned, old = (
         json.loads(run("eval", "new.txt", "--run", name, "--json")[1]) for name in ("new", "old")
     )
@@ -142,7 +142,7 @@ def test_what_is_named_is_read_or_refused_on_resume(run, corpus_file, here):
     corpus_file.unlink()
     code, _, err = run("train", *resume)
     assert code == 0
-    assert f"{corpus_file}: gone" in err
+    assert f"{corpus_file}: missing" in err
 
 
 def test_a_copy_of_a_text_keeps_its_own_name(run, corpus_file, here):
@@ -220,7 +220,7 @@ def test_the_next_command_names_the_store_and_works(run, corpus_file):
 @pytest.mark.slow
 def test_training_from_a_pipe(charlstm):
     result = charlstm("train", "-", "--steps", 2, *SMALL, stdin=TEXT.encode())
-    assert "run stdin is trained" in result.stdout.decode()
+    assert "run stdin: trained" in result.stdout.decode()
 
 
 def test_the_same_seed_gives_the_same_file(run, corpus_file, here):
@@ -259,7 +259,7 @@ def test_the_same_command_and_resume_goes_on_where_batches_were_shrunk(run, here
     assert run(*arguments, "--steps", 2)[0] == 0
     code, _, err = run(*arguments, "--steps", 4, "--resume")
     assert code == 0
-    assert "goes on from step 2" in err
+    assert "resumed at step 2" in err
 
 
 def test_a_run_made_while_the_corpus_was_read_is_not_overwritten(run, stored, here, monkeypatch):
@@ -358,7 +358,7 @@ def test_a_finished_run_says_so_and_stays_as_it_is(run, corpus_file, here):
 def test_a_name_that_is_mistyped_starts_nothing(run, stored, here):
     code, out, err = run("train", "--resume", "--run", "tinny")
     assert (code, out) == (1, "")
-    assert "tinny: no such run; to begin it, name its text" in err
+    assert "tinny: no such run; to start it, name its text" in err
     assert not (here / "checkpoints" / "tinny").exists()
 
 

@@ -52,4 +52,4 @@ def test_openness_is_the_mean_of_each_gate_by_layer(checkpoint):
     assert all(0 < gate.mean < 1 for layer in layers for gate in layer.values())
     # A fresh LSTM's forget gate has bias 1: sigmoid(1) = 0.73.
     assert layers[0]["forget"].mean == pytest.approx(0.73, abs=0.1)
-    assert layers[0]["forget"].shut == 0
+    assert layers[0]["forget"].closed == 0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from conftest import posix
+from crafted import edited
 
 from charlstm.errors import CheckpointError
 from charlstm.model.checkpoints import Checkpoint, TrainingState, read_checkpoint
@@ -115,24 +116,6 @@ def test_tensors_that_overlap_or_repeat_are_refused(write):
     ]:
         with pytest.raises(CheckpointError):
             read_checkpoint(write(file(table, size)))
-
-
-def edited(checkpoint: Checkpoint, edit) -> bytes:
-    """A file with a changed header and a digest that is right all the same."""
-    import hashlib
-
-    data = checkpoint.to_bytes()
-    length = struct.unpack("<Q", data[:8])[0]
-    outer = json.loads(data[8 : 8 + length])
-    header = json.loads(outer["__metadata__"]["charlstm"])
-    edit(header)
-    header["digest"] = "0" * 64
-    arrays = safetensors.numpy.load(data)
-    text = json.dumps(header, sort_keys=True, separators=(",", ":"))
-    data = safetensors.numpy.save(arrays, {"charlstm": text})
-    place = data.index(b'\\"digest\\":\\"') + len(b'\\"digest\\":\\"')
-    digest = hashlib.sha256(data).hexdigest().encode()
-    return data[:place] + digest + data[place + 64 :]
 
 
 def setting(group, name, value):

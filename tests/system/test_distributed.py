@@ -213,7 +213,7 @@ def test_a_killed_process_changes_nothing(start, tmp_path, text, victim):
     process = start(2, text, *options, "--run", "killed", restarts=1)
     os.kill(workers(tmp_path / "checkpoints" / "killed", process)[victim], signal.SIGKILL)
     events, err = finish(process)
-    assert "goes on from step" in err
+    assert "resumed at step" in err
     assert [event["event"] for event in events].count("started") == 2
     assert events[-1]["step"] == 500
     assert_same(stored(tmp_path, "killed"), stored(tmp_path, "whole"))

@@ -171,7 +171,7 @@ def test_a_folder_is_every_text_in_it_in_order(folder):
     assert everything(corpus) == "bbbb\nzzzz\n"
     assert corpus.train.starts.tolist() == [0, 5]
     (notice,) = corpus.notices
-    assert "passed over 2 files that are no text" in notice
+    assert "skipped 2 files that are not text" in notice
 
 
 def test_of_a_folder_patterns_choose(folder):
@@ -181,7 +181,7 @@ def test_of_a_folder_patterns_choose(folder):
     assert everything(load(folder, include=("*.py", "b*"), **WHOLE)) == "bbbb\nzzzz\n"
     with pytest.raises(CorpusError, match=r"no file whose name matches \*.c"):
         load(folder, include=("*.c",))
-    # What was asked for is never passed over.
+    # What was asked for is never skipped.
     with pytest.raises(CorpusError, match="not valid utf-8"):
         load(folder, include=("*.txt",))
 

@@ -4,15 +4,15 @@ import pytest
 
 from charlstm.config import Budget
 from charlstm.errors import ConfigError
-from charlstm.training.recipe import Wishes, make_plan
+from charlstm.training.recipe import Overrides, make_plan
 
 
-def plan(num_train_chars=1_000_000, *, budget=None, **wishes):
+def plan(num_train_chars=1_000_000, *, budget=None, **overrides):
     return make_plan(
         num_train_chars=num_train_chars,
         num_characters=65,
         budget=budget or Budget(minutes=5),
-        wishes=Wishes(**wishes),
+        overrides=Overrides(**overrides),
         device="cpu",
         precision="float32",
         threads=2,
@@ -97,11 +97,11 @@ def timed(minutes, operations_per_second, **changes):
         "device": "cpu",
         "precision": "bfloat16",
     }
-    wishes = {name: value for name, value in changes.items() if name not in settings}
+    overrides = {name: value for name, value in changes.items() if name not in settings}
     return make_plan(
         **settings | {name: value for name, value in changes.items() if name in settings},
         budget=Budget(minutes=minutes),
-        wishes=Wishes(**wishes),
+        overrides=Overrides(**overrides),
         threads=2,
         operations_per_second=operations_per_second,
     )
@@ -113,7 +113,7 @@ def test_three_minutes_of_a_megabyte_are_about_six_epochs_of_the_usual_model():
     assert made.model.hidden_size == 256
     assert made.model.dropout == pytest.approx(0.2, abs=0.02)
     assert made.train.weight_decay == pytest.approx(0.2, abs=0.04)
-    assert "about 6.13 million characters" in made.reason
+    assert "about 6,130,000 characters" in made.reason
 
 
 def test_more_time_or_a_quicker_machine_make_a_larger_model():
@@ -125,8 +125,8 @@ def test_more_time_or_a_quicker_machine_make_a_larger_model():
 
 
 def test_a_long_run_of_a_long_text_makes_larger_steps():
-    def shape(minutes, num_train_chars, **wishes):
-        train = timed(minutes, 4e11, num_train_chars=num_train_chars, **wishes).train
+    def shape(minutes, num_train_chars, **overrides):
+        train = timed(minutes, 4e11, num_train_chars=num_train_chars, **overrides).train
         return train.batch_size, train.seq_len
 
     assert shape(3, 10**8) == (32, 64)
@@ -140,7 +140,7 @@ def test_a_long_run_of_a_long_text_makes_larger_steps():
         num_train_chars=10**8,
         num_characters=65,
         budget=Budget(steps=10**5),
-        wishes=Wishes(),
+        overrides=Overrides(),
         device="cpu",
         precision="bfloat16",
         threads=2,
@@ -168,7 +168,7 @@ def test_without_a_clock_the_speed_is_not_asked():
             num_train_chars=1_003_854,
             num_characters=65,
             budget=Budget(epochs=20),
-            wishes=Wishes(),
+            overrides=Overrides(),
             device="cpu",
             precision="bfloat16",
             threads=2,

@@ -15,7 +15,7 @@ function startPage() {
   const alphabet = new Alphabet(config);
   const reading = new Reading(stack);
   const text = element("text");
-  let chosen = 0; // so many symbols are read where the page looks
+  let chosen = 0; // how many symbols are read at the position that the page shows
   let hovered; // the same, while the mouse is over a character
   let ladder = new Ladder(stack, []);
   let sampler;
@@ -24,7 +24,7 @@ function startPage() {
   let isWorking = false;
   let isOpening = true;
   let liveTimer;
-  const stale = new Set(); // parts that are to be drawn anew
+  const stale = new Set(); // parts to be redrawn
 
   const place = () => hovered ?? chosen;
 
@@ -130,11 +130,11 @@ function startPage() {
     }
   }
 
-  /** The units whose rows are shown: the telling ones, and the one that was asked for. */
+  /** The units that get rows: the most variable ones, and the selected one. */
   function unitsOf(at) {
     if (element("all-units").checked) return [...Array(config.hiddenSize).keys()];
-    const telling = config.units[at];
-    return at === layer && !telling.includes(unit) ? [unit, ...telling] : telling;
+    const variable = config.units[at];
+    return at === layer && !variable.includes(unit) ? [unit, ...variable] : variable;
   }
 
   function drawWritten() {

@@ -191,12 +191,12 @@ class Sampler {
   }
 }
 
-/** Symbols, the likeliest first. */
+/** Symbols, the most likely first. */
 function ranked(logP) {
   return Array.from(logP.keys()).sort((a, b) => logP[b] - logP[a] || a - b);
 }
 
-/** Bits of uncertainty in a distribution. */
+/** Entropy of a distribution, in bits. */
 function entropyBits(logP) {
   return logP.reduce((sum, value) => sum - Math.exp(value) * value, 0) / BITS;
 }

@@ -104,7 +104,7 @@ function buildNext(numCandidates, write) {
   }
 }
 
-/** The likeliest next characters. */
+/** The most likely next characters. */
 function drawNext(logP, alphabet) {
   const buttons = element("next-list").querySelectorAll("button");
   ranked(logP)
@@ -127,7 +127,7 @@ function nextWords(logP, alphabet, symbols) {
   const likely = best.map((number) => `${alphabet.nameOf(number)} ${percent(logP[number])}`);
   const last = symbols.slice(-12).map((symbol) => alphabet.label(symbol.code)).join("");
   const after = last ? `After \u201c${last}\u201d` : "At the beginning of a text";
-  return `${after}: ${likely.join(", ")}; ${entropyBits(logP).toFixed(2)} bits uncertain.`;
+  return `${after}: ${likely.join(", ")}; ${entropyBits(logP).toFixed(2)} bits of entropy.`;
 }
 
 /** One row for each rung; `next` is the symbol that really follows, if one does. */
@@ -160,19 +160,19 @@ function valuesOf(step, cell) {
   const values = { ...step.gates };
   if (cell !== "rnn") values.candidate = step.candidate;
   if (cell === "lstm") values.cell = step.c;
-  values.shown = step.h;
+  values.hidden = step.h;
   return values;
 }
 
 const MEANINGS = {
-  input: "input gate: how much of the candidate is let into the cell; 0 shut, 1 open",
-  forget: "forget gate: how much of the cell is kept from before; 0 wipes it, 1 keeps all",
-  output: "output gate: how much of the cell is shown to the next layer and the next step",
-  reset: "reset gate: how much of the past the candidate may use",
-  update: "update gate: how much of the past is kept in the place of the candidate",
-  candidate: "candidate: what would be written, from \u22121 to 1",
-  cell: "cell: the internal state, carried from character to character",
-  shown: "shown: what the unit gives away, from \u22121 to 1",
+  input: "input gate: share of the candidate that enters the cell state; 0 closed, 1 open",
+  forget: "forget gate: share of the cell state that is kept; 0 erases it, 1 keeps all",
+  output: "output gate: share of the cell state that shows in the hidden state",
+  reset: "reset gate: share of the hidden state that the candidate reads",
+  update: "update gate: share of the hidden state that is kept",
+  candidate: "candidate: what could be written, from \u22121 to 1",
+  cell: "cell state: the memory, carried from character to character",
+  hidden: "hidden state h: what the next layer and the next step read, from \u22121 to 1",
 };
 
 function drawMeanings(names) {
@@ -186,7 +186,7 @@ function drawMeanings(names) {
 
 /** Blue for open gates; blue for positive and red for negative values. */
 function colorOf(name, value, isDark) {
-  const isGate = name !== "candidate" && name !== "cell" && name !== "shown";
+  const isGate = name !== "candidate" && name !== "cell" && name !== "hidden";
   const strength = isGate ? value : Math.abs(name === "cell" ? Math.tanh(value) : value);
   const [r, g, b] = !isGate && value < 0 ? [196, 58, 38] : [26, 95, 190];
   const ground = isDark ? 40 : 248;
