@@ -22,7 +22,7 @@ def test_from_a_text_to_a_score(run, corpus_file, here):
     assert "run tiny: trained" in out
     assert "charlstm sample --run tiny" in out
     assert "30 steps" in err  # the budget is said at the start
-    assert err.count("validation") >= 4
+    assert err.count("  val ") >= 4
 
     code, out, err = run("sample", "--prime", "qu", "--length", 40, "--seed", 1)
     assert (code, err) == (0, "")

@@ -5,7 +5,7 @@ import re
 import pytest
 from conftest import SMALL, posix
 
-pytestmark = posix
+pytestmark = [posix, pytest.mark.slow]
 
 
 @pytest.fixture
