@@ -9,36 +9,138 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from conftest import TEXT
 
 from charlstm.analysis import recall
 from charlstm.cli import app, main
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+FRONT = "README.md"
+GUIDES = (
+    "data/README.md",
+    "checkpoints/README.md",
+    "charlstm/export/page/README.md",
+    "tests/benchmarks/README.md",
+)
+# No guides for users, but their links must hold as well.
+OTHERS = ("tests/README.md", "tests/benchmarks/SCALE.md", ".github/CONTRIBUTING.md")
+PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in (FRONT, *GUIDES, *OTHERS)}
+MANUAL = "\n".join(PAGES[name] for name in (FRONT, *GUIDES))
 SHORT = ["--steps", "3", "--hidden-size", "8", "--batch-size", "4", "--threads", "1"]
+# Long enough for each split to hold something, and it has what the pages' primes are made of.
+EXAMPLE = "The beginning. ROMEO: To be, or not. " + TEXT * 4
+MAX_FRONT_LINES = 250
 
 
-def shell_lines():
-    """Every line of the README's shell blocks."""
-    for block in BLOCKS:
-        for line in block.splitlines():
-            if line.strip():
-                yield line.split("  #")[0].strip()
+def blocks(page, language="sh"):
+    """The code blocks of a page in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGES[page], re.DOTALL | re.MULTILINE)
 
 
-def commands():
-    for line in shell_lines():
+def is_sweep(block):
+    return block.startswith("for ")
+
+
+def shell_lines(page):
+    """The commands of a page's shell blocks, a line each, in their order; loops are left out."""
+    for block in blocks(page):
+        if is_sweep(block):
+            continue
+        for line in block.replace("\\\n", " ").splitlines():
+            if command := line.split("  #")[0].strip():
+                yield command
+
+
+def commands(page):
+    """What a page runs with charlstm, by itself, after an installation, or by torchrun."""
+    for line in shell_lines(page):
         for part in line.split(" && "):
-            if part.startswith("charlstm "):
+            if part.startswith("torchrun "):
+                yield "charlstm " + re.split(r" -m (?:-- )?charlstm ", part)[1]
+            elif part.startswith("charlstm "):
                 yield part
 
 
+def run(command, monkeypatch, capsys):
+    """Run a command with a small model, a small budget, and its redirections."""
+    command, _, target = command.partition(" > ")
+    command, _, source = command.partition(" < ")
+    arguments = shlex.split(command)[1:]
+    if arguments[0] == "train":
+        for option in ("--minutes", "--steps", "--epochs"):
+            if option in arguments:
+                place = arguments.index(option)
+                del arguments[place : place + 2]
+        arguments += ["--steps", "4"] if "--resume" in arguments else SHORT
+    elif arguments[0] == "compare":
+        arguments += ["--steps", "2", "--hidden-size", "8", "--seeds", "1", "--threads", "1"]
+    capsys.readouterr()
+    with open(source or os.devnull, encoding="utf-8") as stdin, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdin", stdin)
+        code = main(arguments)
+    out, err = capsys.readouterr()
+    assert code == 0, (command, err)
+    if target:
+        Path(target).write_text(out, encoding="utf-8")
+
+
+@pytest.fixture
+def beginner(tmp_path, monkeypatch):
+    """A folder with the texts that a page names, but not those that its commands write."""
+
+    def prepare(page):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(recall, "_NUM_DOCUMENTS", 50)
+        monkeypatch.setattr(recall, "_NUM_TEST_DOCUMENTS", 20)
+        lines = "\n".join(shell_lines(page))
+        written = set(re.findall(r" > ([\w-]+\.txt)\b", lines))
+        for name in set(re.findall(r"\b[\w-]+\.txt\b", lines)) - written:
+            (tmp_path / name).write_text(EXAMPLE, encoding="utf-8")
+        return tmp_path
+
+    return prepare
+
+
+@pytest.mark.parametrize("page", [FRONT, *GUIDES])
+def test_every_command_of_a_page_works(page, beginner, monkeypatch, capsys):
+    """In their order; the guides take it that the front page's model has been trained."""
+    folder = beginner(page)
+    if page != FRONT:
+        (folder / "shakespeare.txt").write_text(EXAMPLE, encoding="utf-8")
+        assert main(["train", "shakespeare.txt", *SHORT]) == 0
+    for command in commands(page):
+        run(command, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("page", [FRONT, *GUIDES])
+def test_no_command_of_a_page_is_left_out(page):
+    """Each line that a reader sees is among those that are run, and there are some."""
+    seen = [
+        line.split("  #")[0].strip()
+        for block in blocks(page)
+        for line in block.splitlines()
+        if line.startswith("charlstm ")
+    ]
+    assert seen
+    # A command after an installation, and those of torchrun, are run as well.
+    remaining = iter(commands(page))
+    assert all(line in remaining for line in seen), seen
+    for block in blocks(page):
+        if is_sweep(block):
+            continue
+        for line in block.replace("\\\n", " ").splitlines():
+            assert re.match(r"(charlstm|torchrun|curl|python3? )", line), line
+
+
+def test_there_is_one_sweep_for_the_slow_test():
+    assert sum(is_sweep(block) for page in PAGES for block in blocks(page)) == 1
+
+
 @pytest.mark.slow
-def test_the_sweep_of_the_readme_works(tmp_path):
+def test_the_sweep_works(tmp_path):
     """In a real shell, with small models and few steps."""
-    (block,) = (one for one in BLOCKS if one.startswith("for size in"))
+    (block,) = filter(is_sweep, blocks("checkpoints/README.md"))
     (tmp_path / "shakespeare.txt").write_text(TEXT * 4, encoding="utf-8")
     block = block.replace("32 64 128", "4 8").replace("--steps 500", "--steps 3 --threads 1")
     done = subprocess.run(
@@ -54,45 +156,29 @@ def test_the_sweep_of_the_readme_works(tmp_path):
     assert [json.loads(line)["run"] for line in lines] == ["size-4", "size-8"]
 
 
-def test_the_readme_has_the_two_commands():
-    lines = list(shell_lines())
-    assert any("pip install -e ." in line and line.endswith("charlstm train") for line in lines)
-    assert any("pip install -e '.[test]'" in line and line.endswith("pytest") for line in lines)
+def test_the_front_page_has_the_two_commands_after_the_small_torch():
+    lines = list(shell_lines(FRONT))
+    (small_torch,) = (place for place, line in enumerate(lines) if "/whl/cpu" in line)
+    (train,) = (place for place, line in enumerate(lines) if "pip install -e . " in line)
+    (test,) = (place for place, line in enumerate(lines) if "pip install -e '.[test]'" in line)
+    assert small_torch < train < test
+    assert lines[train].endswith("charlstm train")
+    assert lines[test].endswith("pytest")
 
 
-def test_every_command_of_the_readme_works(tmp_path, monkeypatch, capsys):
-    """In their order, on a small text, with a small budget."""
+def test_the_front_page_is_short():
+    assert len(PAGES[FRONT].splitlines()) <= MAX_FRONT_LINES
+
+
+def test_the_pages_python_works(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(recall, "_NUM_DOCUMENTS", 50)
-    monkeypatch.setattr(recall, "_NUM_TEST_DOCUMENTS", 20)
-    for name in re.findall(r"\b[\w-]+\.txt\b", README):
-        (tmp_path / name).write_text("The beginning. ROMEO: To be, or not. " + TEXT * 4)
-    done = 0
-    for command in commands():
-        arguments = shlex.split(command.split(" > ")[0].split(" | ")[0])[1:]
-        if arguments[0] == "train":
-            for option in ("--minutes", "--steps", "--epochs"):
-                if option in arguments:
-                    place = arguments.index(option)
-                    del arguments[place : place + 2]
-            if "--resume" in arguments:
-                arguments += ["--steps", "4"]
-            else:
-                arguments += SHORT
-        elif arguments[0] == "compare":
-            arguments += ["--steps", "2", "--hidden-size", "8", "--seeds", "1", "--threads", "1"]
-        assert main(arguments) == 0, (command, capsys.readouterr().err)
-        done += 1
-    assert done >= 8
-
-
-def test_the_readme_s_python_works(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "shakespeare.txt").write_text("To be, or not. " + TEXT)
+    (tmp_path / "shakespeare.txt").write_text("To be, or not. " + TEXT, encoding="utf-8")
     assert main(["train", "shakespeare.txt", *SHORT]) == 0
     capsys.readouterr()
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    exec(compile(block, "README.md", "exec"), {})
+    found = [(page, block) for page in PAGES for block in blocks(page, "python")]
+    assert found
+    for page, block in found:
+        exec(compile(block, page, "exec"), {})
     candidate, text, bits = re.fullmatch(
         r"(?s)(Candidate\(.*?\))\n(.*)\n([\d.]+)\n", capsys.readouterr().out
     ).groups()
@@ -101,16 +187,67 @@ def test_the_readme_s_python_works(tmp_path, monkeypatch, capsys):
     assert float(bits) > 0
 
 
-def test_every_command_is_in_the_readme():
+def test_every_command_is_in_the_manual():
     for command in app.registered_commands:
-        assert f"charlstm {command.name}" in README
+        assert f"charlstm {command.name}" in MANUAL
     for group in app.registered_groups:
-        assert f"charlstm {group.name}" in README
+        assert f"charlstm {group.name}" in MANUAL
+        for command in group.typer_instance.registered_commands:
+            assert f"charlstm {group.name} {command.name}" in MANUAL
+
+
+def test_the_options_that_the_pages_name_exist():
+    def options(command):
+        found = {name for parameter in command.params for name in parameter.opts}
+        found |= {name for parameter in command.params for name in parameter.secondary_opts}
+        return found.union(*map(options, getattr(command, "commands", {}).values()))
+
+    known = options(typer.main.get_command(app)) | {"--help", "--max-restarts"}
+    own, _, _ = MANUAL.partition("## Comparison with other tools")
+    named = set(re.findall(r"`(?:charlstm [^`\n]*?)?(--[\w-]+)", own))
+    assert named
+    assert named <= known, named - known
+
+
+def prose(page):
+    """A page without its code blocks, whose comments look like headings."""
+    return re.sub(r"^```.*?^```$", "", PAGES[page], flags=re.DOTALL | re.MULTILINE)
+
+
+def anchor(heading):
+    """What GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def headings(page, level="##+"):
+    return re.findall(rf"^{level} (.+)$", prose(page), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if target.startswith("https://"):
+            continue
+        path, _, fragment = target.partition("#")
+        found = (ROOT / page).parent.joinpath(path) if path else ROOT / page
+        assert found.exists(), target
+        if fragment:
+            name = found.resolve().relative_to(ROOT.resolve()).as_posix()
+            assert fragment in map(anchor, headings(name)), target
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_a_guide_begins_with_its_purpose_and_its_sections(page):
+    title, purpose, contents, *_ = prose(page).split("\n\n")
+    assert re.fullmatch(r"# .+", title)
+    assert purpose.endswith(".")
+    named = re.findall(r"^- \[(.+)\]\(#(.+)\)$", contents, re.MULTILINE)
+    assert len(named) == len(contents.splitlines())
+    assert named == [(heading, anchor(heading)) for heading in headings(page, "##")]
 
 
 def test_every_test_that_the_fault_table_names_exists():
-    page = (ROOT / "tests/README.md").read_text(encoding="utf-8")
-    rows = [line for line in page.splitlines() if re.match(r"\| \d+ \|", line)]
+    rows = [line for line in PAGES["tests/README.md"].splitlines() if re.match(r"\| \d+ \|", line)]
     assert [int(row.split("|")[1]) for row in rows] == list(range(1, 43))
     for row in rows:
         tests = row.split("|")[3]
@@ -123,9 +260,3 @@ def test_every_test_that_the_fault_table_names_exists():
                 source = (ROOT / "tests" / file).read_text(encoding="utf-8")
             if name:
                 assert f"def {name}(" in source, name
-
-
-@pytest.mark.parametrize("page", ["README.md", "data/README.md", "checkpoints/README.md"])
-def test_pages_name_no_file_that_is_missing(page):
-    for link in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8")):
-        assert (ROOT / page).parent.joinpath(link).exists(), link
