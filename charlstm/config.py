@@ -6,7 +6,6 @@ Everything here is resolved: no "auto", no None that means "decide later"; `reci
 import math
 import re
 import sys
-import unicodedata
 import warnings
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -272,29 +271,6 @@ class CorpusConfig:
     @property
     def keeps_line_ends(self) -> bool:
         return self.keep_line_ends or self.level == "byte"
-
-    def to_symbols(self, text: str) -> str:
-        """A text that was typed, as the corpus would have been read from a file of it."""
-        if self.level == "byte":
-            # Undecodable bytes of a command line come as lone surrogates.
-            try:
-                data = text.encode("utf-8", "surrogateescape")
-            except UnicodeEncodeError:
-                data = text.encode("utf-8", "surrogatepass")
-            return data.decode("latin-1")
-        if self.normalize == "nfc":
-            text = unicodedata.normalize("NFC", text)
-        return text if self.keep_line_ends else text.replace("\r\n", "\n").replace("\r", "\n")
-
-    def to_text(self, symbols: str) -> str:
-        """Back from symbols to what a person can read; of bytes, what is no UTF-8 is escaped."""
-        if self.level == "byte":
-            return symbols.encode("latin-1").decode("utf-8", "backslashreplace")
-        return symbols
-
-    def num_bytes(self, symbols: str) -> int:
-        """The length of a text in a file, UTF-8."""
-        return len(symbols if self.level == "byte" else symbols.encode("utf-8", "surrogatepass"))
 
 
 @dataclass(frozen=True, kw_only=True)

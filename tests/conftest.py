@@ -12,12 +12,16 @@ import torch
 
 from charlstm.cli import main
 from charlstm.config import Budget, CorpusConfig, ModelConfig, TrainConfig
-from charlstm.model.checkpoints import Checkpoint
+from charlstm.evaluation.scores import Evaluation
+from charlstm.evaluation.scoring import score
+from charlstm.model.checkpoints import Checkpoint, RunSpec
+from charlstm.model.network import CharLSTM
 from charlstm.store.runs import CheckpointStore
+from charlstm.text.alphabet import Alphabet
 from charlstm.text.corpus import load_corpus
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import Vocabulary
-from charlstm.training.trainer import Trainer
+from charlstm.training.trainer import Fresh, Resume, Trainer
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("unhurried", deadline=None)
@@ -57,6 +61,37 @@ TRAIN = TrainConfig(
 )
 
 
+def with_spec(checkpoint, **changes):
+    """The same checkpoint of a run with other settings."""
+    own = {name: changes.pop(name) for name in [*changes] if hasattr(checkpoint, name)}
+    return replace(checkpoint, spec=replace(checkpoint.spec, **changes), **own)
+
+
+def alphabet_of(vocabulary, *, level="char", unknown_probability=1e-4):
+    return Alphabet(
+        vocabulary=vocabulary,
+        level=level,
+        normalize="none",
+        keep_line_ends=False,
+        unknown_probability=unknown_probability,
+    )
+
+
+def evaluate(model, split):
+    """The sums that users get."""
+    return Evaluation.of_scores(split, score(model, split))
+
+
+def network_of(checkpoint):
+    """A checkpoint's model in torch."""
+    network = CharLSTM(
+        checkpoint.spec.model_config,
+        unknown_probability=checkpoint.spec.alphabet.unknown_probability,
+    )
+    network.load_arrays(checkpoint.weights)
+    return network
+
+
 @pytest.fixture(scope="session")
 def vocabulary():
     return Vocabulary.of(TEXT)
@@ -78,8 +113,7 @@ def make_trainer(split):
             budget or Budget(steps=steps),
             train=split,
             val=split if val is None else val,
-            unknown_probability=1 / (split.num_chars + 1),
-            resume=resume,
+            start=Fresh() if resume is None else Resume(weights=resume[0], state=resume[1]),
         )
 
     return make
@@ -92,14 +126,16 @@ def checkpoint(make_trainer, vocabulary, split):
     for _ in trainer.run():
         pass
     return Checkpoint(
-        model_config=trainer.model.config,
-        train_config=TRAIN,
-        budget=Budget(steps=4),
-        corpus=CorpusConfig(paths=("/somewhere/tiny.txt",)),
-        corpus_name="tiny",
-        fingerprint="f" * 64,
-        num_train_chars=split.num_chars,
-        vocabulary=vocabulary,
+        spec=RunSpec(
+            model_config=trainer.model.config,
+            train_config=TRAIN,
+            budget=Budget(steps=4),
+            corpus=CorpusConfig(paths=("/somewhere/tiny.txt",)),
+            corpus_name="tiny",
+            fingerprint="f" * 64,
+            num_train_chars=split.num_chars,
+            vocabulary=vocabulary,
+        ),
         weights=trainer.weights(),
         step=4,
         history=({"step": 4, "val_bits_per_char": 3.5},),
@@ -127,7 +163,8 @@ def here(tmp_path, monkeypatch):
 def stored(here, checkpoint, corpus_file):
     """A store with one trained run, whose corpus is at hand."""
     config = CorpusConfig(paths=(str(corpus_file),))
-    checkpoint = replace(checkpoint, corpus=config, fingerprint=load_corpus(config).fingerprint)
+    fingerprint = load_corpus(config).fingerprint
+    checkpoint = with_spec(checkpoint, corpus=config, fingerprint=fingerprint)
     with CheckpointStore(here / "checkpoints").writer("tiny") as writer:
         writer.save(replace(checkpoint, training=None), "best")
         writer.save(checkpoint, "last")

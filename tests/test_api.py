@@ -3,11 +3,10 @@ import subprocess
 import sys
 
 import pytest
+from conftest import evaluate, network_of
 
 import charlstm
 from charlstm.errors import CheckpointError, CorpusError
-from charlstm.evaluation.scoring import evaluate
-from charlstm.model.network import CharLSTM
 from charlstm.text.split import Split
 
 TEXT = "the quick brown fox\u2603 quips.\n"
@@ -27,14 +26,13 @@ def test_a_model_is_loaded_by_name_as_the_newest_or_from_a_file(stored, here):
 
 def test_score_is_the_evaluation_s_sum(checkpoint, stored):
     found = charlstm.load().score(TEXT)
-    model = CharLSTM(checkpoint.model_config)
-    model.load_arrays(checkpoint.weights)
-    split = Split.of([TEXT], checkpoint.vocabulary)
-    expected = evaluate(model, split, unknown_probability=checkpoint.unknown_probability)
+    model = network_of(checkpoint)
+    split = Split.of([TEXT], checkpoint.spec.vocabulary)
+    expected = evaluate(model, split)
     assert found.nats == pytest.approx(expected.nats, rel=1e-5)
     assert (found.num_chars, found.num_unknown) == (expected.num_chars, expected.num_unknown)
     assert (found.num_bytes, found.num_correct) == (expected.num_bytes, expected.num_correct)
-    with pytest.raises(ValueError, match="no characters"):
+    with pytest.raises(CorpusError, match="no characters"):
         charlstm.load().score("")
 
 

@@ -88,7 +88,7 @@ def test_the_environment_is_named_as_the_options_are(
         (["trian"], 2, "trian"),
         (["train", "--steps", "x"], 2, "--steps"),
         (["train", "--steps", "0"], 2, "--steps"),
-        (["train", "--steps", "1", "--minutes", "1"], 2, "--minutes and --steps"),
+        (["train", "--steps", "1", "--minutes", "1"], 2, "give --minutes or --steps, not both"),
         (["train", "--minutes", "nan"], 2, "--minutes"),
         (["train", "--epochs", "-1"], 2, "--epochs"),
         (["train", "--val", "v", "--val-fraction", "0.1"], 2, "--val or --val-fraction"),

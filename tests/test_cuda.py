@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import MODEL, TRAIN
+from conftest import MODEL, TRAIN, evaluate
 
 from charlstm.config import Budget
-from charlstm.evaluation.scoring import evaluate
 from charlstm.events import Finished
 from charlstm.model.network import CharLSTM
 from charlstm.training.batches import BatchStream
@@ -29,7 +28,6 @@ def train(split, vocabulary):
             Budget(steps=steps),
             train=split,
             val=split,
-            unknown_probability=1e-3,
             resume=resume,
         )
         *_, finished = trainer.run()
@@ -58,8 +56,8 @@ def test_weights_move_between_devices(train, split):
     trainer, _ = train()
     on_cpu = CharLSTM(trainer.model.config)
     on_cpu.load_arrays(trainer.weights())
-    expected = evaluate(on_cpu, split, unknown_probability=1e-3).nats
-    found = evaluate(trainer.model, split, unknown_probability=1e-3).nats
+    expected = evaluate(on_cpu, split).nats
+    found = evaluate(trainer.model, split).nats
     assert found == pytest.approx(expected, rel=1e-4)
     train(device="cpu", steps=14, resume=(trainer.weights(), trainer.state()))
 

@@ -11,16 +11,16 @@ from typing import Final, get_args
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from charlstm.analysis.reach import reach, require_reach
 from charlstm.config import Budget, Cell, ModelConfig, TrainConfig
 from charlstm.evaluation.scoring import score
 from charlstm.events import Finished
 from charlstm.model.network import CharLSTM
+from charlstm.text.corpus import Corpus
 from charlstm.text.features import distances_to_opening
 from charlstm.text.split import Split
-from charlstm.text.vocabulary import Vocabulary
+from charlstm.training.hardware import set_threads
 from charlstm.training.trainer import Trainer
 
 CELLS: Final[tuple[Cell, ...]] = get_args(Cell)
@@ -87,11 +87,8 @@ def compare(
     train: TrainConfig,
     budget: Budget,
     *,
-    vocabulary: Vocabulary,
-    train_text: Split,
-    val_text: Split,
+    corpus: Corpus,
     scored_text: Split,
-    unknown_probability: float,
     seeds: Sequence[int],
 ) -> Iterator[CellResult]:
     """Train and measure one kind of cell after the other.
@@ -108,10 +105,10 @@ def compare(
         runs = []
         for seed in seeds:
             trained, speed = trained_model(
-                config, replace(train, seed=seed), budget, train_text, val_text, unknown_probability
+                config, replace(train, seed=seed), budget, corpus.train, corpus.val
             )
-            scores = score(trained, scored_text, unknown_probability=unknown_probability)
-            distance_N = distances_to_opening(vocabulary.decode(scored_text.ids))
+            scores = score(trained, scored_text)
+            distance_N = distances_to_opening(corpus.alphabet.decode(scored_text.ids))
             generator = np.random.default_rng(0)
             runs.append(
                 Trained(
@@ -136,17 +133,15 @@ def trained_model(
     budget: Budget,
     text: Split,
     val: Split,
-    unknown_probability: float,
 ) -> tuple[CharLSTM, float]:
     """The model at the end of the budget, calibrated, and characters per second."""
-    torch.set_num_threads(train.threads)
+    set_threads(train.threads)
     trainer = Trainer(
         model,
         train,
         budget,
         train=text,
         val=val,
-        unknown_probability=unknown_probability,
         started_at=time.monotonic(),
     )
     speed = 0.0

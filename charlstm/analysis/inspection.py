@@ -3,18 +3,17 @@
 Shapes: N characters read, H hidden size, U units of all layers, K shifted copies.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.config import Level
 from charlstm.errors import ConfigError
-from charlstm.inference.prediction import Candidate, NextCharacters, ranked
+from charlstm.inference.prediction import Candidate, ranked
 from charlstm.inference.predictor import Predictor
 from charlstm.model.cell import Array, Step
+from charlstm.text.alphabet import Alphabet
 from charlstm.text.features import FEATURES
 from charlstm.text.split import Split
 
@@ -35,7 +34,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Character:
-    """A character of a traced text.
+    """A character of a traced text, readable.
 
     Args:
         nats: what it cost.
@@ -91,14 +90,16 @@ class UnitScore(NamedTuple):
         score: area under the ROC curve for what is or isn't, correlation for what is counted;
             below 0.5 or 0 it falls where the other rises.
         place: where it is strongest, in characters of the text.
-        stretch: some characters before that one, it, and some after it.
+        stretch: the readable text around it.
+        marked: the same with the character in brackets.
     """
 
     layer: int
     unit: int
     score: float
     place: int
-    stretch: tuple[str, str, str]
+    stretch: str
+    marked: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,15 +128,16 @@ def trace(predictor: Predictor, text: Split) -> Trace:
         raise ConfigError("there is no text to look into")
     characters = []
     steps: list[list[Step]] = []
-    chars = predictor.vocabulary.decode(text.ids)
-    for char, number, (before, after) in zip(chars, text.ids, predictor.trace(text), strict=True):
+    alphabet = predictor.alphabet
+    for char, symbol, (before, after) in zip(
+        alphabet.decode(text.ids), text.ids, predictor.trace(text), strict=True
+    ):
         log_p_V = before.log_p[0].astype(np.float64)
-        expected: NextCharacters = ranked(predictor, "", log_p_V)
         characters.append(
             Character(
-                char=char,
-                nats=float(-log_p_V[number]),
-                candidates=expected.next[:_NUM_CANDIDATES],
+                char=alphabet.to_text(char),
+                nats=float(-log_p_V[symbol]),
+                candidates=ranked(alphabet, log_p_V).next[:_NUM_CANDIDATES],
             )
         )
         steps.append(after.layers)
@@ -144,19 +146,6 @@ def trace(predictor: Predictor, text: Split) -> Trace:
         characters=tuple(characters),
         layers=tuple(_layer_trace(list(layer)) for layer in layers),
     )
-
-
-def readable_trace(traced: Trace, to_text: Callable[[str], str]) -> Trace:
-    """The same trace for people: symbols that stand for bytes as text."""
-    characters = (
-        replace(
-            one,
-            char=to_text(one.char),
-            candidates=tuple(candidate.readable(to_text) for candidate in one.candidates),
-        )
-        for one in traced.characters
-    )
-    return replace(traced, characters=tuple(characters))
 
 
 def gate_text(val: Split, train: Split) -> Split:
@@ -185,14 +174,13 @@ def most_variable_units(layer: LayerTrace, number: int) -> list[int]:
     return [int(unit) for unit in order[:number]]
 
 
-def track_features(
-    predictor: Predictor, text: Split, *, level: Level = "char"
-) -> list[TrackedFeature]:
+def track_features(predictor: Predictor, text: Split) -> list[TrackedFeature]:
     """Find the units that track what a reader can see: quotes, brackets, lines, words, capitals.
+
+    Of bytes only those are looked at that are ASCII; all others count as letters.
 
     Args:
         text: of some thousand characters.
-        level: of bytes only those are looked at that are ASCII; all others count as letters.
 
     Raises:
         ConfigError: when the text is too short to tell anything.
@@ -209,14 +197,15 @@ def track_features(
     memory_NU = np.array(memories, np.float64)
     hidden_size = predictor.hidden_size
     rank_NU = _ranks(memory_NU)
-    chars = predictor.vocabulary.decode(text.ids)
+    alphabet = predictor.alphabet
+    chars = alphabet.decode(text.ids)
     standard_NU = (memory_NU - memory_NU.mean(0)) / np.maximum(memory_NU.std(0), 1e-12)
     # A text shifted against the units keeps its statistics and loses the connection.
     shifts = np.random.default_rng(0).integers(
         _MIN_POSITIVES, len(chars) - _MIN_POSITIVES, _NUM_SHIFTS
     )
     readable = chars
-    if level == "byte":
+    if alphabet.is_byte:
         readable = "".join(char if char.isascii() else _LETTER for char in chars)
     found = []
     for feature, of_text in FEATURES.items():
@@ -237,7 +226,12 @@ def track_features(
                 measure="auc" if is_binary else "correlation",
                 chance=chance + (0.5 if is_binary else 0.0),
                 units=tuple(
-                    _unit_score(chars, memory_NU[:, u], scores_UK[u, 0], int(u), hidden_size)
+                    UnitScore(
+                        layer=int(u) // hidden_size,
+                        unit=int(u) % hidden_size,
+                        score=float(scores_UK[u, 0]),
+                        **_strongest(alphabet, chars, memory_NU[:, u]),
+                    )
                     for u in best
                 ),
             )
@@ -264,18 +258,13 @@ def _shares(values: Array) -> GateShares:
     )
 
 
-def _unit_score(
-    text: str, memory_N: Floats, score: float, number: int, hidden_size: int
-) -> UnitScore:
+def _strongest(alphabet: Alphabet, symbols: str, memory_N: Floats) -> dict[str, Any]:
+    """Where a unit is strongest, and the text around it."""
     place = int(np.abs(memory_N).argmax())
-    first = max(0, place - _STRETCH_CHARS)
-    return UnitScore(
-        layer=number // hidden_size,
-        unit=number % hidden_size,
-        score=float(score),
-        place=place,
-        stretch=(text[first:place], text[place], text[place + 1 : place + 1 + _STRETCH_CHARS]),
-    )
+    stretch = slice(max(0, place - _STRETCH_CHARS), place + 1 + _STRETCH_CHARS)
+    before, after = symbols[stretch.start : place], symbols[place + 1 : stretch.stop]
+    marked = "{}[{}]{}".format(*map(alphabet.to_text, (before, symbols[place], after)))
+    return {"place": place, "stretch": alphabet.to_text(symbols[stretch]), "marked": marked}
 
 
 def _ranks(values_NU: Floats) -> Floats:

@@ -13,7 +13,7 @@ from charlstm.config import Budget, Cell, ModelConfig, TrainConfig
 from charlstm.evaluation.scoring import score
 from charlstm.model.network import CharLSTM
 from charlstm.text.split import Split
-from charlstm.text.vocabulary import Ids, Vocabulary, least_unknown_probability
+from charlstm.text.vocabulary import Ids, Vocabulary
 
 RECALL_DISTANCES: Final = (5, 10, 20, 50, 100, 200)
 # Remembered: well above one in eight, which is chance.
@@ -81,13 +81,10 @@ def compare_recall(
             np.exp(generator.uniform(shortest, longest, _NUM_DOCUMENTS)).round().astype(np.int64)
         )
         learned = recall_documents(distances, generator)
-        nothing = learned.part(0, 0)
-        floor = least_unknown_probability(learned.num_chars)
+        no_text = learned.part(0, 0)
         for cell in CELLS:
             config = matched(model, cell)
-            trained, _ = trained_model(
-                config, replace(train, seed=seed), budget, learned, nothing, floor
-            )
+            trained, _ = trained_model(config, replace(train, seed=seed), budget, learned, no_text)
             yield RecallResult(
                 cell=cell,
                 hidden_size=config.hidden_size,
@@ -117,7 +114,7 @@ def _recall_accuracy(model: CharLSTM, distance: int, seed: int) -> float:
     """How often the symbol after the cue is the most likely one."""
     generator = np.random.default_rng([seed, distance])
     documents = recall_documents(np.full(_NUM_TEST_DOCUMENTS, distance), generator)
-    scores = score(model, documents, unknown_probability=1e-9)
+    scores = score(model, documents)
     # The symbol, the others, the cue, the symbol again.
     place = documents.starts + distance + 1
     return float((scores.rank_N[place] == 0).mean())

@@ -3,25 +3,17 @@
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
 from charlstm.commands.options import (
-    Encoding,
-    Include,
     Json,
-    KeepLineEnds,
-    MinCount,
-    NormalForm,
-    ReadingLevel,
-    SplitDocuments,
-    prefer_flags,
-    reading_options,
+    one_of,
     require_writable,
+    with_reading_options,
 )
-from charlstm.config import Budget, CorpusConfig, Level
-from charlstm.errors import ConfigError
+from charlstm.config import Budget, CorpusConfig
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
@@ -38,6 +30,7 @@ _RECALL_HIDDEN_SIZE: Final = 64
 _RECALL_CHARS: Final = 1_000_000
 
 
+@with_reading_options
 def compare(
     context: typer.Context,
     corpus: Annotated[
@@ -79,13 +72,7 @@ def compare(
     device: Annotated[
         str, typer.Option("--device", help="auto (CUDA if present), cpu, cuda or mps.")
     ] = "auto",
-    encoding: Encoding = None,
-    keep_line_ends: KeepLineEnds = False,
-    level: ReadingLevel = None,
-    min_count: MinCount = None,
-    include: Include = None,
-    split_documents: SplitDocuments = None,
-    normalize: NormalForm = None,
+    reading: Any = None,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Draw the result: .svg, .png, .pdf."),
@@ -98,14 +85,13 @@ def compare(
 
     charlstm compare --recall
     """
-    if corpus and recall:
-        raise ConfigError("give a corpus or --recall, which makes its own")
+    one_of(context, "corpus", "recall")
     if plot is not None:
         from charlstm.views.plots import require_plots
 
         require_plots(plot)
         require_writable(plot)
-    steps, minutes = prefer_flags(context, "steps", "minutes").values()
+    steps, minutes = one_of(context, "steps", "minutes").values()
     if steps is None and minutes is None:
         steps = _RECALL_STEPS if recall else _STEPS
     if hidden_size is None:
@@ -133,10 +119,10 @@ def compare(
         return
     from charlstm.text.corpus import load_corpus
 
-    config = CorpusConfig(paths=tuple(corpus or ()), **reading_options(context))
+    config = CorpusConfig(paths=tuple(corpus or ()), **reading)
     text = load_corpus(config)
     plan = planned(text.train.num_chars, len(text.vocabulary))
-    _compare(text, plan, budget, range(seeds), plot, level=config.level, as_json=as_json)
+    _compare(text, plan, budget, range(seeds), plot, as_json=as_json)
 
 
 def _compare(
@@ -146,39 +132,26 @@ def _compare(
     seeds: range,
     plot: Path | None,
     *,
-    level: Level,
     as_json: bool,
 ) -> None:
     from charlstm.analysis.comparison import MAX_SCORED_CHARS
     from charlstm.analysis.comparison import compare as compare_cells
     from charlstm.evaluation.baselines import score_baselines
-    from charlstm.text.vocabulary import least_unknown_probability
     from charlstm.views.comparison import comparison_record, show_comparison
 
-    floor = least_unknown_probability(text.train.num_chars)
     scored = text.test.part(0, MAX_SCORED_CHARS)
     compared = compare_cells(
         plan.model,
         plan.train,
         budget,
-        vocabulary=text.vocabulary,
-        train_text=text.train,
-        val_text=text.val,
+        corpus=text,
         scored_text=scored,
-        unknown_probability=floor,
         seeds=seeds,
     )
     results, was_interrupted = _until_interrupted(
         compared, lambda one: f"{one.cell}: {one.bits_per_char:.3f} bits per character"
     )
-    baselines = score_baselines(
-        text.vocabulary,
-        train=text.train,
-        val=text.val,
-        text=scored,
-        is_byte=level == "byte",
-        unknown_probability=floor,
-    )
+    baselines = score_baselines(text.alphabet, train=text.train, val=text.val, text=scored)
     num_chars = scored.num_chars
     if plot is not None:
         from charlstm.views.plots import plot_comparison

@@ -2,21 +2,11 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from charlstm.commands.options import (
-    Encoding,
-    Include,
-    Json,
-    KeepLineEnds,
-    MinCount,
-    NormalForm,
-    ReadingLevel,
-    SplitDocuments,
-    reading_options,
-)
+from charlstm.commands.options import Json, with_reading_options
 from charlstm.config import CorpusConfig
 
 app = typer.Typer(no_args_is_help=True, help="Look at texts before training.")
@@ -28,16 +18,10 @@ def corpus() -> None:
 
 
 @app.command("check")
+@with_reading_options
 def check(
-    context: typer.Context,
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, folders, or -.")],
-    encoding: Encoding = None,
-    keep_line_ends: KeepLineEnds = False,
-    level: ReadingLevel = None,
-    min_count: MinCount = None,
-    include: Include = None,
-    split_documents: SplitDocuments = None,
-    normalize: NormalForm = None,
+    reading: Any = None,
     as_json: Json = False,
 ) -> None:
     """Check a text before training: encoding, line ends, rare characters, repetition.
@@ -46,7 +30,7 @@ def check(
 
     charlstm corpus check src/ --include '*.py' --json
     """
-    config = CorpusConfig(paths=tuple(files), **reading_options(context))
+    config = CorpusConfig(paths=tuple(files), **reading)
 
     from charlstm.analysis.diagnosis import diagnose
     from charlstm.views.diagnosis import show_diagnosis

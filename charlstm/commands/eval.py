@@ -13,17 +13,15 @@ from charlstm.commands.options import (
     Run,
     advice_for_a_model,
     load_model,
-    prefer_flags,
+    one_of,
     require_writable,
-    training_corpus,
 )
 from charlstm.config import DEFAULT_STORE, SplitName
-from charlstm.errors import ConfigError, CorpusError
+from charlstm.errors import CorpusError
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
-    from charlstm.model.checkpoints import Checkpoint
-    from charlstm.store.runs import CheckpointStore, Loaded
+    from charlstm.inference.model import Model
     from charlstm.text.corpus import Corpus
     from charlstm.text.split import Split
 
@@ -83,9 +81,7 @@ def evaluate(
 
     charlstm eval --dynamic
     """
-    files, split = prefer_flags(context, "files", "split").values()
-    if files and split:
-        raise ConfigError("give files or --split, not both")
+    files, split = one_of(context, "files", "split").values()
     if plot is not None:
         from charlstm.views.plots import require_plots
 
@@ -94,15 +90,11 @@ def evaluate(
         if path is not None:
             require_writable(path)
 
-    from charlstm.store.runs import CheckpointStore
-
-    store = CheckpointStore(checkpoints)
-    loaded = load_model(context, store)
-    trained = loaded.checkpoint
-    corpus = _own_corpus(loaded, store, is_needed=not files)
+    model = load_model(context)
+    corpus = _own_corpus(model, is_needed=not files)
     name, text = None, None
     if files:
-        text = _read_files(files, trained)
+        text = _read_files(files, model)
     else:
         assert corpus is not None
         name, text = _chosen_split(split, corpus)
@@ -112,54 +104,47 @@ def evaluate(
     if not text.num_chars:
         raise CorpusError("there is no text to score")
 
-    import torch
-
     from charlstm.evaluation.assessment import LearnedText, assess
-    from charlstm.model.network import CharLSTM
-    from charlstm.training.hardware import resolve_device, resolve_threads
+    from charlstm.training.hardware import resolve_device, set_threads
     from charlstm.views.evaluation import as_record, show_assessment, write_per_char
 
-    torch.set_num_threads(resolve_threads(threads))
-    model = CharLSTM(trained.model_config)
-    model.load_arrays(trained.weights)
-    model.to(resolve_device(device))
+    set_threads(threads)
     assessment = assess(
-        model,
+        model.network(resolve_device(device)),
         text,
-        trained.vocabulary,
+        model.alphabet,
         learned=None if corpus is None else LearnedText(train=corpus.train, val=corpus.val),
-        corpus=trained.corpus,
-        unknown_probability=trained.unknown_probability,
         with_dynamic=dynamic,
     )
     if per_char is not None:
-        write_per_char(per_char, assessment.scores, text, trained.vocabulary)
-    run_name = loaded.run or str(loaded.path)
-    title = f"{run_name}: {name or ', '.join(files or [])}"
+        write_per_char(per_char, assessment.scores, text, model.alphabet)
+    title = f"{model.name}: {name or ', '.join(files or [])}"
     if plot is not None:
         from charlstm.views.plots import plot_assessment
 
         plot_assessment(assessment, plot, title=title)
     if as_json:
-        print(json.dumps(as_record(assessment, run=run_name, split=name, files=files or [])))
+        print(json.dumps(as_record(assessment, run=model.name, split=name, files=files or [])))
     else:
         show_assessment(assessment, title=title, with_details=details)
 
 
-def _read_files(files: list[str], checkpoint: "Checkpoint") -> "Split":
+def _read_files(files: list[str], model: "Model") -> "Split":
     from charlstm.text.corpus import encode_files
 
     with advice_for_a_model():
-        split, notices = encode_files(files, checkpoint.corpus, checkpoint.vocabulary)
+        split, notices = encode_files(
+            files, model.checkpoint.spec.corpus, model.alphabet.vocabulary
+        )
     for notice in notices:
         say(notice)
     return split
 
 
-def _own_corpus(loaded: "Loaded", store: "CheckpointStore", *, is_needed: bool) -> "Corpus | None":
+def _own_corpus(model: "Model", *, is_needed: bool) -> "Corpus | None":
     """The corpus that the run was trained on; None where it can be done without."""
     try:
-        return training_corpus(loaded, store)
+        return model.corpus()
     except CorpusError as error:
         if is_needed:
             raise

@@ -34,7 +34,7 @@ def export(
     from charlstm.store.runs import CheckpointStore
 
     loaded = CheckpointStore(checkpoints).load(run, which="best")
-    say_warnings(loaded)
+    say_warnings(loaded.notices)
     if form == "onnx":
         difference = export_onnx(loaded.checkpoint, output)
         say(f"{output}: opset {OPSET}; largest difference in 1,000 steps {difference:.1e}")

@@ -14,10 +14,9 @@ from charlstm.commands.options import (
     Json,
     Run,
     load_model,
-    prefer_flags,
+    one_of,
     read_text,
     require_writable,
-    training_corpus,
 )
 from charlstm.config import DEFAULT_STORE
 from charlstm.errors import ConfigError, CorpusError
@@ -27,9 +26,8 @@ from charlstm.system.terminal import say
 if TYPE_CHECKING:
     from charlstm.analysis.reach import Reach
     from charlstm.evaluation.scores import ContextScore
-    from charlstm.inference.predictor import Predictor
+    from charlstm.inference.model import Model
     from charlstm.model.checkpoints import Checkpoint
-    from charlstm.store.runs import CheckpointStore, Loaded
     from charlstm.text.split import Split
 
 _SHOWN_CHARS: Final = 78  # two or three lines of a terminal
@@ -92,31 +90,26 @@ def inspect(
     from charlstm.analysis.inspection import (
         gate_shares,
         most_variable_units,
-        readable_trace,
         trace,
         track_features,
     )
-    from charlstm.inference.predictor import Predictor
-    from charlstm.store.runs import CheckpointStore
     from charlstm.views import inspection as views
 
-    store = CheckpointStore(checkpoints)
-    loaded = load_model(context, store)
-    predictor = Predictor(loaded.checkpoint)
-    to_text = loaded.checkpoint.corpus.to_text
+    model = load_model(context)
+    predictor = model.predictor
     if html is not None:
         require_writable(html)
-    texts = _choose_texts(loaded, store, predictor, **prefer_flags(context, "text", "file"))
+    texts = _choose_texts(model, **one_of(context, "text", "file"))
     watched = texts.watched
     gates = gates or layer is not None or bool(unit)
 
-    record: dict[str, Any] = {"run": loaded.run or str(loaded.path)}
+    record: dict[str, Any] = {"run": model.name}
     shows: list[Callable[[], None]] = []
     if html is not None:
-        record["html"] = _write_page(loaded, html, texts)
+        record["html"] = _write_page(model, html, texts)
     if gates or not (units or reach or html):
         limit = _SHOWN_CHARS if texts.given is None else _MAX_SHOWN_CHARS
-        traced = readable_trace(trace(predictor, watched.part(0, limit)), to_text)
+        traced = trace(predictor, watched.part(0, limit))
         if texts.given is not None and watched.num_chars > limit:
             say(f"the first {limit:,} of {watched.num_chars:,} characters are shown")
         record["characters"] = views.character_records(traced)
@@ -129,18 +122,17 @@ def inspect(
             for wanted in unit or most_variable_units(one, _NUM_UNITS)
         ]
         shares = gate_shares(predictor, texts.gate_text)
-        before = _shares_before_training(loaded.checkpoint)
+        before = _shares_before_training(model.checkpoint)
         record["gates"] = views.gate_records(one, chosen, number)
         record["gate_shares"] = views.share_records(shares, before)
         shows.append(lambda: views.show_gates(traced, one, chosen, number))
         shows.append(lambda: views.show_shares(shares, before))
     if units:
-        level = loaded.checkpoint.corpus.level
-        tracked = track_features(predictor, watched.part(0, _WATCHED_CHARS), level=level)
-        record["units"] = views.unit_records(tracked, to_text)
-        shows.append(lambda: views.show_units(tracked, to_text))
+        tracked = track_features(predictor, watched.part(0, _WATCHED_CHARS))
+        record["units"] = views.unit_records(tracked)
+        shows.append(lambda: views.show_units(tracked))
     if reach:
-        looked, contexts = _look_back(loaded.checkpoint, watched)
+        looked, contexts = _look_back(model, watched)
         record["reach"] = views.reach_record(looked, contexts)
         shows.append(lambda: views.show_reach(looked, contexts))
     if as_json:
@@ -166,39 +158,31 @@ class _Texts(NamedTuple):
     gate_text: "Split"
 
 
-def _choose_texts(
-    loaded: "Loaded",
-    store: "CheckpointStore",
-    predictor: "Predictor",
-    *,
-    text: str | None,
-    file: str | None,
-) -> _Texts:
+def _choose_texts(model: "Model", *, text: str | None, file: str | None) -> _Texts:
     """Find the texts to look into.
 
     Raises:
-        ConfigError: when two texts are named, or an empty one.
+        ConfigError: when an empty text is named.
         CorpusError: when characters are outside the vocabulary, or when the run's own text is
             gone and none is named.
     """
     from charlstm.analysis.inspection import gate_text
+    from charlstm.text.documents import documents_in
 
-    if text is not None and file is not None:
-        raise ConfigError("give a text or --file, not both")
-    config = loaded.checkpoint.corpus
+    config, alphabet = model.checkpoint.spec.corpus, model.alphabet
     given = None
     if file is not None:
         given = read_text(file, config)
     elif text is not None:
-        given = config.to_symbols(text)
+        given = alphabet.to_symbols(text)
     if given == "":
         raise ConfigError("there is no text to look into")
     documents = None
     if given is not None:
-        predictor.require_known(given)
-        documents = _documents(given, loaded.checkpoint)
+        alphabet.require_known(given)
+        documents = alphabet.split(documents_in(given, config.split_documents))
     try:
-        corpus = training_corpus(loaded, store)
+        corpus = model.corpus()
     except CorpusError:
         if documents is None:
             raise
@@ -208,31 +192,25 @@ def _choose_texts(
     return _Texts(given, documents or held_out, held_out, gate_text(corpus.val, corpus.train))
 
 
-def _documents(text: str, checkpoint: "Checkpoint") -> "Split":
-    """A text encoded, its documents told apart as in the corpus."""
-    from charlstm.text.documents import documents_in
-    from charlstm.text.split import Split
-
-    documents = documents_in(text, checkpoint.corpus.split_documents)
-    return Split.of(documents, checkpoint.vocabulary)
-
-
-def _write_page(loaded: "Loaded", path: Path, texts: _Texts) -> dict[str, Any]:
+def _write_page(model: "Model", path: Path, texts: _Texts) -> dict[str, Any]:
     """Write the page; what it costs to round the weights is measured on held-out text."""
     from charlstm.export.webpage import build_page, measure_rounding
 
-    checkpoint = loaded.checkpoint
     shown = texts.given
     if shown is None:
-        text = checkpoint.vocabulary.decode(texts.held_out.ids[:_WATCHED_CHARS])
-        corpus = checkpoint.corpus
-        shown = corpus.to_symbols(_opening(corpus.to_text(text)))
+        text = model.alphabet.text_of(texts.held_out.ids[:_WATCHED_CHARS])
+        shown = model.alphabet.to_symbols(_opening(text))
     if len(shown) > _MAX_SHOWN_CHARS:
         say(f"the page begins with the first {_MAX_SHOWN_CHARS:,} of {len(shown):,} characters")
         shown = shown[:_MAX_SHOWN_CHARS]
-    cost = measure_rounding(checkpoint, texts.held_out)
-    name = loaded.run or loaded.path.stem
-    page = build_page(checkpoint, name=name, text=shown, held_out=texts.held_out, cost=cost)
+    cost = measure_rounding(model.checkpoint, texts.held_out)
+    page = build_page(
+        model.checkpoint,
+        name=Path(model.name).name.removesuffix(".safetensors"),
+        text=shown,
+        held_out=texts.held_out,
+        cost=cost,
+    )
     data = page.encode("utf-8", "backslashreplace")
     write_file(path, data)
     say(
@@ -266,20 +244,13 @@ def _shares_before_training(checkpoint: "Checkpoint") -> object:
     return first.get("gate_shares") if first.get("event") == "started" else None
 
 
-def _look_back(checkpoint: "Checkpoint", text: "Split") -> "tuple[Reach, list[ContextScore]]":
+def _look_back(model: "Model", text: "Split") -> "tuple[Reach, list[ContextScore]]":
     import numpy as np
 
     from charlstm.analysis.reach import reach
     from charlstm.evaluation.scoring import score_by_context
-    from charlstm.model.network import CharLSTM
 
-    model = CharLSTM(checkpoint.model_config)
-    model.load_arrays(checkpoint.weights)
+    network = model.network()
     generator = np.random.default_rng(0)
-    contexts = score_by_context(
-        model,
-        text,
-        unknown_probability=checkpoint.unknown_probability,
-        generator=generator,
-    )
-    return reach(model, text, generator=generator), contexts
+    contexts = score_by_context(network, text, generator=generator)
+    return reach(network, text, generator=generator), contexts

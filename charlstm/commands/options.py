@@ -1,8 +1,10 @@
 """Options that commands share, and what they mean."""
 
 import contextlib
+import functools
+import inspect
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -13,8 +15,7 @@ from charlstm.errors import CharLSTMError, ConfigError, CorpusError, EncodingErr
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
-    from charlstm.store.runs import CheckpointStore, Loaded
-    from charlstm.text.corpus import Corpus
+    from charlstm.inference.model import Model
 
 # Headings in --help; what has none comes first.
 TEXT_PANEL: Final = "Reading the text"
@@ -125,56 +126,73 @@ NormalForm = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
-_READING: Final = (
-    "encoding",
-    "keep_line_ends",
-    "level",
-    "min_count",
-    "include",
-    "split_documents",
-    "normalize",
-)
+_READING: Final[dict[str, tuple[Any, Any]]] = {
+    "encoding": (Encoding, None),
+    "keep_line_ends": (KeepLineEnds, False),
+    "level": (ReadingLevel, None),
+    "min_count": (MinCount, None),
+    "include": (Include, None),
+    "split_documents": (SplitDocuments, None),
+    "normalize": (NormalForm, None),
+}
 _FLAG: Final = "COMMANDLINE"
 _DEFAULT: Final = "DEFAULT"
 
 
-def load_model(context: typer.Context, store: "CheckpointStore") -> "Loaded":
+def with_reading_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options above that say how texts are read.
+
+    Its argument `reading` becomes those that were given, as `CorpusConfig` has them.
+    """
+    signature = inspect.signature(command)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        if parameter.name != "reading":
+            parameters.append(parameter)
+            continue
+        parameters += [
+            parameter.replace(name=name, annotation=annotation, default=default)
+            for name, (annotation, default) in _READING.items()
+        ]
+
+    @functools.wraps(command)
+    def with_reading(**values: Any) -> None:
+        options = {name: values.pop(name) for name in _READING}
+        reading = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in options.items()
+            if is_given(value)
+        }
+        command(**values, reading=reading)
+
+    with_reading.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_reading.__annotations__ = {one.name: one.annotation for one in parameters}
+    return with_reading
+
+
+def load_model(context: typer.Context) -> "Model":
     """Load the model that the options name, and warn of damaged checkpoints on the way.
 
     Raises:
         ConfigError: when both a run and a file are named.
         CheckpointError: when nothing can be loaded.
     """
-    run, checkpoint = prefer_flags(context, "run", "checkpoint").values()
-    if run is not None and checkpoint is not None:
-        raise ConfigError("give --run or --checkpoint, not both")
-    if checkpoint is not None:
-        from charlstm.model.checkpoints import read_checkpoint
-        from charlstm.store.runs import Loaded
+    from charlstm.api import open_model
 
-        return Loaded(checkpoint=read_checkpoint(checkpoint), path=checkpoint)
-    loaded = store.load_model(run)
-    say_warnings(loaded)
-    return loaded
+    named = one_of(context, "run", "checkpoint")
+    model = open_model(
+        named["run"],
+        checkpoints=context.params["checkpoints"],
+        checkpoint=named["checkpoint"],
+    )
+    say_warnings(model.notices)
+    return model
 
 
-def say_warnings(loaded: "Loaded") -> None:
+def say_warnings(notices: Iterable[str]) -> None:
     """What was found wrong on the way to a checkpoint that loads."""
-    for notice in loaded.notices:
+    for notice in notices:
         say(f"warning: {notice}")
-
-
-def training_corpus(loaded: "Loaded", store: "CheckpointStore") -> "Corpus":
-    """The corpus that a run was trained on: the store's copy, or its text read again.
-
-    Raises:
-        CorpusError: when neither is possible.
-    """
-    from charlstm.text.cache import CorpusCache, load_corpus_of_run
-
-    checkpoint = loaded.checkpoint
-    cache = CorpusCache(store.cache_folder)
-    return load_corpus_of_run(checkpoint.corpus, checkpoint.fingerprint, cache)
 
 
 def require_writable(path: Path) -> None:
@@ -194,7 +212,7 @@ def require_writable(path: Path) -> None:
 
 
 def read_text(path: str, corpus: CorpusConfig) -> str:
-    """The text of a file or of stdin, read as the corpus was.
+    """The symbols of a file's text or of stdin's, read as the corpus was.
 
     Without its last line end, which an editor adds.
 
@@ -220,22 +238,9 @@ def advice_for_a_model() -> Iterator[None]:
         raise CorpusError(f"{error.what}, as the model's own text was; convert it") from error
 
 
-def given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those options that were given; None is left to the configuration's default."""
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def reading_options(context: typer.Context) -> dict[str, Any]:
-    """Those of the options above that were given, as `CorpusConfig` has them."""
-    options = {name: context.params[name] for name in _READING}
-    include = options["include"]
-    return given(
-        options
-        | {
-            "keep_line_ends": options["keep_line_ends"] or None,
-            "include": tuple(include) if include else None,
-        }
-    )
+def is_given(value: object) -> bool:
+    """Whether an option has a value: no flag that is off, no empty list."""
+    return value is not None and value is not False and value != []
 
 
 def is_flag(context: typer.Context, name: str) -> bool:
@@ -248,7 +253,22 @@ def is_default(context: typer.Context, name: str) -> bool:
     return getattr(context.get_parameter_source(name), "name", "") == _DEFAULT
 
 
-def prefer_flags(context: typer.Context, *names: str) -> dict[str, Any]:
-    """The values of options that exclude each other: a flag drops those from the environment."""
+def one_of(context: typer.Context, *names: str) -> dict[str, Any]:
+    """The values of options that exclude each other: a flag drops those from the environment.
+
+    Raises:
+        ConfigError: when more than one is given.
+    """
     flags = [name for name in names if is_flag(context, name)]
-    return {name: context.params[name] if name in flags or not flags else None for name in names}
+    values = {name: context.params[name] if name in flags or not flags else None for name in names}
+    chosen = [name for name, value in values.items() if is_given(value)]
+    if len(chosen) > 1:
+        shown = {one.name: _shown_name(one) for one in context.command.params}
+        raise ConfigError(f"give {' or '.join(shown[name] for name in chosen)}, not both")
+    return values
+
+
+def _shown_name(parameter: Any) -> str:
+    """An option's name on the command line; an argument's in the help."""
+    name: str = parameter.opts[0]
+    return name if name.startswith("--") else parameter.metavar or name.upper()

@@ -11,11 +11,10 @@ from charlstm.commands.options import (
     Json,
     Run,
     load_model,
-    prefer_flags,
+    one_of,
     read_text,
 )
 from charlstm.config import DEFAULT_STORE, STDIN
-from charlstm.errors import ConfigError
 
 
 def predict(
@@ -57,13 +56,9 @@ def predict(
 
     charlstm predict "the quick brown fo" --ladder
     """
-    with_ladder, compare = prefer_flags(context, "with_ladder", "compare").values()
-    if with_ladder and compare is not None:
-        raise ConfigError("give --ladder or --compare, not both")
+    one_of(context, "with_ladder", "compare")
 
-    from charlstm.inference.prediction import ladder, predict_next, readable, readable_context
-    from charlstm.inference.predictor import Predictor
-    from charlstm.store.runs import CheckpointStore
+    from charlstm.inference.prediction import ladder, predict_next
     from charlstm.views.prediction import (
         as_record,
         ladder_record,
@@ -71,25 +66,22 @@ def predict(
         show_predictions,
     )
 
-    loaded = load_model(context, CheckpointStore(checkpoints))
-    predictor = Predictor(loaded.checkpoint)
-    corpus = loaded.checkpoint.corpus
-    text = read_text(STDIN, corpus) if prefix == STDIN else corpus.to_symbols(prefix)
-    predictions = [predict_next(predictor, text)]
-    if compare is not None:
-        predictions.append(predict_next(predictor, corpus.to_symbols(compare)))
-    rungs = ladder(predictor, text) if with_ladder else None
-    predictions = [readable(one, corpus.to_text) for one in predictions]
-    rungs = rungs and [readable_context(rung, corpus.to_text) for rung in rungs]
+    model = load_model(context)
+    predictor, alphabet = model.predictor, model.alphabet
+    corpus = model.checkpoint.spec.corpus
+    text = read_text(STDIN, corpus) if prefix == STDIN else alphabet.to_symbols(prefix)
+    prediction = predict_next(predictor, text)
+    other = None if compare is None else predict_next(predictor, alphabet.to_symbols(compare))
+    contexts = ladder(predictor, text) if with_ladder else None
     if as_json:
         # All of them, unless fewer were asked for.
-        record = as_record(predictions[0], top=top)
-        if compare is not None:
-            record["compare"] = as_record(predictions[1], top=top)
-        if rungs is not None:
-            record["ladder"] = [ladder_record(rung, top=top) for rung in rungs]
+        record = as_record(prediction, top=top)
+        if other is not None:
+            record["compare"] = as_record(other, top=top)
+        if contexts is not None:
+            record["ladder"] = [ladder_record(one, top=top) for one in contexts]
         print(json.dumps(record))
-    elif rungs is not None:
-        show_ladder(rungs, top=top)
+    elif contexts is not None:
+        show_ladder(contexts, top=top)
     else:
-        show_predictions(predictions, top=top)
+        show_predictions([prediction] if other is None else [prediction, other], top=top)

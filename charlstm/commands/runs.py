@@ -51,7 +51,7 @@ def runs(
         except CheckpointError as error:
             say(f"warning: {error}")
             continue
-        say_warnings(loaded)
+        say_warnings(loaded.notices)
         records.append(as_record(name, loaded.checkpoint))
     records.sort(key=lambda record: record["saved_at"])
     if as_json:
@@ -87,7 +87,7 @@ def show(
     from charlstm.views.runs import show_run, with_history
 
     loaded = CheckpointStore(_nearest(context)).load_furthest(run)
-    say_warnings(loaded)
+    say_warnings(loaded.notices)
     if plot is not None:
         from charlstm.views.plots import plot_training, require_plots
 

@@ -1,7 +1,5 @@
 """`charlstm sample`: continue a text."""
 
-from dataclasses import replace
-from itertools import chain, islice
 from typing import Annotated, Literal
 
 import typer
@@ -12,12 +10,11 @@ from charlstm.commands.options import (
     Json,
     Run,
     load_model,
-    prefer_flags,
+    one_of,
     read_text,
-    training_corpus,
 )
 from charlstm.config import DEFAULT_STORE, MAX_SIZE, STDIN, SampleConfig
-from charlstm.errors import ConfigError, CorpusError
+from charlstm.errors import CorpusError
 from charlstm.system.terminal import say
 
 
@@ -100,72 +97,55 @@ def sample(
         min_p=min_p,
         until=until,
     )
-    prime, prime_file = prefer_flags(context, "prime", "prime_file").values()
-    if prime is not None and prime_file is not None:
-        raise ConfigError("give --prime or --prime-file, not both")
+    prime, prime_file = one_of(context, "prime", "prime_file").values()
 
     import numpy as np
 
     from charlstm.inference.copying import longest_copy
-    from charlstm.inference.predictor import Predictor
     from charlstm.inference.sampling import collect, sample_many
-    from charlstm.store.runs import CheckpointStore
-    from charlstm.views.sampling import (
-        Style,
-        print_json,
-        report_copies,
-        show_samples,
-        show_streaming,
-    )
+    from charlstm.views.sampling import print_json, report_copies, show_samples, show_streaming
 
-    store = CheckpointStore(checkpoints)
-    loaded = load_model(context, store)
-    predictor = Predictor(loaded.checkpoint)
-    corpus = loaded.checkpoint.corpus
-    if until is not None:
-        config = replace(config, until=corpus.to_symbols(until))
+    model = load_model(context)
+    alphabet = model.alphabet
     path = STDIN if prime == STDIN else prime_file
-    text = corpus.to_symbols(prime or "") if path is None else read_text(path, corpus)
+    if path is None:
+        text = alphabet.to_symbols(prime or "")
+    else:
+        text = read_text(path, model.checkpoint.spec.corpus)
     if unknown == "skip":
-        text = predictor.without_unknown(text)
-    is_seed_given = seed is not None
+        text = alphabet.without_unknown(text)
+    else:
+        try:
+            alphabet.require_known(text)
+        except CorpusError as error:
+            raise CorpusError(f"{error}; --unknown skip leaves them out") from error
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
-
-    drawn = sample_many(
-        predictor, text, config, num_samples=num_samples, generator=np.random.default_rng(seed)
-    )
-    try:
-        first = list(islice(drawn, 1))  # a prime that is refused ends it here, with nothing written
-    except CorpusError as error:
-        raise CorpusError(f"{error}; --unknown skip leaves them out") from error
-    if not is_seed_given:
         say(f"seed {seed}")
-    begun = chain(first, drawn)
-    style = Style(as_bytes=corpus.level == "byte", color=color)
+    drawn = sample_many(
+        model.predictor,
+        text,
+        config,
+        num_samples=num_samples,
+        generator=np.random.default_rng(seed),
+    )
     if num_samples == 1 and not check_copying and not as_json:
-        show_streaming(text, begun, style)
+        show_streaming(text, drawn, alphabet, color=color)
         return
-    samples = collect(begun, num_samples)
+    samples = collect(drawn, num_samples)
     copies = None
     if check_copying:
-        learned = training_corpus(loaded, store)
-        training = learned.train.ids
+        training = model.corpus().train.ids
         copies = [
             # The ids of all splits together may be of a larger type than those of training's.
-            longest_copy(learned.vocabulary.encode(one.text).astype(training.dtype), training)
+            longest_copy(alphabet.encode(one.text).astype(training.dtype), training)
             for one in samples
         ]
     if as_json:
         print_json(
-            run=loaded.run or str(loaded.path),
-            seed=seed,
-            prime=text,
-            samples=samples,
-            copies=copies,
-            to_text=corpus.to_text,
+            run=model.name, seed=seed, prime=text, samples=samples, copies=copies, alphabet=alphabet
         )
         return
-    show_samples(text, samples, style)
+    show_samples(text, samples, alphabet, color=color)
     if copies is not None:
-        report_copies(samples, copies, corpus.to_text)
+        report_copies(samples, copies, alphabet)

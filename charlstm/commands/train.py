@@ -11,20 +11,12 @@ import typer
 from charlstm.commands.options import (
     TEXT_PANEL,
     Checkpoints,
-    Encoding,
-    Include,
     Json,
-    KeepLineEnds,
-    MinCount,
-    NormalForm,
-    ReadingLevel,
-    SplitDocuments,
-    given,
-    prefer_flags,
-    reading_options,
+    is_given,
+    one_of,
+    with_reading_options,
 )
 from charlstm.config import DEFAULT_STORE, STDIN, Budget, Cell
-from charlstm.errors import ConfigError
 from charlstm.system.interrupts import stop_signals
 from charlstm.system.terminal import say
 from charlstm.training.recipe import DEFAULT_MINUTES, Overrides
@@ -37,6 +29,7 @@ _RECIPE: Final = "Model and training (chosen by text and budget unless given)"
 _MACHINE: Final = "Machine"
 
 
+@with_reading_options
 def train(
     context: typer.Context,
     corpus: Annotated[
@@ -102,13 +95,7 @@ def train(
             help="Keep this file for eval instead of a share of the text.",
         ),
     ] = None,
-    encoding: Encoding = None,
-    keep_line_ends: KeepLineEnds = False,
-    level: ReadingLevel = None,
-    min_count: MinCount = None,
-    include: Include = None,
-    split_documents: SplitDocuments = None,
-    normalize: NormalForm = None,
+    reading: Any = None,
     cache: Annotated[
         bool,
         typer.Option(
@@ -235,25 +222,14 @@ def train(
         from charlstm.views.tensorboard import require_tensorboard
 
         require_tensorboard()
-    resume, parent = prefer_flags(context, "resume", "parent").values()
-    if resume and parent is not None:
-        raise ConfigError("give --resume or --from, not both")
-    splits: dict[str, Any] = {}
-    for name in ("val", "test"):
-        chosen = prefer_flags(context, name, f"{name}_fraction")
-        if None not in chosen.values():
-            raise ConfigError(f"give --{name} or --{name}-fraction, not both")
-        if chosen[name] is not None:
-            chosen[name] = _absolute(chosen[name])
-        splits |= chosen
-    budgets = prefer_flags(context, "minutes", "epochs", "steps")
-    budget = None
-    if any(value is not None for value in budgets.values()):
-        budget = Budget(**budgets)
-    corpus_options = {
-        "paths": tuple(_absolute(path) for path in corpus) if corpus else None,
-        **splits,
-    }
+    resume, parent = one_of(context, "resume", "parent").values()
+    budgets = one_of(context, "minutes", "epochs", "steps")
+    budget = Budget(**budgets) if any(map(is_given, budgets.values())) else None
+    splits = one_of(context, "val", "val_fraction") | one_of(context, "test", "test_fraction")
+    reading |= {name: value for name, value in splits.items() if is_given(value)}
+    reading |= {name: _absolute(reading[name]) for name in ("val", "test") if name in reading}
+    if corpus:
+        reading["paths"] = tuple(map(_absolute, corpus))
     overrides = Overrides(
         hidden_size=hidden_size,
         num_layers=num_layers,
@@ -274,7 +250,7 @@ def train(
     from charlstm.system.distributed import join_world
 
     request = Request(
-        corpus=given(corpus_options) | reading_options(context),
+        corpus=reading,
         run=run,
         resume=bool(resume),
         parent=parent,
@@ -314,8 +290,8 @@ def _show(session: "Session", *, with_tensorboard: bool, as_json: bool) -> int:
 
     for notice in session.notices:
         say(notice)
-    if session.base.is_finished:
-        budget = session.base.budget
+    if session.is_finished:
+        budget = session.spec.budget
         say(f"run {session.name} is finished: it used its {budget}")
         more = f"{session.command('train --resume')} --{budget.unit} N"
         say(f"to continue, give a larger budget: {more}")

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charlstm.config import CorpusConfig
 from charlstm.evaluation.baselines import Baseline, score_baselines
-from charlstm.evaluation.dynamic import evaluate_dynamically
+from charlstm.evaluation.dynamic import score_dynamically
 from charlstm.evaluation.scores import (
     Calibration,
     ContextScore,
@@ -20,8 +19,8 @@ from charlstm.evaluation.scores import (
 )
 from charlstm.evaluation.scoring import score, score_by_context
 from charlstm.model.network import CharLSTM
+from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
-from charlstm.text.vocabulary import Vocabulary
 
 _TOPS = (1, 3, 5)
 
@@ -59,55 +58,33 @@ class Assessment:
 def assess(
     model: CharLSTM,
     text: Split,
-    vocabulary: Vocabulary,
+    alphabet: Alphabet,
     *,
     learned: LearnedText | None,
-    corpus: CorpusConfig,
-    unknown_probability: float,
     with_dynamic: bool,
 ) -> Assessment:
     """Score a text in every way there is.
 
     Args:
         learned: what the baselines learn from; None for none.
-        corpus: how the texts were read.
-        unknown_probability: the least probability of the unknown symbol.
 
     Raises:
-        ValueError: when the text is empty.
+        CorpusError: when the text is empty.
     """
-    floor = unknown_probability
-    scores = score(model, text, unknown_probability=floor)
-    baselines = (
-        ()
-        if learned is None
-        else score_baselines(
-            vocabulary,
-            train=learned.train,
-            val=learned.val,
-            text=text,
-            is_byte=corpus.level == "byte",
-            unknown_probability=floor,
-        )
-    )
+    scores = score(model, text)
+    baselines: list[Baseline] = []
+    if learned is not None:
+        baselines = score_baselines(alphabet, train=learned.train, val=learned.val, text=text)
     return Assessment(
-        evaluation=Evaluation.of(
-            text,
-            nats=float(scores.nats_N.sum(dtype=np.float64)),
-            num_correct=int(np.count_nonzero(scores.rank_N == 0)),
-        ),
+        evaluation=Evaluation.of_scores(text, scores),
         scores=scores,
         dynamic=(
-            evaluate_dynamically(model, text, unknown_probability=floor) if with_dynamic else None
+            Evaluation.of_scores(text, score_dynamically(model, text)) if with_dynamic else None
         ),
         baselines=tuple(baselines),
         top_accuracy={k: scores.top_accuracy(k) for k in _TOPS},
         calibration=calibration(scores),
-        by_context=tuple(
-            score_by_context(
-                model, text, unknown_probability=floor, generator=np.random.default_rng(0)
-            )
-        ),
-        by_kind=tuple(by_kind(scores, text, vocabulary, is_byte=corpus.level == "byte")),
-        most_surprising=tuple(most_surprising(scores, text, vocabulary, to_text=corpus.to_text)),
+        by_context=tuple(score_by_context(model, text, generator=np.random.default_rng(0))),
+        by_kind=tuple(by_kind(scores, text, alphabet)),
+        most_surprising=tuple(most_surprising(scores, text, alphabet)),
     )

@@ -15,8 +15,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
-from charlstm.text.vocabulary import UNKNOWN, Vocabulary
+from charlstm.text.vocabulary import UNKNOWN
 
 # The end of a longer training text has to do: sorting it and compressing it take memory and time.
 MAX_TRAINING_CHARS: Final = 16_000_000
@@ -36,30 +37,19 @@ class Baseline:
     nats: float
 
 
-def score_baselines(
-    vocabulary: Vocabulary,
-    *,
-    train: Split,
-    val: Split,
-    text: Split,
-    is_byte: bool,
-    unknown_probability: float,
-) -> list[Baseline]:
+def score_baselines(alphabet: Alphabet, *, train: Split, val: Split, text: Split) -> list[Baseline]:
     """Score a text by what can be had without a network.
 
     Args:
         train: what everything is learned from; of a long one its last 16 million characters.
         val: what the order of the character model is chosen on.
         text: what is scored.
-        is_byte: whether characters stand for bytes.
-        unknown_probability: the least probability of the unknown symbol, as the model has it.
     """
     train = train.part(max(0, train.num_chars - MAX_TRAINING_CHARS))
-    num_symbols = len(vocabulary) + 1
-    uniform = Baseline(name="uniform", nats=text.num_chars * math.log(num_symbols))
+    uniform = Baseline(name="uniform", nats=text.num_chars * math.log(len(alphabet)))
 
     def learn(split: Split) -> NgramModel:
-        return NgramModel(split, num_symbols=num_symbols, unknown_probability=unknown_probability)
+        return NgramModel(split, alphabet)
 
     ngrams = learn(train)
     chosen_by, chosen_on = ngrams, val
@@ -76,7 +66,7 @@ def score_baselines(
     num_unknown = np.count_nonzero(text.ids == UNKNOWN)
     # xz counts in steps of 4 bytes; and characters that are unknown all look alike to it.
     if text.num_chars >= _MIN_XZ_CHARS and num_unknown < _MAX_UNKNOWN_SHARE * text.num_chars:
-        xz = _xz_nats(vocabulary, train, text, is_byte=is_byte)
+        xz = _xz_nats(alphabet, train, text)
         baselines.append(Baseline(name="xz", nats=xz))
     return baselines
 
@@ -88,14 +78,11 @@ class NgramModel:
     without its first character and distinct(h) the number of characters seen after h; a context
     that was never seen leaves it to the shorter one. P_-1 is uniform. The unknown symbol gets a
     least probability.
-
-    Args:
-        num_symbols: V, unknown among them.
     """
 
-    def __init__(self, train: Split, *, num_symbols: int, unknown_probability: float) -> None:
-        self._num_symbols = num_symbols
-        self._unknown_probability = unknown_probability
+    def __init__(self, train: Split, alphabet: Alphabet) -> None:
+        self._num_symbols = num_symbols = len(alphabet)
+        self._unknown_probability = alphabet.unknown_probability
         # A context and what follows are one number of 64 bits.
         self.max_order = min(_MAX_ORDER, int(64 / math.log2(num_symbols)) - 1)
         self._tables = [
@@ -110,7 +97,7 @@ class NgramModel:
         grams = _ngrams(text, self._num_symbols, self.max_order)
         for (codes, is_whole_N), (seen, counts) in zip(grams, self._tables, strict=True):
             p_N[is_whole_N] = self._interpolated(codes, seen, counts, p_N[is_whole_N])
-            nats.append(float(-np.log(self._with_floor(p_N, text)).sum()))
+            nats.append(float(-np.log(self._with_unknown(p_N, text)).sum()))
         return nats
 
     def _interpolated(
@@ -135,10 +122,10 @@ class NgramModel:
         whole = np.maximum(context_count + distinct, 1)
         return np.where(distinct > 0, (count + distinct * shorter) / whole, shorter)
 
-    def _with_floor(self, p_N: Probabilities, text: Split) -> Probabilities:
+    def _with_unknown(self, p_N: Probabilities, text: Split) -> Probabilities:
         # Training never shows unknown: what it gets beyond its share is taken from all others.
-        floor = self._unknown_probability
-        return np.where(text.ids == UNKNOWN, np.maximum(p_N, floor), p_N * (1 - floor))
+        least = self._unknown_probability
+        return np.where(text.ids == UNKNOWN, np.maximum(p_N, least), p_N * (1 - least))
 
 
 def _ngrams(
@@ -161,12 +148,12 @@ def _ngrams(
         yield codes[is_whole_N], is_whole_N
 
 
-def _xz_nats(vocabulary: Vocabulary, train: Split, text: Split, *, is_byte: bool) -> float:
+def _xz_nats(alphabet: Alphabet, train: Split, text: Split) -> float:
     """By how much the text makes the compressed training text longer."""
-    encoding = "latin-1" if is_byte else "utf-8"
+    encoding = "latin-1" if alphabet.is_byte else "utf-8"
 
     def as_bytes(split: Split) -> bytes:
-        return vocabulary.decode(split.ids).encode(encoding, "replace")
+        return alphabet.decode(split.ids).encode(encoding, "replace")
 
     before, scored = as_bytes(train), as_bytes(text)
     more = len(lzma.compress(before + scored, preset=9)) - len(lzma.compress(before, preset=9))

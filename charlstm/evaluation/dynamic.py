@@ -16,11 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import nll_loss
 
-from charlstm.evaluation.scores import Evaluation
-from charlstm.evaluation.scoring import as_tensor
-from charlstm.model.network import CharLSTM, log_probabilities
+from charlstm.evaluation.scores import Scores
+from charlstm.evaluation.scoring import as_tensor, put_scores
+from charlstm.model.network import CharLSTM
 from charlstm.text.split import Split
-from charlstm.text.vocabulary import UNKNOWN
 
 # Chosen on the first 30,000 characters of tiny Shakespeare's validation text, see
 # tests/benchmarks/README.md; every text is scored with them.
@@ -30,25 +29,18 @@ _MEAN_SQUARE_DECAY: Final = 0.999
 _RETURN_RATE: Final = 1e-3
 
 
-def evaluate_dynamically(
-    model: CharLSTM, split: Split, *, unknown_probability: float
-) -> Evaluation:
+def score_dynamically(model: CharLSTM, split: Split) -> Scores:
     """Score every character once, in order, and learn from each segment after scoring it.
 
     The weights adapt through all documents; each starts from a zero state. The model that
     is given stays as it is.
 
-    Args:
-        unknown_probability: the least probability of the unknown symbol.
-
     Raises:
-        ValueError: when the split is empty.
+        CorpusError: when there are no characters.
     """
-    if not split.num_chars:
-        raise ValueError("there are no characters to score")
+    scores = Scores.empty(split.num_chars)
     model = copy.deepcopy(model)
     adaptation = _Adaptation(model)
-    nats, num_correct = 0.0, 0
     for start, length in zip(split.starts, split.lengths, strict=True):
         read, state = model.config.boundary, model.zero_state(1)
         done = 0
@@ -58,14 +50,12 @@ def evaluate_dynamically(
             x_T1 = as_tensor(np.append(read, ids_T[:-1]), model)[:, None]
             y_T = as_tensor(ids_T, model)
             logits_T1V, state = model(x_T1, state)
-            log_p_TV = log_probabilities(logits_T1V[:, 0], unknown_probability=unknown_probability)
-            losses_T = nll_loss(log_p_TV, y_T, reduction="none")
-            nats += float(losses_T.detach().double().sum())
-            num_correct += int(((logits_T1V[:, 0].argmax(-1) == y_T) & (y_T != UNKNOWN)).sum())
-            adaptation.learn(losses_T)
+            log_p_TV = model.log_probabilities(logits_T1V[:, 0])
+            put_scores(scores, np.arange(first, first + len(ids_T)), log_p_TV.detach(), y_T)
+            adaptation.learn(nll_loss(log_p_TV, y_T, reduction="none"))
             state = state.detached()
             read, done = int(ids_T[-1]), done + len(ids_T)
-    return Evaluation.of(split, nats=nats, num_correct=num_correct)
+    return scores
 
 
 class _Adaptation:

@@ -6,15 +6,16 @@ Shapes: N characters of the text, in their order.
 import math
 import sys
 import unicodedata
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from charlstm.errors import CorpusError
+from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
-from charlstm.text.vocabulary import UNKNOWN, Vocabulary
+from charlstm.text.vocabulary import UNKNOWN
 
 _NUM_BINS: Final = 10
 _KINDS: Final = ("letters", "digits", "spaces", "line ends", "punctuation", "other", "unknown")
@@ -49,6 +50,15 @@ class Evaluation:
             num_correct=num_correct,
             num_bytes=split.num_bytes,
             nats=nats,
+        )
+
+    @classmethod
+    def of_scores(cls, split: Split, scores: "Scores") -> Self:
+        """The sums over the scores of a whole split."""
+        return cls.of(
+            split,
+            nats=float(scores.nats_N.sum(dtype=np.float64)),
+            num_correct=int(np.count_nonzero(scores.rank_N == 0)),
         )
 
     @property
@@ -100,6 +110,40 @@ class Scores:
     nats_N: npt.NDArray[np.float32]
     rank_N: npt.NDArray[np.int32]
     confidence_N: npt.NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, num_chars: int) -> Self:
+        """Room for the scores of so many characters.
+
+        Raises:
+            CorpusError: when there are none.
+        """
+        if not num_chars:
+            raise CorpusError("there are no characters to score")
+        return cls(
+            nats_N=np.empty(num_chars, np.float32),
+            rank_N=np.empty(num_chars, np.int32),
+            confidence_N=np.empty(num_chars, np.float32),
+        )
+
+    def put(
+        self,
+        place_N: npt.NDArray[np.integer],
+        log_p_NV: npt.NDArray[np.float32],
+        ids_N: npt.NDArray[np.integer],
+    ) -> None:
+        """Enter the scores of characters at some places.
+
+        Args:
+            log_p_NV: the distributions that predicted them, natural logarithms.
+            ids_N: what came.
+        """
+        log_p_N1 = np.take_along_axis(log_p_NV, ids_N[:, None].astype(np.intp), -1)
+        self.nats_N[place_N] = -log_p_N1[:, 0]
+        # Unknown is never a guess: whatever comes at its place, the model has no name for it.
+        rank_N = np.count_nonzero(log_p_NV > log_p_N1, -1)
+        self.rank_N[place_N] = rank_N + (ids_N == UNKNOWN) * log_p_NV.shape[-1]
+        self.confidence_N[place_N] = np.exp(log_p_NV.max(-1))
 
     def top_accuracy(self, k: int) -> float:
         """The share of characters that were among the k most likely."""
@@ -178,15 +222,13 @@ def calibration(scores: Scores) -> Calibration:
     )
 
 
-def by_kind(
-    scores: Scores, split: Split, vocabulary: Vocabulary, *, is_byte: bool
-) -> list[KindScore]:
+def by_kind(scores: Scores, split: Split, alphabet: Alphabet) -> list[KindScore]:
     """The cost of letters, digits, spaces and so on; kinds that don't occur are left out.
 
-    Args:
-        is_byte: the characters stand for bytes, so that only ASCII has a known kind.
+    Of bytes only those that are ASCII have a known kind.
     """
-    kinds = [_kind(char, is_byte=is_byte) for char in vocabulary.characters]
+    is_byte = alphabet.is_byte
+    kinds = [_kind(char, is_byte=is_byte) for char in alphabet.vocabulary.characters]
     number_of_id = np.array([_KINDS.index(kind) for kind in ("unknown", *kinds)])
     number_N = number_of_id[split.ids]
     num_chars = np.bincount(number_N, minlength=len(_KINDS))
@@ -199,21 +241,12 @@ def by_kind(
 
 
 def most_surprising(
-    scores: Scores,
-    split: Split,
-    vocabulary: Vocabulary,
-    *,
-    number: int = 10,
-    to_text: Callable[[str], str] = str,
+    scores: Scores, split: Split, alphabet: Alphabet, *, number: int = 10
 ) -> list[Surprise]:
-    """The most expensive characters, in descending order of cost.
-
-    Args:
-        to_text: makes symbols that stand for bytes readable.
-    """
+    """The most expensive characters, in descending order of cost."""
 
     def decode(first: int, after: int) -> str:
-        return to_text(vocabulary.decode(split.ids[max(0, first) : after]))
+        return alphabet.text_of(split.ids[max(0, first) : after])
 
     number = min(number, len(scores.nats_N))
     places = np.argpartition(-scores.nats_N, number - 1)[:number]

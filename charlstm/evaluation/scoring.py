@@ -4,7 +4,7 @@ Shapes: T window length, B documents scored side by side, N characters, V symbol
 predicted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from charlstm.evaluation.scores import ContextScore, Evaluation, Scores
-from charlstm.model.network import CharLSTM, log_probabilities
+from charlstm.model.network import CharLSTM
 from charlstm.system.distributed import ALONE, World
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN
@@ -29,20 +29,33 @@ _MIN_CALIBRATION_CHARS: Final = 2000
 _CONTEXTS: Final = ((1, 8192), (10, 4096), (100, 512), (1000, 128))
 
 
-def evaluate(model: CharLSTM, split: Split, *, unknown_probability: float) -> Evaluation:
-    """Score every character of every document, in float32, state carried through each document.
-
-    Args:
-        unknown_probability: the least probability of the unknown symbol.
+@torch.inference_mode()
+def score(model: CharLSTM, split: Split) -> Scores:
+    """Score every character of every document once, in float32, state carried through each.
 
     Raises:
-        ValueError: when the split is empty.
+        CorpusError: when there are no characters.
     """
-    return _evaluate_at((1.0,), model, split, unknown_probability)[0]
+    scores = Scores.empty(split.num_chars)
+    for logits_NV, y_N, place_N in _predictions(model, split):
+        put_scores(scores, place_N, model.log_probabilities(logits_NV), y_N)
+    return scores
 
 
+def put_scores(
+    scores: Scores, place_N: npt.NDArray[np.int64], log_p_NV: Tensor, y_N: Tensor
+) -> None:
+    """As `Scores.put`, computed on the model's device."""
+    log_p_N1 = log_p_NV.gather(-1, y_N[:, None])
+    rank_N = (log_p_NV > log_p_N1).sum(-1) + (y_N == UNKNOWN) * log_p_NV.shape[-1]
+    scores.nats_N[place_N] = -log_p_N1[:, 0].cpu().numpy()
+    scores.rank_N[place_N] = rank_N.cpu().numpy()
+    scores.confidence_N[place_N] = log_p_NV.amax(-1).exp().cpu().numpy()
+
+
+@torch.inference_mode()
 def fit_temperature(
-    model: CharLSTM, split: Split, *, unknown_probability: float, world: World = ALONE
+    model: CharLSTM, split: Split, *, world: World = ALONE
 ) -> tuple[float, Evaluation]:
     """Find the softmax temperature that suits a text best (Guo et al. 2017).
 
@@ -56,62 +69,20 @@ def fit_temperature(
     """
     # On a shorter text even a single number would overfit.
     temperatures = _TEMPERATURES if split.num_chars >= _MIN_CALIBRATION_CHARS else (1.0,)
-    evaluations = _evaluate_at(temperatures, model, split, unknown_probability, world)
-    return min(zip(temperatures, evaluations, strict=True), key=lambda pair: pair[1].nats)
-
-
-@torch.inference_mode()
-def _evaluate_at(
-    temperatures: Sequence[float],
-    model: CharLSTM,
-    split: Split,
-    unknown_probability: float,
-    world: World = ALONE,
-) -> list[Evaluation]:
-    if not split.num_chars:
-        raise ValueError("there are no characters to score")
     nats = [0.0 for _ in temperatures]
     num_correct = 0
     for logits_NV, y_N, _ in _predictions(model, split, world):
         num_correct += int(((logits_NV.argmax(-1) == y_N) & (y_N != UNKNOWN)).sum())
         for number, temperature in enumerate(temperatures):
-            log_p_NV = log_probabilities(
-                logits_NV / temperature, unknown_probability=unknown_probability
-            )
-            losses_N = nll_loss(log_p_NV, y_N, reduction="none")
-            nats[number] += float(losses_N.double().sum())
+            log_p_NV = model.log_probabilities(logits_NV / temperature)
+            nats[number] += float(nll_loss(log_p_NV, y_N, reduction="none").double().sum())
     *nats, all_correct = world.sum([*nats, num_correct])
-    return [Evaluation.of(split, nats=total, num_correct=int(all_correct)) for total in nats]
-
-
-@torch.inference_mode()
-def score(model: CharLSTM, split: Split, *, unknown_probability: float) -> Scores:
-    """As `evaluate`, but of each character by itself.
-
-    Raises:
-        ValueError: when the split is empty.
-    """
-    if not split.num_chars:
-        raise ValueError("there are no characters to score")
-    scores = Scores(
-        nats_N=np.empty(split.num_chars, np.float32),
-        rank_N=np.empty(split.num_chars, np.int32),
-        confidence_N=np.empty(split.num_chars, np.float32),
-    )
-    for logits_NV, y_N, place_N in _predictions(model, split):
-        log_p_NV = log_probabilities(logits_NV, unknown_probability=unknown_probability)
-        log_p_N1 = log_p_NV.gather(-1, y_N[:, None])
-        # Unknown is no guess: whatever comes in its place, the model has no name for it.
-        is_likelier_NV = log_p_NV > log_p_N1
-        rank_N = is_likelier_NV.sum(-1) + (y_N == UNKNOWN) * log_p_NV.shape[-1]
-        scores.nats_N[place_N] = -log_p_N1[:, 0].cpu().numpy()
-        scores.rank_N[place_N] = rank_N.cpu().numpy()
-        scores.confidence_N[place_N] = log_p_NV.amax(-1).exp().cpu().numpy()
-    return scores
+    temperature, least = min(zip(temperatures, nats, strict=True), key=lambda pair: pair[1])
+    return temperature, Evaluation.of(split, nats=least, num_correct=int(all_correct))
 
 
 def score_by_context(
-    model: CharLSTM, split: Split, *, unknown_probability: float, generator: np.random.Generator
+    model: CharLSTM, split: Split, *, generator: np.random.Generator
 ) -> list[ContextScore]:
     """The cost of a character by how many characters before it the model knows: 1, 10, 100, 1000.
 
@@ -135,7 +106,7 @@ def score_by_context(
             starts=np.arange(num_windows, dtype=np.int64) * window,
             num_bytes=1,
         )
-        scores = score(model, windows, unknown_probability=unknown_probability)
+        scores = score(model, windows)
         num_counted = max(1, num_context // 10)
         nats_per_char = float(scores.nats_N.reshape(-1, window)[:, -num_counted:].mean())
         found.append(ContextScore(num_context=num_context, nats_per_char=nats_per_char))

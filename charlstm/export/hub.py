@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from charlstm.errors import CharLSTMError
-from charlstm.export.onnx import reading_settings
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.system.files import write_file
 
@@ -29,17 +28,18 @@ def export_folder(checkpoint: Checkpoint, folder: Path, *, name: str) -> None:
         raise CharLSTMError(f"{folder}: can't be made: {error.strerror}") from error
     if others or not is_ours:
         raise CharLSTMError(f"{folder}: holds files of something else; name a new folder")
+    spec = checkpoint.spec
     config = {
         "architectures": ["CharLSTM"],
         "model_type": "charlstm",
-        **asdict(checkpoint.model_config),
-        "boundary_token_id": checkpoint.vocabulary.boundary,
+        **asdict(spec.model_config),
+        "boundary_token_id": spec.alphabet.boundary,
         "unknown_token_id": 0,
-        **reading_settings(checkpoint),
+        **spec.alphabet.settings(),
         "library_name": "charlstm",
     }
-    codes = checkpoint.vocabulary.codes.tolist()
-    vocabulary = {"unknown": 0, "boundary": checkpoint.vocabulary.boundary, "code_points": codes}
+    codes = spec.vocabulary.codes.tolist()
+    vocabulary = {"unknown": 0, "boundary": spec.alphabet.boundary, "code_points": codes}
     card = _card(checkpoint, name).encode("utf-8", "backslashreplace")
     contents = (_json(config), _json(vocabulary), checkpoint.to_bytes(), card)
     for file, data in zip(_FOLDER_FILES, contents, strict=True):
@@ -59,7 +59,8 @@ def _is_exported(folder: Path) -> bool:
 
 def _card(checkpoint: Checkpoint, name: str) -> str:
     """A model card: what the model is, from what, how good, and what it can't do."""
-    config, train = checkpoint.model_config, checkpoint.train_config
+    spec = checkpoint.spec
+    config, train = spec.model_config, spec.train_config
     layers = f"{config.num_layers} layer{'s' if config.num_layers > 1 else ''}"
     bits = checkpoint.val_bits_per_char
     measured = (
@@ -79,9 +80,9 @@ A character model: {layers} of {config.hidden_size} units ({config.cell}), an
 embedding of {config.embedding_size}, {config.num_parameters:,} parameters. It predicts the next
 character of a text from all characters before it.
 
-- Trained on {checkpoint.num_train_chars:,} characters of {checkpoint.corpus_name}; SHA-256 of the
-  text, its splits and their order: `{checkpoint.fingerprint}`.
-- Recipe: {checkpoint.step:,} steps (budget: {checkpoint.budget}) of {train.batch_size} x
+- Trained on {spec.num_train_chars:,} characters of {spec.corpus_name}; SHA-256 of the
+  text, its splits and their order: `{spec.fingerprint}`.
+- Recipe: {checkpoint.step:,} steps (budget: {spec.budget}) of {train.batch_size} x
   {train.seq_len} characters; Muon and AdamW, learning rate {train.learning_rate:g}, weight decay
   {train.weight_decay:g}, dropout {config.dropout:g}, recurrent dropout
   {config.recurrent_dropout:g}, seed {train.seed}.

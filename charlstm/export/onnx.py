@@ -59,21 +59,11 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
     return difference
 
 
-def reading_settings(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What another program needs to read texts as the model did."""
-    corpus = checkpoint.corpus
-    return {
-        "level": corpus.level,
-        "normalize": corpus.normalize,
-        "keep_line_ends": corpus.keep_line_ends,
-        "unknown_probability": checkpoint.unknown_probability,
-    }
-
-
 def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
     from onnx import TensorProto, helper, numpy_helper
 
-    config, weights = checkpoint.model_config, checkpoint.weights
+    spec, weights = checkpoint.spec, checkpoint.weights
+    config = spec.model_config
     is_lstm = config.cell == "lstm"
     state_names = ["h", "c"] if is_lstm else ["h"]
     constants: Arrays = {
@@ -139,9 +129,9 @@ def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
     helper.set_model_props(
         model,
         {
-            "characters": json.dumps(checkpoint.vocabulary.codes.tolist()),
-            "boundary": str(checkpoint.vocabulary.boundary),
-            **{name: str(value) for name, value in reading_settings(checkpoint).items()},
+            "characters": json.dumps(spec.vocabulary.codes.tolist()),
+            "boundary": str(spec.alphabet.boundary),
+            **{name: str(value) for name, value in spec.alphabet.settings().items()},
         },
     )
     return model
@@ -165,7 +155,7 @@ def _difference(checkpoint: Checkpoint, session: Any) -> float:
     Both sides begin each step from the same state: in a plain recurrent network the last bit of a
     state may grow to anything.
     """
-    config = checkpoint.model_config
+    config = checkpoint.spec.model_config
     stack = CellStack(config, checkpoint.weights)
     layers = stack.zero_state(2)
     generator = np.random.default_rng(0)

@@ -11,9 +11,8 @@ import base64
 import hashlib
 import html
 import json
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any, Final, NamedTuple
@@ -22,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.analysis.inspection import most_variable_units, trace
+from charlstm.evaluation.scores import Evaluation
 from charlstm.inference.predictor import Predictor
 from charlstm.model.cell import Array
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.text.split import Split
-from charlstm.text.vocabulary import Ids
 
 _SCRIPTS: Final = ("model.js", "reading.js", "views.js", "main.js")
 _LARGEST: Final = 127
@@ -90,19 +89,18 @@ def measure_rounding(checkpoint: Checkpoint, text: Split) -> RoundingCost:
     side.
 
     Raises:
-        ValueError: when there is no text.
+        CorpusError: when there is no text.
     """
     text = text.part(0, _NUM_WINDOWS * _MAX_WINDOW)
-    if not text.num_chars:
-        raise ValueError("there are no characters to score")
     window = max(1, min(_MAX_WINDOW, text.num_chars // _NUM_WINDOWS))
-    windows = [
-        text.ids[first : min(first + window, start + length)]
+    starts = [
+        first
         for start, length in zip(text.starts, text.lengths, strict=True)
         for first in range(start, start + length, window)
     ]
+    windows = replace(text, starts=np.array(starts, np.int64))
     exact, after = (
-        _nats(Predictor(model), windows) / text.num_chars / math.log(2)
+        Evaluation.of_scores(windows, Predictor(model).score(windows)).bits_per_char
         for model in (checkpoint, rounded(checkpoint))
     )
     return RoundingCost(
@@ -147,48 +145,34 @@ def build_page(
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], _part("page.html"))
 
 
-def _nats(predictor: Predictor, windows: Sequence[Ids]) -> float:
-    """The longest windows come first: those that have ended drop out at the end."""
-    windows = sorted(windows, key=len, reverse=True)
-    nats = 0.0
-    for first in range(0, len(windows), _NUM_WINDOWS):
-        chosen = windows[first : first + _NUM_WINDOWS]
-        prediction = predictor.start(len(chosen))
-        for place in range(len(chosen[0])):
-            ids_W = np.array([window[place] for window in chosen if place < len(window)])
-            streams_W = np.arange(len(ids_W))
-            prediction = prediction.of_streams(streams_W)
-            nats -= float(prediction.log_p[streams_W, ids_W].sum(dtype=np.float64))
-            prediction = predictor.read(ids_W, prediction)
-    return nats
-
-
 def _model(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]:
     """What the script needs beside the weights; its names are JavaScript's."""
-    config, corpus = checkpoint.model_config, checkpoint.corpus
+    config, alphabet = checkpoint.spec.model_config, checkpoint.spec.alphabet
+    settings = alphabet.settings()
     layers = trace(Predictor(checkpoint), held_out.part(0, _WATCHED_CHARS)).layers
     return {
         "cell": config.cell,
         "numLayers": config.num_layers,
         "hiddenSize": config.hidden_size,
-        "boundary": checkpoint.vocabulary.boundary,
-        "unknownProbability": checkpoint.unknown_probability,
-        "level": corpus.level,
-        "normalize": corpus.normalize,
-        "keepLineEnds": corpus.keep_line_ends and corpus.level == "char",
-        "codes": checkpoint.vocabulary.codes.tolist(),
+        "boundary": alphabet.boundary,
+        "unknownProbability": settings["unknown_probability"],
+        "level": settings["level"],
+        "normalize": settings["normalize"],
+        "keepLineEnds": settings["keep_line_ends"],
+        "codes": alphabet.vocabulary.codes.tolist(),
         "units": [most_variable_units(layer, _NUM_UNITS) for layer in layers],
-        "text": corpus.to_text(text),
+        "text": alphabet.to_text(text),
     }
 
 
 def _facts(checkpoint: Checkpoint) -> str:
-    config = checkpoint.model_config
+    spec = checkpoint.spec
+    config = spec.model_config
     layers = f"{config.num_layers} layer{'s' if config.num_layers > 1 else ''}"
     facts = [
         f"{config.cell.upper()}, {layers} of {config.hidden_size} units",
         f"{config.num_parameters:,} parameters",
-        f"trained on {checkpoint.num_train_chars:,} characters of {checkpoint.corpus_name}",
+        f"trained on {spec.num_train_chars:,} characters of {spec.corpus_name}",
     ]
     if (bits := checkpoint.best_val_bits_per_char) is not None:
         facts.append(f"{bits:.3f} bits per character on text that it did not learn from")

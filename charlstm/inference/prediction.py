@@ -1,25 +1,20 @@
 """The distribution of the next character, and how it changes with the length of context."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from charlstm.inference.predictor import Predictor
-from charlstm.text.vocabulary import UNKNOWN
+from charlstm.text.alphabet import Alphabet
 
 
 class Candidate(NamedTuple):
-    """A character that may come next; None stands for every character outside the vocabulary."""
+    """A readable character that may come next; None stands for all outside the vocabulary."""
 
     char: str | None
     probability: float
-
-    def readable(self, to_text: Callable[[str], str]) -> "Candidate":
-        """The same for people: a symbol that stands for a byte as text."""
-        return self if self.char is None else self._replace(char=to_text(self.char))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +22,7 @@ class NextCharacters:
     """The distribution of the character after a prefix.
 
     Args:
+        prefix: the readable text before it.
         entropy_bits: of the whole distribution; 0 where one character is certain.
         next: the most likely first; their probabilities sum to one.
     """
@@ -45,33 +41,21 @@ class ContextPrediction:
     prediction: NextCharacters
 
 
-def readable(prediction: NextCharacters, to_text: Callable[[str], str]) -> NextCharacters:
-    """The same prediction for people: symbols that stand for bytes as text."""
-    candidates = (candidate.readable(to_text) for candidate in prediction.next)
-    return replace(prediction, prefix=to_text(prediction.prefix), next=tuple(candidates))
-
-
-def readable_context(rung: ContextPrediction, to_text: Callable[[str], str]) -> ContextPrediction:
-    """As `readable` does, of a rung."""
-    prediction = readable(rung.prediction, to_text)
-    return replace(rung, context=to_text(rung.context), prediction=prediction)
-
-
 def predict_next(predictor: Predictor, prefix: str) -> NextCharacters:
-    """What comes after a text that begins a document.
+    """What comes after a text, in symbols, that begins a document.
 
     Raises:
         CorpusError: when the prefix holds characters outside the vocabulary.
     """
-    predictor.require_known(prefix)
+    predictor.alphabet.require_known(prefix)
     log_p_V = predictor.read_text(prefix, predictor.start()).log_p[0]
-    return ranked(predictor, prefix, log_p_V.astype(np.float64))
+    return ranked(predictor.alphabet, log_p_V.astype(np.float64), prefix=prefix)
 
 
 def ladder(predictor: Predictor, prefix: str) -> list[ContextPrediction]:
     """The same prediction with 0, 1, 2, 4, 8 ... and finally all characters of the prefix.
 
-    Each rung starts from a zero state and the boundary symbol, as if the text began there.
+    Each starts from a zero state and the boundary symbol, as if the text began there.
 
     Raises:
         CorpusError: as `predict_next` does.
@@ -79,24 +63,25 @@ def ladder(predictor: Predictor, prefix: str) -> list[ContextPrediction]:
     lengths = [0]
     while lengths[-1] < len(prefix):
         lengths.append(min(len(prefix), max(1, 2 * lengths[-1])))
-    contexts = [prefix[len(prefix) - length :] for length in lengths]
-    return [
-        ContextPrediction(
-            num_context=len(context), context=context, prediction=predict_next(predictor, context)
+    found = []
+    for length in lengths:
+        prediction = predict_next(predictor, prefix[len(prefix) - length :])
+        found.append(
+            ContextPrediction(num_context=length, context=prediction.prefix, prediction=prediction)
         )
-        for context in contexts
-    ]
+    return found
 
 
-def ranked(predictor: Predictor, prefix: str, log_p_V: npt.NDArray[np.float64]) -> NextCharacters:
+def ranked(
+    alphabet: Alphabet, log_p_V: npt.NDArray[np.float64], *, prefix: str = ""
+) -> NextCharacters:
     """Name and sort a distribution, natural logarithms of probabilities [V]."""
     p_V = np.exp(log_p_V)
     p_V /= p_V.sum()
     order = np.argsort(-p_V, kind="stable")
-    chars = [None, *predictor.vocabulary.characters]
-    assert chars[UNKNOWN] is None
+    chars = alphabet.readable
     return NextCharacters(
-        prefix=prefix,
+        prefix=alphabet.to_text(prefix),
         entropy_bits=float(-(p_V * np.log2(np.maximum(p_V, np.finfo(float).tiny))).sum()),
-        next=tuple(Candidate(chars[number], float(p_V[number])) for number in order),
+        next=tuple(Candidate(chars[symbol], float(p_V[symbol])) for symbol in order),
     )

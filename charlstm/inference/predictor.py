@@ -1,19 +1,23 @@
-"""A trained model that predicts, without torch."""
+"""A trained model that predicts, without torch.
+
+Shapes: B streams side by side, V symbols that can be predicted, N characters of a text.
+"""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.errors import CorpusError
-from charlstm.model.cell import Array, CellStack, Step, log_softmax
+from charlstm.evaluation.scores import Scores
+from charlstm.model.cell import Array, CellStack, Step
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.text.split import Split
-from charlstm.text.vocabulary import Vocabulary
+
+_MAX_STREAMS: Final = 64
 
 
-class Prediction(NamedTuple):
+class PredictorState(NamedTuple):
     """The state of B streams after some characters, and what comes next.
 
     Args:
@@ -24,65 +28,76 @@ class Prediction(NamedTuple):
     log_p: Array
     layers: list[Step]
 
-    def of_streams(self, chosen: npt.NDArray[np.intp]) -> "Prediction":
+    def of_streams(self, chosen: npt.NDArray[np.intp]) -> "PredictorState":
         """The prediction for some of the streams, by number [n]; one may be chosen repeatedly."""
-        return Prediction(self.log_p[chosen], [layer.of_streams(chosen) for layer in self.layers])
+        return PredictorState(
+            self.log_p[chosen], [layer.of_streams(chosen) for layer in self.layers]
+        )
 
 
 class Predictor:
     """Reads characters and says what comes next."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        self.vocabulary: Vocabulary = checkpoint.vocabulary
-        self._stack = CellStack(checkpoint.model_config, checkpoint.weights)
-        self._unknown_probability = checkpoint.unknown_probability
+        spec = checkpoint.spec
+        self.alphabet = spec.alphabet
+        self._stack = CellStack(
+            spec.model_config,
+            checkpoint.weights,
+            unknown_probability=self.alphabet.unknown_probability,
+        )
 
     @property
     def hidden_size(self) -> int:
         return self._stack.config.hidden_size
 
-    def start(self, batch_size: int = 1) -> Prediction:
+    def start(self, batch_size: int = 1) -> PredictorState:
         """The prediction before the first character of a text: zero state, boundary read."""
-        boundary_B = np.full(batch_size, self.vocabulary.boundary)
+        boundary_B = np.full(batch_size, self.alphabet.boundary)
         return self._read(boundary_B, self._stack.zero_state(batch_size))
 
-    def read(self, ids_B: npt.NDArray[np.integer], before: Prediction) -> Prediction:
+    def read(self, ids_B: npt.NDArray[np.integer], before: PredictorState) -> PredictorState:
         """The prediction after one more character in each of B streams."""
         return self._read(ids_B, before.layers)
 
-    def read_text(self, text: str, before: Prediction) -> Prediction:
+    def read_text(self, symbols: str, before: PredictorState) -> PredictorState:
         """The prediction after a text, read in a single stream."""
-        for number in self.vocabulary.encode(text):
-            before = self._read(np.array([number]), before.layers)
+        for symbol in self.alphabet.encode(symbols):
+            before = self._read(np.array([symbol]), before.layers)
         return before
 
-    def trace(self, text: Split) -> Iterator[tuple[Prediction, Prediction]]:
+    def trace(self, text: Split) -> Iterator[tuple[PredictorState, PredictorState]]:
         """The predictions before and after each character; each document from a zero state."""
         beginning = after = self.start()
         starts = set(text.starts.tolist())
-        for place, number in enumerate(text.ids):
+        for place, symbol in enumerate(text.ids):
             before = beginning if place in starts else after
-            after = self._read(np.array([number]), before.layers)
+            after = self._read(np.array([symbol]), before.layers)
             yield before, after
 
-    def without_unknown(self, text: str) -> str:
-        """The text without characters outside the vocabulary."""
-        unknown = set(self.vocabulary.unknown_in(text))
-        return "".join(char for char in text if char not in unknown)
-
-    def require_known(self, text: str) -> None:
-        """Refuse a text with characters outside the vocabulary.
+    def score(self, text: Split) -> Scores:
+        """Score every character once, documents side by side.
 
         Raises:
-            CorpusError: naming them.
+            CorpusError: when there are no characters.
         """
-        if unknown := self.vocabulary.unknown_in(text):
-            shown = ", ".join(f"{char!r} (U+{ord(char):04X})" for char in unknown[:5])
-            more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-            raise CorpusError(f"not in the model's vocabulary: {shown}{more}")
+        scores = Scores.empty(text.num_chars)
+        # The longest first: those that have ended drop out at the end.
+        order = np.argsort(-text.lengths, kind="stable")
+        for first in range(0, len(order), _MAX_STREAMS):
+            chosen = order[first : first + _MAX_STREAMS]
+            start_B, length_B = text.starts[chosen], text.lengths[chosen]
+            state = self.start(len(chosen))
+            for offset in range(int(length_B[0])):
+                num_left = int(np.count_nonzero(length_B > offset))
+                if num_left < len(state.log_p):
+                    state = state.of_streams(np.arange(num_left))
+                place_B = start_B[:num_left] + offset
+                ids_B = text.ids[place_B]
+                scores.put(place_B, state.log_p, ids_B)
+                state = self.read(ids_B, state)
+        return scores
 
-    def _read(self, ids_B: npt.NDArray[np.integer], before: list[Step]) -> Prediction:
+    def _read(self, ids_B: npt.NDArray[np.integer], before: list[Step]) -> PredictorState:
         logits, layers = self._stack.step(ids_B, before)
-        return Prediction(
-            log_softmax(logits, unknown_probability=self._unknown_probability), layers
-        )
+        return PredictorState(self._stack.log_probabilities(logits), layers)

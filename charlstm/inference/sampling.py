@@ -126,15 +126,16 @@ def sample_many(
     wrote.
 
     Args:
-        prime: what comes before; empty for the beginning of a document.
+        prime: symbols that come before; empty for the beginning of a document.
 
     Raises:
         CorpusError: when the prime holds characters outside the vocabulary.
     """
-    predictor.require_known(prime)
+    alphabet = predictor.alphabet
+    alphabet.require_known(prime)
     prediction = predictor.read_text(prime, predictor.start())
     prediction = prediction.of_streams(np.zeros(num_samples, np.intp))
-    until = config.until
+    until = None if config.until is None else alphabet.to_symbols(config.until)
     endings = [""] * num_samples
     open_B = np.arange(num_samples)
     for _ in range(config.length):
@@ -144,7 +145,7 @@ def sample_many(
         chars = [""] * num_samples
         log_p_B = np.full(num_samples, np.nan)
         log_p_B[open_B] = np.take_along_axis(prediction.log_p, ids_B[:, None], -1)[:, 0]
-        for stream, char in zip(open_B, predictor.vocabulary.decode(ids_B), strict=True):
+        for stream, char in zip(open_B, alphabet.decode(ids_B), strict=True):
             chars[stream] = char
         yield Drawn(chars, log_p_B)
         if until is not None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.config import ModelConfig
+from charlstm.text.vocabulary import SMALLEST_UNKNOWN_PROBABILITY
 
 Array = npt.NDArray[np.float32]
 
@@ -86,11 +87,19 @@ class CellStack:
     """A whole model in numpy, one character at a time.
 
     Args:
-        weights: float32, by the names of `model.CharLSTM`.
+        weights: float32, by the names of `network.CharLSTM`.
+        unknown_probability: the least probability of the unknown symbol.
     """
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, npt.NDArray[Any]]) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Mapping[str, npt.NDArray[Any]],
+        *,
+        unknown_probability: float = SMALLEST_UNKNOWN_PROBABILITY,
+    ) -> None:
         self.config = config
+        self._unknown_probability = np.float32(unknown_probability)
         self._step = _STEPS[config.cell]
         self._layers = [
             [
@@ -128,19 +137,18 @@ class CellStack:
             z = step.h
         return z @ self._head_weight.T + self._head_bias, after
 
+    def log_probabilities(self, logits: Array) -> Array:
+        """Natural logarithms of the next symbol's probabilities, over the last axis.
 
-def log_softmax(logits: Array, *, unknown_probability: float) -> Array:
-    """Natural logarithms of the next symbol's probabilities, over the last axis.
-
-    As `network.log_probabilities` in torch: unknown gets at least `unknown_probability`.
-    """
-    log_p: Array = logits - logits.max(-1, keepdims=True)
-    log_p -= np.log(np.exp(log_p).sum(-1, keepdims=True))
-    floor = np.float32(unknown_probability)
-    # Zero where unknown is above its floor.
-    log_p[..., 1:] += np.log1p(-floor) - np.log1p(-np.minimum(np.exp(log_p[..., :1]), floor))
-    np.maximum(log_p[..., :1], np.log(floor), out=log_p[..., :1])
-    return log_p
+        As `CharLSTM.log_probabilities`: unknown gets at least `unknown_probability`.
+        """
+        least = self._unknown_probability
+        log_p: Array = logits - logits.max(-1, keepdims=True)
+        log_p -= np.log(np.exp(log_p).sum(-1, keepdims=True))
+        # Zero where unknown is above its least probability.
+        log_p[..., 1:] += np.log1p(-least) - np.log1p(-np.minimum(np.exp(log_p[..., :1]), least))
+        np.maximum(log_p[..., :1], np.log(least), out=log_p[..., :1])
+        return log_p
 
 
 def _sigmoid(x: Array) -> Array:

@@ -11,8 +11,9 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
@@ -35,7 +36,8 @@ from charlstm.config import (
     require_real,
 )
 from charlstm.errors import CharLSTMError, CheckpointError, ConfigError
-from charlstm.text.vocabulary import Vocabulary, least_unknown_probability
+from charlstm.text.alphabet import Alphabet
+from charlstm.text.vocabulary import Vocabulary
 
 FORMAT_VERSION: Final = 1
 
@@ -64,19 +66,14 @@ class TrainingState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """A model and where it comes from.
+class RunSpec:
+    """What stays constant over a run: the model, how it is trained, and on which text.
 
     Args:
         corpus: how the training text was read.
+        corpus_name: the text's short name.
         fingerprint: of the training text, see `Corpus`.
         num_train_chars: the length of the training split.
-        weights: float32, by the names of `model.CharLSTM`.
-        step: gradient steps made.
-        history: the run's `Started` and `Evaluated` events so far, as they were logged.
-        is_finished: the budget was used.
-        saved_at: seconds since 1970, UTC.
-        training: only in checkpoints that training can be resumed from.
     """
 
     model_config: ModelConfig
@@ -87,6 +84,65 @@ class Checkpoint:
     fingerprint: str
     num_train_chars: int
     vocabulary: Vocabulary
+
+    def __post_init__(self) -> None:
+        require_int("the number of training characters", self.num_train_chars, 2, MAX_COUNT)
+        if self.corpus.level == "byte" and self.vocabulary.codes[-1] > 0xFF:
+            raise ConfigError("at the byte level there are 256 characters")
+        if not isinstance(self.corpus_name, str) or not isinstance(self.fingerprint, str):
+            raise ConfigError("the corpus's name and fingerprint must be strings")
+
+    @cached_property
+    def alphabet(self) -> Alphabet:
+        return Alphabet.of(self.corpus, self.vocabulary, num_train_chars=self.num_train_chars)
+
+    def to_plain(self) -> dict[str, Any]:
+        """As it stands in a file's header."""
+        return {
+            "model_config": asdict(self.model_config),
+            "train_config": asdict(self.train_config),
+            "budget": asdict(self.budget),
+            "corpus": asdict(self.corpus),
+            "corpus_name": self.corpus_name,
+            "fingerprint": self.fingerprint,
+            "num_train_chars": self.num_train_chars,
+            # Code points, as JSON would join two lone surrogates that happen to be neighbours.
+            "vocabulary": self.vocabulary.codes.tolist(),
+        }
+
+    @classmethod
+    def from_plain(cls, header: Mapping[str, Any]) -> "RunSpec":
+        """From a file's header.
+
+        Raises:
+            CharLSTMError, KeyError: when it makes no sense.
+        """
+        return cls(
+            model_config=from_plain(ModelConfig, header["model_config"]),
+            train_config=from_plain(TrainConfig, header["train_config"]),
+            budget=from_plain(Budget, header["budget"]),
+            corpus=from_plain(CorpusConfig, header["corpus"]),
+            corpus_name=header["corpus_name"],
+            fingerprint=header["fingerprint"],
+            num_train_chars=header["num_train_chars"],
+            vocabulary=_vocabulary(header["vocabulary"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A model at a step of its run.
+
+    Args:
+        weights: float32, by the names of `network.CharLSTM`.
+        step: gradient steps made.
+        history: the run's `Started` and `Evaluated` events so far, as they were logged.
+        is_finished: the budget was used.
+        saved_at: seconds since 1970, UTC.
+        training: only in checkpoints that training can be resumed from.
+    """
+
+    spec: RunSpec
     weights: Arrays
     step: int
     history: tuple[dict[str, Any], ...]
@@ -95,27 +151,16 @@ class Checkpoint:
     training: TrainingState | None = None
 
     def __post_init__(self) -> None:
-        require_int("the number of training characters", self.num_train_chars, 2, MAX_COUNT)
         require_int("the step", self.step, 0, MAX_COUNT)
         require_real("the save time", self.saved_at, 0.0, MAX_SECONDS)
-        if self.corpus.level == "byte" and self.vocabulary.codes[-1] > 0xFF:
-            raise ConfigError("at the byte level there are 256 characters")
-        if not isinstance(self.corpus_name, str) or not isinstance(self.fingerprint, str):
-            raise ConfigError("the corpus's name and fingerprint must be strings")
         for record in self.history:
             bits = record.get("val_bits_per_char")
             if bits is not None:
                 require_real("bits per character", bits, 0.0, MAX_BITS)
 
     @property
-    def unknown_probability(self) -> float:
-        """The least probability of the unknown symbol."""
-        return least_unknown_probability(self.num_train_chars)
-
-    @property
     def best_val_bits_per_char(self) -> float | None:
-        bits = [record.get("val_bits_per_char") for record in self.history]
-        return min((value for value in bits if value is not None), default=None)
+        return best_val_bits_per_char(self.history)
 
     @property
     def val_bits_per_char(self) -> float | None:
@@ -132,15 +177,7 @@ class Checkpoint:
         header = {
             "format_version": FORMAT_VERSION,
             "digest": _NO_DIGEST,
-            "model_config": asdict(self.model_config),
-            "train_config": asdict(self.train_config),
-            "budget": asdict(self.budget),
-            "corpus": asdict(self.corpus),
-            "corpus_name": self.corpus_name,
-            "fingerprint": self.fingerprint,
-            "num_train_chars": self.num_train_chars,
-            # Code points, as JSON would join two lone surrogates that happen to be neighbours.
-            "vocabulary": self.vocabulary.codes.tolist(),
+            **self.spec.to_plain(),
             "step": self.step,
             "history": self.history,
             "is_finished": self.is_finished,
@@ -155,6 +192,12 @@ class Checkpoint:
         place = _digest_place(data)
         digest = hashlib.sha256(data).hexdigest().encode("ascii")
         return data[: place.start] + digest + data[place.stop :]
+
+
+def best_val_bits_per_char(history: Iterable[Mapping[str, Any]]) -> float | None:
+    """The lowest validation figure of a history; None where nothing was validated."""
+    bits = (record.get("val_bits_per_char") for record in history)
+    return min((value for value in bits if value is not None), default=None)
 
 
 class Stamp(NamedTuple):
@@ -219,7 +262,7 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, bytes]]:
         # The header says how long the file is: nothing of a wrong length is taken into memory.
         if status.st_size != len(header) + _data_length(header[_LENGTH_BYTES:]):
             raise CheckpointError(
-                "is damaged: it is {status.st_size:,} bytes long, not what its header says"
+                f"is damaged: it is {status.st_size:,} bytes long, not what its header says"
             )
         yield file, header
 
@@ -310,22 +353,14 @@ def _arrays(data: bytes) -> Arrays:
 
 def _from_parts(header: Mapping[str, Any], arrays: Arrays) -> Checkpoint:
     try:
-        model_config = from_plain(ModelConfig, header["model_config"])
+        spec = RunSpec.from_plain(header)
         weights = _with_prefix(arrays, "model.")
-        _check_weights(weights, model_config.weight_shapes())
-        vocabulary = _vocabulary(header["vocabulary"])
-        if len(vocabulary) != model_config.num_characters:
+        _check_weights(weights, spec.model_config.weight_shapes())
+        if len(spec.vocabulary) != spec.model_config.num_characters:
             raise CheckpointError("is damaged: vocabulary and model have different sizes")
         numbers = header["training"]
         return Checkpoint(
-            model_config=model_config,
-            train_config=from_plain(TrainConfig, header["train_config"]),
-            budget=from_plain(Budget, header["budget"]),
-            corpus=from_plain(CorpusConfig, header["corpus"]),
-            corpus_name=header["corpus_name"],
-            fingerprint=header["fingerprint"],
-            num_train_chars=header["num_train_chars"],
-            vocabulary=vocabulary,
+            spec=spec,
             weights=weights,
             step=header["step"],
             history=tuple(dict(record) for record in header["history"]),
@@ -358,9 +393,9 @@ def _with_prefix(arrays: Arrays, prefix: str) -> Arrays:
 
 
 def _check_weights(weights: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    if odd := sorted(weights.keys() ^ shapes.keys()):
-        what = "lacks" if odd[0] in shapes else "has a tensor that doesn't belong to it:"
-        raise CheckpointError(f"is damaged: it {what} {odd[0]!r}")
+    if unexpected := sorted(weights.keys() ^ shapes.keys()):
+        what = "lacks" if unexpected[0] in shapes else "has a tensor that doesn't belong to it:"
+        raise CheckpointError(f"is damaged: it {what} {unexpected[0]!r}")
     for name, weight in weights.items():
         if weight.shape != shapes[name] or weight.dtype != np.float32:
             raise CheckpointError(

@@ -33,7 +33,7 @@ def transplant(parent: Checkpoint, vocabulary: Vocabulary) -> Transplant:
     The recurrent layers stay; so do the rows of known characters, of unknown and of boundary. The
     row of a new character is the mean of the old characters' rows: neither likely nor unlikely.
     """
-    old = parent.vocabulary
+    old = parent.spec.vocabulary
     place = old.encode(vocabulary.characters).astype(np.intp)
     is_kept = place != UNKNOWN
     weights = dict(parent.weights)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from charlstm.config import ModelConfig
+from charlstm.text.vocabulary import SMALLEST_UNKNOWN_PROBABILITY
 
 _CELLS: Final[dict[str, Callable[[int, int], nn.RNNBase]]] = {
     "lstm": nn.LSTM,
@@ -64,11 +65,19 @@ class CharLSTM(nn.Module):
 
     Args:
         generator: draws the initial weights.
+        unknown_probability: the least probability of the unknown symbol.
     """
 
-    def __init__(self, config: ModelConfig, *, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        generator: torch.Generator | None = None,
+        unknown_probability: float = SMALLEST_UNKNOWN_PROBABILITY,
+    ) -> None:
         super().__init__()
         self.config = config
+        self.unknown_probability = unknown_probability
         cell = _CELLS[config.cell]
         sizes = [config.embedding_size] + [config.hidden_size] * (config.num_layers - 1)
         self.embedding = nn.Embedding(config.num_inputs, config.embedding_size)
@@ -137,6 +146,19 @@ class CharLSTM(nn.Module):
         logits_TBV = self.head(self._drop(z_TBH, dropout_generator))
         return logits_TBV, State(*(torch.cat(parts).float() for parts in zip(*after, strict=True)))
 
+    def log_probabilities(self, logits: Tensor) -> Tensor:
+        """Natural logarithms of the next symbol's probabilities, over the last axis, float32.
+
+        Unknown, which training may never have shown, gets at least `unknown_probability`; the rest
+        is renormalized.
+        """
+        least = self.unknown_probability
+        log_p = logits.float().log_softmax(-1)
+        # Zero where unknown is above its least probability.
+        shrunk = math.log1p(-least) - torch.log1p(-log_p[..., :1].exp().clamp(max=least))
+        unknown = log_p[..., :1].clamp(min=math.log(least))
+        return torch.cat([unknown, log_p[..., 1:] + shrunk], -1)
+
     @contextlib.contextmanager
     def recurrent_dropout(self, generator: torch.Generator) -> Iterator[None]:
         """While it lasts, a share of the recurrent weights is zero: DropConnect (Wan et al. 2013).
@@ -180,18 +202,3 @@ class CharLSTM(nn.Module):
         mask_BH = torch.empty(z_TBH.shape[1:], device=generator.device)
         mask_BH.bernoulli_(keep, generator=generator).div_(keep)
         return z_TBH * mask_BH.to(z_TBH)
-
-
-def log_probabilities(logits: Tensor, *, unknown_probability: float) -> Tensor:
-    """Natural logarithms of the next symbol's probabilities, over the last axis.
-
-    Unknown, which training may never have shown, gets at least `unknown_probability`; the rest
-    is renormalised.
-    """
-    log_p = logits.float().log_softmax(-1)
-    # Zero where unknown is above its floor.
-    shrunk = math.log1p(-unknown_probability) - torch.log1p(
-        -log_p[..., :1].exp().clamp(max=unknown_probability)
-    )
-    floored = log_p[..., :1].clamp(min=math.log(unknown_probability))
-    return torch.cat([floored, log_p[..., 1:] + shrunk], -1)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from charlstm.config import STDIN, Budget, CorpusConfig, TrainConfig
 from charlstm.errors import CheckpointError, ConfigError
-from charlstm.model.checkpoints import Arrays, Checkpoint
+from charlstm.model.checkpoints import Checkpoint, RunSpec
 from charlstm.model.finetuning import transplant
 from charlstm.store.runs import CheckpointStore
 from charlstm.text.cache import CorpusCache, load_corpus_of_run
@@ -18,9 +18,13 @@ from charlstm.training.hardware import (
     resolve_threads,
 )
 from charlstm.training.recipe import DEFAULT_MINUTES, Overrides, make_plan
+from charlstm.training.trainer import Fresh, FromWeights, Resume, Start
 
 # What of a model's settings its weights depend on, beside the vocabulary.
 _SHAPE: Final = ("hidden_size", "num_layers", "embedding_size", "cell")
+
+# A run by the clock ends a little before its time is up, to have time for its last save.
+_USED_SHARE: Final = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +48,18 @@ class Prepared:
     """A run before its next step.
 
     Args:
-        base: the checkpoint to resume from; of a new run, all of it that is known before training.
+        history: of earlier sessions.
+        is_finished: the budget is used; there is nothing to train.
         reason: how the plan was chosen; empty for a resumed run.
         notices: what the user may want to know.
     """
 
     name: str
     corpus: Corpus
-    base: Checkpoint
+    spec: RunSpec
+    start: Start
+    history: tuple[dict[str, Any], ...]
+    is_finished: bool
     reason: str
     notices: tuple[str, ...]
 
@@ -110,7 +118,9 @@ def prepare_new(store: CheckpointStore, request: Request, *, num_processes: int 
     speed = None
     if budget.minutes is not None:
         speed = num_processes * matrix_rate(device, precision, threads)
-    overrides = request.overrides if parent is None else _like(parent.checkpoint, request.overrides)
+    overrides = (
+        request.overrides if parent is None else _like(parent.checkpoint.spec, request.overrides)
+    )
     plan = make_plan(
         num_train_chars=corpus.train.num_chars,
         num_characters=len(corpus.vocabulary),
@@ -122,33 +132,36 @@ def prepare_new(store: CheckpointStore, request: Request, *, num_processes: int 
         operations_per_second=speed,
     )
     notices = [*corpus.notices, *plan.notices]
-    weights: Arrays = {}
+    start: Start = Fresh()
     if parent is not None:
-        notices += parent.warnings
+        notices += parent.notices
         transplanted = transplant(parent.checkpoint, corpus.vocabulary)
-        weights = transplanted.weights
+        start = FromWeights(weights=transplanted.weights)
         notices.append(
             f"from run {request.parent}: {transplanted.num_kept:,} characters kept, "
             f"{transplanted.num_new:,} new, {transplanted.num_dropped:,} dropped"
         )
     if request.resume:
         notices.insert(0, f"run {name} has no checkpoint yet: starting from the beginning")
-    base = Checkpoint(
-        model_config=plan.model,
-        train_config=plan.train,
-        budget=budget,
-        corpus=corpus_config,
-        corpus_name=corpus.name,
-        fingerprint=corpus.fingerprint,
-        num_train_chars=corpus.train.num_chars,
-        vocabulary=corpus.vocabulary,
-        weights=weights,
-        step=0,
+    return Prepared(
+        name=name,
+        corpus=corpus,
+        spec=RunSpec(
+            model_config=plan.model,
+            train_config=plan.train,
+            budget=budget,
+            corpus=corpus_config,
+            corpus_name=corpus.name,
+            fingerprint=corpus.fingerprint,
+            num_train_chars=corpus.train.num_chars,
+            vocabulary=corpus.vocabulary,
+        ),
+        start=start,
         history=(),
         is_finished=False,
-        saved_at=0.0,
+        reason=plan.reason,
+        notices=tuple(notices),
     )
-    return Prepared(name=name, corpus=corpus, base=base, reason=plan.reason, notices=tuple(notices))
 
 
 def prepare_resumed(store: CheckpointStore, name: str, request: Request) -> Prepared:
@@ -158,38 +171,50 @@ def prepare_resumed(store: CheckpointStore, name: str, request: Request) -> Prep
         CharLSTMError: when no checkpoint loads, the text changed, or an option contradicts the run.
     """
     loaded = store.load(name, which="last")
-    base, notices = loaded.checkpoint, list(loaded.notices)
-    _refuse_contradictions(base, request)
-    corpus_config = replace(base.corpus, **request.corpus)
+    checkpoint, notices = loaded.checkpoint, list(loaded.notices)
+    if checkpoint.training is None:
+        raise CheckpointError(f"{loaded.path}: holds a model alone; training can't resume from it")
+    spec, is_finished = checkpoint.spec, checkpoint.is_finished
+    _refuse_contradictions(spec, request)
     cache = _cache(store, request)
-    corpus, notice = _corpus_again(corpus_config, base.fingerprint, cache, request)
+    spec = replace(spec, corpus=replace(spec.corpus, **request.corpus))
+    corpus, notice = _corpus_again(spec, cache, request)
     if notice is not None:
         notices.append(notice)
-    base = replace(base, corpus=corpus_config)
-    if request.budget is not None and base.is_finished and _is_used(request.budget, base):
+    if request.budget is not None and is_finished and _is_used(request.budget, checkpoint):
         notices.append(f"{request.budget} were already used")
-    elif request.budget is not None and request.budget != base.budget:
-        notices.append(f"budget changed from {base.budget} to {request.budget} in total")
-        base = replace(base, budget=request.budget, is_finished=False)
-    hardware = _hardware(base.train_config, request)
-    if hardware != base.train_config:
+    elif request.budget is not None and request.budget != spec.budget:
+        notices.append(f"budget changed from {spec.budget} to {request.budget} in total")
+        spec, is_finished = replace(spec, budget=request.budget), False
+    hardware = _hardware(spec.train_config, request)
+    if hardware != spec.train_config:
         notices.append(
             "another device, precision or number of threads: not bit-identical to the run so far"
         )
-        base = replace(base, train_config=hardware)
-    return Prepared(name=name, corpus=corpus, base=base, reason="", notices=tuple(notices))
+        spec = replace(spec, train_config=hardware)
+    return Prepared(
+        name=name,
+        corpus=corpus,
+        spec=spec,
+        start=Resume(weights=checkpoint.weights, state=checkpoint.training),
+        history=checkpoint.history,
+        is_finished=is_finished,
+        reason="",
+        notices=tuple(notices),
+    )
 
 
-def _is_used(budget: Budget, base: Checkpoint) -> bool:
-    train = base.train_config
-    total = budget.total_steps(num_chars=base.num_train_chars, chars_per_step=train.chars_per_step)
+def _is_used(budget: Budget, checkpoint: Checkpoint) -> bool:
+    spec = checkpoint.spec
+    total = budget.total_steps(
+        num_chars=spec.num_train_chars, chars_per_step=spec.train_config.chars_per_step
+    )
     if total is not None:
-        return base.step >= total
+        return checkpoint.step >= total
     assert budget.minutes is not None
-    assert base.training is not None
-    used_seconds: float = base.training.numbers["elapsed_seconds"]
-    # A run by the clock ends a little before its time is up.
-    return used_seconds >= 0.95 * budget.minutes * 60
+    assert checkpoint.training is not None
+    used_seconds: float = checkpoint.training.numbers["elapsed_seconds"]
+    return used_seconds >= _USED_SHARE * budget.minutes * 60
 
 
 def prepare_to_follow(store: CheckpointStore, request: Request, leader: Prepared) -> Prepared:
@@ -201,21 +226,15 @@ def prepare_to_follow(store: CheckpointStore, request: Request, leader: Prepared
     Raises:
         CorpusError: when the text isn't here, or another one.
     """
-    base = leader.base
-    corpus = load_corpus_of_run(base.corpus, base.fingerprint, _cache(store, request))
+    spec = leader.spec
+    corpus = load_corpus_of_run(spec.corpus, spec.fingerprint, _cache(store, request))
     return replace(leader, corpus=corpus)
 
 
-def _like(parent: Checkpoint, overrides: Overrides) -> Overrides:
+def _like(parent: RunSpec, overrides: Overrides) -> Overrides:
     """The overrides, and the parent's shape, which they must not contradict."""
     shape = {name: getattr(parent.model_config, name) for name in _SHAPE}
-    odd = [
-        f"--{name.replace('_', '-')} {value} (the run has {shape[name]})"
-        for name, value in overrides.given().items()
-        if name in shape and value != shape[name]
-    ]
-    if odd:
-        raise ConfigError(f"--from can't change {', '.join(odd)}")
+    _refuse_changes("--from", {n: v for n, v in overrides.given().items() if n in shape}, shape)
     return replace(overrides, **shape)
 
 
@@ -224,21 +243,22 @@ def _cache(store: CheckpointStore, request: Request) -> CorpusCache | None:
 
 
 def _corpus_again(
-    config: CorpusConfig, fingerprint: str, cache: CorpusCache | None, request: Request
+    spec: RunSpec, cache: CorpusCache | None, request: Request
 ) -> tuple[Corpus, str | None]:
     """The text of a resumed run, which must not have changed; if it is gone, its copy.
 
     Returns:
         The corpus, and a notice where it is the copy.
     """
+    config = spec.corpus
     paths = [path for path in (*config.paths, config.val, config.test) if path is not None]
     gone = [path for path in paths if path == STDIN or not os.path.exists(path)]
     # What is named now is meant now.
     if gone and not request.corpus:
-        corpus = load_corpus_of_run(config, fingerprint, cache)
+        corpus = load_corpus_of_run(config, spec.fingerprint, cache)
         return corpus, f"{gone[0]}: missing; resuming from the copy of its text in the store"
     corpus = load_corpus(config) if cache is None else cache.load(config)
-    corpus.require_fingerprint(fingerprint)
+    corpus.require_fingerprint(spec.fingerprint)
     return corpus, None
 
 
@@ -256,32 +276,39 @@ def _hardware(stored: TrainConfig, request: Request) -> TrainConfig:
     return replace(stored, device=device, precision=precision, threads=threads)
 
 
-def _refuse_contradictions(base: Checkpoint, request: Request) -> None:
+def _refuse_contradictions(spec: RunSpec, request: Request) -> None:
     """Refuse what would make it another run; files may have moved, their text is compared later."""
     planned = make_plan(
-        num_train_chars=base.num_train_chars,
-        num_characters=len(base.vocabulary),
-        budget=base.budget,
+        num_train_chars=spec.num_train_chars,
+        num_characters=len(spec.vocabulary),
+        budget=spec.budget,
         overrides=request.overrides,
-        device=base.train_config.device,
-        precision=base.train_config.precision,
-        threads=base.train_config.threads,
+        device=spec.train_config.device,
+        precision=spec.train_config.precision,
+        threads=spec.train_config.threads,
     )
     moved = {"paths", "val", "test"}
-    stored = asdict(base.model_config) | asdict(base.train_config) | asdict(base.corpus)
+    stored = asdict(spec.model_config) | asdict(spec.train_config) | asdict(spec.corpus)
     # As the plan would resolve them: a batch too large for the text is shrunk again.
     resolved = asdict(planned.model) | asdict(planned.train)
     wanted = {name: resolved[name] for name in request.overrides.given()}
     wanted |= {name: value for name, value in request.corpus.items() if name not in moved}
-    odd = [
+    for name in ("val", "test"):
+        if name in request.corpus and stored[name] is None:
+            wanted[name], stored[name] = request.corpus[name], "a fraction"
+    _refuse_changes("--resume", wanted, stored)
+
+
+def _refuse_changes(option: str, wanted: dict[str, Any], stored: dict[str, Any]) -> None:
+    """Refuse options that contradict what a run has.
+
+    Raises:
+        ConfigError: naming all of them.
+    """
+    changes = [
         f"--{name.replace('_', '-')} {value} (the run has {stored[name]})"
         for name, value in wanted.items()
         if stored[name] != value
     ]
-    odd += [
-        f"--{name} {request.corpus[name]} (the run has a fraction)"
-        for name in ("val", "test")
-        if name in request.corpus and stored[name] is None
-    ]
-    if odd:
-        raise ConfigError(f"--resume can't change {', '.join(odd)}")
+    if changes:
+        raise ConfigError(f"{option} can't change {', '.join(changes)}")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 
 from charlstm.analysis.inspection import gate_shares, gate_text
 from charlstm.config import DEFAULT_STORE, SampleConfig
@@ -30,7 +29,7 @@ from charlstm.events import (
 )
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import sample
-from charlstm.model.checkpoints import Checkpoint, TrainingState
+from charlstm.model.checkpoints import Checkpoint, TrainingState, best_val_bits_per_char
 from charlstm.sessions.preparation import (
     Prepared,
     Request,
@@ -41,7 +40,7 @@ from charlstm.sessions.preparation import (
 )
 from charlstm.store.runs import CheckpointStore, RunWriter
 from charlstm.system.distributed import ALONE, World
-from charlstm.training.hardware import require_memory
+from charlstm.training.hardware import require_memory, set_threads
 from charlstm.training.trainer import Trainer
 
 SAVE_SECONDS: Final = 30.0
@@ -75,10 +74,11 @@ class Session:
         self.name = prepared.name
         self.reason = prepared.reason
         self.notices = prepared.notices
-        self.base = base = prepared.base
+        self.spec = prepared.spec
         self.corpus = corpus = prepared.corpus
+        self.is_finished = prepared.is_finished
         self._writer = writer
-        self._history = list(base.history)
+        self._history = list(prepared.history)
         self._latest: dict[str, Any] = dict.fromkeys(
             (
                 "step",
@@ -112,8 +112,8 @@ class Session:
         return {
             "event": "finished",
             **{key: latest.get(key) for key in self._latest},
-            "step": self.base.step,
-            "best_val_bits_per_char": self.base.best_val_bits_per_char,
+            "step": self._trainer.step,
+            "best_val_bits_per_char": best_val_bits_per_char(self._history),
             "was_interrupted": False,
             "run": self.name,
         }
@@ -169,13 +169,13 @@ class Session:
                     yield self._report("finished", event, {"run": self.name})
 
     def _settings(self) -> dict[str, Any]:
-        base = self.base
+        spec = self.spec
         return {
             "run": self.name,
-            "corpus": base.corpus_name,
-            "budget": asdict(base.budget),
-            **asdict(base.model_config),
-            **asdict(base.train_config),
+            "corpus": spec.corpus_name,
+            "budget": asdict(spec.budget),
+            **asdict(spec.model_config),
+            **asdict(spec.train_config),
         }
 
     def _report(
@@ -232,14 +232,13 @@ class Session:
 
     def _checkpoint(self, *, is_finished: bool = False) -> Checkpoint:
         """The model as it is used: calibrated, without what only training needs."""
-        return replace(
-            self.base,
+        return Checkpoint(
+            spec=self.spec,
             weights=self._trainer.calibrated_weights(),
             step=self._trainer.step,
             history=tuple(self._history),
             is_finished=is_finished,
             saved_at=time.time(),
-            training=None,
         )
 
 
@@ -247,7 +246,7 @@ class Follower:
     """The same session in another process of the training: it reports and saves nothing."""
 
     def __init__(self, prepared: Prepared, *, world: World, started_at: float) -> None:
-        self.is_finished = prepared.base.is_finished
+        self.is_finished = prepared.is_finished
         self._trainer = _trainer(prepared, world, started_at)
 
     def stop(self) -> None:
@@ -315,7 +314,7 @@ def _prepare(
         # Asked again under the lock: reading the corpus may have taken long.
         if store.has_checkpoint(prepared.name):
             raise ConfigError(f"run {prepared.name} was made meanwhile by another process")
-    world.require_divisible(prepared.base.train_config.batch_size)
+    world.require_divisible(prepared.spec.train_config.batch_size)
     world.note(_RUN_NOTE, prepared.name)
     return prepared, writer
 
@@ -332,19 +331,17 @@ def _continued(request: Request, world: World) -> Request:
 
 
 def _trainer(prepared: Prepared, world: World, started_at: float) -> Trainer:
-    base, corpus = prepared.base, prepared.corpus
-    share = base.train_config.batch_size // world.size
-    require_memory(base.model_config, replace(base.train_config, batch_size=share))
-    torch.set_num_threads(base.train_config.threads)
+    spec, corpus = prepared.spec, prepared.corpus
+    share = spec.train_config.batch_size // world.size
+    require_memory(spec.model_config, replace(spec.train_config, batch_size=share))
+    set_threads(spec.train_config.threads)
     return Trainer(
-        base.model_config,
-        base.train_config,
-        base.budget,
+        spec.model_config,
+        spec.train_config,
+        spec.budget,
         train=corpus.train,
         val=corpus.val,
-        unknown_probability=base.unknown_probability,
-        initial=base.weights or None,
-        resume=None if base.training is None else (base.weights, base.training),
+        start=prepared.start,
         started_at=started_at,
         world=world,
     )

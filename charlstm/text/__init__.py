@@ -4,6 +4,7 @@
     folders     which files a path stands for
     documents   where documents begin inside a file
     vocabulary  characters <-> ids
+    alphabet    the vocabulary and the form of texts: text <-> symbols <-> ids
     split       an encoded text as documents in a row
     corpus      files -> vocabulary and splits; begin here: `load_corpus`
     cache       encoded corpora, kept in the store's folder

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from charlstm.config import STDIN, CorpusConfig
 from charlstm.errors import CorpusError
+from charlstm.text.alphabet import Alphabet
 from charlstm.text.corpus import Corpus, corpus_name, load_corpus
 from charlstm.text.folders import files_in
 from charlstm.text.split import Split
@@ -124,7 +125,7 @@ class CorpusCache:
 
     def _read(self, name: str, config: CorpusConfig) -> Corpus | None:
         try:
-            corpus = _mapped(self._folder / f"{name}.corpus", corpus_name(config))
+            corpus = _mapped(self._folder / f"{name}.corpus", config)
         except _UNUSABLE:
             return None  # damaged or not there: it will be written again
         return corpus if name.startswith(corpus.fingerprint[:_NAME_LENGTH]) else None
@@ -217,7 +218,7 @@ def _write(file: IO[bytes], corpus: Corpus) -> None:
             file.write(piece)
 
 
-def _mapped(path: Path, name_of_corpus: str) -> Corpus:
+def _mapped(path: Path, config: CorpusConfig) -> Corpus:
     if not path.is_file():  # a pipe would wait for ever
         raise FileNotFoundError
     with path.open("rb") as file:
@@ -255,8 +256,12 @@ def _mapped(path: Path, name_of_corpus: str) -> Corpus:
         for name in _SPLITS
     }
     return Corpus(
-        name=name_of_corpus,
-        vocabulary=Vocabulary.of_codes(arrays["codes"]),
+        name=corpus_name(config),
+        alphabet=Alphabet.of(
+            config,
+            Vocabulary.of_codes(arrays["codes"]),
+            num_train_chars=splits["train"].num_chars,
+        ),
         fingerprint=about["fingerprint"],
         notices=(),
         **splits,

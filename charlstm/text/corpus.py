@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from charlstm.config import MAX_CHARACTERS, STDIN, CorpusConfig
 from charlstm.errors import CorpusError
+from charlstm.text.alphabet import Alphabet
 from charlstm.text.documents import split_documents
 from charlstm.text.folders import files_in
 from charlstm.text.source import FileSource, Source, TextSource
@@ -39,12 +40,16 @@ class Corpus:
     """
 
     name: str
-    vocabulary: Vocabulary
+    alphabet: Alphabet
     train: Split
     val: Split
     test: Split
     fingerprint: str
     notices: tuple[str, ...]
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.alphabet.vocabulary
 
     def require_fingerprint(self, expected: str) -> None:
         """Refuse a text that isn't the one a model was trained on.
@@ -257,7 +262,7 @@ def _split(
         digest.update(counted.starts.tobytes())
     return Corpus(
         name=corpus_name(config),
-        vocabulary=vocabulary,
+        alphabet=Alphabet.of(config, vocabulary, num_train_chars=spans[0][1] - spans[0][0]),
         train=split(0),
         val=split(1),
         test=split(2),

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from charlstm.config import MAX_COUNT
 from charlstm.errors import CorpusError
 
 UNKNOWN: Final = 0
@@ -20,6 +21,9 @@ Ids = npt.NDArray[np.unsignedinteger]
 def least_unknown_probability(num_train_chars: int) -> float:
     """What the unknown symbol gets at least: as if it had been seen once more than the rest."""
     return 1.0 / (num_train_chars + 1)
+
+
+SMALLEST_UNKNOWN_PROBABILITY: Final = least_unknown_probability(MAX_COUNT)
 
 
 class Vocabulary:

@@ -76,12 +76,19 @@ def resolve_threads(wanted: int | None) -> int:
     return wanted
 
 
+def set_threads(wanted: int | None) -> int:
+    """Let torch compute on so many threads, see `resolve_threads`; returns the number."""
+    threads = resolve_threads(wanted)
+    torch.set_num_threads(threads)
+    return threads
+
+
 def matrix_rate(device: Device, precision: Precision, threads: int) -> float:
     """Floating-point operations per second in products of matrices such as training makes.
 
     It takes about a tenth of a second.
     """
-    torch.set_num_threads(threads)
+    set_threads(threads)
     dtype: torch.dtype = getattr(torch, precision)
     left = torch.ones(_PROBE_ROWS, _PROBE_SIZE, device=device, dtype=dtype)
     right = torch.ones(_PROBE_SIZE, 4 * _PROBE_SIZE, device=device, dtype=dtype)

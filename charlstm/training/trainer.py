@@ -32,6 +32,7 @@ from charlstm.model.checkpoints import Arrays, TrainingState
 from charlstm.model.network import CharLSTM
 from charlstm.system.distributed import ALONE, World
 from charlstm.text.split import Split
+from charlstm.text.vocabulary import least_unknown_probability
 from charlstm.training.batches import BatchStream
 from charlstm.training.bptt import Outcome, TruncatedBPTT
 from charlstm.training.optimization import learning_rate_scale
@@ -89,6 +90,30 @@ class _Reading(NamedTuple):
     any_slowed: bool = False
 
 
+@dataclass(frozen=True)
+class Fresh:
+    """Start from random weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromWeights:
+    """Start a new run from the weights of another model."""
+
+    weights: Arrays
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume:
+    """Continue an earlier session exactly."""
+
+    weights: Arrays
+    state: TrainingState
+
+
+Start = Fresh | FromWeights | Resume
+_FRESH: Final = Fresh()
+
+
 class Trainer:
     """Trains a model from the beginning of a budget to its end.
 
@@ -96,16 +121,14 @@ class Trainer:
     decides how many steps there are.
 
     Args:
-        unknown_probability: the least probability of the unknown symbol, for evaluation.
-        initial: weights to start from, instead of random ones.
-        resume: the weights and the state of an earlier session.
+        start: from random weights, from another model's, or where an earlier session ended.
         started_at: when the command began, by `clock`; the budget's minutes count from there.
         clock: seconds; replaced by tests.
         world: the processes that train together. All of them take the same events, and `state` at
             each but `Stepped`; the first one's clock counts.
 
     Raises:
-        CheckpointError: when `resume` lacks something or has another shape.
+        CheckpointError: when the state to resume from lacks something or has another shape.
     """
 
     def __init__(
@@ -116,9 +139,7 @@ class Trainer:
         *,
         train: Split,
         val: Split,
-        unknown_probability: float,
-        initial: Arrays | None = None,
-        resume: tuple[Arrays, TrainingState] | None = None,
+        start: Start = _FRESH,
         started_at: float | None = None,
         clock: Clock = time.monotonic,
         world: World = ALONE,
@@ -127,20 +148,24 @@ class Trainer:
         self._config = config
         self._clock = clock
         self._num_train_chars = train.num_chars
-        self._unknown_probability = unknown_probability
         num_streams = max(1, min(_MAX_VAL_STREAMS, val.num_chars // _MIN_VAL_STREAM_LENGTH))
         self._val = val.in_parallel(num_streams, max_chars=_MAX_VAL_CHARS)
 
         self._generator = torch.Generator().manual_seed(config.seed)
-        self.model = CharLSTM(model_config, generator=self._generator).to(config.device)
-        if initial is not None:
-            self.model.load_arrays(initial)
+        self.model = CharLSTM(
+            model_config,
+            generator=self._generator,
+            unknown_probability=least_unknown_probability(train.num_chars),
+        ).to(config.device)
         self._bptt = TruncatedBPTT(self.model, config, world=world)
         self._run = _Counters()
         self._must_stop = False
         self._must_save = False
-        if resume is not None:
-            self._restore(*resume)
+        match start:
+            case FromWeights(weights=weights):
+                self.model.load_arrays(weights)
+            case Resume(weights=weights, state=state):
+                self._restore(weights, state)
         self._batches = BatchStream(
             train,
             boundary=model_config.boundary,
@@ -333,10 +358,7 @@ class Trainer:
         if self._val.num_chars:
             with _memory_errors_explained():
                 self._temperature, evaluation = fit_temperature(
-                    self.model,
-                    self._val,
-                    unknown_probability=self._unknown_probability,
-                    world=self._world,
+                    self.model, self._val, world=self._world
                 )
             bits = evaluation.bits_per_char
         best = run.best_val_bits_per_char

@@ -14,8 +14,9 @@ from charlstm.evaluation.assessment import Assessment
 from charlstm.evaluation.scores import Evaluation, Scores, Surprise
 from charlstm.system.files import new_file
 from charlstm.system.terminal import escape, escape_line
+from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
-from charlstm.text.vocabulary import UNKNOWN, Vocabulary
+from charlstm.text.vocabulary import UNKNOWN
 from charlstm.views.context import bits_bar, context_records, show_context
 from charlstm.views.prediction import bar, visible
 from charlstm.views.tables import print_pairs, print_rows
@@ -115,7 +116,7 @@ def _show_details(assessment: Assessment) -> None:
     )
 
 
-def write_per_char(path: Path, scores: Scores, split: Split, vocabulary: Vocabulary) -> None:
+def write_per_char(path: Path, scores: Scores, split: Split, alphabet: Alphabet) -> None:
     """Write every character's surprise as tab-separated values.
 
     Raises:
@@ -127,8 +128,8 @@ def write_per_char(path: Path, scores: Scores, split: Split, vocabulary: Vocabul
         file.write("place\tdocument\tchar\tcode_point\tbits\trank\n")
         for place in range(split.num_chars):
             document += place in starts
-            number = split.ids[place]
-            char = "" if number == UNKNOWN else vocabulary.decode(np.array([number]))
+            symbol = split.ids[place]
+            char = "" if symbol == UNKNOWN else alphabet.decode(np.array([symbol]))
             code = f"U+{ord(char):04X}" if char else "unknown"
             bits = scores.nats_N[place] / _NATS_PER_BIT
             file.write(

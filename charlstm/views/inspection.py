@@ -1,6 +1,6 @@
 """What happens inside a model, drawn with characters and colors, or as JSON."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -147,23 +147,14 @@ def show_shares(shares: Sequence[dict[str, GateShares]], before: object) -> None
     )
 
 
-def unit_records(
-    tracked: Sequence[TrackedFeature], to_text: Callable[[str], str]
-) -> list[dict[str, Any]]:
+def unit_records(tracked: Sequence[TrackedFeature]) -> list[dict[str, Any]]:
     return [
-        asdict(one)
-        | {
-            "units": [
-                unit._asdict()
-                | {"layer": unit.layer + 1, "stretch": to_text("".join(unit.stretch))}
-                for unit in one.units
-            ]
-        }
+        asdict(one) | {"units": [unit._asdict() | {"layer": unit.layer + 1} for unit in one.units]}
         for one in tracked
     ]
 
 
-def show_units(tracked: Sequence[TrackedFeature], to_text: Callable[[str], str]) -> None:
+def show_units(tracked: Sequence[TrackedFeature]) -> None:
     """For each feature the units that track it best, beside what chance reaches."""
     rows = []
     for one in tracked:
@@ -176,7 +167,7 @@ def show_units(tracked: Sequence[TrackedFeature], to_text: Callable[[str], str])
                     f"{unit.score:.2f}",
                     f"{unit.layer + 1}",
                     f"{unit.unit}",
-                    "{}[{}]{}".format(*(visible(to_text(part)) for part in unit.stretch)),
+                    visible(unit.marked),
                 )
             )
     print_rows(

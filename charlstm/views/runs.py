@@ -19,9 +19,9 @@ _SHOWN_SAMPLE_CHARS: Final = 52
 def as_record(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "name": name,
-        "corpus": checkpoint.corpus_name,
-        "cell": checkpoint.model_config.cell,
-        "num_parameters": checkpoint.model_config.num_parameters,
+        "corpus": checkpoint.spec.corpus_name,
+        "cell": checkpoint.spec.model_config.cell,
+        "num_parameters": checkpoint.spec.model_config.num_parameters,
         "step": checkpoint.step,
         "best_val_bits_per_char": checkpoint.best_val_bits_per_char,
         "saved_at": checkpoint.saved_at,
@@ -30,16 +30,17 @@ def as_record(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
 
 def with_history(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
     """A run's record with its settings and its evaluations."""
+    spec = checkpoint.spec
     return {
         **as_record(name, checkpoint),
         "is_finished": checkpoint.is_finished,
-        "fingerprint": checkpoint.fingerprint,
-        "num_train_chars": checkpoint.num_train_chars,
+        "fingerprint": spec.fingerprint,
+        "num_train_chars": spec.num_train_chars,
         "settings": {
-            "model": asdict(checkpoint.model_config),
-            "train": asdict(checkpoint.train_config),
-            "budget": asdict(checkpoint.budget),
-            "corpus": asdict(checkpoint.corpus),
+            "model": asdict(spec.model_config),
+            "train": asdict(spec.train_config),
+            "budget": asdict(spec.budget),
+            "corpus": asdict(spec.corpus),
         },
         "history": list(checkpoint.history),
     }
@@ -66,12 +67,13 @@ def show_runs(records: Iterable[Mapping[str, Any]]) -> None:
 
 def show_run(name: str, checkpoint: Checkpoint, *, with_details: bool) -> None:
     """Settings, then what was learned, evaluation by evaluation; without details ten of them."""
-    model, train = checkpoint.model_config, checkpoint.train_config
+    spec = checkpoint.spec
+    model, train = spec.model_config, spec.train_config
     print_pairs(
         Text(escape_line(f"run {name}")),
         [
-            ("corpus", f"{checkpoint.corpus_name}, {checkpoint.num_train_chars:,} characters"),
-            ("fingerprint", checkpoint.fingerprint[:12]),
+            ("corpus", f"{spec.corpus_name}, {spec.num_train_chars:,} characters"),
+            ("fingerprint", spec.fingerprint[:12]),
             (
                 "model",
                 (
@@ -96,7 +98,7 @@ def show_run(name: str, checkpoint: Checkpoint, *, with_details: bool) -> None:
             ),
             (
                 "budget",
-                f"{checkpoint.budget}, {'finished' if checkpoint.is_finished else 'not finished'}",
+                f"{spec.budget}, {'finished' if checkpoint.is_finished else 'not finished'}",
             ),
             ("steps", f"{checkpoint.step:,}"),
             ("saved", _date(checkpoint.saved_at)),

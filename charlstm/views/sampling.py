@@ -1,59 +1,44 @@
 """Samples on stdout: as they come, one after another, or as JSON."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from charlstm.inference.copying import Copy
 from charlstm.inference.sampling import Drawn, Sample
 from charlstm.system.terminal import say, text_output
+from charlstm.text.alphabet import Alphabet
 from charlstm.views.shading import shade
 
 
-@dataclass(frozen=True, kw_only=True)
-class Style:
-    """How samples are written.
-
-    Args:
-        as_bytes: the characters stand for bytes.
-        color: every character is shaded by its surprise.
-    """
-
-    as_bytes: bool
-    color: bool
-
-
-def show_streaming(prime: str, drawn: Iterable[Drawn], style: Style) -> None:
+def show_streaming(prime: str, drawn: Iterable[Drawn], alphabet: Alphabet, *, color: bool) -> None:
     """Write a single sample character by character, keeping nothing."""
-    with text_output(as_bytes=style.as_bytes, styled=style.color) as write:
+    with text_output(as_bytes=alphabet.is_byte, styled=color) as write:
         write(prime)
         for chars, log_p in drawn:
-            write(chars[0], style=shade(-log_p[0]) if style.color else "")
+            write(chars[0], style=shade(-log_p[0]) if color else "")
         write("\n")
 
 
-def show_samples(prime: str, samples: Sequence[Sample], style: Style) -> None:
+def show_samples(prime: str, samples: Sequence[Sample], alphabet: Alphabet, *, color: bool) -> None:
     """Write finished samples one after another, each under its number where there are several."""
-    with text_output(as_bytes=style.as_bytes, styled=style.color) as write:
+    with text_output(as_bytes=alphabet.is_byte, styled=color) as write:
         for number, sample in enumerate(samples, start=1):
             if len(samples) > 1:
                 write(f"--- {number} of {len(samples)} ---\n")
             write(prime)
             for char, log_p in zip(sample.text, sample.log_probabilities, strict=True):
-                write(char, style=shade(-log_p) if style.color else "")
+                write(char, style=shade(-log_p) if color else "")
             write("\n")
 
 
-def report_copies(
-    samples: Sequence[Sample], copies: Sequence[Copy], to_text: Callable[[str], str]
-) -> None:
+def report_copies(samples: Sequence[Sample], copies: Sequence[Copy], alphabet: Alphabet) -> None:
     """Show each sample's longest passage that occurs in the training text."""
     for number, (sample, copy) in enumerate(zip(samples, copies, strict=True), start=1):
         which = f"sample {number}: " if len(samples) > 1 else ""
         say(
             f"{which}longest passage copied from the training text: {copy.length} of "
-            f"{len(sample.text)} characters: {to_text(_copied(sample, copy))!r}"
+            f"{len(sample.text)} characters: {alphabet.to_text(_copied(sample, copy))!r}"
         )
 
 
@@ -64,21 +49,18 @@ def print_json(
     prime: str,
     samples: Sequence[Sample],
     copies: Sequence[Copy] | None,
-    to_text: Callable[[str], str],
+    alphabet: Alphabet,
 ) -> None:
-    """Print everything about the samples as one JSON object.
-
-    Args:
-        to_text: makes symbols that stand for bytes readable.
-    """
+    """Print everything about the samples as one JSON object."""
     records: list[dict[str, Any]] = [
-        {"text": to_text(sample.text), "log_probabilities": sample.log_probabilities}
+        {"text": alphabet.to_text(sample.text), "log_probabilities": sample.log_probabilities}
         for sample in samples
     ]
     for record, sample, copy in zip(records, samples, copies or (), strict=copies is not None):
-        text = to_text(_copied(sample, copy))
+        text = alphabet.to_text(_copied(sample, copy))
         record["longest_copy"] = {"num_chars": copy.length, "text": text}
-    print(json.dumps({"run": run, "seed": seed, "prime": to_text(prime), "samples": records}))
+    prime = alphabet.to_text(prime)
+    print(json.dumps({"run": run, "seed": seed, "prime": prime, "samples": records}))
 
 
 def _copied(sample: Sample, copy: Copy) -> str:

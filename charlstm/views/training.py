@@ -67,7 +67,8 @@ def training_view() -> Iterator[TrainingView]:
 
 def show_plan(session: Session) -> None:
     """The corpus, the model, its settings and the budget, on stderr."""
-    corpus, model, train = session.corpus, session.base.model_config, session.base.train_config
+    corpus, spec = session.corpus, session.spec
+    model, train = spec.model_config, spec.train_config
     num_documents = len(corpus.train.starts)
     documents = f" in {num_documents:,} documents" if num_documents > 1 else ""
     distinct = f"{model.num_characters:,} distinct"
@@ -82,7 +83,7 @@ def show_plan(session: Session) -> None:
         ("model", f"{size}, {model.num_parameters:,} parameters"),
         ("training", f"{dropout}, weight decay {train.weight_decay:g}"),
         ("", f"batches of {batches}, {train.precision} on {train.device}, {threads}, {seed}"),
-        ("budget", str(session.base.budget) + (f": {session.reason}" if session.reason else "")),
+        ("budget", str(spec.budget) + (f": {session.reason}" if session.reason else "")),
     ):
         say(f"{name:9}{value}")
 

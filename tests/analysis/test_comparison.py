@@ -2,10 +2,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import MODEL, TEXT, TRAIN
+from conftest import MODEL, TEXT, TRAIN, alphabet_of
 
 from charlstm.analysis.comparison import CELLS, compare, matched
 from charlstm.config import Budget
+from charlstm.text.corpus import Corpus
 from charlstm.text.split import Split
 
 
@@ -26,11 +27,16 @@ def test_each_cell_is_trained_from_each_seed(vocabulary):
             replace(MODEL, num_characters=len(vocabulary)),
             TRAIN,
             Budget(steps=12),
-            vocabulary=vocabulary,
-            train_text=split,
-            val_text=split.part(0, 300),
+            corpus=Corpus(
+                name="tiny",
+                alphabet=alphabet_of(vocabulary),
+                train=split,
+                val=split.part(0, 300),
+                test=split.part(0, 500),
+                fingerprint="",
+                notices=(),
+            ),
             scored_text=split.part(0, 500),
-            unknown_probability=1e-3,
             seeds=range(2),
         )
     )

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import TEXT
+from conftest import TEXT, alphabet_of
 
 from charlstm.analysis import inspection
 from charlstm.analysis.inspection import gate_shares, most_variable_units, trace, track_features
@@ -31,7 +31,7 @@ def test_a_trace_holds_what_each_step_did(predictor, document):
     assert "".join(one.char for one in traced.characters) == "the quick"
     prediction = predictor.start()
     for place, one in enumerate(traced.characters):
-        (number,) = predictor.vocabulary.encode(one.char)
+        (number,) = predictor.alphabet.encode(one.char)
         assert one.nats == pytest.approx(-prediction.log_p[0, number], rel=1e-6)
         p = [candidate.probability for candidate in one.candidates]
         assert len(p) == 5
@@ -66,7 +66,7 @@ def test_unknown_characters_are_read_as_unknown(predictor, document):
     traced = trace(predictor, document("t\u2603e"))
     assert [one.char for one in traced.characters] == ["t", "\ufffd", "e"]
     with pytest.raises(CorpusError):
-        predictor.require_known("t\u2603e")
+        predictor.alphabet.require_known("t\u2603e")
 
 
 def test_equal_values_share_their_ranks():
@@ -81,13 +81,11 @@ def test_bytes_past_ascii_are_no_quotes(predictor):
     text = "caf\u00c3\u00ab sat\u00bb. " * 40
     vocabulary = Vocabulary.of(text)
     other = SimpleNamespace(
-        vocabulary=vocabulary,
+        alphabet=alphabet_of(vocabulary, level="byte"),
         hidden_size=8,
         trace=lambda split: predictor.trace(replace(split, ids=split.ids % 20)),
     )
-    found = {
-        one.feature for one in track_features(other, Split.of([text], vocabulary), level="byte")
-    }
+    found = {one.feature for one in track_features(other, Split.of([text], vocabulary))}
     assert "inside quotes" not in found
     assert "position in the word" in found
 
@@ -151,8 +149,9 @@ def test_a_cell_that_follows_is_found_and_chance_is_told(predictor, document, mo
     assert (best.layer, best.unit) == (1, 5)
     assert best.score > 0.95
     assert found["position in the word"].chance < 0.8
-    assert "".join(best.stretch) in text
-    assert best.stretch[1] == text[best.place]
+    assert best.stretch in text
+    assert best.marked.replace("[", "").replace("]", "") == best.stretch
+    assert f"[{text[best.place]}]" in best.marked
     # What the text doesn't have is left out.
     assert "inside quotes" not in found
     with pytest.raises(ConfigError, match="too few"):

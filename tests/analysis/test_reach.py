@@ -1,19 +1,16 @@
 import numpy as np
 import pytest
 import torch
-from conftest import TEXT
+from conftest import TEXT, network_of
 
 from charlstm.analysis.reach import reach
 from charlstm.errors import ConfigError
-from charlstm.model.network import CharLSTM
 from charlstm.text.split import Split
 
 
 @pytest.fixture
 def model(checkpoint):
-    model = CharLSTM(checkpoint.model_config)
-    model.load_arrays(checkpoint.weights)
-    return model
+    return network_of(checkpoint)
 
 
 def test_a_model_that_forgets_looks_at_the_last_character_only(model, vocabulary):

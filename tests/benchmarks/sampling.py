@@ -27,7 +27,7 @@ from charlstm.config import (
 )
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import sample_many
-from charlstm.model.checkpoints import Checkpoint
+from charlstm.model.checkpoints import Checkpoint, RunSpec
 from charlstm.model.network import CharLSTM
 from charlstm.text.vocabulary import Vocabulary
 
@@ -59,14 +59,16 @@ def untrained(hidden_size: int) -> Checkpoint:
         precision="float32",
     )
     return Checkpoint(
-        model_config=config,
-        train_config=train,
-        budget=Budget(steps=1),
-        corpus=CorpusConfig(),
-        corpus_name="none",
-        fingerprint="",
-        num_train_chars=1000,
-        vocabulary=Vocabulary(CHARACTERS),
+        spec=RunSpec(
+            model_config=config,
+            train_config=train,
+            budget=Budget(steps=1),
+            corpus=CorpusConfig(),
+            corpus_name="none",
+            fingerprint="",
+            num_train_chars=1000,
+            vocabulary=Vocabulary(CHARACTERS),
+        ),
         weights={name: value.numpy() for name, value in model.state_dict().items()},
         step=0,
         history=(),

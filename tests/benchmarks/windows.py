@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from charlstm.evaluation.scoring import evaluate
-from charlstm.model.network import CharLSTM
-from charlstm.store.runs import CheckpointStore
-from charlstm.text.cache import CorpusCache, load_corpus_of_run
+from charlstm.api import open_model
+from charlstm.evaluation.scores import Evaluation
+from charlstm.evaluation.scoring import score
 from charlstm.text.split import Split
 
 LENGTH = 256
@@ -27,13 +26,13 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=2000)
     options = parser.parse_args()
 
-    store = CheckpointStore(options.checkpoints)
-    checkpoint = store.load(options.run, which="best").checkpoint
-    cache = CorpusCache(store.cache_folder)
-    val = load_corpus_of_run(checkpoint.corpus, checkpoint.fingerprint, cache).val
-    model = CharLSTM(checkpoint.model_config)
-    model.load_arrays(checkpoint.weights)
+    model = open_model(options.run, checkpoints=options.checkpoints)
+    network = model.network()
+    val = model.corpus().val
     firsts = np.random.default_rng(0).integers(0, val.num_chars - LENGTH, options.windows)
+
+    def evaluate(split: Split) -> Evaluation:
+        return Evaluation.of_scores(split, score(network, split))
 
     def nats(length: int) -> float:
         split = Split(
@@ -41,11 +40,10 @@ def main() -> None:
             starts=np.arange(options.windows) * length,
             num_bytes=1,
         )
-        floor = checkpoint.unknown_probability
-        return evaluate(model, split, unknown_probability=floor).nats
+        return evaluate(split).nats
 
     per_char = (nats(LENGTH + 1) - nats(1)) / (LENGTH * options.windows)
-    streamed = evaluate(model, val, unknown_probability=checkpoint.unknown_probability)
+    streamed = evaluate(val)
     print(f"one stream:                  {streamed.nats_per_char:.4f} nats per character")
     print(f"{options.windows} windows of {LENGTH} characters: {per_char:.4f} nats per character")
 

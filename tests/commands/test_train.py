@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import SMALL, TEXT
+from conftest import SMALL, TEXT, with_spec
 
 from charlstm.store.runs import CheckpointStore
 
@@ -207,7 +207,7 @@ def test_a_changed_corpus_is_refused_with_both_fingerprints(run, stored, corpus_
     for command in (["eval"], ["train", "--resume", "--steps", 9]):
         code, out, err = run(*command)
         assert (code, out) == (1, "")
-        assert stored.fingerprint[:12] in err
+        assert stored.spec.fingerprint[:12] in err
         assert len(re.findall(r"\b[0-9a-f]{12}\b", err)) == 2
 
 
@@ -242,10 +242,10 @@ def test_the_same_seed_gives_the_same_file(run, corpus_file, here):
 
 def test_a_run_of_another_device_goes_on_here(run, stored, here):
     """What a GPU saved is plain arrays: a machine without one reads, scores and resumes it."""
-    elsewhere = replace(stored.train_config, device="cuda", precision="float16")
+    elsewhere = replace(stored.spec.train_config, device="cuda", precision="float16")
     with CheckpointStore(here / "checkpoints").writer("tiny") as writer:
         for name in ("best", "last"):
-            writer.save(replace(stored, train_config=elsewhere), name)
+            writer.save(with_spec(stored, train_config=elsewhere), name)
     assert run("sample", "--length", 3, "--seed", 1)[0] == 0
     assert run("eval", "--json", "--device", "cpu")[0] == 0
     code, _, err = run("train", "--resume", "--steps", 6)
@@ -297,7 +297,7 @@ def test_a_run_of_stdin_says_that_its_text_is_gone(run, stored, here):
 
     with CheckpointStore(here / "checkpoints").writer("tiny") as writer:
         for name in ("best", "last"):
-            writer.save(replace(stored, corpus=CorpusConfig(paths=("-",))), name)
+            writer.save(with_spec(stored, corpus=CorpusConfig(paths=("-",))), name)
     for command in (["eval"], ["train", "--resume", "--steps", 9]):
         code, _, err = run(*command)
         assert code == 1

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
+from conftest import alphabet_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,14 +41,14 @@ def by_hand(train, text, order, num_symbols):
 @given(texts, st.lists(st.text("abcd", min_size=1, max_size=12), min_size=1, max_size=3))
 @settings(max_examples=60)
 def test_it_is_witten_and_bells_interpolation(train, text):
-    model = NgramModel(Split.of(train, ABC), num_symbols=4, unknown_probability=FLOOR)
+    model = NgramModel(Split.of(train, ABC), alphabet_of(ABC, unknown_probability=FLOOR))
     # What the vocabulary lacks is the same symbol everywhere, in contexts too.
     expected = [by_hand(train, text, order, 4) for order in range(model.max_order + 1)]
     assert model.nats_by_order(Split.of(text, ABC)) == pytest.approx(expected, rel=1e-9)
 
 
 def test_by_hand_values_of_a_tiny_text():
-    model = NgramModel(Split.of(["aab"], ABC), num_symbols=4, unknown_probability=FLOOR)
+    model = NgramModel(Split.of(["aab"], ABC), alphabet_of(ABC, unknown_probability=FLOOR))
     order_0 = (2 + 2 / 4) / (3 + 2)  # P(a): seen twice of three, two different ones
     assert model.nats_by_order(Split.of(["a"], ABC))[0] == pytest.approx(
         -math.log(order_0 * (1 - FLOOR))
@@ -60,7 +61,7 @@ def test_by_hand_values_of_a_tiny_text():
 @given(texts)
 @settings(max_examples=30)
 def test_probabilities_sum_to_one_up_to_unknowns_floor(train):
-    model = NgramModel(Split.of(train, ABC), num_symbols=4, unknown_probability=FLOOR)
+    model = NgramModel(Split.of(train, ABC), alphabet_of(ABC, unknown_probability=FLOOR))
     for order in range(3):
 
         def probability(char, order=order):
@@ -81,8 +82,7 @@ def test_the_baselines_of_a_text(vocabulary, monkeypatch):
         "val": Split.of([val], vocabulary),
         "text": Split.of([text], vocabulary),
     }
-    options = {"is_byte": False, "unknown_probability": FLOOR}
-    found = {b.name: b.nats for b in score_baselines(vocabulary, **splits, **options)}
+    found = {b.name: b.nats for b in score_baselines(alphabet_of(vocabulary), **splits)}
     assert found["uniform"] == pytest.approx(len(text) * math.log(len(vocabulary) + 1))
     before, after = (len(lzma.compress(t.encode(), preset=9)) for t in (train, train + text))
     assert found["xz"] == pytest.approx((after - before) * 8 * math.log(2))
@@ -95,12 +95,10 @@ def test_the_baselines_of_a_text(vocabulary, monkeypatch):
 
 def score_abc(train, text, val=""):
     found = score_baselines(
-        ABC,
+        alphabet_of(ABC),
         train=Split.of([train], ABC),
         val=Split.of([val], ABC),
         text=Split.of([text], ABC),
-        is_byte=False,
-        unknown_probability=FLOOR,
     )
     return {baseline.name: baseline.nats for baseline in found}
 
@@ -125,7 +123,7 @@ def test_xz_says_nothing_of_short_or_unknown_texts():
 def test_tens_of_thousands_of_symbols_allow_short_contexts_only():
     large = Vocabulary("".join(map(chr, range(0x4E00, 0x4E00 + 20_000))))
     split = Split.of([large.characters[:50] * 3], large)
-    model = NgramModel(split, num_symbols=len(large) + 1, unknown_probability=FLOOR)
+    model = NgramModel(split, alphabet_of(large))
     assert model.max_order == 3
     nats = model.nats_by_order(split)
     assert nats == sorted(nats, reverse=True)

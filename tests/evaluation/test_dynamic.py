@@ -3,21 +3,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import MODEL, TEXT
+from conftest import MODEL, TEXT, evaluate
 
+from charlstm.errors import CorpusError
 from charlstm.evaluation import dynamic
-from charlstm.evaluation.dynamic import evaluate_dynamically
-from charlstm.evaluation.scoring import evaluate
+from charlstm.evaluation.dynamic import score_dynamically
+from charlstm.evaluation.scores import Evaluation
 from charlstm.model.network import CharLSTM
 from charlstm.text.split import Split
-
-FLOOR = 1e-4
 
 
 @pytest.fixture
 def model(vocabulary):
     config = replace(MODEL, num_characters=len(vocabulary))
-    return CharLSTM(config, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    return CharLSTM(config, generator=generator, unknown_probability=1e-4)
 
 
 @pytest.mark.parametrize("segment_length", [1, 7, 64])
@@ -25,8 +25,8 @@ def test_without_learning_it_is_the_static_figure(model, vocabulary, monkeypatch
     monkeypatch.setattr(dynamic, "_SEGMENT_LENGTH", segment_length)
     monkeypatch.setattr(dynamic, "_LEARNING_RATE", 0.0)
     split = Split.of([TEXT[:90], "q", TEXT[20:70], "☃"], vocabulary)
-    static = evaluate(model, split, unknown_probability=FLOOR)
-    result = evaluate_dynamically(model, split, unknown_probability=FLOOR)
+    static = evaluate(model, split)
+    result = Evaluation.of_scores(split, score_dynamically(model, split))
     assert result == replace(static, nats=pytest.approx(static.nats, rel=1e-5))
 
 
@@ -35,29 +35,33 @@ def test_it_learns_what_repeats_and_leaves_the_model_alone(model, vocabulary, mo
     before = {name: value.clone() for name, value in model.state_dict().items()}
     once = "the quick brown fox "
     split = Split.of([once * 60], vocabulary)
-    static = evaluate(model, split, unknown_probability=FLOOR)
-    result = evaluate_dynamically(model, split, unknown_probability=FLOOR)
+    static = evaluate(model, split)
+    result = Evaluation.of_scores(split, score_dynamically(model, split))
     assert result.num_chars == static.num_chars
     assert result.nats < 0.97 * static.nats
     assert all(value.equal(before[name]) for name, value in model.state_dict().items())
 
 
-def test_a_segment_is_scored_before_it_is_learned_from(model, vocabulary):
-    """What comes later can't change the figure of what came before."""
-    length = 2 * 64
+@pytest.mark.parametrize("changed", [63, 64, 100, 127, 128, 190])
+def test_nothing_is_learned_from_what_is_not_yet_scored(model, vocabulary, monkeypatch, changed):
+    """Another character changes its own cost and later ones, never an earlier one."""
+    monkeypatch.setattr(dynamic, "_LEARNING_RATE", 1e-2)
+    text = (TEXT * 9)[:200]
+    other = text[:changed] + ("z" if text[changed] != "z" else "y") + text[changed + 1 :]
+    costs, other_costs = (
+        score_dynamically(model, Split.of([one], vocabulary)).nats_N for one in (text, other)
+    )
+    np.testing.assert_array_equal(costs[:changed], other_costs[:changed])
+    assert np.all(costs[changed + 1 : changed + 5] != other_costs[changed + 1 : changed + 5])
 
-    def nats(text):
-        split = Split.of([text], vocabulary)
-        return evaluate_dynamically(model, split, unknown_probability=FLOOR).nats
 
-    text = (TEXT * 9)[: length + 64]
-    other = text[:length] + text[length:][::-1]
-    with_none = nats(text[:length])
-    assert nats(text) > with_none
-    # The same sum for the shared beginning: the rest is scored by the same weights.
-    ids = vocabulary.encode(text[:length])
-    assert np.array_equal(ids, vocabulary.encode(other[:length]))
-    assert nats(text[: length - 64]) < with_none < min(nats(text), nats(other))
+def test_a_segment_changes_the_weights_after_it(model, vocabulary, monkeypatch):
+    """With the state cut by a new document, only weights can carry anything over."""
+    monkeypatch.setattr(dynamic, "_LEARNING_RATE", 1e-2)
+    first = "the quick brown fox " * 4
+    split = Split.of([first[:64], first[:64]], vocabulary)
+    costs = score_dynamically(model, split).nats_N
+    assert costs[64:].sum() < 0.997 * costs[:64].sum()
 
 
 def test_short_documents_fill_a_segment_together(model, vocabulary, monkeypatch):
@@ -65,10 +69,10 @@ def test_short_documents_fill_a_segment_together(model, vocabulary, monkeypatch)
     step = dynamic._Adaptation._step
     monkeypatch.setattr(dynamic._Adaptation, "_step", lambda self: (steps.append(self), step(self)))
     split = Split.of(["quick"] * 64, vocabulary)
-    evaluate_dynamically(model, split, unknown_probability=FLOOR)
+    score_dynamically(model, split)
     assert len(steps) == 5
 
 
 def test_nothing_to_score_is_an_error(model, vocabulary):
-    with pytest.raises(ValueError, match="no characters"):
-        evaluate_dynamically(model, Split.of([], vocabulary), unknown_probability=FLOOR)
+    with pytest.raises(CorpusError, match="no characters"):
+        score_dynamically(model, Split.of([], vocabulary))

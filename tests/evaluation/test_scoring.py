@@ -2,11 +2,12 @@ import math
 
 import pytest
 import torch
-from conftest import MODEL, TEXT
+from conftest import MODEL, TEXT, evaluate
 
+from charlstm.errors import CorpusError
 from charlstm.evaluation import scoring as evaluation
 from charlstm.evaluation.scores import Evaluation
-from charlstm.evaluation.scoring import evaluate, fit_temperature
+from charlstm.evaluation.scoring import fit_temperature
 from charlstm.model.network import CharLSTM
 from charlstm.text.split import Split
 
@@ -18,7 +19,8 @@ def model(vocabulary):
     from dataclasses import replace
 
     config = replace(MODEL, num_characters=len(vocabulary))
-    model = CharLSTM(config, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    model = CharLSTM(config, generator=generator, unknown_probability=FLOOR)
     for parameter in model.parameters():
         parameter.data.mul_(2)
     return model
@@ -53,7 +55,7 @@ def test_it_is_the_sum_over_each_character_whatever_the_batches(
 ):
     monkeypatch.setattr(evaluation, "_MAX_BATCH_SIZE", max_batch_size)
     monkeypatch.setattr(evaluation, "_MAX_WINDOW", max_window)
-    result = evaluate(model, Split.of(DOCUMENTS, vocabulary), unknown_probability=FLOOR)
+    result = evaluate(model, Split.of(DOCUMENTS, vocabulary))
     assert result.num_chars == sum(map(len, DOCUMENTS))
     assert result.num_unknown == 2  # the snowman and the exclamation mark
     assert result.num_bytes == len("".join(DOCUMENTS).encode())
@@ -70,12 +72,12 @@ def test_derived_figures_divide_the_sums_once():
     assert result.accuracy == 0.5
 
 
-def test_accuracy_counts_the_likeliest(model, vocabulary):
+def test_accuracy_counts_the_most_likely_one(model, vocabulary):
     with torch.no_grad():
         saved = model.head.bias.clone()
         model.head.bias[int(vocabulary.encode("e")[0])] += 1000
     try:
-        result = evaluate(model, Split.of(["eel"], vocabulary), unknown_probability=FLOOR)
+        result = evaluate(model, Split.of(["eel"], vocabulary))
     finally:
         with torch.no_grad():
             model.head.bias.copy_(saved)
@@ -84,25 +86,25 @@ def test_accuracy_counts_the_likeliest(model, vocabulary):
 
 def test_calibration_finds_the_temperature_that_suits_the_text(model, vocabulary):
     split = Split.of([TEXT], vocabulary)
-    temperature, calibrated = fit_temperature(model, split, unknown_probability=FLOOR)
-    assert calibrated.nats <= evaluate(model, split, unknown_probability=FLOOR).nats
+    temperature, calibrated = fit_temperature(model, split)
+    assert calibrated.nats <= evaluate(model, split).nats
     # The figure is that of a model whose head was divided by the temperature.
-    changed = CharLSTM(model.config)
+    changed = CharLSTM(model.config, unknown_probability=FLOOR)
     changed.load_state_dict(model.state_dict())
     with torch.no_grad():
         changed.head.weight /= temperature
         changed.head.bias /= temperature
-    again = evaluate(changed, split, unknown_probability=FLOOR)
+    again = evaluate(changed, split)
     assert again.nats == pytest.approx(calibrated.nats, rel=1e-5)
-    # The fixture's model doubled its weights: too sure of itself.
+    # The fixture's model doubled its weights: it is overconfident.
     assert temperature > 1
 
 
 def test_a_short_text_calibrates_nothing(model, vocabulary):
     split = Split.of([TEXT[:500]], vocabulary)
-    assert fit_temperature(model, split, unknown_probability=FLOOR)[0] == 1.0
+    assert fit_temperature(model, split)[0] == 1.0
 
 
 def test_nothing_to_score_is_an_error(model, vocabulary):
-    with pytest.raises(ValueError, match="no characters"):
-        evaluate(model, Split.of([], vocabulary), unknown_probability=FLOOR)
+    with pytest.raises(CorpusError, match="no characters"):
+        evaluate(model, Split.of([], vocabulary))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import with_spec
 
 from charlstm.model.network import CharLSTM
 
@@ -11,10 +12,10 @@ from charlstm.model.network import CharLSTM
 @pytest.fixture(params=["lstm", "gru", "rnn"])
 def model(request, checkpoint):
     """A model of each cell, all its weights and biases drawn at random."""
-    config = replace(checkpoint.model_config, cell=request.param, num_layers=3)
+    config = replace(checkpoint.spec.model_config, cell=request.param, num_layers=3)
     model = CharLSTM(config)
     generator = torch.Generator().manual_seed(1)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3, generator=generator)
     weights = {name: value.detach().numpy() for name, value in model.state_dict().items()}
-    return replace(checkpoint, model_config=config, weights=weights, training=None)
+    return with_spec(checkpoint, model_config=config, weights=weights, training=None)

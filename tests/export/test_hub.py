@@ -22,11 +22,11 @@ def test_a_folder_for_the_hub_is_read_back(model, tmp_path, capsys):
         np.testing.assert_array_equal(again.weights[name], value)
     config = json.loads((folder / "config.json").read_text("utf-8"))
     fields = {name: config[name] for name in ModelConfig.__dataclass_fields__}
-    assert ModelConfig(**fields) == model.model_config
+    assert ModelConfig(**fields) == model.spec.model_config
     vocabulary = json.loads((folder / "vocab.json").read_text("utf-8"))
-    assert "".join(map(chr, vocabulary["code_points"])) == model.vocabulary.characters
+    assert "".join(map(chr, vocabulary["code_points"])) == model.spec.vocabulary.characters
     card = (folder / "README.md").read_text("utf-8")
-    assert model.fingerprint in card
+    assert model.spec.fingerprint in card
     assert "3.5000 bits per character" in card
     export_folder(model, folder, name="again")
     (folder / "thesis.txt").write_text("mine", encoding="utf-8")

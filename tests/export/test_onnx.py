@@ -19,9 +19,9 @@ def test_the_graph_is_the_model(model, tmp_path):
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     properties = session.get_modelmeta().custom_metadata_map
     characters = "".join(map(chr, json.loads(properties["characters"])))
-    assert characters == model.vocabulary.characters
+    assert characters == model.spec.vocabulary.characters
     # As its user would: begin with the boundary, carry the state, any number of streams.
-    config = model.model_config
+    config = model.spec.model_config
     ids = Vocabulary(characters).encode(TEXT[:50]).astype(np.int64)
     stack = CellStack(config, model.weights)
     for num_streams in (1, 5):
@@ -41,7 +41,7 @@ def test_a_graph_that_computes_something_else_is_not_written(model, tmp_path, mo
     pytest.importorskip("onnxruntime")
     wrong = {"lstm": (0, 1, 2, 3), "gru": (0, 1, 2), "rnn": (0,)}
     monkeypatch.setattr(export, "_GATES", wrong)
-    if model.model_config.cell == "rnn":
+    if model.spec.model_config.cell == "rnn":
         monkeypatch.setattr(export, "TOLERANCE", -1.0)
     with pytest.raises(CharLSTMError, match="something else"):
         export_onnx(model, tmp_path / "model.onnx")

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import MODEL, TEXT
+from conftest import MODEL, TEXT, with_spec
 
 from charlstm.config import CorpusConfig
+from charlstm.errors import CorpusError
 from charlstm.export.webpage import RoundedMatrix, build_page, measure_rounding, rounded
 from charlstm.inference.prediction import ladder, predict_next
 from charlstm.inference.predictor import Predictor
@@ -25,7 +26,7 @@ HOSTILE = "\x00\x07\x1b'\"&<>/\\`scriptx!-[]{}$\u2028\u2029\ufeff\ud800\U0001f60
 
 
 def page_of(checkpoint: Checkpoint, path: Path, *, text="the quick", name="tiny") -> Path:
-    held_out = Split.of([TEXT[:200]], checkpoint.vocabulary)
+    held_out = Split.of([TEXT[:200]], checkpoint.spec.vocabulary)
     cost = measure_rounding(checkpoint, held_out)
     page = build_page(checkpoint, name=name, text=text, held_out=held_out, cost=cost)
     path.write_text(page, encoding="utf-8", errors="backslashreplace")
@@ -41,12 +42,12 @@ def with_vocabulary(checkpoint, characters, *, cell="lstm", hidden_size=8, **cor
         parameter.data.mul_(2)
     torch.nn.init.normal_(model.head.weight, generator=torch.Generator().manual_seed(4))
     weights = {name: value.detach().numpy() for name, value in model.state_dict().items()}
-    return replace(
+    return with_spec(
         checkpoint,
         model_config=config,
         vocabulary=vocabulary,
         weights=weights,
-        corpus=replace(checkpoint.corpus, **corpus),
+        corpus=replace(checkpoint.spec.corpus, **corpus),
     )
 
 
@@ -64,7 +65,7 @@ def test_rounding_is_to_the_nearest_of_255_steps_of_each_row():
 
 def test_the_cost_of_rounding_is_what_scoring_says(checkpoint):
     documents = [TEXT[:600], "quick", "the lazy dog", TEXT[3:26]]
-    cost = measure_rounding(checkpoint, Split.of(documents, checkpoint.vocabulary))
+    cost = measure_rounding(checkpoint, Split.of(documents, checkpoint.spec.vocabulary))
     assert cost.num_chars == 640
     windows = [text[first : first + 10] for text in documents for first in range(0, len(text), 10)]
     for model, expected in (
@@ -83,8 +84,8 @@ def test_the_cost_of_rounding_is_what_scoring_says(checkpoint):
         assert expected == pytest.approx(nats / 640 / math.log(2), rel=1e-5)
     assert cost.exact_bits_per_char != cost.rounded_bits_per_char
     assert abs(cost.bits_per_char) < 0.05
-    with pytest.raises(ValueError, match="no characters"):
-        measure_rounding(checkpoint, Split.of([], checkpoint.vocabulary))
+    with pytest.raises(CorpusError, match="no characters"):
+        measure_rounding(checkpoint, Split.of([], checkpoint.spec.vocabulary))
 
 
 @pytest.mark.parametrize(
@@ -103,14 +104,14 @@ def test_the_page_is_small(checkpoint, tmp_path, hidden_size, num_characters):
     weights = {
         name: value.detach().numpy() for name, value in CharLSTM(config).state_dict().items()
     }
-    model = replace(checkpoint, model_config=config, vocabulary=vocabulary, weights=weights)
+    model = with_spec(checkpoint, model_config=config, vocabulary=vocabulary, weights=weights)
     size = page_of(model, tmp_path / "page.html", text="\u4e00").stat().st_size
     assert size <= 1.4 * config.num_parameters + 250_000
 
 
 def test_no_text_gets_out_of_its_place(checkpoint, tmp_path):
     hostile = with_vocabulary(checkpoint, HOSTILE)
-    hostile = replace(hostile, corpus_name="</p><script>alert(1)</script>{{weights}}\udcff")
+    hostile = with_spec(hostile, corpus_name="</p><script>alert(1)</script>{{weights}}\udcff")
     text = "</script><script>alert(1)</script>{{style}}"
     page = page_of(hostile, tmp_path / "page.html", text=text, name="<b>&").read_text("utf-8")
     assert page.count("<script") == 3
@@ -206,7 +207,7 @@ def test_the_page_predicts_what_python_predicts(open_page, checkpoint, cell):
     predictor = Predictor(rounded(model))
     generator = np.random.default_rng(0)
     prefixes = [
-        "".join(generator.choice([*model.vocabulary.characters, "\u2603"], length))
+        "".join(generator.choice([*model.spec.vocabulary.characters, "\u2603"], length))
         for length in generator.integers(0, 40, 200)
     ]
     found = page.evaluate("prefixes => prefixes.map(charlstm.predict)", prefixes)
@@ -437,7 +438,7 @@ def test_bytes_are_read_as_bytes(open_page, checkpoint):
     assert page.locator("#text").input_value() == "na\u00efve"
     settle(page)
     assert page.locator("#strip span").all_text_contents() == ["n", "a", "xC3", "xAF", "v", "e"]
-    symbols = model.corpus.to_symbols("\u00fc\U0001f600")
+    symbols = model.spec.alphabet.to_symbols("\u00fc\U0001f600")
     predictor = Predictor(rounded(model))
     (found,) = page.evaluate("prefixes => prefixes.map(charlstm.predict)", ["\u00fc\U0001f600"])
     expected = predictor.read_text(symbols, predictor.start()).log_p[0]

@@ -24,7 +24,7 @@ def test_it_is_a_distribution_over_every_symbol(predictor, prefix):
     assert prediction.entropy_bits == pytest.approx(float(-(p * np.log2(p)).sum()))
     assert 0 <= prediction.entropy_bits <= math.log2(len(p))
     chars = [candidate.char for candidate in prediction.next]
-    assert set(chars) == {None, *predictor.vocabulary.characters}
+    assert set(chars) == {None, *predictor.alphabet.vocabulary.characters}
     assert len(set(chars)) == len(chars)
 
 

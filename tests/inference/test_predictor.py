@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from conftest import evaluate, network_of
 
 from charlstm.analysis.inspection import gate_shares
-from charlstm.evaluation.scoring import evaluate
+from charlstm.evaluation.scores import Evaluation
+from charlstm.evaluation.scoring import score
 from charlstm.inference.predictor import Predictor
-from charlstm.model.network import CharLSTM
 from charlstm.text.split import Split
 
 TEXTS = ["the quick brown fox", "quips.\n"]
@@ -15,21 +16,23 @@ def test_its_log_probabilities_add_up_to_the_evaluation(checkpoint):
     nats = 0.0
     for text in TEXTS:
         prediction = predictor.start()
-        for number in checkpoint.vocabulary.encode(text):
+        for number in checkpoint.spec.vocabulary.encode(text):
             nats -= prediction.log_p[0, number]
             prediction = predictor.read(np.array([number]), prediction)
-    model = CharLSTM(checkpoint.model_config)
-    model.load_arrays(checkpoint.weights)
-    split = Split.of(TEXTS, checkpoint.vocabulary)
-    result = evaluate(model, split, unknown_probability=checkpoint.unknown_probability)
+    model = network_of(checkpoint)
+    split = Split.of(TEXTS, checkpoint.spec.vocabulary)
+    result = evaluate(model, split)
     assert nats == pytest.approx(result.nats, rel=1e-5)
+    scores = predictor.score(split)
+    np.testing.assert_allclose(scores.nats_N, score(model, split).nats_N, atol=1e-5)
+    np.testing.assert_array_equal(scores.rank_N, score(model, split).rank_N)
+    assert Evaluation.of_scores(split, scores).num_correct == result.num_correct
 
 
 def test_streams_side_by_side_are_predicted_as_if_alone(checkpoint):
     predictor = Predictor(checkpoint)
-    ids = np.stack(
-        [checkpoint.vocabulary.encode("the quick"), checkpoint.vocabulary.encode("quips.\nqu")]
-    )
+    encode = checkpoint.spec.vocabulary.encode
+    ids = np.stack([encode("the quick"), encode("quips.\nqu")])
     together = predictor.start(2)
     for ids_B in ids.T:
         together = predictor.read(ids_B, together)
@@ -43,11 +46,11 @@ def test_probabilities_sum_to_one_and_unknown_has_its_floor(checkpoint):
     prediction = predictor.read_text("the q", predictor.start())
     p = np.exp(prediction.log_p.astype(float))
     assert p.sum() == pytest.approx(1, abs=1e-5)
-    assert p[0, 0] >= checkpoint.unknown_probability * (1 - 1e-5)
+    assert p[0, 0] >= checkpoint.spec.alphabet.unknown_probability * (1 - 1e-5)
 
 
 def test_openness_is_the_mean_of_each_gate_by_layer(checkpoint):
-    layers = gate_shares(Predictor(checkpoint), Split.of(["quick"], checkpoint.vocabulary))
+    layers = gate_shares(Predictor(checkpoint), Split.of(["quick"], checkpoint.spec.vocabulary))
     assert [sorted(layer) for layer in layers] == [["forget", "input", "output"]] * 2
     assert all(0 < gate.mean < 1 for layer in layers for gate in layer.values())
     # A fresh LSTM's forget gate has bias 1: sigmoid(1) = 0.73.

@@ -142,7 +142,7 @@ def test_frequencies_follow_the_distribution(predictor):
     drawn = [
         next(sampling.sample(predictor, "q", config, generator=generator)) for _ in range(draws)
     ]
-    counts = np.bincount(predictor.vocabulary.encode("".join(drawn)), minlength=len(expected))
+    counts = np.bincount(predictor.alphabet.encode("".join(drawn)), minlength=len(expected))
     likely = expected * draws >= 5
     rest = np.array([expected[~likely].sum() * draws, counts[~likely].sum()])
     difference = (counts[likely] - expected[likely] * draws) ** 2 / (expected[likely] * draws)
@@ -176,7 +176,7 @@ def test_its_log_probabilities_are_the_models(predictor):
     for text, log_p in samples:
         prediction = predictor.read_text("qu", predictor.start())
         for char, number in zip(text, log_p, strict=True):
-            (identity,) = predictor.vocabulary.encode(char)
+            (identity,) = predictor.alphabet.encode(char)
             assert number == pytest.approx(prediction.log_p[0, identity], abs=1e-4)
             prediction = predictor.read_text(char, prediction)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import safetensors.numpy
-from conftest import posix
+from conftest import posix, with_spec
 from crafted import edited
 
 from charlstm.errors import CheckpointError
@@ -24,9 +24,13 @@ def assert_equal(one: Checkpoint, other: Checkpoint):
         assert one.training.numbers == other.training.numbers
         for name, value in one.training.arrays.items():
             np.testing.assert_array_equal(value, other.training.arrays[name])
-    assert one.vocabulary.characters == other.vocabulary.characters
-    plain = {"weights": {}, "training": None, "vocabulary": one.vocabulary}
-    assert replace(one, **plain) == replace(other, **plain)
+    assert one.spec.vocabulary.characters == other.spec.vocabulary.characters
+    plain = {"weights": {}, "training": None, "spec": replace(one.spec, vocabulary=LETTER)}
+    spec = replace(other.spec, vocabulary=LETTER)
+    assert replace(one, **plain) == replace(other, **plain | {"spec": spec})
+
+
+LETTER = Vocabulary("a")
 
 
 @pytest.fixture
@@ -56,12 +60,12 @@ def test_writing_is_a_function_of_the_content(checkpoint):
 
 def test_a_vocabulary_of_any_characters_survives(write, small):
     # The last of the high surrogates and the first of the low ones stand side by side.
-    odd = set(map(chr, range(len(small.vocabulary) - 7))) | set(
+    odd = set(map(chr, range(len(small.spec.vocabulary) - 7))) | set(
         '"\\\u2028\ud800\udc00\udfff\U0010ffff'
     )
     odd = "".join(sorted(odd))
-    assert len(odd) == len(small.vocabulary)
-    changed = replace(small, vocabulary=Vocabulary(odd), corpus_name='"digest":"' + "0" * 64)
+    assert len(odd) == len(small.spec.vocabulary)
+    changed = with_spec(small, vocabulary=Vocabulary(odd), corpus_name='"digest":"' + "0" * 64)
     assert_equal(read_checkpoint(write(changed.to_bytes())), changed)
 
 
@@ -81,10 +85,10 @@ def test_added_bytes_are_refused(write, small):
 def smallest(small):
     """A checkpoint of a few kilobytes, so that each of its bytes can be damaged."""
     config = replace(
-        small.model_config, num_characters=1, embedding_size=1, hidden_size=1, num_layers=1
+        small.spec.model_config, num_characters=1, embedding_size=1, hidden_size=1, num_layers=1
     )
     weights = {name: np.ones(shape, np.float32) for name, shape in config.weight_shapes().items()}
-    return replace(small, model_config=config, weights=weights, vocabulary=Vocabulary("a"))
+    return with_spec(small, model_config=config, weights=weights, vocabulary=LETTER)
 
 
 def test_every_byte_counts(write, smallest):

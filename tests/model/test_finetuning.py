@@ -8,7 +8,7 @@ from charlstm.text.vocabulary import Vocabulary
 
 
 def test_known_rows_are_kept_and_new_ones_are_the_mean(checkpoint):
-    old = checkpoint.vocabulary
+    old = checkpoint.spec.vocabulary
     vocabulary = Vocabulary("".join(sorted("quick\u2603\u2604")))
     made = transplant(checkpoint, vocabulary)
     assert (made.num_kept, made.num_new, made.num_dropped) == (5, 2, len(old) - 5)
@@ -24,12 +24,12 @@ def test_known_rows_are_kept_and_new_ones_are_the_mean(checkpoint):
     assert np.array_equal(
         made.weights["embedding.weight"][-1], checkpoint.weights["embedding.weight"][-1]
     )
-    config = replace(checkpoint.model_config, num_characters=len(vocabulary))
+    config = replace(checkpoint.spec.model_config, num_characters=len(vocabulary))
     CharLSTM(config).load_arrays(made.weights)
 
 
 def test_the_same_vocabulary_gives_the_same_model(checkpoint):
-    made = transplant(checkpoint, checkpoint.vocabulary)
+    made = transplant(checkpoint, checkpoint.spec.vocabulary)
     assert (made.num_new, made.num_dropped) == (0, 0)
     for name, weight in checkpoint.weights.items():
         assert np.array_equal(made.weights[name], weight)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from conftest import MODEL
 
-from charlstm.model.cell import CellStack, log_softmax
-from charlstm.model.network import CharLSTM, State, log_probabilities
+from charlstm.model.cell import CellStack
+from charlstm.model.network import CharLSTM, State
 
 CELLS = ["lstm", "gru", "rnn"]
 
@@ -161,7 +161,8 @@ def test_weights_come_back_even_where_the_block_fails():
 @pytest.mark.parametrize("unknown_logit", [-200.0, -9.0, 0.0, 5.0, 30.0, 200.0])
 def test_unknown_has_a_floor_and_probabilities_sum_to_one(unknown_logit):
     logits = torch.tensor([[unknown_logit, 1.0, 2.0, -3.0]])
-    log_p = log_probabilities(logits, unknown_probability=1e-3)
+    model = CharLSTM(MODEL, unknown_probability=1e-3)
+    log_p = model.log_probabilities(logits)
     p = log_p.exp()
     assert float(p.sum()) == pytest.approx(1, abs=1e-6)
     assert float(p[0, 0]) >= 1e-3 * (1 - 1e-6)
@@ -170,5 +171,6 @@ def test_unknown_has_a_floor_and_probabilities_sum_to_one(unknown_logit):
         assert float(p[0, 2] / p[0, 1]) == pytest.approx(math.e, rel=1e-4)
     else:
         torch.testing.assert_close(log_p, logits.log_softmax(-1))
-    twin = log_softmax(logits.numpy(), unknown_probability=1e-3)
-    np.testing.assert_allclose(twin, log_p.numpy(), atol=1e-5)
+    weights = {name: value.numpy() for name, value in model.state_dict().items()}
+    stack = CellStack(MODEL, weights, unknown_probability=1e-3)
+    np.testing.assert_allclose(stack.log_probabilities(logits.numpy()), log_p.numpy(), atol=1e-5)

@@ -224,8 +224,7 @@ def test_accents_take_one_form_on_request(write):
     assert "\u0301" in load(path).vocabulary.characters
     composed = load(path, normalize="nfc")
     assert composed.vocabulary.characters == " acf\xe9"
-    config = CorpusConfig(paths=(str(path),), normalize="nfc")
-    assert config.to_symbols("cafe\u0301") == "caf\xe9"
+    assert composed.alphabet.to_symbols("cafe\u0301") == "caf\xe9"
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import MODEL, TEXT, TRAIN
+from conftest import MODEL, TEXT, TRAIN, evaluate
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from charlstm.evaluation.scoring import evaluate
 from charlstm.model.network import CharLSTM
 from charlstm.text.split import Split
 from charlstm.training.batches import Batch, BatchStream
@@ -22,7 +21,7 @@ def first_loss(documents, vocabulary, *, seq_len):
         parameter.data.mul_(2)
     split = Split.of(documents, vocabulary)
     train = replace(TRAIN, batch_size=1, seq_len=seq_len, reset_probability=0.0)
-    expected = evaluate(model, split, unknown_probability=1e-9).nats_per_char
+    expected = evaluate(model, split).nats_per_char
     stream = BatchStream(
         split,
         boundary=vocabulary.boundary,

@@ -134,7 +134,6 @@ def test_minutes_are_kept_by_the_clock(make_trainer, monkeypatch, split):
         Budget(minutes=1),
         train=split,
         val=split,
-        unknown_probability=1e-3,
         started_at=95.0,
         clock=clock,
     )

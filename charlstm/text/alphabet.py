@@ -1,0 +1,142 @@
+"""The symbols of a model: how a text becomes ids, and how ids become a text again.
+
+A symbol is a character, or at the byte level the character whose number is the byte. Between a text
+as people see it and ids stand `symbols`: the text in the form that the corpus was read in.
+"""
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from charlstm.config import CorpusConfig, Level, Normalize
+from charlstm.errors import CorpusError
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import Ids, Vocabulary, least_unknown_probability
+
+_MAX_NAMED: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alphabet:
+    """A vocabulary, and the form that texts are brought to before they are encoded.
+
+    Args:
+        level: whether a symbol is a character or a byte.
+        normalize: Unicode normal form.
+        keep_line_ends: CR and CRLF stay as they are.
+        unknown_probability: the least probability of the unknown symbol.
+    """
+
+    vocabulary: Vocabulary
+    level: Level
+    normalize: Normalize
+    keep_line_ends: bool
+    unknown_probability: float
+
+    @classmethod
+    def of(
+        cls, config: CorpusConfig, vocabulary: Vocabulary, *, num_train_chars: int
+    ) -> "Alphabet":
+        """The alphabet of a corpus that was read so.
+
+        Args:
+            num_train_chars: the length of its training split.
+        """
+        return cls(
+            vocabulary=vocabulary,
+            level=config.level,
+            normalize=config.normalize,
+            keep_line_ends=config.keeps_line_ends,
+            unknown_probability=least_unknown_probability(num_train_chars),
+        )
+
+    @property
+    def is_byte(self) -> bool:
+        return self.level == "byte"
+
+    @property
+    def boundary(self) -> int:
+        """The id that begins a document; it is read and never predicted."""
+        return self.vocabulary.boundary
+
+    def __len__(self) -> int:
+        """Symbols that can be predicted: unknown and the characters."""
+        return len(self.vocabulary) + 1
+
+    @cached_property
+    def readable(self) -> tuple[str | None, ...]:
+        """Each symbol that can be predicted, by id, for people; None for unknown."""
+        return (None, *map(self.to_text, self.vocabulary.characters))
+
+    def to_symbols(self, text: str) -> str:
+        """A text that was typed, as it would have been read from a file of the corpus."""
+        if self.is_byte:
+            # Undecodable bytes of a command line come as lone surrogates.
+            try:
+                data = text.encode("utf-8", "surrogateescape")
+            except UnicodeEncodeError:
+                data = text.encode("utf-8", "surrogatepass")
+            return data.decode("latin-1")
+        if self.normalize == "nfc":
+            text = unicodedata.normalize("NFC", text)
+        return text if self.keep_line_ends else text.replace("\r\n", "\n").replace("\r", "\n")
+
+    def to_text(self, symbols: str) -> str:
+        """Back to what people read; bytes that are not UTF-8 are escaped."""
+        if self.is_byte:
+            return symbols.encode("latin-1").decode("utf-8", "backslashreplace")
+        return symbols
+
+    def num_bytes(self, symbols: str) -> int:
+        """The length of a text in a file, UTF-8."""
+        return len(symbols if self.is_byte else symbols.encode("utf-8", "surrogatepass"))
+
+    def encode(self, symbols: str) -> Ids:
+        """Ids [len(symbols)]; unknown ones become `UNKNOWN`."""
+        return self.vocabulary.encode(symbols)
+
+    def decode(self, ids: npt.NDArray[np.integer]) -> str:
+        """Symbols of ids [n]; unknown becomes U+FFFD, boundary nothing."""
+        return self.vocabulary.decode(ids)
+
+    def text_of(self, ids: npt.NDArray[np.integer]) -> str:
+        """The readable text of ids [n]."""
+        return self.to_text(self.decode(ids))
+
+    def split(self, documents: Iterable[str]) -> Split:
+        """Encode documents, each a string of symbols; empty ones leave no trace."""
+        parts = list(documents)
+        return Split.of(parts, self.vocabulary, num_bytes=sum(map(self.num_bytes, parts)))
+
+    def without_unknown(self, symbols: str) -> str:
+        """The text without the symbols outside the vocabulary."""
+        unknown = set(self.vocabulary.unknown_in(symbols))
+        return "".join(char for char in symbols if char not in unknown)
+
+    def require_known(self, symbols: str) -> None:
+        """Refuse a text with symbols outside the vocabulary.
+
+        Raises:
+            CorpusError: naming them.
+        """
+        if unknown := self.vocabulary.unknown_in(symbols):
+            shown = ", ".join(f"{char!r} (U+{ord(char):04X})" for char in unknown[:_MAX_NAMED])
+            more = len(unknown) - _MAX_NAMED
+            raise CorpusError(
+                f"not in the model's vocabulary: {shown}"
+                + (f" and {more} more" if more > 0 else "")
+            )
+
+    def settings(self) -> dict[str, Any]:
+        """What another program needs, beside the vocabulary, to read texts as the model did."""
+        return {
+            "level": self.level,
+            "normalize": self.normalize,
+            "keep_line_ends": self.keep_line_ends and not self.is_byte,
+            "unknown_probability": self.unknown_probability,
+        }

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from conftest import TEXT
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlstm.config import CorpusConfig
+from charlstm.errors import CorpusError
+from charlstm.text.alphabet import Alphabet
+from charlstm.text.vocabulary import UNKNOWN, Vocabulary
+
+
+def of(characters, **options):
+    vocabulary = Vocabulary.of(characters)
+    return Alphabet.of(CorpusConfig(**options), vocabulary, num_train_chars=99)
+
+
+BYTES = "".join(map(chr, range(256)))
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_bytes_come_back_as_the_text_they_were(text):
+    alphabet = of(BYTES, level="byte")
+    symbols = alphabet.to_symbols(text)
+    assert symbols.encode("latin-1") == text.encode()
+    assert alphabet.text_of(alphabet.encode(symbols)) == text
+    assert alphabet.num_bytes(symbols) == len(text.encode())
+
+
+@given(st.text())
+def test_any_typed_text_has_symbols_and_documents(text):
+    for options in ({}, {"level": "byte"}, {"normalize": "nfc"}, {"keep_line_ends": True}):
+        alphabet = of(TEXT, **options)
+        symbols = alphabet.to_symbols(text)
+        split = alphabet.split([symbols, "", symbols])
+        assert split.num_chars == 2 * len(symbols)
+        assert split.num_bytes == 2 * alphabet.num_bytes(symbols)
+        kept = alphabet.without_unknown(symbols)
+        alphabet.require_known(kept)
+        assert not np.any(alphabet.encode(kept) == UNKNOWN)
+
+
+def test_line_ends_are_those_of_the_corpus():
+    assert of("ab").to_symbols("a\r\nb\r") == "a\nb\n"
+    assert of("ab", keep_line_ends=True).to_symbols("a\r\nb\r") == "a\r\nb\r"
+
+
+def test_what_is_unknown_is_named_five_at_most():
+    with pytest.raises(CorpusError, match=r"'A' \(U\+0041\).*'E' \(U\+0045\) and 2 more"):
+        of("ab").require_known("AaBbCDEFG")
+
+
+def test_symbols_that_can_be_predicted_have_a_readable_form():
+    assert of("ab").readable == (None, "a", "b")
+    assert of("a\xff", level="byte").readable == (None, "a", "\\xff")
+    assert len(of("ab")) == 3
+    assert of("ab").boundary == 3
+    assert of("ab").unknown_probability == 0.01
