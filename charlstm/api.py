@@ -44,12 +44,14 @@ def open_model(
     store = CheckpointStore(Path(checkpoints))
     if checkpoint is not None:
         path = Path(checkpoint)
-        return Model(read_checkpoint(path), name=str(path), cache_folder=store.cache_folder)
+        return Model(
+            read_checkpoint(path), name=str(path), path=path, cache_folder=store.cache_folder
+        )
     loaded = store.load_model(run)
-    assert loaded.run is not None
     return Model(
         loaded.checkpoint,
         name=loaded.run,
+        path=loaded.path,
         cache_folder=store.cache_folder,
         notices=loaded.notices,
     )

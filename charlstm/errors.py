@@ -30,8 +30,16 @@ class EncodingError(CorpusError):
         self.what = what
 
 
+class ContainerError(CharLSTMError):
+    """A file of charlstm's own that is damaged, or none; the message goes on from its name."""
+
+
 class CheckpointError(CharLSTMError):
     """A run or checkpoint that is missing, damaged, locked or can't be written."""
+
+
+class RunLockedError(CheckpointError):
+    """A run that another process trains."""
 
 
 class TrainingError(CharLSTMError):

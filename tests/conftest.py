@@ -14,7 +14,7 @@ from charlstm.cli import main
 from charlstm.config import Budget, CorpusConfig, ModelConfig, TrainConfig
 from charlstm.evaluation.scores import Evaluation
 from charlstm.evaluation.scoring import score
-from charlstm.model.checkpoints import Checkpoint, RunSpec
+from charlstm.model.checkpoints import Checkpoint, HistoryEntry, RunSpec
 from charlstm.model.network import CharLSTM
 from charlstm.store.runs import CheckpointStore
 from charlstm.text.alphabet import Alphabet
@@ -138,7 +138,7 @@ def checkpoint(make_trainer, vocabulary, split):
         ),
         weights=trainer.weights(),
         step=4,
-        history=({"step": 4, "val_bits_per_char": 3.5},),
+        history=(HistoryEntry.of({"step": 4, "val_bits_per_char": 3.5}),),
         is_finished=True,
         saved_at=1000.0,
         training=trainer.state(),
@@ -165,9 +165,9 @@ def stored(here, checkpoint, corpus_file):
     config = CorpusConfig(paths=(str(corpus_file),))
     fingerprint = load_corpus(config).fingerprint
     checkpoint = with_spec(checkpoint, corpus=config, fingerprint=fingerprint)
-    with CheckpointStore(here / "checkpoints").writer("tiny") as writer:
-        writer.save(replace(checkpoint, training=None), "best")
-        writer.save(checkpoint, "last")
+    with CheckpointStore(here / "checkpoints").run("tiny").writer() as writer:
+        writer.save_best(replace(checkpoint, training=None))
+        writer.save_last(checkpoint)
     return checkpoint
 
 

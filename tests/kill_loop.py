@@ -66,8 +66,8 @@ def loop(folder, num_kills, seed, precision):
     began = time.monotonic()
     assert wait(start(folder, "peace", precision)) == 0, (folder / "log").read_text()
     duration = time.monotonic() - began
-    expected = store.load("peace", which="last").checkpoint
-    best = store.load("peace", which="best").checkpoint
+    expected = store.run("peace").last().checkpoint
+    best = store.run("peace").best().checkpoint
 
     kills = runs = warnings = 0
     while kills < num_kills:
@@ -75,23 +75,23 @@ def loop(folder, num_kills, seed, precision):
         time.sleep(randomness.uniform(0, duration))
         os.kill(child, signal.SIGKILL)
         was_killed = wait(child) == -signal.SIGKILL
-        if not store.has_checkpoint("killed"):
+        if not store.run("killed").has_checkpoint:
             continue  # before the first save: nothing to lose
-        loaded = store.load("killed", which="last")
+        loaded = store.run("killed").last()
         warnings += len(loaded.warnings)
         if was_killed and not loaded.checkpoint.is_finished:
             kills += 1
         if loaded.checkpoint.is_finished:
             runs += 1
             assert same(loaded.checkpoint, expected), "the resumed run became another one"
-            kept = store.load("killed", which="best").checkpoint
+            kept = store.run("killed").best().checkpoint
             assert all(
                 np.array_equal(kept.weights[name], best.weights[name]) for name in best.weights
             )
             assert [r["val_bits_per_char"] for r in loaded.checkpoint.history] == [
                 r["val_bits_per_char"] for r in expected.history
             ]
-            shutil.rmtree(store.folder("killed"))
+            shutil.rmtree(store.run("killed").folder)
     return {"kills": kills, "finished_runs": runs, "damaged_files": warnings}
 
 

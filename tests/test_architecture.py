@@ -33,7 +33,8 @@ FLOOR = {name: -number for number, row in enumerate(FLOORS) for name in row}
 
 # What starts in a fraction of a second: `sample`, `predict`, `runs` and `inspect` import these.
 WITHOUT_TORCH = [
-    "api", "config", "errors", "events", "system/files", "system/interrupts", "system/terminal",
+    "api", "config", "errors", "events", "system/container", "system/files",
+    "system/interrupts", "system/layout", "system/terminal",
     "text", "model/cell", "model/checkpoints", "model/finetuning", "inference",
     "evaluation/scores", "evaluation/baselines", "training/memory", "training/pacing",
     "training/pieces", "training/recipe", "store", "analysis/inspection", "analysis/diagnosis",

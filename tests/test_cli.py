@@ -269,8 +269,8 @@ def test_a_flag_drops_what_it_excludes_from_the_environment(run, stored, monkeyp
 
 
 def test_a_damaged_newest_run_is_never_passed_over_silently(run, stored, here):
-    with CheckpointStore(here / "checkpoints").writer("newer") as writer:
-        path = writer.save(replace(stored, saved_at=9e9), "last")
+    with CheckpointStore(here / "checkpoints").run("newer").writer() as writer:
+        path = writer.save_last(replace(stored, saved_at=9e9))
     path.write_bytes(path.read_bytes()[:-1])
     code, _, err = run("sample", "--length", 1, "--seed", 1)
     assert code == 0

@@ -58,28 +58,28 @@ def test_a_full_disk_at_the_first_save_refuses_to_train(tmp_path, corpus_file):
     assert result.returncode == 1
     assert "saving failed" in result.stderr
     assert "Traceback" not in result.stderr
-    assert not list((tmp_path / "checkpoints/tiny").glob("*.tmp-*"))
+    assert not list((tmp_path / "checkpoints/tiny").glob(".charlstm*"))
 
 
 def test_a_failed_save_in_the_middle_is_reported_and_the_next_may_succeed(
     tmp_path, corpus_file, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    from charlstm.store.runs import RunWriter
+    from charlstm.store.writer import RunWriter
 
     saves = []
-    save = RunWriter.save
+    save = RunWriter.save_last
 
-    def failing(self, checkpoint, name):
-        saves.append(name)
+    def failing(self, checkpoint):
+        saves.append(checkpoint.step)
         if len(saves) in (2, 3):
             raise CheckpointError("last.safetensors: saving failed: No space left on device")
-        return save(self, checkpoint, name)
+        return save(self, checkpoint)
 
-    monkeypatch.setattr(RunWriter, "save", failing)
+    monkeypatch.setattr(RunWriter, "save_last", failing)
     assert main(["train", str(corpus_file), "--steps", "8", *SMALL]) == 0
     assert capsys.readouterr().err.count("warning: last.safetensors: saving failed") == 2
-    last = CheckpointStore(tmp_path / "checkpoints").load("tiny", which="last").checkpoint
+    last = CheckpointStore(tmp_path / "checkpoints").run("tiny").last().checkpoint
     assert last.is_finished
 
 
@@ -88,30 +88,29 @@ def test_a_best_model_that_could_not_be_saved_is_saved_with_the_next(
 ):
     """The later ones are worse: nothing else would ever save it."""
     monkeypatch.chdir(tmp_path)
-    from charlstm.store.runs import RunWriter
+    from charlstm.store.writer import RunWriter
     from charlstm.training import trainer as training
 
     bits = iter([3.0, 2.0, 2.5, 2.6])
     best_saves = []
-    save = RunWriter.save
+    save = RunWriter.save_best
 
-    def failing(self, checkpoint, name):
-        if name == "best":
-            best_saves.append(checkpoint.step)
-            if len(best_saves) == 2:
-                raise CheckpointError("best.safetensors: saving failed: No space left on device")
-        return save(self, checkpoint, name)
+    def failing(self, checkpoint):
+        best_saves.append(checkpoint.step)
+        if len(best_saves) == 2:
+            raise CheckpointError("best.safetensors: saving failed: No space left on device")
+        return save(self, checkpoint)
 
     def scored(*_, **__):
         sums = {"num_chars": 1, "num_unknown": 0, "num_correct": 0, "num_bytes": 1}
         return 1.0, Evaluation(nats=next(bits) * math.log(2), **sums)
 
-    monkeypatch.setattr(RunWriter, "save", failing)
+    monkeypatch.setattr(RunWriter, "save_best", failing)
     monkeypatch.setattr(training, "fit_temperature", scored)
     assert main(["train", str(corpus_file), "--steps", "8", *SMALL]) == 0
     assert best_saves == [2, 4, 4]
     store = CheckpointStore(tmp_path / "checkpoints")
-    best = store.load("tiny", which="best").checkpoint
+    best = store.run("tiny").best().checkpoint
     assert best.step == 4
     assert best.best_val_bits_per_char == pytest.approx(2.0)
 
@@ -134,7 +133,7 @@ def test_a_run_folder_deleted_in_mid_run_is_an_error(tmp_path, corpus_file, monk
 
 
 def test_a_second_trainer_is_refused_at_once(stored, tmp_path, capsys):
-    with CheckpointStore(tmp_path / "checkpoints").writer("tiny"):
+    with CheckpointStore(tmp_path / "checkpoints").run("tiny").writer():
         assert main(["train", "--resume", "--steps", "9"]) == 1
     assert "another process" in capsys.readouterr().err
 
@@ -144,16 +143,16 @@ def test_readers_never_see_half_a_file(stored, tmp_path):
     loaded, stop = [], threading.Event()
 
     def write():
-        with store.writer("tiny") as writer:
+        with store.run("tiny").writer() as writer:
             for step in range(5, 60):
-                writer.save(replace(stored, step=step), "last")
+                writer.save_last(replace(stored, step=step))
                 writer.keep(step)
         stop.set()
 
     thread = threading.Thread(target=write)
     thread.start()
     while not stop.is_set():
-        loaded.append(store.load("tiny", which="last"))
+        loaded.append(store.run("tiny").last())
     thread.join()
     assert loaded
     assert all(one.warnings == () for one in loaded)
@@ -210,13 +209,13 @@ def test_links_in_a_run_s_folder_are_not_written_through(stored, tmp_path):
     victim.write_text("precious")
     folder = tmp_path / "checkpoints/tiny"
     (folder / "events.jsonl").symlink_to(victim)
-    with CheckpointStore(tmp_path / "checkpoints").writer("tiny") as writer:
+    with CheckpointStore(tmp_path / "checkpoints").run("tiny").writer() as writer:
         writer.log({"event": "started"})
     (folder / "lock").unlink()
     (folder / "lock").symlink_to(victim)
     with (
         pytest.raises(CheckpointError),
-        CheckpointStore(tmp_path / "checkpoints").writer("tiny"),
+        CheckpointStore(tmp_path / "checkpoints").run("tiny").writer(),
     ):
         pass
     assert victim.read_text() == "precious"

@@ -189,12 +189,12 @@ def test_any_text_as_a_run_name(effort, tmp_path):
     @given(text | st.sampled_from(["../x", "a/../../b", "/abs", "..", "CON", "lpt1.txt"]))
     def check(name):
         def make():
-            with store.writer(name) as writer:
+            with store.run(name).writer() as writer:
                 assert writer.folder.resolve().parent == root.resolve()
 
         survives(make)
-        unused = store.unused_name(name)
-        assert store.folder(unused).parent == root
+        with store.new_run(name) as writer:
+            assert writer.folder.parent == root
         assert [path.name for path in tmp_path.iterdir()] in ([], ["inner"])
 
     check()

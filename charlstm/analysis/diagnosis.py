@@ -7,7 +7,7 @@ its first 16 million characters.
 import hashlib
 import lzma
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,7 +16,7 @@ import numpy as np
 from charlstm.config import MAX_CHARACTERS, Budget, CorpusConfig
 from charlstm.errors import CharLSTMError, CorpusError
 from charlstm.text.documents import split_documents
-from charlstm.text.folders import files_in
+from charlstm.text.filelist import FileList
 from charlstm.text.source import FileSource
 from charlstm.text.vocabulary import code_points
 from charlstm.training.recipe import DEFAULT_MINUTES, Overrides, make_plan
@@ -120,12 +120,9 @@ def diagnose(config: CorpusConfig) -> Diagnosis:
         CorpusError: when a path names nothing; what is wrong inside a file is reported.
     """
     tally = _Tally()
-    reports = []
-    for path in config.paths:
-        found, notice = files_in(path, config.include)
-        for number, file in enumerate(found):
-            reports.append(_examine(file, config, tally, None if number else notice))
-    files = tuple(reports)
+    found = FileList.of(config)
+    notices = dict(found.notices)
+    files = tuple(_examine(path, config, tally, notices.pop(path, ())) for path in found.main)
     sample = "".join(tally.sample)
     num_chars = int(tally.char_counts.sum())
     seen = np.flatnonzero(tally.char_counts)
@@ -153,7 +150,7 @@ def diagnose(config: CorpusConfig) -> Diagnosis:
     return replace(diagnosis, problems=tuple(_problems(diagnosis, tally, config, sample)))
 
 
-def _examine(path: str, config: CorpusConfig, tally: _Tally, notice: str | None) -> FileReport:
+def _examine(path: str, config: CorpusConfig, tally: _Tally, notices: Iterable[str]) -> FileReport:
     """Read one file with its line ends as they are; count it as `train` would see it."""
     kept = config if config.level == "byte" else replace(config, keep_line_ends=True)
     counts = {"num_chars": 0, "num_lf": 0, "num_crlf": 0, "num_cr": 0}
@@ -169,7 +166,7 @@ def _examine(path: str, config: CorpusConfig, tally: _Tally, notice: str | None)
             yield text if config.keeps_line_ends else _with_lf(text)
 
     problem = None
-    source = FileSource(path, kept, notice=notice)
+    source = FileSource(path, kept, notices=notices)
     try:
         for text, starts in split_documents(as_train_reads(), config.split_documents):
             tally.add(text, len(starts))

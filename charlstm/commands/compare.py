@@ -1,22 +1,24 @@
 """`charlstm compare`: LSTM, GRU and plain RNN side by side."""
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, NamedTuple, TypeVar
 
 import typer
 
 from charlstm.commands.options import (
     Json,
     one_of,
-    require_writable,
+    open_outputs,
+    print_record,
     with_reading_options,
 )
 from charlstm.config import Budget, CorpusConfig
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from charlstm.text.corpus import Corpus
     from charlstm.training.recipe import Plan
 
@@ -90,7 +92,6 @@ def compare(
         from charlstm.views.plots import require_plots
 
         require_plots(plot)
-        require_writable(plot)
     steps, minutes = one_of(context, "steps", "minutes").values()
     if steps is None and minutes is None:
         steps = _RECALL_STEPS if recall else _STEPS
@@ -115,14 +116,32 @@ def compare(
         )
 
     if recall:
-        _compare_recall(planned(_RECALL_CHARS, 1), budget, range(seeds), plot, as_json=as_json)
+        plan = planned(_RECALL_CHARS, 1)
+        with open_outputs(plot) as (picture,):
+            _compare_recall(plan, budget, range(seeds), _Picture(plot, picture), as_json=as_json)
         return
     from charlstm.text.corpus import load_corpus
+    from charlstm.text.filelist import FileList
 
     config = CorpusConfig(paths=tuple(corpus or ()), **reading)
     text = load_corpus(config)
     plan = planned(text.train.num_chars, len(text.vocabulary))
-    _compare(text, plan, budget, range(seeds), plot, as_json=as_json)
+    inputs = FileList.of(config).all
+    with open_outputs(plot, inputs=inputs) as (picture,):
+        _compare(text, plan, budget, range(seeds), _Picture(plot, picture), as_json=as_json)
+
+
+class _Picture(NamedTuple):
+    """Where to draw; nowhere without a path."""
+
+    path: Path | None
+    file: BinaryIO | None
+
+    def draw(self, figure: "Callable[[], Figure]") -> None:
+        if self.path is not None and self.file is not None:
+            from charlstm.views.plots import write_figure
+
+            write_figure(figure(), self.file, self.path)
 
 
 def _compare(
@@ -130,7 +149,7 @@ def _compare(
     plan: "Plan",
     budget: Budget,
     seeds: range,
-    plot: Path | None,
+    picture: _Picture,
     *,
     as_json: bool,
 ) -> None:
@@ -138,6 +157,7 @@ def _compare(
     from charlstm.analysis.comparison import compare as compare_cells
     from charlstm.evaluation.baselines import score_baselines
     from charlstm.views.comparison import comparison_record, show_comparison
+    from charlstm.views.plots import plot_comparison
 
     scored = text.test.part(0, MAX_SCORED_CHARS)
     compared = compare_cells(
@@ -153,12 +173,9 @@ def _compare(
     )
     baselines = score_baselines(text.alphabet, train=text.train, val=text.val, text=scored)
     num_chars = scored.num_chars
-    if plot is not None:
-        from charlstm.views.plots import plot_comparison
-
-        plot_comparison(results, plot)
+    picture.draw(lambda: plot_comparison(results))
     if as_json:
-        print(json.dumps(comparison_record(results, baselines, num_chars=num_chars)))
+        print_record(comparison_record(results, baselines, num_chars=num_chars))
     else:
         show_comparison(results, baselines, num_chars=num_chars)
     if was_interrupted:
@@ -166,21 +183,19 @@ def _compare(
 
 
 def _compare_recall(
-    plan: "Plan", budget: Budget, seeds: range, plot: Path | None, *, as_json: bool
+    plan: "Plan", budget: Budget, seeds: range, picture: _Picture, *, as_json: bool
 ) -> None:
     from charlstm.analysis.recall import compare_recall
     from charlstm.views.comparison import recall_record, show_recall
+    from charlstm.views.plots import plot_recall
 
     results, was_interrupted = _until_interrupted(
         compare_recall(plan.model, plan.train, budget, seeds=seeds),
         lambda one: f"{one.cell}, seed {one.seed}: recalls up to {one.reach} characters",
     )
-    if plot is not None:
-        from charlstm.views.plots import plot_recall
-
-        plot_recall(results, plot)
+    picture.draw(lambda: plot_recall(results))
     if as_json:
-        print(json.dumps(recall_record(results)))
+        print_record(recall_record(results))
     else:
         show_recall(results)
     if was_interrupted:

@@ -1,12 +1,11 @@
 """`charlstm corpus`: what a text is like."""
 
-import json
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from charlstm.commands.options import Json, with_reading_options
+from charlstm.commands.options import Json, print_record, with_reading_options
 from charlstm.config import CorpusConfig
 
 app = typer.Typer(no_args_is_help=True, help="Look at texts before training.")
@@ -37,7 +36,7 @@ def check(
 
     diagnosis = diagnose(config)
     if as_json:
-        print(json.dumps(asdict(diagnosis)))
+        print_record(asdict(diagnosis))
     else:
         show_diagnosis(diagnosis)
     if any(file.problem is not None for file in diagnosis.files):

@@ -1,6 +1,5 @@
 """`charlstm eval`: how well a model predicts a text."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,13 +13,15 @@ from charlstm.commands.options import (
     advice_for_a_model,
     load_model,
     one_of,
-    require_writable,
+    open_outputs,
+    print_record,
 )
 from charlstm.config import DEFAULT_STORE, SplitName
 from charlstm.errors import CorpusError
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
+    from charlstm.evaluation.assessment import LearnedText
     from charlstm.inference.model import Model
     from charlstm.text.corpus import Corpus
     from charlstm.text.split import Split
@@ -86,13 +87,46 @@ def evaluate(
         from charlstm.views.plots import require_plots
 
         require_plots(plot)
-    for path in (per_char, plot):
-        if path is not None:
-            require_writable(path)
 
     model = load_model(context)
+    inputs = [*model.sources(), *(files or [])]
+    with open_outputs(per_char, plot, inputs=inputs) as (table, picture):
+        name, text, learned = _choose(model, files, split)
+
+        from charlstm.evaluation.assessment import assess
+        from charlstm.training.hardware import resolve_device, set_threads
+        from charlstm.views.evaluation import as_record, show_assessment, write_per_char
+
+        set_threads(threads)
+        assessment = assess(
+            model.network(resolve_device(device)),
+            text,
+            model.alphabet,
+            learned=learned,
+            with_dynamic=dynamic,
+        )
+        title = f"{model.name}: {name or ', '.join(files or [])}"
+        if table is not None:
+            write_per_char(table, assessment.scores, text, model.alphabet)
+        if plot is not None and picture is not None:
+            from charlstm.views.plots import plot_assessment, write_figure
+
+            write_figure(plot_assessment(assessment, title=title), picture, plot)
+    if as_json:
+        print_record(as_record(assessment, run=model.name, split=name, files=files or []))
+    else:
+        show_assessment(assessment, title=title, with_details=details)
+
+
+def _choose(
+    model: "Model", files: list[str] | None, split: SplitName | None
+) -> "tuple[SplitName | None, Split, LearnedText | None]":
+    """The text to score, its name where it is a split, and what the baselines learn from."""
+    from charlstm.evaluation.assessment import LearnedText
+
     corpus = _own_corpus(model, is_needed=not files)
-    name, text = None, None
+    learned = None if corpus is None else LearnedText(train=corpus.train, val=corpus.val)
+    name: SplitName | None = None
     if files:
         text = _read_files(files, model)
     else:
@@ -100,33 +134,10 @@ def evaluate(
         name, text = _chosen_split(split, corpus)
         if name == "train":
             say("no baselines for the training split, which they learned from")
-            corpus = None
+            learned = None
     if not text.num_chars:
         raise CorpusError("there is no text to score")
-
-    from charlstm.evaluation.assessment import LearnedText, assess
-    from charlstm.training.hardware import resolve_device, set_threads
-    from charlstm.views.evaluation import as_record, show_assessment, write_per_char
-
-    set_threads(threads)
-    assessment = assess(
-        model.network(resolve_device(device)),
-        text,
-        model.alphabet,
-        learned=None if corpus is None else LearnedText(train=corpus.train, val=corpus.val),
-        with_dynamic=dynamic,
-    )
-    if per_char is not None:
-        write_per_char(per_char, assessment.scores, text, model.alphabet)
-    title = f"{model.name}: {name or ', '.join(files or [])}"
-    if plot is not None:
-        from charlstm.views.plots import plot_assessment
-
-        plot_assessment(assessment, plot, title=title)
-    if as_json:
-        print(json.dumps(as_record(assessment, run=model.name, split=name, files=files or [])))
-    else:
-        show_assessment(assessment, title=title, with_details=details)
+    return name, text, learned
 
 
 def _read_files(files: list[str], model: "Model") -> "Split":

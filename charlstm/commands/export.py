@@ -33,7 +33,7 @@ def export(
     from charlstm.export.onnx import OPSET, export_onnx
     from charlstm.store.runs import CheckpointStore
 
-    loaded = CheckpointStore(checkpoints).load(run, which="best")
+    loaded = CheckpointStore(checkpoints).run(run).best()
     say_warnings(loaded.notices)
     if form == "onnx":
         difference = export_onnx(loaded.checkpoint, output)

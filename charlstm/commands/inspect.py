@@ -1,10 +1,9 @@
 """`charlstm inspect`: what happens inside a model."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, NamedTuple
 
 import typer
 
@@ -15,19 +14,18 @@ from charlstm.commands.options import (
     Run,
     load_model,
     one_of,
+    open_outputs,
+    print_record,
     read_text,
-    require_writable,
 )
 from charlstm.config import DEFAULT_STORE
 from charlstm.errors import ConfigError, CorpusError
-from charlstm.system.files import write_file
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
     from charlstm.analysis.reach import Reach
     from charlstm.evaluation.scores import ContextScore
     from charlstm.inference.model import Model
-    from charlstm.model.checkpoints import Checkpoint
     from charlstm.text.split import Split
 
 _SHOWN_CHARS: Final = 78  # two or three lines of a terminal
@@ -97,16 +95,18 @@ def inspect(
 
     model = load_model(context)
     predictor = model.predictor
-    if html is not None:
-        require_writable(html)
-    texts = _choose_texts(model, **one_of(context, "text", "file"))
+    named = one_of(context, "text", "file")
+    texts = _choose_texts(model, **named)
     watched = texts.watched
     gates = gates or layer is not None or bool(unit)
 
     record: dict[str, Any] = {"run": model.name}
     shows: list[Callable[[], None]] = []
     if html is not None:
-        record["html"] = _write_page(model, html, texts)
+        inputs = [*model.sources(), *filter(None, [named["file"]])]
+        with open_outputs(html, inputs=inputs) as (page,):
+            assert page is not None
+            record["html"] = _write_page(model, html, page, texts)
     if gates or not (units or reach or html):
         limit = _SHOWN_CHARS if texts.given is None else _MAX_SHOWN_CHARS
         traced = trace(predictor, watched.part(0, limit))
@@ -122,7 +122,8 @@ def inspect(
             for wanted in unit or most_variable_units(one, _NUM_UNITS)
         ]
         shares = gate_shares(predictor, texts.gate_text)
-        before = _shares_before_training(model.checkpoint)
+        # As they were recorded when the run started; older runs did not.
+        before = next((e.gate_shares for e in model.checkpoint.history[:1] if e.is_start), ())
         record["gates"] = views.gate_records(one, chosen, number)
         record["gate_shares"] = views.share_records(shares, before)
         shows.append(lambda: views.show_gates(traced, one, chosen, number))
@@ -136,7 +137,7 @@ def inspect(
         record["reach"] = views.reach_record(looked, contexts)
         shows.append(lambda: views.show_reach(looked, contexts))
     if as_json:
-        print(json.dumps(record))
+        print_record(record)
         return
     for show in shows:
         show()
@@ -192,7 +193,7 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None) -> _Tex
     return _Texts(given, documents or held_out, held_out, gate_text(corpus.val, corpus.train))
 
 
-def _write_page(model: "Model", path: Path, texts: _Texts) -> dict[str, Any]:
+def _write_page(model: "Model", path: Path, file: BinaryIO, texts: _Texts) -> dict[str, Any]:
     """Write the page; what it costs to round the weights is measured on held-out text."""
     from charlstm.export.webpage import build_page, measure_rounding
 
@@ -212,7 +213,7 @@ def _write_page(model: "Model", path: Path, texts: _Texts) -> dict[str, Any]:
         cost=cost,
     )
     data = page.encode("utf-8", "backslashreplace")
-    write_file(path, data)
+    file.write(data)
     say(
         f"{path}: {len(data) / 1e6:.2f} MB; weights rounded to 8 bits: "
         f"{cost.bits_per_char:+.4f} bits per character ({cost.num_chars:,} characters scored)"
@@ -236,12 +237,6 @@ def _existing(option: str, number: int, first: int, last: int) -> int:
     if not first <= number <= last:
         raise ConfigError(f"{option} {number}: this model has {first} to {last}")
     return number
-
-
-def _shares_before_training(checkpoint: "Checkpoint") -> object:
-    """As they were recorded when the run began; older runs did not."""
-    first = checkpoint.history[0] if checkpoint.history else {}
-    return first.get("gate_shares") if first.get("event") == "started" else None
 
 
 def _look_back(model: "Model", text: "Split") -> "tuple[Reach, list[ContextScore]]":

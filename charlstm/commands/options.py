@@ -3,15 +3,16 @@
 import contextlib
 import functools
 import inspect
-import os
+import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 
 import typer
 
 from charlstm.config import DEFAULT_STORE, CorpusConfig, Level, Normalize
-from charlstm.errors import CharLSTMError, ConfigError, CorpusError, EncodingError
+from charlstm.errors import ConfigError, CorpusError, EncodingError
+from charlstm.system.files import open_output
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
@@ -195,20 +196,29 @@ def say_warnings(notices: Iterable[str]) -> None:
         say(f"warning: {notice}")
 
 
-def require_writable(path: Path) -> None:
-    """Refuse, before the work begins, what can't be written at its end.
+@contextlib.contextmanager
+def open_outputs(
+    *paths: Path | None, inputs: Iterable[str] = ()
+) -> Iterator[tuple[BinaryIO | None, ...]]:
+    """The files that the user named as output; in their place when the block ends without error.
+
+    Args:
+        inputs: what the command reads, and must not write.
 
     Raises:
-        CharLSTMError: naming the file.
+        CharLSTMError: naming the file that can't be written, before the block begins.
     """
-    is_new = not os.path.lexists(path)
-    try:
-        with path.open("ab"):
-            pass
-        if is_new:
-            path.unlink()
-    except OSError as error:
-        raise CharLSTMError(f"{path}: can't be written: {error.strerror}") from error
+    inputs = list(inputs)
+    with contextlib.ExitStack() as stack:
+        yield tuple(
+            None if path is None else stack.enter_context(open_output(path, inputs=inputs))
+            for path in paths
+        )
+
+
+def print_record(record: object) -> None:
+    """Print one line of JSON on stdout."""
+    print(json.dumps(record, allow_nan=False), flush=True)
 
 
 def read_text(path: str, corpus: CorpusConfig) -> str:

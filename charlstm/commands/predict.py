@@ -1,6 +1,5 @@
 """`charlstm predict`: the next character."""
 
-import json
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from charlstm.commands.options import (
     Run,
     load_model,
     one_of,
+    print_record,
     read_text,
 )
 from charlstm.config import DEFAULT_STORE, STDIN
@@ -80,7 +80,7 @@ def predict(
             record["compare"] = as_record(other, top=top)
         if contexts is not None:
             record["ladder"] = [ladder_record(one, top=top) for one in contexts]
-        print(json.dumps(record))
+        print_record(record)
     elif contexts is not None:
         show_ladder(contexts, top=top)
     else:

@@ -1,9 +1,8 @@
 """`charlstm runs`: what is in the store."""
 
-import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,12 +12,16 @@ from charlstm.commands.options import (
     RunName,
     is_default,
     is_flag,
-    require_writable,
+    print_record,
     say_warnings,
 )
 from charlstm.config import DEFAULT_STORE
 from charlstm.errors import CheckpointError, ConfigError
+from charlstm.system.files import open_output
 from charlstm.system.terminal import say
+
+if TYPE_CHECKING:
+    from charlstm.store.runs import CheckpointStore
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -45,17 +48,17 @@ def runs(
 
     store = CheckpointStore(checkpoints)
     records: list[dict[str, Any]] = []
-    for name in store.run_names():
+    for found in store.runs():
         try:
-            loaded = store.load_furthest(name)
+            loaded = found.furthest()
         except CheckpointError as error:
             say(f"warning: {error}")
             continue
         say_warnings(loaded.notices)
-        records.append(as_record(name, loaded.checkpoint))
+        records.append(as_record(found.name, loaded.checkpoint))
     records.sort(key=lambda record: record["saved_at"])
     if as_json:
-        print(json.dumps(records))
+        print_record(records)
     elif records:
         show_runs(records)
     else:
@@ -86,16 +89,16 @@ def show(
     from charlstm.store.runs import CheckpointStore
     from charlstm.views.runs import show_run, with_history
 
-    loaded = CheckpointStore(_nearest(context)).load_furthest(run)
+    loaded = CheckpointStore(_nearest(context)).run(run).furthest()
     say_warnings(loaded.notices)
     if plot is not None:
-        from charlstm.views.plots import plot_training, require_plots
+        from charlstm.views.plots import plot_training, require_plots, write_figure
 
         require_plots(plot)
-        require_writable(plot)
-        plot_training(loaded.checkpoint.history, plot, title=run)
+        with open_output(plot) as picture:
+            write_figure(plot_training(loaded.checkpoint.history, title=run), picture, plot)
     if as_json or context.obj["as_json"]:
-        print(json.dumps(with_history(run, loaded.checkpoint)))
+        print_record(with_history(run, loaded.checkpoint))
     else:
         show_run(run, loaded.checkpoint, with_details=details)
 
@@ -116,9 +119,10 @@ def remove(
     from charlstm.store.runs import CheckpointStore
 
     store = CheckpointStore(_nearest(context))
-    num_bytes = store.size_of(run)
+    found = store.run(run)
+    num_bytes = found.size()
     if not yes:
-        if not sys.stdin.isatty():
+        if sys.stdin is None or not sys.stdin.isatty():
             raise ConfigError(f"runs rm {run}: stdin is not a terminal; add --yes to delete it")
         try:
             is_meant = typer.confirm(f"delete run {run}, {num_bytes / 1e6:.1f} MB?", err=True)
@@ -127,9 +131,41 @@ def remove(
             raise KeyboardInterrupt from abort
         if not is_meant:
             raise typer.Exit(1)
-    store.remove(run)
-    rest = store.folder(run).is_dir()
-    say(f"run {run} deleted" + ("; its folder holds other files and was kept" if rest else ""))
+    found.remove()
+    rest = found.folder.is_dir()
+    freed = _remove_unused_texts(store)
+    say(
+        f"run {run} deleted"
+        + ("; its folder holds other files and was kept" if rest else "")
+        + (f"; its copy of the text, too ({freed / 1e6:.1f} MB)" if freed else "")
+    )
+
+
+@app.command("clean")
+def clean(context: typer.Context, checkpoints: Checkpoints = DEFAULT_STORE) -> None:
+    """Delete copies of texts that no run needs any more.
+
+    charlstm runs clean
+    """
+    from charlstm.store.runs import CheckpointStore
+
+    freed = _remove_unused_texts(CheckpointStore(_nearest(context)))
+    say(f"{freed / 1e6:.1f} MB freed")
+
+
+def _remove_unused_texts(store: "CheckpointStore") -> int:
+    """Delete the cached texts of runs that are gone; returns the bytes freed.
+
+    Nothing, where a run can't tell which text it needs.
+    """
+    from charlstm.text.cache import CorpusCache
+
+    try:
+        needed = {run.stamp(resumable=False).fingerprint for run in store.runs()}
+    except CheckpointError as error:
+        say(f"warning: copies of texts are kept: {error}")
+        return 0
+    return CorpusCache(store.cache_folder).remove_all_but(needed)
 
 
 def _nearest(context: typer.Context) -> Path:

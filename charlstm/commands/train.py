@@ -1,7 +1,6 @@
 """`charlstm train`: a text in, a model out, and everything kept on the way."""
 
 import contextlib
-import json
 import os
 import time
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -14,6 +13,7 @@ from charlstm.commands.options import (
     Json,
     is_given,
     one_of,
+    print_record,
     with_reading_options,
 )
 from charlstm.config import DEFAULT_STORE, STDIN, Budget, Cell
@@ -296,7 +296,7 @@ def _show(session: "Session", *, with_tensorboard: bool, as_json: bool) -> int:
         more = f"{session.command('train --resume')} --{budget.unit} N"
         say(f"to continue, give a larger budget: {more}")
         if as_json:
-            print(json.dumps(session.finished_record()))
+            print_record(session.finished_record())
         return 0
     show_plan(session)
     broken: OSError | None = None
@@ -310,7 +310,7 @@ def _show(session: "Session", *, with_tensorboard: bool, as_json: bool) -> int:
             board.show(report)
             if as_json and report.is_logged and broken is None:
                 try:
-                    print(json.dumps(report.record), flush=True)
+                    print_record(report.record)
                 except OSError as error:
                     # Nobody listens any more: save and end.
                     broken = error

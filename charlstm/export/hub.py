@@ -1,13 +1,15 @@
 """A trained model as a folder for the Hugging Face Hub."""
 
+import contextlib
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from charlstm.errors import CharLSTMError
 from charlstm.model.checkpoints import Checkpoint
-from charlstm.system.files import write_file
+from charlstm.system.files import replace_file
 
 _FOLDER_FILES: Final = ("config.json", "vocab.json", "model.safetensors", "README.md")
 
@@ -42,8 +44,16 @@ def export_folder(checkpoint: Checkpoint, folder: Path, *, name: str) -> None:
     vocabulary = {"unknown": 0, "boundary": spec.alphabet.boundary, "code_points": codes}
     card = _card(checkpoint, name).encode("utf-8", "backslashreplace")
     contents = (_json(config), _json(vocabulary), checkpoint.to_bytes(), card)
-    for file, data in zip(_FOLDER_FILES, contents, strict=True):
-        write_file(folder / file, data)
+    try:
+        with contextlib.ExitStack() as stack:
+            # All of them are on the disk before the first is renamed.
+            for name_of_file, data in zip(_FOLDER_FILES, contents, strict=True):
+                file = stack.enter_context(replace_file(folder / name_of_file))
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError as error:
+        raise CharLSTMError(f"{folder}: can't be written: {error.strerror}") from error
 
 
 def _is_exported(folder: Path) -> bool:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from charlstm.errors import CharLSTMError, ConfigError
 from charlstm.model.cell import CellStack, Step
 from charlstm.model.checkpoints import Arrays, Checkpoint
-from charlstm.system.files import write_file
+from charlstm.system.files import write_output
 
 if TYPE_CHECKING:
     import onnx
@@ -55,7 +55,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
     difference = _difference(checkpoint, session)
     if not difference <= TOLERANCE:
         raise CharLSTMError(f"{path}: onnxruntime computes something else, off by {difference:.2g}")
-    write_file(path, data)
+    write_output(path, data)
     return difference
 
 

@@ -1,5 +1,6 @@
 """A trained model, loaded: what commands, the Python API, the page and exports share."""
 
+import contextlib
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from charlstm.config import SampleConfig
+from charlstm.errors import CorpusError
 from charlstm.evaluation.scores import Evaluation
 from charlstm.inference.prediction import ContextPrediction, NextCharacters, ladder, predict_next
 from charlstm.inference.predictor import Predictor
@@ -15,6 +17,7 @@ from charlstm.model.checkpoints import Checkpoint
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.cache import CorpusCache, load_corpus_of_run
 from charlstm.text.corpus import Corpus
+from charlstm.text.filelist import FileList
 
 if TYPE_CHECKING:
     from charlstm.model.network import CharLSTM
@@ -26,6 +29,7 @@ class Model:
     Args:
         checkpoint: all that is stored of it: settings, vocabulary, weights, history.
         name: of its run, or its file.
+        path: the file that it was read from.
         cache_folder: where the store keeps encoded texts; None for nowhere.
         notices: what was found wrong on the way to a checkpoint that loads.
     """
@@ -35,11 +39,13 @@ class Model:
         checkpoint: Checkpoint,
         *,
         name: str,
+        path: Path,
         cache_folder: Path | None = None,
         notices: tuple[str, ...] = (),
     ) -> None:
         self.checkpoint = checkpoint
         self.name = name
+        self.path = path
         self.notices = notices
         self._cache_folder = cache_folder
 
@@ -61,6 +67,13 @@ class Model:
         )
         network.load_arrays(self.checkpoint.weights)
         return network.to(device)
+
+    def sources(self) -> list[str]:
+        """The files that it comes from, as far as they are there: its own and its text's."""
+        files: tuple[str, ...] = ()
+        with contextlib.suppress(CorpusError):
+            files = FileList.of(self.checkpoint.spec.corpus).all
+        return [str(self.path), *files]
 
     def corpus(self) -> Corpus:
         """The corpus that it was trained on: the store's copy, or its text read again.

@@ -1,21 +1,15 @@
 """A checkpoint in one file: weights, vocabulary, settings, history. Never a pickle.
 
-A checkpoint is a safetensors file whose metadata holds one JSON object under the key `charlstm`.
-Its digest is SHA-256 over the whole file with the digest's own characters as zeros: safetensors
-checks a file's structure, not its values.
+A safetensors file with a header and a digest, see `system.container`.
 """
 
 import contextlib
-import hashlib
-import json
-import os
-import re
-import stat
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,19 +29,23 @@ from charlstm.config import (
     require_int,
     require_real,
 )
-from charlstm.errors import CharLSTMError, CheckpointError, ConfigError
+from charlstm.errors import CharLSTMError, CheckpointError, ConfigError, ContainerError
+from charlstm.system.container import Container, Entry, metadata_of, open_container, sealed
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.vocabulary import Vocabulary
 
 FORMAT_VERSION: Final = 1
+MAX_HISTORY: Final = 20_000
 
-_NO_DIGEST: Final = "0" * 64
-# Inside the outer JSON string the inner quotes are escaped once. A quote inside one of the inner
-# strings would be escaped twice, so no name or vocabulary can imitate this.
-_DIGEST: Final = re.compile(rb'\\"digest\\":\\"([0-9a-f]{64})\\"')
-# A vocabulary of all code points takes 9 MB; parsed JSON can take 20 times its text.
-_MAX_HEADER_BYTES: Final = 16_000_000
-_LENGTH_BYTES: Final = 8
+_MODEL: Final = "model."
+_TRAINING: Final = "training."
+# The state of a Mersenne Twister for each of some thousand processes.
+_MAX_GENERATOR_BYTES: Final = 16_000_000
+_HISTORY_REALS: Final = {
+    "epoch": float(MAX_COUNT),
+    "train_bits_per_char": MAX_BITS,
+    "val_bits_per_char": MAX_BITS,
+}
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -63,6 +61,71 @@ class TrainingState:
 
     arrays: Arrays
     numbers: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryEntry:
+    """A `Started` or `Evaluated` event of a run, as it was logged.
+
+    Args:
+        record: the whole of it, plain JSON.
+        sample: a short text that the model wrote.
+        gates: the mean openness of each gate, by layer and name.
+        gate_shares: the shares of closed and of open gates, by layer and name.
+    """
+
+    record: dict[str, Any]
+    step: int = 0
+    epoch: float | None = None
+    train_bits_per_char: float | None = None
+    val_bits_per_char: float | None = None
+    sample: str = ""
+    gates: tuple[dict[str, float], ...] = ()
+    gate_shares: tuple[dict[str, tuple[float, float]], ...] = ()
+
+    @classmethod
+    def of(cls, record: object) -> "HistoryEntry":
+        """Check a record, which may come from a file.
+
+        Raises:
+            ConfigError: when one of its values is impossible.
+            TypeError, ValueError, AttributeError: when it is something else altogether.
+        """
+        if not isinstance(record, dict):
+            raise ConfigError("a history is made of objects")
+        step = record.get("step", 0)
+        require_int("a step", step, 0, MAX_COUNT)
+        reals: dict[str, Any] = {}
+        for name, highest in _HISTORY_REALS.items():
+            reals[name] = record.get(name)
+            if reals[name] is not None:
+                require_real(name, reals[name], 0.0, highest)
+        shares: list[dict[str, tuple[float, float]]] = []
+        for layer in record.get("gate_shares", ()):
+            shares.append({})
+            for name, (closed, is_open) in layer.items():
+                shares[-1][str(name)] = (_share(closed), _share(is_open))
+        return cls(
+            record=record,
+            step=step,
+            **reals,
+            sample=str(record.get("sample", "")),
+            gates=tuple(
+                {str(name): _share(mean) for name, mean in layer.items()}
+                for layer in record.get("gates", ())
+            ),
+            gate_shares=tuple(shares),
+        )
+
+    @property
+    def is_start(self) -> bool:
+        return self.record.get("event") == "started"
+
+
+def _share(value: object) -> float:
+    require_real("a share of a gate", value, 0.0, 1.0)
+    assert isinstance(value, int | float)
+    return float(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +208,7 @@ class Checkpoint:
     spec: RunSpec
     weights: Arrays
     step: int
-    history: tuple[dict[str, Any], ...]
+    history: tuple[HistoryEntry, ...]
     is_finished: bool
     saved_at: float
     training: TrainingState | None = None
@@ -153,10 +216,6 @@ class Checkpoint:
     def __post_init__(self) -> None:
         require_int("the step", self.step, 0, MAX_COUNT)
         require_real("the save time", self.saved_at, 0.0, MAX_SECONDS)
-        for record in self.history:
-            bits = record.get("val_bits_per_char")
-            if bits is not None:
-                require_real("bits per character", bits, 0.0, MAX_BITS)
 
     @property
     def best_val_bits_per_char(self) -> float | None:
@@ -168,35 +227,32 @@ class Checkpoint:
         if self.training is not None or not self.history:
             return None
         latest = self.history[-1]
-        bits: float | None = latest.get("val_bits_per_char")
-        return bits if latest.get("step") == self.step else None
+        return latest.val_bits_per_char if latest.step == self.step else None
 
     def to_bytes(self) -> bytes:
         """The file's content."""
         training = self.training
         header = {
             "format_version": FORMAT_VERSION,
-            "digest": _NO_DIGEST,
             **self.spec.to_plain(),
             "step": self.step,
-            "history": self.history,
+            "history": [entry.record for entry in self.history],
             "is_finished": self.is_finished,
             "saved_at": self.saved_at,
             "training": None if training is None else training.numbers,
         }
-        arrays = {f"model.{name}": value for name, value in self.weights.items()}
+        arrays = {f"{_MODEL}{name}": value for name, value in self.weights.items()}
         if training is not None:
-            arrays |= {f"training.{name}": value for name, value in training.arrays.items()}
-        text = json.dumps(header, sort_keys=True, allow_nan=False, separators=(",", ":"))
-        data = safetensors.numpy.save(arrays, {"charlstm": text})
-        place = _digest_place(data)
-        digest = hashlib.sha256(data).hexdigest().encode("ascii")
-        return data[: place.start] + digest + data[place.stop :]
+            arrays |= {f"{_TRAINING}{name}": value for name, value in training.arrays.items()}
+        try:
+            return sealed(safetensors.numpy.save(arrays, metadata_of(header)))
+        except ContainerError as error:
+            raise CheckpointError(f"can't be saved: {error}") from error
 
 
-def best_val_bits_per_char(history: Iterable[Mapping[str, Any]]) -> float | None:
+def best_val_bits_per_char(history: Iterable[HistoryEntry]) -> float | None:
     """The lowest validation figure of a history; None where nothing was validated."""
-    bits = (record.get("val_bits_per_char") for record in history)
+    bits = (entry.val_bits_per_char for entry in history)
     return min((value for value in bits if value is not None), default=None)
 
 
@@ -205,6 +261,7 @@ class Stamp(NamedTuple):
 
     corpus_name: str
     saved_at: float
+    fingerprint: str
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -213,9 +270,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: when it is missing, damaged, of another version, or not a checkpoint.
     """
-    with _named_errors(path), _opened(path) as (file, header):
-        data = header + file.read()
-        return _from_parts(_checked_header(data), _arrays(data))
+    with _named_errors(path), open_container(path) as container:
+        header = _of_this_version(container)
+        spec = _spec(header)
+        # Before anything is read: what has no business in a model of this shape.
+        _check_entries(container.entries, spec)
+        container.check_digest()
+        return _from_parts(header, spec, _arrays(container.read_all()))
 
 
 def read_stamp(path: Path) -> Stamp:
@@ -224,10 +285,12 @@ def read_stamp(path: Path) -> Stamp:
     Raises:
         CheckpointError: as `read_checkpoint` does, as far as the beginning shows it.
     """
-    with _named_errors(path), _opened(path) as (_, data):
-        header = _header(data)
+    with _named_errors(path), open_container(path) as container:
+        header = _of_this_version(container)
         try:
-            stamp = Stamp(str(header["corpus_name"]), header["saved_at"])
+            stamp = Stamp(
+                str(header["corpus_name"]), header["saved_at"], str(header["fingerprint"])
+            )
             require_real("the save time", stamp.saved_at, 0.0, MAX_SECONDS)
         except (ConfigError, KeyError) as error:
             raise CheckpointError(f"is damaged: its header makes no sense: {error}") from error
@@ -238,110 +301,39 @@ def read_stamp(path: Path) -> Stamp:
 def _named_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except CheckpointError as error:
+    except (CheckpointError, ContainerError) as error:
         raise CheckpointError(f"{path}: {error}") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except (OSError, ValueError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or error or "too little memory"
         raise CheckpointError(f"{path}: can't be read: {reason}") from error
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, bytes]]:
-    """A regular file whose beginning looks right, and that beginning; never waits."""
-    with open(path, "rb", opener=_open_without_waiting) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise CheckpointError("is not a file")
-        head = file.read(_LENGTH_BYTES + 1)
-        header_length = int.from_bytes(head[:_LENGTH_BYTES], "little")
-        if head[_LENGTH_BYTES:] != b"{" or header_length > min(
-            status.st_size - _LENGTH_BYTES, _MAX_HEADER_BYTES
-        ):
-            raise CheckpointError("is not a checkpoint, or is cut short")
-        header = head + file.read(header_length - 1)
-        # The header says how long the file is: nothing of a wrong length is taken into memory.
-        if status.st_size != len(header) + _data_length(header[_LENGTH_BYTES:]):
-            raise CheckpointError(
-                f"is damaged: it is {status.st_size:,} bytes long, not what its header says"
-            )
-        yield file, header
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    # Opening a FIFO otherwise waits for somebody to write into it.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _data_length(header: bytes) -> int:
-    entries = _parse(header)
-    try:
-        ends = [
-            entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"
-        ]
-        for end in ends:
-            require_int("an offset", end, 0, MAX_COUNT)
-    except (ConfigError, KeyError, TypeError, IndexError) as error:
-        raise CheckpointError("is damaged: its table of tensors makes no sense") from error
-    return max(ends, default=0)
-
-
-def _checked_header(data: bytes) -> dict[str, Any]:
-    header = _header(data)
-    place = _digest_place(data)
-    zeroed = data[: place.start] + _NO_DIGEST.encode("ascii") + data[place.stop :]
-    if hashlib.sha256(zeroed).hexdigest().encode("ascii") != data[place]:
-        raise CheckpointError("is damaged: its digest doesn't match its content")
-    return header
-
-
-def _header(data: bytes) -> dict[str, Any]:
-    """The part of a file's header that is of charlstm."""
-    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
-    outer = _parse(data[_LENGTH_BYTES : _LENGTH_BYTES + length])
-    metadata = outer.get("__metadata__")
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("charlstm"), str):
-        raise CheckpointError("is a safetensors file, but not charlstm's")
-    header = _parse(metadata["charlstm"].encode("utf-8", "surrogatepass"))
-    version = header.get("format_version")
+def _of_this_version(container: Container) -> dict[str, Any]:
+    version = container.header.get("format_version")
     if version != FORMAT_VERSION:
         raise CheckpointError(
             f"has format version {version!r}, this charlstm reads version {FORMAT_VERSION}; "
             "use the charlstm that wrote it"
         )
-    return header
+    return container.header
 
 
-def _digest_place(data: bytes) -> slice:
-    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
-    places = list(_DIGEST.finditer(data, 0, _LENGTH_BYTES + length))
-    if len(places) != 1:
-        raise CheckpointError("is damaged: it carries no digest")
-    return slice(*places[0].span(1))
-
-
-def _parse(text: bytes) -> dict[str, Any]:
-    """Parse a JSON object, refusing what JSON leaves open: repeated names, NaN, deep nesting."""
-
-    def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({name for name, _ in pairs}) != len(pairs):
-            raise ValueError("a name stands twice")
-        return dict(pairs)
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no number")
-
+@contextlib.contextmanager
+def _senseless_headers_explained() -> Iterator[None]:
     try:
-        # Lone surrogates can be characters of a vocabulary.
-        value = json.loads(
-            text.decode("utf-8", "surrogatepass"),
-            object_pairs_hook=without_repeats,
-            parse_constant=refuse,
-        )
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"is damaged: its header is not valid: {error}") from error
-    if not isinstance(value, dict):
-        raise CheckpointError("is damaged: its header is no JSON object")
-    return value
+        yield
+    except CheckpointError:
+        raise
+    except (CharLSTMError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"is damaged: its header makes no sense: {error}") from error
+
+
+def _spec(header: Mapping[str, Any]) -> RunSpec:
+    with _senseless_headers_explained():
+        spec = RunSpec.from_plain(header)
+        if len(spec.vocabulary) != spec.model_config.num_characters:
+            raise CheckpointError("is damaged: vocabulary and model have different sizes")
+        return spec
 
 
 def _arrays(data: bytes) -> Arrays:
@@ -351,29 +343,27 @@ def _arrays(data: bytes) -> Arrays:
         raise CheckpointError(f"is damaged: {error}") from error
 
 
-def _from_parts(header: Mapping[str, Any], arrays: Arrays) -> Checkpoint:
-    try:
-        spec = RunSpec.from_plain(header)
-        weights = _with_prefix(arrays, "model.")
-        _check_weights(weights, spec.model_config.weight_shapes())
-        if len(spec.vocabulary) != spec.model_config.num_characters:
-            raise CheckpointError("is damaged: vocabulary and model have different sizes")
+def _from_parts(header: Mapping[str, Any], spec: RunSpec, arrays: Arrays) -> Checkpoint:
+    weights = _with_prefix(arrays, _MODEL)
+    for name, weight in weights.items():
+        if not np.isfinite(weight).all():
+            raise CheckpointError(f"is damaged: {name} holds NaN or infinity")
+    with _senseless_headers_explained():
+        records = header["history"]
+        if not isinstance(records, list) or len(records) > MAX_HISTORY:
+            raise CheckpointError(f"is damaged: its history is no list of up to {MAX_HISTORY:,}")
         numbers = header["training"]
         return Checkpoint(
             spec=spec,
             weights=weights,
             step=header["step"],
-            history=tuple(dict(record) for record in header["history"]),
+            history=tuple(map(HistoryEntry.of, records)),
             is_finished=bool(header["is_finished"]),
             saved_at=header["saved_at"],
             training=None
             if numbers is None
-            else TrainingState(arrays=_with_prefix(arrays, "training."), numbers=dict(numbers)),
+            else TrainingState(arrays=_with_prefix(arrays, _TRAINING), numbers=dict(numbers)),
         )
-    except CheckpointError:
-        raise
-    except (CharLSTMError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"is damaged: its header makes no sense: {error}") from error
 
 
 def _vocabulary(codes: object) -> Vocabulary:
@@ -392,14 +382,29 @@ def _with_prefix(arrays: Arrays, prefix: str) -> Arrays:
     }
 
 
-def _check_weights(weights: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    if unexpected := sorted(weights.keys() ^ shapes.keys()):
+def _check_entries(entries: Mapping[str, Entry], spec: RunSpec) -> None:
+    """Refuse a table of arrays that a model of this shape doesn't have."""
+    shapes = spec.model_config.weight_shapes()
+    model = {n.removeprefix(_MODEL): e for n, e in entries.items() if n.startswith(_MODEL)}
+    others = sum(
+        entry.dtype.itemsize * math.prod(entry.shape)
+        for name, entry in entries.items()
+        if not name.startswith(_MODEL)
+    )
+    if unexpected := sorted(model.keys() ^ shapes.keys()):
         what = "lacks" if unexpected[0] in shapes else "has a tensor that doesn't belong to it:"
         raise CheckpointError(f"is damaged: it {what} {unexpected[0]!r}")
-    for name, weight in weights.items():
-        if weight.shape != shapes[name] or weight.dtype != np.float32:
+    for name, entry in model.items():
+        if entry.shape != shapes[name] or entry.dtype != np.float32:
             raise CheckpointError(
-                f"is damaged: {name} is {weight.dtype} {weight.shape}, not float32 {shapes[name]}"
+                f"is damaged: {name} is {entry.dtype} {entry.shape}, not float32 {shapes[name]}"
             )
-        if not np.isfinite(weight).all():
-            raise CheckpointError(f"is damaged: {name} holds NaN or infinity")
+    if others > _max_training_bytes(spec):
+        raise CheckpointError(f"is damaged: {others:,} bytes are too many to resume from")
+
+
+def _max_training_bytes(spec: RunSpec) -> int:
+    """Two moments for each parameter, a state for each stream, generators of many processes."""
+    model = spec.model_config
+    state = 2 * model.num_layers * model.hidden_size * spec.train_config.batch_size
+    return 4 * (2 * model.num_parameters + state) + _MAX_GENERATOR_BYTES

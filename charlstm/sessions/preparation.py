@@ -1,14 +1,17 @@
 """From what the user asked for to a run that can start or resume."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from charlstm.config import STDIN, Budget, CorpusConfig, TrainConfig
 from charlstm.errors import CheckpointError, ConfigError
-from charlstm.model.checkpoints import Checkpoint, RunSpec
+from charlstm.model.checkpoints import Checkpoint, HistoryEntry, RunSpec
 from charlstm.model.finetuning import transplant
-from charlstm.store.runs import CheckpointStore
+from charlstm.store.runs import CheckpointStore, Run
+from charlstm.store.writer import RunWriter
 from charlstm.text.cache import CorpusCache, load_corpus_of_run
 from charlstm.text.corpus import Corpus, corpus_name, load_corpus
 from charlstm.training.hardware import (
@@ -58,7 +61,7 @@ class Prepared:
     corpus: Corpus
     spec: RunSpec
     start: Start
-    history: tuple[dict[str, Any], ...]
+    history: tuple[HistoryEntry, ...]
     is_finished: bool
     reason: str
     notices: tuple[str, ...]
@@ -69,7 +72,7 @@ class Prepared:
         return replace(self, corpus=replace(self.corpus, train=nothing, val=nothing, test=nothing))
 
 
-def run_to_resume(store: CheckpointStore, request: Request) -> str | None:
+def run_to_resume(store: CheckpointStore, request: Request) -> Run | None:
     """The run to resume; None for a new one, also where no checkpoint was written yet.
 
     Raises:
@@ -78,38 +81,58 @@ def run_to_resume(store: CheckpointStore, request: Request) -> str | None:
     if not request.resume:
         return None
     if request.run is not None:
-        if store.has_checkpoint(request.run):
-            return request.run
-        if not request.corpus.get("paths") and not store.folder(request.run).is_dir():
-            raise CheckpointError(
-                f"{store.folder(request.run)}: no such run; to start it, name its text"
-            )
+        run = store.run(request.run)
+        if run.has_checkpoint:
+            return run
+        if not request.corpus.get("paths") and run.is_unused:
+            raise CheckpointError(f"{run.folder}: no such run; to start it, name its text")
         return None
     wanted = None
     if request.corpus.get("paths"):
         wanted = corpus_name(CorpusConfig(**request.corpus))
-    found = store.find_latest(which="last", corpus_name=wanted)
-    if found.warnings:
+    newest, warnings = store.newest(resumable=True, corpus_name=wanted)
+    if warnings:
         # It may be the one that is meant.
-        raise CheckpointError(f"{found.warnings[0]}; name the run by --run")
-    return found.name
+        raise CheckpointError(f"{warnings[0]}; name the run by --run")
+    return None if newest is None else store.run(newest.run)
 
 
-def prepare_new(store: CheckpointStore, request: Request, *, num_processes: int = 1) -> Prepared:
+@contextlib.contextmanager
+def claim_new_run(store: CheckpointStore, request: Request) -> Iterator[RunWriter]:
+    """The run that a request starts, under its lock, before anything is read.
+
+    Raises:
+        ConfigError: when it exists.
+        CheckpointError: when another process trains it, or nothing can be written.
+    """
+    if request.run is None:
+        with store.new_run(corpus_name(CorpusConfig(**request.corpus))) as writer:
+            yield writer
+        return
+    run = store.run(request.run)
+    if not run.has_checkpoint:
+        with run.writer() as writer:
+            # Asked again under the lock.
+            if not run.has_checkpoint:
+                yield writer
+                return
+    raise ConfigError(
+        f"run {run.name} exists: add --resume to continue it, or choose another --run"
+    )
+
+
+def prepare_new(
+    store: CheckpointStore, name: str, request: Request, *, num_processes: int = 1
+) -> Prepared:
     """Read the corpus and plan a run of it.
 
     Raises:
-        CharLSTMError: when the corpus or the settings are impossible, or the run exists.
+        CharLSTMError: when the corpus or the settings are impossible.
     """
     corpus_config = CorpusConfig(**request.corpus)
-    if request.run is not None and store.has_checkpoint(request.run):
-        raise ConfigError(
-            f"run {request.run} exists: add --resume to continue it, or choose another --run"
-        )
-    parent = None if request.parent is None else store.load(request.parent, which="best")
+    parent = None if request.parent is None else store.run(request.parent).best()
     cache = _cache(store, request)
     corpus = load_corpus(corpus_config) if cache is None else cache.load(corpus_config)
-    name = request.run if request.run is not None else store.unused_name(corpus.name)
     device = resolve_device(request.device or "auto")
     precision = resolve_precision(request.precision or "auto", device)
     budget = request.budget or Budget(minutes=DEFAULT_MINUTES)
@@ -164,13 +187,13 @@ def prepare_new(store: CheckpointStore, request: Request, *, num_processes: int 
     )
 
 
-def prepare_resumed(store: CheckpointStore, name: str, request: Request) -> Prepared:
+def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> Prepared:
     """Load a run's latest checkpoint and the corpus that it was trained on.
 
     Raises:
         CharLSTMError: when no checkpoint loads, the text changed, or an option contradicts the run.
     """
-    loaded = store.load(name, which="last")
+    loaded = run.last()
     checkpoint, notices = loaded.checkpoint, list(loaded.notices)
     if checkpoint.training is None:
         raise CheckpointError(f"{loaded.path}: holds a model alone; training can't resume from it")
@@ -193,7 +216,7 @@ def prepare_resumed(store: CheckpointStore, name: str, request: Request) -> Prep
         )
         spec = replace(spec, train_config=hardware)
     return Prepared(
-        name=name,
+        name=run.name,
         corpus=corpus,
         spec=spec,
         start=Resume(weights=checkpoint.weights, state=checkpoint.training),

@@ -15,7 +15,7 @@ import numpy as np
 
 from charlstm.analysis.inspection import gate_shares, gate_text
 from charlstm.config import DEFAULT_STORE, SampleConfig
-from charlstm.errors import CheckpointError, ConfigError
+from charlstm.errors import CheckpointError
 from charlstm.events import (
     Evaluated,
     Event,
@@ -29,16 +29,23 @@ from charlstm.events import (
 )
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import sample
-from charlstm.model.checkpoints import Checkpoint, TrainingState, best_val_bits_per_char
+from charlstm.model.checkpoints import (
+    Checkpoint,
+    HistoryEntry,
+    TrainingState,
+    best_val_bits_per_char,
+)
 from charlstm.sessions.preparation import (
     Prepared,
     Request,
+    claim_new_run,
     prepare_new,
     prepare_resumed,
     prepare_to_follow,
     run_to_resume,
 )
-from charlstm.store.runs import CheckpointStore, RunWriter
+from charlstm.store.runs import CheckpointStore
+from charlstm.store.writer import RunWriter
 from charlstm.system.distributed import ALONE, World
 from charlstm.training.hardware import require_memory, set_threads
 from charlstm.training.trainer import Trainer
@@ -108,7 +115,7 @@ class Session:
 
     def finished_record(self) -> dict[str, Any]:
         """What `--json` gets of a run that was finished before."""
-        latest = self._history[-1] if self._history else {}
+        latest = self._history[-1].record if self._history else {}
         return {
             "event": "finished",
             **{key: latest.get(key) for key in self._latest},
@@ -134,13 +141,17 @@ class Session:
             state = _state_at(event, self._trainer)
             match event:
                 case Started():
-                    # Saved before the first step: what can't be saved need not be trained.
-                    started = self._report("started", event, self._settings() | self._preview())
+                    started = self._report(
+                        "started", event, self._settings() | self._preview(), is_logged=False
+                    )
                     if not self._history:
                         # What learning changes is seen beside what was there before.
-                        self._history.append(started.record)
+                        self._history.append(HistoryEntry.of(started.record))
+                    # Saved before the first step, and before anything else is written: what can't
+                    # be saved need not be trained, and a start that is killed leaves nothing.
                     saved = self._save_last(state)
-                    yield started
+                    self._writer.log(started.record)
+                    yield replace(started, is_logged=True)
                     yield self._report("saved", saved, {})
                 case Stepped():
                     now = time.monotonic()
@@ -158,7 +169,7 @@ class Session:
                 case Evaluated():
                     preview = self._preview()
                     report = self._report("evaluated", event, preview)
-                    self._history.append(report.record)
+                    self._history.append(HistoryEntry.of(report.record))
                     if event.is_best:
                         self._unsaved_best = self._checkpoint()
                     yield report
@@ -219,14 +230,14 @@ class Session:
         # `best` first: a kill in between leaves an older `last`, which comes this way again. And no
         # `last` tells of a best model that could not be saved yet.
         if self._unsaved_best is not None:
-            self._writer.save(self._unsaved_best, "best")
+            self._writer.save_best(self._unsaved_best)
             self._unsaved_best = None
         checkpoint = replace(
             self._checkpoint(is_finished=is_finished),
             weights=self._trainer.weights(),
             training=state,
         )
-        path = self._writer.save(checkpoint, "last")
+        path = self._writer.save_last(checkpoint)
         self._saved_at = time.monotonic()
         return Saved(step=checkpoint.step, path=str(path))
 
@@ -304,16 +315,14 @@ def _prepare(
     store: CheckpointStore, request: Request, stack: contextlib.ExitStack, world: World
 ) -> tuple[Prepared, RunWriter]:
     request = _continued(request, world)
-    name = run_to_resume(store, request)
-    if name is not None:
-        writer = stack.enter_context(store.writer(name))
-        prepared = prepare_resumed(store, name, request)
+    run = run_to_resume(store, request)
+    if run is not None:
+        writer = stack.enter_context(run.writer())
+        prepared = prepare_resumed(store, run, request)
     else:
-        prepared = prepare_new(store, request, num_processes=world.size)
-        writer = stack.enter_context(store.writer(prepared.name))
-        # Asked again under the lock: reading the corpus may have taken long.
-        if store.has_checkpoint(prepared.name):
-            raise ConfigError(f"run {prepared.name} was made meanwhile by another process")
+        writer = stack.enter_context(claim_new_run(store, request))
+        prepared = prepare_new(store, writer.name, request, num_processes=world.size)
+    writer.mode = prepared.corpus.mode
     world.require_divisible(prepared.spec.train_config.batch_size)
     world.note(_RUN_NOTE, prepared.name)
     return prepared, writer

@@ -2,6 +2,8 @@
 
 distributed  the processes that train one model together (torchrun)
 terminal     text from outside made safe to show
-files        files that the user named as output, written whole or not at all
+files        files written whole or not at all; output that the user named
+container    safetensors files with a header of charlstm's own and a digest
+layout       the names of a store's files
 interrupts   signals as a request to stop
 """

@@ -1,7 +1,7 @@
 """Files, pipes and folders in; encoded documents out: `Corpus` with a train, val and test `Split`.
 
     source      bytes of one file or pipe -> decompressed, decoded pieces of text
-    folders     which files a path stands for
+    filelist    the files of a corpus, found once
     documents   where documents begin inside a file
     vocabulary  characters <-> ids
     alphabet    the vocabulary and the form of texts: text <-> symbols <-> ids

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ from charlstm.config import MAX_CHARACTERS, STDIN, CorpusConfig
 from charlstm.errors import CorpusError
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.documents import split_documents
-from charlstm.text.folders import files_in
+from charlstm.text.filelist import FileList
 from charlstm.text.source import FileSource, Source, TextSource
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN, Ids, Vocabulary, code_points
@@ -37,6 +37,7 @@ class Corpus:
         fingerprint: SHA-256 of the text, of where it is split and of where documents begin, in
             hexadecimal.
         notices: what was done to the text that its owner may want to know.
+        mode: who may read what is made of it, as permission bits of files.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Corpus:
     test: Split
     fingerprint: str
     notices: tuple[str, ...]
+    mode: int = 0o666
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -85,20 +87,23 @@ class _Counted:
         return int(self.lengths.sum())
 
 
-def load_corpus(config: CorpusConfig) -> Corpus:
+def load_corpus(config: CorpusConfig, files: FileList | None = None) -> Corpus:
     """Read, split and encode a corpus; the vocabulary comes from the training split.
+
+    Args:
+        files: those of the configuration, where they were found before.
 
     Raises:
         CorpusError: when a file is missing, empty, not text, or too short to be split.
     """
+    files = files or FileList.of(config)
     with contextlib.ExitStack() as stack:
-        sources = [_python_docs()] if not config.paths else _open(config.paths, config, stack)
-        val_sources = [] if config.val is None else _open([config.val], config, stack)
-        test_sources = [] if config.test is None else _open([config.test], config, stack)
-        everything = [*sources, *val_sources, *test_sources]
-        counted = _count(everything, config)
-        spans = _spans(config, counted, len(sources), len(val_sources))
-        return _split(config, everything, counted, spans)
+        sources = [] if config.paths else [_python_docs()]
+        num_main = len(sources) + len(files.main)
+        sources += _open(files, config, stack)
+        counted = _count(sources, config)
+        spans = _spans(config, counted, num_main, len(files.val))
+        return _split(config, sources, counted, spans, mode=files.mode())
 
 
 def encode_files(
@@ -109,8 +114,9 @@ def encode_files(
     Returns:
         The encoded texts, and notices about them.
     """
+    files = FileList.of(replace(config, paths=tuple(paths), val=None, test=None))
     with contextlib.ExitStack() as stack:
-        sources = _open(paths, config, stack)
+        sources = _open(files, config, stack)
         counted = _count(sources, config)
         split = Split(
             ids=_encode(sources, vocabulary, counted),
@@ -129,13 +135,13 @@ def corpus_name(config: CorpusConfig) -> str:
     return Path(config.paths[0]).name.lstrip(".").split(".")[0] or "corpus"
 
 
-def _open(paths: Sequence[str], config: CorpusConfig, stack: contextlib.ExitStack) -> list[Source]:
+def _open(files: FileList, config: CorpusConfig, stack: contextlib.ExitStack) -> list[Source]:
     sources: list[Source] = []
-    for path in paths:
-        files, notice = files_in(path, config.include)
-        for number, file in enumerate(files):
-            sources.append(FileSource(file, config, notice=None if number else notice))
-            stack.callback(sources[-1].close)
+    notices = dict(files.notices)
+    for path in files.all:
+        # Said once, where a file is named twice.
+        sources.append(FileSource(path, config, notices=notices.pop(path, ())))
+        stack.callback(sources[-1].close)
     return sources
 
 
@@ -233,6 +239,8 @@ def _split(
     sources: Sequence[Source],
     counted: _Counted,
     spans: Sequence[tuple[int, int]],
+    *,
+    mode: int,
 ) -> Corpus:
     """Encode with all characters of the corpus, then drop those that the training split lacks."""
     everything = Vocabulary.of_codes(np.flatnonzero(counted.char_counts))
@@ -268,6 +276,7 @@ def _split(
         test=split(2),
         fingerprint=digest.hexdigest(),
         notices=_notices(sources),
+        mode=mode,
     )
 
 

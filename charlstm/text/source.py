@@ -17,7 +17,7 @@ import sys
 import tempfile
 import unicodedata
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, Final, Protocol
 
 from charlstm.config import STDIN, CorpusConfig
@@ -94,11 +94,11 @@ class FileSource:
         CorpusError: when it is missing or no file.
     """
 
-    def __init__(self, path: str, config: CorpusConfig, *, notice: str | None = None) -> None:
+    def __init__(self, path: str, config: CorpusConfig, *, notices: Iterable[str] = ()) -> None:
         self.name = path
         self.notices: list[str] = []
         self.encoding = config.encoding
-        self._first_notices = [] if notice is None else [notice]
+        self._first_notices = list(notices)
         self._config = config
         self._aside = _put_aside(path) if _is_pipe(path) else None
 

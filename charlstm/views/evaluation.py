@@ -1,18 +1,17 @@
 """An assessment as tables, as JSON, or character by character."""
 
+import csv
 import io
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from rich.text import Text
 
 from charlstm.evaluation.assessment import Assessment
 from charlstm.evaluation.scores import Evaluation, Scores, Surprise
-from charlstm.system.files import new_file
 from charlstm.system.terminal import escape, escape_line
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
@@ -116,25 +115,22 @@ def _show_details(assessment: Assessment) -> None:
     )
 
 
-def write_per_char(path: Path, scores: Scores, split: Split, alphabet: Alphabet) -> None:
-    """Write every character's surprise as tab-separated values.
-
-    Raises:
-        CharLSTMError: when the file can't be written.
-    """
+def write_per_char(raw: BinaryIO, scores: Scores, split: Split, alphabet: Alphabet) -> None:
+    """Write every character's surprise as tab-separated values, quoted as Python's csv does."""
     starts = set(split.starts.tolist())
     document = 0
-    with new_file(path) as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="\n") as file:
-        file.write("place\tdocument\tchar\tcode_point\tbits\trank\n")
-        for place in range(split.num_chars):
-            document += place in starts
-            symbol = split.ids[place]
-            char = "" if symbol == UNKNOWN else alphabet.decode(np.array([symbol]))
-            code = f"U+{ord(char):04X}" if char else "unknown"
-            bits = scores.nats_N[place] / _NATS_PER_BIT
-            file.write(
-                f"{place}\t{document}\t{escape(char)}\t{code}\t{bits:.4f}\t{scores.rank_N[place]}\n"
-            )
+    file = io.TextIOWrapper(raw, encoding="utf-8", newline="\n")
+    table = csv.writer(file, delimiter="\t", lineterminator="\n")
+    table.writerow(("place", "document", "char", "code_point", "bits", "rank"))
+    for place in range(split.num_chars):
+        document += place in starts
+        symbol = split.ids[place]
+        char = "" if symbol == UNKNOWN else alphabet.decode(np.array([symbol]))
+        code = f"U+{ord(char):04X}" if char else "unknown"
+        bits = f"{scores.nats_N[place] / _NATS_PER_BIT:.4f}"
+        table.writerow((place, document, escape(char), code, bits, scores.rank_N[place]))
+    file.flush()
+    file.detach()
 
 
 def _show_others(assessment: Assessment) -> None:

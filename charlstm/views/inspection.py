@@ -1,6 +1,6 @@
 """What happens inside a model, drawn with characters and colors, or as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,8 @@ from charlstm.views.tables import print_rows, print_text, width
 
 if TYPE_CHECKING:
     from charlstm.analysis.reach import Reach  # needs torch, which nothing else here does
+
+GatesBefore = Mapping[str, tuple[float, float]]
 
 # What a GRU and a plain RNN show is all they have.
 _MEANING: Final = {
@@ -109,14 +111,17 @@ def show_gates(trace: Trace, layer: LayerTrace, units: Sequence[int], number: in
     print_text(Text(scale, style="dim"))
 
 
-def share_records(shares: Sequence[dict[str, GateShares]], before: object) -> list[dict[str, Any]]:
+def share_records(
+    shares: Sequence[dict[str, GateShares]], before: Sequence[GatesBefore]
+) -> list[dict[str, Any]]:
+    """Shares of each gate, beside those before training where they are known."""
     records = []
     for number, layer in enumerate(shares):
         for name, found in layer.items():
             record = {"layer": number + 1, "gate": name, **asdict(found)}
-            earlier = _earlier(before, number, name)
-            if earlier is not None:
-                record |= {"closed_before": earlier[0], "open_before": earlier[1]}
+            if number < len(before) and name in before[number]:
+                closed, is_open = before[number][name]
+                record |= {"closed_before": closed, "open_before": is_open}
             # "closed" was called so first, and scripts may read it.
             record |= {
                 key.replace("closed", "shut"): value
@@ -127,7 +132,7 @@ def share_records(shares: Sequence[dict[str, GateShares]], before: object) -> li
     return records
 
 
-def show_shares(shares: Sequence[dict[str, GateShares]], before: object) -> None:
+def show_shares(shares: Sequence[dict[str, GateShares]], before: Sequence[GatesBefore]) -> None:
     """How often gates are closed or open, and how often they were before training."""
     records = share_records(shares, before)
     if not records:
@@ -241,12 +246,3 @@ def _heat(name: str, value: float, *, is_gate: bool) -> tuple[str, Style]:
     if abs(bounded) < _SHOWN_FROM:
         return " ", Style()
     return marks[min(len(marks) - 1, int(abs(bounded) * len(marks)))], Style(color=color)
-
-
-def _earlier(before: object, number: int, name: str) -> tuple[float, float] | None:
-    """What stands in a history comes from a file: it may be anything."""
-    try:
-        closed, is_open = before[number][name]  # type: ignore[index]
-        return float(closed), float(is_open)
-    except (TypeError, ValueError, LookupError):
-        return None

@@ -2,12 +2,11 @@
 
 import importlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from charlstm.errors import ConfigError
-from charlstm.system.files import new_file
 from charlstm.system.terminal import escape_line
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from charlstm.analysis.comparison import CellResult
     from charlstm.analysis.recall import RecallResult
     from charlstm.evaluation.assessment import Assessment
+    from charlstm.model.checkpoints import HistoryEntry
 
 _FORMATS: Final = (".svg", ".png", ".pdf")
 _PANEL_INCHES: Final = (5.0, 4.0)
@@ -40,14 +40,9 @@ def require_plots(path: Path) -> None:
         raise ConfigError("--plot needs matplotlib: pip install 'charlstm[plot]'") from error
 
 
-def plot_assessment(assessment: "Assessment", path: Path, *, title: str) -> None:
-    """Draw bits per character by context length, and the calibration.
-
-    Raises:
-        ConfigError: when matplotlib is missing or the file's ending names no picture.
-        OSError: when the file can't be written.
-    """
-    figure, (context_axes, calibration_axes) = _figure(path, title, num_panels=2)
+def plot_assessment(assessment: "Assessment", *, title: str) -> "Figure":
+    """Draw bits per character by context length, and the calibration."""
+    figure, (context_axes, calibration_axes) = _figure(title, num_panels=2)
     contexts = assessment.by_context
     context_axes.plot(
         [one.num_context for one in contexts],
@@ -71,24 +66,24 @@ def plot_assessment(assessment: "Assessment", path: Path, *, title: str) -> None
     calibration_axes.set_xlabel("confidence: probability of the most likely character")
     calibration_axes.set_ylabel("accuracy")
     calibration_axes.legend(frameon=False)
-    _save(figure, path)
+    return figure
 
 
-def plot_training(history: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> None:
-    """Draw bits per character in training and validation over the epochs.
-
-    Raises:
-        ConfigError: as `plot_assessment` does.
-    """
-    figure, (axes,) = _figure(path, title, num_panels=1)
+def plot_training(history: "Sequence[HistoryEntry]", *, title: str) -> "Figure":
+    """Draw bits per character in training and validation over the epochs."""
+    figure, (axes,) = _figure(title, num_panels=1)
     for name, label, color in (
         ("train_bits_per_char", "training, running mean", _GRAY),
         ("val_bits_per_char", "validation", _BLUE),
     ):
-        points = [one for one in history if one.get(name) is not None and "epoch" in one]
+        points = [
+            (one.epoch, getattr(one, name))
+            for one in history
+            if one.epoch is not None and getattr(one, name) is not None
+        ]
         axes.plot(
-            [one["epoch"] for one in points],
-            [one[name] for one in points],
+            [epoch for epoch, _ in points],
+            [bits for _, bits in points],
             marker="o",
             color=color,
             label=label,
@@ -96,18 +91,12 @@ def plot_training(history: Sequence[Mapping[str, Any]], path: Path, *, title: st
     axes.set_xlabel("epoch")
     axes.set_ylabel("bits per character")
     axes.legend(frameon=False)
-    _save(figure, path)
+    return figure
 
 
-def plot_comparison(results: "Sequence[CellResult]", path: Path) -> None:
-    """Draw bits per character of each cell, and of what closes by the distance to its opening.
-
-    Raises:
-        ConfigError: as `plot_assessment` does.
-    """
-    figure, (bits_axes, distance_axes) = _figure(
-        path, "the same parameters and budget", num_panels=2
-    )
+def plot_comparison(results: "Sequence[CellResult]") -> "Figure":
+    """Draw bits per character of each cell, and of what closes by the distance to its opening."""
+    figure, (bits_axes, distance_axes) = _figure("the same parameters and budget", num_panels=2)
     for place, (one, color) in enumerate(zip(results, _COLORS, strict=False)):
         bits_axes.bar(place, one.bits_per_char, yerr=one.spread, color=color, label=one.cell)
         for run in one.runs:
@@ -123,16 +112,12 @@ def plot_comparison(results: "Sequence[CellResult]", path: Path) -> None:
     distance_axes.set_xlabel("characters since the bracket or quote was opened")
     distance_axes.set_ylabel("bits for what closes it")
     bits_axes.legend(frameon=False)
-    _save(figure, path)
+    return figure
 
 
-def plot_recall(results: "Sequence[RecallResult]", path: Path) -> None:
-    """Draw how often each cell recalls a symbol, by distance.
-
-    Raises:
-        ConfigError: as `plot_assessment` does.
-    """
-    figure, (axes,) = _figure(path, "recalling a symbol", num_panels=1)
+def plot_recall(results: "Sequence[RecallResult]") -> "Figure":
+    """Draw how often each cell recalls a symbol, by distance."""
+    figure, (axes,) = _figure("recalling a symbol", num_panels=1)
     colors = dict(zip(dict.fromkeys(one.cell for one in results), _COLORS, strict=False))
     labelled: set[str] = set()
     for one in results:
@@ -145,11 +130,17 @@ def plot_recall(results: "Sequence[RecallResult]", path: Path) -> None:
     axes.set_xlabel("characters between a symbol and its return")
     axes.set_ylabel("share recalled")
     axes.legend(frameon=False)
-    _save(figure, path)
+    return figure
 
 
-def _figure(path: Path, title: str, *, num_panels: int) -> "tuple[Figure, Sequence[Any]]":
-    require_plots(path)
+def write_figure(figure: "Figure", file: BinaryIO, path: Path) -> None:
+    """Draw a figure into a file, in the format that its path's ending names."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # letters that the font lacks become boxes
+        figure.savefig(file, dpi=150, format=path.suffix[1:])
+
+
+def _figure(title: str, *, num_panels: int) -> "tuple[Figure, Sequence[Any]]":
     from matplotlib.figure import Figure
 
     width, height = _PANEL_INCHES
@@ -160,10 +151,3 @@ def _figure(path: Path, title: str, *, num_panels: int) -> "tuple[Figure, Sequen
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
     return figure, axes
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # letters that the font lacks become boxes
-        with new_file(path) as file:
-            figure.savefig(file, dpi=150, format=path.suffix[1:])

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from charlstm.model.checkpoints import Checkpoint
+from charlstm.model.checkpoints import Checkpoint, HistoryEntry
 from charlstm.system.terminal import escape_line
 from charlstm.views.tables import print_pairs, print_rows
 
@@ -42,7 +42,7 @@ def with_history(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
             "budget": asdict(spec.budget),
             "corpus": asdict(spec.corpus),
         },
-        "history": list(checkpoint.history),
+        "history": [entry.record for entry in checkpoint.history],
     }
 
 
@@ -110,19 +110,21 @@ def show_run(name: str, checkpoint: Checkpoint, *, with_details: bool) -> None:
         ("epoch", "train", "val", "sample, always from the same seed"),
         [
             (
-                _figure(record, "epoch", 2),
-                _figure(record, "train_bits_per_char", 3),
-                _figure(record, "val_bits_per_char", 3),
-                _sample(record)[: None if with_details else _SHOWN_SAMPLE_CHARS],
+                _figure(entry.epoch, 2),
+                bits_text(entry.train_bits_per_char),
+                bits_text(entry.val_bits_per_char),
+                entry.sample.replace("\n", "\u23ce")[
+                    : None if with_details else _SHOWN_SAMPLE_CHARS
+                ],
             )
-            for record in shown
+            for entry in shown
         ],
         left=(3,),
     )
     if with_details:
         print_rows(
             ("epoch", "mean openness of the gates, layer by layer"),
-            [(_figure(record, "epoch", 2), _openness(record.get("gates"))) for record in history],
+            [(_figure(entry.epoch, 2), _openness(entry)) for entry in history],
             left=(1,),
         )
 
@@ -131,18 +133,13 @@ def bits_text(bits: float | None) -> str:
     return "-" if bits is None else f"{bits:.3f}"
 
 
-def _openness(layers: object) -> str:
-    """What stands in a history comes from a file: it may be anything."""
-    if not isinstance(layers, list):
-        return ""
+def _openness(entry: HistoryEntry) -> str:
     return "   ".join(
-        " ".join(f"{gate} {value:.2f}" for gate, value in layer.items() if isinstance(value, float))
-        for layer in layers
-        if isinstance(layer, dict)
+        " ".join(f"{gate} {mean:.2f}" for gate, mean in layer.items()) for layer in entry.gates
     )
 
 
-def _spread(history: Sequence[Mapping[str, Any]], number: int) -> list[Mapping[str, Any]]:
+def _spread(history: Sequence[HistoryEntry], number: int) -> list[HistoryEntry]:
     """At most so many entries, evenly spaced, the first and the last among them."""
     if len(history) <= number:
         return list(history)
@@ -150,13 +147,8 @@ def _spread(history: Sequence[Mapping[str, Any]], number: int) -> list[Mapping[s
     return [history[round(place * last / (number - 1))] for place in range(number)]
 
 
-def _sample(record: Mapping[str, Any]) -> str:
-    return str(record.get("sample", "")).replace("\n", "\u23ce")
-
-
-def _figure(record: Mapping[str, Any], name: str, digits: int) -> str:
-    value = record.get(name)
-    return f"{value:.{digits}f}" if isinstance(value, (int, float)) else "-"
+def _figure(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _date(saved_at: float) -> str:

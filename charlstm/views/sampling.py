@@ -60,7 +60,8 @@ def print_json(
         text = alphabet.to_text(_copied(sample, copy))
         record["longest_copy"] = {"num_chars": copy.length, "text": text}
     prime = alphabet.to_text(prime)
-    print(json.dumps({"run": run, "seed": seed, "prime": prime, "samples": records}))
+    record = {"run": run, "seed": seed, "prime": prime, "samples": records}
+    print(json.dumps(record, allow_nan=False))
 
 
 def _copied(sample: Sample, copy: Copy) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from charlstm.errors import ConfigError
 from charlstm.sessions.session import Report
-from charlstm.store.runs import TENSORBOARD_FOLDER
+from charlstm.system import layout
 from charlstm.system.terminal import say
 
 # By event: what was measured with it, not what was known from before.
@@ -72,7 +72,7 @@ def open_board(folder: Path, *, wanted: bool) -> Iterator[Board]:
         return
     from torch.utils.tensorboard import SummaryWriter
 
-    writer = SummaryWriter(folder / TENSORBOARD_FOLDER)
+    writer = SummaryWriter(folder / layout.TENSORBOARD)
     try:
         yield Board(writer)
     finally:

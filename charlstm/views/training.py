@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from charlstm.events import Evaluated, Finished, Saved, SavingFailed, Started, Stepped
 from charlstm.sessions.session import Report, Session
+from charlstm.system import layout
 from charlstm.system.terminal import escape, is_animated, say
 from charlstm.views.runs import bits_text
 from charlstm.views.tables import print_pairs
@@ -99,7 +100,7 @@ def show_finished(session: Session, event: Finished) -> None:
             ("epochs", f"{event.epoch:.2f}"),
             ("time", _duration(event.elapsed_seconds)),
             ("characters per second", f"{event.chars_per_second:,.0f}"),
-            ("checkpoint", str(session.folder / "best.safetensors")),
+            ("checkpoint", str(session.folder / layout.BEST)),
             ("next", session.command("sample")),
         ],
     )

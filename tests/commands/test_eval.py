@@ -108,8 +108,8 @@ def test_copying_is_found_whatever_the_types_of_ids(run, here):
 def test_json_has_no_infinity(run, stored, here):
     weights = {**stored.weights, "head.bias": stored.weights["head.bias"].copy()}
     weights["head.bias"][-1] = 1e30
-    with CheckpointStore(here / "checkpoints").writer("tiny") as writer:
-        writer.save(replace(stored, weights=weights, training=None), "best")
+    with CheckpointStore(here / "checkpoints").run("tiny").writer() as writer:
+        writer.save_best(replace(stored, weights=weights, training=None))
     code, out, _ = run("eval", "--json")
     assert code == 0
     assert json.loads(out, parse_constant=pytest.fail)["perplexity"] is None

@@ -86,7 +86,7 @@ def test_what_charlstm_did_not_write_is_not_deleted(run, stored, here):
 
 
 def test_a_run_in_training_is_not_deleted(run, stored, here):
-    with CheckpointStore(here / "checkpoints").writer("tiny"):
+    with CheckpointStore(here / "checkpoints").run("tiny").writer():
         code, _, err = run("runs", "rm", "tiny", "--yes")
     assert code == 1
     assert "another process is training" in err

@@ -52,17 +52,17 @@ def test_an_interrupted_run_resumed_ends_as_if_never_interrupted(run, corpus_fil
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session.Trainer, "run", stopping)
         run("train", corpus_file, *budget, "--run", "parts")
-    assert store.load("parts", which="last").checkpoint.step == 5
+    assert store.run("parts").last().checkpoint.step == 5
     code, _, err = run("train", "--resume", "--run", "parts")
     assert code == 0
     assert "resumed at step 5" in err
-    whole = store.load("whole", which="last").checkpoint
-    parts = store.load("parts", which="last").checkpoint
+    whole = store.run("whole").last().checkpoint
+    parts = store.run("parts").last().checkpoint
     for name, value in whole.weights.items():
         np.testing.assert_array_equal(value, parts.weights[name], err_msg=name)
     for name, value in whole.training.arrays.items():
         np.testing.assert_array_equal(value, parts.training.arrays[name], err_msg=name)
-    assert [record["step"] for record in parts.history] == [r["step"] for r in whole.history]
+    assert [entry.step for entry in parts.history] == [entry.step for entry in whole.history]
 
     code, _, err = run("train", "--resume", "--run", "parts")
     assert code == 0
@@ -70,7 +70,7 @@ def test_an_interrupted_run_resumed_ends_as_if_never_interrupted(run, corpus_fil
     code, _, err = run("train", "--resume", "--run", "parts", "--steps", 14)
     assert code == 0
     assert "budget changed from 12 steps to 14 steps" in err
-    assert store.load("parts", which="last").checkpoint.step == 14
+    assert store.run("parts").last().checkpoint.step == 14
 
 
 def test_resuming_finds_the_run_by_its_corpus(run, corpus_file, stored):
@@ -227,8 +227,7 @@ def test_the_same_seed_gives_the_same_file(run, corpus_file, here):
     for name in ("one", "two"):
         run("train", corpus_file, "--steps", 6, *SMALL, "--run", name, "--dropout", 0.1)
     one, two = (
-        CheckpointStore(here / "checkpoints").load(name, which="last").checkpoint
-        for name in ("one", "two")
+        CheckpointStore(here / "checkpoints").run(name).last().checkpoint for name in ("one", "two")
     )
     numbers = replace(one.training, numbers={**one.training.numbers, "elapsed_seconds": 0.0})
     two_numbers = {**two.training.numbers, "elapsed_seconds": 0.0}
@@ -243,9 +242,9 @@ def test_the_same_seed_gives_the_same_file(run, corpus_file, here):
 def test_a_run_of_another_device_goes_on_here(run, stored, here):
     """What a GPU saved is plain arrays: a machine without one reads, scores and resumes it."""
     elsewhere = replace(stored.spec.train_config, device="cuda", precision="float16")
-    with CheckpointStore(here / "checkpoints").writer("tiny") as writer:
-        for name in ("best", "last"):
-            writer.save(with_spec(stored, train_config=elsewhere), name)
+    with CheckpointStore(here / "checkpoints").run("tiny").writer() as writer:
+        writer.save_best(with_spec(stored, train_config=elsewhere))
+        writer.save_last(with_spec(stored, train_config=elsewhere))
     assert run("sample", "--length", 3, "--seed", 1)[0] == 0
     assert run("eval", "--json", "--device", "cpu")[0] == 0
     code, _, err = run("train", "--resume", "--steps", 6)
@@ -262,26 +261,35 @@ def test_the_same_command_and_resume_goes_on_where_batches_were_shrunk(run, here
     assert "resumed at step 2" in err
 
 
-def test_a_run_made_while_the_corpus_was_read_is_not_overwritten(run, stored, here, monkeypatch):
+def test_trainings_of_one_text_at_once_become_two_runs(run, corpus_file, here, monkeypatch):
+    """A name is taken before the text is read, which may take long."""
     from charlstm.sessions import preparation
 
     load = preparation.load_corpus
+    codes = []
 
     def slow(config):
-        corpus = load(config)
-        with CheckpointStore(here / "checkpoints").writer("late") as writer:
-            writer.save(stored, "last")
-        return corpus
+        if not codes:
+            codes.append(None)
+            codes.append(run("train", "tiny.txt", "--steps", 2, "--no-cache", *SMALL)[0])
+            codes.append(run("train", "tiny.txt", "--run", "tiny", "--steps", 2, *SMALL)[0])
+        return load(config)
 
     monkeypatch.setattr(preparation, "load_corpus", slow)
-    for resume in ([], ["--resume"]):
-        options = ["--run", "late", "--steps", 2, "--no-cache", *SMALL]
-        code, _, err = run("train", "tiny.txt", *options, *resume)
-        assert code in (1, 2)
-        assert "late" in err
-        last = CheckpointStore(here / "checkpoints").load("late", which="last").checkpoint
-        assert last.step == stored.step
-        (here / "checkpoints/late/last.safetensors").unlink()
+    code, out, _ = run("train", "tiny.txt", "--steps", 4, "--no-cache", *SMALL)
+    assert (code, codes[1:]) == (0, [0, 1])
+    assert "run tiny: trained" in out
+    store = CheckpointStore(here / "checkpoints")
+    assert store.run_names() == ["tiny", "tiny-2"]
+    assert [store.run(name).last().checkpoint.step for name in store.run_names()] == [4, 2]
+
+
+def test_a_model_alone_is_no_checkpoint_to_resume(run, stored, here):
+    folder = here / "checkpoints/tiny"
+    (folder / "last.safetensors").write_bytes((folder / "best.safetensors").read_bytes())
+    code, _, err = run("train", "--resume", "--steps", 9)
+    assert code == 1
+    assert "holds a model alone" in err
 
 
 def test_a_start_that_is_refused_leaves_nothing_behind(run, corpus_file, here, monkeypatch):
@@ -295,9 +303,10 @@ def test_a_start_that_is_refused_leaves_nothing_behind(run, corpus_file, here, m
 def test_a_run_of_stdin_says_that_its_text_is_gone(run, stored, here):
     from charlstm.config import CorpusConfig
 
-    with CheckpointStore(here / "checkpoints").writer("tiny") as writer:
-        for name in ("best", "last"):
-            writer.save(with_spec(stored, corpus=CorpusConfig(paths=("-",))), name)
+    with CheckpointStore(here / "checkpoints").run("tiny").writer() as writer:
+        piped = with_spec(stored, corpus=CorpusConfig(paths=("-",)))
+        writer.save_best(piped)
+        writer.save_last(piped)
     for command in (["eval"], ["train", "--resume", "--steps", 9]):
         code, _, err = run(*command)
         assert code == 1

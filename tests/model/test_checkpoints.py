@@ -11,7 +11,7 @@ from conftest import posix, with_spec
 from crafted import edited
 
 from charlstm.errors import CheckpointError
-from charlstm.model.checkpoints import Checkpoint, TrainingState, read_checkpoint
+from charlstm.model.checkpoints import Checkpoint, HistoryEntry, TrainingState, read_checkpoint
 from charlstm.text.vocabulary import Vocabulary
 
 
@@ -218,7 +218,7 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path):
 
 def test_best_validation_is_the_lowest_of_the_history(small):
     bits = [None, 3.0, 2.0, 2.5]
-    history = tuple({"val_bits_per_char": value} for value in bits)
+    history = tuple(HistoryEntry.of({"val_bits_per_char": value}) for value in bits)
     assert replace(small, history=history).best_val_bits_per_char == 2.0
     assert replace(small, history=()).best_val_bits_per_char is None
 

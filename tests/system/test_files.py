@@ -1,19 +1,22 @@
 import os
+import subprocess
+import sys
+import threading
 
 import pytest
 from conftest import posix
 
 from charlstm.errors import CharLSTMError
-from charlstm.system.files import new_file, write_file
+from charlstm.system.files import open_output, remove_leftovers, replace_file, write_output
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
     path = tmp_path / "a.txt"
-    write_file(path, b"one")
+    write_output(path, b"one")
     assert path.read_bytes() == b"one"
 
     def fail():
-        with new_file(path) as file:
+        with open_output(path) as file:
             file.write(b"tw")
             raise OSError(28, "No space left on device")
 
@@ -21,13 +24,29 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         fail()
     assert path.read_bytes() == b"one"
     assert os.listdir(tmp_path) == ["a.txt"]
+    (tmp_path / "new.txt").unlink(missing_ok=True)
+    with pytest.raises(ZeroDivisionError), open_output(tmp_path / "new.txt"):
+        raise ZeroDivisionError
+    assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(CharLSTMError, match="name a file"):
-        write_file(tmp_path, b"one")
-    with pytest.raises(CharLSTMError, match=r"nowhere/a\.txt: can't be written"):
-        write_file(tmp_path / "nowhere" / "a.txt", b"one")
+def test_what_cannot_be_written_is_refused_before_the_work(tmp_path):
+    worked = []
+    for path, reason in (
+        (tmp_path, "name a file"),
+        (tmp_path / "nowhere" / "a.txt", "can't be written: No such file"),
+        (tmp_path / ("x" * 300), "File name too long"),
+    ):
+        with pytest.raises(CharLSTMError, match=reason), open_output(path):
+            worked.append(path)
+    assert not worked
+
+
+def test_long_names_are_written(tmp_path):
+    path = tmp_path / ("x" * 250)
+    write_output(path, b"one")
+    write_output(path, b"two")
+    assert path.read_bytes() == b"two"
 
 
 @posix
@@ -37,27 +56,127 @@ def test_a_link_is_followed_and_a_mode_kept(tmp_path):
     target.chmod(0o600)
     link = tmp_path / "link.txt"
     link.symlink_to(target)
-    write_file(link, b"new")
+    modes = []
+    with replace_file(target) as file:
+        modes.append(os.fstat(file.fileno()).st_mode & 0o777)
+        file.write(b"newer")
+    assert modes == [0o600]  # while it is written, too
+    write_output(link, b"new")
     assert link.is_symlink()
     assert target.read_bytes() == b"new"
     assert target.stat().st_mode & 0o777 == 0o600
+    target.chmod(0o666)
+    write_output(target, b"new")
+    assert target.stat().st_mode & 0o777 == 0o666  # whatever the umask
 
 
 @posix
-def test_a_pipe_is_written_into_not_replaced(tmp_path):
+def test_a_pipe_is_opened_once_and_written_into(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    write_file(pipe, b"through")
-    assert os.read(reader, 100) == b"through"
-    os.close(reader)
+    received = []
+    reader = threading.Thread(target=lambda: received.append(pipe.read_bytes()))
+    reader.start()
+    with open_output(pipe) as file:
+        file.write(b"thr")
+        file.write(b"ough")
+    reader.join()
+    assert received == [b"through"]
     assert pipe.is_fifo()
 
 
-def test_the_files_of_a_run_are_not_replaced(tmp_path):
-    for name in ("lock", "best.safetensors"):
-        (tmp_path / name).write_bytes(b"mine")
-    with pytest.raises(CharLSTMError, match="belongs to a run"):
-        write_file(tmp_path / "best.safetensors", b"other")
-    assert (tmp_path / "best.safetensors").read_bytes() == b"mine"
-    write_file(tmp_path / "page.html", b"beside it")
+@posix
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_a_descriptor_is_appended_to_as_cat_does(tmp_path, name):
+    log = tmp_path / "log.txt"
+    log.write_bytes(b"before\n")
+    program = (
+        "import sys; from pathlib import Path; from charlstm.system.files import write_output\n"
+        "print('printed'); write_output(Path(sys.argv[1]), b'written\\n'); print('after')"
+    )
+    with log.open("ab") as stdout:
+        subprocess.run([sys.executable, "-c", program, name], stdout=stdout, check=True)
+    assert log.read_bytes() == b"before\nprinted\nwritten\nafter\n"
+    done = subprocess.run([sys.executable, "-c", program, name], capture_output=True, check=True)
+    assert done.stdout == b"printed\nwritten\nafter\n"
+
+
+@posix
+def test_where_no_file_can_be_renamed_the_old_one_is_written_over(tmp_path, monkeypatch):
+    path = tmp_path / "mounted.txt"
+    path.write_bytes(b"old and longer")
+    inode = path.stat().st_ino
+
+    def busy(*_):
+        raise OSError(16, "Device or resource busy")
+
+    monkeypatch.setattr(os, "replace", busy)
+    write_output(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_ino == inode
+    assert os.listdir(tmp_path) == ["mounted.txt"]
+
+
+@posix
+def test_a_writable_file_in_a_folder_that_is_not(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"old and longer")
+    opened = os.open
+
+    def no_new_files(name, flags, *arguments, **options):
+        if flags & os.O_CREAT:
+            raise PermissionError(13, "Permission denied")
+        return opened(name, flags, *arguments, **options)
+
+    monkeypatch.setattr("charlstm.system.files.os.open", no_new_files)
+    with open_output(path) as file:
+        file.write(b"new")
+        assert path.read_bytes() == b"old and longer"
+    assert path.read_bytes() == b"new"
+
+
+def test_what_is_read_is_not_written(tmp_path):
+    text = tmp_path / "mine.txt"
+    text.write_bytes(b"mine")
+    (tmp_path / "again.txt").hardlink_to(text)
+    for name in ("mine.txt", "again.txt"):
+        with (
+            pytest.raises(CharLSTMError, match="read by the same command"),
+            open_output(tmp_path / name, inputs=["-", "missing", text]),
+        ):
+            pass
+    assert text.read_bytes() == b"mine"
+
+
+def test_the_files_of_a_store_are_not_replaced(tmp_path):
+    cache = tmp_path / ".cache"
+    cache.mkdir()
+    files = [tmp_path / "lock", tmp_path / "best.safetensors", cache / "a-b.corpus"]
+    for file in files:
+        file.write_bytes(b"mine")
+        with pytest.raises(CharLSTMError, match="belongs to a store"):
+            write_output(file, b"other")
+        assert file.read_bytes() == b"mine"
+    with pytest.raises(CharLSTMError, match="belongs to a store"):
+        write_output(tmp_path / "last.safetensors", b"other")
+    write_output(tmp_path / "page.html", b"beside it")
+
+
+def test_of_leftovers_only_charlstm_s_own_go(tmp_path):
+    for name in (".charlstm-0123456789abcdef.tmp", ".charlstm-mine.tmp", "a.tmp-2024.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    remove_leftovers(tmp_path, older_than_seconds=1000)
+    assert len(os.listdir(tmp_path)) == 3
+    remove_leftovers(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".charlstm-mine.tmp", "a.tmp-2024.txt"]
+
+
+@posix
+def test_a_planted_link_is_not_followed(tmp_path, monkeypatch):
+    target = tmp_path / "target"
+    target.write_bytes(b"mine")
+    monkeypatch.setattr("charlstm.system.files.secrets.token_hex", lambda _: "0" * 16)
+    (tmp_path / f".charlstm-{'0' * 16}.tmp").symlink_to(target)
+    with pytest.raises(CharLSTMError, match="File exists"):
+        write_output(tmp_path / "page.html", b"page")
+    assert target.read_bytes() == b"mine"

@@ -9,6 +9,8 @@ from conftest import posix
 
 from charlstm.config import CorpusConfig
 from charlstm.errors import CorpusError
+from charlstm.system.container import open_container, write_container
+from charlstm.system.files import replace_file
 from charlstm.text import cache as cache_module
 from charlstm.text.cache import CorpusCache, load_corpus_of_run
 from charlstm.text.corpus import load_corpus
@@ -34,9 +36,9 @@ def readings(monkeypatch):
     """Counts how often a text is read."""
     found = []
 
-    def counting(config):
+    def counting(config, files):
         found.append(config)
-        return load_corpus(config)
+        return load_corpus(config, files)
 
     monkeypatch.setattr(cache_module, "load_corpus", counting)
     return found
@@ -163,14 +165,14 @@ def test_where_nothing_can_be_written_it_does_without(path, tmp_path):
 
 
 def test_a_file_that_changes_while_it_is_kept_gets_no_key(cache, path, monkeypatch):
-    write = cache_module._write
+    write = cache_module.write_container
 
-    def slow(file, corpus):
-        write(file, corpus)
+    def slow(*parts):
+        write(*parts)
         path.write_text(TEXT[::-1], encoding="utf-8")
         age(path, 5)
 
-    monkeypatch.setattr(cache_module, "_write", slow)
+    monkeypatch.setattr(cache_module, "write_container", slow)
     first = cache.load(config_of(path))
     monkeypatch.undo()
     assert cache.load(config_of(path)).fingerprint != first.fingerprint
@@ -214,6 +216,77 @@ def test_leftovers_of_the_killed_are_removed(cache, path):
     cache.load(config_of(path, min_count=2))
     assert not old.exists()
     assert young.exists()
+
+
+@posix
+def test_a_clock_of_whole_seconds_is_waited_for(cache, path, readings):
+    """Where times are whole seconds, an edit of the same size in the same second looks alike."""
+    moment = int(time.time()) - 1
+    os.utime(path, (moment, moment))
+    cache.load(config_of(path))
+    cache.load(config_of(path))
+    assert len(readings) == 2
+    os.utime(path, (moment - 9, moment - 9))
+    cache.load(config_of(path))
+    cache.load(config_of(path))
+    assert len(readings) == 3
+
+
+def crafted(kept, *, header=(), **changed):
+    """A kept corpus with other values and a digest that is right."""
+    with open_container(kept) as container:
+        arrays = {name: np.array(container.mapped(name)) for name in container.entries}
+        whole = {k: v for k, v in container.header.items() if k != "digest"}
+    with replace_file(kept) as file:
+        write_container(file, arrays | changed, whole | dict(header))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"header": {"fingerprint": 7}},
+        {"header": {"num_bytes": {"train": 0, "val": 0, "test": 0}}},
+        {"header": {"num_bytes": None}},
+        {"header": {"format": 1}},
+        {"train.ids": np.full(9, 200, np.uint8)},
+        {"train.ids": np.zeros(9, np.int64)},
+        {"train.ids": np.zeros((3, 3), np.uint8)},
+        {"val.starts": np.array([0, 5, 5])},
+        {"val.starts": np.array([3])},
+        {"val.starts": np.array([0, 10**9])},
+        {"codes": np.array([5, 4], np.uint32)},
+        {"codes": np.zeros(0, np.uint32)},
+    ],
+    ids=str,
+)
+def test_a_crafted_corpus_with_a_right_digest_is_read_again(cache, path, readings, edit):
+    first = cache.load(config_of(path))
+    (kept,) = (path.parent / "store/.cache").glob("*.corpus")
+    crafted(kept, **edit)
+    assert cache.recall(first.fingerprint, config_of(path)) is None
+    assert same(first, cache.load(config_of(path)))
+    assert len(readings) == 2
+
+
+@posix
+def test_what_is_kept_is_no_more_readable_than_the_text(cache, path):
+    path.chmod(0o640)
+    cache.load(config_of(path))
+    for file in (path.parent / "store/.cache").iterdir():
+        assert file.stat().st_mode & 0o777 == 0o640 & ~0o022
+    assert cache.load(config_of(path)).mode == 0o640
+
+
+def test_texts_that_no_run_needs_are_removed(cache, path, tmp_path):
+    needed, other = cache.load(config_of(path)), cache.load(config_of(path, val_fraction=0.3))
+    folder = tmp_path / "store/.cache"
+    size = sum(file.stat().st_size for file in folder.glob(f"{other.fingerprint[:40]}*"))
+    assert cache.remove_all_but([needed.fingerprint]) == size > 0
+    assert cache.recall(needed.fingerprint, config_of(path)) is not None
+    assert cache.recall(other.fingerprint, config_of(path)) is None
+    assert len(list(folder.glob("*.key"))) == 1
+    cache.remove_all_but([])
+    assert list(folder.iterdir()) == []
 
 
 def test_without_a_path_nothing_is_kept(cache, tmp_path):

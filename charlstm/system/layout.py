@@ -1,0 +1,50 @@
+"""What a store looks like on the disk: the names of its files and folders.
+
+STORE/RUN/best.safetensors           weights with the best validation
+STORE/RUN/last.safetensors           weights and all that `--resume` needs
+STORE/RUN/step-00001234.safetensors  a few earlier `last`s, in case the newest is damaged
+STORE/RUN/events.jsonl               what happened, one JSON object a line
+STORE/RUN/tensorboard/               curves, where they are asked for
+STORE/RUN/lock                       held by the one process that trains the run
+STORE/.cache/                        encoded corpora
+"""
+
+import re
+from typing import Final
+
+SUFFIX: Final = ".safetensors"
+BEST: Final = f"best{SUFFIX}"
+LAST: Final = f"last{SUFFIX}"
+EVENTS: Final = "events.jsonl"
+LOCK: Final = "lock"
+TENSORBOARD: Final = "tensorboard"
+CACHE: Final = ".cache"
+CACHE_SUFFIXES: Final = (".corpus", ".key")
+
+_STEP: Final = re.compile(rf"step-(\d{{8,}}){re.escape(SUFFIX)}")
+
+
+def step_file(step: int) -> str:
+    """The name under which the last checkpoint of a step is kept."""
+    return f"step-{step:08d}{SUFFIX}"
+
+
+def step_of(name: str) -> int | None:
+    """The step of a kept checkpoint's name; None for another name."""
+    match = _STEP.fullmatch(name)
+    return None if match is None else int(match[1])
+
+
+def is_checkpoint(name: str) -> bool:
+    return name in (BEST, LAST) or step_of(name) is not None
+
+
+def order_of(name: str) -> tuple[int, int]:
+    """Sorts checkpoints: best, last, then the kept ones, the newest first."""
+    step = step_of(name)
+    return (2, -step) if step is not None else (int(name != BEST), 0)
+
+
+def is_run_file(name: str) -> bool:
+    """Whether a file of this name in a run's folder is charlstm's own."""
+    return is_checkpoint(name) or name in (EVENTS, LOCK)

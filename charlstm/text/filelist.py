@@ -1,0 +1,176 @@
+"""The files of a corpus, found once: what is read, cached, checked and reported are the same."""
+
+import codecs
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from typing import Final
+
+from charlstm.config import STDIN, CorpusConfig
+from charlstm.errors import CorpusError
+from charlstm.system import layout
+from charlstm.text.source import BYTE_ORDER_MARKS, unreadable
+
+_SNIFFED_BYTES: Final = 1 << 16
+_PRIVATE: Final = 0o600
+_PUBLIC: Final = 0o666
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileList:
+    """Paths of files in their order, `-` for stdin.
+
+    Args:
+        main: the text that is split.
+        val: instead of a fraction of it; empty for none. `test` likewise.
+        notices: what was skipped or found twice, by the path that it is reported with.
+    """
+
+    main: tuple[str, ...]
+    val: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    notices: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: CorpusConfig) -> "FileList":
+        """Find the files that a configuration names; folders stand for the texts in them.
+
+        Raises:
+            CorpusError: when a folder can't be read or has no such file.
+        """
+        notices: dict[str, list[str]] = {}
+        parts = []
+        for paths in (config.paths, (config.val,), (config.test,)):
+            found: list[str] = []
+            for path in paths:
+                if path is not None:
+                    files, notice = _files_in(path, config.include)
+                    found += files
+                    if notice is not None:
+                        notices.setdefault(files[0], []).append(notice)
+            parts.append(tuple(found))
+        main, val, test = parts
+        listed = cls(main=main, val=val, test=test, notices=notices)
+        for path, notice in listed._repeated():
+            notices.setdefault(path, []).append(notice)
+        return listed
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*self.main, *self.val, *self.test)
+
+    def mode(self) -> int:
+        """Who may read what is made of these texts: those who may read every one of them."""
+        mode = _PUBLIC
+        for path in self.all:
+            try:
+                mode &= os.stat(path).st_mode if path != STDIN else _PUBLIC
+            except (OSError, ValueError):
+                mode &= _PRIVATE
+        return mode | _PRIVATE
+
+    def states(self) -> list[list[object]] | None:
+        """What the files look like from outside; None where one is a pipe or missing."""
+        found: list[list[object]] = []
+        for path in self.all:
+            try:
+                status = os.stat(path)
+            except (OSError, ValueError):
+                return None
+            if path == STDIN or not stat.S_ISREG(status.st_mode):
+                return None
+            # The inode's own time tells what an edit with its old time put back was.
+            times = [status.st_mtime_ns, status.st_ctime_ns]
+            found.append([path, status.st_size, *times, status.st_ino])
+        return found
+
+    def _repeated(self) -> Iterator[tuple[str, str]]:
+        """Files that were named twice, or for training and for its score."""
+        seen: dict[tuple[int, int], str] = {}
+        main = set(self.main)
+        for path in self.all:
+            try:
+                status = os.stat(path)
+            except (OSError, ValueError):
+                continue  # and the reading says what is wrong
+            identity = (status.st_dev, status.st_ino)
+            before = seen.setdefault(identity, path)
+            if before is not path:
+                what = "is read twice"
+                if before in main and path not in main:
+                    what = "is training text and is scored, too"
+                yield path, f"{path}: {what}"
+
+
+def _files_in(path: str, include: Sequence[str]) -> tuple[list[str], str | None]:
+    """The files that a path stands for: itself, or what a folder holds, in a fixed order.
+
+    Hidden files and folders are skipped, and so are links to folders, links to files that the
+    folder holds anyway, and charlstm's own runs.
+
+    Args:
+        include: patterns of file names, such as `*.py`; none takes every file that begins as text.
+
+    Returns:
+        The files, and a notice of those that were skipped.
+    """
+    if path == STDIN or not os.path.isdir(path):
+        return [path], None
+
+    def refuse(error: OSError) -> None:
+        raise CorpusError(unreadable(str(error.filename), error)) from error
+
+    found: list[str] = []
+    for folder, folders, names in os.walk(path, onerror=refuse):
+        if any(layout.is_checkpoint(name) or name == layout.EVENTS for name in names):
+            folders[:] = []
+            continue
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files = [os.path.join(folder, name) for name in sorted(names) if not name.startswith(".")]
+        found += [file for file in files if os.path.isfile(file) and not _is_lock(file)]
+    if include:
+        found = [f for f in found if any(fnmatch(os.path.basename(f), p) for p in include)]
+        if not found:
+            raise CorpusError(f"{path}: holds no file whose name matches {' or '.join(include)}")
+    own = {os.path.realpath(file) for file in found if not os.path.islink(file)}
+    unique = [f for f in found if not (os.path.islink(f) and os.path.realpath(f) in own)]
+    kept = unique if include else [file for file in unique if _begins_as_text(file)]
+    if not kept:
+        raise CorpusError(f"{path}: a folder that holds no text file")
+    notices = []
+    if len(kept) < len(unique):
+        skipped = next(file for file in unique if file not in set(kept))
+        number = len(unique) - len(kept)
+        notices.append(f"skipped {number} files that are not text, such as {skipped}")
+    if len(unique) < len(found):
+        number = len(found) - len(unique)
+        notices.append(f"skipped {number} links to files that are read anyway")
+    return kept, f"{path}: {', '.join(notices)}" if notices else None
+
+
+def _is_lock(path: str) -> bool:
+    """Whether a file is the lock of a run that was not saved yet, perhaps this very one."""
+    return os.path.basename(path) == layout.LOCK and not os.path.getsize(path)
+
+
+def _begins_as_text(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            begin = file.read(_SNIFFED_BYTES)
+    except OSError:
+        return True  # and the reading says what is wrong
+    if begin.startswith(tuple(mark for mark, _ in BYTE_ORDER_MARKS)):
+        return True
+    # A compressed file's beginning may look like anything: it is asked for by its name only.
+    return b"\0" not in begin and _is_utf8(begin)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        # What was cut off may end inside a character.
+        codecs.getincrementaldecoder("utf-8")().decode(data, final=len(data) < _SNIFFED_BYTES)
+    except UnicodeDecodeError:
+        return False
+    return True
