@@ -27,6 +27,7 @@ _MIN_POSITIVES: Final = 20
 _NUM_BEST_UNITS: Final = 3
 _NUM_SHIFTS: Final = 20
 _STRETCH_CHARS: Final = 10
+_MARKED_CHARS: Final = 6
 _LETTER: Final = "\u00aa"  # neither capital nor small
 
 Floats = npt.NDArray[np.float64]
@@ -91,7 +92,7 @@ class UnitScore(NamedTuple):
             below 0.5 or 0 it falls where the other rises.
         place: where it is strongest, in characters of the text.
         stretch: the readable text around it.
-        marked: the same with the character in brackets.
+        marked: a shorter one, with the character in brackets.
     """
 
     layer: int
@@ -262,7 +263,8 @@ def _strongest(alphabet: Alphabet, symbols: str, memory_N: Floats) -> dict[str, 
     """Where a unit is strongest, and the text around it."""
     place = int(np.abs(memory_N).argmax())
     stretch = slice(max(0, place - _STRETCH_CHARS), place + 1 + _STRETCH_CHARS)
-    before, after = symbols[stretch.start : place], symbols[place + 1 : stretch.stop]
+    before = symbols[max(0, place - _MARKED_CHARS) : place]
+    after = symbols[place + 1 : place + 1 + _MARKED_CHARS]
     marked = "{}[{}]{}".format(*map(alphabet.to_text, (before, symbols[place], after)))
     return {"place": place, "stretch": alphabet.to_text(symbols[stretch]), "marked": marked}
 

@@ -62,7 +62,7 @@ def score_baselines(alphabet: Alphabet, *, train: Split, val: Split, text: Split
     text_nats = ngrams.nats_by_order(text)
     baselines = [uniform, Baseline(name="order 0", nats=text_nats[0])]
     if order:
-        baselines.append(Baseline(name=f"order {order}, interpolated", nats=text_nats[order]))
+        baselines.append(Baseline(name=f"order {order} (Witten-Bell)", nats=text_nats[order]))
     num_unknown = np.count_nonzero(text.ids == UNKNOWN)
     # xz counts in steps of 4 bytes; and characters that are unknown all look alike to it.
     if text.num_chars >= _MIN_XZ_CHARS and num_unknown < _MAX_UNKNOWN_SHARE * text.num_chars:

@@ -111,7 +111,7 @@ def _status(report: Report) -> str:
     assert isinstance(event, Stepped)
     left = event.elapsed_seconds * (1 - event.progress) / max(event.progress, 1e-9)
     return (
-        f"{event.chars_per_second / 1000:.1f}k chars/s, {_duration(left)} left, bits/char: "
+        f"{event.chars_per_second / 1000:.1f}k chars/s, {_duration(left)} left, "
         f"train {event.train_bits_per_char:.3f}, "
         f"val {bits_text(report.record['val_bits_per_char'])}"
     )

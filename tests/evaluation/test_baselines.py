@@ -89,7 +89,7 @@ def test_the_baselines_of_a_text(vocabulary, monkeypatch):
     names = list(found)
     assert names[0] == "uniform"
     assert names[1] == "order 0"
-    assert names[2].endswith("interpolated")
+    assert names[2].endswith("(Witten-Bell)")
     assert found[names[2]] < found["order 0"] < found["uniform"]
 
 
@@ -111,7 +111,7 @@ def test_of_a_long_training_text_the_end_is_taken(monkeypatch):
 def test_without_a_validation_text_the_order_is_not_chosen_on_what_was_learned():
     generator = np.random.default_rng(0)
     train = "".join(generator.choice(list("abc"), 3000))
-    assert "order 9, interpolated" not in score_abc(train, train[:50])
+    assert "order 9 (Witten-Bell)" not in score_abc(train, train[:50])
 
 
 def test_xz_says_nothing_of_short_or_unknown_texts():
