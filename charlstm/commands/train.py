@@ -22,7 +22,8 @@ from charlstm.system.terminal import say
 from charlstm.training.recipe import DEFAULT_MINUTES, Overrides
 
 if TYPE_CHECKING:
-    from charlstm.sessions.session import Follower, Report, Session
+    from charlstm.sessions.journal import Report
+    from charlstm.sessions.session import Follower, Session
 
 
 _RECIPE: Final = "Model and training (chosen by text and budget unless given)"
@@ -286,14 +287,14 @@ def _show(session: "Session", *, with_tensorboard: bool, as_json: bool) -> int:
     """Run the session to its end; returns the exit code."""
     from charlstm.events import Finished
     from charlstm.views.tensorboard import open_board
-    from charlstm.views.training import show_finished, show_plan, training_view
+    from charlstm.views.training import shell_command, show_finished, show_plan, training_view
 
     for notice in session.notices:
         say(notice)
     if session.is_finished:
         budget = session.spec.budget
         say(f"run {session.name} is finished: it used its {budget}")
-        more = f"{session.command('train --resume')} --{budget.unit} N"
+        more = f"{shell_command('train --resume', session.folder)} --{budget.unit} N"
         say(f"to continue, give a larger budget: {more}")
         if as_json:
             print_record(session.finished_record())
@@ -322,7 +323,8 @@ def _show(session: "Session", *, with_tensorboard: bool, as_json: bool) -> int:
     assert finished is not None
     assert isinstance(finished.event, Finished)
     if finished.event.was_interrupted:
-        say(f"interrupted and saved; continue with: {session.command('train --resume')}")
+        command = shell_command("train --resume", session.folder)
+        say(f"interrupted and saved; continue with: {command}")
         if signals.received is not None:
             return 128 + signals.received
     if broken is not None:

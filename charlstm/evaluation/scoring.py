@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
+from charlstm.errors import CheckpointError
 from charlstm.evaluation.scores import ContextScore, Evaluation, Scores
 from charlstm.model.network import CharLSTM
 from charlstm.system.distributed import ALONE, World
@@ -45,10 +46,17 @@ def score(model: CharLSTM, split: Split) -> Scores:
 def put_scores(
     scores: Scores, place_N: npt.NDArray[np.int64], log_p_NV: Tensor, y_N: Tensor
 ) -> None:
-    """As `Scores.put`, computed on the model's device."""
+    """As `Scores.put`, computed on the model's device.
+
+    Raises:
+        CheckpointError: when finite weights gave costs that are not finite.
+    """
     log_p_N1 = log_p_NV.gather(-1, y_N[:, None])
     rank_N = (log_p_NV > log_p_N1).sum(-1) + (y_N == UNKNOWN) * log_p_NV.shape[-1]
-    scores.nats_N[place_N] = -log_p_N1[:, 0].cpu().numpy()
+    nats_N = -log_p_N1[:, 0].cpu().numpy()
+    if not np.isfinite(nats_N).all():
+        raise CheckpointError("the model's weights are too large: its predictions overflow")
+    scores.nats_N[place_N] = nats_N
     scores.rank_N[place_N] = rank_N.cpu().numpy()
     scores.confidence_N[place_N] = log_p_NV.amax(-1).exp().cpu().numpy()
 

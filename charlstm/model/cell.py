@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.config import ModelConfig
+from charlstm.errors import CheckpointError
 from charlstm.text.vocabulary import SMALLEST_UNKNOWN_PROBABILITY
 
 Array = npt.NDArray[np.float32]
@@ -117,6 +118,7 @@ class CellStack:
         zeros = np.zeros((batch_size, self.config.hidden_size), np.float32)
         return [Step(zeros, zeros, {}, zeros)] * self.config.num_layers
 
+    @np.errstate(over="ignore", invalid="ignore")  # `log_probabilities` tells
     def step(self, ids_B: npt.NDArray[np.integer], before: list[Step]) -> tuple[Array, list[Step]]:
         """Read one symbol in each stream.
 
@@ -141,10 +143,16 @@ class CellStack:
         """Natural logarithms of the next symbol's probabilities, over the last axis.
 
         As `CharLSTM.log_probabilities`: unknown gets at least `unknown_probability`.
+
+        Raises:
+            CheckpointError: when finite weights gave logits that are not finite.
         """
         least = self._unknown_probability
-        log_p: Array = logits - logits.max(-1, keepdims=True)
-        log_p -= np.log(np.exp(log_p).sum(-1, keepdims=True))
+        with np.errstate(over="ignore", invalid="ignore"):
+            log_p: Array = logits - logits.max(-1, keepdims=True)
+            log_p -= np.log(np.exp(log_p).sum(-1, keepdims=True))
+        if not np.isfinite(log_p).all():
+            raise CheckpointError("the model's weights are too large: its predictions overflow")
         # Zero where unknown is above its least probability.
         log_p[..., 1:] += np.log1p(-least) - np.log1p(-np.minimum(np.exp(log_p[..., :1]), least))
         np.maximum(log_p[..., :1], np.log(least), out=log_p[..., :1])

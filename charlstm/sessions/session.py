@@ -4,25 +4,22 @@ It decides when to save, and reports what happens; it prints nothing.
 """
 
 import contextlib
-import shlex
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from charlstm.analysis.inspection import gate_shares, gate_text
-from charlstm.config import DEFAULT_STORE, SampleConfig
+from charlstm.config import SampleConfig
 from charlstm.errors import CheckpointError
 from charlstm.events import (
     Evaluated,
-    Event,
     Finished,
     Saved,
     SaveDue,
-    SavingFailed,
     Started,
     Stepped,
     TrainerEvent,
@@ -31,10 +28,9 @@ from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import sample
 from charlstm.model.checkpoints import (
     Checkpoint,
-    HistoryEntry,
     TrainingState,
-    best_val_bits_per_char,
 )
+from charlstm.sessions.journal import Journal, Report
 from charlstm.sessions.preparation import (
     Prepared,
     Request,
@@ -44,32 +40,16 @@ from charlstm.sessions.preparation import (
     prepare_to_follow,
     run_to_resume,
 )
+from charlstm.sessions.saving import Saver
 from charlstm.store.runs import CheckpointStore
 from charlstm.store.writer import RunWriter
 from charlstm.system.distributed import ALONE, World
 from charlstm.training.hardware import require_memory, set_threads
 from charlstm.training.trainer import Trainer
 
-SAVE_SECONDS: Final = 30.0
-REPORT_SECONDS: Final = 3.0
-
 _PREVIEW: Final = SampleConfig(length=160, temperature=0.8)
 _PREVIEW_SEED: Final = 0
 _RUN_NOTE: Final = "run"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """An event, and what the event log and `--json` get for it.
-
-    Args:
-        record: the event's fields, the latest figures, and what was found out about it.
-        is_logged: gradient steps are many: one every few seconds is enough for a log.
-    """
-
-    event: Event
-    record: dict[str, Any]
-    is_logged: bool
 
 
 class Session:
@@ -85,21 +65,8 @@ class Session:
         self.corpus = corpus = prepared.corpus
         self.is_finished = prepared.is_finished
         self._writer = writer
-        self._history = list(prepared.history)
-        self._latest: dict[str, Any] = dict.fromkeys(
-            (
-                "step",
-                "epoch",
-                "elapsed_seconds",
-                "chars_per_second",
-                "train_bits_per_char",
-                "val_bits_per_char",
-                "learning_rate",
-            )
-        )
-        self._saved_at = self._reported_at = time.monotonic()
-        self._was_skipping = False
-        self._unsaved_best: Checkpoint | None = None
+        self._journal = Journal(prepared.history)
+        self._saver = Saver(writer)
         self._trainer = _trainer(prepared, world, started_at)
         self._gate_text = gate_text(corpus.val, corpus.train)
 
@@ -107,23 +74,9 @@ class Session:
     def folder(self) -> Path:
         return self._writer.folder
 
-    def command(self, name: str) -> str:
-        """What to type to do something with this run."""
-        store = self.folder.parent
-        where = "" if store == DEFAULT_STORE else f" --checkpoints {shlex.quote(str(store))}"
-        return f"charlstm {name} --run {shlex.quote(self.name)}{where}"
-
     def finished_record(self) -> dict[str, Any]:
         """What `--json` gets of a run that was finished before."""
-        latest = self._history[-1].record if self._history else {}
-        return {
-            "event": "finished",
-            **{key: latest.get(key) for key in self._latest},
-            "step": self._trainer.step,
-            "best_val_bits_per_char": best_val_bits_per_char(self._history),
-            "was_interrupted": False,
-            "run": self.name,
-        }
+        return self._journal.finished_before(step=self._trainer.step) | {"run": self.name}
 
     def stop(self) -> None:
         """Ask `run` to save and end after the step that it is making."""
@@ -137,47 +90,39 @@ class Session:
             CheckpointError: when the first or the last checkpoint can't be saved, or the run's
                 folder is gone.
         """
+        journal, saver = self._journal, self._saver
         for event in self._trainer.run():
             state = _state_at(event, self._trainer)
             match event:
                 case Started():
-                    started = self._report(
-                        "started", event, self._settings() | self._preview(), is_logged=False
+                    started = journal.report(
+                        "started", event, **self._settings(), **self._preview()
                     )
-                    if not self._history:
+                    if not journal.history:
                         # What learning changes is seen beside what was there before.
-                        self._history.append(HistoryEntry.of(started.record))
+                        journal.remember(started)
                     # Saved before the first step, and before anything else is written: what can't
                     # be saved need not be trained, and a start that is killed leaves nothing.
-                    saved = self._save_last(state)
-                    self._writer.log(started.record)
-                    yield replace(started, is_logged=True)
-                    yield self._report("saved", saved, {})
+                    saved = self._save(state)
+                    yield self._logged(started)
+                    yield self._logged(journal.report("saved", saved))
                 case Stepped():
-                    now = time.monotonic()
-                    is_due = now - self._reported_at >= REPORT_SECONDS
-                    if event.was_skipped and not self._was_skipping:
-                        is_due = True  # said once, not at each of a row
-                    self._was_skipping = event.was_skipped
-                    if is_due:
-                        self._reported_at = now
-                    yield self._report("stepped", event, {}, is_logged=is_due)
-                    if now - self._saved_at >= SAVE_SECONDS:
+                    yield self._logged(journal.report("stepped", event))
+                    if saver.is_due:
                         self._trainer.ask_to_save()
                 case SaveDue():
                     yield self._try_to_save(state)
                 case Evaluated():
-                    preview = self._preview()
-                    report = self._report("evaluated", event, preview)
-                    self._history.append(HistoryEntry.of(report.record))
+                    report = journal.report("evaluated", event, **self._preview())
+                    journal.remember(report)
                     if event.is_best:
-                        self._unsaved_best = self._checkpoint()
-                    yield report
+                        saver.set_best(self._model())
+                    yield self._logged(report)
                     yield self._try_to_save(state, is_kept=True)
                 case Finished():
-                    saved = self._save_last(state, is_finished=not event.was_interrupted)
-                    yield self._report("saved", saved, {})
-                    yield self._report("finished", event, {"run": self.name})
+                    saved = self._save(state, is_finished=not event.was_interrupted)
+                    yield self._logged(journal.report("saved", saved))
+                    yield self._logged(journal.report("finished", event, run=self.name))
 
     def _settings(self) -> dict[str, Any]:
         spec = self.spec
@@ -189,65 +134,46 @@ class Session:
             **asdict(spec.train_config),
         }
 
-    def _report(
-        self, kind: str, event: Event, extra: dict[str, Any], *, is_logged: bool = True
-    ) -> Report:
-        values = asdict(event)
-        self._latest.update({key: values[key] for key in self._latest if key in values})
-        record = {"event": kind, **self._latest, **values, **extra}
-        if is_logged:
-            self._writer.log(record)
-        return Report(event=event, record=record, is_logged=is_logged)
-
     def _preview(self) -> dict[str, Any]:
         """A short sample and how open the gates are; consumes none of training's randomness."""
-        predictor = Predictor(self._checkpoint())
+        predictor = Predictor(self._model())
         generator = np.random.default_rng(_PREVIEW_SEED)
-        layers = gate_shares(predictor, self._gate_text)
+        try:
+            written = "".join(sample(predictor, "", _PREVIEW, generator=generator))
+            layers = gate_shares(predictor, self._gate_text)
+        except CheckpointError:  # the training diverges
+            return {"sample": "", "gates": [], "gate_shares": []}
         return {
-            "sample": "".join(sample(predictor, "", _PREVIEW, generator=generator)),
+            "sample": written,
             "gates": [{name: gate.mean for name, gate in layer.items()} for layer in layers],
             "gate_shares": [
                 {name: [gate.closed, gate.open] for name, gate in layer.items()} for layer in layers
             ],
         }
 
+    def _logged(self, report: Report) -> Report:
+        if report.is_logged:
+            self._writer.log(report.record)
+        return report
+
+    def _save(self, state: TrainingState | None, *, is_finished: bool = False) -> Saved:
+        model = self._model(is_finished=is_finished)
+        return self._saver.save(model, self._trainer.weights(), state)
+
     def _try_to_save(self, state: TrainingState | None, *, is_kept: bool = False) -> Report:
-        """Save; a failure in the middle of a run is reported, as the next save may succeed."""
-        try:
-            saved = self._save_last(state)
-            if is_kept:
-                self._writer.keep(saved.step)
-        except CheckpointError as error:
-            if not self._writer.folder.is_dir():
-                raise
-            self._saved_at = time.monotonic()
-            failed = SavingFailed(step=self._latest["step"] or 0, reason=str(error))
-            return self._report("saving_failed", failed, {})
-        return self._report("saved", saved, {})
-
-    def _save_last(self, state: TrainingState | None, *, is_finished: bool = False) -> Saved:
-        # `best` first: a kill in between leaves an older `last`, which comes this way again. And no
-        # `last` tells of a best model that could not be saved yet.
-        if self._unsaved_best is not None:
-            self._writer.save_best(self._unsaved_best)
-            self._unsaved_best = None
-        checkpoint = replace(
-            self._checkpoint(is_finished=is_finished),
-            weights=self._trainer.weights(),
-            training=state,
+        saved = self._saver.try_to_save(
+            self._model(), self._trainer.weights(), state, is_kept=is_kept
         )
-        path = self._writer.save_last(checkpoint)
-        self._saved_at = time.monotonic()
-        return Saved(step=checkpoint.step, path=str(path))
+        kind = "saved" if isinstance(saved, Saved) else "saving_failed"
+        return self._logged(self._journal.report(kind, saved))
 
-    def _checkpoint(self, *, is_finished: bool = False) -> Checkpoint:
+    def _model(self, *, is_finished: bool = False) -> Checkpoint:
         """The model as it is used: calibrated, without what only training needs."""
         return Checkpoint(
             spec=self.spec,
             weights=self._trainer.calibrated_weights(),
             step=self._trainer.step,
-            history=tuple(self._history),
+            history=tuple(self._journal.history),
             is_finished=is_finished,
             saved_at=time.time(),
         )

@@ -7,6 +7,7 @@
     pieces        a window cut where documents begin
     bptt          one gradient step of truncated backpropagation through time
     optimization  Muon, AdamW, the learning-rate schedule
+    losses        what became of gradient steps, counted
     pacing        progress along a budget of steps or minutes
     trainer       the loop, a generator of events; begin here: `Trainer.run`
 

@@ -17,7 +17,7 @@ from charlstm.config import TrainConfig
 from charlstm.model.network import CharLSTM, State
 from charlstm.system.distributed import ALONE, World
 from charlstm.training.batches import Batch
-from charlstm.training.optimization import Optimizer
+from charlstm.training.optimization import Optimizer, checked
 from charlstm.training.pieces import Pieces
 
 # float16 gradients vanish below 6e-8: the loss is scaled up, as far as it stays finite
@@ -110,7 +110,8 @@ class TruncatedBPTT:
         """Take over what `tensors` gave.
 
         Raises:
-            KeyError, RuntimeError: when one is missing or has another shape.
+            CheckpointError: when one has another shape, type or range than this model's.
+            KeyError, RuntimeError: when one is missing or makes no sense to its generator.
         """
         prefix = "optimizer."
         self._optimizer.load_state_tensors(
@@ -120,12 +121,13 @@ class TruncatedBPTT:
                 if name.startswith(prefix)
             }
         )
-        self._carried = State(
-            *(
-                tensors[f"carried.{name}"][:, self._shard].to(self._model.device).view_as(zeros)
-                for name, zeros in self._carried._asdict().items()
-            )
-        )
+        batch_size = self._shard.stop * self._world.size // (self._world.rank + 1)
+        carried = []
+        for name, zeros in self._carried._asdict().items():
+            shape = (zeros.shape[0], batch_size, zeros.shape[2])
+            value = checked(tensors, f"carried.{name}", shape)
+            carried.append(value[:, self._shard].to(self._model.device))
+        self._carried = State(*carried)
         name = _generator_name(self._world.rank)
         # There may be more processes than before, and the first one is always there.
         state = tensors[name] if self._world.leads else tensors.get(name)
@@ -133,7 +135,8 @@ class TruncatedBPTT:
         if state is not None and state.shape == self._generator.get_state().shape:
             self._generator.set_state(state)
         if self._scales_loss and "loss_scale" in tensors:  # absent after another precision
-            self._loss_scale, self._num_steps_at_scale = self._on_device(tensors["loss_scale"])
+            scale = checked(tensors, "loss_scale", (2,), least=0.0)
+            self._loss_scale, self._num_steps_at_scale = self._on_device(scale)
 
     def _forward(self, batch: Batch) -> tuple[Tensor, State]:
         """Each stream's loss [B], nats per character, and the state after the window."""

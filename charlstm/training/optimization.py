@@ -7,12 +7,13 @@ character better than AdamW at the same number of characters.
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
+from charlstm.errors import CheckpointError
 from charlstm.system.distributed import ALONE, World
 
 WARMUP_FRACTION: Final = 0.03
@@ -165,21 +166,24 @@ class Optimizer:
         """Take over what `state_tensors` gave.
 
         Raises:
+            CheckpointError: when one has another shape, type or range than this model's: fused
+                kernels check none of them.
             KeyError: when one is missing.
         """
         for names, momentum in zip(self._groups, self._momentum, strict=True):
             for name, part in zip(names, momentum, strict=True):
-                part.copy_(tensors[f"{name}.momentum"])
+                part.copy_(checked(tensors, f"{name}.momentum", part.shape))
         muon_names = {name for names in self._groups for name in names}
         for name, parameter in self._parameters.items():
             if name not in muon_names and f"{name}.step" in tensors:
-                moments = {
-                    key: tensors[f"{name}.{key}"].to(parameter.device, copy=True)
-                    for key in ("exp_avg", "exp_avg_sq")
+                shapes = {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+                # The step is counted where the kernel runs.
+                self._adamw.state[parameter] = {
+                    key: checked(
+                        tensors, f"{name}.{key}", shape, least=None if key == "exp_avg" else 0.0
+                    ).to(parameter.device, copy=True)
+                    for key, shape in shapes.items()
                 }
-                # Counted where the kernel runs.
-                step = tensors[f"{name}.step"].to(parameter.device, copy=True)
-                self._adamw.state[parameter] = {"step": step, **moments}
 
 
 def orthogonalize(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -227,6 +231,30 @@ def _by_gram_matrix(x: Tensor, gram: Tensor) -> Tensor:
         gram = gram @ (factor @ factor)
     orthogonal: Tensor = x @ product
     return orthogonal
+
+
+def checked(
+    tensors: Mapping[str, Tensor],
+    name: str,
+    shape: Sequence[int],
+    *,
+    least: float | None = None,
+) -> Tensor:
+    """A float32 tensor of a checkpoint, which may come from anybody.
+
+    Raises:
+        CheckpointError: when it has another shape or type, or values that no training gives.
+        KeyError: when it is missing.
+    """
+    value = tensors[name]
+    if value.dtype != torch.float32 or tuple(value.shape) != tuple(shape):
+        raise CheckpointError(
+            f"{name} is {str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}, "
+            f"not float32 {tuple(shape)}"
+        )
+    if not value.isfinite().all() or (least is not None and bool((value < least).any())):
+        raise CheckpointError(f"{name} holds values that no training gives")
+    return value
 
 
 def _gradient(parameter: Tensor) -> Tensor:

@@ -3,11 +3,10 @@
 Shapes: T sequence length, B batch size.
 """
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -34,17 +33,11 @@ from charlstm.system.distributed import ALONE, World
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import least_unknown_probability
 from charlstm.training.batches import BatchStream
-from charlstm.training.bptt import Outcome, TruncatedBPTT
+from charlstm.training.bptt import TruncatedBPTT
+from charlstm.training.losses import LossCounts, LossMeter
 from charlstm.training.optimization import learning_rate_scale
 from charlstm.training.pacing import Clock, Stopwatch, pace_for
 
-MAX_SKIPPED_STEPS: Final = 10
-# To read a loss is to wait for a GPU. Fewer steps than end the run, so that a lower rate is tried
-# before the run is given up.
-_STEPS_PER_READING: Final = {"cpu": 1, "cuda": 8, "mps": 8}
-
-# The running mean of the training loss forgets at this rate per step.
-_LOSS_DECAY: Final = 0.98
 # Validation while training: enough characters to tell two evaluations of one run apart, in streams
 # long enough that their empty beginnings hardly count.
 _MAX_VAL_CHARS: Final = 1 << 17
@@ -63,16 +56,11 @@ class _Counters:
     num_evaluations: int = 0
     best_val_bits_per_char: float | None = None
     elapsed_seconds: float = 0.0
-    loss_sum: float = 0.0
-    loss_weight: float = 0.0
-    rate_factor: float = 1.0
-    num_skipped: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("step", "num_evaluations", "num_skipped"):
+        for name in ("step", "num_evaluations"):
             require_int(name, getattr(self, name), 0, MAX_COUNT)
-        for name in ("elapsed_seconds", "loss_sum", "loss_weight", "rate_factor"):
-            require_real(name, getattr(self, name), 0.0, MAX_SECONDS)
+        require_real("elapsed_seconds", self.elapsed_seconds, 0.0, MAX_SECONDS)
         if self.best_val_bits_per_char is not None:
             require_real("bits per character", self.best_val_bits_per_char, 0.0, MAX_BITS)
 
@@ -81,13 +69,6 @@ class _Agreement(NamedTuple):
     progress: float
     must_stop: bool
     must_save: bool
-
-
-class _Reading(NamedTuple):
-    """What was read of steps and not yet reported."""
-
-    any_skipped: bool = False
-    any_slowed: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,6 +140,7 @@ class Trainer:
         ).to(config.device)
         self._bptt = TruncatedBPTT(self.model, config, world=world)
         self._run = _Counters()
+        self._losses = LossMeter(device=config.device, learning_rate=config.learning_rate)
         self._must_stop = False
         self._must_save = False
         match start:
@@ -189,8 +171,6 @@ class Trainer:
         self._run.num_evaluations = min(self._run.num_evaluations, done)
         self._session_steps = 0
         self._session_seconds = 0.0
-        self._unread: list[Outcome] = []
-        self._reading = _Reading()
         self._temperature = 1.0
 
     def stop(self) -> None:
@@ -221,18 +201,18 @@ class Trainer:
         while True:
             progress, must_stop, must_save = self._agree()
             # Losses are read at fixed steps, lest the time of a save change what is learned.
-            if must_stop and not self._unread:
+            if must_stop and self._losses.is_read:
                 break
-            if must_save and not self._unread:
+            if must_save and self._losses.is_read:
                 self._must_save = False
                 yield SaveDue()
             if int(progress * self._config.num_evaluations) > run.num_evaluations:
-                self._read_outcomes()
+                self._losses.read(run.step)
                 yield self._evaluate(progress)
             if progress >= 1.0:
                 break
             yield self._step(progress)
-        self._read_outcomes()
+        self._losses.read(run.step)
         yield Finished(
             step=run.step,
             epoch=self._epoch,
@@ -263,11 +243,11 @@ class Trainer:
 
         Gathered from all processes, hence each of them has to ask.
         """
-        assert not self._unread, "not after Stepped"
+        assert self._losses.is_read, "not after Stepped"
         self._run.elapsed_seconds = self._stopwatch.elapsed()
         return TrainingState(
             arrays={name: _to_array(value) for name, value in self._tensors().items()},
-            numbers=asdict(self._run),
+            numbers=asdict(self._run) | asdict(self._losses.counts),
         )
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -279,8 +259,11 @@ class Trainer:
             self.model.load_arrays(weights)
             self._bptt.load_tensors(tensors)
             self._generator.set_state(tensors["generator.batches"])
-            self._run = _Counters(**state.numbers)
-        except (ConfigError, KeyError, RuntimeError, TypeError) as error:
+            numbers = dict(state.numbers)
+            losses = {field.name: numbers.pop(field.name) for field in fields(LossCounts)}
+            self._losses.counts = LossCounts(**losses)
+            self._run = _Counters(**numbers)
+        except (CheckpointError, ConfigError, KeyError, RuntimeError, TypeError) as error:
             raise CheckpointError(f"the checkpoint can't be resumed: {error}") from error
 
     def _agree(self) -> "_Agreement":
@@ -296,11 +279,10 @@ class Trainer:
         learning_rate = self._learning_rate(progress)
         with _memory_errors_explained():
             batch = self._batches.next(self._generator)
-            self._unread.append(self._bptt.step(batch, learning_rate))
+            outcome = self._bptt.step(batch, learning_rate)
             run.step += 1
-            if run.step % _STEPS_PER_READING[self._config.device] == 0:
-                self._read_outcomes()
-        reading, self._reading = self._reading, _Reading()
+            self._losses.add(outcome, run.step)
+        found = self._losses.take_found()
         self._session_steps += 1
         self._session_seconds += self._clock() - began
         return Stepped(
@@ -309,47 +291,15 @@ class Trainer:
             progress=self._progress,
             elapsed_seconds=self._stopwatch.elapsed(),
             chars_per_second=self._chars_per_second,
-            train_bits_per_char=self._train_bits_per_char,
+            train_bits_per_char=self._losses.bits_per_char,
             learning_rate=learning_rate,
-            was_skipped=reading.any_skipped,
-            was_slowed=reading.any_slowed,
+            was_skipped=found.any_skipped,
+            was_slowed=found.any_slowed,
         )
-
-    def _read_outcomes(self) -> None:
-        """Wait for the steps made since the last reading, and count what came of them."""
-        if not self._unread:
-            return
-        run = self._run
-        losses, scales = (torch.stack(part).tolist() for part in zip(*self._unread, strict=True))
-        self._unread.clear()
-        any_skipped, any_slowed = self._reading
-        for loss, loss_scale in zip(losses, scales, strict=True):
-            if math.isfinite(loss):
-                run.num_skipped = 0
-                run.loss_sum = _LOSS_DECAY * run.loss_sum + loss
-                run.loss_weight = _LOSS_DECAY * run.loss_weight + 1.0
-                continue
-            any_skipped = True
-            if loss_scale <= 1.0:
-                any_slowed = True
-                self._slow_down()
-        self._reading = _Reading(any_skipped, any_slowed)
 
     def _learning_rate(self, progress: float) -> float:
         scale = learning_rate_scale(progress)
-        return self._config.learning_rate * scale * self._run.rate_factor
-
-    def _slow_down(self) -> None:
-        """Halve the rate after a step without a finite gradient, and give up after ten in a row."""
-        run = self._run
-        run.num_skipped += 1
-        run.rate_factor /= 2
-        if run.num_skipped >= MAX_SKIPPED_STEPS:
-            raise TrainingError(
-                f"training diverged: {MAX_SKIPPED_STEPS} steps in a row, up to step "
-                f"{run.step}, had no finite gradient; try a smaller --learning-rate than "
-                f"{self._config.learning_rate:g}"
-            )
+        return self._config.learning_rate * scale * self._losses.counts.rate_factor
 
     def _evaluate(self, progress: float) -> Evaluated:
         run = self._run
@@ -372,7 +322,7 @@ class Trainer:
             epoch=self._epoch,
             elapsed_seconds=self._stopwatch.elapsed(),
             chars_per_second=self._chars_per_second,
-            train_bits_per_char=self._train_bits_per_char,
+            train_bits_per_char=self._losses.bits_per_char,
             learning_rate=self._learning_rate(progress),
             val_bits_per_char=bits,
             num_val_chars=self._val.num_chars,
@@ -394,10 +344,6 @@ class Trainer:
     def _chars_per_second(self) -> float:
         chars = self._session_steps * self._config.chars_per_step
         return chars / self._session_seconds if self._session_seconds else 0.0
-
-    @property
-    def _train_bits_per_char(self) -> float:
-        return self._run.loss_sum / max(self._run.loss_weight, 1e-9) / math.log(2)
 
 
 @contextmanager

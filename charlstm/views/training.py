@@ -1,16 +1,20 @@
 """A running training: a progress bar in a terminal, elsewhere a plain line every few seconds."""
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
 from rich.text import Text
 from tqdm import tqdm
 
+from charlstm.config import DEFAULT_STORE
 from charlstm.events import Evaluated, Finished, Saved, SavingFailed, Started, Stepped
-from charlstm.sessions.session import Report, Session
+from charlstm.sessions.journal import Report
+from charlstm.sessions.session import Session
 from charlstm.system import layout
 from charlstm.system.terminal import escape, is_animated, say
 from charlstm.views.runs import bits_text
@@ -66,6 +70,13 @@ def training_view() -> Iterator[TrainingView]:
         yield BarView(bar)
 
 
+def shell_command(name: str, folder: Path) -> str:
+    """What to type to do something with the run in a folder."""
+    store = folder.parent
+    where = "" if store == DEFAULT_STORE else f" --checkpoints {shlex.quote(str(store))}"
+    return f"charlstm {name} --run {shlex.quote(folder.name)}{where}"
+
+
 def show_plan(session: Session) -> None:
     """The corpus, the model, its settings and the budget, on stderr."""
     corpus, spec = session.corpus, session.spec
@@ -101,7 +112,7 @@ def show_finished(session: Session, event: Finished) -> None:
             ("time", _duration(event.elapsed_seconds)),
             ("characters per second", f"{event.chars_per_second:,.0f}"),
             ("checkpoint", str(session.folder / layout.BEST)),
-            ("next", session.command("sample")),
+            ("next", shell_command("sample", session.folder)),
         ],
     )
 

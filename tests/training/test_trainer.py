@@ -10,7 +10,7 @@ from charlstm.config import Budget
 from charlstm.errors import CheckpointError, TrainingError
 from charlstm.events import Evaluated, Finished, SaveDue, Started, Stepped
 from charlstm.text.split import Split
-from charlstm.training import trainer as training
+from charlstm.training import losses
 from charlstm.training.hardware import resolve_precision
 
 
@@ -207,7 +207,7 @@ def test_float16_blames_its_loss_scale_first_and_the_rate_when_that_is_down_to_o
 
 def test_losses_read_every_few_steps_are_counted_as_if_read_at_once(make_trainer, monkeypatch):
     def figures(steps_per_reading):
-        monkeypatch.setitem(training._STEPS_PER_READING, "cpu", steps_per_reading)
+        monkeypatch.setitem(losses._STEPS_PER_READING, "cpu", steps_per_reading)
         trainer = make_trainer(steps=20)
         found = []
         for event in trainer.run():
@@ -222,7 +222,7 @@ def test_losses_read_every_few_steps_are_counted_as_if_read_at_once(make_trainer
 
 def test_the_time_of_a_save_changes_nothing_that_is_learned(make_trainer, monkeypatch):
     """Also where losses are read every few steps, and one of them halves the rate."""
-    monkeypatch.setitem(training._STEPS_PER_READING, "cpu", 8)
+    monkeypatch.setitem(losses._STEPS_PER_READING, "cpu", 8)
 
     def rates(save_after):
         trainer = make_trainer(steps=24)
@@ -244,7 +244,7 @@ def test_the_time_of_a_save_changes_nothing_that_is_learned(make_trainer, monkey
 
 
 def test_ten_skipped_steps_end_the_run_however_seldom_losses_are_read(make_trainer, monkeypatch):
-    monkeypatch.setitem(training._STEPS_PER_READING, "cpu", 8)
+    monkeypatch.setitem(losses._STEPS_PER_READING, "cpu", 8)
     trainer = make_trainer(steps=50)
     poison(trainer)
     events = []

@@ -1,0 +1,89 @@
+"""What a session reports: events with the latest figures, and the run's history."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from charlstm.events import Event, Stepped
+from charlstm.model.checkpoints import HistoryEntry, best_val_bits_per_char
+
+REPORT_SECONDS: Final = 3.0
+
+# Carried from event to event, so that each record has all of them.
+_FIGURES: Final = (
+    "step",
+    "epoch",
+    "elapsed_seconds",
+    "chars_per_second",
+    "train_bits_per_char",
+    "val_bits_per_char",
+    "learning_rate",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """An event, and what the event log and `--json` get for it.
+
+    Args:
+        record: the event's fields, the latest figures, and what was found out about it.
+        is_logged: gradient steps are many: one every few seconds is enough for a log.
+    """
+
+    event: Event
+    record: dict[str, Any]
+    is_logged: bool
+
+
+class Journal:
+    """Makes reports of events.
+
+    Args:
+        history: of earlier sessions.
+    """
+
+    def __init__(self, history: Iterable[HistoryEntry]) -> None:
+        self.history = list(history)
+        self._latest: dict[str, Any] = dict.fromkeys(_FIGURES)
+        self._reported_at = time.monotonic()
+        self._was_skipping = False
+
+    @property
+    def step(self) -> int:
+        return self._latest["step"] or 0
+
+    def report(self, kind: str, event: Event, **extra: Any) -> Report:
+        """Make the report of an event; of gradient steps one every few seconds is logged."""
+        values = asdict(event)
+        self._latest.update({name: values[name] for name in _FIGURES if name in values})
+        return Report(
+            event=event,
+            record={"event": kind, **self._latest, **values, **extra},
+            is_logged=not isinstance(event, Stepped) or self._is_due(event),
+        )
+
+    def remember(self, report: Report) -> None:
+        """Add a report to the history."""
+        self.history.append(HistoryEntry.of(report.record))
+
+    def finished_before(self, *, step: int) -> dict[str, Any]:
+        """The record of a run that was finished in an earlier session."""
+        latest = self.history[-1].record if self.history else {}
+        return {
+            "event": "finished",
+            **{name: latest.get(name) for name in _FIGURES},
+            "step": step,
+            "best_val_bits_per_char": best_val_bits_per_char(self.history),
+            "was_interrupted": False,
+        }
+
+    def _is_due(self, event: Stepped) -> bool:
+        now = time.monotonic()
+        is_due = now - self._reported_at >= REPORT_SECONDS
+        if event.was_skipped and not self._was_skipping:
+            is_due = True  # said once, not at each of a row
+        self._was_skipping = event.was_skipped
+        if is_due:
+            self._reported_at = now
+        return is_due
