@@ -7,6 +7,7 @@ from charlstm.config import DEFAULT_STORE
 from charlstm.inference.model import Model
 from charlstm.model.checkpoints import read_checkpoint
 from charlstm.store.runs import CheckpointStore
+from charlstm.system.terminal import escape_line
 
 __all__ = ["Model", "load", "open_model"]
 
@@ -29,7 +30,7 @@ def load(
     """
     model = open_model(run, checkpoints=checkpoints, checkpoint=checkpoint)
     for notice in model.notices:
-        warnings.warn(notice, stacklevel=2)
+        warnings.warn(escape_line(notice), stacklevel=2)
     return model
 
 

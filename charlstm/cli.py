@@ -1,5 +1,6 @@
 """The command line: registers the commands and turns every error into one line and an exit code."""
 
+import contextlib
 import os
 import sys
 from typing import Annotated, Any, Final
@@ -147,4 +148,5 @@ def _explain(error: Exception) -> int:
 
 def _abandon_stdout() -> None:
     """Keep Python's exit from flushing into what can't be written, and complaining about it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(OSError, ValueError):  # nor can what stands in for a closed stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

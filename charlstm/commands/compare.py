@@ -99,13 +99,18 @@ def compare(
         hidden_size = _RECALL_HIDDEN_SIZE if recall else _HIDDEN_SIZE
     budget = Budget(steps=steps, minutes=minutes)
 
-    from charlstm.training.hardware import resolve_device, resolve_precision, resolve_threads
+    from charlstm.training.hardware import (
+        require_memory,
+        resolve_device,
+        resolve_precision,
+        resolve_threads,
+    )
     from charlstm.training.recipe import Overrides, make_plan
 
     on = resolve_device(device)
 
     def planned(num_train_chars: int, num_characters: int) -> "Plan":
-        return make_plan(
+        plan = make_plan(
             num_train_chars=num_train_chars,
             num_characters=num_characters,
             budget=budget,
@@ -114,6 +119,8 @@ def compare(
             precision=resolve_precision("auto", on),
             threads=resolve_threads(threads),
         )
+        require_memory(plan.model, plan.train)
+        return plan
 
     if recall:
         plan = planned(_RECALL_CHARS, 1)

@@ -234,9 +234,12 @@ def read_text(path: str, corpus: CorpusConfig) -> str:
     source = FileSource(path, corpus)
     try:
         with advice_for_a_model():
-            return "".join(source.pieces()).removesuffix("\n")
+            text = "".join(source.pieces())
     finally:
         source.close()
+    for notice in source.notices:
+        say(notice)
+    return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
 
 
 @contextlib.contextmanager

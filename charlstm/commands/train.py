@@ -17,7 +17,7 @@ from charlstm.commands.options import (
     with_reading_options,
 )
 from charlstm.config import DEFAULT_STORE, STDIN, Budget, Cell
-from charlstm.system.interrupts import stop_signals
+from charlstm.system.interrupts import StopSignals, stop_signals
 from charlstm.system.terminal import say
 from charlstm.training.recipe import DEFAULT_MINUTES, Overrides
 
@@ -263,27 +263,34 @@ def train(
         uses_cache=cache,
     )
     store = CheckpointStore(checkpoints)
-    with join_world() as world:
+    with stop_signals() as signals, join_world() as world:
         if world.leads:
-            with open_session(store, request, started_at=started_at, world=world) as session:
-                exit_code = _show(session, with_tensorboard=tensorboard, as_json=as_json)
+            with open_session(
+                store, request, started_at=started_at, world=world, before_training=signals.hold
+            ) as session:
+                signals.forward(session.stop)
+                exit_code = _show(session, signals, with_tensorboard=tensorboard, as_json=as_json)
         else:
-            follower = open_follower(store, request, started_at=started_at, world=world)
-            exit_code = 1 if follower is None else _follow(follower)
+            follower = open_follower(
+                store, request, started_at=started_at, world=world, before_training=signals.hold
+            )
+            exit_code = 1 if follower is None else _follow(follower, signals)
         world.leave(exit_code)
     raise typer.Exit(exit_code)
 
 
-def _follow(follower: "Follower") -> int:
+def _follow(follower: "Follower", signals: StopSignals) -> int:
     """Train along to the end; returns the exit code."""
     if follower.is_finished:
         return 0
-    with stop_signals(follower.stop) as signals:
-        follower.run()
+    signals.forward(follower.stop)
+    follower.run()
     return 0 if signals.received is None else 128 + signals.received
 
 
-def _show(session: "Session", *, with_tensorboard: bool, as_json: bool) -> int:
+def _show(
+    session: "Session", signals: StopSignals, *, with_tensorboard: bool, as_json: bool
+) -> int:
     """Run the session to its end; returns the exit code."""
     from charlstm.events import Finished
     from charlstm.views.tensorboard import open_board
@@ -303,7 +310,6 @@ def _show(session: "Session", *, with_tensorboard: bool, as_json: bool) -> int:
     broken: OSError | None = None
     finished: Report | None = None
     with (
-        stop_signals(session.stop) as signals,
         training_view() as view,
         open_board(session.folder, wanted=with_tensorboard) as board,
     ):

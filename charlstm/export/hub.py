@@ -1,15 +1,18 @@
 """A trained model as a folder for the Hugging Face Hub."""
 
 import contextlib
+import html
 import json
 import os
-from dataclasses import asdict
+import re
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 from charlstm.errors import CharLSTMError
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.system.files import replace_file
+from charlstm.system.terminal import escape_line
 
 _FOLDER_FILES: Final = ("config.json", "vocab.json", "model.safetensors", "README.md")
 
@@ -43,7 +46,8 @@ def export_folder(checkpoint: Checkpoint, folder: Path, *, name: str) -> None:
     codes = spec.vocabulary.codes.tolist()
     vocabulary = {"unknown": 0, "boundary": spec.alphabet.boundary, "code_points": codes}
     card = _card(checkpoint, name).encode("utf-8", "backslashreplace")
-    contents = (_json(config), _json(vocabulary), checkpoint.to_bytes(), card)
+    model = _without_paths(checkpoint).to_bytes()
+    contents = (_json(config), _json(vocabulary), model, card)
     try:
         with contextlib.ExitStack() as stack:
             # All of them are on the disk before the first is renamed.
@@ -54,6 +58,22 @@ def export_folder(checkpoint: Checkpoint, folder: Path, *, name: str) -> None:
                 os.fsync(file.fileno())
     except OSError as error:
         raise CharLSTMError(f"{folder}: can't be written: {error.strerror}") from error
+
+
+def _without_paths(checkpoint: Checkpoint) -> Checkpoint:
+    """The same model, to be published: it tells the names of its texts, not where they lie."""
+    corpus = checkpoint.spec.corpus
+
+    def name_of(path: str | None) -> str | None:
+        return path and (Path(path).name or path)
+
+    corpus = replace(
+        corpus,
+        paths=tuple(str(name_of(path)) for path in corpus.paths),
+        val=name_of(corpus.val),
+        test=name_of(corpus.test),
+    )
+    return replace(checkpoint, spec=replace(checkpoint.spec, corpus=corpus))
 
 
 def _is_exported(folder: Path) -> bool:
@@ -84,13 +104,13 @@ pipeline_tag: text-generation
 tags: [{config.cell}, character-level]
 ---
 
-# {name}
+# {_quoted(name)}
 
 A character model: {layers} of {config.hidden_size} units ({config.cell}), an
 embedding of {config.embedding_size}, {config.num_parameters:,} parameters. It predicts the next
 character of a text from all characters before it.
 
-- Trained on {spec.num_train_chars:,} characters of {spec.corpus_name}; SHA-256 of the
+- Trained on {spec.num_train_chars:,} characters of {_quoted(spec.corpus_name)}; SHA-256 of the
   text, its splits and their order: `{spec.fingerprint}`.
 - Recipe: {checkpoint.step:,} steps (budget: {spec.budget}) of {train.batch_size} x
   {train.seq_len} characters; Muon and AdamW, learning rate {train.learning_rate:g}, weight decay
@@ -104,6 +124,11 @@ Use, with charlstm installed:
 
     charlstm sample --checkpoint model.safetensors --prime "..."
 """
+
+
+def _quoted(text: str) -> str:
+    """Text from outside, in Markdown: never markup, never another line."""
+    return re.sub(r"([\\`*_\[\]#|~])", r"\\\1", html.escape(escape_line(text)))
 
 
 def _json(values: dict[str, Any]) -> bytes:

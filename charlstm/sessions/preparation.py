@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from charlstm.config import STDIN, Budget, CorpusConfig, TrainConfig
+from charlstm.config import Budget, CorpusConfig, TrainConfig
 from charlstm.errors import CheckpointError, ConfigError
 from charlstm.model.checkpoints import Checkpoint, HistoryEntry, RunSpec
 from charlstm.model.finetuning import transplant
@@ -14,6 +14,7 @@ from charlstm.store.runs import CheckpointStore, Run
 from charlstm.store.writer import RunWriter
 from charlstm.text.cache import CorpusCache, load_corpus_of_run
 from charlstm.text.corpus import Corpus, corpus_name, load_corpus
+from charlstm.text.filelist import is_fleeting
 from charlstm.training.hardware import (
     matrix_rate,
     resolve_device,
@@ -275,11 +276,14 @@ def _corpus_again(
     """
     config = spec.corpus
     paths = [path for path in (*config.paths, config.val, config.test) if path is not None]
-    gone = [path for path in paths if path == STDIN or not os.path.exists(path)]
+    gone = [path for path in paths if is_fleeting(path) or not os.path.exists(path)]
     # What is named now is meant now.
     if gone and not request.corpus:
         corpus = load_corpus_of_run(config, spec.fingerprint, cache)
         return corpus, f"{gone[0]}: missing; resuming from the copy of its text in the store"
+    if not paths and cache is not None:
+        # Python's documentation changes with each of its versions.
+        return load_corpus_of_run(config, spec.fingerprint, cache), None
     corpus = load_corpus(config) if cache is None else cache.load(config)
     corpus.require_fingerprint(spec.fingerprint)
     return corpus, None

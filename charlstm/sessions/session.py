@@ -5,7 +5,7 @@ It decides when to save, and reports what happens; it prints nothing.
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
@@ -202,12 +202,18 @@ class Follower:
 
 @contextlib.contextmanager
 def open_session(
-    store: CheckpointStore, request: Request, *, started_at: float, world: World = ALONE
+    store: CheckpointStore,
+    request: Request,
+    *,
+    started_at: float,
+    world: World = ALONE,
+    before_training: Callable[[], None] = lambda: None,
 ) -> Iterator[Session]:
     """Prepare a new run or the next session of an old one; holds the run's lock.
 
     Args:
         world: the other processes are told what was prepared, or that nothing could be.
+        before_training: called when everything is prepared and the trainer will be made.
 
     Raises:
         CharLSTMError: when the corpus, the run or the settings don't allow it.
@@ -219,13 +225,22 @@ def open_session(
             world.broadcast(None)
             raise
         world.broadcast(prepared.without_text())
+        before_training()
         yield Session(prepared, writer, world=world, started_at=started_at)
 
 
 def open_follower(
-    store: CheckpointStore, request: Request, *, started_at: float, world: World
+    store: CheckpointStore,
+    request: Request,
+    *,
+    started_at: float,
+    world: World,
+    before_training: Callable[[], None] = lambda: None,
 ) -> Follower | None:
     """Wait for what the first process prepares; None where it couldn't, and has said why.
+
+    Args:
+        before_training: as in `open_session`.
 
     Raises:
         CharLSTMError: when the text isn't here.
@@ -234,6 +249,7 @@ def open_follower(
     if leader is None:
         return None
     prepared = prepare_to_follow(store, request, leader)
+    before_training()
     return Follower(prepared, world=world, started_at=started_at)
 
 

@@ -5,6 +5,7 @@ import itertools
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -254,8 +255,13 @@ class CheckpointStore:
                 continue
             if corpus_name in (None, stamp.corpus_name):
                 found.append((stamp.saved_at, run))
-        # Only the newest are read whole, until one proves sound.
-        for _, run in sorted(found, key=lambda pair: (pair[0], pair[1].name), reverse=True):
+        # Only the newest are read whole, until one proves sound. What was saved in the future, by a
+        # clock that was ahead, says nothing.
+        now = time.time()
+        newest_first = sorted(
+            found, key=lambda pair: (pair[0] <= now, pair[0], pair[1].name), reverse=True
+        )
+        for _, run in newest_first:
             try:
                 loaded = run.last() if resumable else run.best()
             except CheckpointError as error:

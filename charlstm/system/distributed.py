@@ -149,14 +149,14 @@ def join_world(environment: Mapping[str, str] = os.environ) -> Iterator[World]:
         ConfigError: when the time limit in the environment is no number.
         TrainingError: when they can't be reached.
     """
-    size = int(environment.get("WORLD_SIZE", "1"))
-    attempt = int(environment.get("TORCHELASTIC_RESTART_COUNT") or 0)
+    size = _whole_number(environment, "WORLD_SIZE", 1)
+    attempt = _whole_number(environment, "TORCHELASTIC_RESTART_COUNT", 0)
     keeps_notes = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     if "MASTER_ADDR" not in environment or (size == 1 and not keeps_notes):
         yield World(attempt=attempt)
         return
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(environment.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(_whole_number(environment, "LOCAL_RANK", 0))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     timeout = timedelta(seconds=_timeout(environment))
     with _lost_peers_explained():
@@ -180,6 +180,13 @@ def join_world(environment: Mapping[str, str] = os.environ) -> Iterator[World]:
     finally:
         with contextlib.suppress(RuntimeError):
             dist.destroy_process_group()
+
+
+def _whole_number(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name) or str(default)
+    if not text.isdecimal():
+        raise ConfigError(f"{name}={text}: must be a whole number; torchrun sets it")
+    return int(text)
 
 
 def _timeout(environment: Mapping[str, str]) -> float:

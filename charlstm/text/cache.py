@@ -18,13 +18,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from charlstm.config import STDIN, CorpusConfig
+from charlstm.config import CorpusConfig
 from charlstm.errors import ContainerError, CorpusError
 from charlstm.system.container import Container, open_container, write_container
 from charlstm.system.files import remove_leftovers, replace_file
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.corpus import Corpus, corpus_name, load_corpus
-from charlstm.text.filelist import FileList
+from charlstm.text.filelist import FileList, is_fleeting
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import Vocabulary
 
@@ -62,8 +62,10 @@ def load_corpus_of_run(
     """
     if cache is not None and (kept := cache.recall(fingerprint, config)) is not None:
         return kept
-    if STDIN in (*config.paths, config.val, config.test):
-        raise CorpusError("the run's text came from stdin, and no copy of it was kept; name a file")
+    if any(map(is_fleeting, (*config.paths, config.val, config.test))):
+        raise CorpusError(
+            "the run's text came from stdin or a pipe, and no copy of it was kept; name a file"
+        )
     corpus = load_corpus(config)
     corpus.require_fingerprint(fingerprint)
     return corpus

@@ -1,6 +1,7 @@
 """The files of a corpus, found once: what is read, cached, checked and reported are the same."""
 
 import codecs
+import contextlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -102,6 +103,16 @@ class FileList:
                 if before in main and path not in main:
                     what = "is training text and is scored, too"
                 yield path, f"{path}: {what}"
+
+
+def is_fleeting(path: str | None) -> bool:
+    """Whether a path can be read only once: stdin, a pipe, by whatever name."""
+    if path is None:
+        return False
+    with contextlib.suppress(OSError, ValueError):
+        mode = os.stat(path).st_mode
+        return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    return path == STDIN or path.startswith(("/dev/", "/proc/"))
 
 
 def _files_in(path: str, include: Sequence[str]) -> tuple[list[str], str | None]:

@@ -7,6 +7,7 @@ import bz2
 import codecs
 import contextlib
 import errno
+import functools
 import gzip
 import io
 import lzma
@@ -203,8 +204,23 @@ def _composed(pieces: Iterator[str]) -> Iterator[str]:
 
 
 def _stands_alone(char: str) -> bool:
-    """Whether a character surely never combines with those before it, as Latin and Han don't."""
-    return char < "\u0300" or "\u4e00" <= char <= "\u9fff"
+    """Whether a character never combines with those before it."""
+    if char < "\u0300":
+        return True
+    return not unicodedata.combining(char) and char not in _combining_starters()
+
+
+@functools.cache
+def _combining_starters() -> frozenset[str]:
+    """Characters of class 0 that are the second half of a composed one: Indic vowels, Hangul."""
+    found = {chr(code) for code in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))}
+    for code in range(0x110000):
+        parts = unicodedata.decomposition(chr(code)).split()
+        if len(parts) == 2 and not parts[0].startswith("<"):
+            second = chr(int(parts[1], 16))
+            if not unicodedata.combining(second):
+                found.add(second)
+    return frozenset(found)
 
 
 def _is_pipe(path: str) -> bool:
@@ -223,7 +239,10 @@ def _is_pipe(path: str) -> bool:
 
 def _put_aside(path: str) -> IO[bytes]:
     """Copy what comes out of a pipe into a temporary file."""
-    aside = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
+    try:
+        aside = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
+    except OSError as error:
+        raise CorpusError(f"no temporary folder can be written: {error.strerror}") from error
     try:
         if path == STDIN:
             if sys.stdin is None:
@@ -234,6 +253,9 @@ def _put_aside(path: str) -> IO[bytes]:
                 shutil.copyfileobj(pipe, aside)
     except OSError as error:
         aside.close()
+        if error.errno == errno.ENOSPC:
+            place = tempfile.gettempdir()
+            raise CorpusError(f"no room for a copy of {path} in {place}") from error
         raise CorpusError(unreadable(path, error)) from error
     return aside
 

@@ -1,5 +1,6 @@
 """The list of runs as a table, and one run in full."""
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -152,4 +153,7 @@ def _figure(value: float | None, digits: int) -> str:
 
 
 def _date(saved_at: float) -> str:
-    return datetime.fromtimestamp(saved_at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    moment = datetime.fromtimestamp(saved_at, UTC)
+    with contextlib.suppress(ValueError, OverflowError):  # a time zone that can't be
+        moment = moment.astimezone()
+    return moment.strftime("%Y-%m-%d %H:%M")

@@ -15,7 +15,8 @@ pty = pytest.importorskip("pty", reason="terminals and signals of POSIX")
 def test_the_first_signal_asks_to_stop_and_handlers_are_given_back():
     before = signal.getsignal(signal.SIGTERM)
     asked = []
-    with stop_signals(lambda: asked.append(True)) as signals:
+    with stop_signals() as signals:
+        signals.forward(lambda: asked.append(True))
         for _ in range(3):
             os.kill(os.getpid(), signal.SIGTERM)
     assert signals.received == signal.SIGTERM
@@ -23,10 +24,28 @@ def test_the_first_signal_asks_to_stop_and_handlers_are_given_back():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_before_training_a_signal_is_an_exception():
+    with pytest.raises(SystemExit) as ended, stop_signals():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert ended.value.code == 143
+    with pytest.raises(KeyboardInterrupt), stop_signals():
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_signal_that_is_held_counts_as_soon_as_it_can():
+    asked = []
+    with stop_signals() as signals:
+        signals.hold()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert not asked
+        signals.forward(lambda: asked.append(True))
+        assert asked == [True]
+
+
 def test_what_the_parent_ignored_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with stop_signals(lambda: None) as signals:
+        with stop_signals() as signals:
             os.kill(os.getpid(), signal.SIGHUP)
         assert signals.received is None
     finally:
@@ -76,9 +95,33 @@ def test_a_signal_ends_the_step_saves_and_tells_how_to_go_on(training, tmp_path,
     assert child.returncode == 128 + number
     assert b"charlstm train --resume --run tiny" in err
     assert b"Traceback" not in err
-    last = CheckpointStore(tmp_path / "checkpoints").load("tiny", which="last").checkpoint
+    last = CheckpointStore(tmp_path / "checkpoints").run("tiny").last().checkpoint
     assert last.step > 0
     assert not last.is_finished
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_in_the_first_seconds_leaves_a_sound_run_or_nothing(corpus_file, tmp_path, name):
+    store = CheckpointStore(tmp_path / "checkpoints")
+    outcomes = set()
+    for number in range(8):
+        child = subprocess.Popen(
+            [sys.executable, "-m", "charlstm", *ENDLESS, "--run", f"run{number}"],
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        time.sleep(0.4 * number)
+        child.send_signal(getattr(signal, name))
+        _, err = child.communicate(timeout=30)
+        assert child.returncode in (128 + getattr(signal, name), -getattr(signal, name)), err
+        run = store.run(f"run{number}")
+        outcomes.add(run.folder.exists())
+        if run.folder.exists():
+            assert run.last().checkpoint.training is not None, number
+            assert b"charlstm train --resume" in err
+    assert outcomes == {True, False}
 
 
 @pytest.mark.slow
@@ -88,7 +131,7 @@ def test_a_second_ctrl_c_ends_at_once_and_loses_no_save(training, tmp_path):
     child.send_signal(signal.SIGINT)
     child.communicate(timeout=10)
     assert child.returncode == 130
-    assert CheckpointStore(tmp_path / "checkpoints").load("tiny", which="last").warnings == ()
+    assert CheckpointStore(tmp_path / "checkpoints").run("tiny").last().warnings == ()
 
 
 @pytest.mark.slow
@@ -113,7 +156,7 @@ def test_a_terminal_that_is_gone_stops_no_save(training, tmp_path):
     child.send_signal(signal.SIGTERM)
     child.wait(timeout=30)
     assert child.returncode == 143
-    last = CheckpointStore(tmp_path / "checkpoints").load("tiny", which="last").checkpoint
+    last = CheckpointStore(tmp_path / "checkpoints").run("tiny").last().checkpoint
     assert last.step > 0
 
 
