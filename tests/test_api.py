@@ -83,3 +83,11 @@ def test_it_needs_no_torch(stored):
 def test_what_isn_t_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="lood"):
         charlstm.lood  # noqa: B018
+
+
+def test_warnings_are_safe_to_show(stored, here):
+    (here / "checkpoints").rename(here / "a\x1b[2J")
+    path = here / "a\x1b[2J/tiny/best.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.warns(UserWarning, match=r"\\x1b\[2J"):
+        charlstm.load("tiny", checkpoints=here / "a\x1b[2J")

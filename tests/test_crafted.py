@@ -87,7 +87,7 @@ def change_array(arrays, data):
                     array.dtype
                 )
         case "one":
-            array.reshape(-1)[:1] = 200
+            array.reshape(-1)[:1] = 100
             arrays[name] = array
         case "drop":
             del arrays[name]

@@ -458,3 +458,16 @@ def test_closed_streams_are_no_crash(stored, tmp_path):
         result = subprocess.run(command, shell=True, check=False, capture_output=True)
         assert result.returncode == 0
         assert b"Traceback" not in result.stderr
+
+
+def test_no_temporary_folder_and_a_closed_stdout_are_one_line(stored, tmp_path):
+    command = f"{sys.executable} -m charlstm predict - >&-"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        input=b"the",
+        capture_output=True,
+        cwd=tmp_path,
+        check=False,
+        env={**os.environ, "TMPDIR": "/nowhere", "PYTHONSAFEPATH": "1"},
+    )
+    assert b"Traceback" not in done.stderr

@@ -167,8 +167,8 @@ def _difference(checkpoint: Checkpoint, session: Any) -> float:
         expected = [logits, *_states(layers, config.cell).values()]
         for one, other in zip(found, expected, strict=True):
             # Relative where they are large: float32 has seven digits.
-            scale = np.maximum(np.abs(other), np.float32(1))
-            greatest = max(greatest, float((np.abs(one - other) / scale).max()))
+            scale = max(1.0, float(np.abs(other).max()))
+            greatest = max(greatest, float(np.abs(one - other).max()) / scale)
     return greatest
 
 

@@ -89,20 +89,16 @@ class FileList:
 
     def _repeated(self) -> Iterator[tuple[str, str]]:
         """Files that were named twice, or for training and for its score."""
-        seen: dict[tuple[int, int], str] = {}
-        main = set(self.main)
-        for path in self.all:
+        seen: dict[tuple[int, int], int] = {}
+        for number, path in enumerate(self.all):
             try:
                 status = os.stat(path)
             except (OSError, ValueError):
                 continue  # and the reading says what is wrong
-            identity = (status.st_dev, status.st_ino)
-            before = seen.setdefault(identity, path)
-            if before is not path:
-                what = "is read twice"
-                if before in main and path not in main:
-                    what = "is training text and is scored, too"
-                yield path, f"{path}: {what}"
+            before = seen.setdefault((status.st_dev, status.st_ino), number)
+            if before != number:
+                is_scored = before < len(self.main) <= number
+                yield path, f"{path}: is read twice" + (", to learn and to score" * is_scored)
 
 
 def is_fleeting(path: str | None) -> bool:

@@ -48,3 +48,12 @@ def test_compare_recall_makes_its_own_text(run, here, monkeypatch):
     assert [one["cell"] for one in result["recall"]] == ["lstm", "gru", "rnn"]
     assert all(set(one["accuracy"]) == {"2", "4"} for one in result["recall"])
     assert run("compare", "text.txt", "--recall")[0] == 2
+
+
+def test_too_little_memory_is_said_before_the_first_step(run, corpus_file, monkeypatch):
+    from charlstm.training import hardware
+
+    monkeypatch.setattr(hardware, "available_bytes", lambda: 1 << 30)
+    code, _, err = run("compare", corpus_file, "--hidden-size", 17_000)
+    assert code == 1
+    assert "GB are free" in err

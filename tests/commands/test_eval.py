@@ -1,10 +1,12 @@
+import csv
 import io
 import json
+import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
-from conftest import SMALL, TEXT
+from conftest import SMALL, TEXT, posix
 
 from charlstm.store.runs import CheckpointStore
 
@@ -114,3 +116,49 @@ def test_json_has_no_infinity(run, stored, here):
     assert code == 0
     assert json.loads(out, parse_constant=pytest.fail)["perplexity"] is None
     assert run("eval")[0] == 0
+
+
+def test_per_char_tables_are_what_csv_readers_expect(run, stored, here):
+    (here / "a.txt").write_text('"the" "quick"\n"fox' * 9)
+    assert run("eval", "a.txt", "--per-char", "chars.tsv")[0] == 0
+    with (here / "chars.tsv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file, delimiter="\t"))
+    assert len(rows) == 1 + len('"the" "quick"\n"fox' * 9)
+    assert {len(row) for row in rows} == {6}
+
+
+@posix
+def test_per_char_into_pipes(stored, charlstm, here):
+    """As a shell makes them: a named one, and one that is /dev/fd/N."""
+    program = f"{sys.executable} -m charlstm eval --per-char"
+    for command in (
+        f"mkfifo p && (cat p > one.tsv & {program} p > /dev/null && wait)",
+        f"{program} >(cat > two.tsv) > /dev/null && sleep 0.5",
+        f"{program} /dev/stdout > three.tsv",
+    ):
+        subprocess.run(["bash", "-c", command], cwd=here, check=True, timeout=60)
+    tables = [(here / f"{name}.tsv").read_text() for name in ("one", "two", "three")]
+    assert tables[0] == tables[1]
+    assert tables[2].startswith(tables[0])
+    assert tables[0].count("\n") == 117
+
+
+def test_no_output_over_what_is_read(run, stored, corpus_file, here):
+    model = here / "checkpoints/tiny/best.safetensors"
+    copy = here / "model.safetensors"
+    copy.write_bytes(model.read_bytes())
+    (here / "other.txt").write_text("the quick")
+    before = {path: path.read_bytes() for path in (corpus_file, model, copy, here / "other.txt")}
+    for arguments in (
+        ["eval", "--per-char", corpus_file],
+        ["eval", "other.txt", "--per-char", "other.txt"],
+        ["eval", "--checkpoint", copy, "--per-char", copy],
+        ["inspect", "--checkpoint", copy, "--html", copy],
+        ["inspect", "--html", corpus_file],
+        ["inspect", "--html", model],
+        ["inspect", "--file", "other.txt", "--html", "other.txt"],
+    ):
+        code, out, err = run(*arguments)
+        assert (code, out) == (1, ""), arguments
+        assert "read by the same command" in err or "belongs to a store" in err
+    assert all(path.read_bytes() == content for path, content in before.items())

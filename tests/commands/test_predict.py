@@ -1,8 +1,12 @@
 import io
 import json
 import sys
+from dataclasses import replace
 
 import pytest
+from conftest import SMALL, TEXT
+
+from charlstm.store.runs import CheckpointStore
 
 
 def test_predict_ranks_the_next_characters(run, stored):
@@ -42,3 +46,23 @@ def test_predict_compares_two_prefixes(run, stored):
 def test_predict_reads_a_pipe(run, stored, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the q\n")))
     assert json.loads(run("predict", "--json")[1])["prefix"] == "the q"
+
+
+def test_a_last_line_end_of_a_file_is_left_out_whole(run, corpus_file, here):
+    corpus_file.write_bytes(TEXT.replace("\n", "\r\n").encode())
+    options = ["--keep-line-ends", "--steps", 2, *SMALL]
+    assert run("train", corpus_file, "--run", "crlf", *options)[0] == 0
+    (here / "prime.txt").write_bytes(b"the quick\r\n")
+    result = run("sample", "--prime-file", "prime.txt", "--length", 1, "--json", "--run", "crlf")
+    assert json.loads(result[1])["prime"] == "the quick"
+
+
+def test_weights_that_overflow_are_one_line(run, stored, here):
+    weights = {**stored.weights, "head.bias": stored.weights["head.bias"] * 0 + 3e38}
+    weights["head.bias"][::2] *= -1
+    with CheckpointStore(here / "checkpoints").run("tiny").writer() as writer:
+        writer.save_best(replace(stored, weights=weights, training=None))
+    for command in (["predict", "qu", "--json"], ["sample"], ["eval"], ["inspect", "--html", "p"]):
+        code, out, err = run(*command)
+        assert (code, out) == (1, ""), command
+        assert "overflow" in err.splitlines()[-1]

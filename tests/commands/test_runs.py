@@ -1,8 +1,11 @@
 import json
+import shutil
+import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import typer
-from conftest import SMALL
+from conftest import SMALL, posix
 
 from charlstm.store.runs import CheckpointStore
 
@@ -90,3 +93,53 @@ def test_a_run_in_training_is_not_deleted(run, stored, here):
         code, _, err = run("runs", "rm", "tiny", "--yes")
     assert code == 1
     assert "another process is training" in err
+
+
+def test_one_unreadable_run_does_not_hide_the_others(run, stored, here):
+    folder = here / "checkpoints/broken"
+    folder.mkdir()
+    (folder / "last.safetensors").write_bytes(b"\0" * 100)
+    code, out, err = run("runs", "--json")
+    assert code == 0
+    assert [one["name"] for one in json.loads(out)] == ["tiny"]
+    assert "broken" in err
+
+
+def test_a_run_saved_by_a_clock_that_was_ahead_is_not_the_newest(run, stored, here):
+    for name, saved_at in (("now", time.time() - 5), ("ahead", time.time() + 1e7)):
+        with CheckpointStore(here / "checkpoints").run(name).writer() as writer:
+            writer.save_best(replace(stored, saved_at=saved_at, training=None))
+    assert json.loads(run("sample", "--length", 1, "--json")[1])["run"] == "now"
+
+
+def test_a_deleted_run_takes_its_copy_of_the_text_along(run, corpus_file, here):
+    for name in ("one", "two"):
+        assert run("train", corpus_file, "--run", name, "--steps", 2, *SMALL)[0] == 0
+    cache = here / "checkpoints/.cache"
+    assert list(cache.glob("*.corpus"))
+    assert "copy" not in run("runs", "rm", "one", "--yes")[2]
+    assert list(cache.glob("*.corpus"))
+    assert "its copy of the text, too" in run("runs", "rm", "two", "--yes")[2]
+    assert not list(cache.glob("*.corpus"))
+    assert run("train", corpus_file, "--run", "three", "--steps", 2, *SMALL)[0] == 0
+    shutil.rmtree(here / "checkpoints/three")
+    assert "MB freed" in run("runs", "clean")[2]
+    assert not list(cache.glob("*.corpus"))
+
+
+def test_with_a_closed_stdin_nobody_is_asked(run, stored, monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    code, _, err = run("runs", "rm", "tiny")
+    assert code == 2
+    assert "--yes" in err
+
+
+@posix
+def test_an_impossible_time_zone_is_no_crash(run, stored, monkeypatch):
+    monkeypatch.setenv("TZ", "<+99>-99")
+    time.tzset()
+    try:
+        assert run("runs")[0] == 0
+    finally:
+        monkeypatch.undo()
+        time.tzset()

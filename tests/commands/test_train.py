@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -7,9 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import SMALL, TEXT, with_spec
+from conftest import SMALL, TEXT, posix, with_spec
 
+from charlstm.config import CorpusConfig
+from charlstm.errors import CheckpointError, CorpusError
 from charlstm.store.runs import CheckpointStore
+from charlstm.text.cache import load_corpus_of_run
 
 
 def test_json_events_have_what_the_contract_says(run, corpus_file, here):
@@ -301,7 +305,6 @@ def test_a_start_that_is_refused_leaves_nothing_behind(run, corpus_file, here, m
 
 
 def test_a_run_of_stdin_says_that_its_text_is_gone(run, stored, here):
-    from charlstm.config import CorpusConfig
 
     with CheckpointStore(here / "checkpoints").run("tiny").writer() as writer:
         piped = with_spec(stored, corpus=CorpusConfig(paths=("-",)))
@@ -384,3 +387,46 @@ def test_a_run_cut_short_by_a_closed_pipe_did_not_end_well(charlstm, corpus_file
         child.stdout.close()
         assert child.wait(timeout=60) == 1
         assert b"interrupted and saved" in child.stderr.read()
+
+
+@posix
+def test_a_text_from_dev_stdin_is_resumed_from_its_copy(charlstm, tmp_path):
+    options = ["--run", "piped", *SMALL]
+    charlstm("train", "/dev/stdin", "--steps", 2, *options, stdin=TEXT.encode())
+    done = charlstm("train", "--resume", "--run", "piped", "--steps", 4)
+    assert b"resuming from the copy" in done.stderr
+    os.mkfifo(tmp_path / "pipe")
+    config = CorpusConfig(paths=(str(tmp_path / "pipe"),))
+    with pytest.raises(CorpusError, match="a pipe, and no copy"):
+        load_corpus_of_run(config, "f" * 64, None)
+
+
+def test_python_s_documentation_may_change(run, here, monkeypatch):
+    from pydoc_data import topics
+
+    monkeypatch.setattr(topics, "topics", {"a": TEXT, "b": TEXT})
+    assert run("train", "--run", "docs", "--steps", 2, *SMALL)[0] == 0
+    monkeypatch.setattr(topics, "topics", {"a": TEXT, "c": TEXT[::-1]})
+    assert run("train", "--resume", "--run", "docs", "--steps", 4)[0] == 0
+
+
+@posix
+def test_what_is_made_of_a_private_text_is_private(run, corpus_file, here):
+    corpus_file.chmod(0o600)
+    os.utime(corpus_file, (1e9, 1e9))  # long ago, so that its key is kept
+    assert run("train", corpus_file, "--steps", 8, *SMALL)[0] == 0
+    files = [file for file in (here / "checkpoints").rglob("*") if file.is_file()]
+    assert {file.suffix for file in files} >= {".safetensors", ".jsonl", ".corpus", ".key"}
+    assert {file.stat().st_mode & 0o077 for file in files if file.name != "lock"} == {0}
+
+
+def test_curves_of_a_start_that_fails_are_no_run(run, corpus_file, here, monkeypatch):
+    pytest.importorskip("tensorboard")
+    from charlstm.store.writer import RunWriter
+
+    def fail(self, checkpoint):
+        raise CheckpointError("no room")
+
+    monkeypatch.setattr(RunWriter, "save_last", fail)
+    assert run("train", corpus_file, "--steps", 2, "--tensorboard", *SMALL)[0] == 1
+    assert not (here / "checkpoints/tiny").exists()

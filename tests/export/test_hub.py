@@ -1,8 +1,10 @@
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import with_spec
 
 from charlstm.cli import main
 from charlstm.config import ModelConfig
@@ -52,3 +54,41 @@ def test_the_card_has_no_figure_of_other_weights(checkpoint, tmp_path):
     for other in (replace(best, step=99), replace(checkpoint, history=(measured,))):
         export_folder(other, card.parent, name="best")
         assert "Measured: not measured" in card.read_text("utf-8")
+
+
+def test_nothing_local_is_published(checkpoint, tmp_path):
+    corpus = replace(checkpoint.spec.corpus, paths=("/home/me/secret/a.txt", "-"), val="/x/b.txt")
+    export_folder(with_spec(checkpoint, corpus=corpus), tmp_path / "hub", name="mine")
+    for file in (tmp_path / "hub").iterdir():
+        assert b"secret" not in file.read_bytes(), file
+    again = read_checkpoint(tmp_path / "hub/model.safetensors")
+    assert (again.spec.corpus.paths, again.spec.corpus.val) == (("a.txt", "-"), "b.txt")
+
+
+def test_names_are_no_markup_in_the_card(checkpoint, tmp_path):
+    hostile = with_spec(checkpoint, corpus_name="<img src=x onerror=alert(1)>\n# [a](b)")
+    export_folder(hostile, tmp_path / "hub", name="*a*")
+    card = (tmp_path / "hub/README.md").read_text("utf-8")
+    assert "<img" not in card
+    assert "\n# \\[a" not in card
+    assert "[a](b)" not in card
+    assert "# \\*a\\*" in card
+
+
+def test_a_full_disk_leaves_the_older_export_whole(checkpoint, tmp_path, monkeypatch):
+    folder = tmp_path / "hub"
+    export_folder(checkpoint, folder, name="old")
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    calls = []
+    fsync = os.fsync
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CharLSTMError, match="No space left"):
+        export_folder(replace(checkpoint, step=99), folder, name="new")
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before

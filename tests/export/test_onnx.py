@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,3 +70,9 @@ def test_the_command(stored, here, capsys):
     assert "name a file" in capsys.readouterr().err
     assert main(["export", "tiny", "--format", "onnx", "--output", "nowhere/x.onnx"]) == 1
     assert "can't be written" in capsys.readouterr().err
+
+
+def test_large_logits_are_compared_by_their_size(model, tmp_path):
+    pytest.importorskip("onnxruntime")
+    weights = {**model.weights, "head.weight": model.weights["head.weight"] * 3000}
+    assert export_onnx(replace(model, weights=weights), tmp_path / "model.onnx") <= 1e-4

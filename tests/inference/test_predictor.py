@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import evaluate, network_of
 
 from charlstm.analysis.inspection import gate_shares
+from charlstm.errors import CheckpointError
 from charlstm.evaluation.scores import Evaluation
 from charlstm.evaluation.scoring import score
 from charlstm.inference.predictor import Predictor
@@ -56,3 +59,13 @@ def test_openness_is_the_mean_of_each_gate_by_layer(checkpoint):
     # A fresh LSTM's forget gate has bias 1: sigmoid(1) = 0.73.
     assert layers[0]["forget"].mean == pytest.approx(0.73, abs=0.1)
     assert layers[0]["forget"].closed == 0
+
+
+def test_weights_whose_predictions_overflow_are_an_error(checkpoint):
+    weights = {**checkpoint.weights, "head.bias": checkpoint.weights["head.bias"] * 0 + 3e38}
+    weights["head.bias"][::2] *= -1
+    crafted = replace(checkpoint, weights=weights)
+    with pytest.raises(CheckpointError, match="overflow"):
+        Predictor(crafted).read_text("the", Predictor(crafted).start())
+    with pytest.raises(CheckpointError, match="overflow"):
+        score(network_of(crafted), Split.of(["the quick"], checkpoint.spec.vocabulary))

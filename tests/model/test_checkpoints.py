@@ -226,3 +226,37 @@ def test_best_validation_is_the_lowest_of_the_history(small):
 def test_state_is_only_data(checkpoint):
     assert isinstance(checkpoint.training, TrainingState)
     json.dumps(checkpoint.training.numbers, allow_nan=False)
+
+
+def test_a_history_is_bounded_and_checked(write, small):
+    for history in ([{}] * 20_001, [{"epoch": 10**400}], [{"gates": [{"forget": 7}]}], [[]], {}):
+        data = edited(small, lambda header, history=history: header.update(history=history))
+        with pytest.raises(CheckpointError, match="damaged"):
+            read_checkpoint(write(data))
+
+
+@posix
+def test_a_file_that_declares_more_than_its_model_needs_is_refused_unread(small, tmp_path):
+    """A sparse file of 20 GB costs nothing to make."""
+    data = small.to_bytes()
+    length = int.from_bytes(data[:8], "little")
+    table = json.loads(data[8 : 8 + length])
+    end = max(entry["data_offsets"][1] for name, entry in table.items() if name[0] != "_")
+    size = 20_000_000_000
+    table["training.x"] = {
+        "dtype": "F32", "shape": [size // 4], "data_offsets": [end, end + size],
+    }  # fmt: skip
+    text = json.dumps(table, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    path = tmp_path / "sparse.safetensors"
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text + data[8 + length :])
+        file.truncate(8 + len(text) + end + size)
+    with pytest.raises(CheckpointError, match="too many to resume from"):
+        read_checkpoint(path)
+
+
+def test_what_no_reader_accepts_is_not_written(small):
+    corpus = replace(small.spec.corpus, paths=tuple("/long/" + "x" * 900 for _ in range(20_000)))
+    with pytest.raises(CheckpointError, match="name a folder instead of its files"):
+        with_spec(small, corpus=corpus).to_bytes()

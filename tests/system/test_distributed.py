@@ -348,3 +348,10 @@ def test_the_first_clock_counts(start, text):
     assert events[-1]["event"] == "finished"
     assert 3 < events[-1]["elapsed_seconds"] < 12
     assert time.monotonic() - began < 40
+
+
+def test_what_torchrun_says_of_itself_is_checked():
+    with join_world({"WORLD_SIZE": ""}) as world:
+        assert world.size == 1
+    with pytest.raises(ConfigError, match="WORLD_SIZE=x"), join_world({"WORLD_SIZE": "x"}):
+        pass

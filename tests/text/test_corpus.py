@@ -1,6 +1,10 @@
 import bz2
 import gzip
+import io
 import lzma
+import shutil
+import sys
+from types import SimpleNamespace
 
 import pytest
 from conftest import posix
@@ -10,6 +14,7 @@ from hypothesis import strategies as st
 from charlstm.config import CorpusConfig
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.text.corpus import load_corpus
+from charlstm.text.source import _composed
 
 
 def load(*paths, **options):
@@ -209,8 +214,6 @@ def test_documents_inside_a_file_begin_anew(write):
 def test_normal_form_c_doesn_t_depend_on_the_pieces(text, cuts):
     from unicodedata import normalize
 
-    from charlstm.text.source import _composed
-
     pieces, place = [], 0
     for cut in cuts:
         pieces.append(text[place : place + cut])
@@ -275,3 +278,40 @@ def test_ids_don_t_depend_on_how_the_bytes_come(
         )
 
     assert outcome(size) == outcome(1 << 20)
+
+
+@posix
+def test_links_to_files_of_the_same_folder_count_once(tmp_path):
+    (tmp_path / "a.txt").write_text("the quick brown fox\n" * 20)
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner/b.txt").symlink_to(tmp_path / "a.txt")
+    (tmp_path / "inner/c.txt").symlink_to("../a.txt")
+    corpus = load_corpus(CorpusConfig(paths=(str(tmp_path),), val_fraction=0, test_fraction=0))
+    assert corpus.train.num_chars == 400
+    assert "skipped 2 links to files that are read anyway" in corpus.notices[0]
+
+
+def test_a_file_that_is_named_twice_is_noticed(write):
+    path = write("the quick brown fox\n" * 20)
+    (notice,) = load_corpus(CorpusConfig(paths=(str(path), str(path)))).notices
+    assert "is read twice" in notice
+    (notice,) = load_corpus(CorpusConfig(paths=(str(path),), val=str(path))).notices
+    assert "is read twice, to learn and to score" in notice
+
+
+def test_kana_are_composed_piece_by_piece():
+    """Each piece comes out with the next one, so that time and memory grow with the text alone."""
+    pieces = iter(["\u304b\u3099" * 50] * 3)
+    composed = _composed(pieces)
+    assert len(next(composed)) == 49
+    assert next(pieces, None) is not None
+
+
+def test_no_room_for_a_copy_of_a_pipe_is_said(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"text")))
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(CorpusError, match="no room for a copy of -"):
+        load_corpus(CorpusConfig(paths=("-",)))

@@ -265,3 +265,29 @@ def test_running_out_of_memory_gets_advice(make_trainer, monkeypatch):
     monkeypatch.setattr(trainer._bptt, "step", fail)
     with pytest.raises(TrainingError, match="--batch-size"):
         finish(trainer)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("optimizer.embedding.weight.exp_avg", lambda value: value[:1, :1]),
+        ("optimizer.embedding.weight.exp_avg", lambda value: value.astype(np.float64)),
+        ("optimizer.head.bias.exp_avg_sq", lambda value: value * 0 - 1),
+        ("optimizer.head.bias.step", lambda value: value[None]),
+        ("optimizer.head.bias.step", lambda value: value * 0 - 5),
+        ("optimizer.layers.0.weight_hh_l0.momentum", lambda value: value.T[:2]),
+        ("optimizer.layers.0.weight_hh_l0.momentum", lambda value: value * np.nan),
+        ("carried.h_LBH", lambda value: value.reshape(-1)),
+        ("carried.c_LBH", lambda value: value[:, :1]),
+        ("generator.batches", lambda value: value[:7]),
+    ],
+    ids=str,
+)
+def test_a_state_from_outside_never_reaches_a_kernel_unchecked(make_trainer, name, change):
+    """The fused optimizer checks no sizes: it would write behind the array."""
+    trainer = make_trainer(steps=4)
+    finish(trainer)
+    state = trainer.state()
+    arrays = {**state.arrays, name: np.ascontiguousarray(change(state.arrays[name]))}
+    with pytest.raises(CheckpointError, match="can't be resumed"):
+        make_trainer(steps=8, resume=(trainer.weights(), replace(state, arrays=arrays)))
