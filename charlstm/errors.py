@@ -31,7 +31,7 @@ class EncodingError(CorpusError):
 
 
 class ContainerError(CharLSTMError):
-    """A file of charlstm's own that is damaged, or none; the message goes on from its name."""
+    """A file of charlstm's own that is damaged or something else; the message lacks its name."""
 
 
 class CheckpointError(CharLSTMError):

@@ -12,15 +12,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import safetensors.numpy
+import torch
 from conftest import TEXT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from charlstm.errors import CharLSTMError
+from charlstm.config import CorpusConfig
+from charlstm.errors import CharLSTMError, ContainerError
 from charlstm.events import Stepped
 from charlstm.inference.model import Model
 from charlstm.model.checkpoints import read_checkpoint
-from charlstm.system.container import sealed
+from charlstm.system.container import open_container, sealed, write_container
+from charlstm.system.files import replace_file
+from charlstm.text.cache import CorpusCache
+from charlstm.training.batches import BatchStream
 from charlstm.training.hardware import require_memory
 from charlstm.training.trainer import Resume, Trainer
 from charlstm.views.runs import show_run, with_history
@@ -157,5 +162,46 @@ def test_a_crafted_checkpoint_works_or_is_refused(checkpoint, split, tmp_path, c
             with contextlib.suppress(CharLSTMError):
                 act(found)
         capsys.readouterr()
+
+    check()
+
+
+@pytest.mark.slow
+def test_a_crafted_cache_works_or_is_read_again(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT, encoding="utf-8")
+    config = CorpusConfig(paths=(str(text),), split_documents="lines")
+    cache = CorpusCache(tmp_path / "cache")
+    first = cache.load(config)
+    (kept,) = (tmp_path / "cache").glob("*.corpus")
+    whole = kept.read_bytes()
+
+    @effort
+    @given(st.data())
+    def check(data):
+        kept.write_bytes(whole)
+        with open_container(kept) as container:
+            arrays = {name: np.array(container.mapped(name)) for name in container.entries}
+            header = dict(container.header)
+        del header["digest"]
+        for _ in range(data.draw(st.integers(1, 3))):
+            if data.draw(st.booleans()):
+                change_header(header, data)
+            elif arrays:
+                change_array(arrays, data)
+        try:
+            with replace_file(kept) as file:
+                write_container(file, arrays, header)
+        except (ContainerError, KeyError, TypeError, ValueError):
+            return  # nobody can write that
+        found = cache.recall(first.fingerprint, config)
+        if found is not None:
+            for split in (found.train, found.val, found.test):
+                assert len(found.alphabet.text_of(split.ids)) == split.num_chars
+                assert split.lengths.sum() == split.num_chars
+            stream = BatchStream(
+                found.train, boundary=1, batch_size=2, seq_len=4, reset_probability=0.1
+            )
+            stream.next(torch.Generator().manual_seed(0))
 
     check()

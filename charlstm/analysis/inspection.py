@@ -12,7 +12,7 @@ import numpy.typing as npt
 from charlstm.errors import ConfigError
 from charlstm.inference.prediction import Candidate, ranked
 from charlstm.inference.predictor import Predictor
-from charlstm.model.cell import Array, Step
+from charlstm.model.cell import Array, LayerState
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.features import FEATURES
 from charlstm.text.split import Split
@@ -128,7 +128,7 @@ def trace(predictor: Predictor, text: Split) -> Trace:
     if not text.num_chars:
         raise ConfigError("there is no text to look into")
     characters = []
-    steps: list[list[Step]] = []
+    steps: list[list[LayerState]] = []
     alphabet = predictor.alphabet
     for char, symbol, (before, after) in zip(
         alphabet.decode(text.ids), text.ids, predictor.trace(text), strict=True
@@ -240,7 +240,7 @@ def track_features(predictor: Predictor, text: Split) -> list[TrackedFeature]:
     return found
 
 
-def _layer_trace(steps: list[Step]) -> LayerTrace:
+def _layer_trace(steps: list[LayerState]) -> LayerTrace:
     gates = tuple(steps[0].gates)
     values = {gate: np.array([step.gates[gate][0] for step in steps]) for gate in gates}
     if gates:

@@ -35,7 +35,6 @@ class RecallResult:
 
     Args:
         accuracy: by distance in characters.
-        reach: the longest distance up to which nine of ten symbols are recalled; 0 for none.
     """
 
     cell: Cell
@@ -45,7 +44,8 @@ class RecallResult:
     accuracy: dict[int, float]
 
     @property
-    def reach(self) -> int:
+    def longest_distance(self) -> int:
+        """Up to which nine of ten symbols are recalled; 0 for none."""
         reached = 0
         for distance, accuracy in sorted(self.accuracy.items()):
             if accuracy < RECALLED_ABOVE:

@@ -28,7 +28,7 @@ _STEPS: Final = 600
 _HIDDEN_SIZE: Final = 128
 _RECALL_STEPS: Final = 1500
 _RECALL_HIDDEN_SIZE: Final = 64
-# About what is generated: it only decides how much is regularised.
+# About what is generated: it only decides how much is regularized.
 _RECALL_CHARS: Final = 1_000_000
 
 
@@ -198,7 +198,7 @@ def _compare_recall(
 
     results, was_interrupted = _until_interrupted(
         compare_recall(plan.model, plan.train, budget, seeds=seeds),
-        lambda one: f"{one.cell}, seed {one.seed}: recalls up to {one.reach} characters",
+        lambda one: f"{one.cell}, seed {one.seed}: recalls up to {one.longest_distance} characters",
     )
     picture.draw(lambda: plot_recall(results))
     if as_json:

@@ -29,15 +29,15 @@ def export(
 
     charlstm export shakespeare --format hf --output shakespeare-model
     """
+    from charlstm.api import open_model
     from charlstm.export.hub import export_folder
     from charlstm.export.onnx import OPSET, export_onnx
-    from charlstm.store.runs import CheckpointStore
 
-    loaded = CheckpointStore(checkpoints).run(run).best()
-    say_warnings(loaded.notices)
+    model = open_model(run, checkpoints=checkpoints)
+    say_warnings(model.notices)
     if form == "onnx":
-        difference = export_onnx(loaded.checkpoint, output)
+        difference = export_onnx(model.checkpoint, output, inputs=model.sources())
         say(f"{output}: opset {OPSET}; largest difference in 1,000 steps {difference:.1e}")
     else:
-        export_folder(loaded.checkpoint, output, name=run)
+        export_folder(model.checkpoint, output, name=run)
         say(f"{output}: use it with: charlstm sample --checkpoint {output / 'model.safetensors'}")

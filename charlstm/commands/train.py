@@ -251,7 +251,7 @@ def train(
     from charlstm.system.distributed import join_world
 
     request = Request(
-        corpus=reading,
+        reading=reading,
         run=run,
         resume=bool(resume),
         parent=parent,
@@ -311,7 +311,7 @@ def _show(
     finished: Report | None = None
     with (
         training_view() as view,
-        open_board(session.folder, wanted=with_tensorboard) as board,
+        open_board(session.folder, wanted=with_tensorboard, mode=session.corpus.mode) as board,
     ):
         for report in session.run():
             board.show(report)

@@ -4,6 +4,7 @@ Shapes: B streams, L layers, H hidden size, E embedding size, V symbols that can
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.errors import CharLSTMError, ConfigError
-from charlstm.model.cell import CellStack, Step
+from charlstm.model.cell import CellStack, LayerState
 from charlstm.model.checkpoints import Arrays, Checkpoint
-from charlstm.system.files import write_output
+from charlstm.system.files import open_output
 
 if TYPE_CHECKING:
     import onnx
@@ -28,13 +29,16 @@ _GATES: Final = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}
 _OPERATORS: Final = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 
 
-def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
+def export_onnx(checkpoint: Checkpoint, path: Path, *, inputs: Iterable[str] = ()) -> float:
     """Write one step as an ONNX graph, and compare it with the model in 1,000 steps.
 
     Inputs: `symbol` int64 [B], the character's number; `h` and, of an LSTM, `c`, float32 [L, B, H].
     Outputs: `logits` float32 [B, V]; `h_after`, `c_after`. The boundary symbol begins a text, from
     a state of zeros. The characters, in the order of their numbers from 1 on, stand in the
     metadata as `characters`, code points in JSON.
+
+    Args:
+        inputs: what must not be written over.
 
     Returns:
         The greatest difference of a logit or a state after one step.
@@ -55,7 +59,8 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
     difference = _difference(checkpoint, session)
     if not difference <= TOLERANCE:
         raise CharLSTMError(f"{path}: onnxruntime computes something else, off by {difference:.2g}")
-    write_output(path, data)
+    with open_output(path, inputs=inputs) as file:
+        file.write(data)
     return difference
 
 
@@ -172,7 +177,7 @@ def _difference(checkpoint: Checkpoint, session: Any) -> float:
     return greatest
 
 
-def _states(layers: list[Step], cell: str) -> Arrays:
+def _states(layers: list[LayerState], cell: str) -> Arrays:
     """The state [L, B, H] by its names in the graph."""
     states = {"h": np.stack([layer.h for layer in layers])}
     if cell == "lstm":

@@ -50,7 +50,7 @@ def _find(needle: Ids, haystack: Ids) -> int | None:
     for first in range(0, len(haystack), _PIECE_CHARS):
         piece = haystack[first : first + _PIECE_CHARS + len(needle) - 1].tobytes()
         place = piece.find(wanted)
-        # Bytes of two neighbouring ids can look like those of one.
+        # Bytes of two neighboring ids can look like those of one.
         while place >= 0 and place % size:
             place = piece.find(wanted, place + 1)
         if place >= 0:

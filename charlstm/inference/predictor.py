@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.evaluation.scores import Scores
-from charlstm.model.cell import Array, CellStack, Step
+from charlstm.model.cell import Array, CellStack, LayerState
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.text.split import Split
 
@@ -26,7 +26,7 @@ class PredictorState(NamedTuple):
     """
 
     log_p: Array
-    layers: list[Step]
+    layers: list[LayerState]
 
     def of_streams(self, chosen: npt.NDArray[np.intp]) -> "PredictorState":
         """The prediction for some of the streams, by number [n]; one may be chosen repeatedly."""
@@ -98,6 +98,6 @@ class Predictor:
                 state = self.read(ids_B, state)
         return scores
 
-    def _read(self, ids_B: npt.NDArray[np.integer], before: list[Step]) -> PredictorState:
+    def _read(self, ids_B: npt.NDArray[np.integer], before: list[LayerState]) -> PredictorState:
         logits, layers = self._stack.step(ids_B, before)
         return PredictorState(self._stack.log_probabilities(logits), layers)

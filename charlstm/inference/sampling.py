@@ -1,7 +1,7 @@
 """Drawing characters from a model's distribution.
 
 A filter takes natural logarithms of probabilities and gives them back with some at minus infinity;
-filters compose, and what is left is renormalised once, when a symbol is drawn.
+filters compose, and what is left is renormalized once, when a symbol is drawn.
 
 Shapes: B streams side by side, V symbols; filters work on the last axis.
 """
@@ -86,7 +86,7 @@ def with_temperature(log_p: LogProbabilities, temperature: float) -> LogProbabil
 
 
 def probabilities(log_p: LogProbabilities) -> npt.NDArray[np.float64]:
-    """Exponentiate and renormalise."""
+    """Exponentiate and renormalize."""
     p: npt.NDArray[np.float64] = np.exp(log_p - log_p.max(-1, keepdims=True))
     p /= p.sum(-1, keepdims=True)
     return p

@@ -19,7 +19,7 @@ from charlstm.text.vocabulary import SMALLEST_UNKNOWN_PROBABILITY
 Array = npt.NDArray[np.float32]
 
 
-class Step(NamedTuple):
+class LayerState(NamedTuple):
     """What a layer does in one step, float32 [B, H] each.
 
     Args:
@@ -34,13 +34,13 @@ class Step(NamedTuple):
     gates: dict[str, Array]
     candidate: Array
 
-    def of_streams(self, chosen: npt.NDArray[np.intp]) -> "Step":
-        """The step of some of the streams, by number [n]."""
+    def of_streams(self, chosen: npt.NDArray[np.intp]) -> "LayerState":
+        """The state of some of the streams, by number [n]."""
         gates = {name: gate[chosen] for name, gate in self.gates.items()}
-        return Step(self.h[chosen], self.c[chosen], gates, self.candidate[chosen])
+        return LayerState(self.h[chosen], self.c[chosen], gates, self.candidate[chosen])
 
 
-def lstm_step(read: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> Step:
+def lstm_step(read: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> LayerState:
     """One LSTM step (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
 
     Args:
@@ -54,10 +54,10 @@ def lstm_step(read: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array)
     i, f, o = _sigmoid(a_i), _sigmoid(a_f), _sigmoid(a_o)
     g = np.tanh(a_g)
     c = f * c + i * g
-    return Step(o * np.tanh(c), c, {"input": i, "forget": f, "output": o}, g)
+    return LayerState(o * np.tanh(c), c, {"input": i, "forget": f, "output": o}, g)
 
 
-def gru_step(read: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> Step:
+def gru_step(read: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> LayerState:
     """One GRU step (Cho et al. 2014), in the variant of cuDNN and PyTorch; c is not used.
 
     Args:
@@ -68,17 +68,17 @@ def gru_step(read: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) 
     r, z = _sigmoid(read_r + kept_r), _sigmoid(read_z + kept_z)
     n = np.tanh(read_n + r * kept_n)
     h = (1 - z) * n + z * h
-    return Step(h, h, {"reset": r, "update": z}, n)
+    return LayerState(h, h, {"reset": r, "update": z}, n)
 
 
-def rnn_step(read: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> Step:
+def rnn_step(read: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> LayerState:
     """One step of a plain recurrent network (Elman 1990) with tanh; c is not used.
 
     Args:
         read: W_ih x + b_ih, [B, H]; weight_hh is [H, H], bias_hh [H].
     """
     h = np.tanh(read + (h @ weight_hh.T + bias_hh))
-    return Step(h, h, {}, h)
+    return LayerState(h, h, {}, h)
 
 
 _STEPS = {"lstm": lstm_step, "gru": gru_step, "rnn": rnn_step}
@@ -113,24 +113,26 @@ class CellStack:
         self._head_weight = weights["head.weight"]
         self._head_bias = weights["head.bias"]
 
-    def zero_state(self, batch_size: int) -> list[Step]:
+    def zero_state(self, batch_size: int) -> list[LayerState]:
         """The state before the first character of B streams."""
         zeros = np.zeros((batch_size, self.config.hidden_size), np.float32)
-        return [Step(zeros, zeros, {}, zeros)] * self.config.num_layers
+        return [LayerState(zeros, zeros, {}, zeros)] * self.config.num_layers
 
     @np.errstate(over="ignore", invalid="ignore")  # `log_probabilities` tells
-    def step(self, ids_B: npt.NDArray[np.integer], before: list[Step]) -> tuple[Array, list[Step]]:
+    def step(
+        self, ids_B: npt.NDArray[np.integer], before: list[LayerState]
+    ) -> tuple[Array, list[LayerState]]:
         """Read one symbol in each stream.
 
         Args:
             ids_B: [B].
-            before: one `Step` a layer, from `zero_state` or the call before.
+            before: one `LayerState` a layer, from `zero_state` or the call before.
 
         Returns:
             Logits of the next symbol [B, V], and what each layer did.
         """
         z: Array = self._embedding[ids_B]
-        after: list[Step] = []
+        after: list[LayerState] = []
         for (weight_ih, weight_hh, bias_ih, bias_hh), (h, c, _, _) in zip(
             self._layers, before, strict=True
         ):

@@ -169,7 +169,7 @@ class RunSpec:
             "corpus_name": self.corpus_name,
             "fingerprint": self.fingerprint,
             "num_train_chars": self.num_train_chars,
-            # Code points, as JSON would join two lone surrogates that happen to be neighbours.
+            # Code points, as JSON would join two lone surrogates that happen to be neighbors.
             "vocabulary": self.vocabulary.codes.tolist(),
         }
 
@@ -216,6 +216,7 @@ class Checkpoint:
     def __post_init__(self) -> None:
         require_int("the step", self.step, 0, MAX_COUNT)
         require_real("the save time", self.saved_at, 0.0, MAX_SECONDS)
+        require_int("the length of the history", len(self.history), 0, MAX_HISTORY)
 
     @property
     def best_val_bits_per_char(self) -> float | None:

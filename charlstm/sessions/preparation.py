@@ -33,9 +33,14 @@ _USED_SHARE: Final = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked for; None is left to the plan or, with `resume`, to the run."""
+    """What the user asked for; None is left to the plan or, with `resume`, to the run.
 
-    corpus: dict[str, Any]
+    Args:
+        reading: the given ones of `CorpusConfig`'s settings.
+        parent: the run whose weights to start from.
+    """
+
+    reading: dict[str, Any]
     run: str | None
     resume: bool
     parent: str | None
@@ -85,12 +90,12 @@ def run_to_resume(store: CheckpointStore, request: Request) -> Run | None:
         run = store.run(request.run)
         if run.has_checkpoint:
             return run
-        if not request.corpus.get("paths") and run.is_unused:
+        if not request.reading.get("paths") and run.is_unused:
             raise CheckpointError(f"{run.folder}: no such run; to start it, name its text")
         return None
     wanted = None
-    if request.corpus.get("paths"):
-        wanted = corpus_name(CorpusConfig(**request.corpus))
+    if request.reading.get("paths"):
+        wanted = corpus_name(CorpusConfig(**request.reading))
     newest, warnings = store.newest(resumable=True, corpus_name=wanted)
     if warnings:
         # It may be the one that is meant.
@@ -107,7 +112,7 @@ def claim_new_run(store: CheckpointStore, request: Request) -> Iterator[RunWrite
         CheckpointError: when another process trains it, or nothing can be written.
     """
     if request.run is None:
-        with store.new_run(corpus_name(CorpusConfig(**request.corpus))) as writer:
+        with store.new_run(corpus_name(CorpusConfig(**request.reading))) as writer:
             yield writer
         return
     run = store.run(request.run)
@@ -130,7 +135,7 @@ def prepare_new(
     Raises:
         CharLSTMError: when the corpus or the settings are impossible.
     """
-    corpus_config = CorpusConfig(**request.corpus)
+    corpus_config = CorpusConfig(**request.reading)
     parent = None if request.parent is None else store.run(request.parent).best()
     cache = _cache(store, request)
     corpus = load_corpus(corpus_config) if cache is None else cache.load(corpus_config)
@@ -201,7 +206,7 @@ def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> Prepa
     spec, is_finished = checkpoint.spec, checkpoint.is_finished
     _refuse_contradictions(spec, request)
     cache = _cache(store, request)
-    spec = replace(spec, corpus=replace(spec.corpus, **request.corpus))
+    spec = replace(spec, corpus=replace(spec.corpus, **request.reading))
     corpus, notice = _corpus_again(spec, cache, request)
     if notice is not None:
         notices.append(notice)
@@ -278,7 +283,7 @@ def _corpus_again(
     paths = [path for path in (*config.paths, config.val, config.test) if path is not None]
     gone = [path for path in paths if is_fleeting(path) or not os.path.exists(path)]
     # What is named now is meant now.
-    if gone and not request.corpus:
+    if gone and not request.reading:
         corpus = load_corpus_of_run(config, spec.fingerprint, cache)
         return corpus, f"{gone[0]}: missing; resuming from the copy of its text in the store"
     if not paths and cache is not None:
@@ -319,10 +324,10 @@ def _refuse_contradictions(spec: RunSpec, request: Request) -> None:
     # As the plan would resolve them: a batch too large for the text is shrunk again.
     resolved = asdict(planned.model) | asdict(planned.train)
     wanted = {name: resolved[name] for name in request.overrides.given()}
-    wanted |= {name: value for name, value in request.corpus.items() if name not in moved}
+    wanted |= {name: value for name, value in request.reading.items() if name not in moved}
     for name in ("val", "test"):
-        if name in request.corpus and stored[name] is None:
-            wanted[name], stored[name] = request.corpus[name], "a fraction"
+        if name in request.reading and stored[name] is None:
+            wanted[name], stored[name] = request.reading[name], "a fraction"
     _refuse_changes("--resume", wanted, stored)
 
 

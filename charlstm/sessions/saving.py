@@ -34,7 +34,7 @@ class Saver:
 
         Args:
             model: as it would be used, calibrated.
-            weights: as training goes on with them.
+            weights: as training continues with them.
 
         Raises:
             CheckpointError: when that fails; what was there before is intact.

@@ -12,7 +12,7 @@ from charlstm.text.vocabulary import Ids, Vocabulary
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """A part of a corpus.
+    """An encoded text: a part of a corpus, or any other.
 
     Every character is predicted once: the first of a document from the boundary symbol and a zero
     state, each other one from the characters before it.

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -139,7 +139,7 @@ class Trainer:
             unknown_probability=least_unknown_probability(train.num_chars),
         ).to(config.device)
         self._bptt = TruncatedBPTT(self.model, config, world=world)
-        self._run = _Counters()
+        self._counters = _Counters()
         self._losses = LossMeter(device=config.device, learning_rate=config.learning_rate)
         self._must_stop = False
         self._must_save = False
@@ -155,10 +155,10 @@ class Trainer:
             seq_len=config.seq_len,
             reset_probability=config.reset_probability,
             shard=world.share(config.batch_size),
-            cursor=self._run.step,
+            cursor=self._counters.step,
         )
         self._stopwatch = Stopwatch(
-            used_seconds=self._run.elapsed_seconds, started_at=started_at, clock=clock
+            used_seconds=self._counters.elapsed_seconds, started_at=started_at, clock=clock
         )
         self._pace = pace_for(
             budget,
@@ -168,7 +168,7 @@ class Trainer:
         )
         # A larger budget than before moves the run back along its schedule.
         done = int(self._agree().progress * config.num_evaluations)
-        self._run.num_evaluations = min(self._run.num_evaluations, done)
+        self._counters.num_evaluations = min(self._counters.num_evaluations, done)
         self._session_steps = 0
         self._session_seconds = 0.0
         self._temperature = 1.0
@@ -191,9 +191,9 @@ class Trainer:
             TrainingError: after ten steps in a row without a finite gradient, and when memory
                 runs out.
         """
-        run = self._run
+        counters = self._counters
         yield Started(
-            step=run.step,
+            step=counters.step,
             num_parameters=sum(parameter.numel() for parameter in self.model.parameters()),
             world_size=self._world.size,
             local_batch_size=self._config.batch_size // self._world.size,
@@ -206,26 +206,26 @@ class Trainer:
             if must_save and self._losses.is_read:
                 self._must_save = False
                 yield SaveDue()
-            if int(progress * self._config.num_evaluations) > run.num_evaluations:
-                self._losses.read(run.step)
+            if int(progress * self._config.num_evaluations) > counters.num_evaluations:
+                self._losses.read(counters.step)
                 yield self._evaluate(progress)
             if progress >= 1.0:
                 break
             yield self._step(progress)
-        self._losses.read(run.step)
+        self._losses.read(counters.step)
         yield Finished(
-            step=run.step,
+            step=counters.step,
             epoch=self._epoch,
             elapsed_seconds=self._stopwatch.elapsed(),
             chars_per_second=self._chars_per_second,
-            best_val_bits_per_char=run.best_val_bits_per_char,
+            best_val_bits_per_char=counters.best_val_bits_per_char,
             was_interrupted=must_stop,
         )
 
     @property
     def step(self) -> int:
         """Gradient steps made so far, skipped ones included."""
-        return self._run.step
+        return self._counters.step
 
     def weights(self) -> Arrays:
         """The model's weights by name, float32; copies."""
@@ -244,10 +244,10 @@ class Trainer:
         Gathered from all processes, hence each of them has to ask.
         """
         assert self._losses.is_read, "not after Stepped"
-        self._run.elapsed_seconds = self._stopwatch.elapsed()
+        self._counters.elapsed_seconds = self._stopwatch.elapsed()
         return TrainingState(
             arrays={name: _to_array(value) for name, value in self._tensors().items()},
-            numbers=asdict(self._run) | asdict(self._losses.counts),
+            numbers=asdict(self._counters) | asdict(self._losses.counts),
         )
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -262,7 +262,7 @@ class Trainer:
             numbers = dict(state.numbers)
             losses = {field.name: numbers.pop(field.name) for field in fields(LossCounts)}
             self._losses.counts = LossCounts(**losses)
-            self._run = _Counters(**numbers)
+            self._counters = _Counters(**numbers)
         except (CheckpointError, ConfigError, KeyError, RuntimeError, TypeError) as error:
             raise CheckpointError(f"the checkpoint can't be resumed: {error}") from error
 
@@ -275,24 +275,19 @@ class Trainer:
 
     def _step(self, progress: float) -> Stepped:
         began = self._clock()
-        run = self._run
+        counters = self._counters
         learning_rate = self._learning_rate(progress)
         with _memory_errors_explained():
             batch = self._batches.next(self._generator)
             outcome = self._bptt.step(batch, learning_rate)
-            run.step += 1
-            self._losses.add(outcome, run.step)
+            counters.step += 1
+            self._losses.add(outcome, counters.step)
         found = self._losses.take_found()
         self._session_steps += 1
         self._session_seconds += self._clock() - began
         return Stepped(
-            step=run.step,
-            epoch=self._epoch,
+            **self._figures(learning_rate),
             progress=self._progress,
-            elapsed_seconds=self._stopwatch.elapsed(),
-            chars_per_second=self._chars_per_second,
-            train_bits_per_char=self._losses.bits_per_char,
-            learning_rate=learning_rate,
             was_skipped=found.any_skipped,
             was_slowed=found.any_slowed,
         )
@@ -302,7 +297,7 @@ class Trainer:
         return self._config.learning_rate * scale * self._losses.counts.rate_factor
 
     def _evaluate(self, progress: float) -> Evaluated:
-        run = self._run
+        counters = self._counters
         began = self._clock()
         bits: float | None = None
         if self._val.num_chars:
@@ -311,19 +306,14 @@ class Trainer:
                     self.model, self._val, world=self._world
                 )
             bits = evaluation.bits_per_char
-        best = run.best_val_bits_per_char
+        best = counters.best_val_bits_per_char
         is_best = bits is None or best is None or bits < best
         if is_best:
-            run.best_val_bits_per_char = bits
-        run.num_evaluations = int(progress * self._config.num_evaluations)
+            counters.best_val_bits_per_char = bits
+        counters.num_evaluations = int(progress * self._config.num_evaluations)
         self._pace.reserve(_END_RESERVE * (self._clock() - began) + _MIN_END_RESERVE_SECONDS)
         return Evaluated(
-            step=run.step,
-            epoch=self._epoch,
-            elapsed_seconds=self._stopwatch.elapsed(),
-            chars_per_second=self._chars_per_second,
-            train_bits_per_char=self._losses.bits_per_char,
-            learning_rate=self._learning_rate(progress),
+            **self._figures(self._learning_rate(progress)),
             val_bits_per_char=bits,
             num_val_chars=self._val.num_chars,
             num_val_streams=len(self._val.starts),
@@ -331,14 +321,25 @@ class Trainer:
             is_best=is_best,
         )
 
+    def _figures(self, learning_rate: float) -> dict[str, Any]:
+        """What every report of a step and of an evaluation has."""
+        return {
+            "step": self._counters.step,
+            "epoch": self._epoch,
+            "elapsed_seconds": self._stopwatch.elapsed(),
+            "chars_per_second": self._chars_per_second,
+            "train_bits_per_char": self._losses.bits_per_char,
+            "learning_rate": learning_rate,
+        }
+
     @property
     def _progress(self) -> float:
         # However short the budget, a run makes one step.
-        return self._pace.progress(self._run.step) if self._run.step else 0.0
+        return self._pace.progress(self._counters.step) if self._counters.step else 0.0
 
     @property
     def _epoch(self) -> float:
-        return self._run.step * self._config.chars_per_step / self._num_train_chars
+        return self._counters.step * self._config.chars_per_step / self._num_train_chars
 
     @property
     def _chars_per_second(self) -> float:

@@ -58,7 +58,7 @@ def show_comparison(
 
 
 def recall_record(results: Sequence[RecallResult]) -> dict[str, Any]:
-    return {"recall": [asdict(one) | {"reach": one.reach} for one in results]}
+    return {"recall": [asdict(one) | {"reach": one.longest_distance} for one in results]}
 
 
 def show_recall(results: Sequence[RecallResult]) -> None:
@@ -71,7 +71,7 @@ def show_recall(results: Sequence[RecallResult]) -> None:
                 f"{one.hidden_size}",
                 f"{one.seed}",
                 *(f"{share:.0%}" for share in one.accuracy.values()),
-                f"{one.reach}" if one.reach else "-",
+                f"{one.longest_distance}" if one.longest_distance else "-",
             )
             for one in results
         ],

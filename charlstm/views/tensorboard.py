@@ -65,14 +65,22 @@ def require_tensorboard() -> None:
 
 
 @contextlib.contextmanager
-def open_board(folder: Path, *, wanted: bool) -> Iterator[Board]:
-    """The board of a run; one that draws nothing unless it is wanted."""
+def open_board(folder: Path, *, wanted: bool, mode: int) -> Iterator[Board]:
+    """The board of a run; one that draws nothing unless it is wanted.
+
+    Args:
+        mode: of the run's files; where only its owner may read them, so with the board's folder.
+    """
     if not wanted:
         yield Board()
         return
     from torch.utils.tensorboard import SummaryWriter
 
-    writer = SummaryWriter(folder / layout.TENSORBOARD)
+    place = folder / layout.TENSORBOARD
+    place.mkdir(exist_ok=True)
+    if not mode & 0o077:
+        place.chmod(0o700)
+    writer = SummaryWriter(place)
     try:
         yield Board(writer)
     finally:

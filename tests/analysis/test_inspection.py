@@ -132,7 +132,6 @@ def test_correlations_are_pearson_s():
 def test_a_cell_that_follows_is_found_and_chance_is_told(predictor, document, monkeypatch):
     """One cell is made to know the position in the word."""
     text = TEXT[:900]
-    place = {"number": 0}
     positions = FEATURES["position in the word"](text)
     original = Predictor.trace
 
@@ -141,7 +140,6 @@ def test_a_cell_that_follows_is_found_and_chance_is_told(predictor, document, mo
             layer = after.layers[1]
             layer.c[0, 5] = positions[number] / 10
             yield before, after
-        place["number"] += 1
 
     monkeypatch.setattr(Predictor, "trace", with_a_knowing_cell)
     found = {one.feature: one for one in track_features(predictor, document(text))}

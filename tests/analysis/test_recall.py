@@ -22,7 +22,7 @@ def test_reach_is_the_longest_distance_without_a_gap():
     def reach(*accuracies):
         accuracy = dict(zip((5, 10, 20), accuracies, strict=True))
         options = {"cell": "lstm", "hidden_size": 1, "num_parameters": 1, "seed": 0}
-        return RecallResult(accuracy=accuracy, **options).reach
+        return RecallResult(accuracy=accuracy, **options).longest_distance
 
     assert reach(0.1, 1.0, 1.0) == 0
     assert reach(1.0, 0.95, 0.2) == 10
@@ -39,6 +39,6 @@ def test_gates_recall_what_a_plain_network_does_not():
             model, replace(TRAIN, learning_rate=8e-3), Budget(steps=1200), seeds=[0]
         )
     }
-    assert found["lstm"].reach >= 20
+    assert found["lstm"].longest_distance >= 20
     assert found["lstm"].accuracy[200] > 0.5
-    assert found["rnn"].reach < 20
+    assert found["rnn"].longest_distance < 20

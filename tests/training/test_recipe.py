@@ -64,11 +64,7 @@ def test_any_budget_has_a_few_evaluations(num_train_chars, budget):
     assert 1 <= made.train.num_evaluations <= 20
 
 
-def test_the_plan_depends_on_nothing_but_its_arguments():
-    assert plan() == plan()
-
-
-def test_a_text_read_more_often_is_regularised_more():
+def test_a_text_read_more_often_is_regularized_more():
     made = [plan(10**6, budget=Budget(epochs=epochs)) for epochs in (0.1, 1, 5, 14, 100)]
     dropouts = [one.model.dropout for one in made]
     assert dropouts == sorted(dropouts)
@@ -80,7 +76,7 @@ def test_a_text_read_more_often_is_regularised_more():
     assert plan(10**6, budget=Budget(epochs=100), dropout=0.0).model.dropout == 0.0
 
 
-def test_a_model_that_is_large_for_its_text_is_regularised_more():
+def test_a_model_that_is_large_for_its_text_is_regularized_more():
     made = [plan(size, budget=Budget(epochs=20)) for size in (10**8, 10**6, 10**5, 10**3)]
     decays = [one.train.weight_decay for one in made]
     assert decays == sorted(decays)

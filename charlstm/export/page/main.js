@@ -98,7 +98,7 @@ function startPage() {
   function drawInside() {
     const canvases = [...element("layers").querySelectorAll("canvas")];
     const numColumns = Math.max(8, Math.floor(canvases[0].clientWidth / COLUMN_WIDTH));
-    // The stretch ends a little behind the chosen character.
+    // The stretch ends a little after the chosen character.
     const end = Math.max(numColumns, Math.min(reading.symbols.length, place() + numColumns / 4));
     const first = Math.max(0, Math.floor(end) - numColumns);
     const numbers = Array.from({ length: numColumns }, (_, column) => first + column + 1);

@@ -21,7 +21,7 @@ class Alphabet {
 
   /**
    * The symbols of a text: `code` its character or byte, `number` what the model knows it by, 0
-   * for unknown, `end` the place in the text behind it.
+   * for unknown, `end` the position in the text after it.
    */
   symbolsOf(text) {
     const symbols = [];
@@ -203,7 +203,7 @@ function entropyBits(logP) {
 
 /** Numbers from 0 to 1, the same for the same seed: xorshift (Marsaglia 2003). */
 function randomNumbers(seed) {
-  // Neighbouring seeds far apart, and never 0, which xorshift doesn't leave.
+  // Neighboring seeds far apart, and never 0, which xorshift doesn't leave.
   let bits = Math.imul(seed + 1, 0x9e3779b1) || 1;
   const next = () => {
     bits ^= bits << 13;

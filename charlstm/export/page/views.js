@@ -36,7 +36,7 @@ function drawLegend() {
   );
 }
 
-/** Each character, coloured by its surprise; one element a symbol, kept from call to call. */
+/** Each character, colored by its surprise; one element a symbol, kept from call to call. */
 function drawStrip(reading, alphabet, chosen) {
   const strip = element("strip");
   while (strip.childElementCount > reading.symbols.length) strip.lastElementChild.remove();
