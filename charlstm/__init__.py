@@ -45,6 +45,10 @@ __all__ = ["Model", "__version__", "load"]
 __version__ = "0.1.0"
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> object:
     # The command line starts without numpy.
     if name in ("Model", "load"):

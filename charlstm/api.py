@@ -7,6 +7,7 @@ from charlstm.config import DEFAULT_STORE
 from charlstm.inference.model import Model
 from charlstm.model.checkpoints import read_checkpoint
 from charlstm.store.runs import CheckpointStore
+from charlstm.system import layout
 from charlstm.system.terminal import escape_line
 
 __all__ = ["Model", "load", "open_model"]
@@ -21,7 +22,7 @@ def load(
     """Load a trained model; warns of damaged checkpoints that were tried before it.
 
     Args:
-        run: its name; None for the newest one.
+        run: its name, or a checkpoint file; None for the newest run.
         checkpoints: the folder that holds the runs.
         checkpoint: a checkpoint file, instead of a run.
 
@@ -43,6 +44,8 @@ def open_model(
         CheckpointError: when there is no such run, or it is damaged.
     """
     store = CheckpointStore(Path(checkpoints))
+    if run is not None and run.endswith(layout.SUFFIX) and Path(run).is_file():
+        checkpoint = run
     if checkpoint is not None:
         path = Path(checkpoint)
         return Model(

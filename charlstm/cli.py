@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 from typing import Annotated, Any, Final
 
@@ -85,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
         The exit code: 0; 1 for an error; 2 for wrong usage; 130, 143, 129 after SIGINT, SIGTERM,
         SIGHUP.
     """
-    arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    arguments = _as_typed((sys.argv[1:] if arguments is None else arguments) or ["--help"])
     prepare_streams()
     os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
     try:
@@ -112,6 +113,20 @@ def main(arguments: list[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _as_typed(arguments: list[str]) -> list[str]:
+    """Understand `help`, `version` and `runs list`, as people type them."""
+    match arguments:
+        case ["help", *command]:
+            return [*command, "--help"]
+        case ["version"]:
+            return ["--version"]
+        case ["runs", "list", *options]:
+            return ["runs", *options]
+        case ["corpus"]:
+            return ["corpus", "--help"]
+    return arguments
+
+
 def _name_environment(command: Any, prefix: str) -> None:
     """Let every option come from CHARLSTM_COMMAND_OPTION, named as on the command line."""
     for parameter in command.params:
@@ -135,8 +150,7 @@ def _explain(error: Exception) -> int:
     if exit_code is not None and hasattr(error, "format_message"):
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "charlstm"
-        message = error.format_message().replace("Value error, ", "")
-        say(f"charlstm: {message} (see {command} --help)")
+        say(f"charlstm: {_plain(error.format_message(), command)} (see {command} --help)")
         return int(exit_code)
     if isinstance(error, OSError) and error.filename is None:
         _abandon_stdout()
@@ -144,6 +158,19 @@ def _explain(error: Exception) -> int:
         return _EXIT_ERROR
     say(f"charlstm: {type(error).__name__}: {error} (--debug shows where)")
     return _EXIT_ERROR
+
+
+def _plain(message: str, command: str) -> str:
+    """One of Typer's messages in plain words, with the way out."""
+    message = re.sub(r"\s+", " ", message).replace("Value error, ", "")
+    message = re.sub(r"Input should be a valid integer, .*", "must be a whole number", message)
+    message = re.sub(r"Input should be a valid number, .*", "must be a number", message)
+    if "unexpected extra argument" in message:
+        words = message.rpartition("(")[2].rstrip(")")
+        if command.endswith(" sample"):
+            return f'{message.rstrip(".")}: give the text as --prime "{words}"'
+        return f"{message.rstrip('.')}: put a text of several words in quotes"
+    return message
 
 
 def _abandon_stdout() -> None:

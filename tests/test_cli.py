@@ -41,7 +41,7 @@ def test_from_a_text_to_a_score(run, corpus_file, here):
     assert listed["name"] == listed["corpus"] == "tiny"
     assert listed["cell"] == "lstm"
     assert listed["step"] == 30
-    assert re.search(r"tiny\s+tiny\s+lstm", run("runs")[1])
+    assert re.search(r"tiny\s+1 x 8 lstm\s+30 steps", run("runs")[1])
 
 
 def test_pictures_are_drawn(run, stored, here, monkeypatch):

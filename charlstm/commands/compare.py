@@ -11,6 +11,7 @@ from charlstm.commands.options import (
     one_of,
     open_outputs,
     print_record,
+    say_written,
     with_reading_options,
 )
 from charlstm.config import Budget, CorpusConfig
@@ -149,6 +150,7 @@ class _Picture(NamedTuple):
             from charlstm.views.plots import write_figure
 
             write_figure(figure(), self.file, self.path)
+            say_written(self.path)
 
 
 def _compare(

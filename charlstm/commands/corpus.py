@@ -5,7 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from charlstm.commands.options import Json, print_record, with_reading_options
+from charlstm.commands.options import (
+    Json,
+    invite_typing,
+    print_record,
+    with_reading_options,
+)
 from charlstm.config import CorpusConfig
 
 app = typer.Typer(no_args_is_help=True, help="Look at texts before training.")
@@ -29,6 +34,7 @@ def check(
 
     charlstm corpus check src/ --include '*.py' --json
     """
+    invite_typing(files)
     config = CorpusConfig(paths=tuple(files), **reading)
 
     from charlstm.analysis.diagnosis import diagnose

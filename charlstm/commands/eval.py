@@ -11,10 +11,12 @@ from charlstm.commands.options import (
     Json,
     Run,
     advice_for_a_model,
+    invite_typing,
     load_model,
     one_of,
     open_outputs,
     print_record,
+    say_written,
 )
 from charlstm.config import DEFAULT_STORE, SplitName
 from charlstm.errors import CorpusError
@@ -88,6 +90,7 @@ def evaluate(
 
         require_plots(plot)
 
+    invite_typing(files or ())
     model = load_model(context)
     inputs = [*model.sources(), *(files or [])]
     with open_outputs(per_char, plot, inputs=inputs) as (table, picture):
@@ -112,6 +115,7 @@ def evaluate(
             from charlstm.views.plots import plot_assessment, write_figure
 
             write_figure(plot_assessment(assessment, title=title), picture, plot)
+    say_written(per_char, plot)
     if as_json:
         print_record(as_record(assessment, run=model.name, split=name, files=files or []))
     else:

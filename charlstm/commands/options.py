@@ -4,13 +4,15 @@ import contextlib
 import functools
 import inspect
 import json
+import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 
 import typer
 
-from charlstm.config import DEFAULT_STORE, CorpusConfig, Level, Normalize
+from charlstm.config import DEFAULT_STORE, STDIN, CorpusConfig, Level, Normalize
 from charlstm.errors import ConfigError, CorpusError, EncodingError
 from charlstm.system.files import open_output
 from charlstm.system.terminal import say
@@ -61,6 +63,9 @@ Run = Annotated[
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="Name of the run.", autocompletion=complete_run)
 ]
+RunNames = Annotated[
+    list[str], typer.Argument(metavar="RUN...", help="Names of runs.", autocompletion=complete_run)
+]
 CheckpointFile = Annotated[
     Path | None,
     typer.Option("--checkpoint", metavar="FILE", help="Use this checkpoint file, not a run."),
@@ -107,14 +112,28 @@ Include = Annotated[
         help="In folders, read only files with such names, as in '*.py'; may be repeated.",
     ),
 ]
+
+
+def _document_rule(text: str) -> str:
+    """`lines`, `blank-lines`, or a pattern; a plain word is more likely a slip."""
+    if text.startswith("re:"):
+        return text.removeprefix("re:")
+    if text not in ("lines", "blank-lines") and re.fullmatch(r"[\w-]+", text):
+        raise typer.BadParameter(
+            f"{text!r} is neither lines nor blank-lines; a pattern that is a word needs re:{text}"
+        )
+    return text
+
+
 SplitDocuments = Annotated[
     str | None,
     typer.Option(
         "--split-documents",
+        parser=_document_rule,
         metavar="HOW",
         rich_help_panel=TEXT_PANEL,
-        help="Split files into documents: lines, blank-lines, or a regular expression that is "
-        "searched in each line.",
+        help="Split files into documents: lines, blank-lines, or re:PATTERN, which begins one at "
+        "each line that it is found in.",
     ),
 ]
 NormalForm = Annotated[
@@ -211,14 +230,31 @@ def open_outputs(
     inputs = list(inputs)
     with contextlib.ExitStack() as stack:
         yield tuple(
-            None if path is None else stack.enter_context(open_output(path, inputs=inputs))
+            None
+            if path is None
+            else stack.enter_context(
+                open_output(Path("/dev/stdout") if str(path) == STDIN else path, inputs=inputs)
+            )
             for path in paths
         )
+
+
+def say_written(*paths: Path | None) -> None:
+    """Tell which outputs were written; of pipes and stdout that is no news."""
+    for path in paths:
+        if path is not None and path.is_file():
+            say(f"{path}: written")
 
 
 def print_record(record: object) -> None:
     """Print one line of JSON on stdout."""
     print(json.dumps(record, allow_nan=False), flush=True)
+
+
+def invite_typing(paths: Iterable[str]) -> None:
+    """Where stdin is a terminal, say what is waited for."""
+    if STDIN in paths and sys.stdin is not None and sys.stdin.isatty():
+        say("type the text; end it with Ctrl-D on a line of its own")
 
 
 def read_text(path: str, corpus: CorpusConfig) -> str:
@@ -231,6 +267,7 @@ def read_text(path: str, corpus: CorpusConfig) -> str:
     """
     from charlstm.text.source import FileSource
 
+    invite_typing([path])
     source = FileSource(path, corpus)
     try:
         with advice_for_a_model():

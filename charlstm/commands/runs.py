@@ -9,11 +9,12 @@ import typer
 from charlstm.commands.options import (
     Checkpoints,
     Json,
-    RunName,
+    RunNames,
     is_default,
     is_flag,
     print_record,
     say_warnings,
+    say_written,
 )
 from charlstm.config import DEFAULT_STORE
 from charlstm.errors import CheckpointError, ConfigError
@@ -55,7 +56,7 @@ def runs(
             say(f"warning: {error}")
             continue
         say_warnings(loaded.notices)
-        records.append(as_record(found.name, loaded.checkpoint))
+        records.append(as_record(found.name, loaded.checkpoint) | {"num_bytes": found.size()})
     records.sort(key=lambda record: record["saved_at"])
     if as_json:
         print_record(records)
@@ -68,7 +69,7 @@ def runs(
 @app.command("show")
 def show(
     context: typer.Context,
-    run: RunName,
+    names: RunNames,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Draw the training curves: .svg, .png, .pdf."),
@@ -80,25 +81,45 @@ def show(
     checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Show a run: its settings, and how it learned.
+    """Show a run: its settings, and how it learned; of several, where they differ.
 
     charlstm runs show shakespeare
+
+    charlstm runs show small large
 
     charlstm runs show shakespeare --plot curves.svg
     """
     from charlstm.store.runs import CheckpointStore
-    from charlstm.views.runs import show_run, with_history
+    from charlstm.views.runs import show_differences, show_run, with_history
 
-    loaded = CheckpointStore(_nearest(context)).run(run).furthest()
-    say_warnings(loaded.notices)
+    store = CheckpointStore(_nearest(context))
+    found = {name: store.run(name).furthest() for name in names}
+    for loaded in found.values():
+        say_warnings(loaded.notices)
+    records = [
+        with_history(name, one.checkpoint) | {"num_bytes": store.run(name).size()}
+        for name, one in found.items()
+    ]
+    is_json = as_json or context.obj["as_json"]
+    if len(found) > 1:
+        if plot is not None:
+            raise ConfigError("--plot draws one run")
+        checkpoints_by_name = {name: one.checkpoint for name, one in found.items()}
+        if is_json:
+            print_record(records)
+        else:
+            show_differences(checkpoints_by_name)
+        return
+    run, loaded = next(iter(found.items()))
     if plot is not None:
         from charlstm.views.plots import plot_training, require_plots, write_figure
 
         require_plots(plot)
         with open_output(plot) as picture:
             write_figure(plot_training(loaded.checkpoint.history, title=run), picture, plot)
-    if as_json or context.obj["as_json"]:
-        print_record(with_history(run, loaded.checkpoint))
+        say_written(plot)
+    if is_json:
+        print_record(records[0])
     else:
         show_run(run, loaded.checkpoint, with_details=details)
 
@@ -106,11 +127,11 @@ def show(
 @app.command("rm")
 def remove(
     context: typer.Context,
-    run: RunName,
+    names: RunNames,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     checkpoints: Checkpoints = DEFAULT_STORE,
 ) -> None:
-    """Delete a run: its checkpoints and its event log.
+    """Delete runs: their checkpoints and event logs.
 
     charlstm runs rm shakespeare
 
@@ -119,26 +140,27 @@ def remove(
     from charlstm.store.runs import CheckpointStore
 
     store = CheckpointStore(_nearest(context))
-    found = store.run(run)
-    num_bytes = found.size()
+    found = [store.run(name) for name in names]
+    num_bytes = sum(run.size() for run in found)
+    listed = ", ".join(names)
     if not yes:
         if sys.stdin is None or not sys.stdin.isatty():
-            raise ConfigError(f"runs rm {run}: stdin is not a terminal; add --yes to delete it")
+            raise ConfigError(f"runs rm {listed}: stdin is not a terminal; add --yes to delete it")
         try:
-            is_meant = typer.confirm(f"delete run {run}, {num_bytes / 1e6:.1f} MB?", err=True)
+            question = f"delete run {listed}, {num_bytes / 1e6:.1f} MB?"
+            is_meant = typer.confirm(question, err=True)
         except typer.Abort as abort:
             # Ctrl-C, or the end of what is typed.
             raise KeyboardInterrupt from abort
         if not is_meant:
             raise typer.Exit(1)
-    found.remove()
-    rest = found.folder.is_dir()
+    for run in found:
+        run.remove()
+        rest = "; its folder holds other files and was kept" if run.folder.is_dir() else ""
+        say(f"run {run.name} deleted{rest}")
     freed = _remove_unused_texts(store)
-    say(
-        f"run {run} deleted"
-        + ("; its folder holds other files and was kept" if rest else "")
-        + (f"; its copy of the text, too ({freed / 1e6:.1f} MB)" if freed else "")
-    )
+    if freed:
+        say(f"copies of texts that no run needs deleted ({freed / 1e6:.1f} MB)")
 
 
 @app.command("clean")

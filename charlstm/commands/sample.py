@@ -15,7 +15,7 @@ from charlstm.commands.options import (
 )
 from charlstm.config import DEFAULT_STORE, MAX_SIZE, STDIN, SampleConfig
 from charlstm.errors import CorpusError
-from charlstm.system.terminal import say
+from charlstm.system.terminal import is_colorless, say
 
 
 def sample(
@@ -30,7 +30,10 @@ def sample(
     ] = None,
     length: Annotated[int, typer.Option("--length", help="Characters to write at most.")] = 500,
     until: Annotated[
-        str | None, typer.Option("--until", metavar="TEXT", help="Stop after this text.")
+        str | None,
+        typer.Option(
+            "--until", metavar="TEXT", help="Stop after this text; \\n is a line end, \\t a tab."
+        ),
     ] = None,
     num_samples: Annotated[
         int,
@@ -95,7 +98,7 @@ def sample(
         top_k=top_k,
         top_p=top_p,
         min_p=min_p,
-        until=until,
+        until=until and until.replace("\\n", "\n").replace("\\t", "\t"),
     )
     prime, prime_file = one_of(context, "prime", "prime_file").values()
 
@@ -129,6 +132,7 @@ def sample(
         num_samples=num_samples,
         generator=np.random.default_rng(seed),
     )
+    color = color and not is_colorless()
     if num_samples == 1 and not check_copying and not as_json:
         show_streaming(text, drawn, alphabet, color=color)
         return

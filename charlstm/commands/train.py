@@ -2,6 +2,9 @@
 
 import contextlib
 import os
+import select
+import stat
+import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -11,12 +14,15 @@ from charlstm.commands.options import (
     TEXT_PANEL,
     Checkpoints,
     Json,
+    complete_run,
+    invite_typing,
     is_given,
     one_of,
     print_record,
     with_reading_options,
 )
 from charlstm.config import DEFAULT_STORE, STDIN, Budget, Cell
+from charlstm.errors import ConfigError
 from charlstm.system.interrupts import StopSignals, stop_signals
 from charlstm.system.terminal import say
 from charlstm.training.recipe import DEFAULT_MINUTES, Overrides
@@ -59,7 +65,12 @@ def train(
     ] = False,
     parent: Annotated[
         str | None,
-        typer.Option("--from", metavar="RUN", help="Start from this run's weights: fine-tuning."),
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Start from this run's weights: fine-tuning.",
+            autocompletion=complete_run,
+        ),
     ] = None,
     checkpoints: Checkpoints = DEFAULT_STORE,
     val_fraction: Annotated[
@@ -229,6 +240,9 @@ def train(
     splits = one_of(context, "val", "val_fraction") | one_of(context, "test", "test_fraction")
     reading |= {name: value for name, value in splits.items() if is_given(value)}
     reading |= {name: _absolute(reading[name]) for name in ("val", "test") if name in reading}
+    invite_typing(corpus or ())
+    if not corpus and not resume:
+        _refuse_unread_stdin()
     if corpus:
         reading["paths"] = tuple(map(_absolute, corpus))
     overrides = Overrides(
@@ -339,6 +353,17 @@ def _show(
     if not as_json:
         show_finished(session, finished.event)
     return 0
+
+
+def _refuse_unread_stdin() -> None:
+    """Refuse to train on Python's documentation where a text is piped in and nobody says so."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # no stdin, or none to wait for
+        if sys.stdin.isatty() or not select.select([sys.stdin], [], [], 0.0)[0]:
+            return
+        stdin: Any = sys.stdin.buffer
+        if stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode) or not stdin.peek(1):
+            return
+        raise ConfigError("stdin holds a text: say - to train on it, as in: charlstm train -")
 
 
 def _absolute(path: str) -> str:

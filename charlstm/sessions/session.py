@@ -121,6 +121,8 @@ class Session:
                     yield self._try_to_save(state, is_kept=True)
                 case Finished():
                     saved = self._save(state, is_finished=not event.was_interrupted)
+                    if not event.was_interrupted:
+                        self._writer.drop_kept()
                     yield self._logged(journal.report("saved", saved))
                     yield self._logged(journal.report("finished", event, run=self.name))
 

@@ -1,6 +1,7 @@
 """The folder of runs, to be read; `writer` writes it. Readers never wait."""
 
 import contextlib
+import difflib
 import itertools
 import os
 import re
@@ -163,9 +164,12 @@ class Run:
         files = self.files()
         if not files:
             names = self.store_names()
-            others = ", ".join(names[:_NUM_LISTED]) or "none"
+            close = difflib.get_close_matches(self.name.lower(), map(str.lower, names), 1)
+            hint = "".join(f"did you mean {n}? " for n in names if n.lower() in close)
+            listed = ", ".join(names[:_NUM_LISTED]) or "none"
+            more = f" and {len(names) - _NUM_LISTED} more" if len(names) > _NUM_LISTED else ""
             raise CheckpointError(
-                f"{self.folder}: no checkpoint there; runs in the store: {others}"
+                f"{self.folder}: no checkpoint there; {hint}runs in the store: {listed}{more}"
             )
         return files
 
@@ -209,7 +213,7 @@ class CheckpointStore:
         folder = self.root / name
         if folder.is_symlink():
             raise CheckpointError(f"{folder}: is a symbolic link; runs are real folders")
-        return Run(name, folder, self.run_names)
+        return Run(name, folder, self._names_newest_first)
 
     def runs(self) -> list[Run]:
         """The folders that hold a checkpoint, by name.
@@ -233,6 +237,10 @@ class CheckpointStore:
 
     def run_names(self) -> list[str]:
         return [run.name for run in self.runs()]
+
+    def _names_newest_first(self) -> list[str]:
+        runs = sorted(self.runs(), key=lambda run: run.folder.stat().st_mtime, reverse=True)
+        return [run.name for run in runs]
 
     def newest(
         self, *, resumable: bool = False, corpus_name: str | None = None

@@ -77,6 +77,13 @@ class RunWriter:
             for name in sorted(steps, key=layout.order_of)[NUM_KEPT:]:
                 (self.folder / name).unlink()
 
+    def drop_kept(self) -> None:
+        """Delete the earlier checkpoints of a run that is finished."""
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self.folder):
+                if layout.step_of(name) is not None:
+                    (self.folder / name).unlink()
+
     def log(self, record: Mapping[str, Any]) -> None:
         """Append one line to the event log; what can't be written doesn't stop training."""
         line = (json.dumps(record, allow_nan=False) + "\n").encode("ascii")

@@ -41,12 +41,12 @@ def escape_line(text: object) -> str:
 
 def is_animated(stream: IO[str]) -> bool:
     """Whether a stream is a terminal that can redraw a line."""
-    return stream.isatty() and os.environ.get("TERM") != "dumb" and not is_colorless()
+    return stream.isatty() and not is_colorless()
 
 
 def is_colorless() -> bool:
-    """Whether the user asked for plain text (no-color.org)."""
-    return bool(os.environ.get("NO_COLOR"))
+    """Whether plain text is asked for (no-color.org), or all that the terminal can show."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
 
 def prepare_streams() -> None:

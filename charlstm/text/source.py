@@ -170,7 +170,9 @@ class FileSource:
             except UnicodeError as error:
                 what = f"{self.name}: is not valid {encoding}: {error}"
                 raise EncodingError(what, "give its --encoding") from error
-            has_nul = has_nul or "\0" in text
+            if not has_nul and "\0" in text:
+                has_nul = True
+                _refuse_utf_16(self.name, text, encoding)
             if text:
                 yield text
             if not piece:
@@ -247,7 +249,10 @@ def _put_aside(path: str) -> IO[bytes]:
         if path == STDIN:
             if sys.stdin is None:
                 raise OSError(errno.EBADF, "stdin is closed")
-            shutil.copyfileobj(sys.stdin.buffer, aside)
+            # Piece by piece: a single end of what is typed is enough.
+            stdin: Any = sys.stdin.buffer
+            for piece in iter(functools.partial(stdin.read1, _PIECE_BYTES), b""):
+                aside.write(piece)
         else:
             with open(path, "rb") as pipe:
                 shutil.copyfileobj(pipe, aside)
@@ -282,6 +287,15 @@ def _explained(name: str, place: int, error: UnicodeDecodeError) -> EncodingErro
     return EncodingError(
         f"{name}: byte {place} (0x{byte:02X}) is not valid {error.encoding}", advice
     )
+
+
+def _refuse_utf_16(name: str, text: str, encoding: str) -> None:
+    """Refuse UTF-16 without a byte order mark, where half of the ASCII text's bytes are NUL."""
+    for half, likely in ((1, "utf-16-le"), (0, "utf-16-be")):
+        others = text[1 - half :: 2]
+        if encoding == "utf-8" and text[half::2].count("\0") > 0.9 * len(others) > 5:
+            what = f"{name}: every second byte is NUL"
+            raise EncodingError(what, f"it looks like {likely}: give --encoding {likely}")
 
 
 def _likely_encoding(data: bytes) -> str | None:

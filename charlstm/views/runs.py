@@ -26,6 +26,10 @@ def as_record(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
         "step": checkpoint.step,
         "best_val_bits_per_char": checkpoint.best_val_bits_per_char,
         "saved_at": checkpoint.saved_at,
+        "num_layers": checkpoint.spec.model_config.num_layers,
+        "hidden_size": checkpoint.spec.model_config.hidden_size,
+        "budget": str(checkpoint.spec.budget),
+        "is_finished": checkpoint.is_finished,
     }
 
 
@@ -34,7 +38,6 @@ def with_history(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
     spec = checkpoint.spec
     return {
         **as_record(name, checkpoint),
-        "is_finished": checkpoint.is_finished,
         "fingerprint": spec.fingerprint,
         "num_train_chars": spec.num_train_chars,
         "settings": {
@@ -48,22 +51,47 @@ def with_history(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def show_runs(records: Iterable[Mapping[str, Any]]) -> None:
-    header = ("run", "corpus", "cell", "weights", "step", "bits/char", "saved")
     print_rows(
-        header,
+        ("run", "model", "budget", "bits/char", "size", "saved"),
         [
             (
                 record["name"],
-                record["corpus"],
-                record["cell"],
-                f"{record['num_parameters'] / 1e6:.2f}M",
-                f"{record['step']:,}",
+                f"{record['num_layers']} x {record['hidden_size']} {record['cell']}",
+                record["budget"] + ("" if record["is_finished"] else " *"),
                 bits_text(record["best_val_bits_per_char"]),
+                f"{record['num_bytes'] / 1e6:.1f} MB",
                 _date(record["saved_at"]),
             )
             for record in records
         ],
+        left=(1, 2),
+        caption=None if all(r["is_finished"] for r in records) else "* not finished",
     )
+
+
+def show_differences(checkpoints: Mapping[str, Checkpoint]) -> None:
+    """Runs side by side: the settings in which they differ, and what came of them."""
+    settings = {name: _settings(checkpoint) for name, checkpoint in checkpoints.items()}
+    names = dict.fromkeys(name for one in settings.values() for name in one)
+    rows = [(name, *(str(one.get(name, "")) for one in settings.values())) for name in names]
+    rows = [row for row in rows if len(set(row[1:])) > 1]
+    best = [bits_text(one.best_val_bits_per_char) for one in checkpoints.values()]
+    last = [
+        one.history[-1] if one.history else HistoryEntry(record={}) for one in checkpoints.values()
+    ]
+    rows += [
+        ("best val bits/char", *best),
+        ("last train bits/char", *(bits_text(entry.train_bits_per_char) for entry in last)),
+        ("epochs", *(_figure(entry.epoch, 2) for entry in last)),
+        ("steps", *(f"{one.step:,}" for one in checkpoints.values())),
+    ]
+    print_rows(("", *checkpoints), rows)
+
+
+def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
+    spec = checkpoint.spec
+    own = asdict(spec.model_config) | asdict(spec.train_config) | asdict(spec.corpus)
+    return {"corpus": spec.corpus_name, "budget": str(spec.budget), **own}
 
 
 def show_run(name: str, checkpoint: Checkpoint, *, with_details: bool) -> None:

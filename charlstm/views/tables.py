@@ -1,8 +1,11 @@
 """Tables on stdout."""
 
+import contextlib
+import io
+import re
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -23,9 +26,9 @@ def print_pairs(title: Text, pairs: Iterable[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     for name, value in pairs:
         table.add_row(Text(name), Text(escape_line(value)))
-    console = _console()
-    console.print(title, style="bold")
-    console.print(table)
+    with _console() as console:
+        console.print(title, style="bold")
+        console.print(table)
 
 
 def print_rows(
@@ -45,37 +48,47 @@ def print_rows(
     for number, name in enumerate(header):
         is_text = number == 0 or number in left
         table.add_column(Text(name), justify="left" if is_text else "right", overflow="fold")
-    console = _console()
     # Text, never a plain string: rich would read markup in it.
     cells = [[Text(escape_line(cell)) for cell in row] for row in rows]
     for row in cells:
         table.add_row(*row)
-    unfolded = console.measure(table, options=console.options.update(max_width=_PIPE_WIDTH))
-    if console.width >= min(_NARROW, unfolded.maximum):
-        console.print(table)
-        return
-    # Folded into narrow columns nothing could be read, or copied.
-    for row in cells:
-        console.print(row[0], style="bold")
-        for name, cell in zip(header[1:], row[1:], strict=True):
-            if cell.plain.strip():
-                console.print(Text(f"  {name}  ", style="dim") + cell)
-    if caption is not None:
-        console.print(Text(caption))
+    with _console() as console:
+        unfolded = console.measure(table, options=console.options.update(max_width=_PIPE_WIDTH))
+        if console.width >= min(_NARROW, unfolded.maximum):
+            console.print(table)
+            return
+        # Folded into narrow columns nothing could be read, or copied.
+        for row in cells:
+            console.print(row[0], style="bold")
+            for name, cell in zip(header[1:], row[1:], strict=True):
+                if cell.plain.strip():
+                    console.print(Text(f"  {name}  ", style="dim") + cell)
+        if caption is not None:
+            console.print(Text(caption))
 
 
 def print_text(text: Text) -> None:
     """A line that is never folded."""
-    _console().print(text, no_wrap=True, crop=False)
+    with _console() as console:
+        console.print(text, no_wrap=True, crop=False)
 
 
 def width() -> int:
     """The columns that there are to write in."""
-    return _console().width if sys.stdout.isatty() else _PLAIN_WIDTH
+    if not sys.stdout.isatty():
+        return _PLAIN_WIDTH
+    with _console() as console:
+        return console.width
 
 
-def _console() -> Console:
-    # Into a pipe nothing is folded.
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+@contextlib.contextmanager
+def _console() -> Iterator[Console]:
+    """Writes to stdout; into a pipe nothing is folded, and lines have no blanks at their end."""
     force_terminal = False if is_colorless() else None
-    return Console(highlight=False, emoji=False, width=width, force_terminal=force_terminal)
+    options: dict[str, Any] = {"highlight": False, "emoji": False}
+    if sys.stdout.isatty():
+        yield Console(force_terminal=force_terminal, **options)
+        return
+    written = io.StringIO()
+    yield Console(file=written, width=_PIPE_WIDTH, **options)
+    sys.stdout.write(re.sub(r" +$", "", written.getvalue(), flags=re.MULTILINE))

@@ -117,9 +117,9 @@ def test_a_deleted_run_takes_its_copy_of_the_text_along(run, corpus_file, here):
         assert run("train", corpus_file, "--run", name, "--steps", 2, *SMALL)[0] == 0
     cache = here / "checkpoints/.cache"
     assert list(cache.glob("*.corpus"))
-    assert "copy" not in run("runs", "rm", "one", "--yes")[2]
+    assert "copies" not in run("runs", "rm", "one", "--yes")[2]
     assert list(cache.glob("*.corpus"))
-    assert "its copy of the text, too" in run("runs", "rm", "two", "--yes")[2]
+    assert "copies of texts that no run needs" in run("runs", "rm", "two", "--yes")[2]
     assert not list(cache.glob("*.corpus"))
     assert run("train", corpus_file, "--run", "three", "--steps", 2, *SMALL)[0] == 0
     shutil.rmtree(here / "checkpoints/three")

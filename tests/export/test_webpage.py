@@ -12,7 +12,6 @@ import pytest
 import torch
 from conftest import MODEL, TEXT, with_spec
 
-from charlstm.config import CorpusConfig
 from charlstm.errors import CorpusError
 from charlstm.export.webpage import RoundedMatrix, build_page, measure_rounding, rounded
 from charlstm.inference.prediction import ladder, predict_next
@@ -434,7 +433,7 @@ def test_hostile_characters_are_only_characters(open_page, checkpoint):
 @pytest.mark.slow
 def test_bytes_are_read_as_bytes(open_page, checkpoint):
     model = with_vocabulary(checkpoint, map(chr, range(256)), level="byte")
-    page = open_page(model, text=CorpusConfig(level="byte").to_symbols("na\u00efve"))
+    page = open_page(model, text=model.spec.alphabet.to_symbols("na\u00efve"))
     assert page.locator("#text").input_value() == "na\u00efve"
     settle(page)
     assert page.locator("#strip span").all_text_contents() == ["n", "a", "xC3", "xAF", "v", "e"]

@@ -146,7 +146,7 @@ def curve(events):
 
 
 def stored(tmp_path, run):
-    return CheckpointStore(tmp_path / "checkpoints").load(run, which="last").checkpoint
+    return CheckpointStore(tmp_path / "checkpoints").run(run).last().checkpoint
 
 
 def assert_same(one, other):

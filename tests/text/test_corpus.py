@@ -2,8 +2,8 @@ import bz2
 import gzip
 import io
 import lzma
-import shutil
 import sys
+import tempfile
 from types import SimpleNamespace
 
 import pytest
@@ -308,10 +308,11 @@ def test_kana_are_composed_piece_by_piece():
 
 
 def test_no_room_for_a_copy_of_a_pipe_is_said(monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"text")))
-    monkeypatch.setattr(shutil, "copyfileobj", full)
+    monkeypatch.setattr(tempfile, "TemporaryFile", Full)
     with pytest.raises(CorpusError, match="no room for a copy of -"):
         load_corpus(CorpusConfig(paths=("-",)))
