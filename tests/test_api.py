@@ -91,3 +91,9 @@ def test_warnings_are_safe_to_show(stored, here):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.warns(UserWarning, match=r"\\x1b\[2J"):
         charlstm.load("tiny", checkpoints=here / "a\x1b[2J")
+
+
+def test_a_file_is_a_model_too_and_the_module_says_what_it_has(stored):
+    by_path = charlstm.load("checkpoints/tiny/best.safetensors")
+    assert by_path.predict("q") == charlstm.load("tiny").predict("q")
+    assert {"load", "Model"} <= set(dir(charlstm))

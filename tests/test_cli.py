@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import SMALL, posix
+from conftest import SMALL, TEXT, posix
 
 from charlstm.commands.options import complete_run
 from charlstm.store.runs import CheckpointStore
@@ -312,3 +312,45 @@ def test_options_stand_under_headings(run):
     for command in ("train", "sample", "predict", "inspect", "compare", "eval", "export"):
         page = run(command, "--help")[1]
         assert page.index(f"\n  charlstm {command}") < page.index("Options:")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["help"], ["--help"]),
+        (["help", "train"], ["train", "--help"]),
+        (["version"], ["--version"]),
+        (["runs", "list", "--json"], ["runs", "--json"]),
+        (["corpus"], ["corpus", "--help"]),
+    ],
+)
+def test_commands_as_people_type_them(run, stored, typed, meant):
+    assert run(*typed) == run(*meant)
+    assert run(*typed)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sample", "qu"], 'give the text as --prime "qu"'),
+        (["predict", "the", "quick"], "in quotes"),
+        (["train", "--minutes", "1m"], "'--minutes': must be a number ("),
+        (["sample", "--length", "1e3"], "'--length': must be a whole number ("),
+        (["export", "x"], "Choose from: onnx, hf"),
+        (["train", "x", "--split-documents", "line"], "neither lines nor blank-lines"),
+        (["sample", "--run", "Tinyy"], "did you mean tiny? "),
+    ],
+)
+def test_what_is_mistyped_gets_the_way_out(run, stored, arguments, message):
+    code, out, err = run(*arguments)
+    assert code in (1, 2)
+    assert out == ""
+    assert message in err
+
+
+def test_tables_in_pipes_have_no_blanks_at_their_ends(run, stored, here):
+    (here / "tiny.txt").write_text(TEXT)
+    for command in (["runs"], ["eval"], ["predict", "q"], ["corpus", "check", "tiny.txt"]):
+        out = run(*command)[1]
+        assert out.strip()
+        assert not any(line.endswith(" ") for line in out.split("\n")), command

@@ -162,3 +162,10 @@ def test_no_output_over_what_is_read(run, stored, corpus_file, here):
         assert (code, out) == (1, ""), arguments
         assert "read by the same command" in err or "belongs to a store" in err
     assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_a_dash_is_stdout_and_pictures_are_announced(charlstm, stored, here):
+    out = charlstm("eval", "--per-char", "-").stdout.decode()
+    assert out.startswith("place\tdocument\tchar")
+    assert not (here / "-").exists()
+    assert b"eval.svg: written" in charlstm("eval", "--plot", "eval.svg").stderr

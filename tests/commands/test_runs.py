@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import time
 from dataclasses import replace
@@ -143,3 +144,18 @@ def test_an_impossible_time_zone_is_no_crash(run, stored, monkeypatch):
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+def test_runs_side_by_side_show_where_they_differ(run, corpus_file, here):
+    for name, seed in (("one", 1), ("two", 2)):
+        options = ["--run", name, "--seed", seed, "--steps", 4, *SMALL]
+        assert run("train", corpus_file, *options)[0] == 0
+    out = run("runs", "show", "one", "two")[1]
+    assert re.search(r"seed +1 +2", out)
+    assert "hidden_size" not in out  # in which they agree
+    assert re.search(r"best val bits/char +\d\.\d+ +\d\.\d+", out)
+    found = json.loads(run("runs", "show", "one", "two", "--json")[1])
+    assert [one["name"] for one in found] == ["one", "two"]
+    assert run("runs", "show", "one", "two", "--plot", "a.svg")[0] == 2
+    assert run("runs", "rm", "one", "two", "--yes")[0] == 0
+    assert json.loads(run("runs", "--json")[1]) == []

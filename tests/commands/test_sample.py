@@ -81,3 +81,19 @@ def test_in_a_pipe_text_is_raw_and_utf_8_whatever_the_locale(charlstm, tmp_path)
     charlstm("train", "odd.txt", "--steps", 2, *SMALL, environment=environment)
     result = charlstm("sample", "--prime", "π\x1b[31m", "--seed", 1, environment=environment)
     assert result.stdout.decode("utf-8").startswith("π\x1b[31m")
+
+
+def test_a_line_end_can_be_asked_for(run, stored):
+    options = ["--length", 400, "--seed", 3, "--json"]
+    written = json.loads(run("sample", "--until", "\\n", *options)[1])["samples"][0]["text"]
+    assert written.find("\n") in (-1, len(written) - 1)
+    assert written == json.loads(run("sample", "--until", "\n", *options)[1])["samples"][0]["text"]
+
+
+def test_no_color_where_none_is_wanted(run, stored, monkeypatch):
+    options = ["sample", "--color", "--length", 30, "--seed", 1]
+    assert "\x1b" in run(*options)[1]
+    for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            assert "\x1b" not in run(*options)[1]

@@ -430,3 +430,32 @@ def test_curves_of_a_start_that_fails_are_no_run(run, corpus_file, here, monkeyp
     monkeypatch.setattr(RunWriter, "save_last", fail)
     assert run("train", corpus_file, "--steps", 2, "--tensorboard", *SMALL)[0] == 1
     assert not (here / "checkpoints/tiny").exists()
+
+
+def test_a_text_that_is_piped_in_and_not_named_is_noticed(charlstm):
+    done = charlstm("train", "--steps", 1, *SMALL, stdin=TEXT.encode(), check=False)
+    assert done.returncode == 2
+    assert b"charlstm train -" in done.stderr
+
+
+def test_a_finished_run_keeps_best_and_last(run, corpus_file, here):
+    assert run("train", corpus_file, "--steps", 8, *SMALL)[0] == 0
+    names = {file.name for file in (here / "checkpoints/tiny").iterdir()}
+    assert names == {"best.safetensors", "last.safetensors", "events.jsonl", "lock"}
+
+
+@pytest.mark.slow
+@posix
+def test_one_end_of_what_is_typed_is_enough(here):
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "charlstm", "train", "-", "--steps", "2", *SMALL]
+    child = subprocess.Popen(
+        command, cwd=here, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    os.close(theirs)
+    assert b"end it with Ctrl-D" in child.stderr.readline()
+    os.write(ours, b"the quick brown fox\n" * 20 + b"\x04")
+    out, _ = child.communicate(timeout=60)
+    os.close(ours)
+    assert b"run stdin: trained" in out

@@ -316,3 +316,12 @@ def test_no_room_for_a_copy_of_a_pipe_is_said(monkeypatch):
     monkeypatch.setattr(tempfile, "TemporaryFile", Full)
     with pytest.raises(CorpusError, match="no room for a copy of -"):
         load_corpus(CorpusConfig(paths=("-",)))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_named(tmp_path, encoding):
+    path = tmp_path / "text.txt"
+    path.write_bytes(("the quick brown fox\n" * 20).encode(encoding))
+    with pytest.raises(CorpusError, match=f"give --encoding {encoding}"):
+        load_corpus(CorpusConfig(paths=(str(path),)))
+    assert load_corpus(CorpusConfig(paths=(str(path),), encoding=encoding)).train.num_chars > 300
