@@ -154,7 +154,9 @@ class TrainConfig:
         learning_rate: at its highest.
         weight_decay: of Muon's matrices, times the learning rate.
         reset_probability: for each stream and window, to restart from a zero state.
-        num_evaluations: over the whole run.
+        num_evaluations: over the whole run, evenly spaced; before the first of them also after 2,
+            4, 8 ... epochs.
+        stops_early: end the run when validation says that it only overfits.
     """
 
     batch_size: int
@@ -167,8 +169,11 @@ class TrainConfig:
     threads: int
     device: Device
     precision: Precision
+    stops_early: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.stops_early, bool):
+            raise ConfigError(f"whether a run stops early must be a flag, not {self.stops_early!r}")
         require_int("--batch-size", self.batch_size, 1, MAX_SIZE)
         require_int("--seq-len", self.seq_len, 1, MAX_SIZE)
         require_real("--learning-rate", self.learning_rate, 0.0, 10.0)

@@ -67,7 +67,12 @@ class Evaluated:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """The budget is used, or the run was asked to stop."""
+    """The budget is used, the run was asked to stop, or it stopped early.
+
+    Args:
+        best_epoch: when validation was best.
+        stopped_early: validation had become far worse than at its best.
+    """
 
     step: int
     epoch: float
@@ -75,6 +80,8 @@ class Finished:
     chars_per_second: float
     best_val_bits_per_char: float | None
     was_interrupted: bool
+    best_epoch: float = 0.0
+    stopped_early: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -218,6 +218,14 @@ def train(
             help="Of gradient steps: auto, float32, bfloat16 or float16.  [default: auto]",
         ),
     ] = None,
+    early_stop: Annotated[
+        bool | None,
+        typer.Option(
+            "--early-stop/--no-early-stop",
+            rich_help_panel=_RECIPE,
+            help="End when the model only overfits.  [default: with --minutes]",
+        ),
+    ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write curves for TensorBoard (an extra).")
     ] = False,
@@ -257,6 +265,7 @@ def train(
         seq_len=seq_len,
         learning_rate=learning_rate,
         seed=seed,
+        stops_early=early_stop,
     )
 
     from charlstm.sessions.preparation import Request

@@ -67,7 +67,7 @@ class Journal:
         """Add a report to the history."""
         self.history.append(HistoryEntry.of(report.record))
 
-    def finished_before(self, *, step: int) -> dict[str, Any]:
+    def finished_before(self, *, step: int, best_epoch: float) -> dict[str, Any]:
         """The record of a run that was finished in an earlier session."""
         latest = self.history[-1].record if self.history else {}
         return {
@@ -75,7 +75,9 @@ class Journal:
             **{name: latest.get(name) for name in _FIGURES},
             "step": step,
             "best_val_bits_per_char": best_val_bits_per_char(self.history),
+            "best_epoch": best_epoch,
             "was_interrupted": False,
+            "stopped_early": False,
         }
 
     def _is_due(self, event: Stepped) -> bool:

@@ -76,7 +76,9 @@ class Session:
 
     def finished_record(self) -> dict[str, Any]:
         """What `--json` gets of a run that was finished before."""
-        return self._journal.finished_before(step=self._trainer.step) | {"run": self.name}
+        trainer = self._trainer
+        record = self._journal.finished_before(step=trainer.step, best_epoch=trainer.best_epoch)
+        return record | {"run": self.name}
 
     def stop(self) -> None:
         """Ask `run` to save and end after the step that it is making."""

@@ -75,6 +75,7 @@ class Overrides:
     seq_len: int | None = None
     learning_rate: float | None = None
     seed: int | None = None
+    stops_early: bool | None = None
 
     def given(self) -> dict[str, Any]:
         """The overrides that were made, by name."""
@@ -183,6 +184,8 @@ def _draft(
         "learning_rate": _LEARNING_RATE,
         "weight_decay": _MIN_WEIGHT_DECAY,
         "seed": 0,
+        # By the clock only: with steps and epochs a run does what was asked for.
+        "stops_early": budget.minutes is not None,
     } | {name: given[name] for name in given.keys() - _MODEL_SETTINGS}
     train, notices = _made_to_fit(
         TrainConfig(

@@ -3,6 +3,7 @@
 Shapes: T sequence length, B batch size.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,10 @@ from charlstm.training.pacing import Clock, Stopwatch, pace_for
 _MAX_VAL_CHARS: Final = 1 << 17
 _MAX_VAL_STREAMS: Final = 32
 _MIN_VAL_STREAM_LENGTH: Final = 4096
+# Validation so much worse than at its best, after so many times the steps, comes back no more, not
+# even when the learning rate falls: of 500 characters the cost doubled within a minute.
+_OVERFITS_ABOVE: Final = 1.2
+_OVERFITS_AFTER: Final = 4
 # What the end of a run by the clock takes beyond a bare evaluation: preview, saving, printing.
 _END_RESERVE: Final = 1.2
 _MIN_END_RESERVE_SECONDS: Final = 0.5
@@ -54,11 +59,13 @@ class _Counters:
 
     step: int = 0
     num_evaluations: int = 0
+    num_early_evaluations: int = 0
+    best_step: int = 0
     best_val_bits_per_char: float | None = None
     elapsed_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("step", "num_evaluations"):
+        for name in ("step", "num_evaluations", "num_early_evaluations", "best_step"):
             require_int(name, getattr(self, name), 0, MAX_COUNT)
         require_real("elapsed_seconds", self.elapsed_seconds, 0.0, MAX_SECONDS)
         if self.best_val_bits_per_char is not None:
@@ -192,6 +199,7 @@ class Trainer:
                 runs out.
         """
         counters = self._counters
+        stopped_early = False
         yield Started(
             step=counters.step,
             num_parameters=sum(parameter.numel() for parameter in self.model.parameters()),
@@ -206,10 +214,12 @@ class Trainer:
             if must_save and self._losses.is_read:
                 self._must_save = False
                 yield SaveDue()
-            if int(progress * self._config.num_evaluations) > counters.num_evaluations:
+            if self._is_evaluation_due(progress):
                 self._losses.read(counters.step)
-                yield self._evaluate(progress)
-            if progress >= 1.0:
+                evaluated = self._evaluate(progress)
+                yield evaluated
+                stopped_early = self._only_overfits(evaluated)
+            if progress >= 1.0 or stopped_early:
                 break
             yield self._step(progress)
         self._losses.read(counters.step)
@@ -220,12 +230,19 @@ class Trainer:
             chars_per_second=self._chars_per_second,
             best_val_bits_per_char=counters.best_val_bits_per_char,
             was_interrupted=must_stop,
+            best_epoch=self.best_epoch,
+            stopped_early=stopped_early,
         )
 
     @property
     def step(self) -> int:
         """Gradient steps made so far, skipped ones included."""
         return self._counters.step
+
+    @property
+    def best_epoch(self) -> float:
+        """When validation was best so far."""
+        return self._epoch_of(self._counters.best_step)
 
     def weights(self) -> Arrays:
         """The model's weights by name, float32; copies."""
@@ -296,6 +313,29 @@ class Trainer:
         scale = learning_rate_scale(progress)
         return self._config.learning_rate * scale * self._losses.counts.rate_factor
 
+    def _is_evaluation_due(self, progress: float) -> bool:
+        """At even parts of the budget; before the first of them each time that the epochs doubled.
+
+        A small text may be read a thousand times, and overfitted, in a hundredth of the budget.
+        """
+        counters = self._counters
+        if int(progress * self._config.num_evaluations) > counters.num_evaluations:
+            return True
+        return counters.num_evaluations == 0 and self._doublings > counters.num_early_evaluations
+
+    @property
+    def _doublings(self) -> int:
+        """How often the epochs doubled since the first."""
+        return int(math.log2(max(1.0, self._epoch)))
+
+    def _only_overfits(self, evaluated: Evaluated) -> bool:
+        """Whether the best model is long past, and validation far worse than it was then."""
+        best, bits = self._counters.best_val_bits_per_char, evaluated.val_bits_per_char
+        if not self._config.stops_early or best is None or bits is None:
+            return False
+        is_long_past = self._counters.step >= _OVERFITS_AFTER * self._counters.best_step
+        return is_long_past and bits > _OVERFITS_ABOVE * best
+
     def _evaluate(self, progress: float) -> Evaluated:
         counters = self._counters
         began = self._clock()
@@ -310,7 +350,9 @@ class Trainer:
         is_best = bits is None or best is None or bits < best
         if is_best:
             counters.best_val_bits_per_char = bits
+            counters.best_step = counters.step
         counters.num_evaluations = int(progress * self._config.num_evaluations)
+        counters.num_early_evaluations = self._doublings
         self._pace.reserve(_END_RESERVE * (self._clock() - began) + _MIN_END_RESERVE_SECONDS)
         return Evaluated(
             **self._figures(self._learning_rate(progress)),
@@ -339,7 +381,10 @@ class Trainer:
 
     @property
     def _epoch(self) -> float:
-        return self._counters.step * self._config.chars_per_step / self._num_train_chars
+        return self._epoch_of(self._counters.step)
+
+    def _epoch_of(self, step: int) -> float:
+        return step * self._config.chars_per_step / self._num_train_chars
 
     @property
     def _chars_per_second(self) -> float:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from rich.console import Console
 from rich.text import Text
@@ -19,6 +19,9 @@ from charlstm.system import layout
 from charlstm.system.terminal import escape, is_animated, say
 from charlstm.views.runs import bits_text
 from charlstm.views.tables import print_pairs
+
+# A best model that is older than half of the run.
+_EARLY: Final = 0.5
 
 
 class TrainingView(Protocol):
@@ -103,12 +106,17 @@ def show_plan(session: Session) -> None:
 def show_finished(session: Session, event: Finished) -> None:
     """The run's result, on stdout, and what to type next."""
     bits = event.best_val_bits_per_char
+    at = f"epoch {event.best_epoch:.2f} of {event.epoch:.2f}"
+    if event.stopped_early:
+        at += "; stopped early, as it only overfits"
+    elif event.best_epoch < _EARLY * event.epoch:
+        at += "; it overfits: fewer minutes, or more text"
     print_pairs(
         Text(f"run {session.name}: trained"),
         [
             ("best validation bits per character", bits_text(bits)),
             ("best validation perplexity", "-" if bits is None else f"{2 ** min(bits, 1e3):.4g}"),
-            ("epochs", f"{event.epoch:.2f}"),
+            ("best at", at),
             ("time", _duration(event.elapsed_seconds)),
             ("characters per second", f"{event.chars_per_second:,.0f}"),
             ("checkpoint", str(session.folder / layout.BEST)),

@@ -12,6 +12,7 @@ from charlstm.events import Evaluated, Finished, SaveDue, Started, Stepped
 from charlstm.text.split import Split
 from charlstm.training import losses
 from charlstm.training.hardware import resolve_precision
+from charlstm.training.trainer import Resume, Trainer
 
 
 def finish(trainer):
@@ -119,8 +120,6 @@ def test_a_larger_budget_goes_on_and_moves_back_along_the_schedule(make_trainer)
 
 
 def test_minutes_are_kept_by_the_clock(make_trainer, monkeypatch, split):
-    from charlstm.training.trainer import Trainer
-
     now = [100.0]
 
     def clock():
@@ -142,7 +141,8 @@ def test_minutes_are_kept_by_the_clock(make_trainer, monkeypatch, split):
     assert events[-1].elapsed_seconds == pytest.approx(60, abs=3)
     assert stepped[-1].learning_rate < 0.02 * 0.01  # cooled down to the end
     assert max(event.learning_rate for event in stepped) == pytest.approx(0.02, rel=0.01)
-    assert sum(isinstance(event, Evaluated) for event in events) == 3
+    # Thirds of the budget, and before the first of them after 2 and 4 epochs.
+    assert sum(isinstance(event, Evaluated) for event in events) == 5
 
 
 def test_without_validation_text_the_latest_counts_as_best(make_trainer, vocabulary):
@@ -291,3 +291,45 @@ def test_a_state_from_outside_never_reaches_a_kernel_unchecked(make_trainer, nam
     arrays = {**state.arrays, name: np.ascontiguousarray(change(state.arrays[name]))}
     with pytest.raises(CheckpointError, match="can't be resumed"):
         make_trainer(steps=8, resume=(trainer.weights(), replace(state, arrays=arrays)))
+
+
+def small_text(make_trainer, split, **options):
+    """A hundred characters, of which a step of 4 x 16 reads 64."""
+    return Trainer(
+        make_trainer().model.config,
+        replace(TRAIN, **{"num_evaluations": 3} | options.pop("config", {})),
+        options.pop("budget", Budget(steps=60)),
+        train=split.part(0, 100),
+        val=options.pop("val", split.part(100, 400)),
+        **options,
+    )
+
+
+def test_a_small_text_is_evaluated_early_and_in_growing_distances(make_trainer, split):
+    """Twenty steps are thirteen epochs: too late to see the best model."""
+    events = finish(small_text(make_trainer, split))
+    steps = [event.step for event in events if isinstance(event, Evaluated)]
+    assert steps == [4, 7, 13, 20, 40, 60]  # 2, 4, 8 epochs, then thirds of the budget
+    trainer = small_text(make_trainer, split)
+    for event in trainer.run():
+        if isinstance(event, Evaluated) and event.step == 7:
+            break
+    start = Resume(weights=trainer.weights(), state=trainer.state())
+    events = finish(small_text(make_trainer, split, start=start))
+    assert [event.step for event in events if isinstance(event, Evaluated)] == steps[2:]
+
+
+def test_a_run_that_only_overfits_stops_early_if_it_may(make_trainer, split):
+    val = split.part(100, 400)
+    shuffled = replace(val, ids=np.random.default_rng(0).permutation(val.ids))
+    options = {"budget": Budget(steps=2000), "val": shuffled}
+    config = {"weight_decay": 0.0, "num_evaluations": 40}
+    stopped = finish(
+        small_text(make_trainer, split, config=config | {"stops_early": True}, **options)
+    )
+    assert stopped[-1].stopped_early
+    assert not stopped[-1].was_interrupted
+    assert stopped[-1].step < 2000
+    assert stopped[-1].best_epoch * 4 <= stopped[-1].epoch
+    bits = [event.val_bits_per_char for event in stopped if isinstance(event, Evaluated)]
+    assert bits[-1] > 1.2 * min(bits)
