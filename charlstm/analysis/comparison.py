@@ -5,7 +5,7 @@ Shapes: N characters of the scored text.
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, get_args
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from charlstm.analysis.reach import reach, require_reach
 from charlstm.config import Budget, Cell, ModelConfig, TrainConfig
 from charlstm.evaluation.scoring import score
-from charlstm.events import Finished
+from charlstm.events import Finished, TrainerEvent
 from charlstm.model.network import CharLSTM
 from charlstm.text.corpus import Corpus
 from charlstm.text.features import distances_to_opening
@@ -27,6 +27,12 @@ CELLS: Final[tuple[Cell, ...]] = get_args(Cell)
 
 MAX_SCORED_CHARS: Final = 100_000
 _NEAR: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
+
+Watch = Callable[[Iterator[TrainerEvent], str], Iterator[TrainerEvent]]
+
+
+def unwatched(events: Iterator[TrainerEvent], _name: str) -> Iterator[TrainerEvent]:
+    return events
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +96,13 @@ def compare(
     corpus: Corpus,
     scored_text: Split,
     seeds: Sequence[int],
+    watch: Watch = unwatched,
 ) -> Iterator[CellResult]:
     """Train and measure one kind of cell after the other.
 
     Args:
         model: of the LSTM; the others get its number of parameters.
+        watch: passes on the events of each training, with its name.
 
     Raises:
         ConfigError: when the scored text is too short to measure the context length.
@@ -105,7 +113,12 @@ def compare(
         runs = []
         for seed in seeds:
             trained, speed = trained_model(
-                config, replace(train, seed=seed), budget, corpus.train, corpus.val
+                config,
+                replace(train, seed=seed),
+                budget,
+                corpus.train,
+                corpus.val,
+                watch=watch,
             )
             scores = score(trained, scored_text)
             distance_N = distances_to_opening(corpus.alphabet.decode(scored_text.ids))
@@ -133,8 +146,14 @@ def trained_model(
     budget: Budget,
     text: Split,
     val: Split,
+    *,
+    watch: Watch = unwatched,
 ) -> tuple[CharLSTM, float]:
-    """The model at the end of the budget, calibrated, and characters per second."""
+    """The model at the end of the budget, calibrated, and characters per second.
+
+    Args:
+        watch: passes on the events of the training, with its name.
+    """
     set_threads(train.threads)
     trainer = Trainer(
         model,
@@ -145,7 +164,7 @@ def trained_model(
         started_at=time.monotonic(),
     )
     speed = 0.0
-    for event in trainer.run():
+    for event in watch(trainer.run(), f"{model.cell}, seed {train.seed}"):
         if isinstance(event, Finished):
             speed = event.chars_per_second
     trainer.model.load_arrays(trainer.calibrated_weights())

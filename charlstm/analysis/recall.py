@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.analysis.comparison import CELLS, matched, trained_model
+from charlstm.analysis.comparison import CELLS, Watch, matched, trained_model, unwatched
 from charlstm.config import Budget, Cell, ModelConfig, TrainConfig
 from charlstm.evaluation.scoring import score
 from charlstm.model.network import CharLSTM
@@ -55,7 +55,12 @@ class RecallResult:
 
 
 def compare_recall(
-    model: ModelConfig, train: TrainConfig, budget: Budget, *, seeds: Sequence[int]
+    model: ModelConfig,
+    train: TrainConfig,
+    budget: Budget,
+    *,
+    seeds: Sequence[int],
+    watch: Watch = unwatched,
 ) -> Iterator[RecallResult]:
     """Let each kind of cell learn to say again what it read some time ago.
 
@@ -65,6 +70,7 @@ def compare_recall(
 
     Args:
         model: of the LSTM; the others get its number of parameters.
+        watch: passes on the events of each training, with its name.
     """
     model = replace(
         model,
@@ -84,7 +90,9 @@ def compare_recall(
         no_text = learned.part(0, 0)
         for cell in CELLS:
             config = matched(model, cell)
-            trained, _ = trained_model(config, replace(train, seed=seed), budget, learned, no_text)
+            trained, _ = trained_model(
+                config, replace(train, seed=seed), budget, learned, no_text, watch=watch
+            )
             yield RecallResult(
                 cell=cell,
                 hidden_size=config.hidden_size,

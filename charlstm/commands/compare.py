@@ -167,8 +167,10 @@ def _compare(
     from charlstm.evaluation.baselines import score_baselines
     from charlstm.views.comparison import comparison_record, show_comparison
     from charlstm.views.plots import plot_comparison
+    from charlstm.views.training import watch_training
 
     scored = text.test.part(0, MAX_SCORED_CHARS)
+    _announce(budget, seeds)
     compared = compare_cells(
         plan.model,
         plan.train,
@@ -176,6 +178,7 @@ def _compare(
         corpus=text,
         scored_text=scored,
         seeds=seeds,
+        watch=watch_training,
     )
     results, was_interrupted = _until_interrupted(
         compared, lambda one: f"{one.cell}: {one.bits_per_char:.3f} bits per character"
@@ -197,9 +200,11 @@ def _compare_recall(
     from charlstm.analysis.recall import compare_recall
     from charlstm.views.comparison import recall_record, show_recall
     from charlstm.views.plots import plot_recall
+    from charlstm.views.training import watch_training
 
+    _announce(budget, seeds)
     results, was_interrupted = _until_interrupted(
-        compare_recall(plan.model, plan.train, budget, seeds=seeds),
+        compare_recall(plan.model, plan.train, budget, seeds=seeds, watch=watch_training),
         lambda one: f"{one.cell}, seed {one.seed}: recalls up to {one.longest_distance} characters",
     )
     picture.draw(lambda: plot_recall(results))
@@ -209,6 +214,14 @@ def _compare_recall(
         show_recall(results)
     if was_interrupted:
         raise KeyboardInterrupt
+
+
+def _announce(budget: Budget, seeds: range) -> None:
+    """Say what will be done, as it takes minutes."""
+    from charlstm.analysis.comparison import CELLS
+
+    number = len(CELLS) * len(seeds)
+    say(f"{number} trainings of {budget} each: {', '.join(CELLS)}, {len(seeds)} seeds")
 
 
 def _until_interrupted(

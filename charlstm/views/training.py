@@ -12,7 +12,7 @@ from rich.text import Text
 from tqdm import tqdm
 
 from charlstm.config import DEFAULT_STORE
-from charlstm.events import Evaluated, Finished, Saved, SavingFailed, Started, Stepped
+from charlstm.events import Evaluated, Finished, Saved, SavingFailed, Started, Stepped, TrainerEvent
 from charlstm.sessions.journal import Report
 from charlstm.sessions.session import Session
 from charlstm.system import layout
@@ -62,15 +62,18 @@ def training_view() -> Iterator[TrainingView]:
     if not is_animated(sys.stderr):
         yield LineView()
         return
-    bar: tqdm[Any]
-    with tqdm(
+    with _bar() as bar:
+        yield BarView(bar)
+
+
+def _bar() -> "tqdm[Any]":
+    return tqdm(
         total=1.0,
         bar_format="{percentage:3.0f}% |{bar:20}| {desc}",
         file=sys.stderr,
         dynamic_ncols=True,
         leave=False,
-    ) as bar:
-        yield BarView(bar)
+    )
 
 
 def shell_command(name: str, folder: Path) -> str:
@@ -78,6 +81,20 @@ def shell_command(name: str, folder: Path) -> str:
     store = folder.parent
     where = "" if store == DEFAULT_STORE else f" --checkpoints {shlex.quote(str(store))}"
     return f"charlstm {name} --run {shlex.quote(folder.name)}{where}"
+
+
+def watch_training(events: Iterator[TrainerEvent], name: str) -> Iterator[TrainerEvent]:
+    """Pass on a training's events, with a bar on a terminal."""
+    if not is_animated(sys.stderr):
+        yield from events
+        return
+    with _bar() as bar:
+        for event in events:
+            if isinstance(event, Stepped):
+                bits = f"{event.train_bits_per_char:.3f} bits per character"
+                bar.set_description_str(f"{name}: {bits}", refresh=False)
+                bar.update(event.progress - bar.n)
+            yield event
 
 
 def show_plan(session: Session) -> None:

@@ -21,11 +21,11 @@ def test_an_interrupted_comparison_shows_what_it_has(run, corpus_file, monkeypat
     original = comparison.trained_model
     cells = []
 
-    def interrupted(model, *arguments):
+    def interrupted(model, *arguments, **options):
         cells.append(model.cell)
         if len(cells) > 1:
             raise KeyboardInterrupt
-        return original(model, *arguments)
+        return original(model, *arguments, **options)
 
     monkeypatch.setattr(comparison, "trained_model", interrupted)
     small = ["--steps", 3, "--hidden-size", 8, "--threads", 1, "--seeds", 1, "--json"]
