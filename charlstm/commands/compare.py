@@ -220,8 +220,9 @@ def _announce(budget: Budget, seeds: range) -> None:
     """Say what will be done, as it takes minutes."""
     from charlstm.analysis.comparison import CELLS
 
+    each = "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
     number = len(CELLS) * len(seeds)
-    say(f"{number} trainings of {budget} each: {', '.join(CELLS)}, {len(seeds)} seeds")
+    say(f"{number} trainings of {budget} each: {', '.join(CELLS)}, with {each}")
 
 
 def _until_interrupted(

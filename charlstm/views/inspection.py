@@ -36,6 +36,10 @@ _DISTANCES: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
 _POSITIVE: Final = "\u2591\u2592\u2593\u2588"
 _NEGATIVE: Final = ".:oO"
 _SHOWN_FROM: Final = 0.05
+_SCALE: Final = (
+    "each column is the step that reads the character above it\n"
+    f"blank: under {_SHOWN_FROM}; {_POSITIVE}: up to 0.25, 0.5, 0.75, 1; {_NEGATIVE}: below zero"
+)
 
 
 def character_records(trace: Trace) -> list[dict[str, Any]]:
@@ -107,8 +111,9 @@ def show_gates(trace: Trace, layer: LayerTrace, units: Sequence[int], number: in
             print_text(Text())
     for name in names:
         print_text(Text(f"{name:{margin}}{_MEANING[name]}", style="dim"))
-    scale = f"gates from 0 to 1, others from 0 to \u00b11: {_POSITIVE}, below zero {_NEGATIVE}"
-    print_text(Text(scale, style="dim"))
+    ranges = ["gates: 0 to 1"] if layer.gates else []
+    ranges += ["cell: any size, shown through tanh"] if "cell" in names else []
+    print_text(Text(f"{_SCALE}\n{'; '.join([*ranges, 'others: -1 to 1'])}", style="dim"))
 
 
 def share_records(
@@ -180,6 +185,13 @@ def show_units(tracked: Sequence[TrackedFeature]) -> None:
         rows,
         left=(1, 6),
     )
+    print_text(
+        Text("auc: 0.5 is chance; both 1 and 0 separate perfectly, 0 with a unit that falls", "dim")
+    )
+    if tracked:
+        best = tracked[0].units[0]
+        command = f"charlstm inspect --gates --layer {best.layer + 1} --unit {best.unit}"
+        print_text(Text(f"to see the first one's gates: {command}", "dim"))
 
 
 def reach_record(reach: "Reach", contexts: Sequence[ContextScore]) -> dict[str, Any]:

@@ -26,7 +26,11 @@ def test_inspect_looks_inside(run, corpus_file, cell):
 def test_inspect_reads_the_run_s_own_text(run, stored, here):
     out = run("inspect")[1]
     assert "t h e" in out
-    assert "position in the word" in run("inspect", "--units", "--file", "tiny.txt")[1]
+    units = run("inspect", "--units", "--file", "tiny.txt")[1]
+    assert "position in the word" in units
+    # What it tells to type is what shows the unit.
+    command = units.rpartition("charlstm ")[2].split()
+    assert f"layer {command[-3]}, unit {command[-1]}" in run(*command, "--file", "tiny.txt")[1]
     assert "half of the gradient" in run("inspect", "--reach", "--file", "tiny.txt")[1]
 
 
