@@ -5,6 +5,7 @@ Everything here is resolved: no "auto", no None that means "decide later"; `reci
 
 import math
 import re
+import reprlib
 import sys
 import warnings
 from dataclasses import MISSING, dataclass, fields
@@ -335,13 +336,17 @@ def from_plain(kind: type[_Config], values: object) -> _Config:
 def require_int(name: str, value: object, low: int, high: int) -> None:
     """Refuse what is no whole number from low to high; True and 2.0 are none."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ConfigError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+        raise ConfigError(
+            f"{name} must be a whole number from {low} to {high}, not {reprlib.repr(value)}"
+        )
 
 
 def require_real(name: str, value: object, low: float, high: float) -> None:
     """Refuse what is no number from low to high; NaN fails both comparisons."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ConfigError(f"{name} must be a number from {low:g} to {high:g}, not {value!r}")
+        raise ConfigError(
+            f"{name} must be a number from {low:g} to {high:g}, not {reprlib.repr(value)}"
+        )
 
 
 def _require_positive(name: str, value: object, high: float) -> None:
@@ -358,4 +363,4 @@ def _require_fraction(name: str, value: object) -> None:
 
 def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {reprlib.repr(value)}")

@@ -1,5 +1,6 @@
 """`charlstm eval`: how well a model predicts a text."""
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,7 +93,7 @@ def evaluate(
 
     invite_typing(files or ())
     model = load_model(context)
-    inputs = [*model.sources(), *(files or [])]
+    inputs = chain(model.sources(), files or [])
     with open_outputs(per_char, plot, inputs=inputs) as (table, picture):
         name, text, learned = _choose(model, files, split)
 

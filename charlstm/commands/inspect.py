@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, NamedTuple
 
@@ -103,7 +104,7 @@ def inspect(
     record: dict[str, Any] = {"run": model.name}
     shows: list[Callable[[], None]] = []
     if html is not None:
-        inputs = [*model.sources(), *filter(None, [named["file"]])]
+        inputs = chain(model.sources(), filter(None, [named["file"]]))
         with open_outputs(html, inputs=inputs) as (page,):
             assert page is not None
             record["html"] = _write_page(model, html, page, texts)

@@ -227,7 +227,8 @@ def open_outputs(
     Raises:
         CharLSTMError: naming the file that can't be written, before the block begins.
     """
-    inputs = list(inputs)
+    # Folders are searched for them, so not without need.
+    inputs = list(inputs) if any(paths) else []
     with contextlib.ExitStack() as stack:
         yield tuple(
             None

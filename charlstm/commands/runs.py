@@ -112,10 +112,12 @@ def show(
         return
     run, loaded = next(iter(found.items()))
     if plot is not None:
+        from charlstm.text.filelist import sources_of
         from charlstm.views.plots import plot_training, require_plots, write_figure
 
         require_plots(plot)
-        with open_output(plot) as picture:
+        inputs = (str(loaded.path), *sources_of(loaded.checkpoint.spec.corpus))
+        with open_output(plot, inputs=inputs) as picture:
             write_figure(plot_training(loaded.checkpoint.history, title=run), picture, plot)
         say_written(plot)
     if is_json:
@@ -178,10 +180,13 @@ def clean(context: typer.Context, checkpoints: Checkpoints = DEFAULT_STORE) -> N
 def _remove_unused_texts(store: "CheckpointStore") -> int:
     """Delete the cached texts of runs that are gone; returns the bytes freed.
 
-    Nothing, where a run can't tell which text it needs.
+    Nothing, where a run can't tell which text it needs, or is about to be saved first.
     """
     from charlstm.text.cache import CorpusCache
 
+    if starting := store.starting():
+        say(f"warning: copies of texts are kept: run {starting[0]} is starting")
+        return 0
     try:
         needed = {run.stamp(resumable=False).fingerprint for run in store.runs()}
     except CheckpointError as error:

@@ -376,4 +376,5 @@ def _refuse_unread_stdin() -> None:
 
 
 def _absolute(path: str) -> str:
-    return path if path == STDIN else os.path.abspath(path)
+    # An empty name is no name of the current folder.
+    return path if path in (STDIN, "") else os.path.abspath(path)

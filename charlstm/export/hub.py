@@ -5,22 +5,28 @@ import html
 import json
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 from charlstm.errors import CharLSTMError
 from charlstm.model.checkpoints import Checkpoint
-from charlstm.system.files import replace_file
+from charlstm.system.files import refuse_inputs, replace_file
 from charlstm.system.terminal import escape_line
 
 _FOLDER_FILES: Final = ("config.json", "vocab.json", "model.safetensors", "README.md")
 
 
-def export_folder(checkpoint: Checkpoint, folder: Path, *, name: str) -> None:
+def export_folder(
+    checkpoint: Checkpoint, folder: Path, *, name: str, inputs: Iterable[str | Path] = ()
+) -> None:
     """Write a folder for the Hugging Face Hub: config.json, model.safetensors, vocabulary, card.
 
     `model.safetensors` is a checkpoint: every command reads it with --checkpoint.
+
+    Args:
+        inputs: what the model comes from; none of them may be written.
 
     Raises:
         CharLSTMError: when the folder can't be written, or holds other files.
@@ -33,6 +39,9 @@ def export_folder(checkpoint: Checkpoint, folder: Path, *, name: str) -> None:
         raise CharLSTMError(f"{folder}: can't be made: {error.strerror}") from error
     if others or not is_ours:
         raise CharLSTMError(f"{folder}: holds files of something else; name a new folder")
+    inputs = tuple(inputs)
+    for name_of_file in _FOLDER_FILES:
+        refuse_inputs(folder / name_of_file, inputs)
     spec = checkpoint.spec
     config = {
         "architectures": ["CharLSTM"],

@@ -1,6 +1,6 @@
 """A trained model, loaded: what commands, the Python API, the page and exports share."""
 
-import contextlib
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from charlstm.config import SampleConfig
-from charlstm.errors import CorpusError
 from charlstm.evaluation.scores import Evaluation
 from charlstm.inference.prediction import ContextPrediction, NextCharacters, ladder, predict_next
 from charlstm.inference.predictor import Predictor
@@ -17,7 +16,7 @@ from charlstm.model.checkpoints import Checkpoint
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.cache import CorpusCache, load_corpus_of_run
 from charlstm.text.corpus import Corpus
-from charlstm.text.filelist import FileList
+from charlstm.text.filelist import sources_of
 
 if TYPE_CHECKING:
     from charlstm.model.network import CharLSTM
@@ -68,12 +67,10 @@ class Model:
         network.load_arrays(self.checkpoint.weights)
         return network.to(device)
 
-    def sources(self) -> list[str]:
+    def sources(self) -> Iterator[str]:
         """The files that it comes from, as far as they are there: its own and its text's."""
-        files: tuple[str, ...] = ()
-        with contextlib.suppress(CorpusError):
-            files = FileList.of(self.checkpoint.spec.corpus).all
-        return [str(self.path), *files]
+        yield str(self.path)
+        yield from sources_of(self.checkpoint.spec.corpus)
 
     def corpus(self) -> Corpus:
         """The corpus that it was trained on: the store's copy, or its text read again.

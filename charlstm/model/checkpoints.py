@@ -5,6 +5,7 @@ A safetensors file with a header and a digest, see `system.container`.
 
 import contextlib
 import math
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -39,6 +40,7 @@ MAX_HISTORY: Final = 20_000
 
 _MODEL: Final = "model."
 _TRAINING: Final = "training."
+_MAX_REASON_CHARS: Final = 200
 # The state of a Mersenne Twister for each of some thousand processes.
 _MAX_GENERATOR_BYTES: Final = 16_000_000
 _HISTORY_REALS: Final = {
@@ -294,7 +296,7 @@ def read_stamp(path: Path) -> Stamp:
             )
             require_real("the save time", stamp.saved_at, 0.0, MAX_SECONDS)
         except (ConfigError, KeyError) as error:
-            raise CheckpointError(f"is damaged: its header makes no sense: {error}") from error
+            raise _senseless(error) from error
         return stamp
 
 
@@ -313,8 +315,8 @@ def _of_this_version(container: Container) -> dict[str, Any]:
     version = container.header.get("format_version")
     if version != FORMAT_VERSION:
         raise CheckpointError(
-            f"has format version {version!r}, this charlstm reads version {FORMAT_VERSION}; "
-            "use the charlstm that wrote it"
+            f"has format version {reprlib.repr(version)}, "
+            f"this charlstm reads version {FORMAT_VERSION}; use the charlstm that wrote it"
         )
     return container.header
 
@@ -326,7 +328,13 @@ def _senseless_headers_explained() -> Iterator[None]:
     except CheckpointError:
         raise
     except (CharLSTMError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"is damaged: its header makes no sense: {error}") from error
+        raise _senseless(error) from error
+
+
+def _senseless(error: Exception) -> CheckpointError:
+    # What it says may be megabytes of somebody else's text.
+    reason = str(error)[:_MAX_REASON_CHARS]
+    return CheckpointError(f"is damaged: its header makes no sense: {reason}")
 
 
 def _spec(header: Mapping[str, Any]) -> RunSpec:

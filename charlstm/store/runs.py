@@ -221,6 +221,9 @@ class CheckpointStore:
         Raises:
             CheckpointError: when the store can't be read.
         """
+        return [run for run in self._folders() if run.has_checkpoint]
+
+    def _folders(self) -> list[Run]:
         try:
             names = sorted(os.listdir(self.root))
         except FileNotFoundError:
@@ -230,9 +233,25 @@ class CheckpointStore:
         found = []
         for name in names:
             with contextlib.suppress(CheckpointError):
-                run = self.run(name)
-                if run.has_checkpoint:
-                    found.append(run)
+                found.append(self.run(name))
+        return found
+
+    def starting(self) -> list[str]:
+        """Runs that a process is about to save first; what killed starts left goes.
+
+        Raises:
+            CheckpointError: when the store can't be read.
+        """
+        found = []
+        for run in self._folders():
+            if run.is_unused and (run.folder / layout.LOCK).exists():
+                try:
+                    with run.writer():
+                        pass  # which leaves nothing behind
+                except RunLockedError:
+                    found.append(run.name)
+                except CheckpointError:
+                    continue  # nobody can write there
         return found
 
     def run_names(self) -> list[str]:

@@ -35,7 +35,8 @@ class RunWriter:
         Raises:
             CheckpointError: when it doesn't.
         """
-        probe = self.folder / ".charlstm-probe"
+        # Named like a half-written file, so that it is removed as one if this process is killed.
+        probe = self.folder / f".charlstm-{0:016x}.tmp"
         try:
             remove_leftovers(self.folder)
             with replace_file(probe):
@@ -89,6 +90,8 @@ class RunWriter:
         line = (json.dumps(record, allow_nan=False) + "\n").encode("ascii")
         path = self.folder / layout.EVENTS
         with contextlib.suppress(OSError), open_to_append(path, mode=self.mode) as file:
+            if hasattr(os, "fchmod"):  # the text may have become private since
+                os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode & self.mode)
             # A full disk may have cut the last line short.
             size = file.seek(0, os.SEEK_END)
             if size:

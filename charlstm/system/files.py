@@ -169,7 +169,7 @@ def _opened(path: Path, inputs: Iterable[str | Path]) -> AbstractContextManager[
         _refuse_run_file(path, target)
         return replace_file(target)
     status = target.stat()
-    _refuse_inputs(path, status, inputs)
+    refuse_inputs(path, inputs)
     _refuse_run_file(path, target)
     if not stat.S_ISREG(status.st_mode):
         return open(target, "wb")
@@ -200,10 +200,17 @@ def _descriptor_of(path: Path) -> int | None:
     return None if match is None else int(match[1])
 
 
-def _refuse_inputs(path: Path, status: os.stat_result, inputs: Iterable[str | Path]) -> None:
+def refuse_inputs(path: Path, inputs: Iterable[str | Path]) -> None:
+    """Refuse to write over a file that the same command reads.
+
+    Raises:
+        CharLSTMError: naming the file.
+    """
+    if not path.exists():
+        return
     for name in inputs:
         with contextlib.suppress(OSError, ValueError):
-            if os.path.samestat(os.stat(name), status):
+            if path.samefile(name):
                 raise CharLSTMError(f"{path}: is read by the same command; name another file")
 
 

@@ -137,10 +137,13 @@ class CorpusCache:
         with contextlib.suppress(OSError, ContainerError):
             self._folder.mkdir(parents=True, exist_ok=True)
             remove_leftovers(self._folder, older_than_seconds=_OLD_SECONDS)
+            path = self._folder / f"{name}.corpus"
             if self._read(name, config) is None:
-                path = self._folder / f"{name}.corpus"
                 with replace_file(path, mode=corpus.mode) as file:
                     write_container(file, *_parts(corpus))
+            else:
+                # The text may have become private since.
+                path.chmod(path.stat().st_mode & corpus.mode)
             # Not if the files changed since the reading began.
             if key is not None and key == _key(config, files):
                 known = json.dumps({"corpus": name, "notices": corpus.notices})

@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import filecmp
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,7 @@ class FileList:
         """Find the files that a configuration names; folders stand for the texts in them.
 
         Raises:
-            CorpusError: when a folder can't be read or has no such file.
+            CorpusError: when a name is empty, or a folder can't be read or has no such file.
         """
         notices: dict[str, list[str]] = {}
         parts = []
@@ -54,7 +55,7 @@ class FileList:
             parts.append(tuple(found))
         main, val, test = parts
         listed = cls(main=main, val=val, test=test, notices=notices)
-        for path, notice in listed._repeated():
+        for path, notice in (*listed._repeated(), *listed._copied()):
             notices.setdefault(path, []).append(notice)
         return listed
 
@@ -67,7 +68,7 @@ class FileList:
         mode = _PUBLIC
         for path in self.all:
             try:
-                mode &= os.stat(path).st_mode if path != STDIN else _PUBLIC
+                mode &= _readers(os.stat(path)) if path != STDIN else _PUBLIC
             except (OSError, ValueError):
                 mode &= _PRIVATE
         return mode | _PRIVATE
@@ -100,6 +101,43 @@ class FileList:
                 is_scored = before < len(self.main) <= number
                 yield path, f"{path}: is read twice" + (", to learn and to score" * is_scored)
 
+    def _copied(self) -> Iterator[tuple[str, str]]:
+        """Files for the score of which the training text holds a copy."""
+        scored = {path: size for path in (*self.val, *self.test) if (size := _size(path))}
+        learned = [path for path in self.main if scored and _size(path) in scored.values()]
+        for path, size in scored.items():
+            for other in learned:
+                if _size(other) == size and _is_copy(path, other):
+                    yield path, f"{path}: is a copy of {other}, to learn and to score"
+                    break
+
+
+def _size(path: str) -> int:
+    """Bytes of a plain file; 0 for anything else."""
+    with contextlib.suppress(OSError, ValueError):
+        status = os.stat(path)
+        return status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return 0
+
+
+def _is_copy(path: str, other: str) -> bool:
+    with contextlib.suppress(OSError):
+        return not os.path.samefile(path, other) and filecmp.cmp(path, other, shallow=False)
+    return False
+
+
+def _readers(status: os.stat_result) -> int:
+    """Who may read a file, as the mode of another one, whose group may not be the same."""
+    mode = status.st_mode
+    is_same_group = not hasattr(os, "getegid") or status.st_gid == os.getegid()
+    return mode if is_same_group else mode & (0o707 | (mode & 0o007) << 3)
+
+
+def sources_of(config: CorpusConfig) -> Iterator[str]:
+    """The files that a configuration names, as far as they are there; found when asked for."""
+    with contextlib.suppress(CorpusError):
+        yield from FileList.of(config).all
+
 
 def is_fleeting(path: str | None) -> bool:
     """Whether a path can be read only once: stdin, a pipe, by whatever name."""
@@ -123,6 +161,8 @@ def _files_in(path: str, include: Sequence[str]) -> tuple[list[str], str | None]
     Returns:
         The files, and a notice of those that were skipped.
     """
+    if not path:
+        raise CorpusError("the name of a text is empty")
     if path == STDIN or not os.path.isdir(path):
         return [path], None
 

@@ -155,6 +155,7 @@ def test_no_output_over_what_is_read(run, stored, corpus_file, here):
         ["eval", "--checkpoint", copy, "--per-char", copy],
         ["inspect", "--checkpoint", copy, "--html", copy],
         ["inspect", "--html", corpus_file],
+        ["export", "tiny", "--format", "onnx", "--output", corpus_file],
         ["inspect", "--html", model],
         ["inspect", "--file", "other.txt", "--html", "other.txt"],
     ):

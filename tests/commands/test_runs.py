@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from types import SimpleNamespace
 
+import pytest
 import typer
 from conftest import SMALL, posix
 
@@ -126,6 +127,34 @@ def test_a_deleted_run_takes_its_copy_of_the_text_along(run, corpus_file, here):
     shutil.rmtree(here / "checkpoints/three")
     assert "MB freed" in run("runs", "clean")[2]
     assert not list(cache.glob("*.corpus"))
+
+
+def test_the_text_of_a_run_that_is_starting_is_kept(run, stored, here):
+    cached = here / "checkpoints/.cache/0123.corpus"
+    cached.parent.mkdir(exist_ok=True)
+    cached.write_bytes(b"text")
+    store = CheckpointStore(here / "checkpoints")
+    with store.run("new").writer():
+        assert "run new is starting" in run("runs", "clean")[2]
+        assert cached.exists()
+    # What a killed start leaves is no start.
+    (here / "checkpoints/killed").mkdir()
+    for name in ("lock", ".charlstm-0000000000000000.tmp"):
+        (here / "checkpoints/killed" / name).touch()
+    assert "MB freed" in run("runs", "clean")[2]
+    assert not cached.exists()
+    assert not (here / "checkpoints/killed").exists()
+
+
+def test_a_picture_never_replaces_the_text_of_its_run(run, here):
+    pytest.importorskip("matplotlib")
+    text = here / "text.svg"
+    text.write_text("the quick brown fox\n" * 40, encoding="utf-8")
+    assert run("train", text, "--run", "drawn", "--steps", 2, *SMALL)[0] == 0
+    code, _, err = run("runs", "show", "drawn", "--plot", text)
+    assert code == 1
+    assert "read by the same command" in err
+    assert text.read_text("utf-8").startswith("the quick")
 
 
 def test_with_a_closed_stdin_nobody_is_asked(run, stored, monkeypatch):

@@ -420,6 +420,25 @@ def test_what_is_made_of_a_private_text_is_private(run, corpus_file, here):
     assert {file.stat().st_mode & 0o077 for file in files if file.name != "lock"} == {0}
 
 
+@posix
+def test_a_text_that_became_private_makes_private_what_was_made_of_it(run, corpus_file, here):
+    os.utime(corpus_file, (1e9, 1e9))
+    assert run("train", corpus_file, "--steps", 2, *SMALL)[0] == 0
+    corpus_file.chmod(0o600)
+    assert run("train", "--resume", "--run", "tiny", "--steps", 4)[0] == 0
+    assert run("train", corpus_file, "--run", "new", "--steps", 2, *SMALL)[0] == 0
+    files = [file for file in (here / "checkpoints").rglob("*") if file.is_file()]
+    kept = [file for file in files if file.suffix in (".corpus", ".safetensors", ".jsonl")]
+    assert {file.stat().st_mode & 0o077 for file in kept} == {0}
+
+
+def test_an_empty_name_is_no_folder(run, here):
+    (here / "text.txt").write_text(TEXT, encoding="utf-8")
+    code, _, err = run("train", "", "--steps", 2, *SMALL)
+    assert code == 1
+    assert err == "charlstm: the name of a text is empty\n"
+
+
 def test_curves_of_a_start_that_fails_are_no_run(run, corpus_file, here, monkeypatch):
     pytest.importorskip("tensorboard")
     from charlstm.store.writer import RunWriter

@@ -31,6 +31,8 @@ def test_a_folder_for_the_hub_is_read_back(model, tmp_path, capsys):
     assert model.spec.fingerprint in card
     assert "3.5000 bits per character" in card
     export_folder(model, folder, name="again")
+    with pytest.raises(CharLSTMError, match="read by the same command"):
+        export_folder(model, folder, name="again", inputs=[folder / "README.md"])
     (folder / "thesis.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(CharLSTMError, match="something else"):
         export_folder(model, folder, name="again")

@@ -150,12 +150,16 @@ def setting(group, name, value):
         (setting("train_config", "seq_len", 0), "--seq-len"),
         (setting("budget", "steps", None), "--minutes"),
         (setting("corpus", "val_fraction", "much"), "--val-fraction"),
+        (lambda header: header.update(step="A" * 100_000), "A[.]{3}A"),
+        (lambda header: header.update(format_version=["A" * 100_000] * 9), "A[.]{3}A"),
+        (setting("model_config", "A" * 100_000, 1), "unknown setting"),
     ],
 )
 def test_a_header_that_makes_no_sense_is_refused(write, small, edit, message):
     with pytest.raises(CheckpointError, match=message) as caught:
         read_checkpoint(write(edited(small, edit)))
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from charlstm.system.files import replace_file
 from charlstm.text import cache as cache_module
 from charlstm.text.cache import CorpusCache, load_corpus_of_run
 from charlstm.text.corpus import load_corpus
+from charlstm.text.filelist import FileList
 
 TEXT = "the quick brown fox, na\xefve\n" * 40
 
@@ -275,6 +276,15 @@ def test_what_is_kept_is_no_more_readable_than_the_text(cache, path):
     for file in (path.parent / "store/.cache").iterdir():
         assert file.stat().st_mode & 0o777 == 0o640 & ~0o022
     assert cache.load(config_of(path)).mode == 0o640
+
+
+@posix
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root gives files away")
+def test_the_group_that_may_read_a_text_is_not_the_one_of_its_copy(path):
+    for mode, readers in ((0o640, 0o600), (0o644, 0o644), (0o664, 0o644)):
+        os.chown(path, -1, os.getegid() + 1)
+        path.chmod(mode)
+        assert FileList.of(config_of(path)).mode() == readers
 
 
 def test_texts_that_no_run_needs_are_removed(cache, path, tmp_path):

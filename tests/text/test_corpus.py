@@ -297,6 +297,12 @@ def test_a_file_that_is_named_twice_is_noticed(write):
     assert "is read twice" in notice
     (notice,) = load_corpus(CorpusConfig(paths=(str(path),), val=str(path))).notices
     assert "is read twice, to learn and to score" in notice
+    copy = path.with_name("copy.txt")
+    copy.write_bytes(path.read_bytes())
+    (notice,) = load_corpus(CorpusConfig(paths=(str(path),), test=str(copy))).notices
+    assert notice == f"{copy}: is a copy of {path}, to learn and to score"
+    copy.write_bytes(path.read_bytes()[::-1])
+    assert not load_corpus(CorpusConfig(paths=(str(path),), test=str(copy))).notices
 
 
 def test_kana_are_composed_piece_by_piece():
