@@ -12,6 +12,14 @@ from charlstm.system.interrupts import stop_signals
 pty = pytest.importorskip("pty", reason="terminals and signals of POSIX")
 
 
+@pytest.fixture(autouse=True)
+def _no_nohup():
+    """The tests may have been started by nohup, whose ignored signal children inherit."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def test_the_first_signal_asks_to_stop_and_handlers_are_given_back():
     before = signal.getsignal(signal.SIGTERM)
     asked = []
