@@ -13,11 +13,17 @@ pty = pytest.importorskip("pty", reason="terminals and signals of POSIX")
 
 
 @pytest.fixture(autouse=True)
-def _no_nohup():
-    """The tests may have been started by nohup, whose ignored signal children inherit."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def _no_ignored_signals():
+    """nohup and scripts that start jobs with & ignore signals, which all their children inherit."""
+    defaults = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in defaults.items()}
     yield
-    signal.signal(signal.SIGHUP, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_the_first_signal_asks_to_stop_and_handlers_are_given_back():
