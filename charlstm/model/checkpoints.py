@@ -15,7 +15,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
-from safetensors import SafetensorError
 
 from charlstm.config import (
     MAX_BITS,
@@ -279,7 +278,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         # Before anything is read: what has no business in a model of this shape.
         _check_entries(container.entries, spec)
         container.check_digest()
-        return _from_parts(header, spec, _arrays(container.read_all()))
+        return _from_parts(header, spec, {name: container.read(name) for name in container.entries})
 
 
 def read_stamp(path: Path) -> Stamp:
@@ -343,13 +342,6 @@ def _spec(header: Mapping[str, Any]) -> RunSpec:
         if len(spec.vocabulary) != spec.model_config.num_characters:
             raise CheckpointError("is damaged: vocabulary and model have different sizes")
         return spec
-
-
-def _arrays(data: bytes) -> Arrays:
-    try:
-        return safetensors.numpy.load(data)
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise CheckpointError(f"is damaged: {error}") from error
 
 
 def _from_parts(header: Mapping[str, Any], spec: RunSpec, arrays: Arrays) -> Checkpoint:

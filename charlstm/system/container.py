@@ -25,6 +25,8 @@ from charlstm.errors import ContainerError
 
 # A vocabulary of all code points takes 9 MB; parsed JSON can take 20 times its text.
 MAX_HEADER_BYTES: Final = 16_000_000
+# Empty ones take the most memory for their text; a history that fills a header has 200,000.
+_MAX_LISTS: Final = 1_000_000
 NO_DIGEST: Final = "0" * 64
 
 _KEY: Final = "charlstm"
@@ -96,10 +98,19 @@ class Container:
         if digest.hexdigest().encode("ascii") != written:
             raise ContainerError("is damaged: its digest doesn't match its content")
 
-    def read_all(self) -> bytes:
-        """The file's content."""
-        self.file.seek(0)
-        return self.file.read()
+    def read(self, name: str) -> Array:
+        """An array in memory.
+
+        Raises:
+            ContainerError: when the file has become shorter.
+        """
+        entry = self.entries[name]
+        array = np.empty(entry.shape, entry.dtype)
+        content = array.reshape(-1).view(np.uint8)
+        self.file.seek(self.first + entry.begin)
+        if self.file.readinto(content) != content.nbytes:  # type: ignore[attr-defined]
+            raise ContainerError("is cut short")
+        return array
 
     def mapped(self, name: str) -> Array:
         """An array in the file, read where it is used; a copy where it is written to."""
@@ -260,6 +271,8 @@ def _parse(text: bytes) -> dict[str, Any]:
             raise ValueError(f"{number[:20]} is too large")
         return value
 
+    if text.count(b"[") + text.count(b"{") > _MAX_LISTS:
+        raise ContainerError("is damaged: its header has too many parts")
     try:
         # Lone surrogates can be characters of a vocabulary.
         value = json.loads(

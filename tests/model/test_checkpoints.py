@@ -150,6 +150,7 @@ def setting(group, name, value):
         (setting("train_config", "seq_len", 0), "--seq-len"),
         (setting("budget", "steps", None), "--minutes"),
         (setting("corpus", "val_fraction", "much"), "--val-fraction"),
+        (lambda header: header.update(surprise=[[]] * 1_100_000), "too many parts"),
         (lambda header: header.update(step="A" * 100_000), "A[.]{3}A"),
         (lambda header: header.update(format_version=["A" * 100_000] * 9), "A[.]{3}A"),
         (setting("model_config", "A" * 100_000, 1), "unknown setting"),
