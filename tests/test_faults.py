@@ -282,7 +282,7 @@ def test_a_vocabulary_of_tens_of_thousands_trains(tmp_path, monkeypatch, capsys)
     characters = [chr(code) for code in range(0x3400, 0x3400 + 25_000)]
     (tmp_path / "many.txt").write_text("".join(characters * 2), encoding="utf-8")
     assert main(["train", "many.txt", "--steps", "2", *SMALL]) == 0
-    assert "25,000 different" in capsys.readouterr().err
+    assert "25,000 distinct" in capsys.readouterr().err
     assert main(["sample", "--length", "5", "--seed", "1"]) == 0
 
 
