@@ -289,13 +289,11 @@ def read_stamp(path: Path) -> Stamp:
     """
     with _named_errors(path), open_container(path) as container:
         header = _of_this_version(container)
-        try:
+        with _senseless_headers_explained():
             stamp = Stamp(
                 str(header["corpus_name"]), header["saved_at"], str(header["fingerprint"])
             )
             require_real("the save time", stamp.saved_at, 0.0, MAX_SECONDS)
-        except (ConfigError, KeyError) as error:
-            raise _senseless(error) from error
         return stamp
 
 
@@ -327,13 +325,9 @@ def _senseless_headers_explained() -> Iterator[None]:
     except CheckpointError:
         raise
     except (CharLSTMError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _senseless(error) from error
-
-
-def _senseless(error: Exception) -> CheckpointError:
-    # What it says may be megabytes of somebody else's text.
-    reason = str(error)[:_MAX_REASON_CHARS]
-    return CheckpointError(f"is damaged: its header makes no sense: {reason}")
+        # What it says may be megabytes of somebody else's text.
+        reason = str(error)[:_MAX_REASON_CHARS]
+        raise CheckpointError(f"is damaged: its header makes no sense: {reason}") from error
 
 
 def _spec(header: Mapping[str, Any]) -> RunSpec:

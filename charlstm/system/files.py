@@ -146,16 +146,6 @@ def open_output(path: Path, *, inputs: Iterable[str | Path] = ()) -> Iterator[Bi
         raise CharLSTMError(f"{path}: can't be written: {error.strerror or error}") from error
 
 
-def write_output(path: Path, data: bytes) -> None:
-    """Write a file that the user named, replacing what was there; see `open_output`.
-
-    Raises:
-        CharLSTMError: naming the file.
-    """
-    with open_output(path) as file:
-        file.write(data)
-
-
 def _opened(path: Path, inputs: Iterable[str | Path]) -> AbstractContextManager[BinaryIO]:
     descriptor = _descriptor_of(path)
     if descriptor is not None:

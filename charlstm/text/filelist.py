@@ -103,11 +103,14 @@ class FileList:
 
     def _copied(self) -> Iterator[tuple[str, str]]:
         """Files for the score of which the training text holds a copy."""
-        scored = {path: size for path in (*self.val, *self.test) if (size := _size(path))}
-        learned = [path for path in self.main if scored and _size(path) in scored.values()]
-        for path, size in scored.items():
-            for other in learned:
-                if _size(other) == size and _is_copy(path, other):
+        scored = (*self.val, *self.test)
+        learned: dict[int, list[str]] = {}
+        for path in self.main if scored else ():
+            learned.setdefault(_size(path), []).append(path)
+        learned.pop(0, None)
+        for path in scored:
+            for other in learned.get(_size(path), ()):
+                if _is_copy(path, other):
                     yield path, f"{path}: is a copy of {other}, to learn and to score"
                     break
 

@@ -7,7 +7,12 @@ import pytest
 from conftest import posix
 
 from charlstm.errors import CharLSTMError
-from charlstm.system.files import open_output, remove_leftovers, replace_file, write_output
+from charlstm.system.files import open_output, remove_leftovers, replace_file
+
+
+def write_output(path, data):
+    with open_output(path) as file:
+        file.write(data)
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -91,8 +96,10 @@ def test_a_descriptor_is_appended_to_as_cat_does(tmp_path, name):
     log = tmp_path / "log.txt"
     log.write_bytes(b"before\n")
     program = (
-        "import sys; from pathlib import Path; from charlstm.system.files import write_output\n"
-        "print('printed'); write_output(Path(sys.argv[1]), b'written\\n'); print('after')"
+        "import sys; from pathlib import Path; from charlstm.system.files import open_output\n"
+        "print('printed')\n"
+        "with open_output(Path(sys.argv[1])) as file: file.write(b'written\\n')\n"
+        "print('after')"
     )
     with log.open("ab") as stdout:
         subprocess.run([sys.executable, "-c", program, name], stdout=stdout, check=True)
