@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, NamedTuple, T
 import typer
 
 from charlstm.commands.options import (
+    Device,
     Json,
+    Threads,
     one_of,
     open_outputs,
     print_record,
@@ -69,12 +71,8 @@ def compare(
             "--recall", help="Test memory alone: recall a symbol over 5 to 200 characters."
         ),
     ] = False,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads.  [default: one per core]")
-    ] = None,
-    device: Annotated[
-        str, typer.Option("--device", help="auto (CUDA if present), cpu, cuda or mps.")
-    ] = "auto",
+    threads: Threads = None,
+    device: Device = "auto",
     reading: Any = None,
     plot: Annotated[
         Path | None,

@@ -9,8 +9,10 @@ import typer
 from charlstm.commands.options import (
     CheckpointFile,
     Checkpoints,
+    Device,
     Json,
     Run,
+    Threads,
     advice_for_a_model,
     invite_typing,
     load_model,
@@ -66,12 +68,8 @@ def evaluate(
             help="Draw effect of context and calibration: .svg, .png, .pdf.",
         ),
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads.  [default: one per core]")
-    ] = None,
-    device: Annotated[
-        str, typer.Option("--device", help="auto (CUDA if present), cpu, cuda or mps.")
-    ] = "auto",
+    threads: Threads = None,
+    device: Device = "auto",
     run: Run = None,
     checkpoint: CheckpointFile = None,
     checkpoints: Checkpoints = DEFAULT_STORE,

@@ -144,6 +144,10 @@ NormalForm = Annotated[
         help="Unicode normalization; nfc composes accented letters.  [default: none]",
     ),
 ]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="CPU threads.  [default: one per core]")
+]
+Device = Annotated[str, typer.Option("--device", help="auto (CUDA if present), cpu, cuda or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 _READING: Final[dict[str, tuple[Any, Any]]] = {
