@@ -17,6 +17,7 @@ from charlstm.commands.options import (
     with_reading_options,
 )
 from charlstm.config import Budget, CorpusConfig
+from charlstm.system.interrupts import import_torch
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def compare(
         hidden_size = _RECALL_HIDDEN_SIZE if recall else _HIDDEN_SIZE
     budget = Budget(steps=steps, minutes=minutes)
 
+    import_torch()
     from charlstm.training.hardware import (
         require_memory,
         resolve_device,

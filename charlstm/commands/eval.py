@@ -23,6 +23,7 @@ from charlstm.commands.options import (
 )
 from charlstm.config import DEFAULT_STORE, SplitName
 from charlstm.errors import CorpusError
+from charlstm.system.interrupts import import_torch
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def evaluate(
     with open_outputs(per_char, plot, inputs=inputs) as (table, picture):
         name, text, learned = _choose(model, files, split)
 
+        import_torch()
         from charlstm.evaluation.assessment import assess
         from charlstm.training.hardware import resolve_device, set_threads
         from charlstm.views.evaluation import as_record, show_assessment, write_per_char

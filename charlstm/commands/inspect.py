@@ -21,6 +21,7 @@ from charlstm.commands.options import (
 )
 from charlstm.config import DEFAULT_STORE
 from charlstm.errors import ConfigError, CorpusError
+from charlstm.system.interrupts import import_torch
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
@@ -243,6 +244,7 @@ def _existing(option: str, number: int, first: int, last: int) -> int:
 def _look_back(model: "Model", text: "Split") -> "tuple[Reach, list[ContextScore]]":
     import numpy as np
 
+    import_torch()
     from charlstm.analysis.reach import reach
     from charlstm.evaluation.scoring import score_by_context
 

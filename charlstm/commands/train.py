@@ -23,7 +23,7 @@ from charlstm.commands.options import (
 )
 from charlstm.config import DEFAULT_STORE, STDIN, Budget, Cell
 from charlstm.errors import ConfigError
-from charlstm.system.interrupts import StopSignals, stop_signals
+from charlstm.system.interrupts import StopSignals, import_torch, stop_signals
 from charlstm.system.terminal import say
 from charlstm.training.recipe import DEFAULT_MINUTES, Overrides
 
@@ -268,6 +268,7 @@ def train(
         stops_early=early_stop,
     )
 
+    import_torch()
     from charlstm.sessions.preparation import Request
     from charlstm.sessions.session import open_follower, open_session
     from charlstm.store.runs import CheckpointStore

@@ -55,17 +55,41 @@ def stop_signals() -> Iterator[StopSignals]:
     A signal that the parent had set to be ignored, as nohup does, stays ignored.
     """
     signals = StopSignals()
-    # SIGHUP doesn't exist on Windows.
-    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
     before = {}
-    for number in numbers:
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+    for number in _numbers():
+        if signal.getsignal(number) is not signal.SIG_IGN:
             before[number] = signal.signal(number, signals.handle)
     try:
         yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Deliver SIGINT, SIGTERM and SIGHUP when the block has ended; a second SIGINT ends at once."""
+    with stop_signals() as signals:
+        signals.hold()
+        yield
+    if signals.received is not None:
+        signal.raise_signal(signals.received)
+
+
+def import_torch() -> None:
+    """Import torch, signals held back.
+
+    The exception that a signal raises would abort the process where torch, while it starts, calls
+    Python from C++.
+    """
+    with held_back():
+        import torch  # noqa: F401
+
+
+def _numbers() -> list[signal.Signals]:
+    # SIGHUP doesn't exist on Windows.
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
 
 
 def _remember_only() -> None:

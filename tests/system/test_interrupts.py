@@ -7,7 +7,7 @@ import time
 import pytest
 
 from charlstm.store.runs import CheckpointStore
-from charlstm.system.interrupts import stop_signals
+from charlstm.system.interrupts import held_back, stop_signals
 
 pty = pytest.importorskip("pty", reason="terminals and signals of POSIX")
 
@@ -54,6 +54,21 @@ def test_a_signal_that_is_held_counts_as_soon_as_it_can():
         assert not asked
         signals.forward(lambda: asked.append(True))
         assert asked == [True]
+
+
+def test_a_signal_that_is_held_back_is_delivered_after_the_block():
+    done = []
+
+    def block(number):
+        with held_back():
+            os.kill(os.getpid(), number)
+            done.append(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        block(signal.SIGINT)
+    with pytest.raises(SystemExit), stop_signals():
+        block(signal.SIGTERM)
+    assert done == [signal.SIGINT, signal.SIGTERM]
 
 
 def test_what_the_parent_ignored_stays_ignored():
