@@ -133,6 +133,13 @@ class CharLSTM(nn.Module):
         Returns:
             Logits of the next symbol [T, B, V] and the state after the last one.
         """
+        z_TBH, state = self.read(x_TB, state, dropout_generator=dropout_generator)
+        return self.head(z_TBH), state
+
+    def read(
+        self, x_TB: Tensor, state: State, *, dropout_generator: torch.Generator | None = None
+    ) -> tuple[Tensor, State]:
+        """As `forward`, but for the head: the last layer's output [T, B, H], after dropout."""
         z_TBH = self.embedding(x_TB)
         after: list[State] = []
         for number, layer in enumerate(self.layers):
@@ -143,8 +150,8 @@ class CharLSTM(nn.Module):
             else:
                 z_TBH, h_1BH = layer(z_TBH, h_1BH)
                 after.append(State(h_1BH, h_1BH[:0]))
-        logits_TBV = self.head(self._drop(z_TBH, dropout_generator))
-        return logits_TBV, State(*(torch.cat(parts).float() for parts in zip(*after, strict=True)))
+        state = State(*(torch.cat(parts).float() for parts in zip(*after, strict=True)))
+        return self._drop(z_TBH, dropout_generator), state
 
     def log_probabilities(self, logits: Tensor) -> Tensor:
         """Natural logarithms of the next symbol's probabilities, over the last axis, float32.

@@ -11,12 +11,12 @@ from typing import Any, Final, NamedTuple
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from charlstm.config import TrainConfig
 from charlstm.model.network import CharLSTM, State
 from charlstm.system.distributed import ALONE, World
 from charlstm.training.batches import Batch
+from charlstm.training.head import head_loss
 from charlstm.training.optimization import Optimizer, checked
 from charlstm.training.pieces import Pieces
 
@@ -74,14 +74,14 @@ class TruncatedBPTT:
         """
         self._optimizer.zero_grad()
         with self._model.recurrent_dropout(self._generator):
-            loss_B, state = self._forward(batch)
-            (loss_B.mean() * self._loss_scale).backward()  # type: ignore[no-untyped-call]
+            loss, loss_B, state = self._forward(batch)
+            (loss * self._loss_scale).backward()  # type: ignore[no-untyped-call]
         # As many characters in each share: the mean of means is the mean over all of them.
-        loss = loss_B.detach().mean()
+        loss = loss.detach()
         self._world.average_([*self._optimizer.gradients(), loss])
         is_finite = self._optimizer.step(learning_rate, loss_scale=self._loss_scale)
         outcome = Outcome(torch.where(is_finite, loss, math.nan), self._loss_scale)
-        is_bad_B = ~loss_B.detach().isfinite()
+        is_bad_B = ~loss_B.isfinite()
         for part in state:
             is_bad_B |= ~part.isfinite().all(-1).all(0)
         self._carried = state.reset(is_bad_B)
@@ -138,30 +138,28 @@ class TruncatedBPTT:
             scale = checked(tensors, "loss_scale", (2,), least=0.0)
             self._loss_scale, self._num_steps_at_scale = self._on_device(scale)
 
-    def _forward(self, batch: Batch) -> tuple[Tensor, State]:
-        """Each stream's loss [B], nats per character, and the state after the window."""
+    def _forward(self, batch: Batch) -> tuple[Tensor, Tensor, State]:
+        """The mean loss, each stream's loss [B], nats per character, the state after the window."""
         pieces = Pieces.of(batch.begins_TB.numpy())
-        x_N, y_N = self._on_device(batch.x_TB.flatten()), self._on_device(batch.y_TB.flatten())
+        x_N = self._on_device(batch.x_TB.flatten())
         state = self._carried.take(self._on_device(pieces.stream_P))
         state = state.reset(self._on_device(pieces.begins_P))
-        losses, ended = [], []
+        read, ended = [], []
         with self._autocast():
             for stretch in pieces.stretches:
                 place_TP = self._on_device(stretch.place_TP)
-                logits_TPV, state = self._model(
+                z_TPH, state = self._model.read(
                     x_N[place_TP],
                     state.first(place_TP.shape[1]),
                     dropout_generator=self._generator,
                 )
-                losses.append(
-                    cross_entropy(
-                        logits_TPV.flatten(0, 1).float(), y_N[place_TP].flatten(), reduction="none"
-                    )
-                )
+                read.append(z_TPH.flatten(0, 1))
                 ended.append(state.take(self._on_device(stretch.ends_P)).detached())
-        # The losses are joined, not the logits, which are V times as large.
-        loss_TB = torch.cat(losses)[self._on_device(pieces.order_TB)]
-        return loss_TB.mean(0), State.joined(ended).take(self._on_device(pieces.stream_order_B))
+        # In the window's order, without what lies past the pieces' ends.
+        z_NH = torch.cat(read)[self._on_device(pieces.order_TB.ravel())]
+        loss, loss_N = head_loss(z_NH, self._model.head, self._on_device(batch.y_TB.flatten()))
+        state = State.joined(ended).take(self._on_device(pieces.stream_order_B))
+        return loss, loss_N.view(batch.y_TB.shape).mean(0), state
 
     def _on_device(self, values: Tensor | npt.NDArray[Any]) -> Tensor:
         tensor = torch.as_tensor(values)
