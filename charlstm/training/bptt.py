@@ -155,8 +155,10 @@ class TruncatedBPTT:
                 )
                 read.append(z_TPH.flatten(0, 1))
                 ended.append(state.take(self._on_device(stretch.ends_P)).detached())
-        # In the window's order, without what lies past the pieces' ends.
-        z_NH = torch.cat(read)[self._on_device(pieces.order_TB.ravel())]
+        z_NH = torch.cat(read)
+        if not pieces.is_whole:
+            # In the window's order, without what lies past the pieces' ends.
+            z_NH = z_NH[self._on_device(pieces.order_TB.ravel())]
         loss, loss_N = head_loss(z_NH, self._model.head, self._on_device(batch.y_TB.flatten()))
         state = State.joined(ended).take(self._on_device(pieces.stream_order_B))
         return loss, loss_N.view(batch.y_TB.shape).mean(0), state

@@ -5,6 +5,7 @@ import os
 from typing import Final
 
 from charlstm.config import ModelConfig, TrainConfig
+from charlstm.training.head import chunk_size
 
 # What torch's own machinery takes at the first step.
 _BASE_BYTES: Final = 80_000_000
@@ -12,7 +13,7 @@ _BASE_BYTES: Final = 80_000_000
 # precision, and the copies that an update makes, float32 each.
 _BYTES_PER_PARAMETER: Final = 28
 # Numbers kept for the backward pass, float32: for each unit of a layer gates, cell state, hidden
-# state and their gradients; for each symbol logits, logarithms, probabilities and gradients.
+# state and their gradients; for each symbol of a chunk logits, probabilities and gradients.
 _NUMBERS_PER_UNIT: Final = 14
 _NUMBERS_PER_SYMBOL: Final = 4
 _FLOAT_BYTES: Final = 4
@@ -27,11 +28,12 @@ def estimate_bytes(model: ModelConfig, train: TrainConfig) -> int:
     """
     per_char = (
         model.num_layers * model.hidden_size * _NUMBERS_PER_UNIT
-        + model.num_outputs * _NUMBERS_PER_SYMBOL
         + model.embedding_size
     )
-    activations = train.chars_per_step * per_char * _FLOAT_BYTES
-    return _BASE_BYTES + model.num_parameters * _BYTES_PER_PARAMETER + activations
+    num_predicted = min(train.chars_per_step, chunk_size(model.num_outputs, train.device))
+    per_symbol = num_predicted * _NUMBERS_PER_SYMBOL
+    activations = train.chars_per_step * per_char + model.num_outputs * per_symbol
+    return _BASE_BYTES + model.num_parameters * _BYTES_PER_PARAMETER + activations * _FLOAT_BYTES
 
 
 def available_bytes() -> int | None:

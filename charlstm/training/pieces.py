@@ -47,6 +47,11 @@ class Pieces:
     order_TB: Integers
     stream_order_B: Integers
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is cut, and so everything in its place."""
+        return bool(len(self.stream_P) == self.order_TB.shape[1])
+
     @classmethod
     def of(cls, begins_TB: npt.NDArray[np.bool_]) -> "Pieces":
         """Cut a window at its beginnings, bool [T, B]."""
