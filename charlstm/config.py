@@ -158,6 +158,8 @@ class TrainConfig:
         num_evaluations: over the whole run, evenly spaced; before the first of them also after 2,
             4, 8 ... epochs.
         stops_early: end the run when validation says that it only overfits.
+        recurrent_dropout_epochs: between these it grows from zero to the model's setting.
+        adapts_threads: `threads` is the most; how many of them are used follows from timed steps.
     """
 
     batch_size: int
@@ -171,10 +173,14 @@ class TrainConfig:
     device: Device
     precision: Precision
     stops_early: bool = False
+    recurrent_dropout_epochs: tuple[float, float] = (0.0, 0.0)
+    adapts_threads: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.stops_early, bool):
-            raise ConfigError(f"whether a run stops early must be a flag, not {self.stops_early!r}")
+        for name in ("stops_early", "adapts_threads"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name} must be a flag, not {getattr(self, name)!r}")
+        _require_range("recurrent_dropout_epochs", self.recurrent_dropout_epochs)
         require_int("--batch-size", self.batch_size, 1, MAX_SIZE)
         require_int("--seq-len", self.seq_len, 1, MAX_SIZE)
         require_real("--learning-rate", self.learning_rate, 0.0, 10.0)
@@ -189,6 +195,11 @@ class TrainConfig:
     @property
     def chars_per_step(self) -> int:
         return self.batch_size * self.seq_len
+
+    def recurrent_dropout_share(self, epoch: float) -> float:
+        """Of the model's setting, after so many epochs."""
+        first, last = self.recurrent_dropout_epochs
+        return 1.0 if epoch >= last else max(0.0, epoch - first) / (last - first)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -347,6 +358,14 @@ def require_real(name: str, value: object, low: float, high: float) -> None:
         raise ConfigError(
             f"{name} must be a number from {low:g} to {high:g}, not {reprlib.repr(value)}"
         )
+
+
+def _require_range(name: str, value: object) -> None:
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise ConfigError(f"{name} must be two numbers, not {reprlib.repr(value)}")
+    first, last = value
+    require_real(name, first, 0.0, MAX_COUNT)
+    require_real(name, last, first, MAX_COUNT)
 
 
 def _require_positive(name: str, value: object, high: float) -> None:

@@ -23,8 +23,12 @@ class Stepped:
     Args:
         progress: the part of the budget that is used, 0 to 1.
         elapsed_seconds: since the command began, earlier sessions of the run included.
+        seconds_left: to the end of the budget.
         chars_per_second: over this session's gradient steps.
         train_bits_per_char: running mean over the latest steps, in the steps' own precision.
+        recurrent_dropout: share of the recurrent weights that is zero.
+        threads: CPU threads that the next steps use, but for a trial of other numbers.
+        chose_threads: their number has just been changed.
         was_slowed: the step was skipped and the learning rate halved; float16 may also only have
             scaled its loss too far, which mends itself.
     """
@@ -33,9 +37,13 @@ class Stepped:
     epoch: float
     progress: float
     elapsed_seconds: float
+    seconds_left: float
     chars_per_second: float
     train_bits_per_char: float
     learning_rate: float
+    recurrent_dropout: float
+    threads: int
+    chose_threads: bool
     was_skipped: bool
     was_slowed: bool
 
@@ -58,6 +66,8 @@ class Evaluated:
     chars_per_second: float
     train_bits_per_char: float
     learning_rate: float
+    recurrent_dropout: float
+    threads: int
     val_bits_per_char: float | None
     num_val_chars: int
     num_val_streams: int

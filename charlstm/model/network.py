@@ -167,7 +167,9 @@ class CharLSTM(nn.Module):
         return torch.cat([unknown, log_p[..., 1:] + shrunk], -1)
 
     @contextlib.contextmanager
-    def recurrent_dropout(self, generator: torch.Generator) -> Iterator[None]:
+    def recurrent_dropout(
+        self, generator: torch.Generator, *, share: float = 1.0
+    ) -> Iterator[None]:
         """While it lasts, a share of the recurrent weights is zero: DropConnect (Wan et al. 2013).
 
         Regularizes what the cells pass from step to step, which plain dropout doesn't reach
@@ -176,11 +178,12 @@ class CharLSTM(nn.Module):
 
         Args:
             generator: draws the masks, on the model's device.
+            share: of the setting.
         """
-        if not self.config.recurrent_dropout:
+        if not self.config.recurrent_dropout * share:
             yield
             return
-        keep = 1.0 - self.config.recurrent_dropout
+        keep = 1.0 - self.config.recurrent_dropout * share
         weights: list[Tensor] = [layer.get_parameter("weight_hh_l0") for layer in self.layers]
         whole = [weight.detach().clone() for weight in weights]
         masks = [

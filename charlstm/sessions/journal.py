@@ -85,6 +85,7 @@ class Journal:
         is_due = now - self._reported_at >= REPORT_SECONDS
         if event.was_skipped and not self._was_skipping:
             is_due = True  # said once, not at each of a row
+        is_due |= event.chose_threads
         self._was_skipping = event.was_skipped
         if is_due:
             self._reported_at = now

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+import torch
+
 from charlstm.config import Budget, CorpusConfig, TrainConfig
 from charlstm.errors import CheckpointError, ConfigError
 from charlstm.model.checkpoints import Checkpoint, HistoryEntry, RunSpec
@@ -16,11 +18,12 @@ from charlstm.text.cache import CorpusCache, load_corpus_of_run
 from charlstm.text.corpus import Corpus, corpus_name, load_corpus
 from charlstm.text.filelist import is_fleeting
 from charlstm.training.hardware import (
-    matrix_rate,
     resolve_device,
     resolve_precision,
     resolve_threads,
+    set_threads,
 )
+from charlstm.training.probe import StepTimer
 from charlstm.training.recipe import DEFAULT_MINUTES, Overrides, make_plan
 from charlstm.training.trainer import Fresh, FromWeights, Resume, Start
 
@@ -143,13 +146,20 @@ def prepare_new(
     precision = resolve_precision(request.precision or "auto", device)
     budget = request.budget or Budget(minutes=DEFAULT_MINUTES)
     threads = resolve_threads(request.threads)
-    # With steps or epochs nothing may depend on the clock.
-    speed = None
-    if budget.minutes is not None:
-        speed = num_processes * matrix_rate(device, precision, threads)
     overrides = (
         request.overrides if parent is None else _like(parent.checkpoint.spec, request.overrides)
     )
+    # With steps or epochs nothing may depend on the clock.
+    step_times, adapts_threads = None, False
+    if budget.minutes is not None:
+        adapts_threads = request.threads is None and num_processes == 1 and device == "cpu"
+        step_times = StepTimer(
+            corpus.train,
+            budget_seconds=budget.minutes * 60,
+            num_processes=num_processes,
+            set_threads=torch.set_num_threads if adapts_threads else None,
+        )
+    set_threads(threads)
     plan = make_plan(
         num_train_chars=corpus.train.num_chars,
         num_characters=len(corpus.vocabulary),
@@ -158,7 +168,7 @@ def prepare_new(
         device=device,
         precision=precision,
         threads=threads,
-        operations_per_second=speed,
+        step_times=step_times,
     )
     notices = [*corpus.notices, *plan.notices]
     start: Start = Fresh()
@@ -177,7 +187,7 @@ def prepare_new(
         corpus=corpus,
         spec=RunSpec(
             model_config=plan.model,
-            train_config=plan.train,
+            train_config=replace(plan.train, adapts_threads=adapts_threads),
             budget=budget,
             corpus=corpus_config,
             corpus_name=corpus.name,
@@ -304,8 +314,12 @@ def _hardware(stored: TrainConfig, request: Request) -> TrainConfig:
             raise
         device = resolve_device("auto")
         precision = resolve_precision("auto", device)
-    threads = stored.threads if request.threads is None else resolve_threads(request.threads)
-    return replace(stored, device=device, precision=precision, threads=threads)
+    threads, adapts = stored.threads, stored.adapts_threads
+    if request.threads is not None:
+        threads, adapts = resolve_threads(request.threads), False
+    return replace(
+        stored, device=device, precision=precision, threads=threads, adapts_threads=adapts
+    )
 
 
 def _refuse_contradictions(spec: RunSpec, request: Request) -> None:

@@ -51,6 +51,7 @@ class TruncatedBPTT:
         self._model = model
         self._world = world
         self._shard = world.share(config.batch_size)
+        self._config = config
         self._precision = config.precision
         self._optimizer = Optimizer(
             model,
@@ -67,13 +68,17 @@ class TruncatedBPTT:
         self._loss_scale = torch.tensor(first_scale, device=model.device)
         self._num_steps_at_scale = torch.tensor(0.0, device=model.device)
 
-    def step(self, batch: Batch, learning_rate: float) -> Outcome:
+    def step(self, batch: Batch, learning_rate: float, *, epoch: float = 0.0) -> Outcome:
         """Learn from one window; nothing, where the gradient is not finite.
 
         Streams whose loss or state is not finite restart from a zero state.
+
+        Args:
+            epoch: how often the text was read, which regularization follows.
         """
         self._optimizer.zero_grad()
-        with self._model.recurrent_dropout(self._generator):
+        share = self._config.recurrent_dropout_share(epoch)
+        with self._model.recurrent_dropout(self._generator, share=share):
             loss, loss_B, state = self._forward(batch)
             (loss * self._loss_scale).backward()  # type: ignore[no-untyped-call]
         # As many characters in each share: the mean of means is the mean over all of them.

@@ -1,11 +1,6 @@
-"""What the machine can do: device, precision, threads, memory; capabilities decide, no timing.
-
-For budgets in minutes its speed is measured.
-"""
+"""What the machine can do: device, precision, threads, memory; capabilities decide, no timing."""
 
 import os
-import time
-from typing import Final
 
 import torch
 from torch import nn
@@ -13,11 +8,6 @@ from torch import nn
 from charlstm.config import Device, ModelConfig, Precision, TrainConfig, require_int
 from charlstm.errors import ConfigError, TrainingError
 from charlstm.training.memory import available_bytes, estimate_bytes
-
-_PROBE_ROWS: Final = 2048
-_PROBE_SIZE: Final = 256
-_PROBE_SECONDS: Final = 0.1
-_MIN_PROBES: Final = 5
 
 
 def resolve_device(wanted: str) -> Device:
@@ -81,26 +71,6 @@ def set_threads(wanted: int | None) -> int:
     threads = resolve_threads(wanted)
     torch.set_num_threads(threads)
     return threads
-
-
-def matrix_rate(device: Device, precision: Precision, threads: int) -> float:
-    """Floating-point operations per second in products of matrices such as training makes.
-
-    It takes about a tenth of a second.
-    """
-    set_threads(threads)
-    dtype: torch.dtype = getattr(torch, precision)
-    left = torch.ones(_PROBE_ROWS, _PROBE_SIZE, device=device, dtype=dtype)
-    right = torch.ones(_PROBE_SIZE, 4 * _PROBE_SIZE, device=device, dtype=dtype)
-    seconds: list[float] = []
-    until = time.perf_counter() + _PROBE_SECONDS
-    while len(seconds) < _MIN_PROBES or time.perf_counter() < until:
-        begin = time.perf_counter()
-        product = left @ right
-        product[0, 0].item()  # waits for the device
-        seconds.append(time.perf_counter() - begin)
-    # The first ones warm up; the fastest is the least disturbed.
-    return 8.0 * _PROBE_ROWS * _PROBE_SIZE**2 / min(seconds)
 
 
 def require_memory(model: ModelConfig, train: TrainConfig) -> None:

@@ -26,10 +26,7 @@ def estimate_bytes(model: ModelConfig, train: TrainConfig) -> int:
     Against the peak of resident memory of five shapes, from 1 x 2048 units to 2 x 512 in batches of
     128 x 128, it was between 1.0 and 1.9 times what was taken.
     """
-    per_char = (
-        model.num_layers * model.hidden_size * _NUMBERS_PER_UNIT
-        + model.embedding_size
-    )
+    per_char = model.num_layers * model.hidden_size * _NUMBERS_PER_UNIT + model.embedding_size
     num_predicted = min(train.chars_per_step, chunk_size(model.num_outputs, train.device))
     per_symbol = num_predicted * _NUMBERS_PER_SYMBOL
     activations = train.chars_per_step * per_char + model.num_outputs * per_symbol

@@ -43,6 +43,9 @@ class Pace(Protocol):
     def reserve(self, seconds: float) -> None:
         """Say how long the end of the run takes, after its last step."""
 
+    def seconds_left(self, step: int, seconds_per_step: float) -> float:
+        """To the end of the budget, at this pace."""
+
 
 class StepPace:
     """Counts steps; never looks at a clock."""
@@ -55,6 +58,9 @@ class StepPace:
 
     def reserve(self, seconds: float) -> None:
         pass
+
+    def seconds_left(self, step: int, seconds_per_step: float) -> float:
+        return max(0, self.total_steps - step) * seconds_per_step
 
 
 class ClockPace:
@@ -80,6 +86,9 @@ class ClockPace:
 
     def reserve(self, seconds: float) -> None:
         self._reserved = seconds
+
+    def seconds_left(self, step: int, seconds_per_step: float) -> float:
+        return max(0.0, self._total - self._stopwatch.elapsed())
 
 
 def pace_for(budget: Budget, *, num_chars: int, chars_per_step: int, stopwatch: Stopwatch) -> Pace:

@@ -6,10 +6,12 @@ one has nothing more to learn. Regularization: the more parameters there are for
 the text, and the more often it is read, the more of it.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from charlstm.config import Budget, Cell, Device, ModelConfig, Precision, TrainConfig
+from charlstm.errors import TrainingError
 
 DEFAULT_MINUTES: Final = 5.0
 
@@ -42,16 +44,19 @@ _DROPOUT_PER_EPOCH: Final = 0.035
 _MIN_DROPOUT_LIMIT: Final = 0.12
 _DROPOUT_PER_PARAMETER: Final = 0.08
 _MAX_DROPOUT: Final = 0.5
-_EPOCHS_WITHOUT_RECURRENT_DROPOUT: Final = 7.0
-_RECURRENT_DROPOUT_PER_EPOCH: Final = 0.03
-_MAX_RECURRENT_DROPOUT: Final = 0.4
+# From its first to its last epoch recurrent dropout grows, by what has been read: no forecast of
+# the pace is needed, and a run that turns out longer gets more of it.
+_RECURRENT_DROPOUT_EPOCHS: Final = (7.0, 15.0)
+_MAX_RECURRENT_DROPOUT: Final = 0.5
+# A text that is read more often gains nothing from being read still more often.
+_MANY_EPOCHS: Final = 7.0
 _OPERATIONS_PER_PARAMETER: Final = 6  # per character, forward and backward
 # The softmax is bound by memory: as many products could be made meanwhile, for each of its logits.
 _OPERATIONS_PER_LOGIT: Final = 1400
-# What training reaches of the rate of matrix products.
-_EFFICIENCY: Final = {"bfloat16": 0.57, "float16": 0.4, "float32": 0.8}
-# Where it was not measured: two cores with bfloat16, half of them busy otherwise.
+# What training reaches on two cores with bfloat16; the first guess before it is measured.
 _OPERATIONS_PER_SECOND: Final = 2e11
+# Sizes whose steps are timed.
+_MAX_MEASURED: Final = 3
 # Often enough to learn how a text begins, too seldom to cost anything in its middle.
 _RESET_PROBABILITY: Final = 0.01
 _MIN_EVALUATIONS: Final = 4
@@ -102,6 +107,11 @@ class Plan:
     notices: tuple[str, ...]
 
 
+# Seconds of a step of each candidate; None where it doesn't fit in memory.
+Candidate = tuple[ModelConfig, TrainConfig]
+StepTimes = Callable[[Sequence[Candidate]], Sequence[float | None]]
+
+
 def make_plan(
     *,
     num_train_chars: int,
@@ -111,34 +121,37 @@ def make_plan(
     device: Device,
     precision: Precision,
     threads: int,
-    operations_per_second: float | None = None,
+    step_times: StepTimes | None = None,
 ) -> Plan:
     """Choose every setting that the user left open.
 
     Args:
-        operations_per_second: of matrix products in this precision, where it was measured; nothing
-            but a budget in minutes depends on it.
+        step_times: measures candidates for a budget in minutes, on which nothing else depends;
+            None estimates them for a usual machine.
 
     Raises:
         ConfigError: when a requested setting is impossible.
+        TrainingError: when not even the smallest model fits in memory.
     """
     given = overrides.given()
     machine = {"threads": threads, "device": device, "precision": precision}
-    operations = None
+    measured = None
     if budget.minutes is not None:
-        speed = (operations_per_second or _OPERATIONS_PER_SECOND) * _EFFICIENCY[precision]
-        operations = budget.minutes * 60 * speed
+        measured = _Speed(budget.minutes * 60, step_times, num_train_chars)
     # With a number of steps, larger ones would be more work.
     is_open = budget.steps is None and not given.keys() & {"batch_size", "seq_len"}
-    shapes = _STEP_SHAPES if is_open else _STEP_SHAPES[:1]
-    drafts = [
-        _draft(shape, given, machine, budget, operations, num_train_chars, num_characters)
-        for shape in shapes
-    ]
-    draft = [drafts[0], *(draft for draft in drafts[1:] if draft.suits(num_train_chars))][-1]
+    draft = None
+    for shape in _STEP_SHAPES if is_open else _STEP_SHAPES[:1]:
+        if draft is not None and not draft.has_time_for(shape, num_train_chars):
+            break
+        larger = _draft(shape, given, machine, budget, measured, num_train_chars, num_characters)
+        if draft is not None and not larger.has_time_for(shape, num_train_chars):
+            break
+        draft = larger
+    assert draft is not None
     model, train, num_chars = draft.model, draft.train, draft.num_chars
     epochs = num_chars / num_train_chars
-    model, train = _regularized(model, train, given, num_train_chars, epochs)
+    model, train = _regularized(model, train, given, num_train_chars)
     total_steps = budget.total_steps(num_chars=num_train_chars, chars_per_step=train.chars_per_step)
     about = "about " if total_steps is None else ""
     return Plan(
@@ -159,12 +172,12 @@ class _Draft:
     num_chars: float
     notices: tuple[str, ...]
 
-    def suits(self, num_train_chars: int) -> bool:
+    def has_time_for(self, shape: tuple[int, int], num_train_chars: int) -> bool:
         """Whether steps of this shape, larger than the usual ones, are worth it."""
         return (
             not self.notices
-            and self.num_chars >= _MIN_STEPS * self.train.chars_per_step
-            and self.num_chars <= _EPOCHS_WITHOUT_RECURRENT_DROPOUT * num_train_chars
+            and self.num_chars >= _MIN_STEPS * shape[0] * shape[1]
+            and self.num_chars <= _MANY_EPOCHS * num_train_chars
         )
 
 
@@ -173,7 +186,7 @@ def _draft(
     given: dict[str, Any],
     machine: dict[str, Any],
     budget: Budget,
-    operations: float | None,
+    speed: "_Speed | None",
     num_train_chars: int,
     num_characters: int,
 ) -> _Draft:
@@ -204,9 +217,9 @@ def _draft(
         "recurrent_dropout": 0.0,
         "cell": "lstm",
     } | {name: given[name] for name in given.keys() & _MODEL_SETTINGS}
-    if operations is not None:
-        model = _sized(model_settings, train, operations, num_train_chars)
-        num_chars = operations / _operations_per_char(model, train)
+    if speed is not None:
+        model, num_chars, too_large = speed.choose(model_settings, train)
+        notices += too_large
     else:
         model = ModelConfig(**{"hidden_size": _HIDDEN_SIZE} | model_settings)
         steps = budget.total_steps(num_chars=num_train_chars, chars_per_step=train.chars_per_step)
@@ -228,22 +241,103 @@ def _made_to_fit(train: TrainConfig, num_train_chars: int) -> tuple[TrainConfig,
     return replace(train, batch_size=batch_size, seq_len=seq_len), (notice,)
 
 
-def _sized(
-    settings: dict[str, Any], train: TrainConfig, operations: float, num_train_chars: int
-) -> ModelConfig:
-    """The largest model that this many operations can train; a requested size stays."""
-    if "hidden_size" in settings:
-        return ModelConfig(**settings)
-    sizes = _CUDA_HIDDEN_SIZES if train.device == "cuda" else _HIDDEN_SIZES
-    smallest, *larger = (ModelConfig(hidden_size=size, **settings) for size in sizes)
-    suited = [
-        model
-        for model in larger
-        if operations / _operations_per_char(model, train)
-        >= _CHARS_PER_PARAMETER * _stack_parameters(model)
-        and _stack_parameters(model) <= _MAX_PARAMETERS_PER_CHAR * num_train_chars
-    ]
-    return suited[-1] if suited else smallest
+class _Speed:
+    """How much each size reads in the time, and which size suits it.
+
+    Up to three sizes are measured; what others take is estimated, corrected by a line through
+    those: overhead that every step has, and time for each operation.
+
+    Args:
+        seconds: of the budget.
+    """
+
+    def __init__(self, seconds: float, step_times: StepTimes | None, num_train_chars: int) -> None:
+        self._seconds = seconds
+        self._step_times = step_times
+        self._num_train_chars = num_train_chars
+
+    def choose(
+        self, settings: dict[str, Any], train: TrainConfig
+    ) -> tuple[ModelConfig, float, tuple[str, ...]]:
+        """The largest model that can be trained in the time; a requested size stays.
+
+        Returns:
+            The model, how many characters it will read, and notices.
+
+        Raises:
+            TrainingError: when not even the smallest fits in memory.
+        """
+        sizes = _CUDA_HIDDEN_SIZES if train.device == "cuda" else _HIDDEN_SIZES
+        if "hidden_size" in settings:
+            models = [ModelConfig(**settings)]
+        else:
+            models = [ModelConfig(hidden_size=size, **settings) for size in sizes]
+        times: dict[ModelConfig, float] = {}
+        notices: tuple[str, ...] = ()
+        model = self._largest(models, train, times)
+        while self._step_times is not None and model not in times:
+            if len(times) == _MAX_MEASURED:
+                model = self._largest(sorted(times, key=_stack_parameters), train, times)
+                break
+            timed = (*times, model)
+            found = self._step_times([(one, train) for one in timed])
+            pairs = zip(timed, found, strict=True)
+            times |= {one: time for one, time in pairs if time is not None}
+            if model not in times:
+                models = models[: models.index(model)]
+                notices = (f"{_named(model)} does not fit in memory: a smaller model",)
+                if not models:
+                    raise TrainingError(f"{_named(model)} does not fit in memory")
+            model = self._largest(models, train, times)
+        return model, self._num_chars(model, train, times), notices
+
+    def _largest(
+        self, models: Sequence[ModelConfig], train: TrainConfig, times: Mapping[ModelConfig, float]
+    ) -> ModelConfig:
+        suited = [
+            model
+            for model in models[1:]
+            if self._num_chars(model, train, times)
+            >= _CHARS_PER_PARAMETER * _stack_parameters(model)
+            and _stack_parameters(model) <= _MAX_PARAMETERS_PER_CHAR * self._num_train_chars
+        ]
+        return suited[-1] if suited else models[0]
+
+    def _num_chars(
+        self, model: ModelConfig, train: TrainConfig, times: Mapping[ModelConfig, float]
+    ) -> float:
+        return self._seconds / _step_seconds(model, train, times) * train.chars_per_step
+
+
+def _step_seconds(
+    model: ModelConfig, train: TrainConfig, times: Mapping[ModelConfig, float]
+) -> float:
+    """As measured; else on the line through the nearest two that were, or through the only one."""
+    if model in times:
+        return times[model]
+    wanted = _estimated_seconds(model, train)
+    known = sorted(
+        ((_estimated_seconds(one, train), time) for one, time in times.items()),
+        key=lambda pair: abs(pair[0] - wanted),
+    )
+    if not known:
+        return wanted
+    x, y = known[0]
+    if len(known) == 1:
+        return wanted * y / x
+    other_x, other_y = known[1]
+    # Never less than nothing, and never faster per operation than a twentieth of the nearest.
+    slope = max((other_y - y) / (other_x - x), y / x / 20)
+    return max(y + slope * (wanted - x), y / 20)
+
+
+def _estimated_seconds(model: ModelConfig, train: TrainConfig) -> float:
+    """Of a step on two cores with bfloat16."""
+    return _operations_per_char(model, train) * train.chars_per_step / _OPERATIONS_PER_SECOND
+
+
+def _named(model: ModelConfig) -> str:
+    return f"{model.num_layers} x {model.hidden_size}"
 
 
 def _operations_per_char(model: ModelConfig, train: TrainConfig) -> float:
@@ -264,31 +358,32 @@ def _stack_parameters(model: ModelConfig) -> int:
 
 
 def _regularized(
-    model: ModelConfig,
-    train: TrainConfig,
-    given: dict[str, Any],
-    num_train_chars: int,
-    epochs: float,
+    model: ModelConfig, train: TrainConfig, given: dict[str, Any], num_train_chars: int
 ) -> tuple[ModelConfig, TrainConfig]:
     """Set the regularization: dropout, recurrent dropout, weight decay."""
     parameters = model.num_parameters / num_train_chars
-    many = max(0.0, epochs - _EPOCHS_WITHOUT_RECURRENT_DROPOUT)
-    dropouts: dict[str, Any] = {
-        "dropout": min(
-            _MAX_DROPOUT,
-            _DROPOUT_PER_EPOCH * epochs,
-            _MIN_DROPOUT_LIMIT + _DROPOUT_PER_PARAMETER * parameters,
-        ),
-        "recurrent_dropout": min(_MAX_RECURRENT_DROPOUT, _RECURRENT_DROPOUT_PER_EPOCH * many),
-    }
-    model = replace(
-        model,
-        **{name: round(value, 2) for name, value in dropouts.items() if name not in given},
-    )
+    if "dropout" not in given:
+        dropout = _MIN_DROPOUT_LIMIT + _DROPOUT_PER_PARAMETER * parameters
+        model = replace(model, dropout=round(min(_MAX_DROPOUT, dropout), 2))
+    if "recurrent_dropout" not in given:
+        model = replace(model, recurrent_dropout=_MAX_RECURRENT_DROPOUT)
+        train = replace(train, recurrent_dropout_epochs=_RECURRENT_DROPOUT_EPOCHS)
     if "weight_decay" not in given:
         decay = _MIN_WEIGHT_DECAY + _WEIGHT_DECAY_PER_SQUARED_PARAMETERS * parameters**2
         train = replace(train, weight_decay=round(min(_MAX_WEIGHT_DECAY, decay), 2))
     return model, train
+
+
+def regularization_text(model: ModelConfig, train: TrainConfig) -> str:
+    """Dropout, recurrent dropout and weight decay, in words."""
+    recurrent = f"{model.recurrent_dropout:g}"
+    first, last = train.recurrent_dropout_epochs
+    if last and model.recurrent_dropout:
+        recurrent = f"0 to {recurrent} from epoch {first:g} to {last:g}"
+    return (
+        f"dropout {model.dropout:g}, recurrent dropout {recurrent}, "
+        f"weight decay {train.weight_decay:g}"
+    )
 
 
 def _rounded(number: float) -> str:

@@ -38,6 +38,7 @@ from charlstm.training.bptt import TruncatedBPTT
 from charlstm.training.losses import LossCounts, LossMeter
 from charlstm.training.optimization import learning_rate_scale
 from charlstm.training.pacing import Clock, Stopwatch, pace_for
+from charlstm.training.threads import ThreadChooser
 
 # Validation while training: enough characters to tell two evaluations of one run apart, in streams
 # long enough that their empty beginnings hardly count.
@@ -146,6 +147,9 @@ class Trainer:
             unknown_probability=least_unknown_probability(train.num_chars),
         ).to(config.device)
         self._bptt = TruncatedBPTT(self.model, config, world=world)
+        self._threads: ThreadChooser | None = None
+        if config.adapts_threads and config.device == "cpu" and world.size == 1:
+            self._threads = ThreadChooser(config.threads, torch.set_num_threads)
         self._counters = _Counters()
         self._losses = LossMeter(device=config.device, learning_rate=config.learning_rate)
         self._must_stop = False
@@ -296,15 +300,19 @@ class Trainer:
         learning_rate = self._learning_rate(progress)
         with _memory_errors_explained():
             batch = self._batches.next(self._generator)
-            outcome = self._bptt.step(batch, learning_rate)
+            outcome = self._bptt.step(batch, learning_rate, epoch=self._epoch)
             counters.step += 1
             self._losses.add(outcome, counters.step)
         found = self._losses.take_found()
+        seconds = self._clock() - began
         self._session_steps += 1
-        self._session_seconds += self._clock() - began
+        self._session_seconds += seconds
+        chose_threads = self._threads is not None and self._threads.add(seconds)
         return Stepped(
             **self._figures(learning_rate),
             progress=self._progress,
+            seconds_left=self._seconds_left,
+            chose_threads=chose_threads,
             was_skipped=found.any_skipped,
             was_slowed=found.any_slowed,
         )
@@ -372,12 +380,20 @@ class Trainer:
             "chars_per_second": self._chars_per_second,
             "train_bits_per_char": self._losses.bits_per_char,
             "learning_rate": learning_rate,
+            "recurrent_dropout": self.model.config.recurrent_dropout
+            * self._config.recurrent_dropout_share(self._epoch),
+            "threads": self._config.threads if self._threads is None else self._threads.chosen,
         }
 
     @property
     def _progress(self) -> float:
         # However short the budget, a run makes one step.
         return self._pace.progress(self._counters.step) if self._counters.step else 0.0
+
+    @property
+    def _seconds_left(self) -> float:
+        seconds_per_step = self._session_seconds / max(1, self._session_steps)
+        return self._pace.seconds_left(self._counters.step, seconds_per_step)
 
     @property
     def _epoch(self) -> float:

@@ -17,6 +17,7 @@ from charlstm.sessions.journal import Report
 from charlstm.sessions.session import Session
 from charlstm.system import layout
 from charlstm.system.terminal import escape, is_animated, say
+from charlstm.training.recipe import regularization_text
 from charlstm.views.runs import bits_text
 from charlstm.views.tables import print_pairs
 
@@ -106,14 +107,14 @@ def show_plan(session: Session) -> None:
     distinct = f"{model.num_characters:,} distinct"
     held_out = f"val {corpus.val.num_chars:,}, test {corpus.test.num_chars:,}"
     size = f"{model.num_layers} x {model.hidden_size} {model.cell}"
-    dropout = f"dropout {model.dropout:g}, recurrent dropout {model.recurrent_dropout:g}"
+    regularization = regularization_text(model, train)
     batches, seed = f"{train.batch_size} x {train.seq_len}", f"seed {train.seed}"
-    threads = f"{train.threads} thread{'s' if train.threads > 1 else ''}"
+    threads = _threads(train.threads)
     for name, value in (
         ("run", f"{session.folder}"),
         ("corpus", f"{corpus.train.num_chars:,} characters{documents}, {distinct}; {held_out}"),
         ("model", f"{size}, {model.num_parameters:,} parameters"),
-        ("training", f"{dropout}, weight decay {train.weight_decay:g}"),
+        ("training", regularization),
         ("", f"batches of {batches}, {train.precision} on {train.device}, {threads}, {seed}"),
         ("budget", str(spec.budget) + (f": {session.reason}" if session.reason else "")),
     ):
@@ -145,9 +146,8 @@ def show_finished(session: Session, event: Finished) -> None:
 def _status(report: Report) -> str:
     event = report.event
     assert isinstance(event, Stepped)
-    left = event.elapsed_seconds * (1 - event.progress) / max(event.progress, 1e-9)
     return (
-        f"{event.chars_per_second / 1000:.1f}k chars/s, {_duration(left)} left, "
+        f"{event.chars_per_second / 1000:.1f}k chars/s, {_duration(event.seconds_left)} left, "
         f"train {event.train_bits_per_char:.3f}, "
         f"val {bits_text(report.record['val_bits_per_char'])}"
     )
@@ -167,10 +167,16 @@ def _lines(report: Report) -> list[str]:
         case Stepped() as event if event.was_skipped and report.is_logged:
             slowed = ", learning rate halved" if event.was_slowed else ""
             return [f"step {event.step}: no finite gradient, update skipped{slowed}"]
+        case Stepped() as event if event.chose_threads:
+            return [f"continuing on {_threads(event.threads)}, now faster"]
         case Started() as event if event.step:
             return [f"resumed at step {event.step:,}"]
         case Started() | Stepped() | Saved() | Finished():
             return []
+
+
+def _threads(number: int) -> str:
+    return f"{number} thread{'s' if number > 1 else ''}"
 
 
 def _duration(seconds: float) -> str:

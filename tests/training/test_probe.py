@@ -1,0 +1,67 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import MODEL, TRAIN
+
+from charlstm.training import probe
+from charlstm.training.probe import StepTimer
+
+
+class Clock:
+    """Every look at it takes a tenth of a second."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        self.now += 0.1
+        return self.now
+
+
+def candidates(vocabulary, *sizes):
+    model = replace(MODEL, num_characters=len(vocabulary))
+    return [(replace(model, hidden_size=size), TRAIN) for size in sizes]
+
+
+def test_steps_are_timed_within_two_percent_of_the_budget(split, vocabulary):
+    clock = Clock()
+    timer = StepTimer(split, budget_seconds=1000, clock=clock)
+    found = timer(candidates(vocabulary, 8, 16))
+    assert found == pytest.approx([0.1, 0.1])
+    assert clock.now <= 0.02 * 1000
+
+
+def test_a_short_budget_still_gets_a_measurement(split, vocabulary):
+    (seconds,) = StepTimer(split, budget_seconds=0.01)(candidates(vocabulary, 8))
+    assert 0 < seconds < 5
+
+
+def test_what_does_not_fit_in_memory_has_no_time(split, vocabulary):
+    timer = StepTimer(split, budget_seconds=0.1)
+    first, second = timer(candidates(vocabulary, 8, 60_000))
+    assert first is not None
+    assert second is None
+
+
+def test_only_memory_explains_a_failure(split, vocabulary, monkeypatch):
+    def fail(*_arguments, **_options):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(probe.TruncatedBPTT, "step", fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        StepTimer(split, budget_seconds=0.1)(candidates(vocabulary, 8))
+
+
+def test_threads_are_tried_once_and_set(split, vocabulary):
+    numbers = []
+    before = torch.get_num_threads()
+    timer = StepTimer(split, budget_seconds=0.1, set_threads=numbers.append)
+    train = replace(TRAIN, threads=4)
+    model, _ = candidates(vocabulary, 8)[0]
+    timer([(model, train)])
+    assert set(numbers) == {4, 3, 2}
+    tried = len(numbers)
+    timer([(model, train)])
+    assert len(numbers) == tried
+    assert torch.get_num_threads() == before
