@@ -10,7 +10,7 @@ import sys
 import warnings
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import Any, Final, Literal, NamedTuple, TypeVar, get_args
 
 from charlstm.errors import ConfigError
 
@@ -46,8 +46,8 @@ class ModelConfig:
     read and predicted, the boundary only read: it begins a document and never follows anything.
 
     Args:
-        dropout: share of the last layer's output that training hides from the head.
-        recurrent_dropout: share of the recurrent weights that training sets to zero.
+        dropout: share of the last layer's output that training hides from the head, at most.
+        recurrent_dropout: share of the recurrent weights that training sets to zero, at most.
     """
 
     num_characters: int
@@ -145,6 +145,21 @@ class Budget:
         return f"{value:,.10g} {self.unit if value != 1 else self.unit[:-1]}"
 
 
+class Dropouts(NamedTuple):
+    """Where dropout stands at a moment.
+
+    Args:
+        before_head: share of the last layer's output that is hidden from the head.
+        recurrent: share of the recurrent weights that is zero.
+    """
+
+    before_head: float = 0.0
+    recurrent: float = 0.0
+
+    def __str__(self) -> str:
+        return f"dropout {self.before_head:.2g}, recurrent dropout {self.recurrent:.2g}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """How a model is trained.
@@ -158,7 +173,9 @@ class TrainConfig:
         num_evaluations: over the whole run, evenly spaced; before the first of them also after 2,
             4, 8 ... epochs.
         stops_early: end the run when validation says that it only overfits.
-        recurrent_dropout_epochs: between these it grows from zero to the model's setting.
+        dropout_epochs: a run that reads the text so many times has a dropout between zero, at the
+            first number, and the model's setting, from the second one on.
+        recurrent_dropout_epochs: likewise for the recurrent dropout.
         adapts_threads: `threads` is the most; how many of them are used follows from timed steps.
     """
 
@@ -173,6 +190,7 @@ class TrainConfig:
     device: Device
     precision: Precision
     stops_early: bool = False
+    dropout_epochs: tuple[float, float] = (0.0, 0.0)
     recurrent_dropout_epochs: tuple[float, float] = (0.0, 0.0)
     adapts_threads: bool = False
 
@@ -180,6 +198,7 @@ class TrainConfig:
         for name in ("stops_early", "adapts_threads"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} must be a flag, not {getattr(self, name)!r}")
+        _require_range("dropout_epochs", self.dropout_epochs)
         _require_range("recurrent_dropout_epochs", self.recurrent_dropout_epochs)
         require_int("--batch-size", self.batch_size, 1, MAX_SIZE)
         require_int("--seq-len", self.seq_len, 1, MAX_SIZE)
@@ -196,10 +215,12 @@ class TrainConfig:
     def chars_per_step(self) -> int:
         return self.batch_size * self.seq_len
 
-    def recurrent_dropout_share(self, epoch: float) -> float:
-        """Of the model's setting, after so many epochs."""
-        first, last = self.recurrent_dropout_epochs
-        return 1.0 if epoch >= last else max(0.0, epoch - first) / (last - first)
+    def dropouts(self, model: ModelConfig, epochs: float) -> Dropouts:
+        """Of a run that will have read the text so many times."""
+        return Dropouts(
+            before_head=model.dropout * _share(epochs, self.dropout_epochs),
+            recurrent=model.recurrent_dropout * _share(epochs, self.recurrent_dropout_epochs),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -358,6 +379,11 @@ def require_real(name: str, value: object, low: float, high: float) -> None:
         raise ConfigError(
             f"{name} must be a number from {low:g} to {high:g}, not {reprlib.repr(value)}"
         )
+
+
+def _share(epochs: float, between: tuple[float, float]) -> float:
+    first, last = between
+    return 1.0 if epochs >= last else max(0.0, epochs - first) / (last - first)
 
 
 def _require_range(name: str, value: object) -> None:

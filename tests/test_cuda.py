@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import MODEL, TRAIN, evaluate
 
-from charlstm.config import Budget
+from charlstm.config import Budget, Dropouts
 from charlstm.events import Finished
 from charlstm.model.network import CharLSTM
 from charlstm.training.batches import BatchStream
@@ -64,7 +64,8 @@ def test_weights_move_between_devices(train, split):
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
 def test_a_step_never_waits_for_the_device(split, vocabulary, precision):
-    config = replace(MODEL, num_characters=len(vocabulary), dropout=0.1, recurrent_dropout=0.1)
+    config = replace(MODEL, num_characters=len(vocabulary))
+    dropouts = Dropouts(before_head=0.1, recurrent=0.1)
     train = replace(TRAIN, device="cuda", precision=precision)
     learner = TruncatedBPTT(CharLSTM(config).to("cuda"), train)
     stream = BatchStream(
@@ -75,11 +76,11 @@ def test_a_step_never_waits_for_the_device(split, vocabulary, precision):
         reset_probability=0.1,
     )
     generator = torch.Generator().manual_seed(0)
-    learner.step(stream.next(generator), 0.01)
+    learner.step(stream.next(generator), 0.01, dropouts)
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(4):
-            outcome = learner.step(stream.next(generator), 0.01)
+            outcome = learner.step(stream.next(generator), 0.01, dropouts)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     # A scale that was too large at first passes steps over, which is no failure.

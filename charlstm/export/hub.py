@@ -14,7 +14,6 @@ from charlstm.errors import CharLSTMError
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.system.files import refuse_inputs, replace_file
 from charlstm.system.terminal import escape_line
-from charlstm.training.recipe import regularization_text
 
 _FOLDER_FILES: Final = ("config.json", "vocab.json", "model.safetensors", "README.md")
 
@@ -124,7 +123,7 @@ character of a text from all characters before it.
   text, its splits and their order: `{spec.fingerprint}`.
 - Recipe: {checkpoint.step:,} steps (budget: {spec.budget}) of {train.batch_size} x
   {train.seq_len} characters; Muon and AdamW, learning rate {train.learning_rate:g},
-  {regularization_text(config, train)}, seed {train.seed}.
+  {checkpoint.dropouts}, weight decay {train.weight_decay:g}, seed {train.seed}.
 - Measured: {measured}.
 - Limits: it knows {config.num_characters:,} characters and nothing but its text; it has no notion
   of truth, and may repeat passages of the text word for word.

@@ -23,6 +23,7 @@ from charlstm.config import (
     MAX_SECONDS,
     Budget,
     CorpusConfig,
+    Dropouts,
     ModelConfig,
     TrainConfig,
     from_plain,
@@ -46,6 +47,8 @@ _HISTORY_REALS: Final = {
     "epoch": float(MAX_COUNT),
     "train_bits_per_char": MAX_BITS,
     "val_bits_per_char": MAX_BITS,
+    "dropout": 1.0,
+    "recurrent_dropout": 1.0,
 }
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -80,6 +83,8 @@ class HistoryEntry:
     epoch: float | None = None
     train_bits_per_char: float | None = None
     val_bits_per_char: float | None = None
+    dropout: float | None = None
+    recurrent_dropout: float | None = None
     sample: str = ""
     gates: tuple[dict[str, float], ...] = ()
     gate_shares: tuple[dict[str, tuple[float, float]], ...] = ()
@@ -222,6 +227,18 @@ class Checkpoint:
     @property
     def best_val_bits_per_char(self) -> float | None:
         return best_val_bits_per_char(self.history)
+
+    @property
+    def dropouts(self) -> Dropouts:
+        """Where dropout stood at the latest evaluation."""
+        most = self.spec.train_config.dropouts(self.spec.model_config, math.inf)
+        if not self.history:
+            return most
+        latest = self.history[-1]
+        return Dropouts(
+            most.before_head if latest.dropout is None else latest.dropout,
+            most.recurrent if latest.recurrent_dropout is None else latest.recurrent_dropout,
+        )
 
     @property
     def val_bits_per_char(self) -> float | None:

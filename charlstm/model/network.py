@@ -120,26 +120,21 @@ class CharLSTM(nn.Module):
         has_cell_state = self.config.cell == "lstm"
         return State(h_LBH, torch.zeros_like(h_LBH) if has_cell_state else h_LBH[:0])
 
-    def forward(
-        self, x_TB: Tensor, state: State, *, dropout_generator: torch.Generator | None = None
-    ) -> tuple[Tensor, State]:
+    def forward(self, x_TB: Tensor, state: State) -> tuple[Tensor, State]:
         """Read T symbols of B streams.
 
         Args:
             x_TB: symbols read, int64 [T, B].
             state: from `zero_state` or from the call before.
-            dropout_generator: draws the dropout masks; None for no dropout.
 
         Returns:
             Logits of the next symbol [T, B, V] and the state after the last one.
         """
-        z_TBH, state = self.read(x_TB, state, dropout_generator=dropout_generator)
+        z_TBH, state = self.read(x_TB, state)
         return self.head(z_TBH), state
 
-    def read(
-        self, x_TB: Tensor, state: State, *, dropout_generator: torch.Generator | None = None
-    ) -> tuple[Tensor, State]:
-        """As `forward`, but for the head: the last layer's output [T, B, H], after dropout."""
+    def read(self, x_TB: Tensor, state: State) -> tuple[Tensor, State]:
+        """As `forward`, but for the head: the last layer's output [T, B, H]."""
         z_TBH = self.embedding(x_TB)
         after: list[State] = []
         for number, layer in enumerate(self.layers):
@@ -151,7 +146,7 @@ class CharLSTM(nn.Module):
                 z_TBH, h_1BH = layer(z_TBH, h_1BH)
                 after.append(State(h_1BH, h_1BH[:0]))
         state = State(*(torch.cat(parts).float() for parts in zip(*after, strict=True)))
-        return self._drop(z_TBH, dropout_generator), state
+        return z_TBH, state
 
     def log_probabilities(self, logits: Tensor) -> Tensor:
         """Natural logarithms of the next symbol's probabilities, over the last axis, float32.
@@ -167,9 +162,7 @@ class CharLSTM(nn.Module):
         return torch.cat([unknown, log_p[..., 1:] + shrunk], -1)
 
     @contextlib.contextmanager
-    def recurrent_dropout(
-        self, generator: torch.Generator, *, share: float = 1.0
-    ) -> Iterator[None]:
+    def recurrent_dropout(self, share: float, generator: torch.Generator) -> Iterator[None]:
         """While it lasts, a share of the recurrent weights is zero: DropConnect (Wan et al. 2013).
 
         Regularizes what the cells pass from step to step, which plain dropout doesn't reach
@@ -178,12 +171,11 @@ class CharLSTM(nn.Module):
 
         Args:
             generator: draws the masks, on the model's device.
-            share: of the setting.
         """
-        if not self.config.recurrent_dropout * share:
+        if not share:
             yield
             return
-        keep = 1.0 - self.config.recurrent_dropout * share
+        keep = 1.0 - share
         weights: list[Tensor] = [layer.get_parameter("weight_hh_l0") for layer in self.layers]
         whole = [weight.detach().clone() for weight in weights]
         masks = [
@@ -201,14 +193,15 @@ class CharLSTM(nn.Module):
                     if weight.grad is not None:
                         weight.grad *= mask
 
-    def _drop(self, z_TBH: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Dropout with one mask per stream and window (Gal & Ghahramani 2016).
 
-        Only before the head: between the layers it cost 0.015 nats on tiny Shakespeare.
-        """
-        if generator is None or not self.config.dropout:
-            return z_TBH
-        keep = 1.0 - self.config.dropout
-        mask_BH = torch.empty(z_TBH.shape[1:], device=generator.device)
-        mask_BH.bernoulli_(keep, generator=generator).div_(keep)
-        return z_TBH * mask_BH.to(z_TBH)
+def drop_before_head(z_TBH: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Dropout with one mask per stream and window (Gal & Ghahramani 2016).
+
+    Only before the head: between the layers it cost 0.015 nats on tiny Shakespeare.
+    """
+    if not share:
+        return z_TBH
+    keep = 1.0 - share
+    mask_BH = torch.empty(z_TBH.shape[1:], device=generator.device)
+    mask_BH.bernoulli_(keep, generator=generator).div_(keep)
+    return z_TBH * mask_BH.to(z_TBH)

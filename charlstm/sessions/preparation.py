@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import torch
 
-from charlstm.config import Budget, CorpusConfig, TrainConfig
+from charlstm.config import Budget, CorpusConfig, Dropouts, TrainConfig
 from charlstm.errors import CheckpointError, ConfigError
 from charlstm.model.checkpoints import Checkpoint, HistoryEntry, RunSpec
 from charlstm.model.finetuning import transplant
@@ -63,6 +63,7 @@ class Prepared:
         history: of earlier sessions.
         is_finished: the budget is used; there is nothing to train.
         reason: how the plan was chosen; empty for a resumed run.
+        dropouts: as they are expected to be.
         notices: what the user may want to know.
     """
 
@@ -73,6 +74,7 @@ class Prepared:
     history: tuple[HistoryEntry, ...]
     is_finished: bool
     reason: str
+    dropouts: Dropouts
     notices: tuple[str, ...]
 
     def without_text(self) -> "Prepared":
@@ -199,6 +201,7 @@ def prepare_new(
         history=(),
         is_finished=False,
         reason=plan.reason,
+        dropouts=plan.train.dropouts(plan.model, plan.epochs),
         notices=tuple(notices),
     )
 
@@ -239,6 +242,7 @@ def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> Prepa
         history=checkpoint.history,
         is_finished=is_finished,
         reason="",
+        dropouts=checkpoint.dropouts,
         notices=tuple(notices),
     )
 

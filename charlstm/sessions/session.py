@@ -60,6 +60,7 @@ class Session:
     ) -> None:
         self.name = prepared.name
         self.reason = prepared.reason
+        self.dropouts = prepared.dropouts
         self.notices = prepared.notices
         self.spec = prepared.spec
         self.corpus = corpus = prepared.corpus

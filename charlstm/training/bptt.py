@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from charlstm.config import TrainConfig
-from charlstm.model.network import CharLSTM, State
+from charlstm.config import Dropouts, TrainConfig
+from charlstm.model.network import CharLSTM, State, drop_before_head
 from charlstm.system.distributed import ALONE, World
 from charlstm.training.batches import Batch
 from charlstm.training.head import head_loss
@@ -24,6 +24,7 @@ from charlstm.training.pieces import Pieces
 # (Micikevicius et al. 2018).
 _FIRST_LOSS_SCALE: Final = 65536.0
 _LOSS_SCALE_GROWTH_STEPS: Final = 2000
+_NO_DROPOUT: Final = Dropouts()
 
 
 class Outcome(NamedTuple):
@@ -51,7 +52,6 @@ class TruncatedBPTT:
         self._model = model
         self._world = world
         self._shard = world.share(config.batch_size)
-        self._config = config
         self._precision = config.precision
         self._optimizer = Optimizer(
             model,
@@ -68,18 +68,14 @@ class TruncatedBPTT:
         self._loss_scale = torch.tensor(first_scale, device=model.device)
         self._num_steps_at_scale = torch.tensor(0.0, device=model.device)
 
-    def step(self, batch: Batch, learning_rate: float, *, epoch: float = 0.0) -> Outcome:
+    def step(self, batch: Batch, learning_rate: float, dropouts: Dropouts = _NO_DROPOUT) -> Outcome:
         """Learn from one window; nothing, where the gradient is not finite.
 
         Streams whose loss or state is not finite restart from a zero state.
-
-        Args:
-            epoch: how often the text was read, which regularization follows.
         """
         self._optimizer.zero_grad()
-        share = self._config.recurrent_dropout_share(epoch)
-        with self._model.recurrent_dropout(self._generator, share=share):
-            loss, loss_B, state = self._forward(batch)
+        with self._model.recurrent_dropout(dropouts.recurrent, self._generator):
+            loss, loss_B, state = self._forward(batch, dropouts.before_head)
             (loss * self._loss_scale).backward()  # type: ignore[no-untyped-call]
         # As many characters in each share: the mean of means is the mean over all of them.
         loss = loss.detach()
@@ -143,7 +139,7 @@ class TruncatedBPTT:
             scale = checked(tensors, "loss_scale", (2,), least=0.0)
             self._loss_scale, self._num_steps_at_scale = self._on_device(scale)
 
-    def _forward(self, batch: Batch) -> tuple[Tensor, Tensor, State]:
+    def _forward(self, batch: Batch, dropout: float) -> tuple[Tensor, Tensor, State]:
         """The mean loss, each stream's loss [B], nats per character, the state after the window."""
         pieces = Pieces.of(batch.begins_TB.numpy())
         x_N = self._on_device(batch.x_TB.flatten())
@@ -156,8 +152,8 @@ class TruncatedBPTT:
                 z_TPH, state = self._model.read(
                     x_N[place_TP],
                     state.first(place_TP.shape[1]),
-                    dropout_generator=self._generator,
                 )
+                z_TPH = drop_before_head(z_TPH, dropout, self._generator)
                 read.append(z_TPH.flatten(0, 1))
                 ended.append(state.take(self._on_device(stretch.ends_P)).detached())
         z_NH = torch.cat(read)

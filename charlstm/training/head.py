@@ -14,17 +14,10 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-# Logits of a chunk, at most; with thousands of symbols, characters of a chunk. 256 of 6,257 symbols
-# took 86 ms where chunks of 64 took 131 and the whole window 236 (one thread, AVX-512).
-_CHUNK_LOGITS: Final = {"cpu": 1 << 18, "mps": 1 << 26, "cuda": 1 << 26}
-_MIN_CHUNK: Final = 256
+from charlstm.training.memory import chunk_size
+
 # The smallest probability whose logarithm is taken: no number but zero is lost.
 _LEAST: Final = 1e-38
-
-
-def chunk_size(num_symbols: int, device: str) -> int:
-    """How many characters are predicted at a time."""
-    return max(_MIN_CHUNK, _CHUNK_LOGITS[device] // num_symbols)
 
 
 def head_loss(z_NH: Tensor, head: nn.Linear, y_N: Tensor) -> tuple[Tensor, Tensor]:

@@ -44,12 +44,11 @@ _DROPOUT_PER_EPOCH: Final = 0.035
 _MIN_DROPOUT_LIMIT: Final = 0.12
 _DROPOUT_PER_PARAMETER: Final = 0.08
 _MAX_DROPOUT: Final = 0.5
-# From its first to its last epoch recurrent dropout grows, by what has been read: no forecast of
-# the pace is needed, and a run that turns out longer gets more of it.
-_RECURRENT_DROPOUT_EPOCHS: Final = (7.0, 15.0)
-_MAX_RECURRENT_DROPOUT: Final = 0.5
+_EPOCHS_WITHOUT_RECURRENT_DROPOUT: Final = 7.0
+_RECURRENT_DROPOUT_PER_EPOCH: Final = 0.03
+_MAX_RECURRENT_DROPOUT: Final = 0.4
 # A text that is read more often gains nothing from being read still more often.
-_MANY_EPOCHS: Final = 7.0
+_MANY_EPOCHS: Final = _EPOCHS_WITHOUT_RECURRENT_DROPOUT
 _OPERATIONS_PER_PARAMETER: Final = 6  # per character, forward and backward
 # The softmax is bound by memory: as many products could be made meanwhile, for each of its logits.
 _OPERATIONS_PER_LOGIT: Final = 1400
@@ -97,12 +96,14 @@ class Plan:
 
     Args:
         num_chars: to be read in training; by the clock, as many as are expected.
+        epochs: how often the text is read by that.
         notices: where a requested setting had to be reduced.
     """
 
     model: ModelConfig
     train: TrainConfig
     num_chars: float
+    epochs: float
     reason: str
     notices: tuple[str, ...]
 
@@ -158,6 +159,7 @@ def make_plan(
         model=model,
         train=replace(train, num_evaluations=_num_evaluations(budget, total_steps, epochs)),
         num_chars=num_chars,
+        epochs=epochs,
         reason=f"{about}{_rounded(num_chars)} characters, {_rounded(epochs)} epochs",
         notices=draft.notices,
     )
@@ -362,28 +364,21 @@ def _regularized(
 ) -> tuple[ModelConfig, TrainConfig]:
     """Set the regularization: dropout, recurrent dropout, weight decay."""
     parameters = model.num_parameters / num_train_chars
+    # Most of each, and the epochs in which it is reached: those that are read follow from the pace.
     if "dropout" not in given:
         dropout = _MIN_DROPOUT_LIMIT + _DROPOUT_PER_PARAMETER * parameters
         model = replace(model, dropout=round(min(_MAX_DROPOUT, dropout), 2))
+        last = round(model.dropout / _DROPOUT_PER_EPOCH, 1)
+        train = replace(train, dropout_epochs=(0.0, last))
     if "recurrent_dropout" not in given:
         model = replace(model, recurrent_dropout=_MAX_RECURRENT_DROPOUT)
-        train = replace(train, recurrent_dropout_epochs=_RECURRENT_DROPOUT_EPOCHS)
+        first = _EPOCHS_WITHOUT_RECURRENT_DROPOUT
+        last = round(first + _MAX_RECURRENT_DROPOUT / _RECURRENT_DROPOUT_PER_EPOCH, 1)
+        train = replace(train, recurrent_dropout_epochs=(first, last))
     if "weight_decay" not in given:
         decay = _MIN_WEIGHT_DECAY + _WEIGHT_DECAY_PER_SQUARED_PARAMETERS * parameters**2
         train = replace(train, weight_decay=round(min(_MAX_WEIGHT_DECAY, decay), 2))
     return model, train
-
-
-def regularization_text(model: ModelConfig, train: TrainConfig) -> str:
-    """Dropout, recurrent dropout and weight decay, in words."""
-    recurrent = f"{model.recurrent_dropout:g}"
-    first, last = train.recurrent_dropout_epochs
-    if last and model.recurrent_dropout:
-        recurrent = f"0 to {recurrent} from epoch {first:g} to {last:g}"
-    return (
-        f"dropout {model.dropout:g}, recurrent dropout {recurrent}, "
-        f"weight decay {train.weight_decay:g}"
-    )
 
 
 def _rounded(number: float) -> str:

@@ -20,6 +20,7 @@ from charlstm.config import (
     MAX_COUNT,
     MAX_SECONDS,
     Budget,
+    Dropouts,
     ModelConfig,
     TrainConfig,
     require_int,
@@ -35,6 +36,7 @@ from charlstm.text.split import Split
 from charlstm.text.vocabulary import least_unknown_probability
 from charlstm.training.batches import BatchStream
 from charlstm.training.bptt import TruncatedBPTT
+from charlstm.training.forecast import Forecast
 from charlstm.training.losses import LossCounts, LossMeter
 from charlstm.training.optimization import learning_rate_scale
 from charlstm.training.pacing import Clock, Stopwatch, pace_for
@@ -49,6 +51,7 @@ _MIN_VAL_STREAM_LENGTH: Final = 4096
 # even when the learning rate falls: of 500 characters the cost doubled within a minute.
 _OVERFITS_ABOVE: Final = 1.2
 _OVERFITS_AFTER: Final = 4
+_FORECAST: Final = "forecast_"
 # What the end of a run by the clock takes beyond a bare evaluation: preview, saving, printing.
 _END_RESERVE: Final = 1.2
 _MIN_END_RESERVE_SECONDS: Final = 0.5
@@ -151,6 +154,7 @@ class Trainer:
         if config.adapts_threads and config.device == "cpu" and world.size == 1:
             self._threads = ThreadChooser(config.threads, torch.set_num_threads)
         self._counters = _Counters()
+        self._forecast = Forecast()
         self._losses = LossMeter(device=config.device, learning_rate=config.learning_rate)
         self._must_stop = False
         self._must_save = False
@@ -268,7 +272,9 @@ class Trainer:
         self._counters.elapsed_seconds = self._stopwatch.elapsed()
         return TrainingState(
             arrays={name: _to_array(value) for name, value in self._tensors().items()},
-            numbers=asdict(self._counters) | asdict(self._losses.counts),
+            numbers=asdict(self._counters)
+            | asdict(self._losses.counts)
+            | {_FORECAST + name: value for name, value in asdict(self._forecast).items()},
         )
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -282,6 +288,10 @@ class Trainer:
             self._generator.set_state(tensors["generator.batches"])
             numbers = dict(state.numbers)
             losses = {field.name: numbers.pop(field.name) for field in fields(LossCounts)}
+            forecast = {
+                field.name: numbers.pop(_FORECAST + field.name, 0.0) for field in fields(Forecast)
+            }
+            self._forecast = Forecast(**forecast)
             self._losses.counts = LossCounts(**losses)
             self._counters = _Counters(**numbers)
         except (CheckpointError, ConfigError, KeyError, RuntimeError, TypeError) as error:
@@ -298,9 +308,10 @@ class Trainer:
         began = self._clock()
         counters = self._counters
         learning_rate = self._learning_rate(progress)
+        self._forecast.add(progress=progress, epoch=self._epoch)
         with _memory_errors_explained():
             batch = self._batches.next(self._generator)
-            outcome = self._bptt.step(batch, learning_rate, epoch=self._epoch)
+            outcome = self._bptt.step(batch, learning_rate, self._dropouts)
             counters.step += 1
             self._losses.add(outcome, counters.step)
         found = self._losses.take_found()
@@ -380,8 +391,8 @@ class Trainer:
             "chars_per_second": self._chars_per_second,
             "train_bits_per_char": self._losses.bits_per_char,
             "learning_rate": learning_rate,
-            "recurrent_dropout": self.model.config.recurrent_dropout
-            * self._config.recurrent_dropout_share(self._epoch),
+            "dropout": self._dropouts.before_head,
+            "recurrent_dropout": self._dropouts.recurrent,
             "threads": self._config.threads if self._threads is None else self._threads.chosen,
         }
 
@@ -389,6 +400,10 @@ class Trainer:
     def _progress(self) -> float:
         # However short the budget, a run makes one step.
         return self._pace.progress(self._counters.step) if self._counters.step else 0.0
+
+    @property
+    def _dropouts(self) -> Dropouts:
+        return self._config.dropouts(self.model.config, self._forecast.epochs)
 
     @property
     def _seconds_left(self) -> float:

@@ -10,7 +10,6 @@ from rich.text import Text
 
 from charlstm.model.checkpoints import Checkpoint, HistoryEntry
 from charlstm.system.terminal import escape_line
-from charlstm.training.recipe import regularization_text
 from charlstm.views.tables import print_pairs, print_rows
 
 # What fits a terminal of 80 x 24.
@@ -111,7 +110,10 @@ def show_run(name: str, checkpoint: Checkpoint, *, with_details: bool) -> None:
                     f"{model.num_parameters:,} parameters"
                 ),
             ),
-            ("regularization", regularization_text(model, train)),
+            (
+                "regularization",
+                f"{checkpoint.dropouts}, weight decay {train.weight_decay:g}",
+            ),
             (
                 "training",
                 (

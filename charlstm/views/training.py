@@ -17,7 +17,6 @@ from charlstm.sessions.journal import Report
 from charlstm.sessions.session import Session
 from charlstm.system import layout
 from charlstm.system.terminal import escape, is_animated, say
-from charlstm.training.recipe import regularization_text
 from charlstm.views.runs import bits_text
 from charlstm.views.tables import print_pairs
 
@@ -107,14 +106,13 @@ def show_plan(session: Session) -> None:
     distinct = f"{model.num_characters:,} distinct"
     held_out = f"val {corpus.val.num_chars:,}, test {corpus.test.num_chars:,}"
     size = f"{model.num_layers} x {model.hidden_size} {model.cell}"
-    regularization = regularization_text(model, train)
     batches, seed = f"{train.batch_size} x {train.seq_len}", f"seed {train.seed}"
     threads = _threads(train.threads)
     for name, value in (
         ("run", f"{session.folder}"),
         ("corpus", f"{corpus.train.num_chars:,} characters{documents}, {distinct}; {held_out}"),
         ("model", f"{size}, {model.num_parameters:,} parameters"),
-        ("training", regularization),
+        ("training", f"{session.dropouts}, weight decay {train.weight_decay:g}"),
         ("", f"batches of {batches}, {train.precision} on {train.device}, {threads}, {seed}"),
         ("budget", str(spec.budget) + (f": {session.reason}" if session.reason else "")),
     ):

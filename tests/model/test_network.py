@@ -7,7 +7,7 @@ import torch
 from conftest import MODEL
 
 from charlstm.model.cell import CellStack
-from charlstm.model.network import CharLSTM, State
+from charlstm.model.network import CharLSTM, State, drop_before_head
 
 CELLS = ["lstm", "gru", "rnn"]
 
@@ -83,29 +83,29 @@ def test_resetting_zeroes_the_chosen_streams_even_of_nan():
     assert reset.c_LBH[:, 1].eq(1).all()
 
 
-def test_dropout_uses_its_own_generator_and_none_without_one():
-    model = make(dropout=0.5)
-    x_TB = random_ids(model, 6, 2)
+def test_dropout_hides_a_share_of_each_stream_and_uses_its_own_generator():
+    ones_TBH = torch.ones(6, 40, 50)
 
-    def logits(generator):
-        return model(x_TB, model.zero_state(2), dropout_generator=generator)[0]
-
-    def seeded(seed):
-        return torch.Generator().manual_seed(seed)
+    def dropped(seed, share=0.3):
+        return drop_before_head(ones_TBH, share, torch.Generator().manual_seed(seed))
 
     before = torch.get_rng_state()
-    torch.testing.assert_close(logits(seeded(1)), logits(seeded(1)))
-    assert not torch.equal(logits(seeded(1)), logits(seeded(2)))
-    torch.testing.assert_close(logits(None), logits(None))
+    found = dropped(1)
+    torch.testing.assert_close(found, dropped(1))
+    assert not torch.equal(found, dropped(2))
+    assert 0.25 < float((found == 0).float().mean()) < 0.35
+    assert (found == found[0]).all()  # one mask for a window
+    torch.testing.assert_close(found[found > 0].unique(), torch.tensor([1 / 0.7]))
+    assert dropped(1, share=0.0) is ones_TBH
     assert torch.equal(before, torch.get_rng_state())
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_recurrent_dropout_hides_a_share_of_the_recurrent_weights_for_a_while(cell):
-    model = make(cell, recurrent_dropout=0.3, hidden_size=64)
+    model = make(cell, hidden_size=64)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     generator = torch.Generator().manual_seed(0)
-    with model.recurrent_dropout(generator):
+    with model.recurrent_dropout(0.3, generator):
         hidden = [layer.weight_hh_l0 == 0 for layer in model.layers]
         assert all(0.25 < float(mask.float().mean()) < 0.35 for mask in hidden)
         for number, (layer, mask) in enumerate(zip(model.layers, hidden, strict=True)):
@@ -123,11 +123,11 @@ def test_recurrent_dropout_hides_a_share_of_the_recurrent_weights_for_a_while(ce
 
 def test_recurrent_dropout_gives_the_gradient_of_what_was_computed():
     """Against a finite difference, with the same mask."""
-    model = make(recurrent_dropout=0.5).double()
+    model = make().double()
     x_TB = random_ids(model, 6, 2)
 
     def loss():
-        with model.recurrent_dropout(torch.Generator().manual_seed(3)):
+        with model.recurrent_dropout(0.5, torch.Generator().manual_seed(3)):
             zeros = model.zero_state(2)
             logits, _ = model(x_TB, State(zeros.h_LBH.double(), zeros.c_LBH.double()))
             value = logits.square().sum()
@@ -148,11 +148,11 @@ def test_recurrent_dropout_gives_the_gradient_of_what_was_computed():
 
 
 def test_weights_come_back_even_where_the_block_fails():
-    model = make(recurrent_dropout=0.5)
+    model = make()
     before = model.layers[0].weight_hh_l0.clone()
     with (
         pytest.raises(RuntimeError, match="within"),
-        model.recurrent_dropout(torch.Generator().manual_seed(0)),
+        model.recurrent_dropout(0.5, torch.Generator().manual_seed(0)),
     ):
         raise RuntimeError("within")
     assert torch.equal(model.layers[0].weight_hh_l0, before)

@@ -7,6 +7,7 @@ from conftest import MODEL, TEXT, TRAIN, evaluate
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from charlstm.config import Dropouts
 from charlstm.model.network import CharLSTM
 from charlstm.text.split import Split
 from charlstm.training.batches import Batch, BatchStream
@@ -115,17 +116,17 @@ class _Readings(TorchDispatchMode):
 def test_a_step_reads_nothing_back_so_that_a_gpu_is_never_waited_for(precision, monkeypatch):
     # A CPU's nn.LSTM doesn't train in float16; its loss scale can be watched all the same.
     monkeypatch.setattr(TruncatedBPTT, "_autocast", lambda _: contextlib.nullcontext())
-    config = replace(MODEL, dropout=0.1, recurrent_dropout=0.1)
     learner = TruncatedBPTT(
-        CharLSTM(config), replace(TRAIN, batch_size=4, seq_len=12, precision=precision)
+        CharLSTM(MODEL), replace(TRAIN, batch_size=4, seq_len=12, precision=precision)
     )
-    symbols = torch.arange(48).view(12, 4) % config.num_outputs
+    symbols = torch.arange(48).view(12, 4) % MODEL.num_outputs
     begins = torch.zeros(12, 4, dtype=torch.bool)
     begins[5, 2] = begins[0, 0] = True
     batch = Batch(x_TB=symbols, y_TB=symbols, begins_TB=begins)
-    learner.step(batch, 0.01)
+    dropouts = Dropouts(before_head=0.1, recurrent=0.1)
+    learner.step(batch, 0.01, dropouts)
     with _Readings() as readings:
-        outcome = learner.step(batch, 0.01)
+        outcome = learner.step(batch, 0.01, dropouts)
     assert readings.found == []
     with readings:
         float(outcome.loss)

@@ -64,14 +64,22 @@ def test_any_budget_has_a_few_evaluations(num_train_chars, budget):
     assert 1 <= made.train.num_evaluations <= 20
 
 
-def test_recurrent_dropout_follows_what_was_read():
-    made = [plan(10**6, budget=Budget(epochs=epochs)) for epochs in (0.1, 100)]
-    assert made[0].model == made[1].model
-    share = made[0].train.recurrent_dropout_share
-    shares = [share(epoch) for epoch in (0.0, 5.0, 7.0, 9.0, 15.0, 1000.0)]
-    assert shares == sorted(shares)
-    assert shares[2] == 0.0 < shares[3] < shares[4] == 1.0
-    assert plan(10**6, recurrent_dropout=0.3).train.recurrent_dropout_share(0.0) == 1.0
+def test_a_text_read_more_often_is_regularized_more():
+    made = plan(10**6)
+    found = [made.train.dropouts(made.model, epochs) for epochs in (0.1, 1, 5, 7, 14, 100)]
+    dropouts = [one.before_head for one in found]
+    assert dropouts == sorted(dropouts)
+    assert dropouts[0] < 0.01
+    assert dropouts[2] == pytest.approx(0.18, abs=0.02)
+    recurrent = [one.recurrent for one in found]
+    assert recurrent == sorted(recurrent)
+    assert (recurrent[3], recurrent[-1]) == (0.0, 0.4)
+
+
+def test_what_was_asked_for_is_constant():
+    made = plan(10**6, dropout=0.1, recurrent_dropout=0.3)
+    for epochs in (0, 100):
+        assert made.train.dropouts(made.model, epochs) == (0.1, 0.3)
 
 
 def test_a_model_that_is_large_for_its_text_is_regularized_more():

@@ -71,10 +71,11 @@ def test_resumed_after_any_event_equals_never_interrupted(
         dropout=dropout,
         recurrent_dropout=dropout,
     )
-    whole = make_trainer(model=model, steps=9, precision=precision)
+    options = {"precision": precision, "dropout_epochs": (0.0, 50.0)}
+    whole = make_trainer(model=model, steps=9, **options)
     snapshots = [(whole.weights(), whole.state()) for _ in whole.run()]
     for snapshot in snapshots:
-        resumed = make_trainer(model=model, steps=9, precision=precision, resume=snapshot)
+        resumed = make_trainer(model=model, steps=9, resume=snapshot, **options)
         finish(resumed)
         assert_same(resumed, whole)
 
