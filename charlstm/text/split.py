@@ -68,6 +68,20 @@ class Split:
             num_bytes=round(self.num_bytes * len(ids) / max(1, self.num_chars)),
         )
 
+    def documents(self, chosen_D: npt.NDArray[np.bool_]) -> "Split":
+        """Some of the documents, in their order; a copy.
+
+        Args:
+            chosen_D: which, bool [num_documents].
+        """
+        lengths = self.lengths[chosen_D]
+        ids = self.ids[np.repeat(chosen_D, self.lengths)]
+        return Split(
+            ids=ids,
+            starts=np.cumsum(lengths) - lengths,
+            num_bytes=round(self.num_bytes * len(ids) / max(1, self.num_chars)),
+        )
+
     def in_parallel(self, num_streams: int, *, max_chars: int) -> "Split":
         """Cut the documents into at least `num_streams`, for a faster evaluation.
 

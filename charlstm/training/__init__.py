@@ -6,6 +6,7 @@
     threads       how many CPU threads make the fastest steps
     memory        how much memory a training takes, and how much is free
     batches       windows of the training text
+    lists         batches of whole short documents
     pieces        a window cut where documents begin
     bptt          one gradient step of truncated backpropagation through time
     head          the loss of the output layer and its gradient, in chunks

@@ -19,17 +19,22 @@ from charlstm.text.split import Split
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """One window of every stream.
+    """One window of every stream, or whole documents side by side.
 
     Args:
         x_TB: what the model reads, int64 [T, B].
         y_TB: what follows, int64 [T, B].
         begins_TB: where a stream restarts from a zero state, bool [T, B].
+        counts_TB: of whole documents what is no filling, bool [T, B]; None for streams, whose state
+            is carried from window to window.
+        weight: of this process's share beside the others', 1 on average.
     """
 
     x_TB: Tensor
     y_TB: Tensor
     begins_TB: Tensor
+    counts_TB: Tensor | None = None
+    weight: float = 1.0
 
 
 class BatchStream:
@@ -41,7 +46,6 @@ class BatchStream:
 
     Args:
         shard: this process's streams; all of them by default.
-        cursor: the number of batches already read.
     """
 
     def __init__(
@@ -53,7 +57,6 @@ class BatchStream:
         seq_len: int,
         reset_probability: float,
         shard: slice = slice(None),
-        cursor: int = 0,
     ) -> None:
         self._ids = split.ids
         self._starts = split.starts
@@ -62,7 +65,7 @@ class BatchStream:
         self._offset_T = np.arange(seq_len, dtype=np.int64)
         self._reset_probability = reset_probability
         self._shard = shard
-        self.cursor = cursor
+        self.cursor = 0
 
     def next(self, generator: torch.Generator) -> Batch:
         """The next window of each stream; `generator` decides which streams are reset."""

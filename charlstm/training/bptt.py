@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
@@ -75,17 +76,17 @@ class TruncatedBPTT:
         """
         self._optimizer.zero_grad()
         with self._model.recurrent_dropout(dropouts.recurrent, self._generator):
-            loss, loss_B, state = self._forward(batch, dropouts.before_head)
+            read = self._read_streams if batch.counts_TB is None else self._read_documents
+            loss, state = read(batch, dropouts.before_head)
+            loss = loss * batch.weight
             (loss * self._loss_scale).backward()  # type: ignore[no-untyped-call]
-        # As many characters in each share: the mean of means is the mean over all of them.
+        # With these weights the mean of the shares' means is the mean over all characters.
         loss = loss.detach()
         self._world.average_([*self._optimizer.gradients(), loss])
         is_finite = self._optimizer.step(learning_rate, loss_scale=self._loss_scale)
         outcome = Outcome(torch.where(is_finite, loss, math.nan), self._loss_scale)
-        is_bad_B = ~loss_B.isfinite()
-        for part in state:
-            is_bad_B |= ~part.isfinite().all(-1).all(0)
-        self._carried = state.reset(is_bad_B)
+        if state is not None:
+            self._carried = state
         if self._scales_loss:
             self._adjust_loss_scale(is_finite)
         return outcome
@@ -139,8 +140,22 @@ class TruncatedBPTT:
             scale = checked(tensors, "loss_scale", (2,), least=0.0)
             self._loss_scale, self._num_steps_at_scale = self._on_device(scale)
 
-    def _forward(self, batch: Batch, dropout: float) -> tuple[Tensor, Tensor, State]:
-        """The mean loss, each stream's loss [B], nats per character, the state after the window."""
+    def _read_documents(self, batch: Batch, dropout: float) -> tuple[Tensor, None]:
+        """The mean loss, nats per character; whole documents leave no state."""
+        assert batch.counts_TB is not None
+        counts_TB = batch.counts_TB.numpy()
+        # Found here, not on the device, which would have to be waited for.
+        place_N = self._on_device(np.flatnonzero(counts_TB))
+        with self._autocast():
+            x_TB = self._on_device(batch.x_TB)
+            z_TBH, _ = self._model.read(x_TB, self._model.zero_state(x_TB.shape[1]))
+            z_TBH = drop_before_head(z_TBH, dropout, self._generator)
+        y_N = self._on_device(batch.y_TB.flatten()[np.flatnonzero(counts_TB)])
+        loss, _ = head_loss(z_TBH.flatten(0, 1).index_select(0, place_N), self._model.head, y_N)
+        return loss, None
+
+    def _read_streams(self, batch: Batch, dropout: float) -> tuple[Tensor, State]:
+        """The mean loss, nats per character, and the state after the window."""
         pieces = Pieces.of(batch.begins_TB.numpy())
         x_N = self._on_device(batch.x_TB.flatten())
         state = self._carried.take(self._on_device(pieces.stream_P))
@@ -162,7 +177,10 @@ class TruncatedBPTT:
             z_NH = z_NH[self._on_device(pieces.order_TB.ravel())]
         loss, loss_N = head_loss(z_NH, self._model.head, self._on_device(batch.y_TB.flatten()))
         state = State.joined(ended).take(self._on_device(pieces.stream_order_B))
-        return loss, loss_N.view(batch.y_TB.shape).mean(0), state
+        is_bad_B = ~loss_N.view(batch.y_TB.shape).isfinite().all(0)
+        for part in state:
+            is_bad_B |= ~part.isfinite().all(-1).all(0)
+        return loss, state.reset(is_bad_B)
 
     def _on_device(self, values: Tensor | npt.NDArray[Any]) -> Tensor:
         tensor = torch.as_tensor(values)

@@ -15,10 +15,11 @@ import torch
 from charlstm.config import ModelConfig, TrainConfig
 from charlstm.errors import TrainingError
 from charlstm.model.network import CharLSTM
+from charlstm.system.distributed import ALONE
 from charlstm.text.split import Split
-from charlstm.training.batches import BatchStream
 from charlstm.training.bptt import TruncatedBPTT
 from charlstm.training.hardware import require_memory
+from charlstm.training.lists import batches_of
 from charlstm.training.pacing import Clock
 from charlstm.training.threads import ThreadChooser
 
@@ -80,16 +81,10 @@ class StepTimer:
             require_memory(model, train)
             network = CharLSTM(model, generator=generator).to(train.device)
             learner = TruncatedBPTT(network, train)
-            stream = BatchStream(
-                self._train,
-                boundary=model.boundary,
-                batch_size=train.batch_size,
-                seq_len=train.seq_len,
-                reset_probability=train.reset_probability,
-            )
+            batches = batches_of(self._train, train, boundary=model.boundary, world=ALONE)
 
             def step() -> None:
-                outcome = learner.step(stream.next(generator), train.learning_rate)
+                outcome = learner.step(batches.next(generator), train.learning_rate)
                 outcome.loss.item()  # waits for the device
 
             step()

@@ -34,9 +34,9 @@ from charlstm.model.network import CharLSTM
 from charlstm.system.distributed import ALONE, World
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import least_unknown_probability
-from charlstm.training.batches import BatchStream
 from charlstm.training.bptt import TruncatedBPTT
 from charlstm.training.forecast import Forecast
+from charlstm.training.lists import batches_of
 from charlstm.training.losses import LossCounts, LossMeter
 from charlstm.training.optimization import learning_rate_scale
 from charlstm.training.pacing import Clock, Stopwatch, pace_for
@@ -163,15 +163,8 @@ class Trainer:
                 self.model.load_arrays(weights)
             case Resume(weights=weights, state=state):
                 self._restore(weights, state)
-        self._batches = BatchStream(
-            train,
-            boundary=model_config.boundary,
-            batch_size=config.batch_size,
-            seq_len=config.seq_len,
-            reset_probability=config.reset_probability,
-            shard=world.share(config.batch_size),
-            cursor=self._counters.step,
-        )
+        self._batches = batches_of(train, config, boundary=model_config.boundary, world=world)
+        self._batches.cursor = self._counters.step
         self._stopwatch = Stopwatch(
             used_seconds=self._counters.elapsed_seconds, started_at=started_at, clock=clock
         )

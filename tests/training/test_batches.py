@@ -81,7 +81,8 @@ def test_a_stream_made_anew_with_the_cursor_goes_on_the_same_way():
     first, random = stream(batch_size=3, seq_len=7, reset_probability=0.3), generator()
     for _ in range(5):
         first.next(random)
-    second = stream(batch_size=3, seq_len=7, reset_probability=0.3, cursor=first.cursor)
+    second = stream(batch_size=3, seq_len=7, reset_probability=0.3)
+    second.cursor = first.cursor
     copied = torch.Generator()
     copied.set_state(random.get_state())
     for _ in range(5):

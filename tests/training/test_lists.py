@@ -1,0 +1,163 @@
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+from conftest import MODEL, TRAIN
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import cross_entropy
+
+from charlstm.model.network import CharLSTM
+from charlstm.system.distributed import ALONE
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import Vocabulary
+from charlstm.training.batches import BatchStream
+from charlstm.training.bptt import TruncatedBPTT
+from charlstm.training.lists import DocumentBatches, MixedBatches, batches_of
+
+VOCABULARY = Vocabulary("".join(map(chr, range(0x4E00, 0x4E00 + 500))))
+GENERATOR = torch.Generator()
+
+
+def split_of(lengths, seed=0):
+    """Documents of these lengths."""
+    lengths = np.array(lengths)
+    ids = np.random.default_rng(seed).integers(1, 500, lengths.sum()).astype(np.uint16)
+    return Split(ids=ids, starts=np.cumsum(lengths) - lengths, num_bytes=len(ids))
+
+
+def listed(split, *, chars_per_step=40, **options):
+    return DocumentBatches(
+        split,
+        np.arange(len(split.starts)),
+        boundary=VOCABULARY.boundary,
+        chars_per_step=chars_per_step,
+        seed=1,
+        **options,
+    )
+
+
+def joined(found):
+    return list(chain.from_iterable(found))
+
+
+def documents_of(batch):
+    """What the batch asks for, document by document; the inputs are checked on the way."""
+    found = []
+    for x, y, counts in zip(batch.x_TB.T, batch.y_TB.T, batch.counts_TB.T, strict=True):
+        length = int(counts.sum())
+        assert counts[:length].all()
+        assert x[0] == VOCABULARY.boundary
+        assert torch.equal(x[1:length], y[: length - 1])
+        found.append(tuple(y[:length].tolist()))
+    return found
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=120))
+def test_every_document_comes_once_in_each_epoch(lengths):
+    split = split_of(lengths)
+    batches = listed(split)
+    per_epoch = -(-split.num_chars // 40)
+    whole = sorted(
+        tuple(split.ids[start : start + length].tolist())
+        for start, length in zip(split.starts, split.lengths, strict=True)
+    )
+    orders = []
+    for _ in range(2):
+        found = [documents_of(batches.next(GENERATOR)) for _ in range(per_epoch)]
+        assert sorted(joined(found)) == whole
+        orders.append(joined(found))
+    if len(set(whole)) > 10:
+        assert orders[0] != orders[1]
+
+
+def test_batches_hold_as_many_characters_as_a_step_and_little_filling():
+    lengths = np.random.default_rng(0).integers(2, 13, 20_000)
+    batches = listed(split_of(lengths), chars_per_step=2048)
+    sizes, filled = [], []
+    for _ in range(60):
+        counts = batches.next(GENERATOR).counts_TB
+        sizes.append(int(counts.sum()))
+        filled.append(counts.numel())
+    assert np.mean(sizes) == pytest.approx(2048, rel=0.03)
+    assert max(sizes) < 2048 + 13
+    assert sum(filled) < 1.1 * sum(sizes)
+
+
+def test_the_cursor_is_all_that_resuming_needs():
+    split = split_of([3, 9, 5, 30] * 20)
+    first, second = listed(split), listed(split)
+    for _ in range(25):
+        first.next(GENERATOR)
+    second.cursor = first.cursor
+    for _ in range(5):
+        one, other = first.next(GENERATOR), second.next(GENERATOR)
+        assert torch.equal(one.y_TB, other.y_TB)
+
+
+def test_processes_share_each_batch_by_its_characters():
+    split = split_of([3, 9, 5, 30, 1] * 20)
+    whole = listed(split)
+    parts = [listed(split, rank=rank, num_processes=3) for rank in range(3)]
+    for _ in range(10):
+        batch, shares = whole.next(GENERATOR), [part.next(GENERATOR) for part in parts]
+        found = [documents_of(share) for share in shares if share.weight]
+        assert sorted(joined(found)) == sorted(documents_of(batch))
+        total = int(batch.counts_TB.sum())
+        for share in shares:
+            if share.weight:
+                assert share.weight == pytest.approx(3 * int(share.counts_TB.sum()) / total)
+        assert sum(share.weight for share in shares) == pytest.approx(3.0)
+
+
+def test_lists_are_read_whole_running_text_in_streams_and_both_by_turns():
+    train = replace(TRAIN, batch_size=8, seq_len=32)
+
+    def kind(lengths):
+        return batches_of(split_of(lengths), train, boundary=501, world=ALONE)
+
+    assert isinstance(kind([5] * 100), DocumentBatches)
+    assert isinstance(kind([200]), BatchStream)
+    assert isinstance(kind([5000, 6000]), BatchStream)
+    assert isinstance(kind([5] + [6000] * 3), BatchStream)
+    mixed = kind([5, 6] * 500 + [2000])
+    assert isinstance(mixed, MixedBatches)
+    counted = [0, 0]
+    for _ in range(400):
+        batch = mixed.next(GENERATOR)
+        is_long = batch.counts_TB is None
+        counted[is_long] += batch.y_TB.numel() if is_long else int(batch.counts_TB.sum())
+    assert counted[True] / sum(counted) == pytest.approx(2000 / 7500, rel=0.05)
+
+
+def test_a_batch_of_documents_is_each_of_them_read_by_itself():
+    """Loss and gradients, against a loop over documents; the carried state stays as it was."""
+    split = split_of([4, 9, 1, 7, 3])
+    model_config = replace(MODEL, num_characters=500)
+    model, plain = CharLSTM(model_config), CharLSTM(model_config)
+    plain.load_state_dict(model.state_dict())
+    batch = listed(split, chars_per_step=100).next(GENERATOR)
+    learner = TruncatedBPTT(model, TRAIN)
+    before = {name: value.clone() for name, value in learner.tensors().items()}
+    outcome = learner.step(batch, 0.0)
+
+    losses = []
+    for document in documents_of(batch):
+        y_T = torch.tensor(document)
+        x_T = torch.cat([torch.tensor([VOCABULARY.boundary]), y_T[:-1]])
+        logits, _ = plain(x_T[:, None], plain.zero_state(1))
+        losses.append(cross_entropy(logits[:, 0], y_T, reduction="none"))
+    loss = torch.cat(losses).mean()
+    loss.backward()
+    assert float(outcome.loss) == pytest.approx(loss.item(), rel=1e-5)
+    # The step shortened its gradient.
+    found, expected = (
+        torch.cat([parameter.grad.flatten() for parameter in one.parameters()])
+        for one in (model, plain)
+    )
+    torch.testing.assert_close(found / found.norm(), expected / expected.norm())
+    after = learner.tensors()
+    assert all(torch.equal(after[name], before[name]) for name in before if "carried" in name)
