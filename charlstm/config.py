@@ -19,6 +19,7 @@ Device = Literal["cpu", "cuda", "mps"]
 Precision = Literal["float32", "bfloat16", "float16"]
 Level = Literal["char", "byte"]
 Normalize = Literal["none", "nfc"]
+SplitBy = Literal["auto", "order", "random"]
 SplitName = Literal["train", "val", "test"]
 
 # A configuration can come from a file that somebody else wrote: the limits keep sizes, and so
@@ -238,6 +239,10 @@ class CorpusConfig:
             hold text.
         split_documents: where documents begin inside a file, see `documents.split_documents`.
         normalize: Unicode normal form that texts are brought to.
+        marks_ends: documents that aren't lines get a character that ends them.
+        split_by: whether documents are assigned to the splits in their order, at random, or, with
+            `auto`, at random where there are at least a hundred of them.
+        split_seed: of that choice.
     """
 
     paths: tuple[str, ...] = ()
@@ -252,6 +257,9 @@ class CorpusConfig:
     include: tuple[str, ...] = ()
     split_documents: str | None = None
     normalize: Normalize = "none"
+    marks_ends: bool = False
+    split_by: SplitBy = "order"
+    split_seed: int = 0
 
     def __post_init__(self) -> None:
         _require_fraction("--val-fraction", self.val_fraction)
@@ -262,9 +270,12 @@ class CorpusConfig:
                 "leave nothing to train on"
             )
         named = [path for path in (self.val, self.test) if path is not None]
-        is_plain = isinstance(self.paths, tuple) and isinstance(self.keep_line_ends, bool)
+        flags = isinstance(self.keep_line_ends, bool) and isinstance(self.marks_ends, bool)
+        is_plain = isinstance(self.paths, tuple) and flags
         if not is_plain or not all(isinstance(path, str) for path in (*self.paths, *named)):
             raise ConfigError("the corpus's paths must be strings and --keep-line-ends a flag")
+        _require_choice("--split-by", self.split_by, get_args(SplitBy))
+        require_int("the seed of the splits", self.split_seed, 0, MAX_SEED)
         _require_choice("--level", self.level, get_args(Level))
         require_int("--min-count", self.min_count, 1, MAX_COUNT)
         try:
@@ -279,6 +290,12 @@ class CorpusConfig:
             raise ConfigError(
                 "--level byte reads any bytes: it takes no --encoding, --normalize or line ends"
             )
+
+    @classmethod
+    def of_new_run(cls, **reading: Any) -> "CorpusConfig":
+        """What a new run reads: documents have ends, and many of them are split at random."""
+        defaults: dict[str, Any] = {"marks_ends": True, "split_by": "auto"}
+        return cls(**defaults | reading)
 
     def _check_documents(self) -> None:
         if not isinstance(self.include, tuple) or not all(isinstance(p, str) for p in self.include):

@@ -2,7 +2,8 @@
 
     source      bytes of one file or pipe -> decompressed, decoded pieces of text
     filelist    the files of a corpus, found once
-    documents   where documents begin inside a file
+    documents   where documents begin inside a file, and what ends them
+    assignment  which documents are for training, validation and test, at random
     vocabulary  characters <-> ids
     alphabet    the vocabulary and the form of texts: text <-> symbols <-> ids
     split       an encoded text as documents in a row

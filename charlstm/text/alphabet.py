@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from charlstm.config import CorpusConfig, Level, Normalize
 from charlstm.errors import CorpusError
+from charlstm.text.documents import END
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import Ids, Vocabulary, least_unknown_probability
 
@@ -30,6 +31,7 @@ class Alphabet:
         normalize: Unicode normal form.
         keep_line_ends: CR and CRLF stay as they are.
         unknown_probability: the least probability of the unknown symbol.
+        are_lines: whether each document is a line.
     """
 
     vocabulary: Vocabulary
@@ -37,6 +39,7 @@ class Alphabet:
     normalize: Normalize
     keep_line_ends: bool
     unknown_probability: float
+    are_lines: bool = False
 
     @classmethod
     def of(
@@ -53,6 +56,7 @@ class Alphabet:
             normalize=config.normalize,
             keep_line_ends=config.keeps_line_ends,
             unknown_probability=least_unknown_probability(num_train_chars),
+            are_lines=config.split_documents == "lines",
         )
 
     @property
@@ -63,6 +67,15 @@ class Alphabet:
     def boundary(self) -> int:
         """The id that begins a document; it is read and never predicted."""
         return self.vocabulary.boundary
+
+    @property
+    def end(self) -> str | None:
+        """The symbol that ends a document: a line's end, or one that stands for nothing else.
+
+        None for running text, and where training showed no end.
+        """
+        end = "\n" if self.are_lines else END
+        return end if end in self.vocabulary.characters else None
 
     def __len__(self) -> int:
         """Symbols that can be predicted: unknown and the characters."""
@@ -89,11 +102,16 @@ class Alphabet:
     def to_text(self, symbols: str) -> str:
         """Back to what people read; bytes that are not UTF-8 are escaped."""
         if self.is_byte:
-            return symbols.encode("latin-1").decode("utf-8", "backslashreplace")
+            documents = symbols.split(END)
+            return END.join(
+                document.encode("latin-1").decode("utf-8", "backslashreplace")
+                for document in documents
+            )
         return symbols
 
     def num_bytes(self, symbols: str) -> int:
         """The length of a text in a file, UTF-8."""
+        symbols = symbols.replace(END, "")
         return len(symbols if self.is_byte else symbols.encode("utf-8", "surrogatepass"))
 
     def encode(self, symbols: str) -> Ids:
@@ -139,4 +157,5 @@ class Alphabet:
             "normalize": self.normalize,
             "keep_line_ends": self.keep_line_ends and not self.is_byte,
             "unknown_probability": self.unknown_probability,
+            "end": self.end,
         }

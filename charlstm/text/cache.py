@@ -220,7 +220,8 @@ def _corpus(container: Container, config: CorpusConfig) -> Corpus:
         num_bytes = header["num_bytes"][name]
         if ids.dtype.kind != "u" or starts.dtype != np.int64 or ids.ndim != 1 or starts.ndim != 1:
             raise ValueError("not the types that were written")
-        if type(num_bytes) is not int or num_bytes < len(ids):
+        # The end of a document is no byte.
+        if type(num_bytes) is not int or num_bytes < len(ids) - len(starts):
             raise ValueError("not the length that was written")
         if len(ids) and (int(ids.max()) > len(vocabulary) or starts[:1].tolist() != [0]):
             raise ValueError("not the characters that were written")

@@ -7,8 +7,9 @@ mapped into memory. So memory stays bounded, and what happens to the text later 
 import contextlib
 import hashlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,8 @@ import numpy.typing as npt
 from charlstm.config import MAX_CHARACTERS, STDIN, CorpusConfig
 from charlstm.errors import CorpusError
 from charlstm.text.alphabet import Alphabet
-from charlstm.text.documents import split_documents
+from charlstm.text.assignment import Assignment
+from charlstm.text.documents import END, split_documents, with_ends
 from charlstm.text.filelist import FileList
 from charlstm.text.source import FileSource, Source, TextSource
 from charlstm.text.split import Split
@@ -101,9 +103,14 @@ def load_corpus(config: CorpusConfig, files: FileList | None = None) -> Corpus:
         sources = [] if config.paths else [_python_docs()]
         num_main = len(sources) + len(files.main)
         sources += _open(files, config, stack)
-        counted = _count(sources, config)
-        spans = _spans(config, counted, num_main, len(files.val))
-        return _split(config, sources, counted, spans, mode=files.mode())
+        has_documents = config.split_documents is not None or num_main > 1
+        reader = _Reader(config, marks_ends=config.marks_ends and has_documents)
+        counted = _count(sources, reader)
+        num_chars = int(counted.lengths[:num_main].sum())
+        main_starts = counted.starts[counted.starts < num_chars]
+        assignment = Assignment.of(config, main_starts, num_chars)
+        spans = _spans(config, counted, num_main, len(files.val), assignment)
+        return _split(config, sources, reader, counted, spans, assignment, mode=files.mode())
 
 
 def encode_files(
@@ -117,9 +124,10 @@ def encode_files(
     files = FileList.of(replace(config, paths=tuple(paths), val=None, test=None))
     with contextlib.ExitStack() as stack:
         sources = _open(files, config, stack)
-        counted = _count(sources, config)
+        reader = _Reader(config, marks_ends=END in vocabulary.characters)
+        counted = _count(sources, reader)
         split = Split(
-            ids=_encode(sources, vocabulary, counted),
+            ids=_encode(sources, reader, vocabulary, counted),
             starts=counted.starts,
             num_bytes=_num_bytes(np.arange(MAX_CHARACTERS), counted.char_counts, config),
         )
@@ -146,13 +154,18 @@ def _open(files: FileList, config: CorpusConfig, stack: contextlib.ExitStack) ->
 
 
 def _spans(
-    config: CorpusConfig, counted: _Counted, num_sources: int, num_val_sources: int
+    config: CorpusConfig,
+    counted: _Counted,
+    num_sources: int,
+    num_val_sources: int,
+    assignment: Assignment | None,
 ) -> list[tuple[int, int]]:
     """Where train, val and test begin and end in the row of all documents."""
     num_main = int(counted.lengths[:num_sources].sum())
     if not num_main:
         raise CorpusError(f"{_listed(config)}: the corpus is empty")
-    num_train, num_val, num_test = config.split_sizes(num_main)
+    sizes = config.split_sizes(num_main) if assignment is None else assignment.sizes
+    num_train, num_val, num_test = sizes
     # Nothing can be learned from a single character.
     if num_train < 2:
         raise CorpusError(
@@ -167,14 +180,31 @@ def _spans(
     ]
 
 
-def _count(sources: Sequence[Source], config: CorpusConfig) -> _Counted:
+class _Reader:
+    """Reads a source as documents, the same way each time.
+
+    Args:
+        marks_ends: they get a character that ends them, unless they are lines.
+    """
+
+    def __init__(self, config: CorpusConfig, *, marks_ends: bool) -> None:
+        self._how = config.split_documents
+        self._marks_ends = marks_ends and self._how != "lines"
+
+    def read(self, source: Source) -> Iterator[tuple[str, list[int]]]:
+        """Pieces of the text, and where in each of them documents begin."""
+        documents = split_documents(source.pieces(), self._how)
+        return with_ends(documents) if self._marks_ends else documents
+
+
+def _count(sources: Sequence[Source], reader: _Reader) -> _Counted:
     lengths = np.zeros(len(sources), np.int64)
     starts: list[npt.NDArray[np.int64]] = []
     char_counts = np.zeros(MAX_CHARACTERS, np.int64)
     digest = _Digest()
     num_chars = 0
     for number, source in enumerate(sources):
-        for text, begins in split_documents(source.pieces(), config.split_documents):
+        for text, begins in reader.read(source):
             codes = code_points(text)
             counts = np.bincount(codes)
             char_counts[: len(counts)] += counts
@@ -192,27 +222,42 @@ def _count(sources: Sequence[Source], config: CorpusConfig) -> _Counted:
     )
 
 
-def _encode(sources: Sequence[Source], vocabulary: Vocabulary, counted: _Counted) -> Ids:
+def _encode(
+    sources: Sequence[Source], reader: _Reader, vocabulary: Vocabulary, counted: _Counted
+) -> Ids:
     """Ids of all documents, one after another, in a temporary file mapped into memory."""
     digest = _Digest()
+
+    def encoded() -> Iterator[Ids]:
+        for source in sources:
+            for text, _ in reader.read(source):
+                yield vocabulary.encode(text)
+                digest.update(text)
+            digest.end_source()
+
+    ids = _mapped(encoded(), vocabulary.dtype, counted.num_chars)
+    if digest.hexdigest() != counted.digest:
+        raise CorpusError(f"{sources[0].name}: changed while it was read")
+    return ids
+
+
+def _mapped(pieces: Iterable[Ids], dtype: npt.DTypeLike, num_chars: int) -> Ids:
+    """Pieces one after another, in a temporary file mapped into memory."""
     with tempfile.TemporaryFile() as file:
         try:
             # Written, not mapped at once: a full disk is an error here and a crash there.
-            for source in sources:
-                for text in source.pieces():
-                    file.write(vocabulary.encode(text).tobytes())
-                    digest.update(text)
-                digest.end_source()
+            for piece in pieces:
+                file.write(piece.tobytes())
             file.flush()
         except OSError as error:
             raise CorpusError(
                 f"no room for the encoded text in {tempfile.gettempdir()}: {error.strerror}"
             ) from error
-        if digest.hexdigest() != counted.digest:
-            raise CorpusError(f"{sources[0].name}: changed while it was read")
-        if not counted.num_chars:
-            return np.zeros(0, vocabulary.dtype)
-        return np.memmap(file, vocabulary.dtype, "r+", shape=(counted.num_chars,))
+        if file.tell() != num_chars * np.dtype(dtype).itemsize:
+            raise CorpusError("a text changed while it was read")
+        if not num_chars:
+            return np.zeros(0, dtype)
+        return np.memmap(file, dtype, "r+", shape=(num_chars,))
 
 
 class _Digest:
@@ -237,14 +282,21 @@ class _Digest:
 def _split(
     config: CorpusConfig,
     sources: Sequence[Source],
+    reader: _Reader,
     counted: _Counted,
     spans: Sequence[tuple[int, int]],
+    assignment: Assignment | None,
     *,
     mode: int,
 ) -> Corpus:
     """Encode with all characters of the corpus, then drop those that the training split lacks."""
     everything = Vocabulary.of_codes(np.flatnonzero(counted.char_counts))
-    ids = _encode(sources, everything, counted)
+    ids = _encode(sources, reader, everything, counted)
+    starts = counted.starts
+    if assignment is not None:
+        rest = int(assignment.lengths_D.sum())
+        ids = _mapped(chain(assignment.grouped(ids), _pieces(ids[rest:])), ids.dtype, len(ids))
+        starts = np.concatenate([assignment.grouped_starts, starts[starts >= rest]])
     codes = np.append(0, everything.codes)
     counts = [_counts(ids[first:last], len(codes)) for first, last in spans]
     is_known = counts[0] >= config.min_count
@@ -258,7 +310,7 @@ def _split(
 
     def split(number: int) -> Split:
         first, last = spans[number]
-        inner = counted.starts[(counted.starts > first) & (counted.starts < last)]
+        inner = starts[(starts > first) & (starts < last)]
         return Split(
             ids=ids[first:last],
             starts=np.append(np.int64(0), inner - first)[: last - first],
@@ -268,6 +320,8 @@ def _split(
     digest = hashlib.sha256(f"{counted.digest} {spans}".encode("ascii"))
     if config.split_documents is not None:
         digest.update(counted.starts.tobytes())
+    if assignment is not None:
+        digest.update(assignment.split_D.tobytes())
     return Corpus(
         name=corpus_name(config),
         alphabet=Alphabet.of(config, vocabulary, num_train_chars=spans[0][1] - spans[0][0]),
@@ -303,8 +357,9 @@ def _num_bytes(
 ) -> int:
     """The length in UTF-8 of a text, from the count of each code point."""
     if config.level == "byte":
-        return int(counts.sum())
+        return int(counts[codes != ord(END)].sum())
     lengths = 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)
+    lengths[codes == ord(END)] = 0
     return int(lengths @ counts)
 
 

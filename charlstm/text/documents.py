@@ -1,7 +1,7 @@
 """Where documents begin inside a file: lists of names, collections of poems, tunes, messages.
 
-A document begins at the beginning of a line. Its own line end belongs to it, so that a model learns
-where such documents end.
+A document begins at the beginning of a line. Its own line end belongs to it: of lines, that is what
+a model learns their end by. Other documents, and files, get a character that ends them.
 """
 
 import re
@@ -10,6 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Final
 
+# What ends a document that isn't a line: a code point that Unicode reserves for such use inside a
+# program (a noncharacter), so that no text has it.
+END: Final = "\ufdd0"
+# Should a text have it all the same.
+_REPLACEMENT: Final = "\ufffd"
 # A line longer than this is taken in parts; only its first part can begin a document.
 _MAX_HELD_CHARS: Final = 1 << 20
 
@@ -49,6 +54,33 @@ def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[st
                 before, held = held, ""
         at_line_start = piece.endswith("\n")
         yield piece, starts
+
+
+def with_ends(documents: Iterable[tuple[str, list[int]]]) -> Iterator[tuple[str, list[int]]]:
+    """The same pieces, with the character that ends a document after each of them.
+
+    Args:
+        documents: of one file, as `split_documents` yields them.
+    """
+    is_open = False
+    for piece, starts in documents:
+        clean = piece.replace(END, _REPLACEMENT)
+        edges = [0, *starts, len(clean)]
+        parts: list[str] = []
+        begins: list[int] = []
+        length = 0
+        for number, (first, after) in enumerate(pairwise(edges)):
+            if number:
+                mark = END if is_open else ""
+                begins.append(length + len(mark))
+                parts.append(mark)
+                length += len(mark)
+                is_open = True
+            parts.append(clean[first:after])
+            length += after - first
+        yield "".join(parts), begins
+    if is_open:
+        yield END, []
 
 
 def documents_in(text: str, how: str | None) -> list[str]:

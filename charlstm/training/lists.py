@@ -135,7 +135,7 @@ class DocumentBatches:
         generator = np.random.default_rng([self._seed, epoch])
         order = generator.permutation(len(self._start_D))
         pool = np.arange(len(order)) // _POOL
-        # Up and down by turns, so that a batch across the border of two pools has like lengths, too.
+        # Up and down by turns, so that a batch across two pools has like lengths, too.
         order = order[np.lexsort((self._length_D[order] * (1 - 2 * (pool % 2)), pool))]
         # A batch ends with the document whose last character fills it.
         batch = (np.cumsum(self._length_D[order]) - 1) // self._chars_per_step

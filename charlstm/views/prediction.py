@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from charlstm.inference.prediction import Candidate, ContextPrediction, NextCharacters
 from charlstm.system.terminal import escape
+from charlstm.text.documents import END
 from charlstm.views.tables import print_rows
 
 _DEFAULT_TOP: Final = 10
@@ -12,7 +13,7 @@ _DEFAULT_TOP_OF_RUNG: Final = 5
 _BAR_WIDTH: Final = 24
 _EIGHTHS: Final = " \u258f\u258e\u258d\u258c\u258b\u258a\u2589\u2588"
 _MAX_SHOWN_PREFIX: Final = 40
-_VISIBLE: Final = str.maketrans({" ": "\u2423", "\n": "\u23ce", "\t": "\u21e5"})
+_VISIBLE: Final = str.maketrans({" ": "\u2423", "\n": "\u23ce", "\t": "\u21e5", END: "(end)"})
 
 
 def as_record(prediction: NextCharacters, *, top: int | None) -> dict[str, Any]:
