@@ -131,7 +131,7 @@ def compare(
     from charlstm.text.corpus import load_corpus
     from charlstm.text.filelist import FileList
 
-    config = CorpusConfig(paths=tuple(corpus or ()), **reading)
+    config = CorpusConfig.of_new_run(paths=tuple(corpus or ()), **reading)
     text = load_corpus(config)
     plan = planned(text.train.num_chars, len(text.vocabulary))
     inputs = FileList.of(config).all

@@ -35,7 +35,7 @@ def check(
     charlstm corpus check src/ --include '*.py' --json
     """
     invite_typing(files)
-    config = CorpusConfig(paths=tuple(files), **reading)
+    config = CorpusConfig.of_new_run(paths=tuple(files), **reading)
 
     from charlstm.analysis.diagnosis import diagnose
     from charlstm.views.diagnosis import show_diagnosis

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 
 import typer
 
-from charlstm.config import DEFAULT_STORE, STDIN, CorpusConfig, Level, Normalize
+from charlstm.config import DEFAULT_STORE, STDIN, CorpusConfig, Level, Normalize, SplitBy
 from charlstm.errors import ConfigError, CorpusError, EncodingError
 from charlstm.system.files import open_output
 from charlstm.system.terminal import say
@@ -136,6 +136,15 @@ SplitDocuments = Annotated[
         "each line that it is found in.",
     ),
 ]
+SplitDocumentsBy = Annotated[
+    SplitBy | None,
+    typer.Option(
+        "--split-by",
+        rich_help_panel=TEXT_PANEL,
+        help="How documents are assigned to training, validation and test: in their order, or at "
+        "random, which auto does from 100 documents on.  [default: auto]",
+    ),
+]
 NormalForm = Annotated[
     Normalize | None,
     typer.Option(
@@ -158,6 +167,7 @@ _READING: Final[dict[str, tuple[Any, Any]]] = {
     "include": (Include, None),
     "split_documents": (SplitDocuments, None),
     "normalize": (NormalForm, None),
+    "split_by": (SplitDocumentsBy, None),
 }
 _FLAG: Final = "COMMANDLINE"
 _DEFAULT: Final = "DEFAULT"

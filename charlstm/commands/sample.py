@@ -1,6 +1,6 @@
 """`charlstm sample`: continue a text."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -13,9 +13,15 @@ from charlstm.commands.options import (
     one_of,
     read_text,
 )
-from charlstm.config import DEFAULT_STORE, MAX_SIZE, STDIN, SampleConfig
-from charlstm.errors import CorpusError
+from charlstm.config import DEFAULT_STORE, MAX_COUNT, STDIN, SampleConfig
+from charlstm.errors import ConfigError, CorpusError
 from charlstm.system.terminal import is_colorless, say
+
+if TYPE_CHECKING:
+    from charlstm.inference.items import Filter
+    from charlstm.inference.model import Model
+
+_NUM_ITEMS: Final = 20
 
 
 def sample(
@@ -36,9 +42,18 @@ def sample(
         ),
     ] = None,
     num_samples: Annotated[
-        int,
-        typer.Option("--num-samples", min=1, max=MAX_SIZE, help="Number of samples."),
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--num-samples",
+            min=1,
+            max=MAX_COUNT,
+            help="Number of samples.  [default: 20 items of a list, else 1]",
+        ),
+    ] = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Only items that are not in the training text.")
+    ] = False,
+    unique: Annotated[bool, typer.Option("--unique", help="No item twice.")] = False,
     temperature: Annotated[
         float,
         typer.Option(
@@ -86,9 +101,11 @@ def sample(
     checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Continue a text, character by character.
+    """Continue a text, character by character; of a list, write more items, one a line.
 
     charlstm sample --prime "qu"
+
+    charlstm sample --run names --num-samples 50 --new
 
     charlstm sample --prime "Once" --length 2000 --temperature 0.7 --seed 1 > story.txt
     """
@@ -105,7 +122,8 @@ def sample(
     import numpy as np
 
     from charlstm.inference.copying import longest_copy
-    from charlstm.inference.sampling import collect, sample_many
+    from charlstm.inference.items import draw_items
+    from charlstm.inference.sampling import sample_many
     from charlstm.views.sampling import print_json, report_copies, show_samples, show_streaming
 
     model = load_model(context)
@@ -125,18 +143,26 @@ def sample(
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
         say(f"seed {seed}")
-    drawn = sample_many(
+    generator = np.random.default_rng(seed)
+    color = color and not is_colorless()
+    is_list = alphabet.are_lines and alphabet.end is not None
+    if num_samples is None:
+        num_samples = _NUM_ITEMS if is_list else 1
+    if num_samples == 1 and not (new or unique or check_copying or as_json):
+        drawn = sample_many(model.predictor, text, config, num_samples=1, generator=generator)
+        show_streaming(text, drawn, alphabet, color=color)
+        return
+    items = draw_items(
         model.predictor,
         text,
         config,
-        num_samples=num_samples,
-        generator=np.random.default_rng(seed),
+        num_items=num_samples,
+        generator=generator,
+        filters=_filters(model, new=new, unique=unique),
     )
-    color = color and not is_colorless()
-    if num_samples == 1 and not check_copying and not as_json:
-        show_streaming(text, drawn, alphabet, color=color)
-        return
-    samples = collect(drawn, num_samples)
+    samples = items.samples
+    if new or unique:
+        say(f"{items.num_drawn:,} drawn for {len(samples):,}")
     copies = None
     if check_copying:
         training = model.corpus().train.ids
@@ -150,6 +176,29 @@ def sample(
             run=model.name, seed=seed, prime=text, samples=samples, copies=copies, alphabet=alphabet
         )
         return
-    show_samples(text, samples, alphabet, color=color)
+    show_samples(text, samples, alphabet, color=color, with_headings=not is_list)
     if copies is not None:
         report_copies(samples, copies, alphabet)
+
+
+def _filters(model: "Model", *, new: bool, unique: bool) -> "list[Filter]":
+    """Which items are wanted.
+
+    Raises:
+        ConfigError: where the model knows no items.
+    """
+    from charlstm.inference import items
+    from charlstm.text.duplicates import KnownDocuments
+
+    if (new or unique) and model.alphabet.end is None:
+        option = "--new" if new else "--unique"
+        raise ConfigError(
+            f"{option}: {model.name} learned from running text, which has no items; "
+            "train with --split-documents lines"
+        )
+    filters = [items.unique()] if unique else []
+    if new:
+        alphabet = model.alphabet
+        known = KnownDocuments(model.corpus().train, alphabet)
+        filters.append(lambda texts: ~known.have(alphabet.split(texts)))
+    return filters

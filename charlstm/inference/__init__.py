@@ -3,6 +3,7 @@
     predictor   reads characters, says what comes next; begin here: `Predictor`
     prediction  the distribution after a prefix, ranked, by length of context
     sampling    temperature, top-k, top-p, min-p, and drawing
+    items       more documents of a list, drawn until there are enough that are wanted
     copying     how much of a sample stands in the training text
 
 In: a `Checkpoint` and a text. Out: probabilities and characters.

@@ -110,7 +110,7 @@ class Model:
         min_p: float | None = None,
         until: str | None = None,
     ) -> str:
-        """Continue a text; see `SampleConfig` for the options.
+        """Continue a text, to the end of its document at most; see `SampleConfig` for the options.
 
         Args:
             seed: the same seed gives the same text; None for another one each time.
@@ -132,7 +132,8 @@ class Model:
         )
         generator = np.random.default_rng(seed)
         symbols = self.alphabet.to_symbols(prime)
-        return "".join(sample(self.predictor, symbols, config, generator=generator))
+        drawn = "".join(sample(self.predictor, symbols, config, generator=generator))
+        return self.alphabet.to_text(self.alphabet.without_end(drawn))
 
     def score(self, text: str) -> Evaluation:
         """Score a text as a document of its own, its unknown characters included.

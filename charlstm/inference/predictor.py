@@ -34,6 +34,18 @@ class PredictorState(NamedTuple):
             self.log_p[chosen], [layer.of_streams(chosen) for layer in self.layers]
         )
 
+    def restarted(
+        self, chosen_B: npt.NDArray[np.bool_], start: "PredictorState"
+    ) -> "PredictorState":
+        """The same, but for chosen streams, bool [B], as at the beginning of a document."""
+        place_B = np.where(chosen_B, len(self.log_p), np.arange(len(self.log_p)))
+        return self.joined(start).of_streams(place_B)
+
+    def joined(self, other: "PredictorState") -> "PredictorState":
+        """The streams of both side by side."""
+        layers = [one.joined(two) for one, two in zip(self.layers, other.layers, strict=True)]
+        return PredictorState(np.concatenate([self.log_p, other.log_p]), layers)
+
 
 class Predictor:
     """Reads characters and says what comes next."""

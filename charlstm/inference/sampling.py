@@ -37,12 +37,17 @@ class Sample(NamedTuple):
     """One finished continuation.
 
     Args:
-        text: the characters that were drawn.
+        text: the characters that were drawn; where a document ended, the symbol that ends it.
         log_probabilities: of each under the model, as in `Drawn`, [len(text)].
     """
 
     text: str
     log_probabilities: list[float]
+
+    @property
+    def bits(self) -> float:
+        """What the model paid for the text."""
+        return -sum(self.log_probabilities) / math.log(2)
 
 
 def without_unknown(log_p: LogProbabilities) -> LogProbabilities:
@@ -105,10 +110,17 @@ def next_distribution(log_p: npt.NDArray[np.floating], config: SampleConfig) -> 
 
 
 def sample(
-    predictor: Predictor, prime: str, config: SampleConfig, *, generator: np.random.Generator
+    predictor: Predictor,
+    prime: str,
+    config: SampleConfig,
+    *,
+    generator: np.random.Generator,
+    restarts: bool = False,
 ) -> Iterator[str]:
     """Continue a text, character by character; as `sample_many` does, once."""
-    for drawn in sample_many(predictor, prime, config, num_samples=1, generator=generator):
+    for drawn in sample_many(
+        predictor, prime, config, num_samples=1, generator=generator, restarts=restarts
+    ):
         yield drawn.chars[0]
 
 
@@ -119,14 +131,16 @@ def sample_many(
     *,
     num_samples: int,
     generator: np.random.Generator,
+    restarts: bool = False,
 ) -> Iterator[Drawn]:
     """Continue a text several times, all streams in one pass.
 
-    A stream ends after `config.length` characters, or after the first `config.until` in what it
-    wrote.
+    A stream ends after `config.length` characters, after the first `config.until` in what it
+    wrote, or with its document.
 
     Args:
         prime: symbols that come before; empty for the beginning of a document.
+        restarts: after a document begins the next one, from a zero state.
 
     Raises:
         CorpusError: when the prime holds characters outside the vocabulary.
@@ -148,16 +162,22 @@ def sample_many(
         for stream, char in zip(open_B, alphabet.decode(ids_B), strict=True):
             chars[stream] = char
         yield Drawn(chars, log_p_B)
+        has_ended_B = np.zeros(len(ids_B), np.bool_)
+        if alphabet.end_id is not None:
+            has_ended_B = ids_B == alphabet.end_id
+        is_open_B = np.full(len(ids_B), fill_value=True) if restarts else ~has_ended_B
         if until is not None:
             for stream in open_B:
                 endings[stream] = (endings[stream] + chars[stream])[-len(until) :]
-            is_open = np.array([endings[stream] != until for stream in open_B])
-            if not is_open.any():
-                return
-            if not is_open.all():
-                prediction = prediction.of_streams(np.flatnonzero(is_open))
-                ids_B, open_B = ids_B[is_open], open_B[is_open]
+            is_open_B &= np.array([endings[stream] != until for stream in open_B])
+        if not is_open_B.any():
+            return
+        if not is_open_B.all():
+            prediction = prediction.of_streams(np.flatnonzero(is_open_B))
+            ids_B, open_B, has_ended_B = ids_B[is_open_B], open_B[is_open_B], has_ended_B[is_open_B]
         prediction = predictor.read(ids_B, prediction)
+        if has_ended_B.any():
+            prediction = prediction.restarted(has_ended_B, predictor.start())
 
 
 def collect(drawn: Iterable[Drawn], num_samples: int) -> list[Sample]:

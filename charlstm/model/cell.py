@@ -39,6 +39,20 @@ class LayerState(NamedTuple):
         gates = {name: gate[chosen] for name, gate in self.gates.items()}
         return LayerState(self.h[chosen], self.c[chosen], gates, self.candidate[chosen])
 
+    def joined(self, other: "LayerState") -> "LayerState":
+        """The streams of both side by side."""
+
+        def both(one: Array, two: Array) -> Array:
+            return np.concatenate([one, two])
+
+        gates = {name: both(gate, other.gates[name]) for name, gate in self.gates.items()}
+        return LayerState(
+            both(self.h, other.h),
+            both(self.c, other.c),
+            gates,
+            both(self.candidate, other.candidate),
+        )
+
 
 def lstm_step(read: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> LayerState:
     """One LSTM step (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).

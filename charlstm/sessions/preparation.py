@@ -140,7 +140,7 @@ def prepare_new(
     Raises:
         CharLSTMError: when the corpus or the settings are impossible.
     """
-    corpus_config = CorpusConfig(**request.reading)
+    corpus_config = CorpusConfig.of_new_run(**request.reading)
     parent = None if request.parent is None else store.run(request.parent).best()
     cache = _cache(store, request)
     corpus = load_corpus(corpus_config) if cache is None else cache.load(corpus_config)

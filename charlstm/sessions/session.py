@@ -144,7 +144,7 @@ class Session:
         predictor = Predictor(self._model())
         generator = np.random.default_rng(_PREVIEW_SEED)
         try:
-            written = "".join(sample(predictor, "", _PREVIEW, generator=generator))
+            written = "".join(sample(predictor, "", _PREVIEW, generator=generator, restarts=True))
             layers = gate_shares(predictor, self._gate_text)
         except CheckpointError:  # the training diverges
             return {"sample": "", "gates": [], "gate_shares": []}

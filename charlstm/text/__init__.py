@@ -9,6 +9,7 @@
     split       an encoded text as documents in a row
     corpus      files -> vocabulary and splits; begin here: `load_corpus`
     cache       encoded corpora, kept in the store's folder
+    duplicates  documents that stand in another text, too
     features    what a reader sees in a text: quotes, lines, words
 
 Memory is bounded whatever the size of the text. Nothing here needs torch.

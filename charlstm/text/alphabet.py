@@ -77,6 +77,15 @@ class Alphabet:
         end = "\n" if self.are_lines else END
         return end if end in self.vocabulary.characters else None
 
+    @cached_property
+    def end_id(self) -> int | None:
+        """The id of `end`."""
+        return None if self.end is None else int(self.encode(self.end)[0])
+
+    def without_end(self, symbols: str) -> str:
+        """A document without the symbol that ends it."""
+        return symbols.removesuffix(self.end or "")
+
     def __len__(self) -> int:
         """Symbols that can be predicted: unknown and the characters."""
         return len(self.vocabulary) + 1
@@ -157,5 +166,4 @@ class Alphabet:
             "normalize": self.normalize,
             "keep_line_ends": self.keep_line_ends and not self.is_byte,
             "unknown_probability": self.unknown_probability,
-            "end": self.end,
         }

@@ -16,18 +16,31 @@ def show_streaming(prime: str, drawn: Iterable[Drawn], alphabet: Alphabet, *, co
     with text_output(as_bytes=alphabet.is_byte, styled=color) as write:
         write(prime)
         for chars, log_p in drawn:
-            write(chars[0], style=shade(-log_p[0]) if color else "")
+            if chars[0] != alphabet.end:
+                write(chars[0], style=shade(-log_p[0]) if color else "")
         write("\n")
 
 
-def show_samples(prime: str, samples: Sequence[Sample], alphabet: Alphabet, *, color: bool) -> None:
-    """Write finished samples one after another, each under its number where there are several."""
+def show_samples(
+    prime: str,
+    samples: Sequence[Sample],
+    alphabet: Alphabet,
+    *,
+    color: bool,
+    with_headings: bool,
+) -> None:
+    """Write finished samples one after another.
+
+    Args:
+        with_headings: each under its number, where there are several.
+    """
     with text_output(as_bytes=alphabet.is_byte, styled=color) as write:
         for number, sample in enumerate(samples, start=1):
-            if len(samples) > 1:
+            if with_headings and len(samples) > 1:
                 write(f"--- {number} of {len(samples)} ---\n")
             write(prime)
-            for char, log_p in zip(sample.text, sample.log_probabilities, strict=True):
+            text = alphabet.without_end(sample.text)
+            for char, log_p in zip(text, sample.log_probabilities, strict=False):
                 write(char, style=shade(-log_p) if color else "")
             write("\n")
 
@@ -53,7 +66,12 @@ def print_json(
 ) -> None:
     """Print everything about the samples as one JSON object."""
     records: list[dict[str, Any]] = [
-        {"text": alphabet.to_text(sample.text), "log_probabilities": sample.log_probabilities}
+        {
+            "text": alphabet.to_text(alphabet.without_end(sample.text)),
+            "log_probabilities": sample.log_probabilities,
+            "bits": sample.bits,
+            "is_ended": alphabet.end is not None and sample.text.endswith(alphabet.end),
+        }
         for sample in samples
     ]
     for record, sample, copy in zip(records, samples, copies or (), strict=copies is not None):

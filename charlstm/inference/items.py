@@ -1,0 +1,87 @@
+"""More like these: whole documents of a list, drawn until there are enough that are wanted."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from charlstm.config import SampleConfig
+from charlstm.errors import CharLSTMError
+from charlstm.inference.predictor import Predictor
+from charlstm.inference.sampling import Sample, collect, sample_many
+
+# Streams side by side: wider products of matrices are faster, up to a few thousand of them.
+_MAX_STREAMS: Final = 2048
+_MIN_STREAMS: Final = 64
+# Draws without one that is wanted, for each that is asked for, until it is given up.
+_PATIENCE: Final = 20
+_LEAST_PATIENCE: Final = 2000
+
+# Which of some items are wanted, given as whole texts, prime and end included.
+Filter = Callable[[list[str]], Iterable[bool]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Items:
+    """Items that were drawn.
+
+    Args:
+        num_drawn: how many were, the unwanted ones among them.
+    """
+
+    samples: tuple[Sample, ...]
+    num_drawn: int
+
+
+def draw_items(
+    predictor: Predictor,
+    prime: str,
+    config: SampleConfig,
+    *,
+    num_items: int,
+    generator: np.random.Generator,
+    filters: Iterable[Filter] = (),
+) -> Items:
+    """Draw documents until so many pass all filters.
+
+    Args:
+        prime: symbols that each begins with.
+
+    Raises:
+        CorpusError: when the prime holds characters outside the vocabulary.
+        CharLSTMError: when hardly any passes.
+    """
+    filters = tuple(filters)
+    patience = max(_LEAST_PATIENCE, _PATIENCE * num_items)
+    samples: list[Sample] = []
+    num_drawn = num_in_vain = 0
+    while len(samples) < num_items:
+        if num_in_vain >= patience:
+            raise CharLSTMError(
+                f"only {len(samples):,} of {num_items:,} items in {num_drawn:,} draws, none in the "
+                f"last {num_in_vain:,}: the model knows no others; try a higher --temperature"
+            )
+        wanted = num_items - len(samples)
+        num_streams = min(_MAX_STREAMS, max(wanted, _MIN_STREAMS if filters else 1))
+        drawn = sample_many(predictor, prime, config, num_samples=num_streams, generator=generator)
+        found = collect(drawn, num_streams)
+        num_drawn += len(found)
+        for is_wanted in filters:
+            texts = [prime + one.text for one in found]
+            found = [one for one, fits in zip(found, is_wanted(texts), strict=True) if fits]
+        samples += found
+        num_in_vain = 0 if found else num_in_vain + num_streams
+    return Items(samples=tuple(samples[:num_items]), num_drawn=num_drawn)
+
+
+def unique() -> Filter:
+    """Passes what was not seen before."""
+    seen: set[str] = set()
+
+    def is_first(text: str) -> bool:
+        is_new = text not in seen
+        seen.add(text)
+        return is_new
+
+    return lambda texts: list(map(is_first, texts))

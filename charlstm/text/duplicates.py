@@ -1,0 +1,74 @@
+"""Documents that stand in another text, too: found by a hash of each."""
+
+import hashlib
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from charlstm.text.alphabet import Alphabet
+from charlstm.text.split import Split
+
+Hashes = npt.NDArray[np.uint64]
+
+# Shorter documents are hashed side by side, so many characters at a time.
+_SHORT: Final = 4096
+_PIECE_CHARS: Final = 1 << 22
+_SEED: Final = 0
+
+
+class KnownDocuments:
+    """The documents of a text, to ask whether others are among them."""
+
+    def __init__(self, split: Split, alphabet: Alphabet) -> None:
+        self._alphabet = alphabet
+        self._hashes = np.unique(hashes_of(split, alphabet))
+
+    def have(self, split: Split) -> npt.NDArray[np.bool_]:
+        """Which documents of another text are known, bool [num_documents]."""
+        hashes = hashes_of(split, self._alphabet)
+        if not len(self._hashes):
+            return np.zeros(len(hashes), np.bool_)
+        place = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
+        found: npt.NDArray[np.bool_] = self._hashes[place] == hashes
+        return found
+
+
+def hashes_of(split: Split, alphabet: Alphabet) -> Hashes:
+    """A number of 64 bits for each document, the same for the same text, [num_documents].
+
+    The symbol that ends a document doesn't count: a file's last line may lack it.
+    """
+    end = -1 if alphabet.end_id is None else alphabet.end_id
+    lengths = split.lengths
+    found = np.zeros(len(lengths), np.uint64)
+    multipliers = np.random.default_rng(_SEED).integers(0, 1 << 64, _SHORT, dtype=np.uint64)
+    edges = np.searchsorted(split.starts, np.arange(0, max(1, split.num_chars), _PIECE_CHARS))
+    for first, after in zip(edges, [*edges[1:], len(lengths)], strict=True):
+        chosen = np.arange(first, after)
+        is_short = lengths[chosen] <= _SHORT
+        for number in chosen[~is_short]:
+            found[number] = _hash_of_long(split, int(number), end)
+        if is_short.any():
+            found[chosen[is_short]] = _hashes_of_short(split, chosen[is_short], end, multipliers)
+    return found
+
+
+def _hashes_of_short(
+    split: Split, chosen: npt.NDArray[np.int64], end: int, multipliers: Hashes
+) -> Hashes:
+    """Sums of symbols times random numbers, one for each place (multilinear hashing)."""
+    lengths = split.lengths[chosen]
+    begins = np.cumsum(lengths) - lengths
+    offset_N = np.arange(int(lengths.sum())) - np.repeat(begins, lengths)
+    ids_N = split.ids[np.repeat(split.starts[chosen], lengths) + offset_N]
+    symbols_N = np.where(ids_N == end, 0, ids_N.astype(np.uint64) + np.uint64(1))
+    products_N: Hashes = symbols_N.astype(np.uint64) * multipliers[offset_N]
+    return np.add.reduceat(products_N, begins)
+
+
+def _hash_of_long(split: Split, number: int, end: int) -> int:
+    start = int(split.starts[number])
+    ids = split.ids[start : start + int(split.lengths[number])]
+    data = ids[ids != end].astype("<u4").tobytes()
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
