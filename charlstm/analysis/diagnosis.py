@@ -15,7 +15,7 @@ import numpy as np
 
 from charlstm.config import MAX_CHARACTERS, Budget, CorpusConfig
 from charlstm.errors import CharLSTMError, CorpusError
-from charlstm.text.documents import split_documents
+from charlstm.text.documents import documents_in, looks_like_list, split_documents
 from charlstm.text.filelist import FileList
 from charlstm.text.source import FileSource
 from charlstm.text.vocabulary import code_points
@@ -29,8 +29,6 @@ _MAX_LINE: Final = 20_000
 _MIN_CHARS: Final = 50_000
 _REPEATED_LINE_CHARS: Final = 20
 _MANY_REPEATS: Final = 0.1
-_SHORT_LINE: Final = 40
-_LIST_LINES: Final = 200
 _ALLOWED_CONTROLS: Final = "\n\r\t"
 
 
@@ -71,6 +69,7 @@ class Diagnosis:
     Args:
         num_rare: different characters that come fewer than ten times.
         control_characters: how often each control character but tab and line end comes.
+        num_repeated_documents: those that came before.
         repeated_share: of the text that stands in longer lines seen before.
         xz_bits_per_char: None for a short text, where the container is all there is.
         num_train_chars: and the other two: how it would be split.
@@ -80,6 +79,7 @@ class Diagnosis:
     files: tuple[FileReport, ...]
     num_chars: int
     num_documents: int
+    num_repeated_documents: int
     num_characters: int
     num_rare: int
     control_characters: dict[str, int]
@@ -136,6 +136,7 @@ def diagnose(config: CorpusConfig) -> Diagnosis:
         files=files,
         num_chars=num_chars,
         num_documents=tally.num_documents,
+        num_repeated_documents=_repeated_documents(sample, config),
         num_characters=len(seen),
         num_rare=int(np.count_nonzero(tally.char_counts[seen] < _RARE_COUNT)),
         control_characters=controls,
@@ -200,6 +201,14 @@ def _whole_line_ends(pieces: Iterator[str]) -> Iterator[str]:
         yield text.removesuffix("\r") if held else text
     if held:
         yield held
+
+
+def _repeated_documents(sample: str, config: CorpusConfig) -> int:
+    """How many documents of a text came before."""
+    if config.split_documents is None:
+        return 0
+    documents = documents_in(sample, config.split_documents)
+    return len(documents) - len({document.rstrip("\n") for document in documents})
 
 
 def _repeated_share(sample: str) -> float:
@@ -278,8 +287,7 @@ def _problems(
             "text may also be training text",
             cure="remove the copies, or give separate --val and --test files",
         )
-    lines = sample.split("\n") if config.split_documents is None else []
-    if len(lines) > _LIST_LINES and all(0 < len(one) <= _SHORT_LINE for one in lines[:-1]):
+    if config.split_documents is None and looks_like_list(sample):
         yield Problem(
             what="looks like a list: short lines, each predicted from those before it",
             cure="--split-documents lines makes each line a document",

@@ -1,8 +1,9 @@
 """`charlstm eval`: how well a model predicts a text."""
 
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -21,16 +22,22 @@ from charlstm.commands.options import (
     print_record,
     say_written,
 )
-from charlstm.config import DEFAULT_STORE, SplitName
+from charlstm.config import DEFAULT_STORE, STDIN, SplitName
 from charlstm.errors import CorpusError
 from charlstm.system.interrupts import import_torch
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from charlstm.evaluation.assessment import LearnedText
+    from charlstm.evaluation.scores import DocumentScore, Scores
     from charlstm.inference.model import Model
+    from charlstm.text.alphabet import Alphabet
     from charlstm.text.corpus import Corpus
     from charlstm.text.split import Split
+
+_NUM_EXTREMES: Final = 5
 
 
 def evaluate(
@@ -61,6 +68,21 @@ def evaluate(
         Path | None,
         typer.Option("--per-char", metavar="FILE", help="Write each character's surprise, as TSV."),
     ] = None,
+    per_document: Annotated[
+        Path | None,
+        typer.Option(
+            "--per-document",
+            metavar="FILE",
+            help="Write each document's surprise, as TSV; - for stdout.",
+        ),
+    ] = None,
+    with_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--with-duplicates",
+            help="Score documents of a list that are also in its training text.",
+        ),
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -93,13 +115,20 @@ def evaluate(
     invite_typing(files or ())
     model = load_model(context)
     inputs = chain(model.sources(), files or [])
-    with open_outputs(per_char, plot, inputs=inputs) as (table, picture):
-        name, text, learned = _choose(model, files, split)
+    outputs = open_outputs(per_char, per_document, plot, inputs=inputs)
+    with outputs as (table, document_table, picture):
+        name, text, learned = _choose(model, files, split, with_duplicates=with_duplicates)
 
         import_torch()
         from charlstm.evaluation.assessment import assess
         from charlstm.training.hardware import resolve_device, set_threads
-        from charlstm.views.evaluation import as_record, show_assessment, write_per_char
+        from charlstm.views.evaluation import (
+            as_record,
+            show_assessment,
+            show_documents,
+            write_per_char,
+            write_per_document,
+        )
 
         set_threads(threads)
         assessment = assess(
@@ -112,19 +141,54 @@ def evaluate(
         title = f"{model.name}: {name or ', '.join(files or [])}"
         if table is not None:
             write_per_char(table, assessment.scores, text, model.alphabet)
+        documents = _Documents(assessment.scores, text, model.alphabet, learned)
+        if document_table is not None:
+            write_per_document(document_table, documents.all())
         if plot is not None and picture is not None:
             from charlstm.views.plots import plot_assessment, write_figure
 
             write_figure(plot_assessment(assessment, title=title), picture, plot)
-    say_written(per_char, plot)
+    say_written(per_char, per_document, plot)
     if as_json:
         print_record(as_record(assessment, run=model.name, split=name, files=files or []))
-    else:
+    elif str(per_document) != STDIN:
         show_assessment(assessment, title=title, with_details=details)
+        if per_document is not None or (details and len(text.starts) > 1):
+            show_documents(*documents.extremes())
+
+
+class _Documents:
+    """The documents of a scored text."""
+
+    def __init__(
+        self, scores: "Scores", text: "Split", alphabet: "Alphabet", learned: "LearnedText | None"
+    ) -> None:
+        from charlstm.evaluation.scores import document_scores
+        from charlstm.text.duplicates import KnownDocuments
+
+        self._nats_D = scores.nats_of_documents(text)
+        is_known_D = None
+        if learned is not None:
+            is_known_D = KnownDocuments(learned.train, alphabet).have(text)
+        self._scores_of = partial(document_scores, scores, text, alphabet, is_known_D=is_known_D)
+
+    def all(self) -> "Iterator[DocumentScore]":
+        import numpy as np
+
+        return self._scores_of(numbers=np.arange(len(self._nats_D)))
+
+    def extremes(self) -> "tuple[Iterator[DocumentScore], Iterator[DocumentScore]]":
+        """The most and the least surprising."""
+        order = self._nats_D.argsort(kind="stable")
+        number = min(_NUM_EXTREMES, len(order) // 2)
+        return (
+            self._scores_of(numbers=order[::-1][:number]),
+            self._scores_of(numbers=order[:number]),
+        )
 
 
 def _choose(
-    model: "Model", files: list[str] | None, split: SplitName | None
+    model: "Model", files: list[str] | None, split: SplitName | None, *, with_duplicates: bool
 ) -> "tuple[SplitName | None, Split, LearnedText | None]":
     """The text to score, its name where it is a split, and what the baselines learn from."""
     from charlstm.evaluation.assessment import LearnedText
@@ -137,6 +201,8 @@ def _choose(
     else:
         assert corpus is not None
         name, text = _chosen_split(split, corpus)
+        if name != "train" and not with_duplicates:
+            text = _without_duplicates(text, corpus)
         if name == "train":
             say("no baselines for the training split, which they learned from")
             learned = None
@@ -166,6 +232,24 @@ def _own_corpus(model: "Model", *, is_needed: bool) -> "Corpus | None":
             raise
         say(f"no baselines without the training text: {error}")
         return None
+
+
+def _without_duplicates(text: "Split", corpus: "Corpus") -> "Split":
+    """Of a list, what doesn't stand in the training text, too."""
+    from charlstm.text.assignment import MIN_DOCUMENTS
+    from charlstm.text.duplicates import KnownDocuments
+
+    if len(corpus.train.starts) < MIN_DOCUMENTS:
+        return text
+    is_known_D = KnownDocuments(corpus.train, corpus.alphabet).have(text)
+    num_known, num_all = int(is_known_D.sum()), len(is_known_D)
+    if not num_known or num_known == num_all:
+        return text
+    say(
+        f"{num_known:,} of {num_all:,} documents are also in the training text and are left out; "
+        "--with-duplicates scores them"
+    )
+    return text.documents(~is_known_D)
 
 
 def _chosen_split(wanted: SplitName | None, corpus: "Corpus") -> tuple[SplitName, "Split"]:

@@ -6,6 +6,7 @@ Shapes: N characters of the text, in their order.
 import math
 import sys
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
@@ -145,9 +146,67 @@ class Scores:
         self.rank_N[place_N] = rank_N + (ids_N == UNKNOWN) * log_p_NV.shape[-1]
         self.confidence_N[place_N] = np.exp(log_p_NV.max(-1))
 
+    def nats_of_documents(self, split: Split) -> npt.NDArray[np.float64]:
+        """The cost of each document of the scored text, [num_documents]."""
+        nats_D: npt.NDArray[np.float64] = np.add.reduceat(
+            self.nats_N, split.starts, dtype=np.float64
+        )
+        return nats_D
+
     def top_accuracy(self, k: int) -> float:
         """The share of characters that were among the k most likely."""
         return float(np.count_nonzero(self.rank_N < k)) / len(self.rank_N)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentScore:
+    """One document of a scored text.
+
+    Args:
+        number: from 1.
+        is_known: whether it stands in the training text; None where that isn't at hand.
+        text: without what ends it, readable.
+    """
+
+    number: int
+    num_chars: int
+    nats: float
+    is_known: bool | None
+    text: str
+
+    @property
+    def bits(self) -> float:
+        return self.nats / math.log(2)
+
+    @property
+    def bits_per_char(self) -> float:
+        return self.bits / self.num_chars
+
+
+def document_scores(
+    scores: Scores,
+    split: Split,
+    alphabet: Alphabet,
+    *,
+    is_known_D: npt.NDArray[np.bool_] | None,
+    numbers: npt.NDArray[np.integer],
+) -> Iterator[DocumentScore]:
+    """Some of the documents, one after another.
+
+    Args:
+        numbers: which, from 0.
+    """
+    nats_D, lengths_D = scores.nats_of_documents(split), split.lengths
+    for number in numbers.tolist():
+        start, length = int(split.starts[number]), int(lengths_D[number])
+        symbols = alphabet.decode(split.ids[start : start + length])
+        yield DocumentScore(
+            number=number + 1,
+            num_chars=length,
+            nats=float(nats_D[number]),
+            is_known=None if is_known_D is None else bool(is_known_D[number]),
+            text=alphabet.to_text(alphabet.without_end(symbols)),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

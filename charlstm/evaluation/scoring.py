@@ -20,7 +20,9 @@ from charlstm.system.distributed import ALONE, World
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN
 
-_MAX_BATCH_SIZE: Final = 64
+# Documents side by side: at least so many, of short ones more, as many as have these characters.
+_BATCH_SIZE: Final = 64
+_BATCH_CHARS: Final = 1 << 14
 _MAX_WINDOW: Final = 512
 _MAX_LOGITS: Final = 1 << 22  # per window: 16 MB in float32
 _TEMPERATURES: Final = (1.0, 1.04, 1.08, 1.12, 1.16)
@@ -130,8 +132,11 @@ def _predictions(
     """
     # Documents of like length side by side, so that little of a batch is filling.
     order = np.argsort(-split.lengths, kind="stable")[world.rank :: world.size]
-    for first in range(0, len(order), _MAX_BATCH_SIZE):
-        chosen = order[first : first + _MAX_BATCH_SIZE]
+    first = 0
+    while first < len(order):
+        batch_size = max(_BATCH_SIZE, _BATCH_CHARS // int(split.lengths[order[first]]))
+        chosen = order[first : first + batch_size]
+        first += batch_size
         yield from _side_by_side(model, split, split.starts[chosen], split.lengths[chosen])
 
 

@@ -16,6 +16,7 @@ from charlstm.store.runs import CheckpointStore, Run
 from charlstm.store.writer import RunWriter
 from charlstm.text.cache import CorpusCache, load_corpus_of_run
 from charlstm.text.corpus import Corpus, corpus_name, load_corpus
+from charlstm.text.documents import looks_like_list
 from charlstm.text.filelist import is_fleeting
 from charlstm.training.hardware import (
     resolve_device,
@@ -32,6 +33,8 @@ _SHAPE: Final = ("hidden_size", "num_layers", "embedding_size", "cell")
 
 # A run by the clock ends a little before its time is up, to have time for its last save.
 _USED_SHARE: Final = 0.95
+# How much of a text tells whether it is a list.
+_SAMPLE_CHARS: Final = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +176,11 @@ def prepare_new(
         step_times=step_times,
     )
     notices = [*corpus.notices, *plan.notices]
+    beginning = corpus.alphabet.decode(corpus.train.ids[:_SAMPLE_CHARS])
+    if corpus_config.split_documents is None and looks_like_list(beginning):
+        notices.append(
+            "the text looks like a list: --split-documents lines makes each line a document"
+        )
     start: Start = Fresh()
     if parent is not None:
         notices += parent.notices

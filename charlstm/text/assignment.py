@@ -45,10 +45,11 @@ class Assignment:
         lengths_D = np.diff(np.append(starts_D, num_chars))
         _, num_val, num_test = config.split_sizes(num_chars)
         order = np.random.default_rng(config.split_seed).permutation(len(starts_D))
-        # What is longer than a split is for training.
+        # What is longer than a split is for training; the others are split as was asked for.
         longest = min((size for size in (num_val, num_test) if size), default=0)
         order = order[lengths_D[order] <= longest]
         read = np.cumsum(lengths_D[order])
+        _, num_val, num_test = config.split_sizes(int(read[-1]) if len(read) else 0)
         split_D = np.full(len(starts_D), _TRAIN, np.int8)
         split_D[order[read <= num_test]] = _TEST
         split_D[order[(read > num_test) & (read <= num_test + num_val)]] = _VAL

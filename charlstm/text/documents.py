@@ -15,6 +15,9 @@ from typing import Final
 END: Final = "\ufdd0"
 # Should a text have it all the same.
 _REPLACEMENT: Final = "\ufffd"
+# How many lines of at most how many characters look like a list.
+_LIST_LINES: Final = 200
+_SHORT_LINE: Final = 40
 # A line longer than this is taken in parts; only its first part can begin a document.
 _MAX_HELD_CHARS: Final = 1 << 20
 
@@ -92,6 +95,12 @@ def documents_in(text: str, how: str | None) -> list[str]:
             found[-1] += piece[:first]
         found += [piece[begin:end] for begin, end in pairwise([first, *rest])]
     return found
+
+
+def looks_like_list(sample: str) -> bool:
+    """Whether a text, or its beginning, is made of many short lines, none of them empty."""
+    lines = sample.split("\n")
+    return len(lines) > _LIST_LINES and all(0 < len(line) <= _SHORT_LINE for line in lines[:-1])
 
 
 def _rule(how: str) -> Callable[[str, str], bool]:

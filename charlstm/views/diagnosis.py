@@ -37,7 +37,15 @@ def show_diagnosis(found: Diagnosis) -> None:
         [
             ("characters", f"{found.num_chars:,}"),
             ("distinct characters", f"{found.num_characters:,}, {found.num_rare:,} of them rare"),
-            ("documents", f"{found.num_documents:,}"),
+            (
+                "documents",
+                f"{found.num_documents:,}"
+                + (
+                    f", {found.num_repeated_documents:,} of them repeated"
+                    if found.num_repeated_documents
+                    else ""
+                ),
+            ),
             ("in repeated lines", f"{found.repeated_share:.1%}"),
             ("bits per character by xz", "-" if xz is None else f"{xz:.3f}"),
             (

@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, BinaryIO, Final
 
@@ -11,7 +11,7 @@ import numpy as np
 from rich.text import Text
 
 from charlstm.evaluation.assessment import Assessment
-from charlstm.evaluation.scores import Evaluation, Scores, Surprise
+from charlstm.evaluation.scores import DocumentScore, Evaluation, Scores, Surprise
 from charlstm.system.terminal import escape, escape_line
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
@@ -22,6 +22,7 @@ from charlstm.views.tables import print_pairs, print_rows
 
 _DERIVED: Final = ("nats_per_char", "bits_per_char", "bits_per_byte", "perplexity", "accuracy")
 _NATS_PER_BIT: Final = math.log(2)
+_MAX_SHOWN_CHARS: Final = 60
 
 
 def as_record(
@@ -131,6 +132,38 @@ def write_per_char(raw: BinaryIO, scores: Scores, split: Split, alphabet: Alphab
         table.writerow((place, document, escape(char), code, bits, scores.rank_N[place]))
     file.flush()
     file.detach()
+
+
+def write_per_document(raw: BinaryIO, documents: Iterable[DocumentScore]) -> None:
+    """Write every document's surprise as tab-separated values, quoted as Python's csv does."""
+    file = io.TextIOWrapper(raw, encoding="utf-8", newline="\n")
+    table = csv.writer(file, delimiter="\t", lineterminator="\n")
+    table.writerow(("number", "characters", "bits", "bits_per_char", "in_training", "text"))
+    for one in documents:
+        known = "" if one.is_known is None else "yes" if one.is_known else "no"
+        figures = f"{one.bits:.3f}", f"{one.bits_per_char:.4f}"
+        table.writerow((one.number, one.num_chars, *figures, known, escape(one.text)))
+    file.flush()
+    file.detach()
+
+
+def show_documents(most: Iterable[DocumentScore], least: Iterable[DocumentScore]) -> None:
+    """The most and the least surprising documents."""
+    for title, documents in (("most surprising", most), ("least surprising", least)):
+        print_rows(
+            ("number", "bits", "bits/char", "in training", title),
+            [
+                (
+                    f"{one.number:,}",
+                    f"{one.bits:.1f}",
+                    f"{one.bits_per_char:.2f}",
+                    {None: "-", True: "yes", False: "no"}[one.is_known],
+                    visible(one.text[:_MAX_SHOWN_CHARS]),
+                )
+                for one in documents
+            ],
+            left=(4,),
+        )
 
 
 def _show_others(assessment: Assessment) -> None:

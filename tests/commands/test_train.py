@@ -1,4 +1,7 @@
+import csv
+import io
 import json
+import math
 import os
 import re
 import shlex
@@ -197,13 +200,91 @@ def test_the_cache_can_be_turned_off(run, corpus_file, here):
     assert corpus_file.name in err
 
 
-def test_names_are_learned_one_by_one(run, here):
+@pytest.fixture
+def names(run, here):
+    """A run that knows four names."""
     (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
     arguments = ["--split-documents", "lines", "--steps", 400, "--learning-rate", 0.02]
     assert run("train", "names.txt", *arguments, *SMALL)[0] == 0
-    samples = run("sample", "--until", "\n", "--num-samples", 8, "--seed", 1, "--json")[1]
-    texts = {sample["text"] for sample in json.loads(samples)["samples"]}
-    assert len(texts & {"anna\n", "berta\n", "clara\n", "dora\n"}) >= 2
+
+
+def test_a_list_gives_more_items_one_a_line(run, names):
+    code, out, _ = run("sample", "--seed", 1)
+    items = out.splitlines()
+    assert (code, len(items)) == (0, 20)
+    assert len(set(items) & {"anna", "berta", "clara", "dora"}) >= 2
+    primed = run("sample", "--prime", "be", "--num-samples", 9, "--seed", 1)[1].splitlines()
+    assert len(primed) == 9
+    assert all(item.startswith("be") for item in primed)
+    record = json.loads(run("sample", "--seed", 1, "--json")[1])
+    assert [one["text"] for one in record["samples"]] == items
+    for one in record["samples"]:
+        assert one["is_ended"]
+        # The end costs something, too.
+        assert len(one["log_probabilities"]) == len(one["text"]) + 1
+        assert one["bits"] == pytest.approx(-sum(one["log_probabilities"]) / math.log(2))
+
+
+def test_new_and_unique_items_of_a_list(run, names, here):
+    code, out, err = run("sample", "--new", "--unique", "--num-samples", 5, "--seed", 1)
+    items = out.splitlines()
+    assert code == 0
+    assert len(set(items)) == 5
+    assert not set(items) & {"anna", "berta", "clara", "dora"}
+    assert re.search(r"\d+ drawn for 5\n", err)
+    arguments = ("--temperature", 0, "--num-samples", 5, "--seed", 1)
+    code, out, err = run("sample", "--new", *arguments)
+    assert (code, out) == (1, "")
+    assert "only 0 of 5 items in" in err
+    assert "--temperature" in err
+
+
+def test_items_are_asked_of_running_text_in_vain(run, stored):
+    code, _, err = run("sample", "--unique")
+    assert code == 2
+    assert "--split-documents lines" in err
+
+
+def test_a_preview_begins_the_next_item_from_a_zero_state(run, names, here):
+    sample = json.loads(run("runs", "show", "names", "--json")[1])["history"][-1]["sample"]
+    assert len(set(sample.split("\n")) & {"anna", "berta", "clara", "dora"}) >= 2
+
+
+def test_a_text_that_looks_like_a_list_is_told_of(run, here):
+    (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
+    _, _, err = run("train", "names.txt", "--steps", 1, *SMALL)
+    assert "looks like a list: --split-documents lines" in err
+
+
+def test_each_document_has_a_score(run, names, here):
+    (here / "odd.txt").write_text("anna\nadda\nclara\nbdc")
+    code, out, _ = run("eval", "odd.txt", "--per-document", "table.tsv")
+    assert code == 0
+    assert re.search(r"most surprising\n .*\n 2 .* adda\n", out)
+    table = io.StringIO((here / "table.tsv").read_text(encoding="utf-8"), newline="")
+    rows = list(csv.DictReader(table, delimiter="\t"))
+    assert [row["text"] for row in rows] == ["anna", "adda", "clara", "bdc"]
+    assert [row["in_training"] for row in rows] == ["yes", "no", "yes", "no"]
+    assert [int(row["characters"]) for row in rows] == [5, 5, 6, 3]
+    bits = [float(row["bits"]) for row in rows]
+    assert min(bits[1], bits[3]) > max(bits[0], bits[2])
+    total = json.loads(run("eval", "odd.txt", "--json")[1])
+    assert sum(bits) == pytest.approx(total["nats"] / math.log(2), abs=0.01)
+
+
+def test_what_is_in_the_training_text_is_no_test_of_a_list(run, here):
+    names = [
+        f"{first}{second}{third}\n" for first in "abcdef" for second in "aeiou" for third in "xyz"
+    ]
+    (here / "names.txt").write_text("".join(names + 2 * names[::2]))
+    run("train", "names.txt", "--split-documents", "lines", "--steps", 1, *SMALL)
+    _, out, err = run("eval", "--json")
+    kept = json.loads(out)["num_chars"]
+    number, of = map(int, re.search(r"(\d+) of (\d+) documents are also in", err).groups())
+    assert kept == 4 * (of - number)
+    _, out, err = run("eval", "--json", "--with-duplicates")
+    assert json.loads(out)["num_chars"] == 4 * of
+    assert err == ""
 
 
 def test_a_changed_corpus_is_refused_with_both_fingerprints(run, stored, corpus_file):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlstm.text import documents
-from charlstm.text.documents import documents_in, split_documents
+from charlstm.text.documents import END, documents_in, split_documents, with_ends
 
 pieces = st.lists(st.text("ab \n", max_size=7), max_size=6)
 
@@ -78,3 +78,29 @@ def test_a_line_that_comes_in_parts_is_blank_only_if_all_of_it_is(monkeypatch):
     monkeypatch.setattr(documents, "_MAX_HELD_CHARS", 4)
     pieces = ["abcdefgh", "\n", "second\n", "       ", " \n", "third"]
     assert found(pieces, "blank-lines") == ["abcdefgh\nsecond\n        \n", "third"]
+
+
+@given(pieces, st.sampled_from([None, "blank-lines", "^a"]))
+def test_each_document_gets_its_end(pieces, how):
+    marked, starts = "", []
+    for piece, begins in with_ends(split_documents(pieces, how)):
+        starts += [len(marked) + begin for begin in begins]
+        marked += piece
+    expected = documents_in("".join(pieces), how)
+    assert marked == "".join(document + END for document in expected)
+    assert [marked[a:b] for a, b in zip(starts, [*starts[1:], None], strict=False)] == [
+        document + END for document in expected
+    ]
+
+
+def test_a_text_has_no_end_of_its_own():
+    ((piece, _), _) = with_ends(split_documents([f"a{END}b"], None))
+    assert piece == "a\ufffdb"
+
+
+def test_a_list_is_made_of_short_lines():
+    assert documents.looks_like_list("anna\n" * 300)
+    assert documents.looks_like_list("anna\n" * 300 + "be")
+    assert not documents.looks_like_list("anna\n" * 50)
+    assert not documents.looks_like_list("anna\n\n" * 300)
+    assert not documents.looks_like_list("a line of a book, which is longer than names\n" * 300)

@@ -1,0 +1,77 @@
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlstm.config import CorpusConfig
+from charlstm.text.assignment import Assignment
+from charlstm.text.corpus import load_corpus
+
+
+def assigned(lengths, **options):
+    lengths = np.array(lengths)
+    config = CorpusConfig(**{"split_by": "random"} | options)
+    return Assignment.of(config, np.cumsum(lengths) - lengths, int(lengths.sum()))
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=200), st.integers(0, 9))
+def test_every_document_is_in_one_split_and_keeps_its_text(lengths, seed):
+    found = assigned(lengths, split_seed=seed, val_fraction=0.2, test_fraction=0.1)
+    ids = np.arange(sum(lengths))
+    grouped = np.concatenate(list(found.grouped(ids)))
+    assert sorted(grouped) == list(ids)
+    train, val, test = found.sizes
+    assert train + val + test == len(ids)
+    assert test <= 0.1 * len(ids) + 1
+    assert val + test <= 0.3 * len(ids) + 2
+    starts = [*found.grouped_starts, len(ids)]
+    for start, after in pairwise(starts):
+        assert list(np.diff(grouped[start:after])) == [1] * (after - start - 1)
+    assert {train, train + val} <= set(starts)
+
+
+def test_the_seed_decides():
+    one, same, other = (assigned([3] * 300, split_seed=seed) for seed in (0, 0, 1))
+    assert np.array_equal(one.split_D, same.split_D)
+    assert not np.array_equal(one.split_D, other.split_D)
+    assert one.sizes == (810, 45, 45)
+
+
+def test_a_giant_among_them_is_for_training():
+    found = assigned([3] * 300 + [100_000])
+    assert found.split_D[-1] == 0
+    assert found.sizes[1:] == (45, 45)
+
+
+def test_few_documents_stay_in_their_order_unless_asked():
+    assert assigned([3] * 99, split_by="auto") is None
+    assert assigned([3] * 100, split_by="auto") is not None
+    assert assigned([3] * 100, split_by="order") is None
+    assert assigned([3] * 9, split_by="random") is not None
+
+
+def test_a_sorted_list_is_tested_on_all_of_its_letters(tmp_path):
+    path = tmp_path / "sorted.txt"
+    words = [f"{letter}{number:02}\n" for letter in "abcdefghij" for number in range(60)]
+    path.write_text("".join(words))
+    config = CorpusConfig(paths=(str(path),), split_documents="lines", split_by="auto")
+    corpus = load_corpus(config)
+    splits = [corpus.alphabet.text_of(part.ids) for part in (corpus.train, corpus.val, corpus.test)]
+    assert sorted("".join(splits).splitlines(keepends=True)) == words
+    letters = set(splits[2]) & set("abcdefghij")
+    assert len(letters) > 4
+    assert [len(part.starts) for part in (corpus.train, corpus.val, corpus.test)] == [540, 30, 30]
+
+
+def test_files_for_validation_and_test_stay_as_they_are(tmp_path):
+    for name, text in (("train", "ab\n" * 200), ("val", "ba\n" * 3), ("test", "bb\n" * 5)):
+        (tmp_path / name).write_text(text)
+    paths = {name: str(tmp_path / name) for name in ("val", "test")}
+    config = CorpusConfig(
+        paths=(str(tmp_path / "train"),), split_documents="lines", split_by="auto", **paths
+    )
+    corpus = load_corpus(config)
+    assert corpus.alphabet.text_of(corpus.val.ids) == "ba\n" * 3
+    assert corpus.alphabet.text_of(corpus.test.ids) == "bb\n" * 5
+    assert len(corpus.train.starts) == 200

@@ -1,0 +1,37 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlstm.config import CorpusConfig
+from charlstm.text import duplicates
+from charlstm.text.alphabet import Alphabet
+from charlstm.text.duplicates import KnownDocuments
+from charlstm.text.vocabulary import Vocabulary
+
+ALPHABET = Alphabet.of(
+    CorpusConfig(split_documents="lines"), Vocabulary.of("abc\n"), num_train_chars=9
+)
+documents = st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_size=30)
+
+
+@given(documents, documents)
+def test_known_is_what_stands_there(some, others):
+    known = KnownDocuments(ALPHABET.split([one + "\n" for one in others]), ALPHABET)
+    # With or without the end of its line.
+    for end in ("\n", ""):
+        found = known.have(ALPHABET.split([one + end for one in some]))
+        assert found.tolist() == [one in others for one in some]
+
+
+def test_long_documents_and_many_pieces(monkeypatch):
+    monkeypatch.setattr(duplicates, "_PIECE_CHARS", 7)
+    long = "abc" * 3000
+    split = ALPHABET.split([long, "a\n", "b\n", long[:-1], "ab\n" * 40])
+    known = KnownDocuments(split, ALPHABET)
+    asked = ["a", long + "\n", "c\n", long[1:], "ab\n" * 40, long[:-1]]
+    assert known.have(ALPHABET.split(asked)).tolist() == [True, True, False, False, True, True]
+
+
+def test_of_no_documents_none_is_known():
+    nothing = ALPHABET.split([])
+    assert KnownDocuments(nothing, ALPHABET).have(ALPHABET.split(["a"])).tolist() == [False]
+    assert KnownDocuments(nothing, ALPHABET).have(nothing).tolist() == []
