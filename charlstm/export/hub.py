@@ -49,6 +49,7 @@ def export_folder(
         **asdict(spec.model_config),
         "boundary_token_id": spec.alphabet.boundary,
         "unknown_token_id": 0,
+        "eos_token_id": spec.alphabet.end_id,
         **spec.alphabet.settings(),
         "library_name": "charlstm",
     }

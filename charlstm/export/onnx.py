@@ -136,6 +136,7 @@ def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
         {
             "characters": json.dumps(spec.vocabulary.codes.tolist()),
             "boundary": str(spec.alphabet.boundary),
+            **({} if spec.alphabet.end_id is None else {"end": str(spec.alphabet.end_id)}),
             **{name: str(value) for name, value in spec.alphabet.settings().items()},
         },
     )

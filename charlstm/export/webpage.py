@@ -155,6 +155,7 @@ def _model(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]
         "numLayers": config.num_layers,
         "hiddenSize": config.hidden_size,
         "boundary": alphabet.boundary,
+        "end": alphabet.end_id,
         "unknownProbability": settings["unknown_probability"],
         "level": settings["level"],
         "normalize": settings["normalize"],

@@ -136,10 +136,11 @@ class Model:
         return self.alphabet.to_text(self.alphabet.without_end(drawn))
 
     def score(self, text: str) -> Evaluation:
-        """Score a text as a document of its own, its unknown characters included.
+        """Score a text by itself, its unknown characters included; of a list, line by line.
 
         Raises:
             CorpusError: when the text is empty.
         """
-        document = self.alphabet.split([self.alphabet.to_symbols(text)])
-        return Evaluation.of_scores(document, self.predictor.score(document))
+        alphabet = self.alphabet
+        documents = alphabet.split(alphabet.documents(alphabet.to_symbols(text)))
+        return Evaluation.of_scores(documents, self.predictor.score(documents))

@@ -73,9 +73,10 @@ class Predictor:
         return self._read(ids_B, before.layers)
 
     def read_text(self, symbols: str, before: PredictorState) -> PredictorState:
-        """The prediction after a text, read in a single stream."""
+        """The prediction after a text, read in one stream; what ends a document restarts it."""
         for symbol in self.alphabet.encode(symbols):
-            before = self._read(np.array([symbol]), before.layers)
+            is_end = symbol == self.alphabet.end_id
+            before = self.start() if is_end else self._read(np.array([symbol]), before.layers)
         return before
 
     def trace(self, text: Split) -> Iterator[tuple[PredictorState, PredictorState]]:

@@ -33,11 +33,13 @@ from charlstm.config import (
 from charlstm.errors import CharLSTMError, CheckpointError, ConfigError, ContainerError
 from charlstm.system.container import Container, Entry, metadata_of, open_container, sealed
 from charlstm.text.alphabet import Alphabet
+from charlstm.text.documents import END
 from charlstm.text.vocabulary import Vocabulary
 
 FORMAT_VERSION: Final = 1
 MAX_HISTORY: Final = 20_000
 
+_MAX_BYTE: Final = 0xFF
 _MODEL: Final = "model."
 _TRAINING: Final = "training."
 _MAX_REASON_CHARS: Final = 200
@@ -156,8 +158,9 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         require_int("the number of training characters", self.num_train_chars, 2, MAX_COUNT)
-        if self.corpus.level == "byte" and self.vocabulary.codes[-1] > 0xFF:
-            raise ConfigError("at the byte level there are 256 characters")
+        others = self.vocabulary.codes[self.vocabulary.codes > _MAX_BYTE]
+        if self.corpus.level == "byte" and not set(others.tolist()) <= {ord(END)}:
+            raise ConfigError("at the byte level there are 256 characters and an end")
         if not isinstance(self.corpus_name, str) or not isinstance(self.fingerprint, str):
             raise ConfigError("the corpus's name and fingerprint must be strings")
 

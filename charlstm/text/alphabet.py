@@ -82,6 +82,13 @@ class Alphabet:
         """The id of `end`."""
         return None if self.end is None else int(self.encode(self.end)[0])
 
+    def documents(self, symbols: str) -> list[str]:
+        """The documents of a text, each with what ends it; running text is one."""
+        if self.end is None:
+            return [symbols]
+        *ended, last = symbols.split(self.end)
+        return [*(document + self.end for document in ended), last]
+
     def without_end(self, symbols: str) -> str:
         """A document without the symbol that ends it."""
         return symbols.removesuffix(self.end or "")

@@ -115,8 +115,9 @@ class CellStack {
     return this.read(this.config.boundary, before);
   }
 
-  /** The state after one more symbol. */
+  /** The state after one more symbol; after what ends a document the next one begins. */
   read(symbol, before) {
+    if (symbol === this.config.end) return this.start();
     let z = this.embedding.row(symbol);
     return this.layers.map(([weightIh, weightHh, biasIh, biasHh], number) => {
       const { h, c } = before[number];

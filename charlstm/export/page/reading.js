@@ -3,6 +3,9 @@
 
 const BITS = Math.LN2;
 
+/** What ends a document that isn't a line, shown and written as a line end. */
+const DOCUMENT_END = 0xfdd0;
+
 /** Characters or bytes of typed text, and their numbers. */
 class Alphabet {
   constructor({ codes, level, normalize, keepLineEnds }) {
@@ -44,19 +47,20 @@ class Alphabet {
 
   /** The same in words, for a screen reader. */
   spokenNameOf(number) {
-    const words = { 9: "tab", 10: "line end", 32: "space" };
+    const words = { 9: "tab", 10: "line end", 32: "space", [DOCUMENT_END]: "end of the document" };
     return words[this.codes[number - 1]] ?? this.nameOf(number);
   }
 
-  /** Unknown is no character, a byte past ASCII not a whole one, CR only half a line end. */
+  /** Unknown and a document's end are no characters, a byte past ASCII and CR only parts of one. */
   canBeTyped(number) {
     const code = this.codes[number - 1];
-    return number > 0 && code !== 13 && !(this.level === "byte" && code > 127);
+    const isPart = code === 13 || code === DOCUMENT_END;
+    return number > 0 && !isPart && !(this.level === "byte" && code > 127);
   }
 
   /** What stands for a character or byte where it would not be seen itself. */
   label(code) {
-    const names = { 9: "\u21e5", 10: "\u23ce", 32: "\u2423" };
+    const names = { 9: "\u21e5", 10: "\u23ce", 32: "\u2423", [DOCUMENT_END]: "end" };
     if (code in names) return names[code];
     const isByte = this.level === "byte" && code > 126;
     const isHidden = code < 32 || (code >= 127 && code < 160) || (code >= 0xd800 && code < 0xe000);
@@ -70,7 +74,9 @@ class Alphabet {
 
   /** Text of predicted symbols; bytes that are no UTF-8 become U+FFFD. */
   textOf(numbers) {
-    const codes = numbers.map((number) => this.codes[number - 1]);
+    const codes = numbers.map((number) => this.codes[number - 1]).map(
+      (code) => code === DOCUMENT_END ? 10 : code,
+    );
     if (this.level === "byte") return new TextDecoder().decode(Uint8Array.from(codes));
     return codes.map((code) => String.fromCodePoint(code)).join("");
   }
