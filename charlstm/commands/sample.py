@@ -13,7 +13,7 @@ from charlstm.commands.options import (
     one_of,
     read_text,
 )
-from charlstm.config import DEFAULT_STORE, MAX_COUNT, STDIN, SampleConfig
+from charlstm.config import DEFAULT_STORE, STDIN, SampleConfig
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.system.terminal import is_colorless, say
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from charlstm.inference.model import Model
 
 _NUM_ITEMS: Final = 20
+_MAX_SAMPLES: Final = 10_000_000
 
 
 def sample(
@@ -46,7 +47,7 @@ def sample(
         typer.Option(
             "--num-samples",
             min=1,
-            max=MAX_COUNT,
+            max=_MAX_SAMPLES,
             help="Number of samples.  [default: 20 items of a list, else 1]",
         ),
     ] = None,

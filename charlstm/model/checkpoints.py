@@ -33,8 +33,7 @@ from charlstm.config import (
 from charlstm.errors import CharLSTMError, CheckpointError, ConfigError, ContainerError
 from charlstm.system.container import Container, Entry, metadata_of, open_container, sealed
 from charlstm.text.alphabet import Alphabet
-from charlstm.text.documents import END
-from charlstm.text.vocabulary import Vocabulary
+from charlstm.text.vocabulary import END, Vocabulary
 
 FORMAT_VERSION: Final = 1
 MAX_HISTORY: Final = 20_000

@@ -15,9 +15,8 @@ import numpy.typing as npt
 
 from charlstm.config import CorpusConfig, Level, Normalize
 from charlstm.errors import CorpusError
-from charlstm.text.documents import END
 from charlstm.text.split import Split
-from charlstm.text.vocabulary import Ids, Vocabulary, least_unknown_probability
+from charlstm.text.vocabulary import END, Ids, Vocabulary, least_unknown_probability
 
 _MAX_NAMED: Final = 5
 

@@ -20,11 +20,11 @@ from charlstm.config import MAX_CHARACTERS, STDIN, CorpusConfig
 from charlstm.errors import CorpusError
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.assignment import Assignment
-from charlstm.text.documents import END, split_documents, with_ends
+from charlstm.text.documents import split_documents, with_ends
 from charlstm.text.filelist import FileList
 from charlstm.text.source import FileSource, Source, TextSource
 from charlstm.text.split import Split
-from charlstm.text.vocabulary import UNKNOWN, Ids, Vocabulary, code_points
+from charlstm.text.vocabulary import END, UNKNOWN, Ids, Vocabulary, code_points
 
 DEFAULT_NAME: Final = "python-docs"
 

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Final
 
-# What ends a document that isn't a line: a code point that Unicode reserves for such use inside a
-# program (a noncharacter), so that no text has it.
-END: Final = "\ufdd0"
+from charlstm.text.vocabulary import END
+
 # Should a text have it all the same.
 _REPLACEMENT: Final = "\ufffd"
 # How many lines of at most how many characters look like a list.

@@ -13,6 +13,9 @@ import numpy.typing as npt
 from charlstm.config import MAX_COUNT
 from charlstm.errors import CorpusError
 
+# What ends a document that isn't a line: a code point that Unicode reserves for such use inside a
+# program (a noncharacter), so that no text has it.
+END: Final = "\ufdd0"
 UNKNOWN: Final = 0
 
 Ids = npt.NDArray[np.unsignedinteger]

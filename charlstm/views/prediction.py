@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from charlstm.inference.prediction import Candidate, ContextPrediction, NextCharacters
 from charlstm.system.terminal import escape
-from charlstm.text.documents import END
+from charlstm.text.vocabulary import END
 from charlstm.views.tables import print_rows
 
 _DEFAULT_TOP: Final = 10

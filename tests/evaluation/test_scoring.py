@@ -48,12 +48,13 @@ def by_hand(model, vocabulary, documents):
 DOCUMENTS = [TEXT[:70], "q", TEXT[10:95], "quick!", "\u2603 snow"]
 
 
-@pytest.mark.parametrize("max_batch_size", [1, 2, 64])
+@pytest.mark.parametrize(("batch_size", "batch_chars"), [(1, 1), (2, 1), (64, 1), (1, 1000)])
 @pytest.mark.parametrize("max_window", [1, 16, 512])
 def test_it_is_the_sum_over_each_character_whatever_the_batches(
-    model, vocabulary, monkeypatch, max_batch_size, max_window
+    model, vocabulary, monkeypatch, batch_size, batch_chars, max_window
 ):
-    monkeypatch.setattr(evaluation, "_MAX_BATCH_SIZE", max_batch_size)
+    monkeypatch.setattr(evaluation, "_BATCH_SIZE", batch_size)
+    monkeypatch.setattr(evaluation, "_BATCH_CHARS", batch_chars)
     monkeypatch.setattr(evaluation, "_MAX_WINDOW", max_window)
     result = evaluate(model, Split.of(DOCUMENTS, vocabulary))
     assert result.num_chars == sum(map(len, DOCUMENTS))

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlstm.text import documents
-from charlstm.text.documents import END, documents_in, split_documents, with_ends
+from charlstm.text.documents import documents_in, split_documents, with_ends
+from charlstm.text.vocabulary import END
 
 pieces = st.lists(st.text("ab \n", max_size=7), max_size=6)
 

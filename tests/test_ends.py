@@ -7,7 +7,7 @@ from conftest import SMALL
 
 from charlstm.config import CorpusConfig
 from charlstm.text.corpus import encode_files, load_corpus
-from charlstm.text.documents import END
+from charlstm.text.vocabulary import END
 
 POEMS = "quick\nfox\n\nlazy\ndog\n\njump\nover\n\n"
 
