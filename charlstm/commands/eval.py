@@ -122,6 +122,7 @@ def evaluate(
         import_torch()
         from charlstm.evaluation.assessment import assess
         from charlstm.training.hardware import resolve_device, set_threads
+        from charlstm.views.bars import counting_bar
         from charlstm.views.evaluation import (
             as_record,
             show_assessment,
@@ -131,13 +132,15 @@ def evaluate(
         )
 
         set_threads(threads)
-        assessment = assess(
-            model.network(resolve_device(device)),
-            text,
-            model.alphabet,
-            learned=learned,
-            with_dynamic=dynamic,
-        )
+        with counting_bar(text.num_chars * (1 + dynamic), "scored") as progress:
+            assessment = assess(
+                model.network(resolve_device(device)),
+                text,
+                model.alphabet,
+                learned=learned,
+                with_dynamic=dynamic,
+                progress=progress,
+            )
         title = f"{model.name}: {name or ', '.join(files or [])}"
         if table is not None:
             write_per_char(table, assessment.scores, text, model.alphabet)

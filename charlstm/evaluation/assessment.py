@@ -11,11 +11,13 @@ from charlstm.evaluation.scores import (
     ContextScore,
     Evaluation,
     KindScore,
+    Progress,
     Scores,
     Surprise,
     by_kind,
     calibration,
     most_surprising,
+    unseen,
 )
 from charlstm.evaluation.scoring import score, score_by_context
 from charlstm.model.network import CharLSTM
@@ -62,16 +64,18 @@ def assess(
     *,
     learned: LearnedText | None,
     with_dynamic: bool,
+    progress: Progress = unseen,
 ) -> Assessment:
     """Score a text in every way there is.
 
     Args:
         learned: what the baselines learn from; None for none.
+        progress: as of `score`; with dynamic evaluation the text is read twice.
 
     Raises:
         CorpusError: when the text is empty.
     """
-    scores = score(model, text)
+    scores = score(model, text, progress=progress)
     baselines: list[Baseline] = []
     if learned is not None:
         baselines = score_baselines(alphabet, train=learned.train, val=learned.val, text=text)
@@ -79,7 +83,9 @@ def assess(
         evaluation=Evaluation.of_scores(text, scores),
         scores=scores,
         dynamic=(
-            Evaluation.of_scores(text, score_dynamically(model, text)) if with_dynamic else None
+            Evaluation.of_scores(text, score_dynamically(model, text, progress=progress))
+            if with_dynamic
+            else None
         ),
         baselines=tuple(baselines),
         top_accuracy={k: scores.top_accuracy(k) for k in _TOPS},

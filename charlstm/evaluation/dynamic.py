@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import nll_loss
 
-from charlstm.evaluation.scores import Scores
+from charlstm.evaluation.scores import Progress, Scores, unseen
 from charlstm.evaluation.scoring import as_tensor, put_scores
 from charlstm.model.network import CharLSTM
 from charlstm.text.split import Split
@@ -29,11 +29,14 @@ _MEAN_SQUARE_DECAY: Final = 0.999
 _RETURN_RATE: Final = 1e-3
 
 
-def score_dynamically(model: CharLSTM, split: Split) -> Scores:
+def score_dynamically(model: CharLSTM, split: Split, *, progress: Progress = unseen) -> Scores:
     """Score every character once, in order, and learn from each segment after scoring it.
 
     The weights adapt through all documents; each starts from a zero state. The model that
     is given stays as it is.
+
+    Args:
+        progress: as of `score`.
 
     Raises:
         CorpusError: when there are no characters.
@@ -55,6 +58,7 @@ def score_dynamically(model: CharLSTM, split: Split) -> Scores:
             adaptation.learn(nll_loss(log_p_TV, y_T, reduction="none"))
             state = state.detached()
             read, done = int(ids_T[-1]), done + len(ids_T)
+            progress(len(ids_T))
     return scores
 
 

@@ -6,7 +6,7 @@ Shapes: N characters of the text, in their order.
 import math
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
@@ -18,11 +18,18 @@ from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN
 
+# Is told how many more characters were dealt with.
+Progress = Callable[[int], object]
+
 _NUM_BINS: Final = 10
 _KINDS: Final = ("letters", "digits", "spaces", "line ends", "punctuation", "other", "unknown")
 _CONTEXT_CHARS: Final = 24
 _MAX_EXPONENT: Final = math.log(sys.float_info.max)
 _LINE_ENDS: Final = "\n\r\v\f\x85\u2028\u2029"
+
+
+def unseen(_num_chars: int) -> None:
+    """No progress is shown."""
 
 
 @dataclass(frozen=True, kw_only=True)

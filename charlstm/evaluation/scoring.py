@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from charlstm.errors import CheckpointError
-from charlstm.evaluation.scores import ContextScore, Evaluation, Scores
+from charlstm.evaluation.scores import ContextScore, Evaluation, Progress, Scores, unseen
 from charlstm.model.network import CharLSTM
 from charlstm.system.distributed import ALONE, World
 from charlstm.text.split import Split
@@ -33,8 +33,11 @@ _CONTEXTS: Final = ((1, 8192), (10, 4096), (100, 512), (1000, 128))
 
 
 @torch.inference_mode()
-def score(model: CharLSTM, split: Split) -> Scores:
+def score(model: CharLSTM, split: Split, *, progress: Progress = unseen) -> Scores:
     """Score every character of every document once, in float32, state carried through each.
+
+    Args:
+        progress: told how many more characters are scored, again and again.
 
     Raises:
         CorpusError: when there are no characters.
@@ -42,6 +45,7 @@ def score(model: CharLSTM, split: Split) -> Scores:
     scores = Scores.empty(split.num_chars)
     for logits_NV, y_N, place_N in _predictions(model, split):
         put_scores(scores, place_N, model.log_probabilities(logits_NV), y_N)
+        progress(len(place_N))
     return scores
 
 

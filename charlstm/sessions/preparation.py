@@ -176,11 +176,7 @@ def prepare_new(
         step_times=step_times,
     )
     notices = [*corpus.notices, *plan.notices]
-    beginning = corpus.alphabet.decode(corpus.train.ids[:_SAMPLE_CHARS])
-    if corpus_config.split_documents is None and looks_like_list(beginning):
-        notices.append(
-            "the text looks like a list: --split-documents lines makes each line a document"
-        )
+    notices += _document_notices(corpus, corpus_config)
     start: Start = Fresh()
     if parent is not None:
         notices += parent.notices
@@ -212,6 +208,21 @@ def prepare_new(
         dropouts=plan.train.dropouts(plan.model, plan.epochs),
         notices=tuple(notices),
     )
+
+
+def _document_notices(corpus: Corpus, config: CorpusConfig) -> Iterator[str]:
+    """Where documents may not be what was meant."""
+    train, alphabet = corpus.train, corpus.alphabet
+    if config.split_documents is None:
+        if looks_like_list(alphabet.decode(train.ids[:_SAMPLE_CHARS])):
+            yield "the text looks like a list: --split-documents lines makes each line a document"
+        return
+    num_documents = len(train.starts)
+    if num_documents == 1:
+        yield f"--split-documents {config.split_documents}: found nowhere, the text is one document"
+    is_blank_D = (train.lengths == 1) & (train.ids[train.starts] == alphabet.end_id)
+    if num_blank := int(is_blank_D.sum()):
+        yield f"{num_blank:,} of {num_documents:,} documents are blank lines, learned like others"
 
 
 def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> Prepared:

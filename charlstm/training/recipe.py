@@ -50,8 +50,8 @@ _MAX_RECURRENT_DROPOUT: Final = 0.4
 # A text that is read more often gains nothing from being read still more often.
 _MANY_EPOCHS: Final = _EPOCHS_WITHOUT_RECURRENT_DROPOUT
 _OPERATIONS_PER_PARAMETER: Final = 6  # per character, forward and backward
-# The softmax is bound by memory: as many products could be made meanwhile, for each of its logits.
-_OPERATIONS_PER_LOGIT: Final = 1400
+# The softmax walks through the logits: as many products could be made meanwhile for each of them.
+_OPERATIONS_PER_LOGIT: Final = 400
 # What training reaches on two cores with bfloat16; the first guess before it is measured.
 _OPERATIONS_PER_SECOND: Final = 2e11
 # Sizes whose steps are timed.

@@ -1,6 +1,6 @@
 """Results as tables, pictures, progress bars or JSON records.
 
-    tables, shading, context                                   shared: tables, colors, context curve
+    tables, shading, bars, context                             shared by others
     training, prediction, sampling, evaluation, inspection,
     comparison, runs, diagnosis                                one for each kind of result
     plots, tensorboard                                         pictures by the optional extras

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/recipe.py [--minutes 3] [--threads 2] [--out FILE] CORPUS...
 
-A machine of a stated matrix rate is assumed, minutes become steps, and every variant gets as much
-arithmetic as the plan itself: the figures don't depend on how busy the machine is.
+The plan's own estimate of a usual machine is taken, minutes become steps, and every variant gets as
+much arithmetic as the plan itself: the figures don't depend on how busy the machine is.
 """
 
 import argparse
@@ -22,15 +22,15 @@ from charlstm.training.recipe import Overrides, Plan, make_plan
 
 _MODEL_SETTINGS = ("hidden_size", "dropout", "recurrent_dropout")
 _TRAIN_SETTINGS = ("weight_decay", "batch_size", "seq_len")
-MATRIX_RATE = 4.2e11  # operations per second, in bfloat16, of the machine in README.md
 
 
 def variants(plan: Plan) -> Iterator[tuple[str, Overrides]]:
     """What is changed of a plan, one thing at a time."""
     size, decay = plan.model.hidden_size, plan.train.weight_decay
+    before_head, recurrent = plan.train.dropouts(plan.model, plan.epochs)
     dropouts: dict[str, Any] = {
-        "dropout": plan.model.dropout,
-        "recurrent_dropout": plan.model.recurrent_dropout,
+        "dropout": round(before_head, 3),
+        "recurrent_dropout": round(recurrent, 3),
     }
     shape = {"batch_size": plan.train.batch_size, "seq_len": plan.train.seq_len}
     regularization = Overrides(weight_decay=decay, **dropouts, **shape)
@@ -47,7 +47,7 @@ def variants(plan: Plan) -> Iterator[tuple[str, Overrides]]:
     yield "twice the decay", replace(regularization, weight_decay=decay * 2)
 
 
-def train(path: Path, plan: Plan, threads: int) -> dict[str, Any]:
+def train(path: Path, plan: Plan, threads: int, documents: str | None) -> dict[str, Any]:
     """The finished event of a run with a plan's settings."""
     steps = max(1, round(plan.num_chars / plan.train.chars_per_step))
     settings = {
@@ -60,6 +60,7 @@ def train(path: Path, plan: Plan, threads: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as store:
         command = [sys.executable, "-m", "charlstm", "train", str(path), "--json", *options]
         command += ["--checkpoints", store, "--val-fraction=0.1", "--test-fraction=0"]
+        command += [] if documents is None else ["--split-documents", documents]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
     events = [json.loads(line) for line in done.stdout.splitlines()]
     best = min(
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("corpus", nargs="+", type=Path)
     parser.add_argument("--minutes", type=float, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--split-documents")
     parser.add_argument("--only", help="variants, joined by commas")
     parser.add_argument("--out", type=Path, help="append the figures to this file")
     arguments = parser.parse_args()
@@ -82,7 +84,13 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for path in arguments.corpus:
-        corpus = load_corpus(CorpusConfig(paths=(str(path),), val_fraction=0.1, test_fraction=0))
+        config = CorpusConfig.of_new_run(
+            paths=(str(path),),
+            val_fraction=0.1,
+            test_fraction=0.0,
+            split_documents=arguments.split_documents,
+        )
+        corpus = load_corpus(config)
 
         def plan_for(overrides: Overrides, num_train: int, num_characters: int) -> Plan:
             return make_plan(
@@ -93,7 +101,6 @@ def main() -> None:
                 device="cpu",
                 precision="bfloat16",
                 threads=arguments.threads,
-                operations_per_second=MATRIX_RATE,
             )
 
         size = (corpus.train.num_chars, len(corpus.vocabulary.characters))
@@ -101,7 +108,7 @@ def main() -> None:
             if arguments.only and name not in arguments.only.split(","):
                 continue
             plan = plan_for(overrides, *size)
-            finished = train(path, plan, arguments.threads)
+            finished = train(path, plan, arguments.threads, arguments.split_documents)
             row = (
                 path.name,
                 name,

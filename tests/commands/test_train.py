@@ -256,6 +256,14 @@ def test_a_text_that_looks_like_a_list_is_told_of(run, here):
     assert "looks like a list: --split-documents lines" in err
 
 
+def test_documents_that_may_not_be_meant_are_told_of(run, here):
+    (here / "names.txt").write_text("anna\n\nberta\n" * 60)
+    _, _, err = run("train", "names.txt", "--split-documents", "lines", "--steps", 1, *SMALL)
+    assert re.search(r"\d+ of \d+ documents are blank lines", err)
+    _, _, err = run("train", "names.txt", "--split-documents", "re:x{9}", "--steps", 1, *SMALL)
+    assert "--split-documents x{9}: found nowhere, the text is one document" in err
+
+
 def test_each_document_has_a_score(run, names, here):
     (here / "odd.txt").write_text("anna\nadda\nclara\nbdc")
     code, out, _ = run("eval", "odd.txt", "--per-document", "table.tsv")
