@@ -12,6 +12,7 @@ import pytest
 import torch
 from conftest import MODEL, TEXT, with_spec
 
+from charlstm.config import CorpusConfig
 from charlstm.errors import CorpusError
 from charlstm.export.webpage import RoundedMatrix, build_page, measure_rounding, rounded
 from charlstm.inference.prediction import ladder, predict_next
@@ -198,10 +199,13 @@ def test_after_q_comes_u(open_page, learned):
     assert page.locator("#text").input_value() == "qu"
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize(
+    ("cell", "documents"), [("lstm", None), ("gru", None), ("rnn", None), ("lstm", "lines")]
+)
 @pytest.mark.slow
-def test_the_page_predicts_what_python_predicts(open_page, checkpoint, cell):
+def test_the_page_predicts_what_python_predicts(open_page, checkpoint, cell, documents):
     model = with_vocabulary(checkpoint, TEXT, cell=cell)
+    model = with_spec(model, corpus=CorpusConfig(split_documents=documents))
     page = open_page(model)
     predictor = Predictor(rounded(model))
     generator = np.random.default_rng(0)
@@ -209,6 +213,8 @@ def test_the_page_predicts_what_python_predicts(open_page, checkpoint, cell):
         "".join(generator.choice([*model.spec.vocabulary.characters, "\u2603"], length))
         for length in generator.integers(0, 40, 200)
     ]
+    if documents is not None:
+        assert any("\n" in prefix for prefix in prefixes)
     found = page.evaluate("prefixes => prefixes.map(charlstm.predict)", prefixes)
     for prefix, log_p in zip(prefixes, found, strict=True):
         expected = predictor.read_text(prefix, predictor.start()).log_p[0]
