@@ -31,7 +31,7 @@ def test_the_end_is_a_symbol_of_the_vocabulary_and_costs_no_byte(poems):
             f"{poem}\n\n" for poem in POEMS.split("\n\n")
         }
         assert part.num_bytes == part.num_chars - len(documents)
-    scored, _ = encode_files([str(poems)], config, corpus.vocabulary)
+    scored = encode_files([str(poems)], config, corpus.vocabulary).split
     assert alphabet.decode(scored.ids).count(END) == 120
     assert scored.num_bytes == poems.stat().st_size
 

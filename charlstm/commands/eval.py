@@ -3,7 +3,7 @@
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from charlstm.evaluation.assessment import LearnedText
-    from charlstm.evaluation.scores import DocumentScore, Scores
+    from charlstm.evaluation.scores import DocumentScore, Original, Scores
     from charlstm.inference.model import Model
     from charlstm.text.alphabet import Alphabet
-    from charlstm.text.corpus import Corpus
+    from charlstm.text.corpus import Corpus, OtherText
     from charlstm.text.split import Split
 
 _NUM_EXTREMES: Final = 5
@@ -117,7 +117,8 @@ def evaluate(
     inputs = chain(model.sources(), files or [])
     outputs = open_outputs(per_char, per_document, plot, inputs=inputs)
     with outputs as (table, document_table, picture):
-        name, text, learned = _choose(model, files, split, with_duplicates=with_duplicates)
+        chosen = _choose(model, files, split, with_duplicates=with_duplicates)
+        name, text, learned = chosen.split, chosen.text, chosen.learned
 
         import_torch()
         from charlstm.evaluation.assessment import assess
@@ -143,8 +144,8 @@ def evaluate(
             )
         title = f"{model.name}: {name or ', '.join(files or [])}"
         if table is not None:
-            write_per_char(table, assessment.scores, text, model.alphabet)
-        documents = _Documents(assessment.scores, text, model.alphabet, learned)
+            write_per_char(table, assessment.scores, text, chosen.original)
+        documents = _Documents(assessment.scores, chosen, model.alphabet)
         if document_table is not None:
             write_per_document(document_table, documents.all())
         if plot is not None and picture is not None:
@@ -163,17 +164,23 @@ def evaluate(
 class _Documents:
     """The documents of a scored text."""
 
-    def __init__(
-        self, scores: "Scores", text: "Split", alphabet: "Alphabet", learned: "LearnedText | None"
-    ) -> None:
+    def __init__(self, scores: "Scores", chosen: "_Chosen", alphabet: "Alphabet") -> None:
         from charlstm.evaluation.scores import document_scores
         from charlstm.text.duplicates import KnownDocuments
 
+        text = chosen.text
         self._nats_D = scores.nats_of_documents(text)
         is_known_D = None
-        if learned is not None:
-            is_known_D = KnownDocuments(learned.train, alphabet).have(text)
-        self._scores_of = partial(document_scores, scores, text, alphabet, is_known_D=is_known_D)
+        if chosen.learned is not None:
+            is_known_D = KnownDocuments(chosen.learned.train, alphabet).have(text)
+        self._scores_of = partial(
+            document_scores,
+            scores,
+            text,
+            alphabet,
+            original=chosen.original,
+            is_known_D=is_known_D,
+        )
 
     def all(self) -> "Iterator[DocumentScore]":
         import numpy as np
@@ -190,40 +197,57 @@ class _Documents:
         )
 
 
+class _Chosen(NamedTuple):
+    """The text to score.
+
+    Args:
+        split: its name, where it is a part of the model's own text.
+        original: gives its symbols.
+        learned: what the baselines learn from; None for none.
+    """
+
+    split: SplitName | None
+    text: "Split"
+    original: "Original"
+    learned: "LearnedText | None"
+
+
 def _choose(
     model: "Model", files: list[str] | None, split: SplitName | None, *, with_duplicates: bool
-) -> "tuple[SplitName | None, Split, LearnedText | None]":
-    """The text to score, its name where it is a split, and what the baselines learn from."""
+) -> _Chosen:
     from charlstm.evaluation.assessment import LearnedText
 
     corpus = _own_corpus(model, is_needed=not files)
     learned = None if corpus is None else LearnedText(train=corpus.train, val=corpus.val)
-    name: SplitName | None = None
     if files:
-        text = _read_files(files, model)
+        other = _read_files(files, model)
+        chosen = _Chosen(None, other.split, other.original, learned)
     else:
         assert corpus is not None
         name, text = _chosen_split(split, corpus)
-        if name != "train" and not with_duplicates:
-            text = _without_duplicates(text, corpus)
         if name == "train":
             say("no baselines for the training split, which they learned from")
             learned = None
-    if not text.num_chars:
+        elif not with_duplicates:
+            text = _without_duplicates(text, corpus)
+
+        def original(first: int, after: int) -> str:
+            return model.alphabet.decode(text.ids[first:after])
+
+        chosen = _Chosen(name, text, original, learned)
+    if not chosen.text.num_chars:
         raise CorpusError("there is no text to score")
-    return name, text, learned
+    return chosen
 
 
-def _read_files(files: list[str], model: "Model") -> "Split":
+def _read_files(files: list[str], model: "Model") -> "OtherText":
     from charlstm.text.corpus import encode_files
 
     with advice_for_a_model():
-        split, notices = encode_files(
-            files, model.checkpoint.spec.corpus, model.alphabet.vocabulary
-        )
-    for notice in notices:
+        other = encode_files(files, model.checkpoint.spec.corpus, model.alphabet.vocabulary)
+    for notice in other.notices:
         say(notice)
-    return split
+    return other
 
 
 def _own_corpus(model: "Model", *, is_needed: bool) -> "Corpus | None":

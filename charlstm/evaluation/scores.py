@@ -18,6 +18,8 @@ from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN
 
+# The symbols of a text from one place to another, those outside the vocabulary too.
+Original = Callable[[int, int], str]
 # Is told how many more characters were dealt with.
 Progress = Callable[[int], object]
 
@@ -195,18 +197,20 @@ def document_scores(
     split: Split,
     alphabet: Alphabet,
     *,
+    original: Original,
     is_known_D: npt.NDArray[np.bool_] | None,
     numbers: npt.NDArray[np.integer],
 ) -> Iterator[DocumentScore]:
     """Some of the documents, one after another.
 
     Args:
+        original: gives the symbols of the text.
         numbers: which, from 0.
     """
     nats_D, lengths_D = scores.nats_of_documents(split), split.lengths
     for number in numbers.tolist():
         start, length = int(split.starts[number]), int(lengths_D[number])
-        symbols = alphabet.decode(split.ids[start : start + length])
+        symbols = original(start, start + length)
         yield DocumentScore(
             number=number + 1,
             num_chars=length,

@@ -7,11 +7,11 @@ mapped into memory. So memory stays bounded, and what happens to the text later 
 import contextlib
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -113,25 +113,41 @@ def load_corpus(config: CorpusConfig, files: FileList | None = None) -> Corpus:
         return _split(config, sources, reader, counted, spans, assignment, mode=files.mode())
 
 
-def encode_files(
-    paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabulary
-) -> tuple[Split, tuple[str, ...]]:
-    """Read other texts the way a corpus was read, cut into documents likewise.
+class OtherText(NamedTuple):
+    """A text that a corpus's vocabulary was applied to.
 
-    Returns:
-        The encoded texts, and notices about them.
+    Args:
+        split: encoded; what the vocabulary lacks is unknown.
+        original: a function that gives the symbols from one place to another, unknown ones too.
     """
+
+    split: Split
+    original: Callable[[int, int], str]
+    notices: tuple[str, ...]
+
+
+def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabulary) -> OtherText:
+    """Read other texts the way a corpus was read, cut into documents likewise."""
     files = FileList.of(replace(config, paths=tuple(paths), val=None, test=None))
     with contextlib.ExitStack() as stack:
         sources = _open(files, config, stack)
         reader = _Reader(config, marks_ends=END in vocabulary.characters)
         counted = _count(sources, reader)
+        if not counted.num_chars:
+            raise CorpusError(f"{', '.join(paths)}: there is no text")
+        everything = Vocabulary.of_codes(np.flatnonzero(counted.char_counts))
+        original = _encode(sources, reader, everything, counted)
+        numbers = np.append(UNKNOWN, vocabulary.encode(everything.characters))
+        numbers = numbers.astype(vocabulary.dtype)
+        ids = (numbers[piece] for piece in _pieces(original))
         split = Split(
-            ids=_encode(sources, reader, vocabulary, counted),
+            ids=_mapped(ids, vocabulary.dtype, counted.num_chars),
             starts=counted.starts,
             num_bytes=_num_bytes(np.arange(MAX_CHARACTERS), counted.char_counts, config),
         )
-        return split, _notices(sources)
+        return OtherText(
+            split, lambda first, after: everything.decode(original[first:after]), _notices(sources)
+        )
 
 
 def corpus_name(config: CorpusConfig) -> str:

@@ -39,7 +39,7 @@ _LEARNING_RATE: Final = 8e-3
 # Regularization by parameters per training character and by epochs, and its bounds.
 _MIN_WEIGHT_DECAY: Final = 0.15
 _WEIGHT_DECAY_PER_SQUARED_PARAMETERS: Final = 0.027
-_MAX_WEIGHT_DECAY: Final = 0.8
+_MAX_WEIGHT_DECAY: Final = 0.5
 _DROPOUT_PER_EPOCH: Final = 0.035
 _MIN_DROPOUT_LIMIT: Final = 0.12
 _DROPOUT_PER_PARAMETER: Final = 0.08

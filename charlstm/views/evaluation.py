@@ -7,13 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, BinaryIO, Final
 
-import numpy as np
 from rich.text import Text
 
 from charlstm.evaluation.assessment import Assessment
-from charlstm.evaluation.scores import DocumentScore, Evaluation, Scores, Surprise
+from charlstm.evaluation.scores import DocumentScore, Evaluation, Original, Scores, Surprise
 from charlstm.system.terminal import escape, escape_line
-from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN
 from charlstm.views.context import bits_bar, context_records, show_context
@@ -116,20 +114,20 @@ def _show_details(assessment: Assessment) -> None:
     )
 
 
-def write_per_char(raw: BinaryIO, scores: Scores, split: Split, alphabet: Alphabet) -> None:
+def write_per_char(raw: BinaryIO, scores: Scores, split: Split, original: Original) -> None:
     """Write every character's surprise as tab-separated values, quoted as Python's csv does."""
     starts = set(split.starts.tolist())
     document = 0
     file = io.TextIOWrapper(raw, encoding="utf-8", newline="\n")
     table = csv.writer(file, delimiter="\t", lineterminator="\n")
-    table.writerow(("place", "document", "char", "code_point", "bits", "rank"))
+    table.writerow(("place", "document", "char", "code_point", "bits", "rank", "is_known"))
     for place in range(split.num_chars):
         document += place in starts
-        symbol = split.ids[place]
-        char = "" if symbol == UNKNOWN else alphabet.decode(np.array([symbol]))
+        char = original(place, place + 1)
         code = f"U+{ord(char):04X}" if char else "unknown"
         bits = f"{scores.nats_N[place] / _NATS_PER_BIT:.4f}"
-        table.writerow((place, document, escape(char), code, bits, scores.rank_N[place]))
+        known = "no" if split.ids[place] == UNKNOWN else "yes"
+        table.writerow((place, document, escape(char), code, bits, scores.rank_N[place], known))
     file.flush()
     file.detach()
 

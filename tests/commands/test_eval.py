@@ -43,7 +43,9 @@ def test_eval_says_all_that_helps_to_judge(run, stored, here):
     assert [one["num_context"] for one in result["by_context"]] == [1, 10, 100]
     assert len(result["most_surprising"]) == 10
     header, *rows = (here / "chars.tsv").read_text().splitlines()
-    assert header.split("\t") == ["place", "document", "char", "code_point", "bits", "rank"]
+    assert header.split("\t") == [
+        "place", "document", "char", "code_point", "bits", "rank", "is_known",
+    ]  # fmt: skip
     assert len(rows) == result["num_chars"]
     bits = sum(float(row.split("\t")[4]) for row in rows)
     assert bits / len(rows) == pytest.approx(result["bits_per_char"], abs=1e-4)
@@ -124,7 +126,17 @@ def test_per_char_tables_are_what_csv_readers_expect(run, stored, here):
     with (here / "chars.tsv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file, delimiter="\t"))
     assert len(rows) == 1 + len('"the" "quick"\n"fox' * 9)
-    assert {len(row) for row in rows} == {6}
+    assert {len(row) for row in rows} == {7}
+
+
+def test_what_is_unknown_keeps_its_character_in_the_tables(run, stored, here):
+    (here / "a.txt").write_text("the \u2603 fox", encoding="utf-8")
+    run("eval", "a.txt", "--per-char", "chars.tsv", "--per-document", "documents.tsv")
+    rows = [line.split("\t") for line in (here / "chars.tsv").read_text("utf-8").splitlines()]
+    assert [row[2] for row in rows[1:]] == list("the \u2603 fox")
+    assert [row[6] for row in rows[1:]].count("no") == 1
+    assert rows[5][2:4] + rows[5][6:] == ["\u2603", "U+2603", "no"]
+    assert "the \u2603 fox" in (here / "documents.tsv").read_text("utf-8")
 
 
 @posix

@@ -86,7 +86,7 @@ def test_a_model_that_is_large_for_its_text_is_regularized_more():
     made = [plan(size, budget=Budget(epochs=20)) for size in (10**8, 10**6, 10**5, 10**3)]
     decays = [one.train.weight_decay for one in made]
     assert decays == sorted(decays)
-    assert (decays[0], decays[-1]) == (0.15, 0.8)
+    assert (decays[0], decays[-1]) == (0.15, 0.5)
     dropouts = [one.model.dropout for one in made]
     assert dropouts == sorted(dropouts)
     assert (dropouts[0], dropouts[-1]) == (0.12, 0.5)
