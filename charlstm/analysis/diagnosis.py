@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from charlstm.config import MAX_CHARACTERS, Budget, CorpusConfig
 from charlstm.errors import CharLSTMError, CorpusError
-from charlstm.text.documents import documents_in, looks_like_list, split_documents
+from charlstm.text.assignment import Assignment
+from charlstm.text.documents import documents_in, found_nowhere, looks_like_list, split_documents
 from charlstm.text.filelist import FileList
 from charlstm.text.source import FileSource
 from charlstm.text.vocabulary import code_points
@@ -97,16 +99,18 @@ class _Tally:
 
     def __init__(self) -> None:
         self.char_counts = np.zeros(MAX_CHARACTERS, np.int64)
-        self.num_documents = 0
+        self.num_chars = 0
+        self.starts: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)]
         self.sample: list[str] = []
         self.num_sampled = 0
         self.is_composed = True
         self.num_lines = self.num_short_lines = 0
 
-    def add(self, text: str, num_starts: int) -> None:
+    def add(self, text: str, starts: list[int]) -> None:
         counts = np.bincount(code_points(text))
         self.char_counts[: len(counts)] += counts
-        self.num_documents += num_starts
+        self.starts.append(self.num_chars + np.array(starts, np.int64))
+        self.num_chars += len(text)
         self.is_composed = self.is_composed and unicodedata.is_normalized("NFC", text)
         if self.num_sampled < _SAMPLE_CHARS:
             self.sample.append(text[: _SAMPLE_CHARS - self.num_sampled])
@@ -126,7 +130,10 @@ def diagnose(config: CorpusConfig) -> Diagnosis:
     sample = "".join(tally.sample)
     num_chars = int(tally.char_counts.sum())
     seen = np.flatnonzero(tally.char_counts)
-    num_train, num_val, num_test = config.split_sizes(num_chars)
+    starts = np.concatenate(tally.starts)
+    assignment = Assignment.of(config, starts, num_chars)
+    sizes = config.split_sizes(num_chars) if assignment is None else assignment.sizes
+    num_train, num_val, num_test = sizes
     controls = {
         f"U+{code:04X}": int(tally.char_counts[code])
         for code in seen
@@ -135,7 +142,7 @@ def diagnose(config: CorpusConfig) -> Diagnosis:
     diagnosis = Diagnosis(
         files=files,
         num_chars=num_chars,
-        num_documents=tally.num_documents,
+        num_documents=len(starts),
         num_repeated_documents=_repeated_documents(sample, config),
         num_characters=len(seen),
         num_rare=int(np.count_nonzero(tally.char_counts[seen] < _RARE_COUNT)),
@@ -170,7 +177,7 @@ def _examine(path: str, config: CorpusConfig, tally: _Tally, notices: Iterable[s
     source = FileSource(path, kept, notices=notices)
     try:
         for text, starts in split_documents(as_train_reads(), config.split_documents):
-            tally.add(text, len(starts))
+            tally.add(text, starts)
             first, *others = text.split("\n")
             longest = max(longest, line + len(first), *map(len, others))
             line = len(others[-1]) if others else line + len(first)
@@ -287,11 +294,7 @@ def _problems(
             "text may also be training text",
             cure="remove the copies, or give separate --val and --test files",
         )
-    if config.split_documents is None and looks_like_list(sample):
-        yield Problem(
-            what="looks like a list: short lines, each predicted from those before it",
-            cure="--split-documents lines makes each line a document",
-        )
+    yield from _problems_of_documents(found, config, sample)
     if 0 < found.num_chars < _MIN_CHARS:
         yield Problem(
             what=f"{found.num_chars:,} characters are few: expect poor samples",
@@ -299,3 +302,24 @@ def _problems(
         )
     if not found.num_chars:
         yield Problem(what="no text at all", cure="name files that hold some")
+
+
+def _problems_of_documents(
+    found: Diagnosis, config: CorpusConfig, sample: str
+) -> Iterator[Problem]:
+    if config.split_documents is not None and found.num_documents == len(found.files):
+        yield Problem(
+            what=f"--split-documents {found_nowhere(config.split_documents)}",
+            cure="give lines, blank-lines, or another pattern",
+        )
+    if found.num_repeated_documents > _MANY_REPEATS * found.num_documents:
+        yield Problem(
+            what=f"{found.num_repeated_documents:,} of {found.num_documents:,} documents are "
+            "repeated",
+            cure="eval leaves out those of the test that are in the training text",
+        )
+    if config.split_documents is None and looks_like_list(sample):
+        yield Problem(
+            what="looks like a list: short lines, each predicted from those before it",
+            cure="--split-documents lines makes each line a document",
+        )

@@ -23,7 +23,7 @@ from charlstm.commands.options import (
     say_written,
 )
 from charlstm.config import DEFAULT_STORE, STDIN, SplitName
-from charlstm.errors import CorpusError
+from charlstm.errors import ConfigError, CorpusError
 from charlstm.system.interrupts import import_torch
 from charlstm.system.terminal import say
 
@@ -107,6 +107,8 @@ def evaluate(
     charlstm eval --dynamic
     """
     files, split = one_of(context, "files", "split").values()
+    if [*map(str, (per_char, per_document, plot)), STDIN if as_json else ""].count(STDIN) > 1:
+        raise ConfigError("stdout takes one of --json and the outputs that are named -")
     if plot is not None:
         from charlstm.views.plots import require_plots
 
@@ -221,6 +223,8 @@ def _choose(
     learned = None if corpus is None else LearnedText(train=corpus.train, val=corpus.val)
     if files:
         other = _read_files(files, model)
+        if corpus is not None and model.alphabet.are_lines:
+            _say_known(other.split, corpus)
         chosen = _Chosen(None, other.split, other.original, learned)
     else:
         assert corpus is not None
@@ -261,6 +265,14 @@ def _own_corpus(model: "Model", *, is_needed: bool) -> "Corpus | None":
         return None
 
 
+def _say_known(text: "Split", corpus: "Corpus") -> None:
+    from charlstm.text.duplicates import KnownDocuments
+
+    is_known_D = KnownDocuments(corpus.train, corpus.alphabet).have(text)
+    if num_known := int(is_known_D.sum()):
+        say(f"{num_known:,} of {len(is_known_D):,} documents are also in the training text")
+
+
 def _without_duplicates(text: "Split", corpus: "Corpus") -> "Split":
     """Of a list, what doesn't stand in the training text, too."""
     from charlstm.text.assignment import MIN_DOCUMENTS
@@ -270,6 +282,8 @@ def _without_duplicates(text: "Split", corpus: "Corpus") -> "Split":
         return text
     is_known_D = KnownDocuments(corpus.train, corpus.alphabet).have(text)
     num_known, num_all = int(is_known_D.sum()), len(is_known_D)
+    if num_known == num_all:
+        say("all of its documents are also in the training text")
     if not num_known or num_known == num_all:
         return text
     say(

@@ -14,7 +14,7 @@ from charlstm.commands.options import (
     read_text,
 )
 from charlstm.config import DEFAULT_STORE, STDIN, SampleConfig
-from charlstm.errors import ConfigError, CorpusError
+from charlstm.errors import CharLSTMError, ConfigError, CorpusError
 from charlstm.system.terminal import is_colorless, say
 
 if TYPE_CHECKING:
@@ -129,18 +129,7 @@ def sample(
 
     model = load_model(context)
     alphabet = model.alphabet
-    path = STDIN if prime == STDIN else prime_file
-    if path is None:
-        text = alphabet.to_symbols(prime or "")
-    else:
-        text = read_text(path, model.checkpoint.spec.corpus)
-    if unknown == "skip":
-        text = alphabet.without_unknown(text)
-    else:
-        try:
-            alphabet.require_known(text)
-        except CorpusError as error:
-            raise CorpusError(f"{error}; --unknown skip leaves them out") from error
+    text = _prime_text(model, prime, prime_file, skips_unknown=unknown == "skip")
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
         say(f"seed {seed}")
@@ -176,10 +165,12 @@ def sample(
         print_json(
             run=model.name, seed=seed, prime=text, samples=samples, copies=copies, alphabet=alphabet
         )
-        return
-    show_samples(text, samples, alphabet, color=color, with_headings=not is_list)
-    if copies is not None:
-        report_copies(samples, copies, alphabet)
+    else:
+        show_samples(text, samples, alphabet, color=color, with_headings=not is_list)
+        if copies is not None:
+            report_copies(samples, copies, alphabet)
+    if items.problem is not None:
+        raise CharLSTMError(items.problem)
 
 
 def _filters(model: "Model", *, new: bool, unique: bool) -> "list[Filter]":
@@ -203,3 +194,26 @@ def _filters(model: "Model", *, new: bool, unique: bool) -> "list[Filter]":
         known = KnownDocuments(model.corpus().train, alphabet)
         filters.append(lambda texts: ~known.have(alphabet.split(texts)))
     return filters
+
+
+def _prime_text(
+    model: "Model", prime: str | None, prime_file: str | None, *, skips_unknown: bool
+) -> str:
+    """The symbols of the prime, wherever it comes from.
+
+    Raises:
+        CorpusError: when it has characters outside the vocabulary, and they aren't skipped.
+    """
+    alphabet = model.alphabet
+    path = STDIN if prime == STDIN else prime_file
+    if path is None:
+        text = alphabet.to_symbols(prime or "")
+    else:
+        text = read_text(path, model.checkpoint.spec.corpus)
+    if skips_unknown:
+        return alphabet.without_unknown(text)
+    try:
+        alphabet.require_known(text)
+    except CorpusError as error:
+        raise CorpusError(f"{error}; --unknown skip leaves them out") from error
+    return text

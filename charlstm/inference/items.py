@@ -7,7 +7,6 @@ from typing import Final
 import numpy as np
 
 from charlstm.config import SampleConfig
-from charlstm.errors import CharLSTMError
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import Sample, collect, sample_many
 
@@ -28,10 +27,12 @@ class Items:
 
     Args:
         num_drawn: how many were, the unwanted ones among them.
+        problem: why there are fewer than were asked for; None where there are as many.
     """
 
     samples: tuple[Sample, ...]
     num_drawn: int
+    problem: str | None = None
 
 
 def draw_items(
@@ -43,25 +44,29 @@ def draw_items(
     generator: np.random.Generator,
     filters: Iterable[Filter] = (),
 ) -> Items:
-    """Draw documents until so many pass all filters.
+    """Draw documents until so many pass all filters, or hardly any does.
 
     Args:
         prime: symbols that each begins with.
 
     Raises:
         CorpusError: when the prime holds characters outside the vocabulary.
-        CharLSTMError: when hardly any passes.
     """
     filters = tuple(filters)
+    end = predictor.alphabet.end
+    if filters and end is not None:
+        # What was cut at its longest is no item.
+        filters = (lambda texts: [text.endswith(end) for text in texts], *filters)
     patience = max(_LEAST_PATIENCE, _PATIENCE * num_items)
     samples: list[Sample] = []
     num_drawn = num_in_vain = 0
     while len(samples) < num_items:
         if num_in_vain >= patience:
-            raise CharLSTMError(
+            problem = (
                 f"only {len(samples):,} of {num_items:,} items in {num_drawn:,} draws, none in the "
-                f"last {num_in_vain:,}: the model knows no others; try a higher --temperature"
+                f"last {num_in_vain:,}: the model hardly knows others; try a higher --temperature"
             )
+            return Items(samples=tuple(samples), num_drawn=num_drawn, problem=problem)
         wanted = num_items - len(samples)
         num_streams = min(_MAX_STREAMS, max(wanted, _MIN_STREAMS if filters else 1))
         drawn = sample_many(predictor, prime, config, num_samples=num_streams, generator=generator)

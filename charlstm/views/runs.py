@@ -91,6 +91,10 @@ def show_differences(checkpoints: Mapping[str, Checkpoint]) -> None:
 def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
     spec = checkpoint.spec
     own = asdict(spec.model_config) | asdict(spec.train_config) | asdict(spec.corpus)
+    # Where they stood, not how they got there.
+    own["dropout"], own["recurrent_dropout"] = (f"{one:.2g}" for one in checkpoint.dropouts)
+    for name in ("dropout_epochs", "recurrent_dropout_epochs"):
+        del own[name]
     return {"corpus": spec.corpus_name, "budget": str(spec.budget), **own}
 
 

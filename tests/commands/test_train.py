@@ -261,7 +261,7 @@ def test_documents_that_may_not_be_meant_are_told_of(run, here):
     _, _, err = run("train", "names.txt", "--split-documents", "lines", "--steps", 1, *SMALL)
     assert re.search(r"\d+ of \d+ documents are blank lines", err)
     _, _, err = run("train", "names.txt", "--split-documents", "re:x{9}", "--steps", 1, *SMALL)
-    assert "--split-documents x{9}: found nowhere, the text is one document" in err
+    assert "--split-documents re:x{9}: found nowhere, the text is one document" in err
 
 
 def test_each_document_has_a_score(run, names, here):

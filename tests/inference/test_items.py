@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -6,7 +7,6 @@ import pytest
 from conftest import with_spec
 
 from charlstm.config import CorpusConfig, SampleConfig
-from charlstm.errors import CharLSTMError
 from charlstm.inference.items import draw_items, unique
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import collect, sample_many
@@ -72,7 +72,16 @@ def test_as_many_are_drawn_as_are_wanted(predictor):
 
 
 def test_it_gives_up_where_nothing_is_wanted(predictor):
-    with pytest.raises(CharLSTMError, match=r"only 0 of 3 items in 2,\d\d\d draws"):
-        draw(predictor, 3, filters=[lambda texts: [False] * len(texts)])
-    with pytest.raises(CharLSTMError, match=r"only 1 of 3 items"):
-        draw(predictor, 3, config={"temperature": 0}, filters=[unique()])
+    nothing = draw(predictor, 3, filters=[lambda texts: [False] * len(texts)])
+    assert re.match(r"only 0 of 3 items in 2,\d\d\d draws", nothing.problem)
+    assert nothing.samples == ()
+    one = draw(predictor, 3, config={"temperature": 1e-3, "length": 400}, filters=[unique()])
+    assert 0 < len(one.samples) < 3
+    assert one.problem is not None
+    assert draw(predictor, 3).problem is None
+
+
+def test_what_was_cut_is_no_item(predictor):
+    found = draw(predictor, 50, config={"length": 3}, filters=[lambda texts: [True] * len(texts)])
+    assert all(one.text.endswith("\n") for one in found.samples)
+    assert found.num_drawn > 50
