@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from charlstm.evaluation.assessment import LearnedText
-    from charlstm.evaluation.scores import DocumentScore, Original, Scores
+    from charlstm.evaluation.scores import DocumentScore, Original, Progress, Scores
     from charlstm.inference.model import Model
+    from charlstm.model.network import CharLSTM
     from charlstm.text.alphabet import Alphabet
     from charlstm.text.corpus import Corpus, OtherText
     from charlstm.text.split import Split
@@ -135,9 +136,16 @@ def evaluate(
         )
 
         set_threads(threads)
+        network = model.network(resolve_device(device))
+        if document_table is not None and str(per_document) == STDIN and table is picture is None:
+            # Into a pipe there is no end to wait for.
+            with counting_bar(text.num_chars, "scored") as progress:
+                found = _documents_in_parts(network, chosen, model.alphabet, progress)
+                write_per_document(document_table, found)
+            return
         with counting_bar(text.num_chars * (1 + dynamic), "scored") as progress:
             assessment = assess(
-                model.network(resolve_device(device)),
+                network,
                 text,
                 model.alphabet,
                 learned=learned,
@@ -157,7 +165,7 @@ def evaluate(
     say_written(per_char, per_document, plot)
     if as_json:
         print_record(as_record(assessment, run=model.name, split=name, files=files or []))
-    elif str(per_document) != STDIN:
+    else:
         show_assessment(assessment, title=title, with_details=details)
         if per_document is not None or (details and len(text.starts) > 1):
             show_documents(*documents.extremes())
@@ -196,6 +204,35 @@ class _Documents:
         return (
             self._scores_of(numbers=order[::-1][:number]),
             self._scores_of(numbers=order[:number]),
+        )
+
+
+def _documents_in_parts(
+    network: "CharLSTM", chosen: "_Chosen", alphabet: "Alphabet", progress: "Progress"
+) -> "Iterator[DocumentScore]":
+    """All documents of a text that may be longer than memory."""
+    import numpy as np
+
+    from charlstm.evaluation.scores import document_scores
+    from charlstm.evaluation.scoring import score_in_parts
+    from charlstm.text.duplicates import KnownDocuments
+
+    learned = chosen.learned
+    known = None if learned is None else KnownDocuments(learned.train, alphabet)
+    parts = score_in_parts(network, chosen.text, progress=progress)
+    for num_documents, num_chars, part, scores in parts:
+
+        def original(first: int, after: int, before: int = num_chars) -> str:
+            return chosen.original(before + first, before + after)
+
+        yield from document_scores(
+            scores,
+            part,
+            alphabet,
+            original=original,
+            is_known_D=None if known is None else known.have(part),
+            numbers=np.arange(len(part.starts)),
+            num_before=num_documents,
         )
 
 

@@ -200,19 +200,21 @@ def document_scores(
     original: Original,
     is_known_D: npt.NDArray[np.bool_] | None,
     numbers: npt.NDArray[np.integer],
+    num_before: int = 0,
 ) -> Iterator[DocumentScore]:
     """Some of the documents, one after another.
 
     Args:
         original: gives the symbols of the text.
         numbers: which, from 0.
+        num_before: documents before the first one.
     """
     nats_D, lengths_D = scores.nats_of_documents(split), split.lengths
     for number in numbers.tolist():
         start, length = int(split.starts[number]), int(lengths_D[number])
         symbols = original(start, start + length)
         yield DocumentScore(
-            number=number + 1,
+            number=num_before + number + 1,
             num_chars=length,
             nats=float(nats_D[number]),
             is_known=None if is_known_D is None else bool(is_known_D[number]),

@@ -5,6 +5,7 @@ predicted.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -25,6 +26,7 @@ _BATCH_SIZE: Final = 64
 _BATCH_CHARS: Final = 1 << 14
 _MAX_WINDOW: Final = 512
 _MAX_LOGITS: Final = 1 << 22  # per window: 16 MB in float32
+_PART_CHARS: Final = 1 << 22
 _TEMPERATURES: Final = (1.0, 1.04, 1.08, 1.12, 1.16)
 _MIN_CALIBRATION_CHARS: Final = 2000
 # Length of context, and how many windows of it: as many as make the figure sure to a few hundredths
@@ -47,6 +49,24 @@ def score(model: CharLSTM, split: Split, *, progress: Progress = unseen) -> Scor
         put_scores(scores, place_N, model.log_probabilities(logits_NV), y_N)
         progress(len(place_N))
     return scores
+
+
+def score_in_parts(
+    model: CharLSTM, split: Split, *, progress: Progress = unseen
+) -> Iterator[tuple[int, int, Split, Scores]]:
+    """As `score`, whole documents at a time, so that memory stays bounded.
+
+    Yields:
+        The number of documents and of characters before a part, the part, and its scores.
+    """
+    marks = np.arange(0, split.num_chars, _PART_CHARS)
+    edges = np.unique(np.searchsorted(split.starts, marks))
+    for first, after in pairwise([*edges.tolist(), len(split.starts)]):
+        begin = int(split.starts[first])
+        end = int(split.starts[after]) if after < len(split.starts) else split.num_chars
+        part = split.part(begin, end)
+        if part.num_chars:
+            yield first, begin, part, score(model, part, progress=progress)
 
 
 def put_scores(

@@ -140,6 +140,20 @@ def test_what_is_unknown_keeps_its_character_in_the_tables(run, stored, here):
 
 
 @posix
+def test_documents_go_into_a_pipe(stored, charlstm, here):
+    (here / "a.txt").write_text("the quick fox")
+    for name in ("a.txt", "-"):
+        found = charlstm("eval", name, "--per-document", "-", stdin=b"the quick fox")
+        header, row = found.stdout.decode().splitlines()
+        assert header.startswith("number\tcharacters\tbits\t")
+        assert row.split("\t")[:2] == ["1", "13"]
+        assert row.endswith("\tthe quick fox")
+    both = charlstm("eval", "a.txt", "--per-document", "-", "--json", check=False)
+    assert both.returncode == 2
+    assert b"stdout takes one of" in both.stderr
+
+
+@posix
 def test_per_char_into_pipes(stored, charlstm, here):
     """As a shell makes them: a named one, and one that is /dev/fd/N."""
     program = f"{sys.executable} -m charlstm eval --per-char"

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from conftest import MODEL, TEXT, evaluate
@@ -109,3 +110,18 @@ def test_a_short_text_calibrates_nothing(model, vocabulary):
 def test_nothing_to_score_is_an_error(model, vocabulary):
     with pytest.raises(CorpusError, match="no characters"):
         evaluate(model, Split.of([], vocabulary))
+
+
+def test_parts_are_whole_documents_and_have_the_same_scores(model, vocabulary, monkeypatch):
+    monkeypatch.setattr(evaluation, "_PART_CHARS", 60)
+    split = Split.of(DOCUMENTS * 3, vocabulary)
+    whole = evaluation.score(model, split)
+    number = place = 0
+    for num_documents, num_chars, part, scores in evaluation.score_in_parts(model, split):
+        assert (num_documents, num_chars) == (number, place)
+        after = place + part.num_chars
+        np.testing.assert_allclose(scores.nats_N, whole.nats_N[place:after], rtol=1e-4, atol=1e-5)
+        assert set((part.starts + place).tolist()) <= set(split.starts.tolist())
+        number, place = number + len(part.starts), after
+    assert (number, place) == (len(split.starts), split.num_chars)
+    assert num_documents > 0
