@@ -298,6 +298,8 @@ def train(
             follower = open_follower(
                 store, request, started_at=started_at, world=world, before_training=signals.hold
             )
+            if follower is None:
+                world.wait_for_leader()
             exit_code = 1 if follower is None else _follow(follower, signals)
         world.leave(exit_code)
     raise typer.Exit(exit_code)

@@ -8,6 +8,7 @@ prints and writes.
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +25,8 @@ from charlstm.errors import ConfigError, TrainingError
 # Longer than a text takes to be read and a checkpoint to be written, while the others wait.
 _DEFAULT_TIMEOUT_SECONDS: Final = 600.0
 _TIMEOUT_NAME: Final = "CHARLSTM_DISTRIBUTED_TIMEOUT"
+# What the first process takes to say why it ends.
+_LAST_WORDS_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +116,16 @@ class World:
         with _lost_peers_explained():
             dist.broadcast_object_list(values)
         return values[0]
+
+    def wait_for_leader(self) -> None:
+        """Return when the first process has ended.
+
+        torchrun ends all of them when one does, and the first has to say why.
+        """
+        with contextlib.suppress(TrainingError):
+            self.broadcast(None)
+        # It leaves the others first, and then speaks.
+        time.sleep(_LAST_WORDS_SECONDS)
 
     def note(self, name: str, value: str) -> None:
         """Write down what a later attempt may want to know."""
