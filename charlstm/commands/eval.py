@@ -1,6 +1,6 @@
 """`charlstm eval`: how well a model predicts a text."""
 
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
@@ -28,7 +28,7 @@ from charlstm.system.interrupts import import_torch
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from charlstm.evaluation.assessment import LearnedText
     from charlstm.evaluation.scores import DocumentScore, Original, Progress, Scores
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from charlstm.model.network import CharLSTM
     from charlstm.text.alphabet import Alphabet
     from charlstm.text.corpus import Corpus, OtherText
+    from charlstm.text.duplicates import KnownDocuments
     from charlstm.text.split import Split
 
 _NUM_EXTREMES: Final = 5
@@ -175,21 +176,21 @@ class _Documents:
     """The documents of a scored text."""
 
     def __init__(self, scores: "Scores", chosen: "_Chosen", alphabet: "Alphabet") -> None:
-        from charlstm.evaluation.scores import document_scores
-        from charlstm.text.duplicates import KnownDocuments
+        self._nats_D = scores.nats_of_documents(chosen.text)
+        self._scores, self._chosen, self._alphabet = scores, chosen, alphabet
 
-        text = chosen.text
-        self._nats_D = scores.nats_of_documents(text)
-        is_known_D = None
-        if chosen.learned is not None:
-            is_known_D = KnownDocuments(chosen.learned.train, alphabet).have(text)
-        self._scores_of = partial(
+    @cached_property
+    def _scores_of(self) -> "Callable[..., Iterator[DocumentScore]]":
+        from charlstm.evaluation.scores import document_scores
+
+        chosen = self._chosen
+        return partial(
             document_scores,
-            scores,
-            text,
-            alphabet,
+            self._scores,
+            chosen.text,
+            self._alphabet,
             original=chosen.original,
-            is_known_D=is_known_D,
+            is_known_D=None if chosen.known is None else chosen.known.have(chosen.text),
         )
 
     def all(self) -> "Iterator[DocumentScore]":
@@ -215,10 +216,8 @@ def _documents_in_parts(
 
     from charlstm.evaluation.scores import document_scores
     from charlstm.evaluation.scoring import score_in_parts
-    from charlstm.text.duplicates import KnownDocuments
 
-    learned = chosen.learned
-    known = None if learned is None else KnownDocuments(learned.train, alphabet)
+    known = chosen.known
     parts = score_in_parts(network, chosen.text, progress=progress)
     for num_documents, num_chars, part, scores in parts:
 
@@ -243,39 +242,46 @@ class _Chosen(NamedTuple):
         split: its name, where it is a part of the model's own text.
         original: gives its symbols.
         learned: what the baselines learn from; None for none.
+        known: the documents of the training text; None where it isn't at hand or is scored itself.
     """
 
     split: SplitName | None
     text: "Split"
     original: "Original"
     learned: "LearnedText | None"
+    known: "KnownDocuments | None"
 
 
 def _choose(
     model: "Model", files: list[str] | None, split: SplitName | None, *, with_duplicates: bool
 ) -> _Chosen:
     from charlstm.evaluation.assessment import LearnedText
+    from charlstm.text.duplicates import KnownDocuments
 
     corpus = _own_corpus(model, is_needed=not files)
-    learned = None if corpus is None else LearnedText(train=corpus.train, val=corpus.val)
+    learned = known = None
+    if corpus is not None:
+        learned = LearnedText(train=corpus.train, val=corpus.val)
+        known = KnownDocuments(corpus.train, corpus.alphabet)
     if files:
         other = _read_files(files, model)
-        if corpus is not None and model.alphabet.are_lines:
-            _say_known(other.split, corpus)
-        chosen = _Chosen(None, other.split, other.original, learned)
+        if known is not None and model.alphabet.are_lines:
+            _say_known(other.split, known)
+        chosen = _Chosen(None, other.split, other.original, learned, known)
     else:
         assert corpus is not None
+        assert known is not None
         name, text = _chosen_split(split, corpus)
         if name == "train":
             say("no baselines for the training split, which they learned from")
-            learned = None
+            learned = known = None
         elif not with_duplicates:
-            text = _without_duplicates(text, corpus)
+            text = _without_duplicates(text, corpus, known)
 
         def original(first: int, after: int) -> str:
             return model.alphabet.decode(text.ids[first:after])
 
-        chosen = _Chosen(name, text, original, learned)
+        chosen = _Chosen(name, text, original, learned, known)
     if not chosen.text.num_chars:
         raise CorpusError("there is no text to score")
     return chosen
@@ -302,22 +308,19 @@ def _own_corpus(model: "Model", *, is_needed: bool) -> "Corpus | None":
         return None
 
 
-def _say_known(text: "Split", corpus: "Corpus") -> None:
-    from charlstm.text.duplicates import KnownDocuments
-
-    is_known_D = KnownDocuments(corpus.train, corpus.alphabet).have(text)
+def _say_known(text: "Split", known: "KnownDocuments") -> None:
+    is_known_D = known.have(text)
     if num_known := int(is_known_D.sum()):
         say(f"{num_known:,} of {len(is_known_D):,} documents are also in the training text")
 
 
-def _without_duplicates(text: "Split", corpus: "Corpus") -> "Split":
+def _without_duplicates(text: "Split", corpus: "Corpus", known: "KnownDocuments") -> "Split":
     """Of a list, what doesn't stand in the training text, too."""
     from charlstm.text.assignment import MIN_DOCUMENTS
-    from charlstm.text.duplicates import KnownDocuments
 
     if len(corpus.train.starts) < MIN_DOCUMENTS:
         return text
-    is_known_D = KnownDocuments(corpus.train, corpus.alphabet).have(text)
+    is_known_D = known.have(text)
     num_known, num_all = int(is_known_D.sum()), len(is_known_D)
     if num_known == num_all:
         say("all of its documents are also in the training text")

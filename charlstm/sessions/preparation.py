@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-import torch
-
 from charlstm.config import Budget, CorpusConfig, Dropouts, TrainConfig
 from charlstm.errors import CheckpointError, ConfigError
 from charlstm.model.checkpoints import Checkpoint, HistoryEntry, RunSpec
@@ -164,7 +162,7 @@ def prepare_new(
             corpus.train,
             budget_seconds=budget.minutes * 60,
             num_processes=num_processes,
-            set_threads=torch.set_num_threads if adapts_threads else None,
+            set_threads=set_threads if adapts_threads else None,
         )
     set_threads(threads)
     plan = make_plan(

@@ -1,6 +1,7 @@
 """Documents that stand in another text, too: found by a hash of each."""
 
 import hashlib
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -21,8 +22,11 @@ class KnownDocuments:
     """The documents of a text, to ask whether others are among them."""
 
     def __init__(self, split: Split, alphabet: Alphabet) -> None:
-        self._alphabet = alphabet
-        self._hashes = np.unique(hashes_of(split, alphabet))
+        self._split, self._alphabet = split, alphabet
+
+    @cached_property
+    def _hashes(self) -> Hashes:
+        return np.unique(hashes_of(self._split, self._alphabet))
 
     def have(self, split: Split) -> npt.NDArray[np.bool_]:
         """Which documents of another text are known, bool [num_documents]."""

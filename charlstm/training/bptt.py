@@ -143,15 +143,15 @@ class TruncatedBPTT:
     def _read_documents(self, batch: Batch, dropout: float) -> tuple[Tensor, None]:
         """The mean loss, nats per character; whole documents leave no state."""
         assert batch.counts_TB is not None
-        counts_TB = batch.counts_TB.numpy()
         # Found here, not on the device, which would have to be waited for.
-        place_N = self._on_device(np.flatnonzero(counts_TB))
+        place_N = torch.from_numpy(np.flatnonzero(batch.counts_TB.numpy()))
+        y_N = self._on_device(batch.y_TB.flatten()[place_N])
         with self._autocast():
             x_TB = self._on_device(batch.x_TB)
             z_TBH, _ = self._model.read(x_TB, self._model.zero_state(x_TB.shape[1]))
             z_TBH = drop_before_head(z_TBH, dropout, self._generator)
-        y_N = self._on_device(batch.y_TB.flatten()[np.flatnonzero(counts_TB)])
-        loss, _ = head_loss(z_TBH.flatten(0, 1).index_select(0, place_N), self._model.head, y_N)
+        z_NH = z_TBH.flatten(0, 1).index_select(0, self._on_device(place_N))
+        loss, _ = head_loss(z_NH, self._model.head, y_N)
         return loss, None
 
     def _read_streams(self, batch: Batch, dropout: float) -> tuple[Tensor, State]:

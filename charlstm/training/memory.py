@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from typing import Final
 
 from charlstm.config import ModelConfig, TrainConfig
+from charlstm.errors import TrainingError
 
 # What torch's own machinery takes at the first step.
 _BASE_BYTES: Final = 80_000_000
@@ -39,6 +41,23 @@ def estimate_bytes(model: ModelConfig, train: TrainConfig) -> int:
     per_symbol = num_predicted * _NUMBERS_PER_SYMBOL
     activations = train.chars_per_step * per_char + model.num_outputs * per_symbol
     return _BASE_BYTES + model.num_parameters * _BYTES_PER_PARAMETER + activations * _FLOAT_BYTES
+
+
+@contextlib.contextmanager
+def memory_errors_explained() -> Iterator[None]:
+    """Turn what says that memory ran out into advice.
+
+    Raises:
+        TrainingError: naming what makes a training smaller.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+            raise
+        raise TrainingError(
+            "out of memory; try a smaller --batch-size, --seq-len or --hidden-size"
+        ) from error
 
 
 def available_bytes() -> int | None:

@@ -20,7 +20,9 @@ from charlstm.text.split import Split
 from charlstm.training.bptt import TruncatedBPTT
 from charlstm.training.hardware import require_memory
 from charlstm.training.lists import batches_of
+from charlstm.training.memory import memory_errors_explained
 from charlstm.training.pacing import Clock
+from charlstm.training.recipe import Candidate
 from charlstm.training.threads import ThreadChooser
 
 # Of the budget, and at most.
@@ -30,8 +32,6 @@ _MAX_SECONDS: Final = 20.0
 _NUM_MEASUREMENTS: Final = 4
 # The first steps set kernels up.
 _WARM_UP_STEPS: Final = 2
-
-Candidate = tuple[ModelConfig, TrainConfig]
 
 
 class StepTimer:
@@ -87,11 +87,10 @@ class StepTimer:
                 outcome = learner.step(batches.next(generator), train.learning_rate)
                 outcome.loss.item()  # waits for the device
 
-            step()
+            with memory_errors_explained():
+                step()
             self._choose_threads(step, train.threads)
-        except (TrainingError, MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
-                raise
+        except TrainingError:
             return None
         return step
 

@@ -6,7 +6,6 @@ Shapes: T sequence length, B batch size.
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, NamedTuple
 
@@ -26,7 +25,7 @@ from charlstm.config import (
     require_int,
     require_real,
 )
-from charlstm.errors import CheckpointError, ConfigError, TrainingError
+from charlstm.errors import CheckpointError, ConfigError
 from charlstm.evaluation.scoring import fit_temperature
 from charlstm.events import Evaluated, Finished, SaveDue, Started, Stepped, TrainerEvent
 from charlstm.model.checkpoints import Arrays, TrainingState
@@ -38,6 +37,7 @@ from charlstm.training.bptt import TruncatedBPTT
 from charlstm.training.forecast import Forecast
 from charlstm.training.lists import batches_of
 from charlstm.training.losses import LossCounts, LossMeter
+from charlstm.training.memory import memory_errors_explained
 from charlstm.training.optimization import learning_rate_scale
 from charlstm.training.pacing import Clock, Stopwatch, pace_for
 from charlstm.training.threads import ThreadChooser
@@ -302,7 +302,7 @@ class Trainer:
         counters = self._counters
         learning_rate = self._learning_rate(progress)
         self._forecast.add(progress=progress, epoch=self._epoch)
-        with _memory_errors_explained():
+        with memory_errors_explained():
             batch = self._batches.next(self._generator)
             outcome = self._bptt.step(batch, learning_rate, self._dropouts)
             counters.step += 1
@@ -353,7 +353,7 @@ class Trainer:
         began = self._clock()
         bits: float | None = None
         if self._val.num_chars:
-            with _memory_errors_explained():
+            with memory_errors_explained():
                 self._temperature, evaluation = fit_temperature(
                     self.model, self._val, world=self._world
                 )
@@ -414,18 +414,6 @@ class Trainer:
     def _chars_per_second(self) -> float:
         chars = self._session_steps * self._config.chars_per_step
         return chars / self._session_seconds if self._session_seconds else 0.0
-
-
-@contextmanager
-def _memory_errors_explained() -> Iterator[None]:
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
-            raise
-        raise TrainingError(
-            "out of memory; try a smaller --batch-size, --seq-len or --hidden-size"
-        ) from error
 
 
 def _to_array(tensor: Tensor) -> npt.NDArray[np.generic]:
