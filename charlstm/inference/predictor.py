@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from charlstm.counting.mixing import Counts
+from charlstm.counting.ngrams import Numbers
 from charlstm.evaluation.scores import Scores
 from charlstm.model.cell import Array, CellStack, LayerState
 from charlstm.model.checkpoints import Checkpoint
@@ -23,15 +25,19 @@ class PredictorState(NamedTuple):
     Args:
         log_p: natural logarithms of the next symbol's probabilities, float32 [B, V].
         layers: what each layer did in the last step.
+        context_BK: what counts know of the text, as `NgramModel.read` gives it; K is 0 without any.
     """
 
     log_p: Array
     layers: list[LayerState]
+    context_BK: Numbers
 
     def of_streams(self, chosen: npt.NDArray[np.intp]) -> "PredictorState":
         """The prediction for some of the streams, by number [n]; one may be chosen repeatedly."""
         return PredictorState(
-            self.log_p[chosen], [layer.of_streams(chosen) for layer in self.layers]
+            self.log_p[chosen],
+            [layer.of_streams(chosen) for layer in self.layers],
+            self.context_BK[chosen],
         )
 
     def restarted(
@@ -44,14 +50,23 @@ class PredictorState(NamedTuple):
     def joined(self, other: "PredictorState") -> "PredictorState":
         """The streams of both side by side."""
         layers = [one.joined(two) for one, two in zip(self.layers, other.layers, strict=True)]
-        return PredictorState(np.concatenate([self.log_p, other.log_p]), layers)
+        return PredictorState(
+            np.concatenate([self.log_p, other.log_p]),
+            layers,
+            np.concatenate([self.context_BK, other.context_BK]),
+        )
 
 
 class Predictor:
-    """Reads characters and says what comes next."""
+    """Reads characters and says what comes next.
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    Args:
+        counts: of the training text, to be mixed with the network; None for the network alone.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, counts: Counts | None = None) -> None:
         spec = checkpoint.spec
+        self._counts = counts
         self.alphabet = spec.alphabet
         self._stack = CellStack(
             spec.model_config,
@@ -66,17 +81,23 @@ class Predictor:
     def start(self, batch_size: int = 1) -> PredictorState:
         """The prediction before the first character of a text: zero state, boundary read."""
         boundary_B = np.full(batch_size, self.alphabet.boundary)
-        return self._read(boundary_B, self._stack.zero_state(batch_size))
+        context_BK = np.empty((batch_size, 0), np.int32)
+        if self._counts is not None:
+            context_BK = self._counts.ngrams.start(batch_size)
+        return self._read(boundary_B, self._stack.zero_state(batch_size), context_BK)
 
     def read(self, ids_B: npt.NDArray[np.integer], before: PredictorState) -> PredictorState:
         """The prediction after one more character in each of B streams."""
-        return self._read(ids_B, before.layers)
+        context_BK = before.context_BK
+        if self._counts is not None:
+            context_BK = self._counts.ngrams.read(ids_B, context_BK)
+        return self._read(ids_B, before.layers, context_BK)
 
     def read_text(self, symbols: str, before: PredictorState) -> PredictorState:
         """The prediction after a text, read in one stream; what ends a document restarts it."""
         for symbol in self.alphabet.encode(symbols):
             is_end = symbol == self.alphabet.end_id
-            before = self.start() if is_end else self._read(np.array([symbol]), before.layers)
+            before = self.start() if is_end else self.read(np.array([symbol]), before)
         return before
 
     def trace(self, text: Split) -> Iterator[tuple[PredictorState, PredictorState]]:
@@ -85,7 +106,7 @@ class Predictor:
         starts = set(text.starts.tolist())
         for place, symbol in enumerate(text.ids):
             before = beginning if place in starts else after
-            after = self._read(np.array([symbol]), before.layers)
+            after = self.read(np.array([symbol]), before)
             yield before, after
 
     def score(self, text: Split) -> Scores:
@@ -95,6 +116,21 @@ class Predictor:
             CorpusError: when there are no characters.
         """
         scores = Scores.empty(text.num_chars)
+        for place_B, state in self._side_by_side(text):
+            scores.put(place_B, state.log_p, text.ids[place_B])
+        return scores
+
+    def log_probabilities(self, text: Split) -> Array:
+        """The distribution before every character, natural logarithms, float32 [N, V]."""
+        log_p_NV = np.empty((text.num_chars, len(self.alphabet)), np.float32)
+        for place_B, state in self._side_by_side(text):
+            log_p_NV[place_B] = state.log_p
+        return log_p_NV
+
+    def _side_by_side(
+        self, text: Split
+    ) -> Iterator[tuple[npt.NDArray[np.int64], PredictorState]]:
+        """The prediction of every character once, with its place, in any order."""
         # The longest first: those that have ended drop out at the end.
         order = np.argsort(-text.lengths, kind="stable")
         for first in range(0, len(order), _MAX_STREAMS):
@@ -106,11 +142,14 @@ class Predictor:
                 if num_left < len(state.log_p):
                     state = state.of_streams(np.arange(num_left))
                 place_B = start_B[:num_left] + offset
-                ids_B = text.ids[place_B]
-                scores.put(place_B, state.log_p, ids_B)
-                state = self.read(ids_B, state)
-        return scores
+                yield place_B, state
+                state = self.read(text.ids[place_B], state)
 
-    def _read(self, ids_B: npt.NDArray[np.integer], before: list[LayerState]) -> PredictorState:
+    def _read(
+        self, ids_B: npt.NDArray[np.integer], before: list[LayerState], context_BK: Numbers
+    ) -> PredictorState:
         logits, layers = self._stack.step(ids_B, before)
-        return PredictorState(self._stack.log_probabilities(logits), layers)
+        log_p = self._stack.log_probabilities(logits)
+        if self._counts is not None:
+            log_p = self._counts.mixed(log_p, context_BK)
+        return PredictorState(log_p, layers, context_BK)

@@ -1,0 +1,9 @@
+"""Predicting by counting: what followed each short stretch of text, without a network.
+
+    ngrams      all n-grams of a text and how often each occurs, one length after another
+    kneser_ney  smoothed probabilities from them; begin here: `NgramModel`
+    mixing      two predictors as one, by how much of the context the counts know
+    storage     counts and mixture in a file beside the run's checkpoints
+
+In: the training and validation `Split`. Out: probabilities of the next character.
+"""
