@@ -96,10 +96,24 @@ class Level:
         """The context of each n-gram."""
         return (self.key_G // np.uint64(self.num_ids)).astype(np.int64)
 
-    @property
-    def symbol_G(self) -> npt.NDArray[np.int64]:
+    @cached_property
+    def symbol_G(self) -> npt.NDArray[np.unsignedinteger]:
         """The last symbol of each n-gram."""
-        return (self.key_G % np.uint64(self.num_ids)).astype(np.int64)
+        symbol_G = self.key_G % np.uint64(self.num_ids)
+        return symbol_G.astype(np.min_scalar_type(self.num_ids))
+
+    @cached_property
+    def first_C(self) -> npt.NDArray[np.int64]:
+        """Where the continuations of each context begin, and where the last ones end, [C + 1]."""
+        num_each_C = np.bincount(self.context_G, minlength=self.num_contexts)
+        return np.append(0, np.cumsum(num_each_C))
+
+    def continuations(
+        self, context_B: Numbers
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The first n-gram of each context, and how many there are."""
+        first_B = self.first_C[context_B]
+        return first_B, self.first_C[context_B + 1] - first_B
 
     @cached_property
     def rest_C(self) -> npt.NDArray[np.float32]:
@@ -122,7 +136,9 @@ class Level:
         is_kept_G = (self.count_G >= least) & is_kept_C[context_G]
         # Contexts are numbered anew.
         number_C = np.cumsum(is_kept_C) - 1
-        key_G = number_C[context_G[is_kept_G]] * self.num_ids + self.symbol_G[is_kept_G]
+        key_G = number_C[context_G[is_kept_G]] * self.num_ids + self.symbol_G[is_kept_G].astype(
+            np.int64
+        )
         level = Level(
             key_G=key_G.astype(np.uint64),
             count_G=self.count_G[is_kept_G],
@@ -156,11 +172,18 @@ class NgramModel:
         num_symbols: that can be predicted, unknown among them.
         unknown_probability: of the unknown symbol, beside what it was counted; the others share
             the rest.
+        is_pruned: whether n-grams were left out for the sake of memory.
     """
 
     def __init__(
-        self, levels: list[Level], *, num_symbols: int, unknown_probability: float
+        self,
+        levels: list[Level],
+        *,
+        num_symbols: int,
+        unknown_probability: float,
+        is_pruned: bool = False,
     ) -> None:
+        self.is_pruned = is_pruned
         self.levels = levels
         self.num_symbols = num_symbols
         self.unknown_probability = unknown_probability
@@ -217,6 +240,7 @@ class NgramModel:
             levels,
             num_symbols=self.num_symbols,
             unknown_probability=self.unknown_probability,
+            is_pruned=True,
         )
 
     def score(self, text: Split) -> NgramScores:
@@ -280,31 +304,34 @@ class NgramModel:
             after_BK[known_B, k + 1] = level.find(key_B + ids_B[known_B].astype(np.uint64))
         return after_BK
 
-    def predict(self, context_BK: Numbers) -> tuple[Probabilities, npt.NDArray[np.int8]]:
-        """The distribution of the next symbol, float64 [B, V], and the length of context known [B].
+    def predict(self, context_BK: Numbers) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]]:
+        """The distribution of the next symbol, float32 [B, V], and the length of context known [B].
 
         The first is what `score` takes its costs from.
         """
-        first, *longer = self.levels
-        p_V = first.share_G[: self.num_symbols] + np.float64(first.rest_C[0]) / self.num_symbols
-        p_BV = np.tile(p_V, (len(context_BK), 1))
-        num_known_B = np.zeros(len(context_BK), np.int8)
-        for k, level in enumerate(longer):
+        num_streams = len(context_BK)
+        p_BV = np.zeros((num_streams, self.num_symbols), np.float32)
+        num_known_B = np.zeros(num_streams, np.int8)
+        # The longest context first: what it leaves is shared out by the shorter ones.
+        rest_B = np.ones(num_streams, np.float32)
+        for k in reversed(range(self.order)):
+            level = self.levels[k + 1]
             known_B = np.flatnonzero(context_BK[:, k] != NONE)
-            context_B = context_BK[known_B, k].astype(np.uint64)
-            edges = np.searchsorted(
-                level.key_G,
-                np.stack([context_B, context_B + np.uint64(1)]) * np.uint64(self._num_ids),
-            )
-            num_each = edges[1] - edges[0]
-            place_N = np.repeat(edges[0] - (np.cumsum(num_each) - num_each), num_each)
+            context_B = context_BK[known_B, k]
+            first_B, num_each_B = level.continuations(context_B)
+            place_N = np.repeat(first_B - (np.cumsum(num_each_B) - num_each_B), num_each_B)
             place_N += np.arange(len(place_N))
-            rest_B = level.rest_C[context_BK[known_B, k]]
-            p_BV[known_B] *= rest_B[:, None]
-            symbol_N = (level.key_G[place_N] % np.uint64(self._num_ids)).astype(np.intp)
-            p_BV[np.repeat(known_B, num_each), symbol_N] += level.share_G[place_N]
-            num_known_B[known_B[rest_B < 1]] = k + 1
-        return self._with_unknown(p_BV, np.arange(self.num_symbols) == UNKNOWN), num_known_B
+            stream_N = np.repeat(known_B, num_each_B)
+            p_BV[stream_N, level.symbol_G[place_N]] += rest_B[stream_N] * level.share_G[place_N]
+            rest_B[known_B] *= level.rest_C[context_B]
+            is_longest_B = (num_each_B > 0) & (num_known_B[known_B] == 0)
+            num_known_B[known_B[is_longest_B]] = k + 1
+        first = self.levels[0]
+        p_V = first.share_G[: self.num_symbols] + first.rest_C[0] / np.float32(self.num_symbols)
+        p_BV += rest_B[:, None] * p_V
+        p_BV *= np.float32(1 - self.unknown_probability)
+        p_BV[:, UNKNOWN] += np.float32(self.unknown_probability)
+        return p_BV, num_known_B
 
     def _with_unknown(self, p: Probabilities, is_unknown: npt.NDArray[np.bool_]) -> Probabilities:
         """A training text without the unknown symbol would leave it next to nothing."""
@@ -344,7 +371,8 @@ class _Walk(NamedTuple):
         rest = level.rest_C[self.number_P[chosen_P - 1]]
         p_P, num_known_P = self.p_P.copy(), self.num_known_P.copy()
         p_P[chosen_P] = rest * p_P[chosen_P] + level.share_of(found)
-        num_known_P[chosen_P[rest < 1]] = length
+        has_continuations = level.continuations(self.number_P[chosen_P - 1])[1] > 0
+        num_known_P[chosen_P[has_continuations]] = length
         number_P = np.full(len(p_P), NONE, np.int32)
         number_P[chosen_P] = found
         return _Walk(length, number_P, p_P, num_known_P)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from charlstm.counting.kneser_ney import NgramModel
 from charlstm.counting.ngrams import Numbers
 
-Floats = npt.NDArray[np.floating]
+Floats = npt.NDArray[np.float32]
 
 # Where there is no text to fit them on: about what most texts gave.
 _USUAL_WEIGHTS: Final = (0.7, 0.3)
@@ -73,18 +73,18 @@ class Mixture:
 
     def log_probabilities(
         self, network_NV: Floats, counts_NV: Floats, num_known_N: npt.NDArray[np.integer]
-    ) -> npt.NDArray[np.float32]:
+    ) -> Floats:
         """The mixed distributions, natural logarithms, float32 [N, V].
 
         Args:
             network_NV: natural logarithms of the network's probabilities; `counts_NV` likewise.
         """
-        weights_N2 = self.weights_K2[num_known_N]
-        mixed_NV = weights_N2[:, :1] * network_NV + weights_N2[:, 1:] * counts_NV
+        weights_N2 = self.weights_K2[num_known_N].astype(np.float32)
+        mixed_NV: Floats = weights_N2[:, :1] * network_NV
+        mixed_NV += weights_N2[:, 1:] * counts_NV
         mixed_NV -= mixed_NV.max(-1, keepdims=True)
         mixed_NV -= np.log(np.exp(mixed_NV).sum(-1, keepdims=True))
-        float32_NV: npt.NDArray[np.float32] = mixed_NV.astype(np.float32)
-        return float32_NV
+        return mixed_NV
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ class Counts:
     ngrams: NgramModel
     mixture: Mixture
 
-    def mixed(self, network_BV: Floats, context_BK: Numbers) -> npt.NDArray[np.float32]:
+    def mixed(self, network_BV: Floats, context_BK: Numbers) -> Floats:
         """The distribution after some contexts, natural logarithms, float32 [B, V].
 
         Args:

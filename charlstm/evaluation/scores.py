@@ -155,6 +155,15 @@ class Scores:
         self.rank_N[place_N] = rank_N + (ids_N == UNKNOWN) * log_p_NV.shape[-1]
         self.confidence_N[place_N] = np.exp(log_p_NV.max(-1))
 
+    def joined(self, other: "Scores", edge: int) -> "Scores":
+        """These up to a place, and those of another scoring of the same text from there on."""
+        before, after = slice(None, edge), slice(edge, None)
+        return Scores(
+            nats_N=np.concatenate([self.nats_N[before], other.nats_N[after]]),
+            rank_N=np.concatenate([self.rank_N[before], other.rank_N[after]]),
+            confidence_N=np.concatenate([self.confidence_N[before], other.confidence_N[after]]),
+        )
+
     def nats_of_documents(self, split: Split) -> npt.NDArray[np.float64]:
         """The cost of each document of the scored text, [num_documents]."""
         nats_D: npt.NDArray[np.float64] = np.add.reduceat(

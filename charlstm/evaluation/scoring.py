@@ -4,7 +4,7 @@ Shapes: T window length, B documents scored side by side, N characters, V symbol
 predicted.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
+from charlstm.counting.kneser_ney import NgramModel
+from charlstm.counting.mixing import Mixture
 from charlstm.errors import CheckpointError
 from charlstm.evaluation.scores import ContextScore, Evaluation, Progress, Scores, unseen
 from charlstm.model.network import CharLSTM
@@ -49,6 +51,35 @@ def score(model: CharLSTM, split: Split, *, progress: Progress = unseen) -> Scor
         put_scores(scores, place_N, model.log_probabilities(logits_NV), y_N)
         progress(len(place_N))
     return scores
+
+
+@torch.inference_mode()
+def score_with_counts(
+    model: CharLSTM,
+    split: Split,
+    ngrams: NgramModel,
+    mixtures: Sequence[Mixture],
+    *,
+    progress: Progress = unseen,
+) -> tuple[Scores, list[Scores]]:
+    """As `score`, and what each mixture with counts makes of the text, in one reading.
+
+    Raises:
+        CorpusError: when there are no characters.
+    """
+    network = Scores.empty(split.num_chars)
+    mixed = [Scores.empty(split.num_chars) for _ in mixtures]
+    context_NK = ngrams.contexts(split)
+    for logits_NV, y_N, place_N in _predictions(model, split):
+        log_p_NV = model.log_probabilities(logits_NV)
+        put_scores(network, place_N, log_p_NV, y_N)
+        p_NV, num_known_N = ngrams.predict(context_NK[place_N])
+        network_NV, counts_NV = log_p_NV.cpu().numpy(), np.log(p_NV)
+        for mixture, scores in zip(mixtures, mixed, strict=True):
+            found_NV = mixture.log_probabilities(network_NV, counts_NV, num_known_N)
+            scores.put(place_N, found_NV, split.ids[place_N])
+        progress(len(place_N))
+    return network, mixed
 
 
 def score_in_parts(

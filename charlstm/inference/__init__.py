@@ -4,6 +4,7 @@
     prediction  the distribution after a prefix, ranked, by length of context
     sampling    temperature, top-k, top-p, min-p, and drawing
     items       more documents of a list, drawn until there are enough that are wanted
+    counted     a model's counts, for predictions of network and counts together
     copying     how much of a sample stands in the training text
 
 In: a `Checkpoint` and a text. Out: probabilities and characters.

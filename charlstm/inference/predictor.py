@@ -127,9 +127,7 @@ class Predictor:
             log_p_NV[place_B] = state.log_p
         return log_p_NV
 
-    def _side_by_side(
-        self, text: Split
-    ) -> Iterator[tuple[npt.NDArray[np.int64], PredictorState]]:
+    def _side_by_side(self, text: Split) -> Iterator[tuple[npt.NDArray[np.int64], PredictorState]]:
         """The prediction of every character once, with its place, in any order."""
         # The longest first: those that have ended drop out at the end.
         order = np.argsort(-text.lengths, kind="stable")

@@ -1,0 +1,155 @@
+"""Counts and mixture in a file beside the run's checkpoints, so that a text is counted once.
+
+A container as checkpoints are (`system.container`). It belongs to one text and one model: for
+others it is refused, and the text is counted again.
+
+Per n-gram it holds the last symbol, how often it occurs, and its share; per context the number of
+continuations. What follows from these isn't stored.
+"""
+
+import contextlib
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from charlstm.counting.kneser_ney import MAX_ORDER, Level, NgramModel
+from charlstm.counting.mixing import Counts, Mixture
+from charlstm.errors import ContainerError
+from charlstm.system.container import Container, open_container, write_container
+from charlstm.system.files import replace_file
+from charlstm.text.alphabet import Alphabet
+
+_FORMAT: Final = 1
+_ARRAYS: Final = ("symbols", "counts", "shares", "continuations")
+_MAX_WEIGHT: Final = 100.0
+# Beside the symbol: count, share, and its part of the number of continuations.
+_OTHER_BYTES: Final = 6
+
+
+def most_ngrams(num_bytes: int, alphabet: Alphabet) -> int:
+    """How many n-grams fit in a file of such a size."""
+    return num_bytes // (_OTHER_BYTES + np.min_scalar_type(alphabet.boundary).itemsize)
+
+
+def owner_of(weights: Mapping[str, npt.NDArray[Any]], fingerprint: str) -> str:
+    """What a file of counts belongs to: a model, and the text that it was trained on."""
+    digest = hashlib.sha256(fingerprint.encode())
+    for name in sorted(weights):
+        digest.update(np.ascontiguousarray(weights[name]).tobytes())
+    return digest.hexdigest()
+
+
+def write_counts(path: Path, counts: Counts, *, owner: str, mode: int) -> None:
+    """Write a file whole or not at all.
+
+    Args:
+        mode: of the new file, less the umask.
+
+    Raises:
+        OSError: when it can't be written.
+    """
+    arrays: dict[str, npt.NDArray[Any]] = {"mixture": counts.mixture.weights_K2}
+    for number, level in enumerate(counts.ngrams.levels):
+        continuations_C = np.diff(level.first_C)
+        values = (
+            level.symbol_G,
+            level.count_G,
+            level.share_G,
+            continuations_C.astype(np.min_scalar_type(int(continuations_C.max(initial=0)))),
+        )
+        arrays |= {f"{number}.{name}": value for name, value in zip(_ARRAYS, values, strict=True)}
+    header = {
+        "format": _FORMAT,
+        "owner": owner,
+        "order": counts.ngrams.order,
+        "is_pruned": counts.ngrams.is_pruned,
+    }
+    with replace_file(path, mode=mode) as file:
+        write_container(file, arrays, header)
+
+
+def read_counts(path: Path, alphabet: Alphabet, *, owner: str) -> Counts:
+    """Read a file.
+
+    Raises:
+        ContainerError: when it is damaged, or belongs to another model or text.
+        OSError: when it can't be read.
+    """
+    with open_container(path) as container:
+        if container.header.get("format") != _FORMAT or container.header.get("owner") != owner:
+            raise ContainerError("belongs to another model, text or version")
+        container.check_digest()
+        with _senseless_explained():
+            return _counts(container, alphabet)
+
+
+def _counts(container: Container, alphabet: Alphabet) -> Counts:
+    """Check what the file holds; it may come from anybody."""
+    order = container.header["order"]
+    if type(order) is not int or not 0 <= order <= MAX_ORDER:
+        raise ValueError("its order is impossible")
+    levels: list[Level] = []
+    num_contexts = 1
+    for number in range(order + 1):
+        levels.append(_level(container, number, num_contexts, alphabet.boundary + 1))
+        num_contexts = len(levels[-1].key_G)
+    if len(levels[0].key_G) != alphabet.boundary + 1:
+        raise ValueError("it is of another alphabet")
+    weights_K2 = container.read("mixture")
+    if weights_K2.dtype != np.float64 or weights_K2.shape != (order + 1, 2):
+        raise ValueError("its mixture has another shape")
+    if not (np.abs(weights_K2) <= _MAX_WEIGHT).all():
+        raise ValueError("its mixture is impossible")
+    return Counts(
+        ngrams=NgramModel(
+            levels,
+            num_symbols=len(alphabet),
+            unknown_probability=alphabet.unknown_probability,
+            is_pruned=container.header["is_pruned"] is True,
+        ),
+        mixture=Mixture(weights_K2),
+    )
+
+
+def _level(container: Container, number: int, num_contexts: int, num_ids: int) -> Level:
+    symbol_G, count_G, share_G, continuations_C = (
+        container.read(f"{number}.{name}") for name in _ARRAYS
+    )
+    if any(array.ndim != 1 for array in (symbol_G, count_G, share_G, continuations_C)):
+        raise ValueError("its arrays have another shape")
+    kinds = symbol_G.dtype.kind + continuations_C.dtype.kind
+    if kinds != "uu" or count_G.dtype != np.uint8 or share_G.dtype != np.float32:
+        raise ValueError("its arrays have another type")
+    num_ngrams = len(symbol_G)
+    if not len(count_G) == len(share_G) == num_ngrams or len(continuations_C) != num_contexts:
+        raise ValueError("its arrays have other lengths")
+    if int(continuations_C.sum(dtype=np.uint64)) != num_ngrams or (symbol_G >= num_ids).any():
+        raise ValueError("its n-grams make no sense")
+    key_G = np.repeat(np.arange(num_contexts, dtype=np.uint64), continuations_C)
+    key_G = key_G * np.uint64(num_ids) + symbol_G.astype(np.uint64)
+    level = Level(
+        key_G=key_G,
+        count_G=count_G,
+        share_G=share_G,
+        num_contexts=num_contexts,
+        num_ids=num_ids,
+    )
+    if (key_G[1:] <= key_G[:-1]).any() or not ((share_G >= 0) & (share_G <= 1)).all():
+        raise ValueError("its n-grams make no sense")
+    given_C = np.bincount(level.context_G, share_G, num_contexts)
+    if not (given_C <= 1 + math.sqrt(np.finfo(np.float32).eps)).all():
+        raise ValueError("its probabilities are larger than one")
+    return level
+
+
+@contextlib.contextmanager
+def _senseless_explained() -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ContainerError(f"is damaged: {str(error)[:200]}") from error
