@@ -1,87 +1,219 @@
 """The same code on a GPU, where there is one; the CPU path that shares it is tested everywhere."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from conftest import MODEL, TRAIN, evaluate
+from conftest import MODEL, TEXT, TRAIN, evaluate
+from torch import nn
 
 from charlstm.config import Budget, Dropouts
-from charlstm.events import Finished
+from charlstm.evaluation.dynamic import score_dynamically
+from charlstm.events import Finished, Stepped
 from charlstm.model.network import CharLSTM
-from charlstm.training.batches import BatchStream
+from charlstm.system.distributed import ALONE
+from charlstm.text.split import Split
+from charlstm.training import graphs, memory
 from charlstm.training.bptt import TruncatedBPTT
-from charlstm.training.trainer import Trainer
+from charlstm.training.head import head_loss
+from charlstm.training.lists import batches_of
+from charlstm.training.probe import StepTimer
+from charlstm.training.recipe import Overrides, make_plan
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 
+PRECISIONS = ["float32", "float16", "bfloat16"]
+LISTED = TEXT.replace(".", "").split()
+
 
 @pytest.fixture
-def train(split, vocabulary):
-    """A function (settings) -> a trainer that has trained on the tiny text."""
-
-    def trained(*, steps=12, resume=None, **changes):
-        trainer = Trainer(
-            replace(MODEL, num_characters=len(vocabulary), hidden_size=128, dropout=0.1),
-            replace(TRAIN, **{"device": "cuda", "precision": "float32"} | changes),
-            Budget(steps=steps),
-            train=split,
-            val=split,
-            resume=resume,
-        )
-        *_, finished = trainer.run()
-        assert isinstance(finished, Finished)
-        return trainer, finished
-
-    return trained
+def model(vocabulary):
+    return replace(MODEL, num_characters=len(vocabulary), hidden_size=128, dropout=0.1)
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
-def test_every_precision_learns(train, precision):
-    _, finished = train(steps=120, precision=precision)
-    assert finished.best_val_bits_per_char < 3.0
+@pytest.fixture
+def names(vocabulary):
+    """A list of words, each a document."""
+    return Split.of(LISTED, vocabulary)
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_a_run_goes_on_as_if_never_interrupted(train, precision):
-    whole, _ = train(steps=12, precision=precision)
-    first, _ = train(steps=12, precision=precision)
-    again, _ = train(steps=12, precision=precision, resume=(first.weights(), first.state()))
+@pytest.fixture
+def poems(vocabulary):
+    """Documents that are read in windows, and begin inside of them."""
+    return Split.of([TEXT[:200]] * 12, vocabulary)
+
+
+@pytest.fixture
+def make(make_trainer, model):
+    """A function (settings) -> a trainer on the GPU."""
+
+    def make(**changes):
+        return make_trainer(**{"model": model, "device": "cuda"} | changes)
+
+    return make
+
+
+def finish(trainer, *, stop_at=None):
+    for event in trainer.run():
+        if isinstance(event, Stepped) and event.step == stop_at:
+            trainer.stop()
+    assert isinstance(event, Finished)
+    return event
+
+
+def learner_of(split, model, **changes):
+    """A learner of the same first weights on any device, and what it reads."""
+    train = replace(TRAIN, **changes)
+    network = CharLSTM(model, generator=torch.Generator().manual_seed(0)).to(train.device)
+    batches = batches_of(split, train, boundary=model.boundary, world=ALONE)
+    return TruncatedBPTT(network, train), batches
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_precision_learns(make, precision):
+    assert finish(make(steps=120, precision=precision)).best_val_bits_per_char < 3.0
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_run_goes_on_as_if_never_interrupted(make, model, precision):
+    settings = {"precision": precision, "model": replace(model, recurrent_dropout=0.1)}
+    whole, first = make(steps=24, **settings), make(steps=24, **settings)
+    finish(whole)
+    assert finish(first, stop_at=8).was_interrupted
+    again = make(steps=24, resume=(first.weights(), first.state()), **settings)
+    finish(again)
+    assert again.step == 24
     for name, value in whole.weights().items():
         np.testing.assert_allclose(again.weights()[name], value, atol=1e-5, err_msg=name)
 
 
-def test_weights_move_between_devices(train, split):
-    trainer, _ = train()
+def test_weights_and_state_move_between_devices(make, split, names):
+    trainer = make()
+    finish(trainer)
     on_cpu = CharLSTM(trainer.model.config)
     on_cpu.load_arrays(trainer.weights())
-    expected = evaluate(on_cpu, split).nats
-    found = evaluate(trainer.model, split).nats
-    assert found == pytest.approx(expected, rel=1e-4)
-    train(device="cpu", steps=14, resume=(trainer.weights(), trainer.state()))
-
-
-@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
-def test_a_step_never_waits_for_the_device(split, vocabulary, precision):
-    config = replace(MODEL, num_characters=len(vocabulary))
-    dropouts = Dropouts(before_head=0.1, recurrent=0.1)
-    train = replace(TRAIN, device="cuda", precision=precision)
-    learner = TruncatedBPTT(CharLSTM(config).to("cuda"), train)
-    stream = BatchStream(
-        split,
-        boundary=config.boundary,
-        batch_size=train.batch_size,
-        seq_len=train.seq_len,
-        reset_probability=0.1,
+    for text in (split, names):
+        expected = evaluate(on_cpu, text).nats
+        assert evaluate(trainer.model, text).nats == pytest.approx(expected, rel=1e-4)
+    part = split.part(0, 400)
+    np.testing.assert_allclose(
+        score_dynamically(trainer.model, part).nats_N,
+        score_dynamically(on_cpu, part).nats_N,
+        atol=1e-2,
     )
+    finish(make(device="cpu", steps=14, resume=(trainer.weights(), trainer.state())))
+
+
+@pytest.mark.parametrize("text", ["split", "poems", "names"])
+def test_steps_are_those_of_the_cpu(request, model, text):
+    read = request.getfixturevalue(text)
+    losses = []
+    for device in ("cpu", "cuda"):
+        learner, batches = learner_of(read, model, device=device)
+        generator = torch.Generator().manual_seed(0)
+        steps = [learner.step(batches.next(generator), 0.01) for _ in range(6)]
+        losses.append([float(step.loss) for step in steps])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+def test_the_head_in_chunks_is_that_of_the_cpu(monkeypatch):
+    monkeypatch.setitem(memory._CHUNK_LOGITS, "cuda", 1)
     generator = torch.Generator().manual_seed(0)
-    learner.step(stream.next(generator), 0.01, dropouts)
-    torch.cuda.set_sync_debug_mode("error")
+    head = nn.Linear(64, 5000)
+    z_NH = torch.randn(700, 64, generator=generator)
+    y_N = torch.randint(5000, (700,), generator=generator)
+    found = []
+    for device in ("cpu", "cuda"):
+        layer = nn.Linear(64, 5000).to(device)
+        layer.load_state_dict(head.state_dict())
+        read_NH = z_NH.detach().to(device).requires_grad_()
+        mean, loss_N = head_loss(read_NH, layer, y_N.to(device))
+        mean.backward()
+        gradients = (read_NH.grad, layer.weight.grad, layer.bias.grad)
+        found.append([part.detach().cpu() for part in (mean, loss_N, *gradients)])
+    for expected, other in zip(*found, strict=True):
+        torch.testing.assert_close(other, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_captured_step_is_the_step_that_was_captured(model, split, precision, monkeypatch):
+    """Weights, state and masks, while dropouts set in and change from step to step."""
+    learners = []
+    for num_eager in (2, 1000):
+        monkeypatch.setattr(graphs, "_EAGER_STEPS", num_eager)
+        learner, batches = learner_of(
+            split, model, device="cuda", precision=precision, batch_size=8
+        )
+        generator = torch.Generator().manual_seed(0)
+        for number in range(16):
+            dropouts = Dropouts(0.01 * number, max(0.0, 0.02 * (number - 8)))
+            outcome = learner.step(batches.next(generator), 0.001 * number, dropouts)
+        learners.append((learner, outcome))
+    (captured, found), (eager, expected) = learners
+    assert sum(one._graph is not None for one in captured._graphs._by_kind.values()) == 2
+    assert float(found.loss) == pytest.approx(float(expected.loss), abs=1e-4)
+    assert found.loss_scale == expected.loss_scale
+    pairs = [(captured._model.state_dict(), eager._model.state_dict())]
+    pairs.append((captured.tensors(), eager.tensors()))
+    for one, other in pairs:
+        for name, value in one.items():
+            torch.testing.assert_close(value, other[name], atol=1e-4, rtol=1e-3, msg=name)
+
+
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("text", ["split", "poems", "names"])
+def test_a_step_never_waits_for_the_device(request, model, text, precision):
+    learner, batches = learner_of(
+        request.getfixturevalue(text), model, device="cuda", precision=precision
+    )
+    dropouts = Dropouts(before_head=0.1, recurrent=0.1)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        learner.step(batches.next(generator), 0.01, dropouts)
     try:
+        torch.cuda.set_sync_debug_mode("error")
         for _ in range(4):
-            outcome = learner.step(stream.next(generator), 0.01, dropouts)
+            outcome = learner.step(batches.next(generator), 0.01, dropouts)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     # A scale that was too large at first passes steps over, which is no failure.
     assert outcome.loss.isfinite() or outcome.loss_scale < 65536
+
+
+def test_sizes_are_chosen_by_timed_steps(split, vocabulary):
+    timer = StepTimer(split, budget_seconds=10)
+    plan = make_plan(
+        num_train_chars=10**6,
+        num_characters=len(vocabulary),
+        budget=Budget(minutes=1),
+        overrides=Overrides(),
+        device="cuda",
+        precision="float16",
+        threads=1,
+        step_times=timer,
+    )
+    assert plan.model.hidden_size % 128 == 0
+    # A minute of any GPU reads more than that.
+    assert plan.num_chars > 10**6
+    huge = replace(plan.model, hidden_size=60_000)
+    seconds, nothing = timer([(plan.model, plan.train), (huge, plan.train)])
+    assert 0 < seconds < 1
+    assert nothing is None
+
+
+def test_train_by_the_clock_resume_eval(run, corpus_file):
+    code, out, err = run("train", corpus_file, "--minutes", "0.1", "--run", "r", "--json")
+    assert code == 0, err
+    started, *_, finished = map(json.loads, out.splitlines())
+    assert (started["device"], started["precision"]) == ("cuda", "float16")
+    assert finished["best_val_bits_per_char"] < 4.0
+    code, out, err = run("train", "--resume", "--run", "r", "--minutes", "0.2", "--json")
+    assert code == 0, err
+    again = json.loads(out.splitlines()[-1])
+    assert again["step"] > finished["step"]
+    on = [run("eval", "--run", "r", "--json", "--device", name) for name in ("cuda", "cpu")]
+    bits = [json.loads(out)["bits_per_char"] for _, out, _ in on]
+    assert bits[0] == pytest.approx(bits[1], rel=1e-3)

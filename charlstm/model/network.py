@@ -162,7 +162,9 @@ class CharLSTM(nn.Module):
         return torch.cat([unknown, log_p[..., 1:] + shrunk], -1)
 
     @contextlib.contextmanager
-    def recurrent_dropout(self, share: float, generator: torch.Generator) -> Iterator[None]:
+    def recurrent_dropout(
+        self, share: float | Tensor, generator: torch.Generator
+    ) -> Iterator[None]:
         """While it lasts, a share of the recurrent weights is zero: DropConnect (Wan et al. 2013).
 
         Regularizes what the cells pass from step to step, which plain dropout doesn't reach
@@ -170,9 +172,10 @@ class CharLSTM(nn.Module):
         they lie; gradients computed inside the block are masked, too.
 
         Args:
+            share: 0 for none; a tensor is never asked for its value.
             generator: draws the masks, on the model's device.
         """
-        if not share:
+        if not isinstance(share, Tensor) and not share:
             yield
             return
         keep = 1.0 - share
@@ -194,12 +197,15 @@ class CharLSTM(nn.Module):
                         weight.grad *= mask
 
 
-def drop_before_head(z_TBH: Tensor, share: float, generator: torch.Generator) -> Tensor:
+def drop_before_head(z_TBH: Tensor, share: float | Tensor, generator: torch.Generator) -> Tensor:
     """Dropout with one mask per stream and window (Gal & Ghahramani 2016).
 
     Only before the head: between the layers it cost 0.015 nats on tiny Shakespeare.
+
+    Args:
+        share: as of `CharLSTM.recurrent_dropout`.
     """
-    if not share:
+    if not isinstance(share, Tensor) and not share:
         return z_TBH
     keep = 1.0 - share
     mask_BH = torch.empty(z_TBH.shape[1:], device=generator.device)

@@ -9,6 +9,7 @@
     lists         batches of whole short documents
     pieces        a window cut where documents begin
     bptt          one gradient step of truncated backpropagation through time
+    graphs        the same as a CUDA graph, launched at once
     head          the loss of the output layer and its gradient, in chunks
     optimization  Muon, AdamW, the learning-rate schedule
     losses        what became of gradient steps, counted

@@ -36,6 +36,11 @@ class Batch:
     counts_TB: Tensor | None = None
     weight: float = 1.0
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether streams are read from end to end: none restarts but at the window's beginning."""
+        return self.counts_TB is None and not self.begins_TB[1:].any()
+
 
 class BatchStream:
     """Windows of a training split.

@@ -4,8 +4,9 @@ Shapes: T sequence length, B batch size.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from charlstm.config import Dropouts, TrainConfig
 from charlstm.model.network import CharLSTM, State, drop_before_head
 from charlstm.system.distributed import ALONE, World
 from charlstm.training.batches import Batch
+from charlstm.training.graphs import StepGraphs
 from charlstm.training.head import head_loss
 from charlstm.training.optimization import Optimizer, checked
 from charlstm.training.pieces import Pieces
@@ -68,25 +70,56 @@ class TruncatedBPTT:
         first_scale = _FIRST_LOSS_SCALE if self._scales_loss else 1.0
         self._loss_scale = torch.tensor(first_scale, device=model.device)
         self._num_steps_at_scale = torch.tensor(0.0, device=model.device)
+        self._graphs: StepGraphs | None = None
+        if model.device.type == "cuda" and world.size == 1:
+            self._graphs = StepGraphs(self._learn_from_window, self._generator)
 
     def step(self, batch: Batch, learning_rate: float, dropouts: Dropouts = _NO_DROPOUT) -> Outcome:
         """Learn from one window; nothing, where the gradient is not finite.
 
         Streams whose loss or state is not finite restart from a zero state.
         """
+        if self._graphs is not None and batch.is_whole:
+            window = torch.cat([batch.x_TB, batch.y_TB, batch.begins_TB[:1]])
+            return Outcome(*self._graphs(window, learning_rate, dropouts))
+        read = self._read_streams if batch.counts_TB is None else self._read_documents
+        return self._learn(partial(read, batch), learning_rate, *dropouts, weight=batch.weight)
+
+    def _learn_from_window(
+        self,
+        window: Tensor,
+        learning_rate: Tensor,
+        before_head: float | Tensor,
+        recurrent: float | Tensor,
+    ) -> Outcome:
+        """The same from a whole window on the device: x, y and the restarts, int64 [2T + 1, B]."""
+        x_TB, y_TB = window[:-1].chunk(2)
+        read = partial(self._read_window, x_TB, y_TB, window[-1].bool())
+        return self._learn(read, learning_rate, before_head, recurrent)
+
+    def _learn(
+        self,
+        read: Callable[[float | Tensor], tuple[Tensor, State | None]],
+        learning_rate: float | Tensor,
+        before_head: float | Tensor,
+        recurrent: float | Tensor,
+        *,
+        weight: float = 1.0,
+    ) -> Outcome:
+        """Learn from the loss that `read` finds; what it leaves is changed in place."""
         self._optimizer.zero_grad()
-        with self._model.recurrent_dropout(dropouts.recurrent, self._generator):
-            read = self._read_streams if batch.counts_TB is None else self._read_documents
-            loss, state = read(batch, dropouts.before_head)
-            loss = loss * batch.weight
+        with self._model.recurrent_dropout(recurrent, self._generator):
+            loss, state = read(before_head)
+            loss = loss * weight
             (loss * self._loss_scale).backward()  # type: ignore[no-untyped-call]
         # With these weights the mean of the shares' means is the mean over all characters.
         loss = loss.detach()
         self._world.average_([*self._optimizer.gradients(), loss])
         is_finite = self._optimizer.step(learning_rate, loss_scale=self._loss_scale)
-        outcome = Outcome(torch.where(is_finite, loss, math.nan), self._loss_scale)
+        outcome = Outcome(torch.where(is_finite, loss, math.nan), self._loss_scale.clone())
         if state is not None:
-            self._carried = state
+            for part, after in zip(self._carried, state, strict=True):
+                part.copy_(after)
         if self._scales_loss:
             self._adjust_loss_scale(is_finite)
         return outcome
@@ -109,7 +142,7 @@ class TruncatedBPTT:
         return tensors
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what `tensors` gave.
+        """Take over what `tensors` gave, before the first step.
 
         Raises:
             CheckpointError: when one has another shape, type or range than this model's.
@@ -124,12 +157,9 @@ class TruncatedBPTT:
             }
         )
         batch_size = self._shard.stop * self._world.size // (self._world.rank + 1)
-        carried = []
-        for name, zeros in self._carried._asdict().items():
-            shape = (zeros.shape[0], batch_size, zeros.shape[2])
-            value = checked(tensors, f"carried.{name}", shape)
-            carried.append(value[:, self._shard].to(self._model.device))
-        self._carried = State(*carried)
+        for name, part in self._carried._asdict().items():
+            shape = (part.shape[0], batch_size, part.shape[2])
+            part.copy_(checked(tensors, f"carried.{name}", shape)[:, self._shard])
         name = _generator_name(self._world.rank)
         # There may be more processes than before, and the first one is always there.
         state = tensors[name] if self._world.leads else tensors.get(name)
@@ -138,9 +168,10 @@ class TruncatedBPTT:
             self._generator.set_state(state)
         if self._scales_loss and "loss_scale" in tensors:  # absent after another precision
             scale = checked(tensors, "loss_scale", (2,), least=0.0)
-            self._loss_scale, self._num_steps_at_scale = self._on_device(scale)
+            self._loss_scale.copy_(scale[0])
+            self._num_steps_at_scale.copy_(scale[1])
 
-    def _read_documents(self, batch: Batch, dropout: float) -> tuple[Tensor, None]:
+    def _read_documents(self, batch: Batch, dropout: float | Tensor) -> tuple[Tensor, None]:
         """The mean loss, nats per character; whole documents leave no state."""
         assert batch.counts_TB is not None
         # Found here, not on the device, which would have to be waited for.
@@ -154,7 +185,16 @@ class TruncatedBPTT:
         loss, _ = head_loss(z_NH, self._model.head, y_N)
         return loss, None
 
-    def _read_streams(self, batch: Batch, dropout: float) -> tuple[Tensor, State]:
+    def _read_window(
+        self, x_TB: Tensor, y_TB: Tensor, begins_B: Tensor, dropout: float | Tensor
+    ) -> tuple[Tensor, State]:
+        """As `_read_streams`, of a whole window on the device."""
+        with self._autocast():
+            z_TBH, state = self._model.read(x_TB, self._carried.reset(begins_B))
+            z_TBH = drop_before_head(z_TBH, dropout, self._generator)
+        return self._loss(z_TBH.flatten(0, 1), y_TB, state.detached())
+
+    def _read_streams(self, batch: Batch, dropout: float | Tensor) -> tuple[Tensor, State]:
         """The mean loss, nats per character, and the state after the window."""
         pieces = Pieces.of(batch.begins_TB.numpy())
         x_N = self._on_device(batch.x_TB.flatten())
@@ -175,9 +215,13 @@ class TruncatedBPTT:
         if not pieces.is_whole:
             # In the window's order, without what lies past the pieces' ends.
             z_NH = z_NH[self._on_device(pieces.order_TB.ravel())]
-        loss, loss_N = head_loss(z_NH, self._model.head, self._on_device(batch.y_TB.flatten()))
         state = State.joined(ended).take(self._on_device(pieces.stream_order_B))
-        is_bad_B = ~loss_N.view(batch.y_TB.shape).isfinite().all(0)
+        return self._loss(z_NH, self._on_device(batch.y_TB), state)
+
+    def _loss(self, z_NH: Tensor, y_TB: Tensor, state: State) -> tuple[Tensor, State]:
+        """The mean loss, and the state with streams zeroed whose loss or state is not finite."""
+        loss, loss_N = head_loss(z_NH, self._model.head, y_TB.flatten())
+        is_bad_B = ~loss_N.view(y_TB.shape).isfinite().all(0)
         for part in state:
             is_bad_B |= ~part.isfinite().all(-1).all(0)
         return loss, state.reset(is_bad_B)
@@ -198,10 +242,10 @@ class TruncatedBPTT:
         number = self._num_steps_at_scale + 1
         may_grow = number >= _LOSS_SCALE_GROWTH_STEPS
         smaller, larger = (self._loss_scale / 2).clamp(min=1.0), self._loss_scale * 2
-        self._loss_scale = torch.where(
-            is_finite, torch.where(may_grow, larger, self._loss_scale), smaller
+        self._loss_scale.copy_(
+            torch.where(is_finite, torch.where(may_grow, larger, self._loss_scale), smaller)
         )
-        self._num_steps_at_scale = torch.where(is_finite & ~may_grow, number, 0.0)
+        self._num_steps_at_scale.copy_(torch.where(is_finite & ~may_grow, number, 0.0))
 
 
 def _muon_dtype(config: TrainConfig) -> torch.dtype:

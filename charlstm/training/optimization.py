@@ -99,13 +99,14 @@ class Optimizer:
         return [_gradient(parameter) for parameter in self._parameters.values()]
 
     @torch.no_grad()
-    def step(self, learning_rate: float, *, loss_scale: Tensor | None = None) -> Tensor:
+    def step(self, learning_rate: float | Tensor, *, loss_scale: Tensor | None = None) -> Tensor:
         """Update every parameter from its gradient, or none, where any part of it isn't finite.
 
         The gradient is divided by the loss's scale, then shortened to norm 1 where it is longer.
         No value of a tensor is read: a GPU is given its work without waiting for it.
 
         Args:
+            learning_rate: a tensor on a GPU, where a CUDA graph finds it.
             loss_scale: what the loss was multiplied with, float32 []; None for 1.
 
         Returns:
@@ -114,6 +115,12 @@ class Optimizer:
         is_finite = self._clip_gradient(loss_scale)
         for group in self._adamw.param_groups:
             group["lr"] = learning_rate
+            # The fused kernel always is; torch warns where that is said without need.
+            group["capturable"] = (
+                isinstance(learning_rate, Tensor)
+                and learning_rate.is_cuda
+                and torch.cuda.is_current_stream_capturing()
+            )
         # As torch.amp.GradScaler tells it.
         self._adamw.found_inf = (~is_finite).float()  # type: ignore[attr-defined]
         self._adamw.step()

@@ -30,8 +30,9 @@ _SHARE: Final = 0.02
 _MAX_SECONDS: Final = 20.0
 # For how many measurements that has to do: the guess, what is better, a larger step or two.
 _NUM_MEASUREMENTS: Final = 4
-# The first steps set kernels up.
+# The first steps set kernels up; on a GPU the third is captured as a CUDA graph.
 _WARM_UP_STEPS: Final = 2
+_FIRST_STEPS: Final = {"cpu": 1, "mps": 1, "cuda": 3}
 
 
 class StepTimer:
@@ -88,7 +89,8 @@ class StepTimer:
                 outcome.loss.item()  # waits for the device
 
             with memory_errors_explained():
-                step()
+                for _ in range(_FIRST_STEPS[train.device]):
+                    step()
             self._choose_threads(step, train.threads)
         except TrainingError:
             return None

@@ -20,12 +20,13 @@ _CHARS_PER_PARAMETER: Final = 6.0
 _MAX_PARAMETERS_PER_CHAR: Final = 30.0
 # Where the clock is no limit, and the sizes to choose from where it is one: steps of 64, which
 # vector units divide evenly. The smallest are for texts of thousands of different characters, whose
-# softmax takes most of the time. cuDNN keeps the weights of a layer on the chip, its fastest way,
-# only for multiples of 128 up to 1024, of layer and input, in float16 (`use_persist_common_
-# heuristics` in PyTorch's aten/src/ATen/native/cudnn/RNN.cpp).
+# softmax takes most of the time. cuDNN keeps the weights of a layer on the chip, its fastest
+# way with small steps, only for multiples of 128 up to 1024, of layer and input, in float16
+# (`use_persist_common_heuristics` in PyTorch's aten/src/ATen/native/cudnn/RNN.cpp); larger layers
+# fill a GPU without.
 _HIDDEN_SIZE: Final = 256
 _HIDDEN_SIZES: Final = (64, 96, *range(128, 1024 + 1, 64))
-_CUDA_HIDDEN_SIZES: Final = tuple(range(128, 1024 + 1, 128))
+_CUDA_HIDDEN_SIZES: Final = tuple(range(128, 2048 + 1, 128))
 _EMBEDDING_SIZE: Final = 64
 _CUDA_EMBEDDING_SIZE: Final = 128
 _NUM_LAYERS: Final = 2
@@ -47,13 +48,19 @@ _MAX_DROPOUT: Final = 0.5
 _EPOCHS_WITHOUT_RECURRENT_DROPOUT: Final = 7.0
 _RECURRENT_DROPOUT_PER_EPOCH: Final = 0.03
 _MAX_RECURRENT_DROPOUT: Final = 0.4
-# A text that is read more often gains nothing from being read still more often.
-_MANY_EPOCHS: Final = _EPOCHS_WITHOUT_RECURRENT_DROPOUT
+# A text that is read more often gains nothing from being read still more often. A GPU, though, has
+# time for a larger model in larger steps: in 75 seconds, 14 epochs, 0.049 bits on Penn Treebank.
+_MANY_EPOCHS: Final = {
+    "cpu": _EPOCHS_WITHOUT_RECURRENT_DROPOUT,
+    "mps": _EPOCHS_WITHOUT_RECURRENT_DROPOUT,
+    "cuda": 20.0,
+}
 _OPERATIONS_PER_PARAMETER: Final = 6  # per character, forward and backward
 # The softmax walks through the logits: as many products could be made meanwhile for each of them.
 _OPERATIONS_PER_LOGIT: Final = 400
-# What training reaches on two cores with bfloat16; the first guess before it is measured.
-_OPERATIONS_PER_SECOND: Final = 2e11
+# The first guess before it is measured: what training reaches on two cores with bfloat16; on a GPU
+# of large models, since small ones take hardly less time there than those of the middle.
+_OPERATIONS_PER_SECOND: Final = {"cpu": 2e11, "mps": 2e11, "cuda": 5e13}
 # Sizes whose steps are timed.
 _MAX_MEASURED: Final = 3
 # Often enough to learn how a text begins, too seldom to cost anything in its middle.
@@ -179,7 +186,7 @@ class _Draft:
         return (
             not self.notices
             and self.num_chars >= _MIN_STEPS * shape[0] * shape[1]
-            and self.num_chars <= _MANY_EPOCHS * num_train_chars
+            and self.num_chars <= _MANY_EPOCHS[self.train.device] * num_train_chars
         )
 
 
@@ -334,8 +341,9 @@ def _step_seconds(
 
 
 def _estimated_seconds(model: ModelConfig, train: TrainConfig) -> float:
-    """Of a step on two cores with bfloat16."""
-    return _operations_per_char(model, train) * train.chars_per_step / _OPERATIONS_PER_SECOND
+    """Of a step on a usual machine."""
+    operations = _operations_per_char(model, train) * train.chars_per_step
+    return operations / _OPERATIONS_PER_SECOND[train.device]
 
 
 def _named(model: ModelConfig) -> str:

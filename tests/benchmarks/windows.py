@@ -15,6 +15,7 @@ from charlstm.api import open_model
 from charlstm.evaluation.scores import Evaluation
 from charlstm.evaluation.scoring import score
 from charlstm.text.split import Split
+from charlstm.training.hardware import resolve_device
 
 LENGTH = 256
 
@@ -27,7 +28,7 @@ def main() -> None:
     options = parser.parse_args()
 
     model = open_model(options.run, checkpoints=options.checkpoints)
-    network = model.network()
+    network = model.network(resolve_device("auto"))
     val = model.corpus().val
     firsts = np.random.default_rng(0).integers(0, val.num_chars - LENGTH, options.windows)
 

@@ -134,6 +134,55 @@ def test_a_step_reads_nothing_back_so_that_a_gpu_is_never_waited_for(precision, 
     assert readings.found == ["_local_scalar_dense", "index"]
 
 
+def _window(batch):
+    return torch.cat([batch.x_TB, batch.y_TB, batch.begins_TB[:1]])
+
+
+def test_a_whole_window_is_what_a_cuda_graph_is_made_of(split, vocabulary):
+    """The step that a GPU captures, here without one."""
+    config = replace(MODEL, num_characters=len(vocabulary))
+    learners = []
+    for _ in range(2):
+        model = CharLSTM(config, generator=torch.Generator().manual_seed(0))
+        learners.append((TruncatedBPTT(model, TRAIN), model))
+    (learner, model), (captured, other) = learners
+    stream = BatchStream(
+        split,
+        boundary=vocabulary.boundary,
+        batch_size=TRAIN.batch_size,
+        seq_len=TRAIN.seq_len,
+        reset_probability=0.3,
+    )
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        batch = stream.next(generator)
+        assert batch.is_whole
+        expected = learner.step(batch, 0.01)
+        found = captured._learn_from_window(_window(batch), torch.tensor(0.01), 0.0, 0.0)
+        assert float(found.loss) == pytest.approx(float(expected.loss), rel=1e-5)
+    for one, two in zip(model.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-4)
+    begins_TB = batch.begins_TB.clone()
+    begins_TB[3, 0] = True
+    assert not replace(batch, begins_TB=begins_TB).is_whole
+
+
+def test_what_is_captured_reads_neither_rate_nor_dropouts():
+    learner = TruncatedBPTT(CharLSTM(MODEL), replace(TRAIN, batch_size=4, seq_len=12))
+    symbols = torch.arange(48).view(12, 4) % MODEL.num_outputs
+    begins = torch.zeros(12, 4, dtype=torch.bool)
+    window = _window(Batch(x_TB=symbols, y_TB=symbols, begins_TB=begins))
+    rates = [torch.tensor(0.01), torch.tensor(0.1), torch.tensor(0.2)]
+    learner._optimizer._adamw.step = lambda: None  # on a CPU it reads its rate
+    carried = [part.data_ptr() for part in learner._carried]
+    with _Readings() as readings:
+        outcome = learner._learn_from_window(window, *rates)
+    assert readings.found == []
+    assert outcome.loss.isfinite()
+    # Found by the next replay where this one found it.
+    assert [part.data_ptr() for part in learner._carried] == carried
+
+
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_a_step_that_is_passed_over_leaves_weights_and_moments(precision, monkeypatch):
     monkeypatch.setattr(TruncatedBPTT, "_autocast", lambda _: contextlib.nullcontext())

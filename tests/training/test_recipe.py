@@ -199,6 +199,24 @@ def test_on_cuda_every_size_is_one_that_cudnn_is_fast_with():
     assert made.model.hidden_size == 77
 
 
+def test_on_cuda_the_first_guess_is_a_size_that_fills_it():
+    """Where every step takes a while to launch, a small size says nothing about larger ones."""
+    gpu = {"device": "cuda", "precision": "float16"}
+    made = timed(0.5, Machine(2e14, overhead=2e-3), **gpu)
+    assert made.model.hidden_size >= 512
+    assert timed(600, Machine(2e14), num_train_chars=10**8, **gpu).model.hidden_size == 2048
+
+
+def test_on_cuda_a_text_that_is_read_a_dozen_times_gets_larger_steps_and_a_larger_model():
+    machine = Machine(2e14, overhead=2e-3)
+    text = {"num_train_chars": 5 * 10**6, "device": "cuda", "precision": "float16"}
+    usual = timed(1.25, machine, batch_size=32, seq_len=64, **text)
+    larger = timed(1.25, machine, **text)
+    assert 7 < usual.epochs < 20
+    assert larger.train.chars_per_step > usual.train.chars_per_step
+    assert larger.model.hidden_size > usual.model.hidden_size
+
+
 def test_without_a_clock_nothing_is_timed():
     def never(_candidates):
         raise AssertionError
