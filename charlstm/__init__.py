@@ -22,6 +22,7 @@ The folders, from the top down; imports point down only (tests/test_architecture
     evaluation/       what each character costs, beside other predictors
     inference/        next-character distributions and samples, without torch
     model/            the network in torch and in numpy; the checkpoint file
+    counting/         n-gram counts of the text, alone and mixed with the network
     text/             files -> encoded documents; vocabulary, splits, cache
     system/, events   processes, terminals, files, signals; what a training run reports
     config, errors    every setting, frozen and validated; what users are told

@@ -57,5 +57,9 @@ def open_model(
         name=loaded.run,
         path=loaded.path,
         cache_folder=store.cache_folder,
+        # Of the best model; others of its run have no counts of their own.
+        counts_path=(
+            loaded.path.with_name(layout.COUNTS) if loaded.path.name == layout.BEST else None
+        ),
         notices=loaded.notices,
     )

@@ -23,7 +23,7 @@ FLOORS = [
     {"training", "store"},
     {"inference"},
     {"evaluation"},
-    {"model"},
+    {"model", "counting"},
     {"text"},
     {"system", "events"},
     {"config"},
@@ -35,7 +35,7 @@ FLOOR = {name: -number for number, row in enumerate(FLOORS) for name in row}
 WITHOUT_TORCH = [
     "api", "config", "errors", "events", "system/container", "system/files",
     "system/interrupts", "system/layout", "system/terminal",
-    "text", "model/cell", "model/checkpoints", "model/finetuning", "inference",
+    "text", "counting", "model/cell", "model/checkpoints", "model/finetuning", "inference",
     "evaluation/scores", "evaluation/baselines", "training/memory", "training/pacing",
     "training/pieces", "training/recipe", "store", "analysis/inspection", "analysis/diagnosis",
     "export", "commands",

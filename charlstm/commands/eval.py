@@ -126,6 +126,7 @@ def evaluate(
 
         import_torch()
         from charlstm.evaluation.assessment import assess
+        from charlstm.evaluation.baselines import has_ppmd
         from charlstm.training.hardware import resolve_device, set_threads
         from charlstm.views.bars import counting_bar
         from charlstm.views.evaluation import (
@@ -137,6 +138,12 @@ def evaluate(
         )
 
         set_threads(threads)
+        beside = None
+        if name != "train":
+            val = text if name == "val" else None
+            beside = model.counts_beside(chosen.corpus, val=val, notify=say)
+        if dynamic and not has_ppmd():
+            say("without PPMd in comparison; to add it: pip install 'charlstm[ppmd]'")
         network = model.network(resolve_device(device))
         if document_table is not None and str(per_document) == STDIN and table is picture is None:
             # Into a pipe there is no end to wait for.
@@ -150,6 +157,7 @@ def evaluate(
                 text,
                 model.alphabet,
                 learned=learned,
+                beside=beside,
                 with_dynamic=dynamic,
                 progress=progress,
             )
@@ -241,6 +249,7 @@ class _Chosen(NamedTuple):
     Args:
         split: its name, where it is a part of the model's own text.
         original: gives its symbols.
+        corpus: that the model learned from; None where it isn't at hand.
         learned: what the baselines learn from; None for none.
         known: the documents of the training text; None where it isn't at hand or is scored itself.
     """
@@ -248,6 +257,7 @@ class _Chosen(NamedTuple):
     split: SplitName | None
     text: "Split"
     original: "Original"
+    corpus: "Corpus | None"
     learned: "LearnedText | None"
     known: "KnownDocuments | None"
 
@@ -267,7 +277,7 @@ def _choose(
         other = _read_files(files, model)
         if known is not None and model.alphabet.are_lines:
             _say_known(other.split, known)
-        chosen = _Chosen(None, other.split, other.original, learned, known)
+        chosen = _Chosen(None, other.split, other.original, corpus, learned, known)
     else:
         assert corpus is not None
         assert known is not None
@@ -275,13 +285,17 @@ def _choose(
         if name == "train":
             say("no baselines for the training split, which they learned from")
             learned = known = None
-        elif not with_duplicates:
+        elif name == "val":
+            # Nothing may be chosen on what is scored.
+            learned = LearnedText(train=corpus.train, val=corpus.val.part(0, 0))
+        if name != "train" and not with_duplicates:
+            assert known is not None
             text = _without_duplicates(text, corpus, known)
 
         def original(first: int, after: int) -> str:
             return model.alphabet.decode(text.ids[first:after])
 
-        chosen = _Chosen(name, text, original, learned, known)
+        chosen = _Chosen(name, text, original, corpus, learned, known)
     if not chosen.text.num_chars:
         raise CorpusError("there is no text to score")
     return chosen

@@ -70,6 +70,10 @@ CheckpointFile = Annotated[
     Path | None,
     typer.Option("--checkpoint", metavar="FILE", help="Use this checkpoint file, not a run."),
 ]
+WithCounts = Annotated[
+    bool,
+    typer.Option("--with-counts", help="Mix the network with n-gram counts of its training text."),
+]
 Encoding = Annotated[
     str | None,
     typer.Option(

@@ -9,12 +9,14 @@ from charlstm.commands.options import (
     Checkpoints,
     Json,
     Run,
+    WithCounts,
     load_model,
     one_of,
     print_record,
     read_text,
 )
 from charlstm.config import DEFAULT_STORE, STDIN
+from charlstm.system.terminal import say
 
 
 def predict(
@@ -45,6 +47,7 @@ def predict(
         str | None,
         typer.Option("--compare", metavar="PREFIX", help="Also predict after this prefix."),
     ] = None,
+    with_counts: WithCounts = False,
     run: Run = None,
     checkpoint: CheckpointFile = None,
     checkpoints: Checkpoints = DEFAULT_STORE,
@@ -67,7 +70,8 @@ def predict(
     )
 
     model = load_model(context)
-    predictor, alphabet = model.predictor, model.alphabet
+    alphabet = model.alphabet
+    predictor = model.with_counts(say) if with_counts else model.predictor
     corpus = model.checkpoint.spec.corpus
     text = read_text(STDIN, corpus) if prefix == STDIN else alphabet.to_symbols(prefix)
     prediction = predict_next(predictor, text)
@@ -75,7 +79,7 @@ def predict(
     contexts = ladder(predictor, text) if with_ladder else None
     if as_json:
         # All of them, unless fewer were asked for.
-        record = as_record(prediction, top=top)
+        record = as_record(prediction, top=top) | {"with_counts": with_counts}
         if other is not None:
             record["compare"] = as_record(other, top=top)
         if contexts is not None:

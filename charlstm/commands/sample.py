@@ -9,6 +9,7 @@ from charlstm.commands.options import (
     Checkpoints,
     Json,
     Run,
+    WithCounts,
     load_model,
     one_of,
     read_text,
@@ -90,6 +91,7 @@ def sample(
     color: Annotated[
         bool, typer.Option("--color", help="Shade each character by its surprise.")
     ] = False,
+    with_counts: WithCounts = False,
     check_copying: Annotated[
         bool,
         typer.Option(
@@ -134,16 +136,17 @@ def sample(
         seed = int(np.random.SeedSequence().generate_state(1)[0])
         say(f"seed {seed}")
     generator = np.random.default_rng(seed)
+    predictor = model.with_counts(say) if with_counts else model.predictor
     color = color and not is_colorless()
     is_list = alphabet.are_lines and alphabet.end is not None
     if num_samples is None:
         num_samples = _NUM_ITEMS if is_list else 1
     if num_samples == 1 and not (new or unique or check_copying or as_json):
-        drawn = sample_many(model.predictor, text, config, num_samples=1, generator=generator)
+        drawn = sample_many(predictor, text, config, num_samples=1, generator=generator)
         show_streaming(text, drawn, alphabet, color=color)
         return
     items = draw_items(
-        model.predictor,
+        predictor,
         text,
         config,
         num_items=num_samples,
@@ -163,7 +166,13 @@ def sample(
         ]
     if as_json:
         print_json(
-            run=model.name, seed=seed, prime=text, samples=samples, copies=copies, alphabet=alphabet
+            run=model.name,
+            with_counts=with_counts,
+            seed=seed,
+            prime=text,
+            samples=samples,
+            copies=copies,
+            alphabet=alphabet,
         )
     else:
         show_samples(text, samples, alphabet, color=color, with_headings=not is_list)

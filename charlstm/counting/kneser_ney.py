@@ -31,6 +31,8 @@ _MAX_NGRAMS: Final = 1 << 25
 _SCORED_AT_ONCE: Final = 1 << 20
 _MAX_CHOSEN_ON: Final = 1 << 18
 _LEAST_GAIN: Final = 1e-4
+# What n-grams that occur once may cost: they help a network that is mixed with them.
+_SLACK: Final = 2.5e-3
 # How often an n-gram must occur to be kept.
 _ALL: Final = 0
 _REPEATED: Final = 2
@@ -417,7 +419,7 @@ class _ByValidation:
         if len(self.chosen) < _NUM_WHOLE_LEVELS:
             rare = [_ALL]
         costs = {least: self._nats(self._read(make(least)[0])) for least in rare}
-        best = min(costs, key=costs.__getitem__)
+        best = min(costs, key=lambda least: costs[least] * (1 + _SLACK * (least == _REPEATED)))
         if costs[best] >= self._least_nats * (1 - _LEAST_GAIN):
             return None
         self._least_nats = costs[best]

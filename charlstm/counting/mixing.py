@@ -147,17 +147,18 @@ def _cost(
     curvature = _PRIOR * np.eye(2)
     for first in range(0, len(place_N), _PART_CHARS):
         part = place_N[first : first + _PART_CHARS]
-        both_2NV = np.stack([network_NV[part], counts_NV[part]]).astype(np.float64)
-        mixed_NV = np.tensordot(weights, both_2NV, 1)
+        both_2NV = np.stack([network_NV[part], counts_NV[part]])
+        mixed_NV = np.tensordot(weights.astype(np.float32), both_2NV, 1)
         mixed_NV -= mixed_NV.max(-1, keepdims=True)
         p_NV = np.exp(mixed_NV)
         sum_N1 = p_NV.sum(-1, keepdims=True)
         p_NV /= sum_N1
         seen = (np.arange(len(part)), ids_N[part])
-        cost += float((np.log(sum_N1[:, 0]) - mixed_NV[seen]).sum())
-        mean_2N = (p_NV * both_2NV).sum(-1)
-        slope = slope + (mean_2N - both_2NV[:, seen[0], seen[1]]).sum(-1)
+        cost += float((np.log(sum_N1[:, 0]) - mixed_NV[seen]).sum(dtype=np.float64))
         weighted_2NV = both_2NV * p_NV
+        mean_2N = weighted_2NV.sum(-1)
+        seen_2N = both_2NV[:, seen[0], seen[1]]
+        slope = slope + (mean_2N - seen_2N).sum(-1, dtype=np.float64)
         curvature = curvature - mean_2N @ mean_2N.T
-        curvature += np.einsum("inv,jnv->ij", weighted_2NV, both_2NV)
+        curvature += weighted_2NV.reshape(2, -1) @ both_2NV.reshape(2, -1).T
     return cost, slope, curvature

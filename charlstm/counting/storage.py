@@ -56,7 +56,7 @@ def write_counts(path: Path, counts: Counts, *, owner: str, mode: int) -> None:
     arrays: dict[str, npt.NDArray[Any]] = {"mixture": counts.mixture.weights_K2}
     for number, level in enumerate(counts.ngrams.levels):
         continuations_C = np.diff(level.first_C)
-        values = (
+        values: tuple[npt.NDArray[Any], ...] = (
             level.symbol_G,
             level.count_G,
             level.share_G,

@@ -3,7 +3,8 @@
     scoring     the cost of each character, in torch; begin here: `score`
     scores      the results: `Evaluation`, `Scores`, calibration, kinds of character
     dynamic     dynamic evaluation: the model keeps learning from what it has scored
-    baselines   n-gram counts and xz on the same text
+    beside      counts to score beside the network, and mixed with it
+    baselines   n-gram counts and compressors on the same text
     assessment  all of these together, as `eval` shows them
 
 In: a model and a `Split`. Out: frozen results in nats per character.

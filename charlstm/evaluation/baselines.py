@@ -3,152 +3,186 @@
 A model's figure says little alone: these say what is due to the letters' frequencies, to short
 stretches of text, and to plain repetition.
 
-Shapes: N characters of the scored text, M of the training text, V symbols.
+Shapes: N characters of the scored text.
 """
 
 import lzma
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from charlstm.counting.kneser_ney import NgramModel
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN
 
-# The end of a longer training text has to do: sorting it and compressing it take memory and time.
-MAX_TRAINING_CHARS: Final = 16_000_000
-_MAX_ORDER: Final = 9
+# A longer training text is compressed from its end only: xz takes memory and time.
+MAX_COMPRESSED_CHARS: Final = 16_000_000
 _MIN_XZ_CHARS: Final = 1000
 _MAX_UNKNOWN_SHARE: Final = 0.01
+# PPMd, Shkarin's variant H, as 7-Zip has it: orders to choose from, and bytes of memory.
+_PPMD_ORDERS: Final = (4, 6, 8, 12, 16)
+_PPMD_BYTES: Final = 1 << 28
+# Parts of the scored text after each of which what was read is counted.
+_NUM_ADAPTIVE_PARTS: Final = 50
+_MIN_ADAPTIVE_PART: Final = 500
+# Where nothing was read yet: what recent counts are trusted, as strong as so many characters.
+_USUAL_SHARE: Final = 0.2
+_PRIOR_CHARS: Final = 20.0
+_NUM_ITERATIONS: Final = 20
+_MAX_NATS: Final = 50.0
 
-Codes = npt.NDArray[np.uint64]
-Probabilities = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """A simple predictor's cost of a text."""
+    """A simple predictor's cost of a text.
+
+    Args:
+        is_dynamic: whether it learns from the text as it reads it.
+    """
 
     name: str
     nats: float
+    is_dynamic: bool = False
 
 
-def score_baselines(alphabet: Alphabet, *, train: Split, val: Split, text: Split) -> list[Baseline]:
+def ngram_name(ngrams: NgramModel) -> str:
+    return f"n-gram (order {ngrams.order}, Kneser-Ney)"
+
+
+def score_baselines(
+    alphabet: Alphabet,
+    *,
+    train: Split,
+    val: Split,
+    text: Split,
+    ngrams: NgramModel | None = None,
+) -> list[Baseline]:
     """Score a text by what can be had without a network.
 
     Args:
-        train: what everything is learned from; of a long one its last 16 million characters.
-        val: what the order of the character model is chosen on.
+        train: what everything is learned from.
+        val: what the order of the n-grams is chosen on; empty where it is itself scored.
         text: what is scored.
+        ngrams: learned from these already; None to learn them.
     """
-    train = train.part(max(0, train.num_chars - MAX_TRAINING_CHARS))
-    uniform = Baseline(name="uniform", nats=text.num_chars * math.log(len(alphabet)))
+    if ngrams is None:
+        ngrams = NgramModel.learn(train, val, alphabet)
+    baselines = [
+        Baseline(name="uniform", nats=text.num_chars * math.log(len(alphabet))),
+        _by_ngrams("order 0", NgramModel.of_order(train, alphabet, 0), text),
+    ]
+    if ngrams.order:
+        baselines.append(_by_ngrams(ngram_name(ngrams), ngrams, text))
+    # xz counts in steps of 4 bytes.
+    if text.num_chars >= _MIN_XZ_CHARS and _can_be_compressed(text):
 
-    def learn(split: Split) -> NgramModel:
-        return NgramModel(split, alphabet)
+        def num_bytes(data: bytes) -> int:
+            return len(lzma.compress(data, preset=9))
 
-    ngrams = learn(train)
-    chosen_by, chosen_on = ngrams, val
-    if not val.num_chars:
-        # A text that was learned from would always choose the longest context.
-        edge = max(1, train.num_chars * 9 // 10)
-        chosen_by, chosen_on = learn(train.part(0, edge)), train.part(edge)
-    chosen_nats = chosen_by.nats_by_order(chosen_on)
-    order = min(range(len(chosen_nats)), key=chosen_nats.__getitem__)
-    text_nats = ngrams.nats_by_order(text)
-    baselines = [uniform, Baseline(name="order 0", nats=text_nats[0])]
-    if order:
-        baselines.append(Baseline(name=f"order {order} (Witten-Bell)", nats=text_nats[order]))
-    num_unknown = np.count_nonzero(text.ids == UNKNOWN)
-    # xz counts in steps of 4 bytes; and characters that are unknown all look alike to it.
-    if text.num_chars >= _MIN_XZ_CHARS and num_unknown < _MAX_UNKNOWN_SHARE * text.num_chars:
-        xz = _xz_nats(alphabet, train, text)
-        baselines.append(Baseline(name="xz", nats=xz))
+        nats = _compressed_nats(num_bytes, alphabet, _end(train), text)
+        baselines.append(Baseline(name="xz", nats=nats, is_dynamic=True))
     return baselines
 
 
-class NgramModel:
-    """Characters by the n before them, for n = 0, 1, 2 ... at once (Witten & Bell 1991).
+def score_adaptive_baselines(
+    alphabet: Alphabet, *, train: Split, val: Split, text: Split, ngrams: NgramModel
+) -> list[Baseline]:
+    """Score a text by what learns from it while it is read, as dynamic evaluation does.
 
-    P_n(c | h) = (count(h c) + distinct(h) P_n-1(c | h')) / (count(h) + distinct(h)), where h' is h
-    without its first character and distinct(h) the number of characters seen after h; a context
-    that was never seen leaves it to the shorter one. P_-1 is uniform. The unknown symbol gets a
-    least probability.
+    Args:
+        val: what PPMd's order is chosen on, and the end of the training text where it is empty.
+        ngrams: of the training text.
     """
-
-    def __init__(self, train: Split, alphabet: Alphabet) -> None:
-        self._num_symbols = num_symbols = len(alphabet)
-        self._unknown_probability = alphabet.unknown_probability
-        # A context and what follows are one number of 64 bits.
-        self.max_order = min(_MAX_ORDER, int(64 / math.log2(num_symbols)) - 1)
-        self._tables = [
-            np.unique(codes, return_counts=True)
-            for codes, _ in _ngrams(train, num_symbols, self.max_order)
-        ]
-
-    def nats_by_order(self, text: Split) -> list[float]:
-        """The cost of a text by the models of order 0, 1, ... `max_order`."""
-        p_N = np.full(text.num_chars, 1.0 / self._num_symbols)
-        nats = []
-        grams = _ngrams(text, self._num_symbols, self.max_order)
-        for (codes, is_whole_N), (seen, counts) in zip(grams, self._tables, strict=True):
-            p_N[is_whole_N] = self._interpolated(codes, seen, counts, p_N[is_whole_N])
-            nats.append(float(-np.log(self._with_unknown(p_N, text)).sum()))
-        return nats
-
-    def _interpolated(
-        self,
-        codes: Codes,
-        seen: Codes,
-        counts: npt.NDArray[np.int64],
-        shorter: Probabilities,
-    ) -> Probabilities:
-        if not len(seen):  # no document of the training text is so long
-            return shorter
-        # Codes of one context stand side by side: its sums are differences of running sums.
-        contexts = codes // np.uint64(self._num_symbols)
-        seen_contexts = seen // np.uint64(self._num_symbols)
-        first = np.searchsorted(seen_contexts, contexts, "left")
-        after = np.searchsorted(seen_contexts, contexts, "right")
-        running = np.append(0, np.cumsum(counts))
-        context_count = running[after] - running[first]
-        distinct = after - first
-        place = np.minimum(np.searchsorted(seen, codes), len(seen) - 1)
-        count = np.where(seen[place] == codes, counts[place], 0)
-        whole = np.maximum(context_count + distinct, 1)
-        return np.where(distinct > 0, (count + distinct * shorter) / whole, shorter)
-
-    def _with_unknown(self, p_N: Probabilities, text: Split) -> Probabilities:
-        # Training never shows unknown: what it gets beyond its share is taken from all others.
-        least = self._unknown_probability
-        return np.where(text.ids == UNKNOWN, np.maximum(p_N, least), p_N * (1 - least))
+    name = f"{ngram_name(ngrams)}, counting on"
+    nats = _counting_on_nats(alphabet, ngrams, text)
+    found = [Baseline(name=name, nats=nats, is_dynamic=True)]
+    if _can_be_compressed(text) and (ppmd := _ppmd()) is not None:
+        if val.num_chars and _can_be_compressed(val):
+            chosen_by, chosen_on = _end(train), val
+        else:
+            edge = max(1, train.num_chars * 9 // 10)
+            chosen_by, chosen_on = _end(train.part(0, edge)), train.part(edge)
+        order = min(
+            _PPMD_ORDERS,
+            key=lambda order: _compressed_nats(ppmd(order), alphabet, chosen_by, chosen_on),
+        )
+        nats = _compressed_nats(ppmd(order), alphabet, _end(train), text)
+        found.append(Baseline(name=f"PPMd (order {order})", nats=nats, is_dynamic=True))
+    return found
 
 
-def _ngrams(
-    split: Split, num_symbols: int, max_order: int
-) -> Iterator[tuple[Codes, npt.NDArray[np.bool_]]]:
-    """For each order the characters with as many before them as one number, context first.
+def has_ppmd() -> bool:
+    """Whether the library that PPMd comes from is installed."""
+    return _ppmd() is not None
 
-    Yields:
-        Codes of those [n], and which of all they are [N]: a document's first ones have too little
-        before them.
+
+def _by_ngrams(name: str, ngrams: NgramModel, text: Split) -> Baseline:
+    return Baseline(name=name, nats=float(ngrams.score(text).nats_N.sum()))
+
+
+def _counting_on_nats(alphabet: Alphabet, ngrams: NgramModel, text: Split) -> float:
+    """By the training text's n-grams, mixed with those of the scored text as far as it was read.
+
+    Both the counts and how they are mixed are learned anew after each part of the text.
     """
-    ids = split.ids.astype(np.uint64)
-    offset_N = np.arange(len(ids)) - np.repeat(split.starts, split.lengths)
-    codes = ids
-    for order in range(max_order + 1):
-        if order:
-            earlier = np.roll(ids, order) * np.uint64(num_symbols**order)
-            codes = codes + earlier
-        is_whole_N = offset_N >= order
-        yield codes[is_whole_N], is_whole_N
+    static_N = ngrams.score(text).nats_N
+    nats_N = static_N.copy()
+    recent_N, num_known_N = np.empty(text.num_chars), np.zeros(text.num_chars, np.int8)
+    length = max(_MIN_ADAPTIVE_PART, -(-text.num_chars // _NUM_ADAPTIVE_PARTS))
+    for first in range(length, text.num_chars, length):
+        part = slice(first, first + length)
+        read = NgramModel.of_order(text.part(0, first), alphabet, ngrams.order)
+        # From the beginning of its document, so that nothing of its context is lost.
+        begin = int(text.starts[np.searchsorted(text.starts, first, "right") - 1])
+        scores = read.score(text.part(begin, first + length))
+        recent_N[part] = scores.nats_N[first - begin :]
+        num_known_N[part] = scores.num_known_N[first - begin :]
+        learned = slice(length, first)
+        share_K = _shares(static_N[learned], recent_N[learned], num_known_N[learned], ngrams.order)
+        share_N = share_K[num_known_N[part]]
+        nats_N[part] = -np.logaddexp(
+            np.log1p(-share_N) - static_N[part], np.log(share_N) - recent_N[part]
+        )
+    return float(nats_N.sum())
 
 
-def _xz_nats(alphabet: Alphabet, train: Split, text: Split) -> float:
+def _shares(
+    static_N: Floats, recent_N: Floats, num_known_N: npt.NDArray[np.int8], order: int
+) -> Floats:
+    """How much recent counts should have to say, by how much of the context they know, [K].
+
+    By expectation maximization on costs, in nats, that both had.
+    """
+    share_K = np.full(order + 1, _USUAL_SHARE)
+    odds_N = np.exp(np.clip(static_N - recent_N, -_MAX_NATS, _MAX_NATS))
+    num_chars_K = np.bincount(num_known_N, minlength=order + 1)
+    for _ in range(_NUM_ITERATIONS):
+        share_N = share_K[num_known_N]
+        due_N = share_N * odds_N / (share_N * odds_N + 1 - share_N)
+        due_K = np.bincount(num_known_N, due_N, order + 1)
+        share_K = (due_K + _PRIOR_CHARS * _USUAL_SHARE) / (num_chars_K + _PRIOR_CHARS)
+    return share_K
+
+
+def _end(train: Split) -> Split:
+    return train.part(max(0, train.num_chars - MAX_COMPRESSED_CHARS))
+
+
+def _can_be_compressed(text: Split) -> bool:
+    """Unknown characters all look alike to a compressor."""
+    return bool(np.count_nonzero(text.ids == UNKNOWN) < _MAX_UNKNOWN_SHARE * text.num_chars)
+
+
+def _compressed_nats(
+    num_bytes: Callable[[bytes], int], alphabet: Alphabet, train: Split, text: Split
+) -> float:
     """By how much the text makes the compressed training text longer."""
     encoding = "latin-1" if alphabet.is_byte else "utf-8"
 
@@ -156,5 +190,21 @@ def _xz_nats(alphabet: Alphabet, train: Split, text: Split) -> float:
         return alphabet.decode(split.ids).encode(encoding, "replace")
 
     before, scored = as_bytes(train), as_bytes(text)
-    more = len(lzma.compress(before + scored, preset=9)) - len(lzma.compress(before, preset=9))
-    return 8 * more * math.log(2)
+    return 8 * (num_bytes(before + scored) - num_bytes(before)) * math.log(2)
+
+
+def _ppmd() -> Callable[[int], Callable[[bytes], int]] | None:
+    """For an order the length of compressed data; None where the library isn't installed."""
+    try:
+        from pyppmd import Ppmd7Encoder
+    except ImportError:
+        return None
+
+    def of_order(order: int) -> Callable[[bytes], int]:
+        def num_bytes(data: bytes) -> int:
+            encoder = Ppmd7Encoder(order, _PPMD_BYTES)
+            return len(encoder.encode(data)) + len(encoder.flush())
+
+        return num_bytes
+
+    return of_order

@@ -13,7 +13,7 @@ from charlstm.text.split import Split
 # streams side by side; and as many numbers as their distributions may take, 4 bytes each.
 _MAX_FITTED_CHARS: Final = 1 << 16
 _MAX_FITTED_NUMBERS: Final = 1 << 25
-_NUM_STREAMS: Final = 64
+_NUM_STREAMS: Final = 32
 _MIN_STREAM_LENGTH: Final = 256
 
 

@@ -1,14 +1,21 @@
 """A trained model, loaded: what commands, the Python API, the page and exports share."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from charlstm.config import SampleConfig
+from charlstm.counting.kneser_ney import NgramModel
+from charlstm.counting.mixing import Counts
+from charlstm.counting.storage import most_ngrams, owner_of, read_counts, write_counts
+from charlstm.errors import ContainerError, CorpusError
+from charlstm.evaluation.beside import CountsBeside
 from charlstm.evaluation.scores import Evaluation
+from charlstm.inference.counted import count, fit_by_halves
 from charlstm.inference.prediction import ContextPrediction, NextCharacters, ladder, predict_next
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import sample
@@ -17,9 +24,20 @@ from charlstm.text.alphabet import Alphabet
 from charlstm.text.cache import CorpusCache, load_corpus_of_run
 from charlstm.text.corpus import Corpus
 from charlstm.text.filelist import sources_of
+from charlstm.text.split import Split
 
 if TYPE_CHECKING:
     from charlstm.model.network import CharLSTM
+
+
+# The counts may take so many times the bytes of the weights.
+_BYTES_PER_BYTE_OF_WEIGHTS: Final = 4
+
+Notify = Callable[[str], object]
+
+
+def ignored(_message: str) -> None:
+    """Nobody is told."""
 
 
 class Model:
@@ -30,6 +48,7 @@ class Model:
         name: of its run, or its file.
         path: the file that it was read from.
         cache_folder: where the store keeps encoded texts; None for nowhere.
+        counts_path: where its counts are kept; None for nowhere.
         notices: what was found wrong on the way to a checkpoint that loads.
     """
 
@@ -40,13 +59,16 @@ class Model:
         name: str,
         path: Path,
         cache_folder: Path | None = None,
+        counts_path: Path | None = None,
         notices: tuple[str, ...] = (),
     ) -> None:
         self.checkpoint = checkpoint
         self.name = name
         self.path = path
         self.notices = notices
+        self._with_counts: Predictor | None = None
         self._cache_folder = cache_folder
+        self._counts_path = counts_path
 
     @property
     def alphabet(self) -> Alphabet:
@@ -67,6 +89,78 @@ class Model:
         network.load_arrays(self.checkpoint.weights)
         return network.to(device)
 
+    def counts(self, notify: Notify = ignored) -> Counts:
+        """The counts of its training text: as they were kept, or made now, in seconds a megabyte.
+
+        Args:
+            notify: is told what is done.
+
+        Raises:
+            CorpusError: when they weren't kept and the text isn't there any more.
+        """
+        spec, path = self.checkpoint.spec, self._counts_path
+        owner = owner_of(self.checkpoint.weights, spec.fingerprint)
+        if path is not None:
+            try:
+                return read_counts(path, self.alphabet, owner=owner)
+            except FileNotFoundError:
+                pass
+            except (ContainerError, OSError) as error:
+                notify(f"{path}: {error}; the text is counted again")
+        corpus = self.corpus()
+        counts = count(
+            self.predictor, corpus.train, corpus.val, max_ngrams=self._max_counted_ngrams
+        )
+        notify(
+            f"counted {corpus.train.num_chars:,} characters: {counts.ngrams.num_ngrams:,} n-grams "
+            f"with up to {counts.ngrams.order} characters of context"
+        )
+        if path is not None:
+            # A full disk or a read-only folder does no harm.
+            with contextlib.suppress(OSError):
+                mode = corpus.mode & self.path.stat().st_mode
+                write_counts(path, counts, owner=owner, mode=mode)
+        return counts
+
+    def with_counts(self, notify: Notify = ignored) -> Predictor:
+        """The predictor of network and counts together.
+
+        Raises:
+            CorpusError: as `counts` does.
+        """
+        if self._with_counts is None:
+            self._with_counts = Predictor(self.checkpoint, counts=self.counts(notify))
+        return self._with_counts
+
+    def counts_beside(
+        self, corpus: Corpus | None, *, val: Split | None = None, notify: Notify = ignored
+    ) -> CountsBeside | None:
+        """What `assess` scores beside the network; None where the text isn't there to be counted.
+
+        Args:
+            corpus: the model's own; None where it isn't at hand.
+            val: the validation text, where that is what is scored: nothing may be chosen on it,
+                and each half of it is mixed as suits the other.
+        """
+        if val is not None and corpus is not None:
+            alone = NgramModel.learn(corpus.train, val.part(0, 0), self.alphabet)
+            mixed = alone.pruned(self._max_counted_ngrams)
+            *mixtures, edge = fit_by_halves(self.predictor, mixed, val)
+            return CountsBeside(alone=alone, mixed=mixed, mixtures=tuple(mixtures), edge=edge)
+        try:
+            counts = self.counts(notify)
+        except CorpusError:
+            return None
+        alone = mixed = counts.ngrams
+        if mixed.is_pruned and corpus is not None:
+            alone = NgramModel.learn(corpus.train, corpus.val, self.alphabet)
+        return CountsBeside(alone=alone, mixed=mixed, mixtures=(counts.mixture,))
+
+    @property
+    def _max_counted_ngrams(self) -> int:
+        num_bytes = sum(array.nbytes for array in self.checkpoint.weights.values())
+        return most_ngrams(_BYTES_PER_BYTE_OF_WEIGHTS * num_bytes, self.alphabet)
+
     def sources(self) -> Iterator[str]:
         """The files that it comes from, as far as they are there: its own and its text's."""
         yield str(self.path)
@@ -82,21 +176,26 @@ class Model:
         spec = self.checkpoint.spec
         return load_corpus_of_run(spec.corpus, spec.fingerprint, cache)
 
-    def predict(self, prefix: str = "") -> NextCharacters:
+    def predict(self, prefix: str = "", *, with_counts: bool = False) -> NextCharacters:
         """The distribution of the character after a text, the most likely first.
 
-        Raises:
-            CorpusError: when the prefix holds characters outside the vocabulary.
-        """
-        return predict_next(self.predictor, self.alphabet.to_symbols(prefix))
+        Args:
+            with_counts: of the network and the counts of its training text together.
 
-    def ladder(self, prefix: str) -> list[ContextPrediction]:
+        Raises:
+            CorpusError: when the prefix holds characters outside the vocabulary, or there is no
+                text to count.
+        """
+        symbols = self.alphabet.to_symbols(prefix)
+        return predict_next(self._chosen(with_counts=with_counts), symbols)
+
+    def ladder(self, prefix: str, *, with_counts: bool = False) -> list[ContextPrediction]:
         """The same prediction with 0, 1, 2, 4, 8 ... and finally all characters of the prefix.
 
         Raises:
             CorpusError: as `predict` does.
         """
-        return ladder(self.predictor, self.alphabet.to_symbols(prefix))
+        return ladder(self._chosen(with_counts=with_counts), self.alphabet.to_symbols(prefix))
 
     def sample(
         self,
@@ -109,11 +208,13 @@ class Model:
         top_p: float | None = None,
         min_p: float | None = None,
         until: str | None = None,
+        with_counts: bool = False,
     ) -> str:
         """Continue a text, to the end of its document at most; see `SampleConfig` for the options.
 
         Args:
             seed: the same seed gives the same text; None for another one each time.
+            with_counts: as of `predict`.
 
         Returns:
             What comes after the prime.
@@ -132,15 +233,23 @@ class Model:
         )
         generator = np.random.default_rng(seed)
         symbols = self.alphabet.to_symbols(prime)
-        drawn = "".join(sample(self.predictor, symbols, config, generator=generator))
+        predictor = self._chosen(with_counts=with_counts)
+        drawn = "".join(sample(predictor, symbols, config, generator=generator))
         return self.alphabet.to_text(self.alphabet.without_end(drawn))
 
-    def score(self, text: str) -> Evaluation:
+    def _chosen(self, *, with_counts: bool) -> Predictor:
+        return self.with_counts() if with_counts else self.predictor
+
+    def score(self, text: str, *, with_counts: bool = False) -> Evaluation:
         """Score a text by itself, its unknown characters included; of a list, line by line.
 
+        Args:
+            with_counts: as of `predict`.
+
         Raises:
-            CorpusError: when the text is empty.
+            CorpusError: when the text is empty, or there is none to count.
         """
         alphabet = self.alphabet
         documents = alphabet.split(alphabet.documents(alphabet.to_symbols(text)))
-        return Evaluation.of_scores(documents, self.predictor.score(documents))
+        predictor = self._chosen(with_counts=with_counts)
+        return Evaluation.of_scores(documents, predictor.score(documents))

@@ -117,14 +117,14 @@ class Run:
         return self._first_sound(newest_first, read_stamp)[0]
 
     def size(self) -> int:
-        """Bytes of its checkpoints on the disk.
+        """Bytes of its checkpoints and counts on the disk.
 
         Raises:
             CheckpointError: when there are none.
         """
         sizes = {}
-        for file in self._required():
-            with contextlib.suppress(OSError):  # a link that points nowhere
+        for file in (*self._required(), self.folder / layout.COUNTS):
+            with contextlib.suppress(OSError):  # not there, or a link that points nowhere
                 status = file.stat()
                 # Kept ones may be the latest one under another name.
                 sizes[status.st_dev, status.st_ino] = status.st_size
@@ -153,7 +153,8 @@ class Run:
             try:
                 for file in self.files():
                     file.unlink()
-                (self.folder / layout.EVENTS).unlink(missing_ok=True)
+                for name in (layout.COUNTS, layout.EVENTS):
+                    (self.folder / name).unlink(missing_ok=True)
                 shutil.rmtree(self.folder / layout.TENSORBOARD, ignore_errors=True)
             except OSError as error:
                 raise CheckpointError(

@@ -3,6 +3,7 @@
 STORE/RUN/best.safetensors           weights with the best validation
 STORE/RUN/last.safetensors           weights and all that `--resume` needs
 STORE/RUN/step-00001234.safetensors  a few earlier `last`s, in case the newest is damaged
+STORE/RUN/counts.safetensors         n-grams of the training text, once they were asked for
 STORE/RUN/events.jsonl               what happened, one JSON object a line
 STORE/RUN/tensorboard/               curves, where they are asked for
 STORE/RUN/lock                       held by the one process that trains the run
@@ -15,6 +16,7 @@ from typing import Final
 SUFFIX: Final = ".safetensors"
 BEST: Final = f"best{SUFFIX}"
 LAST: Final = f"last{SUFFIX}"
+COUNTS: Final = f"counts{SUFFIX}"
 EVENTS: Final = "events.jsonl"
 LOCK: Final = "lock"
 TENSORBOARD: Final = "tensorboard"
@@ -47,4 +49,4 @@ def order_of(name: str) -> tuple[int, int]:
 
 def is_run_file(name: str) -> bool:
     """Whether a file of this name in a run's folder is charlstm's own."""
-    return is_checkpoint(name) or name in (EVENTS, LOCK)
+    return is_checkpoint(name) or name in (COUNTS, EVENTS, LOCK)

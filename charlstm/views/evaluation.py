@@ -9,14 +9,14 @@ from typing import Any, BinaryIO, Final
 
 from rich.text import Text
 
-from charlstm.evaluation.assessment import Assessment
+from charlstm.evaluation.assessment import Assessment, CountsAssessment
 from charlstm.evaluation.scores import DocumentScore, Evaluation, Original, Scores, Surprise
 from charlstm.system.terminal import escape, escape_line
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN
 from charlstm.views.context import bits_bar, context_records, show_context
 from charlstm.views.prediction import bar, visible
-from charlstm.views.tables import print_pairs, print_rows
+from charlstm.views.tables import print_note, print_pairs, print_rows
 
 _DERIVED: Final = ("nats_per_char", "bits_per_char", "bits_per_byte", "perplexity", "accuracy")
 _NATS_PER_BIT: Final = math.log(2)
@@ -31,12 +31,14 @@ def as_record(
     record |= _figures(assessment.evaluation)
     if assessment.dynamic is not None:
         record["dynamic"] = _figures(assessment.dynamic)
+    record["network"] = _figures(assessment.evaluation)
+    if assessment.counts is not None:
+        record |= _counts_record(assessment.counts, assessment)
     record["baselines"] = [
         {
             "name": baseline.name,
-            "nats_per_char": baseline.nats / assessment.evaluation.num_chars,
-            "bits_per_char": _bits_per_char(baseline.nats, assessment),
-            "bits_per_byte": _bits_per_byte(baseline.nats, assessment),
+            "is_dynamic": baseline.is_dynamic,
+            **_cost_record(baseline.nats, assessment),
         }
         for baseline in assessment.baselines
     ]
@@ -48,6 +50,36 @@ def as_record(
     ]
     record["most_surprising"] = [surprise._asdict() for surprise in assessment.most_surprising]
     return record
+
+
+def _counts_record(counts: CountsAssessment, assessment: Assessment) -> dict[str, Any]:
+    """Counts alone, network and counts together, and all three by known context."""
+    return {
+        "counts": {
+            "order": counts.order,
+            "num_ngrams": counts.num_ngrams,
+            **_cost_record(counts.nats, assessment),
+        },
+        "both": _figures(counts.both) | {"is_fitted_by_halves": counts.is_fitted_by_halves},
+        "by_known_context": [
+            {
+                "num_known": one.num_known,
+                "num_chars": one.num_chars,
+                "network_bits_per_char": one.network_nats / one.num_chars / _NATS_PER_BIT,
+                "counts_bits_per_char": one.counts_nats / one.num_chars / _NATS_PER_BIT,
+                "both_bits_per_char": one.both_nats / one.num_chars / _NATS_PER_BIT,
+            }
+            for one in counts.by_known
+        ],
+    }
+
+
+def _cost_record(nats: float, assessment: Assessment) -> dict[str, float]:
+    return {
+        "nats_per_char": nats / assessment.evaluation.num_chars,
+        "bits_per_char": _bits_per_char(nats, assessment),
+        "bits_per_byte": _bits_per_byte(nats, assessment),
+    }
 
 
 def show_assessment(assessment: Assessment, *, title: str, with_details: bool) -> None:
@@ -73,6 +105,8 @@ def show_assessment(assessment: Assessment, *, title: str, with_details: bool) -
 def _show_details(assessment: Assessment) -> None:
     evaluation = assessment.evaluation
     show_context(assessment.by_context)
+    if assessment.counts is not None:
+        _show_by_known(assessment.counts, evaluation)
     print_rows(
         ("kind of character", "share of text", "share of bits", "bits/char"),
         [
@@ -111,6 +145,28 @@ def _show_details(assessment: Assessment) -> None:
             for surprise in assessment.most_surprising
         ],
         left=(2,),
+    )
+
+
+def _show_by_known(counts: CountsAssessment, evaluation: Evaluation) -> None:
+    """Where counting knows what the network doesn't, and the reverse."""
+
+    def bits(nats: float, num_chars: int) -> str:
+        return f"{nats / num_chars / _NATS_PER_BIT:.3f}"
+
+    print_rows(
+        ("context known to counts", "share of text", "network", "counts", "both"),
+        [
+            (
+                f"{one.num_known} character{'' if one.num_known == 1 else 's'}",
+                f"{one.num_chars / evaluation.num_chars:.1%}",
+                bits(one.network_nats, one.num_chars),
+                bits(one.counts_nats, one.num_chars),
+                bits(one.both_nats, one.num_chars),
+            )
+            for one in counts.by_known
+        ],
+        caption="bits per character, by the longest context that the training text continues",
     )
 
 
@@ -165,8 +221,11 @@ def show_documents(most: Iterable[DocumentScore], least: Iterable[DocumentScore]
 
 
 def _show_others(assessment: Assessment) -> None:
-    """The model among the baselines, the best first."""
+    """The model among the baselines, the best first, and what follows from it."""
     costs = [("this model", assessment.evaluation.nats)]
+    counts = assessment.counts
+    if counts is not None:
+        costs.append((f"this model + counts{'*' * counts.is_fitted_by_halves}", counts.both.nats))
     if assessment.dynamic is not None:
         costs.append(("this model, dynamic", assessment.dynamic.nats))
     costs += [(baseline.name, baseline.nats) for baseline in assessment.baselines]
@@ -185,6 +244,15 @@ def _show_others(assessment: Assessment) -> None:
         ],
         left=(3,),
     )
+    if counts is not None and counts.is_fitted_by_halves:
+        print_note("* weights fitted on this text: each half is scored with the other half's")
+    if counts is not None and counts.nats < assessment.evaluation.nats:
+        bits = _bits_per_char(assessment.evaluation.nats - counts.nats, assessment)
+        print_note(
+            f"Counting n-grams predicts this text better than the network, by {bits:.3f} bits per "
+            "character. What may help: more minutes, a larger text, or train --from another "
+            "run. Until then sample and predict take --with-counts."
+        )
 
 
 def _in_place(surprise: Surprise) -> str:

@@ -58,6 +58,7 @@ def report_copies(samples: Sequence[Sample], copies: Sequence[Copy], alphabet: A
 def print_json(
     *,
     run: str,
+    with_counts: bool,
     seed: int,
     prime: str,
     samples: Sequence[Sample],
@@ -78,7 +79,13 @@ def print_json(
         text = alphabet.to_text(_copied(sample, copy))
         record["longest_copy"] = {"num_chars": copy.length, "text": text}
     prime = alphabet.to_text(prime)
-    record = {"run": run, "seed": seed, "prime": prime, "samples": records}
+    record = {
+        "run": run,
+        "with_counts": with_counts,
+        "seed": seed,
+        "prime": prime,
+        "samples": records,
+    }
     print(json.dumps(record, allow_nan=False))
 
 

@@ -67,6 +67,12 @@ def print_rows(
             console.print(Text(caption))
 
 
+def print_note(text: str) -> None:
+    """A sentence or two about a table, folded between words."""
+    with _console() as console:
+        console.print(Text(escape_line(text)))
+
+
 def print_text(text: Text) -> None:
     """A line that is never folded."""
     with _console() as console:
