@@ -19,15 +19,15 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.counting.ngrams import NONE, Keys, Ngrams, Numbers, Places, count_ngrams
+from charlstm.counting.ngrams import MAX_LENGTH, NONE, Keys, Ngrams, Numbers, Places, count_ngrams
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN
 
-MAX_ORDER: Final = 16
+MAX_ORDER: Final = MAX_LENGTH - 1
 MAX_COUNT: Final = 255
 # Of all lengths together, 17 bytes each.
-_MAX_NGRAMS: Final = 1 << 25
+_MAX_NGRAMS: Final = 1 << 24
 _SCORED_AT_ONCE: Final = 1 << 20
 _MAX_CHOSEN_ON: Final = 1 << 18
 _LEAST_GAIN: Final = 1e-4
@@ -446,7 +446,7 @@ def _grow(train: Split, alphabet: Alphabet, chooser: _Chooser) -> NgramModel:
     before: Ngrams | None = None
     least = _ALL
     is_kept_C = np.ones(1, np.bool_)
-    for ngrams in count_ngrams(places, max_length=MAX_ORDER + 1):
+    for ngrams in count_ngrams(places, max_length=MAX_LENGTH):
         if before is not None:
             num_before_G = np.bincount(ngrams.suffix_G, minlength=len(before.key_G))
             # What begins a document has nothing before it.

@@ -9,6 +9,7 @@ worse on four of five texts, see tests/benchmarks/README.md.
 Shapes: N characters, V symbols that can be predicted, K lengths of known context.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from charlstm.counting.kneser_ney import NgramModel
 from charlstm.counting.ngrams import Numbers
+from charlstm.text.vocabulary import UNKNOWN
 
 Floats = npt.NDArray[np.float32]
 
@@ -24,6 +26,8 @@ Floats = npt.NDArray[np.float32]
 _USUAL_WEIGHTS: Final = (0.7, 0.3)
 # As strong as so many characters: a length that is rare follows what all lengths together say.
 _PRIOR: Final = 10.0
+# Smaller probabilities count as this one, lest their squares overflow.
+_LEAST_LOG: Final = np.float32(-100.0)
 _NUM_ITERATIONS: Final = 20
 _LEAST_GAIN: Final = 1e-6
 _PART_CHARS: Final = 4096
@@ -72,18 +76,28 @@ class Mixture:
         )
 
     def log_probabilities(
-        self, network_NV: Floats, counts_NV: Floats, num_known_N: npt.NDArray[np.integer]
+        self,
+        network_NV: Floats,
+        counts_NV: Floats,
+        num_known_N: npt.NDArray[np.integer],
+        *,
+        unknown_probability: float,
     ) -> Floats:
         """The mixed distributions, natural logarithms, float32 [N, V].
 
         Args:
             network_NV: natural logarithms of the network's probabilities; `counts_NV` likewise.
+            unknown_probability: what the unknown symbol gets beside what comes of it here; the
+                others share the rest.
         """
         weights_N2 = self.weights_K2[num_known_N].astype(np.float32)
-        mixed_NV: Floats = weights_N2[:, :1] * network_NV
-        mixed_NV += weights_N2[:, 1:] * counts_NV
+        mixed_NV: Floats = weights_N2[:, :1] * np.maximum(network_NV, _LEAST_LOG)
+        mixed_NV += weights_N2[:, 1:] * np.maximum(counts_NV, _LEAST_LOG)
         mixed_NV -= mixed_NV.max(-1, keepdims=True)
         mixed_NV -= np.log(np.exp(mixed_NV).sum(-1, keepdims=True))
+        mixed_NV += np.float32(math.log1p(-unknown_probability))
+        least = np.float32(math.log(unknown_probability))
+        mixed_NV[..., UNKNOWN] = np.logaddexp(mixed_NV[..., UNKNOWN], least)
         return mixed_NV
 
 
@@ -102,7 +116,12 @@ class Counts:
             context_BK: as `NgramModel.read` gives them.
         """
         p_BV, num_known_B = self.ngrams.predict(context_BK)
-        return self.mixture.log_probabilities(network_BV, np.log(p_BV), num_known_B)
+        return self.mixture.log_probabilities(
+            network_BV,
+            np.log(p_BV),
+            num_known_B,
+            unknown_probability=self.ngrams.unknown_probability,
+        )
 
 
 def _fitted(
@@ -147,7 +166,7 @@ def _cost(
     curvature = _PRIOR * np.eye(2)
     for first in range(0, len(place_N), _PART_CHARS):
         part = place_N[first : first + _PART_CHARS]
-        both_2NV = np.stack([network_NV[part], counts_NV[part]])
+        both_2NV = np.maximum(np.stack([network_NV[part], counts_NV[part]]), _LEAST_LOG)
         mixed_NV = np.tensordot(weights.astype(np.float32), both_2NV, 1)
         mixed_NV -= mixed_NV.max(-1, keepdims=True)
         p_NV = np.exp(mixed_NV)

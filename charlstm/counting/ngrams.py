@@ -24,8 +24,10 @@ Keys = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int32]
 
 NONE: Final = -1
-# Places that are sorted at once: with them a text of 60 million characters takes about 1 GB.
-_SORTED_AT_ONCE: Final = 1 << 24
+# Symbols of an n-gram, at most.
+MAX_LENGTH: Final = 17
+# Places that are sorted at once.
+_SORTED_AT_ONCE: Final = 1 << 23
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +36,12 @@ class Places:
 
     Args:
         ids_P: the smallest unsigned type that holds the boundary.
-        offset_P: symbols since the boundary, int32.
+        offset_P: symbols since the boundary, many as `MAX_LENGTH`, uint8.
         num_ids: of the alphabet, the boundary among them, which is the last.
     """
 
     ids_P: npt.NDArray[np.unsignedinteger]
-    offset_P: Numbers
+    offset_P: npt.NDArray[np.uint8]
     num_ids: int
 
     @classmethod
@@ -47,10 +49,11 @@ class Places:
         ids_P = np.insert(
             split.ids.astype(np.min_scalar_type(boundary), copy=False), split.starts, boundary
         )
+        offset_P = np.full(len(ids_P), MAX_LENGTH, np.uint8)
         begins = split.starts + np.arange(len(split.starts))
-        lengths = split.lengths + 1
-        offset_P = np.arange(len(ids_P), dtype=np.int32)
-        offset_P -= np.repeat(begins.astype(np.int32), lengths)
+        # The last offsets first: what belongs to the next document is overwritten by its own.
+        for offset in reversed(range(MAX_LENGTH)):
+            offset_P[begins[begins + offset < len(ids_P)] + offset] = offset
         return cls(ids_P=ids_P, offset_P=offset_P, num_ids=boundary + 1)
 
     def keys(self, context_P: Numbers, chosen_P: npt.NDArray[np.intp]) -> Keys:
@@ -150,10 +153,15 @@ def _by_context(
     if len(context_P) <= _SORTED_AT_ONCE:
         yield np.flatnonzero(has_room_P)
         return
-    before_P = np.append(np.int32(NONE), context_P[:-1])
-    before_P[~has_room_P] = NONE
-    num_each = np.bincount(before_P[has_room_P], minlength=num_contexts)
+    before_P, has_room_P = context_P[:-1], has_room_P[1:]
+    num_each = np.zeros(num_contexts, np.int64)
+    for first in range(0, len(before_P), _SORTED_AT_ONCE):
+        part = slice(first, first + _SORTED_AT_ONCE)
+        num_each += np.bincount(before_P[part][has_room_P[part]], minlength=num_contexts)
     portion = (np.cumsum(num_each) - num_each) // _SORTED_AT_ONCE
     edges = np.searchsorted(portion, np.arange(portion[-1] + 2))
     for first, after in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        yield np.flatnonzero((before_P >= first) & (before_P < after))
+        is_chosen_P = before_P >= first
+        is_chosen_P &= before_P < after
+        is_chosen_P &= has_room_P
+        yield np.flatnonzero(is_chosen_P) + 1

@@ -101,7 +101,7 @@ def score_adaptive_baselines(
         ngrams: of the training text.
     """
     name = f"{ngram_name(ngrams)}, counting on"
-    nats = _counting_on_nats(alphabet, ngrams, text)
+    nats = float(_counting_on(alphabet, ngrams, text).sum())
     found = [Baseline(name=name, nats=nats, is_dynamic=True)]
     if _can_be_compressed(text) and (ppmd := _ppmd()) is not None:
         if val.num_chars and _can_be_compressed(val):
@@ -127,10 +127,10 @@ def _by_ngrams(name: str, ngrams: NgramModel, text: Split) -> Baseline:
     return Baseline(name=name, nats=float(ngrams.score(text).nats_N.sum()))
 
 
-def _counting_on_nats(alphabet: Alphabet, ngrams: NgramModel, text: Split) -> float:
-    """By the training text's n-grams, mixed with those of the scored text as far as it was read.
+def _counting_on(alphabet: Alphabet, ngrams: NgramModel, text: Split) -> Floats:
+    """Nats of each character by n-grams of the training text and of what was read of this text.
 
-    Both the counts and how they are mixed are learned anew after each part of the text.
+    Both the recent counts and how they are mixed are learned anew after each part of the text.
     """
     static_N = ngrams.score(text).nats_N
     nats_N = static_N.copy()
@@ -150,7 +150,7 @@ def _counting_on_nats(alphabet: Alphabet, ngrams: NgramModel, text: Split) -> fl
         nats_N[part] = -np.logaddexp(
             np.log1p(-share_N) - static_N[part], np.log(share_N) - recent_N[part]
         )
-    return float(nats_N.sum())
+    return nats_N
 
 
 def _shares(

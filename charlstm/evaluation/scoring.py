@@ -76,7 +76,12 @@ def score_with_counts(
         p_NV, num_known_N = ngrams.predict(context_NK[place_N])
         network_NV, counts_NV = log_p_NV.cpu().numpy(), np.log(p_NV)
         for mixture, scores in zip(mixtures, mixed, strict=True):
-            found_NV = mixture.log_probabilities(network_NV, counts_NV, num_known_N)
+            found_NV = mixture.log_probabilities(
+                network_NV,
+                counts_NV,
+                num_known_N,
+                unknown_probability=ngrams.unknown_probability,
+            )
             scores.put(place_N, found_NV, split.ids[place_N])
         progress(len(place_N))
     return network, mixed
