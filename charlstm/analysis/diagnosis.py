@@ -6,6 +6,7 @@ its first 16 million characters.
 
 import hashlib
 import lzma
+import math
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -15,16 +16,22 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.config import MAX_CHARACTERS, Budget, CorpusConfig
+from charlstm.counting.kneser_ney import NgramModel
 from charlstm.errors import CharLSTMError, CorpusError
-from charlstm.text.assignment import Assignment
+from charlstm.text.alphabet import Alphabet
+from charlstm.text.assignment import MIN_DOCUMENTS, Assignment
 from charlstm.text.documents import documents_in, found_nowhere, looks_like_list, split_documents
 from charlstm.text.filelist import FileList
 from charlstm.text.source import FileSource
-from charlstm.text.vocabulary import code_points
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import Vocabulary, code_points
 from charlstm.training.recipe import DEFAULT_MINUTES, Overrides, make_plan
 
 _SAMPLE_CHARS: Final = 16_000_000
 _MIN_XZ_CHARS: Final = 1000
+_MIN_COUNTED_CHARS: Final = 1000
+# Of so many documents, or parts of the text, one is kept from counting and scored.
+_HELD_OUT: Final = 10
 _MIN_TRAIN_CHARS: Final = 2
 _RARE_COUNT: Final = 10
 _MAX_LINE: Final = 20_000
@@ -74,6 +81,8 @@ class Diagnosis:
         num_repeated_documents: those that came before.
         repeated_share: of the text that stands in longer lines seen before.
         xz_bits_per_char: None for a short text, where the container is all there is.
+        ngram_bits_per_char: of the last tenth, of every tenth document of a list, by counts of the
+            rest; None for a short text.
         num_train_chars: and the other two: how it would be split.
         model: what five minutes on two cores would train; None for a text that is too short.
     """
@@ -87,6 +96,7 @@ class Diagnosis:
     control_characters: dict[str, int]
     repeated_share: float
     xz_bits_per_char: float | None
+    ngram_bits_per_char: float | None
     num_train_chars: int
     num_val_chars: int
     num_test_chars: int
@@ -149,6 +159,9 @@ def diagnose(config: CorpusConfig) -> Diagnosis:
         control_characters=controls,
         repeated_share=_repeated_share(sample),
         xz_bits_per_char=_xz_bits(sample) if len(sample) >= _MIN_XZ_CHARS else None,
+        ngram_bits_per_char=(
+            _ngram_bits(sample, config) if len(sample) >= _MIN_COUNTED_CHARS else None
+        ),
         num_train_chars=num_train,
         num_val_chars=num_val,
         num_test_chars=num_test,
@@ -233,6 +246,25 @@ def _repeated_share(sample: str) -> float:
 
 def _xz_bits(sample: str) -> float:
     return 8 * len(lzma.compress(sample.encode("utf-8", "surrogatepass"))) / len(sample)
+
+
+def _ngram_bits(sample: str, config: CorpusConfig) -> float:
+    """What counting alone reaches, on text that it hasn't counted."""
+    documents = [sample]
+    if config.split_documents is not None:
+        documents = documents_in(sample, config.split_documents)
+    if len(documents) >= MIN_DOCUMENTS:
+        held_out = documents[::_HELD_OUT]
+        learned = [one for number, one in enumerate(documents) if number % _HELD_OUT]
+    else:
+        text = "".join(documents)
+        edge = len(text) - len(text) // _HELD_OUT
+        learned, held_out = [text[:edge]], [text[edge:]]
+    vocabulary = Vocabulary.of("".join(learned))
+    train, text_split = Split.of(learned, vocabulary), Split.of(held_out, vocabulary)
+    alphabet = Alphabet.of(config, vocabulary, num_train_chars=train.num_chars)
+    ngrams = NgramModel.learn(train, Split.of([], vocabulary), alphabet)
+    return float(ngrams.score(text_split).nats_N.mean()) / math.log(2)
 
 
 def _model(num_train_chars: int, num_characters: int) -> str | None:

@@ -39,5 +39,11 @@ def export(
         difference = export_onnx(model.checkpoint, output, inputs=model.sources())
         say(f"{output}: opset {OPSET}; largest difference in 1,000 steps {difference:.1e}")
     else:
-        export_folder(model.checkpoint, output, name=run, inputs=model.sources())
+        export_folder(
+            model.checkpoint,
+            output,
+            name=run,
+            ngram_bits=model.ngram_bits(),
+            inputs=model.sources(),
+        )
         say(f"{output}: use it with: charlstm sample --checkpoint {output / 'model.safetensors'}")

@@ -19,13 +19,19 @@ _FOLDER_FILES: Final = ("config.json", "vocab.json", "model.safetensors", "READM
 
 
 def export_folder(
-    checkpoint: Checkpoint, folder: Path, *, name: str, inputs: Iterable[str | Path] = ()
+    checkpoint: Checkpoint,
+    folder: Path,
+    *,
+    name: str,
+    ngram_bits: float | None = None,
+    inputs: Iterable[str | Path] = (),
 ) -> None:
     """Write a folder for the Hugging Face Hub: config.json, model.safetensors, vocabulary, card.
 
     `model.safetensors` is a checkpoint: every command reads it with --checkpoint.
 
     Args:
+        ngram_bits: of the validation text, per character, by counts of the training text.
         inputs: what the model comes from; none of them may be written.
 
     Raises:
@@ -55,7 +61,7 @@ def export_folder(
     }
     codes = spec.vocabulary.codes.tolist()
     vocabulary = {"unknown": 0, "boundary": spec.alphabet.boundary, "code_points": codes}
-    card = _card(checkpoint, name).encode("utf-8", "backslashreplace")
+    card = _card(checkpoint, name, ngram_bits).encode("utf-8", "backslashreplace")
     model = _without_paths(checkpoint).to_bytes()
     contents = (_json(config), _json(vocabulary), model, card)
     try:
@@ -97,7 +103,7 @@ def _is_exported(folder: Path) -> bool:
     return isinstance(config, dict) and config.get("model_type") == "charlstm"
 
 
-def _card(checkpoint: Checkpoint, name: str) -> str:
+def _card(checkpoint: Checkpoint, name: str, ngram_bits: float | None) -> str:
     """A model card: what the model is, from what, how good, and what it can't do."""
     spec = checkpoint.spec
     config, train = spec.model_config, spec.train_config
@@ -108,6 +114,8 @@ def _card(checkpoint: Checkpoint, name: str) -> str:
         if bits is None
         else f"{bits:.4f} bits per character on the validation text, which also chose this model"
     )
+    if ngram_bits is not None:
+        measured += f"; n-gram counts of the same training text reach {ngram_bits:.4f}"
     return f"""---
 library_name: charlstm
 pipeline_tag: text-generation

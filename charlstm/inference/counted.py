@@ -14,7 +14,7 @@ from charlstm.text.split import Split
 _MAX_FITTED_CHARS: Final = 1 << 16
 _MAX_FITTED_NUMBERS: Final = 1 << 25
 _NUM_STREAMS: Final = 32
-_MIN_STREAM_LENGTH: Final = 256
+_MIN_STREAM_LENGTH: Final = 1024
 
 
 def count(predictor: Predictor, train: Split, val: Split, *, max_ngrams: int) -> Counts:
@@ -34,7 +34,8 @@ def fit_mixture(predictor: Predictor, ngrams: NgramModel, val: Split) -> Mixture
     if not val.num_chars:
         return Mixture.usual(ngrams.order)
     max_chars = min(_MAX_FITTED_CHARS, _MAX_FITTED_NUMBERS // len(predictor.alphabet))
-    num_streams = max(1, min(_NUM_STREAMS, max_chars // _MIN_STREAM_LENGTH))
+    num_chars = min(val.num_chars, max_chars)
+    num_streams = max(1, min(_NUM_STREAMS, num_chars // _MIN_STREAM_LENGTH))
     text = val.in_parallel(num_streams, max_chars=max_chars)
     network_NV = predictor.log_probabilities(text)
     p_NV, num_known_N = ngrams.predict(ngrams.contexts(text))

@@ -1,6 +1,7 @@
 """A trained model, loaded: what commands, the Python API, the page and exports share."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -155,6 +156,20 @@ class Model:
         if mixed.is_pruned and corpus is not None:
             alone = NgramModel.learn(corpus.train, corpus.val, self.alphabet)
         return CountsBeside(alone=alone, mixed=mixed, mixtures=(counts.mixture,))
+
+    def ngram_bits(self) -> float | None:
+        """What counting alone reaches on the validation text, bits per character.
+
+        None where there is no such text, or it isn't at hand.
+        """
+        try:
+            corpus = self.corpus()
+        except CorpusError:
+            return None
+        if not corpus.val.num_chars:
+            return None
+        ngrams = NgramModel.learn(corpus.train, corpus.val.part(0, 0), self.alphabet)
+        return float(ngrams.score(corpus.val).nats_N.mean()) / math.log(2)
 
     @property
     def _max_counted_ngrams(self) -> int:

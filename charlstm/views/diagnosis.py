@@ -31,7 +31,7 @@ def show_diagnosis(found: Diagnosis) -> None:
             else None
         ),
     )
-    xz = found.xz_bits_per_char
+    xz, ngrams = found.xz_bits_per_char, found.ngram_bits_per_char
     print_pairs(
         Text("total"),
         [
@@ -48,6 +48,7 @@ def show_diagnosis(found: Diagnosis) -> None:
             ),
             ("in repeated lines", f"{found.repeated_share:.1%}"),
             ("bits per character by xz", "-" if xz is None else f"{xz:.3f}"),
+            ("bits per character by n-grams", "-" if ngrams is None else f"{ngrams:.3f}"),
             (
                 "train, val, test",
                 f"{found.num_train_chars:,}, {found.num_val_chars:,}, {found.num_test_chars:,}",

@@ -1,0 +1,178 @@
+"""Network and counts together, through every command that knows them."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from conftest import SMALL
+
+from charlstm import load
+from charlstm.store.runs import CheckpointStore
+from charlstm.system import layout
+
+
+@pytest.fixture
+def counted(run, corpus_file, here):
+    """The store's folder of a run of a text that counts predict well."""
+    corpus_file.write_text("the quick brown fox jumps over the lazy dog. " * 60)
+    assert run("train", corpus_file, "--steps", 2, *SMALL)[0] == 0
+    return here / "checkpoints" / "tiny"
+
+
+def test_eval_shows_network_counts_and_both(run, counted):
+    record = json.loads(run("eval", "--json")[1])
+    network, counts, both = (record[name] for name in ("network", "counts", "both"))
+    assert network["bits_per_char"] == record["bits_per_char"]
+    # Two steps teach hardly anything; the text repeats itself.
+    assert both["bits_per_char"] < counts["bits_per_char"] * 1.2 < network["bits_per_char"] / 3
+    assert not both["is_fitted_by_halves"]
+    by_known = record["by_known_context"]
+    assert sum(one["num_chars"] for one in by_known) == record["num_chars"]
+    for name in ("network", "both"):
+        total = sum(one["num_chars"] * one[f"{name}_bits_per_char"] for one in by_known)
+        assert total / record["num_chars"] == pytest.approx(record[name]["bits_per_char"])
+    out = run("eval", "--details")[1]
+    assert "this model + counts " in out
+    assert "Kneser-Ney" in out
+    assert "better than the network" in out
+    assert "context known to counts" in out
+
+
+def test_the_validation_text_is_scored_with_each_others_half(run, counted):
+    record = json.loads(run("eval", "--split", "val", "--json")[1])
+    assert record["both"]["is_fitted_by_halves"]
+    assert "each half is scored with the other" in run("eval", "--split", "val")[1]
+    # What was fitted on the scored text itself is not kept.
+    assert not (counted / layout.COUNTS).exists()
+
+
+def test_no_counts_of_the_text_that_they_were_made_of(run, counted):
+    assert "both" not in json.loads(run("eval", "--split", "train", "--json")[1])
+
+
+def test_eval_sample_predict_and_python_agree(run, counted, here):
+    (here / "a.txt").write_text("the quick brown dog")
+    both = json.loads(run("eval", "a.txt", "--json")[1])["both"]
+    model = load()
+    assert model.score("the quick brown dog", with_counts=True).nats == pytest.approx(
+        both["nats"], rel=1e-4
+    )
+    nats = 0.0
+    for place, char in enumerate("the quick brown dog"):
+        prefix = "the quick brown dog"[:place]
+        found = dict(model.predict(prefix, with_counts=True).next)
+        assert sum(found.values()) == pytest.approx(1)
+        nats -= math.log(found[char])
+    assert nats == pytest.approx(both["nats"], rel=1e-4)
+    record = json.loads(run("predict", "the qu", "--with-counts", "--json")[1])
+    assert record["with_counts"]
+    assert record["next"][0]["char"] == "i"
+    assert record["next"][0]["probability"] > 0.5
+    alone = json.loads(run("predict", "the qu", "--json")[1])
+    assert not alone["with_counts"]
+    assert alone["next"][0]["probability"] < 0.5
+    rungs = json.loads(run("predict", "the qu", "--ladder", "--with-counts", "--json")[1])["ladder"]
+    assert rungs[-1]["next"][0]["probability"] == pytest.approx(record["next"][0]["probability"])
+    assert rungs[0]["entropy_bits"] > rungs[-1]["entropy_bits"]
+    options = ("sample", "--prime", "the q", "--length", 8, "--seed", 1, "--temperature", 0)
+    assert run(*options, "--with-counts")[1] == "the quick bro\n"
+    assert model.sample("the q", length=8, temperature=0, with_counts=True) == "uick bro"
+    sample = json.loads(run(*options, "--with-counts", "--json")[1])
+    assert sample["with_counts"]
+    assert sample["samples"][0]["bits"] < 8
+
+
+def test_lists_with_counts(run, here):
+    (here / "names.txt").write_text("anna\notto\nhannah\nbob\n" * 40)
+    assert run("train", "names.txt", "--split-documents", "lines", "--steps", 2, *SMALL)[0] == 0
+    code, out, _ = run("sample", "--with-counts", "--seed", 0, "--num-samples", 50)
+    names = out.splitlines()
+    assert code == 0
+    assert len(names) == 50
+    assert sum(name in ("anna", "otto", "hannah", "bob") for name in names) > 25
+
+
+def test_bytes_with_counts(run, here):
+    (here / "bytes.bin").write_bytes(bytes([0, 255, 7, 200]) * 300)
+    assert run("train", "bytes.bin", "--level", "byte", "--steps", 2, *SMALL)[0] == 0
+    record = json.loads(run("eval", "--json")[1])
+    assert record["both"]["bits_per_char"] < 1
+
+
+def test_counts_are_kept_beside_the_run(run, counted):
+    path = counted / layout.COUNTS
+    assert "counted" in run("predict", "the", "--with-counts")[2]
+    data = path.read_bytes()
+    assert path.stat().st_mode & 0o777 == (counted / layout.BEST).stat().st_mode & 0o777
+    # Kept: nothing is said, and nothing is read but the file.
+    assert run("predict", "the", "--with-counts")[2] == ""
+    weights = sum(array.nbytes for array in load().checkpoint.weights.values())
+    assert len(data) < 4 * weights + 4096
+    assert run("runs", "rm", "tiny", "--yes")[0] == 0
+    assert not counted.exists()
+
+
+def test_counts_outlive_their_text(run, counted, corpus_file, here):
+    before = run("predict", "the", "--with-counts")[1]
+    corpus_file.unlink()
+    for file in (here / "checkpoints" / ".cache").iterdir():
+        file.unlink()
+    assert run("predict", "the", "--with-counts")[1] == before
+    (counted / layout.COUNTS).unlink()
+    code, out, err = run("predict", "the", "--with-counts")
+    assert (code, out) == (1, "")
+    assert corpus_file.name in err
+
+
+@pytest.mark.parametrize("harm", ["cut", "flip", "empty", "other", "folder"])
+def test_a_damaged_or_foreign_file_is_replaced_with_a_line(run, counted, harm):
+    path = counted / layout.COUNTS
+    before = run("predict", "the", "--with-counts")[1]
+    data = path.read_bytes()
+    path.unlink()
+    if harm == "folder":
+        path.mkdir()
+    elif harm == "other":
+        path.write_bytes((counted / layout.BEST).read_bytes())
+    else:
+        flipped = data[:-9] + bytes([data[-9] ^ 4]) + data[-8:]
+        path.write_bytes({"cut": data[:500], "flip": flipped, "empty": b""}[harm])
+    code, out, err = run("predict", "the", "--with-counts")
+    assert (code, out) == (0, before)
+    assert "the text is counted again" in err
+    if harm != "folder":
+        assert path.read_bytes() == data
+
+
+def test_another_model_has_other_counts(run, counted):
+    run("predict", "the", "--with-counts")
+    store = CheckpointStore(counted.parent)
+    loaded = store.run("tiny").best()
+    loaded.checkpoint.weights["head.bias"][:] += np.float32(0.5)
+    with store.run("tiny").writer() as writer:
+        writer.save_best(loaded.checkpoint)
+    assert "another model" in run("predict", "the", "--with-counts")[2]
+    assert run("predict", "the", "--with-counts")[2] == ""
+
+
+def test_a_checkpoint_file_keeps_no_counts_beside_it(run, counted):
+    code, _, err = run("predict", "the", "--with-counts", "--checkpoint", counted / layout.BEST)
+    assert code == 0
+    assert "counted" in err
+    assert not (counted / layout.COUNTS).exists()
+
+
+def test_without_a_validation_text_the_usual_weights_are_used(run, corpus_file, here):
+    options = ("--val-fraction", 0, "--steps", 2, *SMALL)
+    assert run("train", corpus_file, *options)[0] == 0
+    assert run("predict", "the", "--with-counts")[0] == 0
+    assert "both" in json.loads(run("eval", "--json")[1])
+
+
+def test_what_counting_reaches_is_told_before_training_and_after(run, counted, corpus_file, here):
+    record = json.loads(run("corpus", "check", corpus_file, "--json")[1])
+    assert 0 < record["ngram_bits_per_char"] < 0.5
+    assert "by n-grams" in run("corpus", "check", corpus_file)[1]
+    assert run("export", "tiny", "--format", "hf", "--output", "card")[0] == 0
+    assert "n-gram counts of the same training text reach" in (here / "card/README.md").read_text()
