@@ -14,14 +14,11 @@ from charlstm.commands import compare, corpus, export, inspect, predict, runs, s
 from charlstm.commands import eval as eval_command
 from charlstm.errors import CharLSTMError
 from charlstm.system.terminal import prepare_streams, say
+from charlstm.system.waiting import calm_waiting_threads
 
 _EXIT_ERROR: Final = 1
 _EXIT_INTERRUPTED: Final = 130
 _TRUE: Final = ("1", "true", "t", "yes", "y", "on")
-# How long one of torch's threads waits for another before it sleeps. By default it waits for
-# milliseconds: beside another busy program a training step then took up to 7 s instead of 0.2. On
-# an idle machine this costs 2 to 6 %. It must be set before torch is imported.
-_SPIN_COUNT: Final = "3000"
 
 
 class GroupedCommand(TyperCommand):
@@ -88,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     arguments = _as_typed((sys.argv[1:] if arguments is None else arguments) or ["--help"])
     prepare_streams()
-    os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
+    calm_waiting_threads()
     try:
         command = typer.main.get_command(app)
         _name_environment(command, app.info.name or "")

@@ -6,4 +6,5 @@ files        files written whole or not at all; output that the user named
 container    safetensors files with a header of charlstm's own and a digest
 layout       the names of a store's files
 interrupts   signals as a request to stop
+waiting      threads that wait for work without taking the processor
 """
