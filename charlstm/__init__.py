@@ -13,7 +13,7 @@ The folders, from the top down; imports point down only (tests/test_architecture
 
     cli, commands/    the command line; one file a command
     views/            results as tables, pictures, JSON
-    api               the Python API: load(), Model
+    api/              the Python API: train(), load(), Model
     sessions/         what was asked for -> a run that is trained and saved
     export/           ONNX, Hugging Face Hub, a page that runs the model
     analysis/         inside a model: gates, units, reach; comparisons of cells; what a text is like
@@ -40,9 +40,11 @@ loop, `model.cell.lstm_step` for the equations.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from charlstm.api import Model, load
+    from charlstm.api.loading import load, runs
+    from charlstm.api.model import Model
+    from charlstm.api.training import train
 
-__all__ = ["Model", "__version__", "load"]
+__all__ = ["Model", "__version__", "load", "runs", "train"]
 __version__ = "0.1.0"
 
 
@@ -52,7 +54,7 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> object:
     # The command line starts without numpy.
-    if name in ("Model", "load"):
+    if name in ("Model", "load", "runs", "train"):
         from charlstm import api
 
         return getattr(api, name)

@@ -34,6 +34,8 @@ MAX_SECONDS: Final = 250_000_000_000.0  # after 1970: the end of year 9891
 DEFAULT_STORE: Final = Path("checkpoints")
 # Instead of a path.
 STDIN: Final = "-"
+# What stands for the path of a text that a Python program gave.
+IN_MEMORY: Final = "(in memory)"
 MAX_MINUTES: Final = 60 * 24 * 365.0
 
 _Config = TypeVar("_Config")

@@ -1,12 +1,14 @@
+import json
 import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from conftest import evaluate, network_of
 
 import charlstm
-from charlstm.errors import CheckpointError, CorpusError
+from charlstm.errors import CheckpointError, ConfigError, CorpusError
 from charlstm.text.split import Split
 
 TEXT = "the quick brown fox\u2603 quips.\n"
@@ -97,3 +99,110 @@ def test_a_file_is_a_model_too_and_the_module_says_what_it_has(stored):
     by_path = charlstm.load("checkpoints/tiny/best.safetensors")
     assert by_path.predict("q") == charlstm.load("tiny").predict("q")
     assert {"load", "Model"} <= set(dir(charlstm))
+
+
+def test_a_stream_is_the_sample(stored):
+    model = charlstm.load()
+    assert "".join(model.stream("qu", length=40, seed=1)) == model.sample("qu", length=40, seed=1)
+    many = model.sample("qu", length=9, seed=1, num_samples=3)
+    assert [len(one) for one in many] == [9, 9, 9]
+    with pytest.raises(ConfigError, match="num_samples"):
+        model.sample(num_samples=0)
+    with pytest.raises(TypeError):
+        model.sample(temprature=1)
+
+
+def test_surprise_tells_what_each_character_cost(stored):
+    model = charlstm.load()
+    found = model.surprise(TEXT)
+    assert "".join(one.char for one in found[:9]) == "the quick"
+    assert sum(one.bits for one in found) * math.log(2) == pytest.approx(model.score(TEXT).nats)
+    assert found.bits_per_char == pytest.approx(model.score(TEXT).bits_per_char)
+    candidates = dict(found[1].candidates)
+    assert candidates == dict(model.predict("t").next[:5])
+    with pytest.raises(ConfigError):
+        model.surprise("")
+
+
+def test_trace_is_what_the_cells_did(stored, checkpoint):
+    model = charlstm.load()
+    found = model.trace("quick")
+    config = checkpoint.spec.model_config
+    for name in ("input", "forget", "output", "candidate", "cell", "hidden"):
+        assert found[name].shape == (config.num_layers, 5, config.hidden_size)
+    state = found["forget"][:, 1:] * found["cell"][:, :-1]
+    state += found["input"][:, 1:] * found["candidate"][:, 1:]
+    np.testing.assert_allclose(found["cell"][:, 1:], state, atol=1e-6)
+    np.testing.assert_allclose(found["hidden"], found["output"] * np.tanh(found["cell"]), atol=1e-6)
+    assert "5" in repr(found)
+
+
+def test_evaluate_is_the_command_s(stored, run):
+    record = json.loads(run("eval", "--with-duplicates", "--json")[1])
+    model = charlstm.load()
+    assert model.evaluate().nats_per_char == pytest.approx(record["nats_per_char"], rel=1e-5)
+    both = model.evaluate(with_counts=True)
+    assert both.nats_per_char == pytest.approx(record["both"]["nats_per_char"], rel=1e-4)
+    assert model.evaluate("val").num_chars != 0
+
+
+def test_to_torch_gives_the_same_predictions(stored):
+    import torch
+
+    model = charlstm.load()
+    module = model.to_torch()
+    ids_T = module.encode("quick")
+    assert module.decode(ids_T) == "quick"
+    logits_TBV, state = module(ids_T[:, None])
+    found = logits_TBV[-1, 0].log_softmax(-1)[1:].exp()
+    expected = [p for c, p in sorted(model.predict("quick").next, key=lambda one: one[0] or "")][1:]
+    np.testing.assert_allclose(found.detach().numpy(), expected, atol=1e-3)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    logits_TBV.sum().backward()
+    optimizer.step()
+    again, _ = module(ids_T[:1, None], state)
+    assert again.shape == (1, 1, logits_TBV.shape[-1])
+
+
+def test_history_and_page(stored, here, run):
+    model = charlstm.load()
+    shown = json.loads(run("runs", "show", "tiny", "--json")[1])
+    assert model.history == shown["history"]
+    page = model.page(here / "page.html", text="the fox").read_text()
+    assert page.lower().startswith("<!doctype html>")
+    with pytest.raises(CorpusError):
+        model.page(here / "page.html", text="\u2603")
+
+
+@pytest.mark.parametrize("text", ["<script>alert(1)</script> & \x1b[31m", "two\nlines\ttab"])
+def test_what_a_notebook_shows_is_escaped(stored, text):
+    model = charlstm.load()
+    shown = [
+        model.surprise(text)._repr_html_(),
+        model.trace(text)._repr_html_(),
+        model._repr_html_(),
+        model.predict("the")._repr_html_(),
+    ]
+    for one in shown:
+        assert "<script" not in one
+        assert "\x1b" not in one
+        assert one.count("<div") == one.count("</div>")
+        assert one.count("<td") == one.count("</td>")
+        assert one.count("<span") == one.count("</span>")
+    hostile = charlstm.load()
+    hostile.name = "<img src=x onerror=alert(1)>"
+    assert "<img" not in hostile._repr_html_()
+    assert "parameters" in repr(model)
+    assert len(repr(model.predict("the"))) < 200
+
+
+def test_a_model_whose_store_is_gone_still_predicts_and_says_what_it_lacks(stored, here):
+    import shutil
+
+    model = charlstm.load()
+    shutil.rmtree(here / "checkpoints")
+    (here / "tiny.txt").unlink(missing_ok=True)
+    assert model.predict("qu").next
+    for ask in (model.evaluate, model.corpus, lambda: model.predict("q", with_counts=True)):
+        with pytest.raises(CorpusError):
+            ask()

@@ -34,7 +34,7 @@ FLOOR = {name: -number for number, row in enumerate(FLOORS) for name in row}
 # What starts in a fraction of a second: `sample`, `predict`, `runs` and `inspect` import these.
 WITHOUT_TORCH = [
     "api", "config", "errors", "events", "system/container", "system/files",
-    "system/interrupts", "system/layout", "system/terminal",
+    "system/interrupts", "system/layout", "system/markup", "system/terminal", "system/waiting",
     "text", "counting", "model/cell", "model/checkpoints", "model/finetuning", "inference",
     "evaluation/scores", "evaluation/baselines", "evaluation/beside",
     "training/memory", "training/pacing",

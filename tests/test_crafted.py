@@ -17,10 +17,10 @@ from conftest import TEXT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from charlstm.api.model import Model
 from charlstm.config import CorpusConfig
 from charlstm.errors import CharLSTMError, ContainerError
 from charlstm.events import Stepped
-from charlstm.inference.model import Model
 from charlstm.model.checkpoints import read_checkpoint
 from charlstm.system.container import open_container, sealed, write_container
 from charlstm.system.files import replace_file

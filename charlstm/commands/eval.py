@@ -30,9 +30,9 @@ from charlstm.system.terminal import say
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from charlstm.api.model import Model
     from charlstm.evaluation.assessment import LearnedText
     from charlstm.evaluation.scores import DocumentScore, Original, Progress, Scores
-    from charlstm.inference.model import Model
     from charlstm.model.network import CharLSTM
     from charlstm.text.alphabet import Alphabet
     from charlstm.text.corpus import Corpus, OtherText

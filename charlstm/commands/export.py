@@ -29,7 +29,7 @@ def export(
 
     charlstm export shakespeare --format hf --output shakespeare-model
     """
-    from charlstm.api import open_model
+    from charlstm.api.loading import open_model
     from charlstm.export.hub import export_folder
     from charlstm.export.onnx import OPSET, export_onnx
 

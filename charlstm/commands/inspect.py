@@ -26,8 +26,8 @@ from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
     from charlstm.analysis.reach import Reach
+    from charlstm.api.model import Model
     from charlstm.evaluation.scores import ContextScore
-    from charlstm.inference.model import Model
     from charlstm.text.split import Split
 
 _SHOWN_CHARS: Final = 78  # two or three lines of a terminal

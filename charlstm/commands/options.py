@@ -18,7 +18,7 @@ from charlstm.system.files import open_output
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
-    from charlstm.inference.model import Model
+    from charlstm.api.model import Model
 
 # Headings in --help; what has none comes first.
 TEXT_PANEL: Final = "Reading the text"
@@ -215,7 +215,7 @@ def load_model(context: typer.Context) -> "Model":
         ConfigError: when both a run and a file are named.
         CheckpointError: when nothing can be loaded.
     """
-    from charlstm.api import open_model
+    from charlstm.api.loading import open_model
 
     named = one_of(context, "run", "checkpoint")
     model = open_model(

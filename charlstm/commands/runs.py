@@ -44,8 +44,8 @@ def runs(
         context.obj = {"as_json": as_json}
         return
 
-    from charlstm.store.runs import CheckpointStore
-    from charlstm.views.runs import as_record, show_runs
+    from charlstm.store.runs import CheckpointStore, run_record
+    from charlstm.views.runs import show_runs
 
     store = CheckpointStore(checkpoints)
     records: list[dict[str, Any]] = []
@@ -56,7 +56,7 @@ def runs(
             say(f"warning: {error}")
             continue
         say_warnings(loaded.notices)
-        records.append(as_record(found.name, loaded.checkpoint) | {"num_bytes": found.size()})
+        records.append(run_record(found.name, loaded.checkpoint) | {"num_bytes": found.size()})
     records.sort(key=lambda record: record["saved_at"])
     if as_json:
         print_record(records)

@@ -19,8 +19,8 @@ from charlstm.errors import CharLSTMError, ConfigError, CorpusError
 from charlstm.system.terminal import is_colorless, say
 
 if TYPE_CHECKING:
+    from charlstm.api.model import Model
     from charlstm.inference.items import Filter
-    from charlstm.inference.model import Model
 
 _NUM_ITEMS: Final = 20
 _MAX_SAMPLES: Final = 10_000_000

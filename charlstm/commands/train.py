@@ -21,11 +21,11 @@ from charlstm.commands.options import (
     print_record,
     with_reading_options,
 )
-from charlstm.config import DEFAULT_STORE, STDIN, Budget, Cell
+from charlstm.config import DEFAULT_STORE, Cell
 from charlstm.errors import ConfigError
 from charlstm.system.interrupts import StopSignals, import_torch, stop_signals
 from charlstm.system.terminal import say
-from charlstm.training.recipe import DEFAULT_MINUTES, Overrides
+from charlstm.training.recipe import DEFAULT_MINUTES
 
 if TYPE_CHECKING:
     from charlstm.sessions.journal import Report
@@ -244,29 +244,13 @@ def train(
         require_tensorboard()
     resume, parent = one_of(context, "resume", "parent").values()
     budgets = one_of(context, "minutes", "epochs", "steps")
-    budget = Budget(**budgets) if any(map(is_given, budgets.values())) else None
     splits = one_of(context, "val", "val_fraction") | one_of(context, "test", "test_fraction")
     reading |= {name: value for name, value in splits.items() if is_given(value)}
-    reading |= {name: _absolute(reading[name]) for name in ("val", "test") if name in reading}
     invite_typing(corpus or ())
     if not corpus and not resume:
         _refuse_unread_stdin()
     if corpus:
-        reading["paths"] = tuple(map(_absolute, corpus))
-    overrides = Overrides(
-        hidden_size=hidden_size,
-        num_layers=num_layers,
-        embedding_size=embedding_size,
-        dropout=dropout,
-        recurrent_dropout=recurrent_dropout,
-        weight_decay=weight_decay,
-        cell=cell,
-        batch_size=batch_size,
-        seq_len=seq_len,
-        learning_rate=learning_rate,
-        seed=seed,
-        stops_early=early_stop,
-    )
+        reading["paths"] = tuple(corpus)
 
     import_torch()
     from charlstm.sessions.preparation import Request
@@ -274,17 +258,9 @@ def train(
     from charlstm.store.runs import CheckpointStore
     from charlstm.system.distributed import join_world
 
-    request = Request(
+    request = Request.of(
+        context.params | budgets | {"resume": resume, "parent": parent, "stops_early": early_stop},
         reading=reading,
-        run=run,
-        resume=bool(resume),
-        parent=parent,
-        budget=budget,
-        overrides=overrides,
-        threads=threads,
-        device=device,
-        precision=precision,
-        uses_cache=cache,
     )
     store = CheckpointStore(checkpoints)
     with stop_signals() as signals, join_world() as world:
@@ -376,8 +352,3 @@ def _refuse_unread_stdin() -> None:
         if stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode) or not stdin.peek(1):
             return
         raise ConfigError("stdin holds a text: say - to train on it, as in: charlstm train -")
-
-
-def _absolute(path: str) -> str:
-    # An empty name is no name of the current folder.
-    return path if path in (STDIN, "") else os.path.abspath(path)

@@ -1,13 +1,17 @@
 """The distribution of the next character, and how it changes with the length of context."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from charlstm.inference.predictor import Predictor
+from charlstm.system import markup
 from charlstm.text.alphabet import Alphabet
+
+_NUM_IN_REPR: Final = 5
+_NUM_BARS: Final = 10
 
 
 class Candidate(NamedTuple):
@@ -30,6 +34,19 @@ class NextCharacters:
     prefix: str
     entropy_bits: float
     next: tuple[Candidate, ...]
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{char!r} {p:.1%}" for char, p in self.next[:_NUM_IN_REPR])
+        return f"<after {self.prefix!r}: {shown}, ...; entropy {self.entropy_bits:.2f} bits>"
+
+    def _repr_html_(self) -> str:
+        """Bars, for a notebook."""
+        rows = [
+            ("(unknown)" if char is None else repr(char), probability, f"{probability:.2%}")
+            for char, probability in self.next[:_NUM_BARS]
+        ]
+        title = f"after {self.prefix!r}: entropy {self.entropy_bits:.2f} bits"
+        return markup.titled(title, markup.bars(rows))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,9 @@
     network      embedding -> nn.LSTM layers -> head; `CharLSTM`
     cell         the same step in numpy, its equations written out; begin here: `lstm_step`
     checkpoints  one safetensors file: weights, vocabulary, settings, history
+    module       a trained model as a torch module with its alphabet
     finetuning   weights carried over to another vocabulary
 
 In: ids and a state, or a file. Out: logits and the next state, or a `Checkpoint`. Of the text it
-knows the vocabulary alone; only `network` needs torch.
+knows the vocabulary alone; only `network` and `module` need torch.
 """

@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
-from charlstm.config import Budget, CorpusConfig, Dropouts, TrainConfig
+from charlstm.config import IN_MEMORY, STDIN, Budget, CorpusConfig, Dropouts, TrainConfig
 from charlstm.errors import CheckpointError, ConfigError
 from charlstm.model.checkpoints import Checkpoint, HistoryEntry, RunSpec
 from charlstm.model.finetuning import transplant
@@ -44,6 +44,7 @@ class Request:
     Args:
         reading: the given ones of `CorpusConfig`'s settings.
         parent: the run whose weights to start from.
+        texts: in memory, where the path to read is `IN_MEMORY`.
     """
 
     reading: dict[str, Any]
@@ -56,6 +57,55 @@ class Request:
     device: str | None
     precision: str | None
     uses_cache: bool = True
+    texts: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        options: Mapping[str, Any],
+        *,
+        reading: Mapping[str, Any],
+        texts: tuple[str, ...] = (),
+    ) -> "Request":
+        """From the options of `charlstm train` by name; those that are absent are None.
+
+        Raises:
+            ConfigError: when two of them exclude each other.
+        """
+        _refuse_both(options, "resume", "parent")
+        _refuse_both(reading, "val", "val_fraction")
+        _refuse_both(reading, "test", "test_fraction")
+        budget = {name: options.get(name) for name in ("minutes", "epochs", "steps")}
+        return cls(
+            reading={
+                name: _absolute(name, value) for name, value in reading.items() if value is not None
+            },
+            run=options.get("run"),
+            resume=bool(options.get("resume")),
+            parent=options.get("parent"),
+            budget=Budget(**budget) if any(v is not None for v in budget.values()) else None,
+            overrides=Overrides(**{one.name: options.get(one.name) for one in fields(Overrides)}),
+            threads=options.get("threads"),
+            device=options.get("device"),
+            precision=options.get("precision"),
+            uses_cache=options.get("cache", True),
+            texts=texts,
+        )
+
+
+def _refuse_both(options: Mapping[str, Any], one: str, other: str) -> None:
+    if options.get(one) and options.get(other) is not None:
+        names = [f"--{name.replace('parent', 'from').replace('_', '-')}" for name in (one, other)]
+        raise ConfigError(f"give {' or '.join(names)}, not both")
+
+
+def _absolute(name: str, value: Any) -> Any:
+    """A setting whose paths lead to the same files from anywhere."""
+    if name == "paths":
+        return tuple(_absolute("path", path) for path in value)
+    is_path = name in ("path", "val", "test")
+    # An empty name is no name of the current folder.
+    return value if not is_path or value in (STDIN, IN_MEMORY, "") else os.path.abspath(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +196,11 @@ def prepare_new(
     corpus_config = CorpusConfig.of_new_run(**request.reading)
     parent = None if request.parent is None else store.run(request.parent).best()
     cache = _cache(store, request)
-    corpus = load_corpus(corpus_config) if cache is None else cache.load(corpus_config)
+    corpus = (
+        load_corpus(corpus_config, texts=request.texts)
+        if cache is None
+        else cache.load(corpus_config, texts=request.texts)
+    )
     device = resolve_device(request.device or "auto")
     precision = resolve_precision(request.precision or "auto", device)
     budget = request.budget or Budget(minutes=DEFAULT_MINUTES)
@@ -214,6 +268,8 @@ def _document_notices(corpus: Corpus, config: CorpusConfig) -> Iterator[str]:
     """Where documents may not be what was meant."""
     train, alphabet = corpus.train, corpus.alphabet
     if config.split_documents is None:
+        if config.paths == (IN_MEMORY,) and len(train.starts) > 1:
+            return
         if looks_like_list(alphabet.decode(train.ids[:_SAMPLE_CHARS])):
             yield "the text looks like a list: --split-documents lines makes each line a document"
         return

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from charlstm.errors import CheckpointError, RunLockedError
 from charlstm.model.checkpoints import Checkpoint, Stamp, read_checkpoint, read_stamp
@@ -336,6 +336,23 @@ class CheckpointStore:
                     continue
                 yield writer
                 return
+
+
+def run_record(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
+    """What `runs --json` tells of a run."""
+    return {
+        "name": name,
+        "corpus": checkpoint.spec.corpus_name,
+        "cell": checkpoint.spec.model_config.cell,
+        "num_parameters": checkpoint.spec.model_config.num_parameters,
+        "step": checkpoint.step,
+        "best_val_bits_per_char": checkpoint.best_val_bits_per_char,
+        "saved_at": checkpoint.saved_at,
+        "num_layers": checkpoint.spec.model_config.num_layers,
+        "hidden_size": checkpoint.spec.model_config.hidden_size,
+        "budget": str(checkpoint.spec.budget),
+        "is_finished": checkpoint.is_finished,
+    }
 
 
 def _names_like(wanted: str) -> Iterator[str]:

@@ -67,6 +67,21 @@ def stop_signals() -> Iterator[StopSignals]:
 
 
 @contextlib.contextmanager
+def stopping_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
+    """Call a function at the first Ctrl-C; a second one raises KeyboardInterrupt, as usual."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        stop()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
 def held_back() -> Iterator[None]:
     """Deliver SIGINT, SIGTERM and SIGHUP when the block has ended; a second SIGINT ends at once."""
     with stop_signals() as signals:

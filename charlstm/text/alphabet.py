@@ -103,16 +103,9 @@ class Alphabet:
 
     def to_symbols(self, text: str) -> str:
         """A text that was typed, as it would have been read from a file of the corpus."""
-        if self.is_byte:
-            # Undecodable bytes of a command line come as lone surrogates.
-            try:
-                data = text.encode("utf-8", "surrogateescape")
-            except UnicodeEncodeError:
-                data = text.encode("utf-8", "surrogatepass")
-            return data.decode("latin-1")
-        if self.normalize == "nfc":
-            text = unicodedata.normalize("NFC", text)
-        return text if self.keep_line_ends else text.replace("\r\n", "\n").replace("\r", "\n")
+        return to_symbols(
+            text, level=self.level, normalize=self.normalize, keep_line_ends=self.keep_line_ends
+        )
 
     def to_text(self, symbols: str) -> str:
         """Back to what people read; bytes that are not UTF-8 are escaped."""
@@ -173,3 +166,17 @@ class Alphabet:
             "keep_line_ends": self.keep_line_ends and not self.is_byte,
             "unknown_probability": self.unknown_probability,
         }
+
+
+def to_symbols(text: str, *, level: Level, normalize: Normalize, keep_line_ends: bool) -> str:
+    """A text in the form that `Alphabet` describes."""
+    if level == "byte":
+        # Undecodable bytes of a command line come as lone surrogates.
+        try:
+            data = text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            data = text.encode("utf-8", "surrogatepass")
+        return data.decode("latin-1")
+    if normalize == "nfc":
+        text = unicodedata.normalize("NFC", text)
+    return text if keep_line_ends else text.replace("\r\n", "\n").replace("\r", "\n")

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
@@ -64,7 +64,8 @@ def load_corpus_of_run(
         return kept
     if any(map(is_fleeting, (*config.paths, config.val, config.test))):
         raise CorpusError(
-            "the run's text came from stdin or a pipe, and no copy of it was kept; name a file"
+            "the run's text came from a program, stdin or a pipe, and no copy of it was kept; "
+            "name a file"
         )
     corpus = load_corpus(config)
     corpus.require_fingerprint(fingerprint)
@@ -81,17 +82,20 @@ class CorpusCache:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def load(self, config: CorpusConfig) -> Corpus:
+    def load(self, config: CorpusConfig, *, texts: Sequence[str] = ()) -> Corpus:
         """Load a corpus, from here if its files didn't change since it was kept.
+
+        Args:
+            texts: as of `load_corpus`.
 
         Raises:
             CorpusError: as `load_corpus` does.
         """
         files = FileList.of(config)
-        key = _key(config, files)
+        key = None if texts else _key(config, files)
         if key is not None and (found := self._find(key, config)) is not None:
             return replace(found, mode=files.mode())
-        corpus = load_corpus(config, files)
+        corpus = load_corpus(config, files, texts=texts)
         self._keep(corpus, config, files, key)
         return corpus
 

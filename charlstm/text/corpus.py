@@ -16,9 +16,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.config import MAX_CHARACTERS, STDIN, CorpusConfig
+from charlstm.config import IN_MEMORY, MAX_CHARACTERS, STDIN, CorpusConfig
 from charlstm.errors import CorpusError
-from charlstm.text.alphabet import Alphabet
+from charlstm.text.alphabet import Alphabet, to_symbols
 from charlstm.text.assignment import Assignment
 from charlstm.text.documents import split_documents, with_ends
 from charlstm.text.filelist import FileList
@@ -89,18 +89,22 @@ class _Counted:
         return int(self.lengths.sum())
 
 
-def load_corpus(config: CorpusConfig, files: FileList | None = None) -> Corpus:
+def load_corpus(
+    config: CorpusConfig, files: FileList | None = None, *, texts: Sequence[str] = ()
+) -> Corpus:
     """Read, split and encode a corpus; the vocabulary comes from the training split.
 
     Args:
         files: those of the configuration, where they were found before.
+        texts: in memory, where the configuration's path is `IN_MEMORY`.
 
     Raises:
         CorpusError: when a file is missing, empty, not text, or too short to be split.
     """
     files = files or FileList.of(config)
     with contextlib.ExitStack() as stack:
-        sources = [] if config.paths else [_python_docs()]
+        sources: list[Source] = [] if config.paths else [_python_docs()]
+        sources += _in_memory(texts, config)
         num_main = len(sources) + len(files.main)
         sources += _open(files, config, stack)
         has_documents = config.split_documents is not None or num_main > 1
@@ -154,9 +158,20 @@ def corpus_name(config: CorpusConfig) -> str:
     """The corpus's short name: its first file's, without folder and endings."""
     if not config.paths:
         return DEFAULT_NAME
-    if config.paths[0] == STDIN:
-        return "stdin"
+    if config.paths[0] in (STDIN, IN_MEMORY):
+        return "stdin" if config.paths[0] == STDIN else "text"
     return Path(config.paths[0]).name.lstrip(".").split(".")[0] or "corpus"
+
+
+def _in_memory(texts: Sequence[str], config: CorpusConfig) -> Iterator[Source]:
+    for text in texts:
+        symbols = to_symbols(
+            text,
+            level=config.level,
+            normalize=config.normalize,
+            keep_line_ends=config.keeps_line_ends,
+        )
+        yield TextSource(IN_MEMORY, symbols)
 
 
 def _open(files: FileList, config: CorpusConfig, stack: contextlib.ExitStack) -> list[Source]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import Final
 
-from charlstm.config import STDIN, CorpusConfig
+from charlstm.config import IN_MEMORY, STDIN, CorpusConfig
 from charlstm.errors import CorpusError
 from charlstm.system import layout
 from charlstm.text.source import BYTE_ORDER_MARKS, unreadable
@@ -47,7 +47,7 @@ class FileList:
         for paths in (config.paths, (config.val,), (config.test,)):
             found: list[str] = []
             for path in paths:
-                if path is not None:
+                if path not in (None, IN_MEMORY):
                     files, notice = _files_in(path, config.include)
                     found += files
                     if notice is not None:
@@ -146,6 +146,8 @@ def is_fleeting(path: str | None) -> bool:
     """Whether a path can be read only once: stdin, a pipe, by whatever name."""
     if path is None:
         return False
+    if path == IN_MEMORY:
+        return True
     with contextlib.suppress(OSError, ValueError):
         mode = os.stat(path).st_mode
         return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

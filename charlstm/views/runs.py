@@ -9,6 +9,7 @@ from typing import Any, Final
 from rich.text import Text
 
 from charlstm.model.checkpoints import Checkpoint, HistoryEntry
+from charlstm.store.runs import run_record
 from charlstm.system.terminal import escape_line
 from charlstm.views.tables import print_pairs, print_rows
 
@@ -17,27 +18,11 @@ _NUM_SHOWN: Final = 9
 _SHOWN_SAMPLE_CHARS: Final = 52
 
 
-def as_record(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
-    return {
-        "name": name,
-        "corpus": checkpoint.spec.corpus_name,
-        "cell": checkpoint.spec.model_config.cell,
-        "num_parameters": checkpoint.spec.model_config.num_parameters,
-        "step": checkpoint.step,
-        "best_val_bits_per_char": checkpoint.best_val_bits_per_char,
-        "saved_at": checkpoint.saved_at,
-        "num_layers": checkpoint.spec.model_config.num_layers,
-        "hidden_size": checkpoint.spec.model_config.hidden_size,
-        "budget": str(checkpoint.spec.budget),
-        "is_finished": checkpoint.is_finished,
-    }
-
-
 def with_history(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
     """A run's record with its settings and its evaluations."""
     spec = checkpoint.spec
     return {
-        **as_record(name, checkpoint),
+        **run_record(name, checkpoint),
         "fingerprint": spec.fingerprint,
         "num_train_chars": spec.num_train_chars,
         "settings": {

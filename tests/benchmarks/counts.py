@@ -9,7 +9,7 @@ import argparse
 import time
 from pathlib import Path
 
-from charlstm.api import open_model
+from charlstm.api.loading import open_model
 from charlstm.evaluation.scoring import score_with_counts
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from charlstm.api import open_model
+from charlstm.api.loading import open_model
 from charlstm.evaluation.scores import Evaluation
 from charlstm.evaluation.scoring import score
 from charlstm.text.split import Split

@@ -361,12 +361,12 @@ def test_trainings_of_one_text_at_once_become_two_runs(run, corpus_file, here, m
     load = preparation.load_corpus
     codes = []
 
-    def slow(config):
+    def slow(config, **more):
         if not codes:
             codes.append(None)
             codes.append(run("train", "tiny.txt", "--steps", 2, "--no-cache", *SMALL)[0])
             codes.append(run("train", "tiny.txt", "--run", "tiny", "--steps", 2, *SMALL)[0])
-        return load(config)
+        return load(config, **more)
 
     monkeypatch.setattr(preparation, "load_corpus", slow)
     code, out, _ = run("train", "tiny.txt", "--steps", 4, "--no-cache", *SMALL)

@@ -37,9 +37,9 @@ def readings(monkeypatch):
     """Counts how often a text is read."""
     found = []
 
-    def counting(config, files):
+    def counting(config, files, **more):
         found.append(config)
-        return load_corpus(config, files)
+        return load_corpus(config, files, **more)
 
     monkeypatch.setattr(cache_module, "load_corpus", counting)
     return found

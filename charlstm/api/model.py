@@ -1,26 +1,32 @@
 """A trained model, loaded: what commands, the Python API, the page and exports share."""
 
+import codecs
 import contextlib
 import math
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 
-from charlstm.config import SampleConfig
+from charlstm.analysis.inspection import trace
+from charlstm.api.results import Activations, CharacterSurprise, Surprises
+from charlstm.config import MAX_COUNT, SampleConfig, require_int
 from charlstm.counting.kneser_ney import NgramModel
 from charlstm.counting.mixing import Counts
 from charlstm.counting.storage import most_ngrams, owner_of, read_counts, write_counts
 from charlstm.errors import ContainerError, CorpusError
 from charlstm.evaluation.beside import CountsBeside
 from charlstm.evaluation.scores import Evaluation
+from charlstm.export.webpage import build_page, measure_rounding
 from charlstm.inference.counted import count, fit_by_halves
 from charlstm.inference.prediction import ContextPrediction, NextCharacters, ladder, predict_next
 from charlstm.inference.predictor import Predictor
-from charlstm.inference.sampling import sample
+from charlstm.inference.sampling import collect, sample, sample_many
 from charlstm.model.checkpoints import Checkpoint
+from charlstm.system import markup
+from charlstm.system.files import replace_file
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.cache import CorpusCache, load_corpus_of_run
 from charlstm.text.corpus import Corpus
@@ -28,17 +34,34 @@ from charlstm.text.filelist import sources_of
 from charlstm.text.split import Split
 
 if TYPE_CHECKING:
+    from charlstm.model.module import TextModel
     from charlstm.model.network import CharLSTM
 
 
 # The counts may take so many times the bytes of the weights.
 _BYTES_PER_BYTE_OF_WEIGHTS: Final = 4
 
+# Of the text that a page's units are chosen by and its rounding is measured on; of what it shows.
+_HELD_OUT_CHARS: Final = 50_000
+_PAGE_CHARS: Final = 30
+_REPR_CHARS: Final = 200
+
 Notify = Callable[[str], object]
 
 
 def ignored(_message: str) -> None:
     """Nobody is told."""
+
+
+class SampleOptions(TypedDict, total=False):
+    """The fields of `SampleConfig`, which has their meaning and defaults."""
+
+    length: int
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    until: str | None
 
 
 class Model:
@@ -212,45 +235,201 @@ class Model:
         """
         return ladder(self._chosen(with_counts=with_counts), self.alphabet.to_symbols(prefix))
 
+    @overload
     def sample(
         self,
         prime: str = "",
         *,
-        length: int = 500,
+        num_samples: None = None,
         seed: int | None = None,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        min_p: float | None = None,
-        until: str | None = None,
         with_counts: bool = False,
-    ) -> str:
-        """Continue a text, to the end of its document at most; see `SampleConfig` for the options.
+        **options: Unpack[SampleOptions],
+    ) -> str: ...
+    @overload
+    def sample(
+        self,
+        prime: str = "",
+        *,
+        num_samples: int,
+        seed: int | None = None,
+        with_counts: bool = False,
+        **options: Unpack[SampleOptions],
+    ) -> list[str]: ...
+    def sample(
+        self,
+        prime: str = "",
+        *,
+        num_samples: int | None = None,
+        seed: int | None = None,
+        with_counts: bool = False,
+        **options: Unpack[SampleOptions],
+    ) -> str | list[str]:
+        """Continue a text, to the end of its document at most.
+
+            model.sample("ROMEO:", length=300, temperature=0.7, seed=1)
 
         Args:
+            num_samples: of so many continuations at once; None for a single one.
             seed: the same seed gives the same text; None for another one each time.
             with_counts: as of `predict`.
+            options: of `SampleConfig`, with its defaults: length, temperature, top_k, top_p,
+                min_p, until.
 
         Returns:
-            What comes after the prime.
+            What comes after the prime; a list, where `num_samples` is given.
 
         Raises:
             CorpusError: when the prime holds characters outside the vocabulary.
             ConfigError: when an option is impossible.
         """
-        config = SampleConfig(
-            length=length,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            min_p=min_p,
-            until=until,
+        if num_samples is not None:
+            require_int("num_samples", num_samples, 1, MAX_COUNT)
+        number = 1 if num_samples is None else num_samples
+        drawn = sample_many(
+            self._chosen(with_counts=with_counts),
+            self.alphabet.to_symbols(prime),
+            SampleConfig(**options),
+            num_samples=number,
+            generator=np.random.default_rng(seed),
         )
-        generator = np.random.default_rng(seed)
-        symbols = self.alphabet.to_symbols(prime)
-        predictor = self._chosen(with_counts=with_counts)
-        drawn = "".join(sample(predictor, symbols, config, generator=generator))
-        return self.alphabet.to_text(self.alphabet.without_end(drawn))
+        texts = [
+            self.alphabet.to_text(self.alphabet.without_end(one.text))
+            for one in collect(drawn, number)
+        ]
+        return texts[0] if num_samples is None else texts
+
+    def stream(
+        self,
+        prime: str = "",
+        *,
+        seed: int | None = None,
+        with_counts: bool = False,
+        **options: Unpack[SampleOptions],
+    ) -> Iterator[str]:
+        """As `sample`, character by character as they are drawn; joined they are its result.
+
+            for char in model.stream("qu", length=100):
+                print(char, end="", flush=True)
+
+        Raises:
+            CorpusError, ConfigError: as of `sample`, with the first character.
+        """
+        drawn = sample(
+            self._chosen(with_counts=with_counts),
+            self.alphabet.to_symbols(prime),
+            SampleConfig(**options),
+            generator=np.random.default_rng(seed),
+        )
+        symbols = (symbol for symbol in drawn if symbol != self.alphabet.end)
+        if not self.alphabet.is_byte:
+            yield from symbols
+            return
+        # A character may take several bytes.
+        decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        for symbol in symbols:
+            if text := decoder.decode(symbol.encode("latin-1")):
+                yield text
+        yield decoder.decode(b"", final=True)
+
+    def surprise(self, text: str) -> Surprises:
+        """What each character of a text costs, and what was expected instead.
+
+            [one.bits for one in model.surprise("O Romeo")]
+
+        Raises:
+            ConfigError: when the text is empty.
+        """
+        found = trace(self.predictor, self._documents(text)).characters
+        return Surprises(
+            tuple(
+                CharacterSurprise(
+                    char=one.char,
+                    bits=one.nats / math.log(2),
+                    probability=math.exp(-one.nats),
+                    candidates=one.candidates,
+                )
+                for one in found
+            )
+        )
+
+    def trace(self, text: str) -> Activations:
+        """Gates, cell and hidden states while a text is read, arrays [layers, characters, units].
+
+            model.trace("O Romeo")["forget"][0, :, 7]  # of the first layer's unit 7
+
+        Raises:
+            ConfigError: when the text is empty.
+        """
+        return Activations.of(trace(self.predictor, self._documents(text)))
+
+    def evaluate(
+        self, split: Literal["train", "val", "test"] = "test", *, with_counts: bool = False
+    ) -> Evaluation:
+        """Score a split of the model's own text; documents of a list that were learned count, too.
+
+        Raises:
+            CorpusError: when the text is gone, or that split is empty.
+        """
+        text = getattr(self.corpus(), split)
+        return Evaluation.of_scores(text, self._chosen(with_counts=with_counts).score(text))
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """Each evaluation during training, as `charlstm runs show --json` has it."""
+        return [dict(entry.record) for entry in self.checkpoint.history]
+
+    def page(self, path: str | Path, *, text: str | None = None) -> Path:
+        """Write a web page that runs the model, as `charlstm inspect --html` does.
+
+        Args:
+            text: what stands in it when it is opened; None for a little held-out text.
+
+        Raises:
+            CorpusError: when the model's text is gone.
+            OSError: when the file can't be written.
+        """
+        corpus = self.corpus()
+        split = next(one for one in (corpus.test, corpus.val, corpus.train) if one.num_chars)
+        held_out = split.part(0, _HELD_OUT_CHARS)
+        shown = self.alphabet.decode(held_out.ids[:_PAGE_CHARS])
+        if text is not None:
+            shown = self.alphabet.to_symbols(text)
+            self.alphabet.require_known(shown)
+        page = build_page(
+            self.checkpoint,
+            name=Path(self.name).name,
+            text=shown,
+            held_out=held_out,
+            cost=measure_rounding(self.checkpoint, held_out),
+        )
+        path = Path(path)
+        with replace_file(path) as file:
+            file.write(page.encode("utf-8", "backslashreplace"))
+        return path
+
+    def to_torch(self) -> "TextModel":
+        """The model as a `torch.nn.Module` with `encode` and `decode`; see `TextModel`."""
+        from charlstm.model.module import TextModel
+
+        return TextModel(self.checkpoint)
+
+    def _documents(self, text: str) -> Split:
+        return self.alphabet.split(self.alphabet.documents(self.alphabet.to_symbols(text)))
+
+    def __repr__(self) -> str:
+        config, bits = self.checkpoint.spec.model_config, self.checkpoint.best_val_bits_per_char
+        score = "" if bits is None else f", {bits:.3f} bits per character on validation"
+        size = f"{config.num_layers} x {config.hidden_size} {config.cell}"
+        return (
+            f"<charlstm.Model {self.name!r}: {size}, {config.num_parameters:,} parameters{score}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Size, score, the curve of training, and a sample, for a notebook."""
+        bits = [one["val_bits_per_char"] for one in self.history]
+        drawn = self.sample(length=_REPR_CHARS, temperature=0.8, seed=0)
+        body = markup.curve([one for one in bits if one is not None])
+        return markup.titled(repr(self).strip("<>"), body + markup.quoted(drawn))
 
     def _chosen(self, *, with_counts: bool) -> Predictor:
         return self.with_counts() if with_counts else self.predictor
@@ -264,7 +443,6 @@ class Model:
         Raises:
             CorpusError: when the text is empty, or there is none to count.
         """
-        alphabet = self.alphabet
-        documents = alphabet.split(alphabet.documents(alphabet.to_symbols(text)))
+        documents = self._documents(text)
         predictor = self._chosen(with_counts=with_counts)
         return Evaluation.of_scores(documents, predictor.score(documents))

@@ -1,16 +1,16 @@
-"""charlstm in a Python program: load a trained model, predict, sample, score, without torch."""
+"""Trained models by the name of their run or file."""
 
 import warnings
 from pathlib import Path
+from typing import Any
 
+from charlstm.api.model import Model
 from charlstm.config import DEFAULT_STORE
-from charlstm.inference.model import Model
+from charlstm.errors import CheckpointError
 from charlstm.model.checkpoints import read_checkpoint
-from charlstm.store.runs import CheckpointStore
+from charlstm.store.runs import CheckpointStore, run_record
 from charlstm.system import layout
 from charlstm.system.terminal import escape_line
-
-__all__ = ["Model", "load", "open_model"]
 
 
 def load(
@@ -33,6 +33,23 @@ def load(
     for notice in model.notices:
         warnings.warn(escape_line(notice), stacklevel=2)
     return model
+
+
+def runs(*, checkpoints: str | Path = DEFAULT_STORE) -> list[dict[str, Any]]:
+    """The runs of a store, the newest last, each as `charlstm runs --json` has it.
+
+    Raises:
+        CheckpointError: when the store can't be read.
+    """
+    found = []
+    for run in CheckpointStore(Path(checkpoints)).runs():
+        try:
+            loaded = run.furthest()
+        except CheckpointError as error:
+            warnings.warn(escape_line(str(error)), stacklevel=2)
+            continue
+        found.append(run_record(run.name, loaded.checkpoint) | {"num_bytes": run.size()})
+    return sorted(found, key=lambda record: record["saved_at"])
 
 
 def open_model(

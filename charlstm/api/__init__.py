@@ -1,0 +1,25 @@
+"""charlstm in a Python program or a notebook: train, load, predict, sample, score, look inside.
+
+    loading   a run or a file -> `Model`; the runs of a store
+    model     everything that a trained model can do, without torch
+    training  the command `charlstm train` as a function
+    results   what a model made of a text: surprise, gates and states
+
+In: names, paths, texts. Out: a `Model` and plain results.
+"""
+
+from typing import Any
+
+__all__ = ["Model", "load", "open_model", "runs", "train"]
+
+_HOMES = {"Model": "model", "load": "loading", "open_model": "loading", "runs": "loading",
+          "train": "training"}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    # What isn't asked for isn't loaded.
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(f"charlstm.api.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

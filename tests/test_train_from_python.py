@@ -1,0 +1,164 @@
+"""`charlstm.train`: the command's options, runs and errors in a program or a notebook."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import charlstm
+from charlstm.errors import CharLSTMError, ConfigError, CorpusError
+from charlstm.store.runs import CheckpointStore
+
+SMALL = {"hidden_size": 8, "num_layers": 1, "embedding_size": 5, "batch_size": 4, "seq_len": 16}
+TEXT = "the quick brown fox jumps over the lazy dog. " * 20
+
+
+@pytest.fixture
+def train(here):
+    """A function (options) -> a tiny model, without a bar."""
+
+    def trained(*corpus, **options):
+        return charlstm.train(*corpus, **{"steps": 3, "progress": False} | SMALL | options)
+
+    return trained
+
+
+def test_the_run_is_that_of_the_command(train, run, corpus_file):
+    model = train(corpus_file, seed=3, run="ours")
+    options = [part for name, value in (SMALL | {"steps": 3, "seed": 3}).items()
+               for part in (f"--{name.replace('_', '-')}", value)]  # fmt: skip
+    assert run("train", corpus_file, "--run", "theirs", *options)[0] == 0
+    theirs = CheckpointStore(model.path.parent.parent).run("theirs").best().checkpoint
+    for name, value in theirs.weights.items():
+        np.testing.assert_array_equal(model.checkpoint.weights[name], value)
+    assert theirs.spec.to_plain() == model.checkpoint.spec.to_plain()
+    assert [one["name"] for one in charlstm.runs()] == ["ours", "theirs"]
+    listed = json.loads(run("runs", "--json")[1])
+    assert [one | {"saved_at": 0} for one in listed] == [
+        one | {"saved_at": 0} for one in charlstm.runs()
+    ]
+
+
+def test_every_option_of_the_command_is_there():
+    import inspect
+
+    from charlstm.commands.options import _READING
+    from charlstm.commands.train import train as command
+
+    options = set(inspect.signature(charlstm.train).parameters)
+    wanted = set(inspect.signature(command).parameters) | set(_READING)
+    assert wanted - options <= {"context", "reading", "as_json", "tensorboard"}
+    assert options - wanted == {"text", "documents", "progress", "on_report"}
+
+
+def test_a_text_in_memory(train):
+    model = train(text=TEXT.replace(" ", "\r\n"))
+    assert "\r" not in model.alphabet.vocabulary.characters
+    assert model.corpus().train.num_chars == 810
+    assert model.name == "text"
+    with pytest.warns(UserWarning, match="copy of its text|budget changed"):
+        again = train(resume=True, steps=5)
+    assert again.checkpoint.step == 5
+    assert train(text=TEXT).name == "text-2"
+    assert train(text="\xe9" * 99, level="byte").alphabet.is_byte
+
+
+def test_documents_in_memory_are_learned_one_by_one(train):
+    names = train(documents=(name for name in ["anna", "otto", "hannah"] * 50))
+    assert names.alphabet.are_lines
+    assert len(names.corpus().train.starts) == 135
+    poems = train(documents=["a\nb", "ba\n", "ab\nba"] * 50)
+    assert not poems.alphabet.are_lines
+    assert poems.alphabet.end is not None
+    assert len(poems.corpus().train.starts) == 135
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"text": ""}, CorpusError, "empty"),
+        ({"documents": []}, CorpusError, "empty"),
+        ({"documents": iter(())}, CorpusError, "empty"),
+        ({"text": "ab", "documents": ["ab"]}, ConfigError, "not both"),
+        ({"documents": "abc"}, ConfigError, "single string"),
+        ({"documents": ["ab"], "split_documents": "lines"}, ConfigError, "split already"),
+        ({"text": TEXT, "minutes": 1}, ConfigError, "--minutes and --steps"),
+        ({"text": TEXT, "val": "a.txt", "val_fraction": 0.1}, ConfigError, "not both"),
+        ({"text": TEXT, "hidden_size": 0}, ConfigError, "--hidden-size"),
+        ({"resume": True, "run": "absent"}, CharLSTMError, "absent"),
+    ],
+)
+def test_errors_are_the_command_s(train, here, options, error, words):
+    with pytest.raises(error, match=words):
+        train(**options)
+    assert not list(here.glob("checkpoints/*/*.safetensors"))
+
+
+def test_reports_are_those_of_json(train, corpus_file, run):
+    reports = []
+    train(corpus_file, on_report=reports.append)
+    options = [part for name, value in (SMALL | {"steps": 3}).items()
+               for part in (f"--{name.replace('_', '-')}", value)]  # fmt: skip
+    lines = run("train", corpus_file, *options, "--json")[1].splitlines()
+    theirs = list(map(json.loads, lines))
+    assert [one["event"] for one in reports] == [one["event"] for one in theirs]
+    assert [sorted(one) for one in reports] == [sorted(one) for one in theirs]
+    json.dumps(reports, allow_nan=False)
+
+
+def test_nothing_is_printed_but_the_bar(train, corpus_file, capfd):
+    train(corpus_file)
+    assert capfd.readouterr() == ("", "")
+    train(corpus_file, progress=True)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "100%" in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+def test_an_interrupt_saves_and_returns_the_model_so_far(train, corpus_file):
+    reports = []
+
+    def interrupt(report):
+        reports.append(report)
+        if report["event"] == "evaluated":
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    model = train(corpus_file, steps=100_000, on_report=interrupt)
+    assert 0 < model.checkpoint.step < 100_000
+    assert reports[-1]["was_interrupted"]
+    assert signal.getsignal(signal.SIGINT) is before
+    more = train(resume=True, steps=100_000, on_report=interrupt)
+    assert more.checkpoint.step > model.checkpoint.step
+
+
+def test_it_trains_in_another_thread(train, corpus_file):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(train(corpus_file)))
+    thread.start()
+    thread.join()
+    assert found[0].checkpoint.step == 3
+
+
+def test_a_finished_run_is_given_back_with_a_warning(train, corpus_file):
+    first = train(corpus_file)
+    assert train(resume=True, steps=None).checkpoint.step == first.checkpoint.step
+
+
+def test_waiting_threads_are_calmed_before_torch_is_loaded(tmp_path):
+    program = (
+        "import charlstm, os, sys\n"
+        "assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
+        "charlstm.train(text='the quick brown fox ' * 99, steps=1, hidden_size=4, progress=False)\n"
+        "print(os.environ['GOMP_SPINCOUNT'], os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert found.stdout.split() == ["3000", "1"]
