@@ -15,6 +15,7 @@ from charlstm.inference.prediction import Candidate
 from charlstm.system import markup
 
 _STRONGEST_BITS: Final = 8.0
+_NUM_IN_REPR: Final = 12
 _NUM_UNITS: Final = 6
 _MAX_SHOWN_CHARS: Final = 120
 
@@ -58,6 +59,11 @@ class Surprises(Sequence[CharacterSurprise]):
     def bits_per_char(self) -> float:
         return sum(one.bits for one in self) / len(self)
 
+    def __repr__(self) -> str:
+        shown = " ".join(f"{one.char!r} {one.bits:.1f}" for one in self[:_NUM_IN_REPR])
+        more = " ..." if len(self) > _NUM_IN_REPR else ""
+        return f"<{self.bits_per_char:.3f} bits per character: {shown}{more}>"
+
     def _repr_html_(self) -> str:
         text = markup.shaded(
             [one.char for one in self], [one.bits for one in self], most=_STRONGEST_BITS
@@ -98,7 +104,7 @@ class Activations:
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.values["hidden"].shape))
-        return f"Activations({', '.join(self.values)}; each {shape}: layers, characters, units)"
+        return f"<{', '.join(self.values)}: {shape} each: layers, characters, units>"
 
     def _repr_html_(self) -> str:
         """The units of the last layer whose hidden state varies most, and their gates."""
