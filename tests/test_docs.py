@@ -173,7 +173,7 @@ def test_the_front_page_is_short():
 def test_the_pages_python_works(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "shakespeare.txt").write_text("To be, or not. " + TEXT, encoding="utf-8")
-    (tmp_path / "names.txt").write_text("anna\notto\nhannah\n" * 60, encoding="utf-8")
+    (tmp_path / "names.txt").write_text("anna\notto\nhannah\n" * 300, encoding="utf-8")
     assert main(["train", "shakespeare.txt", *SHORT]) == 0
     capsys.readouterr()
     found = [(page, block) for page in PAGES for block in blocks(page, "python")]
