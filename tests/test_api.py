@@ -206,3 +206,15 @@ def test_a_model_whose_store_is_gone_still_predicts_and_says_what_it_lacks(store
     for ask in (model.evaluate, model.corpus, lambda: model.predict("q", with_counts=True)):
         with pytest.raises(CorpusError):
             ask()
+
+
+@pytest.mark.parametrize("name", ["loading", "model", "training"])
+def test_examples_in_docstrings_run(stored, here, name):
+    import doctest
+    from importlib import import_module
+
+    (here / "names.txt").write_text("anna\notto\nhannah\n" * 300)
+    known = {"charlstm": charlstm, "model": charlstm.load()}
+    found = doctest.testmod(import_module(f"charlstm.api.{name}"), extraglobs=known)
+    assert found.attempted > 0
+    assert not found.failed

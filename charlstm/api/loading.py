@@ -21,6 +21,8 @@ def load(
 ) -> Model:
     """Load a trained model; warns of damaged checkpoints that were tried before it.
 
+    >>> model = charlstm.load("tiny")
+
     Args:
         run: its name, or a checkpoint file; None for the newest run.
         checkpoints: the folder that holds the runs.
@@ -37,6 +39,9 @@ def load(
 
 def runs(*, checkpoints: str | Path = DEFAULT_STORE) -> list[dict[str, Any]]:
     """The runs of a store, the newest last, each as `charlstm runs --json` has it.
+
+    >>> [run["name"] for run in charlstm.runs()]
+    ['tiny']
 
     Raises:
         CheckpointError: when the store can't be read.

@@ -217,6 +217,8 @@ class Model:
     def predict(self, prefix: str = "", *, with_counts: bool = False) -> NextCharacters:
         """The distribution of the character after a text, the most likely first.
 
+        >>> char, probability = model.predict("qu").next[0]
+
         Args:
             with_counts: of the network and the counts of its training text together.
 
@@ -266,7 +268,8 @@ class Model:
     ) -> str | list[str]:
         """Continue a text, to the end of its document at most.
 
-            model.sample("ROMEO:", length=300, temperature=0.7, seed=1)
+        >>> text = model.sample("qu", length=300, temperature=0.7, seed=1)
+        >>> three = model.sample("qu", length=20, num_samples=3)
 
         Args:
             num_samples: of so many continuations at once; None for a single one.
@@ -308,8 +311,9 @@ class Model:
     ) -> Iterator[str]:
         """As `sample`, character by character as they are drawn; joined they are its result.
 
-            for char in model.stream("qu", length=100):
-                print(char, end="", flush=True)
+        >>> characters = list(model.stream("qu", length=20, seed=1))
+        >>> "".join(characters) == model.sample("qu", length=20, seed=1)
+        True
 
         Raises:
             CorpusError, ConfigError: as of `sample`, with the first character.
@@ -334,7 +338,8 @@ class Model:
     def surprise(self, text: str) -> Surprises:
         """What each character of a text costs, and what was expected instead.
 
-            [one.bits for one in model.surprise("O Romeo")]
+        >>> [one.char for one in model.surprise("quick")]
+        ['q', 'u', 'i', 'c', 'k']
 
         Raises:
             ConfigError: when the text is empty.
@@ -355,7 +360,9 @@ class Model:
     def trace(self, text: str) -> Activations:
         """Gates, cell and hidden states while a text is read, arrays [layers, characters, units].
 
-            model.trace("O Romeo")["forget"][0, :, 7]  # of the first layer's unit 7
+        >>> forget = model.trace("quick")["forget"]  # [layers, characters, units]
+        >>> forget[0, :, 7].shape  # of the first layer's unit 7
+        (5,)
 
         Raises:
             ConfigError: when the text is empty.
@@ -408,7 +415,13 @@ class Model:
         return path
 
     def to_torch(self) -> "TextModel":
-        """The model as a `torch.nn.Module` with `encode` and `decode`; see `TextModel`."""
+        """The model as a `torch.nn.Module` with `encode` and `decode`; see `TextModel`.
+
+        >>> module = model.to_torch()
+        >>> logits_TBV, state = module(module.encode("quick")[:, None])
+        >>> logits_TBV.shape[:2]
+        torch.Size([6, 1])
+        """
         from charlstm.model.module import TextModel
 
         return TextModel(self.checkpoint)

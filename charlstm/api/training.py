@@ -85,7 +85,8 @@ def train(
     one is a `KeyboardInterrupt`. What the options mean, and what is chosen where they are left
     out, is as with `charlstm train`.
 
-        model = charlstm.train("names.txt", split_documents="lines", minutes=3)
+    >>> model = charlstm.train("names.txt", split_documents="lines", steps=2, progress=False)
+    >>> model = charlstm.train(documents=["anna", "otto"] * 999, steps=2, progress=False)
 
     Args:
         corpus: files or folders; none at all for Python's own documentation.
