@@ -187,3 +187,27 @@ def test_a_planted_link_is_not_followed(tmp_path, monkeypatch):
     with pytest.raises(CharLSTMError, match="File exists"):
         write_output(tmp_path / "page.html", b"page")
     assert target.read_bytes() == b"mine"
+
+
+@posix
+def test_what_is_renamed_is_on_the_disk_before_and_the_name_after(tmp_path, monkeypatch):
+    """After a power cut a name must never stand for content that isn't there."""
+    calls = []
+    sync, rename = os.fsync, os.replace
+
+    def noted_sync(descriptor):
+        calls.append(("sync", os.readlink(f"/proc/self/fd/{descriptor}")))
+        sync(descriptor)
+
+    def noted_rename(source, target):
+        calls.append(("rename", str(target)))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(os, "replace", noted_rename)
+    with replace_file(tmp_path / "a.bin") as file:
+        file.write(b"content")
+    (first, written), renamed, named = calls
+    assert first == "sync"
+    assert written.startswith(f"{tmp_path}/.charlstm-")
+    assert (renamed, named) == (("rename", f"{tmp_path}/a.bin"), ("sync", str(tmp_path)))

@@ -87,3 +87,47 @@ def test_the_gradient_is_shortened_and_divided_by_the_scale():
     assert optimizer.step(0.0, loss_scale=torch.tensor(4.0))
     norm = nn.utils.get_total_norm([parameter.grad for parameter in model.parameters()])
     assert float(norm) == pytest.approx(0.5, rel=1e-4)
+
+
+def test_a_step_of_muon_is_the_polar_factor_of_the_momentum_that_looks_ahead():
+    """Against singular vectors: decayed weights, less rate and length times U V'."""
+    model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
+    optimizer = Optimizer(model, weight_decay=0.1)
+    name = "layers.1.weight_hh_l0"
+    weight = dict(model.named_parameters())[name]
+    generator = torch.Generator().manual_seed(1)
+    momentum = torch.zeros_like(weight)
+    for _ in range(3):
+        for parameter in model.parameters():
+            # Short enough to be left as it is.
+            parameter.grad = torch.randn(parameter.shape, generator=generator) * 1e-3
+        gradient, before = weight.grad.clone(), weight.detach().clone()
+        optimizer.step(0.01)
+        momentum = 0.95 * momentum + 0.05 * gradient
+        u, _, vh = torch.linalg.svd(0.05 * gradient + 0.95 * momentum, full_matrices=False)
+        change = weight.detach() - before * (1 - 0.01 * 0.1)
+        length = 0.01 * 0.2 * max(weight.shape) ** 0.5
+        # Newton-Schulz leaves the singular vectors as they are, and the values near to 1.
+        values = torch.diagonal(u.mT @ (-change / length) @ vh.mT)
+        assert values.min() > 0.7
+        assert values.max() < 1.3
+        across = u.mT @ (-change / length) @ vh.mT - torch.diag(values)
+        assert across.abs().max() < 1e-3
+
+
+def test_all_but_the_layers_matrices_step_as_torchs_adamw():
+    model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
+    optimizer = Optimizer(model, weight_decay=0.3)
+    names = [name for name, part in model.named_parameters() if not name.startswith("layers")]
+    theirs = {name: dict(model.named_parameters())[name].detach().clone() for name in names}
+    adamw = torch.optim.AdamW(theirs.values(), lr=0.01, betas=(0.9, 0.99), weight_decay=0.0)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(4):
+        for name, parameter in model.named_parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=generator) * 1e-3
+            if name in theirs:
+                theirs[name].grad = parameter.grad.clone()
+        optimizer.step(0.01)
+        adamw.step()
+    for name, value in theirs.items():
+        torch.testing.assert_close(dict(model.named_parameters())[name].detach(), value)

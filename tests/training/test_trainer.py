@@ -11,6 +11,7 @@ from charlstm.errors import CheckpointError, TrainingError
 from charlstm.events import Evaluated, Finished, SaveDue, Started, Stepped
 from charlstm.text.split import Split
 from charlstm.training import losses
+from charlstm.training import trainer as trainer_module
 from charlstm.training.hardware import resolve_precision
 from charlstm.training.trainer import Resume, Trainer
 
@@ -144,6 +145,36 @@ def test_minutes_are_kept_by_the_clock(make_trainer, monkeypatch, split):
     assert max(event.learning_rate for event in stepped) == pytest.approx(0.02, rel=0.01)
     # Thirds of the budget, and before the first of them after 2 and 4 epochs.
     assert sum(isinstance(event, Evaluated) for event in events) == 5
+
+
+def test_time_is_kept_for_the_last_evaluation_and_save(make_trainer, split, monkeypatch):
+    """Evaluations that take 4 of 60 seconds: the run ends after its last one, not later."""
+    now = [0.0]
+
+    def clock():
+        now[0] += 0.01
+        return now[0]
+
+    reference = make_trainer()
+    trainer = Trainer(
+        reference.model.config,
+        reference._config,
+        Budget(minutes=1),
+        train=split,
+        val=split,
+        started_at=0.0,
+        clock=clock,
+    )
+    fit = trainer_module.fit_temperature
+
+    def slow(*arguments, **options):
+        now[0] += 4.0
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(trainer_module, "fit_temperature", slow)
+    events = finish(trainer)
+    last = [event for event in events if isinstance(event, Evaluated)][-1]
+    assert 56 < last.elapsed_seconds <= 60
 
 
 def test_without_validation_text_the_latest_counts_as_best(make_trainer, vocabulary):
