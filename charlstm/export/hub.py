@@ -62,7 +62,7 @@ def export_folder(
     codes = spec.vocabulary.codes.tolist()
     vocabulary = {"unknown": 0, "boundary": spec.alphabet.boundary, "code_points": codes}
     card = _card(checkpoint, name, ngram_bits).encode("utf-8", "backslashreplace")
-    model = _without_paths(checkpoint).to_bytes()
+    model = without_paths(checkpoint).to_bytes()
     contents = (_json(config), _json(vocabulary), model, card)
     try:
         with contextlib.ExitStack() as stack:
@@ -76,7 +76,7 @@ def export_folder(
         raise CharLSTMError(f"{folder}: can't be written: {error.strerror}") from error
 
 
-def _without_paths(checkpoint: Checkpoint) -> Checkpoint:
+def without_paths(checkpoint: Checkpoint) -> Checkpoint:
     """The same model, to be published: it tells the names of its texts, not where they lie."""
     corpus = checkpoint.spec.corpus
 

@@ -301,14 +301,22 @@ class CheckpointStore:
     def load_model(self, name: str | None = None) -> Loaded:
         """Load a run's model; the newest run's, where none is named.
 
+        The example that comes with the package is found by its name, where no run has that.
+
         Raises:
             CheckpointError: when there is none that loads.
         """
+        if name == layout.EXAMPLE and not self.run(name).has_checkpoint:
+            path = Path(__file__).parent / layout.EXAMPLE_FILE
+            return Loaded(checkpoint=read_checkpoint(path), path=path, run=name)
         if name is not None:
             return self.run(name).best()
         loaded, warnings = self.newest()
         if loaded is None:
-            missing = f"{self.root}: no run yet; make one with: charlstm train"
+            missing = (
+                f"{self.root}: no run yet; make one with: charlstm train, "
+                f"or try a small one: --run {layout.EXAMPLE}"
+            )
             raise CheckpointError(warnings[0] if warnings else missing)
         return replace(loaded, warnings=(*warnings, *loaded.warnings))
 

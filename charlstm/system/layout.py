@@ -21,6 +21,9 @@ EVENTS: Final = "events.jsonl"
 LOCK: Final = "lock"
 TENSORBOARD: Final = "tensorboard"
 CACHE: Final = ".cache"
+# A model that comes with the package, by its name alone.
+EXAMPLE: Final = "example"
+EXAMPLE_FILE: Final = f"example{SUFFIX}"
 CACHE_SUFFIXES: Final = (".corpus", ".key")
 
 _STEP: Final = re.compile(rf"step-(\d{{8,}}){re.escape(SUFFIX)}")

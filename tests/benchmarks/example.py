@@ -1,0 +1,43 @@
+"""Make the example model that comes with the package: a small one of Shakespeare's plays.
+
+    python tests/benchmarks/example.py shakespeare.txt [--output charlstm/store/example.safetensors]
+
+The text is "tiny Shakespeare", in the public domain. With steps as its budget the model depends on
+the text and the versions of its libraries alone. Its size is chosen to stay below a megabyte.
+"""
+
+import argparse
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import charlstm
+from charlstm.export.hub import without_paths
+from charlstm.system import layout
+
+STEPS = 7000
+HIDDEN_SIZE = 116
+OUTPUT = Path(charlstm.__file__).parent / "store" / layout.EXAMPLE_FILE
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("text", type=Path)
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as store:
+        model = charlstm.train(
+            options.text,
+            hidden_size=HIDDEN_SIZE,
+            steps=STEPS,
+            threads=1,
+            run=layout.EXAMPLE,
+            checkpoints=store,
+        )
+    data = without_paths(replace(model.checkpoint, training=None)).to_bytes()
+    options.output.write_bytes(data)
+    print(f"{options.output}: {len(data):,} bytes; {model!r}")
+
+
+if __name__ == "__main__":
+    main()
