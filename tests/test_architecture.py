@@ -36,7 +36,7 @@ WITHOUT_TORCH = [
     "api", "config", "errors", "events", "system/container", "system/files",
     "system/interrupts", "system/layout", "system/markup", "system/terminal", "system/waiting",
     "text", "counting", "model/cell", "model/checkpoints", "model/finetuning", "inference",
-    "evaluation/scores", "evaluation/baselines", "evaluation/beside",
+    "evaluation/scores", "evaluation/baselines", "evaluation/beside", "evaluation/difference",
     "training/memory", "training/pacing",
     "training/pieces", "training/recipe", "store", "analysis/inspection", "analysis/diagnosis",
     "export", "commands",

@@ -1,5 +1,8 @@
-"""`charlstm eval`: how well a model predicts a text."""
+"""`charlstm eval`: how well a model predicts a text, by itself or against another model."""
 
+import contextlib
+import os
+from collections.abc import Sequence
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -15,11 +18,14 @@ from charlstm.commands.options import (
     Run,
     Threads,
     advice_for_a_model,
+    complete_run,
     invite_typing,
+    is_given,
     load_model,
     one_of,
     open_outputs,
     print_record,
+    say_warnings,
     say_written,
 )
 from charlstm.config import DEFAULT_STORE, STDIN, SplitName
@@ -29,6 +35,9 @@ from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import numpy as np
+    import numpy.typing as npt
 
     from charlstm.api.model import Model
     from charlstm.evaluation.assessment import LearnedText
@@ -40,6 +49,9 @@ if TYPE_CHECKING:
     from charlstm.text.split import Split
 
 _NUM_EXTREMES: Final = 5
+_OF_ONE_MODEL: Final = ("dynamic", "details", "per_char", "per_document", "plot")
+# What of a corpus's settings the symbols of another text depend on.
+_READING: Final = ("normalize", "keep_line_ends", "split_documents", "encoding")
 
 
 def evaluate(
@@ -85,6 +97,23 @@ def evaluate(
             help="Score documents of a list that are also in its training text.",
         ),
     ] = False,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="RUN",
+            help="Compare with this run instead, on the same text.",
+            autocompletion=complete_run,
+        ),
+    ] = None,
+    against_checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            "--against-checkpoint",
+            metavar="FILE",
+            help="Compare with this checkpoint file instead.",
+        ),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -107,15 +136,14 @@ def evaluate(
     charlstm eval another.txt --json
 
     charlstm eval --dynamic
+
+    charlstm eval --run large --against small
     """
     files, split = one_of(context, "files", "split").values()
-    if [*map(str, (per_char, per_document, plot)), STDIN if as_json else ""].count(STDIN) > 1:
-        raise ConfigError("stdout takes one of --json and the outputs that are named -")
-    if plot is not None:
-        from charlstm.views.plots import require_plots
-
-        require_plots(plot)
-
+    if _is_comparison(context):
+        _compare(context, files or [], split)
+        return
+    _check_outputs(per_char, per_document, plot, as_json=as_json)
     invite_typing(files or ())
     model = load_model(context)
     inputs = chain(model.sources(), files or [])
@@ -178,6 +206,17 @@ def evaluate(
         show_assessment(assessment, title=title, with_details=details)
         if per_document is not None or (details and len(text.starts) > 1):
             show_documents(*documents.extremes())
+
+
+def _check_outputs(*paths: Path | None, as_json: bool) -> None:
+    """Refuse what can't be written, before anything is read."""
+    if [*map(str, paths), STDIN if as_json else ""].count(STDIN) > 1:
+        raise ConfigError("stdout takes one of --json and the outputs that are named -")
+    plot = paths[-1]
+    if plot is not None:
+        from charlstm.views.plots import require_plots
+
+        require_plots(plot)
 
 
 class _Documents:
@@ -290,7 +329,7 @@ def _choose(
             learned = LearnedText(train=corpus.train, val=corpus.val.part(0, 0))
         if name != "train" and not with_duplicates:
             assert known is not None
-            text = _without_duplicates(text, corpus, known)
+            text = _documents(text, _new_documents(text, corpus, known))
 
         def original(first: int, after: int) -> str:
             return model.alphabet.decode(text.ids[first:after])
@@ -328,23 +367,29 @@ def _say_known(text: "Split", known: "KnownDocuments") -> None:
         say(f"{num_known:,} of {len(is_known_D):,} documents are also in the training text")
 
 
-def _without_duplicates(text: "Split", corpus: "Corpus", known: "KnownDocuments") -> "Split":
-    """Of a list, what doesn't stand in the training text, too."""
+def _new_documents(
+    text: "Split", corpus: "Corpus", known: "KnownDocuments"
+) -> "npt.NDArray[np.bool_] | None":
+    """Of a list, what doesn't stand in the training text, too; None for all."""
     from charlstm.text.assignment import MIN_DOCUMENTS
 
     if len(corpus.train.starts) < MIN_DOCUMENTS:
-        return text
+        return None
     is_known_D = known.have(text)
     num_known, num_all = int(is_known_D.sum()), len(is_known_D)
     if num_known == num_all:
         say("all of its documents are also in the training text")
     if not num_known or num_known == num_all:
-        return text
+        return None
     say(
         f"{num_known:,} of {num_all:,} documents are also in the training text and are left out; "
         "--with-duplicates scores them"
     )
-    return text.documents(~is_known_D)
+    return ~is_known_D
+
+
+def _documents(text: "Split", chosen_D: "npt.NDArray[np.bool_] | None") -> "Split":
+    return text if chosen_D is None else text.documents(chosen_D)
 
 
 def _chosen_split(wanted: SplitName | None, corpus: "Corpus") -> tuple[SplitName, "Split"]:
@@ -354,3 +399,154 @@ def _chosen_split(wanted: SplitName | None, corpus: "Corpus") -> tuple[SplitName
         return "test", corpus.test
     say("the corpus has no test split: scoring the validation split")
     return "val", corpus.val
+
+
+def _is_comparison(context: typer.Context) -> bool:
+    """Whether another model is named, which excludes what is shown of a single one."""
+    rivals = one_of(context, "against", "against_checkpoint")
+    return any(
+        all(is_given(one_of(context, rival, name)[rival]) for name in _OF_ONE_MODEL)
+        for rival in rivals
+    )
+
+
+def _compare(context: typer.Context, files: list[str], split: SplitName | None) -> None:
+    """Score the same text by two models, and show what lies between them."""
+    from charlstm.api import open_model
+
+    options = context.params
+    invite_typing(files)
+    model = load_model(context)
+    named = one_of(context, "against", "against_checkpoint")
+    other = open_model(
+        named["against"],
+        checkpoints=options["checkpoints"],
+        checkpoint=named["against_checkpoint"],
+    )
+    say_warnings(other.notices)
+    name = None
+    if files:
+        text, other_text = _same_files(files, model, other)
+    else:
+        name, text, other_text = _same_split(
+            split, model, other, with_duplicates=options["with_duplicates"]
+        )
+
+    import_torch()
+    import numpy as np
+
+    from charlstm.evaluation.difference import compare
+    from charlstm.evaluation.scoring import score
+    from charlstm.training.hardware import resolve_device, set_threads
+    from charlstm.views.bars import counting_bar
+    from charlstm.views.evaluation import difference_record, show_difference
+
+    set_threads(options["threads"])
+    device = resolve_device(options["device"])
+    with counting_bar(2 * text.num_chars, "scored") as progress:
+        scores = score(model.network(device), text, progress=progress)
+        other_scores = score(other.network(device), other_text, progress=progress)
+    difference = compare(
+        scores, other_scores, text, other_text, model.alphabet, generator=np.random.default_rng(0)
+    )
+    if options["as_json"]:
+        record = {"run": model.name, "against": other.name, "split": name, "files": files}
+        print_record(record | difference_record(difference))
+    else:
+        show_difference(difference, model.name, other.name, title=name or ", ".join(files))
+
+
+def _same_split(
+    split: SplitName | None, model: "Model", other: "Model", *, with_duplicates: bool
+) -> "tuple[SplitName, Split, Split]":
+    """A split of the text that both models learned from, as each of them encodes it."""
+    from charlstm.text.duplicates import KnownDocuments
+
+    _require_same(model, other, ("level",))
+    own, others = model.checkpoint.spec.fingerprint, other.checkpoint.spec.fingerprint
+    if own != others:
+        raise CorpusError(
+            f"{model.name} and {other.name} have different texts or splits (fingerprints "
+            f"{own[:12]} and {others[:12]}); name a FILE to compare them on"
+        )
+    corpus = model.corpus()
+    name, text = _chosen_split(split, corpus)
+    # With another --min-count it is encoded in another way.
+    other_text: Split = getattr(other.corpus(), name)
+    if name != "train" and not with_duplicates:
+        is_new_D = _new_documents(text, corpus, KnownDocuments(corpus.train, corpus.alphabet))
+        text, other_text = _documents(text, is_new_D), _documents(other_text, is_new_D)
+    return name, text, other_text
+
+
+def _same_files(files: list[str], model: "Model", other: "Model") -> "tuple[Split, Split]":
+    """Any text, as each of two models encodes it."""
+    from dataclasses import replace
+
+    _require_same(model, other, ("level", *_READING))
+    read = _read_files(files, model)
+    symbols = read.original(0, read.split.num_chars)
+    other_text = replace(read.split, ids=other.alphabet.encode(symbols))
+    if model.alphabet.are_lines:
+        for one, text in ((model, read.split), (other, other_text)):
+            _say_overlap(one, text)
+    else:
+        _say_read(files, (model, other))
+    return read.split, other_text
+
+
+def _require_same(model: "Model", other: "Model", settings: Sequence[str]) -> None:
+    """Refuse models whose characters are not the same.
+
+    Raises:
+        CorpusError: naming the setting in which they differ.
+    """
+    from charlstm.text.vocabulary import END
+
+    corpora = [one.checkpoint.spec.corpus for one in (model, other)]
+    for name in settings:
+        own, others = (getattr(corpus, name) for corpus in corpora)
+        if own != others:
+            option = f"--{name.replace('_', '-')}"
+            raise CorpusError(
+                f"{model.name} and {other.name} read texts in different ways ({option}: {own} and "
+                f"{others}), so their costs per character can't be compared"
+            )
+    if (
+        len(settings) > 1
+        and len({END in one.alphabet.vocabulary.characters for one in (model, other)}) > 1
+    ):
+        raise CorpusError(
+            f"one of {model.name} and {other.name} learned where files end, the other didn't: they "
+            "read another text in different ways"
+        )
+
+
+def _say_overlap(model: "Model", text: "Split") -> None:
+    """Say which documents of a list a model has learned from."""
+    from charlstm.text.duplicates import KnownDocuments
+
+    try:
+        corpus = model.corpus()
+    except CorpusError as error:
+        say(f"{model.name}: whether it learned from this text is not checked: {error}")
+        return
+    if num_known := int(KnownDocuments(corpus.train, corpus.alphabet).have(text).sum()):
+        say(
+            f"{model.name}: {num_known:,} of {len(text.starts):,} documents are also in its "
+            "training text"
+        )
+
+
+def _say_read(files: list[str], models: "Sequence[Model]") -> None:
+    """Say which models learned from one of these files by name, and that no more is checked."""
+    from charlstm.text.filelist import FileList
+
+    for model in models:
+        learned: set[str] = set()
+        with contextlib.suppress(CorpusError):
+            learned.update(map(os.path.realpath, FileList.of(model.checkpoint.spec.corpus).main))
+        for path in files:
+            if os.path.realpath(path) in learned:
+                say(f"warning: {path} is of the text that {model.name} learned from")
+    say("whether other texts hold parts of this one, and were learned from, is not checked")

@@ -22,7 +22,7 @@ from charlstm.system.files import open_output
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
-    from charlstm.store.runs import CheckpointStore
+    from charlstm.store.runs import CheckpointStore, Loaded
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -78,6 +78,10 @@ def show(
         bool,
         typer.Option("--details", help="Show every evaluation, the gates and whole samples."),
     ] = False,
+    command: Annotated[
+        bool,
+        typer.Option("--command", help="Print the command that makes the run again, no more."),
+    ] = False,
     checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
@@ -88,6 +92,8 @@ def show(
     charlstm runs show small large
 
     charlstm runs show shakespeare --plot curves.svg
+
+    charlstm runs show shakespeare --command
     """
     from charlstm.store.runs import CheckpointStore
     from charlstm.views.runs import show_differences, show_run, with_history
@@ -96,11 +102,16 @@ def show(
     found = {name: store.run(name).furthest() for name in names}
     for loaded in found.values():
         say_warnings(loaded.notices)
+    is_json = as_json or context.obj["as_json"]
+    if command:
+        if is_json or details or plot is not None:
+            raise ConfigError("--command prints the command and no more: without other options")
+        _print_commands(store, found)
+        return
     records = [
         with_history(name, one.checkpoint) | {"num_bytes": store.run(name).size()}
         for name, one in found.items()
     ]
-    is_json = as_json or context.obj["as_json"]
     if len(found) > 1:
         if plot is not None:
             raise ConfigError("--plot draws one run")
@@ -124,6 +135,19 @@ def show(
         print_record(records[0])
     else:
         show_run(run, loaded.checkpoint, with_details=details)
+
+
+def _print_commands(store: "CheckpointStore", found: "dict[str, Loaded]") -> None:
+    """Print what makes each run again, and say how far it does."""
+    from charlstm.sessions.repetition import repetition
+    from charlstm.text.cache import CorpusCache
+    from charlstm.views.runs import show_command
+
+    for name, loaded in found.items():
+        again = repetition(loaded.checkpoint, CorpusCache(store.cache_folder))
+        show_command(again.arguments, store.root)
+        for note in again.notes:
+            say(f"{name}: {note}")
 
 
 @app.command("rm")

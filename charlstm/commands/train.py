@@ -193,7 +193,8 @@ def train(
         typer.Option(
             "--seed",
             rich_help_panel=_RECIPE,
-            help="With --steps or --epochs the same seed gives the same model.  [default: 0]",
+            help="With --steps or --epochs the same seed gives the same model; runs show --command "
+            "prints the whole line.  [default: 0]",
         ),
     ] = None,
     threads: Annotated[

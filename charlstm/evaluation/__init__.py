@@ -2,6 +2,7 @@
 
     scoring     the cost of each character, in torch; begin here: `score`
     scores      the results: `Evaluation`, `Scores`, calibration, kinds of character
+    difference  two models on the same text, and whether chance explains what differs
     dynamic     dynamic evaluation: the model keeps learning from what it has scored
     beside      counts to score beside the network, and mixed with it
     baselines   n-gram counts and compressors on the same text

@@ -24,7 +24,8 @@ Original = Callable[[int, int], str]
 Progress = Callable[[int], object]
 
 _NUM_BINS: Final = 10
-_KINDS: Final = ("letters", "digits", "spaces", "line ends", "punctuation", "other", "unknown")
+KINDS: Final = ("letters", "digits", "spaces", "line ends", "punctuation", "other", "unknown")
+UNKNOWN_KIND: Final = KINDS.index("unknown")
 _CONTEXT_CHARS: Final = 24
 _MAX_EXPONENT: Final = math.log(sys.float_info.max)
 _LINE_ENDS: Final = "\n\r\v\f\x85\u2028\u2029"
@@ -304,21 +305,27 @@ def calibration(scores: Scores) -> Calibration:
 
 
 def by_kind(scores: Scores, split: Split, alphabet: Alphabet) -> list[KindScore]:
-    """The cost of letters, digits, spaces and so on; kinds that don't occur are left out.
+    """The cost of letters, digits, spaces and so on; kinds that don't occur are left out."""
+    number_N = kind_numbers(split, alphabet)
+    num_chars = np.bincount(number_N, minlength=len(KINDS))
+    nats = np.bincount(number_N, scores.nats_N, len(KINDS))
+    return [
+        KindScore(kind=kind, num_chars=int(n), nats=float(sum_of_nats))
+        for kind, n, sum_of_nats in zip(KINDS, num_chars, nats, strict=True)
+        if n
+    ]
+
+
+def kind_numbers(split: Split, alphabet: Alphabet) -> npt.NDArray[np.intp]:
+    """The number in `KINDS` of each character's kind, [num_chars].
 
     Of bytes only those that are ASCII have a known kind.
     """
     is_byte = alphabet.is_byte
     kinds = [_kind(char, is_byte=is_byte) for char in alphabet.vocabulary.characters]
-    number_of_id = np.array([_KINDS.index(kind) for kind in ("unknown", *kinds)])
-    number_N = number_of_id[split.ids]
-    num_chars = np.bincount(number_N, minlength=len(_KINDS))
-    nats = np.bincount(number_N, scores.nats_N, len(_KINDS))
-    return [
-        KindScore(kind=kind, num_chars=int(n), nats=float(sum_of_nats))
-        for kind, n, sum_of_nats in zip(_KINDS, num_chars, nats, strict=True)
-        if n
-    ]
+    number_of_id = np.array([UNKNOWN_KIND, *map(KINDS.index, kinds)])
+    number_N: npt.NDArray[np.intp] = number_of_id[split.ids]
+    return number_N
 
 
 def most_surprising(

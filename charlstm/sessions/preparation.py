@@ -117,6 +117,7 @@ class Prepared:
         is_finished: the budget is used; there is nothing to train.
         reason: how the plan was chosen; empty for a resumed run.
         dropouts: as they are expected to be.
+        parent: the run that a new one takes its weights from.
         notices: what the user may want to know.
     """
 
@@ -129,6 +130,7 @@ class Prepared:
     reason: str
     dropouts: Dropouts
     notices: tuple[str, ...]
+    parent: str | None = None
 
     def without_text(self) -> "Prepared":
         """The same, small enough to be sent to another process."""
@@ -261,6 +263,7 @@ def prepare_new(
         reason=plan.reason,
         dropouts=plan.train.dropouts(plan.model, plan.epochs),
         notices=tuple(notices),
+        parent=request.parent,
     )
 
 

@@ -65,6 +65,7 @@ class Session:
         self.spec = prepared.spec
         self.corpus = corpus = prepared.corpus
         self.is_finished = prepared.is_finished
+        self._parent = prepared.parent
         self._writer = writer
         self._journal = Journal(prepared.history)
         self._saver = Saver(writer)
@@ -135,6 +136,7 @@ class Session:
             "run": self.name,
             "corpus": spec.corpus_name,
             "budget": asdict(spec.budget),
+            "from": self._parent,
             **asdict(spec.model_config),
             **asdict(spec.train_config),
         }

@@ -93,11 +93,20 @@ class CorpusCache:
         """
         files = FileList.of(config)
         key = None if texts else _key(config, files)
-        if key is not None and (found := self._find(key, config)) is not None:
-            return replace(found, mode=files.mode())
+        if (found := self._unchanged(config, files, key)) is not None:
+            return found
         corpus = load_corpus(config, files, texts=texts)
         self._keep(corpus, config, files, key)
         return corpus
+
+    def unchanged(self, config: CorpusConfig) -> Corpus | None:
+        """A corpus whose files didn't change since it was kept; None where they must be read.
+
+        Raises:
+            CorpusError: when there are no such files.
+        """
+        files = FileList.of(config)
+        return self._unchanged(config, files, _key(config, files))
 
     def recall(self, fingerprint: str, config: CorpusConfig) -> Corpus | None:
         """The corpus of this fingerprint, wherever its text is now."""
@@ -118,6 +127,10 @@ class CorpusCache:
                 if name is None or not (self._folder / f"{name}.corpus").exists():
                     file.unlink()
         return freed
+
+    def _unchanged(self, config: CorpusConfig, files: FileList, key: str | None) -> Corpus | None:
+        found = None if key is None else self._find(key, config)
+        return found and replace(found, mode=files.mode())
 
     def _known(self, key: str) -> tuple[str | None, tuple[str, ...]]:
         """The name of a corpus that a key stands for, and the notices of its files."""

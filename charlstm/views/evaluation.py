@@ -3,13 +3,14 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, BinaryIO, Final
 
 from rich.text import Text
 
 from charlstm.evaluation.assessment import Assessment, CountsAssessment
+from charlstm.evaluation.difference import Difference
 from charlstm.evaluation.scores import DocumentScore, Evaluation, Original, Scores, Surprise
 from charlstm.system.terminal import escape, escape_line
 from charlstm.text.split import Split
@@ -21,6 +22,9 @@ from charlstm.views.tables import print_note, print_pairs, print_rows
 _DERIVED: Final = ("nats_per_char", "bits_per_char", "bits_per_byte", "perplexity", "accuracy")
 _NATS_PER_BIT: Final = math.log(2)
 _MAX_SHOWN_CHARS: Final = 60
+_ANOTHER_SEED: Final = (
+    "The interval is about the text: how much another --seed changes is not in it."
+)
 
 
 def as_record(
@@ -252,6 +256,86 @@ def _show_others(assessment: Assessment) -> None:
             f"Counting n-grams predicts this text better than the network, by {bits:.3f} bits per "
             "character. What may help: more minutes, a larger text, or train --from another "
             "run. Until then sample and predict take --with-counts."
+        )
+
+
+def difference_record(difference: Difference) -> dict[str, Any]:
+    """All fields of a comparison, and figures derived from them."""
+    derived = ("bits_per_char", "other_bits_per_char", "difference_bits_per_char", "is_certain")
+    record = asdict(difference) | {name: getattr(difference, name) for name in derived}
+    record["by_kind"] = [
+        asdict(kind)
+        | {"bits_per_char": kind.bits_per_char, "other_bits_per_char": kind.other_bits_per_char}
+        for kind in difference.by_kind
+    ]
+    return record
+
+
+def show_difference(difference: Difference, name: str, other: str, *, title: str) -> None:
+    """Both costs, what lies between them, where it comes from, and what follows."""
+    low, high = difference.low_bits_per_char, difference.high_bits_per_char
+    print_pairs(
+        Text(escape_line(f"{name} against {other}: {title}")),
+        [
+            (
+                "bits per character",
+                f"{difference.bits_per_char:.4f} against {difference.other_bits_per_char:.4f}",
+            ),
+            (
+                "difference",
+                (
+                    f"{difference.difference_bits_per_char:+.4f}, "
+                    f"95 % interval {low:+.4f} to {high:+.4f}"
+                ),
+            ),
+            ("characters scored", f"{difference.num_chars:,}"),
+            (
+                "unknown characters",
+                f"{difference.num_unknown:,} and {difference.other_num_unknown:,}",
+            ),
+            (
+                "resampled",
+                (
+                    f"{difference.num_blocks} blocks of {difference.block_length:,} "
+                    f"{difference.unit}{'s' * (difference.block_length > 1)}"
+                ),
+            ),
+        ],
+    )
+    print_rows(
+        ("kind of character", "share of text", "bits/char", "against", "of the difference"),
+        [
+            (
+                kind.kind,
+                f"{kind.num_chars / difference.num_chars:.1%}",
+                f"{kind.bits_per_char:.3f}",
+                f"{kind.other_bits_per_char:.3f}",
+                f"{(kind.nats - kind.other_nats) / difference.num_chars / _NATS_PER_BIT:+.4f}",
+            )
+            for kind in difference.by_kind
+        ],
+    )
+    for note in _what_follows(difference, name, other):
+        print_note(note)
+
+
+def _what_follows(difference: Difference, name: str, other: str) -> Iterator[str]:
+    if difference.is_certain:
+        better, worse = (name, other) if difference.high_bits_per_char < 0 else (other, name)
+        yield (
+            f"{better} predicts this text better than {worse}, by more than chance explains. "
+            f"{_ANOTHER_SEED}"
+        )
+    elif difference.low_bits_per_char == difference.high_bits_per_char == 0:
+        yield "Every character costs both the same."
+    else:
+        yield f"Which of them is better can't be told from chance on this text. {_ANOTHER_SEED}"
+    if difference.is_short:
+        yield "The text is short: the interval may be too narrow."
+    if difference.num_unknown != difference.other_num_unknown:
+        yield (
+            "A character that a model doesn't know costs it only that it is unknown, not which it "
+            "is: to know fewer characters is an advantage here."
         )
 
 

@@ -1,13 +1,16 @@
 """The list of runs as a table, and one run in full."""
 
 import contextlib
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from rich.text import Text
 
+from charlstm.config import DEFAULT_STORE
 from charlstm.model.checkpoints import Checkpoint, HistoryEntry
 from charlstm.store.runs import run_record
 from charlstm.system.terminal import escape_line
@@ -142,6 +145,12 @@ def show_run(name: str, checkpoint: Checkpoint, *, with_details: bool) -> None:
             [(_figure(entry.epoch, 2), _openness(entry)) for entry in history],
             left=(1,),
         )
+
+
+def show_command(arguments: Sequence[str], store: Path) -> None:
+    """A command of charlstm as it is typed, a line that is never folded."""
+    where = () if store == DEFAULT_STORE else ("--checkpoints", str(store))
+    print(escape_line(shlex.join(["charlstm", *arguments, *where])), flush=True)
 
 
 def bits_text(bits: float | None) -> str:

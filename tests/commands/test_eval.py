@@ -199,3 +199,94 @@ def test_a_dash_is_stdout_and_pictures_are_announced(charlstm, stored, here):
     assert out.startswith("place\tdocument\tchar")
     assert not (here / "-").exists()
     assert b"eval.svg: written" in charlstm("eval", "--plot", "eval.svg").stderr
+
+
+@pytest.fixture
+def two_runs(run, corpus_file):
+    """Two runs of the same text."""
+    for seed in (1, 2):
+        options = ["--steps", 3, "--seed", seed, "--run", f"s{seed}", *SMALL]
+        assert run("train", corpus_file, *options)[0] == 0
+
+
+def test_two_runs_are_compared_on_the_same_text(run, two_runs, here):
+    code, out, err = run("eval", "--run", "s1", "--against", "s2", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert (found["run"], found["against"], found["split"]) == ("s1", "s2", "test")
+    alone = [json.loads(run("eval", "--run", name, "--json")[1]) for name in ("s1", "s2")]
+    assert found["bits_per_char"] == pytest.approx(alone[0]["bits_per_char"], abs=1e-6)
+    assert found["other_bits_per_char"] == pytest.approx(alone[1]["bits_per_char"], abs=1e-6)
+    assert found["low_bits_per_char"] < found["difference_bits_per_char"]
+    assert found["difference_bits_per_char"] < found["high_bits_per_char"]
+    assert sum(kind["num_chars"] for kind in found["by_kind"]) == found["num_chars"]
+    out = run("eval", "--run", "s1", "--against", "s2")[1]
+    for part in ("s1 against s2: test", "95 % interval", "letters", "--seed", "text is short"):
+        assert part in out
+    file = here / "checkpoints/s1/best.safetensors"
+    out = run("eval", "--run", "s1", "--against-checkpoint", file)[1]
+    assert "+0.0000 to +0.0000" in out
+    assert "Every character costs both the same." in out
+
+
+def test_the_better_run_is_named(run, stored, here):
+    weights = {name: 0 * weight for name, weight in stored.weights.items()}
+    with CheckpointStore(here / "checkpoints").run("zero").writer() as writer:
+        writer.save_best(replace(stored, weights=weights, training=None))
+    for names in (("tiny", "zero"), ("zero", "tiny")):
+        out = run("eval", "--run", names[0], "--against", names[1])[1]
+        assert "tiny predicts this text better than zero, by more than chance" in out
+
+
+def test_other_vocabularies_can_be_compared_and_it_is_said_how(run, two_runs, corpus_file):
+    options = ["--steps", 3, "--min-count", 60, "--run", "few", *SMALL]
+    assert run("train", corpus_file, *options)[0] == 0
+    found = json.loads(run("eval", "--run", "s1", "--against", "few", "--json")[1])
+    assert found["num_unknown"] == 0 < found["other_num_unknown"]
+    assert "unknown" in [kind["kind"] for kind in found["by_kind"]]
+    assert "only that it is unknown" in run("eval", "--run", "s1", "--against", "few")[1]
+
+
+def test_what_is_not_the_same_text_is_not_compared(run, two_runs, here, corpus_file):
+    assert (
+        run("train", corpus_file, "--steps", 3, "--level", "byte", "--run", "raw", *SMALL)[0] == 0
+    )
+    code, _, err = run("eval", "--run", "s1", "--against", "raw")
+    assert code == 1
+    assert "(--level: char and byte)" in err
+    (here / "other.txt").write_text(TEXT + "quick\n" * 50)
+    assert run("train", "other.txt", "--steps", 3, "--run", "other", *SMALL)[0] == 0
+    code, _, err = run("eval", "--run", "s1", "--against", "other")
+    assert code == 1
+    assert "name a FILE" in err
+    code, out, err = run("eval", "other.txt", "--run", "s1", "--against", "other", "--json")
+    assert (code, json.loads(out)["num_chars"]) == (0, len(TEXT) + 300)
+    assert "other.txt is of the text that other learned from" in err
+    assert "s1 learned from" not in err
+    assert "is not checked" in err
+    options = ["--steps", 3, "--normalize", "nfc", "--run", "nfc", *SMALL]
+    assert run("train", corpus_file, *options)[0] == 0
+    code, _, err = run("eval", "other.txt", "--run", "s1", "--against", "nfc")
+    assert code == 1
+    assert "--normalize" in err
+    assert run("eval", "--run", "s1", "--against", "nfc")[0] == 0  # the same characters
+    code, _, err = run("eval", "--run", "s1", "--against", "s2", "--details")
+    assert code != 0
+    assert "give --against or --details" in err
+
+
+def test_lists_are_compared_by_their_documents(run, here):
+    names = [f"{first}{middle}{last}" for first in "abcdefghij" for middle in "aeiou"
+             for last in ("n", "ra", "llo", "ska")]  # fmt: skip
+    (here / "names.txt").write_text("\n".join(names))
+    for seed in (1, 2):
+        options = ["--split-documents", "lines", "--test-fraction", 0.6, "--steps", 3]
+        options += ["--seed", seed, "--run", f"n{seed}", *SMALL]
+        assert run("train", "names.txt", *options)[0] == 0
+    found = json.loads(run("eval", "--run", "n1", "--against", "n2", "--json")[1])
+    assert found["unit"] == "document"
+    (here / "more.txt").write_text("\n".join(names[:60] + [name * 3 for name in names]))
+    code, _, err = run("eval", "more.txt", "--run", "n1", "--against", "n2")
+    assert code == 0
+    assert "n1: " in err
+    assert "documents are also in its training text" in err

@@ -1,0 +1,173 @@
+import numpy as np
+import pytest
+from conftest import alphabet_of
+
+from charlstm.errors import CorpusError
+from charlstm.evaluation.difference import block_length, compare, interval_of_mean
+from charlstm.evaluation.scores import Scores
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import Vocabulary
+
+ONE_DOCUMENT = np.zeros(1, np.int64)
+NUM_CHARS = 20_000
+NUM_TEXTS = 200
+
+
+def interval(values, starts=ONE_DOCUMENT):
+    return interval_of_mean(
+        np.asarray(values, np.float64), starts, generator=np.random.default_rng(0)
+    )
+
+
+def is_outside(values, mean, starts=ONE_DOCUMENT):
+    found = interval(values, starts)
+    return not found.low <= mean <= found.high
+
+
+def autoregressive(correlation_S, num_chars, generator):
+    """Series of mean 0 and variance 1 whose neighbours are correlated, [S, num_chars]."""
+    innovation_S = np.sqrt(1 - correlation_S**2)
+    values = np.empty((num_chars, len(correlation_S)))
+    values[0] = generator.standard_normal(len(correlation_S))
+    for place in range(1, num_chars):
+        noise = generator.standard_normal(len(correlation_S))
+        values[place] = correlation_S * values[place - 1] + innovation_S * noise
+    return values.T
+
+
+@pytest.fixture(scope="module")
+def texts():
+    """Differences of mean 0 for texts of several kinds, each [NUM_TEXTS, NUM_CHARS]."""
+    generator = np.random.default_rng(1)
+    series = autoregressive(np.repeat([0.0, 0.9, 0.98], NUM_TEXTS), NUM_CHARS, generator)
+    independent, close, far = np.split(series, 3)
+    return {
+        "independent": independent,
+        "correlated": close,
+        "long": far,
+        # From one character to the next a correlation of 0.08, but over hundreds of them.
+        "hidden": independent + 0.3 * far,
+    }
+
+
+def test_false_alarms_are_as_rare_as_they_should_be(texts):
+    share = {
+        name: np.mean([is_outside(values, 0.0) for values in found])
+        for name, found in texts.items()
+    }
+    assert 0.03 <= np.mean(list(share.values())) <= 0.07, share
+    assert max(share.values()) <= 0.1, share
+
+
+def test_as_if_all_characters_were_independent_it_would_alarm_all_the_time(texts):
+    """That the simulated texts are a test at all."""
+    values = texts["correlated"]
+    error = values.std(1) / np.sqrt(NUM_CHARS)
+    assert np.mean(np.abs(values.mean(1)) > 1.96 * error) > 0.5
+
+
+def test_a_known_difference_is_found_and_covered(texts):
+    found = [interval(values + 0.1) for values in texts["independent"]]
+    assert all(one.low > 0 for one in found)
+    assert 0.9 <= np.mean([one.low <= 0.1 <= one.high for one in found]) <= 1.0
+    moved, still = interval(texts["long"][0] + 0.1), interval(texts["long"][0])
+    assert moved.low == pytest.approx(still.low + 0.1)
+    assert moved.high == pytest.approx(still.high + 0.1)
+
+
+def test_many_documents_are_resampled_whole():
+    generator = np.random.default_rng(2)
+    outside = []
+    for _ in range(400):
+        lengths = generator.integers(20, 120, 300)
+        # Within a document all characters share its luck, so that they are no sample of their own.
+        values = np.repeat(generator.standard_normal(300), lengths)
+        values += generator.standard_normal(len(values))
+        starts = np.cumsum(lengths) - lengths
+        found = interval(values, starts)
+        assert found.unit == "document"
+        outside.append(not found.low <= 0 <= found.high)
+    assert 0.03 <= np.mean(outside) <= 0.07
+
+
+@pytest.mark.parametrize(
+    ("lengths", "unit"),
+    [
+        ([10] * 100, "document"),
+        ([10] * 99, "character"),
+        ([100_000, *[10] * 300], "character"),  # one of them decides everything
+    ],
+)
+def test_few_documents_are_a_text_of_characters(lengths, unit):
+    lengths = np.array(lengths)
+    values = np.random.default_rng(0).standard_normal(lengths.sum())
+    assert interval(values, np.cumsum(lengths) - lengths).unit == unit
+
+
+def test_blocks_are_longer_where_the_past_lasts_longer():
+    generator = np.random.default_rng(3)
+    series = autoregressive(np.repeat([0.0, 0.5, 0.9], 50), 1000, generator)
+    lengths = [np.mean([block_length(one) for one in part]) for part in np.split(series, 3)]
+    assert 1 <= lengths[0] < 4 < lengths[1] < lengths[2] < 95
+    assert block_length(np.zeros(100)) == 1
+    assert block_length(np.tile([1.0, -1.0], 500)) >= 1
+
+
+def scores(nats):
+    nats = np.asarray(nats, np.float32)
+    return Scores(nats_N=nats, rank_N=np.zeros(len(nats), np.int32), confidence_N=nats)
+
+
+def compared(nats, other, text, vocabulary, other_vocabulary):
+    return compare(
+        scores(nats),
+        scores(other),
+        Split.of([text], vocabulary),
+        Split.of([text], other_vocabulary),
+        alphabet_of(vocabulary),
+        generator=np.random.default_rng(0),
+    )
+
+
+def test_a_model_is_no_better_than_itself_and_the_order_flips_the_sign():
+    text = "the 7 foxes.\n" * 40
+    vocabulary = Vocabulary.of(text)
+    generator = np.random.default_rng(4)
+    own, other = generator.exponential(size=(2, len(text)))
+    same = compared(own, own, text, vocabulary, vocabulary)
+    assert same.low_bits_per_char == same.high_bits_per_char == same.difference_bits_per_char == 0
+    assert not same.is_certain
+    here = compared(own, other, text, vocabulary, vocabulary)
+    there = compared(other, own, text, vocabulary, vocabulary)
+    assert here.difference_bits_per_char == -there.difference_bits_per_char
+    assert (here.low_bits_per_char, here.high_bits_per_char) == (
+        -there.high_bits_per_char,
+        -there.low_bits_per_char,
+    )
+    assert here.low_bits_per_char < here.difference_bits_per_char < here.high_bits_per_char
+    better = compared(own, own + 1, text, vocabulary, vocabulary)
+    assert better.is_certain
+    assert better.difference_bits_per_char == pytest.approx(-1 / np.log(2))
+
+
+def test_kinds_add_up_to_the_difference_and_unknown_to_either_is_a_kind():
+    text = "the 7 foxes, \u2603.\n" * 40
+    generator = np.random.default_rng(5)
+    own, other = generator.exponential(size=(2, len(text)))
+    known, less = Vocabulary.of(text.replace("\u2603", "")), Vocabulary.of(text.replace("7", ""))
+    found = compared(own, other, text, known, less)
+    assert (found.num_unknown, found.other_num_unknown) == (40, 40)
+    kinds = {kind.kind: kind.num_chars for kind in found.by_kind}
+    assert kinds == {
+        "letters": 320, "spaces": 120, "line ends": 40, "punctuation": 80, "unknown": 80,
+    }  # fmt: skip
+    assert sum(kinds.values()) == found.num_chars == len(text)
+    assert sum(kind.nats for kind in found.by_kind) == pytest.approx(found.nats)
+    assert sum(kind.other_nats for kind in found.by_kind) == pytest.approx(found.other_nats)
+    assert found.is_short
+
+
+def test_of_a_few_characters_nothing_is_said():
+    with pytest.raises(CorpusError, match="99 characters are too few"):
+        interval(np.ones(99))
+    assert interval(np.ones(100)).low == pytest.approx(1)
