@@ -6,8 +6,8 @@ prediction after it is kept, so that moving and deleting read nothing again.
 Shapes: B streams side by side, V symbols that can be predicted.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ NUM_CANDIDATES: Final = 9  # as there are digits to pick them by
 _CONTEXTS: Final = (1, 2, 4, 8, 16)
 _MAX_CHARS: Final = 10_000
 _MAX_KEPT_BYTES: Final = 1 << 28
+_MAX_TYPED_AHEAD: Final = 32
 _LINE: Final = "\n"
 
 
@@ -32,6 +33,19 @@ class Rung(NamedTuple):
 
     num_context: int
     prediction: NextCharacters | None
+
+
+@dataclass(slots=True)
+class _Place:
+    """What was found out about a place in a text, from the text before it.
+
+    Args:
+        state: after all of the document that was read.
+        contexts: predictions from its last characters alone, by length; None until they are made.
+    """
+
+    state: PredictorState
+    contexts: list[NextCharacters] | None = None
 
 
 class Draft:
@@ -61,18 +75,18 @@ class Draft:
         self._predictor = predictor
         self._generator = generator
         self._num_to_write = 0
+        self._start = predictor.start()
         # After so many symbols; what was not read yet is missing at the end.
-        self._states = [predictor.start()]
-        self._contexts: dict[int, list[NextCharacters]] = {}
+        self._places = [_Place(self._start)]
         # Streams that have read the last 1, 2, 3 ... symbols before a place.
         self._suffixes: PredictorState | None = None
         self._suffixes_at = 0
-        self.max_chars = max(1, min(_MAX_CHARS, _MAX_KEPT_BYTES // _num_bytes(self._states[0])))
+        self.max_chars = max(1, min(_MAX_CHARS, _MAX_KEPT_BYTES // _num_bytes(self._start)))
 
     @property
     def num_read(self) -> int:
         """Symbols of the text that the model has read."""
-        return len(self._states) - 1
+        return len(self._places) - 1
 
     @property
     def is_writing(self) -> bool:
@@ -102,7 +116,8 @@ class Draft:
                 f"full at {self.max_chars:,} characters: "
                 f"{len(symbols) - len(fitting):,} of {len(symbols):,} left out"
             )
-        self._replace(start, fitting)
+        if fitting:
+            self._replace(start, fitting)
 
     def delete(self) -> None:
         """Take away the character before the cursor."""
@@ -124,9 +139,11 @@ class Draft:
     def pick(self, rank: int) -> None:
         """Insert a candidate; 0 is the most likely. Unknown is none that could be written."""
         self._stop()
-        if self.num_read < self.cursor:
-            return
-        order_V = np.argsort(-self._states[self.cursor].log_p[0], kind="stable")
+        if self.cursor - self.num_read > _MAX_TYPED_AHEAD:
+            return  # of a long text that is still being read nothing is shown yet
+        while self.num_read < self.cursor:
+            self._read()
+        order_V = np.argsort(-self._places[self.cursor].state.log_p[0], kind="stable")
         if rank < len(order_V) and order_V[rank] != UNKNOWN:
             self._append(order_V[rank : rank + 1])
 
@@ -144,7 +161,7 @@ class Draft:
             self._read()
         elif self.is_writing:
             self._write()
-        elif self.cursor not in self._contexts:
+        elif self._places[self.cursor].contexts is None:
             self._read_contexts()
         elif self.num_read < len(self.text):
             self._read()
@@ -155,29 +172,29 @@ class Draft:
     def nats(self, first: int, last: int) -> list[float | None]:
         """What each symbol from `first` to before `last` cost; None where it wasn't read yet."""
         ids = self.alphabet.encode(self.text[first:last])
-        known = self._states[first:last]
+        known = self._places[first:last]
         costs: list[float | None] = [
-            -float(state.log_p[0, symbol]) for state, symbol in zip(known, ids, strict=False)
+            -float(place.state.log_p[0, symbol]) for place, symbol in zip(known, ids, strict=False)
         ]
         return costs + [None] * (len(ids) - len(known))
 
     def prediction(self) -> NextCharacters | None:
         """What comes next at the cursor, the most likely alone named; None until it is read."""
-        return self._ranked(self._states[self.cursor]) if self.num_read >= self.cursor else None
+        if self.num_read < self.cursor:
+            return None
+        return self._ranked(self._places[self.cursor].state)
 
     def ladder(self) -> list[Rung]:
         """The same from the last 0, 1, 2, 4, 8 ... and finally all characters of the document."""
         num_chars = self.cursor - self.document_start
         lengths = self._shorter_contexts()
-        found: Sequence[NextCharacters | None] = self._contexts.get(
-            self.cursor, [None] * len(lengths)
-        )
-        rungs = [Rung(0, self._ranked(self._states[0])), *map(Rung, lengths, found)]
+        found = None if self.num_read < self.cursor else self._places[self.cursor].contexts
+        rungs = [Rung(0, self._ranked(self._start)), *map(Rung, lengths, found or repeat(None))]
         return [*rungs, Rung(num_chars, self.prediction())] if num_chars else rungs
 
     def gates(self) -> list[dict[str, float]]:
         """How open each layer's gates were, mean over its units, when it read the last symbol."""
-        layers = self._states[min(self.cursor, self.num_read)].layers
+        layers = self._places[min(self.cursor, self.num_read)].state.layers
         return [
             {name: float(gate.mean()) for name, gate in layer.gates.items()} for layer in layers
         ]
@@ -196,8 +213,7 @@ class Draft:
         """Put symbols in the place of those from `start` to the cursor."""
         self.text = self.text[:start] + symbols + self.text[self.cursor :]
         self.cursor = start + len(symbols)
-        del self._states[start + 1 :]
-        self._contexts = {place: one for place, one in self._contexts.items() if place <= start}
+        del self._places[start + 1 :]
         if self._suffixes_at > start:
             self._suffixes = None
 
@@ -205,14 +221,13 @@ class Draft:
         """Read the first symbol that wasn't yet."""
         (symbol,) = self.alphabet.encode(self.text[self.num_read])
         is_end = symbol == self.alphabet.end_id
-        before = self._states[-1]
-        self._states.append(
-            self._states[0] if is_end else self._predictor.read(np.array([symbol]), before)
-        )
+        before = self._places[-1].state
+        after = self._start if is_end else self._predictor.read(np.array([symbol]), before)
+        self._places.append(_Place(after))
 
     def _write(self) -> None:
         """Draw a symbol, as `sample` would."""
-        log_p = next_distribution(self._states[self.cursor].log_p, self.config)
+        log_p = next_distribution(self._places[self.cursor].state.log_p, self.config)
         self._append(draw(log_p, self._generator.random(1)))
         self._num_to_write -= 1
         if self.notice or self.text[self.cursor - 1] in (_LINE, self.alphabet.end):
@@ -229,15 +244,16 @@ class Draft:
         if not self._suffixes_at - num_streams <= first <= self._suffixes_at <= self.cursor:
             streams, num_streams, self._suffixes_at = None, 0, first
         if self._suffixes_at < self.cursor:
-            start = self._states[0]
             kept = np.arange(min(num_streams, _CONTEXTS[-1] - 1))
-            streams = start if streams is None else start.joined(streams.of_streams(kept))
+            streams = (
+                self._start if streams is None else self._start.joined(streams.of_streams(kept))
+            )
             (symbol,) = self.alphabet.encode(self.text[self._suffixes_at])
             streams = self._predictor.read(np.full(len(streams.log_p), symbol), streams)
             self._suffixes_at += 1
         self._suffixes = streams
         if self._suffixes_at == self.cursor:
-            self._contexts[self.cursor] = [
+            self._places[self.cursor].contexts = [
                 self._ranked(self._suffixes, length - 1)
                 for length in self._shorter_contexts()
                 if self._suffixes is not None

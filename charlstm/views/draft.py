@@ -4,7 +4,8 @@ import codecs
 import math
 import unicodedata
 from collections.abc import Iterator
-from itertools import zip_longest
+from functools import cache
+from itertools import chain, zip_longest
 from typing import Final, NamedTuple
 
 from prompt_toolkit.utils import get_cwidth
@@ -59,27 +60,34 @@ class _Cell(NamedTuple):
     ends_line: bool
 
 
+# Where the cursor stands after the text.
+_NOTHING: Final = _Cell(" ", None, is_unknown=False, ends_line=False)
+
+
 def screen(draft: Draft, size: Size, *, name: str) -> list[Line]:
     """The lines of a whole screen; an empty piece of the style `CURSOR` stands at the cursor.
 
     Args:
         name: of the model.
     """
-    title, keys = [_title(draft, name)], _keys(draft, size.columns)
+    # On a low terminal the text comes first.
+    title = [_title(draft, name)][: size.lines // 4]
+    keys = _keys(draft, size.columns)[: size.lines // 6]
     panel = _panel(draft, size.columns)
-    space = max(1, size.lines - len(title) - len(keys))
+    space = size.lines - len(title) - len(keys)
     num_text_lines = max(min(space, _MIN_TEXT_LINES), space - len(panel))
     text = _text(draft, Size(num_text_lines, size.columns))
     lines = [*title, *text, *panel[: space - num_text_lines], *keys]
-    return [_cut(line, size.columns) for line in lines[: size.lines]]
+    return [_cut(line, size.columns) for line in lines]
 
 
 def _title(draft: Draft, name: str) -> Line:
-    facts = [f"temperature {draft.config.temperature:g}"]
+    facts = []
     if draft.num_read < len(draft.text):
         facts.append(f"read {draft.num_read:,} of {len(draft.text):,}")
     if draft.cursor and (nats := draft.nats(draft.cursor - 1, draft.cursor)[0]) is not None:
-        facts.append(f"last character {_bits(nats)}")
+        facts.append(f"surprise {nats / math.log(2):.2f} bits")
+    facts.append(f"temperature {draft.config.temperature:g}")
     return [(_BOLD, visible(name)), *((_DIM, f"  {fact}") for fact in facts)]
 
 
@@ -96,13 +104,15 @@ def _keys(draft: Draft, columns: int) -> list[Line]:
 def _text(draft: Draft, size: Size) -> list[Line]:
     """So many lines of the text, with the cursor in one of them."""
     most = size.lines * size.columns
-    # What stands before this line end is out of sight.
+    # What stands further up is out of sight; a line end is sought there, or else a place that stays
+    # while some characters are typed.
     first = draft.text.rfind("\n", 0, max(0, draft.cursor - most)) + 1
+    first = max(first, (draft.cursor // most - 1) * most)
     lines: list[Line] = [[]]
     used = 0
     cursor_line = 0
 
-    def put(cell: _Cell, *, at_cursor: bool) -> None:
+    def put(cell: _Cell, *, at_cursor: bool = False) -> None:
         nonlocal used, cursor_line
         columns = get_cwidth(cell.shown)
         if used and used + columns > size.columns:
@@ -120,10 +130,13 @@ def _text(draft: Draft, size: Size) -> list[Line]:
             used = 0
 
     for cell in _cells(draft, first, draft.cursor):
-        put(cell, at_cursor=False)
-    after = list(_cells(draft, draft.cursor, draft.cursor + most))
-    for number, cell in enumerate([*after, _Cell(" ", None, is_unknown=False, ends_line=False)]):
-        put(cell, at_cursor=number == 0)
+        put(cell)
+    after = chain(_cells(draft, draft.cursor, draft.cursor + most), [_NOTHING])
+    put(next(after), at_cursor=True)
+    for cell in after:
+        if len(lines) > cursor_line + size.lines:
+            break
+        put(cell)
     top = max(0, min(cursor_line - size.lines // 2, len(lines) - size.lines))
     shown = lines[top : top + size.lines]
     return shown + [[] for _ in range(size.lines - len(shown))]
@@ -133,7 +146,7 @@ def _cells(draft: Draft, first: int, last: int) -> Iterator[_Cell]:
     """The characters between two places; what some bytes cost that are one is their sum."""
     alphabet = draft.alphabet
     symbols = draft.text[first:last]
-    nats, are_unknown = draft.nats(first, last), alphabet.encode(symbols) == UNKNOWN
+    nats, ids = draft.nats(first, last), alphabet.encode(symbols).tolist()
     place = 0
     for char, num_symbols in _characters(symbols) if alphabet.is_byte else _one_each(symbols):
         own = slice(place, place + num_symbols)
@@ -141,7 +154,7 @@ def _cells(draft: Draft, first: int, last: int) -> Iterator[_Cell]:
         yield _Cell(
             shown=_shown(char),
             nats=sum(costs) if len(costs) == num_symbols else None,
-            is_unknown=bool(are_unknown[own].any()),
+            is_unknown=UNKNOWN in ids[own],
             ends_line=char.endswith(("\n", END)),
         )
         place += num_symbols
@@ -181,7 +194,12 @@ def _style(cell: _Cell) -> str:
     color = None if cell.nats is None else surprise_color(cell.nats)
     if color is None:
         return style
-    return f"{style} fg:#000000 bg:{Color.parse(color).get_truecolor().hex}"
+    return f"{style} fg:#000000 bg:{_hex(color)}"
+
+
+@cache
+def _hex(color: str) -> str:
+    return Color.parse(color).get_truecolor().hex
 
 
 def _panel(draft: Draft, columns: int) -> list[Line]:
@@ -244,10 +262,6 @@ def _name(char: str | None) -> str:
 
 def _share(candidate: Candidate) -> str:
     return f"{_name(candidate.char)} {candidate.probability:.0%}"
-
-
-def _bits(nats: float) -> str:
-    return f"{nats / math.log(2):.2f} bits"
 
 
 def _pad(line: Line, columns: int) -> Line:
