@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from charlstm import __version__
-from charlstm.commands import compare, corpus, export, inspect, predict, runs, sample, train
+from charlstm.commands import compare, corpus, export, inspect, play, predict, runs, sample, train
 from charlstm.commands import eval as eval_command
 from charlstm.errors import CharLSTMError
 from charlstm.system.terminal import prepare_streams, say
@@ -50,6 +50,7 @@ app = typer.Typer(
 app.command("train", cls=GroupedCommand)(train.train)
 app.command("sample", cls=GroupedCommand)(sample.sample)
 app.command("predict", cls=GroupedCommand)(predict.predict)
+app.command("play", cls=GroupedCommand)(play.play)
 app.command("inspect", cls=GroupedCommand)(inspect.inspect)
 app.command("compare", cls=GroupedCommand)(compare.compare)
 app.command("eval", cls=GroupedCommand)(eval_command.evaluate)

@@ -9,8 +9,13 @@ import sys
 import termios
 
 
-def in_a_terminal(tmp_path, arguments, *, size=(24, 80), **environment):
-    """Run the program in a pseudo-terminal; gives all that was written to it."""
+def in_a_terminal(tmp_path, arguments, *, size=(24, 80), keys=(), code=0, **environment):
+    """Run the program in a pseudo-terminal; gives all that was written to it.
+
+    Args:
+        keys: pairs of bytes: after the program has written the first, the second is typed.
+        code: what it has to exit with.
+    """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
     child = subprocess.Popen(
@@ -22,7 +27,8 @@ def in_a_terminal(tmp_path, arguments, *, size=(24, 80), **environment):
         env={**os.environ, "TERM": "xterm-256color", **environment},
     )
     os.close(theirs)
-    written = b""
+    written, keys = b"", list(keys)
+    awaited_from = 0
     while True:
         try:
             piece = os.read(ours, 65536)
@@ -31,6 +37,9 @@ def in_a_terminal(tmp_path, arguments, *, size=(24, 80), **environment):
         if not piece:
             break
         written += piece
+        while keys and (place := written.find(keys[0][0], awaited_from)) >= 0:
+            awaited_from = place + len(keys[0][0])
+            os.write(ours, keys.pop(0)[1])
     os.close(ours)
-    assert child.wait() == 0, written
+    assert child.wait() == code, written
     return written.decode("utf-8")

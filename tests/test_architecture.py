@@ -41,7 +41,7 @@ WITHOUT_TORCH = [
     "training/pieces", "training/recipe", "store", "analysis/inspection", "analysis/diagnosis",
     "export", "commands",
     "views/inspection", "views/prediction", "views/runs", "views/sampling", "views/diagnosis",
-    "views/context", "views/shading", "views/tables",
+    "views/context", "views/shading", "views/tables", "views/draft", "views/play",
 ]  # fmt: skip
 
 

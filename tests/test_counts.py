@@ -8,6 +8,8 @@ import pytest
 from conftest import SMALL
 
 from charlstm import load
+from charlstm.config import SampleConfig
+from charlstm.inference.draft import Draft
 from charlstm.store.runs import CheckpointStore
 from charlstm.system import layout
 
@@ -176,3 +178,19 @@ def test_what_counting_reaches_is_told_before_training_and_after(run, counted, c
     assert "by n-grams" in run("corpus", "check", corpus_file)[1]
     assert run("export", "tiny", "--format", "hf", "--output", "card")[0] == 0
     assert "n-gram counts of the same training text reach" in (here / "card/README.md").read_text()
+
+
+def test_what_is_typed_is_predicted_with_counts_too(run, counted):
+    model = load()
+    draft = Draft(model.with_counts(), SampleConfig(), generator=np.random.default_rng(0))
+    for char in "the quick brown ":
+        draft.insert(char)
+        while draft.work():
+            pass
+    expected = model.ladder("the quick brown ", with_counts=True)
+    found = draft.ladder()
+    assert found[-1].prediction.next[0].char == "f"
+    assert [one.num_context for one in found] == [one.num_context for one in expected]
+    for one, other in zip(found, expected, strict=True):
+        bits = other.prediction.entropy_bits
+        assert one.prediction.entropy_bits == pytest.approx(bits, abs=1e-4)

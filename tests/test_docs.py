@@ -75,6 +75,9 @@ def run(command, monkeypatch, capsys):
         arguments += ["--steps", "4"] if "--resume" in arguments else SHORT
     elif arguments[0] == "compare":
         arguments += ["--steps", "2", "--hidden-size", "8", "--seeds", "1", "--threads", "1"]
+    elif arguments[0] == "play":
+        play(arguments)
+        return
     capsys.readouterr()
     with open(source or os.devnull, encoding="utf-8") as stdin, monkeypatch.context() as patched:
         patched.setattr(sys, "stdin", stdin)
@@ -83,6 +86,15 @@ def run(command, monkeypatch, capsys):
     assert code == 0, (command, err)
     if target:
         Path(target).write_text(out, encoding="utf-8")
+
+
+def play(arguments):
+    """Begin it where somebody sits at a terminal, and end it."""
+    if os.name == "nt":
+        pytest.skip("there is no pseudo-terminal")
+    from pseudo_terminal import in_a_terminal
+
+    in_a_terminal(Path.cwd(), arguments, keys=[(b"^D end", b"\x04")])
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The command line, a file for each command: parse, call the library, show the result.
 
-    train, sample, predict, eval, inspect, compare, export, runs, corpus
+    train, sample, predict, play, eval, inspect, compare, export, runs, corpus
     options  options that commands share
 
 Bodies import what they need when they run: `charlstm --help` loads neither torch nor numpy.

@@ -3,6 +3,7 @@
     predictor   reads characters, says what comes next; begin here: `Predictor`
     prediction  the distribution after a prefix, ranked, by length of context
     sampling    temperature, top-k, top-p, min-p, and drawing
+    draft       a text that is being typed, and what the model predicts at each place of it
     items       more documents of a list, drawn until there are enough that are wanted
     counted     a model's counts, for predictions of network and counts together
     copying     how much of a sample stands in the training text

@@ -28,7 +28,7 @@ class NextCharacters:
     Args:
         prefix: the readable text before it.
         entropy_bits: of the whole distribution; 0 where one character is certain.
-        next: the most likely first; their probabilities sum to one.
+        next: the most likely first; all of them sum to one.
     """
 
     prefix: str
@@ -90,9 +90,17 @@ def ladder(predictor: Predictor, prefix: str) -> list[ContextPrediction]:
 
 
 def ranked(
-    alphabet: Alphabet, log_p_V: npt.NDArray[np.float64], *, prefix: str = ""
+    alphabet: Alphabet,
+    log_p_V: npt.NDArray[np.float64],
+    *,
+    prefix: str = "",
+    top: int | None = None,
 ) -> NextCharacters:
-    """Name and sort a distribution, natural logarithms of probabilities [V]."""
+    """Name and sort a distribution, natural logarithms of probabilities [V].
+
+    Args:
+        top: only so many of the most likely are named; all of them without it.
+    """
     p_V = np.exp(log_p_V)
     p_V /= p_V.sum()
     order = np.argsort(-p_V, kind="stable")
@@ -100,5 +108,5 @@ def ranked(
     return NextCharacters(
         prefix=alphabet.to_text(prefix),
         entropy_bits=float(-(p_V * np.log2(np.maximum(p_V, np.finfo(float).tiny))).sum()),
-        next=tuple(Candidate(chars[symbol], float(p_V[symbol])) for symbol in order),
+        next=tuple(Candidate(chars[symbol], float(p_V[symbol])) for symbol in order[:top]),
     )

@@ -109,6 +109,16 @@ def next_distribution(log_p: npt.NDArray[np.floating], config: SampleConfig) -> 
     return filtered
 
 
+def draw(log_p: LogProbabilities, u_B: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+    """One symbol a stream [B]: where the cumulated probability [B, V] first passes u in [0, 1)."""
+    cumulated = np.cumsum(probabilities(log_p), -1)
+    whole = cumulated[:, -1]
+    # Below the whole, whatever the rounding: what has no probability is never passed last.
+    passed = np.minimum(u_B * whole, np.nextafter(whole, 0.0))
+    symbols: npt.NDArray[np.intp] = np.count_nonzero(cumulated <= passed[:, None], axis=-1)
+    return symbols
+
+
 def sample(
     predictor: Predictor,
     prime: str,
@@ -155,7 +165,7 @@ def sample_many(
     for _ in range(config.length):
         # One number for every stream, open or not: none depends on when another ends.
         u_B = generator.random(num_samples)[open_B]
-        ids_B = _draw(next_distribution(prediction.log_p, config), u_B)
+        ids_B = draw(next_distribution(prediction.log_p, config), u_B)
         chars = [""] * num_samples
         log_p_B = np.full(num_samples, np.nan)
         log_p_B[open_B] = np.take_along_axis(prediction.log_p, ids_B[:, None], -1)[:, 0]
@@ -198,13 +208,3 @@ def _keep(
     is_kept = np.empty(log_p.shape, np.bool_)
     np.put_along_axis(is_kept, order, np.broadcast_to(is_kept_in_order, log_p.shape), -1)
     return np.where(is_kept, log_p, -np.inf)
-
-
-def _draw(log_p: LogProbabilities, u_B: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """One symbol a stream [B]: where the cumulated probability [B, V] first passes u in [0, 1)."""
-    cumulated = np.cumsum(probabilities(log_p), -1)
-    whole = cumulated[:, -1]
-    # Below the whole, whatever the rounding: what has no probability is never passed last.
-    passed = np.minimum(u_B * whole, np.nextafter(whole, 0.0))
-    symbols: npt.NDArray[np.intp] = np.count_nonzero(cumulated <= passed[:, None], axis=-1)
-    return symbols

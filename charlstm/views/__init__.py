@@ -3,6 +3,7 @@
     tables, shading, bars, context                             shared by others
     training, prediction, sampling, evaluation, inspection,
     comparison, runs, diagnosis                                one for each kind of result
+    draft, play                                                a text that is being typed, live
     plots, tensorboard                                         pictures by the optional extras
 
 In: a frozen result. Out: stdout, or a file. Nothing here computes what it shows.

@@ -70,9 +70,9 @@ def visible(text: str | None) -> str:
     return "(unknown)" if text is None else escape(text.translate(_VISIBLE))
 
 
-def bar(share: float) -> str:
+def bar(share: float, columns: int = _BAR_WIDTH) -> str:
     """A bar for a share from 0 to 1 of the full width, to an eighth of a character."""
-    eighths = round(share * _BAR_WIDTH * 8)
+    eighths = round(share * columns * 8)
     return _EIGHTHS[8] * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
 

@@ -65,7 +65,7 @@ def test_streams_are_filtered_each_by_itself(x, config):
 def test_what_has_no_probability_is_never_drawn(x, u):
     log_p = sampling.keep_top_k(x, 2)[None]
     for number in (u, 0.0, np.nextafter(1.0, 0.0)):
-        symbol = sampling._draw(log_p, np.array([number]))
+        symbol = sampling.draw(log_p, np.array([number]))
         assert np.isfinite(log_p[0, symbol[0]])
 
 

@@ -1,0 +1,282 @@
+"""A text that is being typed, laid out on a screen: the text, and what the model makes of it."""
+
+import codecs
+import math
+import unicodedata
+from collections.abc import Iterator
+from functools import cache
+from itertools import chain, zip_longest
+from typing import Final, NamedTuple
+
+from prompt_toolkit.utils import get_cwidth
+from rich.color import Color
+
+from charlstm.inference.draft import NUM_CANDIDATES, Draft
+from charlstm.inference.prediction import Candidate
+from charlstm.text.vocabulary import END, UNKNOWN
+from charlstm.views.prediction import bar, visible
+from charlstm.views.shading import surprise_color
+
+# Styles as prompt_toolkit names them; without colors the last three remain.
+_DIM: Final = "ansibrightblack"
+_BOLD: Final = "bold"
+_UNKNOWN: Final = "underline"
+CURSOR: Final = "[SetCursorPosition]"
+
+_KEYS: Final = (
+    "Tab take",
+    "^P 1-9 pick",
+    "^W write a line",
+    "\u2191\u2193 temperature",
+    "\u2190\u2192 move",
+    "^D end",
+)
+_DOTTED_CIRCLE: Final = "\u25cc"
+_UNTIL_KNOWN: Final = "\u2026"
+_MIN_TEXT_LINES: Final = 3
+# Bars and ladder side by side.
+_MIN_COLUMNS_OF_TWO: Final = 72
+_GAP: Final = 3
+_NAME_COLUMNS: Final = 9
+_NUM_RUNG_CANDIDATES: Final = 3
+
+Piece = tuple[str, str]  # style and text
+Line = list[Piece]
+
+
+class Size(NamedTuple):
+    """Of a terminal, in lines and columns."""
+
+    lines: int
+    columns: int
+
+
+class _Cell(NamedTuple):
+    """What is shown of a character; `nats` is None where the model hasn't read it yet."""
+
+    shown: str
+    nats: float | None
+    is_unknown: bool
+    ends_line: bool
+
+
+# Where the cursor stands after the text.
+_NOTHING: Final = _Cell(" ", None, is_unknown=False, ends_line=False)
+
+
+def screen(draft: Draft, size: Size, *, name: str) -> list[Line]:
+    """The lines of a whole screen; an empty piece of the style `CURSOR` stands at the cursor.
+
+    Args:
+        name: of the model.
+    """
+    # On a low terminal the text comes first.
+    title = [_title(draft, name)][: size.lines // 4]
+    keys = _keys(draft, size.columns)[: size.lines // 6]
+    panel = _panel(draft, size.columns)
+    space = size.lines - len(title) - len(keys)
+    num_text_lines = max(min(space, _MIN_TEXT_LINES), space - len(panel))
+    text = _text(draft, Size(num_text_lines, size.columns))
+    lines = [*title, *text, *panel[: space - num_text_lines], *keys]
+    return [_cut(line, size.columns) for line in lines]
+
+
+def _title(draft: Draft, name: str) -> Line:
+    facts = []
+    if draft.num_read < len(draft.text):
+        facts.append(f"read {draft.num_read:,} of {len(draft.text):,}")
+    if draft.cursor and (nats := draft.nats(draft.cursor - 1, draft.cursor)[0]) is not None:
+        facts.append(f"surprise {nats / math.log(2):.2f} bits")
+    facts.append(f"temperature {draft.config.temperature:g}")
+    return [(_BOLD, visible(name)), *((_DIM, f"  {fact}") for fact in facts)]
+
+
+def _keys(draft: Draft, columns: int) -> list[Line]:
+    """What keys do, or what could not be done."""
+    lines = [""]
+    for word in (draft.notice,) if draft.notice else _KEYS:
+        if lines[-1] and get_cwidth(f"{lines[-1]}  {word}") > columns:
+            lines.append("")
+        lines[-1] += f"  {word}" if lines[-1] else word
+    return [[(_BOLD if draft.notice else _DIM, line)] for line in lines]
+
+
+def _text(draft: Draft, size: Size) -> list[Line]:
+    """So many lines of the text, with the cursor in one of them."""
+    most = size.lines * size.columns
+    # What stands further up is out of sight; a line end is sought there, or else a place that stays
+    # while some characters are typed.
+    first = draft.text.rfind("\n", 0, max(0, draft.cursor - most)) + 1
+    first = max(first, (draft.cursor // most - 1) * most)
+    lines: list[Line] = [[]]
+    used = 0
+    cursor_line = 0
+
+    def put(cell: _Cell, *, at_cursor: bool = False) -> None:
+        nonlocal used, cursor_line
+        columns = get_cwidth(cell.shown)
+        if used and used + columns > size.columns:
+            lines.append([])
+            used = 0
+        if at_cursor:
+            cursor_line = len(lines) - 1
+            lines[-1].append((CURSOR, ""))
+        # A mark with nothing to stand on.
+        shown = cell.shown if columns or used else f"{_DOTTED_CIRCLE}{cell.shown}"
+        lines[-1].append((_style(cell), shown))
+        used += get_cwidth(shown)
+        if cell.ends_line:
+            lines.append([])
+            used = 0
+
+    for cell in _cells(draft, first, draft.cursor):
+        put(cell)
+    after = chain(_cells(draft, draft.cursor, draft.cursor + most), [_NOTHING])
+    put(next(after), at_cursor=True)
+    for cell in after:
+        if len(lines) > cursor_line + size.lines:
+            break
+        put(cell)
+    top = max(0, min(cursor_line - size.lines // 2, len(lines) - size.lines))
+    shown = lines[top : top + size.lines]
+    return shown + [[] for _ in range(size.lines - len(shown))]
+
+
+def _cells(draft: Draft, first: int, last: int) -> Iterator[_Cell]:
+    """The characters between two places; what some bytes cost that are one is their sum."""
+    alphabet = draft.alphabet
+    symbols = draft.text[first:last]
+    nats, ids = draft.nats(first, last), alphabet.encode(symbols).tolist()
+    place = 0
+    for char, num_symbols in _characters(symbols) if alphabet.is_byte else _one_each(symbols):
+        own = slice(place, place + num_symbols)
+        costs = [one for one in nats[own] if one is not None]
+        yield _Cell(
+            shown=_shown(char),
+            nats=sum(costs) if len(costs) == num_symbols else None,
+            is_unknown=UNKNOWN in ids[own],
+            ends_line=char.endswith(("\n", END)),
+        )
+        place += num_symbols
+
+
+def _one_each(symbols: str) -> Iterator[tuple[str, int]]:
+    return ((symbol, 1) for symbol in symbols)
+
+
+def _characters(symbols: str) -> Iterator[tuple[str, int]]:
+    """The characters that bytes are, each with the number of its bytes; others are escaped."""
+    decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+    num_symbols = 0
+    for place, symbol in enumerate(symbols, start=1):
+        num_symbols += 1
+        if symbol == END:
+            yield decoder.decode(b"", final=True) + END, num_symbols
+        elif text := decoder.decode(symbol.encode("latin-1"), final=place == len(symbols)):
+            yield text, num_symbols
+        else:
+            continue
+        num_symbols = 0
+
+
+def _shown(char: str | None) -> str:
+    """A character to be seen, harmless; spaces of a text are shaded and need no sign."""
+    if char == " ":
+        return char
+    if char is not None and unicodedata.category(char[0]) == "Cf":
+        # Joiners and the like change the width of what stands beside them.
+        return char.encode("ascii", "backslashreplace").decode()
+    return visible(char)
+
+
+def _style(cell: _Cell) -> str:
+    style = _UNKNOWN if cell.is_unknown else ""
+    color = None if cell.nats is None else surprise_color(cell.nats)
+    if color is None:
+        return style
+    return f"{style} fg:#000000 bg:{_hex(color)}"
+
+
+@cache
+def _hex(color: str) -> str:
+    return Color.parse(color).get_truecolor().hex
+
+
+def _panel(draft: Draft, columns: int) -> list[Line]:
+    """Candidates, ladder and gates; side by side where they fit."""
+    if columns < _MIN_COLUMNS_OF_TWO:
+        return [[], *_candidates(draft, columns), [], *_ladder(draft), [], *_gates(draft)]
+    left_columns = columns // 2
+    left = _candidates(draft, left_columns - _GAP)
+    right = [*_ladder(draft), [], *_gates(draft)]
+    nothing: Line = []
+    rows = zip_longest(left, right, fillvalue=nothing)
+    return [[], *(_pad(one, left_columns) + two for one, two in rows)]
+
+
+def _candidates(draft: Draft, columns: int) -> list[Line]:
+    prediction = draft.prediction()
+    if prediction is None:
+        return [[(_DIM, _UNTIL_KNOWN)], *([] for _ in range(NUM_CANDIDATES))]
+    lines: list[Line] = [[(_DIM, f"next character, entropy {prediction.entropy_bits:.2f} bits")]]
+    for number, (char, probability) in enumerate(prediction.next, start=1):
+        name = _pad([("", _name(char))], _NAME_COLUMNS)
+        share = f" {probability:7.2%}  "
+        room = columns - 2 - _NAME_COLUMNS - len(share)
+        lines.append([(_DIM, f"{number} "), *name, ("", share + bar(probability, max(1, room)))])
+    return lines
+
+
+def _ladder(draft: Draft) -> list[Line]:
+    lines: list[Line] = [[(_DIM, "context  bits  most likely")]]
+    for num_context, prediction in draft.ladder():
+        line = f"{num_context:7,}  "
+        if prediction is None:
+            line += _UNTIL_KNOWN
+        else:
+            line += f"{prediction.entropy_bits:4.2f}  "
+            line += "  ".join(map(_share, prediction.next[:_NUM_RUNG_CANDIDATES]))
+        lines.append([("", line)])
+    return lines
+
+
+def _gates(draft: Draft) -> list[Line]:
+    layers = draft.gates()
+    if not layers[0]:
+        return []
+    names = "".join(f"{name:>9}" for name in layers[0])
+    return [
+        [(_DIM, f"gates, mean{names}")],
+        *(
+            [("", f"layer {number:<5}" + "".join(f"{share:9.0%}" for share in layer.values()))]
+            for number, layer in enumerate(layers, start=1)
+        ),
+    ]
+
+
+def _name(char: str | None) -> str:
+    """A candidate, in few columns."""
+    shown = "\u2423" if char == " " else _shown(char)
+    return shown if get_cwidth(shown) else f"{_DOTTED_CIRCLE}{shown}"
+
+
+def _share(candidate: Candidate) -> str:
+    return f"{_name(candidate.char)} {candidate.probability:.0%}"
+
+
+def _pad(line: Line, columns: int) -> Line:
+    """A line of so many columns."""
+    line = _cut(line, columns)
+    return [*line, ("", " " * (columns - sum(get_cwidth(text) for _, text in line)))]
+
+
+def _cut(line: Line, columns: int) -> Line:
+    """What fits of a line."""
+    kept: Line = []
+    for style, text in line:
+        fitting = text
+        while get_cwidth(fitting) > columns:
+            fitting = fitting[:-1]
+        kept.append((style, fitting))
+        columns -= get_cwidth(fitting)
+    return kept

@@ -1,0 +1,89 @@
+"""`charlstm play`, in a terminal that is no more than a program."""
+
+import io
+import re
+import sys
+
+import pytest
+from conftest import posix
+
+from charlstm.commands.play import _require_terminal
+
+STARTED = b"\x1b[?1049h"
+DRAWN = b"^D end"
+
+
+@pytest.fixture
+def play(stored, here):
+    from pseudo_terminal import in_a_terminal
+
+    def play(*keys, options=(), **more):
+        """What is left on the terminal, and all that was written to it."""
+        written = in_a_terminal(here, ["play", *options], keys=[(DRAWN, b""), *keys], **more)
+        _, left = written.rsplit("\x1b[?1049l", 1)
+        left = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", left).replace("\r\n", "\n")
+        return left.removesuffix("\n"), written
+
+    return play
+
+
+@posix
+def test_keys_type_take_move_and_end(play):
+    keys = b"qX\x7fu" + b"\x1b[D" * 2 + b"a" + b"\x1b[F" + b"\t" + b"\x102" + b"\x1b1" + b"\x04"
+    left, written = play((b"", keys), options=["--prime", "the "])
+    assert re.fullmatch(r"the aqu...", left, re.DOTALL)
+    assert STARTED.decode() in written
+
+
+@posix
+def test_a_line_is_written_and_stays(play):
+    keys = [(b"", b"\x1b[B\x17"), ("\u23ce".encode(), b"\x1bq")]
+    left, _ = play(*keys, options=["--temperature", "0.2", "--seed", "1", "--prime", "qu"])
+    assert left.startswith("qu")
+    assert left.endswith("\n")
+
+
+@posix
+def test_ctrl_c_ends_as_everywhere_and_leaves_the_text(play):
+    left, _ = play((b"", b"quick\x03"), code=130)
+    assert left == "quick"
+
+
+@posix
+def test_pasted_commands_never_reach_the_terminal(play):
+    pasted = b"\x1b[200~a\x1b]52;c;eA==\x07\xe2\x80\xae\xff\rb\x1b[201~\x04"
+    left, written = play((b"", pasted), NO_COLOR="1")
+    assert left == r"a\x1b]52;c;eA==\x07\u202e\udcff" + "\nb"
+    assert "\x1b]52" not in written
+    assert "\u202e" not in written
+    assert "\x1b[48;5" not in written
+
+
+@posix
+def test_where_nothing_can_be_drawn_there_is_one_line(stored, here, charlstm):
+    from pseudo_terminal import in_a_terminal
+
+    written = in_a_terminal(here, ["play"], TERM="dumb", code=2)
+    assert (
+        written == "charlstm: play needs a terminal that can move its cursor, and TERM is dumb\r\n"
+    )
+
+
+def test_without_a_terminal_there_is_one_line(run):
+    code, out, err = run("play")
+    assert (code, out) == (2, "")
+    assert err == "charlstm: play needs a terminal; in pipes use charlstm predict or sample\n"
+
+
+def test_without_the_extra_there_is_one_line(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    _require_terminal()
+    monkeypatch.setitem(sys.modules, "prompt_toolkit", None)
+    with pytest.raises(Exception, match=r"pip install 'charlstm\[play\]'"):
+        _require_terminal()
