@@ -11,10 +11,11 @@ from typing import Any, Final
 from rich.text import Text
 
 from charlstm.config import DEFAULT_STORE
+from charlstm.analysis.advice import advise
 from charlstm.model.checkpoints import Checkpoint, HistoryEntry
 from charlstm.store.runs import run_record
 from charlstm.system.terminal import escape_line
-from charlstm.views.tables import print_pairs, print_rows
+from charlstm.views.tables import print_note, print_pairs, print_rows
 
 # What fits a terminal of 80 x 24.
 _NUM_SHOWN: Final = 9
@@ -139,6 +140,9 @@ def show_run(name: str, checkpoint: Checkpoint, *, with_details: bool) -> None:
         ],
         left=(3,),
     )
+    advice = advise(history, is_finished=checkpoint.is_finished)
+    if advice is not None:
+        print_note(advice)
     if with_details:
         print_rows(
             ("epoch", "mean openness of the gates, layer by layer"),
