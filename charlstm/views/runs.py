@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from charlstm.config import DEFAULT_STORE
 from charlstm.analysis.advice import advise
+from charlstm.config import DEFAULT_STORE
 from charlstm.model.checkpoints import Checkpoint, HistoryEntry
 from charlstm.store.runs import run_record
 from charlstm.system.terminal import escape_line
