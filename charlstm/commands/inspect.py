@@ -246,9 +246,11 @@ def _look_back(model: "Model", text: "Split") -> "tuple[Reach, list[ContextScore
 
     import_torch()
     from charlstm.analysis.reach import reach
-    from charlstm.evaluation.scoring import score_by_context
+    from charlstm.evaluation.scoring import MAX_CONTEXT_CHARS, score_by_context
+    from charlstm.views.bars import counting_bar
 
     network = model.network()
     generator = np.random.default_rng(0)
-    contexts = score_by_context(network, text, generator=generator)
+    with counting_bar(MAX_CONTEXT_CHARS, "read") as progress:
+        contexts = score_by_context(network, text, generator=generator, progress=progress)
     return reach(network, text, generator=generator), contexts

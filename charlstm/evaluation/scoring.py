@@ -34,6 +34,8 @@ _MIN_CALIBRATION_CHARS: Final = 2000
 # Length of context, and how many windows of it: as many as make the figure sure to a few hundredths
 # of a bit in a few seconds.
 _CONTEXTS: Final = ((1, 8192), (10, 4096), (100, 512), (1000, 128))
+# What `score_by_context` reads at most.
+MAX_CONTEXT_CHARS: Final = sum((length + 1) * number for length, number in _CONTEXTS)
 
 
 @torch.inference_mode()
@@ -152,12 +154,19 @@ def fit_temperature(
 
 
 def score_by_context(
-    model: CharLSTM, split: Split, *, generator: np.random.Generator
+    model: CharLSTM,
+    split: Split,
+    *,
+    generator: np.random.Generator,
+    progress: Progress = unseen,
 ) -> list[ContextScore]:
     """The cost of a character by how many characters before it the model knows: 1, 10, 100, 1000.
 
     Windows at random places, each from an empty context; of each its last tenth counts. Lengths
     that no document has are left out.
+
+    Args:
+        progress: as of `score`; told of `MAX_CONTEXT_CHARS` at most.
     """
     found = []
     for num_context, num_windows in _CONTEXTS:
@@ -176,7 +185,7 @@ def score_by_context(
             starts=np.arange(num_windows, dtype=np.int64) * window,
             num_bytes=1,
         )
-        scores = score(model, windows)
+        scores = score(model, windows, progress=progress)
         num_counted = max(1, num_context // 10)
         nats_per_char = float(scores.nats_N.reshape(-1, window)[:, -num_counted:].mean())
         found.append(ContextScore(num_context=num_context, nats_per_char=nats_per_char))

@@ -8,7 +8,7 @@ from typing import Any
 from charlstm.analysis.comparison import CellResult
 from charlstm.analysis.recall import RECALLED_ABOVE, RecallResult
 from charlstm.evaluation.baselines import Baseline
-from charlstm.views.tables import print_rows
+from charlstm.views.tables import print_note, print_rows
 
 
 def comparison_record(
@@ -55,6 +55,13 @@ def show_comparison(
         rows,
         caption="context: the last characters, which carry half of the gradient",
     )
+    best = min(results, key=lambda one: one.bits_per_char)
+    if best.cell != "lstm" and any(one.cell == "lstm" for one in results):
+        print_note(
+            f"The {best.cell} is ahead after this budget. In the same number of steps simpler cells "
+            "often learn faster at first; an LSTM's gates pay with more training, and where "
+            "distance matters: charlstm compare --recall."
+        )
 
 
 def recall_record(results: Sequence[RecallResult]) -> dict[str, Any]:
