@@ -58,8 +58,8 @@ def show_comparison(
     best = min(results, key=lambda one: one.bits_per_char)
     if best.cell != "lstm" and any(one.cell == "lstm" for one in results):
         print_note(
-            f"The {best.cell} is ahead after this budget. In the same number of steps simpler cells "
-            "often learn faster at first; an LSTM's gates pay with more training, and where "
+            f"The {best.cell} is ahead after this budget. In the same number of steps simpler "
+            "cells often learn faster at first; an LSTM's gates pay with more training, and where "
             "distance matters: charlstm compare --recall."
         )
 
