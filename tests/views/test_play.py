@@ -57,7 +57,8 @@ def test_ctrl_c_ends_it_as_it_ends_other_commands(typed, draft, capsys):
 
 
 def test_escape_and_ctrl_p_wait_for_the_key_after_them(typed):
-    assert len(typed("\x1011\x1b2\x1bOP\x1bqx")) == 4
+    left = typed("\x1011\x1b2\x1bOP\x1bqx")
+    assert (len(left), left[1]) == (4, "1")
 
 
 @pytest.mark.parametrize("where", ["work", "gates", "insert"])
