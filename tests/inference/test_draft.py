@@ -69,7 +69,7 @@ def test_whatever_keys_do_all_is_as_if_read_anew(kind, request):
     predictor = request.getfixturevalue(kind)
     draft = draft_of(predictor, length=40)
     random = np.random.default_rng(0)
-    for number in range(200):
+    for number in range(120):
         match random.integers(6):
             case 0:
                 draft.insert(TEXT[random.integers(70) :][: random.integers(20)])
