@@ -103,6 +103,14 @@ def test_a_character_in_the_place_of_another(predictor):
     is_as_read_anew(draft, predictor)
 
 
+def test_back_to_a_place_that_was_passed_over(predictor):
+    draft = draft_of(predictor, "quick")
+    finish(draft)
+    draft.move(-2)
+    assert sum(draft.work() for _ in range(20)) == 3  # the streams of its ladder begin anew
+    is_as_read_anew(draft, predictor)
+
+
 def test_what_is_known_is_not_read_again(predictor):
     draft = draft_of(predictor, "the quick brown fox")
     finish(draft)
