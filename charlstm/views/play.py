@@ -38,7 +38,7 @@ def play(draft: Draft, *, name: str) -> None:
         # Until the terminal is as it was found.
         signals.hold()
         try:
-            session.run(lambda: signals.forward(session.end))
+            session.run(lambda: signals.forward(session.end_soon))
         finally:
             if signals.received is None:
                 _leave(draft)
@@ -91,21 +91,21 @@ class _Session:
         with contextlib.suppress(EOFError):  # the terminal is gone
             self._app.run(pre_run=start, handle_sigint=False, set_exception_handler=False)
 
-    def end(self, error: BaseException | type[BaseException] | None = None) -> None:
-        """End it, from a signal's handler too."""
-
-        def exit_() -> None:
-            if not self._app.is_done:
-                if error is None:
-                    self._app.exit()
-                else:
-                    self._app.exit(exception=error)
-
+    def end_soon(self) -> None:
+        """End it, from a signal's handler."""
         if self._app.loop is not None:
-            self._app.loop.call_soon_threadsafe(exit_)
+            self._app.loop.call_soon_threadsafe(self._end)
+
+    def _end(self, error: BaseException | type[BaseException] | None = None) -> None:
+        if self._app.is_done:
+            return
+        if error is None:
+            self._app.exit()
+        else:
+            self._app.exit(exception=error)
 
     def _fail(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        self.end(context.get("exception") or RuntimeError(context["message"]))
+        self._end(context.get("exception") or RuntimeError(context["message"]))
 
     async def _work(self) -> None:
         """Work in small pieces; keys come between them."""
@@ -160,7 +160,7 @@ class _Session:
             for keys in ([f"f{digit}"], ["escape", f"{digit}"], ["c-p", f"{digit}"]):
                 bind(*keys, action=pick)
         bind("c-w", action=lambda _: draft.write_line())
-        bind("c-d", action=lambda _: self.end())
-        bind("escape", "q", action=lambda _: self.end())
-        bind("c-c", action=lambda _: self.end(KeyboardInterrupt))
+        bind("c-d", action=lambda _: self._end())
+        bind("escape", "q", action=lambda _: self._end())
+        bind("c-c", action=lambda _: self._end(KeyboardInterrupt))
         return bindings

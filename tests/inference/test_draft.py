@@ -69,7 +69,7 @@ def test_whatever_keys_do_all_is_as_if_read_anew(kind, request):
     predictor = request.getfixturevalue(kind)
     draft = draft_of(predictor, length=40)
     random = np.random.default_rng(0)
-    for number in range(200):
+    for number in range(120):
         match random.integers(6):
             case 0:
                 draft.insert(TEXT[random.integers(70) :][: random.integers(20)])
@@ -100,6 +100,14 @@ def test_a_character_in_the_place_of_another(predictor):
     draft.delete()
     draft.insert("g")
     finish(draft)
+    is_as_read_anew(draft, predictor)
+
+
+def test_back_to_a_place_that_was_passed_over(predictor):
+    draft = draft_of(predictor, "quick")
+    finish(draft)
+    draft.move(-2)
+    assert sum(draft.work() for _ in range(20)) == 3  # the streams of its ladder begin anew
     is_as_read_anew(draft, predictor)
 
 
