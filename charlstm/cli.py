@@ -161,8 +161,11 @@ def _explain(error: Exception) -> int:
 def _plain(message: str, command: str) -> str:
     """One of Typer's messages in plain words, with the way out."""
     message = re.sub(r"\s+", " ", message).replace("Value error, ", "")
-    message = re.sub(r"Input should be a valid integer, .*", "must be a whole number", message)
-    message = re.sub(r"Input should be a valid number, .*", "must be a number", message)
+    # As Typer says it since 0.20, and before.
+    whole = r"Input should be a valid integer, .*|'[^']*' is not a valid integer\b.*"
+    number = r"Input should be a valid number, .*|'[^']*' is not a valid float\b.*"
+    message = re.sub(whole, "must be a whole number", message)
+    message = re.sub(number, "must be a number", message)
     if "unexpected extra argument" in message:
         words = message.rpartition("(")[2].rstrip(")")
         if command.endswith(" sample"):
