@@ -8,7 +8,7 @@ import pytest
 from conftest import evaluate, network_of
 
 import charlstm
-from charlstm.errors import CheckpointError, ConfigError, CorpusError
+from charlstm.errors import CharLSTMError, CheckpointError, ConfigError, CorpusError
 from charlstm.text.split import Split
 
 TEXT = "the quick brown fox\u2603 quips.\n"
@@ -144,6 +144,37 @@ def test_evaluate_is_the_command_s(stored, run):
     both = model.evaluate(with_counts=True)
     assert both.nats_per_char == pytest.approx(record["both"]["nats_per_char"], rel=1e-4)
     assert model.evaluate("val").num_chars != 0
+
+
+def test_the_validation_text_is_mixed_by_halves_as_by_the_command(stored, run):
+    record = json.loads(run("eval", "--split", "val", "--with-duplicates", "--json")[1])
+    assert record["both"]["is_fitted_by_halves"]
+    found = charlstm.load().evaluate("val", with_counts=True)
+    assert found.nats == pytest.approx(record["both"]["nats"], rel=1e-4)
+
+
+@pytest.mark.parametrize("wrong", [3, None, b"qu", ["qu"]])
+def test_what_is_no_text_is_refused(stored, wrong):
+    model = charlstm.load()
+    for ask in (model.predict, model.sample, model.surprise, model.trace, model.score):
+        with pytest.raises(ConfigError, match="must be a string"):
+            ask(wrong)
+
+
+def test_other_wrong_arguments_are_named(stored, here):
+    model = charlstm.load()
+    for wrong in ("foo", "mode", "vocabulary"):
+        with pytest.raises(ConfigError, match="train, val or test"):
+            model.evaluate(wrong)
+    with pytest.raises(ConfigError, match="seed"):
+        model.sample(seed=-1)
+    with pytest.raises(ConfigError, match="not both"):
+        charlstm.load("tiny", checkpoint=model.path)
+    before = model.path.read_bytes()
+    for path in (model.path, here / "tiny.txt", here / "absent" / "page.html"):
+        with pytest.raises(CharLSTMError):
+            model.page(path)
+    assert model.path.read_bytes() == before
 
 
 def test_to_torch_gives_the_same_predictions(stored):

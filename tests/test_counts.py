@@ -102,6 +102,22 @@ def test_bytes_with_counts(run, here):
     assert record["both"]["bits_per_char"] < 1
 
 
+def test_bytes_that_training_never_saw(run, here):
+    (here / "bytes.bin").write_bytes(b"the quick brown fox. " * 99 + b"\xc3\xa9" * 90)
+    options = ("--level", "byte", "--test-fraction", 0.08, "--steps", 2, *SMALL)
+    assert run("train", "bytes.bin", *options)[0] == 0
+    record = json.loads(run("eval", "--json", "--per-char", "chars.tsv")[1])
+    assert record["num_unknown"] > 0
+    assert "\ufffd" in (here / "chars.tsv").read_text()
+    assert run("eval", "--details")[0] == 0
+    assert "\ufffd" in "".join(one.char for one in load().surprise("fox \xe9"))
+    assert run("inspect", "the fox", "--gates")[0] == 0
+
+
+def test_the_text_that_was_learned_from_is_no_test(run, counted, corpus_file):
+    assert "learned from" in run("eval", corpus_file)[2]
+
+
 def test_counts_are_kept_beside_the_run(run, counted):
     path = counted / layout.COUNTS
     assert "counted" in run("predict", "the", "--with-counts")[2]
@@ -154,7 +170,7 @@ def test_another_model_has_other_counts(run, counted):
     loaded.checkpoint.weights["head.bias"][:] += np.float32(0.5)
     with store.run("tiny").writer() as writer:
         writer.save_best(loaded.checkpoint)
-    assert "another model" in run("predict", "the", "--with-counts")[2]
+    assert "of other weights" in run("predict", "the", "--with-counts")[2]
     assert run("predict", "the", "--with-counts")[2] == ""
 
 

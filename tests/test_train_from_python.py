@@ -91,6 +91,13 @@ def test_documents_in_memory_are_learned_one_by_one(train):
         ({"text": TEXT, "val": "a.txt", "val_fraction": 0.1}, ConfigError, "not both"),
         ({"text": TEXT, "hidden_size": 0}, ConfigError, "--hidden-size"),
         ({"resume": True, "run": "absent"}, CharLSTMError, "absent"),
+        ({"resume": True, "text": TEXT}, ConfigError, "has its text"),
+        ({"text": TEXT.encode()}, ConfigError, "must be a string"),
+        ({"documents": ["a", 3]}, ConfigError, "must be strings"),
+        ({"text": TEXT, "include": "*.txt"}, ConfigError, "list of patterns"),
+        ({"text": TEXT, "split_documents": "line"}, ConfigError, "neither lines"),
+        ({"text": TEXT, "on_report": 3}, ConfigError, "function"),
+        ({"text": TEXT, "checkpoints": __file__}, CharLSTMError, "not a folder"),
     ],
 )
 def test_errors_are_the_command_s(train, here, options, error, words):
@@ -162,3 +169,11 @@ def test_waiting_threads_are_calmed_before_torch_is_loaded(tmp_path):
         [sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True
     )
     assert found.stdout.split() == ["3000", "1"]
+
+
+def test_what_a_callback_does_to_a_report_stays_with_it(train):
+    def spoil(report):
+        report.clear()
+        report["other"] = object()
+
+    assert train(text=TEXT, on_report=spoil).history[-1]["val_bits_per_char"] > 0

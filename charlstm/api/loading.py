@@ -6,7 +6,7 @@ from typing import Any
 
 from charlstm.api.model import Model
 from charlstm.config import DEFAULT_STORE
-from charlstm.errors import CheckpointError
+from charlstm.errors import CheckpointError, ConfigError
 from charlstm.model.checkpoints import read_checkpoint
 from charlstm.store.runs import CheckpointStore, run_record
 from charlstm.system import layout
@@ -66,6 +66,8 @@ def open_model(
         CheckpointError: when there is no such run, or it is damaged.
     """
     store = CheckpointStore(Path(checkpoints))
+    if run is not None and checkpoint is not None:
+        raise ConfigError("give a run or a checkpoint, not both")
     if run is not None and run.endswith(layout.SUFFIX) and Path(run).is_file():
         checkpoint = run
     if checkpoint is not None:

@@ -6,17 +6,17 @@ import math
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, get_args, overload
 
 import numpy as np
 
 from charlstm.analysis.inspection import trace
 from charlstm.api.results import Activations, CharacterSurprise, Surprises
-from charlstm.config import MAX_COUNT, SampleConfig, require_int
+from charlstm.config import MAX_COUNT, MAX_SEED, SampleConfig, require_int
 from charlstm.counting.kneser_ney import NgramModel
 from charlstm.counting.mixing import Counts
 from charlstm.counting.storage import most_ngrams, owner_of, read_counts, write_counts
-from charlstm.errors import ContainerError, CorpusError
+from charlstm.errors import ConfigError, ContainerError, CorpusError
 from charlstm.evaluation.beside import CountsBeside
 from charlstm.evaluation.scores import Evaluation
 from charlstm.export.webpage import build_page, measure_rounding
@@ -26,7 +26,7 @@ from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import collect, sample, sample_many
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.system import markup
-from charlstm.system.files import replace_file
+from charlstm.system.files import open_output
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.cache import CorpusCache, load_corpus_of_run
 from charlstm.text.corpus import Corpus
@@ -46,6 +46,7 @@ _HELD_OUT_CHARS: Final = 50_000
 _PAGE_CHARS: Final = 30
 _REPR_CHARS: Final = 200
 
+SplitName = Literal["train", "val", "test"]
 Notify = Callable[[str], object]
 
 
@@ -129,8 +130,10 @@ class Model:
                 return read_counts(path, self.alphabet, owner=owner)
             except FileNotFoundError:
                 pass
-            except (ContainerError, OSError) as error:
+            except ContainerError as error:
                 notify(f"{path}: {error}; the text is counted again")
+            except OSError as error:
+                notify(f"{path}: {error.strerror}; the text is counted again")
         corpus = self.corpus()
         counts = count(
             self.predictor, corpus.train, corpus.val, max_ngrams=self._max_counted_ngrams
@@ -287,6 +290,8 @@ class Model:
         """
         if num_samples is not None:
             require_int("num_samples", num_samples, 1, MAX_COUNT)
+        if seed is not None:
+            require_int("seed", seed, 0, MAX_SEED)
         number = 1 if num_samples is None else num_samples
         drawn = sample_many(
             self._chosen(with_counts=with_counts),
@@ -369,16 +374,30 @@ class Model:
         """
         return Activations.of(trace(self.predictor, self._documents(text)))
 
-    def evaluate(
-        self, split: Literal["train", "val", "test"] = "test", *, with_counts: bool = False
-    ) -> Evaluation:
+    def evaluate(self, split: SplitName = "test", *, with_counts: bool = False) -> Evaluation:
         """Score a split of the model's own text; documents of a list that were learned count, too.
 
+        Args:
+            with_counts: as of `predict`; each half of the validation text is mixed as suits the
+                other half.
+
         Raises:
+            ConfigError: when there is no such split.
             CorpusError: when the text is gone, or that split is empty.
         """
-        text = getattr(self.corpus(), split)
-        return Evaluation.of_scores(text, self._chosen(with_counts=with_counts).score(text))
+        if split not in get_args(SplitName):
+            raise ConfigError(f"no split {split!r}: train, val or test")
+        corpus = self.corpus()
+        text: Split = getattr(corpus, split)
+        if not with_counts or split != "val":
+            return Evaluation.of_scores(text, self._chosen(with_counts=with_counts).score(text))
+        beside = self.counts_beside(corpus, val=text)
+        assert beside is not None
+        of_first, of_second = (
+            Predictor(self.checkpoint, counts=Counts(ngrams=beside.mixed, mixture=one)).score(text)
+            for one in beside.mixtures
+        )
+        return Evaluation.of_scores(text, of_second.joined(of_first, beside.edge))
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -393,7 +412,7 @@ class Model:
 
         Raises:
             CorpusError: when the model's text is gone.
-            OSError: when the file can't be written.
+            CharLSTMError: when the file can't be written, or is what the model comes from.
         """
         corpus = self.corpus()
         split = next(one for one in (corpus.test, corpus.val, corpus.train) if one.num_chars)
@@ -410,7 +429,7 @@ class Model:
             cost=measure_rounding(self.checkpoint, held_out),
         )
         path = Path(path)
-        with replace_file(path) as file:
+        with open_output(path, inputs=self.sources()) as file:
             file.write(page.encode("utf-8", "backslashreplace"))
         return path
 

@@ -1,5 +1,6 @@
 """`charlstm train` as a function: the same options, runs and errors, and a model in the end."""
 
+import copy
 import os
 import threading
 import time
@@ -23,6 +24,7 @@ from charlstm.errors import ConfigError
 from charlstm.system.interrupts import import_torch, stopping_on_interrupt
 from charlstm.system.terminal import escape_line
 from charlstm.system.waiting import calm_waiting_threads
+from charlstm.text.documents import document_rule
 
 if TYPE_CHECKING:
     from charlstm.sessions.journal import Report
@@ -106,9 +108,17 @@ def train(
     options = dict(locals())
     reading: dict[str, Any] = {name: options[name] for name in _READING}
     if include is not None:
+        if isinstance(include, str):
+            raise ConfigError("include is a single string: give a list of patterns")
         reading["include"] = tuple(include)
+    if split_documents is not None:
+        reading["split_documents"] = document_rule(split_documents)
+    if on_report is not None and not callable(on_report):
+        raise ConfigError(f"on_report must be a function, not {on_report!r}")
     reading |= {name: os.fspath(reading[name]) for name in ("val", "test") if reading[name]}
     texts = _texts(corpus, text, documents, reading)
+    if resume and texts is not None:
+        raise ConfigError("a run that is resumed has its text: leave text and documents out")
     if texts is not None:
         reading["paths"] = (IN_MEMORY,)
     elif corpus:
@@ -142,7 +152,8 @@ def _run(session: "Session", on_report: OnReport | None, *, with_bar: bool) -> N
         for report in session.run():
             show(report)
             if on_report is not None and report.is_logged:
-                on_report(report.record)
+                # Its own: what is done to it must not get into the run's history.
+                on_report(copy.deepcopy(report.record))
 
 
 @contextmanager
@@ -191,11 +202,14 @@ def _texts(
         raise ConfigError(f"give {' or '.join(named)}, not both")
     if documents is None:
         return None if text is None else (text,)
-    if isinstance(documents, str):
+    if isinstance(documents, str | bytes):
         raise ConfigError("documents is a single string: say text=, or give a list of strings")
     if reading["split_documents"] is not None:
         raise ConfigError("documents are split already: leave split_documents out")
     found = tuple(documents)
+    for one in found:
+        if not isinstance(one, str):
+            raise ConfigError(f"documents must be strings, not {one!r}")
     if any("\n" in one or "\r" in one for one in found):
         return found
     reading["split_documents"] = "lines"

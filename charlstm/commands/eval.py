@@ -314,6 +314,7 @@ def _choose(
         known = KnownDocuments(corpus.train, corpus.alphabet)
     if files:
         other = _read_files(files, model)
+        _warn_of_own(files, [model])
         if known is not None and model.alphabet.are_lines:
             _say_known(other.split, known)
         chosen = _Chosen(None, other.split, other.original, corpus, learned, known)
@@ -540,6 +541,12 @@ def _say_overlap(model: "Model", text: "Split") -> None:
 
 def _say_read(files: list[str], models: "Sequence[Model]") -> None:
     """Say which models learned from one of these files by name, and that no more is checked."""
+    _warn_of_own(files, models)
+    say("whether other texts hold parts of this one, and were learned from, is not checked")
+
+
+def _warn_of_own(files: list[str], models: "Sequence[Model]") -> None:
+    """Say which models learned from one of these files, by its name."""
     from charlstm.text.filelist import FileList
 
     for model in models:
@@ -549,4 +556,3 @@ def _say_read(files: list[str], models: "Sequence[Model]") -> None:
         for path in files:
             if os.path.realpath(path) in learned:
                 say(f"warning: {path} is of the text that {model.name} learned from")
-    say("whether other texts hold parts of this one, and were learned from, is not checked")

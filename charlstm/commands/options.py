@@ -4,7 +4,6 @@ import contextlib
 import functools
 import inspect
 import json
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -120,13 +119,12 @@ Include = Annotated[
 
 def _document_rule(text: str) -> str:
     """`lines`, `blank-lines`, or a pattern; a plain word is more likely a slip."""
-    if text.startswith("re:"):
-        return text.removeprefix("re:")
-    if text not in ("lines", "blank-lines") and re.fullmatch(r"[\w-]+", text):
-        raise typer.BadParameter(
-            f"{text!r} is neither lines nor blank-lines; a pattern that is a word needs re:{text}"
-        )
-    return text
+    from charlstm.text.documents import document_rule
+
+    try:
+        return document_rule(text)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 SplitDocuments = Annotated[

@@ -82,7 +82,7 @@ def read_counts(path: Path, alphabet: Alphabet, *, owner: str) -> Counts:
     """
     with open_container(path) as container:
         if container.header.get("format") != _FORMAT or container.header.get("owner") != owner:
-            raise ContainerError("belongs to another model, text or version")
+            raise ContainerError("is of other weights, another text or version")
         container.check_digest()
         with _senseless_explained():
             return _counts(container, alphabet)

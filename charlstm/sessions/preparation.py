@@ -196,7 +196,7 @@ def prepare_new(
         CharLSTMError: when the corpus or the settings are impossible.
     """
     corpus_config = CorpusConfig.of_new_run(**request.reading)
-    parent = None if request.parent is None else store.run(request.parent).best()
+    parent = None if request.parent is None else store.load_model(request.parent)
     cache = _cache(store, request)
     corpus = (
         load_corpus(corpus_config, texts=request.texts)

@@ -330,6 +330,8 @@ class CheckpointStore:
         Raises:
             CheckpointError: when nothing can be written.
         """
+        if self.root.exists() and not self.root.is_dir():
+            raise CheckpointError(f"{self.root}: is not a folder")
         with contextlib.ExitStack() as stack:
             for name in _names_like(wanted):
                 run = self.run(name) if not (self.root / name).is_symlink() else None

@@ -4,6 +4,7 @@ A symbol is a character, or at the byte level the character whose number is the 
 as people see it and ids stand `symbols`: the text in the form that the corpus was read in.
 """
 
+import reprlib
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.config import CorpusConfig, Level, Normalize
-from charlstm.errors import CorpusError
+from charlstm.errors import ConfigError, CorpusError
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import END, Ids, Vocabulary, least_unknown_probability
 
 _MAX_NAMED: Final = 5
+_REPLACEMENT: Final = "\ufffd"
+_REPLACEMENT_BYTES: Final = _REPLACEMENT.encode().decode("latin-1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +113,8 @@ class Alphabet:
     def to_text(self, symbols: str) -> str:
         """Back to what people read; bytes that are not UTF-8 are escaped."""
         if self.is_byte:
-            documents = symbols.split(END)
+            # Unknown bytes stand as U+FFFD, which is no byte.
+            documents = symbols.replace(_REPLACEMENT, _REPLACEMENT_BYTES).split(END)
             return END.join(
                 document.encode("latin-1").decode("utf-8", "backslashreplace")
                 for document in documents
@@ -169,7 +173,13 @@ class Alphabet:
 
 
 def to_symbols(text: str, *, level: Level, normalize: Normalize, keep_line_ends: bool) -> str:
-    """A text in the form that `Alphabet` describes."""
+    """A text in the form that `Alphabet` describes.
+
+    Raises:
+        ConfigError: when it isn't a string.
+    """
+    if not isinstance(text, str):
+        raise ConfigError(f"a text must be a string, not {reprlib.repr(text)}")
     if level == "byte":
         # Undecodable bytes of a command line come as lone surrogates.
         try:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Final
 
+from charlstm.errors import ConfigError
 from charlstm.text.vocabulary import END
 
 # Should a text have it all the same.
@@ -19,6 +20,21 @@ _LIST_LINES: Final = 200
 _SHORT_LINE: Final = 40
 # A line longer than this is taken in parts; only its first part can begin a document.
 _MAX_HELD_CHARS: Final = 1 << 20
+
+
+def document_rule(text: str) -> str:
+    """`lines`, `blank-lines`, or a pattern; a plain word is more likely a slip.
+
+    Raises:
+        ConfigError: when it is such a word; `re:` marks a pattern.
+    """
+    if text.startswith("re:"):
+        return text.removeprefix("re:")
+    if text not in ("lines", "blank-lines") and re.fullmatch(r"[\w-]+", text):
+        raise ConfigError(
+            f"{text!r} is neither lines nor blank-lines; a pattern that is a word needs re:{text}"
+        )
+    return text
 
 
 def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[str, list[int]]]:

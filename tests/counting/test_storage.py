@@ -43,7 +43,7 @@ def test_what_is_read_is_what_was_written(path, counts):
 
 
 def test_counts_of_another_model_or_text_are_refused(path):
-    with pytest.raises(ContainerError, match="another model"):
+    with pytest.raises(ContainerError, match="other weights"):
         read_counts(path, ALPHABET, owner="you")
     with pytest.raises(ContainerError, match="damaged"):
         read_counts(path, alphabet_of(Vocabulary("abcd")), owner="me")
