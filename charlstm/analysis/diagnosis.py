@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.config import MAX_CHARACTERS, Budget, CorpusConfig
-from charlstm.counting.kneser_ney import NgramModel
+from charlstm.counting.growth import learn_ngrams
 from charlstm.errors import CharLSTMError, CorpusError
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.assignment import MIN_DOCUMENTS, Assignment
@@ -263,7 +263,7 @@ def _ngram_bits(sample: str, config: CorpusConfig) -> float:
     vocabulary = Vocabulary.of("".join(learned))
     train, text_split = Split.of(learned, vocabulary), Split.of(held_out, vocabulary)
     alphabet = Alphabet.of(config, vocabulary, num_train_chars=train.num_chars)
-    ngrams = NgramModel.learn(train, Split.of([], vocabulary), alphabet)
+    ngrams = learn_ngrams(train, Split.of([], vocabulary), alphabet)
     return float(ngrams.score(text_split).nats_N.mean()) / math.log(2)
 
 

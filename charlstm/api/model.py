@@ -13,7 +13,7 @@ import numpy as np
 from charlstm.analysis.inspection import trace
 from charlstm.api.results import Activations, CharacterSurprise, Surprises
 from charlstm.config import MAX_COUNT, MAX_SEED, SampleConfig, require_int
-from charlstm.counting.kneser_ney import NgramModel
+from charlstm.counting.growth import learn_ngrams
 from charlstm.counting.mixing import Counts
 from charlstm.counting.storage import most_ngrams, owner_of, read_counts, write_counts
 from charlstm.errors import ConfigError, ContainerError, CorpusError
@@ -170,7 +170,7 @@ class Model:
                 and each half of it is mixed as suits the other.
         """
         if val is not None and corpus is not None:
-            alone = NgramModel.learn(corpus.train, val.part(0, 0), self.alphabet)
+            alone = learn_ngrams(corpus.train, val.part(0, 0), self.alphabet)
             mixed = alone.pruned(self._max_counted_ngrams)
             *mixtures, edge = fit_by_halves(self.predictor, mixed, val)
             return CountsBeside(alone=alone, mixed=mixed, mixtures=tuple(mixtures), edge=edge)
@@ -180,7 +180,7 @@ class Model:
             return None
         alone = mixed = counts.ngrams
         if mixed.is_pruned and corpus is not None:
-            alone = NgramModel.learn(corpus.train, corpus.val, self.alphabet)
+            alone = learn_ngrams(corpus.train, corpus.val, self.alphabet)
         return CountsBeside(alone=alone, mixed=mixed, mixtures=(counts.mixture,))
 
     def ngram_bits(self) -> float | None:
@@ -194,7 +194,7 @@ class Model:
             return None
         if not corpus.val.num_chars:
             return None
-        ngrams = NgramModel.learn(corpus.train, corpus.val.part(0, 0), self.alphabet)
+        ngrams = learn_ngrams(corpus.train, corpus.val.part(0, 0), self.alphabet)
         return float(ngrams.score(corpus.val).nats_N.mean()) / math.log(2)
 
     @property

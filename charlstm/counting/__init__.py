@@ -1,7 +1,8 @@
 """Predicting by counting: what followed each short stretch of text, without a network.
 
     ngrams      all n-grams of a text and how often each occurs, one length after another
-    kneser_ney  smoothed probabilities from them; begin here: `NgramModel`
+    kneser_ney  smoothed probabilities from them: `NgramModel`
+    growth      how long n-grams are worth counting; begin here: `learn_ngrams`
     mixing      two predictors as one, by how much of the context the counts know
     storage     counts and mixture in a file beside the run's checkpoints
 

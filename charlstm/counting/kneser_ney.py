@@ -10,42 +10,27 @@ Shapes: N characters, P places as in `ngrams`, G n-grams of one length, C their 
 K lengths of context, V symbols that can be predicted.
 """
 
-import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Final, NamedTuple, Protocol
+from functools import cached_property
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.counting.ngrams import MAX_LENGTH, NONE, Keys, Ngrams, Numbers, Places, count_ngrams
-from charlstm.text.alphabet import Alphabet
+from charlstm.counting.ngrams import MAX_LENGTH, NONE, Keys, Ngrams, Numbers, Places
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN
 
 MAX_ORDER: Final = MAX_LENGTH - 1
 MAX_COUNT: Final = 255
-# Of all lengths together, 17 bytes each.
-_MAX_NGRAMS: Final = 1 << 24
 _SCORED_AT_ONCE: Final = 1 << 20
-_MAX_CHOSEN_ON: Final = 1 << 18
-_LEAST_GAIN: Final = 1e-4
-# What n-grams that occur once may cost: they help a network that is mixed with them.
-_SLACK: Final = 2.5e-3
-# How often an n-gram must occur to be kept.
-_ALL: Final = 0
-_REPEATED: Final = 2
 _NUM_DISCOUNTS: Final = 3
 # N-grams of one and two symbols are never pruned: they are few, and everything rests on them.
-_NUM_WHOLE_LEVELS: Final = 2
+NUM_WHOLE_LEVELS: Final = 2
 # Where the counts of counts say nothing, as in an alphabet whose symbols are all frequent.
 _USUAL_DISCOUNTS: Final = (0.5, 1.0, 1.5)
-_HELD_OUT_SHARE: Final = 0.1
 
 Probabilities = npt.NDArray[np.float64]
-# A level with the n-grams that occur so often, and which those are.
-_Make = Callable[[int], tuple["Level", npt.NDArray[np.bool_]]]
 
 
 class NgramScores(NamedTuple):
@@ -190,25 +175,6 @@ class NgramModel:
         self.num_symbols = num_symbols
         self.unknown_probability = unknown_probability
 
-    @classmethod
-    def learn(cls, train: Split, val: Split, alphabet: Alphabet) -> "NgramModel":
-        """Count a text, as long n-grams as predict another text best.
-
-        Args:
-            val: what decides; where it is empty, the end of the training text by what comes before.
-        """
-        if val.num_chars:
-            return _grow(train, alphabet, _ByValidation(val, alphabet))
-        edge = max(1, round(train.num_chars * (1 - _HELD_OUT_SHARE)))
-        held_out = _ByValidation(train.part(edge), alphabet)
-        _grow(train.part(0, edge), alphabet, held_out)
-        return _grow(train, alphabet, _ByPlan(held_out.chosen))
-
-    @classmethod
-    def of_order(cls, train: Split, alphabet: Alphabet, order: int) -> "NgramModel":
-        """Count a text, all n-grams of up to `order` symbols of context, at most `MAX_ORDER`."""
-        return _grow(train, alphabet, _ByPlan([_ALL] * (order + 1)))
-
     @property
     def order(self) -> int:
         return len(self.levels) - 1
@@ -231,9 +197,9 @@ class NgramModel:
         return model
 
     def _without_rare(self, least: int) -> "NgramModel":
-        levels = self.levels[:_NUM_WHOLE_LEVELS]
+        levels = self.levels[:NUM_WHOLE_LEVELS]
         is_kept_C = np.ones(len(levels[-1].key_G), np.bool_)
-        for level in self.levels[_NUM_WHOLE_LEVELS:]:
+        for level in self.levels[NUM_WHOLE_LEVELS:]:
             kept, is_kept_C = level.without_rare(least, is_kept_C)
             if not len(kept.key_G):
                 break
@@ -271,7 +237,7 @@ class NgramModel:
 
     def _predicted(self, places: Places) -> tuple[Probabilities, npt.NDArray[np.int8]]:
         """The probability of each symbol, and how much of its context is known."""
-        walk = _Walk.of(places, self.levels[0])
+        walk = Walk.of(places, self.levels[0])
         for level in self.levels[1:]:
             walk = walk.longer(places, level)
         return self._with_unknown(walk.p_P, places.ids_P == UNKNOWN), walk.num_known_P
@@ -281,7 +247,7 @@ class NgramModel:
         places = Places.of(text, self.num_symbols)
         place_N = np.flatnonzero(places.offset_P > 0)
         context_NK = np.empty((len(place_N), self.order), np.int32)
-        walk = _Walk.of(places, self.levels[0])
+        walk = Walk.of(places, self.levels[0])
         for k, level in enumerate(self.levels[1:]):
             context_NK[:, k] = walk.number_P[place_N - 1]
             walk = walk.longer(places, level)
@@ -340,7 +306,7 @@ class NgramModel:
         return p * (1 - self.unknown_probability) + is_unknown * self.unknown_probability
 
 
-class _Walk(NamedTuple):
+class Walk(NamedTuple):
     """A text read with contexts of up to some length.
 
     Args:
@@ -356,13 +322,13 @@ class _Walk(NamedTuple):
     num_known_P: npt.NDArray[np.int8]
 
     @classmethod
-    def of(cls, places: Places, level: Level) -> "_Walk":
+    def of(cls, places: Places, level: Level) -> "Walk":
         """Without context."""
         uniform = 1 / (places.num_ids - 1)
         p_P = level.share_G[places.ids_P] + np.float64(level.rest_C[0]) * uniform
         return cls(0, places.ids_P.astype(np.int32), p_P, np.zeros(len(p_P), np.int8))
 
-    def longer(self, places: Places, level: Level) -> "_Walk":
+    def longer(self, places: Places, level: Level) -> "Walk":
         """With contexts that are one longer."""
         length = self.length + 1
         has_context_P = (places.offset_P[length:] >= length) & (
@@ -377,96 +343,7 @@ class _Walk(NamedTuple):
         num_known_P[chosen_P[has_continuations]] = length
         number_P = np.full(len(p_P), NONE, np.int32)
         number_P[chosen_P] = found
-        return _Walk(length, number_P, p_P, num_known_P)
-
-
-class _Chooser(Protocol):
-    """Decides how often n-grams of each length have to occur to be kept."""
-
-    def choose(self, make: "_Make") -> int | None:
-        """For the next length, given what its level would be; None to stop before it."""
-
-    def take(self, level: Level) -> None:
-        """A level that is finished, as contexts that longer ones fall back to."""
-
-
-class _ByPlan:
-    def __init__(self, plan: Sequence[int]) -> None:
-        self._plan = iter(plan)
-
-    def choose(self, make: "_Make") -> int | None:
-        return next(self._plan, None)
-
-    def take(self, level: Level) -> None:
-        pass
-
-
-class _ByValidation:
-    """All n-grams of a length, or those that occur again, whatever costs a text less.
-
-    Most long n-grams come once: they take most of the memory, and what follows is learned better
-    from shorter ones, unless the text repeats itself word for word.
-    """
-
-    def __init__(self, val: Split, alphabet: Alphabet) -> None:
-        self._places = Places.of(val.part(0, _MAX_CHOSEN_ON), alphabet.boundary)
-        self._walk: _Walk | None = None
-        self._least_nats = math.inf
-        self.chosen: list[int] = []
-
-    def choose(self, make: "_Make") -> int | None:
-        rare = [_REPEATED] if self.chosen[-1:] == [_REPEATED] else [_ALL, _REPEATED]
-        if len(self.chosen) < _NUM_WHOLE_LEVELS:
-            rare = [_ALL]
-        costs = {least: self._nats(self._read(make(least)[0])) for least in rare}
-        best = min(costs, key=lambda least: costs[least] * (1 + _SLACK * (least == _REPEATED)))
-        if costs[best] >= self._least_nats * (1 - _LEAST_GAIN):
-            return None
-        self._least_nats = costs[best]
-        self.chosen.append(best)
-        return best
-
-    def take(self, level: Level) -> None:
-        self._walk = self._read(level)
-
-    def _read(self, level: Level) -> _Walk:
-        if self._walk is None:
-            return _Walk.of(self._places, level)
-        return self._walk.longer(self._places, level)
-
-    def _nats(self, walk: _Walk) -> float:
-        return float(-np.log(walk.p_P[self._places.offset_P > 0]).sum())
-
-
-def _grow(train: Split, alphabet: Alphabet, chooser: _Chooser) -> NgramModel:
-    """Count longer and longer n-grams, as far as the chooser and memory allow."""
-    places = Places.of(train, alphabet.boundary)
-    finished: list[Level] = []
-    found: list[Level] = []
-    before: Ngrams | None = None
-    least = _ALL
-    is_kept_C = np.ones(1, np.bool_)
-    for ngrams in count_ngrams(places, max_length=MAX_LENGTH):
-        if before is not None:
-            num_before_G = np.bincount(ngrams.suffix_G, minlength=len(before.key_G))
-            # What begins a document has nothing before it.
-            counts_G = np.where(before.is_first_G, before.count_G, num_before_G)
-            level = Level.of(before, counts_G, places.num_ids)
-            level, is_kept_C = level.without_rare(least, is_kept_C)
-            finished.append(level)
-            chooser.take(level)
-        longest = Level.of(ngrams, ngrams.count_G, places.num_ids)
-        make = partial(longest.without_rare, is_kept_C=is_kept_C)
-        choice = chooser.choose(make)
-        if choice is None:
-            break
-        least, before = choice, ngrams
-        found = [*finished, make(least)[0]]
-        if sum(len(level.key_G) for level in found) > _MAX_NGRAMS:
-            break
-    return NgramModel(
-        found, num_symbols=len(alphabet), unknown_probability=alphabet.unknown_probability
-    )
+        return Walk(length, number_P, p_P, num_known_P)
 
 
 def _discounts(counts_G: npt.NDArray[np.int64]) -> tuple[float, ...]:

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from charlstm.counting.growth import learn_ngrams, ngrams_of_order
 from charlstm.counting.kneser_ney import NgramModel
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
@@ -73,10 +74,10 @@ def score_baselines(
         ngrams: learned from these already; None to learn them.
     """
     if ngrams is None:
-        ngrams = NgramModel.learn(train, val, alphabet)
+        ngrams = learn_ngrams(train, val, alphabet)
     baselines = [
         Baseline(name="uniform", nats=text.num_chars * math.log(len(alphabet))),
-        _by_ngrams("order 0", NgramModel.of_order(train, alphabet, 0), text),
+        _by_ngrams("order 0", ngrams_of_order(train, alphabet, 0), text),
     ]
     if ngrams.order:
         baselines.append(_by_ngrams(ngram_name(ngrams), ngrams, text))
@@ -138,7 +139,7 @@ def _counting_on(alphabet: Alphabet, ngrams: NgramModel, text: Split) -> Floats:
     length = max(_MIN_ADAPTIVE_PART, -(-text.num_chars // _NUM_ADAPTIVE_PARTS))
     for first in range(length, text.num_chars, length):
         part = slice(first, first + length)
-        read = NgramModel.of_order(text.part(0, first), alphabet, ngrams.order)
+        read = ngrams_of_order(text.part(0, first), alphabet, ngrams.order)
         # From the beginning of its document, so that nothing of its context is lost.
         begin = int(text.starts[np.searchsorted(text.starts, first, "right") - 1])
         scores = read.score(text.part(begin, first + length))

@@ -4,6 +4,7 @@ from typing import Final
 
 import numpy as np
 
+from charlstm.counting.growth import learn_ngrams
 from charlstm.counting.kneser_ney import NgramModel
 from charlstm.counting.mixing import Counts, Mixture
 from charlstm.inference.predictor import Predictor
@@ -25,7 +26,7 @@ def count(predictor: Predictor, train: Split, val: Split, *, max_ngrams: int) ->
         val: what decides about lengths and weights; what usually fits where it is empty.
         max_ngrams: the rarest beyond so many are left out.
     """
-    ngrams = NgramModel.learn(train, val, predictor.alphabet).pruned(max_ngrams)
+    ngrams = learn_ngrams(train, val, predictor.alphabet).pruned(max_ngrams)
     return Counts(ngrams=ngrams, mixture=fit_mixture(predictor, ngrams, val))
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlstm.counting import kneser_ney, ngrams
-from charlstm.counting.kneser_ney import NgramModel
+from charlstm.counting.growth import learn_ngrams, ngrams_of_order
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import Vocabulary
 
@@ -80,7 +80,7 @@ class Textbook:
 @given(texts, others, st.integers(0, 4))
 @settings(max_examples=80, deadline=None)
 def test_it_is_the_textbooks_smoothing(train, text, order):
-    model = NgramModel.of_order(split_of(train), ALPHABET, order)
+    model = ngrams_of_order(split_of(train), ALPHABET, order)
     textbook = Textbook(train, order, "abc?")
     expected = [cost for document in text for cost in textbook.nats(document)]
     np.testing.assert_allclose(nats(model, *text), expected, rtol=1e-5)
@@ -91,14 +91,14 @@ def test_estimated_discounts_are_the_textbooks():
     train = ["".join(generator.choice(list("abc"), 300, p=[0.6, 0.3, 0.1])) for _ in range(3)]
     textbook = Textbook(train, 5, "abc?")
     assert any(found != (0, 0.5, 1, 1.5) for found in textbook.discounts)
-    model = NgramModel.of_order(split_of(train), ALPHABET, 5)
+    model = ngrams_of_order(split_of(train), ALPHABET, 5)
     np.testing.assert_allclose(nats(model, "abcabba"), textbook.nats("abcabba"), rtol=1e-5)
 
 
 @given(texts, st.text("abcd", max_size=9), st.integers(0, 5))
 @settings(max_examples=60, deadline=None)
 def test_distributions_sum_to_one_and_are_what_is_scored(train, text, order):
-    model = NgramModel.of_order(split_of(train), ALPHABET, order)
+    model = ngrams_of_order(split_of(train), ALPHABET, order)
     context = model.start()
     ids = ABC.encode(text)
     expected = []
@@ -115,12 +115,12 @@ def test_distributions_sum_to_one_and_are_what_is_scored(train, text, order):
 @given(texts, st.text("abcd", min_size=1, max_size=9), st.text("abcd", min_size=1, max_size=9))
 @settings(max_examples=30, deadline=None)
 def test_it_never_looks_ahead(train, begin, end):
-    model = NgramModel.of_order(split_of(train), ALPHABET, 4)
+    model = ngrams_of_order(split_of(train), ALPHABET, 4)
     np.testing.assert_array_equal(nats(model, begin + end)[: len(begin)], nats(model, begin))
 
 
 def test_streams_side_by_side_are_those_alone():
-    model = NgramModel.of_order(split_of(["abcab", "cba", "aab"]), ALPHABET, 3)
+    model = ngrams_of_order(split_of(["abcab", "cba", "aab"]), ALPHABET, 3)
     together = model.start(3)
     alone = [model.start() for _ in range(3)]
     for ids_B in np.array([[1, 2, 3], [2, 0, 3], [3, 1, 1]]):
@@ -133,36 +133,26 @@ def test_streams_side_by_side_are_those_alone():
 
 
 def test_a_document_begins_as_documents_begin():
-    model = NgramModel.of_order(split_of(["ab", "ab", "ab", "ba"]), ALPHABET, 2)
+    model = ngrams_of_order(split_of(["ab", "ab", "ab", "ba"]), ALPHABET, 2)
     assert nats(model, "a")[0] < nats(model, "b")[0] < nats(model, "c")[0]
     # Its end is no context of the next one.
     np.testing.assert_array_equal(nats(model, "ab", "ab")[2:], nats(model, "ab"))
 
 
 def test_how_much_context_is_known():
-    model = NgramModel.of_order(split_of(["abcabcabc"]), ALPHABET, 3)
+    model = ngrams_of_order(split_of(["abcabcabc"]), ALPHABET, 3)
     # The boundary is context, too; after "aa" nothing but "a" was seen before.
     assert model.score(split_of(["abcaab"])).num_known_N.tolist() == [1, 2, 3, 3, 3, 1]
-
-
-def test_the_order_is_chosen_on_another_text():
-    generator = np.random.default_rng(0)
-    noise = "".join(generator.choice(list("abc"), 4000))
-    assert NgramModel.learn(split_of([noise[:3000]]), split_of([noise[3000:]]), ALPHABET).order <= 1
-    # Without one, not on what was learned.
-    assert NgramModel.learn(split_of([noise]), split_of([]), ALPHABET).order <= 1
-    regular = "aabbcacb" * 300
-    assert NgramModel.learn(split_of([regular]), split_of([regular]), ALPHABET).order >= 2
 
 
 def test_portions_of_sorting_and_scoring_change_nothing(monkeypatch):
     generator = np.random.default_rng(0)
     train = split_of(["".join(generator.choice(list("abc"), 500)) for _ in range(3)])
     text = ["".join(generator.choice(list("abcd"), 200)) for _ in range(3)]
-    whole = nats(NgramModel.of_order(train, ALPHABET, 5), *text)
+    whole = nats(ngrams_of_order(train, ALPHABET, 5), *text)
     monkeypatch.setattr(ngrams, "_SORTED_AT_ONCE", 100)
     monkeypatch.setattr(kneser_ney, "_SCORED_AT_ONCE", 37)
-    np.testing.assert_array_equal(nats(NgramModel.of_order(train, ALPHABET, 5), *text), whole)
+    np.testing.assert_array_equal(nats(ngrams_of_order(train, ALPHABET, 5), *text), whole)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +162,7 @@ def test_texts_without_variety_or_repeats(train):
     vocabulary = Vocabulary.of(train)
     alphabet = alphabet_of(vocabulary)
     text = Split.of([train[:100] + "\U0001f600"], vocabulary)
-    model = NgramModel.learn(
+    model = learn_ngrams(
         Split.of([train], vocabulary), Split.of([train[:50]], vocabulary), alphabet
     )
     assert np.isfinite(model.score(text).nats_N).all()
@@ -182,12 +172,6 @@ def test_texts_without_variety_or_repeats(train):
 def test_a_hundred_thousand_different_characters():
     vocabulary = Vocabulary("".join(map(chr, range(0x10000, 0x10000 + 100_000))))
     train = Split.of([vocabulary.characters * 2], vocabulary)
-    model = NgramModel.of_order(train, alphabet_of(vocabulary), 2)
+    model = ngrams_of_order(train, alphabet_of(vocabulary), 2)
     # Each of them came once before, after the same one.
     assert model.score(train).nats_N[10:].max() < 1.2
-
-
-def test_memory_ends_the_growth(monkeypatch):
-    monkeypatch.setattr(kneser_ney, "_MAX_NGRAMS", 30)
-    text = split_of(["abcacbbca" * 40])
-    assert NgramModel.of_order(text, ALPHABET, 9).order < 5

@@ -7,7 +7,7 @@ from conftest import alphabet_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlstm.counting.kneser_ney import NgramModel
+from charlstm.counting.growth import ngrams_of_order
 from charlstm.counting.mixing import Counts, Mixture
 from charlstm.counting.storage import most_ngrams, owner_of, read_counts, write_counts
 from charlstm.errors import ContainerError
@@ -21,7 +21,7 @@ TEXT = Split.of(["abcabcabba" * 20, "cab"], ABC)
 
 @pytest.fixture
 def counts():
-    ngrams = NgramModel.of_order(TEXT, ALPHABET, 3)
+    ngrams = ngrams_of_order(TEXT, ALPHABET, 3)
     return Counts(ngrams=ngrams, mixture=Mixture.usual(3))
 
 
@@ -119,7 +119,7 @@ def test_the_owner_is_model_and_text():
 def test_a_file_keeps_to_the_size_that_was_asked_for(tmp_path):
     generator = np.random.default_rng(0)
     text = Split.of(["".join(generator.choice(list("abc"), 5000))], ABC)
-    ngrams = NgramModel.of_order(text, ALPHABET, 9)
+    ngrams = ngrams_of_order(text, ALPHABET, 9)
     path = tmp_path / "counts.safetensors"
     for num_bytes in (100_000, 20_000, 5_000):
         pruned = ngrams.pruned(most_ngrams(num_bytes, ALPHABET))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from conftest import alphabet_of
 
-from charlstm.counting.kneser_ney import NgramModel
+from charlstm.counting.growth import ngrams_of_order
 from charlstm.evaluation import baselines
 from charlstm.evaluation.baselines import score_baselines
 from charlstm.text.split import Split
@@ -63,7 +63,7 @@ def test_xz_says_nothing_of_short_or_unknown_texts():
 def learned(train, text, val="", order=3):
     train, val, text = (Split.of([one], ABC) for one in (train, val, text))
     alphabet = alphabet_of(ABC)
-    ngrams = NgramModel.of_order(train, alphabet, order)
+    ngrams = ngrams_of_order(train, alphabet, order)
     found = baselines.score_adaptive_baselines(
         alphabet, train=train, val=val, text=text, ngrams=ngrams
     )
@@ -88,7 +88,7 @@ def test_what_learns_as_it_reads_adapts_to_a_text():
 def test_counting_on_never_looks_ahead():
     generator = np.random.default_rng(0)
     train = Split.of(["".join(generator.choice(list("abc"), 500))], ABC)
-    ngrams = NgramModel.of_order(train, alphabet_of(ABC), 2)
+    ngrams = ngrams_of_order(train, alphabet_of(ABC), 2)
 
     def beginning(end):
         text = Split.of(["abacab" * 200 + end], ABC)
