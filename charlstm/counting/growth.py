@@ -22,6 +22,8 @@ from charlstm.text.split import Split
 _MAX_NGRAMS: Final = 1 << 24
 # Characters that decide: enough to tell costs apart that differ by a thousandth.
 _MAX_CHOSEN_ON: Final = 1 << 18
+# Lengths that are tried after the best one: verses repeat their ends, not their middles.
+_PATIENCE: Final = 4
 # Of the cost, without which longer n-grams aren't worth their memory.
 _LEAST_GAIN: Final = 1e-4
 # What n-grams that occur once may cost: they help a network that is mixed with them.
@@ -47,7 +49,7 @@ def learn_ngrams(train: Split, val: Split, alphabet: Alphabet) -> NgramModel:
     edge = max(1, round(train.num_chars * (1 - _HELD_OUT_SHARE)))
     held_out = _ByValidation(train.part(edge), alphabet)
     _grow(train.part(0, edge), alphabet, held_out)
-    return _grow(train, alphabet, _ByPlan(held_out.chosen))
+    return _grow(train, alphabet, _ByPlan(held_out.plan))
 
 
 def ngrams_of_order(train: Split, alphabet: Alphabet, order: int) -> NgramModel:
@@ -59,6 +61,8 @@ def ngrams_of_order(train: Split, alphabet: Alphabet, order: int) -> NgramModel:
 class _Chooser(Protocol):
     """Decides how often n-grams of each length have to occur to be kept."""
 
+    is_best: bool  # whether the length that was chosen last is the best so far
+
     def choose(self, make: "_Make") -> int | None:
         """For the next length, given what its level would be; None to stop before it."""
 
@@ -67,6 +71,8 @@ class _Chooser(Protocol):
 
 
 class _ByPlan:
+    is_best = True
+
     def __init__(self, plan: Sequence[int]) -> None:
         self._plan = iter(plan)
 
@@ -84,6 +90,8 @@ class _ByValidation:
         self._places = Places.of(val.part(0, _MAX_CHOSEN_ON), alphabet.boundary)
         self._walk: Walk | None = None
         self._least_nats = math.inf
+        self._num_best = 0
+        self.is_best = True
         self.chosen: list[int] = []
 
     def choose(self, make: "_Make") -> int | None:
@@ -91,12 +99,21 @@ class _ByValidation:
         if len(self.chosen) < NUM_WHOLE_LEVELS:
             rare = [_ALL]
         costs = {least: self._nats(self._read(make(least)[0])) for least in rare}
-        best = min(costs, key=lambda least: costs[least] * (1 + _SLACK * (least == _REPEATED)))
-        if costs[best] >= self._least_nats * (1 - _LEAST_GAIN):
+        enough = self._least_nats * (1 - _LEAST_GAIN)
+        gaining = {least: nats for least, nats in costs.items() if nats < enough} or costs
+        best = min(gaining, key=lambda least: gaining[least] * (1 + _SLACK * (least == _REPEATED)))
+        self.is_best = costs[best] < enough
+        if not self.is_best and len(self.chosen) >= self._num_best + _PATIENCE:
             return None
-        self._least_nats = costs[best]
         self.chosen.append(best)
+        if self.is_best:
+            self._least_nats, self._num_best = costs[best], len(self.chosen)
         return best
+
+    @property
+    def plan(self) -> list[int]:
+        """What was chosen, up to the length that is best."""
+        return self.chosen[: self._num_best]
 
     def take(self, level: Level) -> None:
         self._walk = self._read(level)
@@ -114,7 +131,7 @@ def _grow(train: Split, alphabet: Alphabet, chooser: _Chooser) -> NgramModel:
     """Count longer and longer n-grams, as far as the chooser and memory allow."""
     places = Places.of(train, alphabet.boundary)
     finished: list[Level] = []
-    found: list[Level] = []
+    best: list[Level] = []
     before: Ngrams | None = None
     least = _ALL
     is_kept_C = np.ones(1, np.bool_)
@@ -134,8 +151,10 @@ def _grow(train: Split, alphabet: Alphabet, chooser: _Chooser) -> NgramModel:
             break
         least, before = choice, ngrams
         found = [*finished, make(least)[0]]
+        if chooser.is_best:
+            best = found
         if sum(len(level.key_G) for level in found) > _MAX_NGRAMS:
             break
     return NgramModel(
-        found, num_symbols=len(alphabet), unknown_probability=alphabet.unknown_probability
+        best, num_symbols=len(alphabet), unknown_probability=alphabet.unknown_probability
     )
