@@ -48,6 +48,16 @@ def test_score_is_the_sum_of_what_was_predicted(stored):
     assert model.score(text).nats == pytest.approx(nats, rel=1e-5)
 
 
+def test_a_file_is_scored_as_by_the_command(stored, here, run):
+    (here / "a.txt").write_bytes("the quick\r\nbrown \u2603".encode())
+    record = json.loads(run("eval", "a.txt", "--json")[1])
+    found = charlstm.load().score(here / "a.txt")
+    assert found.nats == pytest.approx(record["nats"], rel=1e-5)
+    assert (found.num_chars, found.num_unknown) == (record["num_chars"], 1)
+    with pytest.raises(CorpusError):
+        charlstm.load().score(here / "absent.txt")
+
+
 def test_lengths_are_those_of_the_text_as_it_was_read(stored):
     found = charlstm.load().score("the\r\nfox")
     assert (found.num_chars, found.num_bytes) == (7, 7)

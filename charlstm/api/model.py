@@ -29,7 +29,7 @@ from charlstm.system import markup
 from charlstm.system.files import open_output
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.cache import CorpusCache, load_corpus_of_run
-from charlstm.text.corpus import Corpus
+from charlstm.text.corpus import Corpus, encode_files
 from charlstm.text.filelist import sources_of
 from charlstm.text.split import Split
 
@@ -466,15 +466,23 @@ class Model:
     def _chosen(self, *, with_counts: bool) -> Predictor:
         return self.with_counts() if with_counts else self.predictor
 
-    def score(self, text: str, *, with_counts: bool = False) -> Evaluation:
+    def score(self, text: str | Path, *, with_counts: bool = False) -> Evaluation:
         """Score a text by itself, its unknown characters included; of a list, line by line.
 
+        >>> model.score("the quick brown fox").num_chars
+        19
+
         Args:
+            text: a text; a `pathlib.Path` is a file, read as the model's own text was.
             with_counts: as of `predict`.
 
         Raises:
-            CorpusError: when the text is empty, or there is none to count.
+            CorpusError: when the text is empty or can't be read, or there is none to count.
         """
-        documents = self._documents(text)
+        if isinstance(text, Path):
+            config = self.checkpoint.spec.corpus
+            documents = encode_files([str(text)], config, self.alphabet.vocabulary).split
+        else:
+            documents = self._documents(text)
         predictor = self._chosen(with_counts=with_counts)
         return Evaluation.of_scores(documents, predictor.score(documents))
