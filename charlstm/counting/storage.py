@@ -139,6 +139,10 @@ def _level(container: Container, number: int, num_contexts: int, num_ids: int) -
         num_contexts=num_contexts,
         num_ids=num_ids,
     )
+    # The boundary, the last id, is never predicted; among single symbols it has its place.
+    is_boundary_G = symbol_G == num_ids - 1
+    if share_G[is_boundary_G].any() or (number and is_boundary_G.any()):
+        raise ValueError("its n-grams make no sense")
     if (key_G[1:] <= key_G[:-1]).any() or not ((share_G >= 0) & (share_G <= 1)).all():
         raise ValueError("its n-grams make no sense")
     given_C = np.bincount(level.context_G, share_G, num_contexts)

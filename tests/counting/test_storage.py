@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlstm.counting.growth import ngrams_of_order
+from charlstm.counting.kneser_ney import NgramModel
 from charlstm.counting.mixing import Counts, Mixture
 from charlstm.counting.storage import most_ngrams, owner_of, read_counts, write_counts
 from charlstm.errors import ContainerError
@@ -61,6 +63,24 @@ def test_every_changed_byte_is_noticed(path):
         path.write_bytes(data[:length])
         with pytest.raises(ContainerError):
             read_counts(path, ALPHABET, owner="me")
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_boundary_that_is_predicted_is_refused(path, counts, level):
+    first, *longer = counts.ngrams.levels
+    if level:
+        # The last continuation of a context becomes the boundary.
+        key_G = longer[0].key_G.copy()
+        key_G[-1] = key_G[-1] // 5 * 5 + 4
+        longer[0] = replace(longer[0], key_G=key_G)
+    else:
+        share_G = first.share_G.copy()
+        share_G[-1] = 0.1
+        first = replace(first, share_G=share_G)
+    ngrams = NgramModel([first, *longer], num_symbols=4, unknown_probability=1e-4)
+    write_counts(path, Counts(ngrams=ngrams, mixture=Mixture.usual(3)), owner="me", mode=0o666)
+    with pytest.raises(ContainerError, match="no sense"):
+        read_counts(path, ALPHABET, owner="me")
 
 
 @given(data=st.data())
