@@ -166,12 +166,6 @@ def evaluate(
         )
 
         set_threads(threads)
-        beside = None
-        if name != "train":
-            val = text if name == "val" else None
-            beside = model.counts_beside(chosen.corpus, val=val, notify=say)
-        if dynamic and not has_ppmd():
-            say("without PPMd in comparison; to add it: pip install 'charlstm[ppmd]'")
         network = model.network(resolve_device(device))
         if document_table is not None and str(per_document) == STDIN and table is picture is None:
             # Into a pipe there is no end to wait for.
@@ -179,6 +173,12 @@ def evaluate(
                 found = _documents_in_parts(network, chosen, model.alphabet, progress)
                 write_per_document(document_table, found)
             return
+        beside = None
+        if name != "train":
+            val = text if name == "val" else None
+            beside = model.counts_beside(chosen.corpus, val=val, notify=say)
+        if dynamic and not has_ppmd():
+            say("without PPMd in comparison; to add it: pip install 'charlstm[ppmd]'")
         with counting_bar(text.num_chars * (1 + dynamic), "scored") as progress:
             assessment = assess(
                 network,

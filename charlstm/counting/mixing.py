@@ -64,13 +64,12 @@ class Mixture:
             ids_N: what came.
             order: the longest context that counts can know.
         """
-        place_N = np.arange(len(ids_N))
-        common = _fitted(network_NV, counts_NV, ids_N, place_N, np.array(_USUAL_WEIGHTS))
+        common = _fitted(network_NV, counts_NV, ids_N, np.array(_USUAL_WEIGHTS))
         return cls(
             np.stack(
                 [
-                    _fitted(network_NV, counts_NV, ids_N, np.flatnonzero(num_known_N == k), common)
-                    for k in range(order + 1)
+                    _fitted(network_NV[place_n], counts_NV[place_n], ids_N[place_n], common)
+                    for place_n in (np.flatnonzero(num_known_N == k) for k in range(order + 1))
                 ]
             )
         )
@@ -128,16 +127,15 @@ def _fitted(
     network_NV: Floats,
     counts_NV: Floats,
     ids_N: npt.NDArray[np.integer],
-    place_N: npt.NDArray[np.intp],
     prior: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
-    """The weights [2] for the characters at some places, by Newton's method: the cost is convex."""
+    """The best weights [2] of some characters, by Newton's method: the cost is convex."""
     weights = prior
-    cost, slope, curvature = _cost(network_NV, counts_NV, ids_N, place_N, weights, prior)
+    cost, slope, curvature = _cost(network_NV, counts_NV, ids_N, weights, prior)
     for _ in range(_NUM_ITERATIONS):
         step = np.linalg.solve(curvature, slope)
         for _ in range(_NUM_ITERATIONS):
-            found = _cost(network_NV, counts_NV, ids_N, place_N, weights - step, prior)
+            found = _cost(network_NV, counts_NV, ids_N, weights - step, prior)
             if found[0] <= cost:
                 break
             step = step / 2
@@ -155,24 +153,23 @@ def _cost(
     network_NV: Floats,
     counts_NV: Floats,
     ids_N: npt.NDArray[np.integer],
-    place_N: npt.NDArray[np.intp],
     weights: npt.NDArray[np.float64],
     prior: npt.NDArray[np.float64],
 ) -> tuple[float, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Nats of the characters at some places and of the weights themselves; gradient; Hessian."""
+    """Nats of the characters and of the weights themselves; gradient; Hessian."""
     distance = weights - prior
     cost = _PRIOR / 2 * float(distance @ distance)
     slope = _PRIOR * distance
     curvature = _PRIOR * np.eye(2)
-    for first in range(0, len(place_N), _PART_CHARS):
-        part = place_N[first : first + _PART_CHARS]
+    for first in range(0, len(ids_N), _PART_CHARS):
+        part = slice(first, first + _PART_CHARS)
         both_2NV = np.maximum(np.stack([network_NV[part], counts_NV[part]]), _LEAST_LOG)
         mixed_NV = np.tensordot(weights.astype(np.float32), both_2NV, 1)
         mixed_NV -= mixed_NV.max(-1, keepdims=True)
         p_NV = np.exp(mixed_NV)
         sum_N1 = p_NV.sum(-1, keepdims=True)
         p_NV /= sum_N1
-        seen = (np.arange(len(part)), ids_N[part])
+        seen = (np.arange(len(p_NV)), ids_N[part])
         cost += float((np.log(sum_N1[:, 0]) - mixed_NV[seen]).sum(dtype=np.float64))
         weighted_2NV = both_2NV * p_NV
         mean_2N = weighted_2NV.sum(-1)

@@ -170,6 +170,8 @@ def _score_with_counts(
     )
     both = others[0].joined(first, beside.edge) if others else first
     nats_N, num_known_N = beside.mixed.score(text)
+    # Mostly they are the same: few texts need to be pruned.
+    alone_N = nats_N if beside.alone is beside.mixed else beside.alone.score(text).nats_N
 
     def sums(nats_N: npt.NDArray[np.floating]) -> list[float]:
         return list(np.bincount(num_known_N, nats_N))
@@ -184,7 +186,7 @@ def _score_with_counts(
     return network, CountsAssessment(
         order=beside.alone.order,
         num_ngrams=beside.alone.num_ngrams,
-        nats=float(beside.alone.score(text).nats_N.sum()),
+        nats=float(alone_N.sum()),
         both=Evaluation.of_scores(text, both),
         is_fitted_by_halves=bool(others),
         by_known=tuple(

@@ -121,24 +121,31 @@ def test_a_larger_budget_goes_on_and_moves_back_along_the_schedule(make_trainer)
     assert stepped[0].learning_rate == pytest.approx(0.02 * 0.5 / 0.97, rel=1e-6)
 
 
-def test_minutes_are_kept_by_the_clock(make_trainer, monkeypatch, split):
-    now = [100.0]
+@pytest.fixture
+def by_clock(make_trainer, split):
+    """A function (now, started_at) -> a trainer of a minute, whose clock `now` shows; it ticks."""
 
-    def clock():
-        now[0] += 0.01
-        return now[0]
+    def made(now, *, started_at):
+        def clock():
+            now[0] += 0.01
+            return now[0]
 
-    reference = make_trainer()
-    trainer = Trainer(
-        reference.model.config,
-        reference._config,
-        Budget(minutes=1),
-        train=split,
-        val=split,
-        started_at=95.0,
-        clock=clock,
-    )
-    events = finish(trainer)
+        reference = make_trainer()
+        return Trainer(
+            reference.model.config,
+            reference._config,
+            Budget(minutes=1),
+            train=split,
+            val=split,
+            started_at=started_at,
+            clock=clock,
+        )
+
+    return made
+
+
+def test_minutes_are_kept_by_the_clock(by_clock):
+    events = finish(by_clock([100.0], started_at=95.0))
     stepped = [event for event in events if isinstance(event, Stepped)]
     assert events[-1].elapsed_seconds == pytest.approx(60, abs=3)
     assert stepped[-1].learning_rate < 0.02 * 0.01  # cooled down to the end
@@ -147,24 +154,9 @@ def test_minutes_are_kept_by_the_clock(make_trainer, monkeypatch, split):
     assert sum(isinstance(event, Evaluated) for event in events) == 5
 
 
-def test_time_is_kept_for_the_last_evaluation_and_save(make_trainer, split, monkeypatch):
+def test_time_is_kept_for_the_last_evaluation_and_save(by_clock, monkeypatch):
     """Evaluations that take 4 of 60 seconds: the run ends after its last one, not later."""
     now = [0.0]
-
-    def clock():
-        now[0] += 0.01
-        return now[0]
-
-    reference = make_trainer()
-    trainer = Trainer(
-        reference.model.config,
-        reference._config,
-        Budget(minutes=1),
-        train=split,
-        val=split,
-        started_at=0.0,
-        clock=clock,
-    )
     fit = trainer_module.fit_temperature
 
     def slow(*arguments, **options):
@@ -172,7 +164,7 @@ def test_time_is_kept_for_the_last_evaluation_and_save(make_trainer, split, monk
         return fit(*arguments, **options)
 
     monkeypatch.setattr(trainer_module, "fit_temperature", slow)
-    events = finish(trainer)
+    events = finish(by_clock(now, started_at=0.0))
     last = [event for event in events if isinstance(event, Evaluated)][-1]
     assert 56 < last.elapsed_seconds <= 60
 
