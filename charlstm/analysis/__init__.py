@@ -1,6 +1,7 @@
 """Looking inside models and texts.
 
     inspection  gates, cell states, surprise; units that track something readable
+    unit        one unit's gates as sums that can be followed by hand
     reach       how far back predictions depend on what was read
     comparison  LSTM, GRU and plain RNN trained alike
     recall      over what distance each of them remembers a symbol

@@ -118,6 +118,12 @@ class TrackedFeature:
     chance: float
     units: tuple[UnitScore, ...]
 
+    @property
+    def strength(self) -> float:
+        """Of the best unit: 0 says nothing, 1 everything, whatever the measure and the sign."""
+        score = self.units[0].score
+        return abs(2 * score - 1) if self.measure == "auc" else abs(score)
+
 
 def trace(predictor: Predictor, text: Split) -> Trace:
     """Read a text and keep everything: some kilobytes for each character.

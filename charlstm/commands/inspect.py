@@ -35,7 +35,7 @@ _MAX_SHOWN_CHARS: Final = 2000
 _WATCHED_CHARS: Final = 8000
 _HELD_OUT_CHARS: Final = 50_000
 _NUM_UNITS: Final = 4
-_PAGE_CHARS: Final = 30
+_PAGE_CHARS: Final = 180
 
 
 def inspect(
@@ -60,6 +60,14 @@ def inspect(
         list[int] | None,
         typer.Option(
             "--unit", min=0, help="Unit to show; may be repeated.  [default: the most variable]"
+        ),
+    ] = None,
+    cell: Annotated[
+        str | None,
+        typer.Option(
+            "--cell",
+            metavar="LAYER:UNIT",
+            help="Follow one unit's cell: its gates, and the sums behind them, step by step.",
         ),
     ] = None,
     units: Annotated[
@@ -93,7 +101,9 @@ def inspect(
         trace,
         track_features,
     )
+    from charlstm.analysis.unit import unit_steps
     from charlstm.views import inspection as views
+    from charlstm.views.unit import show_unit, unit_record
 
     model = load_model(context)
     predictor = model.predictor
@@ -109,13 +119,21 @@ def inspect(
         with open_outputs(html, inputs=inputs) as (page,):
             assert page is not None
             record["html"] = _write_page(model, html, page, texts)
-    if gates or not (units or reach or html):
+    if gates or cell or not (units or reach or html):
         limit = _SHOWN_CHARS if texts.given is None else _MAX_SHOWN_CHARS
         traced = trace(predictor, watched.part(0, limit))
         if texts.given is not None and watched.num_chars > limit:
             say(f"the first {limit:,} of {watched.num_chars:,} characters are shown")
         record["characters"] = views.character_records(traced)
-        shows.append(lambda: views.show_characters(traced))
+        if not cell:
+            shows.append(lambda: views.show_characters(traced))
+    if cell:
+        number, one_unit = _layer_and_unit(cell, len(traced.layers), predictor.hidden_size)
+        steps = unit_steps(
+            model.checkpoint, watched.part(0, limit), layer=number - 1, unit=one_unit
+        )
+        record["cell"] = unit_record(steps, number, one_unit)
+        shows.append(lambda: show_unit(steps, number, one_unit, size=predictor.hidden_size))
     if gates:
         number = _existing("--layer", layer or len(traced.layers), 1, len(traced.layers))
         one = traced.layers[number - 1]
@@ -229,10 +247,22 @@ def _write_page(model: "Model", path: Path, file: BinaryIO, texts: _Texts) -> di
 
 
 def _opening(text: str) -> str:
-    """A few words to begin with: of the first line that is prose, else of the beginning."""
-    lines = (line.strip() for line in text.split("\n"))
-    prose = (line for line in lines if sum(map(str.isalpha, line)) >= max(10, 0.75 * len(line)))
-    return next(prose, text.strip() or text)[:_PAGE_CHARS]
+    """Some lines to begin with: from the first one that is prose, else from the beginning."""
+    lines = text.strip("\n").split("\n")
+    is_prose = [sum(map(str.isalpha, line)) >= max(10, 0.7 * len(line)) for line in lines]
+    shown = lines[is_prose.index(True) if any(is_prose) else 0 :]
+    return ("\n".join(shown) or text)[:_PAGE_CHARS]
+
+
+def _layer_and_unit(text: str, num_layers: int, hidden_size: int) -> tuple[int, int]:
+    """`LAYER:UNIT`, layers from 1 and units from 0 on, as `--layer` and `--unit` count."""
+    layer, colon, unit = text.partition(":")
+    if not (colon and layer.isdecimal() and unit.isdecimal()):
+        raise ConfigError(f"--cell {text}: give a layer and a unit, such as 1:0")
+    return (
+        _existing("--cell, layer", int(layer), 1, num_layers),
+        _existing("--cell, unit", int(unit), 0, hidden_size - 1),
+    )
 
 
 def _existing(option: str, number: int, first: int, last: int) -> int:

@@ -12,7 +12,7 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any, Final, NamedTuple
@@ -20,17 +20,36 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.analysis.inspection import most_variable_units, trace
+from charlstm.analysis.inspection import (
+    TrackedFeature,
+    most_variable_units,
+    trace,
+    track_features,
+)
+from charlstm.analysis.unit import MEANINGS
+from charlstm.errors import ConfigError
 from charlstm.evaluation.scores import Evaluation
 from charlstm.inference.predictor import Predictor
 from charlstm.model.cell import Array
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.text.split import Split
 
-_SCRIPTS: Final = ("model.js", "reading.js", "views.js", "main.js")
+# What runs in a worker, beside the page, and what draws it.
+_WORKER: Final = ("products.js", "model.js", "unit.js", "reading.js", "worker.js")
+_SCRIPTS: Final = (
+    "alphabet.js",
+    "text.js",
+    "cell.js",
+    "views.js",
+    "maps.js",
+    "tour.js",
+    "main.js",
+)
 _LARGEST: Final = 127
 _NUM_UNITS: Final = 12
 _WATCHED_CHARS: Final = 500
+_TRACKED_CHARS: Final = 8000
+_TRACKED_FROM: Final = 0.5
 _NUM_WINDOWS: Final = 64
 _MAX_WINDOW: Final = 512
 
@@ -116,7 +135,7 @@ def build_page(
     Args:
         name: of the run.
         text: what stands in the page when it is opened, in symbols.
-        held_out: what to choose the shown units by.
+        held_out: what to choose the shown units by, and the ones that have a name.
         cost: said on the page.
     """
     shapes: dict[str, tuple[int, int]] = {}
@@ -131,7 +150,7 @@ def build_page(
             packed.append(value.astype("<f4").tobytes())
             shapes[key] = (len(value), 0)
     style = _part("page.css")
-    script = "".join(["'use strict';\n", *(_part(one) for one in _SCRIPTS)])
+    script = _script(_SCRIPTS)
     values = {
         "title": html.escape(f"{name}: a character model"),
         "facts": html.escape(_facts(checkpoint)),
@@ -139,6 +158,8 @@ def build_page(
         "policy": _policy(style=style, script=script),
         "style": style,
         "script": script,
+        "worker": _script(_WORKER),
+        "symbol": "byte" if checkpoint.spec.alphabet.is_byte else "character",
         "model": _as_data(_model(checkpoint, text, held_out) | {"shapes": shapes}),
         "weights": base64.b64encode(b"".join(packed)).decode("ascii"),
     }
@@ -152,6 +173,7 @@ def _model(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]
     layers = trace(Predictor(checkpoint), held_out.part(0, _WATCHED_CHARS)).layers
     return {
         "cell": config.cell,
+        "names": list(layers[0].values),
         "numLayers": config.num_layers,
         "hiddenSize": config.hidden_size,
         "boundary": alphabet.boundary,
@@ -162,8 +184,35 @@ def _model(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]
         "keepLineEnds": settings["keep_line_ends"],
         "codes": alphabet.vocabulary.codes.tolist(),
         "units": [most_variable_units(layer, _NUM_UNITS) for layer in layers],
+        "tracked": _tracked(checkpoint, held_out),
+        "meanings": MEANINGS,
         "text": alphabet.to_text(text),
     }
+
+
+def _tracked(checkpoint: Checkpoint, held_out: Split) -> list[dict[str, Any]]:
+    """Units that track something that a reader can see, the best one of each feature."""
+    text = held_out.part(0, _TRACKED_CHARS)
+    try:
+        features = track_features(Predictor(checkpoint), text)
+    except ConfigError:
+        return []  # too short to tell
+    return [
+        {
+            "feature": one.feature,
+            "layer": one.units[0].layer,
+            "unit": one.units[0].unit,
+            "words": _tracked_words(one),
+        }
+        for one in features
+        if one.strength >= _TRACKED_FROM
+    ]
+
+
+def _tracked_words(feature: TrackedFeature) -> str:
+    score = feature.units[0].score
+    measure = "area under the ROC curve" if feature.measure == "auc" else "correlation"
+    return f"It tracks \u201c{feature.feature}\u201d: {measure} {score:.2f}.".replace("-", "\u2212")
 
 
 def _facts(checkpoint: Checkpoint) -> str:
@@ -189,6 +238,10 @@ def _rounding_words(cost: RoundingCost) -> str:
     )
 
 
+def _script(parts: Iterable[str]) -> str:
+    return "".join(["'use strict';\n", *map(_part, parts)])
+
+
 def _part(name: str) -> str:
     return (resources.files("charlstm.export") / "page" / name).read_text(encoding="utf-8")
 
@@ -206,5 +259,7 @@ def _policy(*, style: str, script: str) -> str:
 
     return (
         f"default-src 'none'; style-src 'sha256-{digest(style)}'; "
-        f"script-src 'sha256-{digest(script)}'; base-uri 'none'; form-action 'none'"
+        # WebAssembly may be compiled, text may not; the worker is a part of the page.
+        f"script-src 'sha256-{digest(script)}' 'wasm-unsafe-eval'; worker-src blob:; "
+        "base-uri 'none'; form-action 'none'"
     )

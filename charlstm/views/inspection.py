@@ -9,6 +9,7 @@ from rich.style import Style
 from rich.text import Text
 
 from charlstm.analysis.inspection import GateShares, LayerTrace, Trace, TrackedFeature
+from charlstm.analysis.unit import MEANINGS
 from charlstm.evaluation.scores import ContextScore
 from charlstm.views.context import context_records, show_context
 from charlstm.views.prediction import bar, visible
@@ -20,17 +21,6 @@ if TYPE_CHECKING:
 
 GatesBefore = Mapping[str, tuple[float, float]]
 
-# What a GRU and a plain RNN show is all they have.
-_MEANING: Final = {
-    "input": "share of the candidate that enters the cell state",
-    "forget": "share of the cell state that is kept",
-    "output": "share of the cell state that shows in the hidden state",
-    "reset": "share of the hidden state that the candidate reads",
-    "update": "share of the hidden state that is kept",
-    "candidate": "what could be written",
-    "cell": "the cell state: the memory",
-    "hidden": "the hidden state h: what the next layer reads",
-}
 _DISTANCES: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
 # Blocks for what is open or above zero, letters' shapes for what is below it.
 _POSITIVE: Final = "\u2591\u2592\u2593\u2588"
@@ -110,7 +100,7 @@ def show_gates(trace: Trace, layer: LayerTrace, units: Sequence[int], number: in
                 print_text(row)
             print_text(Text())
     for name in names:
-        print_text(Text(f"{name:{margin}}{_MEANING[name]}", style="dim"))
+        print_text(Text(f"{name:{margin}}{MEANINGS[name]}", style="dim"))
     ranges = ["gates: 0 to 1"] if layer.gates else []
     ranges += ["cell: any size, shown through tanh"] if "cell" in names else []
     print_text(Text(f"{_SCALE}\n{'; '.join([*ranges, 'others: -1 to 1'])}", style="dim"))

@@ -1,324 +1,594 @@
-// Puts the parts together: what is typed, chosen and pressed, and what is to be worked on next.
+// Puts the parts together: what is typed, chosen and pressed goes to the worker, and what it answers
+// is drawn once a frame.
 
-const SLICE = 8; // milliseconds of work before the browser gets its turn
-const OPENING_SLICE = 100; // nobody waits for anything else yet
-const COLUMN_WIDTH = 11; // pixels at least
-const ROW_HEIGHT = 7;
-const ALL_ROW_HEIGHT = 2;
 const SAMPLE_LENGTH = 500;
 const LIVE_DELAY = 400; // milliseconds without a key before a screen reader is told
 
-function startPage() {
-  const config = JSON.parse(element("model").textContent);
-  const weights = unpackWeights(element("weights").textContent, config.shapes);
-  const stack = new CellStack(config, weights);
-  const alphabet = new Alphabet(config);
-  const reading = new Reading(stack);
-  const text = element("text");
-  let chosen = 0; // how many symbols are read at the position that the page shows
-  let hovered; // the same, while the mouse is over a character
-  let ladder = new Ladder(stack, []);
-  let sampler;
-  let unit = config.units[0][0];
-  let layer = 0;
-  let isWorking = false;
-  let isOpening = true;
-  let liveTimer;
-  const stale = new Set(); // parts to be redrawn
+class Page {
+  constructor(config) {
+    this.config = config;
+    this.alphabet = new Alphabet(config);
+    this.text = new Text();
+    this.strip = new Strip(this.alphabet);
+    this.steps = surpriseSteps(config.codes.length);
+    this.field = element("text");
+    this.chosen = 0; // how many symbols are read at the caret
+    this.hovered = undefined; // the same, while the mouse is over a symbol
+    const [first] = config.tracked;
+    this.layer = first?.layer ?? config.numLayers - 1;
+    this.unitNumber = first?.unit ?? config.units[this.layer][0];
+    this.shading = first ? "unit" : "surprise";
+    this.isUnitKnown = false; // whether the values in the text are those of this unit
+    this.shadedFrom = 0; // symbols before it have their color
+    this.stale = new Set(); // parts to be redrawn
+    this.predicting = new Map();
+    this.tour = new Tour(this);
+    this.startWorker();
+    this.build();
+    this.listen();
+    this.field.value = config.text;
+    this.field.setSelectionRange(0, 0);
+    this.changed();
+    this.choose(this.text.symbols.length);
+  }
 
-  const place = () => hovered ?? chosen;
+  /** How many symbols are read where the page looks. */
+  get place() {
+    return this.hovered ?? this.chosen;
+  }
 
-  /** Work in slices until nothing is left: the reading first, then the ladder, then the writing. */
-  function work() {
-    const until = performance.now() + (isOpening ? OPENING_SLICE : SLICE);
-    isOpening = false;
-    const jobs = [
-      [reading, [drawReading, drawInside]],
-      [ladder, [drawRungs]],
-      [sampler, [drawWritten]],
-    ];
-    for (const [job, parts] of jobs) {
-      if (!job || job.isDone) continue;
-      while (!job.isDone && performance.now() < until) job.advance();
-      show(...parts);
+  get temperature() {
+    return Number(element("temperature").value);
+  }
+
+  // The worker
+
+  startWorker() {
+    const code = new Blob([element("worker").textContent], { type: "text/javascript" });
+    this.worker = new Worker(URL.createObjectURL(code));
+    this.worker.onmessage = ({ data: { kind, ...values } }) => this.answers[kind](values);
+    this.worker.onerror = (event) => {
+      event.preventDefault();
+      element("dead").textContent = `The model can't run in this browser: ${event.message ||
+        "the server that the page came from forbids it; save the file and open it from disk"}.`;
+      element("dead").hidden = false;
+    };
+    this.tell("start", { config: this.config, weights: element("weights").textContent });
+    element("weights").remove();
+  }
+
+  tell(kind, values = {}) {
+    this.worker.postMessage({ kind, ...values });
+  }
+
+  /** What the worker says; what belongs to an earlier text or place is dropped. */
+  answers = {
+    read: ({ version, layer, unit, ...read }) => {
+      const isUnit = layer === this.layer && unit === this.unitNumber;
+      if (version !== this.text.version || !isUnit) return;
+      this.text.know(read);
+      this.isUnitKnown = true;
+      this.shadedFrom = Math.min(this.shadedFrom, read.first);
+      this.show(this.drawStrip, this.drawMaps);
+    },
+    next: (answer) => {
+      if (!this.isCurrent(answer)) return;
+      this.next = answer;
+      this.show(this.drawNext);
+    },
+    unit: (answer) => {
+      if (!this.isCurrent(answer)) return;
+      this.unit = answer;
+      this.show(this.drawCell);
+    },
+    rungs: (answer) => {
+      if (!this.isCurrent(answer)) return;
+      this.rungs = answer;
+      this.show(this.drawRungs);
+    },
+    maps: (answer) => {
+      if (answer.version !== this.text.version) return;
+      this.maps = answer;
+      this.show(this.drawMaps);
+    },
+    written: ({ id, symbols, isDone }) => {
+      if (id !== this.writing?.id) return;
+      Object.assign(this.writing, { symbols, isDone });
+      this.show(this.drawWritten);
+    },
+    predicted: ({ id, logP }) => {
+      this.predicting.get(id)(Array.from(logP));
+      this.predicting.delete(id);
+    },
+  };
+
+  isCurrent({ version, place }) {
+    return version === this.text.version && place === this.place;
+  }
+
+  /** Tell the worker where the page looks, and of which text. */
+  look(text) {
+    const { layer, unitNumber: unit, place } = this;
+    const stretch = element("maps").open ? this.stretch() : undefined;
+    this.tell("show", { version: this.text.version, text, place, layer, unit, stretch });
+    this.strip.choose(place);
+  }
+
+  // What is typed and chosen
+
+  /** The text in the field is no longer the one that was read. */
+  changed() {
+    const { field, alphabet, text } = this;
+    this.hovered = undefined;
+    const normalized = alphabet.normalized(field.value);
+    if (normalized !== field.value) {
+      const caret = alphabet.normalized(field.value.slice(0, field.selectionEnd)).length;
+      field.value = normalized;
+      field.setSelectionRange(caret, caret);
     }
-    isWorking = jobs.some(([job]) => job && !job.isDone);
-    if (isWorking) setTimeout(work);
+    const kept = text.replace(alphabet.symbolsOf(field.value));
+    this.strip.replace(text.symbols, kept);
+    this.shadedFrom = Math.min(this.shadedFrom, kept.same);
+    this.chosen = this.placeOfCaret();
+    this.notice();
+    this.look({ same: kept.same, symbols: text.symbols.map((symbol) => symbol.number) });
+    this.strip.follow();
+    this.show(this.drawStrip, this.drawWritten);
   }
 
-  function wake() {
-    if (isWorking) return;
-    isWorking = true;
-    work();
+  placeOfCaret() {
+    const { selectionDirection, selectionStart, selectionEnd } = this.field;
+    const caret = selectionDirection === "backward" ? selectionStart : selectionEnd;
+    return this.text.symbols.findLastIndex((symbol) => symbol.end <= caret) + 1;
   }
 
-  function show(...parts) {
-    if (!stale.size) {
+  caretMoved() {
+    const place = this.placeOfCaret();
+    if (place === this.chosen && this.hovered === undefined) return;
+    this.chosen = place;
+    this.hovered = undefined;
+    this.look();
+    this.strip.follow();
+  }
+
+  hover(place) {
+    if (place === this.hovered) return;
+    this.hovered = place;
+    this.look();
+  }
+
+  /** Put the caret after so many symbols. */
+  choose(place) {
+    const end = place > 0 ? this.text.symbols[place - 1].end : 0;
+    this.field.setSelectionRange(end, end);
+    this.caretMoved();
+  }
+
+  /** Say what the model can't read, and where the field is full. */
+  notice() {
+    const { text, alphabet, field } = this;
+    const unknown = text.symbols.filter((symbol) => symbol.number === 0);
+    const labels = [...new Set(unknown.map((symbol) => alphabet.label(symbol.code)))];
+    const named = labels.slice(0, 8).map((label) => `\u201c${label}\u201d`).join(" ");
+    const more = labels.length > 8 ? ` and ${labels.length - 8} more` : "";
+    const words = [];
+    if (labels.length) {
+      words.push(`The model never saw ${named}${more} in its training text: it reads that as unknown.`);
+    }
+    const limit = field.maxLength.toLocaleString("en");
+    if (this.numCut) words.push(`The field holds ${limit} characters: ${this.numCut} were left out.`);
+    else if (field.value.length >= field.maxLength) words.push(`The field is full: ${limit} characters.`);
+    this.numCut = 0;
+    element("notice").textContent = words.join(" ");
+  }
+
+  /** Replace a part of the text, so that the browser can undo it; the focus stays where it was. */
+  insert(added, from, to) {
+    const { field } = this;
+    const focused = document.activeElement;
+    const room = field.maxLength - field.value.length + (to - from);
+    this.numCut = Math.max(0, added.length - room);
+    const fitting = added.slice(0, room);
+    field.focus({ preventScroll: true });
+    field.setSelectionRange(from, to);
+    const isDone = fitting
+      ? document.execCommand("insertText", false, fitting)
+      : document.execCommand("delete");
+    if (!isDone) {
+      field.setRangeText(fitting, from, to, "end");
+      this.changed();
+    }
+    if (this.numCut) this.notice();
+    if (focused !== field) focused?.focus({ preventScroll: true });
+  }
+
+  /** Put a predicted symbol where the page looks. */
+  write(number) {
+    const end = this.chosen ? this.text.symbols[this.chosen - 1].end : 0;
+    this.insert(this.alphabet.textOf([number]), end, end);
+  }
+
+  /** Replace a character by another one, to see how far it is remembered. */
+  changeOne() {
+    const { text, alphabet } = this;
+    const isLetter = (symbol) => /^\p{L}$/u.test(String.fromCodePoint(symbol.code));
+    const numSymbols = text.symbols.length;
+    // Where the caret stands, or else a third into the text, where much follows.
+    const from = this.chosen && this.chosen < numSymbols ? this.chosen - 1 : Math.floor(numSymbols / 3);
+    const found = text.symbols.slice(from).findIndex((symbol) => symbol.number && isLetter(symbol));
+    const place = found < 0 ? from : from + found;
+    const old = text.symbols[place];
+    if (!old || !text.isRead) return;
+    const others = this.config.codes.map((code, number) => ({ code, number: number + 1 }));
+    const typed = others.filter(({ code, number }) => code !== old.code && alphabet.canBeTyped(number));
+    const letters = typed.filter(isLetter);
+    const other = (letters.length ? letters : typed).at(-1);
+    if (!other) return;
+    const start = place ? text.symbols[place - 1].end : 0;
+    this.undoing = { value: this.field.value, place };
+    this.insert(alphabet.textOf([other.number]), start, old.end);
+    this.choose(place + 1);
+    this.shadeBy("surprise");
+    element("undo").disabled = false;
+  }
+
+  undo() {
+    const { value, place } = this.undoing;
+    this.insert(value, 0, this.field.value.length);
+    this.choose(place + 1);
+    element("undo").disabled = true;
+    element("change").focus();
+  }
+
+  shadeBy(shading) {
+    this.shading = shading;
+    element(`shade-${shading}`).checked = true;
+    this.shadedFrom = 0;
+    drawLegend(shading === "surprise", this.steps);
+    this.show(this.drawStrip);
+  }
+
+  /** Follow another unit: in the text, in the drawing and in the maps. */
+  follow(layer, number) {
+    this.layer = layer;
+    this.unitNumber = Math.max(0, Math.min(this.config.hiddenSize - 1, Math.round(number) || 0));
+    this.isUnitKnown = false;
+    this.nameUnit();
+    this.look();
+  }
+
+  nameUnit() {
+    const { layer, unitNumber } = this;
+    element("layer").value = String(layer);
+    element("unit").value = String(unitNumber);
+    const known = this.config.tracked.findIndex((one) => one.layer === layer && one.unit === unitNumber);
+    const other = element("tracked").lastElementChild;
+    other.hidden = known >= 0;
+    other.textContent = this.unitName();
+    element("tracked").value = known < 0 ? "other" : String(known);
+  }
+
+  unitName() {
+    const { layer, unitNumber, config } = this;
+    return config.numLayers > 1 ? `layer ${layer + 1}, unit ${unitNumber}` : `unit ${unitNumber}`;
+  }
+
+  // What is drawn
+
+  show(...parts) {
+    if (!this.stale.size) {
       requestAnimationFrame(() => {
-        const drawn = [...stale];
-        stale.clear();
-        for (const draw of drawn) draw();
+        const drawn = [...this.stale];
+        this.stale.clear();
+        for (const draw of drawn) draw.call(this);
+        this.tour.draw();
       });
     }
-    for (const part of parts) stale.add(part);
+    for (const part of parts) this.stale.add(part);
   }
 
-  function drawReading() {
-    drawStrip(reading, alphabet, place());
-    element("strip-words").textContent = stripWords(reading, alphabet);
-    const state = reading.states[place()];
-    if (state) {
-      drawNext(stack.predict(state), alphabet);
-      globalThis.charlstm.secondsToFirst ??= performance.now() / 1000;
-      clearTimeout(liveTimer);
-      liveTimer = setTimeout(tell, LIVE_DELAY);
-      if (!element("next-words").textContent) tell();
-    }
+  drawStrip() {
+    const { text, steps } = this;
+    const isSurprise = this.shading === "surprise";
+    if (isSurprise) this.strip.shade(text, this.shadedFrom, (place) => surpriseShade(text.bits[place], steps));
+    else if (this.isUnitKnown) this.strip.shade(text, this.shadedFrom, (place) => unitShade(text.values[place]));
+    this.shadedFrom = text.bits.length;
+    element("strip-words").textContent = isSurprise ? surpriseWords(text, this.alphabet) : this.unitWords();
   }
 
-  function drawRungs() {
-    drawLadder(ladder.rungs, ladder.symbols, alphabet, reading.symbols[ladder.symbols.length]);
+  unitWords() {
+    const { layer, unitNumber, config } = this;
+    const state = config.cell === "lstm" ? "cell state, squashed by tanh," : "hidden state";
+    const tracks = config.tracked.find((one) => one.layer === layer && one.unit === unitNumber);
+    const words = [
+      `The ${state} of ${this.unitName()} after each ${this.alphabet.symbol}: blue above zero, red below.`,
+    ];
+    if (tracks) words.push(tracks.words);
+    return [...words, ...changeWords(this.text, this.alphabet)].join(" ");
   }
 
-  /** What a screen reader says, and only when the typing rests. */
-  function tell() {
-    const state = reading.states[place()];
-    if (!state) return;
-    const symbols = reading.symbols.slice(0, place());
-    element("next-words").textContent = nextWords(stack.predict(state), alphabet, symbols);
-    const last = symbols.at(-1);
-    element("unit-words").textContent = unitWords(state[layer], config.cell, {
-      unit,
-      layer,
-      numLayers: config.numLayers,
-      label: last && alphabet.label(last.code),
+  drawNext() {
+    const { logP } = this.next;
+    const symbols = this.text.symbols.slice(0, this.next.place);
+    drawNext(logP, this.alphabet, this.temperature);
+    element("next-words").textContent = nextWords(logP, this.alphabet, symbols, (one) => this.alphabet.nameOf(one));
+    globalThis.charlstm.secondsToFirst ??= performance.now() / 1000;
+    clearTimeout(this.liveTimer);
+    this.liveTimer = setTimeout(() => {
+      const spoken = (one) => this.alphabet.spokenNameOf(one);
+      element("live").textContent = nextWords(logP, this.alphabet, symbols, spoken);
+    }, LIVE_DELAY);
+  }
+
+  drawRungs() {
+    const { place, rungs } = this.rungs;
+    const { symbols } = this.text;
+    drawLadder(rungs, symbols.slice(0, place), this.alphabet, symbols[place]);
+    drawCurve(rungs, this.alphabet);
+  }
+
+  drawCell() {
+    const { place, step } = this.unit;
+    const { cell, hiddenSize } = this.config;
+    const last = place && this.text.symbols[place - 1];
+    const label = last && `\u201c${this.alphabet.label(last.code)}\u201d`;
+    const name = this.unitName();
+    const where = last
+      ? `${name[0].toUpperCase()}${name.slice(1)}, ${this.alphabet.symbol} ${place}: reading ${label}`
+      : `${name[0].toUpperCase()}${name.slice(1)}, before the text`;
+    const words = cellWords(step, { cell, where });
+    element("cell-words").textContent = words;
+    drawCell(element("drawing"), step, {
+      cell,
+      reads: label || "the beginning",
+      size: hiddenSize,
+      below: this.layer ? `layer ${this.layer}, which read` : "reads",
+      words,
     });
+    drawSums(step, { below: this.layer, symbol: this.alphabet.symbol });
+    element("equations").replaceChildren(...cellEquations(step, cell).map((text) => make("p", { text })));
+    element("back").disabled = place === 0;
+    element("forward").disabled = place === this.text.symbols.length;
   }
 
-  function drawInside() {
-    const canvases = [...element("layers").querySelectorAll("canvas")];
-    const numColumns = Math.max(8, Math.floor(canvases[0].clientWidth / COLUMN_WIDTH));
-    // The stretch ends a little after the chosen character.
-    const end = Math.max(numColumns, Math.min(reading.symbols.length, place() + numColumns / 4));
-    const first = Math.max(0, Math.floor(end) - numColumns);
-    const numbers = Array.from({ length: numColumns }, (_, column) => first + column + 1);
-    const chosenColumn = place() - 1 - first;
-    const isWhole = element("all-units").checked;
-    for (const canvas of canvases) {
-      if (!canvas.dataset.name) {
-        const labels = numbers.map((number) => {
-          const symbol = reading.symbols[number - 1];
-          return symbol ? alphabet.label(symbol.code) : "";
+  /** The stretch of the text that the maps show; it ends a little after the chosen place. */
+  stretch() {
+    const numColumns = this.numColumns();
+    const { length } = this.text.symbols;
+    const end = Math.max(numColumns, Math.min(length, this.place + Math.floor(numColumns / 4)));
+    const first = end - numColumns + 1;
+    const units = this.config.units.map((_, layer) => this.unitsOf(layer));
+    return { first, last: Math.min(end, length), units };
+  }
+
+  numColumns() {
+    const { clientWidth } = element("layers");
+    return Math.max(8, Math.floor((clientWidth - MARGIN) / COLUMN_WIDTH) - 6);
+  }
+
+  /** The units that get rows: the most variable ones, and the one that is followed. */
+  unitsOf(layer) {
+    if (element("all-units").checked) return [...Array(this.config.hiddenSize).keys()];
+    const variable = this.config.units[layer];
+    const isNew = layer === this.layer && !variable.includes(this.unitNumber);
+    return isNew ? [this.unitNumber, ...variable] : variable;
+  }
+
+  drawMaps() {
+    if (!this.maps || !element("maps").open) return;
+    const { first, units, layers } = this.maps;
+    const numColumns = this.numColumns();
+    const chosenColumn = this.place - first;
+    for (const canvas of element("layers").querySelectorAll("canvas")) {
+      const { name } = canvas.dataset;
+      if (!name) {
+        const labels = Array.from({ length: numColumns }, (_, column) => {
+          const symbol = this.text.symbols[first + column - 1];
+          return symbol ? this.alphabet.label(symbol.code) : "";
         });
         drawCharacters(canvas, { labels, chosenColumn });
         continue;
       }
-      const at = Number(canvas.dataset.layer);
-      const { name } = canvas.dataset;
-      const columns = numbers.map((number) => {
-        const state = number <= reading.symbols.length ? reading.states[number] : undefined;
-        return state && valuesOf(state[at], config.cell)[name];
-      });
+      const layer = Number(canvas.dataset.layer);
       drawMap(canvas, {
         name,
-        columns,
-        units: unitsOf(at),
+        values: layers[layer][name],
+        units: units[layer],
+        numColumns,
         chosenColumn,
-        chosenUnit: at === layer ? unit : -1,
-        rowHeight: isWhole ? ALL_ROW_HEIGHT : ROW_HEIGHT,
+        chosenUnit: layer === this.layer ? this.unitNumber : -1,
+        rowHeight: element("all-units").checked ? ALL_ROW_HEIGHT : ROW_HEIGHT,
       });
     }
   }
 
-  /** The units that get rows: the most variable ones, and the selected one. */
-  function unitsOf(at) {
-    if (element("all-units").checked) return [...Array(config.hiddenSize).keys()];
-    const variable = config.units[at];
-    return at === layer && !variable.includes(unit) ? [unit, ...variable] : variable;
+  /** A value of a map in words; undefined beside the map. */
+  valueAt(event) {
+    const { layer, name } = event.currentTarget.dataset;
+    if (!this.maps) return undefined;
+    const { first, units, layers } = this.maps;
+    const rows = units[layer];
+    const [column, row] = placeInMap(event, { numColumns: this.numColumns(), numUnits: rows.length });
+    const value = column < 0 ? undefined : layers[layer][name][column * rows.length + row];
+    return value === undefined ? undefined : { place: first + column, unit: rows[row], value };
   }
 
-  function drawWritten() {
-    if (!sampler) return;
-    element("written").textContent = alphabet.textOf(sampler.numbers);
-    element("stop").disabled = sampler.isDone;
-    element("keep").disabled = !sampler.numbers.length;
-    const words = sampler.isDone ? "written" : "written so far";
-    element("sample-status").textContent = `${sampler.numbers.length} characters ${words}`;
+  drawWritten() {
+    const { writing } = this;
+    if (!writing) return;
+    const { symbols, isDone, prefix } = writing;
+    const { symbol } = this.alphabet;
+    const isHere = this.field.value.startsWith(prefix);
+    const before = make("span", { className: "hint", text: prefix.slice(-40) });
+    element("written").replaceChildren(before, this.alphabet.textOf(symbols));
+    element("stop").disabled = isDone;
+    element("keep").disabled = !symbols.length || !isHere;
+    const words = isDone ? "written" : "written so far";
+    const gone = isHere ? "" : "; the text before them has changed since";
+    element("sample-status").textContent = `${symbols.length} ${symbol}s ${words}${gone}`;
   }
 
-  /** The text, or its caret, is no longer what was read. */
-  function changed() {
-    hovered = undefined;
-    const normalized = alphabet.normalized(text.value);
-    if (normalized !== text.value) {
-      const caret = alphabet.normalized(text.value.slice(0, text.selectionEnd)).length;
-      text.value = normalized;
-      text.setSelectionRange(caret, caret);
+  // How it is built
+
+  build() {
+    const { config } = this;
+    const { names } = config;
+    buildNext(config.codes.length + 1, (number) => this.write(number));
+    drawMeanings(names, config.meanings);
+    drawLegend(this.shading === "surprise", this.steps);
+    element(`shade-${this.shading}`).checked = true;
+    for (const [number, { feature, layer, unit }] of config.tracked.entries()) {
+      const where = config.numLayers > 1 ? `layer ${layer + 1}, unit ${unit}` : `unit ${unit}`;
+      element("tracked").append(make("option", { value: number, text: `${feature} (${where})` }));
     }
-    reading.replace(alphabet.symbolsOf(text.value));
-    const unknown = reading.symbols.filter((symbol) => symbol.number === 0);
-    const labels = [...new Set(unknown.map((symbol) => alphabet.label(symbol.code)))];
-    element("notice").hidden = !labels.length;
-    element("notice").textContent =
-      `The model never saw ${labels.slice(0, 8).join(" ")}: it reads that as unknown.`;
-    look();
-  }
-
-  function look() {
-    const caret = text.selectionDirection === "backward" ? text.selectionStart : text.selectionEnd;
-    chosen = reading.symbols.findLastIndex((symbol) => symbol.end <= caret) + 1;
-    moved();
-  }
-
-  /** The page looks at another character. */
-  function moved() {
-    const symbols = reading.symbols.slice(0, place());
-    const isSame =
-      symbols.length === ladder.symbols.length &&
-      symbols.every((symbol, number) => symbol.code === ladder.symbols[number].code);
-    if (!isSame) ladder = new Ladder(stack, symbols);
-    show(drawReading, drawInside, drawRungs);
-    wake();
-  }
-
-  /** Put a predicted symbol where the page looks. */
-  function write(number) {
-    const end = chosen ? reading.symbols[chosen - 1].end : 0;
-    text.setRangeText(alphabet.textOf([number]), end, end, "end");
-    changed();
-  }
-
-  function choose(number) {
-    const end = number ? reading.symbols[number - 1].end : 0;
-    text.setSelectionRange(end, end);
-    look();
-  }
-
-  function placeUnder(event) {
-    const number = [...element("strip").children].indexOf(event.target);
-    return number < 0 ? undefined : number + 1;
-  }
-
-  function chooseUnit(at, number) {
-    layer = at;
-    unit = Math.max(0, Math.min(config.hiddenSize - 1, Math.round(number) || 0));
-    element("layer").value = String(layer);
-    element("unit").value = String(unit);
-    tell();
-    show(drawInside);
-  }
-
-  function buildInside() {
-    const names = Object.keys(valuesOf(reading.states[0][0], config.cell));
-    drawMeanings(names);
-    const gates = names.filter((name) => MEANINGS[name].includes("gate"));
-    element("inside-words").textContent = gates.length
-      ? "Each row is a unit, each column a character. Gates are blue where they are open; what they " +
-        "govern is blue above zero, red below."
-      : "Each row is a unit, each column a character: blue above zero, red below. A plain network " +
-        "has no gates.";
-    for (let at = 0; at < config.numLayers; at += 1) {
-      element("layer").append(make("option", { value: at, text: String(at + 1) }));
+    element("tracked").append(make("option", { value: "other" }));
+    element("inside-words").textContent =
+      `Each row is a unit, its number beside it; each column a ${this.alphabet.symbol}. ` +
+      (config.cell === "rnn"
+        ? "Values go from \u22121 (red) to 1 (blue)."
+        : "Gates go from 0 (blank) to 1 (blue); all else from \u22121 (red) to 1 (blue).");
+    for (let layer = 0; layer < config.numLayers; layer += 1) {
+      element("layer").append(make("option", { value: layer, text: String(layer + 1) }));
       const figure = make("div", { className: "layer", role: "group" });
-      figure.setAttribute("aria-label", `Layer ${at + 1}`);
-      if (config.numLayers > 1) figure.append(make("h3", { text: `Layer ${at + 1}` }));
-      for (const name of names) {
-        const row = make("div", { className: "map" });
-        const canvas = make("canvas", { role: "img", "data-name": name, "data-layer": at });
-        canvas.setAttribute("aria-label", `${MEANINGS[name]}; the numbers of a unit stand above`);
-        canvas.addEventListener("pointerdown", (event) => {
-          const units = unitsOf(at);
-          const number = Math.floor((event.offsetY / canvas.clientHeight) * units.length);
-          chooseUnit(at, units[Math.max(0, Math.min(units.length - 1, number))]);
-        });
-        row.append(make("span", { text: name }), canvas);
-        figure.append(row);
-      }
+      figure.setAttribute("aria-label", `Layer ${layer + 1}`);
+      if (config.numLayers > 1) figure.append(make("h3", { text: `Layer ${layer + 1}` }));
+      for (const name of names) figure.append(this.buildMap(layer, name));
       const row = make("div", { className: "map" });
       row.append(make("span"), make("canvas", { "aria-hidden": "true" }));
       figure.append(row);
       element("layers").append(figure);
     }
     element("unit").max = String(config.hiddenSize - 1);
-    element("unit").value = String(unit);
+    this.nameUnit();
   }
 
-  drawLegend();
-  buildNext(config.codes.length + 1, write);
-  buildInside();
-  text.value = config.text;
-  text.addEventListener("input", changed);
-  document.addEventListener("selectionchange", () => {
-    if (document.activeElement === text) look();
-  });
-  element("strip").addEventListener("click", (event) => {
-    const number = placeUnder(event);
-    if (number !== undefined) choose(number);
-  });
-  element("strip").addEventListener("pointermove", (event) => {
-    const number = event.pointerType === "mouse" ? placeUnder(event) : undefined;
-    if (number === hovered) return;
-    hovered = number;
-    moved();
-  });
-  element("strip").addEventListener("pointerleave", () => {
-    hovered = undefined;
-    moved();
-  });
-  element("layer").addEventListener("change", () => {
-    chooseUnit(Number(element("layer").value), unit);
-  });
-  element("unit").addEventListener("change", () => chooseUnit(layer, Number(element("unit").value)));
-  element("all-units").addEventListener("change", () => show(drawInside));
-  element("temperature").addEventListener("input", () => {
-    element("temperature-words").textContent = Number(element("temperature").value).toFixed(2);
-  });
-  element("seed").addEventListener("change", () => {
-    const { value, min, max } = element("seed");
-    element("seed").value = Math.min(max, Math.max(min, Math.round(Number(value))));
-  });
-  element("start").addEventListener("click", () => {
-    while (!reading.isDone) reading.advance();
-    show(drawReading, drawInside);
-    sampler = new Sampler(stack, reading.states.at(-1), {
-      temperature: Number(element("temperature").value),
+  buildMap(layer, name) {
+    const row = make("div", { className: "map" });
+    const canvas = make("canvas", { role: "img", "data-name": name, "data-layer": layer });
+    canvas.setAttribute("aria-label", `${name}: ${this.config.meanings[name]}`);
+    canvas.addEventListener("pointermove", (event) => {
+      const found = this.valueAt(event);
+      const symbol = found && this.text.symbols[found.place - 1];
+      if (!found) return;
+      const after = symbol ? `after \u201c${this.alphabet.label(symbol.code)}\u201d` : "before the text";
+      element("hover-words").textContent =
+        `Layer ${layer + 1}, unit ${found.unit}, ${after}: ${name} ${signed(found.value)}`;
+    });
+    canvas.addEventListener("click", (event) => {
+      const found = this.valueAt(event);
+      if (!found) return;
+      this.choose(found.place);
+      this.follow(layer, found.unit);
+    });
+    row.append(make("span", { text: name }), canvas);
+    return row;
+  }
+
+  listen() {
+    const { field } = this;
+    const on = (id, event, act) => element(id).addEventListener(event, act);
+    on("text", "input", () => {
+      element("undo").disabled = true;
+      this.changed();
+    });
+    on("text", "paste", ({ clipboardData }) => {
+      const pasted = clipboardData.getData("text").length;
+      const room = field.maxLength - field.value.length + field.selectionEnd - field.selectionStart;
+      this.numCut = Math.max(0, pasted - room);
+    });
+    document.addEventListener("selectionchange", () => {
+      if (document.activeElement === field) this.caretMoved();
+    });
+    on("strip", "click", ({ target }) => {
+      const place = this.strip.placeOf(target);
+      if (place !== undefined) this.choose(place);
+    });
+    on("strip", "pointermove", ({ pointerType, target }) => {
+      if (pointerType === "mouse") this.hover(this.strip.placeOf(target));
+    });
+    on("strip", "pointerleave", () => this.hover(undefined));
+    on("change", "click", () => this.changeOne());
+    on("undo", "click", () => this.undo());
+    on("shade-unit", "change", () => this.shadeBy("unit"));
+    on("shade-surprise", "change", () => this.shadeBy("surprise"));
+    on("tracked", "change", ({ target: { value } }) => {
+      const found = this.config.tracked[value];
+      this.shadeBy("unit");
+      if (found) this.follow(found.layer, found.unit);
+    });
+    on("layer", "change", ({ target }) => this.follow(Number(target.value), this.unitNumber));
+    on("unit", "change", ({ target }) => this.follow(this.layer, Number(target.value)));
+    on("back", "click", () => this.choose(Math.max(0, this.chosen - 1)));
+    on("forward", "click", () => this.choose(Math.min(this.text.symbols.length, this.chosen + 1)));
+    on("maps", "toggle", () => this.look());
+    on("all-units", "change", () => this.look());
+    on("temperature", "input", () => {
+      element("temperature-words").textContent = this.temperature.toFixed(2);
+      if (this.next) this.show(this.drawNext);
+    });
+    on("seed", "change", () => {
+      const { value, min, max } = element("seed");
+      element("seed").value = Math.min(max, Math.max(min, Math.round(Number(value))));
+    });
+    on("start", "click", () => this.startWriting());
+    on("stop", "click", () => {
+      this.tell("stop");
+      element("start").focus();
+    });
+    on("keep", "click", () => this.keep());
+    addEventListener("resize", () => {
+      if (element("maps").open) this.look();
+    });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.show(this.drawMaps));
+  }
+
+  startWriting() {
+    this.hovered = undefined;
+    const end = this.chosen ? this.text.symbols[this.chosen - 1].end : 0;
+    const prefix = this.field.value.slice(0, end);
+    this.writing = { id: (this.writing?.id ?? 0) + 1, prefix, symbols: [], isDone: false };
+    this.look();
+    this.tell("write", {
+      id: this.writing.id,
+      temperature: this.temperature,
       seed: Number(element("seed").value),
       length: SAMPLE_LENGTH,
     });
-    // At once: until the next frame the last text would stand there as this one's.
-    drawWritten();
-    wake();
-  });
-  element("stop").addEventListener("click", () => {
-    sampler.length = sampler.numbers.length;
-    show(drawWritten);
-  });
-  element("keep").addEventListener("click", () => {
-    text.value = (text.value + alphabet.textOf(sampler.numbers)).slice(0, text.maxLength);
-    text.setSelectionRange(text.value.length, text.value.length);
-    sampler = undefined;
-    element("written").textContent = "";
+    this.drawWritten();
+  }
+
+  keep() {
+    const { prefix, symbols } = this.writing;
+    this.tell("stop");
+    this.insert(this.alphabet.textOf(symbols), prefix.length, prefix.length);
+    this.writing = undefined;
+    element("written").replaceChildren();
     element("sample-status").textContent = "";
     element("keep").disabled = element("stop").disabled = true;
-    changed();
-  });
-  addEventListener("resize", () => show(drawInside));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show(drawInside));
+    this.field.focus();
+  }
+}
+
+function startPage() {
+  const page = new Page(JSON.parse(element("model").textContent));
+  element("dead").hidden = true;
+  let numAsked = 0;
   // For the console, and for the tests.
   globalThis.charlstm = {
-    /** Natural logarithms of the probabilities of the symbol after a text. */
+    /** Natural logarithms of the probabilities of the symbol after a text, once they are known. */
     predict: (prefix) =>
-      Array.from(
-        stack.predict(
-          alphabet
-            .symbolsOf(alphabet.normalized(prefix))
-            .reduce((state, symbol) => stack.read(symbol.number, state), stack.start()),
-        ),
-      ),
-    nameOf: (number) => alphabet.nameOf(number),
+      new Promise((resolve) => {
+        const id = (numAsked += 1);
+        page.predicting.set(id, resolve);
+        const { alphabet } = page;
+        const symbols = alphabet.symbolsOf(alphabet.normalized(prefix)).map(({ number }) => number);
+        page.tell("predict", { id, symbols });
+      }),
+    nameOf: (number) => page.alphabet.nameOf(number),
+    /** What the drawn cell did, in full precision. */
+    step: () => page.unit?.step,
+    isRead: () => page.text.isRead && page.stale.size === 0 && !document.querySelector("#strip .waiting"),
   };
-  text.setSelectionRange(text.value.length, text.value.length);
-  changed();
 }
 
 startPage();

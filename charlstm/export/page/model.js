@@ -1,82 +1,57 @@
 // One step of the recurrent cells, with the gates in sight: cell.py, name for name.
 //
-// H hidden size, V symbols that can be predicted. Gates stand in PyTorch's order: LSTM input,
-// forget, candidate, output; GRU reset, update, candidate.
+// H hidden size, V symbols that can be predicted, P places of a state. Gates stand in PyTorch's
+// order: LSTM input, forget, candidate, output; GRU reset, update, candidate.
 
-/** Rows of 8-bit integers, each with its own scale: row r stands for scales[r] * values[r]. */
-class Matrix {
-  constructor(values, scales) {
-    this.values = values;
-    this.scales = scales;
-    this.numColumns = values.length / scales.length;
-  }
+/** What a layer's step consists of, in the order in which it happens. */
+const VALUES = {
+  lstm: ["input", "forget", "output", "candidate", "cell", "hidden"],
+  gru: ["reset", "update", "candidate", "hidden"],
+  rnn: ["hidden"],
+};
 
-  times(x) {
-    const { values, scales, numColumns } = this;
-    const product = new Float32Array(scales.length);
-    for (let row = 0, place = 0; row < scales.length; row += 1) {
-      // Two sums at a time keep the processor busy.
-      let even = 0;
-      let odd = 0;
-      let column = 0;
-      for (; column + 1 < numColumns; column += 2, place += 2) {
-        even += values[place] * x[column];
-        odd += values[place + 1] * x[column + 1];
-      }
-      if (column < numColumns) {
-        even += values[place] * x[column];
-        place += 1;
-      }
-      product[row] = scales[row] * (even + odd);
-    }
-    return product;
-  }
+const sigmoid = (value) => 1 / (1 + Math.exp(-value));
 
-  row(number) {
-    const first = number * this.numColumns;
-    const scale = this.scales[number];
-    return Float32Array.from(
-      this.values.subarray(first, first + this.numColumns),
-      (value) => scale * value,
-    );
+/**
+ * One LSTM step. `read` is W_ih x + b_ih and `kept` W_hh h + b_hh, [4H] each; `before` and `after`
+ * are a layer's part of a state, [6H].
+ */
+function lstmStep(read, kept, before, after) {
+  const size = read.length / 4;
+  for (let unit = 0; unit < size; unit += 1) {
+    const [i, f, g, o] = [unit, size + unit, 2 * size + unit, 3 * size + unit];
+    const input = sigmoid(read[i] + kept[i]);
+    const forget = sigmoid(read[f] + kept[f]);
+    const candidate = Math.tanh(read[g] + kept[g]);
+    const output = sigmoid(read[o] + kept[o]);
+    const cell = forget * before[4 * size + unit] + input * candidate;
+    after[unit] = input;
+    after[size + unit] = forget;
+    after[2 * size + unit] = output;
+    after[3 * size + unit] = candidate;
+    after[4 * size + unit] = cell;
+    after[5 * size + unit] = output * Math.tanh(cell);
   }
 }
 
-const plus = (a, b) => a.map((value, number) => value + b[number]);
-const tanh = (a) => a.map(Math.tanh);
-const sigmoid = (a) => a.map((value) => 1 / (1 + Math.exp(-value)));
-
-/** A vector in equal parts. */
-function split(a, numParts) {
-  const size = a.length / numParts;
-  return Array.from({ length: numParts }, (_, part) => a.subarray(part * size, (part + 1) * size));
+/** One GRU step: `read` and `kept` are [3H], `before` and `after` [4H]. */
+function gruStep(read, kept, before, after) {
+  const size = read.length / 3;
+  for (let unit = 0; unit < size; unit += 1) {
+    const [r, z, n] = [unit, size + unit, 2 * size + unit];
+    const reset = sigmoid(read[r] + kept[r]);
+    const update = sigmoid(read[z] + kept[z]);
+    const candidate = Math.tanh(read[n] + reset * kept[n]);
+    after[unit] = reset;
+    after[size + unit] = update;
+    after[2 * size + unit] = candidate;
+    after[3 * size + unit] = (1 - update) * candidate + update * before[3 * size + unit];
+  }
 }
 
-/** One LSTM step; `read` is the input's part, W_ih x + b_ih. */
-function lstmStep(read, h, c, weightHh, biasHh) {
-  const [aI, aF, aG, aO] = split(plus(read, plus(weightHh.times(h), biasHh)), 4);
-  const [i, f, o] = [sigmoid(aI), sigmoid(aF), sigmoid(aO)];
-  const g = tanh(aG);
-  const kept = c.map((value, unit) => f[unit] * value + i[unit] * g[unit]);
-  const shown = kept.map((value, unit) => o[unit] * Math.tanh(value));
-  return { h: shown, c: kept, gates: { input: i, forget: f, output: o }, candidate: g };
-}
-
-/** One GRU step; c is not used. */
-function gruStep(read, h, c, weightHh, biasHh) {
-  const [readR, readZ, readN] = split(read, 3);
-  const [keptR, keptZ, keptN] = split(plus(weightHh.times(h), biasHh), 3);
-  const r = sigmoid(plus(readR, keptR));
-  const z = sigmoid(plus(readZ, keptZ));
-  const n = tanh(readN.map((value, unit) => value + r[unit] * keptN[unit]));
-  const shown = h.map((value, unit) => (1 - z[unit]) * n[unit] + z[unit] * value);
-  return { h: shown, c: shown, gates: { reset: r, update: z }, candidate: n };
-}
-
-/** One step of a plain recurrent network; c is not used. */
-function rnnStep(read, h, c, weightHh, biasHh) {
-  const shown = tanh(plus(read, plus(weightHh.times(h), biasHh)));
-  return { h: shown, c: shown, gates: {}, candidate: shown };
+/** One step of a plain recurrent network: all are [H]. */
+function rnnStep(read, kept, before, after) {
+  for (let unit = 0; unit < read.length; unit += 1) after[unit] = Math.tanh(read[unit] + kept[unit]);
 }
 
 const STEPS = { lstm: lstmStep, gru: gruStep, rnn: rnnStep };
@@ -93,45 +68,77 @@ function logSoftmax(logits, unknownProbability) {
   return logP;
 }
 
-/** A whole model: embedding, stacked cells, head. A state is one step's result a layer. */
+/**
+ * A whole model: embedding, stacked cells, head.
+ *
+ * A state is what the last step did: for each layer its values in the order of VALUES, H of each.
+ */
 class CellStack {
   constructor(config, weights) {
     this.config = config;
-    this.step = STEPS[config.cell];
+    this.names = VALUES[config.cell];
+    this.size = config.hiddenSize;
+    this.layerLength = this.names.length * this.size;
     this.embedding = weights["embedding.weight"];
-    this.layers = Array.from({ length: config.numLayers }, (_, number) =>
-      ["weight_ih", "weight_hh", "bias_ih", "bias_hh"].map(
-        (name) => weights[`layers.${number}.${name}_l0`],
-      ),
-    );
+    this.layers = Array.from({ length: config.numLayers }, (_, number) => {
+      const of = (name) => weights[`layers.${number}.${name}_l0`];
+      return {
+        weightIh: of("weight_ih"),
+        weightHh: of("weight_hh"),
+        biasIh: of("bias_ih"),
+        biasHh: of("bias_hh"),
+      };
+    });
     this.headWeight = weights["head.weight"];
     this.headBias = weights["head.bias"];
   }
 
+  /** A layer's values of one name, [H]. */
+  valuesOf(state, layer, name) {
+    const first = layer * this.layerLength + this.names.indexOf(name) * this.size;
+    return state.subarray(first, first + this.size);
+  }
+
+  /** The state before anything was read. */
+  zero() {
+    return new Float32Array(this.config.numLayers * this.layerLength);
+  }
+
   /** The state before the first character: zero, and the boundary symbol read. */
   start() {
-    const zeros = new Float32Array(this.config.hiddenSize);
-    const before = this.layers.map(() => ({ h: zeros, c: zeros }));
-    return this.read(this.config.boundary, before);
+    return this.read(this.config.boundary, this.zero());
   }
 
   /** The state after one more symbol; after what ends a document the next one begins. */
   read(symbol, before) {
     if (symbol === this.config.end) return this.start();
+    const after = this.zero();
     let z = this.embedding.row(symbol);
-    return this.layers.map(([weightIh, weightHh, biasIh, biasHh], number) => {
-      const { h, c } = before[number];
-      const after = this.step(plus(weightIh.times(z), biasIh), h, c, weightHh, biasHh);
-      z = after.h;
-      return after;
+    this.layers.forEach(({ weightIh, weightHh, biasIh, biasHh }, number) => {
+      const read = plus(weightIh.times(z), biasIh);
+      const kept = plus(weightHh.times(this.valuesOf(before, number, "hidden")), biasHh);
+      const first = number * this.layerLength;
+      const part = (state) => state.subarray(first, first + this.layerLength);
+      STEPS[this.config.cell](read, kept, part(before), part(after));
+      z = this.valuesOf(after, number, "hidden");
     });
+    return after;
   }
 
   /** Natural logarithms of the next symbol's probabilities, [V]. */
   predict(state) {
-    const logits = plus(this.headWeight.times(state.at(-1).h), this.headBias);
-    return logSoftmax(logits, this.config.unknownProbability);
+    const top = this.valuesOf(state, this.config.numLayers - 1, "hidden");
+    return logSoftmax(
+      plus(this.headWeight.times(top), this.headBias),
+      this.config.unknownProbability,
+    );
   }
+}
+
+/** A sum in the place of its first part. */
+function plus(sum, other) {
+  for (let number = 0; number < sum.length; number += 1) sum[number] += other[number];
+  return sum;
 }
 
 /** Weights from the page's own bytes: scales and integers of matrices, float32 vectors. */
@@ -139,12 +146,16 @@ function unpackWeights(base64, shapes) {
   const decoded = atob(base64);
   const bytes = new Uint8Array(decoded.length);
   for (let number = 0; number < bytes.length; number += 1) bytes[number] = decoded.charCodeAt(number);
+  const matrices = Object.values(shapes).filter(([, numColumns]) => numColumns);
+  const products = new Products(matrices);
   let place = 0;
   const take = (length) => bytes.slice(place, (place += length)).buffer;
   const weights = {};
   for (const [name, [numRows, numColumns]] of Object.entries(shapes)) {
     const floats = new Float32Array(take(4 * numRows));
-    weights[name] = numColumns ? new Matrix(new Int8Array(take(numRows * numColumns)), floats) : floats;
+    weights[name] = numColumns
+      ? products.matrix(new Int8Array(take(numRows * numColumns)), floats)
+      : floats;
   }
   return weights;
 }

@@ -1,14 +1,15 @@
 // What the page shows: each function draws one part from what it is given and keeps nothing.
 
-const SURPRISE_STEPS = [0.5, 1.5, 3, 5, 8]; // bits, as in the terminal
+const SURPRISE_STEPS = [0.5, 1.5, 3, 5, 8]; // bits, for an alphabet of up to 64 symbols
+const UNIT_STEPS = [0.1, 0.3, 0.5, 0.75]; // of a value from -1 to 1
 const SHOWN_CANDIDATES = 10;
 const SHOWN_CONTEXT = 8;
-const NOTICED_CHANGE = 0.1; // bits
 
 const element = (id) => document.getElementById(id);
-const percent = (logP) => {
-  const share = 100 * Math.exp(logP);
-  return `${share >= 10 ? share.toFixed(0) : share.toFixed(share >= 0.1 ? 1 : 2)}\u00a0%`;
+
+const share = (probability) => {
+  const percent = 100 * probability;
+  return `${percent >= 10 ? percent.toFixed(0) : percent.toFixed(percent >= 0.1 ? 1 : 2)}\u00a0%`;
 };
 
 /** A new element with text; text never becomes markup. */
@@ -20,81 +21,154 @@ function make(tag, { text, className, ...attributes } = {}) {
   return made;
 }
 
-const levelOf = (bits) => SURPRISE_STEPS.filter((limit) => bits >= limit).length;
+/** Limits between the shades of surprise: further apart where there are more symbols. */
+function surpriseSteps(numSymbols) {
+  const scale = Math.max(1, Math.log2(numSymbols) / 6);
+  return SURPRISE_STEPS.map((limit) => Math.round(10 * limit * scale) / 10);
+}
 
-function drawLegend() {
-  const names = SURPRISE_STEPS.map((limit, number) => {
-    const next = SURPRISE_STEPS[number + 1];
-    return next ? `${limit} to ${next} bits` : `${limit} bits and more`;
-  });
+/** The name of a shade, for the style sheet. */
+function surpriseShade(bits, steps) {
+  return `s${steps.filter((limit) => bits >= limit).length}`;
+}
+
+function unitShade(value) {
+  const size = UNIT_STEPS.filter((limit) => Math.abs(value) >= limit).length;
+  return `${value < 0 ? "n" : "p"}${size}`;
+}
+
+function drawLegend(isSurprise, steps) {
+  const names = isSurprise
+    ? [0, ...steps].map((limit, number) => {
+        if (!number) return ["s0", `under ${steps[0]} bits`];
+        const next = steps[number];
+        return [`s${number}`, next ? `${limit} to ${next}` : `${limit} bits and more`];
+      })
+    : [
+        ...UNIT_STEPS.map((limit, number) => [`n${number + 1}`, `\u2212${limit}`]).reverse(),
+        ["p0", "0"],
+        ...UNIT_STEPS.map((limit, number) => [`p${number + 1}`, `+${limit}`]),
+      ];
   element("legend").replaceChildren(
-    ...names.map((name, number) => {
+    ...names.map(([shade, name]) => {
       const item = make("li", { text: name });
-      item.prepend(make("i", { "data-level": number + 1 }));
+      item.prepend(make("i", { "data-shade": shade }));
       return item;
     }),
   );
 }
 
-/** Each character, colored by its surprise; one element a symbol, kept from call to call. */
-function drawStrip(reading, alphabet, chosen) {
-  const strip = element("strip");
-  while (strip.childElementCount > reading.symbols.length) strip.lastElementChild.remove();
-  reading.symbols.forEach((symbol, place) => {
-    const span = strip.children[place] ?? strip.appendChild(make("span"));
-    const label = alphabet.label(symbol.code);
-    if (span.textContent !== label) span.textContent = label;
-    const bits = reading.bits[place];
-    const isRead = bits !== undefined;
-    const level = isRead ? levelOf(bits) : 0;
-    if (level) span.dataset.level = level;
-    else delete span.dataset.level;
-    const change = reading.change(place) ?? 0;
-    if (Math.abs(change) >= NOTICED_CHANGE) span.dataset.change = change > 0 ? "more" : "less";
-    else delete span.dataset.change;
-    const classes = [
-      isRead ? "" : "waiting",
-      symbol.number === 0 ? "unknown" : "",
-      place === chosen - 1 ? "chosen" : "",
-    ];
-    const className = classes.filter(Boolean).join(" ");
-    if (span.className !== className) span.className = className;
-    const title = isRead ? `${bits.toFixed(2)} bits` : "";
-    if (span.title !== title) span.title = title;
-  });
+/** The text with its symbols as spans; an edit touches only what it changed. */
+class Strip {
+  constructor(alphabet) {
+    this.alphabet = alphabet;
+    this.root = element("strip");
+    this.spans = [];
+    this.chosen = undefined;
+  }
+
+  /** Another text, of which `same` symbols at the beginning and `tail` at the end stay. */
+  replace(symbols, { same, tail }) {
+    const numOld = this.spans.length - same - tail;
+    const fresh = symbols.slice(same, symbols.length - tail).map((symbol) => this.spanOf(symbol));
+    const next = this.spans[this.spans.length - tail] ?? null;
+    for (const span of this.spans.splice(same, numOld, ...fresh)) span.remove();
+    const added = document.createDocumentFragment();
+    added.append(...fresh);
+    this.root.insertBefore(added, next);
+    // What follows is read again.
+    for (const span of this.spans.slice(same)) span.classList.add("waiting");
+  }
+
+  spanOf({ code, number }) {
+    const label = this.alphabet.label(code);
+    const span = make("span", { className: number ? "waiting" : "waiting unknown" });
+    // A line end ends the line here, too; a space is as wide as any other character.
+    span.textContent = code === 10 ? `${label}\n` : code === 32 ? " " : label;
+    return span;
+  }
+
+  /** Color the symbols from `first` on, as far as they are read. */
+  shade(text, first, shadeOf) {
+    for (let place = first; place < text.bits.length; place += 1) {
+      const span = this.spans[place];
+      const { dataset } = span;
+      const shade = shadeOf(place);
+      if (dataset.shade !== shade) dataset.shade = shade;
+      const change = text.noticedChange(place);
+      const direction = change > 0 ? "more" : change < 0 ? "less" : undefined;
+      if (dataset.change !== direction) {
+        if (direction) dataset.change = direction;
+        else delete dataset.change;
+      }
+      span.classList.remove("waiting");
+    }
+  }
+
+  /** Mark the symbol that was read last at the page's place, and keep it in sight. */
+  choose(place) {
+    const span = this.spans[place - 1];
+    if (span === this.chosen) return;
+    this.chosen?.classList.remove("chosen");
+    span?.classList.add("chosen");
+    this.chosen = span;
+  }
+
+  follow() {
+    const { root, chosen } = this;
+    if (root.scrollHeight <= root.clientHeight) return;
+    const top = chosen ? chosen.offsetTop - root.offsetTop : 0;
+    const bottom = top + (chosen?.offsetHeight ?? 0);
+    if (top < root.scrollTop) root.scrollTop = top - 8;
+    else if (bottom > root.scrollTop + root.clientHeight) {
+      root.scrollTop = bottom - root.clientHeight + 8;
+    }
+  }
+
+  /** How many symbols are read up to the one under the mouse. */
+  placeOf(target) {
+    const number = this.spans.indexOf(target);
+    return number < 0 ? undefined : number + 1;
+  }
 }
 
-function stripWords(reading, alphabet) {
-  const bits = reading.bits.filter((value) => value !== undefined);
-  if (!bits.length) return "";
-  const mean = bits.reduce((a, b) => a + b, 0) / bits.length;
-  const place = bits.indexOf(Math.max(...bits));
-  const worst = alphabet.label(reading.symbols[place].code);
+function surpriseWords(text, alphabet) {
+  if (!text.bits.length) return "";
+  const place = text.mostExpensive();
+  const { symbol } = alphabet;
   const words = [
-    `${mean.toFixed(2)} bits per character on average; the greatest surprise is \u201c${worst}\u201d, ` +
-      `character ${place + 1}, with ${bits[place].toFixed(1)} bits.`,
+    `${text.meanBits().toFixed(2)} bits per ${symbol} on average; the greatest surprise is ` +
+      `\u201c${alphabet.label(text.symbols[place].code)}\u201d, ${symbol} ${place + 1}, with ` +
+      `${text.bits[place].toFixed(1)} bits.`,
   ];
-  const changes = reading.symbols.map((_, number) => reading.change(number) ?? 0);
-  const noticed = changes.filter((change) => Math.abs(change) >= NOTICED_CHANGE).length;
-  if (noticed) {
-    const sum = changes.reduce((a, b) => a + b, 0);
-    words.push(
-      `The last edit changed ${noticed} of the characters after it: ` +
-        `${Math.abs(sum).toFixed(1)} bits ${sum > 0 ? "more" : "less"} in all.`,
-    );
-  }
-  return words.join(" ");
+  return [...words, ...changeWords(text, alphabet)].join(" ");
+}
+
+/** How far the last edit is remembered. */
+function changeWords(text, { symbol }) {
+  const changes = text.symbols.map((_, place) => text.noticedChange(place));
+  const noticed = changes.filter(Boolean).length;
+  if (!noticed) return [];
+  const first = text.earlierBits.findIndex((bits) => bits !== undefined);
+  const last = changes.findLastIndex(Boolean);
+  const sum = text.symbols.reduce((total, _, place) => total + (text.change(place) ?? 0), 0);
+  return [
+    `The last edit changed the surprise of ${noticed} of the ${symbol}s after it, the last of them ` +
+      `${last - first + 1} ${symbol}s on: ${Math.abs(sum).toFixed(1)} bits ` +
+      `${sum > 0 ? "more" : "less"} in all. \u25b2 marks what became more, \u25bc less surprising.`,
+  ];
 }
 
 /** One button a candidate, kept from call to call so that the focus stays. */
 function buildNext(numCandidates, write) {
   for (let place = 0; place < Math.min(numCandidates, SHOWN_CANDIDATES); place += 1) {
-    const button = make("button", { type: "button" });
-    const bar = make("span");
-    bar.append(make("div", { className: "bar" }));
+    const button = make("button", { type: "button", title: "Write it" });
+    const track = make("span", { className: "track" });
+    track.append(make("i", { className: "bar" }), make("i", { className: "tick" }));
     button.append(
-      make("span", { className: "symbol" }),
-      bar,
+      make("bdi", { className: "symbol", "aria-hidden": "true" }),
+      make("span", { className: "unseen" }),
+      track,
       make("span", { className: "share" }),
     );
     button.addEventListener("click", () => write(Number(button.dataset.number)));
@@ -104,49 +178,54 @@ function buildNext(numCandidates, write) {
   }
 }
 
-/** The most likely next characters. */
-function drawNext(logP, alphabet) {
-  const buttons = element("next-list").querySelectorAll("button");
-  ranked(logP)
-    .slice(0, buttons.length)
-    .forEach((number, place) => {
-      const button = buttons[place];
-      const name = alphabet.nameOf(number);
-      const spoken = alphabet.spokenNameOf(number);
-      button.setAttribute("aria-label", `${spoken}, ${percent(logP[number])}: write it`);
-      button.dataset.number = number;
-      button.disabled = !alphabet.canBeTyped(number);
-      button.querySelector(".symbol").textContent = name;
-      button.querySelector(".bar").style.width = `${100 * Math.exp(logP[number])}%`;
-      button.querySelector(".share").textContent = percent(logP[number]);
-    });
+/** The most likely next symbols; bars are as long as the probability beside that of the first. */
+function drawNext(logP, alphabet, temperature) {
+  const buttons = [...element("next-list").querySelectorAll("button")];
+  const best = ranked(logP, buttons.length);
+  const drawn = temperature === 1 ? logP : tempered(logP, temperature);
+  const longest = Math.max(...best.map((number) => Math.max(logP[number], drawn[number])));
+  const length = (value) => `${(100 * Math.exp(value - longest)).toFixed(2)}%`;
+  best.forEach((number, place) => {
+    const button = buttons[place];
+    const [symbol, spoken, track, words] = button.children;
+    button.dataset.number = number;
+    button.disabled = !alphabet.canBeTyped(number);
+    symbol.textContent = alphabet.nameOf(number);
+    spoken.textContent = alphabet.spokenNameOf(number);
+    track.children[0].style.width = length(logP[number]);
+    track.children[1].style.left = length(drawn[number]);
+    track.children[1].hidden = temperature === 1;
+    words.textContent = share(Math.exp(logP[number]));
+  });
+  element("next-scale").textContent =
+    "Bars are drawn in proportion to the longest." +
+    (temperature === 1 ? "" : ` Marks: at temperature ${temperature.toFixed(2)}.`);
 }
 
-function nextWords(logP, alphabet, symbols) {
-  const best = ranked(logP).slice(0, 3);
-  const likely = best.map((number) => `${alphabet.nameOf(number)} ${percent(logP[number])}`);
+function nextWords(logP, alphabet, symbols, nameOf) {
+  const likely = ranked(logP, 3).map((number) => `${nameOf(number)} ${share(Math.exp(logP[number]))}`);
   const last = symbols.slice(-12).map((symbol) => alphabet.label(symbol.code)).join("");
   const after = last ? `After \u201c${last}\u201d` : "At the beginning of a text";
-  return `${after}: ${likely.join(", ")}; ${entropyBits(logP).toFixed(2)} bits of entropy.`;
+  return `${after}: ${likely.join(", ")}; entropy ${entropyBits(logP).toFixed(2)} bits.`;
 }
 
-/** One row for each rung; `next` is the symbol that really follows, if one does. */
+/** One row for each context length; `next` is the symbol that really follows, if one does. */
 function drawLadder(rungs, symbols, alphabet, next) {
-  const isNamed = next !== undefined;
-  element("ladder-next").textContent = isNamed
-    ? `\u201c${alphabet.label(next.code)}\u201d`
-    : "entropy";
+  element("ladder-next").textContent = next ? `\u201c${alphabet.label(next.code)}\u201d` : "entropy";
   element("rungs").replaceChildren(
     ...rungs.map(({ length, logP }) => {
       const row = make("tr");
       const shown = symbols.slice(symbols.length - length).slice(-SHOWN_CONTEXT);
       const context = shown.map((symbol) => alphabet.label(symbol.code)).join("");
-      const best = ranked(logP).slice(0, 3);
-      const likely = best.map((number) => `${alphabet.nameOf(number)} ${percent(logP[number])}`);
-      const last = isNamed ? percent(logP[next.number]) : `${entropyBits(logP).toFixed(2)} bits`;
+      const likely = ranked(logP, 3).map(
+        (number) => `${alphabet.nameOf(number)} ${share(Math.exp(logP[number]))}`,
+      );
+      const last = next ? share(Math.exp(logP[next.number])) : `${entropyBits(logP).toFixed(2)} bits`;
+      const cell = make("td", { className: "context" });
+      cell.append(make("bdi", { text: length > shown.length ? `\u2026${context}` : context }));
       row.append(
         make("th", { scope: "row", text: String(length) }),
-        make("td", { className: "context", text: length > shown.length ? `\u2026${context}` : context }),
+        cell,
         make("td", { text: likely.join(", ").replaceAll("\u00a0", "") }),
         make("td", { text: last }),
       );
@@ -155,118 +234,71 @@ function drawLadder(rungs, symbols, alphabet, next) {
   );
 }
 
-/** What a layer's step consists of, in the order in which it happens. */
-function valuesOf(step, cell) {
-  const values = { ...step.gates };
-  if (cell !== "rnn") values.candidate = step.candidate;
-  if (cell === "lstm") values.cell = step.c;
-  values.hidden = step.h;
-  return values;
-}
-
-const MEANINGS = {
-  input: "input gate: share of the candidate that enters the cell state; 0 closed, 1 open",
-  forget: "forget gate: share of the cell state that is kept; 0 erases it, 1 keeps all",
-  output: "output gate: share of the cell state that shows in the hidden state",
-  reset: "reset gate: share of the hidden state that the candidate reads",
-  update: "update gate: share of the hidden state that is kept",
-  candidate: "candidate: what could be written, from \u22121 to 1",
-  cell: "cell state: the memory, carried from character to character",
-  hidden: "hidden state h: what the next layer and the next step read, from \u22121 to 1",
-};
-
-function drawMeanings(names) {
-  const list = make("dl");
-  for (const name of names) {
-    const [term, meaning] = MEANINGS[name].split(": ");
-    list.append(make("dt", { text: term }), make("dd", { text: meaning }));
-  }
-  element("meanings").replaceChildren(list);
-}
-
-/** Blue for open gates; blue for positive and red for negative values. */
-function colorOf(name, value, isDark) {
-  const isGate = name !== "candidate" && name !== "cell" && name !== "hidden";
-  const strength = isGate ? value : Math.abs(name === "cell" ? Math.tanh(value) : value);
-  const [r, g, b] = !isGate && value < 0 ? [196, 58, 38] : [26, 95, 190];
-  const ground = isDark ? 40 : 248;
-  const mix = (channel) => Math.round(ground + (channel - ground) * strength);
-  const lighter = isDark ? 45 * strength : 0;
-  return `rgb(${mix(r) + lighter}, ${mix(g) + lighter}, ${mix(b) + lighter})`;
-}
-
-/**
- * A heat map: a column for each character of the stretch, a row for each unit.
- *
- * `columns` are arrays of a value for every unit, undefined where nothing was read yet.
- */
-function drawMap(canvas, { name, columns, units, chosenColumn, chosenUnit, rowHeight }) {
-  const isDark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const ratio = devicePixelRatio || 1;
-  const width = canvas.clientWidth;
-  const height = units.length * rowHeight;
-  canvas.style.height = `${height}px`;
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
-  const context = canvas.getContext("2d");
-  context.scale(ratio, ratio);
-  const columnWidth = width / columns.length;
-  const gap = rowHeight > 3 ? 1 : 0;
-  columns.forEach((values, column) => {
-    if (!values) return;
-    units.forEach((unit, row) => {
-      context.fillStyle = colorOf(name, values[unit], isDark);
-      context.fillRect(
-        column * columnWidth,
-        row * rowHeight,
-        columnWidth - gap + (gap ? 0 : 0.5),
-        rowHeight - gap,
-      );
-    });
+/** Entropy over the length of context, the lengths at equal distances. */
+function drawCurve(rungs, { symbol }) {
+  const points = rungs.map(({ length, logP }) => [length, entropyBits(logP)]);
+  const [left, right, top, bottom] = [34, 310, 12, 150];
+  const highest = Math.max(1, ...points.map(([, bits]) => bits));
+  const x = (number) => left + 10 + (number * (right - left - 20)) / Math.max(1, points.length - 1);
+  const y = (bits) => bottom - (bits / highest) * (bottom - top);
+  const words = points.map(([length, bits]) => `${length}: ${bits.toFixed(2)}`).join(", ");
+  const svg = makeSvg("svg", {
+    viewBox: "0 0 320 190",
+    role: "img",
+    "aria-label": `Entropy in bits by ${symbol}s of context: ${words}`,
   });
-  const ink = isDark ? "#fff" : "#000";
-  context.strokeStyle = ink;
-  context.lineWidth = 1;
-  if (chosenColumn >= 0) {
-    context.strokeRect(chosenColumn * columnWidth + 0.5, 0.5, columnWidth - 1.5, height - 1);
+  svg.append(makeSvg("polyline", { points: `${left},${top} ${left},${bottom} ${right},${bottom}`, class: "wire" }));
+  for (const bits of [0, highest]) {
+    svg.append(
+      makeSvg("text", { x: left - 6, y: y(bits) + 4, "text-anchor": "end", class: "label" },
+        bits ? bits.toFixed(1) : "0"),
+    );
   }
-  const row = units.indexOf(chosenUnit);
-  const numRead = columns.findLastIndex((values) => values) + 1;
-  if (row >= 0 && numRead) {
-    const top = Math.max(0.5, row * rowHeight - 0.5);
-    context.strokeRect(0.5, top, numRead * columnWidth - 1.5, rowHeight);
-  }
-}
-
-/** The characters under the heat maps. */
-function drawCharacters(canvas, { labels, chosenColumn }) {
-  const isDark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const ratio = devicePixelRatio || 1;
-  const width = canvas.clientWidth;
-  canvas.style.height = "18px";
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(18 * ratio);
-  const context = canvas.getContext("2d");
-  context.scale(ratio, ratio);
-  const columnWidth = width / labels.length;
-  context.font = `${Math.min(14, columnWidth * 1.5)}px ui-monospace, monospace`;
-  context.textAlign = "center";
-  labels.forEach((label, column) => {
-    context.fillStyle = isDark ? "#e8e9ec" : "#1c1d20";
-    if (column === chosenColumn) {
-      context.fillStyle = isDark ? "#8ab6ff" : "#1457b8";
-      context.fillRect(column * columnWidth, 0, columnWidth - 1, 18);
-      context.fillStyle = isDark ? "#15171b" : "#fff";
-    }
-    context.fillText(label, (column + 0.5) * columnWidth, 13, columnWidth);
-  });
-}
-
-function unitWords(step, cell, { unit, layer, numLayers, label }) {
-  const parts = Object.entries(valuesOf(step, cell)).map(
-    ([name, values]) => `${name} ${values[unit].toFixed(2)}`,
+  svg.append(
+    makeSvg("polyline", {
+      points: points.map(([, bits], number) => `${x(number)},${y(bits)}`).join(" "),
+      class: "curve",
+    }),
   );
-  const where = label ? `after \u201c${label}\u201d` : "before the first character";
-  const which = numLayers > 1 ? `Unit ${unit} of layer ${layer + 1}` : `Unit ${unit}`;
-  return `${which}, ${where}: ${parts.join(", ").replaceAll("-", "\u2212")}.`;
+  points.forEach(([length, bits], number) => {
+    svg.append(makeSvg("circle", { cx: x(number), cy: y(bits), r: 4, class: "point" }));
+    svg.append(makeSvg("text", { x: x(number), y: bottom + 16, class: "mark small" }, String(length)));
+  });
+  svg.append(
+    makeSvg("text", { x: (left + right) / 2, y: bottom + 34, class: "mark small" },
+      `${symbol}s of context; bits of entropy`),
+  );
+  element("curve").replaceChildren(svg);
+}
+
+/** The sums of each gate, and the contributions that are largest. */
+function drawSums(step, { below, symbol }) {
+  const s = signed;
+  element("sums-input").textContent = below ? `layer ${below}` : symbol;
+  element("sums").tBodies[0].replaceChildren(
+    ...step.gates.map((gate) => {
+      const row = make("tr");
+      const name = gate.name === "hidden" ? "hidden state" : gate.name;
+      row.append(make("th", { scope: "row", text: name }));
+      for (const value of [gate.input, gate.hidden, gate.bias, gate.preActivation, gate.value]) {
+        row.append(make("td", { text: s(value) }));
+      }
+      return row;
+    }),
+  );
+  element("largest").replaceChildren(
+    ...step.gates.flatMap((gate) => {
+      const parts = gate.largest.map(({ from, unit, value }) => {
+        const where = from === "below" ? ` of layer ${below}` : " before";
+        return `${s(value)} from unit ${unit}${where}`;
+      });
+      return [make("dt", { text: gate.name }), make("dd", { text: parts.join(", ") })];
+    }),
+  );
+}
+
+function drawMeanings(names, meanings) {
+  element("meanings").replaceChildren(
+    ...names.flatMap((name) => [make("dt", { text: name }), make("dd", { text: meanings[name] })]),
+  );
 }

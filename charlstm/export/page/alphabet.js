@@ -1,0 +1,86 @@
+// Characters or bytes: how a text becomes numbers, and how they are shown and spoken.
+
+/** What ends a document that isn't a line, shown and written as a line end. */
+const DOCUMENT_END = 0xfdd0;
+
+class Alphabet {
+  constructor({ codes, level, normalize, keepLineEnds }) {
+    this.codes = codes;
+    this.level = level;
+    this.normalize = normalize;
+    this.numbers = new Map(codes.map((code, place) => [code, place + 1]));
+    // A text field knows one line end only; a model of texts that keep theirs knows CR LF.
+    this.lineEnd = keepLineEnds && this.numbers.has(13) ? [13, 10] : [10];
+    /** What a symbol is called: "character" or "byte". */
+    this.symbol = level === "byte" ? "byte" : "character";
+  }
+
+  /** A text in the form that the model was trained on. */
+  normalized(text) {
+    return this.normalize === "nfc" ? text.normalize("NFC") : text;
+  }
+
+  /**
+   * The symbols of a text: `code` its character or byte, `number` what the model knows it by, 0
+   * for unknown, `end` the position in the text after it.
+   */
+  symbolsOf(text) {
+    const symbols = [];
+    let end = 0;
+    for (const char of text) {
+      end += char.length;
+      let codes = char === "\n" ? this.lineEnd : [char.codePointAt(0)];
+      if (this.level === "byte" && char !== "\n") codes = new TextEncoder().encode(char);
+      for (const code of codes) {
+        symbols.push({ code, number: this.numbers.get(code) ?? 0, end });
+      }
+    }
+    return symbols;
+  }
+
+  /** A symbol that can be predicted, to be shown. */
+  nameOf(number) {
+    return number === 0 ? "unknown" : this.label(this.codes[number - 1]);
+  }
+
+  /** The same in words, for a screen reader. */
+  spokenNameOf(number) {
+    return number === 0 ? "unknown" : this.spoken(this.codes[number - 1]);
+  }
+
+  spoken(code) {
+    const words = { 9: "tab", 10: "line end", 32: "space", [DOCUMENT_END]: "end of the document" };
+    return words[code] ?? this.label(code);
+  }
+
+  /** Unknown and a document's end are no characters, a byte past ASCII and CR only parts of one. */
+  canBeTyped(number) {
+    const code = this.codes[number - 1];
+    const isPart = code === 13 || code === DOCUMENT_END;
+    return number > 0 && !isPart && !(this.level === "byte" && code > 127);
+  }
+
+  /** What stands for a character or byte where it would not be seen itself. */
+  label(code) {
+    const names = { 9: "\u21e5", 10: "\u23ce", 32: "\u2423", [DOCUMENT_END]: "end" };
+    if (code in names) return names[code];
+    const char = String.fromCodePoint(code);
+    const isByte = this.level === "byte" && code > 126;
+    const isHidden = code < 32 || (code >= 127 && code < 160) || (code >= 0xd800 && code < 0xe000);
+    if (isByte || isHidden || /^[\p{Z}\p{C}]$/u.test(char)) {
+      const hex = code.toString(16).toUpperCase();
+      return isByte ? `x${hex}` : `U+${hex.padStart(4, "0")}`;
+    }
+    // A combining mark needs something to stand on.
+    return /^\p{M}$/u.test(char) ? `\u25cc${char}` : char;
+  }
+
+  /** Text of predicted symbols; bytes that are no UTF-8 become U+FFFD. */
+  textOf(numbers) {
+    const codes = numbers
+      .map((number) => this.codes[number - 1])
+      .map((code) => (code === DOCUMENT_END ? 10 : code));
+    if (this.level === "byte") return new TextDecoder().decode(Uint8Array.from(codes));
+    return codes.map((code) => String.fromCodePoint(code)).join("");
+  }
+}

@@ -1,0 +1,98 @@
+// What the page knows of its text: symbols, and what the worker told about each.
+
+const NOTICED_CHANGE = 0.1; // bits
+
+class Text {
+  constructor() {
+    this.symbols = [];
+    this.version = 0;
+    this.bits = []; // what each symbol cost, as far as it is known
+    this.values = []; // of the unit that is followed, after each symbol
+    this.earlierBits = []; // before the last edit, for the symbols after it
+  }
+
+  get isRead() {
+    return this.bits.length === this.symbols.length;
+  }
+
+  /** Another text; how many symbols at its beginning and its end are the same as before. */
+  replace(symbols) {
+    const old = this.symbols;
+    const shortest = Math.min(old.length, symbols.length);
+    let same = 0;
+    while (same < shortest && old[same].code === symbols[same].code) same += 1;
+    let tail = 0;
+    while (tail < shortest - same && old.at(-1 - tail).code === symbols.at(-1 - tail).code) {
+      tail += 1;
+    }
+    if (same < old.length || same < symbols.length) {
+      const first = symbols.length - tail;
+      const moved = symbols.length - old.length;
+      const { bits } = this;
+      this.earlierBits = symbols.map((_, place) => (place < first ? undefined : bits[place - moved]));
+    }
+    this.symbols = symbols;
+    this.version += 1;
+    this.bits.length = Math.min(this.bits.length, same);
+    this.values.length = Math.min(this.values.length, same);
+    return { same, tail };
+  }
+
+  /** What the worker read, from symbol `first` on. */
+  know({ first, bits, values }) {
+    this.bits.splice(first, Infinity, ...bits);
+    this.values.splice(first, Infinity, ...values);
+  }
+
+  /** How much more a symbol costs since the last edit; undefined where there is nothing to compare. */
+  change(place) {
+    const [now, earlier] = [this.bits[place], this.earlierBits[place]];
+    return now === undefined || earlier === undefined ? undefined : now - earlier;
+  }
+
+  /** The change where it is large enough to be shown, else 0. */
+  noticedChange(place) {
+    const change = this.change(place) ?? 0;
+    return Math.abs(change) >= NOTICED_CHANGE ? change : 0;
+  }
+
+  meanBits() {
+    return this.bits.reduce((a, b) => a + b, 0) / this.bits.length;
+  }
+
+  /** The place of the most expensive symbol; -1 where nothing was read. */
+  mostExpensive() {
+    return this.bits.indexOf(Math.max(...this.bits));
+  }
+
+  leastExpensive() {
+    return this.bits.indexOf(Math.min(...this.bits));
+  }
+}
+
+/** The most likely symbols, in order; of equal ones the first. */
+function ranked(logP, count) {
+  const best = [];
+  logP.forEach((value, number) => {
+    if (best.length === count && value <= logP[best.at(-1)]) return;
+    const place = best.findIndex((one) => logP[one] < value);
+    best.splice(place < 0 ? best.length : place, 0, number);
+    best.length = Math.min(best.length, count);
+  });
+  return best;
+}
+
+/** Entropy of a distribution, in bits. */
+function entropyBits(logP) {
+  return logP.reduce((sum, value) => sum - Math.exp(value) * value, 0) / Math.LN2;
+}
+
+/** Logarithms of the probabilities that are drawn from at a temperature; unknown can't be drawn. */
+function tempered(logP, temperature) {
+  const known = logP.map((value, number) => (number ? value : -Infinity));
+  const highest = known.reduce((a, b) => Math.max(a, b));
+  if (temperature === 0) return known.map((value) => (value === highest ? 0 : -Infinity));
+  const scaled = known.map((value) => (value - highest) / temperature);
+  const sum = Math.log(scaled.reduce((total, value) => total + Math.exp(value), 0));
+  return scaled.map((value) => value - sum);
+}

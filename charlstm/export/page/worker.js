@@ -1,0 +1,176 @@
+// The worker: reads, predicts and writes beside the page, so that the page itself never waits.
+//
+// It is told what stands in the text and where the page looks, works on that in short turns, and
+// posts what it found: `read`, `next`, `unit`, `maps`, `rungs`, `written`. Every answer carries the
+// version of the text that it belongs to.
+
+const TURN = 12; // milliseconds of work before the next message is listened to
+
+class Desk {
+  constructor({ config, weights }) {
+    this.stack = new CellStack(config, unpackWeights(weights, config.shapes));
+    this.reading = new Reading(this.stack);
+    this.version = 0;
+    this.numPosted = -1; // symbols that the page knows about
+  }
+
+  /**
+   * What the page shows.
+   *
+   * `text`: its symbols, of which the first `same` are those of the text before; absent when it is
+   * still that one. `place`: how many symbols are read where the page looks. `layer`, `unit`: the
+   * one to follow. `stretch`: places and units of the heat maps, absent when they are folded.
+   */
+  show({ version, text, ...view }) {
+    this.version = version;
+    if (text) {
+      this.reading.replace(text.same, text.symbols);
+      this.numPosted = Math.min(this.numPosted, text.same);
+    }
+    const { layer, unit } = this.view ?? {};
+    if (layer !== view.layer || unit !== view.unit) this.numPosted = -1;
+    this.view = view;
+    this.isPlacePosted = this.isStretchPosted = false;
+    this.ladder = undefined;
+  }
+
+  /** Write from the place where the page looks. */
+  write(wanted) {
+    this.wanted = { ...wanted, place: this.view.place };
+    this.sampler = undefined;
+  }
+
+  stop() {
+    if (this.sampler) this.sampler.length = this.sampler.symbols.length;
+    this.postWritten();
+  }
+
+  /** For the console and the tests. */
+  predict({ id, symbols }) {
+    const read = (before, symbol) => this.stack.read(symbol, before);
+    this.post("predicted", { id, logP: this.stack.predict(symbols.reduce(read, this.stack.start())) });
+  }
+
+  post(kind, values) {
+    postMessage({ kind, version: this.version, ...values });
+  }
+
+  /** Work for a while: what is looked at first, what was asked for last; whether there is more. */
+  turn() {
+    if (!this.view) return false;
+    const until = performance.now() + TURN;
+    const hasTime = () => performance.now() < until;
+    while (!this.reading.isDone && hasTime()) this.reading.advance();
+    this.postRead();
+    this.postPlace();
+    this.postStretch();
+    return !this.reading.isDone || this.climb(hasTime) || this.draw(hasTime);
+  }
+
+  postRead() {
+    const { numRead, bits, states } = this.reading;
+    if (this.numPosted >= numRead) return;
+    const { layer, unit } = this.view;
+    const first = Math.max(0, this.numPosted);
+    const values = states.slice(first + 1).map((state) => shade(this.stack, state, layer, unit));
+    this.post("read", { first, bits: bits.slice(first, numRead), layer, unit, values });
+    this.numPosted = numRead;
+  }
+
+  /** What comes next at the page's place, and how the unit got there. */
+  postPlace() {
+    const { place, layer, unit } = this.view;
+    const { states, symbols } = this.reading;
+    if (this.isPlacePosted || !states[place]) return;
+    this.isPlacePosted = true;
+    this.post("next", { place, logP: this.stack.predict(states[place]) });
+    // A document begins with the boundary, read from a zero state.
+    const { boundary, end } = this.stack.config;
+    const isFirst = place === 0 || symbols[place - 1] === end;
+    const step = unitStep(this.stack, {
+      before: isFirst ? this.stack.zero() : states[place - 1],
+      after: states[place],
+      symbol: isFirst ? boundary : symbols[place - 1],
+      layer,
+      unit,
+    });
+    this.post("unit", { place, layer, unit, step });
+  }
+
+  /** Values of some units of each layer over a stretch of the text, [places x units] a name. */
+  postStretch() {
+    const { stretch } = this.view;
+    const { states, isDone } = this.reading;
+    if (!stretch || this.isStretchPosted) return;
+    if (!isDone && states.length <= stretch.last) return;
+    this.isStretchPosted = true;
+    const shown = states.slice(stretch.first, stretch.last + 1);
+    const layers = stretch.units.map((units, layer) =>
+      Object.fromEntries(
+        this.stack.names.map((name) => {
+          const of = (state) => this.stack.valuesOf(state, layer, name);
+          return [name, Float32Array.from(shown.flatMap((state) => units.map((one) => of(state)[one])))];
+        }),
+      ),
+    );
+    this.post("maps", { ...stretch, numPlaces: shown.length, layers });
+  }
+
+  climb(hasTime) {
+    const { place } = this.view;
+    const { symbols, states } = this.reading;
+    if (!states[place] || this.ladder?.isDone) return false;
+    if (!this.ladder) {
+      const { end } = this.stack.config;
+      const read = symbols.slice(0, place);
+      const document = read.slice(end === null ? 0 : read.lastIndexOf(end) + 1);
+      this.ladder = new Ladder(this.stack, document, states[place]);
+    }
+    while (!this.ladder.isDone && hasTime()) this.ladder.advance();
+    this.post("rungs", { place, rungs: this.ladder.rungs });
+    return true;
+  }
+
+  draw(hasTime) {
+    if (this.wanted && !this.sampler) {
+      this.sampler = new Sampler(this.stack, this.reading.states[this.wanted.place], this.wanted);
+    }
+    if (!this.sampler || this.sampler.isDone) return false;
+    while (!this.sampler.isDone && hasTime()) this.sampler.advance();
+    this.postWritten();
+    return true;
+  }
+
+  postWritten() {
+    const { symbols, isDone } = this.sampler ?? { symbols: [], isDone: true };
+    this.post("written", { id: this.wanted.id, symbols, isDone });
+  }
+}
+
+/** A unit's memory from -1 to 1. */
+function shade(stack, state, layer, unit) {
+  if (stack.config.cell !== "lstm") return stack.valuesOf(state, layer, "hidden")[unit];
+  return Math.tanh(stack.valuesOf(state, layer, "cell")[unit]);
+}
+
+/** Messages go to the desk; between its turns the next ones are heard. */
+function startWorker() {
+  let desk;
+  let isWorking = false;
+  const channel = new MessageChannel(); // a timer would wait some milliseconds
+  const work = () => {
+    isWorking = desk.turn();
+    if (isWorking) channel.port2.postMessage(undefined);
+  };
+  channel.port1.onmessage = work;
+  onmessage = ({ data: { kind, ...values } }) => {
+    if (kind === "start") {
+      desk = new Desk(values);
+      return;
+    }
+    desk[kind](values);
+    if (!isWorking) work();
+  };
+}
+
+startWorker();
