@@ -12,6 +12,7 @@ import pytest
 import torch
 from conftest import MODEL, TEXT, with_spec
 
+from charlstm.analysis.unit import unit_steps
 from charlstm.config import CorpusConfig
 from charlstm.errors import CorpusError
 from charlstm.export.webpage import RoundedMatrix, build_page, measure_rounding, rounded
@@ -22,6 +23,7 @@ from charlstm.model.network import CharLSTM
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import Vocabulary
 
+CHROMIUM = os.environ.get("CHARLSTM_TEST_CHROMIUM") or shutil.which("chromium")
 HOSTILE = "\x00\x07\x1b'\"&<>/\\`scriptx!-[]{}$\u2028\u2029\ufeff\ud800\U0001f600\u202e\u0301e"
 
 
@@ -129,11 +131,10 @@ def test_no_text_gets_out_of_its_place(checkpoint, tmp_path):
 @pytest.fixture(scope="module")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    path = os.environ.get("CHARLSTM_TEST_CHROMIUM") or shutil.which("chromium")
-    if path is None:
+    if CHROMIUM is None:
         pytest.skip("there is no chromium: name one in CHARLSTM_TEST_CHROMIUM")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
 
@@ -234,6 +235,80 @@ def test_the_page_predicts_what_python_predicts(open_page, checkpoint, cell, doc
 
 
 @pytest.mark.slow
+def test_without_webassembly_it_predicts_the_same(browser, checkpoint, tmp_path):
+    model = with_vocabulary(checkpoint, TEXT)
+    page = served(
+        browser,
+        page_of(model, tmp_path / "page.html"),
+        policy="script-src 'unsafe-inline'; worker-src blob:",
+    )
+    wait_for(page, "globalThis.charlstm?.isRead()")
+    assert page.evaluate(
+        "new Promise((resolve) => WebAssembly.compile(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]))"
+        ".then(() => resolve(false), () => resolve(true)))"
+    )
+    (found,) = predictions(page, ["the lazy"])
+    page.close()
+    predictor = Predictor(rounded(model))
+    expected = predictor.read_text("the lazy", predictor.start()).log_p[0]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.slow
+def test_a_cell_can_be_checked_by_hand(open_page, checkpoint, cell):
+    model = with_vocabulary(checkpoint, TEXT, cell=cell)
+    text = "the quick"
+    page = open_page(model, text=text)
+    split = Split.of([text], model.spec.vocabulary)
+    for layer, unit, place in ((2, 3, 9), (1, 5, 9), (1, 5, 2), (2, 0, 1)):
+        page.locator("#layer").select_option(label=str(layer))
+        page.locator("#unit").fill(str(unit))
+        page.locator("#unit").press("Enter")
+        page.locator("#text").focus()
+        page.keyboard.press("Control+Home")
+        for _ in range(place):
+            page.locator("#forward").click()
+        at = f"ayer {layer}, unit {unit}, character {place}: "
+        wait_for(page, f"document.getElementById('cell-words').textContent.includes({at!r})")
+        step = unit_steps(rounded(model), split, layer=layer - 1, unit=unit)[place - 1]
+        # Its numbers are Python's ...
+        found = page.evaluate("charlstm.step()")
+        for drawn, gate in zip(found["gates"], step.gates, strict=True):
+            assert drawn["name"] == gate.name
+            for key, value in (
+                ("input", gate.input),
+                ("hidden", gate.hidden),
+                ("bias", gate.bias),
+                ("preActivation", gate.pre_activation),
+                ("value", gate.value),
+            ):
+                assert drawn[key] == pytest.approx(value, abs=1e-4)
+            named = [(one["from"], one["unit"]) for one in drawn["largest"]]
+            assert named == [(one.source, one.unit) for one in gate.largest]
+        # ... and what stands on the page adds up.
+        rows = page.locator("#sums tbody tr")
+        for row, gate in zip(rows.all(), step.gates, strict=True):
+            name, *cells = row.locator("th, td").all_text_contents()
+            assert name.split()[0] == gate.name
+            below, hidden, bias, total, value = (number(one) for one in cells)
+            assert below + hidden + bias == pytest.approx(total, abs=0.02)
+            is_gate = gate.name in ("input", "forget", "output", "reset", "update")
+            squashed = 1 / (1 + math.exp(-total)) if is_gate else math.tanh(total)
+            assert squashed == pytest.approx(value, abs=0.02)
+        for equation in page.locator("#equations p").all_text_contents():
+            _, *_, computed, result = equation.split(" = ")
+            computed = computed.replace("tanh", "math.tanh").replace("\u00d7", "*")
+            assert eval(computed.replace("\u2212", "-"), {"math": math}) == pytest.approx(  # noqa: S307
+                number(result), abs=0.004
+            )
+
+
+def number(text):
+    return float(text.replace("\u2212", "-"))
+
+
+@pytest.mark.slow
 def test_the_ladder_is_pythons(open_page, learned):
     page = open_page(learned, text="the quick brown fox")
     settle(page, "document.querySelectorAll('#rungs tr').length === 7")
@@ -268,6 +343,7 @@ def test_an_edit_is_followed_downstream(open_page, learned):
     text = "the qxick brown fox jumps over"
     for place in (0, 5, 6, 20):
         found = {one.char: one.probability for one in predict_next(predictor, text[:place]).next}
+        page.locator("#strip span").nth(place).hover()
         title = page.locator("#strip span").nth(place).get_attribute("title")
         assert float(title.split()[0]) == pytest.approx(-math.log2(found[text[place]]), abs=0.006)
 
@@ -275,8 +351,9 @@ def test_an_edit_is_followed_downstream(open_page, learned):
 @pytest.mark.slow
 def test_everything_can_be_reached_by_keyboard(open_page, learned):
     page = open_page(learned, text="the quick")
+    page.locator("#maps summary").click()
     reached = []
-    for _ in range(60):
+    for _ in range(70):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
     for wanted in (
@@ -304,7 +381,7 @@ def test_everything_can_be_reached_by_keyboard(open_page, learned):
     assert page.evaluate("document.activeElement.closest('#next-list') !== null")
     page.locator("#unit").fill("3")
     page.locator("#unit").press("Enter")
-    wait_for(page, "document.getElementById('unit-words').textContent.startsWith('Unit 3 ')")
+    wait_for(page, "/ unit 3, /.test(document.getElementById('cell-words').textContent)")
 
 
 @pytest.mark.slow
@@ -332,7 +409,8 @@ def test_writing_can_be_repeated(open_page, learned):
         page.locator("#seed").fill(str(seed))
         page.locator("#start").click()
         wait_for(page, "/^500 /.test(document.getElementById('sample-status').textContent)")
-        return page.locator("#written").text_content()
+        assert page.locator("#written .hint").text_content() == "the "
+        return page.locator("#written").text_content().removeprefix("the ")
 
     assert write(1, 5) == write(1, 5)
     assert write(1, 5) != write(1, 6)
@@ -345,6 +423,7 @@ def test_writing_can_be_repeated(open_page, learned):
     assert write(0, 1).startswith(greedy)
     page.locator("#keep").click()
     assert page.locator("#text").input_value().startswith("the " + greedy)
+    assert page.evaluate("document.activeElement.id") == "text"
 
 
 @pytest.mark.slow
@@ -352,13 +431,15 @@ def test_what_is_not_seen_is_said_and_a_seed_is_a_seed(open_page, learned):
     page = open_page(learned, text="the quick")
     settle(page)
     names = page.locator("#next-list button").evaluate_all(
-        "all => all.map(one => [one.querySelector('.symbol').textContent, one.ariaLabel])"
+        "all => all.map(one => [...one.querySelectorAll('span, bdi')].map(part => part.textContent))"
     )
     assert names
-    for symbol, name in names:
-        words = {"\u2423": "space", "\u23ce": "line end"}.get(symbol, symbol)
-        assert name.startswith(f"{words}, ")
-    assert any(symbol == "\u2423" for symbol, _ in names)
+    for symbol, spoken, *_ in names:
+        assert spoken == {"\u2423": "space", "\u23ce": "line end"}.get(symbol, symbol)
+    assert any(symbol == "\u2423" for symbol, *_ in names)
+    # A screen reader hears words, too.
+    page.locator("#text").fill("the")
+    wait_for(page, "document.getElementById('live').textContent.startsWith('After \u201cthe\u201d: space ')")
     for wrong, right in (("-5", "0"), ("2.6", "3"), ("9999999999", "4294967295"), ("", "0")):
         page.locator("#seed").fill(wrong)
         page.locator("#temperature").focus()
@@ -390,7 +471,7 @@ def test_line_ends_are_those_of_the_text(open_page, checkpoint):
     model = with_vocabulary(checkpoint, TEXT + "\r", keep_line_ends=True)
     page = open_page(model, text="the\r\nfox")
     settle(page)
-    assert page.locator("#strip span").all_text_contents() == [*"the", "U+000D", "\u23ce", *"fox"]
+    assert page.locator("#strip span").all_text_contents() == [*"the", "U+000D", "\u23ce\n", *"fox"]
     (found,) = predictions(page, ["a\nb"])
     predictor = Predictor(rounded(model))
     expected = predictor.read_text("a\r\nb", predictor.start()).log_p[0]
@@ -420,6 +501,10 @@ def test_it_fits_every_screen(open_page, learned, width, scheme):
         color_scheme=scheme,
     )
     settle(page)
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+    page.locator("#maps summary").click()
+    wait_for(page, "document.querySelector('#layers canvas').width > 300 / 2")
+    page.wait_for_timeout(200)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= width
     # There is something on each heat map.
     assert page.evaluate(
@@ -478,3 +563,216 @@ def test_nothing_can_be_sent(browser, learned, tmp_path):
     assert any("connect" in reason for reason in reasons)
     assert any("img" in reason for reason in reasons)
     page.close()
+
+
+AXE = os.environ.get("CHARLSTM_TEST_AXE")
+
+
+@pytest.mark.skipif(AXE is None, reason="CHARLSTM_TEST_AXE names no axe.min.js of npm's axe-core")
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("look", ["light", "dark", "forced"])
+@pytest.mark.slow
+def test_it_is_accessible(open_page, learned, width, look):
+    colors = {"forced_colors": "active"} if look == "forced" else {"color_scheme": look}
+    page = open_page(
+        learned,
+        text="the quick brown fox " * 8 + "\u2603",
+        viewport={"width": width, "height": 800},
+        reduced_motion="reduce",
+        **colors,
+    )
+    for part in page.locator("summary").all():
+        part.click()
+    page.locator("#start").click()
+    page.locator("#change").click()
+    page.locator("#tour-start").click()
+    settle(page, "document.querySelector('#tour-words').textContent.length > 20")
+    assert AXE is not None
+    page.evaluate(Path(AXE).read_text(encoding="utf-8"))
+    for shading in ("surprise", "unit"):
+        page.locator(f"#shade-{shading}").check()
+        page.wait_for_timeout(100)
+        found = page.evaluate(
+            """async () => {
+              const rules = { "label-content-name-mismatch": { enabled: true },
+                "target-size": { enabled: true } };
+              const { violations } = await axe.run(document, { rules });
+              return violations.map(({ id, nodes }) => [id, nodes.slice(0, 3).map((one) => one.html +
+                " " + one.failureSummary)]);
+            }"""
+        )
+        assert found == []
+
+
+@pytest.mark.slow
+def test_a_change_is_tried_and_taken_back(open_page, learned):
+    text = "the quick brown fox jumps over"
+    page = open_page(learned, text=text)
+    page.locator("#change").click()
+    settle(page, "document.querySelector('#strip [data-change]')")
+    changed = page.locator("#text").input_value()
+    assert sum(one != two for one, two in zip(text, changed, strict=True)) == 1
+    assert "The last edit changed" in page.locator("#strip-words").text_content()
+    assert page.evaluate("document.activeElement.id") == "change"
+    page.locator("#undo").click()
+    assert page.locator("#text").input_value() == text
+    assert page.evaluate("document.activeElement.id") == "change"
+    assert page.locator("#undo").is_disabled()
+
+
+@pytest.mark.slow
+def test_what_is_written_goes_where_it_was_written_for(open_page, learned):
+    page = open_page(learned, text="the quick")
+    page.locator("#text").focus()
+    page.keyboard.press("Control+Home")
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    page.locator("#start").click()
+    wait_for(page, "/^500 /.test(document.getElementById('sample-status').textContent)")
+    written = page.locator("#written").text_content().removeprefix("the ")
+    # After what it was written for has changed, it has no place.
+    page.locator("#text").fill("a dog")
+    wait_for(page, "document.getElementById('keep').disabled")
+    page.locator("#text").fill("the quick")
+    wait_for(page, "!document.getElementById('keep').disabled")
+    page.locator("#keep").click()
+    assert page.locator("#text").input_value() == "the " + written + "quick"
+    # The browser can undo it, and a candidate that was clicked.
+    page.keyboard.press("Control+z")
+    assert page.locator("#text").input_value() == "the quick"
+    page.locator("#next-list button").first.click()
+    assert len(page.locator("#text").input_value()) == 10
+    page.locator("#text").focus()
+    page.keyboard.press("Control+z")
+    assert page.locator("#text").input_value() == "the quick"
+
+
+@pytest.mark.slow
+def test_a_full_field_says_so(open_page, learned):
+    page = open_page(learned, text="the quick")
+    page.locator("#text").fill("the quick " * 200)
+    settle(page)
+    assert page.locator("#strip span").count() == 2000
+    assert "full" in page.locator("#notice").text_content()
+    page.locator("#next-list button").first.click()
+    assert len(page.locator("#text").input_value()) == 2000
+    assert "1 were left out" in page.locator("#notice").text_content()
+    # The caret is in sight, at the end and at the beginning.
+    inside = """() => {
+      const [strip, one] = [document.getElementById("strip"), document.querySelector("#strip .chosen")];
+      const [outer, inner] = [strip.getBoundingClientRect(), one.getBoundingClientRect()];
+      return inner.top >= outer.top && inner.bottom <= outer.bottom;
+    }"""
+    assert page.evaluate(inside)
+    page.locator("#text").focus()
+    page.keyboard.press("Control+Home")
+    page.keyboard.press("ArrowRight")
+    wait_for(page, "document.querySelector('#strip .chosen') === document.querySelector('#strip span')")
+    assert page.evaluate(inside)
+
+
+@pytest.mark.slow
+def test_what_cannot_be_read_is_named_and_marks_are_seen(open_page, learned):
+    page = open_page(learned, text="the")
+    page.locator("#text").fill("the e\u0301" + "\u2600\u2601\u2602\u2603\u2604\u2605\u2606\u2607\u2608\u2609")
+    settle(page)
+    notice = page.locator("#notice").text_content()
+    assert "\u201c\u2600\u201d" in notice
+    assert "and 3 more" in notice
+    page.locator("#text").fill("x\u0301")
+    settle(page)
+    assert page.locator("#strip span").all_text_contents() == ["x", "\u25cc\u0301"]
+
+
+@pytest.mark.slow
+def test_nothing_jumps_while_it_opens(browser, learned, tmp_path):
+    page = browser.new_page()
+    page.goto(page_of(learned, tmp_path / "page.html", text="the quick brown").as_uri())
+    wait_for(page, "globalThis.charlstm?.isRead()")
+    page.wait_for_timeout(500)
+    shift = page.evaluate(
+        """() => new Promise((resolve) => {
+          new PerformanceObserver((list) => resolve(
+            list.getEntries().reduce((sum, one) => sum + one.value, 0)))
+            .observe({ type: "layout-shift", buffered: true });
+          setTimeout(() => resolve(0), 500);
+        })"""
+    )
+    assert shift < 0.1
+    assert page.locator("#dead").is_hidden()
+    page.close()
+
+
+def served(browser, path, *, policy):
+    """The page as a server gives it that has a policy of its own."""
+    page = browser.new_page()
+    page.route(
+        "http://page.test/",
+        lambda route: route.fulfill(
+            body=path.read_bytes(),
+            headers={"content-type": "text/html", "content-security-policy": policy},
+        ),
+    )
+    page.goto("http://page.test/")
+    return page
+
+
+@pytest.mark.parametrize("policy", ["default-src 'self'", "script-src 'unsafe-inline'; worker-src 'none'"])
+@pytest.mark.slow
+def test_under_a_policy_that_forbids_it_it_says_so(browser, learned, tmp_path, policy):
+    page = served(browser, page_of(learned, tmp_path / "page.html"), policy=policy)
+    page.wait_for_timeout(3300)
+    assert "forbids it" in page.locator("#dead").text_content()
+    assert page.locator("#dead").is_visible()
+    page.close()
+
+
+@pytest.mark.slow
+def test_without_scripts_it_says_what_is_missing(browser, learned, tmp_path):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(page_of(learned, tmp_path / "page.html").as_uri())
+    page.wait_for_timeout(3300)
+    assert page.locator("#dead").is_visible()
+    context.close()
+
+
+@pytest.mark.slow
+def test_the_tour_leads_from_a_letter_to_the_gates(open_page, learned):
+    page = open_page(learned, text="the quick brown fox jumps over the lazy dog")
+    page.locator("#tour-start").click()
+    said = []
+    for step in range(5):
+        words = f"document.getElementById('tour-words').textContent.startsWith('{step + 1} of 5. ')"
+        wait_for(page, words)
+        page.wait_for_timeout(150)
+        said.append(page.locator("#tour-words").text_content())
+        if step < 4:
+            page.locator("#tour-next").click()
+    assert all(len(words) > 60 for words in said)
+    assert page.locator("#tour-next").is_disabled()
+    assert page.locator("#maps").get_attribute("open") is not None
+    page.locator("#tour-end").click()
+    assert page.locator("#tour").is_hidden()
+    assert page.evaluate("document.activeElement.id") == "tour-start"
+
+
+@pytest.mark.slow
+def test_shades_are_of_the_chosen_unit(open_page, learned):
+    text = "the quick brown fox jumps over"
+    page = open_page(learned, text=text)
+    page.locator("#layer").select_option("0")
+    page.locator("#unit").fill("5")
+    page.locator("#unit").press("Enter")
+    page.locator("#shade-unit").check()
+    wait_for(page, "/layer 1, unit 5/.test(document.getElementById('strip-words').textContent)")
+    settle(page)
+    page.wait_for_timeout(100)
+    shades = page.locator("#strip span").evaluate_all("all => all.map(one => one.dataset.shade)")
+    steps = unit_steps(rounded(learned), Split.of([text], learned.spec.vocabulary), layer=0, unit=5)
+    for shade, step in zip(shades, steps, strict=True):
+        value = math.tanh(step.cell)
+        limits = [0.1, 0.3, 0.5, 0.75]
+        if min(abs(abs(value) - limit) for limit in limits) > 1e-3:
+            size = sum(abs(value) >= limit for limit in limits)
+            assert shade == f"{'n' if value < 0 else 'p'}{size}"

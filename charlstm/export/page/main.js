@@ -77,7 +77,8 @@ class Page {
       this.show(this.drawNext);
     },
     unit: (answer) => {
-      if (!this.isCurrent(answer)) return;
+      const isUnit = answer.layer === this.layer && answer.unit === this.unitNumber;
+      if (!this.isCurrent(answer) || !isUnit) return;
       this.unit = answer;
       this.show(this.drawCell);
     },
@@ -131,7 +132,11 @@ class Page {
     this.shadedFrom = Math.min(this.shadedFrom, kept.same);
     this.chosen = this.placeOfCaret();
     this.notice();
-    this.look({ same: kept.same, symbols: text.symbols.map((symbol) => symbol.number) });
+    this.look({
+      same: kept.same,
+      known: text.bits.length,
+      symbols: text.symbols.map((symbol) => symbol.number),
+    });
     this.strip.follow();
     this.show(this.drawStrip, this.drawWritten);
   }
@@ -189,6 +194,10 @@ class Page {
     const room = field.maxLength - field.value.length + (to - from);
     this.numCut = Math.max(0, added.length - room);
     const fitting = added.slice(0, room);
+    if (!fitting && from === to) {
+      this.notice();
+      return;
+    }
     field.focus({ preventScroll: true });
     field.setSelectionRange(from, to);
     const isDone = fitting
@@ -294,6 +303,11 @@ class Page {
     else if (this.isUnitKnown) this.strip.shade(text, this.shadedFrom, (place) => unitShade(text.values[place]));
     this.shadedFrom = text.bits.length;
     element("strip-words").textContent = isSurprise ? surpriseWords(text, this.alphabet) : this.unitWords();
+  }
+
+  titleOf(place) {
+    const value = this.text.values[place - 1];
+    return `${this.text.bits[place - 1].toFixed(2)} bits; ${this.unitName()}: ${signed(value)}`;
   }
 
   unitWords() {
@@ -504,7 +518,10 @@ class Page {
       if (place !== undefined) this.choose(place);
     });
     on("strip", "pointermove", ({ pointerType, target }) => {
-      if (pointerType === "mouse") this.hover(this.strip.placeOf(target));
+      if (pointerType !== "mouse") return;
+      const place = this.strip.placeOf(target);
+      if (this.text.bits[place - 1] !== undefined) target.title = this.titleOf(place);
+      this.hover(place);
     });
     on("strip", "pointerleave", () => this.hover(undefined));
     on("change", "click", () => this.changeOne());

@@ -117,7 +117,7 @@ class Strip {
   follow() {
     const { root, chosen } = this;
     if (root.scrollHeight <= root.clientHeight) return;
-    const top = chosen ? chosen.offsetTop - root.offsetTop : 0;
+    const top = chosen?.offsetTop ?? 0;
     const bottom = top + (chosen?.offsetHeight ?? 0);
     if (top < root.scrollTop) root.scrollTop = top - 8;
     else if (bottom > root.scrollTop + root.clientHeight) {

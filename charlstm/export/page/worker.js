@@ -17,15 +17,16 @@ class Desk {
   /**
    * What the page shows.
    *
-   * `text`: its symbols, of which the first `same` are those of the text before; absent when it is
-   * still that one. `place`: how many symbols are read where the page looks. `layer`, `unit`: the
+   * `text`: its symbols, of which the first `same` are those of the text before, and the page knows
+   * the first `known` costs; absent when it is still that text. `place`: how many symbols are read where the page looks. `layer`, `unit`: the
    * one to follow. `stretch`: places and units of the heat maps, absent when they are folded.
    */
   show({ version, text, ...view }) {
     this.version = version;
     if (text) {
       this.reading.replace(text.same, text.symbols);
-      this.numPosted = Math.min(this.numPosted, text.same);
+      // Answers that were under way belong to the text before: the page dropped them.
+      this.numPosted = Math.min(this.numPosted, text.known);
     }
     const { layer, unit } = this.view ?? {};
     if (layer !== view.layer || unit !== view.unit) this.numPosted = -1;
