@@ -39,10 +39,10 @@ WITHOUT_TORCH = [
     "evaluation/scores", "evaluation/baselines", "evaluation/beside", "evaluation/difference",
     "training/memory", "training/pacing",
     "training/pieces", "training/recipe", "store", "analysis/advice", "analysis/inspection",
-    "analysis/diagnosis",
+    "analysis/diagnosis", "analysis/unit",
     "export", "commands",
     "views/inspection", "views/prediction", "views/runs", "views/sampling", "views/diagnosis",
-    "views/context", "views/shading", "views/tables", "views/draft", "views/play",
+    "views/context", "views/shading", "views/tables", "views/draft", "views/play", "views/unit",
 ]  # fmt: skip
 
 

@@ -18,15 +18,16 @@ from charlstm.model.cell import LayerState
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.text.split import Split
 
+# By the names of a trace; here alone, for the command and for the page.
 MEANINGS: Final = {
-    "input": "input gate: share of the candidate that enters the cell state",
-    "forget": "forget gate: share of the cell state that is kept",
-    "output": "output gate: share of the cell state, squashed by tanh, that the hidden state shows",
-    "reset": "reset gate: share of the hidden state that the candidate reads",
-    "update": "update gate: share of the hidden state that is kept",
-    "candidate": "what could be written, from -1 to 1",
-    "cell": "cell state: the memory, carried from step to step",
-    "hidden": "hidden state h: what the next layer and the next step read, from -1 to 1",
+    "input": "share of the candidate that enters the cell state",
+    "forget": "share of the cell state that is kept",
+    "output": "share of the cell state, through tanh, that shows in the hidden state",
+    "reset": "share of the hidden state that the candidate reads",
+    "update": "share of the hidden state that is kept",
+    "candidate": "what could be written",
+    "cell": "the cell state: the memory",
+    "hidden": "the hidden state h: what the next layer and the next step read",
 }
 
 # Rows of the weights, in PyTorch's order.

@@ -19,7 +19,7 @@ from charlstm.counting.storage import most_ngrams, owner_of, read_counts, write_
 from charlstm.errors import ConfigError, ContainerError, CorpusError
 from charlstm.evaluation.beside import CountsBeside
 from charlstm.evaluation.scores import Evaluation
-from charlstm.export.webpage import build_page, measure_rounding
+from charlstm.export.webpage import build_page, measure_rounding, opening
 from charlstm.inference.counted import count, fit_by_halves
 from charlstm.inference.prediction import ContextPrediction, NextCharacters, ladder, predict_next
 from charlstm.inference.predictor import Predictor
@@ -43,7 +43,6 @@ _BYTES_PER_BYTE_OF_WEIGHTS: Final = 4
 
 # Of the text that a page's units are chosen by and its rounding is measured on; of what it shows.
 _HELD_OUT_CHARS: Final = 50_000
-_PAGE_CHARS: Final = 30
 _REPR_CHARS: Final = 200
 
 SplitName = Literal["train", "val", "test"]
@@ -417,8 +416,9 @@ class Model:
         corpus = self.corpus()
         split = next(one for one in (corpus.test, corpus.val, corpus.train) if one.num_chars)
         held_out = split.part(0, _HELD_OUT_CHARS)
-        shown = self.alphabet.decode(held_out.ids[:_PAGE_CHARS])
-        if text is not None:
+        if text is None:
+            shown = opening(self.alphabet, held_out)
+        else:
             shown = self.alphabet.to_symbols(text)
             self.alphabet.require_known(shown)
         page = build_page(

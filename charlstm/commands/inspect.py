@@ -35,7 +35,6 @@ _MAX_SHOWN_CHARS: Final = 2000
 _WATCHED_CHARS: Final = 8000
 _HELD_OUT_CHARS: Final = 50_000
 _NUM_UNITS: Final = 4
-_PAGE_CHARS: Final = 180
 
 
 def inspect(
@@ -101,9 +100,7 @@ def inspect(
         trace,
         track_features,
     )
-    from charlstm.analysis.unit import unit_steps
     from charlstm.views import inspection as views
-    from charlstm.views.unit import show_unit, unit_record
 
     model = load_model(context)
     predictor = model.predictor
@@ -128,12 +125,8 @@ def inspect(
         if not cell:
             shows.append(lambda: views.show_characters(traced))
     if cell:
-        number, one_unit = _layer_and_unit(cell, len(traced.layers), predictor.hidden_size)
-        steps = unit_steps(
-            model.checkpoint, watched.part(0, limit), layer=number - 1, unit=one_unit
-        )
-        record["cell"] = unit_record(steps, number, one_unit)
-        shows.append(lambda: show_unit(steps, number, one_unit, size=predictor.hidden_size))
+        record["cell"], show = _follow(model, cell, watched.part(0, limit))
+        shows.append(show)
     if gates:
         number = _existing("--layer", layer or len(traced.layers), 1, len(traced.layers))
         one = traced.layers[number - 1]
@@ -215,12 +208,11 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None) -> _Tex
 
 def _write_page(model: "Model", path: Path, file: BinaryIO, texts: _Texts) -> dict[str, Any]:
     """Write the page; what it costs to round the weights is measured on held-out text."""
-    from charlstm.export.webpage import build_page, measure_rounding
+    from charlstm.export.webpage import build_page, measure_rounding, opening
 
     shown = texts.given
     if shown is None:
-        text = model.alphabet.text_of(texts.held_out.ids[:_WATCHED_CHARS])
-        shown = model.alphabet.to_symbols(_opening(text))
+        shown = opening(model.alphabet, texts.held_out)
     if len(shown) > _MAX_SHOWN_CHARS:
         say(f"the page begins with the first {_MAX_SHOWN_CHARS:,} of {len(shown):,} characters")
         shown = shown[:_MAX_SHOWN_CHARS]
@@ -246,12 +238,17 @@ def _write_page(model: "Model", path: Path, file: BinaryIO, texts: _Texts) -> di
     }
 
 
-def _opening(text: str) -> str:
-    """Some lines to begin with: from the first one that is prose, else from the beginning."""
-    lines = text.strip("\n").split("\n")
-    is_prose = [sum(map(str.isalpha, line)) >= max(10, 0.7 * len(line)) for line in lines]
-    shown = lines[is_prose.index(True) if any(is_prose) else 0 :]
-    return ("\n".join(shown) or text)[:_PAGE_CHARS]
+def _follow(model: "Model", cell: str, text: "Split") -> tuple[dict[str, Any], Callable[[], None]]:
+    """A unit's steps through a text, as a record and to be shown."""
+    from charlstm.analysis.unit import unit_steps
+    from charlstm.views.unit import show_unit, unit_record
+
+    config = model.checkpoint.spec.model_config
+    layer, unit = _layer_and_unit(cell, config.num_layers, config.hidden_size)
+    steps = unit_steps(model.checkpoint, text, layer=layer - 1, unit=unit)
+    return unit_record(steps, layer, unit), lambda: show_unit(
+        steps, layer, unit, size=config.hidden_size
+    )
 
 
 def _layer_and_unit(text: str, num_layers: int, hidden_size: int) -> tuple[int, int]:

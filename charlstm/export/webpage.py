@@ -32,6 +32,7 @@ from charlstm.evaluation.scores import Evaluation
 from charlstm.inference.predictor import Predictor
 from charlstm.model.cell import Array
 from charlstm.model.checkpoints import Checkpoint
+from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
 
 # What runs in a worker, beside the page, and what draws it.
@@ -49,6 +50,7 @@ _LARGEST: Final = 127
 _NUM_UNITS: Final = 12
 _WATCHED_CHARS: Final = 500
 _TRACKED_CHARS: Final = 8000
+_OPENING_CHARS: Final = 180
 _TRACKED_FROM: Final = 0.5
 _NUM_WINDOWS: Final = 64
 _MAX_WINDOW: Final = 512
@@ -164,6 +166,19 @@ def build_page(
         "weights": base64.b64encode(b"".join(packed)).decode("ascii"),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], _part("page.html"))
+
+
+def opening(alphabet: Alphabet, held_out: Split) -> str:
+    """Some lines for the page to begin with, in symbols.
+
+    From the first line on that is prose, cut where the field is full: mostly in the middle of a
+    word, where something can be predicted.
+    """
+    text = alphabet.text_of(held_out.ids[:_TRACKED_CHARS])
+    lines = text.strip("\n").split("\n")
+    is_prose = [sum(map(str.isalpha, line)) >= max(10, 0.7 * len(line)) for line in lines]
+    shown = lines[is_prose.index(True) if any(is_prose) else 0 :]
+    return alphabet.to_symbols(("\n".join(shown) or text)[:_OPENING_CHARS])
 
 
 def _model(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]:

@@ -155,12 +155,19 @@ class Alphabet:
             CorpusError: naming them.
         """
         if unknown := self.vocabulary.unknown_in(symbols):
-            shown = ", ".join(f"{char!r} (U+{ord(char):04X})" for char in unknown[:_MAX_NAMED])
+            shown = ", ".join(map(self._named, unknown[:_MAX_NAMED]))
             more = len(unknown) - _MAX_NAMED
             raise CorpusError(
                 f"not in the model's vocabulary: {shown}"
                 + (f" and {more} more" if more > 0 else "")
             )
+
+    def _named(self, symbol: str) -> str:
+        if not self.is_byte:
+            return f"{symbol!r} (U+{ord(symbol):04X})"
+        # Past ASCII a byte is no character: only a part of one.
+        byte = f"byte 0x{ord(symbol):02X}"
+        return f"{symbol!r} ({byte})" if symbol.isascii() else byte
 
     def settings(self) -> dict[str, Any]:
         """What another program needs, beside the vocabulary, to read texts as the model did."""

@@ -1,5 +1,6 @@
 """One unit's cell, drawn with characters: what came in, the gates, the memory; or as JSON."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
@@ -12,15 +13,15 @@ from charlstm.views.tables import print_rows, print_text
 
 _VALVE: Final = 8  # columns
 
-# Names in braces are the numbers of a step; each takes eight columns.
+# Names in braces are the numbers of a step, each in eight columns; * becomes a multiplication sign.
 _DRAWINGS: Final = {
     "lstm": """\
  cell state before                                     cell state now
- {before}  ───×──────────────────+─────────────────┬────────▶ {cell}
+ {before}  ───*──────────────────+─────────────────┬────────▶ {cell}
               │                  │                 │
-              │                  ×                tanh
+              │                  *                tanh
               │             ┌────┴─────┐           │        hidden state h
-              │             │          │       ┌───×────────▶ {hidden}
+              │             │          │       ┌───*────────▶ {hidden}
            forget         input    candidate output
            {forget}       {input}   {candidate}  {output}
            {forget_bar}       {input_bar}   {candidate_bar}  {output_bar}
@@ -28,9 +29,9 @@ _DRAWINGS: Final = {
                   {reads}, h before of {size} units""",
     "gru": """\
  hidden state h before                                 hidden state h now
- {before}  ───×──────────────────+──────────────────────────▶ {hidden}
+ {before}  ───*──────────────────+──────────────────────────▶ {hidden}
               │                  │
-              ├── 1 - update ────×
+              ├── 1 - update ────*
               │                  │
            update            candidate ◀────── reset
            {update}          {candidate}       {reset}
@@ -76,7 +77,14 @@ def show_unit(steps: Sequence[UnitStep], layer: int, unit: int, *, size: int) ->
     print_text(Text(f"the last step, reading {visible(last.char)}", style="bold"))
     print_text(Text(_drawing(last, layer, size)))
     print_rows(
-        ("", f"layer {layer - 1}" if layer > 1 else "character", "h before", "bias", "sum", "value"),
+        (
+            "",
+            f"layer {layer - 1}" if layer > 1 else "character",
+            "h before",
+            "bias",
+            "sum",
+            "value",
+        ),
         [
             (
                 gate.name,
@@ -87,7 +95,7 @@ def show_unit(steps: Sequence[UnitStep], layer: int, unit: int, *, size: int) ->
         ],
     )
     for equation in _equations(last):
-        print_text(Text(equation))
+        print_text(Text(_with_times(equation)))
     print_text(Text("\nlargest single parts of the sums", style="bold"))
     for gate in last.gates:
         parts = ", ".join(
@@ -96,6 +104,10 @@ def show_unit(steps: Sequence[UnitStep], layer: int, unit: int, *, size: int) ->
             for source, number, value in gate.largest
         )
         print_text(Text(f"{gate.name}: {parts}"))
+
+
+def _with_times(text: str) -> str:
+    return text.replace("*", "\u00d7")
 
 
 def _signed(value: float) -> str:
@@ -112,15 +124,14 @@ def _drawing(step: UnitStep, layer: int, size: int) -> str:
     if step.cell is not None:
         values["cell"] = step.cell
     texts = {name: f"{_signed(value):<{_VALVE}}" for name, value in values.items()}
-    bars = {
-        f"{gate.name}_bar": f"{bar(abs(gate.value), _VALVE):<{_VALVE}}" for gate in step.gates
-    }
-    drawn = _DRAWINGS[cell].format(**texts, **bars, reads=reads, size=size)
+    bars = {f"{gate.name}_bar": f"{bar(abs(gate.value), _VALVE):<{_VALVE}}" for gate in step.gates}
+    drawn = _with_times(_DRAWINGS[cell]).format(**texts, **bars, reads=reads, size=size)
     return "\n".join(line.rstrip() for line in drawn.splitlines())
 
 
 def _equations(step: UnitStep) -> list[str]:
     """How the gates make the new state of the old one, with the numbers of the step."""
+
     def s(value: float) -> str:
         return f"{value:.3f}"
 
@@ -128,18 +139,18 @@ def _equations(step: UnitStep) -> list[str]:
         forget, take, candidate, output = (
             step.gate(name).value for name in ("forget", "input", "candidate", "output")
         )
-        shown = step.hidden / output if output else 0.0
+        kept, entered = f"{s(forget)} * {s(step.cell_before)}", f"{s(take)} * {s(candidate)}"
         return [
-            "cell state now = forget × cell state before + input × candidate",
-            f"  = {s(forget)} × {s(step.cell_before)} + {s(take)} × {s(candidate)} = {s(step.cell)}",
-            "hidden state h = output × tanh(cell state now)",
-            f"  = {s(output)} × {s(shown)} = {s(step.hidden)}",
+            "cell state now = forget * cell state before + input * candidate",
+            f"  = {kept} + {entered} = {s(step.cell)}",
+            "hidden state h = output * tanh(cell state now)",
+            f"  = {s(output)} * {s(math.tanh(step.cell))} = {s(step.hidden)}",
         ]
     if len(step.gates) > 1:
         update, candidate = step.gate("update").value, step.gate("candidate").value
+        kept = f"{s(update)} * {s(step.hidden_before)}"
         return [
-            "h now = update × h before + (1 - update) × candidate",
-            f"  = {s(update)} × {s(step.hidden_before)} + {s(1 - update)} × {s(candidate)}"
-            f" = {s(step.hidden)}",
+            "h now = update * h before + (1 - update) * candidate",
+            f"  = {kept} + {s(1 - update)} * {s(candidate)} = {s(step.hidden)}",
         ]
     return [f"hidden state h = tanh({s(step.gates[0].pre_activation)}) = {s(step.hidden)}"]

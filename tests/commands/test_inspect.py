@@ -65,7 +65,7 @@ def test_a_layer_or_unit_asks_for_gates(run, stored):
 def test_inspect_writes_a_page(run, stored, here, corpus_file):
     code, out, err = run("inspect", "--html", "page.html")
     assert (code, out) == (0, "")
-    assert "page.html: 0.0" in err
+    assert "page.html: 0.1" in err
     page = (here / "page.html").read_text("utf-8")
     assert page.startswith("<!doctype html>")
     assert "tiny: a character model" in page
@@ -85,3 +85,34 @@ def test_inspect_writes_a_page(run, stored, here, corpus_file):
     corpus_file.unlink()
     assert "(3 characters scored)" in run("inspect", "the", "--html", "page.html")[2]
     assert run("inspect", "--html", "page.html")[0] == 1
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_a_cell_is_drawn_with_its_numbers(run, corpus_file, cell):
+    assert run("train", corpus_file, "--steps", 30, *SMALL, "--cell", cell)[0] == 0
+    code, out, err = run("inspect", "the quick", "--cell", "1:3")
+    assert (code, err) == (0, "")
+    (step,) = json.loads(run("inspect", "the quick", "--cell", "1:3", "--json")[1])["cell"][
+        "steps"
+    ][-1:]
+    assert step["char"] == "k"
+    for gate in step["gates"]:
+        assert f"{gate['value']:.2f}" in out
+        total = gate["input"] + gate["hidden"] + gate["bias"]
+        assert gate["pre_activation"] == pytest.approx(total)
+    assert f"{step['hidden']:.3f}" in out
+    assert "reads k, h before of " in out
+    # Stepping back is leaving out the last character: the same step again.
+    shorter = json.loads(run("inspect", "the quic", "--cell", "1:3", "--json")[1])
+    longer = json.loads(run("inspect", "the quick", "--cell", "1:3", "--json")[1])
+    assert shorter["cell"]["steps"] == longer["cell"]["steps"][:-1]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["3", "x:1", "1:x", "0:1", "9:1", "1:9999", "1:-1", ":", "\u00b2:1"]
+)
+def test_a_cell_that_is_none_gets_one_line(run, stored, wrong):
+    code, out, err = run("inspect", "the", "--cell", wrong)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "--cell" in err

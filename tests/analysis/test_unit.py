@@ -1,0 +1,126 @@
+"""A unit's steps add up to what the cell computes."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import MODEL, with_spec
+
+from charlstm.analysis.unit import unit_steps
+from charlstm.errors import ConfigError
+from charlstm.model.network import CharLSTM
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import Vocabulary
+
+TEXT = "the quick fox"
+
+
+def model_of(checkpoint, cell):
+    vocabulary = Vocabulary("".join(sorted(set(TEXT))))
+    config = replace(MODEL, num_characters=len(vocabulary), cell=cell, hidden_size=7)
+    network = CharLSTM(config, generator=torch.Generator().manual_seed(1))
+    for parameter in network.parameters():
+        parameter.data.mul_(2)
+    weights = {name: value.detach().numpy() for name, value in network.state_dict().items()}
+    return with_spec(checkpoint, model_config=config, vocabulary=vocabulary, weights=weights)
+
+
+def states_by_torch(checkpoint, text):
+    """Hidden states [layers][N, H] and, of an LSTM, cell states, by torch alone."""
+    config = checkpoint.spec.model_config
+    kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[config.cell]
+    weights = {name: torch.tensor(value) for name, value in checkpoint.weights.items()}
+    boundary = checkpoint.spec.vocabulary.boundary
+    ids = [boundary, *checkpoint.spec.vocabulary.encode(text)]
+    z = weights["embedding.weight"][torch.tensor(ids)]
+    hidden, cells = [], []
+    for layer in range(config.num_layers):
+        module = kind(z.shape[1], config.hidden_size)
+        for name, parameter in module.named_parameters():
+            parameter.data = weights[f"layers.{layer}.{name}"]
+        state, hs, cs = None, [], []
+        for row in z:
+            _, state = module(row[None], state)
+            hs.append((state[0] if config.cell == "lstm" else state)[0])
+            cs.append(state[1][0] if config.cell == "lstm" else None)
+        z = torch.stack(hs)
+        hidden.append(z.detach().numpy())
+        cells.append(torch.stack(cs).detach().numpy() if config.cell == "lstm" else None)
+    return hidden, cells
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("layer", [0, 1])
+def test_the_sums_make_the_states_that_torch_computes(checkpoint, cell, layer):
+    model = model_of(checkpoint, cell)
+    hidden, cells = states_by_torch(model, TEXT)
+    split = Split.of([TEXT], model.spec.vocabulary)
+    for unit in range(7):
+        steps = unit_steps(model, split, layer=layer, unit=unit)
+        assert [step.char for step in steps] == list(TEXT)
+        for place, step in enumerate(steps):
+            # Row 0 is the boundary that begins a document.
+            assert step.hidden_before == pytest.approx(hidden[layer][place, unit], abs=1e-5)
+            assert step.hidden == pytest.approx(hidden[layer][place + 1, unit], abs=1e-5)
+            for gate in step.gates:
+                total = gate.input + gate.hidden + gate.bias
+                assert gate.pre_activation == pytest.approx(total)
+                is_gate = gate.name not in ("candidate", "hidden")
+                squashed = 1 / (1 + math.exp(-total)) if is_gate else math.tanh(total)
+                assert gate.value == pytest.approx(squashed, abs=1e-5)
+            value = {gate.name: gate.value for gate in step.gates}
+            if cell == "lstm":
+                assert step.cell_before == pytest.approx(cells[layer][place, unit], abs=1e-5)
+                assert step.cell == pytest.approx(
+                    value["forget"] * step.cell_before + value["input"] * value["candidate"],
+                    abs=1e-5,
+                )
+                assert step.hidden == pytest.approx(
+                    value["output"] * math.tanh(step.cell), abs=1e-5
+                )
+            elif cell == "gru":
+                assert step.cell is None
+                assert step.hidden == pytest.approx(
+                    value["update"] * step.hidden_before
+                    + (1 - value["update"]) * value["candidate"],
+                    abs=1e-5,
+                )
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_the_largest_parts_are_the_largest(checkpoint, cell):
+    model = model_of(checkpoint, cell)
+    hidden, _ = states_by_torch(model, TEXT)
+    split = Split.of([TEXT], model.spec.vocabulary)
+    unit, place = 4, 6
+    rows = {"lstm": {"input": 0, "forget": 1, "candidate": 2, "output": 3}}.get(
+        cell, {"reset": 0, "update": 1, "candidate": 2} if cell == "gru" else {"hidden": 0}
+    )
+    step = unit_steps(model, split, layer=1, unit=unit)[place]
+    for gate in step.gates:
+        through = 1.0
+        if cell == "gru" and gate.name == "candidate":
+            through = next(one.value for one in step.gates if one.name == "reset")
+        row = rows[gate.name] * 7 + unit
+        parts = {
+            ("hidden", number): through * model.weights["layers.1.weight_hh_l0"][row, number] * h
+            for number, h in enumerate(hidden[1][place])
+        } | {
+            ("below", number): model.weights["layers.1.weight_ih_l0"][row, number] * h
+            for number, h in enumerate(hidden[0][place + 1])
+        }
+        best = sorted(parts, key=lambda key: -abs(parts[key]))[:3]
+        assert [(one.source, one.unit) for one in gate.largest] == best
+        np.testing.assert_allclose(
+            [one.value for one in gate.largest], [parts[key] for key in best], atol=1e-5
+        )
+
+
+def test_a_first_layer_has_units_of_its_own_only_and_no_text_is_refused(checkpoint):
+    model = model_of(checkpoint, "lstm")
+    step = unit_steps(model, Split.of(["the"], model.spec.vocabulary), layer=0, unit=0)[-1]
+    assert {one.source for gate in step.gates for one in gate.largest} == {"hidden"}
+    with pytest.raises(ConfigError, match="no text"):
+        unit_steps(model, Split.of([], model.spec.vocabulary), layer=0, unit=0)
