@@ -108,11 +108,16 @@ class Page {
   }
 
   /** Tell the worker where the page looks, and of which text. */
-  look(text) {
+  ask(text) {
     const { layer, unitNumber: unit, place } = this;
     const stretch = element("maps").open ? this.stretch() : undefined;
     this.tell("show", { version: this.text.version, text, place, layer, unit, stretch });
-    this.strip.choose(place);
+  }
+
+  /** The page looks at another place of the same text. */
+  look() {
+    this.ask();
+    this.strip.choose(this.place);
   }
 
   // What is typed and chosen
@@ -128,16 +133,18 @@ class Page {
       field.setSelectionRange(caret, caret);
     }
     const kept = text.replace(alphabet.symbolsOf(field.value));
-    this.strip.replace(text.symbols, kept);
-    this.shadedFrom = Math.min(this.shadedFrom, kept.same);
     this.chosen = this.placeOfCaret();
-    this.notice();
-    this.look({
+    // First of all: the worker reads while the text is drawn.
+    this.ask({
       same: kept.same,
       known: text.bits.length,
-      symbols: text.symbols.map((symbol) => symbol.number),
+      symbols: Int32Array.from(text.symbols, (symbol) => symbol.number),
     });
+    this.strip.replace(text.symbols, kept);
+    this.shadedFrom = Math.min(this.shadedFrom, kept.same);
+    this.strip.choose(this.place);
     this.strip.follow();
+    this.notice();
     this.show(this.drawStrip, this.drawWritten);
   }
 

@@ -7,7 +7,7 @@ const LONGEST_RUNG = 64; // symbols; beyond it only the whole text, which hardly
 class Reading {
   constructor(stack) {
     this.stack = stack;
-    this.symbols = [];
+    this.symbols = new Int32Array(0);
     this.states = [stack.start()]; // after 0, 1, 2 ... symbols
     this.bits = []; // what each symbol cost
   }
