@@ -175,9 +175,14 @@ def gate_shares(predictor: Predictor, text: Split) -> list[dict[str, GateShares]
 
 
 def most_variable_units(layer: LayerTrace, number: int) -> list[int]:
-    """The units whose cell state varies most, in descending order."""
-    state = layer.values.get("cell", layer.values["hidden"])
-    order = np.argsort(-state.std(0), kind="stable")
+    """The units that have most to show, in descending order.
+
+    Those whose gates move: by what of the state's old value is kept and what of a new one is let
+    in. Of a plain network, which has no gates, those whose hidden state varies.
+    """
+    moving: list[str] = [name for name in ("input", "forget", "update") if name in layer.gates]
+    spread_H = np.max([layer.values[name].std(0) for name in moving or ["hidden"]], axis=0)
+    order = np.argsort(-spread_H, kind="stable")
     return [int(unit) for unit in order[:number]]
 
 

@@ -58,7 +58,9 @@ def inspect(
     unit: Annotated[
         list[int] | None,
         typer.Option(
-            "--unit", min=0, help="Unit to show; may be repeated.  [default: the most variable]"
+            "--unit",
+            min=0,
+            help="Unit to show; may be repeated.  [default: those whose gates move]",
         ),
     ] = None,
     cell: Annotated[

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from rich.style import Style
 from rich.text import Text
 
@@ -26,6 +27,7 @@ _DISTANCES: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
 _POSITIVE: Final = "\u2591\u2592\u2593\u2588"
 _NEGATIVE: Final = ".:oO"
 _SHOWN_FROM: Final = 0.05
+_RANGE: Final = 15  # columns for the least and the greatest value
 _SCALE: Final = (
     "each column is the step that reads the character above it\n"
     f"blank: under {_SHOWN_FROM}; {_POSITIVE}: up to 0.25, 0.5, 0.75, 1; {_NEGATIVE}: below zero"
@@ -82,7 +84,7 @@ def gate_records(layer: LayerTrace, units: Sequence[int], number: int) -> dict[s
 def show_gates(trace: Trace, layer: LayerTrace, units: Sequence[int], number: int) -> None:
     """A heat map for each unit: a row for each gate, a column for each character."""
     names = list(layer.values)
-    margin = max(map(len, names)) + 2
+    margin = max(map(len, names)) + 2 + _RANGE
     columns = _columns(trace)
     per_line = max(1, (width() - margin - 2) // columns)
     text = [one.char for one in trace.characters]
@@ -93,17 +95,23 @@ def show_gates(trace: Trace, layer: LayerTrace, units: Sequence[int], number: in
             cells = (_cell(char, columns) for char in text[chosen])
             print_text(Text(" " * margin + "".join(cells)))
             for name in names:
-                row = Text(f"{name:{margin}}")
+                row = Text(
+                    f"{name:{margin - _RANGE}}{_range(layer.values[name][:, unit]):{_RANGE}}"
+                )
                 for value in layer.values[name][chosen, unit]:
                     level, style = _heat(name, float(value), is_gate=name in layer.gates)
                     row.append(level * columns, style)
                 print_text(row)
             print_text(Text())
     for name in names:
-        print_text(Text(f"{name:{margin}}{MEANINGS[name]}", style="dim"))
+        print_text(Text(f"{name:{margin - _RANGE}}{MEANINGS[name]}", style="dim"))
     ranges = ["gates: 0 to 1"] if layer.gates else []
     ranges += ["cell: any size, shown through tanh"] if "cell" in names else []
     print_text(Text(f"{_SCALE}\n{'; '.join([*ranges, 'others: -1 to 1'])}", style="dim"))
+
+
+def _range(values_N: npt.NDArray[np.float32]) -> str:
+    return f"{values_N.min():.2f} to {values_N.max():.2f}"
 
 
 def share_records(

@@ -7,7 +7,13 @@ import pytest
 from conftest import TEXT, alphabet_of
 
 from charlstm.analysis import inspection
-from charlstm.analysis.inspection import gate_shares, most_variable_units, trace, track_features
+from charlstm.analysis.inspection import (
+    LayerTrace,
+    gate_shares,
+    most_variable_units,
+    trace,
+    track_features,
+)
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.inference.predictor import Predictor
 from charlstm.text.features import FEATURES
@@ -99,12 +105,18 @@ def test_shares_count_what_is_closed_and_open(predictor, document, monkeypatch):
             assert 0 < gate.mean < 1
 
 
-def test_the_liveliest_units_come_first(predictor, document):
+def test_the_units_whose_gates_move_come_first(predictor, document):
     layer = trace(predictor, document(TEXT[:200])).layers[0]
     units = most_variable_units(layer, 3)
-    deviation = layer.values["cell"].std(0)
-    assert deviation[units[0]] == deviation.max()
-    assert list(deviation[units]) == sorted(deviation[units], reverse=True)
+    moved = np.maximum(layer.values["forget"].std(0), layer.values["input"].std(0))
+    assert moved[units[0]] == moved.max()
+    assert list(moved[units]) == sorted(moved[units], reverse=True)
+
+
+def test_of_a_plain_network_those_come_first_whose_state_varies():
+    values = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32) * np.arange(1, 7)
+    layer = LayerTrace(values={"hidden": values}, gates=())
+    assert most_variable_units(layer, 6) == [5, 4, 3, 2, 1, 0]
 
 
 def test_areas_under_the_curve_are_those_of_the_definition():
