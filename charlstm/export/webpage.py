@@ -51,7 +51,8 @@ _NUM_UNITS: Final = 12
 _WATCHED_CHARS: Final = 500
 _TRACKED_CHARS: Final = 8000
 _OPENING_CHARS: Final = 180
-_TRACKED_FROM: Final = 0.5
+_OPENING_LINES: Final = 7
+_TRACKED_FROM: Final = 0.4
 _NUM_WINDOWS: Final = 64
 _MAX_WINDOW: Final = 512
 
@@ -177,7 +178,8 @@ def opening(alphabet: Alphabet, held_out: Split) -> str:
     text = alphabet.text_of(held_out.ids[:_TRACKED_CHARS])
     lines = text.strip("\n").split("\n")
     is_prose = [sum(map(str.isalpha, line)) >= max(10, 0.7 * len(line)) for line in lines]
-    shown = lines[is_prose.index(True) if any(is_prose) else 0 :]
+    first = is_prose.index(True) if any(is_prose) else 0
+    shown = lines[first : first + _OPENING_LINES]
     return alphabet.to_symbols(("\n".join(shown) or text)[:_OPENING_CHARS])
 
 
