@@ -19,7 +19,8 @@ from charlstm.counting.storage import most_ngrams, owner_of, read_counts, write_
 from charlstm.errors import ConfigError, ContainerError, CorpusError
 from charlstm.evaluation.beside import CountsBeside
 from charlstm.evaluation.scores import Evaluation
-from charlstm.export.webpage import build_page, measure_rounding, opening
+from charlstm.export.rounding import measure_rounding
+from charlstm.export.webpage import build_page, opening
 from charlstm.inference.counted import count, fit_by_halves
 from charlstm.inference.prediction import ContextPrediction, NextCharacters, ladder, predict_next
 from charlstm.inference.predictor import Predictor

@@ -210,7 +210,8 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None) -> _Tex
 
 def _write_page(model: "Model", path: Path, file: BinaryIO, texts: _Texts) -> dict[str, Any]:
     """Write the page; what it costs to round the weights is measured on held-out text."""
-    from charlstm.export.webpage import build_page, measure_rounding, opening
+    from charlstm.export.rounding import measure_rounding
+    from charlstm.export.webpage import build_page, opening
 
     shown = texts.given
     if shown is None:

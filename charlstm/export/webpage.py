@@ -1,10 +1,8 @@
 """A model as one HTML file that runs it: weights, cells and views, without server or network.
 
-The page's own files lie in `page/`; here the weights are rounded and everything is put together.
+The page's own files lie in `page/`; here everything is put together.
 What comes from a text or a name gets into the page as JSON or escaped, never as markup, and the
 page's policy allows its own style and script and nothing else.
-
-Shapes: R rows and C columns of a matrix, W windows side by side.
 """
 
 import base64
@@ -13,12 +11,8 @@ import html
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from importlib import resources
-from typing import Any, Final, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, Final
 
 from charlstm.analysis.inspection import (
     TrackedFeature,
@@ -28,9 +22,8 @@ from charlstm.analysis.inspection import (
 )
 from charlstm.analysis.unit import MEANINGS
 from charlstm.errors import ConfigError
-from charlstm.evaluation.scores import Evaluation
+from charlstm.export.rounding import RoundedMatrix, RoundingCost
 from charlstm.inference.predictor import Predictor
-from charlstm.model.cell import Array
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
@@ -43,91 +36,17 @@ _SCRIPTS: Final = (
     "cell.js",
     "views.js",
     "maps.js",
+    "trial.js",
+    "writing.js",
     "tour.js",
     "main.js",
 )
-_LARGEST: Final = 127
 _NUM_UNITS: Final = 12
 _WATCHED_CHARS: Final = 500
 _TRACKED_CHARS: Final = 8000
 _OPENING_CHARS: Final = 180
 _OPENING_LINES: Final = 7
 _TRACKED_FROM: Final = 0.4
-_NUM_WINDOWS: Final = 64
-_MAX_WINDOW: Final = 512
-
-
-class RoundedMatrix(NamedTuple):
-    """A matrix in a quarter of its size.
-
-    Args:
-        values: int8 [R, C].
-        scales: float32 [R]: row r stands for scales[r] * values[r].
-    """
-
-    values: npt.NDArray[np.int8]
-    scales: Array
-
-    @classmethod
-    def of(cls, matrix: Array) -> "RoundedMatrix":
-        """The nearest one to a float32 matrix [R, C]."""
-        scales = np.abs(matrix).max(-1).astype(np.float32) / np.float32(_LARGEST)
-        # Rows of zeros, and ones too small to have a scale.
-        divisor = np.where(scales > 0, scales, np.float32(1))
-        values = np.clip(np.rint(matrix / divisor[:, None]), -_LARGEST, _LARGEST)
-        return cls(values.astype(np.int8), scales)
-
-    def to_array(self) -> Array:
-        """The matrix that it stands for, float32 [R, C]."""
-        return self.values * self.scales[:, None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RoundingCost:
-    """What the rounding does to predictions, in bits per character of the same text."""
-
-    num_chars: int
-    exact_bits_per_char: float
-    rounded_bits_per_char: float
-
-    @property
-    def bits_per_char(self) -> float:
-        return self.rounded_bits_per_char - self.exact_bits_per_char
-
-
-def rounded(checkpoint: Checkpoint) -> Checkpoint:
-    """The same model with the weights that the page has."""
-    weights = {
-        name: RoundedMatrix.of(value).to_array() if value.ndim == 2 else value
-        for name, value in checkpoint.weights.items()
-    }
-    return replace(checkpoint, weights=weights)
-
-
-def measure_rounding(checkpoint: Checkpoint, text: Split) -> RoundingCost:
-    """Score a text's beginning with and without rounding.
-
-    Documents are read in windows, each from an empty context, so that many can be read side by
-    side.
-
-    Raises:
-        CorpusError: when there is no text.
-    """
-    text = text.part(0, _NUM_WINDOWS * _MAX_WINDOW)
-    window = max(1, min(_MAX_WINDOW, text.num_chars // _NUM_WINDOWS))
-    starts = [
-        first
-        for start, length in zip(text.starts, text.lengths, strict=True)
-        for first in range(start, start + length, window)
-    ]
-    windows = replace(text, starts=np.array(starts, np.int64))
-    exact, after = (
-        Evaluation.of_scores(windows, Predictor(model).score(windows)).bits_per_char
-        for model in (checkpoint, rounded(checkpoint))
-    )
-    return RoundingCost(
-        num_chars=text.num_chars, exact_bits_per_char=exact, rounded_bits_per_char=after
-    )
 
 
 def build_page(

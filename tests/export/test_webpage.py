@@ -14,8 +14,8 @@ from conftest import MODEL, TEXT, with_spec
 
 from charlstm.analysis.unit import unit_steps
 from charlstm.config import CorpusConfig
-from charlstm.errors import CorpusError
-from charlstm.export.webpage import RoundedMatrix, build_page, measure_rounding, rounded
+from charlstm.export.rounding import measure_rounding, rounded
+from charlstm.export.webpage import build_page
 from charlstm.inference.prediction import ladder, predict_next
 from charlstm.inference.predictor import Predictor
 from charlstm.model.checkpoints import Checkpoint
@@ -51,43 +51,6 @@ def with_vocabulary(checkpoint, characters, *, cell="lstm", hidden_size=8, **cor
         weights=weights,
         corpus=replace(checkpoint.spec.corpus, **corpus),
     )
-
-
-def test_rounding_is_to_the_nearest_of_255_steps_of_each_row():
-    matrix = np.array([[1.0, -0.5, 0.004], [0.0, 0.0, 0.0], [1e-42, 0.0, 0.0]], np.float32)
-    found = RoundedMatrix.of(matrix)
-    assert found.values.dtype == np.int8
-    assert found.values[0].tolist() == [127, -64, 1]
-    assert not found.values[1].any()
-    np.testing.assert_allclose(found.to_array(), matrix, atol=1 / 254)
-    random = np.random.default_rng(0).normal(size=(40, 30)).astype(np.float32)
-    step = np.abs(random).max(-1, keepdims=True) / 127
-    assert np.all(np.abs(RoundedMatrix.of(random).to_array() - random) <= step * 0.501)
-
-
-def test_the_cost_of_rounding_is_what_scoring_says(checkpoint):
-    documents = [TEXT[:600], "quick", "the lazy dog", TEXT[3:26]]
-    cost = measure_rounding(checkpoint, Split.of(documents, checkpoint.spec.vocabulary))
-    assert cost.num_chars == 640
-    windows = [text[first : first + 10] for text in documents for first in range(0, len(text), 10)]
-    for model, expected in (
-        (checkpoint, cost.exact_bits_per_char),
-        (rounded(checkpoint), cost.rounded_bits_per_char),
-    ):
-        predictor = Predictor(model)
-        nats = 0.0
-        for window in windows:
-            for place, char in enumerate(window):
-                found = {
-                    one.char: one.probability
-                    for one in predict_next(predictor, window[:place]).next
-                }
-                nats -= math.log(found[char])
-        assert expected == pytest.approx(nats / 640 / math.log(2), rel=1e-5)
-    assert cost.exact_bits_per_char != cost.rounded_bits_per_char
-    assert abs(cost.bits_per_char) < 0.05
-    with pytest.raises(CorpusError, match="no characters"):
-        measure_rounding(checkpoint, Split.of([], checkpoint.spec.vocabulary))
 
 
 @pytest.mark.parametrize(

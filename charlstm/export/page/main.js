@@ -1,14 +1,13 @@
 // Puts the parts together: what is typed, chosen and pressed goes to the worker, and what it answers
 // is drawn once a frame.
 
-const SAMPLE_LENGTH = 500;
 const LIVE_DELAY = 400; // milliseconds without a key before a screen reader is told
 
 class Page {
   constructor(config) {
     this.config = config;
     this.alphabet = new Alphabet(config);
-    this.text = new Text();
+    this.text = new ReadText();
     this.strip = new Strip(this.alphabet);
     this.steps = surpriseSteps(config.codes.length);
     this.field = element("text");
@@ -22,14 +21,22 @@ class Page {
     this.shadedFrom = 0; // symbols before it have their color
     this.stale = new Set(); // parts to be redrawn
     this.predicting = new Map();
-    this.tour = new Tour(this);
     this.startWorker();
     this.build();
+    this.trial = new Trial(this);
+    this.maps = new Maps(this);
+    this.writing = new Writing(this);
+    this.tour = new Tour(this);
     this.listen();
     this.field.value = config.text;
     this.field.setSelectionRange(0, 0);
     this.changed();
     this.choose(this.text.symbols.length);
+  }
+
+  /** Where the caret stands, in the field's own count. */
+  get caret() {
+    return this.chosen ? this.text.symbols[this.chosen - 1].end : 0;
   }
 
   /** How many symbols are read where the page looks. */
@@ -69,7 +76,7 @@ class Page {
       this.text.know(read);
       this.isUnitKnown = true;
       this.shadedFrom = Math.min(this.shadedFrom, read.first);
-      this.show(this.drawStrip, this.drawMaps);
+      this.show(this.drawStrip, this.maps.draw);
     },
     next: (answer) => {
       if (!this.isCurrent(answer)) return;
@@ -89,13 +96,13 @@ class Page {
     },
     maps: (answer) => {
       if (answer.version !== this.text.version) return;
-      this.maps = answer;
-      this.show(this.drawMaps);
+      this.maps.answer = answer;
+      this.show(this.maps.draw);
     },
-    written: ({ id, symbols, isDone }) => {
-      if (id !== this.writing?.id) return;
-      Object.assign(this.writing, { symbols, isDone });
-      this.show(this.drawWritten);
+    written: (answer) => {
+      if (answer.id !== this.writing.id) return;
+      this.writing.answer = answer;
+      this.show(this.writing.draw);
     },
     predicted: ({ id, logP }) => {
       this.predicting.get(id)(Array.from(logP));
@@ -110,8 +117,8 @@ class Page {
   /** Tell the worker where the page looks, and of which text. */
   ask(text) {
     const { layer, unitNumber: unit, place } = this;
-    const stretch = element("maps").open ? this.stretch() : undefined;
-    this.tell("show", { version: this.text.version, text, place, layer, unit, stretch });
+    const { version } = this.text;
+    this.tell("show", { version, text, place, layer, unit, stretch: this.maps.stretch() });
   }
 
   /** The page looks at another place of the same text. */
@@ -145,7 +152,7 @@ class Page {
     this.strip.choose(this.place);
     this.strip.follow();
     this.notice();
-    this.show(this.drawStrip, this.drawWritten);
+    this.show(this.drawStrip, this.writing.draw);
   }
 
   placeOfCaret() {
@@ -220,40 +227,7 @@ class Page {
 
   /** Put a predicted symbol where the page looks. */
   write(number) {
-    const end = this.chosen ? this.text.symbols[this.chosen - 1].end : 0;
-    this.insert(this.alphabet.textOf([number]), end, end);
-  }
-
-  /** Replace a character by another one, to see how far it is remembered. */
-  changeOne() {
-    const { text, alphabet } = this;
-    const isLetter = (symbol) => /^\p{L}$/u.test(String.fromCodePoint(symbol.code));
-    const numSymbols = text.symbols.length;
-    // Where the caret stands, or else a third into the text, where much follows.
-    const from = this.chosen && this.chosen < numSymbols ? this.chosen - 1 : Math.floor(numSymbols / 3);
-    const found = text.symbols.slice(from).findIndex((symbol) => symbol.number && isLetter(symbol));
-    const place = found < 0 ? from : from + found;
-    const old = text.symbols[place];
-    if (!old || !text.isRead) return;
-    const others = this.config.codes.map((code, number) => ({ code, number: number + 1 }));
-    const typed = others.filter(({ code, number }) => code !== old.code && alphabet.canBeTyped(number));
-    const letters = typed.filter(isLetter);
-    const other = (letters.length ? letters : typed).at(-1);
-    if (!other) return;
-    const start = place ? text.symbols[place - 1].end : 0;
-    this.undoing = { value: this.field.value, place };
-    this.insert(alphabet.textOf([other.number]), start, old.end);
-    this.choose(place + 1);
-    this.shadeBy("surprise");
-    element("undo").disabled = false;
-  }
-
-  undo() {
-    const { value, place } = this.undoing;
-    this.insert(value, 0, this.field.value.length);
-    this.choose(place + 1);
-    element("undo").disabled = true;
-    element("change").focus();
+    this.insert(this.alphabet.textOf([number]), this.caret, this.caret);
   }
 
   shadeBy(shading) {
@@ -372,83 +346,6 @@ class Page {
     element("forward").disabled = place === this.text.symbols.length;
   }
 
-  /** The stretch of the text that the maps show; it ends a little after the chosen place. */
-  stretch() {
-    const numColumns = this.numColumns();
-    const { length } = this.text.symbols;
-    const end = Math.max(numColumns, Math.min(length, this.place + Math.floor(numColumns / 4)));
-    const first = end - numColumns + 1;
-    const units = this.config.units.map((_, layer) => this.unitsOf(layer));
-    return { first, last: Math.min(end, length), units };
-  }
-
-  numColumns() {
-    const { clientWidth } = element("layers");
-    return Math.max(8, Math.floor((clientWidth - MARGIN) / COLUMN_WIDTH) - 6);
-  }
-
-  /** The units that get rows: the most variable ones, and the one that is followed. */
-  unitsOf(layer) {
-    if (element("all-units").checked) return [...Array(this.config.hiddenSize).keys()];
-    const variable = this.config.units[layer];
-    const isNew = layer === this.layer && !variable.includes(this.unitNumber);
-    return isNew ? [this.unitNumber, ...variable] : variable;
-  }
-
-  drawMaps() {
-    if (!this.maps || !element("maps").open) return;
-    const { first, units, layers } = this.maps;
-    const numColumns = this.numColumns();
-    const chosenColumn = this.place - first;
-    for (const canvas of element("layers").querySelectorAll("canvas")) {
-      const { name } = canvas.dataset;
-      if (!name) {
-        const labels = Array.from({ length: numColumns }, (_, column) => {
-          const symbol = this.text.symbols[first + column - 1];
-          return symbol ? this.alphabet.label(symbol.code) : "";
-        });
-        drawCharacters(canvas, { labels, chosenColumn });
-        continue;
-      }
-      const layer = Number(canvas.dataset.layer);
-      drawMap(canvas, {
-        name,
-        values: layers[layer][name],
-        units: units[layer],
-        numColumns,
-        chosenColumn,
-        chosenUnit: layer === this.layer ? this.unitNumber : -1,
-        rowHeight: element("all-units").checked ? ALL_ROW_HEIGHT : ROW_HEIGHT,
-      });
-    }
-  }
-
-  /** A value of a map in words; undefined beside the map. */
-  valueAt(event) {
-    const { layer, name } = event.currentTarget.dataset;
-    if (!this.maps) return undefined;
-    const { first, units, layers } = this.maps;
-    const rows = units[layer];
-    const [column, row] = placeInMap(event, { numColumns: this.numColumns(), numUnits: rows.length });
-    const value = column < 0 ? undefined : layers[layer][name][column * rows.length + row];
-    return value === undefined ? undefined : { place: first + column, unit: rows[row], value };
-  }
-
-  drawWritten() {
-    const { writing } = this;
-    if (!writing) return;
-    const { symbols, isDone, prefix } = writing;
-    const { symbol } = this.alphabet;
-    const isHere = this.field.value.startsWith(prefix);
-    const before = make("span", { className: "hint", text: prefix.slice(-40) });
-    element("written").replaceChildren(before, this.alphabet.textOf(symbols));
-    element("stop").disabled = isDone;
-    element("keep").disabled = !symbols.length || !isHere;
-    const words = isDone ? "written" : "written so far";
-    const gone = isHere ? "" : "; the text before them has changed since";
-    element("sample-status").textContent = `${symbols.length} ${symbol}s ${words}${gone}`;
-  }
-
   // How it is built
 
   build() {
@@ -463,53 +360,18 @@ class Page {
       element("tracked").append(make("option", { value: number, text: `${feature} (${where})` }));
     }
     element("tracked").append(make("option", { value: "other" }));
-    element("inside-words").textContent =
-      `Each row is a unit, its number beside it; each column a ${this.alphabet.symbol}. ` +
-      (config.cell === "rnn"
-        ? "Values go from \u22121 (red) to 1 (blue)."
-        : "Gates go from 0 (blank) to 1 (blue); all else from \u22121 (red) to 1 (blue).");
     for (let layer = 0; layer < config.numLayers; layer += 1) {
       element("layer").append(make("option", { value: layer, text: String(layer + 1) }));
-      const figure = make("div", { className: "layer", role: "group" });
-      figure.setAttribute("aria-label", `Layer ${layer + 1}`);
-      if (config.numLayers > 1) figure.append(make("h3", { text: `Layer ${layer + 1}` }));
-      for (const name of names) figure.append(this.buildMap(layer, name));
-      const row = make("div", { className: "map" });
-      row.append(make("span"), make("canvas", { "aria-hidden": "true" }));
-      figure.append(row);
-      element("layers").append(figure);
     }
     element("unit").max = String(config.hiddenSize - 1);
     this.nameUnit();
-  }
-
-  buildMap(layer, name) {
-    const row = make("div", { className: "map" });
-    const canvas = make("canvas", { role: "img", "data-name": name, "data-layer": layer });
-    canvas.setAttribute("aria-label", `${name}: ${this.config.meanings[name]}`);
-    canvas.addEventListener("pointermove", (event) => {
-      const found = this.valueAt(event);
-      const symbol = found && this.text.symbols[found.place - 1];
-      if (!found) return;
-      const after = symbol ? `after \u201c${this.alphabet.label(symbol.code)}\u201d` : "before the text";
-      element("hover-words").textContent =
-        `Layer ${layer + 1}, unit ${found.unit}, ${after}: ${name} ${signed(found.value)}`;
-    });
-    canvas.addEventListener("click", (event) => {
-      const found = this.valueAt(event);
-      if (!found) return;
-      this.choose(found.place);
-      this.follow(layer, found.unit);
-    });
-    row.append(make("span", { text: name }), canvas);
-    return row;
   }
 
   listen() {
     const { field } = this;
     const on = (id, event, act) => element(id).addEventListener(event, act);
     on("text", "input", () => {
-      element("undo").disabled = true;
+      this.trial.forget();
       this.changed();
     });
     on("text", "paste", ({ clipboardData }) => {
@@ -531,8 +393,6 @@ class Page {
       this.hover(place);
     });
     on("strip", "pointerleave", () => this.hover(undefined));
-    on("change", "click", () => this.changeOne());
-    on("undo", "click", () => this.undo());
     on("shade-unit", "change", () => this.shadeBy("unit"));
     on("shade-surprise", "change", () => this.shadeBy("surprise"));
     on("tracked", "change", ({ target: { value } }) => {
@@ -544,52 +404,10 @@ class Page {
     on("unit", "change", ({ target }) => this.follow(this.layer, Number(target.value)));
     on("back", "click", () => this.choose(Math.max(0, this.chosen - 1)));
     on("forward", "click", () => this.choose(Math.min(this.text.symbols.length, this.chosen + 1)));
-    on("maps", "toggle", () => this.look());
-    on("all-units", "change", () => this.look());
     on("temperature", "input", () => {
       element("temperature-words").textContent = this.temperature.toFixed(2);
       if (this.next) this.show(this.drawNext);
     });
-    on("seed", "change", () => {
-      const { value, min, max } = element("seed");
-      element("seed").value = Math.min(max, Math.max(min, Math.round(Number(value))));
-    });
-    on("start", "click", () => this.startWriting());
-    on("stop", "click", () => {
-      this.tell("stop");
-      element("start").focus();
-    });
-    on("keep", "click", () => this.keep());
-    addEventListener("resize", () => {
-      if (element("maps").open) this.look();
-    });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.show(this.drawMaps));
-  }
-
-  startWriting() {
-    this.hovered = undefined;
-    const end = this.chosen ? this.text.symbols[this.chosen - 1].end : 0;
-    const prefix = this.field.value.slice(0, end);
-    this.writing = { id: (this.writing?.id ?? 0) + 1, prefix, symbols: [], isDone: false };
-    this.look();
-    this.tell("write", {
-      id: this.writing.id,
-      temperature: this.temperature,
-      seed: Number(element("seed").value),
-      length: SAMPLE_LENGTH,
-    });
-    this.drawWritten();
-  }
-
-  keep() {
-    const { prefix, symbols } = this.writing;
-    this.tell("stop");
-    this.insert(this.alphabet.textOf(symbols), prefix.length, prefix.length);
-    this.writing = undefined;
-    element("written").replaceChildren();
-    element("sample-status").textContent = "";
-    element("keep").disabled = element("stop").disabled = true;
-    this.field.focus();
   }
 }
 

@@ -1,9 +1,10 @@
-// Heat maps: a column for each symbol of a stretch of the text, a row for each unit.
+// All layers: heat maps with a column for each symbol of a stretch of the text, a row for each unit.
 
 const ROW_HEIGHT = 11;
 const ALL_ROW_HEIGHT = 2;
 const COLUMN_WIDTH = 11; // pixels at least
 const MARGIN = 34; // pixels for the numbers of units
+const NAMES_WIDTH = 88; // pixels of the names beside the maps, where there is room for them
 
 const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
 
@@ -87,4 +88,138 @@ function placeInMap(event, { numColumns, numUnits }) {
   const column = Math.floor(((event.offsetX - MARGIN) / (canvas.clientWidth - MARGIN)) * numColumns);
   const row = Math.floor((event.offsetY / canvas.clientHeight) * numUnits);
   return [column, Math.max(0, Math.min(numUnits - 1, row))];
+}
+
+/** The maps of all layers, folded until somebody opens them. */
+class Maps {
+  constructor(page) {
+    this.page = page;
+    this.answer = undefined; // the worker's, for the stretch that was asked for last
+    this.draw = this.draw.bind(this);
+    this.build();
+    element("maps").addEventListener("toggle", () => page.look());
+    element("all-units").addEventListener("change", () => page.look());
+    addEventListener("resize", () => {
+      if (this.isOpen) page.look();
+    });
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    dark.addEventListener("change", () => page.show(this.draw));
+  }
+
+  get isOpen() {
+    return element("maps").open;
+  }
+
+  get isWhole() {
+    return element("all-units").checked;
+  }
+
+  get numColumns() {
+    const { clientWidth } = element("layers");
+    return Math.max(8, Math.floor((clientWidth - NAMES_WIDTH - MARGIN) / COLUMN_WIDTH));
+  }
+
+  /** The stretch of the text to be shown; it ends a little after the page's place. */
+  stretch() {
+    if (!this.isOpen) return undefined;
+    const { numColumns, page } = this;
+    const { length } = page.text.symbols;
+    const end = Math.max(numColumns, Math.min(length, page.place + Math.floor(numColumns / 4)));
+    const units = page.config.units.map((_, layer) => this.unitsOf(layer));
+    return { first: end - numColumns + 1, last: Math.min(end, length), units };
+  }
+
+  /** The units that get rows: the ones whose gates move most, and the one that is followed. */
+  unitsOf(layer) {
+    const { config, unitNumber } = this.page;
+    if (this.isWhole) return [...Array(config.hiddenSize).keys()];
+    const moving = config.units[layer];
+    const isNew = layer === this.page.layer && !moving.includes(unitNumber);
+    return isNew ? [unitNumber, ...moving] : moving;
+  }
+
+  draw() {
+    if (!this.answer || !this.isOpen) return;
+    const { numColumns, page } = this;
+    const { first, units, layers } = this.answer;
+    const chosenColumn = page.place - first;
+    for (const canvas of element("layers").querySelectorAll("canvas")) {
+      const { name } = canvas.dataset;
+      if (!name) {
+        const labels = Array.from({ length: numColumns }, (_, column) => this.labelAt(first + column));
+        drawCharacters(canvas, { labels, chosenColumn });
+        continue;
+      }
+      const layer = Number(canvas.dataset.layer);
+      drawMap(canvas, {
+        name,
+        values: layers[layer][name],
+        units: units[layer],
+        numColumns,
+        chosenColumn,
+        chosenUnit: layer === page.layer ? page.unitNumber : -1,
+        rowHeight: this.isWhole ? ALL_ROW_HEIGHT : ROW_HEIGHT,
+      });
+    }
+  }
+
+  /** The symbol that was read last at a place; nothing outside the text. */
+  labelAt(place) {
+    const symbol = this.page.text.symbols[place - 1];
+    return symbol ? this.page.alphabet.label(symbol.code) : "";
+  }
+
+  /** The value under the mouse; undefined beside the map. */
+  valueAt(event) {
+    const { layer, name } = event.currentTarget.dataset;
+    if (!this.answer) return undefined;
+    const { first, units, layers } = this.answer;
+    const rows = units[layer];
+    const { numColumns } = this;
+    const [column, row] = placeInMap(event, { numColumns, numUnits: rows.length });
+    const value = column < 0 ? undefined : layers[layer][name][column * rows.length + row];
+    return value === undefined ? undefined : { place: first + column, unit: rows[row], value };
+  }
+
+  build() {
+    const { config, alphabet } = this.page;
+    element("inside-words").textContent =
+      `Each row is a unit, its number beside it; each column a ${alphabet.symbol}. ` +
+      (config.cell === "rnn"
+        ? "Values go from \u22121 (red) to 1 (blue)."
+        : "Gates go from 0 (blank) to 1 (blue); all else from \u22121 (red) to 1 (blue).");
+    for (let layer = 0; layer < config.numLayers; layer += 1) {
+      const figure = make("div", { className: "layer", role: "group" });
+      figure.setAttribute("aria-label", `Layer ${layer + 1}`);
+      if (config.numLayers > 1) figure.append(make("h3", { text: `Layer ${layer + 1}` }));
+      for (const name of config.names) figure.append(this.buildMap(layer, name));
+      const row = make("div", { className: "map" });
+      row.append(make("span"), make("canvas", { "aria-hidden": "true" }));
+      figure.append(row);
+      element("layers").append(figure);
+    }
+  }
+
+  buildMap(layer, name) {
+    const { page } = this;
+    const row = make("div", { className: "map" });
+    const canvas = make("canvas", { role: "img", "data-name": name, "data-layer": layer });
+    canvas.setAttribute("aria-label", `${name}: ${page.config.meanings[name]}`);
+    canvas.addEventListener("pointermove", (event) => {
+      const found = this.valueAt(event);
+      if (!found) return;
+      const label = this.labelAt(found.place);
+      const after = label ? `after \u201c${label}\u201d` : "before the text";
+      element("hover-words").textContent =
+        `Layer ${layer + 1}, unit ${found.unit}, ${after}: ${name} ${signed(found.value)}`;
+    });
+    canvas.addEventListener("click", (event) => {
+      const found = this.valueAt(event);
+      if (!found) return;
+      page.choose(found.place);
+      page.follow(layer, found.unit);
+    });
+    row.append(make("span", { text: name }), canvas);
+    return row;
+  }
 }

@@ -2,7 +2,7 @@
 
 const NOTICED_CHANGE = 0.1; // bits
 
-class Text {
+class ReadText {
   constructor() {
     this.symbols = [];
     this.version = 0;

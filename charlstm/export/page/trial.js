@@ -1,0 +1,60 @@
+// Change a character, and see how far the change is remembered; and take it back.
+
+const isLetter = (code) => /^\p{L}$/u.test(String.fromCodePoint(code));
+
+class Trial {
+  constructor(page) {
+    this.page = page;
+    this.before = undefined; // the text before the change, and the place that was changed
+    element("change").addEventListener("click", () => this.change());
+    element("undo").addEventListener("click", () => this.undo());
+  }
+
+  change() {
+    const { page } = this;
+    const { text, alphabet } = page;
+    const place = this.placeToChange();
+    const old = text.symbols[place];
+    const other = old && this.otherThan(old);
+    if (other === undefined || !text.isRead) return;
+    const before = { value: page.field.value, place };
+    page.insert(alphabet.textOf([other]), place ? text.symbols[place - 1].end : 0, old.end);
+    page.choose(place + 1);
+    page.shadeBy("surprise");
+    this.before = before;
+    element("undo").disabled = false;
+  }
+
+  /** A letter at the caret or after it, or else from a third of the text on, where much follows. */
+  placeToChange() {
+    const { text, chosen } = this.page;
+    const { symbols } = text;
+    const from = chosen && chosen < symbols.length ? chosen - 1 : Math.floor(symbols.length / 3);
+    const found = symbols.slice(from).findIndex(({ number, code }) => number && isLetter(code));
+    return found < 0 ? from : from + found;
+  }
+
+  /** The number of another letter, or of another symbol where there is no letter. */
+  otherThan(old) {
+    const { config, alphabet } = this.page;
+    const others = config.codes
+      .map((code, place) => ({ code, number: place + 1 }))
+      .filter(({ code, number }) => code !== old.code && alphabet.canBeTyped(number));
+    const letters = others.filter(({ code }) => isLetter(code));
+    return (letters.length ? letters : others).at(-1)?.number;
+  }
+
+  undo() {
+    const { page } = this;
+    const { value, place } = this.before;
+    page.insert(value, 0, page.field.value.length);
+    page.choose(place + 1);
+    element("change").focus();
+  }
+
+  /** Another edit: the text before is no longer the one to go back to. */
+  forget() {
+    this.before = undefined;
+    element("undo").disabled = true;
+  }
+}

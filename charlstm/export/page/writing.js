@@ -1,0 +1,68 @@
+// Let it write: a sample that goes on from the caret, and can be put into the text there.
+
+const SAMPLE_LENGTH = 500;
+
+class Writing {
+  constructor(page) {
+    this.page = page;
+    this.id = 0; // of the sample that was asked for last
+    this.prefix = undefined; // the text that it continues
+    this.answer = undefined; // what the worker has written so far
+    this.draw = this.draw.bind(this);
+    const on = (id, event, act) => element(id).addEventListener(event, act);
+    on("start", "click", () => this.start());
+    on("stop", "click", () => {
+      page.tell("stop");
+      element("start").focus();
+    });
+    on("keep", "click", () => this.keep());
+    on("seed", "change", () => {
+      const { value, min, max } = element("seed");
+      element("seed").value = Math.min(max, Math.max(min, Math.round(Number(value))));
+    });
+  }
+
+  start() {
+    const { page } = this;
+    this.id += 1;
+    this.prefix = page.field.value.slice(0, page.caret);
+    this.answer = { symbols: [], isDone: false };
+    page.hover(undefined);
+    page.tell("write", {
+      id: this.id,
+      temperature: page.temperature,
+      seed: Number(element("seed").value),
+      length: SAMPLE_LENGTH,
+    });
+    // At once: until the next frame the last sample would stand there as this one.
+    this.draw();
+  }
+
+  draw() {
+    if (!this.answer) return;
+    const { symbols, isDone } = this.answer;
+    const { alphabet, field } = this.page;
+    const isHere = field.value.startsWith(this.prefix);
+    const before = make("span", { className: "hint", text: this.prefix.slice(-40) });
+    element("written").replaceChildren(before, alphabet.textOf(symbols));
+    element("stop").disabled = isDone;
+    element("keep").disabled = !symbols.length || !isHere;
+    const words = isDone ? "written" : "written so far";
+    const gone = isHere ? "" : "; the text before them has changed since";
+    element("sample-status").textContent = `${symbols.length} ${alphabet.symbol}s ${words}${gone}`;
+  }
+
+  /** Put the sample where it was written for. */
+  keep() {
+    const { page, prefix } = this;
+    const { symbols } = this.answer;
+    page.tell("stop");
+    this.id += 1; // what comes late belongs nowhere
+    this.answer = undefined;
+    page.insert(page.alphabet.textOf(symbols), prefix.length, prefix.length);
+    element("written").replaceChildren();
+    element("sample-status").textContent = "";
+    element("keep").disabled = element("stop").disabled = true;
+    page.field.focus();
+  }
+}
