@@ -36,7 +36,7 @@ _RECALL_HIDDEN_SIZE: Final = 64
 _RECALL_CHARS: Final = 1_000_000
 
 
-@with_reading_options
+@with_reading_options("encoding", "level", "split_documents")
 def compare(
     context: typer.Context,
     corpus: Annotated[

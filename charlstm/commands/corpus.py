@@ -22,7 +22,7 @@ def corpus() -> None:
 
 
 @app.command("check")
-@with_reading_options
+@with_reading_options()
 def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, folders, or -.")],
     reading: Any = None,

@@ -175,35 +175,42 @@ _FLAG: Final = "COMMANDLINE"
 _DEFAULT: Final = "DEFAULT"
 
 
-def with_reading_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options above that say how texts are read.
+def with_reading_options(
+    *names: str,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command options above that say how texts are read: those named, or all.
 
     Its argument `reading` becomes those that were given, as `CorpusConfig` has them.
     """
-    signature = inspect.signature(command)
-    parameters: list[inspect.Parameter] = []
-    for parameter in signature.parameters.values():
-        if parameter.name != "reading":
-            parameters.append(parameter)
-            continue
-        parameters += [
-            parameter.replace(name=name, annotation=annotation, default=default)
-            for name, (annotation, default) in _READING.items()
-        ]
+    chosen = {name: _READING[name] for name in names or _READING}
 
-    @functools.wraps(command)
-    def with_reading(**values: Any) -> None:
-        options = {name: values.pop(name) for name in _READING}
-        reading = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in options.items()
-            if is_given(value)
-        }
-        command(**values, reading=reading)
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command)
+        parameters: list[inspect.Parameter] = []
+        for parameter in signature.parameters.values():
+            if parameter.name != "reading":
+                parameters.append(parameter)
+                continue
+            parameters += [
+                parameter.replace(name=name, annotation=annotation, default=default)
+                for name, (annotation, default) in chosen.items()
+            ]
 
-    with_reading.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    with_reading.__annotations__ = {one.name: one.annotation for one in parameters}
-    return with_reading
+        @functools.wraps(command)
+        def with_reading(**values: Any) -> None:
+            options = {name: values.pop(name) for name in chosen}
+            reading = {
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in options.items()
+                if is_given(value)
+            }
+            command(**values, reading=reading)
+
+        with_reading.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        with_reading.__annotations__ = {one.name: one.annotation for one in parameters}
+        return with_reading
+
+    return decorate
 
 
 def load_model(context: typer.Context) -> "Model":

@@ -11,7 +11,6 @@ from charlstm.commands.options import (
     Run,
     WithCounts,
     load_model,
-    one_of,
     read_text,
 )
 from charlstm.config import DEFAULT_STORE, STDIN, SampleConfig
@@ -29,13 +28,9 @@ _MAX_SAMPLES: Final = 10_000_000
 def sample(
     context: typer.Context,
     prime: Annotated[
-        str | None,
+        str,
         typer.Option("--prime", metavar="TEXT", help="Text to continue; - reads it from stdin."),
-    ] = None,
-    prime_file: Annotated[
-        str | None,
-        typer.Option("--prime-file", metavar="FILE", help="Continue this file's text."),
-    ] = None,
+    ] = "",
     length: Annotated[int, typer.Option("--length", help="Characters to write at most.")] = 500,
     until: Annotated[
         str | None,
@@ -120,7 +115,6 @@ def sample(
         min_p=min_p,
         until=until and until.replace("\\n", "\n").replace("\\t", "\t"),
     )
-    prime, prime_file = one_of(context, "prime", "prime_file").values()
 
     import numpy as np
 
@@ -131,7 +125,7 @@ def sample(
 
     model = load_model(context)
     alphabet = model.alphabet
-    text = _prime_text(model, prime, prime_file, skips_unknown=unknown == "skip")
+    text = _prime_text(model, prime, skips_unknown=unknown == "skip")
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
         say(f"seed {seed}")
@@ -205,20 +199,17 @@ def _filters(model: "Model", *, new: bool, unique: bool) -> "list[Filter]":
     return filters
 
 
-def _prime_text(
-    model: "Model", prime: str | None, prime_file: str | None, *, skips_unknown: bool
-) -> str:
+def _prime_text(model: "Model", prime: str, *, skips_unknown: bool) -> str:
     """The symbols of the prime, wherever it comes from.
 
     Raises:
         CorpusError: when it has characters outside the vocabulary, and they aren't skipped.
     """
     alphabet = model.alphabet
-    path = STDIN if prime == STDIN else prime_file
-    if path is None:
-        text = alphabet.to_symbols(prime or "")
+    if prime == STDIN:
+        text = read_text(STDIN, model.checkpoint.spec.corpus)
     else:
-        text = read_text(path, model.checkpoint.spec.corpus)
+        text = alphabet.to_symbols(prime)
     if skips_unknown:
         return alphabet.without_unknown(text)
     try:

@@ -36,7 +36,7 @@ _RECIPE: Final = "Model and training (chosen by text and budget unless given)"
 _MACHINE: Final = "Machine"
 
 
-@with_reading_options
+@with_reading_options()
 def train(
     context: typer.Context,
     corpus: Annotated[

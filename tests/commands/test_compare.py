@@ -15,6 +15,17 @@ def test_compare_sets_cells_side_by_side(run, corpus_file, here):
     assert all(len(one["runs"]) == 1 for one in result["cells"])
 
 
+def test_compare_reads_what_train_can(run, here):
+    text = "caf\u00e9 au lait, th\u00e9 au citron\n" * 300
+    (here / "old.txt").write_bytes(text.encode("latin-1"))
+    small = ["--steps", 2, "--hidden-size", 8, "--threads", 1, "--seeds", 1]
+    code, out, err = run("compare", "old.txt", *small)
+    assert (code, out) == (1, "")
+    assert "give --encoding cp1252" in err
+    options = ["--encoding", "cp1252", "--split-documents", "lines"]
+    assert run("compare", "old.txt", *small, *options)[0] == 0
+
+
 def test_an_interrupted_comparison_shows_what_it_has(run, corpus_file, monkeypatch):
     from charlstm.analysis import comparison
 
