@@ -2,6 +2,7 @@
 
     train, sample, predict, play, eval, inspect, compare, export, runs, corpus
     options  options that commands share
+    help     how --help looks
 
 Bodies import what they need when they run: `charlstm --help` loads neither torch nor numpy.
 """

@@ -10,10 +10,12 @@ from charlstm.commands.options import (
     Device,
     Json,
     Threads,
+    minutes_of,
     one_of,
     open_outputs,
     print_record,
     say_written,
+    whole_number,
     with_reading_options,
 )
 from charlstm.config import Budget, CorpusConfig
@@ -36,6 +38,12 @@ _RECALL_HIDDEN_SIZE: Final = 64
 _RECALL_CHARS: Final = 1_000_000
 
 
+EXAMPLES: Final = """\
+charlstm compare my-text.txt
+charlstm compare my-text.txt --minutes 5 --seeds 1 --plot cells.svg
+charlstm compare --recall  # memory alone; makes its own text"""
+
+
 @with_reading_options("encoding", "level", "split_documents")
 def compare(
     context: typer.Context,
@@ -47,13 +55,20 @@ def compare(
         int | None,
         typer.Option(
             "--steps",
+            parser=whole_number,
+            metavar="N",
             help="Gradient steps for each model.  "
             f"[default: {_STEPS}; with --recall {_RECALL_STEPS}]",
         ),
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option("--minutes", help="Minutes for each model, instead of steps."),
+        typer.Option(
+            "--minutes",
+            parser=minutes_of,
+            metavar="TIME",
+            help="Minutes for each model, instead of steps; or with a unit, as in 90s and 2h.",
+        ),
     ] = None,
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, max=100, help="Number of seeds for each cell.")
@@ -81,12 +96,7 @@ def compare(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train an LSTM, a GRU and a plain RNN alike, and compare.
-
-    charlstm compare my-text.txt
-
-    charlstm compare --recall
-    """
+    """Train an LSTM, a GRU and a plain RNN alike, and compare."""
     one_of(context, "corpus", "recall")
     if plot is not None:
         from charlstm.views.plots import require_plots

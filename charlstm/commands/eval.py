@@ -54,6 +54,13 @@ _OF_ONE_MODEL: Final = ("dynamic", "details", "per_char", "per_document", "plot"
 _READING: Final = ("normalize", "keep_line_ends", "split_documents", "encoding")
 
 
+EXAMPLES: Final = """\
+charlstm eval                              # the newest run's test text
+charlstm eval another.txt --json
+charlstm eval --details --dynamic
+charlstm eval --run large --against small  # two models on the same text"""
+
+
 def evaluate(
     context: typer.Context,
     files: Annotated[
@@ -129,16 +136,7 @@ def evaluate(
     checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Score the test text of a run's corpus, or any other text.
-
-    charlstm eval
-
-    charlstm eval another.txt --json
-
-    charlstm eval --dynamic
-
-    charlstm eval --run large --against small
-    """
+    """Score the test text of a run's corpus, or any other text."""
     files, split = one_of(context, "files", "split").values()
     if _is_comparison(context):
         _compare(context, files or [], split)

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import inspect
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -21,6 +22,28 @@ if TYPE_CHECKING:
 
 # Headings in --help; what has none comes first.
 TEXT_PANEL: Final = "Reading the text"
+_MINUTES_PER_UNIT: Final = {"": 1.0, "s": 1 / 60, "m": 1.0, "h": 60.0}
+
+
+def whole_number(text: str | int) -> int:
+    """A count as people write it: 500, 10_000, 1e3."""
+    with contextlib.suppress(ValueError):
+        return int(text)
+    with contextlib.suppress(ValueError, OverflowError):
+        number = float(text)
+        if number == int(number):
+            return int(number)
+    raise typer.BadParameter("must be a whole number, such as 500, 10_000 or 1e3")
+
+
+def minutes_of(text: str | float) -> float:
+    """A time in minutes: a number of them, or one with its unit, as 90s, 10m and 2h."""
+    with contextlib.suppress(ValueError):
+        if not isinstance(text, str):
+            return float(text)
+        number, unit = re.fullmatch(r"\s*(.*?)\s*([smh]?)\s*", text.lower()).groups()  # type: ignore[union-attr]
+        return float(number) * _MINUTES_PER_UNIT[unit]
+    raise typer.BadParameter("must be minutes, such as 10, or with a unit, such as 90s or 2h")
 
 
 def _folder(text: str | Path) -> Path:

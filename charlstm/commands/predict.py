@@ -1,6 +1,6 @@
 """`charlstm predict`: the next character."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -16,6 +16,11 @@ from charlstm.commands.options import (
 )
 from charlstm.config import DEFAULT_STORE, STDIN
 from charlstm.system.terminal import say
+
+EXAMPLES: Final = """\
+charlstm predict qu
+charlstm predict "the quick brown fo" --ladder
+charlstm predict "the qu" --with-counts --top 3"""
 
 
 def predict(
@@ -48,12 +53,7 @@ def predict(
     checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Show which characters may come next, and how likely each is.
-
-    charlstm predict qu
-
-    charlstm predict "the quick brown fo" --ladder
-    """
+    """Show which characters may come next, and how likely each is."""
     from charlstm.inference.prediction import ladder, predict_next
     from charlstm.views.prediction import (
         as_record,

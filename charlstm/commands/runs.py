@@ -2,10 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from charlstm.commands.help import Command, Group
 from charlstm.commands.options import (
     Checkpoints,
     Json,
@@ -24,7 +25,20 @@ from charlstm.system.terminal import say
 if TYPE_CHECKING:
     from charlstm.store.runs import CheckpointStore, Loaded
 
-app = typer.Typer(invoke_without_command=True)
+_EXAMPLES: Final = """\
+charlstm runs
+charlstm runs show shakespeare
+charlstm runs rm shakespeare"""
+_SHOW_EXAMPLES: Final = """\
+charlstm runs show shakespeare
+charlstm runs show small large              # where they differ
+charlstm runs show shakespeare --plot curves.svg
+charlstm runs show shakespeare --command    # what makes it again"""
+_REMOVE_EXAMPLES: Final = """\
+charlstm runs rm shakespeare
+charlstm runs rm small large --yes"""
+
+app = typer.Typer(cls=Group, invoke_without_command=True, epilog=_EXAMPLES)
 
 
 @app.callback()
@@ -33,12 +47,7 @@ def runs(
     checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """List the runs in the store, the newest last.
-
-    charlstm runs
-
-    charlstm runs show shakespeare
-    """
+    """List the runs in the store, the newest last."""
     if context.invoked_subcommand is not None:
         # Options before the subcommand are its own.
         context.obj = {"as_json": as_json}
@@ -66,7 +75,12 @@ def runs(
         say(f"{checkpoints}: no run yet; make one with: charlstm train")
 
 
-@app.command("show")
+@app.command(
+    "show",
+    cls=Command,
+    short_help="Show a run, or where several differ.",
+    epilog=_SHOW_EXAMPLES,
+)
 def show(
     context: typer.Context,
     names: RunNames,
@@ -85,16 +99,7 @@ def show(
     checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Show a run: its settings, and how it learned; of several, where they differ.
-
-    charlstm runs show shakespeare
-
-    charlstm runs show small large
-
-    charlstm runs show shakespeare --plot curves.svg
-
-    charlstm runs show shakespeare --command
-    """
+    """Show a run: its settings, and how it learned; of several, where they differ."""
     from charlstm.store.runs import CheckpointStore
     from charlstm.views.runs import show_differences, show_run, with_history
 
@@ -150,19 +155,14 @@ def _print_commands(store: "CheckpointStore", found: "dict[str, Loaded]") -> Non
             say(f"{name}: {note}")
 
 
-@app.command("rm")
+@app.command("rm", cls=Command, epilog=_REMOVE_EXAMPLES)
 def remove(
     context: typer.Context,
     names: RunNames,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     checkpoints: Checkpoints = DEFAULT_STORE,
 ) -> None:
-    """Delete runs: their checkpoints and event logs.
-
-    charlstm runs rm shakespeare
-
-    charlstm runs rm shakespeare --yes
-    """
+    """Delete runs: their checkpoints and event logs."""
     from charlstm.store.runs import CheckpointStore
 
     store = CheckpointStore(_nearest(context))
@@ -189,12 +189,9 @@ def remove(
         say(f"copies of texts that no run needs deleted ({freed / 1e6:.1f} MB)")
 
 
-@app.command("clean")
+@app.command("clean", cls=Command, epilog="charlstm runs clean")
 def clean(context: typer.Context, checkpoints: Checkpoints = DEFAULT_STORE) -> None:
-    """Delete copies of texts that no run needs any more.
-
-    charlstm runs clean
-    """
+    """Delete copies of texts that no run needs any more."""
     from charlstm.store.runs import CheckpointStore
 
     freed = _remove_unused_texts(CheckpointStore(_nearest(context)))

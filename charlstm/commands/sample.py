@@ -12,8 +12,9 @@ from charlstm.commands.options import (
     WithCounts,
     load_model,
     read_text,
+    whole_number,
 )
-from charlstm.config import DEFAULT_STORE, STDIN, SampleConfig
+from charlstm.config import DEFAULT_STORE, STDIN, SampleConfig, require_int
 from charlstm.errors import CharLSTMError, ConfigError, CorpusError
 from charlstm.system.terminal import is_colorless, say
 
@@ -25,13 +26,25 @@ _NUM_ITEMS: Final = 20
 _MAX_SAMPLES: Final = 10_000_000
 
 
+EXAMPLES: Final = """\
+charlstm sample --prime "qu"
+charlstm sample --length 10_000 --temperature 0.7 --seed 1 > story.txt
+charlstm sample --prime - < story.txt               # continue a file
+charlstm sample --run names --num-samples 50 --new  # of a list: new items"""
+
+
 def sample(
     context: typer.Context,
     prime: Annotated[
         str,
         typer.Option("--prime", metavar="TEXT", help="Text to continue; - reads it from stdin."),
     ] = "",
-    length: Annotated[int, typer.Option("--length", help="Characters to write at most.")] = 500,
+    length: Annotated[
+        int,
+        typer.Option(
+            "--length", parser=whole_number, metavar="N", help="Characters to write at most."
+        ),
+    ] = 500,
     until: Annotated[
         str | None,
         typer.Option(
@@ -42,8 +55,8 @@ def sample(
         int | None,
         typer.Option(
             "--num-samples",
-            min=1,
-            max=_MAX_SAMPLES,
+            parser=whole_number,
+            metavar="N",
             help="Number of samples.  [default: 20 items of a list, else 1]",
         ),
     ] = None,
@@ -99,14 +112,9 @@ def sample(
     checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Continue a text, character by character; of a list, write more items, one a line.
-
-    charlstm sample --prime "qu"
-
-    charlstm sample --run names --num-samples 50 --new
-
-    charlstm sample --prime "Once" --length 2000 --temperature 0.7 --seed 1 > story.txt
-    """
+    """Continue a text, character by character; of a list, write more items, one a line."""
+    if num_samples is not None:
+        require_int("--num-samples", num_samples, 1, _MAX_SAMPLES)
     config = SampleConfig(
         length=length,
         temperature=temperature,

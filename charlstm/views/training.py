@@ -12,7 +12,7 @@ from rich.text import Text
 from tqdm import tqdm
 
 from charlstm.config import DEFAULT_STORE
-from charlstm.events import Evaluated, Finished, Saved, SavingFailed, Started, Stepped, TrainerEvent
+from charlstm.events import Evaluated, Finished, SavingFailed, Started, Stepped, TrainerEvent
 from charlstm.sessions.journal import Report
 from charlstm.sessions.session import Session
 from charlstm.system import layout
@@ -46,6 +46,14 @@ class BarView:
             self._bar.write(shown.plain, file=sys.stderr)
 
 
+class QuietView:
+    """Warnings alone."""
+
+    def show(self, report: Report) -> None:
+        for line in _warnings(report):
+            say(line)
+
+
 class LineView:
     """Plain lines, as few as a log gets."""
 
@@ -57,10 +65,10 @@ class LineView:
 
 
 @contextmanager
-def training_view() -> Iterator[TrainingView]:
+def training_view(*, quiet: bool) -> Iterator[TrainingView]:
     """The view that fits stderr."""
-    if not is_animated(sys.stderr):
-        yield LineView()
+    if quiet or not is_animated(sys.stderr):
+        yield QuietView() if quiet else LineView()
         return
     with _bar() as bar:
         yield BarView(bar)
@@ -119,6 +127,14 @@ def show_plan(session: Session) -> None:
         say(f"{name:9}{value}")
 
 
+def show_finished_before(session: Session) -> None:
+    """That there is nothing to do, on stderr."""
+    budget = session.spec.budget
+    say(f"run {session.name} is finished: it used its {budget}")
+    more = f"{shell_command('train --resume', session.folder)} --{budget.unit} N"
+    say(f"to continue, give a larger budget: {more}")
+
+
 def show_finished(session: Session, event: Finished) -> None:
     """The run's result, on stdout, and what to type next."""
     bits = event.best_val_bits_per_char
@@ -160,16 +176,23 @@ def _lines(report: Report) -> list[str]:
             found = f"val {bits} {best}" if event.val_bits_per_char is not None else "no val text"
             preview = escape(report.record["sample"].replace("\n", "\u23ce"))
             return [f"epoch {event.epoch:6.2f}  {found}  {preview}"]
+        case Stepped() as event if event.chose_threads and not event.was_skipped:
+            return [f"continuing on {_threads(event.threads)}, now faster"]
+        case Started() as event if event.step:
+            return [f"resumed at step {event.step:,}"]
+        case _:
+            return _warnings(report)
+
+
+def _warnings(report: Report) -> list[str]:
+    """The lines of an event that tells of something wrong."""
+    match report.event:
         case SavingFailed() as event:
             return [f"warning: {escape(event.reason)}"]
         case Stepped() as event if event.was_skipped and report.is_logged:
             slowed = ", learning rate halved" if event.was_slowed else ""
             return [f"step {event.step}: no finite gradient, update skipped{slowed}"]
-        case Stepped() as event if event.chose_threads:
-            return [f"continuing on {_threads(event.threads)}, now faster"]
-        case Started() as event if event.step:
-            return [f"resumed at step {event.step:,}"]
-        case Started() | Stepped() | Saved() | Finished():
+        case _:
             return []
 
 
