@@ -281,6 +281,19 @@ def test_a_closed_pipe_ends_quietly(stored, here):
 
 
 @posix
+@pytest.mark.slow
+def test_a_table_into_a_closed_pipe_ends_quietly(stored, here):
+    (here / "list.txt").write_text("the quick\n" * 20_000)
+    program = f"{sys.executable} -m charlstm eval list.txt --run tiny --threads 1"
+    for output in ("--per-document -", "--per-char -"):
+        command = f"{{ {program} {output}; echo $? > code; }} | head -n 1"
+        done = subprocess.run(command, shell=True, capture_output=True, cwd=here, check=True)
+        assert done.stdout.count(b"\n") == 1
+        assert b"roken" not in done.stderr
+        assert (here / "code").read_text() == "0\n"
+
+
+@posix
 def test_a_full_disk_for_stdout_is_an_error(stored, here):
     command = f"{sys.executable} -m charlstm sample --length 10 --seed 1 > /dev/full"
     result = subprocess.run(command, shell=True, capture_output=True, check=False, cwd=here)
@@ -323,11 +336,25 @@ def test_the_shell_completes_names_of_runs(stored, here):
     assert complete_run(context, "t") == ["tiny"]
     assert complete_run(context, "x") == []
     assert complete_run(SimpleNamespace(params={"checkpoints": "nowhere"}), "") == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        ("charlstm sample --run ", "tiny"),
+        ("charlstm eval --against t", "tiny"),
+        ("charlstm train --from ", "tiny"),
+        ("charlstm train --resume --run ", "tiny"),
+        ("charlstm train text.txt --run ", ""),
+        ("charlstm runs show ", "tiny"),
+    ],
+)
+def test_a_shell_asks_for_names_of_runs(stored, typed, names):
     environment = {
         **os.environ,
         "_CHARLSTM_COMPLETE": "complete_bash",
-        "COMP_WORDS": "charlstm sample --run ",
-        "COMP_CWORD": "3",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(typed.split(" ")) - 1),
     }
     done = subprocess.run(
         [sys.executable, "-m", "charlstm"],
@@ -336,7 +363,7 @@ def test_the_shell_completes_names_of_runs(stored, here):
         text=True,
         check=False,
     )
-    assert "tiny" in done.stdout, done.stderr
+    assert done.stdout.strip() == names, done.stderr
 
 
 def test_options_stand_under_headings(run):

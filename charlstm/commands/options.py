@@ -73,6 +73,11 @@ def complete_run(context: typer.Context, incomplete: str) -> list[str]:
     return [name for name in store.run_names() if name.startswith(incomplete)]
 
 
+def complete_run_to_resume(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of runs after --resume; a new run needs a new name."""
+    return complete_run(context, incomplete) if context.params.get("resume") else []
+
+
 Run = Annotated[
     str | None,
     typer.Option(

@@ -15,6 +15,7 @@ from charlstm.commands.options import (
     Checkpoints,
     Json,
     complete_run,
+    complete_run_to_resume,
     invite_typing,
     is_given,
     minutes_of,
@@ -74,7 +75,12 @@ def train(
     ] = None,
     run: Annotated[
         str | None,
-        typer.Option("--run", metavar="NAME", help="Name of the run.  [default: the corpus's]"),
+        typer.Option(
+            "--run",
+            metavar="NAME",
+            help="Name of the run.  [default: the corpus's]",
+            autocompletion=complete_run_to_resume,
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume --run, or the newest run.")
