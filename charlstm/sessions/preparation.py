@@ -78,7 +78,7 @@ class Request:
         budget = {name: options.get(name) for name in ("minutes", "epochs", "steps")}
         return cls(
             reading={
-                name: _absolute(name, value) for name, value in reading.items() if value is not None
+                name: absolute(name, value) for name, value in reading.items() if value is not None
             },
             run=options.get("run"),
             resume=bool(options.get("resume")),
@@ -99,10 +99,10 @@ def _refuse_both(options: Mapping[str, Any], one: str, other: str) -> None:
         raise ConfigError(f"give {' or '.join(names)}, not both")
 
 
-def _absolute(name: str, value: Any) -> Any:
-    """A setting whose paths lead to the same files from anywhere."""
+def absolute(name: str, value: Any) -> Any:
+    """A setting of how a text is read, whose paths lead to the same files from anywhere."""
     if name == "paths":
-        return tuple(_absolute("path", path) for path in value)
+        return tuple(absolute("path", path) for path in value)
     is_path = name in ("path", "val", "test")
     # An empty name is no name of the current folder.
     return value if not is_path or value in (STDIN, IN_MEMORY, "") else os.path.abspath(value)
