@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -219,7 +220,8 @@ def test_two_runs_are_compared_on_the_same_text(run, two_runs, here):
     assert found["other_bits_per_char"] == pytest.approx(alone[1]["bits_per_char"], abs=1e-6)
     assert found["low_bits_per_char"] < found["difference_bits_per_char"]
     assert found["difference_bits_per_char"] < found["high_bits_per_char"]
-    assert sum(kind["num_chars"] for kind in found["by_kind"]) == found["num_chars"]
+    for name in ("by_kind", "by_context"):
+        assert sum(one["num_chars"] for one in found[name]) == found["num_chars"]
     out = run("eval", "--run", "s1", "--against", "s2")[1]
     for part in ("s1 against s2: test", "95 % interval", "letters", "--seed", "text is short"):
         assert part in out
@@ -285,6 +287,10 @@ def test_lists_are_compared_by_their_documents(run, here):
         assert run("train", "names.txt", *options)[0] == 0
     found = json.loads(run("eval", "--run", "n1", "--against", "n2", "--json")[1])
     assert found["unit"] == "document"
+    assert [(one["min_context"], one["max_context"]) for one in found["by_context"]] == [(0, 15)]
+    assert found["by_context"][0]["bits_per_char"] == pytest.approx(found["bits_per_char"])
+    out = run("eval", "--run", "n1", "--against", "n2")[1]
+    assert re.search(r"characters before it .*\n.*\n 0 to 15 +100.0%", out)
     (here / "more.txt").write_text("\n".join(names[:60] + [name * 3 for name in names]))
     code, _, err = run("eval", "more.txt", "--run", "n1", "--against", "n2")
     assert code == 0

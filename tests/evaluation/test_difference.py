@@ -167,6 +167,24 @@ def test_kinds_add_up_to_the_difference_and_unknown_to_either_is_a_kind():
     assert found.is_short
 
 
+def test_lengths_of_context_add_up_to_the_difference():
+    texts = ["x" * 300, "y" * 20, "z"]
+    vocabulary = Vocabulary.of("".join(texts))
+    split = Split.of(texts, vocabulary)
+    generator = np.random.default_rng(6)
+    own, other = generator.exponential(size=(2, split.num_chars))
+    alphabet = alphabet_of(vocabulary)
+    found = compare(scores(own), scores(other), split, split, alphabet, generator=generator)
+    assert [(one.min_context, one.max_context, one.num_chars) for one in found.by_context] == [
+        (0, 15, 16 + 16 + 1), (16, 63, 48 + 4), (64, 255, 192), (256, None, 44)
+    ]  # fmt: skip
+    first = found.by_context[0]
+    in_first = np.r_[0:16, 300:316, 320]
+    assert first.nats == pytest.approx(own[in_first].sum())
+    assert first.other_bits_per_char == pytest.approx(other[in_first].mean() / np.log(2))
+    assert sum(one.nats for one in found.by_context) == pytest.approx(found.nats)
+
+
 def test_of_a_few_characters_nothing_is_said():
     with pytest.raises(CorpusError, match="99 characters are too few"):
         interval(np.ones(99))
