@@ -32,6 +32,8 @@ from charlstm.system.terminal import say
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from charlstm.api.model import Model
+    from charlstm.evaluation.difference import WorseThanValidation
     from charlstm.evaluation.scores import DocumentScore, Progress, Scores
     from charlstm.model.network import CharLSTM
     from charlstm.text.alphabet import Alphabet
@@ -186,9 +188,29 @@ def evaluate(
     if as_json:
         print_record(as_record(assessment, run=model.name, split=name, files=files or []))
     else:
-        show_assessment(assessment, title=title, with_details=details)
+        show_assessment(
+            assessment,
+            title=title,
+            with_details=details,
+            worse=_worse_than_validation(model, chosen, assessment.scores),
+        )
         if per_document is not None or (details and len(text.starts) > 1):
             show_documents(*documents.extremes())
+
+
+def _worse_than_validation(
+    model: "Model", chosen: Chosen, scores: "Scores"
+) -> "WorseThanValidation | None":
+    """Whether the whole test text of a model's own corpus is notably worse than validation."""
+    import numpy as np
+
+    from charlstm.evaluation.difference import worse_than_validation
+
+    bits = model.checkpoint.best_val_bits_per_char
+    is_whole = chosen.corpus is not None and chosen.text is chosen.corpus.test
+    if bits is None or chosen.split != "test" or not is_whole:
+        return None
+    return worse_than_validation(scores, chosen.text, bits, generator=np.random.default_rng(0))
 
 
 def _check_outputs(*paths: Path | None, as_json: bool) -> None:

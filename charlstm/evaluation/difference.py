@@ -40,6 +40,8 @@ _MAX_CELLS: Final = 100
 # uncertain. Both were chosen by simulation, see `interval_of_mean`.
 _LONGER: Final = 1.5
 _SHORT_TEXT_CHARS: Final = 10_000
+# Relative to validation; what is less, runs that differ in their seed alone also show.
+_NOTABLE: Final = 0.03
 # Lengths of context at which its effect is asked for, each four times the one before.
 _CONTEXT_EDGES: Final = (0, 16, 64, 256)
 
@@ -300,6 +302,36 @@ def _units(starts: npt.NDArray[np.integer], num_chars: int) -> tuple[Unit, npt.N
     if lengths.sum() ** 2 >= _MIN_UNITS * (lengths**2).sum():
         return "document", starts
     return "character", np.arange(num_chars)
+
+
+class WorseThanValidation(NamedTuple):
+    """A test text that costs notably more than validation did, bits per character.
+
+    Args:
+        low: where the interval of 95 % of the test's cost begins: what another part of the text as
+            long would cost; `high` is where it ends.
+    """
+
+    bits_per_char: float
+    val_bits_per_char: float
+    low: float
+    high: float
+
+
+def worse_than_validation(
+    scores: Scores, text: Split, val_bits_per_char: float, *, generator: np.random.Generator
+) -> WorseThanValidation | None:
+    """Whether a test text costs so much more than validation that a reader would wonder.
+
+    Args:
+        scores: of the test text.
+    """
+    bits_N = scores.nats_N.astype(np.float64) / _NATS_PER_BIT
+    bits = float(bits_N.mean())
+    if bits <= (1 + _NOTABLE) * val_bits_per_char or len(bits_N) < _MIN_UNITS:
+        return None
+    interval = interval_of_mean(bits_N, text.starts, generator=generator)
+    return WorseThanValidation(bits, val_bits_per_char, interval.low, interval.high)
 
 
 def block_length(residuals_U: npt.NDArray[np.float64]) -> float:

@@ -10,7 +10,12 @@ from typing import Any, BinaryIO, Final
 from rich.text import Text
 
 from charlstm.evaluation.assessment import Assessment, CountsAssessment
-from charlstm.evaluation.difference import ContextDifference, Difference, KindDifference
+from charlstm.evaluation.difference import (
+    ContextDifference,
+    Difference,
+    KindDifference,
+    WorseThanValidation,
+)
 from charlstm.evaluation.scores import DocumentScore, Evaluation, Original, Scores, Surprise
 from charlstm.system.terminal import escape, escape_line
 from charlstm.text.split import Split
@@ -88,7 +93,9 @@ def _cost_record(nats: float, assessment: Assessment) -> dict[str, float]:
     }
 
 
-def show_assessment(assessment: Assessment, *, title: str, with_details: bool) -> None:
+def show_assessment(
+    assessment: Assessment, *, title: str, with_details: bool, worse: WorseThanValidation | None
+) -> None:
     """The score beside the baselines; with details all else that was measured."""
     evaluation = assessment.evaluation
     print_pairs(
@@ -104,6 +111,13 @@ def show_assessment(assessment: Assessment, *, title: str, with_details: bool) -
         ],
     )
     _show_others(assessment)
+    if worse is not None:
+        print_note(
+            f"Test costs {worse.bits_per_char - worse.val_bits_per_char:.3f} bits per character "
+            f"more than validation ({worse.val_bits_per_char:.3f}). It is another part of the text "
+            f"(95 % interval for parts as long: {worse.low:.2f} to {worse.high:.2f}), and the "
+            "checkpoint was chosen where validation was lowest."
+        )
     if with_details:
         _show_details(assessment)
 

@@ -58,6 +58,18 @@ def test_eval_says_all_that_helps_to_judge(run, stored, here):
     assert all(part in out for part in ("order 0", *details))
 
 
+def test_eval_says_why_the_test_may_be_worse_than_validation(run, here, corpus_file):
+    (here / "val.txt").write_text(TEXT)
+    (here / "other.txt").write_text("zebras yawn; vexing jumps quiz box\n" * 30)
+    for test, is_worse in (("other.txt", True), ("val.txt", False)):
+        options = ["--val", "val.txt", "--test", test, "--run", test, "--steps", 60]
+        assert run("train", corpus_file, *options, *SMALL)[0] == 0
+        out = run("eval", "--run", test)[1]
+        assert ("It is another part of the text (95 % interval" in out) is is_worse
+        assert "another part" not in run("eval", "--run", test, "--split", "val")[1]
+        assert "another part" not in run("eval", "other.txt", "--run", test)[1]
+
+
 def test_eval_of_another_text_does_without_the_corpus(run, stored, here, corpus_file):
     (here / "a.txt").write_text("quick quips")
     assert json.loads(run("eval", "a.txt", "--json")[1])["baselines"]

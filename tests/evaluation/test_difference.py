@@ -3,7 +3,12 @@ import pytest
 from conftest import alphabet_of
 
 from charlstm.errors import CorpusError
-from charlstm.evaluation.difference import block_length, compare, interval_of_mean
+from charlstm.evaluation.difference import (
+    block_length,
+    compare,
+    interval_of_mean,
+    worse_than_validation,
+)
 from charlstm.evaluation.scores import Scores
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import Vocabulary
@@ -189,3 +194,18 @@ def test_of_a_few_characters_nothing_is_said():
     with pytest.raises(CorpusError, match="99 characters are too few"):
         interval(np.ones(99))
     assert interval(np.ones(100)).low == pytest.approx(1)
+
+
+def test_a_test_text_that_is_notably_worse_gets_its_interval():
+    vocabulary = Vocabulary.of("x")
+    split = Split.of(["x" * 5000], vocabulary)
+    generator = np.random.default_rng(7)
+    nats = generator.exponential(2 * np.log(2), size=5000)
+    bits = nats.mean() / np.log(2)
+    assert worse_than_validation(scores(nats), split, bits / 1.02, generator=generator) is None
+    found = worse_than_validation(scores(nats), split, bits / 1.05, generator=generator)
+    assert found.bits_per_char == pytest.approx(bits)
+    assert found.low == pytest.approx(bits - 1.96 * 2 / np.sqrt(5000), abs=0.02)
+    assert found.high == pytest.approx(bits + 1.96 * 2 / np.sqrt(5000), abs=0.02)
+    short = Split.of(["x" * 99], vocabulary)
+    assert worse_than_validation(scores(np.ones(99)), short, 0.1, generator=generator) is None
