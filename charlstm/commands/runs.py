@@ -1,5 +1,6 @@
 """`charlstm runs`: what is in the store."""
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -113,8 +114,13 @@ def show(
             raise ConfigError("--command prints the command and no more: without other options")
         _print_commands(store, found)
         return
+    counts_bits = {name: _counts_bits(name, store) for name in found}
     records = [
-        with_history(name, one.checkpoint) | {"num_bytes": store.run(name).size()}
+        with_history(name, one.checkpoint)
+        | {
+            "num_bytes": store.run(name).size(),
+            "counts_val_bits_per_char": counts_bits[name],
+        }
         for name, one in found.items()
     ]
     if len(found) > 1:
@@ -139,7 +145,21 @@ def show(
     if is_json:
         print_record(records[0])
     else:
-        show_run(run, loaded.checkpoint, with_details=details)
+        show_run(
+            run,
+            loaded.checkpoint,
+            with_details=details,
+            counts_bits=counts_bits[run],
+        )
+
+
+def _counts_bits(run: str, store: "CheckpointStore") -> float | None:
+    """What the counts that are kept beside a run's best model reach on validation."""
+    from charlstm.api.loading import open_model
+
+    with contextlib.suppress(CheckpointError):
+        return open_model(run, checkpoints=store.root).counts_val_bits()
+    return None
 
 
 def _print_commands(store: "CheckpointStore", found: "dict[str, Loaded]") -> None:
