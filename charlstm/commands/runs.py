@@ -3,7 +3,7 @@
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -54,20 +54,10 @@ def runs(
         context.obj = {"as_json": as_json}
         return
 
-    from charlstm.store.runs import CheckpointStore, run_record
+    from charlstm.store.runs import CheckpointStore, run_records
     from charlstm.views.runs import show_runs
 
-    store = CheckpointStore(checkpoints)
-    records: list[dict[str, Any]] = []
-    for found in store.runs():
-        try:
-            loaded = found.furthest()
-        except CheckpointError as error:
-            say(f"warning: {error}")
-            continue
-        say_warnings(loaded.notices)
-        records.append(run_record(found.name, loaded.checkpoint) | {"num_bytes": found.size()})
-    records.sort(key=lambda record: record["saved_at"])
+    records = run_records(CheckpointStore(checkpoints), lambda notice: say(f"warning: {notice}"))
     if as_json:
         print_record(records)
     elif records:
