@@ -52,7 +52,7 @@ def test_every_option_of_the_command_is_there():
 
     options = set(inspect.signature(charlstm.train).parameters)
     wanted = set(inspect.signature(command).parameters) | set(_READING)
-    assert wanted - options <= {"context", "reading", "as_json", "tensorboard"}
+    assert wanted - options <= {"context", "reading", "as_json", "quiet", "tensorboard"}
     assert options - wanted == {"text", "documents", "progress", "on_report"}
 
 

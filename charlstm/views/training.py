@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from charlstm.config import DEFAULT_STORE
 from charlstm.events import Evaluated, Finished, SavingFailed, Started, Stepped, TrainerEvent
-from charlstm.sessions.journal import Report
+from charlstm.sessions.journal import BAR_FORMAT, Report, duration, status
 from charlstm.sessions.session import Session
 from charlstm.system import layout
 from charlstm.system.terminal import escape, is_animated, say
@@ -38,7 +38,7 @@ class BarView:
 
     def show(self, report: Report) -> None:
         if isinstance(report.event, Stepped):
-            self._bar.set_description_str(_status(report), refresh=False)
+            self._bar.set_description_str(status(report), refresh=False)
             self._bar.update(report.event.progress - self._bar.n)
         for line in _lines(report):
             shown = Text(line)
@@ -59,7 +59,7 @@ class LineView:
 
     def show(self, report: Report) -> None:
         if isinstance(report.event, Stepped) and report.is_logged:
-            say(f"{report.event.progress:4.0%} {_status(report)}")
+            say(f"{report.event.progress:4.0%} {status(report)}")
         for line in _lines(report):
             say(line)
 
@@ -77,7 +77,7 @@ def training_view(*, quiet: bool) -> Iterator[TrainingView]:
 def _bar() -> "tqdm[Any]":
     return tqdm(
         total=1.0,
-        bar_format="{percentage:3.0f}% |{bar:20}| {desc}",
+        bar_format=BAR_FORMAT,
         file=sys.stderr,
         dynamic_ncols=True,
         leave=False,
@@ -149,21 +149,11 @@ def show_finished(session: Session, event: Finished) -> None:
             ("best validation bits per character", bits_text(bits)),
             ("best validation perplexity", "-" if bits is None else f"{2 ** min(bits, 1e3):.4g}"),
             ("best at", at),
-            ("time", _duration(event.elapsed_seconds)),
+            ("time", duration(event.elapsed_seconds)),
             ("characters per second", f"{event.chars_per_second:,.0f}"),
             ("checkpoint", str(session.folder / layout.BEST)),
             ("next", shell_command("sample", session.folder)),
         ],
-    )
-
-
-def _status(report: Report) -> str:
-    event = report.event
-    assert isinstance(event, Stepped)
-    return (
-        f"{event.chars_per_second / 1000:.1f}k chars/s, {_duration(event.seconds_left)} left, "
-        f"train {event.train_bits_per_char:.3f}, "
-        f"val {bits_text(report.record['val_bits_per_char'])}"
     )
 
 
@@ -198,9 +188,3 @@ def _warnings(report: Report) -> list[str]:
 
 def _threads(number: int) -> str:
     return f"{number} thread{'s' if number > 1 else ''}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
