@@ -71,7 +71,7 @@ def compare(
             "--minutes",
             parser=minutes_of,
             metavar="TIME",
-            help="Minutes for each model, instead of steps; or with a unit, as in 90s and 2h.",
+            help="Time for each model, instead of steps: minutes, or with a unit, as in 90s and 2h.",
         ),
     ] = None,
     seeds: Annotated[
@@ -93,7 +93,7 @@ def compare(
     ] = False,
     keep: Annotated[
         bool,
-        typer.Option("--keep", help="Keep the models as runs, such as my-text-lstm, my-text-gru."),
+        typer.Option("--keep", help="Keep the models as runs, named TEXT-lstm and so on."),
     ] = False,
     checkpoints: Checkpoints = DEFAULT_STORE,
     threads: Threads = None,

@@ -114,9 +114,9 @@ def show_assessment(
     if worse is not None:
         print_note(
             f"Test costs {worse.bits_per_char - worse.val_bits_per_char:.3f} bits per character "
-            f"more than validation ({worse.val_bits_per_char:.3f}). It is another part of the text "
-            f"(95 % interval for parts as long: {worse.low:.2f} to {worse.high:.2f}), and the "
-            "checkpoint was chosen where validation was lowest."
+            f"more than validation ({worse.val_bits_per_char:.3f}). It is a different stretch of "
+            f"text (95 % interval for such stretches: {worse.low:.2f} to {worse.high:.2f}), and "
+            "the checkpoint was chosen where validation was lowest."
         )
     if with_details:
         _show_details(assessment)

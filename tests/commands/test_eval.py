@@ -65,9 +65,9 @@ def test_eval_says_why_the_test_may_be_worse_than_validation(run, here, corpus_f
         options = ["--val", "val.txt", "--test", test, "--run", test, "--steps", 60]
         assert run("train", corpus_file, *options, *SMALL)[0] == 0
         out = run("eval", "--run", test)[1]
-        assert ("It is another part of the text (95 % interval" in out) is is_worse
-        assert "another part" not in run("eval", "--run", test, "--split", "val")[1]
-        assert "another part" not in run("eval", "other.txt", "--run", test)[1]
+        assert ("It is a different stretch of text (95 % interval" in out) is is_worse
+        assert "different stretch" not in run("eval", "--run", test, "--split", "val")[1]
+        assert "different stretch" not in run("eval", "other.txt", "--run", test)[1]
 
 
 def test_eval_of_another_text_does_without_the_corpus(run, stored, here, corpus_file):
