@@ -71,7 +71,7 @@ def compare(
             "--minutes",
             parser=minutes_of,
             metavar="TIME",
-            help="Time for each model, instead of steps: minutes, or with a unit, as in 90s and 2h.",
+            help="Time for each model, not steps: minutes, or with a unit, as in 90s and 2h.",
         ),
     ] = None,
     seeds: Annotated[
