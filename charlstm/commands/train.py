@@ -337,7 +337,7 @@ def _show(
         training_view,
     )
 
-    for notice in session.notices:
+    for notice in (*session.notices, *(() if quiet else session.news)):
         say(notice)
     if session.is_finished:
         if not quiet:

@@ -26,6 +26,9 @@ def test_quiet_leaves_warnings_and_json(run, corpus_file, here):
     arguments = ["train", corpus_file, "--steps", 8, *SMALL, "--run", "quiet", "-q"]
     assert run(*arguments) == (0, "", "")
     assert run("train", "--resume", "--run", "quiet", "--quiet") == (0, "", "")
+    assert run("train", "--resume", "--run", "quiet", "--steps", 9, "-q") == (0, "", "")
+    tuned = ["--from", "quiet", "--run", "tuned", "--steps", 2, "--threads", 1, "-q"]
+    assert run("train", corpus_file, *tuned) == (0, "", "")
     code, out, err = run("train", corpus_file, "--steps", 8, *SMALL, "--json", "-q")
     assert (code, err) == (0, "")
     assert json.loads(out.splitlines()[-1])["event"] == "finished"
