@@ -7,11 +7,11 @@ import sys
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperCommand
 
 from charlstm import __version__
 from charlstm.commands import compare, corpus, export, inspect, play, predict, runs, sample, train
 from charlstm.commands import eval as eval_command
+from charlstm.commands.help import Command, Group
 from charlstm.errors import CharLSTMError
 from charlstm.system.terminal import prepare_streams, say
 from charlstm.system.waiting import calm_waiting_threads
@@ -21,40 +21,34 @@ _EXIT_INTERRUPTED: Final = 130
 _TRUE: Final = ("1", "true", "t", "yes", "y", "on")
 
 
-class GroupedCommand(TyperCommand):
-    """A command whose options stand under headings in --help, those without one first."""
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None:
-                default = "Arguments" if parameter.param_type_name == "argument" else "Options"
-                heading = getattr(parameter, "rich_help_panel", None) or default
-                groups.setdefault(heading, []).append(record)
-        for heading, records in groups.items():
-            if records:
-                with formatter.section(heading):
-                    formatter.write_dl(records)
-
+_EXAMPLES: Final = """\
+charlstm train my-text.txt
+charlstm sample --prime "qu"
+charlstm eval"""
 
 app = typer.Typer(
     name="charlstm",
     help="Train an LSTM on any text, let it predict the next characters, and measure how well.",
-    epilog="Start with: charlstm train my-text.txt, then: charlstm sample --prime 'qu'",
+    epilog=_EXAMPLES,
+    cls=Group,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("train", cls=GroupedCommand)(train.train)
-app.command("sample", cls=GroupedCommand)(sample.sample)
-app.command("predict", cls=GroupedCommand)(predict.predict)
-app.command("play", cls=GroupedCommand)(play.play)
-app.command("inspect", cls=GroupedCommand)(inspect.inspect)
-app.command("compare", cls=GroupedCommand)(compare.compare)
-app.command("eval", cls=GroupedCommand)(eval_command.evaluate)
-app.command("export", cls=GroupedCommand)(export.export)
+app.command("train", cls=Command, epilog=train.EXAMPLES)(train.train)
+app.command(
+    "sample",
+    cls=Command,
+    short_help="Continue a text; of a list, write more items.",
+    epilog=sample.EXAMPLES,
+)(sample.sample)
+app.command("predict", cls=Command, epilog=predict.EXAMPLES)(predict.predict)
+app.command("play", cls=Command, epilog=play.EXAMPLES)(play.play)
+app.command("inspect", cls=Command, epilog=inspect.EXAMPLES)(inspect.inspect)
+app.command("compare", cls=Command, epilog=compare.EXAMPLES)(compare.compare)
+app.command("eval", cls=Command, epilog=eval_command.EXAMPLES)(eval_command.evaluate)
+app.command("export", cls=Command, epilog=export.EXAMPLES)(export.export)
 app.add_typer(runs.app, name="runs")
 app.add_typer(corpus.app, name="corpus")
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import SMALL, TEXT, posix
 
-from charlstm.commands.options import complete_run
+from charlstm.commands.options import complete_run, minutes_of, whole_number
 from charlstm.store.runs import CheckpointStore
 
 
@@ -66,7 +66,6 @@ def test_pictures_are_drawn(run, stored, here, monkeypatch):
     [
         ("CHARLSTM_PREDICT_JSON", "1", ["predict", "qu"], '{"prefix": "qu"'),
         ("CHARLSTM_PREDICT_LADDER", "1", ["predict", "qu"], "context"),
-        ("CHARLSTM_PREDICT_COMPARE", "th", ["predict", "qu", "--ladder"], "context"),
         ("CHARLSTM_EVAL_SPLIT", "val", ["eval", "tiny.txt"], "tiny.txt"),
         ("CHARLSTM_RUNS_JSON", "1", ["runs"], "[{"),
         ("CHARLSTM_RUNS_SHOW_JSON", "1", ["runs", "show", "tiny"], '{"name"'),
@@ -118,10 +117,11 @@ def test_the_environment_is_named_as_the_options_are(
         (["sample", "--min-p", "0"], 2, "--min-p"),
         (["sample", "--until", ""], 2, "--until"),
         (["sample", "--num-samples", "0"], 2, "num-samples"),
-        (["sample", "--prime", "a", "--prime-file", "b"], 2, "not both"),
         (["predict", "qu"], 1, "charlstm train"),
         (["predict", "qu", "--top", "0"], 2, "top"),
-        (["predict", "qu", "--ladder", "--compare", "x"], 2, "not both"),
+        (["predict", "qu", "--compare", "x"], 2, "--compare"),
+        (["sample", "--prime-file", "x"], 2, "--prime-file"),
+        (["compare", "x", "--min-count", "2"], 2, "--min-count"),
         (["eval"], 1, "charlstm train"),
         (["eval", "x", "--split", "val"], 2, "not both"),
         (["eval", "--split", "dev"], 2, "dev"),
@@ -189,6 +189,42 @@ def test_options_come_from_the_environment_too(run, stored, monkeypatch):
     assert len(run("sample", "--length", 3)[1]) == 4  # a flag is stronger
 
 
+@pytest.mark.parametrize(
+    ("typed", "minutes"),
+    [("10", 10), ("1_0", 10), ("1.5h", 90), ("90s", 1.5), (" 2 M ", 2), ("1e2s", 100 / 60), (3, 3)],
+)
+def test_times_as_people_write_them(typed, minutes):
+    assert minutes_of(typed) == pytest.approx(minutes)
+
+
+@pytest.mark.parametrize(
+    ("typed", "number"),
+    [
+        ("500", 500),
+        ("10_000", 10_000),
+        ("1e3", 1000),
+        ("2.5E1", 25),
+        (" 7 ", 7),
+        ("-3", -3),
+        (4, 4),
+    ],
+)
+def test_counts_as_people_write_them(typed, number):
+    assert whole_number(typed) == number
+
+
+def test_counts_and_times_are_understood_wherever_they_come_from(run, stored, monkeypatch, here):
+    arguments = ["sample", "--seed", 1, "--num-samples", "1e0", "--length"]
+    assert run(*arguments, "1e1") == run(*arguments, 10)
+    monkeypatch.setenv("CHARLSTM_SAMPLE_LENGTH", "2e1")
+    assert len(run("sample", "--seed", 1)[1]) == 21
+    monkeypatch.setenv("CHARLSTM_TRAIN_MINUTES", "0.6s")
+    code, _, err = run("train", "tiny.txt", "--run", "short", *SMALL)
+    assert code == 0
+    assert "budget   0.01 minutes" in err
+    assert "budget   20 steps" in run("train", "tiny.txt", "--steps", "2e1", *SMALL)[2]
+
+
 def test_the_store_comes_from_the_environment_too(run, stored, monkeypatch, tmp_path):
     monkeypatch.setenv("CHARLSTM_CHECKPOINTS", str(tmp_path / "elsewhere"))
     assert run("sample")[0] == 1
@@ -245,6 +281,19 @@ def test_a_closed_pipe_ends_quietly(stored, here):
 
 
 @posix
+@pytest.mark.slow
+def test_a_table_into_a_closed_pipe_ends_quietly(stored, here):
+    (here / "list.txt").write_text("the quick\n" * 20_000)
+    program = f"{sys.executable} -m charlstm eval list.txt --run tiny --threads 1"
+    for output in ("--per-document -", "--per-char -"):
+        command = f"{{ {program} {output}; echo $? > code; }} | head -n 1"
+        done = subprocess.run(command, shell=True, capture_output=True, cwd=here, check=True)
+        assert done.stdout.count(b"\n") == 1
+        assert b"roken" not in done.stderr
+        assert (here / "code").read_text() == "0\n"
+
+
+@posix
 def test_a_full_disk_for_stdout_is_an_error(stored, here):
     command = f"{sys.executable} -m charlstm sample --length 10 --seed 1 > /dev/full"
     result = subprocess.run(command, shell=True, capture_output=True, check=False, cwd=here)
@@ -287,11 +336,25 @@ def test_the_shell_completes_names_of_runs(stored, here):
     assert complete_run(context, "t") == ["tiny"]
     assert complete_run(context, "x") == []
     assert complete_run(SimpleNamespace(params={"checkpoints": "nowhere"}), "") == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        ("charlstm sample --run ", "tiny"),
+        ("charlstm eval --against t", "tiny"),
+        ("charlstm train --from ", "tiny"),
+        ("charlstm train --resume --run ", "tiny"),
+        ("charlstm train text.txt --run ", ""),
+        ("charlstm runs show ", "tiny"),
+    ],
+)
+def test_a_shell_asks_for_names_of_runs(stored, typed, names):
     environment = {
         **os.environ,
         "_CHARLSTM_COMPLETE": "complete_bash",
-        "COMP_WORDS": "charlstm sample --run ",
-        "COMP_CWORD": "3",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(typed.split(" ")) - 1),
     }
     done = subprocess.run(
         [sys.executable, "-m", "charlstm"],
@@ -300,7 +363,7 @@ def test_the_shell_completes_names_of_runs(stored, here):
         text=True,
         check=False,
     )
-    assert "tiny" in done.stdout, done.stderr
+    assert done.stdout.strip() == names, done.stderr
 
 
 def test_options_stand_under_headings(run):
@@ -311,7 +374,7 @@ def test_options_stand_under_headings(run):
     assert out.index("--minutes") < places[2] < out.index("--encoding")
     for command in ("train", "sample", "predict", "inspect", "compare", "eval", "export"):
         page = run(command, "--help")[1]
-        assert page.index(f"\n  charlstm {command}") < page.index("Options:")
+        assert page.index("Options:") < page.index(f"\nExamples:\n  charlstm {command}")
 
 
 @pytest.mark.parametrize(
@@ -334,8 +397,16 @@ def test_commands_as_people_type_them(run, stored, typed, meant):
     [
         (["sample", "qu"], 'give the text as --prime "qu"'),
         (["predict", "the", "quick"], "in quotes"),
-        (["train", "--minutes", "1m"], "'--minutes': must be a number ("),
-        (["sample", "--length", "1e3"], "'--length': must be a whole number ("),
+        (["train", "--minutes", "1d"], "'--minutes': must be minutes, such as 10, or with a unit"),
+        (["train", "--minutes", "m"], "'--minutes': must be minutes"),
+        (
+            ["sample", "--length", "1.5e0"],
+            "'--length': must be a whole number, such as 500, 10_000",
+        ),
+        (["sample", "--length", "nan"], "'--length': must be a whole number"),
+        (["sample", "--length", "1e999"], "'--length': must be a whole number"),
+        (["sample", "--top-k", "x"], "'--top-k': must be a whole number ("),
+        (["sample", "--temperature", "x"], "'--temperature': must be a number ("),
         (["export", "x"], "Choose from: onnx, hf"),
         (["train", "x", "--split-documents", "line"], "neither lines nor blank-lines"),
         (["sample", "--run", "Tinyy"], "did you mean tiny? "),

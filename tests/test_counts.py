@@ -196,6 +196,20 @@ def test_what_counting_reaches_is_told_before_training_and_after(run, counted, c
     assert "n-gram counts of the same training text reach" in (here / "card/README.md").read_text()
 
 
+def test_a_run_says_what_its_counts_reach_once_they_are_kept(run, counted):
+    assert "counting n-grams" not in run("runs", "show", "tiny")[1]
+    assert json.loads(run("runs", "show", "tiny", "--json")[1])["counts_val_bits_per_char"] is None
+    assert run("predict", "the", "--with-counts")[0] == 0
+    bits = json.loads(run("runs", "show", "tiny", "--json")[1])["counts_val_bits_per_char"]
+    counts = load().counts()
+    val = load().corpus().val
+    assert bits == pytest.approx(counts.ngrams.score(val).nats_N.mean() / math.log(2))
+    out = run("runs", "show", "tiny")[1]
+    assert "bits above what counting n-grams reaches" in out
+    (counted / layout.COUNTS).write_bytes(b"damaged")
+    assert "counting n-grams" not in run("runs", "show", "tiny")[1]
+
+
 def test_what_is_typed_is_predicted_with_counts_too(run, counted):
     model = load()
     draft = Draft(model.with_counts(), SampleConfig(), generator=np.random.default_rng(0))

@@ -67,11 +67,11 @@ def run(command, monkeypatch, capsys):
     command, _, target = command.partition(" > ")
     command, _, source = command.partition(" < ")
     arguments = shlex.split(command)[1:]
+    for option in ("--minutes", "--steps", "--epochs"):
+        if option in arguments:
+            place = arguments.index(option)
+            del arguments[place : place + 2]
     if arguments[0] == "train":
-        for option in ("--minutes", "--steps", "--epochs"):
-            if option in arguments:
-                place = arguments.index(option)
-                del arguments[place : place + 2]
         arguments += ["--steps", "4"] if "--resume" in arguments else SHORT
     elif arguments[0] == "compare":
         arguments += ["--steps", "2", "--hidden-size", "8", "--seeds", "1", "--threads", "1"]
@@ -166,6 +166,43 @@ def test_the_sweep_works(tmp_path):
     assert "'run': 'size-" in done.stdout
     lines = (tmp_path / "sweep.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["run"] for line in lines] == ["size-4", "size-8"]
+
+
+def help_examples(command=None, path="charlstm"):
+    """The examples in the help of the program and of each command, with the command's name."""
+    command = command or typer.main.get_command(app)
+    for line in command.epilog.splitlines():
+        yield path, line
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from help_examples(inner, f"{path} {name}")
+
+
+def test_every_command_has_examples_that_fit_a_terminal():
+    paths = [path for path, _ in help_examples()]
+    assert all(paths.count(path) >= 2 for path in paths if not re.search("clean|corpus$", path))
+    for path, line in help_examples():
+        assert line.startswith(path), line
+        assert len(line) <= 78, line  # under an indentation of two
+        code, _, comment = line.partition("  #")
+        assert bool(comment) == ("#" in line)
+        assert code.strip()
+
+
+def test_the_examples_of_the_help_work(beginner, monkeypatch, capsys):
+    folder = beginner(FRONT)
+    for name in ("my-text.txt", "another.txt", "names.txt"):
+        (folder / name).write_text(EXAMPLE, encoding="utf-8")
+    assert main(["train", "names.txt", "--split-documents", "lines", "--run", "names", *SHORT]) == 0
+    for name in ("small", "large", "shakespeare", "newest"):
+        assert main(["train", "my-text.txt", "--run", name, *SHORT]) == 0
+    # What is deleted is needed before.
+    lines = sorted((line for _, line in help_examples()), key=lambda line: " rm " in line)
+    for line in dict.fromkeys(lines):
+        command = line.split("  #")[0].strip()
+        if command == "charlstm runs rm shakespeare":
+            assert main(["runs", "rm", "shakespeare", "--yes"]) == 0  # nobody is there to be asked
+            continue
+        run(command, monkeypatch, capsys)
 
 
 def test_the_front_page_has_the_two_commands_after_the_small_torch():

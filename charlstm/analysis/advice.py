@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from charlstm.model.checkpoints import HistoryEntry
+from charlstm.model.checkpoints import HistoryEntry, best_val_bits_per_char
 
 # Validation that was best so early in the run got worse for too long to be chance.
 _EARLY: Final = 0.5
@@ -13,8 +13,32 @@ _SMALL_GAP: Final = 0.04
 _LARGE_GAP: Final = 0.25
 
 
-def advise(history: Sequence[HistoryEntry], *, is_finished: bool) -> str | None:
-    """A sentence or two; None where too little was evaluated to say anything."""
+def advise(
+    history: Sequence[HistoryEntry], *, is_finished: bool, counts_bits: float | None = None
+) -> str | None:
+    """A few sentences; None where too little was evaluated to say anything.
+
+    Args:
+        counts_bits: what n-gram counts of the same text reach on validation, where that is known.
+    """
+    found = _learned(history, is_finished=is_finished)
+    best = best_val_bits_per_char(history)
+    if counts_bits is None or best is None:
+        return found
+    return " ".join(filter(None, (found, _beside_counts(best, counts_bits))))
+
+
+def _beside_counts(best: float, counts: float) -> str:
+    """Whether a network is worth its training."""
+    if best < counts:
+        return f"Validation is {counts - best:.2f} bits below what counting n-grams reaches."
+    return (
+        f"Validation is {best - counts:.2f} bits above what counting n-grams reaches: until the "
+        "network has learned more, sample and predict do better --with-counts."
+    )
+
+
+def _learned(history: Sequence[HistoryEntry], *, is_finished: bool) -> str | None:
     scored = [
         (entry.epoch, entry.train_bits_per_char, entry.val_bits_per_char)
         for entry in history

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, get_args
+from typing import Final, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from charlstm.analysis.reach import reach, require_reach
 from charlstm.config import Budget, Cell, ModelConfig, TrainConfig
 from charlstm.evaluation.scoring import score
-from charlstm.events import Finished, TrainerEvent
+from charlstm.events import Finished, Stepped, TrainerEvent
 from charlstm.model.network import CharLSTM
 from charlstm.text.corpus import Corpus
 from charlstm.text.features import distances_to_opening
@@ -31,6 +31,10 @@ _NEAR: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
 Watch = Callable[[Iterator[TrainerEvent], str], Iterator[TrainerEvent]]
 
 
+# Keeps a model that was trained, by its trainer and the events; gives the name it has from then on.
+Keep = Callable[[Trainer, Sequence[TrainerEvent]], str]
+
+
 def unwatched(events: Iterator[TrainerEvent], _name: str) -> Iterator[TrainerEvent]:
     return events
 
@@ -43,6 +47,7 @@ class Trained:
         bits_by_distance: of a closing bracket or quote, by characters since it was opened; only
             distances that occur.
         half_distance: the characters that carry half of the gradient of a prediction.
+        kept_as: the run that it is from now on; None where it isn't kept.
     """
 
     seed: int
@@ -50,6 +55,7 @@ class Trained:
     chars_per_second: float
     bits_by_distance: dict[int, float]
     half_distance: int
+    kept_as: str | None = None
 
     @property
     def bits_per_char(self) -> float:
@@ -97,12 +103,14 @@ def compare(
     scored_text: Split,
     seeds: Sequence[int],
     watch: Watch = unwatched,
+    keep: Keep | None = None,
 ) -> Iterator[CellResult]:
     """Train and measure one kind of cell after the other.
 
     Args:
         model: of the LSTM; the others get its number of parameters.
         watch: passes on the events of each training, with its name.
+        keep: is given every model.
 
     Raises:
         ConfigError: when the scored text is too short to measure the context length.
@@ -112,24 +120,28 @@ def compare(
         config = matched(model, cell)
         runs = []
         for seed in seeds:
-            trained, speed = trained_model(
+            trained = trained_model(
                 config,
                 replace(train, seed=seed),
                 budget,
                 corpus.train,
                 corpus.val,
                 watch=watch,
+                keep=keep,
             )
-            scores = score(trained, scored_text)
+            scores = score(trained.model, scored_text)
             distance_N = distances_to_opening(corpus.alphabet.decode(scored_text.ids))
             generator = np.random.default_rng(0)
             runs.append(
                 Trained(
                     seed=seed,
                     nats_per_char=float(scores.nats_N.mean(dtype=np.float64)),
-                    chars_per_second=speed,
+                    chars_per_second=trained.chars_per_second,
                     bits_by_distance=_by_distance(scores.nats_N, distance_N),
-                    half_distance=reach(trained, scored_text, generator=generator).half_distance,
+                    half_distance=reach(
+                        trained.model, scored_text, generator=generator
+                    ).half_distance,
+                    kept_as=trained.kept_as,
                 )
             )
         yield CellResult(
@@ -140,6 +152,14 @@ def compare(
         )
 
 
+class TrainedModel(NamedTuple):
+    """A model at the end of its budget, calibrated."""
+
+    model: CharLSTM
+    chars_per_second: float
+    kept_as: str | None
+
+
 def trained_model(
     model: ModelConfig,
     train: TrainConfig,
@@ -148,11 +168,13 @@ def trained_model(
     val: Split,
     *,
     watch: Watch = unwatched,
-) -> tuple[CharLSTM, float]:
-    """The model at the end of the budget, calibrated, and characters per second.
+    keep: Keep | None = None,
+) -> TrainedModel:
+    """Train a model to the end of the budget.
 
     Args:
         watch: passes on the events of the training, with its name.
+        keep: is given the model.
     """
     set_threads(train.threads)
     trainer = Trainer(
@@ -164,11 +186,15 @@ def trained_model(
         started_at=time.monotonic(),
     )
     speed = 0.0
+    told: list[TrainerEvent] = []
     for event in watch(trainer.run(), f"{model.cell}, seed {train.seed}"):
         if isinstance(event, Finished):
             speed = event.chars_per_second
+        elif not isinstance(event, Stepped):
+            told.append(event)
+    kept_as = None if keep is None else keep(trainer, told)
     trainer.model.load_arrays(trainer.calibrated_weights())
-    return trainer.model, speed
+    return TrainedModel(trainer.model, speed, kept_as)
 
 
 def _by_distance(

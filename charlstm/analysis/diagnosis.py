@@ -21,7 +21,7 @@ from charlstm.errors import CharLSTMError, CorpusError
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.assignment import MIN_DOCUMENTS, Assignment
 from charlstm.text.documents import documents_in, found_nowhere, looks_like_list, split_documents
-from charlstm.text.filelist import FileList
+from charlstm.text.filelist import FileList, Skipped
 from charlstm.text.source import FileSource
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import Vocabulary, code_points
@@ -76,6 +76,7 @@ class Diagnosis:
     """What `diagnose` finds; counts are of all files that can be read, line ends as LF.
 
     Args:
+        skipped: files of folders that are no text.
         num_rare: different characters that come fewer than ten times.
         control_characters: how often each control character but tab and line end comes.
         num_repeated_documents: those that came before.
@@ -84,10 +85,12 @@ class Diagnosis:
         ngram_bits_per_char: of the last tenth, of every tenth document of a list, by counts of the
             rest; None for a short text.
         num_train_chars: and the other two: how it would be split.
-        model: what five minutes on two cores would train; None for a text that is too short.
+        model: what five minutes on two cores would train, by estimate; None for a text that is too
+            short.
     """
 
     files: tuple[FileReport, ...]
+    skipped: tuple[Skipped, ...]
     num_chars: int
     num_documents: int
     num_repeated_documents: int
@@ -151,6 +154,7 @@ def diagnose(config: CorpusConfig) -> Diagnosis:
     }
     diagnosis = Diagnosis(
         files=files,
+        skipped=found.skipped,
         num_chars=num_chars,
         num_documents=len(starts),
         num_repeated_documents=_repeated_documents(sample, config),

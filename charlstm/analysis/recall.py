@@ -90,7 +90,7 @@ def compare_recall(
         no_text = learned.part(0, 0)
         for cell in CELLS:
             config = matched(model, cell)
-            trained, _ = trained_model(
+            trained = trained_model(
                 config, replace(train, seed=seed), budget, learned, no_text, watch=watch
             )
             yield RecallResult(
@@ -99,7 +99,7 @@ def compare_recall(
                 num_parameters=config.num_parameters,
                 seed=seed,
                 accuracy={
-                    distance: _recall_accuracy(trained, distance, seed)
+                    distance: _recall_accuracy(trained.model, distance, seed)
                     for distance in RECALL_DISTANCES
                 },
             )

@@ -6,9 +6,9 @@ from typing import Any
 
 from charlstm.api.model import Model
 from charlstm.config import DEFAULT_STORE
-from charlstm.errors import CheckpointError, ConfigError
+from charlstm.errors import ConfigError
 from charlstm.model.checkpoints import read_checkpoint
-from charlstm.store.runs import CheckpointStore, run_record
+from charlstm.store.runs import CheckpointStore, run_records
 from charlstm.system import layout
 from charlstm.system.terminal import escape_line
 
@@ -46,15 +46,10 @@ def runs(*, checkpoints: str | Path = DEFAULT_STORE) -> list[dict[str, Any]]:
     Raises:
         CheckpointError: when the store can't be read.
     """
-    found = []
-    for run in CheckpointStore(Path(checkpoints)).runs():
-        try:
-            loaded = run.furthest()
-        except CheckpointError as error:
-            warnings.warn(escape_line(str(error)), stacklevel=2)
-            continue
-        found.append(run_record(run.name, loaded.checkpoint) | {"num_bytes": run.size()})
-    return sorted(found, key=lambda record: record["saved_at"])
+    return run_records(
+        CheckpointStore(Path(checkpoints)),
+        lambda notice: warnings.warn(escape_line(notice), stacklevel=4),
+    )
 
 
 def open_model(

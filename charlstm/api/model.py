@@ -15,7 +15,13 @@ from charlstm.api.results import Activations, CharacterSurprise, Surprises
 from charlstm.config import MAX_COUNT, MAX_SEED, SampleConfig, require_int
 from charlstm.counting.growth import learn_ngrams
 from charlstm.counting.mixing import Counts
-from charlstm.counting.storage import most_ngrams, owner_of, read_counts, write_counts
+from charlstm.counting.storage import (
+    most_ngrams,
+    owner_of,
+    read_counts,
+    read_val_nats,
+    write_counts,
+)
 from charlstm.errors import ConfigError, ContainerError, CorpusError
 from charlstm.evaluation.beside import CountsBeside
 from charlstm.evaluation.scores import Evaluation
@@ -148,6 +154,20 @@ class Model:
                 mode = corpus.mode & self.path.stat().st_mode
                 write_counts(path, counts, owner=owner, mode=mode)
         return counts
+
+    def counts_val_bits(self) -> float | None:
+        """What its counts alone make of the validation text, bits per character.
+
+        None where none are kept, or they don't tell: nothing is counted for it.
+        """
+        if self._counts_path is None:
+            return None
+        owner = owner_of(self.checkpoint.weights, self.checkpoint.spec.fingerprint)
+        try:
+            nats = read_val_nats(self._counts_path, owner=owner)
+        except (ContainerError, OSError):
+            return None
+        return None if nats is None else nats / math.log(2)
 
     def with_counts(self, notify: Notify = ignored) -> Predictor:
         """The predictor of network and counts together.

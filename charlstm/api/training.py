@@ -160,25 +160,19 @@ def _run(session: "Session", on_report: OnReport | None, *, with_bar: bool) -> N
 def _bar(*, is_wanted: bool) -> Iterator[Callable[["Report"], None]]:
     """A function that shows a report in a progress bar; it does nothing where none is wanted."""
     from charlstm.events import Stepped
+    from charlstm.sessions.journal import BAR_FORMAT, status
 
     with warnings.catch_warnings():
         # That a notebook lacks ipywidgets: it gets a bar of text.
         warnings.simplefilter("ignore")
         from tqdm.auto import tqdm
 
-    layout = "{percentage:3.0f}% |{bar:20}| {desc}"
-    with tqdm(total=1.0, bar_format=layout, disable=not is_wanted) as bar:
+    with tqdm(total=1.0, bar_format=BAR_FORMAT, disable=not is_wanted) as bar:
 
         def show(report: "Report") -> None:
             if not isinstance(report.event, Stepped) or not report.is_logged:
                 return
-            val = report.record["val_bits_per_char"]
-            shown = "" if val is None else f", val {val:.3f}"
-            bar.set_description_str(
-                f"{report.event.seconds_left:.0f} s left, "
-                f"train {report.event.train_bits_per_char:.3f}{shown}",
-                refresh=False,
-            )
+            bar.set_description_str(status(report), refresh=False)
             bar.update(report.event.progress - bar.n)
 
         yield show

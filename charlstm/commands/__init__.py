@@ -1,7 +1,9 @@
 """The command line, a file for each command: parse, call the library, show the result.
 
     train, sample, predict, play, eval, inspect, compare, export, runs, corpus
+    against  eval with --against; scored: which text eval scores
     options  options that commands share
+    help     how --help looks
 
 Bodies import what they need when they run: `charlstm --help` loads neither torch nor numpy.
 """

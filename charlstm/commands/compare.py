@@ -7,22 +7,27 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, NamedTuple, T
 import typer
 
 from charlstm.commands.options import (
+    Checkpoints,
     Device,
     Json,
     Threads,
+    minutes_of,
     one_of,
     open_outputs,
     print_record,
     say_written,
+    whole_number,
     with_reading_options,
 )
-from charlstm.config import Budget, CorpusConfig
+from charlstm.config import DEFAULT_STORE, Budget, CorpusConfig
 from charlstm.system.interrupts import import_torch
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from charlstm.analysis.comparison import CellResult, Keep
+    from charlstm.sessions.keeping import Keeper
     from charlstm.text.corpus import Corpus
     from charlstm.training.recipe import Plan
 
@@ -36,7 +41,14 @@ _RECALL_HIDDEN_SIZE: Final = 64
 _RECALL_CHARS: Final = 1_000_000
 
 
-@with_reading_options
+EXAMPLES: Final = """\
+charlstm compare my-text.txt
+charlstm compare my-text.txt --minutes 5 --seeds 1 --plot cells.svg
+charlstm compare my-text.txt --keep    # the models become runs
+charlstm compare --recall              # memory alone; makes its own text"""
+
+
+@with_reading_options("encoding", "level", "split_documents")
 def compare(
     context: typer.Context,
     corpus: Annotated[
@@ -47,13 +59,20 @@ def compare(
         int | None,
         typer.Option(
             "--steps",
+            parser=whole_number,
+            metavar="N",
             help="Gradient steps for each model.  "
             f"[default: {_STEPS}; with --recall {_RECALL_STEPS}]",
         ),
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option("--minutes", help="Minutes for each model, instead of steps."),
+        typer.Option(
+            "--minutes",
+            parser=minutes_of,
+            metavar="TIME",
+            help="Time for each model, not steps: minutes, or with a unit, as in 90s and 2h.",
+        ),
     ] = None,
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, max=100, help="Number of seeds for each cell.")
@@ -72,6 +91,11 @@ def compare(
             "--recall", help="Test memory alone: recall a symbol over 5 to 200 characters."
         ),
     ] = False,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Keep the models as runs, named TEXT-lstm and so on."),
+    ] = False,
+    checkpoints: Checkpoints = DEFAULT_STORE,
     threads: Threads = None,
     device: Device = "auto",
     reading: Any = None,
@@ -81,13 +105,9 @@ def compare(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train an LSTM, a GRU and a plain RNN alike, and compare.
-
-    charlstm compare my-text.txt
-
-    charlstm compare --recall
-    """
+    """Train an LSTM, a GRU and a plain RNN alike, and compare."""
     one_of(context, "corpus", "recall")
+    one_of(context, "keep", "recall")
     if plot is not None:
         from charlstm.views.plots import require_plots
 
@@ -132,11 +152,37 @@ def compare(
     from charlstm.text.filelist import FileList
 
     config = CorpusConfig.of_new_run(paths=tuple(corpus or ()), **reading)
-    text = load_corpus(config)
+    keeper = _open_keeper(checkpoints, config, budget) if keep else None
+    text = load_corpus(config) if keeper is None else keeper.corpus
     plan = planned(text.train.num_chars, len(text.vocabulary))
     inputs = FileList.of(config).all
     with open_outputs(plot, inputs=inputs) as (picture,):
-        _compare(text, plan, budget, range(seeds), _Picture(plot, picture), as_json=as_json)
+        _compare(
+            text,
+            plan,
+            budget,
+            range(seeds),
+            _Picture(plot, picture),
+            keep=None if keeper is None else keeper.keep,
+            as_json=as_json,
+        )
+
+
+def _open_keeper(store: Path, config: CorpusConfig, budget: Budget) -> "Keeper":
+    """Read a text into the store, so that runs can be kept of it."""
+    from dataclasses import replace
+
+    from charlstm.sessions.keeping import Keeper
+    from charlstm.sessions.preparation import absolute
+    from charlstm.store.runs import CheckpointStore
+    from charlstm.text.cache import CorpusCache
+
+    runs = CheckpointStore(store)
+    corpus = CorpusCache(runs.cache_folder).load(config)
+    own = replace(config, paths=absolute("paths", config.paths))
+    keeper = Keeper(store=runs, corpus=corpus, config=own, budget=budget)
+    keeper.prove()
+    return keeper
 
 
 class _Picture(NamedTuple):
@@ -160,6 +206,7 @@ def _compare(
     seeds: range,
     picture: _Picture,
     *,
+    keep: "Keep | None",
     as_json: bool,
 ) -> None:
     from charlstm.analysis.comparison import MAX_SCORED_CHARS
@@ -179,10 +226,9 @@ def _compare(
         scored_text=scored,
         seeds=seeds,
         watch=watch_training,
+        keep=keep,
     )
-    results, was_interrupted = _until_interrupted(
-        compared, lambda one: f"{one.cell}: {one.bits_per_char:.3f} bits per character"
-    )
+    results, was_interrupted = _until_interrupted(compared, _described)
     baselines = score_baselines(text.alphabet, train=text.train, val=text.val, text=scored)
     num_chars = scored.num_chars
     picture.draw(lambda: plot_comparison(results))
@@ -192,6 +238,12 @@ def _compare(
         show_comparison(results, baselines, num_chars=num_chars)
     if was_interrupted:
         raise KeyboardInterrupt
+
+
+def _described(result: "CellResult") -> str:
+    kept = [run.kept_as for run in result.runs if run.kept_as is not None]
+    as_runs = f"; kept as {', '.join(kept)}" if kept else ""
+    return f"{result.cell}: {result.bits_per_char:.3f} bits per character{as_runs}"
 
 
 def _compare_recall(

@@ -1,10 +1,11 @@
 """`charlstm corpus`: what a text is like."""
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
+from charlstm.commands.help import Command, Group
 from charlstm.commands.options import (
     Json,
     invite_typing,
@@ -13,7 +14,17 @@ from charlstm.commands.options import (
 )
 from charlstm.config import CorpusConfig
 
-app = typer.Typer(no_args_is_help=True, help="Look at texts before training.")
+_CHECK_EXAMPLES: Final = """\
+charlstm corpus check my-text.txt
+charlstm corpus check . --include '*.txt' --json
+charlstm corpus check names.txt --split-documents lines"""
+
+app = typer.Typer(
+    cls=Group,
+    no_args_is_help=True,
+    help="Look at texts before training.",
+    epilog="charlstm corpus check my-text.txt",
+)
 
 
 @app.callback()
@@ -21,19 +32,19 @@ def corpus() -> None:
     """Look at a text before it is trained on."""
 
 
-@app.command("check")
-@with_reading_options
+@app.command(
+    "check",
+    cls=Command,
+    short_help="Check a text before training.",
+    epilog=_CHECK_EXAMPLES,
+)
+@with_reading_options()
 def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, folders, or -.")],
     reading: Any = None,
     as_json: Json = False,
 ) -> None:
-    """Check a text before training: encoding, line ends, rare characters, repetition.
-
-    charlstm corpus check my-text.txt
-
-    charlstm corpus check src/ --include '*.py' --json
-    """
+    """Check a text before training: encoding, line ends, rare characters, repetition."""
     invite_typing(files)
     config = CorpusConfig.of_new_run(paths=tuple(files), **reading)
 

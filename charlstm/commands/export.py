@@ -1,13 +1,17 @@
 """`charlstm export`: a model for other programs."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
 from charlstm.commands.options import Checkpoints, RunName, say_warnings
 from charlstm.config import DEFAULT_STORE
 from charlstm.system.terminal import say
+
+EXAMPLES: Final = """\
+charlstm export shakespeare --format onnx -o shakespeare.onnx
+charlstm export shakespeare --format hf -o shakespeare-model"""
 
 
 def export(
@@ -19,16 +23,12 @@ def export(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", metavar="PATH", help="The file, or the folder, to write.")
+        Path,
+        typer.Option("--output", "-o", metavar="PATH", help="The file, or the folder, to write."),
     ],
     checkpoints: Checkpoints = DEFAULT_STORE,
 ) -> None:
-    """Convert a model for other programs.
-
-    charlstm export shakespeare --format onnx --output shakespeare.onnx
-
-    charlstm export shakespeare --format hf --output shakespeare-model
-    """
+    """Convert a model for other programs."""
     from charlstm.api.loading import open_model
     from charlstm.export.hub import export_folder
     from charlstm.export.onnx import OPSET, export_onnx

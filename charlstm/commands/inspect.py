@@ -37,6 +37,13 @@ _HELD_OUT_CHARS: Final = 50_000
 _NUM_UNITS: Final = 4
 
 
+EXAMPLES: Final = """\
+charlstm inspect "the quick brown fox"
+charlstm inspect "the quick brown fox" --gates
+charlstm inspect --units
+charlstm inspect --html page.html"""
+
+
 def inspect(
     context: typer.Context,
     text: Annotated[
@@ -88,14 +95,7 @@ def inspect(
     checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Look inside a model: surprise, gates, units, context length.
-
-    charlstm inspect "the quick brown fox"
-
-    charlstm inspect --units
-
-    charlstm inspect --html page.html
-    """
+    """Look inside a model: surprise, gates, units, context length."""
     from charlstm.analysis.inspection import (
         gate_shares,
         most_variable_units,

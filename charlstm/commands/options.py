@@ -4,6 +4,7 @@ import contextlib
 import functools
 import inspect
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -21,6 +22,28 @@ if TYPE_CHECKING:
 
 # Headings in --help; what has none comes first.
 TEXT_PANEL: Final = "Reading the text"
+_MINUTES_PER_UNIT: Final = {"": 1.0, "s": 1 / 60, "m": 1.0, "h": 60.0}
+
+
+def whole_number(text: str | int) -> int:
+    """A count as people write it: 500, 10_000, 1e3."""
+    with contextlib.suppress(ValueError):
+        return int(text)
+    with contextlib.suppress(ValueError, OverflowError):
+        number = float(text)
+        if number == int(number):
+            return int(number)
+    raise typer.BadParameter("must be a whole number, such as 500, 10_000 or 1e3")
+
+
+def minutes_of(text: str | float) -> float:
+    """A time in minutes: a number of them, or one with its unit, as 90s, 10m and 2h."""
+    with contextlib.suppress(ValueError):
+        if not isinstance(text, str):
+            return float(text)
+        number, unit = re.fullmatch(r"\s*(.*?)\s*([smh]?)\s*", text.lower()).groups()  # type: ignore[union-attr]
+        return float(number) * _MINUTES_PER_UNIT[unit]
+    raise typer.BadParameter("must be minutes, such as 10, or with a unit, such as 90s or 2h")
 
 
 def _folder(text: str | Path) -> Path:
@@ -48,6 +71,11 @@ def complete_run(context: typer.Context, incomplete: str) -> list[str]:
 
     store = CheckpointStore(Path(context.params.get("checkpoints") or DEFAULT_STORE))
     return [name for name in store.run_names() if name.startswith(incomplete)]
+
+
+def complete_run_to_resume(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of runs after --resume; a new run needs a new name."""
+    return complete_run(context, incomplete) if context.params.get("resume") else []
 
 
 Run = Annotated[
@@ -175,35 +203,42 @@ _FLAG: Final = "COMMANDLINE"
 _DEFAULT: Final = "DEFAULT"
 
 
-def with_reading_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options above that say how texts are read.
+def with_reading_options(
+    *names: str,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command options above that say how texts are read: those named, or all.
 
     Its argument `reading` becomes those that were given, as `CorpusConfig` has them.
     """
-    signature = inspect.signature(command)
-    parameters: list[inspect.Parameter] = []
-    for parameter in signature.parameters.values():
-        if parameter.name != "reading":
-            parameters.append(parameter)
-            continue
-        parameters += [
-            parameter.replace(name=name, annotation=annotation, default=default)
-            for name, (annotation, default) in _READING.items()
-        ]
+    chosen = {name: _READING[name] for name in names or _READING}
 
-    @functools.wraps(command)
-    def with_reading(**values: Any) -> None:
-        options = {name: values.pop(name) for name in _READING}
-        reading = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in options.items()
-            if is_given(value)
-        }
-        command(**values, reading=reading)
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command)
+        parameters: list[inspect.Parameter] = []
+        for parameter in signature.parameters.values():
+            if parameter.name != "reading":
+                parameters.append(parameter)
+                continue
+            parameters += [
+                parameter.replace(name=name, annotation=annotation, default=default)
+                for name, (annotation, default) in chosen.items()
+            ]
 
-    with_reading.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    with_reading.__annotations__ = {one.name: one.annotation for one in parameters}
-    return with_reading
+        @functools.wraps(command)
+        def with_reading(**values: Any) -> None:
+            options = {name: values.pop(name) for name in chosen}
+            reading = {
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in options.items()
+                if is_given(value)
+            }
+            command(**values, reading=reading)
+
+        with_reading.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        with_reading.__annotations__ = {one.name: one.annotation for one in parameters}
+        return with_reading
+
+    return decorate
 
 
 def load_model(context: typer.Context) -> "Model":

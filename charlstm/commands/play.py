@@ -3,7 +3,7 @@
 import importlib
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -17,6 +17,10 @@ from charlstm.commands.options import (
 from charlstm.config import DEFAULT_STORE, SampleConfig
 from charlstm.errors import ConfigError
 from charlstm.system.terminal import say
+
+EXAMPLES: Final = """\
+charlstm play
+charlstm play --prime "To be, or not to be" --temperature 0.7"""
 
 
 def play(
@@ -45,10 +49,6 @@ def play(
     one of those shown. Ctrl-W lets the model write to the end of the line. The arrows up and down
     change the temperature; left, right, Home and End move through the text. Ctrl-D or Escape q
     ends, and leaves the text; so does Ctrl-C, with exit code 130.
-
-    charlstm play
-
-    charlstm play --prime "To be, or not to be" --temperature 0.7
     """
     _require_terminal()
     config = SampleConfig(temperature=temperature)

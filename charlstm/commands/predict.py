@@ -1,6 +1,6 @@
 """`charlstm predict`: the next character."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -11,12 +11,16 @@ from charlstm.commands.options import (
     Run,
     WithCounts,
     load_model,
-    one_of,
     print_record,
     read_text,
 )
 from charlstm.config import DEFAULT_STORE, STDIN
 from charlstm.system.terminal import say
+
+EXAMPLES: Final = """\
+charlstm predict qu
+charlstm predict "the quick brown fo" --ladder
+charlstm predict "the qu" --with-counts --top 3"""
 
 
 def predict(
@@ -43,30 +47,19 @@ def predict(
             "--ladder", help="Predict from the last 0, 1, 2, 4, 8 ... characters: context's effect."
         ),
     ] = False,
-    compare: Annotated[
-        str | None,
-        typer.Option("--compare", metavar="PREFIX", help="Also predict after this prefix."),
-    ] = None,
     with_counts: WithCounts = False,
     run: Run = None,
     checkpoint: CheckpointFile = None,
     checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Show which characters may come next, and how likely each is.
-
-    charlstm predict qu
-
-    charlstm predict "the quick brown fo" --ladder
-    """
-    one_of(context, "with_ladder", "compare")
-
+    """Show which characters may come next, and how likely each is."""
     from charlstm.inference.prediction import ladder, predict_next
     from charlstm.views.prediction import (
         as_record,
         ladder_record,
         show_ladder,
-        show_predictions,
+        show_prediction,
     )
 
     model = load_model(context)
@@ -75,17 +68,14 @@ def predict(
     corpus = model.checkpoint.spec.corpus
     text = read_text(STDIN, corpus) if prefix == STDIN else alphabet.to_symbols(prefix)
     prediction = predict_next(predictor, text)
-    other = None if compare is None else predict_next(predictor, alphabet.to_symbols(compare))
     contexts = ladder(predictor, text) if with_ladder else None
     if as_json:
         # All of them, unless fewer were asked for.
         record = as_record(prediction, top=top) | {"with_counts": with_counts}
-        if other is not None:
-            record["compare"] = as_record(other, top=top)
         if contexts is not None:
             record["ladder"] = [ladder_record(one, top=top) for one in contexts]
         print_record(record)
     elif contexts is not None:
         show_ladder(contexts, top=top)
     else:
-        show_predictions([prediction] if other is None else [prediction, other], top=top)
+        show_prediction(prediction, top=top)

@@ -1,11 +1,13 @@
 """`charlstm runs`: what is in the store."""
 
+import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from charlstm.commands.help import Command, Group
 from charlstm.commands.options import (
     Checkpoints,
     Json,
@@ -24,7 +26,20 @@ from charlstm.system.terminal import say
 if TYPE_CHECKING:
     from charlstm.store.runs import CheckpointStore, Loaded
 
-app = typer.Typer(invoke_without_command=True)
+_EXAMPLES: Final = """\
+charlstm runs
+charlstm runs show shakespeare
+charlstm runs rm shakespeare"""
+_SHOW_EXAMPLES: Final = """\
+charlstm runs show shakespeare
+charlstm runs show small large              # where they differ
+charlstm runs show shakespeare --plot curves.svg
+charlstm runs show shakespeare --command    # what makes it again"""
+_REMOVE_EXAMPLES: Final = """\
+charlstm runs rm shakespeare
+charlstm runs rm small large --yes"""
+
+app = typer.Typer(cls=Group, invoke_without_command=True, epilog=_EXAMPLES)
 
 
 @app.callback()
@@ -33,31 +48,16 @@ def runs(
     checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """List the runs in the store, the newest last.
-
-    charlstm runs
-
-    charlstm runs show shakespeare
-    """
+    """List the runs in the store, the newest last."""
     if context.invoked_subcommand is not None:
         # Options before the subcommand are its own.
         context.obj = {"as_json": as_json}
         return
 
-    from charlstm.store.runs import CheckpointStore, run_record
+    from charlstm.store.runs import CheckpointStore, run_records
     from charlstm.views.runs import show_runs
 
-    store = CheckpointStore(checkpoints)
-    records: list[dict[str, Any]] = []
-    for found in store.runs():
-        try:
-            loaded = found.furthest()
-        except CheckpointError as error:
-            say(f"warning: {error}")
-            continue
-        say_warnings(loaded.notices)
-        records.append(run_record(found.name, loaded.checkpoint) | {"num_bytes": found.size()})
-    records.sort(key=lambda record: record["saved_at"])
+    records = run_records(CheckpointStore(checkpoints), lambda notice: say(f"warning: {notice}"))
     if as_json:
         print_record(records)
     elif records:
@@ -66,7 +66,12 @@ def runs(
         say(f"{checkpoints}: no run yet; make one with: charlstm train")
 
 
-@app.command("show")
+@app.command(
+    "show",
+    cls=Command,
+    short_help="Show a run, or where several differ.",
+    epilog=_SHOW_EXAMPLES,
+)
 def show(
     context: typer.Context,
     names: RunNames,
@@ -85,16 +90,7 @@ def show(
     checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Show a run: its settings, and how it learned; of several, where they differ.
-
-    charlstm runs show shakespeare
-
-    charlstm runs show small large
-
-    charlstm runs show shakespeare --plot curves.svg
-
-    charlstm runs show shakespeare --command
-    """
+    """Show a run: its settings, and how it learned; of several, where they differ."""
     from charlstm.store.runs import CheckpointStore
     from charlstm.views.runs import show_differences, show_run, with_history
 
@@ -108,8 +104,13 @@ def show(
             raise ConfigError("--command prints the command and no more: without other options")
         _print_commands(store, found)
         return
+    counts_bits = {name: _counts_bits(name, store) for name in found}
     records = [
-        with_history(name, one.checkpoint) | {"num_bytes": store.run(name).size()}
+        with_history(name, one.checkpoint)
+        | {
+            "num_bytes": store.run(name).size(),
+            "counts_val_bits_per_char": counts_bits[name],
+        }
         for name, one in found.items()
     ]
     if len(found) > 1:
@@ -134,7 +135,21 @@ def show(
     if is_json:
         print_record(records[0])
     else:
-        show_run(run, loaded.checkpoint, with_details=details)
+        show_run(
+            run,
+            loaded.checkpoint,
+            with_details=details,
+            counts_bits=counts_bits[run],
+        )
+
+
+def _counts_bits(run: str, store: "CheckpointStore") -> float | None:
+    """What the counts that are kept beside a run's best model reach on validation."""
+    from charlstm.api.loading import open_model
+
+    with contextlib.suppress(CheckpointError):
+        return open_model(run, checkpoints=store.root).counts_val_bits()
+    return None
 
 
 def _print_commands(store: "CheckpointStore", found: "dict[str, Loaded]") -> None:
@@ -150,19 +165,14 @@ def _print_commands(store: "CheckpointStore", found: "dict[str, Loaded]") -> Non
             say(f"{name}: {note}")
 
 
-@app.command("rm")
+@app.command("rm", cls=Command, epilog=_REMOVE_EXAMPLES)
 def remove(
     context: typer.Context,
     names: RunNames,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     checkpoints: Checkpoints = DEFAULT_STORE,
 ) -> None:
-    """Delete runs: their checkpoints and event logs.
-
-    charlstm runs rm shakespeare
-
-    charlstm runs rm shakespeare --yes
-    """
+    """Delete runs: their checkpoints and event logs."""
     from charlstm.store.runs import CheckpointStore
 
     store = CheckpointStore(_nearest(context))
@@ -189,12 +199,9 @@ def remove(
         say(f"copies of texts that no run needs deleted ({freed / 1e6:.1f} MB)")
 
 
-@app.command("clean")
+@app.command("clean", cls=Command, epilog="charlstm runs clean")
 def clean(context: typer.Context, checkpoints: Checkpoints = DEFAULT_STORE) -> None:
-    """Delete copies of texts that no run needs any more.
-
-    charlstm runs clean
-    """
+    """Delete copies of texts that no run needs any more."""
     from charlstm.store.runs import CheckpointStore
 
     freed = _remove_unused_texts(CheckpointStore(_nearest(context)))

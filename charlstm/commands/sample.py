@@ -11,10 +11,10 @@ from charlstm.commands.options import (
     Run,
     WithCounts,
     load_model,
-    one_of,
     read_text,
+    whole_number,
 )
-from charlstm.config import DEFAULT_STORE, STDIN, SampleConfig
+from charlstm.config import DEFAULT_STORE, STDIN, SampleConfig, require_int
 from charlstm.errors import CharLSTMError, ConfigError, CorpusError
 from charlstm.system.terminal import is_colorless, say
 
@@ -26,17 +26,25 @@ _NUM_ITEMS: Final = 20
 _MAX_SAMPLES: Final = 10_000_000
 
 
+EXAMPLES: Final = """\
+charlstm sample --prime "qu"
+charlstm sample --length 10_000 --temperature 0.7 --seed 1 > story.txt
+charlstm sample --prime - < story.txt               # continue a file
+charlstm sample --run names --num-samples 50 --new  # of a list: new items"""
+
+
 def sample(
     context: typer.Context,
     prime: Annotated[
-        str | None,
+        str,
         typer.Option("--prime", metavar="TEXT", help="Text to continue; - reads it from stdin."),
-    ] = None,
-    prime_file: Annotated[
-        str | None,
-        typer.Option("--prime-file", metavar="FILE", help="Continue this file's text."),
-    ] = None,
-    length: Annotated[int, typer.Option("--length", help="Characters to write at most.")] = 500,
+    ] = "",
+    length: Annotated[
+        int,
+        typer.Option(
+            "--length", parser=whole_number, metavar="N", help="Characters to write at most."
+        ),
+    ] = 500,
     until: Annotated[
         str | None,
         typer.Option(
@@ -47,8 +55,8 @@ def sample(
         int | None,
         typer.Option(
             "--num-samples",
-            min=1,
-            max=_MAX_SAMPLES,
+            parser=whole_number,
+            metavar="N",
             help="Number of samples.  [default: 20 items of a list, else 1]",
         ),
     ] = None,
@@ -104,14 +112,9 @@ def sample(
     checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Continue a text, character by character; of a list, write more items, one a line.
-
-    charlstm sample --prime "qu"
-
-    charlstm sample --run names --num-samples 50 --new
-
-    charlstm sample --prime "Once" --length 2000 --temperature 0.7 --seed 1 > story.txt
-    """
+    """Continue a text, character by character; of a list, write more items, one a line."""
+    if num_samples is not None:
+        require_int("--num-samples", num_samples, 1, _MAX_SAMPLES)
     config = SampleConfig(
         length=length,
         temperature=temperature,
@@ -120,7 +123,6 @@ def sample(
         min_p=min_p,
         until=until and until.replace("\\n", "\n").replace("\\t", "\t"),
     )
-    prime, prime_file = one_of(context, "prime", "prime_file").values()
 
     import numpy as np
 
@@ -131,7 +133,7 @@ def sample(
 
     model = load_model(context)
     alphabet = model.alphabet
-    text = _prime_text(model, prime, prime_file, skips_unknown=unknown == "skip")
+    text = _prime_text(model, prime, skips_unknown=unknown == "skip")
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
         say(f"seed {seed}")
@@ -205,20 +207,17 @@ def _filters(model: "Model", *, new: bool, unique: bool) -> "list[Filter]":
     return filters
 
 
-def _prime_text(
-    model: "Model", prime: str | None, prime_file: str | None, *, skips_unknown: bool
-) -> str:
+def _prime_text(model: "Model", prime: str, *, skips_unknown: bool) -> str:
     """The symbols of the prime, wherever it comes from.
 
     Raises:
         CorpusError: when it has characters outside the vocabulary, and they aren't skipped.
     """
     alphabet = model.alphabet
-    path = STDIN if prime == STDIN else prime_file
-    if path is None:
-        text = alphabet.to_symbols(prime or "")
+    if prime == STDIN:
+        text = read_text(STDIN, model.checkpoint.spec.corpus)
     else:
-        text = read_text(path, model.checkpoint.spec.corpus)
+        text = alphabet.to_symbols(prime)
     if skips_unknown:
         return alphabet.without_unknown(text)
     try:

@@ -15,10 +15,13 @@ from charlstm.commands.options import (
     Checkpoints,
     Json,
     complete_run,
+    complete_run_to_resume,
     invite_typing,
     is_given,
+    minutes_of,
     one_of,
     print_record,
+    whole_number,
     with_reading_options,
 )
 from charlstm.config import DEFAULT_STORE, Cell
@@ -36,7 +39,14 @@ _RECIPE: Final = "Model and training (chosen by text and budget unless given)"
 _MACHINE: Final = "Machine"
 
 
-@with_reading_options
+EXAMPLES: Final = """\
+charlstm train my-text.txt                        # 5 minutes
+charlstm train my-text.txt --minutes 1h --run long
+charlstm train names.txt --split-documents lines  # a list, one item a line
+charlstm train --resume                           # the newest run, to its end"""
+
+
+@with_reading_options()
 def train(
     context: typer.Context,
     corpus: Annotated[
@@ -49,16 +59,28 @@ def train(
     minutes: Annotated[
         float | None,
         typer.Option(
-            "--minutes", help=f"Budget: wall-clock minutes.  [default: {DEFAULT_MINUTES:g}]"
+            "--minutes",
+            parser=minutes_of,
+            metavar="TIME",
+            help="Budget: wall-clock minutes, or with a unit, as in 90s and 2h.  "
+            f"[default: {DEFAULT_MINUTES:g}]",
         ),
     ] = None,
     epochs: Annotated[
         float | None, typer.Option("--epochs", help="Budget: passes over the training text.")
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Budget: gradient steps.")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", parser=whole_number, metavar="N", help="Budget: gradient steps."),
+    ] = None,
     run: Annotated[
         str | None,
-        typer.Option("--run", metavar="NAME", help="Name of the run.  [default: the corpus's]"),
+        typer.Option(
+            "--run",
+            metavar="NAME",
+            help="Name of the run.  [default: the corpus's]",
+            autocompletion=complete_run_to_resume,
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume --run, or the newest run.")
@@ -230,14 +252,13 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write curves for TensorBoard (an extra).")
     ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Show warnings and errors alone; not of --json."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Train a model on a text and keep its checkpoints.
-
-    charlstm train my-text.txt
-
-    charlstm train my-text.txt --minutes 30 --run long
-    """
+    """Train a model on a text and keep its checkpoints."""
     started_at = time.monotonic()
     if tensorboard:
         from charlstm.views.tensorboard import require_tensorboard
@@ -270,7 +291,13 @@ def train(
                 store, request, started_at=started_at, world=world, before_training=signals.hold
             ) as session:
                 signals.forward(session.stop)
-                exit_code = _show(session, signals, with_tensorboard=tensorboard, as_json=as_json)
+                exit_code = _show(
+                    session,
+                    signals,
+                    with_tensorboard=tensorboard,
+                    quiet=quiet,
+                    as_json=as_json,
+                )
         else:
             follower = open_follower(
                 store, request, started_at=started_at, world=world, before_training=signals.hold
@@ -292,28 +319,38 @@ def _follow(follower: "Follower", signals: StopSignals) -> int:
 
 
 def _show(
-    session: "Session", signals: StopSignals, *, with_tensorboard: bool, as_json: bool
+    session: "Session",
+    signals: StopSignals,
+    *,
+    with_tensorboard: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> int:
     """Run the session to its end; returns the exit code."""
     from charlstm.events import Finished
     from charlstm.views.tensorboard import open_board
-    from charlstm.views.training import shell_command, show_finished, show_plan, training_view
+    from charlstm.views.training import (
+        shell_command,
+        show_finished,
+        show_finished_before,
+        show_plan,
+        training_view,
+    )
 
-    for notice in session.notices:
+    for notice in (*session.notices, *(() if quiet else session.news)):
         say(notice)
     if session.is_finished:
-        budget = session.spec.budget
-        say(f"run {session.name} is finished: it used its {budget}")
-        more = f"{shell_command('train --resume', session.folder)} --{budget.unit} N"
-        say(f"to continue, give a larger budget: {more}")
+        if not quiet:
+            show_finished_before(session)
         if as_json:
             print_record(session.finished_record())
         return 0
-    show_plan(session)
+    if not quiet:
+        show_plan(session)
     broken: OSError | None = None
     finished: Report | None = None
     with (
-        training_view() as view,
+        training_view(quiet=quiet) as view,
         open_board(session.folder, wanted=with_tensorboard, mode=session.corpus.mode) as board,
     ):
         for report in session.run():
@@ -339,7 +376,7 @@ def _show(
     if broken is not None:
         # As quiet as a closed pipe has to be, but the run did not end well.
         raise typer.Exit(1) if isinstance(broken, BrokenPipeError) else broken
-    if not as_json:
+    if not as_json and not quiet:
         show_finished(session, finished.event)
     return 0
 

@@ -102,10 +102,15 @@ class Mixture:
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What is mixed with a network: the counts of its training text, and how."""
+    """What is mixed with a network: the counts of its training text, and how.
+
+    Args:
+        val_nats_per_char: what the validation text costs the counts alone, where that is known.
+    """
 
     ngrams: NgramModel
     mixture: Mixture
+    val_nats_per_char: float | None = None
 
     def mixed(self, network_BV: Floats, context_BK: Numbers) -> Floats:
         """The distribution after some contexts, natural logarithms, float32 [B, V].

@@ -27,6 +27,7 @@ from charlstm.text.alphabet import Alphabet
 _FORMAT: Final = 1
 _ARRAYS: Final = ("symbols", "counts", "shares", "continuations")
 _MAX_WEIGHT: Final = 100.0
+_MAX_NATS: Final = 1000.0
 # Beside the symbol: count, share, and its part of the number of continuations.
 _OTHER_BYTES: Final = 6
 
@@ -68,6 +69,7 @@ def write_counts(path: Path, counts: Counts, *, owner: str, mode: int) -> None:
         "owner": owner,
         "order": counts.ngrams.order,
         "is_pruned": counts.ngrams.is_pruned,
+        "val_nats_per_char": counts.val_nats_per_char,
     }
     with replace_file(path, mode=mode) as file:
         write_container(file, arrays, header)
@@ -80,12 +82,38 @@ def read_counts(path: Path, alphabet: Alphabet, *, owner: str) -> Counts:
         ContainerError: when it is damaged, or belongs to another model or text.
         OSError: when it can't be read.
     """
+    with _open_own(path, owner) as container, _senseless_explained():
+        return _counts(container, alphabet)
+
+
+def read_val_nats(path: Path, *, owner: str) -> float | None:
+    """What the validation text costs the counts in a file, nats per character.
+
+    None where the file doesn't tell; it is younger than the format.
+
+    Raises:
+        ContainerError, OSError: as `read_counts` does.
+    """
+    with _open_own(path, owner) as container, _senseless_explained():
+        return _val_nats(container)
+
+
+@contextlib.contextmanager
+def _open_own(path: Path, owner: str) -> Iterator[Container]:
     with open_container(path) as container:
         if container.header.get("format") != _FORMAT or container.header.get("owner") != owner:
             raise ContainerError("is of other weights, another text or version")
         container.check_digest()
-        with _senseless_explained():
-            return _counts(container, alphabet)
+        yield container
+
+
+def _val_nats(container: Container) -> float | None:
+    nats = container.header.get("val_nats_per_char")
+    if nats is None:
+        return None
+    if type(nats) is not float or not 0 <= nats <= _MAX_NATS:
+        raise ValueError("its score is impossible")
+    return nats
 
 
 def _counts(container: Container, alphabet: Alphabet) -> Counts:
@@ -113,6 +141,7 @@ def _counts(container: Container, alphabet: Alphabet) -> Counts:
             is_pruned=container.header["is_pruned"] is True,
         ),
         mixture=Mixture(weights_K2),
+        val_nats_per_char=_val_nats(container),
     )
 
 

@@ -7,10 +7,11 @@ neighbours at a time (Künsch 1989, "The jackknife and the bootstrap for general
 observations"), on a circle (Politis & Romano 1992). It says what another text of the kind would
 show, and nothing of what another seed of the training would.
 
-Shapes: N characters of the text, U units that are resampled, K kinds of characters.
+Shapes: N characters of the text, U units that are resampled, G groups of characters.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
@@ -39,6 +40,10 @@ _MAX_CELLS: Final = 100
 # uncertain. Both were chosen by simulation, see `interval_of_mean`.
 _LONGER: Final = 1.5
 _SHORT_TEXT_CHARS: Final = 10_000
+# Relative to validation; what is less, runs that differ in their seed alone also show.
+_NOTABLE: Final = 0.03
+# Lengths of context at which its effect is asked for, each four times the one before.
+_CONTEXT_EDGES: Final = (0, 16, 64, 256)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +55,31 @@ class KindDifference:
     """
 
     kind: str
+    num_chars: int
+    nats: float
+    other_nats: float
+
+    @property
+    def bits_per_char(self) -> float:
+        return self.nats / self.num_chars / _NATS_PER_BIT
+
+    @property
+    def other_bits_per_char(self) -> float:
+        return self.other_nats / self.num_chars / _NATS_PER_BIT
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextDifference:
+    """What the characters that so much context stands before cost both models.
+
+    Args:
+        min_context: characters of the document before each of them, at least.
+        max_context: at most; None for any number.
+        num_chars: of them in the text.
+    """
+
+    min_context: int
+    max_context: int | None
     num_chars: int
     nats: float
     other_nats: float
@@ -91,6 +121,7 @@ class Difference:
         block_length: how many of them at a time.
         num_blocks: of this length in the text.
         by_kind: a character that either model lacks is of the kind unknown.
+        by_context: by the number of characters before them in their document.
     """
 
     num_chars: int
@@ -104,6 +135,7 @@ class Difference:
     block_length: int
     num_blocks: int
     by_kind: tuple[KindDifference, ...]
+    by_context: tuple[ContextDifference, ...]
 
     @property
     def bits_per_char(self) -> float:
@@ -169,24 +201,45 @@ def compare(
                 np.where(is_other_unknown_N, UNKNOWN_KIND, kind_numbers(text, alphabet)),
             )
         ),
+        by_context=tuple(_by_context(scores, other, text)),
     )
 
 
 def _by_kind(
     scores: Scores, other: Scores, kind_N: npt.NDArray[np.integer]
-) -> list[KindDifference]:
-    num_chars_K = np.bincount(kind_N, minlength=len(KINDS))
-    nats_K = np.bincount(kind_N, scores.nats_N, len(KINDS))
-    other_nats_K = np.bincount(kind_N, other.nats_N, len(KINDS))
-    return [
-        KindDifference(
-            kind=kind, num_chars=int(number), nats=float(nats), other_nats=float(other_nats)
+) -> Iterator[KindDifference]:
+    for number, sums in _sums_by_group(scores, other, kind_N):
+        yield KindDifference(kind=KINDS[number], **sums)
+
+
+def _by_context(scores: Scores, other: Scores, text: Split) -> Iterator[ContextDifference]:
+    context_N = np.arange(text.num_chars) - np.repeat(text.starts, text.lengths)
+    edges = (*_CONTEXT_EDGES, None)
+    group_N = np.searchsorted(_CONTEXT_EDGES, context_N, side="right") - 1
+    for number, sums in _sums_by_group(scores, other, group_N):
+        after = edges[number + 1]
+        yield ContextDifference(
+            min_context=_CONTEXT_EDGES[number],
+            max_context=None if after is None else after - 1,
+            **sums,
         )
-        for kind, number, nats, other_nats in zip(
-            KINDS, num_chars_K, nats_K, other_nats_K, strict=True
+
+
+def _sums_by_group(
+    scores: Scores, other: Scores, group_N: npt.NDArray[np.integer]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The number of each group that occurs, how many characters it has, and what they cost."""
+    num_chars_G = np.bincount(group_N)
+    nats_G, other_nats_G = (np.bincount(group_N, one.nats_N) for one in (scores, other))
+    for number in np.flatnonzero(num_chars_G):
+        yield (
+            int(number),
+            {
+                "num_chars": int(num_chars_G[number]),
+                "nats": float(nats_G[number]),
+                "other_nats": float(other_nats_G[number]),
+            },
         )
-        if number
-    ]
 
 
 def interval_of_mean(
@@ -249,6 +302,36 @@ def _units(starts: npt.NDArray[np.integer], num_chars: int) -> tuple[Unit, npt.N
     if lengths.sum() ** 2 >= _MIN_UNITS * (lengths**2).sum():
         return "document", starts
     return "character", np.arange(num_chars)
+
+
+class WorseThanValidation(NamedTuple):
+    """A test text that costs notably more than validation did, bits per character.
+
+    Args:
+        low: where the interval of 95 % of the test's cost begins: what another part of the text as
+            long would cost; `high` is where it ends.
+    """
+
+    bits_per_char: float
+    val_bits_per_char: float
+    low: float
+    high: float
+
+
+def worse_than_validation(
+    scores: Scores, text: Split, val_bits_per_char: float, *, generator: np.random.Generator
+) -> WorseThanValidation | None:
+    """Whether a test text costs so much more than validation that a reader would wonder.
+
+    Args:
+        scores: of the test text.
+    """
+    bits_N = scores.nats_N.astype(np.float64) / _NATS_PER_BIT
+    bits = float(bits_N.mean())
+    if bits <= (1 + _NOTABLE) * val_bits_per_char or len(bits_N) < _MIN_UNITS:
+        return None
+    interval = interval_of_mean(bits_N, text.starts, generator=generator)
+    return WorseThanValidation(bits, val_bits_per_char, interval.low, interval.high)
 
 
 def block_length(residuals_U: npt.NDArray[np.float64]) -> float:

@@ -27,7 +27,11 @@ def count(predictor: Predictor, train: Split, val: Split, *, max_ngrams: int) ->
         max_ngrams: the rarest beyond so many are left out.
     """
     ngrams = learn_ngrams(train, val, predictor.alphabet).pruned(max_ngrams)
-    return Counts(ngrams=ngrams, mixture=fit_mixture(predictor, ngrams, val))
+    return Counts(
+        ngrams=ngrams,
+        mixture=fit_mixture(predictor, ngrams, val),
+        val_nats_per_char=float(ngrams.score(val).nats_N.mean()) if val.num_chars else None,
+    )
 
 
 def fit_mixture(predictor: Predictor, ngrams: NgramModel, val: Split) -> Mixture:

@@ -9,6 +9,8 @@ from charlstm.events import Event, Stepped
 from charlstm.model.checkpoints import HistoryEntry, best_val_bits_per_char
 
 REPORT_SECONDS: Final = 3.0
+# Of a progress bar, as tqdm has it; what it describes is a `status`.
+BAR_FORMAT: Final = "{percentage:3.0f}% |{bar:20}| {desc}"
 
 # Carried from event to event, so that each record has all of them.
 _FIGURES: Final = (
@@ -34,6 +36,22 @@ class Report:
     event: Event
     record: dict[str, Any]
     is_logged: bool
+
+
+def status(report: Report) -> str:
+    """A gradient step in a few words, for a bar or a log."""
+    event, val = report.event, report.record["val_bits_per_char"]
+    assert isinstance(event, Stepped)
+    return (
+        f"{event.chars_per_second / 1000:.1f}k chars/s, {duration(event.seconds_left)} left, "
+        f"train {event.train_bits_per_char:.3f}, val {'-' if val is None else f'{val:.3f}'}"
+    )
+
+
+def duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 class Journal:

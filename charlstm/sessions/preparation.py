@@ -78,7 +78,7 @@ class Request:
         budget = {name: options.get(name) for name in ("minutes", "epochs", "steps")}
         return cls(
             reading={
-                name: _absolute(name, value) for name, value in reading.items() if value is not None
+                name: absolute(name, value) for name, value in reading.items() if value is not None
             },
             run=options.get("run"),
             resume=bool(options.get("resume")),
@@ -99,10 +99,10 @@ def _refuse_both(options: Mapping[str, Any], one: str, other: str) -> None:
         raise ConfigError(f"give {' or '.join(names)}, not both")
 
 
-def _absolute(name: str, value: Any) -> Any:
-    """A setting whose paths lead to the same files from anywhere."""
+def absolute(name: str, value: Any) -> Any:
+    """A setting of how a text is read, whose paths lead to the same files from anywhere."""
     if name == "paths":
-        return tuple(_absolute("path", path) for path in value)
+        return tuple(absolute("path", path) for path in value)
     is_path = name in ("path", "val", "test")
     # An empty name is no name of the current folder.
     return value if not is_path or value in (STDIN, IN_MEMORY, "") else os.path.abspath(value)
@@ -118,7 +118,8 @@ class Prepared:
         reason: how the plan was chosen; empty for a resumed run.
         dropouts: as they are expected to be.
         parent: the run that a new one takes its weights from.
-        notices: what the user may want to know.
+        notices: what may not be as the user meant it.
+        news: what was done as asked.
     """
 
     name: str
@@ -130,6 +131,7 @@ class Prepared:
     reason: str
     dropouts: Dropouts
     notices: tuple[str, ...]
+    news: tuple[str, ...] = ()
     parent: str | None = None
 
     def without_text(self) -> "Prepared":
@@ -233,12 +235,13 @@ def prepare_new(
     )
     notices = [*corpus.notices, *plan.notices]
     notices += _document_notices(corpus, corpus_config)
+    news: list[str] = []
     start: Start = Fresh()
     if parent is not None:
         notices += parent.notices
         transplanted = transplant(parent.checkpoint, corpus.vocabulary)
         start = FromWeights(weights=transplanted.weights)
-        notices.append(
+        news.append(
             f"from run {request.parent}: {transplanted.num_kept:,} characters kept, "
             f"{transplanted.num_new:,} new, {transplanted.num_dropped:,} dropped"
         )
@@ -263,6 +266,7 @@ def prepare_new(
         reason=plan.reason,
         dropouts=plan.train.dropouts(plan.model, plan.epochs),
         notices=tuple(notices),
+        news=tuple(news),
         parent=request.parent,
     )
 
@@ -298,6 +302,7 @@ def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> Prepa
     """
     loaded = run.last()
     checkpoint, notices = loaded.checkpoint, list(loaded.notices)
+    news: list[str] = []
     if checkpoint.training is None:
         raise CheckpointError(f"{loaded.path}: holds a model alone; training can't resume from it")
     spec, is_finished = checkpoint.spec, checkpoint.is_finished
@@ -310,7 +315,7 @@ def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> Prepa
     if request.budget is not None and is_finished and _is_used(request.budget, checkpoint):
         notices.append(f"{request.budget} were already used")
     elif request.budget is not None and request.budget != spec.budget:
-        notices.append(f"budget changed from {spec.budget} to {request.budget} in total")
+        news.append(f"budget changed from {spec.budget} to {request.budget} in total")
         spec, is_finished = replace(spec, budget=request.budget), False
     hardware = _hardware(spec.train_config, request)
     if hardware != spec.train_config:
@@ -328,6 +333,7 @@ def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> Prepa
         reason="",
         dropouts=checkpoint.dropouts,
         notices=tuple(notices),
+        news=tuple(news),
     )
 
 

@@ -62,6 +62,7 @@ class Session:
         self.reason = prepared.reason
         self.dropouts = prepared.dropouts
         self.notices = prepared.notices
+        self.news = prepared.news
         self.spec = prepared.spec
         self.corpus = corpus = prepared.corpus
         self.is_finished = prepared.is_finished

@@ -348,6 +348,28 @@ class CheckpointStore:
                 return
 
 
+def run_records(store: CheckpointStore, warn: Callable[[str], object]) -> list[dict[str, Any]]:
+    """What `runs --json` tells of the runs of a store, the newest last.
+
+    Args:
+        warn: is told what is damaged.
+
+    Raises:
+        CheckpointError: when the store can't be read.
+    """
+    found = []
+    for run in store.runs():
+        try:
+            loaded = run.furthest()
+        except CheckpointError as error:
+            warn(str(error))
+            continue
+        for notice in loaded.notices:
+            warn(notice)
+        found.append(run_record(run.name, loaded.checkpoint) | {"num_bytes": run.size()})
+    return sorted(found, key=lambda record: record["saved_at"])
+
+
 def run_record(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
     """What `runs --json` tells of a run."""
     return {

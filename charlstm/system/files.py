@@ -138,10 +138,13 @@ def open_output(path: Path, *, inputs: Iterable[str | Path] = ()) -> Iterator[Bi
 
     Raises:
         CharLSTMError: naming the file.
+        BrokenPipeError: when nobody reads the pipe any more.
     """
     try:
         with _opened(path, inputs) as file:
             yield file
+    except BrokenPipeError:
+        raise  # whoever reads has had enough
     except OSError as error:
         raise CharLSTMError(f"{path}: can't be written: {error.strerror or error}") from error
 

@@ -204,6 +204,12 @@ def _spans(
             "a few thousand are the least that makes sense"
         )
     val_edge = num_main + int(counted.lengths[num_sources:][:num_val_sources].sum())
+    for name, path, size in (
+        ("val", config.val, val_edge - num_main),
+        ("test", config.test, counted.num_chars - val_edge),
+    ):
+        if path is not None and not size:
+            raise CorpusError(f"--{name} {path}: there is no text in it")
     return [
         (0, num_train),
         (num_train, num_train + num_val) if config.val is None else (num_main, val_edge),

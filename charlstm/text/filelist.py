@@ -13,11 +13,21 @@ from typing import Final
 from charlstm.config import IN_MEMORY, STDIN, CorpusConfig
 from charlstm.errors import CorpusError
 from charlstm.system import layout
-from charlstm.text.source import BYTE_ORDER_MARKS, unreadable
+from charlstm.text.source import BYTE_ORDER_MARKS, kind_of, unreadable
 
+# Of the files of a folder that are skipped, so many are named in a message.
+NUM_NAMED: Final = 10
 _SNIFFED_BYTES: Final = 1 << 16
 _PRIVATE: Final = 0o600
 _PUBLIC: Final = 0o666
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """A file of a folder that isn't read, and why."""
+
+    path: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +38,14 @@ class FileList:
         main: the text that is split.
         val: instead of a fraction of it; empty for none. `test` likewise.
         notices: what was skipped or found twice, by the path that it is reported with.
+        skipped: files of folders that are no text.
     """
 
     main: tuple[str, ...]
     val: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     notices: dict[str, list[str]] = field(default_factory=dict)
+    skipped: tuple[Skipped, ...] = ()
 
     @classmethod
     def of(cls, config: CorpusConfig) -> "FileList":
@@ -43,18 +55,21 @@ class FileList:
             CorpusError: when a name is empty, or a folder can't be read or has no such file.
         """
         notices: dict[str, list[str]] = {}
+        skipped: list[Skipped] = []
         parts = []
         for paths in (config.paths, (config.val,), (config.test,)):
             found: list[str] = []
             for path in paths:
                 if path not in (None, IN_MEMORY):
-                    files, notice = _files_in(path, config.include)
+                    files, others, num_links = _files_in(path, config.include)
                     found += files
-                    if notice is not None:
+                    skipped += others
+                    if others or num_links:
+                        notice = f"{path}: skipped {_named(path, others, num_links)}"
                         notices.setdefault(files[0], []).append(notice)
             parts.append(tuple(found))
         main, val, test = parts
-        listed = cls(main=main, val=val, test=test, notices=notices)
+        listed = cls(main=main, val=val, test=test, notices=notices, skipped=tuple(skipped))
         for path, notice in (*listed._repeated(), *listed._copied()):
             notices.setdefault(path, []).append(notice)
         return listed
@@ -154,7 +169,7 @@ def is_fleeting(path: str | None) -> bool:
     return path == STDIN or path.startswith(("/dev/", "/proc/"))
 
 
-def _files_in(path: str, include: Sequence[str]) -> tuple[list[str], str | None]:
+def _files_in(path: str, include: Sequence[str]) -> tuple[list[str], list[Skipped], int]:
     """The files that a path stands for: itself, or what a folder holds, in a fixed order.
 
     Hidden files and folders are skipped, and so are links to folders, links to files that the
@@ -164,12 +179,12 @@ def _files_in(path: str, include: Sequence[str]) -> tuple[list[str], str | None]
         include: patterns of file names, such as `*.py`; none takes every file that begins as text.
 
     Returns:
-        The files, and a notice of those that were skipped.
+        The files, those that were skipped as they are no text, and the number of links that were.
     """
     if not path:
         raise CorpusError("the name of a text is empty")
     if path == STDIN or not os.path.isdir(path):
-        return [path], None
+        return [path], [], 0
 
     def refuse(error: OSError) -> None:
         raise CorpusError(unreadable(str(error.filename), error)) from error
@@ -188,18 +203,30 @@ def _files_in(path: str, include: Sequence[str]) -> tuple[list[str], str | None]
             raise CorpusError(f"{path}: holds no file whose name matches {' or '.join(include)}")
     own = {os.path.realpath(file) for file in found if not os.path.islink(file)}
     unique = [f for f in found if not (os.path.islink(f) and os.path.realpath(f) in own)]
-    kept = unique if include else [file for file in unique if _begins_as_text(file)]
+    reasons = {} if include else {file: _why_no_text(file) for file in unique}
+    kept = [file for file in unique if reasons.get(file) is None]
+    skipped = [Skipped(path=file, reason=reason) for file, reason in reasons.items() if reason]
     if not kept:
-        raise CorpusError(f"{path}: a folder that holds no text file")
-    notices = []
-    if len(kept) < len(unique):
-        skipped = next(file for file in unique if file not in set(kept))
-        number = len(unique) - len(kept)
-        notices.append(f"skipped {number} files that are not text, such as {skipped}")
-    if len(unique) < len(found):
-        number = len(found) - len(unique)
-        notices.append(f"skipped {number} links to files that are read anyway")
-    return kept, f"{path}: {', '.join(notices)}" if notices else None
+        named = f": skipped {_named(path, skipped, 0)}" if skipped else ""
+        raise CorpusError(f"{path}: a folder that holds no text file{named}")
+    return kept, skipped, len(found) - len(unique)
+
+
+def _named(folder: str, skipped: Sequence[Skipped], num_links: int) -> str:
+    """What of a folder isn't read, in words."""
+    parts = []
+    if skipped:
+        number = "1 file that is" if len(skipped) == 1 else f"{len(skipped)} files that are"
+        names = [
+            f"{os.path.relpath(one.path, folder)} ({one.reason})" for one in skipped[:NUM_NAMED]
+        ]
+        if more := len(skipped) - len(names):
+            names.append(f"and {more} more, which corpus check lists")
+        parts.append(f"{number} not text: {', '.join(names)}")
+    if num_links:
+        number = "1 link to a file" if num_links == 1 else f"{num_links} links to files"
+        parts.append(f"{number} that {'is' if num_links == 1 else 'are'} read anyway")
+    return "; ".join(parts)
 
 
 def _is_lock(path: str) -> bool:
@@ -207,16 +234,20 @@ def _is_lock(path: str) -> bool:
     return os.path.basename(path) == layout.LOCK and not os.path.getsize(path)
 
 
-def _begins_as_text(path: str) -> bool:
+def _why_no_text(path: str) -> str | None:
+    """Why a file doesn't begin as text; None where it does."""
     try:
         with open(path, "rb") as file:
             begin = file.read(_SNIFFED_BYTES)
     except OSError:
-        return True  # and the reading says what is wrong
+        return None  # and the reading says what is wrong
     if begin.startswith(tuple(mark for mark, _ in BYTE_ORDER_MARKS)):
-        return True
-    # A compressed file's beginning may look like anything: it is asked for by its name only.
-    return b"\0" not in begin and _is_utf8(begin)
+        return None
+    if b"\0" not in begin and _is_utf8(begin):
+        return None
+    # Its beginning may look like anything: it is asked for by its name only.
+    what = kind_of(begin)
+    return what or ("binary" if b"\0" in begin else "not UTF-8")
 
 
 def _is_utf8(data: bytes) -> bool:

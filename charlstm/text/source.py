@@ -265,6 +265,13 @@ def _put_aside(path: str) -> IO[bytes]:
     return aside
 
 
+def kind_of(begin: bytes) -> str | None:
+    """What a file is by its first bytes, if it is compressed or no text."""
+    if begin.startswith((_ZSTD_MAGIC, *(magic for magic, _ in _DECOMPRESSORS))):
+        return "compressed"
+    return next((what for magic, what in _BINARY_MAGICS if begin.startswith(magic)), None)
+
+
 def unreadable(path: str, error: Exception) -> str:
     """What a user is told of a file that the system, or its compression, doesn't give."""
     return f"{path}: can't be read: {getattr(error, 'strerror', None) or error}"

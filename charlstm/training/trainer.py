@@ -137,7 +137,7 @@ class Trainer:
         world: World = ALONE,
     ) -> None:
         self._world = world
-        self._config = config
+        self.config = config
         self._clock = clock
         self._num_train_chars = train.num_chars
         num_streams = max(1, min(_MAX_VAL_STREAMS, val.num_chars // _MIN_VAL_STREAM_LENGTH))
@@ -205,7 +205,7 @@ class Trainer:
             step=counters.step,
             num_parameters=sum(parameter.numel() for parameter in self.model.parameters()),
             world_size=self._world.size,
-            local_batch_size=self._config.batch_size // self._world.size,
+            local_batch_size=self.config.batch_size // self._world.size,
         )
         while True:
             progress, must_stop, must_save = self._agree()
@@ -323,7 +323,7 @@ class Trainer:
 
     def _learning_rate(self, progress: float) -> float:
         scale = learning_rate_scale(progress)
-        return self._config.learning_rate * scale * self._losses.counts.rate_factor
+        return self.config.learning_rate * scale * self._losses.counts.rate_factor
 
     def _is_evaluation_due(self, progress: float) -> bool:
         """At even parts of the budget; before the first of them each time that the epochs doubled.
@@ -331,7 +331,7 @@ class Trainer:
         A small text may be read a thousand times, and overfitted, in a hundredth of the budget.
         """
         counters = self._counters
-        if int(progress * self._config.num_evaluations) > counters.num_evaluations:
+        if int(progress * self.config.num_evaluations) > counters.num_evaluations:
             return True
         return counters.num_evaluations == 0 and self._doublings > counters.num_early_evaluations
 
@@ -343,7 +343,7 @@ class Trainer:
     def _only_overfits(self, evaluated: Evaluated) -> bool:
         """Whether the best model is long past, and validation far worse than it was then."""
         best, bits = self._counters.best_val_bits_per_char, evaluated.val_bits_per_char
-        if not self._config.stops_early or best is None or bits is None:
+        if not self.config.stops_early or best is None or bits is None:
             return False
         is_long_past = self._counters.step >= _OVERFITS_AFTER * self._counters.best_step
         return is_long_past and bits > _OVERFITS_ABOVE * best
@@ -363,7 +363,7 @@ class Trainer:
         if is_best:
             counters.best_val_bits_per_char = bits
             counters.best_step = counters.step
-        counters.num_evaluations = int(progress * self._config.num_evaluations)
+        counters.num_evaluations = int(progress * self.config.num_evaluations)
         counters.num_early_evaluations = self._doublings
         self._pace.reserve(_END_RESERVE * (self._clock() - began) + _MIN_END_RESERVE_SECONDS)
         return Evaluated(
@@ -386,7 +386,7 @@ class Trainer:
             "learning_rate": learning_rate,
             "dropout": self._dropouts.before_head,
             "recurrent_dropout": self._dropouts.recurrent,
-            "threads": self._config.threads if self._threads is None else self._threads.chosen,
+            "threads": self.config.threads if self._threads is None else self._threads.chosen,
         }
 
     @property
@@ -396,7 +396,7 @@ class Trainer:
 
     @property
     def _dropouts(self) -> Dropouts:
-        return self._config.dropouts(self.model.config, self._forecast.epochs)
+        return self.config.dropouts(self.model.config, self._forecast.epochs)
 
     @property
     def _seconds_left(self) -> float:
@@ -408,11 +408,11 @@ class Trainer:
         return self._epoch_of(self._counters.step)
 
     def _epoch_of(self, step: int) -> float:
-        return step * self._config.chars_per_step / self._num_train_chars
+        return step * self.config.chars_per_step / self._num_train_chars
 
     @property
     def _chars_per_second(self) -> float:
-        chars = self._session_steps * self._config.chars_per_step
+        chars = self._session_steps * self.config.chars_per_step
         return chars / self._session_seconds if self._session_seconds else 0.0
 
 

@@ -5,9 +5,14 @@ from typing import Final
 from rich.text import Text
 
 from charlstm.analysis.diagnosis import Diagnosis, FileReport
-from charlstm.views.tables import print_pairs, print_rows
+from charlstm.text.filelist import NUM_NAMED
+from charlstm.views.tables import print_note, print_pairs, print_rows
 
 _MAX_FILES: Final = 8
+_ESTIMATED: Final = (
+    "The estimate is for two usual CPU cores. train --minutes times a few steps on this machine "
+    "and may choose another size."
+)
 
 
 def show_diagnosis(found: Diagnosis) -> None:
@@ -53,12 +58,18 @@ def show_diagnosis(found: Diagnosis) -> None:
                 "train, val, test",
                 f"{found.num_train_chars:,}, {found.num_val_chars:,}, {found.num_test_chars:,}",
             ),
-            ("five minutes of training", found.model or "too short to train on"),
+            ("five minutes, estimated", found.model or "too short to train on"),
         ],
     )
+    if found.model is not None:
+        print_note(_ESTIMATED)
     notices = [notice for file in found.files for notice in file.notices]
     for notice in notices:
         print_pairs(Text(""), [("note", notice)])
+    if len(found.skipped) > NUM_NAMED:  # the note names fewer
+        print_rows(
+            ("skipped", "reason"), [(one.path, one.reason) for one in found.skipped], left=(1,)
+        )
     if not found.problems:
         print_pairs(Text("\nno problems found"), [])
         return

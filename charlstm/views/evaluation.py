@@ -10,7 +10,12 @@ from typing import Any, BinaryIO, Final
 from rich.text import Text
 
 from charlstm.evaluation.assessment import Assessment, CountsAssessment
-from charlstm.evaluation.difference import Difference
+from charlstm.evaluation.difference import (
+    ContextDifference,
+    Difference,
+    KindDifference,
+    WorseThanValidation,
+)
 from charlstm.evaluation.scores import DocumentScore, Evaluation, Original, Scores, Surprise
 from charlstm.system.terminal import escape, escape_line
 from charlstm.text.split import Split
@@ -22,6 +27,8 @@ from charlstm.views.tables import print_note, print_pairs, print_rows
 _DERIVED: Final = ("nats_per_char", "bits_per_char", "bits_per_byte", "perplexity", "accuracy")
 _NATS_PER_BIT: Final = math.log(2)
 _MAX_SHOWN_CHARS: Final = 60
+# With so much of a text after its beginnings, these are too short to tell something.
+_MOST: Final = 0.99
 _ANOTHER_SEED: Final = (
     "The interval is about the text: how much another --seed changes is not in it."
 )
@@ -86,7 +93,9 @@ def _cost_record(nats: float, assessment: Assessment) -> dict[str, float]:
     }
 
 
-def show_assessment(assessment: Assessment, *, title: str, with_details: bool) -> None:
+def show_assessment(
+    assessment: Assessment, *, title: str, with_details: bool, worse: WorseThanValidation | None
+) -> None:
     """The score beside the baselines; with details all else that was measured."""
     evaluation = assessment.evaluation
     print_pairs(
@@ -102,6 +111,13 @@ def show_assessment(assessment: Assessment, *, title: str, with_details: bool) -
         ],
     )
     _show_others(assessment)
+    if worse is not None:
+        print_note(
+            f"Test costs {worse.bits_per_char - worse.val_bits_per_char:.3f} bits per character "
+            f"more than validation ({worse.val_bits_per_char:.3f}). It is a different stretch of "
+            f"text (95 % interval for such stretches: {worse.low:.2f} to {worse.high:.2f}), and "
+            "the checkpoint was chosen where validation was lowest."
+        )
     if with_details:
         _show_details(assessment)
 
@@ -263,11 +279,12 @@ def difference_record(difference: Difference) -> dict[str, Any]:
     """All fields of a comparison, and figures derived from them."""
     derived = ("bits_per_char", "other_bits_per_char", "difference_bits_per_char", "is_certain")
     record = asdict(difference) | {name: getattr(difference, name) for name in derived}
-    record["by_kind"] = [
-        asdict(kind)
-        | {"bits_per_char": kind.bits_per_char, "other_bits_per_char": kind.other_bits_per_char}
-        for kind in difference.by_kind
-    ]
+    for name in ("by_kind", "by_context"):
+        record[name] = [
+            asdict(one)
+            | {"bits_per_char": one.bits_per_char, "other_bits_per_char": one.other_bits_per_char}
+            for one in getattr(difference, name)
+        ]
     return record
 
 
@@ -302,21 +319,44 @@ def show_difference(difference: Difference, name: str, other: str, *, title: str
             ),
         ],
     )
-    print_rows(
-        ("kind of character", "share of text", "bits/char", "against", "of the difference"),
-        [
-            (
-                kind.kind,
-                f"{kind.num_chars / difference.num_chars:.1%}",
-                f"{kind.bits_per_char:.3f}",
-                f"{kind.other_bits_per_char:.3f}",
-                f"{(kind.nats - kind.other_nats) / difference.num_chars / _NATS_PER_BIT:+.4f}",
-            )
-            for kind in difference.by_kind
-        ],
-    )
+    _show_parts("kind of character", [(one.kind, one) for one in difference.by_kind], difference)
+    if _has_beginnings(difference):
+        named = [(_context_name(one), one) for one in difference.by_context]
+        _show_parts("characters before it", named, difference)
     for note in _what_follows(difference, name, other):
         print_note(note)
+
+
+def _show_parts(
+    title: str,
+    parts: Iterable[tuple[str, KindDifference | ContextDifference]],
+    difference: Difference,
+) -> None:
+    """Where the difference comes from."""
+    print_rows(
+        (title, "share of text", "bits/char", "against", "of the difference"),
+        [
+            (
+                name,
+                f"{one.num_chars / difference.num_chars:.1%}",
+                f"{one.bits_per_char:.3f}",
+                f"{one.other_bits_per_char:.3f}",
+                f"{(one.nats - one.other_nats) / difference.num_chars / _NATS_PER_BIT:+.4f}",
+            )
+            for name, one in parts
+        ],
+    )
+
+
+def _has_beginnings(difference: Difference) -> bool:
+    """Whether enough characters have a short context: a single long text has one beginning."""
+    num_late = sum(one.num_chars for one in difference.by_context if one.max_context is None)
+    return num_late < _MOST * difference.num_chars
+
+
+def _context_name(one: ContextDifference) -> str:
+    end = "and more" if one.max_context is None else f"to {one.max_context}"
+    return f"{one.min_context} {end}"
 
 
 def _what_follows(difference: Difference, name: str, other: str) -> Iterator[str]:

@@ -30,22 +30,14 @@ def ladder_record(rung: ContextPrediction, *, top: int | None) -> dict[str, Any]
     return {"num_context": rung.num_context, "context": rung.context, **record}
 
 
-def show_predictions(predictions: Sequence[NextCharacters], *, top: int | None) -> None:
-    """One ranking after another, each with its bars."""
-    for prediction in predictions:
-        shown = prediction.next[: top or _DEFAULT_TOP]
-        rows = [
-            (visible(char), f"{probability:7.2%}", bar(probability)) for char, probability in shown
-        ]
-        print_rows(
-            (
-                f"after {_ending(prediction.prefix)}",
-                f"entropy {prediction.entropy_bits:.2f} bits",
-                "",
-            ),
-            rows,
-            left=(2,),
-        )
+def show_prediction(prediction: NextCharacters, *, top: int | None) -> None:
+    """The ranking, with its bars."""
+    shown = prediction.next[: top or _DEFAULT_TOP]
+    print_rows(
+        (f"after {_ending(prediction.prefix)}", f"entropy {prediction.entropy_bits:.2f} bits", ""),
+        [(visible(char), f"{probability:7.2%}", bar(probability)) for char, probability in shown],
+        left=(2,),
+    )
 
 
 def show_ladder(rungs: Sequence[ContextPrediction], *, top: int | None) -> None:

@@ -87,8 +87,14 @@ def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
     return {"corpus": spec.corpus_name, "budget": str(spec.budget), **own}
 
 
-def show_run(name: str, checkpoint: Checkpoint, *, with_details: bool) -> None:
-    """Settings, then what was learned, evaluation by evaluation; without details ten of them."""
+def show_run(
+    name: str, checkpoint: Checkpoint, *, with_details: bool, counts_bits: float | None
+) -> None:
+    """Settings, then what was learned, evaluation by evaluation; without details ten of them.
+
+    Args:
+        counts_bits: as of `advise`.
+    """
     spec = checkpoint.spec
     model, train = spec.model_config, spec.train_config
     print_pairs(
@@ -140,7 +146,7 @@ def show_run(name: str, checkpoint: Checkpoint, *, with_details: bool) -> None:
         ],
         left=(3,),
     )
-    advice = advise(history, is_finished=checkpoint.is_finished)
+    advice = advise(history, is_finished=checkpoint.is_finished, counts_bits=counts_bits)
     if advice is not None:
         print_note(advice)
     if with_details:

@@ -12,8 +12,8 @@ from rich.text import Text
 from tqdm import tqdm
 
 from charlstm.config import DEFAULT_STORE
-from charlstm.events import Evaluated, Finished, Saved, SavingFailed, Started, Stepped, TrainerEvent
-from charlstm.sessions.journal import Report
+from charlstm.events import Evaluated, Finished, SavingFailed, Started, Stepped, TrainerEvent
+from charlstm.sessions.journal import BAR_FORMAT, Report, duration, status
 from charlstm.sessions.session import Session
 from charlstm.system import layout
 from charlstm.system.terminal import escape, is_animated, say
@@ -38,7 +38,7 @@ class BarView:
 
     def show(self, report: Report) -> None:
         if isinstance(report.event, Stepped):
-            self._bar.set_description_str(_status(report), refresh=False)
+            self._bar.set_description_str(status(report), refresh=False)
             self._bar.update(report.event.progress - self._bar.n)
         for line in _lines(report):
             shown = Text(line)
@@ -46,21 +46,29 @@ class BarView:
             self._bar.write(shown.plain, file=sys.stderr)
 
 
+class QuietView:
+    """Warnings alone."""
+
+    def show(self, report: Report) -> None:
+        for line in _warnings(report):
+            say(line)
+
+
 class LineView:
     """Plain lines, as few as a log gets."""
 
     def show(self, report: Report) -> None:
         if isinstance(report.event, Stepped) and report.is_logged:
-            say(f"{report.event.progress:4.0%} {_status(report)}")
+            say(f"{report.event.progress:4.0%} {status(report)}")
         for line in _lines(report):
             say(line)
 
 
 @contextmanager
-def training_view() -> Iterator[TrainingView]:
+def training_view(*, quiet: bool) -> Iterator[TrainingView]:
     """The view that fits stderr."""
-    if not is_animated(sys.stderr):
-        yield LineView()
+    if quiet or not is_animated(sys.stderr):
+        yield QuietView() if quiet else LineView()
         return
     with _bar() as bar:
         yield BarView(bar)
@@ -69,7 +77,7 @@ def training_view() -> Iterator[TrainingView]:
 def _bar() -> "tqdm[Any]":
     return tqdm(
         total=1.0,
-        bar_format="{percentage:3.0f}% |{bar:20}| {desc}",
+        bar_format=BAR_FORMAT,
         file=sys.stderr,
         dynamic_ncols=True,
         leave=False,
@@ -119,6 +127,14 @@ def show_plan(session: Session) -> None:
         say(f"{name:9}{value}")
 
 
+def show_finished_before(session: Session) -> None:
+    """That there is nothing to do, on stderr."""
+    budget = session.spec.budget
+    say(f"run {session.name} is finished: it used its {budget}")
+    more = f"{shell_command('train --resume', session.folder)} --{budget.unit} N"
+    say(f"to continue, give a larger budget: {more}")
+
+
 def show_finished(session: Session, event: Finished) -> None:
     """The run's result, on stdout, and what to type next."""
     bits = event.best_val_bits_per_char
@@ -133,21 +149,11 @@ def show_finished(session: Session, event: Finished) -> None:
             ("best validation bits per character", bits_text(bits)),
             ("best validation perplexity", "-" if bits is None else f"{2 ** min(bits, 1e3):.4g}"),
             ("best at", at),
-            ("time", _duration(event.elapsed_seconds)),
+            ("time", duration(event.elapsed_seconds)),
             ("characters per second", f"{event.chars_per_second:,.0f}"),
             ("checkpoint", str(session.folder / layout.BEST)),
             ("next", shell_command("sample", session.folder)),
         ],
-    )
-
-
-def _status(report: Report) -> str:
-    event = report.event
-    assert isinstance(event, Stepped)
-    return (
-        f"{event.chars_per_second / 1000:.1f}k chars/s, {_duration(event.seconds_left)} left, "
-        f"train {event.train_bits_per_char:.3f}, "
-        f"val {bits_text(report.record['val_bits_per_char'])}"
     )
 
 
@@ -160,24 +166,25 @@ def _lines(report: Report) -> list[str]:
             found = f"val {bits} {best}" if event.val_bits_per_char is not None else "no val text"
             preview = escape(report.record["sample"].replace("\n", "\u23ce"))
             return [f"epoch {event.epoch:6.2f}  {found}  {preview}"]
+        case Stepped() as event if event.chose_threads and not event.was_skipped:
+            return [f"continuing on {_threads(event.threads)}, now faster"]
+        case Started() as event if event.step:
+            return [f"resumed at step {event.step:,}"]
+        case _:
+            return _warnings(report)
+
+
+def _warnings(report: Report) -> list[str]:
+    """The lines of an event that tells of something wrong."""
+    match report.event:
         case SavingFailed() as event:
             return [f"warning: {escape(event.reason)}"]
         case Stepped() as event if event.was_skipped and report.is_logged:
             slowed = ", learning rate halved" if event.was_slowed else ""
             return [f"step {event.step}: no finite gradient, update skipped{slowed}"]
-        case Stepped() as event if event.chose_threads:
-            return [f"continuing on {_threads(event.threads)}, now faster"]
-        case Started() as event if event.step:
-            return [f"resumed at step {event.step:,}"]
-        case Started() | Stepped() | Saved() | Finished():
+        case _:
             return []
 
 
 def _threads(number: int) -> str:
     return f"{number} thread{'s' if number > 1 else ''}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -27,3 +27,18 @@ def test_the_gap_between_training_and_validation_tells_what_helps():
     assert "larger text helps most" in advise(history(begin, (9, 1.0, 2.0)), is_finished=True)
     assert "both" in advise(history(begin, (9, 1.8, 2.0)), is_finished=True)
     assert "--resume" in advise(history(begin, (9, 1.8, 2.0)), is_finished=False)
+
+
+def test_what_counting_reaches_is_said_where_it_is_known():
+    rows = history((1, 3.0, 3.1), (9, 1.8, 2.0))
+    alone = advise(rows, is_finished=True)
+    better = advise(rows, is_finished=True, counts_bits=2.25)
+    assert better == f"{alone} Validation is 0.25 bits below what counting n-grams reaches."
+    worse = advise(rows, is_finished=True, counts_bits=1.75)
+    assert worse.startswith(f"{alone} Validation is 0.25 bits above what counting n-grams reaches")
+    assert "--with-counts" in worse
+    one = history((1, 3.0, 3.1))
+    assert advise(one, is_finished=True, counts_bits=4.1).startswith(
+        "Validation is 1.00 bits below"
+    )
+    assert advise(history((1, 3.0, None)), is_finished=True, counts_bits=2.0) is None

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 
 def test_compare_sets_cells_side_by_side(run, corpus_file, here):
     small = ["--steps", 3, "--hidden-size", 8, "--threads", 1]
@@ -13,6 +15,56 @@ def test_compare_sets_cells_side_by_side(run, corpus_file, here):
     result = json.loads(run("compare", corpus_file, *small, "--seeds", 1, "--json")[1])
     assert [one["cell"] for one in result["cells"]] == ["lstm", "gru", "rnn"]
     assert all(len(one["runs"]) == 1 for one in result["cells"])
+
+
+def test_compare_reads_what_train_can(run, here):
+    text = "caf\u00e9 au lait, th\u00e9 au citron\n" * 300
+    (here / "old.txt").write_bytes(text.encode("latin-1"))
+    small = ["--steps", 2, "--hidden-size", 8, "--threads", 1, "--seeds", 1]
+    code, out, err = run("compare", "old.txt", *small)
+    assert (code, out) == (1, "")
+    assert "give --encoding cp1252" in err
+    options = ["--encoding", "cp1252", "--split-documents", "lines"]
+    assert run("compare", "old.txt", *small, *options)[0] == 0
+
+
+def test_models_that_are_kept_are_runs(run, corpus_file, here):
+    small = ["--steps", 3, "--hidden-size", 8, "--threads", 1, "--seeds", 2, "--json"]
+    code, out, err = run("compare", corpus_file.name, *small, "--keep")
+    assert code == 0
+    cells = json.loads(out)["cells"]
+    assert [[one["kept_as"] for one in cell["runs"]] for cell in cells] == [
+        ["tiny-lstm", "tiny-lstm-2"], ["tiny-gru", "tiny-gru-2"], ["tiny-rnn", "tiny-rnn-2"]
+    ]  # fmt: skip
+    assert "; kept as tiny-gru, tiny-gru-2\n" in err
+    corpus_file.unlink()  # the store has a copy
+    found = json.loads(run("eval", "--run", "tiny-gru-2", "--json")[1])
+    assert found["bits_per_char"] == pytest.approx(cells[1]["runs"][1]["bits_per_char"])
+    assert len(run("sample", "--run", "tiny-rnn", "--length", 5, "--seed", 1)[1]) == 6
+    shown = json.loads(run("runs", "show", "tiny-lstm-2", "--json")[1])
+    assert (shown["step"], shown["is_finished"]) == (3, True)
+    assert shown["settings"]["train"]["seed"] == 1
+    assert any(entry["val_bits_per_char"] for entry in shown["history"])
+    code, _, err = run("train", "--resume", "--run", "tiny-lstm", "--steps", 5)
+    assert code == 0
+    assert "resumed at step 3" in err
+
+
+def test_what_cannot_be_kept_is_refused_before_training(run, corpus_file, here):
+    (here / "checkpoints").write_text("no folder")
+    code, out, err = run("compare", corpus_file, "--keep")
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    code, out, err = run("compare", "--recall", "--keep")
+    assert (code, out) == (2, "")
+    assert "give --keep or --recall, not both" in err
+
+
+def test_nothing_is_kept_unless_asked(run, corpus_file, here):
+    small = ["--steps", 3, "--hidden-size", 8, "--threads", 1, "--seeds", 1, "--json"]
+    out = run("compare", corpus_file, *small)[1]
+    assert json.loads(out)["cells"][0]["runs"][0]["kept_as"] is None
+    assert not (here / "checkpoints").exists()
 
 
 def test_an_interrupted_comparison_shows_what_it_has(run, corpus_file, monkeypatch):

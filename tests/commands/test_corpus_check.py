@@ -1,4 +1,5 @@
 import json
+import re
 
 
 def test_corpus_check_is_a_doctor(run, here):
@@ -59,3 +60,27 @@ def test_corpus_check_suggests_documents_and_normal_forms(run, here):
     )
     assert json.loads(run("corpus", "check", "good.txt", "--json")[1])["problems"] == []
     assert "no problems found" in run("corpus", "check", "good.txt")[1]
+
+
+def test_corpus_check_lists_every_file_that_is_skipped(run, here):
+    (here / "folder").mkdir()
+    (here / "folder/a.txt").write_text("the quick brown fox\n" * 20)
+    for number in range(12):
+        (here / f"folder/{number:02}.bin").write_bytes(b"\0")
+    skipped = json.loads(run("corpus", "check", "folder", "--json")[1])["skipped"]
+    assert len(skipped) == 12
+    assert skipped[0]["path"].endswith("00.bin")
+    assert skipped[0]["reason"] == "binary"
+    out = run("corpus", "check", "folder")[1]
+    assert all(f"{number:02}.bin" in out for number in range(12))
+
+
+def test_corpus_check_says_what_is_an_estimate(run, here):
+    (here / "a.txt").write_text("the quick brown fox\n" * 200)
+    out = run("corpus", "check", "a.txt")[1]
+    assert re.search(r"five minutes, estimated +\d x \d+, ", out)
+    assert "train --minutes times a few steps on this machine" in out
+    (here / "few.txt").write_text("a")
+    out = run("corpus", "check", "few.txt")[1]
+    assert "too short to train on" in out
+    assert "train --minutes" not in out

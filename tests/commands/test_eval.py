@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -55,6 +56,18 @@ def test_eval_says_all_that_helps_to_judge(run, stored, here):
     assert not any(part in out for part in details)
     out = run("eval", "--details")[1]
     assert all(part in out for part in ("order 0", *details))
+
+
+def test_eval_says_why_the_test_may_be_worse_than_validation(run, here, corpus_file):
+    (here / "val.txt").write_text(TEXT)
+    (here / "other.txt").write_text("zebras yawn; vexing jumps quiz box\n" * 30)
+    for test, is_worse in (("other.txt", True), ("val.txt", False)):
+        options = ["--val", "val.txt", "--test", test, "--run", test, "--steps", 60]
+        assert run("train", corpus_file, *options, *SMALL)[0] == 0
+        out = run("eval", "--run", test)[1]
+        assert ("It is a different stretch of text (95 % interval" in out) is is_worse
+        assert "different stretch" not in run("eval", "--run", test, "--split", "val")[1]
+        assert "different stretch" not in run("eval", "other.txt", "--run", test)[1]
 
 
 def test_eval_of_another_text_does_without_the_corpus(run, stored, here, corpus_file):
@@ -219,7 +232,8 @@ def test_two_runs_are_compared_on_the_same_text(run, two_runs, here):
     assert found["other_bits_per_char"] == pytest.approx(alone[1]["bits_per_char"], abs=1e-6)
     assert found["low_bits_per_char"] < found["difference_bits_per_char"]
     assert found["difference_bits_per_char"] < found["high_bits_per_char"]
-    assert sum(kind["num_chars"] for kind in found["by_kind"]) == found["num_chars"]
+    for name in ("by_kind", "by_context"):
+        assert sum(one["num_chars"] for one in found[name]) == found["num_chars"]
     out = run("eval", "--run", "s1", "--against", "s2")[1]
     for part in ("s1 against s2: test", "95 % interval", "letters", "--seed", "text is short"):
         assert part in out
@@ -285,8 +299,12 @@ def test_lists_are_compared_by_their_documents(run, here):
         assert run("train", "names.txt", *options)[0] == 0
     found = json.loads(run("eval", "--run", "n1", "--against", "n2", "--json")[1])
     assert found["unit"] == "document"
+    assert [(one["min_context"], one["max_context"]) for one in found["by_context"]] == [(0, 15)]
+    assert found["by_context"][0]["bits_per_char"] == pytest.approx(found["bits_per_char"])
+    out = run("eval", "--run", "n1", "--against", "n2")[1]
+    assert re.search(r"characters before it .*\n.*\n 0 to 15 +100.0%", out)
     (here / "more.txt").write_text("\n".join(names[:60] + [name * 3 for name in names]))
     code, _, err = run("eval", "more.txt", "--run", "n1", "--against", "n2")
     assert code == 0
-    assert "n1: " in err
-    assert "documents are also in its training text" in err
+    for name in ("n1", "n2"):
+        assert re.search(rf"of 260 documents are also in {name}'s training text", err)

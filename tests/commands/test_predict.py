@@ -34,26 +34,17 @@ def test_predict_shows_what_context_is_worth(run, stored):
     assert "the\u2423qui" in out
 
 
-def test_predict_compares_two_prefixes(run, stored):
-    result = json.loads(run("predict", "the q", "--compare", "the ", "--json")[1])
-    assert result["compare"]["prefix"] == "the "
-    assert result["compare"]["next"] != result["next"]
-    out = run("predict", "the q", "--compare", "dog.")[1]
-    assert "the\u2423q" in out
-    assert "dog." in out
-
-
 def test_predict_reads_a_pipe(run, stored, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the q\n")))
     assert json.loads(run("predict", "--json")[1])["prefix"] == "the q"
 
 
-def test_a_last_line_end_of_a_file_is_left_out_whole(run, corpus_file, here):
+def test_a_last_line_end_of_a_file_is_left_out_whole(run, corpus_file, monkeypatch):
     corpus_file.write_bytes(TEXT.replace("\n", "\r\n").encode())
     options = ["--keep-line-ends", "--steps", 2, *SMALL]
     assert run("train", corpus_file, "--run", "crlf", *options)[0] == 0
-    (here / "prime.txt").write_bytes(b"the quick\r\n")
-    result = run("sample", "--prime-file", "prime.txt", "--length", 1, "--json", "--run", "crlf")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the quick\r\n")))
+    result = run("sample", "--prime", "-", "--length", 1, "--json", "--run", "crlf")
     assert json.loads(result[1])["prime"] == "the quick"
 
 

@@ -19,10 +19,16 @@ def test_the_seed_is_told_when_it_was_not_given(run, stored):
     assert run("sample", "--length", 30, "--seed", seed)[1] == out
 
 
-def test_a_prime_in_another_encoding_gets_advice_that_helps(run, stored, here):
-    (here / "prime.txt").write_bytes("caf\u00e9".encode("latin-1"))
-    for command in (["sample", "--prime-file"], ["inspect", "--file"], ["eval"]):
-        code, out, err = run(*command, "prime.txt")
+def test_a_text_in_another_encoding_gets_advice_that_helps(run, stored, here, monkeypatch):
+    data = "caf\u00e9".encode("latin-1")
+    (here / "text.txt").write_bytes(data)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    for command in (
+        ["sample", "--prime", "-"],
+        ["inspect", "--file", "text.txt"],
+        ["eval", "text.txt"],
+    ):
+        code, out, err = run(*command)
         assert (code, out) == (1, "")
         assert "is not valid utf-8, as the model's own text was; convert it" in err
         assert "--encoding" not in err
@@ -43,10 +49,8 @@ def test_many_samples_stand_under_their_numbers(run, stored):
     assert all(len(sample["log_probabilities"]) == 5 for sample in result["samples"])
 
 
-def test_a_prime_comes_from_a_file_or_from_stdin(run, stored, here, monkeypatch):
+def test_a_prime_comes_from_stdin(run, stored, monkeypatch):
     expected = run("sample", "--prime", "the q", "--length", 9, "--seed", 1)
-    (here / "prime.txt").write_text("the q\n")
-    assert run("sample", "--prime-file", "prime.txt", "--length", 9, "--seed", 1) == expected
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the q\n")))
     assert run("sample", "--prime", "-", "--length", 9, "--seed", 1) == expected
 

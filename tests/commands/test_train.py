@@ -15,8 +15,37 @@ from conftest import SMALL, TEXT, posix, with_spec
 
 from charlstm.config import CorpusConfig
 from charlstm.errors import CheckpointError, CorpusError
+from charlstm.events import SavingFailed
+from charlstm.sessions.journal import Report
 from charlstm.store.runs import CheckpointStore
 from charlstm.text.cache import load_corpus_of_run
+from charlstm.views.training import training_view
+
+
+def test_quiet_leaves_warnings_and_json(run, corpus_file, here):
+    arguments = ["train", corpus_file, "--steps", 8, *SMALL, "--run", "quiet", "-q"]
+    assert run(*arguments) == (0, "", "")
+    assert run("train", "--resume", "--run", "quiet", "--quiet") == (0, "", "")
+    assert run("train", "--resume", "--run", "quiet", "--steps", 9, "-q") == (0, "", "")
+    tuned = ["--from", "quiet", "--run", "tuned", "--steps", 2, "--threads", 1, "-q"]
+    assert run("train", corpus_file, *tuned) == (0, "", "")
+    code, out, err = run("train", corpus_file, "--steps", 8, *SMALL, "--json", "-q")
+    assert (code, err) == (0, "")
+    assert json.loads(out.splitlines()[-1])["event"] == "finished"
+    (here / "list.txt").write_text("anna\notto\n" * 500)
+    code, out, err = run("train", "list.txt", "--steps", 8, *SMALL, "-q")
+    assert (code, out) == (0, "")
+    assert err == "the text looks like a list: --split-documents lines makes each line a document\n"
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert "run quiet exists" in err
+
+
+def test_quiet_keeps_what_goes_wrong_on_the_way(capsys):
+    failed = SavingFailed(step=3, reason="disk full")
+    with training_view(quiet=True) as view:
+        view.show(Report(event=failed, record={}, is_logged=True))
+    assert capsys.readouterr().err == "warning: disk full\n"
 
 
 def test_json_events_have_what_the_contract_says(run, corpus_file, here):

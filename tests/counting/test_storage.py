@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from charlstm.counting.growth import ngrams_of_order
 from charlstm.counting.kneser_ney import NgramModel
 from charlstm.counting.mixing import Counts, Mixture
-from charlstm.counting.storage import most_ngrams, owner_of, read_counts, write_counts
+from charlstm.counting.storage import (
+    most_ngrams,
+    owner_of,
+    read_counts,
+    read_val_nats,
+    write_counts,
+)
 from charlstm.errors import ContainerError
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import Vocabulary
@@ -49,6 +55,24 @@ def test_counts_of_another_model_or_text_are_refused(path):
         read_counts(path, ALPHABET, owner="you")
     with pytest.raises(ContainerError, match="damaged"):
         read_counts(path, alphabet_of(Vocabulary("abcd")), owner="me")
+
+
+def test_the_score_on_validation_is_kept(path, counts):
+    assert read_val_nats(path, owner="me") is None
+    scored = replace(counts, val_nats_per_char=1.25)
+    write_counts(path, scored, owner="me", mode=0o666)
+    assert read_val_nats(path, owner="me") == 1.25
+    assert read_counts(path, ALPHABET, owner="me").val_nats_per_char == 1.25
+    with pytest.raises(ContainerError, match="other weights"):
+        read_val_nats(path, owner="you")
+    for impossible in (-1.0, 1e9, "one", [1.0], True):
+        write_counts(path, replace(counts, val_nats_per_char=impossible), owner="me", mode=0o666)
+        for read in (
+            lambda: read_val_nats(path, owner="me"),
+            lambda: read_counts(path, ALPHABET, owner="me"),
+        ):
+            with pytest.raises(ContainerError, match="damaged: its score is impossible"):
+                read()
 
 
 def test_every_changed_byte_is_noticed(path):

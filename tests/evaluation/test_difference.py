@@ -3,7 +3,12 @@ import pytest
 from conftest import alphabet_of
 
 from charlstm.errors import CorpusError
-from charlstm.evaluation.difference import block_length, compare, interval_of_mean
+from charlstm.evaluation.difference import (
+    block_length,
+    compare,
+    interval_of_mean,
+    worse_than_validation,
+)
 from charlstm.evaluation.scores import Scores
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import Vocabulary
@@ -167,7 +172,40 @@ def test_kinds_add_up_to_the_difference_and_unknown_to_either_is_a_kind():
     assert found.is_short
 
 
+def test_lengths_of_context_add_up_to_the_difference():
+    texts = ["x" * 300, "y" * 20, "z"]
+    vocabulary = Vocabulary.of("".join(texts))
+    split = Split.of(texts, vocabulary)
+    generator = np.random.default_rng(6)
+    own, other = generator.exponential(size=(2, split.num_chars))
+    alphabet = alphabet_of(vocabulary)
+    found = compare(scores(own), scores(other), split, split, alphabet, generator=generator)
+    assert [(one.min_context, one.max_context, one.num_chars) for one in found.by_context] == [
+        (0, 15, 16 + 16 + 1), (16, 63, 48 + 4), (64, 255, 192), (256, None, 44)
+    ]  # fmt: skip
+    first = found.by_context[0]
+    in_first = np.r_[0:16, 300:316, 320]
+    assert first.nats == pytest.approx(own[in_first].sum())
+    assert first.other_bits_per_char == pytest.approx(other[in_first].mean() / np.log(2))
+    assert sum(one.nats for one in found.by_context) == pytest.approx(found.nats)
+
+
 def test_of_a_few_characters_nothing_is_said():
     with pytest.raises(CorpusError, match="99 characters are too few"):
         interval(np.ones(99))
     assert interval(np.ones(100)).low == pytest.approx(1)
+
+
+def test_a_test_text_that_is_notably_worse_gets_its_interval():
+    vocabulary = Vocabulary.of("x")
+    split = Split.of(["x" * 5000], vocabulary)
+    generator = np.random.default_rng(7)
+    nats = generator.exponential(2 * np.log(2), size=5000)
+    bits = nats.mean() / np.log(2)
+    assert worse_than_validation(scores(nats), split, bits / 1.02, generator=generator) is None
+    found = worse_than_validation(scores(nats), split, bits / 1.05, generator=generator)
+    assert found.bits_per_char == pytest.approx(bits)
+    assert found.low == pytest.approx(bits - 1.96 * 2 / np.sqrt(5000), abs=0.02)
+    assert found.high == pytest.approx(bits + 1.96 * 2 / np.sqrt(5000), abs=0.02)
+    short = Split.of(["x" * 99], vocabulary)
+    assert worse_than_validation(scores(np.ones(99)), short, 0.1, generator=generator) is None

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from conftest import posix
@@ -73,6 +74,15 @@ def test_a_link_is_followed_and_a_mode_kept(tmp_path):
     target.chmod(0o666)
     write_output(target, b"new")
     assert target.stat().st_mode & 0o777 == 0o666  # whatever the umask
+
+
+@posix
+def test_a_pipe_that_nobody_reads_is_no_error_of_the_file():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with pytest.raises(BrokenPipeError), open_output(Path(f"/dev/fd/{writer}")) as file:
+        file.write(b"text")
+    os.close(writer)
 
 
 @posix

@@ -2,6 +2,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import sys
 import tempfile
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from charlstm.config import CorpusConfig
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.text.corpus import load_corpus
+from charlstm.text.filelist import FileList
 from charlstm.text.source import _composed
 
 
@@ -176,7 +178,44 @@ def test_a_folder_is_every_text_in_it_in_order(folder):
     assert everything(corpus) == "bbbb\nzzzz\n"
     assert corpus.train.starts.tolist() == [0, 5]
     (notice,) = corpus.notices
-    assert "skipped 2 files that are not text" in notice
+    assert "tree: skipped 2 files that are not text: " in notice
+    assert "(" in notice
+
+
+def test_what_of_a_folder_is_no_text_is_named_with_the_reason(tmp_path):
+    (tmp_path / "a.txt").write_text("the quick brown fox\n" * 20)
+    (tmp_path / "b.gz").write_bytes(gzip.compress(b"text"))
+    (tmp_path / "c.pdf").write_bytes(b"%PDF-1.7 \x00")
+    (tmp_path / "d").write_bytes(b"\0")
+    (tmp_path / "e.txt").write_bytes("caf\u00e9".encode("cp1252"))
+    files = FileList.of(CorpusConfig(paths=(str(tmp_path),)))
+    assert [(os.path.basename(one.path), one.reason) for one in files.skipped] == [
+        ("b.gz", "compressed"), ("c.pdf", "a PDF"), ("d", "binary"), ("e.txt", "not UTF-8")
+    ]  # fmt: skip
+    ((notice,),) = files.notices.values()
+    assert notice == (
+        f"{tmp_path}: skipped 4 files that are not text: "
+        "b.gz (compressed), c.pdf (a PDF), d (binary), e.txt (not UTF-8)"
+    )
+    for number in range(10, 20):
+        (tmp_path / f"f{number}").write_bytes(b"\0")
+    files = FileList.of(CorpusConfig(paths=(str(tmp_path),)))
+    assert len(files.skipped) == 14
+    ((notice,),) = files.notices.values()
+    assert notice.endswith("f15 (binary), and 4 more, which corpus check lists")
+    (tmp_path / "a.txt").unlink()
+    with pytest.raises(CorpusError, match=r"holds no text file: skipped 14 .*b\.gz \(compressed\)"):
+        load(tmp_path)
+
+
+def test_an_empty_file_to_validate_or_test_on_is_refused(write):
+    path, empty = write("the quick brown fox\n" * 20), write("", "empty.txt")
+    for name in ("val", "test"):
+        for how in (None, "blank-lines"):
+            with pytest.raises(
+                CorpusError, match=f"^--{name} .*empty.txt: there is no text in it$"
+            ):
+                load(path, **{name: str(empty)}, split_documents=how, marks_ends=True)
 
 
 def test_of_a_folder_patterns_choose(folder):

@@ -133,7 +133,7 @@ def by_clock(make_trainer, split):
         reference = make_trainer()
         return Trainer(
             reference.model.config,
-            reference._config,
+            reference.config,
             Budget(minutes=1),
             train=split,
             val=split,

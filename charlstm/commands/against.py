@@ -1,0 +1,169 @@
+"""`charlstm eval --against`: two models on the same text."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from charlstm.commands.options import (
+    invite_typing,
+    is_given,
+    load_model,
+    one_of,
+    print_record,
+    say_warnings,
+)
+from charlstm.commands.scored import (
+    chosen_documents,
+    chosen_split,
+    new_documents,
+    read_files,
+    say_known,
+    warn_of_own,
+)
+from charlstm.config import SplitName
+from charlstm.errors import CorpusError
+from charlstm.system.interrupts import import_torch
+from charlstm.system.terminal import say
+
+if TYPE_CHECKING:
+    from charlstm.api.model import Model
+    from charlstm.text.split import Split
+
+_OF_ONE_MODEL: Final = ("dynamic", "details", "per_char", "per_document", "plot")
+# What of a corpus's settings the symbols of another text depend on.
+_READING: Final = ("normalize", "keep_line_ends", "split_documents", "encoding")
+
+
+def is_comparison(context: typer.Context) -> bool:
+    """Whether another model is named, which excludes what is shown of a single one."""
+    rivals = one_of(context, "against", "against_checkpoint")
+    return any(
+        all(is_given(one_of(context, rival, name)[rival]) for name in _OF_ONE_MODEL)
+        for rival in rivals
+    )
+
+
+def compare(context: typer.Context, files: list[str], split: SplitName | None) -> None:
+    """Score the same text by two models, and show what lies between them."""
+    from charlstm.api import open_model
+
+    options = context.params
+    invite_typing(files)
+    model = load_model(context)
+    named = one_of(context, "against", "against_checkpoint")
+    other = open_model(
+        named["against"],
+        checkpoints=options["checkpoints"],
+        checkpoint=named["against_checkpoint"],
+    )
+    say_warnings(other.notices)
+    name = None
+    if files:
+        text, other_text = _same_files(files, model, other)
+    else:
+        name, text, other_text = _same_split(
+            split, model, other, with_duplicates=options["with_duplicates"]
+        )
+
+    import_torch()
+    import numpy as np
+
+    from charlstm.evaluation.difference import compare as compare_scores
+    from charlstm.evaluation.scoring import score
+    from charlstm.training.hardware import resolve_device, set_threads
+    from charlstm.views.bars import counting_bar
+    from charlstm.views.evaluation import difference_record, show_difference
+
+    set_threads(options["threads"])
+    device = resolve_device(options["device"])
+    with counting_bar(2 * text.num_chars, "scored") as progress:
+        scores = score(model.network(device), text, progress=progress)
+        other_scores = score(other.network(device), other_text, progress=progress)
+    difference = compare_scores(
+        scores, other_scores, text, other_text, model.alphabet, generator=np.random.default_rng(0)
+    )
+    if options["as_json"]:
+        record = {"run": model.name, "against": other.name, "split": name, "files": files}
+        print_record(record | difference_record(difference))
+    else:
+        show_difference(difference, model.name, other.name, title=name or ", ".join(files))
+
+
+def _same_split(
+    split: SplitName | None, model: "Model", other: "Model", *, with_duplicates: bool
+) -> "tuple[SplitName, Split, Split]":
+    """A split of the text that both models learned from, as each of them encodes it."""
+    from charlstm.text.duplicates import KnownDocuments
+
+    _require_same(model, other, ("level",))
+    own, others = model.checkpoint.spec.fingerprint, other.checkpoint.spec.fingerprint
+    if own != others:
+        raise CorpusError(
+            f"{model.name} and {other.name} have different texts or splits (fingerprints "
+            f"{own[:12]} and {others[:12]}); name a FILE to compare them on"
+        )
+    corpus = model.corpus()
+    name, text = chosen_split(split, corpus)
+    # With another --min-count it is encoded in another way.
+    other_text: Split = getattr(other.corpus(), name)
+    if name != "train" and not with_duplicates:
+        is_new_D = new_documents(text, corpus, KnownDocuments(corpus.train, corpus.alphabet))
+        text, other_text = chosen_documents(text, is_new_D), chosen_documents(other_text, is_new_D)
+    return name, text, other_text
+
+
+def _same_files(files: list[str], model: "Model", other: "Model") -> "tuple[Split, Split]":
+    """Any text, as each of two models encodes it."""
+    from dataclasses import replace
+
+    _require_same(model, other, ("level", *_READING))
+    read = read_files(files, model)
+    symbols = read.original(0, read.split.num_chars)
+    other_text = replace(read.split, ids=other.alphabet.encode(symbols))
+    if model.alphabet.are_lines:
+        for one, text in ((model, read.split), (other, other_text)):
+            _say_known(one, text)
+    else:
+        warn_of_own(files, (model, other))
+        say("whether other texts hold parts of this one, and were learned from, is not checked")
+    return read.split, other_text
+
+
+def _require_same(model: "Model", other: "Model", settings: Sequence[str]) -> None:
+    """Refuse models whose characters are not the same.
+
+    Raises:
+        CorpusError: naming the setting in which they differ.
+    """
+    from charlstm.text.vocabulary import END
+
+    corpora = [one.checkpoint.spec.corpus for one in (model, other)]
+    for name in settings:
+        own, others = (getattr(corpus, name) for corpus in corpora)
+        if own != others:
+            option = f"--{name.replace('_', '-')}"
+            raise CorpusError(
+                f"{model.name} and {other.name} read texts in different ways ({option}: {own} and "
+                f"{others}), so their costs per character can't be compared"
+            )
+    if (
+        len(settings) > 1
+        and len({END in one.alphabet.vocabulary.characters for one in (model, other)}) > 1
+    ):
+        raise CorpusError(
+            f"one of {model.name} and {other.name} learned where files end, the other didn't: they "
+            "read another text in different ways"
+        )
+
+
+def _say_known(model: "Model", text: "Split") -> None:
+    """Say which documents of a list a model has learned from."""
+    from charlstm.text.duplicates import KnownDocuments
+
+    try:
+        corpus = model.corpus()
+    except CorpusError as error:
+        say(f"{model.name}: whether it learned from this text is not checked: {error}")
+        return
+    say_known(text, KnownDocuments(corpus.train, corpus.alphabet), of=model.name)
