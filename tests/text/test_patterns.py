@@ -7,10 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlstm.config import CorpusConfig
-from charlstm.errors import CorpusError, PatternError
+from charlstm.errors import PatternError
 from charlstm.text import patterns
-from charlstm.text.corpus import load_corpus
 from charlstm.text.documents import split_documents
 from charlstm.text.patterns import found_in
 
@@ -20,7 +18,7 @@ ENDLESS, LINE = "(a+)+$", "a" * 40 + "!"
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(patterns, "MAX_SECONDS", 0.3)
+    monkeypatch.setattr(patterns, "MAX_SECONDS", 1.0)
 
 
 @settings(max_examples=25)
@@ -39,12 +37,10 @@ def test_it_is_asked_again_and_again_in_batches(monkeypatch):
 
 
 def test_what_takes_too_long_is_named(impatient):
-    began = time.monotonic()
     with pytest.raises(
         PatternError, match=r"re:\(a\+\)\+\$ took .* on line 1,003 \('aaa.*'\.\.\.\)"
     ):
         found_in(ENDLESS, ["a", "b", "a", LINE, "c"], first_number=1000)
-    assert time.monotonic() - began < 10
 
 
 def test_lines_are_counted_through_all_pieces(impatient):
@@ -53,19 +49,13 @@ def test_lines_are_counted_through_all_pieces(impatient):
         list(split_documents(pieces, ENDLESS))
 
 
-def test_the_file_is_named(impatient, tmp_path):
-    (tmp_path / "a.txt").write_text("quick\n" * 50)
-    (tmp_path / "b.txt").write_text(f"fox\n{LINE}\n" * 50)
-    config = CorpusConfig(paths=(str(tmp_path),), split_documents=ENDLESS)
-    with pytest.raises(CorpusError, match=r"b\.txt: the pattern .* on line 2 "):
-        load_corpus(config)
-
-
-def test_a_command_says_it_in_one_line(impatient, run, tmp_path):
-    (tmp_path / "text.txt").write_text(f"quick\n{LINE}\nfox\n" * 50)
-    code, out, err = run("train", "text.txt", "--split-documents", f"re:{ENDLESS}", "--steps", 1)
+def test_a_command_names_the_file_and_the_line(impatient, run, tmp_path):
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/a.txt").write_text("quick\n" * 50)
+    (tmp_path / "texts/b.txt").write_text(f"fox\n{LINE}\n" * 50)
+    code, out, err = run("train", "texts", "--split-documents", f"re:{ENDLESS}", "--steps", 1)
     assert (code, out) == (1, "")
-    assert re.match(r"charlstm: .*text\.txt: the pattern re:\(a\+\)\+\$ took more", err)
+    assert re.match(r"charlstm: .*b\.txt: the pattern re:\(a\+\)\+\$ took more .* on line 2 ", err)
     assert err.count("\n") == 1
 
 
