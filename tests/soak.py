@@ -87,6 +87,7 @@ class Operation:
         is_disturbed: the run was deleted or damaged meanwhile.
         blows: signals to come, with the time of each.
         limit: on the size of files, bytes.
+        is_marked: it is killed as soon as it has a file half written.
     """
 
     number: int
@@ -97,6 +98,7 @@ class Operation:
     stdin: str = os.devnull
     budget: int = 0
     is_anew: bool = False
+    is_marked: bool = False
     limit: int | None = None
     blows: list[tuple[float, int]] = field(default_factory=list)
     child: int = 0
@@ -254,6 +256,8 @@ class Soak:
             operation.limit = self.randomness.randrange(10_000, 70_000)
         elif fate < 0.58:
             operation.is_anew = True
+        elif fate < 0.70 and operation.kind in WRITERS:
+            operation.is_marked = True
         if operation.kind == "rm":
             self._disturb(operation.store, operation.run)
         operation.is_disturbed = operation.is_disturbed or any(
@@ -315,11 +319,23 @@ class Soak:
                 os.kill(operation.child, number)  # not yet waited for, so certainly ours
                 operation.sent.add(number)
                 operation.is_stopped = number == signal.SIGSTOP
+            if operation.is_marked and any(self._half_written(operation)):
+                os.kill(operation.child, signal.SIGKILL)
+                operation.sent.add(signal.SIGKILL)
+                operation.is_marked = False
             if time.time() - operation.started_at > HANGS_SECONDS and not operation.is_stopped:
                 self._fail(operation, "hangs")
                 os.kill(operation.child, signal.SIGKILL)
                 operation.sent.add(signal.SIGKILL)
                 operation.started_at = time.time()
+
+    def _half_written(self, operation):
+        """When each of its run's half-written files was last written to."""
+        if operation.run is not None:
+            with contextlib.suppress(OSError):
+                for path in (operation.store / operation.run).iterdir():
+                    if is_leftover(path.name):
+                        yield path.stat().st_mtime
 
     def _reap(self):
         for operation in list(self.running):
@@ -347,6 +363,9 @@ class Soak:
             path = Path(f"{operation.number}.{name}")
             setattr(operation, name, path.read_text(errors="replace") if path.exists() else "")
         self.counts["kills"] += code == -signal.SIGKILL
+        self.counts["left_half_written"] += code == -signal.SIGKILL and any(
+            self._half_written(operation)
+        )
         self.counts["stops"] += signal.SIGSTOP in operation.sent
         self.counts["signals"] += code in (130, 143, 129, -signal.SIGTERM, -signal.SIGHUP)
         self.counts["full_disks"] += bool(re.search("No space left|too large", operation.err))
@@ -469,11 +488,8 @@ class Soak:
     def _judge_training(self, operation, code):
         if operation.run is None or operation.is_disturbed:
             return
-        folder = operation.store / operation.run
-        with contextlib.suppress(OSError):
-            for path in folder.iterdir():
-                if is_leftover(path.name) and path.stat().st_mtime < operation.started_at - 0.1:
-                    self._fail(operation, f"{path} is left over")
+        if any(moment < operation.started_at - 0.1 for moment in self._half_written(operation)):
+            self._fail(operation, "a half-written file from before is left")
         steps = [int(step) for step in re.findall(r'"stepped", "step": (\d+)', operation.out)]
         saved = operation.budget if code == 0 else max(steps, default=0)
         if code == 0 or "interrupted and saved" in operation.err:
