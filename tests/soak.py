@@ -393,20 +393,21 @@ class Soak:
 
     def _damage(self):
         """Flip a byte of a checkpoint, or cut it, where nobody writes and an older one is there."""
-        store, name = self.randomness.choice([*self.known, (None, None)])
-        if store is None or any(
-            one.store == store and one.run in (name, None) for one in self.running
-        ):
-            return
-        run = CheckpointStore(store).run(name)
-        sound = [
-            path
-            for path in run.files()
-            if path.name != layout.BEST and identity(path) not in self.damaged
-        ]
-        if len({path.stat().st_ino for path in sound}) < 2:
-            return
-        path = sound[0]
+        for store, name in self.randomness.sample([*self.known], len(self.known)):
+            sound = [
+                path
+                for path in CheckpointStore(store).run(name).files()
+                if path.name != layout.BEST and identity(path) not in self.damaged
+            ]
+            is_written = any(
+                one.store == store and one.kind in (*WRITERS, "rm") and one.run in (name, None)
+                for one in self.running
+            )
+            if not is_written and len({path.stat().st_ino for path in sound}) > 1:
+                self._damage_file(store, name, sound[0])
+                return
+
+    def _damage_file(self, store, name, path):
         data = bytearray(path.read_bytes())
         if self.randomness.random() < 0.5:
             data[self.randomness.randrange(len(data))] ^= 1 << self.randomness.randrange(8)
@@ -416,7 +417,7 @@ class Soak:
             path.write_bytes(data)
         self.damaged.add(identity(path))
         self._disturb(store, name)
-        loaded = run.last()
+        loaded = CheckpointStore(store).run(name).last()
         if not any(str(path) in warning for warning in loaded.warnings):
             self.failures.append(f"{path} was damaged, and nobody says so")
         self.known[store, name] = loaded.checkpoint.step
@@ -505,30 +506,33 @@ class Soak:
         names = {*there.run_names(), *(run for known_in, run in self.known if known_in == store)}
         for name in names - being_deleted:
             run = there.run(name)
-            for path in run.files():
-                self._look_at(path)
+            steps = [self._step_of(path) for path in run.files()]
+            furthest = max((step for step in steps if step is not None), default=0)
             try:
                 step = run.last().checkpoint.step
             except CheckpointError as error:
-                # Only the best model may be there of a start that was killed, or of a deletion.
+                # Only the best model may be there of a deletion that was killed.
                 if (store, name) in self.known:
                     self.failures.append(f"LOSS: {store}/{name}: {error}")
                     del self.known[store, name]
                 continue
-            if step < self.known.get((store, name), 0):
+            if step < max(furthest, self.known.get((store, name), 0)):
                 self.failures.append(f"LOSS: {store}/{name} fell back to step {step}")
             self.known[store, name] = step
 
-    def _look_at(self, path):
+    def _step_of(self, path):
+        """Of a file that training could go on from; None where it is none, or we damaged it."""
         before = identity(path)
         try:
-            read_checkpoint(path)
+            checkpoint = read_checkpoint(path)
         except CheckpointError as error:
             if before is None or identity(path) != before or before in self.damaged:
-                return  # replaced or deleted meanwhile, or our own doing
+                return None  # replaced or deleted meanwhile, or our own doing
             self.failures.append(f"LOSS: {error}")
             if str(path) not in str(error):
                 self.failures.append(f"doesn't name {path}: {error}")
+            return None
+        return checkpoint.step if path.name != layout.BEST else None
 
     def _end(self):
         """Every run goes on, can be deleted, and then nothing is left."""
