@@ -30,6 +30,10 @@ class EncodingError(CorpusError):
         self.what = what
 
 
+class PatternError(CorpusError):
+    """A user's regular expression that takes too long; the message lacks the file's name."""
+
+
 class ContainerError(CharLSTMError):
     """A file of charlstm's own that is damaged or something else; the message lacks its name."""
 

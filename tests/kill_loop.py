@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch  # noqa: F401 - imported before the forks, so that no child has to
+import torch._dynamo  # noqa: F401 - here, so that no child has to: optimizers want it
 
 import charlstm.sessions.session  # noqa: F401
 from charlstm.cli import main

@@ -121,8 +121,10 @@ def remove_leftovers(folder: Path, *, older_than_seconds: float = 0.0) -> None:
         OSError: when that can't be done.
     """
     for file in folder.iterdir():
-        if is_leftover(file.name) and time.time() - file.lstat().st_mtime >= older_than_seconds:
-            file.unlink(missing_ok=True)
+        # Another process may be writing a file beside a run's checkpoints, and be done by now.
+        with contextlib.suppress(FileNotFoundError):
+            if is_leftover(file.name) and time.time() - file.lstat().st_mtime >= older_than_seconds:
+                file.unlink()
 
 
 @contextlib.contextmanager

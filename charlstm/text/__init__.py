@@ -3,6 +3,7 @@
     source      bytes of one file or pipe -> decompressed, decoded pieces of text
     filelist    the files of a corpus, found once
     documents   where documents begin inside a file, and what ends them
+    patterns    lines searched for a user's regular expression, in bounded time
     assignment  which documents are for training, validation and test, at random
     vocabulary  characters <-> ids
     alphabet    the vocabulary and the form of texts: text <-> symbols <-> ids

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.config import IN_MEMORY, MAX_CHARACTERS, STDIN, CorpusConfig
-from charlstm.errors import CorpusError
+from charlstm.errors import CorpusError, PatternError
 from charlstm.text.alphabet import Alphabet, to_symbols
 from charlstm.text.assignment import Assignment
 from charlstm.text.documents import split_documents, with_ends
@@ -229,9 +229,16 @@ class _Reader:
         self._marks_ends = marks_ends and self._how != "lines"
 
     def read(self, source: Source) -> Iterator[tuple[str, list[int]]]:
-        """Pieces of the text, and where in each of them documents begin."""
+        """Pieces of the text, and where in each of them documents begin.
+
+        Raises:
+            CorpusError: when the text can't be read or split.
+        """
         documents = split_documents(source.pieces(), self._how)
-        return with_ends(documents) if self._marks_ends else documents
+        try:
+            yield from with_ends(documents) if self._marks_ends else documents
+        except PatternError as error:
+            raise CorpusError(f"{source.name}: {error}") from error
 
 
 def _count(sources: Sequence[Source], reader: _Reader) -> _Counted:

@@ -5,14 +5,16 @@ a model learns their end by. Other documents, and files, get a character that en
 """
 
 import re
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise, repeat
 from typing import Final
 
 from charlstm.errors import ConfigError
+from charlstm.text.patterns import found_in
 from charlstm.text.vocabulary import END
 
+# What is no pattern.
+_WORDS: Final = ("lines", "blank-lines")
 # Should a text have it all the same.
 _REPLACEMENT: Final = "\ufffd"
 # How many lines of at most how many characters look like a list.
@@ -30,7 +32,7 @@ def document_rule(text: str) -> str:
     """
     if text.startswith("re:"):
         return text.removeprefix("re:")
-    if text not in ("lines", "blank-lines") and re.fullmatch(r"[\w-]+", text):
+    if text not in _WORDS and re.fullmatch(r"[\w-]+", text):
         raise ConfigError(
             f"{text!r} is neither lines nor blank-lines; a pattern that is a word needs re:{text}"
         )
@@ -47,6 +49,9 @@ def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[st
 
     Yields:
         Pieces of the same text, and where in each of them documents begin.
+
+    Raises:
+        PatternError: when a regular expression takes too long.
     """
     if how is None:
         is_first = True
@@ -55,14 +60,19 @@ def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[st
                 yield piece, [0] if is_first else []
                 is_first = False
         return
-    begins = _rule(how)
     at_line_start, before, held = True, None, ""
+    num_lines = 0
     for piece in _whole_lines(pieces):
         starts = []
         place = 0
-        for line in piece.split("\n"):
-            if at_line_start and place < len(piece) and (before is None or begins(line, before)):
-                starts.append(place)
+        lines = piece.split("\n")
+        # The first line always begins one, and what goes on from the last piece never does.
+        searched = lines if at_line_start and before is not None else ["", *lines[1:]]
+        for line, is_found in zip(lines, _found(how, searched, num_lines), strict=True):
+            if at_line_start and place < len(piece):
+                is_behind_blank = before is not None and not before.strip() and bool(line.strip())
+                if before is None or (is_behind_blank if how == "blank-lines" else is_found):
+                    starts.append(place)
             place += len(line) + 1
             # The last part of the split is no line yet; the next piece continues it.
             at_line_start = place <= len(piece)
@@ -71,6 +81,7 @@ def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[st
             if at_line_start:
                 before, held = held, ""
         at_line_start = piece.endswith("\n")
+        num_lines += len(lines) - 1
         yield piece, starts
 
 
@@ -114,7 +125,7 @@ def documents_in(text: str, how: str | None) -> list[str]:
 
 def found_nowhere(how: str) -> str:
     """That a text has one document, although more were asked for."""
-    named = how if how in ("lines", "blank-lines") else f"re:{how}"
+    named = how if how in _WORDS else f"re:{how}"
     return f"{named}: found nowhere, the text is one document"
 
 
@@ -124,16 +135,11 @@ def looks_like_list(sample: str) -> bool:
     return len(lines) > _LIST_LINES and all(0 < len(line) <= _SHORT_LINE for line in lines[:-1])
 
 
-def _rule(how: str) -> Callable[[str, str], bool]:
-    """Whether a document begins with a line; asked with that line and the one before it."""
-    if how == "lines":
-        return lambda line, before: True
-    if how == "blank-lines":
-        return lambda line, before: not before.strip() and bool(line.strip())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = re.compile(how).search
-    return lambda line, before: found(line) is not None
+def _found(how: str, lines: Sequence[str], num_before: int) -> Iterable[bool]:
+    """Where a pattern is found; for what is none, everywhere."""
+    if how in _WORDS:
+        return repeat(True, len(lines))
+    return found_in(how, lines, first_number=num_before + 1)
 
 
 def _whole_lines(pieces: Iterable[str]) -> Iterator[str]:

@@ -1,3 +1,7 @@
+import math
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -131,29 +135,6 @@ def test_an_empty_prime_begins_a_document(predictor):
     assert len(sample(predictor, "", length=10)) == 10
 
 
-def test_frequencies_follow_the_distribution(predictor):
-    """Chi-square over 4,000 draws; a right program fails at most once in 10,000 seeds."""
-    prediction = predictor.read_text("q", predictor.start())
-    expected = sampling.probabilities(
-        sampling.next_distribution(prediction.log_p[0], SampleConfig())
-    )
-    generator = np.random.default_rng(0)
-    config, draws = SampleConfig(length=1), 4000
-    drawn = [
-        next(sampling.sample(predictor, "q", config, generator=generator)) for _ in range(draws)
-    ]
-    counts = np.bincount(predictor.alphabet.encode("".join(drawn)), minlength=len(expected))
-    likely = expected * draws >= 5
-    rest = np.array([expected[~likely].sum() * draws, counts[~likely].sum()])
-    difference = (counts[likely] - expected[likely] * draws) ** 2 / (expected[likely] * draws)
-    statistic = difference.sum() + (rest[1] - rest[0]) ** 2 / max(rest[0], 1e-9)
-    degrees = likely.sum()
-    # Wilson & Hilferty 1931: the cube root of chi-square is nearly normal; 3.72 is the 0.9999
-    # quantile of the normal distribution.
-    limit = degrees * (1 - 2 / (9 * degrees) + 3.72 * (2 / (9 * degrees)) ** 0.5) ** 3
-    assert statistic < limit
-
-
 def many(predictor, prime="qu", *, num_samples, seed=0, **options):
     drawn = sampling.sample_many(
         predictor,
@@ -163,6 +144,158 @@ def many(predictor, prime="qu", *, num_samples, seed=0, **options):
         generator=np.random.default_rng(seed),
     )
     return sampling.collect(drawn, num_samples)
+
+
+NUM_DRAWS = 20_000
+
+
+@pytest.fixture(scope="module")
+def sharp(checkpoint):
+    """A predictor whose distribution is far from uniform: its head is multiplied."""
+    weights = dict(checkpoint.weights)
+    weights["head.weight"] = weights["head.weight"] * np.float32(250)
+    return Predictor(replace(checkpoint, weights=weights))
+
+
+def expected_after(predictor, text, *, temperature=1.0, top_k=None, top_p=None, min_p=None):
+    """The distribution that is asked for, written out, one symbol after another."""
+    log_p_V = predictor.read_text(text, predictor.start()).log_p[0].astype(float)
+    p = [0.0] + [math.exp(log_p / temperature) for log_p in log_p_V[1:]]
+    likeliest_first = sorted(range(len(p)), key=lambda symbol: -p[symbol])
+    kept = set(likeliest_first[:top_k])
+    if top_p is not None:
+        whole = sum(p[symbol] for symbol in kept)
+        reached = 0.0
+        for symbol in likeliest_first:
+            if reached >= top_p * whole:
+                kept.discard(symbol)
+            reached += p[symbol]
+    if min_p is not None:
+        kept = {symbol for symbol in kept if p[symbol] >= min_p * max(p)}
+    p = np.array([one * (symbol in kept) for symbol, one in enumerate(p)])
+    return p / p.sum()
+
+
+def too_far(counts, expected):
+    """Chi-square by its limit: above 1 once in 10,000 seeds of a right program, or never drawn."""
+    num_draws = counts.sum()
+    if counts[expected == 0].any():
+        return math.inf
+    # The least expected are pooled until they are expected five times.
+    order = np.argsort(expected)
+    pooled, found, wanted = [], 0.0, 0.0
+    for symbol in order[expected[order] > 0]:
+        found += counts[symbol]
+        wanted += expected[symbol] * num_draws
+        if wanted >= 5:
+            pooled.append((found, wanted))
+            found = wanted = 0.0
+    assert not wanted  # the likeliest is expected more often than that
+    statistic = sum((found - wanted) ** 2 / wanted for found, wanted in pooled)
+    degrees = len(pooled) - 1
+    assert degrees > 0
+    # Wilson & Hilferty 1931: the cube root of chi-square over its degrees of freedom is nearly
+    # normal; 3.72 is the 0.9999 quantile of the normal distribution.
+    spread = 2 / (9 * degrees)
+    return statistic / (degrees * (1 - spread + 3.72 * spread**0.5) ** 3)
+
+
+def counts_of(predictor, texts):
+    ids = predictor.alphabet.encode("".join(texts))
+    return np.bincount(ids, minlength=len(predictor.alphabet))
+
+
+SETTINGS = [
+    {},
+    {"temperature": 0.5},
+    {"temperature": 0.8, "top_k": 5},
+    {"temperature": 1.7, "top_p": 0.6},
+    {"temperature": 1.2, "min_p": 0.2},
+    {"temperature": 0.9, "top_k": 9, "top_p": 0.9, "min_p": 0.05},
+]
+
+
+def distance(predictor, options, *, seed=0):
+    """How far 20,000 draws of one character lie from what is asked for."""
+    drawn = many(predictor, "q", num_samples=NUM_DRAWS, length=1, seed=seed, **options)
+    counts = counts_of(predictor, [sample.text for sample in drawn])
+    assert counts.sum() == NUM_DRAWS
+    return too_far(counts, expected_after(predictor, "q", **options))
+
+
+@pytest.mark.parametrize("options", SETTINGS)
+def test_frequencies_follow_the_distribution(sharp, options):
+    assert distance(sharp, options) < 1
+
+
+def test_frequencies_of_single_streams_follow_it_too(sharp):
+    """`sample` draws one character a call, as the command does."""
+    generator, config = np.random.default_rng(0), SampleConfig(length=1, temperature=0.7)
+    drawn = [next(sampling.sample(sharp, "q", config, generator=generator)) for _ in range(4000)]
+    assert too_far(counts_of(sharp, drawn), expected_after(sharp, "q", temperature=0.7)) < 1
+
+
+def test_the_second_character_follows_the_first_of_its_own_stream(sharp):
+    drawn = many(sharp, "q", num_samples=NUM_DRAWS, length=2)
+    texts = [sample.text for sample in drawn]
+    for first, _ in Counter(text[0] for text in texts).most_common(3):
+        second = [text[1] for text in texts if text[0] == first]
+        expected = expected_after(sharp, "q" + first)
+        assert too_far(counts_of(sharp, second), expected) < 1
+
+
+def twice(function):
+    return lambda log_p, value: function(function(log_p, value), value)
+
+
+def without_least(log_p):
+    least = np.where(np.isfinite(log_p), log_p, np.inf).min(-1, keepdims=True)
+    return np.where(log_p > least, log_p, -np.inf)
+
+
+MUTANTS = {
+    "the temperature counts twice": ("with_temperature", twice, {"temperature": 0.8}),
+    "the temperature is a factor": (
+        "with_temperature",
+        lambda function: lambda log_p, value: log_p * value,
+        {"temperature": 0.8},
+    ),
+    "the symbol after it": (
+        "draw",
+        lambda function: lambda log_p, u_B: np.minimum(function(log_p, u_B) + 1, 27),
+        {},
+    ),
+    "unknown is drawn": ("without_unknown", lambda function: lambda log_p: log_p, {}),
+    "one too many": (
+        "keep_top_k",
+        lambda function: lambda log_p, k: function(log_p, k + 1),
+        {"top_k": 5},
+    ),
+    "one too few": (
+        "keep_top_k",
+        lambda function: lambda log_p, k: function(log_p, k - 1),
+        {"top_k": 5},
+    ),
+    "what crosses p is left out": (
+        "keep_top_p",
+        lambda function: lambda log_p, p: without_least(function(log_p, p)),
+        {"top_p": 0.6},
+    ),
+    "min-p is squared": (
+        "keep_min_p",
+        lambda function: lambda log_p, p: function(log_p, p**2),
+        {"min_p": 0.3},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_wrong_sampler_is_noticed(sharp, monkeypatch, name):
+    """Or the tests of frequencies would prove nothing."""
+    function, change, options = MUTANTS[name]
+    assert distance(sharp, options) < 1
+    monkeypatch.setattr(sampling, function, change(getattr(sampling, function)))
+    assert distance(sharp, options) > 2
 
 
 def test_each_of_many_samples_is_a_text_of_its_own(predictor):

@@ -188,6 +188,13 @@ def test_of_leftovers_only_charlstm_s_own_go(tmp_path):
     assert sorted(os.listdir(tmp_path)) == [".charlstm-mine.tmp", "a.tmp-2024.txt"]
 
 
+def test_a_half_written_file_that_is_done_meanwhile_is_no_error(tmp_path, monkeypatch):
+    """`eval` writes counts into a run's folder while another process starts to train the run."""
+    gone = tmp_path / ".charlstm-0123456789abcdef.tmp"
+    monkeypatch.setattr(type(tmp_path), "iterdir", lambda folder: iter([gone]))
+    remove_leftovers(tmp_path)
+
+
 @posix
 def test_a_planted_link_is_not_followed(tmp_path, monkeypatch):
     target = tmp_path / "target"
