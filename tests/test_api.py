@@ -134,6 +134,20 @@ def test_surprise_tells_what_each_character_cost(stored):
         model.surprise("")
 
 
+def test_a_unit_s_steps_are_those_of_the_trace(stored):
+    model = charlstm.load()
+    forget, cell = model.trace("quick")["forget"], model.trace("quick")["cell"]
+    last = forget.shape[0] - 1
+    steps = model.unit_steps("quick", layer=last, unit=3)
+    assert [step.gate("forget").value for step in steps] == pytest.approx(
+        forget[last, :, 3].tolist()
+    )
+    assert [step.cell for step in steps] == pytest.approx(cell[last, :, 3].tolist())
+    for wrong in ({"layer": 9, "unit": 0}, {"layer": 0, "unit": 9999}, {"layer": -1, "unit": 0}):
+        with pytest.raises(ConfigError, match="must be a whole number"):
+            model.unit_steps("quick", **wrong)
+
+
 def test_trace_is_what_the_cells_did(stored, checkpoint):
     model = charlstm.load()
     found = model.trace("quick")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, get_ar
 import numpy as np
 
 from charlstm.analysis.inspection import trace
+from charlstm.analysis.unit import UnitStep, unit_steps
 from charlstm.api.results import Activations, CharacterSurprise, Surprises
 from charlstm.config import MAX_COUNT, MAX_SEED, SampleConfig, require_int
 from charlstm.counting.growth import learn_ngrams
@@ -393,6 +394,25 @@ class Model:
             ConfigError: when the text is empty.
         """
         return Activations.of(trace(self.predictor, self._documents(text)))
+
+    def unit_steps(self, text: str, *, layer: int, unit: int) -> list[UnitStep]:
+        """What one unit did at each character of a text, as sums that can be followed by hand.
+
+        >>> step = model.unit_steps("quick", layer=0, unit=7)[-1]
+        >>> gate = step.gate("forget")
+        >>> abs(gate.input + gate.hidden + gate.bias - gate.pre_activation) < 1e-9
+        True
+
+        Args:
+            layer, unit: from 0 on, as in `trace`.
+
+        Raises:
+            ConfigError: when the text is empty, or there is no such layer or unit.
+        """
+        config = self.checkpoint.spec.model_config
+        require_int("layer", layer, 0, config.num_layers - 1)
+        require_int("unit", unit, 0, config.hidden_size - 1)
+        return unit_steps(self.checkpoint, self._documents(text), layer=layer, unit=unit)
 
     def evaluate(self, split: SplitName = "test", *, with_counts: bool = False) -> Evaluation:
         """Score a split of the model's own text; documents of a list that were learned count, too.
