@@ -30,11 +30,11 @@ MEANINGS: Final = {
     "hidden": "the hidden state h: what the next layer and the next step read",
 }
 
-# Rows of the weights, in PyTorch's order.
-_ROWS: Final = {
-    "lstm": ("input", "forget", "candidate", "output"),
-    "gru": ("reset", "update", "candidate"),
-    "rnn": ("hidden",),
+# Blocks of rows in PyTorch's weights, in the order in which a cell is drawn.
+_BLOCKS: Final = {
+    "lstm": {"forget": 1, "input": 0, "candidate": 2, "output": 3},
+    "gru": {"update": 1, "candidate": 2, "reset": 0},
+    "rnn": {"hidden": 0},
 }
 _NUM_LARGEST: Final = 3
 
@@ -79,7 +79,7 @@ class UnitStep:
 
     Args:
         char: the readable character.
-        gates: in PyTorch's order.
+        gates: in the order in which a cell is drawn.
         cell_before, cell: the cell state before and after; None for a GRU and a plain network.
         hidden_before, hidden: the hidden state before and after.
     """
@@ -147,8 +147,8 @@ def _gates(
         checkpoint.weights[f"layers.{layer}.{name}_l0"] for name in names
     )
     found = []
-    for number, name in enumerate(_ROWS[cell]):
-        row = number * before.h.shape[1] + unit
+    for name, block in _BLOCKS[cell].items():
+        row = block * before.h.shape[1] + unit
         through = 1.0
         if cell == "gru" and name == "candidate":
             through = float(after.gates["reset"][0, unit])

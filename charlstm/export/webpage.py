@@ -73,15 +73,16 @@ def build_page(
             shapes[key] = (len(value), 0)
     style = _part("page.css")
     script = _script(_SCRIPTS)
+    symbol = "byte" if checkpoint.spec.alphabet.is_byte else "character"
     values = {
-        "title": html.escape(f"{name}: a character model"),
-        "facts": html.escape(_facts(checkpoint)),
+        "title": html.escape(f"{name}: a {symbol} model"),
+        "facts": html.escape(_facts(checkpoint, symbol)),
         "rounding": html.escape(_rounding_words(cost)),
         "policy": _policy(style=style, script=script),
         "style": style,
         "script": script,
         "worker": _script(_WORKER),
-        "symbol": "byte" if checkpoint.spec.alphabet.is_byte else "character",
+        "symbol": symbol,
         "model": _as_data(_model(checkpoint, text, held_out) | {"shapes": shapes}),
         "weights": base64.b64encode(b"".join(packed)).decode("ascii"),
     }
@@ -95,6 +96,9 @@ def opening(alphabet: Alphabet, held_out: Split) -> str:
     word, where something can be predicted.
     """
     text = alphabet.text_of(held_out.ids[:_TRACKED_CHARS])
+    if not alphabet.are_lines and alphabet.end is not None:
+        # Where a document ends can't be typed: one document, the first that has something.
+        text = next(filter(None, text.split(alphabet.end)), "")
     lines = text.strip("\n").split("\n")
     is_prose = [sum(map(str.isalpha, line)) >= max(10, 0.7 * len(line)) for line in lines]
     first = is_prose.index(True) if any(is_prose) else 0
@@ -147,21 +151,23 @@ def _tracked(checkpoint: Checkpoint, held_out: Split) -> list[dict[str, Any]]:
 
 def _tracked_words(feature: TrackedFeature) -> str:
     score = feature.units[0].score
-    measure = "area under the ROC curve" if feature.measure == "auc" else "correlation"
-    return f"It tracks \u201c{feature.feature}\u201d: {measure} {score:.2f}.".replace("-", "\u2212")
+    is_auc = feature.measure == "auc"
+    measure = "area under the ROC curve" if is_auc else "correlation"
+    falls = ", it falls where that rises" if score < (0.5 if is_auc else 0.0) else ""
+    return f"It tracks \u201c{feature.feature}\u201d ({measure} {_signed(score, 2)}{falls})."
 
 
-def _facts(checkpoint: Checkpoint) -> str:
+def _facts(checkpoint: Checkpoint, symbol: str) -> str:
     spec = checkpoint.spec
     config = spec.model_config
     layers = f"{config.num_layers} layer{'s' if config.num_layers > 1 else ''}"
     facts = [
         f"{config.cell.upper()}, {layers} of {config.hidden_size} units",
         f"{config.num_parameters:,} parameters",
-        f"trained on {spec.num_train_chars:,} characters of {spec.corpus_name}",
+        f"trained on {spec.num_train_chars:,} {symbol}s of {spec.corpus_name}",
     ]
     if (bits := checkpoint.best_val_bits_per_char) is not None:
-        facts.append(f"{bits:.3f} bits per character on text that it did not learn from")
+        facts.append(f"{bits:.3f} bits per {symbol} on its validation text")
     return "; ".join(facts) + "."
 
 
@@ -170,8 +176,12 @@ def _rounding_words(cost: RoundingCost) -> str:
         "Weights are rounded to 8 bits, with a scale for each row. Measured on "
         f"{cost.num_chars:,} characters, read in pieces: {cost.exact_bits_per_char:.4f} bits per "
         f"character before, {cost.rounded_bits_per_char:.4f} after "
-        f"({cost.bits_per_char:+.4f})."
+        f"(a difference of {_signed(cost.bits_per_char, 4)})."
     )
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}".replace("-", "\u2212")
 
 
 def _script(parts: Iterable[str]) -> str:

@@ -3,6 +3,15 @@
 /** What ends a document that isn't a line, shown and written as a line end. */
 const DOCUMENT_END = 0xfdd0;
 
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+
+/** A part of a text inside a sentence, whose direction must not turn the sentence around. */
+const isolated = (text) => (RIGHT_TO_LEFT.test(text) ? `\u2068${text}\u2069` : text);
+
+const quoted = (text) => `\u201c${isolated(text)}\u201d`;
+
+const counted = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+
 class Alphabet {
   constructor({ codes, level, normalize, keepLineEnds }) {
     this.codes = codes;
@@ -64,9 +73,10 @@ class Alphabet {
   label(code) {
     const names = { 9: "\u21e5", 10: "\u23ce", 32: "\u2423", [DOCUMENT_END]: "end" };
     if (code in names) return names[code];
+    if (code < 32) return String.fromCodePoint(0x2400 + code); // its picture
     const char = String.fromCodePoint(code);
     const isByte = this.level === "byte" && code > 126;
-    const isHidden = code < 32 || (code >= 127 && code < 160) || (code >= 0xd800 && code < 0xe000);
+    const isHidden = (code >= 127 && code < 160) || (code >= 0xd800 && code < 0xe000);
     if (isByte || isHidden || /^[\p{Z}\p{C}]$/u.test(char)) {
       const hex = code.toString(16).toUpperCase();
       return isByte ? `x${hex}` : `U+${hex.padStart(4, "0")}`;

@@ -34,9 +34,9 @@ class Page {
     this.choose(this.text.symbols.length);
   }
 
-  /** Where the caret stands, in the field's own count. */
-  get caret() {
-    return this.chosen ? this.text.symbols[this.chosen - 1].end : 0;
+  /** Where so many symbols end, in the field's own count; several may end together. */
+  endOf(place) {
+    return place > 0 ? this.text.symbols[place - 1].end : 0;
   }
 
   /** How many symbols are read where the page looks. */
@@ -152,6 +152,7 @@ class Page {
     this.strip.choose(this.place);
     this.strip.follow();
     this.notice();
+    this.maps.forget();
     this.show(this.drawStrip, this.writing.draw);
   }
 
@@ -163,7 +164,11 @@ class Page {
 
   caretMoved() {
     const place = this.placeOfCaret();
-    if (place === this.chosen && this.hovered === undefined) return;
+    const isSame = this.endOf(place) === this.endOf(this.chosen);
+    if (!isSame || this.hovered !== undefined) this.lookAt(isSame ? this.chosen : place);
+  }
+
+  lookAt(place) {
     this.chosen = place;
     this.hovered = undefined;
     this.look();
@@ -176,11 +181,16 @@ class Page {
     this.look();
   }
 
-  /** Put the caret after so many symbols. */
+  /** Look at the place after so many symbols, and put the caret there. */
   choose(place) {
-    const end = place > 0 ? this.text.symbols[place - 1].end : 0;
-    this.field.setSelectionRange(end, end);
-    this.caretMoved();
+    const { field, text } = this;
+    const known = Math.max(0, Math.min(text.symbols.length, place));
+    const end = this.endOf(known);
+    field.setSelectionRange(end, end);
+    // The field follows its caret by itself only while somebody types.
+    const lines = field.value.slice(0, end).length / Math.max(1, field.value.length);
+    field.scrollTop = lines * field.scrollHeight - field.clientHeight / 2;
+    this.lookAt(known);
   }
 
   /** Say what the model can't read, and where the field is full. */
@@ -188,22 +198,23 @@ class Page {
     const { text, alphabet, field } = this;
     const unknown = text.symbols.filter((symbol) => symbol.number === 0);
     const labels = [...new Set(unknown.map((symbol) => alphabet.label(symbol.code)))];
-    const named = labels.slice(0, 8).map((label) => `\u201c${label}\u201d`).join(" ");
+    const named = labels.slice(0, 8).map(quoted).join(" ");
     const more = labels.length > 8 ? ` and ${labels.length - 8} more` : "";
     const words = [];
     if (labels.length) {
-      words.push(`The model never saw ${named}${more} in its training text: it reads that as unknown.`);
+      words.push(`Not in the training text, and read as unknown: ${named}${more}.`);
     }
     const limit = field.maxLength.toLocaleString("en");
-    if (this.numCut) words.push(`The field holds ${limit} characters: ${this.numCut} were left out.`);
+    if (this.numCut) words.push(`The field holds ${limit} characters: ${this.numCut} left out.`);
     else if (field.value.length >= field.maxLength) words.push(`The field is full: ${limit} characters.`);
     this.numCut = 0;
     element("notice").textContent = words.join(" ");
   }
 
   /** Replace a part of the text, so that the browser can undo it; the focus stays where it was. */
-  insert(added, from, to) {
+  insert(text, from, to) {
     const { field } = this;
+    const added = withFieldEnds(text);
     const focused = document.activeElement;
     const room = field.maxLength - field.value.length + (to - from);
     this.numCut = Math.max(0, added.length - room);
@@ -227,7 +238,9 @@ class Page {
 
   /** Put a predicted symbol where the page looks. */
   write(number) {
-    this.insert(this.alphabet.textOf([number]), this.caret, this.caret);
+    const end = this.endOf(this.place);
+    this.choose(this.place);
+    this.insert(this.alphabet.textOf([number]), end, end);
   }
 
   shadeBy(shading) {
@@ -238,11 +251,18 @@ class Page {
     this.show(this.drawStrip);
   }
 
+  /** One symbol on or back, with a screen reader told what the cell does there. */
+  step(number) {
+    this.isStepping = true;
+    this.choose(this.chosen + number);
+  }
+
   /** Follow another unit: in the text, in the drawing and in the maps. */
   follow(layer, number) {
     this.layer = layer;
     this.unitNumber = Math.max(0, Math.min(this.config.hiddenSize - 1, Math.round(number) || 0));
     this.isUnitKnown = false;
+    this.isStepping = true;
     this.nameUnit();
     this.look();
   }
@@ -323,14 +343,15 @@ class Page {
   }
 
   drawCell() {
-    const { place, step } = this.unit;
+    const { place, step, isFirst } = this.unit;
     const { cell, hiddenSize } = this.config;
-    const last = place && this.text.symbols[place - 1];
-    const label = last && `\u201c${this.alphabet.label(last.code)}\u201d`;
+    const last = isFirst ? undefined : this.text.symbols[place - 1];
+    const label = last && quoted(this.alphabet.label(last.code));
     const name = this.unitName();
-    const where = last
-      ? `${name[0].toUpperCase()}${name.slice(1)}, ${this.alphabet.symbol} ${place}: reading ${label}`
-      : `${name[0].toUpperCase()}${name.slice(1)}, before the text`;
+    const beginning = place ? "before the next document" : "before the text";
+    const where =
+      `${name[0].toUpperCase()}${name.slice(1)}, ` +
+      (last ? `${this.alphabet.symbol} ${place}: reading ${label}` : beginning);
     const words = cellWords(step, { cell, where });
     element("cell-words").textContent = words;
     drawCell(element("drawing"), step, {
@@ -342,8 +363,8 @@ class Page {
     });
     drawSums(step, { below: this.layer, symbol: this.alphabet.symbol });
     element("equations").replaceChildren(...cellEquations(step, cell).map((text) => make("p", { text })));
-    element("back").disabled = place === 0;
-    element("forward").disabled = place === this.text.symbols.length;
+    if (this.isStepping) element("live").textContent = words;
+    this.isStepping = false;
   }
 
   // How it is built
@@ -375,7 +396,7 @@ class Page {
       this.changed();
     });
     on("text", "paste", ({ clipboardData }) => {
-      const pasted = clipboardData.getData("text").length;
+      const pasted = withFieldEnds(clipboardData.getData("text")).length;
       const room = field.maxLength - field.value.length + field.selectionEnd - field.selectionStart;
       this.numCut = Math.max(0, pasted - room);
     });
@@ -393,6 +414,12 @@ class Page {
       this.hover(place);
     });
     on("strip", "pointerleave", () => this.hover(undefined));
+    on("strip", "keydown", (event) => {
+      const steps = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
+      if (!(event.key in steps)) return;
+      event.preventDefault();
+      this.choose(this.chosen + steps[event.key]);
+    });
     on("shade-unit", "change", () => this.shadeBy("unit"));
     on("shade-surprise", "change", () => this.shadeBy("surprise"));
     on("tracked", "change", ({ target: { value } }) => {
@@ -402,14 +429,17 @@ class Page {
     });
     on("layer", "change", ({ target }) => this.follow(Number(target.value), this.unitNumber));
     on("unit", "change", ({ target }) => this.follow(this.layer, Number(target.value)));
-    on("back", "click", () => this.choose(Math.max(0, this.chosen - 1)));
-    on("forward", "click", () => this.choose(Math.min(this.text.symbols.length, this.chosen + 1)));
+    on("back", "click", () => this.step(-1));
+    on("forward", "click", () => this.step(1));
     on("temperature", "input", () => {
       element("temperature-words").textContent = this.temperature.toFixed(2);
       if (this.next) this.show(this.drawNext);
     });
   }
 }
+
+/** A text with the line ends that a field has: its own length. */
+const withFieldEnds = (text) => text.replace(/\r\n?/g, "\n");
 
 function startPage() {
   const page = new Page(JSON.parse(element("model").textContent));

@@ -106,6 +106,11 @@ class Maps {
     dark.addEventListener("change", () => page.show(this.draw));
   }
 
+  /** The value that was pointed at belongs to another text. */
+  forget() {
+    element("hover-words").textContent = this.hint;
+  }
+
   get isOpen() {
     return element("maps").open;
   }
@@ -187,15 +192,20 @@ class Maps {
       `Each row is a unit, its number beside it; each column a ${alphabet.symbol}. ` +
       (config.cell === "rnn"
         ? "Values go from \u22121 (red) to 1 (blue)."
-        : "Gates go from 0 (blank) to 1 (blue); all else from \u22121 (red) to 1 (blue).");
+        : "Gates go from 0 (blank) to 1 (blue), all else from \u22121 (red) to 1 (blue)" +
+          (config.cell === "lstm" ? ", the cell state through tanh." : "."));
+    this.hint = element("hover-words").textContent;
     for (let layer = 0; layer < config.numLayers; layer += 1) {
       const figure = make("div", { className: "layer", role: "group" });
       figure.setAttribute("aria-label", `Layer ${layer + 1}`);
       if (config.numLayers > 1) figure.append(make("h3", { text: `Layer ${layer + 1}` }));
-      for (const name of config.names) figure.append(this.buildMap(layer, name));
-      const row = make("div", { className: "map" });
-      row.append(make("span"), make("canvas", { "aria-hidden": "true" }));
-      figure.append(row);
+      const characters = () => {
+        const row = make("div", { className: "map" });
+        row.append(make("span"), make("canvas", { "aria-hidden": "true" }));
+        return row;
+      };
+      const maps = inDrawnOrder(config.names).map((name) => this.buildMap(layer, name));
+      figure.append(characters(), ...maps, characters());
       element("layers").append(figure);
     }
   }
@@ -205,15 +215,17 @@ class Maps {
     const row = make("div", { className: "map" });
     const canvas = make("canvas", { role: "img", "data-name": name, "data-layer": layer });
     canvas.setAttribute("aria-label", `${name}: ${page.config.meanings[name]}`);
-    canvas.addEventListener("pointermove", (event) => {
+    const say = (event) => {
       const found = this.valueAt(event);
       if (!found) return;
       const label = this.labelAt(found.place);
-      const after = label ? `after \u201c${label}\u201d` : "before the text";
+      const after = label ? `after ${quoted(label)}` : "before the text";
       element("hover-words").textContent =
         `Layer ${layer + 1}, unit ${found.unit}, ${after}: ${name} ${signed(found.value)}`;
-    });
+    };
+    canvas.addEventListener("pointermove", say);
     canvas.addEventListener("click", (event) => {
+      say(event);
       const found = this.valueAt(event);
       if (!found) return;
       page.choose(found.place);

@@ -75,11 +75,12 @@ class Ladder {
   }
 }
 
-/** Draws symbols, one after another. */
+/** Draws symbols, one after another, once it has read what is left of the text before them. */
 class Sampler {
-  constructor(stack, state, { temperature, seed, length }) {
+  constructor(stack, state, { unread, temperature, seed, length }) {
     this.stack = stack;
     this.state = state;
+    this.unread = unread;
     this.temperature = temperature;
     this.random = randomNumbers(seed);
     this.length = length;
@@ -90,7 +91,17 @@ class Sampler {
     return this.symbols.length >= this.length;
   }
 
+  /** What was drawn so far is all. */
+  stop() {
+    this.length = 0;
+  }
+
   advance() {
+    if (this.unread.length) {
+      this.state = this.stack.read(this.unread[0], this.state);
+      this.unread = this.unread.subarray(1);
+      return;
+    }
     const logP = this.stack.predict(this.state);
     logP[0] = -Infinity; // Unknown can't be written.
     const symbol = this.temperature > 0 ? this.draw(logP) : mostLikely(logP);

@@ -29,7 +29,11 @@ class ReadText {
       const first = symbols.length - tail;
       const moved = symbols.length - old.length;
       const { bits } = this;
-      this.earlierBits = symbols.map((_, place) => (place < first ? undefined : bits[place - moved]));
+      // Where more was replaced than follows, it is another text and no edit of this one.
+      const isEdit = Math.max(old.length, symbols.length) - same - tail <= tail;
+      this.earlierBits = symbols.map((_, place) =>
+        isEdit && place >= first ? bits[place - moved] : undefined,
+      );
     }
     this.symbols = symbols;
     this.version += 1;
@@ -65,8 +69,10 @@ class ReadText {
     return this.bits.indexOf(Math.max(...this.bits));
   }
 
-  leastExpensive() {
-    return this.bits.indexOf(Math.min(...this.bits));
+  /** The place of the symbol that changed the followed unit most. */
+  largestStep() {
+    const steps = this.values.map((value, place) => Math.abs(value - (this.values[place - 1] ?? 0)));
+    return steps.indexOf(Math.max(...steps.slice(1)));
   }
 }
 

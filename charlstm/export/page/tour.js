@@ -14,21 +14,22 @@ const TOUR = [
       return (
         `The model reads one ${alphabet.symbol} at a time and never looks ahead. The stronger the ` +
         `shade, the less it expected what came: most of all ` +
-        `\u201c${alphabet.label(text.symbols[place].code)}\u201d, ${text.bits[place].toFixed(1)} bits.`
+        `${quoted(alphabet.label(text.symbols[place].code))}, ${text.bits[place].toFixed(1)} bits.`
       );
     },
   },
   {
     section: "next",
-    begin: (page) => page.choose(Math.max(0, page.text.leastExpensive())),
+    begin: (page) => page.choose(page.text.mostExpensive()),
     words: ({ text, alphabet, place, next }) => {
-      if (!next) return "";
-      const [best] = ranked(next.logP, 1);
-      const last = place ? alphabet.label(text.symbols[place - 1].code) : "the beginning";
+      const came = text.symbols[place];
+      const surprise = came
+        ? ` What came was ${quoted(alphabet.label(came.code))}, with ${share(Math.exp(next.logP[came.number]))}.`
+        : "";
       return (
-        `What may follow differs from place to place. Here, after \u201c${last}\u201d, the model gives ` +
-        `${alphabet.nameOf(best)} ${share(Math.exp(next.logP[best]))}: the entropy is ` +
-        `${entropyBits(next.logP).toFixed(2)} bits. Move through the text and watch the bars.`
+        `Before that, the model gave every ${alphabet.symbol} a probability. Most likely: ` +
+        `${likelyWords(next.logP, 3, (one) => alphabet.nameOf(one))}.${surprise} Move through the ` +
+        "text with the arrow keys: sometimes one bar takes all, sometimes many share."
       );
     },
   },
@@ -36,28 +37,26 @@ const TOUR = [
     section: "ladder",
     begin: () => {},
     words: ({ rungs, alphabet }) => {
-      const bits = rungs?.rungs.map(({ logP }) => entropyBits(logP).toFixed(2)) ?? [];
-      if (bits.length < 2) return "Read on to see what context does.";
+      const bits = rungs.rungs.map(({ logP }) => `${entropyBits(logP).toFixed(2)} bits`);
+      if (bits.length < 3) return "With more text before the caret, you see here what context does.";
       return (
-        `The last ${alphabet.symbol} alone is not enough. Without any context the entropy would be ` +
-        `${bits[0]} bits, with one ${alphabet.symbol} ${bits[1]}, with all of the text ${bits.at(-1)}. ` +
-        `The network has to remember what came before.`
+        `What is likely depends on what came before. Without any context the entropy is ${bits[0]}, ` +
+        `knowing one ${alphabet.symbol} ${bits[1]}, knowing all of the text ${bits.at(-1)}. To use ` +
+        `more than the last ${alphabet.symbol}, a network has to remember.`
       );
     },
   },
   {
     section: "cell",
-    begin: () => {},
+    begin: (page) => page.choose(page.text.largestStep() + 1),
     words: ({ unit, config }) => {
-      if (!unit) return "";
       const memory = {
-        lstm: "Each of its units keeps a value, the cell state, from step to step; gates decide what " +
-          "enters, what stays and what shows.",
-        gru: "Each of its units keeps a value, the hidden state, from step to step; gates decide how " +
-          "much is replaced.",
-        rnn: "A plain network's unit has one value, computed anew at each step.",
+        lstm: "This is one unit. Its memory is the cell state, the line along the top.",
+        gru: "This is one unit. Its memory is the hidden state, the line along the top.",
+        rnn: "This is one unit. ",
       }[config.cell];
-      return `${memory} Step through the text with the two buttons and watch one unit.`;
+      const { step } = unit;
+      return `${memory} ${cellWords(step, { cell: config.cell, where: "Here" })} Step through the text.`;
     },
   },
   {
@@ -66,8 +65,9 @@ const TOUR = [
       element("maps").open = true;
     },
     words: ({ config }) =>
-      `Here are many of the ${config.hiddenSize} units of each layer at once. Rows that stay the same over ` +
-      "many columns remember; click one to follow it in the drawing and in the text.",
+      `Many of the ${config.hiddenSize} units of each layer at once. Rows of the ` +
+      `${config.cell === "lstm" ? "cell" : "hidden state"} that keep their color over many columns ` +
+      "remember. Click one to follow it in the drawing and in the text.",
   },
 ];
 
@@ -79,6 +79,9 @@ class Tour {
     element("tour-back").addEventListener("click", () => this.go(this.number - 1));
     element("tour-next").addEventListener("click", () => this.go(this.number + 1));
     element("tour-end").addEventListener("click", () => this.end());
+    element("tour").addEventListener("keydown", ({ key }) => {
+      if (key === "Escape") this.end();
+    });
   }
 
   go(number) {
@@ -98,8 +101,13 @@ class Tour {
   }
 
   draw() {
-    if (this.number === undefined) return;
-    const words = `${this.number + 1} of ${TOUR.length}. ${TOUR[this.number].words(this.page)}`;
+    const { page, number } = this;
+    if (number === undefined) return;
+    // Not before all answers for this place are here: words are read aloud once.
+    const { next, unit, rungs } = page;
+    const isKnown = [next, unit, rungs].every((one) => one && page.isCurrent(one)) && rungs.isDone;
+    if (number && !isKnown) return;
+    const words = `${number + 1} of ${TOUR.length}. ${TOUR[number].words(page)}`;
     if (element("tour-words").textContent !== words) element("tour-words").textContent = words;
   }
 

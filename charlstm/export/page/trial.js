@@ -16,8 +16,12 @@ class Trial {
     const place = this.placeToChange();
     const old = text.symbols[place];
     const other = old && this.otherThan(old);
-    if (other === undefined || !text.isRead) return;
-    const before = { value: page.field.value, place };
+    if (other === undefined) {
+      element("notice").textContent = "There is nothing here to change into something else.";
+      return;
+    }
+    // Changed once more, it still goes back to where it began.
+    const before = this.before ?? { value: page.field.value, place };
     page.insert(alphabet.textOf([other]), place ? text.symbols[place - 1].end : 0, old.end);
     page.choose(place + 1);
     page.shadeBy("surprise");

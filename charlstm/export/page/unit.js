@@ -2,11 +2,11 @@
 
 const NUM_LARGEST = 3;
 
-/** Rows of the weights, in PyTorch's order, for the gates and the candidate. */
-const ROWS = {
-  lstm: ["input", "forget", "candidate", "output"],
-  gru: ["reset", "update", "candidate"],
-  rnn: ["hidden"],
+/** Blocks of rows in PyTorch's weights, in the order in which a cell is drawn. */
+const BLOCKS = {
+  lstm: { forget: 1, input: 0, candidate: 2, output: 3 },
+  gru: { update: 1, candidate: 2, reset: 0 },
+  rnn: { hidden: 0 },
 };
 
 /** What a row of a matrix makes of a vector: each product, and their sum. */
@@ -38,8 +38,8 @@ function unitStep(stack, { before, after, symbol, layer, unit }) {
     : stack.embedding.row(symbol);
   const hidden = stack.valuesOf(before, layer, "hidden");
   const value = (state, name) => stack.valuesOf(state, layer, name)[unit];
-  const gates = ROWS[cell].map((name, number) => {
-    const row = number * stack.size + unit;
+  const gates = Object.entries(BLOCKS[cell]).map(([name, block]) => {
+    const row = block * stack.size + unit;
     const share = cell === "gru" && name === "candidate" ? value(after, "reset") : 1;
     const read = products(weightIh, row, below);
     const kept = products(weightHh, row, hidden);

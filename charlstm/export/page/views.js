@@ -9,7 +9,7 @@ const element = (id) => document.getElementById(id);
 
 const share = (probability) => {
   const percent = 100 * probability;
-  return `${percent >= 10 ? percent.toFixed(0) : percent.toFixed(percent >= 0.1 ? 1 : 2)}\u00a0%`;
+  return `${percent.toFixed(percent >= 10 ? 0 : percent >= 1 ? 1 : 2)}\u00a0%`;
 };
 
 /** A new element with text; text never becomes markup. */
@@ -138,7 +138,7 @@ function surpriseWords(text, alphabet) {
   const { symbol } = alphabet;
   const words = [
     `${text.meanBits().toFixed(2)} bits per ${symbol} on average; the greatest surprise is ` +
-      `\u201c${alphabet.label(text.symbols[place].code)}\u201d, ${symbol} ${place + 1}, with ` +
+      `${quoted(alphabet.label(text.symbols[place].code))}, ${symbol} ${place + 1}, with ` +
       `${text.bits[place].toFixed(1)} bits.`,
   ];
   return [...words, ...changeWords(text, alphabet)].join(" ");
@@ -153,8 +153,8 @@ function changeWords(text, { symbol }) {
   const last = changes.findLastIndex(Boolean);
   const sum = text.symbols.reduce((total, _, place) => total + (text.change(place) ?? 0), 0);
   return [
-    `The last edit changed the surprise of ${noticed} of the ${symbol}s after it, the last of them ` +
-      `${last - first + 1} ${symbol}s on: ${Math.abs(sum).toFixed(1)} bits ` +
+    `The last edit changed the surprise of ${counted(noticed, symbol)} after it, the last one ` +
+      `${counted(last - first + 1, symbol)} on: ${Math.abs(sum).toFixed(1)} bits ` +
       `${sum > 0 ? "more" : "less"} in all. \u25b2 marks what became more, \u25bc less surprising.`,
   ];
 }
@@ -203,32 +203,37 @@ function drawNext(logP, alphabet, temperature) {
 }
 
 function nextWords(logP, alphabet, symbols, nameOf) {
-  const likely = ranked(logP, 3).map((number) => `${nameOf(number)} ${share(Math.exp(logP[number]))}`);
   const last = symbols.slice(-12).map((symbol) => alphabet.label(symbol.code)).join("");
-  const after = last ? `After \u201c${last}\u201d` : "At the beginning of a text";
-  return `${after}: ${likely.join(", ")}; entropy ${entropyBits(logP).toFixed(2)} bits.`;
+  const likely = likelyWords(logP, 3, nameOf);
+  const after = last ? `After ${quoted(last)}` : "At the beginning of a text";
+  return `${after}: ${likely}; entropy ${entropyBits(logP).toFixed(2)} bits.`;
+}
+
+function likelyWords(logP, count, nameOf) {
+  return ranked(logP, count)
+    .map((number) => `${isolated(nameOf(number))} ${share(Math.exp(logP[number]))}`)
+    .join(", ");
 }
 
 /** One row for each context length; `next` is the symbol that really follows, if one does. */
 function drawLadder(rungs, symbols, alphabet, next) {
-  element("ladder-next").textContent = next ? `\u201c${alphabet.label(next.code)}\u201d` : "entropy";
+  element("ladder-next").textContent = next ? quoted(alphabet.label(next.code)) : "";
+  element("ladder-next").hidden = !next;
   element("rungs").replaceChildren(
     ...rungs.map(({ length, logP }) => {
       const row = make("tr");
       const shown = symbols.slice(symbols.length - length).slice(-SHOWN_CONTEXT);
       const context = shown.map((symbol) => alphabet.label(symbol.code)).join("");
-      const likely = ranked(logP, 3).map(
-        (number) => `${alphabet.nameOf(number)} ${share(Math.exp(logP[number]))}`,
-      );
-      const last = next ? share(Math.exp(logP[next.number])) : `${entropyBits(logP).toFixed(2)} bits`;
+      const likely = likelyWords(logP, 3, (number) => alphabet.nameOf(number));
       const cell = make("td", { className: "context" });
       cell.append(make("bdi", { text: length > shown.length ? `\u2026${context}` : context }));
       row.append(
         make("th", { scope: "row", text: String(length) }),
         cell,
-        make("td", { text: likely.join(", ").replaceAll("\u00a0", "") }),
-        make("td", { text: last }),
+        make("td", { text: likely }),
+        make("td", { text: `${entropyBits(logP).toFixed(2)} bits` }),
       );
+      if (next) row.append(make("td", { text: share(Math.exp(logP[next.number])) }));
       return row;
     }),
   );
@@ -275,6 +280,7 @@ function drawCurve(rungs, { symbol }) {
 function drawSums(step, { below, symbol }) {
   const s = signed;
   element("sums-input").textContent = below ? `layer ${below}` : symbol;
+  element("sums-what").textContent = step.gates.length > 1 ? "gate" : "state";
   element("sums").tBodies[0].replaceChildren(
     ...step.gates.map((gate) => {
       const row = make("tr");
@@ -288,17 +294,37 @@ function drawSums(step, { below, symbol }) {
   );
   element("largest").replaceChildren(
     ...step.gates.flatMap((gate) => {
-      const parts = gate.largest.map(({ from, unit, value }) => {
-        const where = from === "below" ? ` of layer ${below}` : " before";
-        return `${s(value)} from unit ${unit}${where}`;
-      });
-      return [make("dt", { text: gate.name }), make("dd", { text: parts.join(", ") })];
+      const parts = gate.largest
+        .filter(({ value }) => value !== 0)
+        .map(({ from, unit, value }) => {
+          const where = from === "below" ? ` of layer ${below}` : " before";
+          return `${s(value)} from unit ${unit}${where}`;
+        });
+      const text = parts.join(", ") || "none: nothing was read before";
+      return [make("dt", { text: gate.name }), make("dd", { text })];
     }),
   );
 }
 
+/** Names of values in the order in which a cell is drawn. */
+const inDrawnOrder = (names) =>
+  ["forget", "input", "candidate", "output", "update", "reset", "cell", "hidden"].filter((name) =>
+    names.includes(name),
+  );
+
 function drawMeanings(names, meanings) {
+  const all = {
+    unit: "one of the cells of a layer: it keeps one value from step to step",
+    ...Object.fromEntries(inDrawnOrder(names).map((name) => [name, meanings[name]])),
+    "h before": "the hidden states of all units of the layer, one step earlier",
+    bias: "a number that is added whatever is read; learned, like all weights",
+    "\u03c3": "the sigmoid: squashes any sum to between 0 (closed) and 1 (open)",
+    tanh: "squashes any sum to between \u22121 and 1",
+  };
   element("meanings").replaceChildren(
-    ...names.flatMap((name) => [make("dt", { text: name }), make("dd", { text: meanings[name] })]),
+    ...Object.entries(all).flatMap(([name, meaning]) => [
+      make("dt", { text: name }),
+      make("dd", { text: meaning }),
+    ]),
   );
 }

@@ -35,14 +35,19 @@ class Desk {
     this.ladder = undefined;
   }
 
-  /** Write from the place where the page looks. */
-  write(wanted) {
-    this.wanted = { ...wanted, place: this.view.place };
-    this.sampler = undefined;
+  /** Write from the place where the page looks, whatever becomes of the text meanwhile. */
+  write({ id, ...options }) {
+    const { states, symbols } = this.reading;
+    const { place } = this.view;
+    const read = Math.min(place, states.length - 1);
+    const unread = symbols.slice(read, place);
+    this.sampler = new Sampler(this.stack, states[read], { unread, ...options });
+    this.sampleId = id;
   }
 
   stop() {
-    if (this.sampler) this.sampler.length = this.sampler.symbols.length;
+    if (!this.sampler) return;
+    this.sampler.stop();
     this.postWritten();
   }
 
@@ -95,7 +100,7 @@ class Desk {
       layer,
       unit,
     });
-    this.post("unit", { place, layer, unit, step });
+    this.post("unit", { place, layer, unit, isFirst, step });
   }
 
   /** Values of some units of each layer over a stretch of the text, [places x units] a name. */
@@ -128,14 +133,12 @@ class Desk {
       this.ladder = new Ladder(this.stack, document, states[place]);
     }
     while (!this.ladder.isDone && hasTime()) this.ladder.advance();
-    this.post("rungs", { place, rungs: this.ladder.rungs });
+    const { rungs, isDone } = this.ladder;
+    this.post("rungs", { place, rungs, isDone });
     return true;
   }
 
   draw(hasTime) {
-    if (this.wanted && !this.sampler) {
-      this.sampler = new Sampler(this.stack, this.reading.states[this.wanted.place], this.wanted);
-    }
     if (!this.sampler || this.sampler.isDone) return false;
     while (!this.sampler.isDone && hasTime()) this.sampler.advance();
     this.postWritten();
@@ -143,8 +146,8 @@ class Desk {
   }
 
   postWritten() {
-    const { symbols, isDone } = this.sampler ?? { symbols: [], isDone: true };
-    this.post("written", { id: this.wanted.id, symbols, isDone });
+    const { symbols, isDone } = this.sampler;
+    this.post("written", { id: this.sampleId, symbols, isDone });
   }
 }
 

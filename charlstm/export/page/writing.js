@@ -25,7 +25,7 @@ class Writing {
   start() {
     const { page } = this;
     this.id += 1;
-    this.prefix = page.field.value.slice(0, page.caret);
+    this.prefix = page.field.value.slice(0, page.endOf(page.chosen));
     this.answer = { symbols: [], isDone: false };
     page.hover(undefined);
     page.tell("write", {
@@ -55,11 +55,19 @@ class Writing {
   /** Put the sample where it was written for. */
   keep() {
     const { page, prefix } = this;
+    const { field, alphabet, config } = page;
     const { symbols } = this.answer;
+    // A document's end can't be put into the field: what was written up to it can.
+    const end = alphabet.canBeTyped(config.end) ? -1 : symbols.indexOf(config.end);
+    const text = alphabet.textOf(end < 0 ? symbols : symbols.slice(0, end));
+    if (field.value.length >= field.maxLength) {
+      page.insert(text, prefix.length, prefix.length); // says that the field is full
+      return;
+    }
     page.tell("stop");
     this.id += 1; // what comes late belongs nowhere
     this.answer = undefined;
-    page.insert(page.alphabet.textOf(symbols), prefix.length, prefix.length);
+    page.insert(text, prefix.length, prefix.length);
     element("written").replaceChildren();
     element("sample-status").textContent = "";
     element("keep").disabled = element("stop").disabled = true;
