@@ -399,6 +399,8 @@ def test_commands_as_people_type_them(run, stored, typed, meant):
         (["predict", "the", "quick"], "in quotes"),
         (["train", "--minutes", "1d"], "'--minutes': must be minutes, such as 10, or with a unit"),
         (["train", "--minutes", "m"], "'--minutes': must be minutes"),
+        (["train", "--minutes", ""], "'--minutes': must be minutes"),
+        (["train", "--minutes", "1\n2"], "'--minutes': must be minutes"),
         (
             ["sample", "--length", "1.5e0"],
             "'--length': must be a whole number, such as 500, 10_000",

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import inspect
 import json
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 # Headings in --help; what has none comes first.
 TEXT_PANEL: Final = "Reading the text"
-_MINUTES_PER_UNIT: Final = {"": 1.0, "s": 1 / 60, "m": 1.0, "h": 60.0}
+_MINUTES_PER_UNIT: Final = {"s": 1 / 60, "m": 1.0, "h": 60.0}
 
 
 def whole_number(text: str | int) -> int:
@@ -41,8 +40,9 @@ def minutes_of(text: str | float) -> float:
     with contextlib.suppress(ValueError):
         if not isinstance(text, str):
             return float(text)
-        number, unit = re.fullmatch(r"\s*(.*?)\s*([smh]?)\s*", text.lower()).groups()  # type: ignore[union-attr]
-        return float(number) * _MINUTES_PER_UNIT[unit]
+        text = text.strip().lower()
+        unit = text[-1:] if text[-1:] in _MINUTES_PER_UNIT else ""
+        return float(text.removesuffix(unit)) * _MINUTES_PER_UNIT.get(unit, 1.0)
     raise typer.BadParameter("must be minutes, such as 10, or with a unit, such as 90s or 2h")
 
 

@@ -66,6 +66,8 @@ class FileList:
                     skipped += others
                     if others or num_links:
                         notice = f"{path}: skipped {_named(path, others, num_links)}"
+                        if len(others) > NUM_NAMED:
+                            notice += "; corpus check lists all"
                         notices.setdefault(files[0], []).append(notice)
             parts.append(tuple(found))
         main, val, test = parts
@@ -221,7 +223,7 @@ def _named(folder: str, skipped: Sequence[Skipped], num_links: int) -> str:
             f"{os.path.relpath(one.path, folder)} ({one.reason})" for one in skipped[:NUM_NAMED]
         ]
         if more := len(skipped) - len(names):
-            names.append(f"and {more} more, which corpus check lists")
+            names.append(f"and {more} more")
         parts.append(f"{number} not text: {', '.join(names)}")
     if num_links:
         number = "1 link to a file" if num_links == 1 else f"{num_links} links to files"

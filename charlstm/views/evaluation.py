@@ -27,7 +27,7 @@ from charlstm.views.tables import print_note, print_pairs, print_rows
 _DERIVED: Final = ("nats_per_char", "bits_per_char", "bits_per_byte", "perplexity", "accuracy")
 _NATS_PER_BIT: Final = math.log(2)
 _MAX_SHOWN_CHARS: Final = 60
-# With so much of a text after its beginnings, these are too short to tell something.
+# With so much of a text at one length of context, the others are too short to tell something.
 _MOST: Final = 0.99
 _ANOTHER_SEED: Final = (
     "The interval is about the text: how much another --seed changes is not in it."
@@ -320,7 +320,7 @@ def show_difference(difference: Difference, name: str, other: str, *, title: str
         ],
     )
     _show_parts("kind of character", [(one.kind, one) for one in difference.by_kind], difference)
-    if _has_beginnings(difference):
+    if _differs_in_context(difference):
         named = [(_context_name(one), one) for one in difference.by_context]
         _show_parts("characters before it", named, difference)
     for note in _what_follows(difference, name, other):
@@ -348,10 +348,10 @@ def _show_parts(
     )
 
 
-def _has_beginnings(difference: Difference) -> bool:
-    """Whether enough characters have a short context: a single long text has one beginning."""
-    num_late = sum(one.num_chars for one in difference.by_context if one.max_context is None)
-    return num_late < _MOST * difference.num_chars
+def _differs_in_context(difference: Difference) -> bool:
+    """Whether characters have short and long contexts; those of one long text hardly do."""
+    most = max(one.num_chars for one in difference.by_context)
+    return most < _MOST * difference.num_chars
 
 
 def _context_name(one: ContextDifference) -> str:

@@ -202,7 +202,7 @@ def test_what_of_a_folder_is_no_text_is_named_with_the_reason(tmp_path):
     files = FileList.of(CorpusConfig(paths=(str(tmp_path),)))
     assert len(files.skipped) == 14
     ((notice,),) = files.notices.values()
-    assert notice.endswith("f15 (binary), and 4 more, which corpus check lists")
+    assert notice.endswith("f15 (binary), and 4 more; corpus check lists all")
     (tmp_path / "a.txt").unlink()
     with pytest.raises(CorpusError, match=r"holds no text file: skipped 14 .*b\.gz \(compressed\)"):
         load(tmp_path)
