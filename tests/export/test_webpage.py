@@ -745,3 +745,143 @@ def test_shades_are_of_the_chosen_unit(open_page, learned):
         if min(abs(abs(value) - limit) for limit in limits) > 1e-3:
             size = sum(abs(value) >= limit for limit in limits)
             assert shade == f"{'n' if value < 0 else 'p'}{size}"
+
+
+def greedy(checkpoint, text, length):
+    predictor = Predictor(rounded(checkpoint))
+    written = ""
+    for _ in range(length):
+        written += next(
+            one.char for one in predict_next(predictor, text + written).next if one.char
+        )
+    return written
+
+
+@pytest.mark.slow
+def test_a_sample_continues_the_text_at_the_click_whatever_becomes_of_it(open_page, learned):
+    page = open_page(learned, text="the")
+    text = (TEXT * 3)[:2000]
+    page.locator("#temperature").fill("0")
+    # All in one task: the worker has read nothing of it when the next text comes.
+    page.evaluate(
+        """(text) => {
+          const field = document.getElementById("text");
+          const put = (value) => {
+            field.value = value;
+            field.setSelectionRange(value.length, value.length);
+            field.dispatchEvent(new Event("input"));
+          };
+          put(text);
+          document.getElementById("start").click();
+          put("");
+          put(text.slice(0, -1) + "x");
+        }""",
+        text,
+    )
+    wait_for(page, "/^500 /.test(document.getElementById('sample-status').textContent)")
+    settle(page)
+    assert page.locator("#keep").is_disabled()
+    written = page.locator("#written").text_content()
+    assert written.removeprefix(text[-40:]).startswith(greedy(learned, text, 20))
+
+
+@pytest.mark.slow
+def test_what_is_stopped_before_it_began_stays_stopped(open_page, learned):
+    page = open_page(learned, text="the")
+    page.evaluate(
+        """() => {
+          const field = document.getElementById("text");
+          field.value = "the quick ".repeat(200);
+          field.dispatchEvent(new Event("input"));
+          document.getElementById("start").click();
+          document.getElementById("stop").click();
+        }"""
+    )
+    settle(page)
+    page.wait_for_timeout(300)
+    status = page.locator("#sample-status").text_content()
+    assert int(status.split()[0]) < 500
+    assert page.locator("#stop").is_disabled()
+
+
+@pytest.mark.slow
+def test_every_byte_of_a_character_can_be_reached(open_page, checkpoint):
+    model = with_vocabulary(checkpoint, map(chr, range(256)), level="byte")
+    page = open_page(model, text=model.spec.alphabet.to_symbols("a\u00e9b"))
+    read = "document.getElementById('cell-words').textContent"
+    for place in (3, 2, 1, 0, 0):
+        page.locator("#back").click()
+        wait_for(page, f"{read}.includes('byte {place}: ') || {place} === 0")
+        assert page.evaluate("document.activeElement.id") == "back"
+    wait_for(page, f"{read}.includes('before the text')")
+    for place in (1, 2, 3, 4, 4):
+        page.locator("#forward").click()
+        wait_for(page, f"{read}.includes('byte {place}: ')")
+    assert page.title() == "tiny: a byte model"
+
+
+@pytest.mark.slow
+def test_after_an_end_stands_the_beginning_of_a_document(open_page, checkpoint):
+    model = with_vocabulary(checkpoint, TEXT)
+    model = with_spec(model, corpus=CorpusConfig(split_documents="lines"))
+    page = open_page(model, text="the\n")
+    read = "document.getElementById('cell-words').textContent"
+    wait_for(page, f"{read}.includes('before the next document')")
+    after_end = page.evaluate("charlstm.step()")
+    page.locator("#text").fill("")
+    wait_for(page, f"{read}.includes('before the text')")
+    assert page.evaluate("charlstm.step()") == after_end
+
+
+@pytest.mark.slow
+def test_only_an_edit_is_called_an_edit(open_page, learned):
+    page = open_page(learned, text="the quick brown fox")
+    page.locator("#text").fill("jumps over the lazy fox")
+    settle(page)
+    page.wait_for_timeout(100)
+    assert "edit" not in page.locator("#strip-words").text_content()
+    # Twice changed, it goes back to where it began; there is nothing to change in no text.
+    page.locator("#change").click()
+    page.locator("#change").click()
+    page.locator("#undo").click()
+    assert page.locator("#text").input_value() == "jumps over the lazy fox"
+    page.locator("#text").fill("")
+    page.locator("#change").click()
+    assert "nothing here to change" in page.locator("#notice").text_content()
+
+
+@pytest.mark.slow
+def test_pasted_line_ends_count_as_the_field_counts_them(open_page, learned):
+    page = open_page(learned, text="")
+    page.evaluate(
+        """() => {
+          const field = document.getElementById("text");
+          field.focus();
+          const clipboardData = new DataTransfer();
+          clipboardData.setData("text", "the quick\\r\\n".repeat(195));
+          field.dispatchEvent(new ClipboardEvent("paste", { clipboardData }));
+          document.execCommand("insertText", false, "the quick\\n".repeat(195));
+        }"""
+    )
+    settle(page)
+    assert len(page.locator("#text").input_value()) == 1950
+    assert page.locator("#notice").text_content() == ""
+
+
+@pytest.mark.slow
+def test_a_full_field_keeps_the_sample(open_page, learned):
+    page = open_page(learned, text="the quick")
+    page.locator("#text").fill("the quick " * 200)
+    page.locator("#start").click()
+    wait_for(page, "/^500 /.test(document.getElementById('sample-status').textContent)")
+    page.locator("#keep").click()
+    assert "left out" in page.locator("#notice").text_content()
+    assert len(page.locator("#written").text_content()) > 500
+
+
+@pytest.mark.slow
+def test_right_to_left_turns_no_sentence_around(open_page, checkpoint):
+    model = with_vocabulary(checkpoint, "\u05e9\u05dc\u05d5\u05dd \u05e2")
+    page = open_page(model, text="\u05e9\u05dc\u05d5\u05dd")
+    words = page.locator("#next-words").text_content()
+    assert words.startswith("After \u201c\u2068\u05e9\u05dc\u05d5\u05dd\u2069\u201d: ")
