@@ -40,6 +40,7 @@ _NUM_UNITS: Final = 4
 EXAMPLES: Final = """\
 charlstm inspect "the quick brown fox"
 charlstm inspect "the quick brown fox" --gates
+charlstm inspect "the quick brown fox" --cell 1:3
 charlstm inspect --units
 charlstm inspect --html page.html"""
 
