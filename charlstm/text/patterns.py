@@ -75,6 +75,8 @@ def _found_elsewhere(pattern: str, lines: Sequence[str], first_number: int) -> l
             input="\n".join(request).encode("utf-8", _SURROGATES),
             capture_output=True,
             check=False,
+            # On Windows, under a program without a console, one would flash up.
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
     except OSError:  # no room for another process
         return _found_here(pattern, lines)
