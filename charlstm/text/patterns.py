@@ -6,7 +6,6 @@ So an interpreter of its own searches, which ends itself when its time is over: 
 thread and on every system, and nothing is left running when this process is killed.
 """
 
-import itertools
 import re
 import subprocess
 import sys
@@ -60,9 +59,9 @@ def found_in(pattern: str, lines: Sequence[str], *, first_number: int = 1) -> li
 def _first_of(lines: Sequence[str], first: int) -> Iterator[str]:
     """Lines of a megabyte or so, at least one."""
     num_chars = 0
-    for line in itertools.islice(lines, first, None):
-        yield line
-        num_chars += len(line) + 1
+    for number in range(first, len(lines)):
+        yield lines[number]
+        num_chars += len(lines[number]) + 1
         if num_chars > _BATCH_CHARS:
             return
 
