@@ -88,6 +88,7 @@ class Operation:
         blows: signals to come, with the time of each.
         limit: on the size of files, bytes.
         is_marked: it is killed as soon as it has a file half written.
+        trained_by: of a deletion, what trains the run when it starts.
     """
 
     number: int
@@ -99,6 +100,7 @@ class Operation:
     budget: int = 0
     is_anew: bool = False
     is_marked: bool = False
+    trained_by: list["Operation"] = field(default_factory=list)
     limit: int | None = None
     blows: list[tuple[float, int]] = field(default_factory=list)
     child: int = 0
@@ -260,6 +262,13 @@ class Soak:
             operation.is_marked = True
         if operation.kind == "rm":
             self._disturb(operation.store, operation.run)
+            operation.trained_by = [
+                one
+                for one in self.running
+                if one.store == operation.store
+                and one.run == operation.run
+                and self._is_training(one)
+            ]
         operation.is_disturbed = operation.is_disturbed or any(
             (other.kind == "rm" and other.concerns(operation.store, operation.run))
             or (operation.is_about_all and other.kind == "rm" and other.store == operation.store)
@@ -270,6 +279,15 @@ class Soak:
         self.running.append(operation)
         self.counts[operation.kind] += 1
         self.counts["started_anew"] += operation.is_anew
+
+    def _is_training(self, operation):
+        """Whether it says so, and not yet that it is done: then it holds the run's lock."""
+        out, err = (
+            Path(f"{operation.number}.{name}").read_text(errors="replace")
+            for name in ("out", "err")
+        )
+        has_ended = '"event": "finished"' in out or "charlstm: " in err
+        return self._began_in(out) >= 0 and not has_ended and operation in self.running
 
     def _fork(self, operation):
         operation.started_at = time.time()
@@ -440,7 +458,10 @@ class Soak:
 
     def _began(self, operation):
         """The step that a training says it begins with."""
-        match = re.search(r'"event": "started", "step": (\d+)', operation.out)
+        return self._began_in(operation.out)
+
+    def _began_in(self, out):
+        match = re.search(r'"event": "started", "step": (\d+)', out)
         return int(match[1]) if match else -1
 
     def _judge(self, operation, code):
@@ -448,6 +469,12 @@ class Soak:
         key = operation.store, operation.run
         if operation.kind == "rm" and code != 1:
             self.known.pop(key, None)  # gone, or partly; what is left is found again
+        if (
+            operation.kind == "rm"
+            and code == 0
+            and any(map(self._is_training, operation.trained_by))
+        ):
+            self._fail(operation, "LOSS: deleted while it was trained")
         if "Traceback" in operation.out + operation.err:
             self._fail(operation, "a traceback")
         by_signals = {SENT[number] for number in operation.sent if number in SENT}

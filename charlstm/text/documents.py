@@ -66,13 +66,11 @@ def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[st
         starts = []
         place = 0
         lines = piece.split("\n")
-        # The first line always begins one, and what goes on from the last piece never does.
+        # Of the first line it is known, and what goes on from the piece before begins nothing.
         searched = lines if at_line_start and before is not None else ["", *lines[1:]]
         for line, is_found in zip(lines, _found(how, searched, num_lines), strict=True):
-            if at_line_start and place < len(piece):
-                is_behind_blank = before is not None and not before.strip() and bool(line.strip())
-                if before is None or (is_behind_blank if how == "blank-lines" else is_found):
-                    starts.append(place)
+            if at_line_start and place < len(piece) and _begins(how, line, before, is_found):
+                starts.append(place)
             place += len(line) + 1
             # The last part of the split is no line yet; the next piece continues it.
             at_line_start = place <= len(piece)
@@ -133,6 +131,15 @@ def looks_like_list(sample: str) -> bool:
     """Whether a text, or its beginning, is made of many short lines, none of them empty."""
     lines = sample.split("\n")
     return len(lines) > _LIST_LINES and all(0 < len(line) <= _SHORT_LINE for line in lines[:-1])
+
+
+def _begins(how: str, line: str, before: str | None, is_found: bool) -> bool:  # noqa: FBT001
+    """Whether a document begins with a line; `before` is the one before it, if there is one."""
+    if before is None:
+        return True
+    if how == "blank-lines":
+        return not before.strip() and bool(line.strip())
+    return is_found
 
 
 def _found(how: str, lines: Sequence[str], num_before: int) -> Iterable[bool]:

@@ -6,7 +6,6 @@ So an interpreter of its own searches, which ends itself when its time is over: 
 thread and on every system, and nothing is left running when this process is killed.
 """
 
-import itertools
 import re
 import subprocess
 import sys
@@ -60,9 +59,9 @@ def found_in(pattern: str, lines: Sequence[str], *, first_number: int = 1) -> li
 def _first_of(lines: Sequence[str], first: int) -> Iterator[str]:
     """Lines of a megabyte or so, at least one."""
     num_chars = 0
-    for line in itertools.islice(lines, first, None):
-        yield line
-        num_chars += len(line) + 1
+    for number in range(first, len(lines)):
+        yield lines[number]
+        num_chars += len(lines[number]) + 1
         if num_chars > _BATCH_CHARS:
             return
 
@@ -75,6 +74,8 @@ def _found_elsewhere(pattern: str, lines: Sequence[str], first_number: int) -> l
             input="\n".join(request).encode("utf-8", _SURROGATES),
             capture_output=True,
             check=False,
+            # On Windows, under a program without a console, one would flash up.
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
     except OSError:  # no room for another process
         return _found_here(pattern, lines)
