@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from charlstm.counting import mixing
 from charlstm.counting.mixing import Mixture
 
 FLOOR = 1e-4
@@ -81,3 +82,49 @@ def test_hardly_any_text_changes_hardly_anything(num_chars):
     mixture = Mixture.fit(network, counts, known, ids_N, order=1)
     assert np.abs(mixture.weights_K2 - Mixture.usual(1).weights_K2).max() < 1.5
     assert np.isfinite(mixture.weights_K2).all()
+
+
+def test_predictors_that_contradict_each_other_do_not_underflow():
+    sure = np.array([[0, -99.0, -99.0], [-99.0, 0, -99.0]], np.float32)
+    mixture = Mixture(np.array([[3.0, 3.0]]))
+    # In the second row both agree, and its size says nothing about the first.
+    counts = sure[[1, 1]]
+    mixed = mixture.log_probabilities(sure, counts, np.zeros(2, int), unknown_probability=1e-12)
+    assert mixed.dtype == np.float32
+    np.testing.assert_allclose(np.exp(mixed), [[0.5, 0.5, 0], [0, 1, 0]], atol=1e-5)
+
+
+@pytest.mark.parametrize("part_chars", [7, 4096])
+@pytest.mark.parametrize(
+    ("num_chars", "sharpness", "trust"),
+    [(3, 2.0, 1), (30, 2.0, 1), (300, 2.0, 1), (30, 25.0, 1), (300, 9.0, 0.05), (40, 2.0, 30)],
+)
+def test_weights_are_where_neither_text_nor_prior_pulls(
+    monkeypatch, part_chars, num_chars, sharpness, trust
+):
+    """From there Newton's method, in double precision and of all characters at once, goes nowhere.
+
+    The prior is as strong as ten characters: first around the usual weights, for all characters;
+    then, for those of each length of context, around what came of that.
+    """
+    monkeypatch.setattr(mixing, "_PART_CHARS", part_chars)
+    generator = np.random.default_rng(num_chars)
+    network = distributions(generator, num_chars, 5, sharpness)
+    counts = distributions(generator, num_chars, 5, sharpness)
+    ids_N = drawn(generator, trust * (0.2 * network + 0.9 * counts))
+    everywhere = np.ones(num_chars, int)
+    common, weights = Mixture.fit(network, counts, everywhere, ids_N, order=1).weights_K2
+    both_2NV = np.maximum(np.stack([network, counts]).astype(float), -100.0)
+    assert np.abs(newton_step(both_2NV, ids_N, common, np.array([0.7, 0.3]))).max() < 2e-3
+    assert np.abs(newton_step(both_2NV, ids_N, weights, common)).max() < 2e-3
+
+
+def newton_step(both_2NV, ids_N, weights, prior):
+    slope, curvature = 10 * (weights - prior), 10 * np.eye(2)
+    for x_2V, seen in zip(np.moveaxis(both_2NV, 1, 0), ids_N, strict=True):
+        p_V = np.exp(weights @ x_2V - (weights @ x_2V).max())
+        p_V /= p_V.sum()
+        mean_2 = x_2V @ p_V
+        slope += mean_2 - x_2V[:, seen]
+        curvature += (x_2V * p_V) @ x_2V.T - np.outer(mean_2, mean_2)
+    return np.linalg.solve(curvature, slope)

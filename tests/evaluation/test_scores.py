@@ -7,6 +7,7 @@ import torch
 from conftest import TEXT, alphabet_of, evaluate, network_of
 
 from charlstm.errors import CorpusError
+from charlstm.evaluation import scoring
 from charlstm.evaluation.scores import (
     Evaluation,
     Scores,
@@ -249,17 +250,36 @@ def test_context_is_what_stands_before_and_nothing_else(model, vocabulary):
     assert found[2].nats_per_char == pytest.approx(float(alone[91:101].mean()), rel=1e-5)
 
 
-def test_windows_never_cross_documents(model, vocabulary, monkeypatch):
-    from charlstm.evaluation import scoring as evaluation
+def test_the_last_tenth_of_a_window_counts_and_all_of_it_is_read(model, vocabulary, monkeypatch):
+    monkeypatch.setattr(scoring, "_CONTEXTS", ((3, 5), (20, 7)))
+    monkeypatch.setattr(
+        scoring,
+        "score",
+        lambda _model, split, *, progress: (
+            progress(split.num_chars),
+            make(np.concatenate([np.arange(n) for n in split.lengths])),
+        )[1],
+    )
+    told = []
+    found = score_by_context(
+        model,
+        Split.of(["q" * 100], vocabulary),
+        generator=np.random.default_rng(0),
+        progress=told.append,
+    )
+    assert [(one.num_context, one.nats_per_char) for one in found] == [(3, 3.0), (20, 19.5)]
+    assert told == [4 * 5, 21 * 7]
 
-    monkeypatch.setattr(evaluation, "_CONTEXTS", ((3, 50),))
+
+def test_windows_never_cross_documents(model, vocabulary, monkeypatch):
+    monkeypatch.setattr(scoring, "_CONTEXTS", ((3, 50),))
     seen = []
 
     def fake_score(model, split, **_):
         seen.append(split)
         return make([0.0] * split.num_chars)
 
-    monkeypatch.setattr(evaluation, "score", fake_score)
+    monkeypatch.setattr(scoring, "score", fake_score)
     documents = ["abcd", "xy", "mnopq"]
     split = Split.of(documents, vocabulary)
     score_by_context(model, split, generator=np.random.default_rng(0))

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from charlstm.config import Dropouts
 from charlstm.model.network import CharLSTM
 from charlstm.text.split import Split
+from charlstm.training import bptt
 from charlstm.training.batches import Batch, BatchStream
 from charlstm.training.bptt import TruncatedBPTT
 
@@ -165,6 +166,63 @@ def test_a_whole_window_is_what_a_cuda_graph_is_made_of(split, vocabulary):
     begins_TB = batch.begins_TB.clone()
     begins_TB[3, 0] = True
     assert not replace(batch, begins_TB=begins_TB).is_whole
+
+
+def documents_of(batch):
+    """The same window as whole documents, side by side."""
+    return replace(batch, counts_TB=torch.ones_like(batch.begins_TB))
+
+
+@pytest.mark.parametrize("shares", [Dropouts(0.5, 0.0), Dropouts(0.0, 0.5)])
+def test_dropout_reaches_every_way_of_reading_a_window(shares):
+    """Streams, whole windows as a GPU captures them, and documents: from the same draws."""
+    symbols = torch.arange(48).view(12, 4) % MODEL.num_outputs
+    batch = Batch(x_TB=symbols, y_TB=symbols, begins_TB=torch.zeros(12, 4, dtype=torch.bool))
+
+    def learner(seed=1):
+        model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            model.head.weight.mul_(100)
+        return TruncatedBPTT(model, replace(TRAIN, batch_size=4, seq_len=12, seed=seed))
+
+    def losses(dropouts, **options):
+        return [
+            float(learner(**options).step(batch, 0.0, dropouts).loss),
+            float(learner(**options)._learn_from_window(_window(batch), 0.0, *dropouts).loss),
+            float(learner(**options).step(documents_of(batch), 0.0, dropouts).loss),
+        ]
+
+    whole, dropped = losses(Dropouts()), losses(shares)
+    assert whole == pytest.approx([whole[0]] * 3)
+    assert dropped == pytest.approx([dropped[0]] * 3)
+    assert dropped[0] != pytest.approx(whole[0], rel=1e-3)
+    assert dropped == losses(shares)
+    assert dropped != losses(shares, seed=2)
+
+
+def test_the_loss_scale_grows_after_many_steps_and_is_halved_by_one_that_overflows(monkeypatch):
+    monkeypatch.setattr(TruncatedBPTT, "_autocast", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(bptt, "_LOSS_SCALE_GROWTH_STEPS", 3)
+    model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
+    learner = TruncatedBPTT(model, replace(TRAIN, batch_size=4, seq_len=12, precision="float16"))
+    symbols = torch.arange(48).view(12, 4) % MODEL.num_outputs
+    batch = Batch(x_TB=symbols, y_TB=symbols, begins_TB=torch.zeros(12, 4, dtype=torch.bool))
+
+    def scales(number):
+        return [float(learner.step(batch, 0.0).loss_scale) for _ in range(number)]
+
+    assert scales(7) == [65536] * 3 + [2 * 65536] * 3 + [4 * 65536]
+    with torch.no_grad():
+        model.head.bias[0] = torch.nan
+    assert scales(3) == [4 * 65536, 2 * 65536, 65536]
+    with torch.no_grad():
+        model.head.bias[0] = 0.0
+    # A step that fails begins the count anew.
+    assert scales(5) == [32768] * 3 + [65536] * 2
+    with torch.no_grad():
+        model.head.bias[0] = torch.nan
+    scales(30)
+    assert scales(1) == [1.0]
 
 
 def test_what_is_captured_reads_neither_rate_nor_dropouts():
