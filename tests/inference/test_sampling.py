@@ -36,9 +36,26 @@ def test_top_p_keeps_the_fewest_that_reach_p(x, p):
         assert x[kept].min() >= x[~kept].max()
 
 
+@pytest.mark.parametrize("shape", [(40,), (3, 40)])
+def test_of_equals_the_first_are_kept(shape):
+    """So that the same seed gives the same text on every machine."""
+    equal = np.zeros(shape)
+    for filtered in (sampling.keep_top_k(equal, 10), sampling.keep_top_p(equal, 0.25)):
+        assert np.isfinite(filtered[..., :10]).all()
+        assert np.isneginf(filtered[..., 10:]).all()
+
+
+def test_what_reaches_p_exactly_is_enough():
+    kept = np.isfinite(sampling.keep_top_p(np.log([0.25, 0.5, 0.25]), 0.5))
+    assert kept.tolist() == [False, True, False]
+    assert np.isfinite(sampling.keep_top_p(np.log([0.25, 0.5, 0.25]), 1.0)).all()
+
+
 @given(logits, st.floats(0.001, 1))
 def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest(x, p):
-    kept = np.isfinite(sampling.keep_min_p(x, p))
+    filtered = sampling.keep_min_p(x, p)
+    kept = filtered > -np.inf
+    np.testing.assert_array_equal(filtered[kept], x[kept])
     relative = np.exp(x - x.max())
     assert kept[relative > p * (1 + 1e-9)].all()
     assert not kept[relative < p * (1 - 1e-9)].any()
