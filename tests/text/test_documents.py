@@ -67,19 +67,26 @@ def test_at_lines_where_a_pattern_is_found(pieces):
 
 
 @pytest.mark.parametrize("how", ["lines", "blank-lines", "^b"])
-def test_an_endless_line_is_not_held(monkeypatch, how):
+@pytest.mark.parametrize("length", [3, 7, 30])
+def test_an_endless_line_is_not_held(monkeypatch, how, length):
     monkeypatch.setattr(documents, "_MAX_HELD_CHARS", 10)
     seen = []
 
     def pieces():
         for _ in range(100):
-            seen.append("b" * 7)
+            seen.append("b" * length)
             yield seen[-1]
 
     for number, (text, starts) in enumerate(split_documents(pieces(), how)):
         assert starts == ([0] if number == 0 else [])
-        assert len(text) <= 17
-        assert len(seen) <= 2 * number + 3
+        assert len(text) <= 10 + length
+        assert sum(map(len, seen)) <= (number + 1) * (10 + length) + length
+
+
+def test_a_line_is_matched_whole_wherever_the_pieces_end(monkeypatch):
+    monkeypatch.setattr(documents, "_MAX_HELD_CHARS", 10)
+    pieces = ["first line\nsec", "ond\nthird line\n", "second\n"]
+    assert found(pieces, "^second$") == ["first line\n", "second\nthird line\n", "second\n"]
 
 
 def test_a_line_that_comes_in_parts_is_blank_only_if_all_of_it_is(monkeypatch):
