@@ -1,9 +1,11 @@
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 
 from charlstm.config import Budget
 from charlstm.errors import ConfigError, TrainingError
+from charlstm.training import recipe
 from charlstm.training.recipe import Overrides, make_plan
 
 
@@ -241,3 +243,120 @@ def test_a_large_vocabulary_counts_as_work():
         for number in (6257, 65)
     ]
     assert sizes[0] < sizes[1]
+
+
+def stack_of(model):
+    """Parameters of the recurrent layers alone."""
+    shapes = model.weight_shapes()
+    return sum(
+        rows * columns
+        for name, (rows, columns, *_) in ((n, (*s, 1)) for n, s in shapes.items())
+        if name.startswith("layers")
+    )
+
+
+@pytest.mark.parametrize("num_characters", [65, 6257])
+@pytest.mark.parametrize("minutes", [0.3, 2, 5, 20])
+def test_the_largest_size_is_chosen_that_reads_six_characters_a_parameter(num_characters, minutes):
+    text = {"num_train_chars": 10**6, "num_characters": num_characters, "batch_size": 32}
+    made = timed(minutes, None, **text)
+    assert made.num_chars >= 6 * stack_of(made.model)
+    larger = timed(minutes, None, hidden_size=made.model.hidden_size + 64, **text)
+    assert larger.num_chars < 6 * stack_of(larger.model)
+
+
+def test_there_is_a_size_for_every_speed():
+    """The smallest two, which vocabularies of thousands need, among them."""
+    sizes = {
+        timed(1, Machine(rate), num_characters=5000, batch_size=32).model.hidden_size
+        for rate in np.geomspace(1e9, 1e12, 60)
+    }
+    assert sizes == {64, 96, 128, 192}
+
+
+def test_without_measurements_the_time_of_a_usual_machine_is_taken():
+    """Six operations for each number that a character is multiplied with, 400 for each logit; nine
+    products of H^3 in each of four steps for each of the five square matrices of three layers."""
+    made = timed(
+        5, None, hidden_size=100, num_layers=3, embedding_size=10, batch_size=20, seq_len=50
+    )
+    recurrent = 400 * (10 + 100) + 2 * 400 * (100 + 100) + 3 * 800
+    head = 66 * 101
+    optimizer = 5 * 4 * 9 * 2 * 100**3 / (20 * 50)
+    operations = 6 * (recurrent + head) + 400 * 66 + optimizer
+    assert made.num_chars == pytest.approx(300 * 2e11 / operations)
+
+
+class Odd(Machine):
+    """Takes more or less time for a size than its operations say."""
+
+    def __init__(self, seed):
+        super().__init__(5e11)
+        self.seed = seed
+
+    def seconds(self, model, train):
+        factor = np.exp(np.random.default_rng([self.seed, model.hidden_size]).normal())
+        return super().seconds(model, train) * float(factor)
+
+
+def test_where_times_are_on_no_line_the_best_of_three_measured_sizes_is_taken():
+    num_undecided = 0
+    for seed in range(60):
+        machine = Odd(seed)
+        made = timed(3, machine)
+        assert len(machine.timed) <= 3
+        assert made.model.hidden_size in machine.timed[-1]
+        read = {
+            size: 180 / machine.seconds(model, made.train) * made.train.chars_per_step
+            for size in machine.timed[-1]
+            for model in [replace(made.model, hidden_size=size)]
+        }
+        assert made.num_chars == pytest.approx(read[made.model.hidden_size])
+        assert made.notices == ()
+        if len(machine.timed) == 3 and made.model.hidden_size != machine.timed[-1][-1]:
+            num_undecided += 1
+            stacks = {size: stack_of(replace(made.model, hidden_size=size)) for size in read}
+            enough = [size for size in read if read[size] >= 6 * stacks[size]]
+            assert made.model.hidden_size == max(enough, default=min(read))
+    assert num_undecided > 10
+
+
+def test_steps_between_measured_ones_take_what_a_line_says():
+    made = plan(batch_size=32)
+    models = {
+        size: replace(made.model, hidden_size=size) for size in (64, 128, 256, 320, 384, 512, 1024)
+    }
+
+    def seconds(size, times):
+        return recipe._step_seconds(models[size], made.train, times)
+
+    usual = {size: seconds(size, {}) for size in models}
+    line = {size: 0.01 + 2 * usual[size] for size in models}
+    # Through the nearest two; what is far away says nothing.
+    known = {models[1024]: 5.0, models[256]: line[256], models[384]: line[384]}
+    assert seconds(320, known) == pytest.approx(line[320])
+    assert seconds(256, known) == line[256]
+    # Through one: as much slower or faster than usual.
+    assert seconds(512, {models[128]: 3 * usual[128]}) == pytest.approx(3 * usual[512])
+    # Larger sizes never seem to cost nothing, nor smaller ones less than nothing.
+    flat = {models[256]: 1.0, models[320]: 0.5}
+    slope = 0.5 / usual[320] / 20
+    assert seconds(512, flat) == pytest.approx(0.5 + slope * (usual[512] - usual[320]))
+    steep = {models[256]: 1.0, models[320]: 100.0}
+    assert seconds(64, steep) == pytest.approx(1.0 / 20)
+
+
+@pytest.mark.parametrize(
+    ("num_train_chars", "epochs", "shape"),
+    [
+        # 3,000 steps of 64 x 64, and what is a step short of them.
+        (3000 * 64 * 64, 1, (64, 64)),
+        (3000 * 64 * 64 - 64 * 64, 1, (32, 64)),
+        # Read seven times, and more often.
+        (3000 * 64 * 64, 7, (128, 128)),
+        (3000 * 64 * 64, 7.1, (32, 64)),
+    ],
+)
+def test_steps_are_larger_where_there_are_thousands_of_them(num_train_chars, epochs, shape):
+    made = plan(num_train_chars, budget=Budget(epochs=epochs))
+    assert (made.train.batch_size, made.train.seq_len) == shape
