@@ -95,6 +95,23 @@ def test_estimated_discounts_are_the_textbooks():
     np.testing.assert_allclose(nats(model, "abcabba"), textbook.nats("abcabba"), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        # How many n-grams come once, twice, three and four times, and more often.
+        ((8, 2, 1, 1, 9), (2 / 3, 1, 1 / 3)),
+        ((8, 2, 1, 0, 9), (0.5, 1, 1.5)),
+        # One of the three would be nothing, or less.
+        ((4, 1, 1, 1, 0), (0.5, 1, 1.5)),
+        ((1, 1, 5, 1, 0), (0.5, 1, 1.5)),
+        ((8, 2, 1, 3, 0), (0.5, 1, 1.5)),
+    ],
+)
+def test_discounts_that_make_no_sense_are_the_usual_ones(numbers, expected):
+    counts = np.repeat([1, 2, 3, 4, 7], numbers)
+    assert kneser_ney._discounts(counts) == pytest.approx(expected)
+
+
 @given(texts, st.text("abcd", max_size=9), st.integers(0, 5))
 @settings(max_examples=60, deadline=None)
 def test_distributions_sum_to_one_and_are_what_is_scored(train, text, order):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from conftest import posix
 
-from charlstm.errors import CheckpointError
+from charlstm.errors import CheckpointError, RunLockedError
 from charlstm.model.checkpoints import read_checkpoint
 from charlstm.store import runs as store_module
 from charlstm.store.runs import CheckpointStore
@@ -183,6 +183,26 @@ def test_names_that_could_leave_the_store_are_refused(store, checkpoint, name):
     with pytest.raises(CheckpointError):
         store.run(name).best()
     assert not store.root.exists()
+
+
+@pytest.mark.parametrize(
+    ("problem", "names"),
+    [
+        ("must have 1 to 100 bytes", ["", "x" * 101]),
+        ("may hold letters, .* only, and not begin or end with .", ["a/b", "trailing ", "a."]),
+        ("holds a character that no file name can have", ["a\udcff"]),
+        ("is reserved on Windows", ["con", "Prn.txt", "aux", "nul.a.b", "com1", "LPT9.x"]),
+    ],
+)
+def test_what_is_wrong_with_a_name_is_told(store, problem, names):
+    for name in names:
+        with pytest.raises(CheckpointError, match=f" {problem}$"):
+            store.run(name)
+
+
+def test_names_that_only_look_reserved_are_names(store):
+    for name in ("x", "x" * 100, "console", "com", "com10", "a.nul", "-a", "+"):
+        assert store.run(name).name == name
 
 
 @pytest.mark.parametrize("name", ["shakespeare", "run-2", "Война и мир", "a.b", "_x", "唐诗"])
@@ -613,6 +633,73 @@ def test_a_run_is_deleted_with_all_that_was_written_of_it(store, checkpoint):
     (folder / "notes.txt").touch()
     store.run("run").remove()
     assert os.listdir(folder) == ["notes.txt"]
+
+
+@posix
+def test_files_are_as_readable_as_others_unless_told_otherwise(store, checkpoint, monkeypatch):
+    def no_link(*_):
+        raise OSError(1, "Operation not permitted")
+
+    umask = os.umask(0o022)
+    try:
+        folder = save(store, checkpoint, "run")
+        monkeypatch.setattr(os, "link", no_link)
+        with store.run("run").writer() as writer:
+            writer.log({})
+            writer.keep(5)
+            writer.mode = 0o600
+            writer.keep(6)
+    finally:
+        os.umask(umask)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
+    assert modes.pop("step-00000006.safetensors") == 0o600
+    assert len(modes) == 6
+    assert set(modes.values()) == {0o644}
+
+
+def test_where_nothing_was_saved_nothing_is_kept(store):
+    with store.run("run").writer() as writer:
+        writer.keep(4)
+        assert os.listdir(writer.folder) == ["lock"]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_failed_save_says_what_is_left(store, checkpoint, monkeypatch, is_first):
+    if not is_first:
+        save(store, checkpoint, "run")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    intact = "" if is_first else "; the checkpoint before it is intact"
+    with store.run("run").writer() as writer:
+        monkeypatch.setattr(os, "replace", full)
+        with pytest.raises(CheckpointError, match=f"failed: No space left on device{intact}$"):
+            writer.save_last(checkpoint)
+
+
+@posix
+def test_a_lock_that_its_owner_took_away_is_no_lock(store, monkeypatch):
+    """Between opening it and taking it the owner ended, before its first save."""
+    import fcntl
+
+    flock = fcntl.flock
+
+    def late(file, operation):
+        flock(file, operation)
+        (store.root / "run" / "lock").unlink()
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(RunLockedError, match="was about to train"), store.run("run").writer():
+        pass
+
+
+def test_of_a_run_that_was_never_saved_nothing_is_left(store):
+    with store.new_run("tiny") as writer:
+        (writer.folder / "tensorboard").mkdir()
+        (writer.folder / "tensorboard" / "curve").touch()
+        writer.log({"event": "started"})
+    assert list(store.root.iterdir()) == []
 
 
 def test_no_number_is_logged_that_json_lacks(store):
