@@ -8,7 +8,9 @@ from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from charlstm.config import Dropouts
+from charlstm.errors import CheckpointError
 from charlstm.model.network import CharLSTM
+from charlstm.system.distributed import ALONE, World
 from charlstm.text.split import Split
 from charlstm.training import bptt
 from charlstm.training.batches import Batch, BatchStream
@@ -268,3 +270,72 @@ def test_a_step_that_is_passed_over_leaves_weights_and_moments(precision, monkey
         assert after[name].isfinite().all()
         assert after[name].any(-1).all(0).tolist() == [True, False, True, True]
     assert learner.step(batch, 0.01).loss.isfinite()
+
+
+@pytest.fixture
+def batch():
+    symbols = torch.arange(48).view(12, 4) % MODEL.num_outputs
+    return Batch(x_TB=symbols, y_TB=symbols, begins_TB=torch.zeros(12, 4, dtype=torch.bool))
+
+
+def learner_of(precision="float32", world=ALONE):
+    model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
+    train = replace(TRAIN, batch_size=4, seq_len=12, precision=precision)
+    return TruncatedBPTT(model, train, world=world)
+
+
+@pytest.fixture
+def state(batch):
+    """What a step leaves, and generators of two processes."""
+    learner = learner_of()
+    learner.step(batch, 0.01, Dropouts(0.2, 0.0))
+    tensors = {name: value.clone() for name, value in learner.tensors().items()}
+    other = torch.Generator().manual_seed(77).get_state()
+    return {**tensors, "generator.dropout.1": other}
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_each_process_takes_over_its_streams_and_its_generator(state, rank):
+    learner = learner_of(world=World(rank=rank, size=2))
+    learner.load_tensors(state)
+    for name, part in learner._carried._asdict().items():
+        assert torch.equal(part, state[f"carried.{name}"][:, 2 * rank : 2 * rank + 2])
+    name = "generator.dropout.1" if rank else "generator.dropout"
+    assert torch.equal(learner._generator.get_state(), state[name])
+
+
+def test_a_process_that_was_not_there_before_begins_with_its_own_generator(state):
+    learner = learner_of(world=World(rank=1, size=2))
+    fresh = learner._generator.get_state()
+    # Which is not the first one's.
+    assert not torch.equal(fresh, learner_of()._generator.get_state())
+    del state["generator.dropout.1"]
+    learner.load_tensors(state)
+    assert torch.equal(learner._generator.get_state(), fresh)
+    del state["generator.dropout"]
+    with pytest.raises(KeyError):
+        learner_of().load_tensors(state)
+
+
+def test_a_generator_of_another_kind_of_device_is_left_alone(state):
+    learner = learner_of()
+    fresh = learner._generator.get_state()
+    learner.load_tensors({**state, "generator.dropout": torch.zeros(16, dtype=torch.uint8)})
+    assert torch.equal(learner._generator.get_state(), fresh)
+
+
+def test_the_loss_scale_goes_on_with_the_same_precision_only(state, batch, monkeypatch):
+    monkeypatch.setattr(TruncatedBPTT, "_autocast", lambda _: contextlib.nullcontext())
+
+    def scale_after(precision, tensors):
+        learner = learner_of(precision)
+        learner.load_tensors(tensors)
+        return float(learner.step(batch, 0.0).loss_scale)
+
+    scaled = {**state, "loss_scale": torch.tensor([1024.0, 7.0])}
+    assert scale_after("float16", scaled) == 1024
+    assert scale_after("float16", state) == 65536
+    assert scale_after("float32", scaled) == 1
+    for impossible in ([-1.0, 0.0], [1.0, -1.0], [torch.nan, 0.0], [1.0]):
+        with pytest.raises(CheckpointError, match="loss_scale"):
+            scale_after("float16", {**state, "loss_scale": torch.tensor(impossible)})
