@@ -304,6 +304,25 @@ def test_each_process_takes_over_its_streams_and_its_generator(state, rank):
     assert torch.equal(learner._generator.get_state(), state[name])
 
 
+class Two(World):
+    """The first of two processes; the other's tensors are this one's plus one."""
+
+    def gather(self, tensor):
+        return [tensor, tensor + 1]
+
+
+def test_what_is_carried_and_drawn_by_all_processes_is_saved(state):
+    learner = learner_of(world=Two(rank=0, size=2))
+    learner.load_tensors(state)
+    tensors = learner.tensors()
+    assert tensors.keys() == state.keys()
+    for name in ("carried.h_LBH", "carried.c_LBH"):
+        mine = state[name][:, :2]
+        assert torch.equal(tensors[name], torch.cat([mine, mine + 1], 1))
+    assert torch.equal(tensors["generator.dropout"], state["generator.dropout"])
+    assert torch.equal(tensors["generator.dropout.1"], state["generator.dropout"] + 1)
+
+
 def test_a_process_that_was_not_there_before_begins_with_its_own_generator(state):
     learner = learner_of(world=World(rank=1, size=2))
     fresh = learner._generator.get_state()

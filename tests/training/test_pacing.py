@@ -60,6 +60,8 @@ def test_what_a_resumed_run_did_before_is_progress(clock):
     clock.now += 29
     assert pace.progress(0) == pytest.approx(0.4 + 0.6 * 29 / 58)
     assert pace.seconds_left(0, 1.0) == 31
+    # Nothing but the time for the end is left.
+    assert ClockPace(100.0, Stopwatch(used_seconds=98.0, clock=clock)).progress(0) == 1
     beyond = ClockPace(100.0, Stopwatch(used_seconds=150.0, clock=clock))
     assert beyond.progress(0) == 1
     assert beyond.seconds_left(0, 1.0) == 0
