@@ -64,6 +64,35 @@ def test_it_is_the_sum_over_each_character_whatever_the_batches(
     assert result.nats == pytest.approx(by_hand(model, vocabulary, DOCUMENTS), rel=1e-5)
 
 
+class Watched:
+    """A model that notes how many logits it makes at once, and of how many characters."""
+
+    def __init__(self, model):
+        self._model = model
+        self.num_logits = []
+        self.num_read = 0
+
+    def __call__(self, x_TB, state):
+        logits_TBV, state = self._model(x_TB, state)
+        self.num_logits.append(logits_TBV.numel())
+        self.num_read += x_TB.numel()
+        return logits_TBV, state
+
+    def __getattr__(self, name):
+        return getattr(self._model, name)
+
+
+def test_logits_at_once_are_bounded(model, vocabulary, monkeypatch):
+    split = Split.of([TEXT[:90], TEXT[:80], TEXT[:7]], vocabulary)
+    for most, limit in [(1 << 22, 1 << 22), (1000, 1000), (10, 3 * model.config.num_outputs)]:
+        monkeypatch.setattr(evaluation, "_MAX_LOGITS", most)
+        watched = Watched(model)
+        evaluation.score(watched, split)
+        assert max(watched.num_logits) <= limit
+    # One character of each document at once; what has ended is read no more.
+    assert watched.num_read == split.num_chars
+
+
 def test_derived_figures_divide_the_sums_once():
     result = Evaluation(
         num_chars=4, num_unknown=1, num_correct=2, num_bytes=8, nats=8 * math.log(2)

@@ -63,6 +63,24 @@ def test_of_a_long_text_each_stream_keeps_its_beginning():
     )
 
 
+def test_more_streams_than_characters_lose_none():
+    split = Split.of(["ab"], VOCABULARY)
+    parallel = split.in_parallel(5, max_chars=100)
+    assert parallel.ids.tolist() == [1, 2]
+    assert parallel.starts.tolist() == [0, 1]
+    # Of a long text at least one of each.
+    long = Split.of(["ab" * 50], VOCABULARY).in_parallel(4, max_chars=2)
+    assert (long.num_chars, long.num_bytes) == (4, 4)
+
+
+def test_a_document_that_begins_where_a_stream_is_cut_is_none_of_it():
+    split = Split.of(["é" * 10] * 10, VOCABULARY)
+    parallel = split.in_parallel(2, max_chars=40)
+    assert parallel.starts.tolist() == [0, 10, 20, 30]
+    assert parallel.num_chars == 40
+    assert parallel.num_bytes == 80
+
+
 def test_no_text_has_no_streams():
     empty = Split.of([], VOCABULARY)
     assert empty.in_parallel(3, max_chars=10).num_chars == 0

@@ -358,3 +358,31 @@ def test_the_loss_scale_goes_on_with_the_same_precision_only(state, batch, monke
     for impossible in ([-1.0, 0.0], [1.0, -1.0], [torch.nan, 0.0], [1.0]):
         with pytest.raises(CheckpointError, match="loss_scale"):
             scale_after("float16", {**state, "loss_scale": torch.tensor(impossible)})
+
+
+def test_of_documents_only_what_is_no_filling_counts(batch):
+    """Whole documents begin from zero and leave the streams' state alone."""
+    counts = torch.zeros(12, 4, dtype=torch.bool)
+    for stream, length in enumerate((12, 5, 1, 7)):
+        counts[:length, stream] = True
+    learner = learner_of()
+    learner.step(batch, 0.0)
+    carried = [part.clone() for part in learner._carried]
+    assert all(part.any() for part in carried)
+    model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
+    logits, _ = model(batch.x_TB, model.zero_state(4))
+    expected = cross_entropy(logits[counts], batch.y_TB[counts]).item()
+    documents = replace(batch, counts_TB=counts)
+    assert float(learner.step(documents, 0.0).loss) == pytest.approx(expected, rel=1e-5)
+    # A share of the processes' work counts as it is weighed.
+    halved = learner.step(replace(documents, weight=0.5), 0.0)
+    assert float(halved.loss) == pytest.approx(expected / 2, rel=1e-5)
+    assert all(map(torch.equal, learner._carried, carried))
+
+
+def test_lower_precision_changes_a_loss_a_little(batch):
+    exact, rounded = (
+        float(learner_of(precision).step(batch, 0.0).loss) for precision in ("float32", "bfloat16")
+    )
+    assert rounded == pytest.approx(exact, rel=1e-2)
+    assert rounded != exact
