@@ -1,10 +1,14 @@
 import numpy as np
 import pytest
+from conftest import alphabet_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlstm.counting import mixing
-from charlstm.counting.mixing import Mixture
+from charlstm.counting.growth import ngrams_of_order
+from charlstm.counting.mixing import Counts, Mixture
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import Vocabulary
 
 FLOOR = 1e-4
 
@@ -42,6 +46,24 @@ def test_a_weight_of_one_and_none_is_that_predictor_alone():
     num_known_N = np.array([0, 1, 0, 1, 0, 1, 0, 1, 0])
     mixed = mixture.log_probabilities(one, two, num_known_N, unknown_probability=1e-12)
     np.testing.assert_allclose(mixed, np.where(num_known_N[:, None] == 0, one, two), atol=1e-5)
+
+
+def test_counts_are_mixed_by_how_much_of_the_context_they_know():
+    vocabulary = Vocabulary("abc")
+    alphabet = alphabet_of(vocabulary, unknown_probability=1e-3)
+    ngrams = ngrams_of_order(Split.of(["abcabcab"], vocabulary), alphabet, 2)
+    mixture = Mixture(np.array([[0.2, 0.8], [0.5, 0.5], [0.0, 1.0]]))
+    context_BK = ngrams.contexts(Split.of(["abac"], vocabulary))
+    network_BV = distributions(np.random.default_rng(0), 4, 4)
+    found_BV = Counts(ngrams=ngrams, mixture=mixture).mixed(network_BV, context_BK)
+    p_BV, num_known_B = ngrams.predict(context_BK)
+    assert set(num_known_B.tolist()) == {1, 2}
+    for found, network, p, known in zip(found_BV, network_BV, p_BV, num_known_B, strict=True):
+        u, v = mixture.weights_K2[known]
+        expected = np.exp(network * u) * p**v
+        expected *= (1 - 1e-3) / expected.sum()
+        expected[0] += 1e-3
+        np.testing.assert_allclose(np.exp(found), expected, rtol=1e-4)
 
 
 def test_it_trusts_whoever_is_right_in_each_context():

@@ -92,13 +92,13 @@ def test_where_nothing_is_expected_of_a_character_it_has_no_score():
 
 def test_what_comes_is_scored_by_the_distribution_that_predicted_it():
     scores = Scores.empty(4)
-    p_NV = np.array([[0.2, 0.5, 0.3], [0.6, 0.3, 0.1], [0.1, 0.2, 0.7]], np.float32)
+    p_NV = np.array([[0.2, 0.4, 0.3, 0.1], [0.5, 0.3, 0.1, 0.1], [0.1, 0.2, 0.6, 0.1]], np.float32)
     ids_N = np.array([2, UNKNOWN, 1], np.uint8)
     scores.put(np.array([3, 0, 1]), np.log(p_NV), ids_N)
-    np.testing.assert_allclose(scores.nats_N[[3, 0, 1]], -np.log([0.3, 0.6, 0.2]), rtol=1e-6)
-    # Of the vocabulary's three symbols unknown comes last, however likely it was.
-    assert scores.rank_N[[3, 0, 1]].tolist() == [1, 3, 1]
-    np.testing.assert_allclose(scores.confidence_N[[3, 0, 1]], [0.5, 0.6, 0.7], rtol=1e-6)
+    np.testing.assert_allclose(scores.nats_N[[3, 0, 1]], -np.log([0.3, 0.5, 0.2]), rtol=1e-6)
+    # Behind the whole vocabulary comes what it has no name for, however likely that was.
+    assert scores.rank_N[[3, 0, 1]].tolist() == [1, 4, 1]
+    np.testing.assert_allclose(scores.confidence_N[[3, 0, 1]], [0.4, 0.5, 0.6], rtol=1e-6)
 
 
 def test_two_scorings_are_joined_at_a_place():
@@ -108,6 +108,11 @@ def test_two_scorings_are_joined_at_a_place():
     assert joined.nats_N.tolist() == [1, 8, 9]
     assert joined.rank_N.tolist() == [1, 8, 9]
     np.testing.assert_allclose(joined.confidence_N, [0.1, 0.8, 0.9], rtol=1e-6)
+
+
+def test_the_cost_of_a_long_document_is_not_rounded_as_it_grows():
+    split = Split.of(["qqqqq"], Vocabulary("q"))
+    assert make([2.0**24, 1, 1, 1, 1]).nats_of_documents(split).tolist() == [2**24 + 4]
 
 
 def test_the_share_among_the_k_likeliest():

@@ -386,3 +386,20 @@ def test_lower_precision_changes_a_loss_a_little(batch):
     )
     assert rounded == pytest.approx(exact, rel=1e-2)
     assert rounded != exact
+
+
+def test_lower_precision_rounds_the_optimizers_products_where_it_may(batch, monkeypatch):
+    """bfloat16 does; float16 has too small a range for them."""
+    monkeypatch.setattr(TruncatedBPTT, "_autocast", lambda _: contextlib.nullcontext())
+
+    def change(precision):
+        learner = learner_of(precision)
+        weight = learner._model.layers[1].weight_hh_l0
+        before = weight.detach().clone()
+        learner.step(batch, 0.01)
+        return weight.detach() - before
+
+    exact, rounded, scaled = map(change, ("float32", "bfloat16", "float16"))
+    difference = (rounded - exact).abs().max() / exact.abs().max()
+    assert 1e-3 < float(difference) < 5e-2
+    torch.testing.assert_close(scaled, exact, rtol=1e-3, atol=1e-6)
