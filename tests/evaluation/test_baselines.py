@@ -166,6 +166,31 @@ def test_counting_on_begins_with_the_usual_share_of_what_was_read(monkeypatch):
     assert nats_N[28:].sum() < usual.sum()
 
 
+def test_how_far_recent_counts_are_trusted_is_learned_where_there_were_some(monkeypatch):
+    """Not from the first part; and a part that begins in the first document is read from there."""
+    monkeypatch.setattr(baselines, "_MIN_ADAPTIVE_PART", 10)
+    monkeypatch.setattr(baselines, "_NUM_ADAPTIVE_PARTS", 99)
+    alphabet = alphabet_of(ABC)
+    ngrams = ngrams_of_order(Split.of(["abccba" * 20], ABC), alphabet, 2)
+    # After "c", which comes late, the recent counts know nothing.
+    text = Split.of(["ab" * 11, "ccacbccab", "ab"], ABC)
+    static_N = ngrams.score(text).nats_N
+    first, second = (
+        ngrams_of_order(text.part(0, length), alphabet, 2).score(text) for length in (10, 20)
+    )
+    part, before = slice(20, 30), slice(10, 20)
+    assert 0 in second.num_known_N[part]
+    share_K = baselines._shares(
+        static_N[before], first.nats_N[before], first.num_known_N[before], 2
+    )
+    share_N = share_K[second.num_known_N[part]]
+    expected = -np.log(
+        (1 - share_N) * np.exp(-static_N[part]) + share_N * np.exp(-second.nats_N[part])
+    )
+    found = baselines._counting_on(alphabet, ngrams, text)
+    np.testing.assert_allclose(found[part], expected, rtol=1e-9)
+
+
 def test_a_share_is_what_the_recent_counts_earned():
     known_N = np.array([0] * 100 + [1] * 100 + [2] * 100)
     static_N = np.array([3.0] * 100 + [1.0] * 100 + [1000.0] * 50 + [0.0] * 50)

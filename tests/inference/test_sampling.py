@@ -48,6 +48,16 @@ def test_of_equals_the_first_are_kept(shape):
         assert np.isneginf(filtered[..., 10:]).all()
 
 
+def test_of_equals_in_any_places_the_first_are_kept():
+    x = np.random.default_rng(0).choice([0.0, -9.0], 2000)
+    likeliest = np.flatnonzero(x == 0)
+    for filtered in (
+        sampling.keep_top_k(x, 100),
+        sampling.keep_top_p(x, 100 / len(likeliest) * 0.99),
+    ):
+        assert np.flatnonzero(np.isfinite(filtered)).tolist() == likeliest[:100].tolist()
+
+
 def test_what_reaches_p_exactly_is_enough():
     kept = np.isfinite(sampling.keep_top_p(np.log([0.25, 0.5, 0.25]), 0.5))
     assert kept.tolist() == [False, True, False]

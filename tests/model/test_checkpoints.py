@@ -305,7 +305,7 @@ def test_a_record_of_a_history_is_read_whole():
 def test_impossible_records_are_refused(record):
     with pytest.raises(ConfigError):
         HistoryEntry.of(record)
-    with pytest.raises(ConfigError, match="a share of a gate"):
+    with pytest.raises(ConfigError, match=r"^a share of a gate"):
         HistoryEntry.of({"gates": [{"input": 7}]})
 
 

@@ -36,6 +36,8 @@ def test_the_rate_warms_up_falls_and_ends_at_zero():
     assert scales[-1] == 0
     # A run of one step learns, too.
     assert scales[0] == 0.1
+    assert scales[15] == pytest.approx(0.5)
+    assert scales[515] == pytest.approx(0.5)
     peak = scales.index(max(scales))
     assert peak == 30
     assert scales[:peak] == sorted(scales[:peak])
@@ -178,6 +180,21 @@ def test_a_state_that_no_training_gives_is_refused(name, change):
     if not name.endswith(".step"):  # without its step a parameter begins anew
         with pytest.raises(KeyError):
             optimizer.load_state_tensors(state)
+
+
+def test_a_parameter_without_moments_begins_anew():
+    model, optimizer = stepped()
+    state = {
+        name: value.clone()
+        for name, value in optimizer.state_tensors().items()
+        if not name.startswith("head.bias")
+    }
+    other = Optimizer(model, weight_decay=0.1)
+    other.load_state_tensors(state)
+    assert other.state_tensors().keys() == state.keys()
+    other.step(0.01)
+    assert float(other.state_tensors()["head.bias.step"]) == 1
+    assert float(other.state_tensors()["head.weight.step"]) == 2
 
 
 def test_moments_may_be_negative_where_they_are_means():
