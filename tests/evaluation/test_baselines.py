@@ -60,6 +60,27 @@ def test_xz_says_nothing_of_short_or_unknown_texts():
     assert "xz" not in score_abc("abc" * 500, "abc" * 400 + "?" * 20)
 
 
+def test_a_thousand_characters_are_enough_for_xz():
+    assert "xz" in score_abc("abc" * 500, "a" * 1000)
+    assert "xz" not in score_abc("abc" * 500, "a" * 999)
+
+
+def test_bytes_are_compressed_as_they_are():
+    train, text = ("".join(map(chr, range(0x60, 0x100))) * number for number in (9, 8))
+    vocabulary = Vocabulary.of(train)
+    found = score_baselines(
+        alphabet_of(vocabulary, level="byte"),
+        train=Split.of([train], vocabulary),
+        val=Split.of([], vocabulary),
+        text=Split.of([text], vocabulary),
+    )
+    before, after = (
+        len(lzma.compress(one.encode("latin-1"), preset=9)) for one in (train, train + text)
+    )
+    (xz,) = (one.nats for one in found if one.name == "xz")
+    assert xz == pytest.approx((after - before) * 8 * math.log(2))
+
+
 def learned(train, text, val="", order=3):
     train, val, text = (Split.of([one], ABC) for one in (train, val, text))
     alphabet = alphabet_of(ABC)
