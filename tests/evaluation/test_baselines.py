@@ -58,6 +58,9 @@ def test_xz_says_nothing_of_short_or_unknown_texts():
     assert "xz" not in score_abc("abc" * 500, "abc" * 300)
     assert "xz" in score_abc("abc" * 500, "abc" * 400)
     assert "xz" not in score_abc("abc" * 500, "abc" * 400 + "?" * 20)
+    # From one in a hundred on.
+    assert "xz" in score_abc("abc" * 500, "a" * 991 + "?" * 9)
+    assert "xz" not in score_abc("abc" * 500, "a" * 990 + "?" * 10)
 
 
 def test_a_thousand_characters_are_enough_for_xz():
@@ -67,6 +70,8 @@ def test_a_thousand_characters_are_enough_for_xz():
 
 def test_bytes_are_compressed_as_they_are():
     train, text = ("".join(map(chr, range(0x60, 0x100))) * number for number in (9, 8))
+    # One that training never saw stands as any other such byte.
+    text += "?"
     vocabulary = Vocabulary.of(train)
     found = score_baselines(
         alphabet_of(vocabulary, level="byte"),

@@ -232,7 +232,7 @@ def lines_predictor(checkpoint):
     return Predictor(with_spec(checkpoint, corpus=corpus, weights=weights))
 
 
-def drawn_by(predictor, prime, *, num_samples, seed=0, restarts=False, **options):
+def drawn_by(predictor, prime, *, num_samples, seed=0, more=None, **options):
     return list(
         sampling.sample_many(
             predictor,
@@ -240,9 +240,14 @@ def drawn_by(predictor, prime, *, num_samples, seed=0, restarts=False, **options
             SampleConfig(**options),
             num_samples=num_samples,
             generator=np.random.default_rng(seed),
-            restarts=restarts,
+            **(more or {}),
         )
     )
+
+
+def test_one_sample_is_the_only_one_of_many(predictor):
+    (only,) = many(predictor, num_samples=1, length=50)
+    assert sample(predictor, length=50) == only.text
 
 
 def test_a_stream_ends_with_its_document_and_the_others_go_on(lines_predictor):
@@ -283,11 +288,12 @@ def test_after_a_document_comes_the_next_one_if_it_is_asked_for(lines_predictor)
         )
 
     first, longer = text(restarts=False), text(restarts=True)
+    assert first == sample(lines_predictor, length=60)
     assert first.count("\n") == 1
     assert longer.startswith(first)
     assert (len(longer), longer.count("\n") > 2) == (60, True)
     # Each from a zero state: what comes costs what it costs at the beginning.
-    steps = drawn_by(lines_predictor, "qu", num_samples=1, length=60, restarts=True)
+    steps = drawn_by(lines_predictor, "qu", num_samples=1, length=60, more={"restarts": True})
     costs = [float(step.log_p_B[0]) for step in steps]
     beginning = longer[len(first) :].split("\n")[0] + "\n"
     prediction = lines_predictor.start()

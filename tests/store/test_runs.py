@@ -504,6 +504,12 @@ def test_where_a_run_is_missing_others_are_proposed(bare_store, names, told):
     assert "XX" not in message
 
 
+def test_names_that_differ_in_case_alone_are_equally_close(tmp_path):
+    run = store_module.Run("tinyy", tmp_path / "tinyy", lambda: ["Tiny", "tiny"])
+    with pytest.raises(CheckpointError, match=r"; did you mean Tiny\? did you mean tiny\? runs"):
+        run.best()
+
+
 def test_the_newest_run_is_of_the_past_and_equals_go_by_name(store, checkpoint, monkeypatch):
     save(store, checkpoint, "b", saved_at=3000.0)
     save(store, checkpoint, "a", saved_at=3000.0)
