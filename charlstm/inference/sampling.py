@@ -64,7 +64,10 @@ def keep_top_k(log_p: LogProbabilities, k: int) -> LogProbabilities:
 
 
 def keep_top_p(log_p: LogProbabilities, p: float) -> LogProbabilities:
-    """Keep the fewest whose probabilities reach p of the whole (Holtzman et al. 2020)."""
+    """Keep the fewest whose probabilities reach p of the whole (Holtzman et al. 2020).
+
+    Of equals, the first.
+    """
     order = np.argsort(-log_p, axis=-1, kind="stable")
     reached = np.cumsum(np.take_along_axis(probabilities(log_p), order, -1), -1)
     # What is reached before a symbol decides on it, so that the first to reach p is kept; against

@@ -95,6 +95,23 @@ def test_estimated_discounts_are_the_textbooks():
     np.testing.assert_allclose(nats(model, "abcabba"), textbook.nats("abcabba"), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        # How many n-grams come once, twice, three and four times, and more often.
+        ((8, 2, 1, 1, 9), (2 / 3, 1, 1 / 3)),
+        ((8, 2, 1, 0, 9), (0.5, 1, 1.5)),
+        # One of the three would be nothing, or less.
+        ((4, 1, 1, 1, 0), (0.5, 1, 1.5)),
+        ((1, 1, 5, 1, 0), (0.5, 1, 1.5)),
+        ((8, 2, 1, 3, 0), (0.5, 1, 1.5)),
+    ],
+)
+def test_discounts_that_make_no_sense_are_the_usual_ones(numbers, expected):
+    counts = np.repeat([1, 2, 3, 4, 7], numbers)
+    assert kneser_ney._discounts(counts) == pytest.approx(expected)
+
+
 @given(texts, st.text("abcd", max_size=9), st.integers(0, 5))
 @settings(max_examples=60, deadline=None)
 def test_distributions_sum_to_one_and_are_what_is_scored(train, text, order):
@@ -143,6 +160,66 @@ def test_how_much_context_is_known():
     model = ngrams_of_order(split_of(["abcabcabc"]), ALPHABET, 3)
     # The boundary is context, too; after "aa" nothing but "a" was seen before.
     assert model.score(split_of(["abcaab"])).num_known_N.tolist() == [1, 2, 3, 3, 3, 1]
+
+
+@given(texts, others, st.integers(0, 4))
+@settings(max_examples=30, deadline=None)
+def test_reading_on_and_scoring_know_as_much_context(train, text, order):
+    model = ngrams_of_order(split_of(train), ALPHABET, order)
+    split = split_of(text)
+    nats_N, num_known_N = model.score(split)
+    contexts = []
+    for document in text:
+        context = model.start()
+        for symbol in ABC.encode(document):
+            contexts.append(context)
+            context = model.read(np.array([symbol]), context)
+    together_NK = model.contexts(split)
+    np.testing.assert_array_equal(together_NK, np.concatenate(contexts))
+    p_NV, known_N = model.predict(together_NK)
+    np.testing.assert_array_equal(known_N, num_known_N)
+    np.testing.assert_allclose(-np.log(p_NV[np.arange(len(p_NV)), split.ids]), nats_N, rtol=1e-5)
+    # As the docstrings have it: the mixture and the file of counts rely on small types.
+    assert {one.dtype for one in (*contexts, together_NK)} == {np.dtype(np.int32)}
+    assert (p_NV.dtype, known_N.dtype, num_known_N.dtype) == (np.float32, np.int8, np.int8)
+
+
+def assert_predicts(model):
+    p_BV, _ = model.predict(model.read(np.array([1]), model.start()))
+    assert p_BV.sum() == pytest.approx(1, abs=1e-6)
+    assert p_BV.shape == (1, 4)
+
+
+def test_the_rarest_n_grams_go_first_and_no_more_than_must():
+    model = ngrams_of_order(split_of(["abcab", "abcba", "abb"]), ALPHABET, 4)
+    assert model.pruned(model.num_ngrams) is model
+    assert not model.is_pruned
+    # What occurs once goes; of one and two symbols all stay.
+    whole, longer = model.levels[:2], model.levels[2:]
+    num_whole = sum(len(level.key_G) for level in whole)
+    twice = num_whole + sum(int((level.count_G >= 2).sum()) for level in longer)
+    thrice = num_whole + sum(int((level.count_G >= 3).sum()) for level in longer)
+    assert model.num_ngrams > twice > thrice > num_whole
+    for limit, expected in [
+        (model.num_ngrams - 1, twice),
+        (twice, twice),
+        (twice - 1, thrice),
+        (thrice, thrice),
+        (0, num_whole),
+    ]:
+        pruned = model.pruned(limit)
+        assert pruned.num_ngrams == expected
+        assert pruned.is_pruned
+        assert pruned.unknown_probability == FLOOR
+        assert_predicts(pruned)
+    # What is kept costs what it did, where the contexts are long enough.
+    assert nats(model.pruned(thrice), "ab")[0] == pytest.approx(nats(model, "ab")[0])
+
+
+def test_what_is_too_frequent_to_be_counted_is_never_pruned():
+    for number, is_kept in [(254, False), (255, True), (400, True)]:
+        model = ngrams_of_order(split_of(["ab"] * number), ALPHABET, 2)
+        assert (len(model.pruned(0).levels) == 3) == is_kept
 
 
 def test_portions_of_sorting_and_scoring_change_nothing(monkeypatch):

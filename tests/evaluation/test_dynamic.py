@@ -73,6 +73,59 @@ def test_short_documents_fill_a_segment_together(model, vocabulary, monkeypatch)
     assert len(steps) == 5
 
 
+def test_steps_are_those_of_rmsprop_with_a_pull_back(model, vocabulary, monkeypatch):
+    """Against the equations, over segments that documents share."""
+    monkeypatch.setattr(dynamic, "_SEGMENT_LENGTH", 10)
+    monkeypatch.setattr(dynamic, "_LEARNING_RATE", 1e-2)
+    documents = [TEXT[:25], TEXT[30:36], TEXT[50:70]]
+    split = Split.of(documents, vocabulary)
+    told = []
+    found = score_dynamically(model, split, progress=told.append).nats_N
+    assert sum(told) == split.num_chars
+
+    trained = [parameter.detach().clone() for parameter in model.parameters()]
+    squares = [torch.zeros_like(parameter) for parameter in trained]
+    expected, segment = [], []
+    for text in documents:
+        ids = vocabulary.encode(text).astype(int).tolist()
+        state = model.zero_state(1)
+        for read, number in zip([vocabulary.boundary, *ids], ids, strict=False):
+            logits, state = model(torch.tensor([[read]]), state)
+            segment.append(-model.log_probabilities(logits)[0, 0, number])
+            expected.append(segment[-1].item())
+            if len(segment) == 10:
+                (sum(segment) / 10).backward()
+                step(model.parameters(), trained, squares, number=len(expected) // 10)
+                model.zero_grad()
+                segment, state = [], state.detached()
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@torch.no_grad()
+def step(weights, trained, squares, *, number):
+    """Back by a thousandth, then down the gradient over the root of its mean square."""
+    for weight, origin, square in zip(weights, trained, squares, strict=True):
+        square.lerp_(weight.grad**2, 1e-3)
+        usual = (square / (1 - 0.999**number)).sqrt() + 1e-8
+        weight.lerp_(origin, 1e-3).sub_(1e-2 * weight.grad / usual)
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing(model, monkeypatch):
+    monkeypatch.setattr(dynamic, "_SEGMENT_LENGTH", 2)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    adaptation = dynamic._Adaptation(model)
+
+    def learn(factor):
+        costs = sum(parameter.sum() for parameter in model.parameters()) * torch.tensor([factor, 1])
+        adaptation.learn(costs)
+
+    learn(torch.inf)
+    assert all(map(torch.equal, model.parameters(), before))
+    learn(1.0)
+    assert not any(map(torch.equal, model.parameters(), before))
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
 def test_nothing_to_score_is_an_error(model, vocabulary):
     with pytest.raises(CorpusError, match="no characters"):
         score_dynamically(model, Split.of([], vocabulary))

@@ -1,11 +1,21 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from conftest import TEXT, alphabet_of, evaluate, network_of
 
-from charlstm.evaluation.scores import Scores, by_kind, calibration, most_surprising
+from charlstm.errors import CorpusError
+from charlstm.evaluation import scoring
+from charlstm.evaluation.scores import (
+    Evaluation,
+    Scores,
+    by_kind,
+    calibration,
+    document_scores,
+    most_surprising,
+)
 from charlstm.evaluation.scoring import score, score_by_context
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN, Vocabulary
@@ -64,6 +74,129 @@ def test_calibration_compares_confidence_with_accuracy():
     assert found.expected_error == pytest.approx((2 * 0.05 + 2 * 0.01) / 4, abs=1e-6)
 
 
+def test_bins_of_calibration_are_a_tenth_wide():
+    found = calibration(make([1.0] * 4, rank=[0, 0, 1, 1], confidence=[0.11, 0.29, 0.89, 0.95]))
+    assert [one.num_chars for one in found.bins] == [1, 1, 1, 1]
+    assert [one.accuracy for one in found.bins] == [1, 1, 0, 0]
+    assert found.expected_error == pytest.approx((0.89 + 0.71 + 0.89 + 0.95) / 4)
+    # The highest bins may be empty.
+    (low,) = calibration(make([1.0], confidence=[0.11])).bins
+    assert low.num_chars == 1
+
+
+def test_where_nothing_is_expected_of_a_character_it_has_no_score():
+    with pytest.raises(CorpusError, match="no characters"):
+        Scores.empty(0)
+    assert len(Scores.empty(1).nats_N) == 1
+
+
+def test_what_comes_is_scored_by_the_distribution_that_predicted_it():
+    scores = Scores.empty(4)
+    p_NV = np.array([[0.2, 0.4, 0.3, 0.1], [0.5, 0.3, 0.1, 0.1], [0.1, 0.2, 0.6, 0.1]], np.float32)
+    ids_N = np.array([2, UNKNOWN, 1], np.uint8)
+    scores.put(np.array([3, 0, 1]), np.log(p_NV), ids_N)
+    np.testing.assert_allclose(scores.nats_N[[3, 0, 1]], -np.log([0.3, 0.5, 0.2]), rtol=1e-6)
+    # Behind the whole vocabulary comes what it has no name for, however likely that was.
+    assert scores.rank_N[[3, 0, 1]].tolist() == [1, 4, 1]
+    np.testing.assert_allclose(scores.confidence_N[[3, 0, 1]], [0.4, 0.5, 0.6], rtol=1e-6)
+
+
+def test_two_scorings_are_joined_at_a_place():
+    one = make([1, 2, 3], rank=[1, 2, 3], confidence=[0.1, 0.2, 0.3])
+    other = make([7, 8, 9], rank=[7, 8, 9], confidence=[0.7, 0.8, 0.9])
+    joined = one.joined(other, 1)
+    assert joined.nats_N.tolist() == [1, 8, 9]
+    assert joined.rank_N.tolist() == [1, 8, 9]
+    np.testing.assert_allclose(joined.confidence_N, [0.1, 0.8, 0.9], rtol=1e-6)
+
+
+def test_the_cost_of_a_long_document_is_not_rounded_as_it_grows():
+    split = Split.of(["qqqqq"], Vocabulary("q"))
+    assert make([2.0**24, 1, 1, 1, 1]).nats_of_documents(split).tolist() == [2**24 + 4]
+
+
+def test_the_share_among_the_k_likeliest():
+    scores = make([1.0] * 4, rank=[0, 1, 2, 9])
+    assert [scores.top_accuracy(k) for k in (1, 2, 3, 9, 10)] == [0.25, 0.5, 0.75, 0.75, 1]
+
+
+def test_sums_over_scores():
+    vocabulary = Vocabulary("ab")
+    split = Split.of(["ab\u2603b"], vocabulary)
+    found = Evaluation.of_scores(split, make([1.0, 2.0, 4.0, 8.0], rank=[0, 1, 3, 0]))
+    assert found == Evaluation(num_chars=4, num_unknown=1, num_correct=2, num_bytes=6, nats=15.0)
+
+
+def test_a_cost_too_large_for_a_float_has_an_infinite_perplexity():
+    sums = {"num_unknown": 0, "num_correct": 0, "num_bytes": 1, "num_chars": 1}
+    assert Evaluation(nats=700.0, **sums).perplexity == pytest.approx(math.exp(700))
+    assert Evaluation(nats=710.0, **sums).perplexity == math.inf
+
+
+@pytest.mark.parametrize("is_known", [None, [True, False, True]])
+def test_documents_have_their_own_cost_and_text(is_known):
+    text = ["ab\n", "b\n", "aab"]
+    vocabulary = Vocabulary("\nab")
+    alphabet = replace(alphabet_of(vocabulary), are_lines=True)
+    split = Split.of(text, vocabulary)
+    scores = make([1, 2, 3, 4, 5, 6, 7, 8])
+    assert scores.nats_of_documents(split).tolist() == [6, 9, 21]
+    found = document_scores(
+        scores,
+        split,
+        alphabet,
+        original=lambda first, after: "".join(text)[first:after],
+        is_known_D=None if is_known is None else np.array(is_known),
+        numbers=np.array([2, 1]),
+        num_before=10,
+    )
+    third, second = found
+    assert (third.number, third.num_chars, third.nats, third.text) == (13, 3, 21.0, "aab")
+    assert (second.number, second.num_chars, second.nats, second.text) == (12, 2, 9.0, "b")
+    assert second.bits_per_char == pytest.approx(9 / 2 / math.log(2))
+    assert (third.is_known, second.is_known) == (
+        (None, None) if is_known is None else (True, False)
+    )
+    # Documents before are only counted where there are some.
+    (first,) = document_scores(
+        scores,
+        split,
+        alphabet,
+        original=lambda first, after: "".join(text)[first:after],
+        is_known_D=None,
+        numbers=np.array([0]),
+    )
+    assert (first.number, first.text) == (1, "ab")
+
+
+@pytest.mark.parametrize(
+    ("char", "kind"),
+    [
+        ("\u00e9", "letters"),
+        ("\u0301", "letters"),
+        ("\u0663", "digits"),
+        ("\u00a0", "spaces"),
+        ("\t", "spaces"),
+        ("\r", "line ends"),
+        ("+", "punctuation"),
+        ("\u2014", "punctuation"),
+        ("\x00", "other"),
+        ("\x80", "other"),
+    ],
+)
+def test_the_kind_of_a_character(char, kind):
+    vocabulary = Vocabulary(char)
+    (found,) = by_kind(make([2.0]), Split.of([char], vocabulary), alphabet_of(vocabulary))
+    assert found.kind == kind
+
+
+def test_bytes_beyond_ascii_have_no_kind():
+    vocabulary = Vocabulary("\x7f\x80\xaa")
+    split = Split.of(["\x80\xaa"], vocabulary)
+    (found,) = by_kind(make([1.0, 1.0]), split, alphabet_of(vocabulary, level="byte"))
+    assert (found.kind, found.num_chars) == ("other", 2)
+
+
 def test_kinds_share_out_the_cost():
     text = "Ab1 \n.\u2603\u00e9"
     vocabulary = Vocabulary("".join(sorted(set(text) - {"\u2603"})))
@@ -96,6 +229,21 @@ def test_the_most_expensive_places_come_first_with_what_stands_around(vocabulary
     assert len(most_surprising(make(nats), split, alphabet_of(vocabulary), number=99)) == 13
 
 
+def test_the_most_expensive_are_found_wherever_they_stand(vocabulary):
+    generator = np.random.default_rng(0)
+    text = "".join(generator.choice(list("abcdefgh"), 200))
+    split = Split.of([text], vocabulary)
+    for number in (1, 2, 7):
+        nats = generator.permutation(200) / 10
+        found = most_surprising(make(nats), split, alphabet_of(vocabulary), number=number)
+        assert [one.place for one in found] == np.argsort(-nats)[:number].tolist()
+        for one in found:
+            assert one.char == text[one.place]
+            assert one.before == text[max(0, one.place - 24) : one.place]
+            assert one.after == text[one.place + 1 :][:24]
+    assert len(most_surprising(make(nats), split, alphabet_of(vocabulary))) == 10
+
+
 def test_context_is_what_stands_before_and_nothing_else(model, vocabulary):
     """A text of one repeated character: every window looks alike."""
     split = Split.of(["q" * 300], vocabulary)
@@ -107,17 +255,36 @@ def test_context_is_what_stands_before_and_nothing_else(model, vocabulary):
     assert found[2].nats_per_char == pytest.approx(float(alone[91:101].mean()), rel=1e-5)
 
 
-def test_windows_never_cross_documents(model, vocabulary, monkeypatch):
-    from charlstm.evaluation import scoring as evaluation
+def test_the_last_tenth_of_a_window_counts_and_all_of_it_is_read(model, vocabulary, monkeypatch):
+    monkeypatch.setattr(scoring, "_CONTEXTS", ((3, 5), (20, 7)))
+    monkeypatch.setattr(
+        scoring,
+        "score",
+        lambda _model, split, *, progress: (
+            progress(split.num_chars),
+            make(np.concatenate([np.arange(n) for n in split.lengths])),
+        )[1],
+    )
+    told = []
+    found = score_by_context(
+        model,
+        Split.of(["q" * 100], vocabulary),
+        generator=np.random.default_rng(0),
+        progress=told.append,
+    )
+    assert [(one.num_context, one.nats_per_char) for one in found] == [(3, 3.0), (20, 19.5)]
+    assert told == [4 * 5, 21 * 7]
 
-    monkeypatch.setattr(evaluation, "_CONTEXTS", ((3, 50),))
+
+def test_windows_never_cross_documents(model, vocabulary, monkeypatch):
+    monkeypatch.setattr(scoring, "_CONTEXTS", ((3, 50),))
     seen = []
 
     def fake_score(model, split, **_):
         seen.append(split)
         return make([0.0] * split.num_chars)
 
-    monkeypatch.setattr(evaluation, "score", fake_score)
+    monkeypatch.setattr(scoring, "score", fake_score)
     documents = ["abcd", "xy", "mnopq"]
     split = Split.of(documents, vocabulary)
     score_by_context(model, split, generator=np.random.default_rng(0))

@@ -5,9 +5,9 @@ import pytest
 import torch
 from conftest import MODEL, TEXT, evaluate
 
-from charlstm.errors import CorpusError
+from charlstm.errors import CheckpointError, CorpusError
 from charlstm.evaluation import scoring as evaluation
-from charlstm.evaluation.scores import Evaluation
+from charlstm.evaluation.scores import Evaluation, Scores
 from charlstm.evaluation.scoring import fit_temperature
 from charlstm.model.network import CharLSTM
 from charlstm.text.split import Split
@@ -64,6 +64,35 @@ def test_it_is_the_sum_over_each_character_whatever_the_batches(
     assert result.nats == pytest.approx(by_hand(model, vocabulary, DOCUMENTS), rel=1e-5)
 
 
+class Watched:
+    """A model that notes how many logits it makes at once, and of how many characters."""
+
+    def __init__(self, model):
+        self._model = model
+        self.num_logits = []
+        self.num_read = 0
+
+    def __call__(self, x_TB, state):
+        logits_TBV, state = self._model(x_TB, state)
+        self.num_logits.append(logits_TBV.numel())
+        self.num_read += x_TB.numel()
+        return logits_TBV, state
+
+    def __getattr__(self, name):
+        return getattr(self._model, name)
+
+
+def test_logits_at_once_are_bounded(model, vocabulary, monkeypatch):
+    split = Split.of([TEXT[:90], TEXT[:80], TEXT[:7]], vocabulary)
+    for most, limit in [(1 << 22, 1 << 22), (1000, 1000), (10, 3 * model.config.num_outputs)]:
+        monkeypatch.setattr(evaluation, "_MAX_LOGITS", most)
+        watched = Watched(model)
+        evaluation.score(watched, split)
+        assert max(watched.num_logits) <= limit
+    # One character of each document at once; what has ended is read no more.
+    assert watched.num_read == split.num_chars
+
+
 def test_derived_figures_divide_the_sums_once():
     result = Evaluation(
         num_chars=4, num_unknown=1, num_correct=2, num_bytes=8, nats=8 * math.log(2)
@@ -112,16 +141,37 @@ def test_nothing_to_score_is_an_error(model, vocabulary):
         evaluate(model, Split.of([], vocabulary))
 
 
+def test_scores_are_entered_wherever_they_belong():
+    scores = Scores.empty(9)
+    p_NV = torch.tensor([[0.2, 0.3, 0.1, 0.4], [0.5, 0.2, 0.2, 0.1]])
+    evaluation.put_scores(scores, np.array([7, 2]), p_NV.log(), torch.tensor([2, 0]))
+    np.testing.assert_allclose(scores.nats_N[[7, 2]], [-math.log(0.1), -math.log(0.5)], rtol=1e-6)
+    # Behind the whole vocabulary comes what it has no name for.
+    assert scores.rank_N[[7, 2]].tolist() == [3, 4]
+    np.testing.assert_allclose(scores.confidence_N[[7, 2]], [0.4, 0.5], rtol=1e-6)
+    for cost in (math.nan, math.inf, -math.inf):
+        with pytest.raises(CheckpointError, match="overflow"):
+            evaluation.put_scores(scores, np.array([0]), torch.tensor([[cost]]), torch.tensor([0]))
+
+
 def test_parts_are_whole_documents_and_have_the_same_scores(model, vocabulary, monkeypatch):
     monkeypatch.setattr(evaluation, "_PART_CHARS", 60)
     split = Split.of(DOCUMENTS * 3, vocabulary)
     whole = evaluation.score(model, split)
-    number = place = 0
-    for num_documents, num_chars, part, scores in evaluation.score_in_parts(model, split):
+    number = place = num_parts = 0
+    told = []
+    for num_documents, num_chars, part, scores in evaluation.score_in_parts(
+        model, split, progress=told.append
+    ):
         assert (num_documents, num_chars) == (number, place)
+        # Memory is bounded, and what fits is read at once.
+        assert part.num_chars <= 60 + max(map(len, DOCUMENTS))
+        num_parts += 1
+        assert sum(told) == num_chars + part.num_chars
         after = place + part.num_chars
         np.testing.assert_allclose(scores.nats_N, whole.nats_N[place:after], rtol=1e-4, atol=1e-5)
         assert set((part.starts + place).tolist()) <= set(split.starts.tolist())
         number, place = number + len(part.starts), after
     assert (number, place) == (len(split.starts), split.num_chars)
     assert num_documents > 0
+    assert num_parts <= split.num_chars / 60 + 1

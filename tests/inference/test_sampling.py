@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import with_spec
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -40,9 +41,36 @@ def test_top_p_keeps_the_fewest_that_reach_p(x, p):
         assert x[kept].min() >= x[~kept].max()
 
 
+@pytest.mark.parametrize("shape", [(40,), (3, 40)])
+def test_of_equals_the_first_are_kept(shape):
+    """So that the same seed gives the same text on every machine."""
+    equal = np.zeros(shape)
+    for filtered in (sampling.keep_top_k(equal, 10), sampling.keep_top_p(equal, 0.25)):
+        assert np.isfinite(filtered[..., :10]).all()
+        assert np.isneginf(filtered[..., 10:]).all()
+
+
+def test_of_equals_in_any_places_the_first_are_kept():
+    x = np.random.default_rng(0).choice([0.0, -9.0], 2000)
+    likeliest = np.flatnonzero(x == 0)
+    for filtered in (
+        sampling.keep_top_k(x, 100),
+        sampling.keep_top_p(x, 100 / len(likeliest) * 0.99),
+    ):
+        assert np.flatnonzero(np.isfinite(filtered)).tolist() == likeliest[:100].tolist()
+
+
+def test_what_reaches_p_exactly_is_enough():
+    kept = np.isfinite(sampling.keep_top_p(np.log([0.25, 0.5, 0.25]), 0.5))
+    assert kept.tolist() == [False, True, False]
+    assert np.isfinite(sampling.keep_top_p(np.log([0.25, 0.5, 0.25]), 1.0)).all()
+
+
 @given(logits, st.floats(0.001, 1))
 def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest(x, p):
-    kept = np.isfinite(sampling.keep_min_p(x, p))
+    filtered = sampling.keep_min_p(x, p)
+    kept = filtered > -np.inf
+    np.testing.assert_array_equal(filtered[kept], x[kept])
     relative = np.exp(x - x.max())
     assert kept[relative > p * (1 + 1e-9)].all()
     assert not kept[relative < p * (1 - 1e-9)].any()
@@ -323,6 +351,87 @@ def test_a_stream_ends_behind_the_text_it_waits_for(predictor):
         end = sample.text.find(until)
         expected = sample.text if end < 0 else sample.text[: end + 2]
         assert ended.text == expected
+
+
+@pytest.fixture(scope="module")
+def lines_predictor(checkpoint):
+    """Of a model whose documents are lines, which it ends soon."""
+    corpus = replace(checkpoint.spec.corpus, split_documents="lines")
+    weights = dict(checkpoint.weights)
+    weights["head.bias"] = weights["head.bias"].copy()
+    weights["head.bias"][checkpoint.spec.vocabulary.encode("\n")[0]] += 4
+    return Predictor(with_spec(checkpoint, corpus=corpus, weights=weights))
+
+
+def drawn_by(predictor, prime, *, num_samples, seed=0, more=None, **options):
+    return list(
+        sampling.sample_many(
+            predictor,
+            prime,
+            SampleConfig(**options),
+            num_samples=num_samples,
+            generator=np.random.default_rng(seed),
+            **(more or {}),
+        )
+    )
+
+
+def test_one_sample_is_the_only_one_of_many(predictor):
+    (only,) = many(predictor, num_samples=1, length=50)
+    assert sample(predictor, length=50) == only.text
+
+
+def test_a_stream_ends_with_its_document_and_the_others_go_on(lines_predictor):
+    steps = drawn_by(lines_predictor, "qu", num_samples=6, length=40)
+    texts = ["".join(chars) for chars in zip(*(step.chars for step in steps), strict=True)]
+    assert len({len(text) for text in texts}) > 1
+    for stream, text in enumerate(texts):
+        assert text.count("\n") <= 1
+        assert text.endswith("\n") or len(text) == 40
+        costs = [step.log_p_B[stream] for step in steps]
+        assert np.isfinite(costs[: len(text)]).all()
+        assert np.isnan(costs[len(text) :]).all()
+    assert {step.log_p_B.dtype for step in steps} == {np.dtype(np.float64)}
+    # Nothing is drawn once all have ended.
+    assert len(steps) == max(map(len, texts))
+    collected = sampling.collect(steps, 6)
+    assert [one.text for one in collected] == texts
+    assert [len(one.log_probabilities) for one in collected] == list(map(len, texts))
+    assert collected[0].bits == pytest.approx(-sum(collected[0].log_probabilities) / np.log(2))
+
+
+def test_waiting_for_a_text_does_not_revive_what_has_ended(lines_predictor):
+    whole = drawn_by(lines_predictor, "qu", num_samples=6, length=40)
+    waiting = drawn_by(lines_predictor, "qu", num_samples=6, length=40, until="never comes")
+    assert [step.chars for step in whole] == [step.chars for step in waiting]
+    # Nor does anything count that the stream did not write itself.
+    for char in lines_predictor.alphabet.vocabulary.characters:
+        steps = drawn_by(lines_predictor, "qu", num_samples=6, length=40, until="XX" + char)
+        assert [step.chars for step in whole] == [step.chars for step in steps]
+
+
+def test_after_a_document_comes_the_next_one_if_it_is_asked_for(lines_predictor):
+    def text(*, restarts):
+        config = SampleConfig(length=60)
+        generator = np.random.default_rng(0)
+        return "".join(
+            sampling.sample(lines_predictor, "qu", config, generator=generator, restarts=restarts)
+        )
+
+    first, longer = text(restarts=False), text(restarts=True)
+    assert first == sample(lines_predictor, length=60)
+    assert first.count("\n") == 1
+    assert longer.startswith(first)
+    assert (len(longer), longer.count("\n") > 2) == (60, True)
+    # Each from a zero state: what comes costs what it costs at the beginning.
+    steps = drawn_by(lines_predictor, "qu", num_samples=1, length=60, more={"restarts": True})
+    costs = [float(step.log_p_B[0]) for step in steps]
+    beginning = longer[len(first) :].split("\n")[0] + "\n"
+    prediction = lines_predictor.start()
+    for place, char in enumerate(beginning, start=len(first)):
+        (identity,) = lines_predictor.alphabet.encode(char)
+        assert costs[place] == pytest.approx(prediction.log_p[0, identity], abs=1e-4)
+        prediction = lines_predictor.read_text(char, prediction)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,16 @@ import safetensors.numpy
 from conftest import posix, with_spec
 from crafted import edited
 
-from charlstm.errors import CheckpointError
-from charlstm.model.checkpoints import Checkpoint, HistoryEntry, TrainingState, read_checkpoint
-from charlstm.text.vocabulary import Vocabulary
+from charlstm.errors import CheckpointError, ConfigError
+from charlstm.model.checkpoints import (
+    Checkpoint,
+    HistoryEntry,
+    Stamp,
+    TrainingState,
+    read_checkpoint,
+    read_stamp,
+)
+from charlstm.text.vocabulary import END, Vocabulary
 
 
 def assert_equal(one: Checkpoint, other: Checkpoint):
@@ -219,6 +226,137 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path):
     for path in (pipe, tmp_path, "/dev/zero", tmp_path / "missing", "nul\0byte"):
         with pytest.raises(CheckpointError):
             read_checkpoint(path)
+
+
+def test_a_stamp_is_read_from_the_beginning_alone(write, small):
+    stamped = with_spec(small, saved_at=0.5, corpus_name="poems", fingerprint="a" * 64)
+    data = stamped.to_bytes()
+    assert read_stamp(write(data)) == Stamp("poems", 0.5, "a" * 64)
+    damaged = data[:-1] + bytes([data[-1] ^ 1])
+    assert read_stamp(write(damaged)) == Stamp("poems", 0.5, "a" * 64)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda header: header.update(saved_at=1e12), "makes no sense: the save time"),
+        (lambda header: header.update(saved_at=-1.0), "makes no sense: the save time"),
+        (lambda header: header.update(saved_at="now"), "makes no sense: the save time"),
+        (lambda header: header.pop("fingerprint"), "makes no sense: 'fingerprint'"),
+        (lambda header: header.update(format_version=2), "has format version 2"),
+    ],
+)
+def test_a_stamp_that_makes_no_sense_is_refused(write, small, edit, message):
+    path = write(edited(small, edit))
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_stamp(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_a_record_of_a_history_is_read_whole():
+    record = {
+        "event": "started",
+        "step": 7,
+        "epoch": 0.5,
+        "train_bits_per_char": 2.0,
+        "val_bits_per_char": 3.0,
+        "dropout": 0.25,
+        "recurrent_dropout": 1.0,
+        "sample": "quick",
+        "gates": [{"input": 0, "forget": 1.0}],
+        "gate_shares": [{"input": [0.25, 0.5]}, {}],
+        "surprise": None,
+    }
+    entry = HistoryEntry.of(record)
+    assert entry == HistoryEntry(
+        record=record,
+        step=7,
+        epoch=0.5,
+        train_bits_per_char=2.0,
+        val_bits_per_char=3.0,
+        dropout=0.25,
+        recurrent_dropout=1.0,
+        sample="quick",
+        gates=({"input": 0.0, "forget": 1.0},),
+        gate_shares=({"input": (0.25, 0.5)}, {}),
+    )
+    assert entry.is_start
+    nothing = HistoryEntry.of({})
+    assert nothing == HistoryEntry(record={})
+    assert not nothing.is_start
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"step": -1},
+        {"step": 0.5},
+        {"epoch": -0.1},
+        {"dropout": 1.01},
+        {"recurrent_dropout": 1.01},
+        {"train_bits_per_char": -1.0},
+        {"val_bits_per_char": "much"},
+        {"gates": [{"input": 1.01}]},
+        {"gates": [{"input": -0.01}]},
+        {"gate_shares": [{"input": [0.5, 1.01]}]},
+        {"gate_shares": [{"input": [-0.01, 0.5]}]},
+    ],
+)
+def test_impossible_records_are_refused(record):
+    with pytest.raises(ConfigError):
+        HistoryEntry.of(record)
+    with pytest.raises(ConfigError, match=r"^a share of a gate"):
+        HistoryEntry.of({"gates": [{"input": 7}]})
+
+
+def test_dropout_stands_where_the_latest_evaluation_had_it(small):
+    config = replace(small.spec.model_config, dropout=0.3, recurrent_dropout=0.2)
+    one = with_spec(small, model_config=config, history=())
+    assert one.dropouts == (0.3, 0.2)
+    for record, expected in [
+        ({"dropout": 0.1, "recurrent_dropout": 0.0}, (0.1, 0.0)),
+        ({"dropout": 0.0}, (0.0, 0.2)),
+        ({"recurrent_dropout": 0.1}, (0.3, 0.1)),
+    ]:
+        history = (HistoryEntry.of({"dropout": 0.01}), HistoryEntry.of(record))
+        assert replace(one, history=history).dropouts == expected
+
+
+def test_validation_is_known_of_these_weights_only(checkpoint, small):
+    history = (
+        HistoryEntry.of({"step": 3, "val_bits_per_char": 9.0}),
+        HistoryEntry.of({"step": 4, "val_bits_per_char": 3.5}),
+    )
+    assert replace(small, history=history, step=4).val_bits_per_char == 3.5
+    assert replace(small, history=history, step=5).val_bits_per_char is None
+    assert replace(small, history=()).val_bits_per_char is None
+    assert replace(checkpoint, history=history, step=4).val_bits_per_char is None
+
+
+def test_the_least_of_everything_is_accepted(write, small):
+    one = with_spec(small, step=0, saved_at=0.0, history=(), num_train_chars=2)
+    assert_equal(read_checkpoint(write(one.to_bytes())), one)
+    for changes in ({"step": -1}, {"saved_at": -0.1}, {"num_train_chars": 1}):
+        with pytest.raises(ConfigError):
+            with_spec(small, **changes)
+
+
+def test_bytes_and_an_end_are_a_vocabulary_at_the_byte_level(small):
+    corpus = replace(small.spec.corpus, level="byte")
+    size = len(small.spec.vocabulary)
+    for last, is_possible in [("\xff", True), (END, True), ("\u0100", False), ("\ufdd1", False)]:
+        characters = "".join(map(chr, range(size - 1))) + last
+        if is_possible:
+            with_spec(small, corpus=corpus, vocabulary=Vocabulary(characters))
+        else:
+            with pytest.raises(ConfigError, match="256 characters and an end"):
+                with_spec(small, corpus=corpus, vocabulary=Vocabulary(characters))
+
+
+@pytest.mark.parametrize("name", ["corpus_name", "fingerprint"])
+def test_names_are_strings(small, name):
+    with pytest.raises(ConfigError, match="must be strings"):
+        with_spec(small, **{name: 7})
 
 
 def test_best_validation_is_the_lowest_of_the_history(small):

@@ -14,6 +14,7 @@ def test_known_rows_are_kept_and_new_ones_are_the_mean(checkpoint):
     assert (made.num_kept, made.num_new, made.num_dropped) == (5, 2, len(old) - 5)
     for name in ("embedding.weight", "head.weight", "head.bias"):
         before, after = checkpoint.weights[name], made.weights[name]
+        assert after.dtype == np.float32
         assert np.array_equal(after[0], before[0])  # unknown
         for number, char in enumerate(vocabulary.characters, start=1):
             if char in old.characters:

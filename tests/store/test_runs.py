@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from conftest import posix
 
-from charlstm.errors import CheckpointError
+from charlstm.errors import CheckpointError, RunLockedError
 from charlstm.model.checkpoints import read_checkpoint
 from charlstm.store import runs as store_module
 from charlstm.store.runs import CheckpointStore
@@ -185,6 +185,26 @@ def test_names_that_could_leave_the_store_are_refused(store, checkpoint, name):
     assert not store.root.exists()
 
 
+@pytest.mark.parametrize(
+    ("problem", "names"),
+    [
+        ("must have 1 to 100 bytes", ["", "x" * 101]),
+        ("may hold letters, .* only, and not begin or end with .", ["a/b", "trailing ", "a."]),
+        ("holds a character that no file name can have", ["a\udcff"]),
+        ("is reserved on Windows", ["con", "Prn.txt", "aux", "nul.a.b", "com1", "LPT9.x"]),
+    ],
+)
+def test_what_is_wrong_with_a_name_is_told(store, problem, names):
+    for name in names:
+        with pytest.raises(CheckpointError, match=f" {problem}$"):
+            store.run(name)
+
+
+def test_names_that_only_look_reserved_are_names(store):
+    for name in ("x", "x" * 100, "console", "com", "com10", "a.nul", "-a", "+"):
+        assert store.run(name).name == name
+
+
 @pytest.mark.parametrize("name", ["shakespeare", "run-2", "Война и мир", "a.b", "_x", "唐诗"])
 def test_ordinary_names_are_accepted(store, checkpoint, name):
     save(store, checkpoint, name)
@@ -212,6 +232,11 @@ def test_a_symbolic_link_is_no_run(store, checkpoint, tmp_path):
         ("...", "run"),
         ("con", "run-con"),
         ("\u5510" * 85, "\u5510" * 30),
+        ("x" * 200, "x" * 92),
+        ("x" * 91 + "-y", "x" * 91),
+        ("X-files-X", "X-files-X"),
+        ("X" * 91 + ".y", "X" * 91),
+        ("_-", "_"),
     ],
 )
 def test_a_default_name_is_made_fit(store, wanted, expected):
@@ -440,3 +465,274 @@ def test_the_event_log_is_one_object_a_line(store):
         writer.log({"event": "saved"})
         last = (writer.folder / "events.jsonl").read_text(encoding="utf-8").splitlines()[-1]
     assert json.loads(last) == {"event": "saved"}
+
+
+@pytest.fixture
+def bare_store(store):
+    """A store whose runs only have names, the first one touched last."""
+
+    def make(*names):
+        for number, name in enumerate(names):
+            (store.root / name).mkdir(parents=True)
+            (store.root / name / "best.safetensors").touch()
+            os.utime(store.root / name, (1000 - number, 1000 - number))
+        return store
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ([], "no checkpoint there; runs in the store: none"),
+        (["zebra", "poems"], "no checkpoint there; runs in the store: zebra, poems"),
+        (
+            ["zebra", "Shakespeare"],
+            "; did you mean Shakespeare? runs in the store: zebra, Shakespeare",
+        ),
+        # Only the closest is proposed.
+        (["shakespeare-2", "shakespeare"], "there; did you mean shakespeare? runs in the store: "),
+        (list("abcdefghij"), "runs in the store: a, b, c, d, e, f, g, h, i, j"),
+        (list("abcdefghijkl"), "runs in the store: a, b, c, d, e, f, g, h, i, j and 2 more"),
+    ],
+)
+def test_where_a_run_is_missing_others_are_proposed(bare_store, names, told):
+    with pytest.raises(CheckpointError) as found:
+        bare_store(*names).run("SHAKESPEAR").best()
+    message = str(found.value)
+    assert message.endswith(told) or (told.endswith(" ") and told in message)
+    assert "XX" not in message
+
+
+def test_names_that_differ_in_case_alone_are_equally_close(tmp_path):
+    run = store_module.Run("tinyy", tmp_path / "tinyy", lambda: ["Tiny", "tiny"])
+    with pytest.raises(CheckpointError, match=r"; did you mean Tiny\? did you mean tiny\? runs"):
+        run.best()
+
+
+def test_the_newest_run_is_of_the_past_and_equals_go_by_name(store, checkpoint, monkeypatch):
+    save(store, checkpoint, "b", saved_at=3000.0)
+    save(store, checkpoint, "a", saved_at=3000.0)
+    save(store, checkpoint, "future", saved_at=3000.5)
+    save(store, checkpoint, "c", saved_at=2000.0)
+    monkeypatch.setattr(store_module.time, "time", lambda: 3000.0)
+    assert newest(store) == "b"
+    monkeypatch.setattr(store_module.time, "time", lambda: 4000.0)
+    assert newest(store) == "future"
+
+
+def test_of_unreadable_runs_those_are_named_that_may_be_of_the_corpus(store, checkpoint):
+    for name in ("tiny-2", "other"):
+        for file in save(store, checkpoint, name).iterdir():
+            if file.suffix:
+                file.write_bytes(b"\0" * 400)
+    _, warnings = store.newest(corpus_name="tiny")
+    assert len(warnings) == 1
+    assert "tiny-2" in warnings[0]
+    assert len(store.newest()[1]) == 2
+    with pytest.raises(CheckpointError, match="other"):
+        store.load_model()
+
+
+def test_without_a_run_the_way_to_one_is_told(store):
+    with pytest.raises(CheckpointError, match=r"store: no run yet; .*: --run example$"):
+        store.load_model()
+
+
+def test_warnings_of_other_runs_come_before_its_own(store, checkpoint):
+    save(store, checkpoint, "sound", saved_at=1000.0)
+    damage(store.run("sound").folder / "best.safetensors")
+    for file in save(store, checkpoint, "unreadable", saved_at=2000.0).glob("*.safetensors"):
+        file.write_bytes(b"\0" * 400)
+    loaded = store.load_model()
+    assert loaded.run == "sound"
+    others, own = loaded.warnings
+    assert "unreadable" in others
+    assert "sound" in own
+    assert loaded.notices == (*loaded.warnings, f"using {loaded.path} instead")
+    assert store.run("sound").last().notices == ()
+
+
+def test_the_example_is_there_unless_a_run_has_its_name(store, checkpoint):
+    loaded = store.load_model("example")
+    assert loaded.run == "example"
+    assert loaded.path.name == "example.safetensors"
+    assert loaded.path.parent != store.run("example").folder
+    assert loaded.checkpoint.weights.keys() == read_checkpoint(loaded.path).weights.keys()
+    folder = save(store, checkpoint, "example")
+    assert store.load_model("example").path.parent == folder
+    assert store.load_model("example").checkpoint.step == checkpoint.step
+
+
+def test_the_furthest_checkpoint_is_the_last_or_the_model_that_is_all(store, checkpoint):
+    folder = save(store, checkpoint, "run", steps=(4, 8))
+    with store.run("run").writer() as writer:
+        writer.save_best(replace(checkpoint, step=4, training=None))
+    assert store.run("run").furthest().checkpoint.step == 8
+    for file in folder.glob("[ls]*.safetensors"):
+        file.unlink()
+    assert store.run("run").furthest().checkpoint.step == 4
+
+
+def test_runs_that_are_about_to_be_saved_are_told_and_what_killed_ones_left_goes(store, checkpoint):
+    save(store, checkpoint, "saved")
+    (store.root / "killed").mkdir()
+    (store.root / "killed" / "lock").touch()
+    (store.root / "nothing").mkdir()
+    with store.run("starting").writer(), store.run("zz").writer(), store.run("saved").writer():
+        assert store.starting() == ["starting", "zz"]
+    assert sorted(os.listdir(store.root)) == ["nothing", "saved"]
+
+
+def test_where_nobody_can_write_the_other_starts_are_found(store, monkeypatch):
+    (store.root / "broken").mkdir(parents=True)
+    (store.root / "broken" / "lock").touch()
+    writable = store_module.Run.writer
+
+    def writer(run):
+        if run.name == "broken":
+            raise CheckpointError("can't be written")
+        return writable(run)
+
+    monkeypatch.setattr(store_module.Run, "writer", writer)
+    with store.run("starting").writer():
+        assert store.starting() == ["starting"]
+
+
+def test_a_record_tells_what_programs_ask_for(checkpoint):
+    assert store_module.run_record("tiny-2", checkpoint) == {
+        "name": "tiny-2",
+        "corpus": "tiny",
+        "cell": "lstm",
+        "num_parameters": checkpoint.spec.model_config.num_parameters,
+        "step": 4,
+        "best_val_bits_per_char": 3.5,
+        "saved_at": 1000.0,
+        "num_layers": 2,
+        "hidden_size": 8,
+        "budget": "4 steps",
+        "is_finished": True,
+    }
+
+
+def test_a_finished_run_drops_its_earlier_checkpoints_only(store, checkpoint):
+    folder = save(store, checkpoint, "run", steps=(4, 8))
+    (folder / "notes.txt").touch()
+    with store.run("run").writer() as writer:
+        writer.drop_kept()
+    names = sorted(os.listdir(folder))
+    assert names == ["best.safetensors", "last.safetensors", "lock", "notes.txt"]
+    with store.run("other").writer() as writer:
+        writer.folder.joinpath("lock").unlink()
+        writer.folder.rmdir()
+        writer.drop_kept()  # nothing there is no error
+
+
+def test_a_run_is_deleted_with_all_that_was_written_of_it(store, checkpoint):
+    folder = save(store, checkpoint, "run")
+    (folder / "tensorboard").mkdir()
+    for name in ("counts.safetensors", "events.jsonl", "tensorboard/curve"):
+        (folder / name).write_bytes(b"x")
+    store.run("run").remove()
+    assert not folder.exists()
+    folder = save(store, checkpoint, "run")
+    (folder / "notes.txt").touch()
+    store.run("run").remove()
+    assert os.listdir(folder) == ["notes.txt"]
+
+
+@posix
+def test_files_are_as_readable_as_others_unless_told_otherwise(store, checkpoint, monkeypatch):
+    def no_link(*_):
+        raise OSError(1, "Operation not permitted")
+
+    umask = os.umask(0o022)
+    try:
+        folder = save(store, checkpoint, "run")
+        monkeypatch.setattr(os, "link", no_link)
+        with store.run("run").writer() as writer:
+            writer.log({})
+            writer.keep(5)
+            writer.mode = 0o600
+            writer.keep(6)
+    finally:
+        os.umask(umask)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
+    assert modes.pop("step-00000006.safetensors") == 0o600
+    assert len(modes) == 6
+    assert set(modes.values()) == {0o644}
+
+
+def test_where_nothing_was_saved_nothing_is_kept(store):
+    with store.run("run").writer() as writer:
+        writer.keep(4)
+        assert os.listdir(writer.folder) == ["lock"]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_failed_save_says_what_is_left(store, checkpoint, monkeypatch, is_first):
+    if not is_first:
+        save(store, checkpoint, "run")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    intact = "" if is_first else "; the checkpoint before it is intact"
+    with store.run("run").writer() as writer:
+        monkeypatch.setattr(os, "replace", full)
+        with pytest.raises(CheckpointError, match=f"failed: No space left on device{intact}$"):
+            writer.save_last(checkpoint)
+
+
+@posix
+def test_a_lock_that_its_owner_took_away_is_no_lock(store, monkeypatch):
+    """Between opening it and taking it the owner ended, before its first save."""
+    import fcntl
+
+    flock = fcntl.flock
+
+    def late(file, operation):
+        flock(file, operation)
+        (store.root / "run" / "lock").unlink()
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(RunLockedError, match="was about to train"), store.run("run").writer():
+        pass
+
+
+def test_of_a_run_that_was_never_saved_nothing_is_left(store):
+    with store.new_run("tiny") as writer:
+        (writer.folder / "tensorboard").mkdir()
+        (writer.folder / "tensorboard" / "curve").touch()
+        writer.log({"event": "started"})
+    assert list(store.root.iterdir()) == []
+
+
+def test_no_number_is_logged_that_json_lacks(store):
+    with store.run("run").writer() as writer, pytest.raises(ValueError, match="JSON"):
+        writer.log({"loss": float("nan")})
+
+
+@posix
+def test_the_log_of_a_text_that_became_private_becomes_private(store):
+    with store.run("run").writer() as writer:
+        path = writer.folder / "events.jsonl"
+        path.touch()
+        path.chmod(0o644)
+        writer.mode = 0o600
+        writer.log({"event": "started"})
+        assert path.stat().st_mode & 0o777 == 0o600
+        writer.mode = 0o666
+        writer.log({"event": "finished"})
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_size_of_a_run_counts_a_kept_file_once_and_its_counts(store, checkpoint):
+    folder = save(store, checkpoint, "run")
+    (folder / "counts.safetensors").write_bytes(b"x" * 1000)
+    (folder / "notes.txt").write_bytes(b"x" * 5000)
+    files = [folder / name for name in ("best.safetensors", "last.safetensors")]
+    kept = folder / "step-00000004.safetensors"
+    if not os.path.samefile(kept, files[1]):  # no hard links here
+        files.append(kept)
+    assert store.run("run").size() == sum(file.stat().st_size for file in files) + 1000

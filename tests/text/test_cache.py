@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import posix
 
-from charlstm.config import CorpusConfig
+from charlstm.config import IN_MEMORY, CorpusConfig
 from charlstm.errors import CorpusError
 from charlstm.system.container import open_container, write_container
 from charlstm.system.files import replace_file
@@ -138,6 +138,44 @@ def test_a_text_that_is_gone_is_recalled(cache, path):
         load_corpus_of_run(config_of("-"), "f" * 64, cache)
     with pytest.raises(CorpusError, match=r"text\.txt"):
         load_corpus_of_run(config, first.fingerprint, None)
+
+
+def test_without_a_copy_the_text_is_read_again_if_it_is_still_the_same(cache, path):
+    first = load_corpus(config_of(path))
+    for kept in (None, cache):
+        assert same(first, load_corpus_of_run(config_of(path), first.fingerprint, kept))
+    path.write_text(TEXT[::-1], encoding="utf-8")
+    with pytest.raises(CorpusError, match=f"{first.fingerprint[:12]} and is "):
+        load_corpus_of_run(config_of(path), first.fingerprint, cache)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_text_from_a_pipe_cannot_be_read_again(cache, path, split):
+    config = CorpusConfig(paths=(str(path),), **{split: "-"})
+    with pytest.raises(CorpusError, match="stdin or a pipe, and no copy"):
+        load_corpus_of_run(config, "f" * 64, cache)
+
+
+def test_what_is_unchanged_is_known_without_reading(cache, path, readings):
+    config = config_of(path)
+    assert cache.unchanged(config) is None
+    first = cache.load(config)
+    readings.clear()
+    assert same(first, cache.unchanged(config))
+    assert cache.unchanged(config_of(path, min_count=2)) is None
+    age(path, 5)
+    assert cache.unchanged(config) is None
+    path.unlink()
+    assert cache.unchanged(config) is None
+    assert readings == []
+
+
+def test_texts_in_memory_have_no_key(cache, readings):
+    config = config_of(IN_MEMORY)
+    for text in (TEXT, TEXT[::-1]):
+        kept = cache.load(config, texts=[text])
+        assert same(kept, load_corpus(config, texts=[text]))
+        assert same(kept, cache.recall(kept.fingerprint, config))
 
 
 def test_whatever_is_damaged_is_read_again(cache, path, readings):
@@ -297,6 +335,29 @@ def test_texts_that_no_run_needs_are_removed(cache, path, tmp_path):
     assert len(list(folder.glob("*.key"))) == 1
     cache.remove_all_but([])
     assert list(folder.iterdir()) == []
+
+
+def test_what_is_freed_is_added_up_and_what_is_being_written_stays(cache, path, tmp_path):
+    for fraction in (0.2, 0.3, 0.4):
+        cache.load(config_of(path, val_fraction=fraction))
+    folder = tmp_path / "store/.cache"
+    young, old = folder / "a.corpus.1.tmp", folder / "b.corpus.2.tmp"
+    for file in (young, old):
+        file.write_bytes(b"half")
+    age(old, 3 * 24 * 3600)
+    # A key of nothing, one of something else, and what isn't the cache's own.
+    (folder / "lost.key").write_text('{"corpus": "gone-1", "notices": []}')
+    (folder / "odd.key").write_text("[]")
+    (folder / "notes.txt").touch()
+    size = sum(file.stat().st_size for file in folder.glob("*.corpus"))
+    assert cache.remove_all_but([]) == size
+    assert {file.name for file in folder.iterdir()} == {young.name, "notes.txt"}
+
+
+def test_nothing_is_removed_where_there_is_nothing(cache, tmp_path):
+    assert cache.remove_all_but([]) == 0
+    (tmp_path / "store").write_text("a file in its place")
+    assert cache.remove_all_but([]) == 0
 
 
 def test_without_a_path_nothing_is_kept(cache, tmp_path):

@@ -4,8 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charlstm.errors import ConfigError
 from charlstm.text import documents
-from charlstm.text.documents import documents_in, split_documents, with_ends
+from charlstm.text.documents import (
+    document_rule,
+    documents_in,
+    found_nowhere,
+    split_documents,
+    with_ends,
+)
 from charlstm.text.vocabulary import END
 
 pieces = st.lists(st.text("ab \n", max_size=7), max_size=6)
@@ -60,19 +67,26 @@ def test_at_lines_where_a_pattern_is_found(pieces):
 
 
 @pytest.mark.parametrize("how", ["lines", "blank-lines", "^b"])
-def test_an_endless_line_is_not_held(monkeypatch, how):
+@pytest.mark.parametrize("length", [3, 7, 30])
+def test_an_endless_line_is_not_held(monkeypatch, how, length):
     monkeypatch.setattr(documents, "_MAX_HELD_CHARS", 10)
     seen = []
 
     def pieces():
         for _ in range(100):
-            seen.append("b" * 7)
+            seen.append("b" * length)
             yield seen[-1]
 
     for number, (text, starts) in enumerate(split_documents(pieces(), how)):
         assert starts == ([0] if number == 0 else [])
-        assert len(text) <= 17
-        assert len(seen) <= 2 * number + 3
+        assert len(text) <= 10 + length
+        assert sum(map(len, seen)) <= (number + 1) * (10 + length) + length
+
+
+def test_a_line_is_matched_whole_wherever_the_pieces_end(monkeypatch):
+    monkeypatch.setattr(documents, "_MAX_HELD_CHARS", 10)
+    pieces = ["first line\nsec", "ond\nthird line\n", "second\n"]
+    assert found(pieces, "^second$") == ["first line\n", "second\nthird line\n", "second\n"]
 
 
 def test_a_line_that_comes_in_parts_is_blank_only_if_all_of_it_is(monkeypatch):
@@ -94,6 +108,13 @@ def test_each_document_gets_its_end(pieces, how):
     ]
 
 
+def test_each_of_many_documents_in_one_piece_gets_its_end_and_its_place():
+    (marked, starts), (last, none) = with_ends(split_documents(["ab\nc\ndef\ng\n"], "lines"))
+    assert marked + last == "".join(f"{line}\n{END}" for line in ("ab", "c", "def", "g"))
+    assert starts == [0, 4, 7, 12]
+    assert (last, none) == (END, [])
+
+
 def test_a_text_has_no_end_of_its_own():
     ((piece, _), _) = with_ends(split_documents([f"a{END}b"], None))
     assert piece == "a\ufffdb"
@@ -103,5 +124,39 @@ def test_a_list_is_made_of_short_lines():
     assert documents.looks_like_list("anna\n" * 300)
     assert documents.looks_like_list("anna\n" * 300 + "be")
     assert not documents.looks_like_list("anna\n" * 50)
+    assert documents.looks_like_list("a\n" * 200)
+    assert not documents.looks_like_list("a\n" * 199)
+    assert documents.looks_like_list(("a" * 40 + "\n") * 200)
+    assert not documents.looks_like_list(("a" * 41 + "\n") * 200)
+    # The last full line counts, what stands after it may be cut.
+    assert not documents.looks_like_list("a\n" * 200 + "b" * 41 + "\n")
+    assert documents.looks_like_list("a\n" * 200 + "b" * 41)
     assert not documents.looks_like_list("anna\n\n" * 300)
     assert not documents.looks_like_list("a line of a book, which is longer than names\n" * 300)
+
+
+@pytest.mark.parametrize(
+    ("typed", "rule"),
+    [
+        ("lines", "lines"),
+        ("blank-lines", "blank-lines"),
+        ("^Title:", "^Title:"),
+        ("re:word", "word"),
+        ("re:lines", "lines"),
+        ("two words", "two words"),
+    ],
+)
+def test_a_rule_is_a_name_or_a_pattern(typed, rule):
+    assert document_rule(typed) == rule
+
+
+@pytest.mark.parametrize("slip", ["line", "blank_lines", "blank-line", "re"])
+def test_a_plain_word_is_taken_for_a_slip(slip):
+    with pytest.raises(ConfigError, match=f"'{slip}' is neither .* needs re:{slip}$"):
+        document_rule(slip)
+
+
+def test_what_was_found_nowhere_is_named_as_it_is_typed():
+    for how in ("lines", "blank-lines"):
+        assert found_nowhere(how) == f"{how}: found nowhere, the text is one document"
+    assert found_nowhere("^x").startswith("re:^x: ")

@@ -14,6 +14,37 @@ def test_documents_stand_in_a_row_and_empty_ones_leave_no_trace():
     assert split.num_bytes == 4
 
 
+def test_chosen_documents_keep_their_order_and_their_share_of_the_bytes():
+    split = Split.of(["ab", "a", "bé", "bbba"], VOCABULARY)
+    chosen = split.documents(np.array([True, False, True, True]))
+    assert chosen.ids.tolist() == [1, 2, 2, 3, 2, 2, 2, 1]
+    assert chosen.starts.tolist() == [0, 2, 4]
+    assert chosen.num_bytes == 9  # 10 * 8 / 9
+    nothing = split.documents(np.zeros(4, np.bool_))
+    assert (nothing.num_chars, nothing.num_bytes, len(nothing.starts)) == (0, 0, 0)
+
+
+def test_a_part_restarts_where_a_document_is_cut():
+    split = Split.of(["aba", "bb", "é"], VOCABULARY)
+    part = split.part(1, 5)
+    assert part.ids.tolist() == [2, 1, 2, 2]
+    assert part.starts.tolist() == [0, 2]
+    assert part.num_bytes == 5  # 7 * 4 / 6
+    assert split.part(3).starts.tolist() == [0, 2]
+    assert split.part(3, 5).starts.tolist() == [0]
+    assert split.part(0).ids.tolist() == split.ids.tolist()
+    assert split.part(0).starts.tolist() == split.starts.tolist()
+    nothing = split.part(6)
+    assert (nothing.num_chars, nothing.num_bytes, len(nothing.starts)) == (0, 0, 0)
+
+
+def test_one_character_has_the_bytes_of_one_character():
+    split = Split.of(["é"], VOCABULARY)
+    assert split.part(0, 1).num_bytes == 2
+    assert split.documents(np.array([True])).num_bytes == 2
+    assert split.in_parallel(1, max_chars=1).num_bytes == 2
+
+
 def test_parallel_streams_hold_the_same_characters_and_keep_documents_apart():
     split = Split.of(["ab" * 10, "ba" * 5], VOCABULARY)
     parallel = split.in_parallel(4, max_chars=1000)
@@ -30,6 +61,24 @@ def test_of_a_long_text_each_stream_keeps_its_beginning():
         parallel.ids.tolist()
         == np.concatenate([split.ids[start : start + 10] for start in (0, 25, 50, 75)]).tolist()
     )
+
+
+def test_more_streams_than_characters_lose_none():
+    split = Split.of(["ab"], VOCABULARY)
+    parallel = split.in_parallel(5, max_chars=100)
+    assert parallel.ids.tolist() == [1, 2]
+    assert parallel.starts.tolist() == [0, 1]
+    # Of a long text at least one of each.
+    long = Split.of(["ab" * 50], VOCABULARY).in_parallel(4, max_chars=2)
+    assert (long.num_chars, long.num_bytes) == (4, 4)
+
+
+def test_a_document_that_begins_where_a_stream_is_cut_is_none_of_it():
+    split = Split.of(["é" * 10] * 10, VOCABULARY)
+    parallel = split.in_parallel(2, max_chars=40)
+    assert parallel.starts.tolist() == [0, 10, 20, 30]
+    assert parallel.num_chars == 40
+    assert parallel.num_bytes == 80
 
 
 def test_no_text_has_no_streams():

@@ -8,8 +8,11 @@ from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from charlstm.config import Dropouts
+from charlstm.errors import CheckpointError
 from charlstm.model.network import CharLSTM
+from charlstm.system.distributed import ALONE, World
 from charlstm.text.split import Split
+from charlstm.training import bptt
 from charlstm.training.batches import Batch, BatchStream
 from charlstm.training.bptt import TruncatedBPTT
 
@@ -167,6 +170,63 @@ def test_a_whole_window_is_what_a_cuda_graph_is_made_of(split, vocabulary):
     assert not replace(batch, begins_TB=begins_TB).is_whole
 
 
+def documents_of(batch):
+    """The same window as whole documents, side by side."""
+    return replace(batch, counts_TB=torch.ones_like(batch.begins_TB))
+
+
+@pytest.mark.parametrize("shares", [Dropouts(0.5, 0.0), Dropouts(0.0, 0.5)])
+def test_dropout_reaches_every_way_of_reading_a_window(shares):
+    """Streams, whole windows as a GPU captures them, and documents: from the same draws."""
+    symbols = torch.arange(48).view(12, 4) % MODEL.num_outputs
+    batch = Batch(x_TB=symbols, y_TB=symbols, begins_TB=torch.zeros(12, 4, dtype=torch.bool))
+
+    def learner(seed=1):
+        model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            model.head.weight.mul_(100)
+        return TruncatedBPTT(model, replace(TRAIN, batch_size=4, seq_len=12, seed=seed))
+
+    def losses(dropouts, **options):
+        return [
+            float(learner(**options).step(batch, 0.0, dropouts).loss),
+            float(learner(**options)._learn_from_window(_window(batch), 0.0, *dropouts).loss),
+            float(learner(**options).step(documents_of(batch), 0.0, dropouts).loss),
+        ]
+
+    whole, dropped = losses(Dropouts()), losses(shares)
+    assert whole == pytest.approx([whole[0]] * 3)
+    assert dropped == pytest.approx([dropped[0]] * 3)
+    assert dropped[0] != pytest.approx(whole[0], rel=1e-3)
+    assert dropped == losses(shares)
+    assert dropped != losses(shares, seed=2)
+
+
+def test_the_loss_scale_grows_after_many_steps_and_is_halved_by_one_that_overflows(monkeypatch):
+    monkeypatch.setattr(TruncatedBPTT, "_autocast", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(bptt, "_LOSS_SCALE_GROWTH_STEPS", 3)
+    model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
+    learner = TruncatedBPTT(model, replace(TRAIN, batch_size=4, seq_len=12, precision="float16"))
+    symbols = torch.arange(48).view(12, 4) % MODEL.num_outputs
+    batch = Batch(x_TB=symbols, y_TB=symbols, begins_TB=torch.zeros(12, 4, dtype=torch.bool))
+
+    def scales(number):
+        return [float(learner.step(batch, 0.0).loss_scale) for _ in range(number)]
+
+    assert scales(7) == [65536] * 3 + [2 * 65536] * 3 + [4 * 65536]
+    with torch.no_grad():
+        model.head.bias[0] = torch.nan
+    assert scales(3) == [4 * 65536, 2 * 65536, 65536]
+    with torch.no_grad():
+        model.head.bias[0] = 0.0
+    # A step that fails begins the count anew.
+    assert scales(5) == [32768] * 3 + [65536] * 2
+    with torch.no_grad():
+        model.head.bias[0] = torch.nan
+    scales(30)
+    assert scales(1) == [1.0]
+
+
 def test_what_is_captured_reads_neither_rate_nor_dropouts():
     learner = TruncatedBPTT(CharLSTM(MODEL), replace(TRAIN, batch_size=4, seq_len=12))
     symbols = torch.arange(48).view(12, 4) % MODEL.num_outputs
@@ -210,3 +270,136 @@ def test_a_step_that_is_passed_over_leaves_weights_and_moments(precision, monkey
         assert after[name].isfinite().all()
         assert after[name].any(-1).all(0).tolist() == [True, False, True, True]
     assert learner.step(batch, 0.01).loss.isfinite()
+
+
+@pytest.fixture
+def batch():
+    symbols = torch.arange(48).view(12, 4) % MODEL.num_outputs
+    return Batch(x_TB=symbols, y_TB=symbols, begins_TB=torch.zeros(12, 4, dtype=torch.bool))
+
+
+def learner_of(precision="float32", world=ALONE):
+    model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
+    train = replace(TRAIN, batch_size=4, seq_len=12, precision=precision)
+    return TruncatedBPTT(model, train, world=world)
+
+
+@pytest.fixture
+def state(batch):
+    """What a step leaves, and generators of two processes."""
+    learner = learner_of()
+    learner.step(batch, 0.01, Dropouts(0.2, 0.0))
+    tensors = {name: value.clone() for name, value in learner.tensors().items()}
+    other = torch.Generator().manual_seed(77).get_state()
+    return {**tensors, "generator.dropout.1": other}
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_each_process_takes_over_its_streams_and_its_generator(state, rank):
+    learner = learner_of(world=World(rank=rank, size=2))
+    learner.load_tensors(state)
+    for name, part in learner._carried._asdict().items():
+        assert torch.equal(part, state[f"carried.{name}"][:, 2 * rank : 2 * rank + 2])
+    name = "generator.dropout.1" if rank else "generator.dropout"
+    assert torch.equal(learner._generator.get_state(), state[name])
+
+
+class Two(World):
+    """The first of two processes; the other's tensors are this one's plus one."""
+
+    def gather(self, tensor):
+        return [tensor, tensor + 1]
+
+
+def test_what_is_carried_and_drawn_by_all_processes_is_saved(state):
+    learner = learner_of(world=Two(rank=0, size=2))
+    learner.load_tensors(state)
+    tensors = learner.tensors()
+    assert tensors.keys() == state.keys()
+    for name in ("carried.h_LBH", "carried.c_LBH"):
+        mine = state[name][:, :2]
+        assert torch.equal(tensors[name], torch.cat([mine, mine + 1], 1))
+    assert torch.equal(tensors["generator.dropout"], state["generator.dropout"])
+    assert torch.equal(tensors["generator.dropout.1"], state["generator.dropout"] + 1)
+
+
+def test_a_process_that_was_not_there_before_begins_with_its_own_generator(state):
+    learner = learner_of(world=World(rank=1, size=2))
+    fresh = learner._generator.get_state()
+    # Which is not the first one's.
+    assert not torch.equal(fresh, learner_of()._generator.get_state())
+    del state["generator.dropout.1"]
+    learner.load_tensors(state)
+    assert torch.equal(learner._generator.get_state(), fresh)
+    del state["generator.dropout"]
+    with pytest.raises(KeyError):
+        learner_of().load_tensors(state)
+
+
+def test_a_generator_of_another_kind_of_device_is_left_alone(state):
+    learner = learner_of()
+    fresh = learner._generator.get_state()
+    learner.load_tensors({**state, "generator.dropout": torch.zeros(16, dtype=torch.uint8)})
+    assert torch.equal(learner._generator.get_state(), fresh)
+
+
+def test_the_loss_scale_goes_on_with_the_same_precision_only(state, batch, monkeypatch):
+    monkeypatch.setattr(TruncatedBPTT, "_autocast", lambda _: contextlib.nullcontext())
+
+    def scale_after(precision, tensors):
+        learner = learner_of(precision)
+        learner.load_tensors(tensors)
+        return float(learner.step(batch, 0.0).loss_scale)
+
+    scaled = {**state, "loss_scale": torch.tensor([1024.0, 0.0])}
+    assert scale_after("float16", scaled) == 1024
+    assert scale_after("float16", state) == 65536
+    assert scale_after("float32", scaled) == 1
+    for impossible in ([-1.0, 0.0], [1.0, -1.0], [torch.nan, 0.0], [1.0]):
+        with pytest.raises(CheckpointError, match="loss_scale"):
+            scale_after("float16", {**state, "loss_scale": torch.tensor(impossible)})
+
+
+def test_of_documents_only_what_is_no_filling_counts(batch):
+    """Whole documents begin from zero and leave the streams' state alone."""
+    counts = torch.zeros(12, 4, dtype=torch.bool)
+    for stream, length in enumerate((12, 5, 1, 7)):
+        counts[:length, stream] = True
+    learner = learner_of()
+    learner.step(batch, 0.0)
+    carried = [part.clone() for part in learner._carried]
+    assert all(part.any() for part in carried)
+    model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
+    logits, _ = model(batch.x_TB, model.zero_state(4))
+    expected = cross_entropy(logits[counts], batch.y_TB[counts]).item()
+    documents = replace(batch, counts_TB=counts)
+    assert float(learner.step(documents, 0.0).loss) == pytest.approx(expected, rel=1e-5)
+    # A share of the processes' work counts as it is weighed.
+    halved = learner.step(replace(documents, weight=0.5), 0.0)
+    assert float(halved.loss) == pytest.approx(expected / 2, rel=1e-5)
+    assert all(map(torch.equal, learner._carried, carried))
+
+
+def test_lower_precision_changes_a_loss_a_little(batch):
+    exact, rounded = (
+        float(learner_of(precision).step(batch, 0.0).loss) for precision in ("float32", "bfloat16")
+    )
+    assert rounded == pytest.approx(exact, rel=1e-2)
+    assert rounded != exact
+
+
+def test_lower_precision_rounds_the_optimizers_products_where_it_may(batch, monkeypatch):
+    """bfloat16 does; float16 has too small a range for them."""
+    monkeypatch.setattr(TruncatedBPTT, "_autocast", lambda _: contextlib.nullcontext())
+
+    def change(precision):
+        learner = learner_of(precision)
+        weight = learner._model.layers[1].weight_hh_l0
+        before = weight.detach().clone()
+        learner.step(batch, 0.01)
+        return weight.detach() - before
+
+    exact, rounded, scaled = map(change, ("float32", "bfloat16", "float16"))
+    difference = (rounded - exact).abs().max() / exact.abs().max()
+    assert 1e-3 < float(difference) < 5e-2
+    torch.testing.assert_close(scaled, exact, rtol=1e-3, atol=1e-6)

@@ -3,6 +3,7 @@ import torch
 from conftest import MODEL
 from torch import nn
 
+from charlstm.errors import CheckpointError
 from charlstm.model.network import CharLSTM
 from charlstm.training.optimization import Optimizer, learning_rate_scale, orthogonalize
 
@@ -35,6 +36,8 @@ def test_the_rate_warms_up_falls_and_ends_at_zero():
     assert scales[-1] == 0
     # A run of one step learns, too.
     assert scales[0] == 0.1
+    assert scales[15] == pytest.approx(0.5)
+    assert scales[515] == pytest.approx(0.5)
     peak = scales.index(max(scales))
     assert peak == 30
     assert scales[:peak] == sorted(scales[:peak])
@@ -131,3 +134,74 @@ def test_all_but_the_layers_matrices_step_as_torchs_adamw():
         adamw.step()
     for name, value in theirs.items():
         torch.testing.assert_close(dict(model.named_parameters())[name].detach(), value)
+
+
+def stepped():
+    model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
+    optimizer = Optimizer(model, weight_decay=0.1)
+    generator = torch.Generator().manual_seed(1)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator) * 1e-3
+    optimizer.step(0.01)
+    return model, optimizer
+
+
+def test_a_state_is_taken_over_as_a_copy():
+    _, optimizer = stepped()
+    state = {name: value.clone() for name, value in optimizer.state_tensors().items()}
+    _, other = stepped()
+    other.load_state_tensors(state)
+    before = {name: value.clone() for name, value in state.items()}
+    other.step(0.01)
+    assert all(torch.equal(state[name], before[name]) for name in state)
+    assert any(not torch.equal(other.state_tensors()[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("head.bias.exp_avg_sq", lambda value: -value),
+        ("head.bias.step", lambda value: -value),
+        ("head.bias.exp_avg", lambda value: value[:1]),
+        ("head.bias.exp_avg", lambda value: value.double()),
+        ("head.bias.exp_avg", lambda value: value * torch.inf),
+        ("embedding.weight.exp_avg_sq", lambda value: value.T),
+        ("layers.0.weight_hh_l0.momentum", lambda value: value * torch.nan),
+        ("layers.0.weight_hh_l0.momentum", lambda value: value[None]),
+    ],
+)
+def test_a_state_that_no_training_gives_is_refused(name, change):
+    _, optimizer = stepped()
+    state = dict(optimizer.state_tensors())
+    state[name] = change(state[name])
+    with pytest.raises(CheckpointError, match=name):
+        optimizer.load_state_tensors(state)
+    del state[name]
+    if not name.endswith(".step"):  # without its step a parameter begins anew
+        with pytest.raises(KeyError):
+            optimizer.load_state_tensors(state)
+
+
+def test_a_parameter_without_moments_begins_anew():
+    model, optimizer = stepped()
+    state = {
+        name: value.clone()
+        for name, value in optimizer.state_tensors().items()
+        if not name.startswith("head.bias")
+    }
+    other = Optimizer(model, weight_decay=0.1)
+    other.load_state_tensors(state)
+    assert other.state_tensors().keys() == state.keys()
+    other.step(0.01)
+    assert float(other.state_tensors()["head.bias.step"]) == 1
+    assert float(other.state_tensors()["head.weight.step"]) == 2
+
+
+def test_moments_may_be_negative_where_they_are_means():
+    _, optimizer = stepped()
+    state = {name: value.clone() for name, value in optimizer.state_tensors().items()}
+    state["head.bias.exp_avg"].fill_(-0.5)
+    state["layers.0.weight_hh_l0.momentum"].fill_(-0.5)
+    optimizer.load_state_tensors(state)
+    for name, value in optimizer.state_tensors().items():
+        assert torch.equal(value, state[name])

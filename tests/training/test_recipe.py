@@ -1,9 +1,11 @@
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 
 from charlstm.config import Budget
 from charlstm.errors import ConfigError, TrainingError
+from charlstm.training import recipe
 from charlstm.training.recipe import Overrides, make_plan
 
 
@@ -241,3 +243,205 @@ def test_a_large_vocabulary_counts_as_work():
         for number in (6257, 65)
     ]
     assert sizes[0] < sizes[1]
+
+
+def stack_of(model):
+    """Parameters of the recurrent layers alone."""
+    shapes = model.weight_shapes()
+    return sum(
+        rows * columns
+        for name, (rows, columns, *_) in ((n, (*s, 1)) for n, s in shapes.items())
+        if name.startswith("layers")
+    )
+
+
+@pytest.mark.parametrize("num_characters", [65, 6257])
+@pytest.mark.parametrize("minutes", [0.3, 2, 5, 20])
+def test_the_largest_size_is_chosen_that_reads_six_characters_a_parameter(num_characters, minutes):
+    text = {"num_train_chars": 10**6, "num_characters": num_characters, "batch_size": 32}
+    made = timed(minutes, None, **text)
+    assert made.num_chars >= 6 * stack_of(made.model)
+    larger = timed(minutes, None, hidden_size=made.model.hidden_size + 64, **text)
+    assert larger.num_chars < 6 * stack_of(larger.model)
+
+
+def test_parameters_of_the_stack_are_those_of_its_layers():
+    for cell in ("lstm", "gru"):
+        model = plan(hidden_size=40, embedding_size=7, num_layers=3, cell=cell).model
+        assert recipe._stack_parameters(model) == stack_of(model)
+
+
+def test_there_is_a_size_for_every_speed():
+    """The smallest two, which vocabularies of thousands need, among them."""
+    sizes = {
+        timed(1, Machine(rate), num_characters=5000, batch_size=32).model.hidden_size
+        for rate in np.geomspace(1e9, 1e12, 60)
+    }
+    assert sizes == {64, 96, 128, 192}
+
+
+def test_without_measurements_the_time_of_a_usual_machine_is_taken():
+    """Six operations for each number that a character is multiplied with, 400 for each logit; nine
+    products of H^3 in each of four steps for each of the five square matrices of three layers."""
+    made = timed(
+        5, None, hidden_size=100, num_layers=3, embedding_size=10, batch_size=20, seq_len=50
+    )
+    recurrent = 400 * (10 + 100) + 2 * 400 * (100 + 100) + 3 * 800
+    head = 66 * 101
+    optimizer = 5 * 4 * 9 * 2 * 100**3 / (20 * 50)
+    operations = 6 * (recurrent + head) + 400 * 66 + optimizer
+    assert made.num_chars == pytest.approx(300 * 2e11 / operations)
+
+
+class Odd(Machine):
+    """Takes more or less time for a size than its operations say."""
+
+    def __init__(self, seed):
+        super().__init__(5e11)
+        self.seed = seed
+
+    def seconds(self, model, train):
+        factor = np.exp(np.random.default_rng([self.seed, model.hidden_size]).normal())
+        return super().seconds(model, train) * float(factor)
+
+
+def test_where_times_are_on_no_line_the_best_of_three_measured_sizes_is_taken():
+    num_undecided = 0
+    for seed in range(60):
+        machine = Odd(seed)
+        made = timed(3, machine)
+        assert len(machine.timed) <= 3
+        assert made.model.hidden_size in machine.timed[-1]
+        read = {
+            size: 180 / machine.seconds(model, made.train) * made.train.chars_per_step
+            for size in machine.timed[-1]
+            for model in [replace(made.model, hidden_size=size)]
+        }
+        assert made.num_chars == pytest.approx(read[made.model.hidden_size])
+        assert made.notices == ()
+        if len(machine.timed) == 3 and made.model.hidden_size != machine.timed[-1][-1]:
+            num_undecided += 1
+            stacks = {size: stack_of(replace(made.model, hidden_size=size)) for size in read}
+            enough = [size for size in read if read[size] >= 6 * stacks[size]]
+            assert made.model.hidden_size == max(enough, default=min(read))
+    assert num_undecided > 10
+
+
+def test_steps_between_measured_ones_take_what_a_line_says():
+    made = plan(batch_size=32)
+    models = {
+        size: replace(made.model, hidden_size=size) for size in (64, 128, 256, 320, 384, 512, 1024)
+    }
+
+    def seconds(size, times):
+        return recipe._step_seconds(models[size], made.train, times)
+
+    usual = {size: seconds(size, {}) for size in models}
+    line = {size: 0.01 + 2 * usual[size] for size in models}
+    # Through the nearest two; what is far away says nothing.
+    known = {models[1024]: usual[320], models[256]: line[256], models[384]: line[384]}
+    assert seconds(320, known) == pytest.approx(line[320])
+    assert seconds(256, known) == line[256]
+    # Through one: as much slower or faster than usual.
+    assert seconds(512, {models[128]: 3 * usual[128]}) == pytest.approx(3 * usual[512])
+    # Larger sizes never seem to cost nothing, nor smaller ones less than nothing.
+    flat = {models[256]: 1.0, models[320]: 0.5}
+    slope = 0.5 / usual[320] / 20
+    assert seconds(512, flat) == pytest.approx(0.5 + slope * (usual[512] - usual[320]))
+    steep = {models[256]: 1.0, models[320]: 100.0}
+    assert seconds(64, steep) == pytest.approx(1.0 / 20)
+
+
+@pytest.mark.parametrize(
+    ("num_train_chars", "epochs", "shape"),
+    [
+        # 3,000 steps of 64 x 64, and what is a step short of them.
+        (3000 * 64 * 64, 1, (64, 64)),
+        (3000 * 64 * 64 - 64 * 64, 1, (32, 64)),
+        # Read seven times, and more often.
+        (3000 * 64 * 64, 7, (128, 128)),
+        (3000 * 64 * 64, 7.1, (32, 64)),
+    ],
+)
+def test_steps_are_larger_where_there_are_thousands_of_them(num_train_chars, epochs, shape):
+    made = plan(num_train_chars, budget=Budget(epochs=epochs))
+    assert (made.train.batch_size, made.train.seq_len) == shape
+
+
+def test_what_was_asked_for_of_a_step_keeps_the_rest_of_it():
+    text = {"num_train_chars": 10**9}
+    for wish in ({"batch_size": 16}, {"seq_len": 32}):
+        train = timed(600, Machine(2e11), **text, **wish).train
+        expected = {"batch_size": 32, "seq_len": 64} | wish
+        assert (train.batch_size, train.seq_len) == tuple(expected.values())
+
+
+@pytest.mark.parametrize(
+    ("budget", "num_chars", "reason"),
+    [
+        (Budget(steps=4), 4 * 2048, "8,190 characters, 0.00819 epochs"),
+        (Budget(steps=400), 400 * 2048, "819,000 characters, 0.819 epochs"),
+        (Budget(steps=10_000), 10_000 * 2048, "20,500,000 characters, 20.5 epochs"),
+        (Budget(epochs=1234), None, "1,230,000,000 characters, 1,230 epochs"),
+    ],
+)
+def test_how_much_is_read_is_told_in_three_digits(budget, num_chars, reason):
+    made = plan(10**6, budget=budget)
+    assert made.reason == reason
+    assert made.num_chars == num_chars or num_chars is None
+    assert made.epochs == pytest.approx(made.num_chars / 10**6)
+
+
+def test_by_the_clock_it_is_only_about_so_much():
+    made = plan(10**6, budget=Budget(minutes=5))
+    assert made.reason.startswith("about ")
+    assert made.reason.endswith(" epochs")
+
+
+@pytest.mark.parametrize(
+    ("budget", "number"),
+    [
+        (Budget(steps=1), 1),
+        (Budget(steps=3), 3),
+        (Budget(steps=5000), 10),
+        (Budget(epochs=0.5), 4),
+        (Budget(epochs=12), 12),
+        (Budget(epochs=1000), 20),
+        (Budget(minutes=0.01), 4),
+        (Budget(minutes=8), 12),
+        (Budget(minutes=600), 20),
+    ],
+)
+def test_how_often_a_run_is_evaluated(budget, number):
+    assert plan(10**6, budget=budget).train.num_evaluations == number
+
+
+def test_what_nobody_asked_for():
+    made = plan(budget=Budget(epochs=1))
+    assert (made.train.seed, made.train.stops_early) == (0, False)
+    assert (made.model.num_layers, made.model.cell, made.model.embedding_size) == (2, "lstm", 64)
+    assert plan(budget=Budget(minutes=1)).train.stops_early
+    assert not plan(budget=Budget(steps=1)).train.stops_early
+    assert not plan(budget=Budget(minutes=1), stops_early=False).train.stops_early
+
+
+@pytest.mark.parametrize(
+    ("num_train_chars", "shape"),
+    [(2, (2, 1)), (3, (3, 1)), (100, (2, 50)), (128, (2, 64)), (1000, (15, 64)), (2048, (32, 64))],
+)
+def test_a_short_text_fills_its_batches(num_train_chars, shape):
+    made = plan(num_train_chars, budget=Budget(steps=1))
+    assert (made.train.batch_size, made.train.seq_len) == shape
+    assert bool(made.notices) == (shape != (32, 64))
+
+
+def test_the_strength_of_regularization():
+    """In few digits, as it is shown."""
+    made = plan(300_000, budget=Budget(epochs=1))
+    parameters = made.model.num_parameters / 300_000
+    assert 2.5 < parameters < 3.5
+    assert made.train.weight_decay == round(0.15 + 0.027 * parameters**2, 2)
+    assert made.model.dropout == round(0.12 + 0.08 * parameters, 2)
+    assert made.train.dropout_epochs == (0.0, round(made.model.dropout / 0.035, 1))
+    assert made.model.recurrent_dropout == 0.4
+    assert made.train.recurrent_dropout_epochs == (7.0, 20.3)

@@ -1,0 +1,76 @@
+import pytest
+
+from charlstm.config import Budget
+from charlstm.training.pacing import ClockPace, StepPace, Stopwatch, pace_for
+
+
+class Clock:
+    """Stands still unless it is told to go on."""
+
+    def __init__(self, now=1000.0):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def test_a_stopwatch_goes_on_where_earlier_sessions_stopped(clock):
+    fresh = Stopwatch(clock=clock)
+    resumed = Stopwatch(used_seconds=30.0, clock=clock)
+    early = Stopwatch(used_seconds=30.0, started_at=998.0, clock=clock)
+    clock.now += 5
+    assert (fresh.elapsed(), resumed.elapsed(), early.elapsed()) == (5, 35, 37)
+    assert (fresh.used_seconds, resumed.used_seconds, early.used_seconds) == (0, 30, 30)
+
+
+def test_by_steps_the_clock_says_nothing():
+    pace = StepPace(8)
+    assert [pace.progress(step) for step in (0, 2, 8, 9)] == [0, 0.25, 1, 1]
+    pace.reserve(100.0)
+    assert pace.progress(2) == 0.25
+    assert [pace.seconds_left(step, 3.0) for step in (0, 6, 8, 9)] == [24, 6, 0, 0]
+
+
+def test_by_the_clock_the_schedule_begins_with_the_first_step(clock):
+    """Of 100 seconds 10 went by before, 2 are kept for the end at first."""
+    stopwatch = Stopwatch(started_at=990.0, clock=clock)
+    pace = ClockPace(100.0, stopwatch)
+    assert pace.progress(0) == 0
+    clock.now += 22
+    assert pace.progress(1) == pytest.approx(22 / 88)
+    assert pace.seconds_left(1, 9.0) == 68
+    pace.reserve(28.0)
+    assert pace.progress(1) == pytest.approx(22 / 62)
+    clock.now += 39
+    assert pace.progress(1) == pytest.approx(61 / 62)
+    for seconds in (1, 1, 100):
+        clock.now += seconds
+        assert pace.progress(1) == 1
+    assert pace.seconds_left(1, 9.0) == 0
+
+
+def test_what_a_resumed_run_did_before_is_progress(clock):
+    pace = ClockPace(100.0, Stopwatch(used_seconds=40.0, clock=clock))
+    assert pace.progress(0) == pytest.approx(0.4)
+    clock.now += 29
+    assert pace.progress(0) == pytest.approx(0.4 + 0.6 * 29 / 58)
+    assert pace.seconds_left(0, 1.0) == 31
+    # Nothing but the time for the end is left.
+    assert ClockPace(100.0, Stopwatch(used_seconds=98.0, clock=clock)).progress(0) == 1
+    beyond = ClockPace(100.0, Stopwatch(used_seconds=150.0, clock=clock))
+    assert beyond.progress(0) == 1
+    assert beyond.seconds_left(0, 1.0) == 0
+
+
+def test_a_budget_has_its_pace(clock):
+    text = {"num_chars": 1000, "chars_per_step": 100, "stopwatch": Stopwatch(clock=clock)}
+    assert pace_for(Budget(steps=7), **text).progress(1) == pytest.approx(1 / 7)
+    assert pace_for(Budget(epochs=3), **text).progress(3) == pytest.approx(3 / 30)
+    pace = pace_for(Budget(minutes=2), **text)
+    clock.now += 30
+    assert pace.seconds_left(0, 1.0) == 90
