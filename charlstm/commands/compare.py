@@ -20,6 +20,7 @@ from charlstm.commands.options import (
     with_reading_options,
 )
 from charlstm.config import DEFAULT_STORE, Budget, CorpusConfig
+from charlstm.errors import ConfigError
 from charlstm.system.interrupts import import_torch
 from charlstm.system.terminal import say
 
@@ -108,6 +109,7 @@ def compare(
     """Train an LSTM, a GRU and a plain RNN alike, and compare."""
     one_of(context, "corpus", "recall")
     one_of(context, "keep", "recall")
+    _refuse_runs(corpus or [], checkpoints)
     if plot is not None:
         from charlstm.views.plots import require_plots
 
@@ -166,6 +168,30 @@ def compare(
             keep=None if keeper is None else keeper.keep,
             as_json=as_json,
         )
+
+
+def _refuse_runs(corpus: list[str], store: Path) -> None:
+    """Say what compares runs, where runs are named instead of a text.
+
+    Raises:
+        ConfigError: when no such file is there, and a run of that name is.
+    """
+    from charlstm.store.runs import CheckpointStore
+
+    names = [name for name in corpus if not Path(name).exists()]
+    known = set(CheckpointStore(store).run_names()) if names else set()
+    found = [name for name in names if name in known]
+    if not found:
+        return
+    if len(found) == 1:
+        raise ConfigError(
+            f"{found[0]} is a run; compare trains on a text; see charlstm runs show {found[0]}"
+        )
+    one, two, *_ = found
+    raise ConfigError(
+        f"{one} and {two} are runs; compare trains on a text; charlstm runs show {one} {two} sets "
+        f"runs side by side; charlstm eval --run {one} --against {two} says which is better"
+    )
 
 
 def _open_keeper(store: Path, config: CorpusConfig, budget: Budget) -> "Keeper":

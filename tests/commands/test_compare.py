@@ -109,3 +109,15 @@ def test_too_little_memory_is_said_before_the_first_step(run, corpus_file, monke
     code, _, err = run("compare", corpus_file, "--hidden-size", 17_000)
     assert code == 1
     assert "GB are free" in err
+
+
+def test_runs_in_place_of_a_text_get_told_what_compares_runs(run, stored, here):
+    code, out, err = run("compare", "tiny", "--steps", 1)
+    assert (code, out) == (2, "")
+    assert "tiny is a run" in err
+    assert "runs show tiny" in err
+    assert run("train", "tiny.txt", "--steps", 1, "--hidden-size", 8, "--run", "two")[0] == 0
+    code, _, err = run("compare", "tiny", "two", "--steps", 1)
+    assert code == 2
+    assert "eval --run tiny --against two" in err
+    assert run("compare", "nothing", "--steps", 1)[0] == 1
