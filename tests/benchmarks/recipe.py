@@ -1,6 +1,6 @@
 """Is the plan's choice the best one? Each corpus with the plan's settings, and with ones near them.
 
-    python tests/benchmarks/recipe.py [--minutes 3] [--threads 2] [--out FILE] CORPUS...
+    python tests/benchmarks/recipe.py [--minutes 3] [--threads 2] [--seed 0] [--out FILE] CORPUS...
 
 The plan's own estimate of a usual machine is taken, minutes become steps, and every variant gets as
 much arithmetic as the plan itself: the figures don't depend on how busy the machine is.
@@ -47,7 +47,9 @@ def variants(plan: Plan) -> Iterator[tuple[str, Overrides]]:
     yield "twice the decay", replace(regularization, weight_decay=decay * 2)
 
 
-def train(path: Path, plan: Plan, threads: int, documents: str | None) -> dict[str, Any]:
+def train(
+    path: Path, plan: Plan, *, threads: int, seed: int, documents: str | None
+) -> dict[str, Any]:
     """The finished event of a run with a plan's settings."""
     steps = max(1, round(plan.num_chars / plan.train.chars_per_step))
     settings = {
@@ -55,6 +57,7 @@ def train(path: Path, plan: Plan, threads: int, documents: str | None) -> dict[s
         **{name: getattr(plan.train, name) for name in _TRAIN_SETTINGS},
         "steps": steps,
         "threads": threads,
+        "seed": seed,
     }
     options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     with tempfile.TemporaryDirectory() as store:
@@ -75,6 +78,7 @@ def main() -> None:
     parser.add_argument("corpus", nargs="+", type=Path)
     parser.add_argument("--minutes", type=float, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--split-documents")
     parser.add_argument("--only", help="variants, joined by commas")
     parser.add_argument("--out", type=Path, help="append the figures to this file")
@@ -108,7 +112,13 @@ def main() -> None:
             if arguments.only and name not in arguments.only.split(","):
                 continue
             plan = plan_for(overrides, *size)
-            finished = train(path, plan, arguments.threads, arguments.split_documents)
+            finished = train(
+                path,
+                plan,
+                threads=arguments.threads,
+                seed=arguments.seed,
+                documents=arguments.split_documents,
+            )
             row = (
                 path.name,
                 name,
@@ -124,7 +134,8 @@ def main() -> None:
             print("| " + " | ".join(map(str, row)) + " |", flush=True)
             if arguments.out:
                 with arguments.out.open("a") as out:
-                    line = {"corpus": path.name, "variant": name, "plan": asdict(plan)}
+                    line = {"corpus": path.name, "variant": name, "seed": arguments.seed}
+                    line |= {"plan": asdict(plan)}
                     out.write(json.dumps(line | {"finished": finished}) + "\n")
 
 
