@@ -148,6 +148,27 @@ def test_a_unit_s_steps_are_those_of_the_trace(stored):
             model.unit_steps("quick", **wrong)
 
 
+def test_two_models_are_told_apart_as_the_command_does(run, stored, here):
+    assert run("train", "tiny.txt", "--steps", 40, "--hidden-size", 8, "--run", "two")[0] == 0
+    other = here / "other.txt"
+    other.write_text(TEXT[:900], encoding="utf-8")
+    options = ("--run", "two", "--against", "tiny", "--json")
+    told = json.loads(run("eval", other, *options)[1])
+    model, rival = charlstm.load("two"), charlstm.load("tiny")
+    for text in (other, other.read_text("utf-8")):
+        found = model.difference(rival, text)
+        assert found.difference_bits_per_char == pytest.approx(
+            told["difference_bits_per_char"], abs=1e-5
+        )
+        assert found.low_bits_per_char == pytest.approx(told["low_bits_per_char"], abs=1e-4)
+    back = rival.difference(model, other)
+    assert back.difference_bits_per_char == pytest.approx(-found.difference_bits_per_char)
+    names = ["--level", "byte", "--steps", 2, "--hidden-size", 8, "--run", "bytes"]
+    assert run("train", "tiny.txt", *names)[0] == 0
+    with pytest.raises(CorpusError, match="read texts in different ways"):
+        model.difference(charlstm.load("bytes"), other)
+
+
 def test_trace_is_what_the_cells_did(stored, checkpoint):
     model = charlstm.load()
     found = model.trace("quick")

@@ -1,6 +1,5 @@
 """`charlstm eval --against`: two models on the same text."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from charlstm.text.split import Split
 
 _OF_ONE_MODEL: Final = ("dynamic", "details", "per_char", "per_document", "plot")
-# What of a corpus's settings the symbols of another text depend on.
-_READING: Final = ("normalize", "keep_line_ends", "split_documents", "encoding")
 
 
 def is_comparison(context: typer.Context) -> bool:
@@ -96,7 +93,7 @@ def _same_split(
     """A split of the text that both models learned from, as each of them encodes it."""
     from charlstm.text.duplicates import KnownDocuments
 
-    _require_same(model, other, ("level",))
+    _require_same(model, other, of_files=False)
     own, others = model.checkpoint.spec.fingerprint, other.checkpoint.spec.fingerprint
     if own != others:
         raise CorpusError(
@@ -117,7 +114,7 @@ def _same_files(files: list[str], model: "Model", other: "Model") -> "tuple[Spli
     """Any text, as each of two models encodes it."""
     from dataclasses import replace
 
-    _require_same(model, other, ("level", *_READING))
+    _require_same(model, other, of_files=True)
     read = read_files(files, model)
     symbols = read.original(0, read.split.num_chars)
     other_text = replace(read.split, ids=other.alphabet.encode(symbols))
@@ -130,31 +127,11 @@ def _same_files(files: list[str], model: "Model", other: "Model") -> "tuple[Spli
     return read.split, other_text
 
 
-def _require_same(model: "Model", other: "Model", settings: Sequence[str]) -> None:
-    """Refuse models whose characters are not the same.
+def _require_same(model: "Model", other: "Model", *, of_files: bool) -> None:
+    from charlstm.evaluation.difference import require_same_reading
 
-    Raises:
-        CorpusError: naming the setting in which they differ.
-    """
-    from charlstm.text.vocabulary import END
-
-    corpora = [one.checkpoint.spec.corpus for one in (model, other)]
-    for name in settings:
-        own, others = (getattr(corpus, name) for corpus in corpora)
-        if own != others:
-            option = f"--{name.replace('_', '-')}"
-            raise CorpusError(
-                f"{model.name} and {other.name} read texts in different ways ({option}: {own} and "
-                f"{others}), so their costs per character can't be compared"
-            )
-    if (
-        len(settings) > 1
-        and len({END in one.alphabet.vocabulary.characters for one in (model, other)}) > 1
-    ):
-        raise CorpusError(
-            f"one of {model.name} and {other.name} learned where files end, the other didn't: they "
-            "read another text in different ways"
-        )
+    specs = (model.checkpoint.spec, other.checkpoint.spec)
+    require_same_reading(*specs, names=(model.name, other.name), of_files=of_files)
 
 
 def _say_known(model: "Model", text: "Split") -> None:

@@ -20,9 +20,10 @@ import numpy.typing as npt
 
 from charlstm.errors import CorpusError
 from charlstm.evaluation.scores import KINDS, UNKNOWN_KIND, Scores, kind_numbers
+from charlstm.model.checkpoints import RunSpec
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
-from charlstm.text.vocabulary import UNKNOWN
+from charlstm.text.vocabulary import END, UNKNOWN
 
 Unit = Literal["character", "document"]
 
@@ -42,6 +43,8 @@ _LONGER: Final = 1.5
 _SHORT_TEXT_CHARS: Final = 10_000
 # Relative to validation; what is less, runs that differ in their seed alone also show.
 _NOTABLE: Final = 0.03
+# What of a corpus's settings the symbols of another text depend on.
+_READING: Final = ("normalize", "keep_line_ends", "split_documents", "encoding")
 # Lengths of context at which its effect is asked for, each four times the one before.
 _CONTEXT_EDGES: Final = (0, 16, 64, 256)
 
@@ -158,6 +161,32 @@ class Difference:
     def is_certain(self) -> bool:
         """Whether the interval leaves out 0."""
         return self.low_bits_per_char > 0 or self.high_bits_per_char < 0
+
+
+def require_same_reading(*specs: RunSpec, names: tuple[str, str], of_files: bool = True) -> None:
+    """Refuse models whose characters are not the same.
+
+    Args:
+        specs: of two models, with these names.
+        of_files: whether they are to read another text than the one that both learned from.
+
+    Raises:
+        CorpusError: naming the setting in which they differ.
+    """
+    one, two = names
+    for name in ("level", *_READING) if of_files else ("level",):
+        own, others = (getattr(spec.corpus, name) for spec in specs)
+        if own != others:
+            option = f"--{name.replace('_', '-')}"
+            raise CorpusError(
+                f"{one} and {two} read texts in different ways ({option}: {own} and {others}), so "
+                "their costs per character can't be compared"
+            )
+    if of_files and len({END in spec.vocabulary.characters for spec in specs}) > 1:
+        raise CorpusError(
+            f"one of {one} and {two} learned where files end, the other didn't: they read another "
+            "text in different ways"
+        )
 
 
 def compare(
