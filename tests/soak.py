@@ -101,6 +101,7 @@ class Operation:
     is_anew: bool = False
     is_marked: bool = False
     trained_by: list["Operation"] = field(default_factory=list)
+    output: str | None = None
     limit: int | None = None
     blows: list[tuple[float, int]] = field(default_factory=list)
     child: int = 0
@@ -215,7 +216,11 @@ class Soak:
             budget += self.known[store, run]
         elif kind in ("clean", "runs"):
             run = None
-        output = f"export-{self.randomness.randrange(3)}"
+        taken = [one.output for one in self.running]
+        output = self.randomness.choice(
+            [name for name in map("export-{}".format, range(3)) if name not in taken]
+            or ["export-others"]
+        )
         train = ["train", "--json", "--steps", str(budget)]
         arguments = {
             "train": [*train, text, *SETTINGS, *new],
@@ -237,6 +242,7 @@ class Soak:
             arguments=[*arguments, "--checkpoints", str(store)],
             stdin=stdin,
             budget=budget,
+            output=output if kind == "export" else None,
         )
 
     def _start(self, operation):
@@ -490,6 +496,12 @@ class Soak:
         began = self._began(operation)
         if operation.kind == "resume" and is_known and 0 <= began < operation.known_step:
             self._fail(operation, f"LOSS: resumed from step {began}")
+        if (
+            operation.output
+            and code == 0
+            and any(is_leftover(path.name) for path in Path(operation.output).iterdir())
+        ):
+            self._fail(operation, "a half-written file is published")
         if operation.kind in WRITERS and self._began(operation) >= 0:
             self._judge_training(operation, code)
 

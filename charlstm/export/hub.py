@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from charlstm.errors import CharLSTMError
 from charlstm.model.checkpoints import Checkpoint
-from charlstm.system.files import refuse_inputs, replace_file
+from charlstm.system.files import is_leftover, refuse_inputs, remove_leftovers, replace_file
 from charlstm.system.terminal import escape_line
 
-_FOLDER_FILES: Final = ("config.json", "vocab.json", "model.safetensors", "README.md")
+# The last is in its place first: by it a folder is known again that a killed export left.
+_FOLDER_FILES: Final = ("vocab.json", "model.safetensors", "README.md", "config.json")
 
 
 def export_folder(
@@ -39,11 +40,10 @@ def export_folder(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        others = {path.name for path in folder.iterdir()} - set(_FOLDER_FILES)
-        is_ours = _is_exported(folder)
+        names = {path.name for path in folder.iterdir() if not is_leftover(path.name)}
     except OSError as error:
         raise CharLSTMError(f"{folder}: can't be made: {error.strerror}") from error
-    if others or not is_ours:
+    if names - set(_FOLDER_FILES) or (names and not _is_exported(folder)):
         raise CharLSTMError(f"{folder}: holds files of something else; name a new folder")
     inputs = tuple(inputs)
     for name_of_file in _FOLDER_FILES:
@@ -63,8 +63,10 @@ def export_folder(
     vocabulary = {"unknown": 0, "boundary": spec.alphabet.boundary, "code_points": codes}
     card = _card(checkpoint, name, ngram_bits).encode("utf-8", "backslashreplace")
     model = without_paths(checkpoint).to_bytes()
-    contents = (_json(config), _json(vocabulary), model, card)
+    contents = (_json(vocabulary), model, card, _json(config))
     try:
+        # What a killed export left half-written would be published.
+        remove_leftovers(folder)
         with contextlib.ExitStack() as stack:
             # All of them are on the disk before the first is renamed.
             for name_of_file, data in zip(_FOLDER_FILES, contents, strict=True):
@@ -93,9 +95,7 @@ def without_paths(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _is_exported(folder: Path) -> bool:
-    """Whether a folder is empty, or one that was written here before."""
-    if not any(folder.iterdir()):
-        return True
+    """Whether a folder was written here before."""
     try:
         config = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError):

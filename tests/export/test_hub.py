@@ -94,3 +94,35 @@ def test_a_full_disk_leaves_the_older_export_whole(checkpoint, tmp_path, monkeyp
     with pytest.raises(CharLSTMError, match="No space left"):
         export_folder(replace(checkpoint, step=99), folder, name="new")
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("num_renamed", range(4))
+@pytest.mark.parametrize("is_new", [True, False])
+def test_an_export_that_was_killed_is_made_again(
+    checkpoint, tmp_path, monkeypatch, num_renamed, is_new
+):
+    """And nothing half-written is left to be published."""
+    folder = tmp_path / "hub"
+    if not is_new:
+        export_folder(checkpoint, folder, name="old")
+    renamed = []
+    rename = os.replace
+
+    def killed(source, target):
+        if len(renamed) == num_renamed:
+            raise KeyboardInterrupt
+        renamed.append(target)
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        # Who is killed cleans nothing up.
+        patch.setattr(type(folder), "unlink", lambda *_, **__: None)
+        with pytest.raises(KeyboardInterrupt):
+            export_folder(checkpoint, folder, name="killed")
+    assert len(list(folder.glob(".charlstm-*.tmp"))) == 4 - num_renamed
+    export_folder(checkpoint, folder, name="again")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md", "config.json", "model.safetensors", "vocab.json",
+    ]  # fmt: skip
+    assert "# again" in (folder / "README.md").read_text("utf-8")
