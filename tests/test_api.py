@@ -151,9 +151,11 @@ def test_a_unit_s_steps_are_those_of_the_trace(stored):
 def test_two_models_are_told_apart_as_the_command_does(run, stored, here):
     assert run("train", "tiny.txt", "--steps", 40, "--hidden-size", 8, "--run", "two")[0] == 0
     other = here / "other.txt"
-    other.write_text(TEXT[:900], encoding="utf-8")
+    other.write_text((here / "tiny.txt").read_text("utf-8")[:900], encoding="utf-8")
     options = ("--run", "two", "--against", "tiny", "--json")
-    told = json.loads(run("eval", other, *options)[1])
+    code, out, err = run("eval", other, *options)
+    assert code == 0, err
+    told = json.loads(out)
     model, rival = charlstm.load("two"), charlstm.load("tiny")
     for text in (other, other.read_text("utf-8")):
         found = model.difference(rival, text)
