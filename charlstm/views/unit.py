@@ -96,14 +96,14 @@ def show_unit(steps: Sequence[UnitStep], layer: int, unit: int, *, size: int) ->
     )
     for equation in _equations(last):
         print_text(Text(_with_times(equation)))
-    print_text(Text("\nlargest single parts of the sums", style="bold"))
+    print_text(Text("\nlargest parts of the sums, from LAYER:UNIT", style="bold"))
     for gate in last.gates:
         parts = ", ".join(
-            f"{_signed(value)} from unit {number}"
-            + (f" of layer {layer - 1}" if source == "below" else " before")
+            f"{_signed(value)} from {layer - (source == 'below')}:{number}"
             for source, number, value in gate.largest
         )
         print_text(Text(f"{gate.name}: {parts}"))
+    print_text(Text(f"of layer {layer} itself, one step before", style="dim"))
 
 
 def _with_times(text: str) -> str:
