@@ -103,7 +103,7 @@ def show_unit(steps: Sequence[UnitStep], layer: int, unit: int, *, size: int) ->
             for source, number, value in gate.largest
         )
         print_text(Text(f"{gate.name}: {parts}"))
-    print_text(Text(f"of layer {layer} itself, one step before", style="dim"))
+    print_text(Text(f"units of layer {layer}: by their hidden states one step before", style="dim"))
 
 
 def _with_times(text: str) -> str:
