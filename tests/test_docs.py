@@ -188,6 +188,7 @@ def test_every_command_has_examples_that_fit_a_terminal():
         assert code.strip()
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_help_work(beginner, monkeypatch, capsys):
     folder = beginner(FRONT)
     for name in ("my-text.txt", "another.txt", "names.txt"):

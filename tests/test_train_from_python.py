@@ -158,6 +158,7 @@ def test_a_finished_run_is_given_back_with_a_warning(train, corpus_file):
     assert train(resume=True, steps=None).checkpoint.step == first.checkpoint.step
 
 
+@pytest.mark.slow
 def test_waiting_threads_are_calmed_before_torch_is_loaded(tmp_path):
     program = (
         "import charlstm, os, sys\n"

@@ -155,6 +155,7 @@ def test_what_is_unknown_keeps_its_character_in_the_tables(run, stored, here):
     assert "the \u2603 fox" in (here / "documents.tsv").read_text("utf-8")
 
 
+@pytest.mark.slow
 @posix
 def test_documents_go_into_a_pipe(stored, charlstm, here):
     (here / "a.txt").write_text("the quick fox")
@@ -169,6 +170,7 @@ def test_documents_go_into_a_pipe(stored, charlstm, here):
     assert b"stdout takes one of" in both.stderr
 
 
+@pytest.mark.slow
 @posix
 def test_per_char_into_pipes(stored, charlstm, here):
     """As a shell makes them: a named one, and one that is /dev/fd/N."""

@@ -492,6 +492,7 @@ def test_a_name_that_is_mistyped_starts_nothing(run, stored, here):
     assert not (here / "checkpoints" / "tinny").exists()
 
 
+@pytest.mark.slow
 def test_a_run_cut_short_by_a_closed_pipe_did_not_end_well(charlstm, corpus_file, tmp_path):
     arguments = ["train", corpus_file, "--minutes", 5, *SMALL, "--run", "cut", "--json"]
     child = subprocess.Popen(
@@ -507,6 +508,7 @@ def test_a_run_cut_short_by_a_closed_pipe_did_not_end_well(charlstm, corpus_file
         assert b"interrupted and saved" in child.stderr.read()
 
 
+@pytest.mark.slow
 @posix
 def test_a_text_from_dev_stdin_is_resumed_from_its_copy(charlstm, tmp_path):
     options = ["--run", "piped", *SMALL]
