@@ -200,9 +200,9 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None) -> _Tex
         documents = alphabet.split(documents_in(given, config.split_documents))
     try:
         corpus = model.corpus()
-    except CorpusError:
+    except CorpusError as error:
         if documents is None:
-            raise
+            raise CorpusError(f"{error}; give a TEXT or a --file to look into") from error
         return _Texts(given, documents, documents, documents.part(0, _WATCHED_CHARS))
     split = next(one for one in (corpus.test, corpus.val, corpus.train) if one.num_chars)
     held_out = split.part(0, _HELD_OUT_CHARS)

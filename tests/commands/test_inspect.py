@@ -116,3 +116,11 @@ def test_a_cell_that_is_none_gets_one_line(run, stored, wrong):
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
     assert "--cell" in err
+
+
+def test_without_the_run_s_text_it_asks_for_one(run, stored, here):
+    (here / "tiny.txt").unlink()
+    code, _, err = run("inspect", "--html", "page.html")
+    assert code == 1
+    assert "give a TEXT or a --file" in err
+    assert run("inspect", "the quick", "--html", "page.html")[0] == 0
