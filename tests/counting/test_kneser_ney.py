@@ -216,6 +216,16 @@ def test_the_rarest_n_grams_go_first_and_no_more_than_must():
     assert nats(model.pruned(thrice), "ab")[0] == pytest.approx(nats(model, "ab")[0])
 
 
+def test_levels_are_kept_in_small_types():
+    whole = ngrams_of_order(split_of(["abcab", "abcba", "abb"]), ALPHABET, 4)
+    for model in (whole, whole.pruned(0)):
+        for level in model.levels:
+            types = [level.key_G.dtype, level.count_G.dtype, level.share_G.dtype]
+            assert types == [np.uint64, np.uint8, np.float32]
+            assert level.rest_C.dtype == np.float32
+            assert level.find(level.key_G).dtype == np.int32
+
+
 def test_what_is_too_frequent_to_be_counted_is_never_pruned():
     for number, is_kept in [(254, False), (255, True), (400, True)]:
         model = ngrams_of_order(split_of(["ab"] * number), ALPHABET, 2)

@@ -87,7 +87,10 @@ def test_bins_of_calibration_are_a_tenth_wide():
 def test_where_nothing_is_expected_of_a_character_it_has_no_score():
     with pytest.raises(CorpusError, match="no characters"):
         Scores.empty(0)
-    assert len(Scores.empty(1).nats_N) == 1
+    room = Scores.empty(1)
+    types = [room.nats_N.dtype, room.rank_N.dtype, room.confidence_N.dtype]
+    assert types == [np.float32, np.int32, np.float32]
+    assert len(room.nats_N) == len(room.rank_N) == len(room.confidence_N) == 1
 
 
 def test_what_comes_is_scored_by_the_distribution_that_predicted_it():
@@ -112,7 +115,9 @@ def test_two_scorings_are_joined_at_a_place():
 
 def test_the_cost_of_a_long_document_is_not_rounded_as_it_grows():
     split = Split.of(["qqqqq"], Vocabulary("q"))
-    assert make([2.0**24, 1, 1, 1, 1]).nats_of_documents(split).tolist() == [2**24 + 4]
+    scores = make([2.0**24, 1, 1, 1, 1])
+    assert scores.nats_of_documents(split).tolist() == [2**24 + 4]
+    assert Evaluation.of_scores(split, scores).nats == 2**24 + 4
 
 
 def test_the_share_among_the_k_likeliest():

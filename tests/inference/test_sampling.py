@@ -110,6 +110,14 @@ def test_any_temperature_leaves_a_distribution(x, temperature):
     assert p[np.argmax(x)] == p.max()
 
 
+def test_numbers_far_from_zero_and_temperatures_close_to_it_lose_nothing():
+    far = np.array([[0.0, -1.0], [-800.0, -801.0]])
+    np.testing.assert_allclose(*sampling.probabilities(far))
+    for temperature in (1e-306, 5e-324):
+        cold = sampling.with_temperature(np.array([-700.0, -701.0, -750.0]), temperature)
+        assert sampling.probabilities(cold).tolist() == [1, 0, 0]
+
+
 @given(logits)
 def test_temperature_zero_takes_the_likeliest(x):
     p = sampling.probabilities(sampling.with_temperature(x, 0))

@@ -336,8 +336,13 @@ def test_validation_is_known_of_these_weights_only(checkpoint, small):
 def test_the_least_of_everything_is_accepted(write, small):
     one = with_spec(small, step=0, saved_at=0.0, history=(), num_train_chars=2)
     assert_equal(read_checkpoint(write(one.to_bytes())), one)
-    for changes in ({"step": -1}, {"saved_at": -0.1}, {"num_train_chars": 1}):
-        with pytest.raises(ConfigError):
+    for changes, message in [
+        ({"step": -1}, r"^the step "),
+        ({"saved_at": -0.1}, r"^the save time "),
+        ({"num_train_chars": 1}, r"^the number of training characters "),
+        ({"history": (HistoryEntry.of({}),) * 20_001}, r"^the length of the h"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
             with_spec(small, **changes)
 
 

@@ -95,6 +95,7 @@ def test_dropout_hides_a_share_of_each_stream_and_uses_its_own_generator():
     assert not torch.equal(found, dropped(2))
     assert 0.25 < float((found == 0).float().mean()) < 0.35
     assert (found == found[0]).all()  # one mask for a window
+    assert (found[0] != found[0, 0]).any()  # and for a stream
     torch.testing.assert_close(found[found > 0].unique(), torch.tensor([1 / 0.7]))
     assert dropped(1, share=0.0) is ones_TBH
     assert torch.equal(before, torch.get_rng_state())

@@ -296,7 +296,6 @@ def crafted(kept, *, header=(), **changed):
         {"codes": np.array([5, 4], np.uint32)},
         {"codes": np.zeros(0, np.uint32)},
     ],
-    ids=str,
 )
 def test_a_crafted_corpus_with_a_right_digest_is_read_again(cache, path, readings, edit):
     first = cache.load(config_of(path))

@@ -85,3 +85,8 @@ def test_no_text_has_no_streams():
     empty = Split.of([], VOCABULARY)
     assert empty.in_parallel(3, max_chars=10).num_chars == 0
     assert empty.num_bytes == 0
+    assert empty.starts.dtype == np.int64
+
+
+def test_bytes_are_counted_by_whoever_knows_better():
+    assert Split.of(["é"], VOCABULARY, num_bytes=1).num_bytes == 1

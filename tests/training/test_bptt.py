@@ -403,3 +403,39 @@ def test_lower_precision_rounds_the_optimizers_products_where_it_may(batch, monk
     difference = (rounded - exact).abs().max() / exact.abs().max()
     assert 1e-3 < float(difference) < 5e-2
     torch.testing.assert_close(scaled, exact, rtol=1e-3, atol=1e-6)
+
+
+def test_a_scaled_loss_gives_the_same_gradient(batch, monkeypatch):
+    monkeypatch.setattr(TruncatedBPTT, "_autocast", lambda _: contextlib.nullcontext())
+    plain, scaled = learner_of(), learner_of("float16")
+    for learner in (plain, scaled):
+        learner.step(batch, 0.0)
+    for one, other in zip(plain._model.parameters(), scaled._model.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+    assert scaled.tensors()["loss_scale"].tolist() == [65536, 1]
+    assert "loss_scale" not in plain.tensors()
+
+
+def test_a_stream_whose_loss_is_not_finite_begins_anew(batch):
+    learner = learner_of()
+    learner.step(batch, 0.0)
+    assert all(part.any() for part in learner._carried)
+    with torch.no_grad():
+        learner._model.head.bias[0] = torch.nan
+    assert learner.step(batch, 0.0).loss.isnan()
+    assert not any(part.any() for part in learner._carried)
+
+
+class Silent(World):
+    """The mean over all processes is nothing."""
+
+    def average_(self, tensors):
+        for tensor in tensors:
+            tensor.zero_()
+
+
+def test_gradient_and_loss_are_the_mean_over_all_processes(batch):
+    learner = learner_of(world=Silent())
+    before = learner._model.head.bias.detach().clone()
+    assert float(learner.step(batch, 0.01).loss) == 0
+    assert torch.equal(learner._model.head.bias, before)

@@ -5,6 +5,7 @@ from torch import nn
 
 from charlstm.errors import CheckpointError
 from charlstm.model.network import CharLSTM
+from charlstm.system.distributed import World
 from charlstm.training.optimization import Optimizer, learning_rate_scale, orthogonalize
 
 
@@ -205,3 +206,31 @@ def test_moments_may_be_negative_where_they_are_means():
     optimizer.load_state_tensors(state)
     for name, value in optimizer.state_tensors().items():
         assert torch.equal(value, state[name])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_each_matrix_is_orthogonalized_by_itself_wide_or_tall(dtype):
+    matrices = torch.randn(2, 6, 9, generator=torch.Generator().manual_seed(0))
+    matrices[1] *= 1e6
+    together = orthogonalize(matrices, dtype)
+    for one, alone in zip(together, matrices, strict=True):
+        torch.testing.assert_close(one, orthogonalize(alone[None], dtype)[0])
+    assert torch.equal(together, orthogonalize(matrices.mT.contiguous(), dtype).mT)
+
+
+@pytest.mark.parametrize("num_matrices", [1, 2, 3])
+def test_processes_share_the_matrices(num_matrices):
+    """Each finds some of them and adds them up with the others'."""
+    found = []
+
+    class Two(World):
+        def add_up_(self, tensor):
+            found.append(tensor.clone())
+
+    matrices = torch.randn(num_matrices, 4, 3, generator=torch.Generator().manual_seed(0))
+    for rank in range(2):
+        optimizer = Optimizer(CharLSTM(MODEL), weight_decay=0.0, world=Two(rank=rank, size=2))
+        optimizer._orthogonalize(matrices)
+    torch.testing.assert_close(found[0] + found[1], orthogonalize(matrices))
+    mine, other = (part.any(-1).any(-1) for part in found)
+    assert (mine != other).all()
