@@ -124,7 +124,7 @@ def test_a_crafted_checkpoint_works_or_is_refused(checkpoint, split, tmp_path, c
 
     def use(found):
         json.dumps(with_history("crafted", found), allow_nan=False)
-        show_run("crafted", found, with_details=True)
+        show_run("crafted", found, with_details=True, counts_bits=None)
         model = Model(found, name="crafted", path=path)
         prediction = model.predict("")
         assert sum(one.probability for one in prediction.next) == pytest.approx(1, abs=1e-6)

@@ -286,10 +286,7 @@ def _model(num_train_chars: int, num_characters: int) -> str | None:
         )
     except CharLSTMError:
         return None
-    return (
-        f"{plan.model.num_layers} x {plan.model.hidden_size}, "
-        f"{plan.model.num_parameters:,} parameters, {plan.reason}"
-    )
+    return f"{plan.model.num_layers} x {plan.model.hidden_size}, {plan.reason}"
 
 
 def _problems(

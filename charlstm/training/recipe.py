@@ -42,11 +42,11 @@ _MIN_WEIGHT_DECAY: Final = 0.15
 _WEIGHT_DECAY_PER_SQUARED_PARAMETERS: Final = 0.027
 _MAX_WEIGHT_DECAY: Final = 0.5
 _DROPOUT_PER_EPOCH: Final = 0.035
-_MIN_DROPOUT_LIMIT: Final = 0.12
-_DROPOUT_PER_PARAMETER: Final = 0.08
+_MIN_DROPOUT_LIMIT: Final = 0.155
+_DROPOUT_PER_PARAMETER: Final = 0.04
 _MAX_DROPOUT: Final = 0.5
 _EPOCHS_WITHOUT_RECURRENT_DROPOUT: Final = 7.0
-_RECURRENT_DROPOUT_PER_EPOCH: Final = 0.03
+_RECURRENT_DROPOUT_PER_EPOCH: Final = 0.015
 _MAX_RECURRENT_DROPOUT: Final = 0.4
 # A text that is read more often gains nothing from being read still more often. A GPU, though, has
 # time for a larger model in larger steps: in 75 seconds, 14 epochs, 0.049 bits on Penn Treebank.

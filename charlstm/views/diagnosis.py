@@ -6,13 +6,9 @@ from rich.text import Text
 
 from charlstm.analysis.diagnosis import Diagnosis, FileReport
 from charlstm.text.filelist import NUM_NAMED
-from charlstm.views.tables import print_note, print_pairs, print_rows
+from charlstm.views.tables import print_pairs, print_rows
 
 _MAX_FILES: Final = 8
-_ESTIMATED: Final = (
-    "The estimate is for two usual CPU cores. train --minutes times a few steps on this machine "
-    "and may choose another size."
-)
 
 
 def show_diagnosis(found: Diagnosis) -> None:
@@ -58,11 +54,9 @@ def show_diagnosis(found: Diagnosis) -> None:
                 "train, val, test",
                 f"{found.num_train_chars:,}, {found.num_val_chars:,}, {found.num_test_chars:,}",
             ),
-            ("five minutes, estimated", found.model or "too short to train on"),
+            ("five minutes, two usual cores", found.model or "too short to train on"),
         ],
     )
-    if found.model is not None:
-        print_note(_ESTIMATED)
     notices = [notice for file in found.files for notice in file.notices]
     for notice in notices:
         print_pairs(Text(""), [("note", notice)])
