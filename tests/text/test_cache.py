@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -293,6 +294,7 @@ def crafted(kept, *, header=(), **changed):
         {"val.starts": np.array([0, 5, 5])},
         {"val.starts": np.array([3])},
         {"val.starts": np.array([0, 10**9])},
+        {"val.starts": np.array([0, 58])},
         {"codes": np.array([5, 4], np.uint32)},
         {"codes": np.zeros(0, np.uint32)},
     ],
@@ -393,3 +395,61 @@ def test_two_processes_and_kills_leave_it_whole(path):
         assert CorpusCache(folder).load(config_of(path)).fingerprint == expected
         for file in folder.glob("*.corpus"):
             file.unlink()
+
+
+def test_each_min_count_keeps_its_own_alphabet(cache, path, readings):
+    """The fingerprint is the text's, and the same for both."""
+    (path.parent / "rare.txt").write_text(TEXT + "xyz!", encoding="utf-8")
+    age(path.parent / "rare.txt")
+    options = {"val_fraction": 0.0, "test_fraction": 0.0}
+    configs = [config_of(path.parent / "rare.txt", min_count=n, **options) for n in (1, 5)]
+    alphabets = [cache.load(config).vocabulary.characters for config in configs]
+    assert "!" in alphabets[0]
+    assert "!" not in alphabets[1]
+    again = [cache.load(config).vocabulary.characters for config in configs]
+    assert again == alphabets
+    assert len(readings) == 2
+
+
+def test_one_text_in_place_of_another_is_read_again(cache, path, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text("a text of its own, " * 50, encoding="utf-8")
+    age(other)
+    first, second = cache.load(config_of(path)), cache.load(config_of(other))
+    folder = path.parent / "store/.cache"
+    mine = next(folder.glob(f"{first.fingerprint[:8]}*.corpus"))
+    mine.write_bytes(next(folder.glob(f"{second.fingerprint[:8]}*.corpus")).read_bytes())
+    assert cache.recall(first.fingerprint, config_of(path)) is None
+    assert same(first, cache.load(config_of(path)))
+
+
+def test_a_key_leads_nowhere_outside(cache, path, tmp_path, readings):
+    cache.load(config_of(path))
+    folder = path.parent / "store/.cache"
+    (kept,), (key,) = folder.glob("*.corpus"), folder.glob("*.key")
+    outside = folder.parent / kept.name
+    kept.rename(outside)
+    key.write_text(json.dumps({"corpus": f"../{outside.stem}", "notices": []}), encoding="utf-8")
+    cache.load(config_of(path))
+    assert len(readings) == 2
+
+
+@posix
+def test_a_text_that_became_private_is_known_as_private(cache, path):
+    path.chmod(0o644)
+    config = config_of(path)
+    first = cache.load(config)
+    assert first.mode & 0o044
+    path.chmod(0o600)
+    assert not cache.load(config).mode & 0o077
+    recalled = cache.recall(first.fingerprint, config)
+    assert recalled is not None
+    assert not recalled.mode & 0o111
+
+
+def test_a_fine_clock_is_waited_for_a_moment_only(cache, path, readings):
+    moment = time.time_ns() - 4 * 10**8
+    os.utime(path, ns=(moment, moment + (moment % 10**9 == 0)))
+    cache.load(config_of(path))
+    cache.load(config_of(path))
+    assert len(readings) == 1

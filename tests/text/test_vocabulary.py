@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlstm.errors import CorpusError
-from charlstm.text.vocabulary import UNKNOWN, Vocabulary
+from charlstm.text.vocabulary import UNKNOWN, Vocabulary, least_unknown_probability
 
 any_text = st.text(st.characters())  # lone surrogates included
 
@@ -35,7 +35,12 @@ def test_ids_take_the_smallest_integer_type():
     assert Vocabulary.of("".join(map(chr, range(300)))).encode("ab").dtype == np.uint16
 
 
-@pytest.mark.parametrize("characters", ["", "ba", "aa"])
+@pytest.mark.parametrize("characters", ["", "ba", "aa", "acb", "abb"])
 def test_characters_that_are_no_ascending_set_are_refused(characters):
     with pytest.raises(CorpusError):
         Vocabulary(characters)
+
+
+def test_the_floor_of_unknown_is_one_more_than_was_read():
+    assert least_unknown_probability(9) == pytest.approx(1 / 10)
+    assert least_unknown_probability(999_999) == pytest.approx(1e-6)
