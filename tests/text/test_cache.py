@@ -227,11 +227,12 @@ def test_an_edit_with_its_time_put_back_is_seen(cache, path):
     assert cache.load(config_of(path)).fingerprint != first.fingerprint
 
 
-def test_notices_are_those_of_the_files(cache, path):
+def test_notices_are_those_of_the_files(cache, path, readings):
     path.write_bytes(TEXT.replace("\n", "\r\n").encode())
     age(path)
     (notice,) = cache.load(config_of(path)).notices
     assert cache.load(config_of(path)).notices == (notice,)
+    assert len(readings) == 1
 
 
 @posix
@@ -294,7 +295,6 @@ def crafted(kept, *, header=(), **changed):
         {"val.starts": np.array([0, 5, 5])},
         {"val.starts": np.array([3])},
         {"val.starts": np.array([0, 10**9])},
-        {"val.starts": np.array([0, 58])},
         {"codes": np.array([5, 4], np.uint32)},
         {"codes": np.zeros(0, np.uint32)},
     ],
@@ -411,6 +411,14 @@ def test_each_min_count_keeps_its_own_alphabet(cache, path, readings):
     assert len(readings) == 2
 
 
+def test_no_document_begins_where_the_text_ends(cache, path, readings):
+    first = cache.load(config_of(path))
+    (kept,) = (path.parent / "store/.cache").glob("*.corpus")
+    crafted(kept, **{"val.starts": np.array([0, first.val.num_chars])})
+    assert same(first, cache.load(config_of(path)))
+    assert len(readings) == 2
+
+
 def test_one_text_in_place_of_another_is_read_again(cache, path, tmp_path):
     other = tmp_path / "other.txt"
     other.write_text("a text of its own, " * 50, encoding="utf-8")
@@ -442,9 +450,11 @@ def test_a_text_that_became_private_is_known_as_private(cache, path):
     assert first.mode & 0o044
     path.chmod(0o600)
     assert not cache.load(config).mode & 0o077
+    for file in (path.parent / "store/.cache").glob("*.corpus"):
+        assert not file.stat().st_mode & 0o077
     recalled = cache.recall(first.fingerprint, config)
     assert recalled is not None
-    assert not recalled.mode & 0o111
+    assert recalled.mode == 0o600
 
 
 def test_a_fine_clock_is_waited_for_a_moment_only(cache, path, readings):
