@@ -175,15 +175,18 @@ class Soak:
     def _small_disk(self):
         self.disk.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},nr_inodes={DISK_FILES}"]
+        is_mounted = False
         with contextlib.suppress(OSError):
             done = subprocess.run([*mount, "tmpfs", self.disk], check=False, capture_output=True)
-            if not done.returncode:
-                try:
-                    yield True
-                finally:
-                    subprocess.run(["umount", "--lazy", self.disk], check=True)
-                return
-        yield False
+            is_mounted = not done.returncode
+        try:
+            yield is_mounted
+        finally:
+            # Whatever went wrong, nobody waits for a stopped process that nobody continues.
+            for operation in self.running:
+                os.kill(operation.child, signal.SIGKILL)
+            if is_mounted:
+                subprocess.run(["umount", "--lazy", self.disk], check=True)
 
     def _do_more(self):
         if len(self.running) < NUM_AT_ONCE:
@@ -288,10 +291,7 @@ class Soak:
 
     def _is_training(self, operation):
         """Whether it says so, and not yet that it is done: then it holds the run's lock."""
-        out, err = (
-            Path(f"{operation.number}.{name}").read_text(errors="replace")
-            for name in ("out", "err")
-        )
+        out, err = (text_of(Path(f"{operation.number}.{name}")) for name in ("out", "err"))
         has_ended = '"event": "finished"' in out or "charlstm: " in err
         return self._began_in(out) >= 0 and not has_ended and operation in self.running
 
@@ -385,7 +385,7 @@ class Soak:
         self.exits[code] += 1
         for name in ("out", "err"):
             path = Path(f"{operation.number}.{name}")
-            setattr(operation, name, path.read_text(errors="replace") if path.exists() else "")
+            setattr(operation, name, text_of(path))
         self.counts["kills"] += code == -signal.SIGKILL
         self.counts["left_half_written"] += code == -signal.SIGKILL and any(
             self._half_written(operation)
@@ -607,6 +607,11 @@ class Soak:
         operation.err = Path("0.err").read_text()
         if code and not (allowed and re.search(allowed, operation.err)):
             self._fail(operation, f"in the end: exit code {code}")
+
+
+def text_of(path):
+    """What a process has written so far; nothing where it hasn't even begun."""
+    return path.read_text(errors="replace") if path.exists() else ""
 
 
 def identity(path):
