@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 _BYTES_PER_BYTE_OF_WEIGHTS: Final = 4
 
 # Of the text that a page's units are chosen by and its rounding is measured on; of what it shows.
-_HELD_OUT_CHARS: Final = 50_000
 _REPR_CHARS: Final = 200
 
 SplitName = Literal["train", "val", "test"]
@@ -455,9 +454,7 @@ class Model:
             CorpusError: when the model's text is gone.
             CharLSTMError: when the file can't be written, or is what the model comes from.
         """
-        corpus = self.corpus()
-        split = next(one for one in (corpus.test, corpus.val, corpus.train) if one.num_chars)
-        held_out = split.part(0, _HELD_OUT_CHARS)
+        held_out = self.corpus().held_out()
         if text is None:
             shown = opening(self.alphabet, held_out)
         else:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 _SHOWN_CHARS: Final = 78  # two or three lines of a terminal
 _MAX_SHOWN_CHARS: Final = 2000
 _WATCHED_CHARS: Final = 8000
-_HELD_OUT_CHARS: Final = 50_000
 _NUM_UNITS: Final = 4
 
 
@@ -204,8 +203,7 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None) -> _Tex
         if documents is None:
             raise CorpusError(f"{error}; give a TEXT or a --file to look into") from error
         return _Texts(given, documents, documents, documents.part(0, _WATCHED_CHARS))
-    split = next(one for one in (corpus.test, corpus.val, corpus.train) if one.num_chars)
-    held_out = split.part(0, _HELD_OUT_CHARS)
+    held_out = corpus.held_out()
     return _Texts(given, documents or held_out, held_out, gate_text(corpus.val, corpus.train))
 
 

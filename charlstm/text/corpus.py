@@ -29,6 +29,7 @@ from charlstm.text.vocabulary import END, UNKNOWN, Ids, Vocabulary, code_points
 DEFAULT_NAME: Final = "python-docs"
 
 _PIECE_CHARS: Final = 1 << 20
+_HELD_OUT_CHARS: Final = 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,14 @@ class Corpus:
     @property
     def vocabulary(self) -> Vocabulary:
         return self.alphabet.vocabulary
+
+    def held_out(self) -> Split:
+        """What to look into a model with: the beginning of the test text, which it did not see.
+
+        Where there is none, of the validation text, or else of the training text.
+        """
+        split = next(one for one in (self.test, self.val, self.train) if one.num_chars)
+        return split.part(0, _HELD_OUT_CHARS)
 
     def require_fingerprint(self, expected: str) -> None:
         """Refuse a text that isn't the one a model was trained on.

@@ -54,24 +54,9 @@ def unit_record(steps: Sequence[UnitStep], layer: int, unit: int) -> dict[str, A
 def show_unit(steps: Sequence[UnitStep], layer: int, unit: int, *, size: int) -> None:
     """All steps in a table; the last one drawn, and its arithmetic."""
     print_text(Text(f"layer {layer}, unit {unit}", style="bold"))
-    gates = [gate.name for gate in steps[0].gates]
-    has_cell = steps[0].cell is not None
-    states = ["cell before", "cell", "hidden"] if has_cell else ["hidden before"]
     print_rows(
-        ("reads", *gates, *states, *([] if has_cell or gates == ["hidden"] else ["hidden"])),
-        [
-            (
-                visible(step.char),
-                *(_signed(gate.value) for gate in step.gates),
-                *(
-                    map(_signed, (step.cell_before, step.cell, step.hidden))
-                    if step.cell is not None and step.cell_before is not None
-                    else [_signed(step.hidden_before)]
-                ),
-                *([] if has_cell or gates == ["hidden"] else [_signed(step.hidden)]),
-            )
-            for step in steps
-        ],
+        ("reads", *_values(steps[0])),
+        [(visible(step.char), *map(_signed, _values(step).values())) for step in steps],
     )
     last = steps[-1]
     print_text(Text(f"the last step, reading {visible(last.char)}", style="bold"))
@@ -104,6 +89,17 @@ def show_unit(steps: Sequence[UnitStep], layer: int, unit: int, *, size: int) ->
         )
         print_text(Text(f"{gate.name}: {parts}"))
     print_text(Text(f"units of layer {layer}: by their hidden states one step before", style="dim"))
+
+
+def _values(step: UnitStep) -> dict[str, float]:
+    """The numbers of a step that a row shows, in its order."""
+    values = {gate.name: gate.value for gate in step.gates}
+    if step.cell is not None and step.cell_before is not None:
+        states = {"cell before": step.cell_before, "cell": step.cell}
+    else:
+        states = {"hidden before": step.hidden_before}
+    # A plain network's only value is its hidden state, which stands first.
+    return values | states | {"hidden": step.hidden}
 
 
 def _with_times(text: str) -> str:

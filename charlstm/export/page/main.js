@@ -278,9 +278,8 @@ class Page {
     element("tracked").value = known < 0 ? "other" : String(known);
   }
 
-  unitName() {
-    const { layer, unitNumber, config } = this;
-    return config.numLayers > 1 ? `layer ${layer + 1}, unit ${unitNumber}` : `unit ${unitNumber}`;
+  unitName(layer = this.layer, number = this.unitNumber) {
+    return this.config.numLayers > 1 ? `layer ${layer + 1}, unit ${number}` : `unit ${number}`;
   }
 
   // What is drawn
@@ -377,8 +376,8 @@ class Page {
     drawLegend(this.shading === "surprise", this.steps);
     element(`shade-${this.shading}`).checked = true;
     for (const [number, { feature, layer, unit }] of config.tracked.entries()) {
-      const where = config.numLayers > 1 ? `layer ${layer + 1}, unit ${unit}` : `unit ${unit}`;
-      element("tracked").append(make("option", { value: number, text: `${feature} (${where})` }));
+      const text = `${feature} (${this.unitName(layer, unit)})`;
+      element("tracked").append(make("option", { value: number, text }));
     }
     element("tracked").append(make("option", { value: "other" }));
     for (let layer = 0; layer < config.numLayers; layer += 1) {
