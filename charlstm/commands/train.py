@@ -201,7 +201,7 @@ def train(
         typer.Option(
             "--learning-rate",
             rich_help_panel=_RECIPE,
-            help="At its peak, after warm-up.  [default: 0.008]",
+            help="At its peak, after warm-up.  [default: 0.012]",
         ),
     ] = None,
     cell: Annotated[

@@ -22,6 +22,11 @@ _FIRST_RATE: Final = 0.1
 MAX_GRADIENT_NORM: Final = 1.0
 
 _MOMENTUM: Final = 0.95
+# After n steps the momentum is (1 + n) / (10 + n), while that is less, up to step 170: gradients of
+# the first steps are soon out of date.
+_MOMENTUM_DELAY: Final = 10.0
+# AdamW's rate, times Muon's.
+_ADAMW_RATE: Final = 2.0
 _ADAM_BETAS: Final = (0.9, 0.99)
 # Odd quintics a x + b x^3 + c x^5, applied one after another: each the best approximation of 1 on
 # the interval that the one before leaves, beginning with singular values in [0.003, 1] (the idea
@@ -56,7 +61,9 @@ class Optimizer:
     Matrices of the same shape are stacked and orthogonalized in one batch.
 
     Args:
-        weight_decay: for Muon's matrices, decoupled, times the learning rate. The others get none.
+        weight_decay: for Muon's matrices, decoupled, times the learning rate; only of the weights
+            that the same step moves toward zero anyway (Chen et al. 2025, "Cautious weight
+            decay"). The others get none.
         dtype: that Muon's matrix products are made in.
         world: the processes that make the same step; they share the work of orthogonalizing.
     """
@@ -81,7 +88,7 @@ class Optimizer:
             else:
                 others.append(parameter)
         self._groups = list(by_shape.values())
-        self._momentum = [
+        self._means = [
             torch.zeros(len(names), *shape, device=self._parameters[names[0]].device)
             for shape, names in by_shape.items()
         ]
@@ -106,7 +113,7 @@ class Optimizer:
         No value of a tensor is read: a GPU is given its work without waiting for it.
 
         Args:
-            learning_rate: a tensor on a GPU, where a CUDA graph finds it.
+            learning_rate: Muon's; a tensor on a GPU, where a CUDA graph finds it.
             loss_scale: what the loss was multiplied with, float32 []; None for 1.
 
         Returns:
@@ -114,7 +121,7 @@ class Optimizer:
         """
         is_finite = self._clip_gradient(loss_scale)
         for group in self._adamw.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * _ADAMW_RATE
             # The fused kernel always is; torch warns where that is said without need.
             group["capturable"] = (
                 isinstance(learning_rate, Tensor)
@@ -124,19 +131,26 @@ class Optimizer:
         # As torch.amp.GradScaler tells it.
         self._adamw.found_inf = (~is_finite).float()  # type: ignore[attr-defined]
         self._adamw.step()
-        for names, momentum in zip(self._groups, self._momentum, strict=True):
+        momentum = self._momentum_now()
+        kept = 1.0 - is_finite * (learning_rate * self._weight_decay)
+        for names, mean in zip(self._groups, self._means, strict=True):
             matrices: list[Tensor] = [self._parameters[name] for name in names]
             gradient = torch.stack([_gradient(matrix) for matrix in matrices])
             # Where the step is skipped: NaN times zero stays NaN, hence both.
             gradient.masked_fill_(~is_finite, 0.0)
-            momentum.lerp_(gradient, is_finite * (1.0 - _MOMENTUM))
+            mean.lerp_(gradient, is_finite * (1.0 - momentum))
             # Nesterov's look ahead.
-            update = self._orthogonalize(gradient.lerp_(momentum, _MOMENTUM))
+            update = self._orthogonalize(gradient.lerp_(mean, momentum))
             length = _ADAM_UPDATE_RMS * math.sqrt(max(update.shape[-2:]))
             update *= is_finite * (-learning_rate * length)
-            torch._foreach_mul_(matrices, 1.0 - is_finite * (learning_rate * self._weight_decay))
-            torch._foreach_add_(matrices, list(update.unbind()))
+            for matrix, change in zip(matrices, update, strict=True):
+                matrix.mul_(torch.where(matrix * change < 0, kept, 1.0)).add_(change)
         return is_finite
+
+    def _momentum_now(self) -> Tensor:
+        """By the steps made, which AdamW counts where it runs: float32 []."""
+        counted: Tensor = self._adamw.state[self._adamw.param_groups[0]["params"][0]]["step"]
+        return ((1.0 + counted) / (_MOMENTUM_DELAY + counted)).clamp(max=_MOMENTUM)
 
     def _clip_gradient(self, loss_scale: Tensor | None) -> Tensor:
         gradients = self.gradients()
@@ -161,8 +175,8 @@ class Optimizer:
     def state_tensors(self) -> dict[str, Tensor]:
         """Everything that a step depends on, by name; not copied."""
         tensors = {}
-        for names, momentum in zip(self._groups, self._momentum, strict=True):
-            for name, part in zip(names, momentum, strict=True):
+        for names, mean in zip(self._groups, self._means, strict=True):
+            for name, part in zip(names, mean, strict=True):
                 tensors[f"{name}.momentum"] = part
         for name, parameter in self._parameters.items():
             for key, value in self._adamw.state.get(parameter, {}).items():
@@ -177,8 +191,8 @@ class Optimizer:
                 kernels check none of them.
             KeyError: when one is missing.
         """
-        for names, momentum in zip(self._groups, self._momentum, strict=True):
-            for name, part in zip(names, momentum, strict=True):
+        for names, mean in zip(self._groups, self._means, strict=True):
+            for name, part in zip(names, mean, strict=True):
                 part.copy_(checked(tensors, f"{name}.momentum", part.shape))
         muon_names = {name for names in self._groups for name in names}
         for name, parameter in self._parameters.items():

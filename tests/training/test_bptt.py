@@ -233,6 +233,7 @@ def test_what_is_captured_reads_neither_rate_nor_dropouts():
     begins = torch.zeros(12, 4, dtype=torch.bool)
     window = _window(Batch(x_TB=symbols, y_TB=symbols, begins_TB=begins))
     rates = [torch.tensor(0.01), torch.tensor(0.1), torch.tensor(0.2)]
+    learner._learn_from_window(window, *rates)
     learner._optimizer._adamw.step = lambda: None  # on a CPU it reads its rate
     carried = [part.data_ptr() for part in learner._carried]
     with _Readings() as readings:
