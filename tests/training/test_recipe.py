@@ -444,4 +444,4 @@ def test_the_strength_of_regularization():
     assert made.model.dropout == round(0.155 + 0.04 * parameters, 2)
     assert made.train.dropout_epochs == (0.0, round(made.model.dropout / 0.035, 1))
     assert made.model.recurrent_dropout == 0.4
-    assert made.train.recurrent_dropout_epochs == (6.0, 26.0)
+    assert made.train.recurrent_dropout_epochs == (6.0, 22.0)
