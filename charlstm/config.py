@@ -172,6 +172,7 @@ class TrainConfig:
         seq_len: characters of each stream in a gradient step.
         learning_rate: at its highest.
         weight_decay: of Muon's matrices, times the learning rate.
+        vocabulary_decay: of embedding and head, times AdamW's.
         reset_probability: for each stream and window, to restart from a zero state.
         num_evaluations: over the whole run, evenly spaced; before the first of them also after 2,
             4, 8 ... epochs.
@@ -196,6 +197,7 @@ class TrainConfig:
     dropout_epochs: tuple[float, float] = (0.0, 0.0)
     recurrent_dropout_epochs: tuple[float, float] = (0.0, 0.0)
     adapts_threads: bool = False
+    vocabulary_decay: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("stops_early", "adapts_threads"):
@@ -207,6 +209,7 @@ class TrainConfig:
         require_int("--seq-len", self.seq_len, 1, MAX_SIZE)
         require_real("--learning-rate", self.learning_rate, 0.0, 10.0)
         require_real("--weight-decay", self.weight_decay, 0.0, 10.0)
+        require_real("the vocabulary's weight decay", self.vocabulary_decay, 0.0, 10.0)
         require_real("the reset probability", self.reset_probability, 0.0, 1.0)
         require_int("the number of evaluations", self.num_evaluations, 1, 10_000)
         require_int("--seed", self.seed, 0, MAX_SEED)
@@ -217,6 +220,12 @@ class TrainConfig:
     @property
     def chars_per_step(self) -> int:
         return self.batch_size * self.seq_len
+
+    @property
+    def decays(self) -> str:
+        """Said."""
+        of_vocabulary = f", {self.vocabulary_decay:g} of embedding and head"
+        return f"weight decay {self.weight_decay:g}" + of_vocabulary * bool(self.vocabulary_decay)
 
     def dropouts(self, model: ModelConfig, epochs: float) -> Dropouts:
         """Of a run that will have read the text so many times."""

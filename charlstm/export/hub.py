@@ -132,7 +132,7 @@ character of a text from all characters before it.
   text, its splits and their order: `{spec.fingerprint}`.
 - Recipe: {checkpoint.step:,} steps (budget: {spec.budget}) of {train.batch_size} x
   {train.seq_len} characters; Muon and AdamW, learning rate {train.learning_rate:g},
-  {checkpoint.dropouts}, weight decay {train.weight_decay:g}, seed {train.seed}.
+  {checkpoint.dropouts}, {train.decays}, seed {train.seed}.
 - Measured: {measured}.
 - Limits: it knows {config.num_characters:,} characters and nothing but its text; it has no notion
   of truth, and may repeat passages of the text word for word.

@@ -59,6 +59,7 @@ class TruncatedBPTT:
         self._optimizer = Optimizer(
             model,
             weight_decay=config.weight_decay,
+            vocabulary_decay=config.vocabulary_decay,
             dtype=_muon_dtype(config),
             world=world,
         )

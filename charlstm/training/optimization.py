@@ -63,7 +63,9 @@ class Optimizer:
     Args:
         weight_decay: for Muon's matrices, decoupled, times the learning rate; only of the weights
             that the same step moves toward zero anyway (Chen et al. 2025, "Cautious weight
-            decay"). The others get none.
+            decay").
+        vocabulary_decay: for the matrices with a row for each symbol, embedding and head,
+            decoupled, times AdamW's learning rate. Biases get none.
         dtype: that Muon's matrix products are made in.
         world: the processes that make the same step; they share the work of orthogonalizing.
     """
@@ -73,6 +75,7 @@ class Optimizer:
         model: nn.Module,
         *,
         weight_decay: float,
+        vocabulary_decay: float = 0.0,
         dtype: torch.dtype = torch.float32,
         world: World = ALONE,
     ) -> None:
@@ -81,20 +84,30 @@ class Optimizer:
         self._weight_decay = weight_decay
         self._parameters = dict(model.named_parameters())
         by_shape: defaultdict[torch.Size, list[str]] = defaultdict(list)
-        others: list[Tensor] = []
+        vocabulary: list[Tensor] = []
+        biases: list[Tensor] = []
         for name, parameter in self._parameters.items():
-            if name.startswith("layers.") and parameter.ndim == 2:
+            if parameter.ndim == 1:
+                biases.append(parameter)
+            elif name.startswith("layers."):
                 by_shape[parameter.shape].append(name)
             else:
-                others.append(parameter)
+                vocabulary.append(parameter)
         self._groups = list(by_shape.values())
         self._means = [
             torch.zeros(len(names), *shape, device=self._parameters[names[0]].device)
             for shape, names in by_shape.items()
         ]
         # The fused kernel alone can be told by a tensor to do nothing.
+        groups = [
+            {"params": vocabulary, "weight_decay": vocabulary_decay},
+            {"params": biases, "weight_decay": 0.0},
+        ]
         self._adamw = torch.optim.AdamW(
-            others, lr=0.0, betas=_ADAM_BETAS, weight_decay=0.0, fused=True
+            groups,
+            lr=0.0,
+            betas=_ADAM_BETAS,
+            fused=True,
         )
 
     def zero_grad(self) -> None:

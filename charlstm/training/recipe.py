@@ -41,6 +41,10 @@ _LEARNING_RATE: Final = 0.012
 _MIN_WEIGHT_DECAY: Final = 0.22
 _WEIGHT_DECAY_PER_SQUARED_PARAMETERS: Final = 0.05
 _MAX_WEIGHT_DECAY: Final = 0.75
+# Where each character is seen seldom, embedding and head overfit: on Chinese poems it gained 0.09
+# nats. Of 65 characters it cost 0.02.
+_MANY_CHARACTERS: Final = 1000
+_VOCABULARY_DECAY: Final = 0.3
 _DROPOUT_PER_EPOCH: Final = 0.035
 _MIN_DROPOUT_LIMIT: Final = 0.155
 _DROPOUT_PER_PARAMETER: Final = 0.04
@@ -386,6 +390,8 @@ def _regularized(
     if "weight_decay" not in given:
         decay = _MIN_WEIGHT_DECAY + _WEIGHT_DECAY_PER_SQUARED_PARAMETERS * parameters**2
         train = replace(train, weight_decay=round(min(_MAX_WEIGHT_DECAY, decay), 2))
+    if model.num_characters >= _MANY_CHARACTERS:
+        train = replace(train, vocabulary_decay=_VOCABULARY_DECAY)
     return model, train
 
 

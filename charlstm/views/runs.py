@@ -111,7 +111,7 @@ def show_run(
             ),
             (
                 "regularization",
-                f"{checkpoint.dropouts}, weight decay {train.weight_decay:g}",
+                f"{checkpoint.dropouts}, {train.decays}",
             ),
             (
                 "training",

@@ -125,11 +125,19 @@ def test_a_step_of_muon_is_the_polar_factor_of_the_momentum_that_looks_ahead():
 
 
 def test_all_but_the_layers_matrices_step_as_torchs_adamw():
+    """With a decay of its own for embedding and head; biases have none."""
     model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
-    optimizer = Optimizer(model, weight_decay=0.3)
+    with torch.no_grad():
+        model.head.bias.fill_(1.0)
+    optimizer = Optimizer(model, weight_decay=0.3, vocabulary_decay=0.7)
     names = [name for name, part in model.named_parameters() if not name.startswith("layers")]
     theirs = {name: dict(model.named_parameters())[name].detach().clone() for name in names}
-    adamw = torch.optim.AdamW(theirs.values(), lr=0.02, betas=(0.9, 0.99), weight_decay=0.0)
+    decays = [0.0 if name == "head.bias" else 0.7 for name in names]
+    groups = [
+        {"params": [theirs[name]], "weight_decay": decay}
+        for name, decay in zip(names, decays, strict=True)
+    ]
+    adamw = torch.optim.AdamW(groups, lr=0.02, betas=(0.9, 0.99))
     generator = torch.Generator().manual_seed(1)
     for _ in range(4):
         for name, parameter in model.named_parameters():

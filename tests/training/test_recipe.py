@@ -445,3 +445,18 @@ def test_the_strength_of_regularization():
     assert made.train.dropout_epochs == (0.0, round(made.model.dropout / 0.035, 1))
     assert made.model.recurrent_dropout == 0.4
     assert made.train.recurrent_dropout_epochs == (6.0, 22.0)
+
+
+@pytest.mark.parametrize("budget", [Budget(minutes=3), Budget(steps=100)])
+@pytest.mark.parametrize(("num_characters", "decay"), [(999, 0.0), (1000, 0.3)])
+def test_embedding_and_head_of_many_characters_decay(budget, num_characters, decay):
+    made = make_plan(
+        num_train_chars=500_000,
+        num_characters=num_characters,
+        budget=budget,
+        overrides=Overrides(),
+        device="cpu",
+        precision="float32",
+        threads=2,
+    )
+    assert made.train.vocabulary_decay == decay
