@@ -26,7 +26,7 @@ _MOMENTUM: Final = 0.95
 # the first steps are soon out of date.
 _MOMENTUM_DELAY: Final = 10.0
 # AdamW's rate, times Muon's.
-_ADAMW_RATE: Final = 2.0
+_ADAMW_RATE: Final = 3.0
 _ADAM_BETAS: Final = (0.9, 0.99)
 # Odd quintics a x + b x^3 + c x^5, applied one after another: each the best approximation of 1 on
 # the interval that the one before leaves, beginning with singular values in [0.003, 1] (the idea

@@ -137,7 +137,7 @@ def test_all_but_the_layers_matrices_step_as_torchs_adamw():
         {"params": [theirs[name]], "weight_decay": decay}
         for name, decay in zip(names, decays, strict=True)
     ]
-    adamw = torch.optim.AdamW(groups, lr=0.02, betas=(0.9, 0.99))
+    adamw = torch.optim.AdamW(groups, lr=0.03, betas=(0.9, 0.99))
     generator = torch.Generator().manual_seed(1)
     for _ in range(4):
         for name, parameter in model.named_parameters():
