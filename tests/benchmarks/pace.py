@@ -4,7 +4,7 @@
     python tests/benchmarks/pace.py TEXT --busy 1         # a real one, beside one busy program
 
 The run that knew has the same clock, and from its first step the dropout that suits what it will
-have read. Prints nats per character on the last tenth, two seeds.
+have read. Prints nats per character on the last tenth.
 """
 
 import argparse
@@ -111,11 +111,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1.0, help="with --busy")
     parser.add_argument("--busy", type=int, default=0, help="programs, in the second half")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     options = parser.parse_args()
 
     corpus = load_corpus(CorpusConfig(paths=(options.text,), val_fraction=0.1, test_fraction=0.0))
     threads = set_threads(resolve_threads(options.threads))
-    for seed in (0, 1):
+    for seed in options.seeds:
         plan = make_plan(
             num_train_chars=corpus.train.num_chars,
             num_characters=len(corpus.vocabulary),

@@ -460,3 +460,5 @@ def test_embedding_and_head_of_many_characters_decay(budget, num_characters, dec
         threads=2,
     )
     assert made.train.vocabulary_decay == decay
+    said = f"weight decay {made.train.weight_decay:g}"
+    assert made.train.decays == said + (", 0.2 of embedding and head" if decay else "")
