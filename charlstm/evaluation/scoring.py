@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import nll_loss
 
 from charlstm.counting.kneser_ney import NgramModel
 from charlstm.counting.mixing import Mixture
@@ -28,6 +27,8 @@ _BATCH_SIZE: Final = 64
 _BATCH_CHARS: Final = 1 << 14
 _MAX_WINDOW: Final = 512
 _MAX_LOGITS: Final = 1 << 22  # per window: 16 MB in float32
+# Of them, what stays in a core's cache while it is walked through again and again.
+_CACHED_LOGITS: Final = 1 << 18
 _PART_CHARS: Final = 1 << 22
 _TEMPERATURES: Final = (1.0, 1.04, 1.08, 1.12, 1.16)
 _MIN_CALIBRATION_CHARS: Final = 2000
@@ -143,11 +144,14 @@ def fit_temperature(
     temperatures = _TEMPERATURES if split.num_chars >= _MIN_CALIBRATION_CHARS else (1.0,)
     nats = [0.0 for _ in temperatures]
     num_correct = 0
-    for logits_NV, y_N, _ in _predictions(model, split, world):
-        num_correct += int(((logits_NV.argmax(-1) == y_N) & (y_N != UNKNOWN)).sum())
-        for number, temperature in enumerate(temperatures):
-            log_p_NV = model.log_probabilities(logits_NV / temperature)
-            nats[number] += float(nll_loss(log_p_NV, y_N, reduction="none").double().sum())
+    chunk = max(1, _CACHED_LOGITS // model.config.num_outputs)
+    for all_logits_NV, all_y_N, _ in _predictions(model, split, world):
+        for first in range(0, len(all_y_N), chunk):
+            logits_NV, y_N = all_logits_NV[first : first + chunk], all_y_N[first : first + chunk]
+            num_correct += int(((logits_NV.argmax(-1) == y_N) & (y_N != UNKNOWN)).sum())
+            for number, temperature in enumerate(temperatures):
+                log_p_N = model.log_probabilities_of(logits_NV / temperature, y_N)
+                nats[number] -= float(log_p_N.double().sum())
     *nats, all_correct = world.sum([*nats, num_correct])
     temperature, least = min(zip(temperatures, nats, strict=True), key=lambda pair: pair[1])
     return temperature, Evaluation.of(split, nats=least, num_correct=int(all_correct))

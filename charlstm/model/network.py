@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from charlstm.config import ModelConfig
-from charlstm.text.vocabulary import SMALLEST_UNKNOWN_PROBABILITY
+from charlstm.text.vocabulary import SMALLEST_UNKNOWN_PROBABILITY, UNKNOWN
 
 _CELLS: Final[dict[str, Callable[[int, int], nn.RNNBase]]] = {
     "lstm": nn.LSTM,
@@ -154,12 +154,26 @@ class CharLSTM(nn.Module):
         Unknown, which training may never have shown, gets at least `unknown_probability`; the rest
         is renormalized.
         """
-        least = self.unknown_probability
         log_p = logits.float().log_softmax(-1)
-        # Zero where unknown is above its least probability.
-        shrunk = math.log1p(-least) - torch.log1p(-log_p[..., :1].exp().clamp(max=least))
-        unknown = log_p[..., :1].clamp(min=math.log(least))
+        unknown, shrunk = self._with_least(log_p[..., :1])
         return torch.cat([unknown, log_p[..., 1:] + shrunk], -1)
+
+    def log_probabilities_of(self, logits_NV: Tensor, y_N: Tensor) -> Tensor:
+        """As `log_probabilities`, of one symbol each alone, int64 [N]: float32 [N].
+
+        Thousands of symbols are walked through once, not five times.
+        """
+        total_N = logits_NV.logsumexp(-1)
+        unknown_N, shrunk_N = self._with_least(logits_NV[:, UNKNOWN] - total_N)
+        log_p_N = logits_NV.gather(-1, y_N[:, None])[:, 0] - total_N
+        return torch.where(y_N == UNKNOWN, unknown_N, log_p_N + shrunk_N)
+
+    def _with_least(self, unknown: Tensor) -> tuple[Tensor, Tensor]:
+        """The unknown symbol's log probability raised to the least, and what others lose by it."""
+        least = self.unknown_probability
+        # Zero where unknown is above its least probability.
+        shrunk = math.log1p(-least) - torch.log1p(-unknown.exp().clamp(max=least))
+        return unknown.clamp(min=math.log(least)), shrunk
 
     @contextlib.contextmanager
     def recurrent_dropout(

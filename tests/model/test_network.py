@@ -175,3 +175,24 @@ def test_unknown_has_a_floor_and_probabilities_sum_to_one(unknown_logit):
     weights = {name: value.numpy() for name, value in model.state_dict().items()}
     stack = CellStack(MODEL, weights, unknown_probability=1e-3)
     np.testing.assert_allclose(stack.log_probabilities(logits.numpy()), log_p.numpy(), atol=1e-5)
+
+
+def test_the_log_probability_of_one_symbol_is_that_among_all():
+    model = CharLSTM(MODEL, unknown_probability=1e-3)
+    generator = torch.Generator().manual_seed(0)
+    logits_NV = 5 * torch.randn(200, MODEL.num_outputs, generator=generator)
+    # Unknown far below its least probability, just there, and above.
+    logits_NV[:, 0] = torch.linspace(-40, 10, 200)
+    y_N = torch.arange(200) % MODEL.num_outputs
+    expected = model.log_probabilities(logits_NV)
+    found = torch.stack(
+        [
+            model.log_probabilities_of(logits_NV, torch.full((200,), symbol))
+            for symbol in range(MODEL.num_outputs)
+        ],
+        1,
+    )
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found.exp().sum(1), torch.ones(200))
+    one = model.log_probabilities_of(logits_NV, y_N)
+    torch.testing.assert_close(one, expected.gather(1, y_N[:, None])[:, 0])
