@@ -109,7 +109,7 @@ def test_eval_is_what_torchs_cells_say_in_float64(run, here, cell, layout):
     for path, text in zip(scored, texts, strict=True):
         path.write_bytes(text.encode())
     size = [*SMALL, "--num-layers", NUM_LAYERS, "--learning-rate", 0.03]
-    assert run("train", *learned, "--steps", 100, "--cell", cell, *options, *size)[0] == 0
+    assert run("train", *learned, "--steps", 40, "--cell", cell, *options, *size)[0] == 0
     code, out, _ = run("eval", *scored, "--json")
     assert code == 0
     found = json.loads(out)
