@@ -170,7 +170,7 @@ class TrainConfig:
     Args:
         batch_size: streams that are read side by side, those of all processes together.
         seq_len: characters of each stream in a gradient step.
-        learning_rate: at its highest.
+        learning_rate: Muon's at its highest; AdamW's is three times that.
         weight_decay: of Muon's matrices, times the learning rate.
         vocabulary_decay: of embedding and head, times AdamW's.
         reset_probability: for each stream and window, to restart from a zero state.
