@@ -223,7 +223,7 @@ class TrainConfig:
 
     @property
     def decays(self) -> str:
-        """Said."""
+        """What decays and how much, in words."""
         of_vocabulary = f", {self.vocabulary_decay:g} of embedding and head"
         return f"weight decay {self.weight_decay:g}" + of_vocabulary * bool(self.vocabulary_decay)
 

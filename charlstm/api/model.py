@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 # The counts may take so many times the bytes of the weights.
 _BYTES_PER_BYTE_OF_WEIGHTS: Final = 4
 
-# Of the text that a page's units are chosen by and its rounding is measured on; of what it shows.
 _REPR_CHARS: Final = 200
 
 SplitName = Literal["train", "val", "test"]

@@ -187,6 +187,8 @@ def worker_pids(process):
 @pytest.mark.slow
 def test_many_processes_learn_what_one_learns(start, tmp_path, text):
     options = [*OPTIONS, "--steps", 40, "--dropout", 0, "--split-documents", "lines"]
+    # AdamW's first steps are of three times this rate, however small and rounded a gradient is.
+    options += ["--learning-rate", 0.0025]
     alone, _ = finish(start(1, text, *options, "--run", "p1"))
     for number in (2, 4):
         together, err = finish(start(number, text, *options, "--run", f"p{number}"))
@@ -198,8 +200,7 @@ def test_many_processes_learn_what_one_learns(start, tmp_path, text):
         assert err.count("characters in") == 1  # one process speaks
     one, other = stored(tmp_path, "p1"), stored(tmp_path, "p4")
     for name, value in one.weights.items():
-        # AdamW's first steps are of 0.036 however small a gradient is, and so are its roundings.
-        np.testing.assert_allclose(other.weights[name], value, atol=1e-3)
+        np.testing.assert_allclose(other.weights[name], value, atol=2e-4)
     for name in ("carried.h_LBH", "carried.c_LBH"):
         np.testing.assert_allclose(
             other.training.arrays[name], one.training.arrays[name], atol=2e-3

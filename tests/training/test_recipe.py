@@ -9,10 +9,10 @@ from charlstm.training import recipe
 from charlstm.training.recipe import Overrides, make_plan
 
 
-def plan(num_train_chars=1_000_000, *, budget=None, **overrides):
+def plan(num_train_chars=1_000_000, *, num_characters=65, budget=None, **overrides):
     return make_plan(
         num_train_chars=num_train_chars,
-        num_characters=65,
+        num_characters=num_characters,
         budget=budget or Budget(minutes=5),
         overrides=Overrides(**overrides),
         device="cpu",
@@ -450,15 +450,7 @@ def test_the_strength_of_regularization():
 @pytest.mark.parametrize("budget", [Budget(minutes=3), Budget(steps=100)])
 @pytest.mark.parametrize(("num_characters", "decay"), [(999, 0.0), (1000, 0.2)])
 def test_embedding_and_head_of_many_characters_decay(budget, num_characters, decay):
-    made = make_plan(
-        num_train_chars=500_000,
-        num_characters=num_characters,
-        budget=budget,
-        overrides=Overrides(),
-        device="cpu",
-        precision="float32",
-        threads=2,
-    )
+    made = plan(500_000, num_characters=num_characters, budget=budget)
     assert made.train.vocabulary_decay == decay
     said = f"weight decay {made.train.weight_decay:g}"
     assert made.train.decays == said + (", 0.2 of embedding and head" if decay else "")
