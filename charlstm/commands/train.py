@@ -177,7 +177,7 @@ def train(
         typer.Option(
             "--weight-decay",
             rich_help_panel=_RECIPE,
-            help="Of the layers' matrices, decoupled; 0 to 10.",
+            help="Of the layers' matrices, decoupled; 0 to 10. With 0, nothing decays.",
         ),
     ] = None,
     batch_size: Annotated[

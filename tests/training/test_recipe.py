@@ -89,6 +89,9 @@ def test_a_model_that_is_large_for_its_text_is_regularized_more():
     decays = [one.train.weight_decay for one in made]
     assert decays == sorted(decays)
     assert (decays[0], decays[-1]) == (0.22, 0.75)
+    vocabulary_decays = [one.train.vocabulary_decay for one in made]
+    assert vocabulary_decays == sorted(vocabulary_decays)
+    assert (vocabulary_decays[0], vocabulary_decays[-1]) == (0.0, 0.8)
     dropouts = [one.model.dropout for one in made]
     assert dropouts == sorted(dropouts)
     assert (dropouts[0], dropouts[-1]) == (0.16, 0.5)
@@ -444,13 +447,26 @@ def test_the_strength_of_regularization():
     assert made.model.dropout == round(0.155 + 0.04 * parameters, 2)
     assert made.train.dropout_epochs == (0.0, round(made.model.dropout / 0.035, 1))
     assert made.model.recurrent_dropout == 0.4
-    assert made.train.recurrent_dropout_epochs == (6.0, 22.0)
+    assert made.train.recurrent_dropout_epochs == (6.0, 30.2)
+    assert made.train.vocabulary_decay == round(0.08 * parameters, 2)
 
 
 @pytest.mark.parametrize("budget", [Budget(minutes=3), Budget(steps=100)])
-@pytest.mark.parametrize(("num_characters", "decay"), [(999, 0.0), (1000, 0.2)])
-def test_embedding_and_head_of_many_characters_decay(budget, num_characters, decay):
-    made = plan(500_000, num_characters=num_characters, budget=budget)
+@pytest.mark.parametrize(("num_characters", "decay"), [(999, 0.02), (1000, 0.2)])
+def test_embedding_and_head_of_many_characters_decay_more(budget, num_characters, decay):
+    made = plan(5_000_000, num_characters=num_characters, budget=budget, hidden_size=256)
     assert made.train.vocabulary_decay == decay
     said = f"weight decay {made.train.weight_decay:g}"
-    assert made.train.decays == said + (", 0.2 of embedding and head" if decay else "")
+    assert made.train.decays == f"{said}, {decay:g} of embedding and head"
+
+
+def test_no_decay_is_named_where_embedding_and_head_have_none():
+    made = plan(10**8, budget=Budget(steps=100))
+    assert made.train.vocabulary_decay == 0.0
+    assert made.train.decays == f"weight decay {made.train.weight_decay:g}"
+
+
+def test_without_weight_decay_nothing_decays():
+    made = plan(10**5, num_characters=5000, weight_decay=0.0)
+    assert made.train.vocabulary_decay == 0.0
+    assert made.train.decays == "weight decay 0"
