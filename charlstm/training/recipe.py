@@ -38,8 +38,8 @@ _STEP_SHAPES: Final = ((32, 64), (64, 64), (128, 64), (128, 128))
 _MIN_STEPS: Final = 3000
 _LEARNING_RATE: Final = 0.012
 # Regularization by parameters per training character and by epochs, and its bounds.
-_MIN_WEIGHT_DECAY: Final = 0.22
-_WEIGHT_DECAY_PER_SQUARED_PARAMETERS: Final = 0.05
+_MIN_WEIGHT_DECAY: Final = 0.2
+_WEIGHT_DECAY_PER_PARAMETER: Final = 0.1
 _MAX_WEIGHT_DECAY: Final = 0.75
 # Of embedding and head. At equal numbers of characters it gained 0.5 nats on 20 kB, read 75 times,
 # and 0.03 to 0.05 on 200 kB, read 18 times.
@@ -53,7 +53,7 @@ _MIN_DROPOUT_LIMIT: Final = 0.155
 _DROPOUT_PER_PARAMETER: Final = 0.04
 _MAX_DROPOUT: Final = 0.5
 _EPOCHS_WITHOUT_RECURRENT_DROPOUT: Final = 6.0
-_RECURRENT_DROPOUT_PER_EPOCH: Final = 0.0165
+_RECURRENT_DROPOUT_PER_EPOCH: Final = 0.0125
 _MAX_RECURRENT_DROPOUT: Final = 0.4
 # A text that is read more often gains nothing from being read still more often. A GPU, though, has
 # time for a larger model in larger steps: in 75 seconds, 14 epochs, 0.049 bits on Penn Treebank.
@@ -391,7 +391,7 @@ def _regularized(
         last = round(first + _MAX_RECURRENT_DROPOUT / _RECURRENT_DROPOUT_PER_EPOCH, 1)
         train = replace(train, recurrent_dropout_epochs=(first, last))
     if "weight_decay" not in given:
-        decay = _MIN_WEIGHT_DECAY + _WEIGHT_DECAY_PER_SQUARED_PARAMETERS * parameters**2
+        decay = _MIN_WEIGHT_DECAY + _WEIGHT_DECAY_PER_PARAMETER * parameters
         train = replace(train, weight_decay=round(min(_MAX_WEIGHT_DECAY, decay), 2))
     vocabulary_decay = min(_MAX_VOCABULARY_DECAY, _VOCABULARY_DECAY_PER_PARAMETER * parameters)
     if model.num_characters >= _MANY_CHARACTERS:
