@@ -120,7 +120,8 @@ def show_plan(session: Session) -> None:
         ("run", f"{session.folder}"),
         ("corpus", f"{corpus.train.num_chars:,} characters{documents}, {distinct}; {held_out}"),
         ("model", f"{size}, {model.num_parameters:,} parameters"),
-        ("training", f"{session.dropouts}, {train.decays}"),
+        ("training", f"{session.dropouts}"),
+        ("", train.decays),
         ("", f"batches of {batches}, {train.precision} on {train.device}, {threads}, {seed}"),
         ("budget", str(spec.budget) + (f": {session.reason}" if session.reason else "")),
     ):
