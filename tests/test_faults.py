@@ -25,6 +25,7 @@ from charlstm.store.runs import CheckpointStore
 from charlstm.text import corpus as corpus_module
 from charlstm.text.cache import CorpusCache
 from charlstm.text.corpus import load_corpus
+from charlstm.training import losses
 
 pty = pytest.importorskip("pty", reason="terminals of POSIX")
 resource = pytest.importorskip("resource", reason="limits of POSIX")
@@ -81,6 +82,23 @@ def test_a_failed_save_in_the_middle_is_reported_and_the_next_may_succeed(
     assert capsys.readouterr().err.count("warning: last.safetensors: saving failed") == 2
     last = CheckpointStore(tmp_path / "checkpoints").run("tiny").last().checkpoint
     assert last.is_finished
+
+
+@pytest.mark.parametrize(
+    ("slowed", "said"),
+    [
+        (True, "no finite gradient, update skipped, learning rate halved"),
+        (False, "too large for float16, update skipped, loss scale halved"),
+    ],
+)
+def test_a_skipped_update_says_what_was_halved(
+    tmp_path, corpus_file, monkeypatch, capsys, slowed, said
+):
+    monkeypatch.chdir(tmp_path)
+    found = iter([losses.Reading(), losses.Reading(any_skipped=True, any_slowed=slowed)])
+    monkeypatch.setattr(losses.LossMeter, "take_found", lambda _: next(found, losses.Reading()))
+    assert main(["train", str(corpus_file), "--steps", "4", *SMALL]) == 0
+    assert capsys.readouterr().err.count(f"step 2: {said}") == 1
 
 
 def test_a_best_model_that_could_not_be_saved_is_saved_with_the_next(

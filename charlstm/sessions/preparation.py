@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
@@ -190,9 +191,17 @@ def claim_new_run(store: CheckpointStore, request: Request) -> Iterator[RunWrite
 
 
 def prepare_new(
-    store: CheckpointStore, name: str, request: Request, *, num_processes: int = 1
+    store: CheckpointStore,
+    name: str,
+    request: Request,
+    *,
+    started_at: float,
+    num_processes: int = 1,
 ) -> Prepared:
     """Read the corpus and plan a run of it.
+
+    Args:
+        started_at: when the command began, by `time.monotonic`.
 
     Raises:
         CharLSTMError: when the corpus or the settings are impossible.
@@ -232,6 +241,7 @@ def prepare_new(
         precision=precision,
         threads=threads,
         step_times=step_times,
+        seconds_used=lambda: time.monotonic() - started_at,
     )
     notices = [*corpus.notices, *plan.notices]
     notices += _document_notices(corpus, corpus_config)

@@ -228,7 +228,7 @@ def open_session(
     """
     with contextlib.ExitStack() as stack:
         try:
-            prepared, writer = _prepare(store, request, stack, world)
+            prepared, writer = _prepare(store, request, stack, world, started_at)
         except BaseException:
             world.broadcast(None)
             raise
@@ -262,7 +262,11 @@ def open_follower(
 
 
 def _prepare(
-    store: CheckpointStore, request: Request, stack: contextlib.ExitStack, world: World
+    store: CheckpointStore,
+    request: Request,
+    stack: contextlib.ExitStack,
+    world: World,
+    started_at: float,
 ) -> tuple[Prepared, RunWriter]:
     request = _continued(request, world)
     run = run_to_resume(store, request)
@@ -271,7 +275,9 @@ def _prepare(
         prepared = prepare_resumed(store, run, request)
     else:
         writer = stack.enter_context(claim_new_run(store, request))
-        prepared = prepare_new(store, writer.name, request, num_processes=world.size)
+        prepared = prepare_new(
+            store, writer.name, request, started_at=started_at, num_processes=world.size
+        )
     writer.mode = prepared.corpus.mode
     world.require_divisible(prepared.spec.train_config.batch_size)
     world.note(_RUN_NOTE, prepared.name)

@@ -134,12 +134,14 @@ def make_plan(
     precision: Precision,
     threads: int,
     step_times: StepTimes | None = None,
+    seconds_used: Callable[[], float] = lambda: 0.0,
 ) -> Plan:
     """Choose every setting that the user left open.
 
     Args:
         step_times: measures candidates for a budget in minutes, on which nothing else depends;
             None estimates them for a usual machine.
+        seconds_used: of a budget in minutes, by loading and by measuring; nothing is read in them.
 
     Raises:
         ConfigError: when a requested setting is impossible.
@@ -162,6 +164,8 @@ def make_plan(
         draft = larger
     assert draft is not None
     model, train, num_chars = draft.model, draft.train, draft.num_chars
+    if budget.minutes is not None:
+        num_chars *= max(0.0, 1.0 - seconds_used() / (budget.minutes * 60))
     epochs = num_chars / num_train_chars
     model, train = _regularized(model, train, given, num_train_chars)
     total_steps = budget.total_steps(num_chars=num_train_chars, chars_per_step=train.chars_per_step)

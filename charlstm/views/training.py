@@ -181,8 +181,11 @@ def _warnings(report: Report) -> list[str]:
         case SavingFailed() as event:
             return [f"warning: {escape(event.reason)}"]
         case Stepped() as event if event.was_skipped and report.is_logged:
-            slowed = ", learning rate halved" if event.was_slowed else ""
-            return [f"step {event.step}: no finite gradient, update skipped{slowed}"]
+            if event.was_slowed:
+                why, what = "no finite gradient", "learning rate halved"
+            else:
+                why, what = "too large for float16", "loss scale halved"
+            return [f"step {event.step}: {why}, update skipped, {what}"]
         case _:
             return []
 

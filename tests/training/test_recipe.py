@@ -118,7 +118,7 @@ class Machine:
         ]
 
 
-def timed(minutes, machine, **changes):
+def timed(minutes, machine, *, seconds_used=lambda: 0.0, **changes):
     settings = {
         "num_train_chars": 1_003_854,
         "num_characters": 65,
@@ -132,6 +132,7 @@ def timed(minutes, machine, **changes):
         overrides=Overrides(**overrides),
         threads=2,
         step_times=machine,
+        seconds_used=seconds_used,
     )
 
 
@@ -393,6 +394,16 @@ def test_how_much_is_read_is_told_in_three_digits(budget, num_chars, reason):
     assert made.reason == reason
     assert made.num_chars == num_chars or num_chars is None
     assert made.epochs == pytest.approx(made.num_chars / 10**6)
+
+
+def test_the_time_before_training_is_not_read_in():
+    whole, late = (
+        timed(3, Machine(2e11), seconds_used=lambda used=used: used) for used in (0.0, 60.0)
+    )
+    assert late.num_chars == pytest.approx(whole.num_chars * 2 / 3)
+    assert late.epochs == pytest.approx(whole.epochs * 2 / 3)
+    assert late.model == whole.model
+    assert timed(3, Machine(2e11), seconds_used=lambda: 200.0).num_chars == 0.0
 
 
 def test_by_the_clock_it_is_only_about_so_much():
