@@ -1,0 +1,115 @@
+"""What single settings are worth: a text with the plan's settings, then with some of them changed.
+
+    python tests/benchmarks/trials.py TEXT --characters 4.8e6 --hidden-size 224 weight_decay=0.3
+
+At equal numbers of characters, so other work on the machine costs time alone. Every argument after
+the text is a variant: settings of `ModelConfig` and `TrainConfig`, joined by commas. Dropouts that
+are named here are the same from the first step on. One thread on a CPU: several of these can run
+side by side.
+"""
+
+import argparse
+import math
+import time
+from dataclasses import fields, replace
+from typing import Any, Final
+
+from charlstm.config import Budget, CorpusConfig, ModelConfig, TrainConfig
+from charlstm.events import Evaluated, Finished
+from charlstm.text.corpus import Corpus, load_corpus
+from charlstm.training.hardware import resolve_precision, set_threads
+from charlstm.training.recipe import Overrides, Plan, make_plan
+from charlstm.training.trainer import Trainer
+
+_MODEL_SETTINGS: Final = {field.name for field in fields(ModelConfig)}
+_DROPOUTS: Final = ("dropout", "recurrent_dropout")
+
+
+def changed(plan: Plan, variant: str) -> tuple[ModelConfig, TrainConfig]:
+    """The plan's settings with those of a variant, scored once, at the end."""
+    model, train = plan.model, replace(plan.train, num_evaluations=1)
+    for setting in filter(None, variant.split(",")):
+        name, _, text = setting.partition("=")
+        is_of_model = name in _MODEL_SETTINGS
+        kind = type(getattr(model if is_of_model else train, name))
+        value: dict[str, Any] = {name: kind(text)}
+        if is_of_model:
+            model = replace(model, **value)
+        else:
+            train = replace(train, **value)
+        if name in _DROPOUTS:
+            always: dict[str, Any] = {f"{name}_epochs": (0.0, 0.0)}
+            train = replace(train, **always)
+    return model, train
+
+
+def trial(corpus: Corpus, model: ModelConfig, train: TrainConfig, num_chars: float) -> str:
+    """A run of `num_chars`: cells of the table."""
+    budget = Budget(steps=round(num_chars / train.chars_per_step))
+    trainer = Trainer(model, train, budget, train=corpus.train, val=corpus.val)
+    began = time.perf_counter()
+    for event in trainer.run():
+        match event:
+            case Evaluated():
+                last = event
+            case Finished():
+                epochs = event.epoch
+    speed = num_chars / (time.perf_counter() - began)
+    assert last.val_bits_per_char is not None
+    cells = (
+        f"{last.dropout:.2f}, {last.recurrent_dropout:.2f}",
+        f"{train.weight_decay:.2f}, {train.vocabulary_decay:.2f}",
+        f"{epochs:.1f}",
+        f"{speed:,.0f}",
+        f"{last.train_bits_per_char * math.log(2):.4f}",
+        f"{last.val_bits_per_char * math.log(2):.4f}",
+    )
+    return " | ".join(cells)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("text")
+    parser.add_argument("variants", nargs="*")
+    parser.add_argument("--characters", type=float, required=True)
+    parser.add_argument("--hidden-size", type=int, required=True)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--val", help="another file for validation instead of the last tenth")
+    parser.add_argument("--split-documents")
+    options = parser.parse_intermixed_args()
+
+    set_threads(1)
+    corpus = load_corpus(
+        CorpusConfig.of_new_run(
+            paths=(options.text,),
+            val=options.val,
+            val_fraction=0.1,
+            test_fraction=0.0,
+            split_documents=options.split_documents,
+        )
+    )
+    print("| variant | seed | dropouts | decays | epochs | characters/s | train | validation |")
+    print("|---|---|---|---|---|---|---|---|")
+    for variant in ("", *options.variants):
+        for seed in options.seeds:
+            plan = make_plan(
+                num_train_chars=corpus.train.num_chars,
+                num_characters=len(corpus.vocabulary),
+                budget=Budget(steps=round(options.characters / options.batch_size / 64)),
+                overrides=Overrides(
+                    hidden_size=options.hidden_size, batch_size=options.batch_size, seed=seed
+                ),
+                device=options.device,
+                precision=resolve_precision("auto", options.device),
+                threads=1,
+            )
+            found = trial(corpus, *changed(plan, variant), options.characters)
+            print(f"| {variant or 'the plan'} | {seed} | {found} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
