@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--characters", type=float, required=True)
     parser.add_argument("--hidden-size", type=int, required=True)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--seeds", default="0,1", help="joined by commas")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--val", help="another file for validation instead of the last tenth")
     parser.add_argument("--split-documents")
@@ -95,7 +95,7 @@ def main() -> None:
     print("| variant | seed | dropouts | decays | epochs | characters/s | train | validation |")
     print("|---|---|---|---|---|---|---|---|")
     for variant in ("", *options.variants):
-        for seed in options.seeds:
+        for seed in map(int, options.seeds.split(",")):
             plan = make_plan(
                 num_train_chars=corpus.train.num_chars,
                 num_characters=len(corpus.vocabulary),
