@@ -46,9 +46,8 @@ _MAX_WEIGHT_DECAY: Final = 0.75
 _VOCABULARY_DECAY_PER_PARAMETER: Final = 0.08
 _MAX_VOCABULARY_DECAY: Final = 0.8
 _DROPOUT_PER_EPOCH: Final = 0.035
-_MIN_DROPOUT_LIMIT: Final = 0.155
-_DROPOUT_PER_PARAMETER: Final = 0.04
-_MAX_DROPOUT: Final = 0.5
+_MAX_DROPOUT: Final = 0.6
+_PARAMETERS_FOR_HALF_OF_IT: Final = 3.5
 _EPOCHS_WITHOUT_RECURRENT_DROPOUT: Final = 6.0
 _RECURRENT_DROPOUT_PER_EPOCH: Final = 0.0125
 _MAX_RECURRENT_DROPOUT: Final = 0.4
@@ -382,8 +381,8 @@ def _regularized(
     parameters = model.num_parameters / num_train_chars
     # Most of each, and the epochs in which it is reached: those that are read follow from the pace.
     if "dropout" not in given:
-        dropout = _MIN_DROPOUT_LIMIT + _DROPOUT_PER_PARAMETER * parameters
-        model = replace(model, dropout=round(min(_MAX_DROPOUT, dropout), 2))
+        dropout = _MAX_DROPOUT * parameters / (_PARAMETERS_FOR_HALF_OF_IT + parameters)
+        model = replace(model, dropout=round(dropout, 2))
         last = round(model.dropout / _DROPOUT_PER_EPOCH, 1)
         train = replace(train, dropout_epochs=(0.0, last))
     if "recurrent_dropout" not in given:
