@@ -47,7 +47,7 @@ _VOCABULARY_DECAY_PER_PARAMETER: Final = 0.08
 _MAX_VOCABULARY_DECAY: Final = 0.8
 _DROPOUT_PER_EPOCH: Final = 0.035
 _MAX_DROPOUT: Final = 0.6
-_PARAMETERS_FOR_HALF_OF_IT: Final = 3.5
+_PARAMETERS_AT_HALF_DROPOUT: Final = 3.5  # of the maximum
 _EPOCHS_WITHOUT_RECURRENT_DROPOUT: Final = 6.0
 _RECURRENT_DROPOUT_PER_EPOCH: Final = 0.0125
 _MAX_RECURRENT_DROPOUT: Final = 0.4
@@ -381,7 +381,7 @@ def _regularized(
     parameters = model.num_parameters / num_train_chars
     # Most of each, and the epochs in which it is reached: those that are read follow from the pace.
     if "dropout" not in given:
-        dropout = _MAX_DROPOUT * parameters / (_PARAMETERS_FOR_HALF_OF_IT + parameters)
+        dropout = _MAX_DROPOUT * parameters / (_PARAMETERS_AT_HALF_DROPOUT + parameters)
         model = replace(model, dropout=round(dropout, 2))
         last = round(model.dropout / _DROPOUT_PER_EPOCH, 1)
         train = replace(train, dropout_epochs=(0.0, last))

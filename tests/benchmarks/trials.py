@@ -75,7 +75,6 @@ def main() -> None:
     parser.add_argument("variants", nargs="*")
     parser.add_argument("--characters", type=float, required=True)
     parser.add_argument("--hidden-size", type=int, required=True)
-    parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--seeds", default="0,1", help="joined by commas")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--val", help="another file for validation instead of the last tenth")
@@ -94,20 +93,19 @@ def main() -> None:
     )
     print("| variant | seed | dropouts | decays | epochs | characters/s | train | validation |")
     print("|---|---|---|---|---|---|---|---|")
+    plan = make_plan(
+        num_train_chars=corpus.train.num_chars,
+        num_characters=len(corpus.vocabulary),
+        budget=Budget(steps=1),  # settings don't depend on their number
+        overrides=Overrides(hidden_size=options.hidden_size),
+        device=options.device,
+        precision=resolve_precision("auto", options.device),
+        threads=1,
+    )
     for variant in ("", *options.variants):
+        model, train = changed(plan, variant)
         for seed in map(int, options.seeds.split(",")):
-            plan = make_plan(
-                num_train_chars=corpus.train.num_chars,
-                num_characters=len(corpus.vocabulary),
-                budget=Budget(steps=round(options.characters / options.batch_size / 64)),
-                overrides=Overrides(
-                    hidden_size=options.hidden_size, batch_size=options.batch_size, seed=seed
-                ),
-                device=options.device,
-                precision=resolve_precision("auto", options.device),
-                threads=1,
-            )
-            found = trial(corpus, *changed(plan, variant), options.characters)
+            found = trial(corpus, model, replace(train, seed=seed), options.characters)
             print(f"| {variant or 'the plan'} | {seed} | {found} |", flush=True)
 
 
