@@ -164,7 +164,8 @@ def make_plan(
     assert draft is not None
     model, train, num_chars = draft.model, draft.train, draft.num_chars
     if budget.minutes is not None:
-        num_chars *= max(0.0, 1.0 - seconds_used() / (budget.minutes * 60))
+        num_chars *= 1.0 - seconds_used() / (budget.minutes * 60)
+        num_chars = max(num_chars, float(train.chars_per_step))  # one step is always made
     epochs = num_chars / num_train_chars
     model, train = _regularized(model, train, given, num_train_chars)
     total_steps = budget.total_steps(num_chars=num_train_chars, chars_per_step=train.chars_per_step)
