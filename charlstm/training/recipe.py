@@ -6,6 +6,7 @@ one has nothing more to learn. Regularization: the more parameters there are for
 the text, and the more often it is read, the more of it.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
@@ -32,10 +33,16 @@ _CUDA_EMBEDDING_SIZE: Final = 128
 _NUM_LAYERS: Final = 2
 # Streams and characters of a step. Larger steps read more in the same time, as they share the
 # optimizer's work among more characters. Of 16 million characters of a text that is hardly repeated
-# 4,000 steps learned the most, 2,000 lost 0.010 nats, 8,000 lost 0.005. Where a text is read often
-# anyway, to read it still more often gains nothing.
+# 4,000 steps learned the most, 2,000 lost 0.010 nats, 8,000 lost 0.005. Where a text is repeated
+# often, to repeat it still more often gains less, so more steps must remain; on a GPU, which gets a
+# much larger model by it, this was not tried.
 _STEP_SHAPES: Final = ((32, 64), (64, 64), (128, 64), (128, 128))
 _MIN_STEPS: Final = 3000
+_MIN_STEPS_OF_REPEATED: Final = {
+    "cpu": 4000.0,
+    "mps": 4000.0,
+    "cuda": math.inf,
+}
 _LEARNING_RATE: Final = 0.012
 # Regularization by parameters per training character and by epochs, and its bounds.
 _MIN_WEIGHT_DECAY: Final = 0.2
@@ -51,8 +58,8 @@ _PARAMETERS_AT_HALF_DROPOUT: Final = 3.5  # of the maximum
 _EPOCHS_WITHOUT_RECURRENT_DROPOUT: Final = 6.0
 _RECURRENT_DROPOUT_PER_EPOCH: Final = 0.0125
 _MAX_RECURRENT_DROPOUT: Final = 0.4
-# A text that is read more often gains nothing from being read still more often. A GPU, though, has
-# time for a larger model in larger steps: in 75 seconds, 14 epochs, 0.049 bits on Penn Treebank.
+# A text that is read more often counts as repeated often. On a GPU larger steps and a larger model
+# gained 0.049 bits in 14 epochs of Penn Treebank, 75 seconds.
 _MANY_EPOCHS: Final = {
     "cpu": 7.0,
     "mps": 7.0,
@@ -191,11 +198,10 @@ class _Draft:
 
     def has_time_for(self, shape: tuple[int, int], num_train_chars: int) -> bool:
         """Whether steps of this shape, larger than the usual ones, are worth it."""
-        return (
-            not self.notices
-            and self.num_chars >= _MIN_STEPS * shape[0] * shape[1]
-            and self.num_chars <= _MANY_EPOCHS[self.train.device] * num_train_chars
-        )
+        device = self.train.device
+        is_repeated = self.num_chars > _MANY_EPOCHS[device] * num_train_chars
+        least = _MIN_STEPS_OF_REPEATED[device] if is_repeated else _MIN_STEPS
+        return not self.notices and self.num_chars >= least * shape[0] * shape[1]
 
 
 def _draft(
