@@ -6,7 +6,6 @@ one has nothing more to learn. Regularization: the more parameters there are for
 the text, and the more often it is read, the more of it.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
@@ -33,16 +32,11 @@ _CUDA_EMBEDDING_SIZE: Final = 128
 _NUM_LAYERS: Final = 2
 # Streams and characters of a step. Larger steps read more in the same time, as they share the
 # optimizer's work among more characters. Of 16 million characters of a text that is hardly repeated
-# 4,000 steps learned the most, 2,000 lost 0.010 nats, 8,000 lost 0.005. Where a text is repeated
-# often, to repeat it still more often gains less, so more steps must remain; on a GPU, which gets a
-# much larger model by it, this was not tried.
+# 4,000 steps learned the most, 2,000 lost 0.010 nats, 8,000 lost 0.005. Where a text is read often
+# anyway, to read it still more often gains nothing.
 _STEP_SHAPES: Final = ((32, 64), (64, 64), (128, 64), (128, 128))
 _MIN_STEPS: Final = 3000
-_MIN_STEPS_OF_REPEATED: Final = {
-    "cpu": 4000.0,
-    "mps": 4000.0,
-    "cuda": math.inf,
-}
+_MAX_EPOCHS_IN_LARGER_STEPS: Final = 20.0
 _LEARNING_RATE: Final = 0.012
 # Regularization by parameters per training character and by epochs, and its bounds.
 _MIN_WEIGHT_DECAY: Final = 0.2
@@ -58,13 +52,6 @@ _PARAMETERS_AT_HALF_DROPOUT: Final = 3.5  # of the maximum
 _EPOCHS_WITHOUT_RECURRENT_DROPOUT: Final = 6.0
 _RECURRENT_DROPOUT_PER_EPOCH: Final = 0.0125
 _MAX_RECURRENT_DROPOUT: Final = 0.4
-# A text that is read more often counts as repeated often. On a GPU larger steps and a larger model
-# gained 0.049 bits in 14 epochs of Penn Treebank, 75 seconds.
-_MANY_EPOCHS: Final = {
-    "cpu": 7.0,
-    "mps": 7.0,
-    "cuda": 20.0,
-}
 _OPERATIONS_PER_PARAMETER: Final = 6  # per character, forward and backward
 # The softmax walks through the logits: as many products could be made meanwhile for each of them.
 _OPERATIONS_PER_LOGIT: Final = 400
@@ -198,10 +185,11 @@ class _Draft:
 
     def has_time_for(self, shape: tuple[int, int], num_train_chars: int) -> bool:
         """Whether steps of this shape, larger than the usual ones, are worth it."""
-        device = self.train.device
-        is_repeated = self.num_chars > _MANY_EPOCHS[device] * num_train_chars
-        least = _MIN_STEPS_OF_REPEATED[device] if is_repeated else _MIN_STEPS
-        return not self.notices and self.num_chars >= least * shape[0] * shape[1]
+        return (
+            not self.notices
+            and self.num_chars >= _MIN_STEPS * shape[0] * shape[1]
+            and self.num_chars <= _MAX_EPOCHS_IN_LARGER_STEPS * num_train_chars
+        )
 
 
 def _draft(

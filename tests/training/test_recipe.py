@@ -175,8 +175,8 @@ def test_a_long_run_of_a_long_text_makes_larger_steps():
     assert shape(10, 10**8) == (64, 64)
     assert shape(60, 10**8) == (128, 64)
     assert shape(600, 10**9) == (128, 128)
-    # Where a text is read often, more steps must remain; what was asked for stays.
-    assert shape(60, 10**6) == (64, 64)
+    # What is read often anyway gains nothing by more of it; what was asked for stays.
+    assert shape(60, 10**6) == (32, 64)
     assert shape(60, 10**8, batch_size=16) == (16, 64)
     made = make_plan(
         num_train_chars=10**8,
@@ -221,9 +221,6 @@ def test_on_cuda_a_text_that_is_read_a_dozen_times_gets_larger_steps_and_a_large
     assert 7 < usual.epochs < 20
     assert larger.train.chars_per_step > usual.train.chars_per_step
     assert larger.model.hidden_size > usual.model.hidden_size
-    # Two dozen times: not tried.
-    text["num_train_chars"] //= 4
-    assert timed(1.25, machine, **text).train.chars_per_step == usual.train.chars_per_step
 
 
 def test_without_a_clock_nothing_is_timed():
@@ -365,11 +362,9 @@ def test_steps_between_measured_ones_take_what_a_line_says():
         # 3,000 steps of 64 x 64, and what is a step short of them.
         (3000 * 64 * 64, 1, (64, 64)),
         (3000 * 64 * 64 - 64 * 64, 1, (32, 64)),
-        # Read seven times, and more often: then there must be 4,000.
-        (3000 * 64 * 64 // 6, 6, (64, 64)),
-        (3000 * 64 * 64 // 8, 8, (32, 64)),
-        (4000 * 64 * 64 // 8, 8, (64, 64)),
-        (4000 * 64 * 64 // 8 - 512, 8, (32, 64)),
+        # Read twenty times, and more often.
+        (3000 * 64 * 64, 20, (128, 128)),
+        (3000 * 64 * 64, 20.1, (32, 64)),
     ],
 )
 def test_steps_are_larger_where_there_are_thousands_of_them(num_train_chars, epochs, shape):
