@@ -46,7 +46,7 @@ _MAX_WEIGHT_DECAY: Final = 0.75
 # times, 0.03 to 0.05 on 200 kB, read 18 times, and 0.09 on poems with 6,000 different characters.
 _VOCABULARY_DECAY_PER_PARAMETER: Final = 0.08
 _MAX_VOCABULARY_DECAY: Final = 0.8
-_DROPOUT_PER_EPOCH: Final = 0.035
+_DROPOUT_PER_EPOCH: Final = 0.015
 _MAX_DROPOUT: Final = 0.6
 _PARAMETERS_AT_HALF_DROPOUT: Final = 3.5  # of the maximum
 _EPOCHS_WITHOUT_RECURRENT_DROPOUT: Final = 6.0
