@@ -786,8 +786,9 @@ def test_a_sample_continues_the_text_at_the_click_whatever_becomes_of_it(open_pa
 
 
 @pytest.mark.slow
-def test_what_is_stopped_before_it_began_stays_stopped(open_page, learned):
-    page = open_page(learned, text="the")
+def test_what_is_stopped_before_it_began_stays_stopped(open_page, checkpoint):
+    # Large enough that not everything is read and written before the click on "stop" is heard.
+    page = open_page(with_vocabulary(checkpoint, TEXT, hidden_size=300), text="the")
     page.evaluate(
         """() => {
           const field = document.getElementById("text");
