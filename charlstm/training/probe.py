@@ -28,8 +28,8 @@ from charlstm.training.threads import ThreadChooser
 # Of the budget, and at most.
 _SHARE: Final = 0.02
 _MAX_SECONDS: Final = 20.0
-# For how many measurements that has to do: the guess, what is better, a larger step or two.
-_NUM_MEASUREMENTS: Final = 4
+# A measurement takes one part in four of what is left: the guess, what is better, larger steps.
+_PARTS: Final = 4
 # The first steps set kernels up; on a GPU the third is captured as a CUDA graph.
 _WARM_UP_STEPS: Final = 2
 _FIRST_STEPS: Final = {"cpu": 1, "mps": 1, "cuda": 3}
@@ -54,22 +54,24 @@ class StepTimer:
         clock: Clock = time.perf_counter,
     ) -> None:
         self._train = train
-        self._seconds = min(_MAX_SECONDS, _SHARE * budget_seconds) / _NUM_MEASUREMENTS
+        self._seconds_left = min(_MAX_SECONDS, _SHARE * budget_seconds)
         self._num_processes = num_processes
         self._set_threads = set_threads
         self._clock = clock
 
     def __call__(self, candidates: Sequence[Candidate]) -> list[float | None]:
         """Seconds of a step of each candidate; None where it doesn't fit in memory."""
+        called = self._clock()
         steps = [self._start(*candidate) for candidate in candidates]
         times: list[list[float]] = [[] for _ in candidates]
         began = self._clock()
         number = 0
-        while number <= _WARM_UP_STEPS or self._clock() - began < self._seconds:
+        while number <= _WARM_UP_STEPS or self._clock() - began < self._seconds_left / _PARTS:
             for step, found in zip(steps, times, strict=True):
                 if step is not None:
                     found.append(self._time(step))
             number += 1
+        self._seconds_left -= self._clock() - called
         return [
             None if step is None else median(found[_WARM_UP_STEPS:])
             for step, found in zip(steps, times, strict=True)
