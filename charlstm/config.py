@@ -1,6 +1,7 @@
-"""What can be set: frozen, validated where they are made, plain enough to be stored as JSON.
+"""Resolved configurations: complete, frozen, validated, plain enough to be stored as JSON.
 
-Everything here is resolved: no "auto", no None that means "decide later"; `recipe` decides.
+What the user sets, with types and bounds, is declared in `settings`; `training.recipe` and
+`CorpusConfig.of` make these from it.
 """
 
 import math
@@ -8,108 +9,44 @@ import re
 import reprlib
 import sys
 import warnings
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeVar, get_args
 
 from charlstm.errors import ConfigError
+from charlstm.settings import (
+    MAX_COUNT,
+    MAX_SEED,
+    Level,
+    Normalize,
+    ReadingSettings,
+    SplitBy,
+    TrainSettings,
+    check_resolved,
+    chosen,
+    require_int,
+    require_real,
+)
 
-Cell = Literal["lstm", "gru", "rnn"]
 Device = Literal["cpu", "cuda", "mps"]
 Precision = Literal["float32", "bfloat16", "float16"]
-Level = Literal["char", "byte"]
-Normalize = Literal["none", "nfc"]
-SplitBy = Literal["auto", "order", "random"]
 SplitName = Literal["train", "val", "test"]
 
-# A configuration can come from a file that somebody else wrote: the limits keep sizes, and so
-# the memory that is taken, within reason before anything is allocated.
-MAX_SIZE: Final = 1 << 16
-MAX_LAYERS: Final = 64
 MAX_CHARACTERS: Final = 0x110000
-MAX_COUNT: Final = 1 << 48
-MAX_SEED: Final = (1 << 63) - 1
 MAX_BITS: Final = 1e9
 MAX_SECONDS: Final = 250_000_000_000.0  # after 1970: the end of year 9891
 DEFAULT_STORE: Final = Path("checkpoints")
 # Instead of a path.
 STDIN: Final = "-"
-# What stands for the path of a text that a Python program gave.
+# Stands for the path of a text that a Python program gave.
 IN_MEMORY: Final = "(in memory)"
-MAX_MINUTES: Final = 60 * 24 * 365.0
+
+# Documents are lines, or start after blank lines; anything else is a regular expression.
+DOCUMENT_WORDS: Final = ("lines", "blank-lines")
+_PATTERN_MARK: Final = "re:"
 
 _Config = TypeVar("_Config")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """The shape of a model.
-
-    `num_characters` is the vocabulary without its two reserved symbols. The unknown symbol can be
-    read and predicted, the boundary only read: it begins a document and never follows anything.
-
-    Args:
-        dropout: share of the last layer's output that training hides from the head, at most.
-        recurrent_dropout: share of the recurrent weights that training sets to zero, at most.
-    """
-
-    num_characters: int
-    embedding_size: int
-    hidden_size: int
-    num_layers: int
-    dropout: float
-    cell: Cell
-    recurrent_dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        require_int("the number of characters", self.num_characters, 1, MAX_CHARACTERS)
-        require_int("--embedding-size", self.embedding_size, 1, MAX_SIZE)
-        require_int("--hidden-size", self.hidden_size, 1, MAX_SIZE)
-        require_int("--num-layers", self.num_layers, 1, MAX_LAYERS)
-        require_real("--dropout", self.dropout, 0.0, 0.95)
-        require_real("--recurrent-dropout", self.recurrent_dropout, 0.0, 0.95)
-        _require_choice("--cell", self.cell, get_args(Cell))
-
-    @property
-    def num_inputs(self) -> int:
-        """Symbols that can be read: unknown, the characters, boundary."""
-        return self.num_characters + 2
-
-    @property
-    def num_outputs(self) -> int:
-        """Symbols that can be predicted: unknown and the characters."""
-        return self.num_characters + 1
-
-    @property
-    def boundary(self) -> int:
-        """The symbol that begins a document, the last one that can be read."""
-        return self.num_inputs - 1
-
-    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of every weight by its name; nothing is allocated."""
-        num_gates = {"lstm": 4, "gru": 3, "rnn": 1}[self.cell]
-        num_rows = num_gates * self.hidden_size
-        shapes: dict[str, tuple[int, ...]] = {
-            "embedding.weight": (self.num_inputs, self.embedding_size),
-            "head.weight": (self.num_outputs, self.hidden_size),
-            "head.bias": (self.num_outputs,),
-        }
-        for number in range(self.num_layers):
-            shapes |= {
-                f"layers.{number}.weight_ih_l0": (
-                    num_rows,
-                    self.hidden_size if number else self.embedding_size,
-                ),
-                f"layers.{number}.weight_hh_l0": (num_rows, self.hidden_size),
-                f"layers.{number}.bias_ih_l0": (num_rows,),
-                f"layers.{number}.bias_hh_l0": (num_rows,),
-            }
-        return shapes
-
-    @property
-    def num_parameters(self) -> int:
-        """How many numbers the model learns."""
-        return sum(math.prod(shape) for shape in self.weight_shapes().values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,12 +62,15 @@ class Budget:
         if len(given) != 1:
             named = " and ".join(f"--{name}" for name in given) or "none"
             raise ConfigError(f"give one of --minutes, --epochs, --steps, not {named}")
-        if self.minutes is not None:
-            _require_positive("--minutes", self.minutes, MAX_MINUTES)
-        if self.epochs is not None:
-            _require_positive("--epochs", self.epochs, float(MAX_COUNT))
-        if self.steps is not None:
-            require_int("--steps", self.steps, 1, MAX_COUNT)
+        check_resolved(self, TrainSettings)
+
+    @classmethod
+    def of(cls, settings: TrainSettings) -> "Budget | None":
+        """Return the budget that the user chose, or None."""
+        minutes, epochs, steps = settings.minutes, settings.epochs, settings.steps
+        if minutes is epochs is steps is None:
+            return None
+        return cls(minutes=minutes, epochs=epochs, steps=steps)
 
     def total_steps(self, *, num_chars: int, chars_per_step: int) -> int | None:
         """The number of steps over a training text of `num_chars`; None for minutes."""
@@ -149,18 +89,18 @@ class Budget:
 
 
 class Dropouts(NamedTuple):
-    """Where dropout stands at a moment.
+    """The dropout rates at a moment of training.
 
     Args:
-        before_head: share of the last layer's output that is hidden from the head.
-        recurrent: share of the recurrent weights that is zero.
+        dropout: fraction of the last layer's output that is zeroed.
+        recurrent_dropout: fraction of the recurrent weights that is zeroed.
     """
 
-    before_head: float = 0.0
-    recurrent: float = 0.0
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
 
     def __str__(self) -> str:
-        return f"dropout {self.before_head:.2g}, recurrent dropout {self.recurrent:.2g}"
+        return f"dropout {self.dropout:.2g}, recurrent dropout {self.recurrent_dropout:.2g}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,19 +108,20 @@ class TrainConfig:
     """How a model is trained.
 
     Args:
-        batch_size: streams that are read side by side, those of all processes together.
+        batch_size: streams read side by side, those of all processes together.
         seq_len: characters of each stream in a gradient step.
-        learning_rate: Muon's at its highest; AdamW's is three times that.
+        learning_rate: the peak of Muon's; AdamW uses three times as much.
         weight_decay: of Muon's matrices, times the learning rate.
         vocabulary_decay: of embedding and head, times AdamW's.
+        dropout: fraction of the last layer's output that is zeroed, at most.
+        dropout_epochs: (low, high): dropout rises linearly from 0 for a run of `low` epochs to its
+            full value for one of `high` epochs.
+        recurrent_dropout, recurrent_dropout_epochs: likewise for the recurrent weights.
         reset_probability: for each stream and window, to restart from a zero state.
         num_evaluations: over the whole run, evenly spaced; before the first of them also after 2,
             4, 8 ... epochs.
-        stops_early: end the run when validation says that it only overfits.
-        dropout_epochs: a run that reads the text so many times has a dropout between zero, at the
-            first number, and the model's setting, from the second one on.
-        recurrent_dropout_epochs: likewise for the recurrent dropout.
-        adapts_threads: `threads` is the most; how many of them are used follows from timed steps.
+        early_stop: stop the run when validation shows that it only overfits.
+        adapts_threads: use at most `threads` CPU threads; the number is tuned by timing steps.
     """
 
     batch_size: int
@@ -193,27 +134,23 @@ class TrainConfig:
     threads: int
     device: Device
     precision: Precision
-    stops_early: bool = False
+    early_stop: bool = False
+    dropout: float = 0.0
     dropout_epochs: tuple[float, float] = (0.0, 0.0)
+    recurrent_dropout: float = 0.0
     recurrent_dropout_epochs: tuple[float, float] = (0.0, 0.0)
     adapts_threads: bool = False
     vocabulary_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("stops_early", "adapts_threads"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"{name} must be a flag, not {getattr(self, name)!r}")
+        check_resolved(self, TrainSettings)
+        if not isinstance(self.adapts_threads, bool):
+            raise ConfigError(f"adapts_threads must be a flag, not {self.adapts_threads!r}")
         _require_range("dropout_epochs", self.dropout_epochs)
         _require_range("recurrent_dropout_epochs", self.recurrent_dropout_epochs)
-        require_int("--batch-size", self.batch_size, 1, MAX_SIZE)
-        require_int("--seq-len", self.seq_len, 1, MAX_SIZE)
-        require_real("--learning-rate", self.learning_rate, 0.0, 10.0)
-        require_real("--weight-decay", self.weight_decay, 0.0, 10.0)
         require_real("the vocabulary's weight decay", self.vocabulary_decay, 0.0, 10.0)
         require_real("the reset probability", self.reset_probability, 0.0, 1.0)
         require_int("the number of evaluations", self.num_evaluations, 1, 10_000)
-        require_int("--seed", self.seed, 0, MAX_SEED)
-        require_int("--threads", self.threads, 1, 4096)
         _require_choice("--device", self.device, get_args(Device))
         _require_choice("--precision", self.precision, get_args(Precision))
 
@@ -227,33 +164,32 @@ class TrainConfig:
         of_vocabulary = f", {self.vocabulary_decay:g} of embedding and head"
         return f"weight decay {self.weight_decay:g}" + of_vocabulary * bool(self.vocabulary_decay)
 
-    def dropouts(self, model: ModelConfig, epochs: float) -> Dropouts:
-        """Of a run that will have read the text so many times."""
+    def dropouts(self, epochs: float) -> Dropouts:
+        """Return the dropout rates for a run of this many epochs."""
         return Dropouts(
-            before_head=model.dropout * _share(epochs, self.dropout_epochs),
-            recurrent=model.recurrent_dropout * _share(epochs, self.recurrent_dropout_epochs),
+            dropout=self.dropout * _ramp(epochs, self.dropout_epochs),
+            recurrent_dropout=self.recurrent_dropout * _ramp(epochs, self.recurrent_dropout_epochs),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig:
-    """Where the text is and how it is read; no path at all means Python's own documentation.
+    """Where the text is and how it is read; the defaults are those of a new run.
 
     Args:
-        val: validation file, instead of a fraction of the text.
-        test: test file, instead of a fraction of the text.
-        encoding: a byte order mark overrules the default, nothing else does.
+        paths: files and folders; none means Python's own documentation.
+        val: validation file, instead of a fraction of the text; `test` likewise.
+        encoding: only a byte order mark overrules the default.
         keep_line_ends: leave CR and CRLF as they are.
         level: `byte` takes any file as it is: each byte becomes the character of its number.
-        min_count: characters that training shows less often become unknown.
-        include: of a folder, the files whose names match one of these patterns; none means all that
-            hold text.
-        split_documents: where documents begin inside a file, see `documents.split_documents`.
-        normalize: Unicode normal form that texts are brought to.
-        marks_ends: documents that aren't lines get a character that ends them.
+        min_count: characters that occur less often in training become unknown.
+        include: in folders, read only files whose names match one of these patterns; without any,
+            all files that hold text.
+        split_documents: where documents start inside a file, see `documents.split_documents`.
         split_by: whether documents are assigned to the splits in their order, at random, or, with
             `auto`, at random where there are at least a hundred of them.
-        split_seed: of that choice.
+        normalize: Unicode normal form.
+        split_seed: of the random assignment.
     """
 
     paths: tuple[str, ...] = ()
@@ -267,65 +203,53 @@ class CorpusConfig:
     min_count: int = 1
     include: tuple[str, ...] = ()
     split_documents: str | None = None
+    split_by: SplitBy = "auto"
     normalize: Normalize = "none"
-    marks_ends: bool = False
-    split_by: SplitBy = "order"
     split_seed: int = 0
 
     def __post_init__(self) -> None:
-        _require_fraction("--val-fraction", self.val_fraction)
-        _require_fraction("--test-fraction", self.test_fraction)
+        check_resolved(self, ReadingSettings)
         if self.val_fraction + self.test_fraction >= 1:
             raise ConfigError(
                 f"--val-fraction {self.val_fraction:g} and --test-fraction {self.test_fraction:g} "
                 "leave nothing to train on"
             )
-        named = [path for path in (self.val, self.test) if path is not None]
-        flags = isinstance(self.keep_line_ends, bool) and isinstance(self.marks_ends, bool)
-        is_plain = isinstance(self.paths, tuple) and flags
-        if not is_plain or not all(isinstance(path, str) for path in (*self.paths, *named)):
-            raise ConfigError("the corpus's paths must be strings and --keep-line-ends a flag")
-        _require_choice("--split-by", self.split_by, get_args(SplitBy))
+        if not isinstance(self.paths, tuple) or not all(isinstance(p, str) for p in self.paths):
+            raise ConfigError("the corpus's paths must be strings")
         require_int("the seed of the splits", self.split_seed, 0, MAX_SEED)
-        _require_choice("--level", self.level, get_args(Level))
-        require_int("--min-count", self.min_count, 1, MAX_COUNT)
         try:
-            "".encode(self.encoding)  # unlike codecs.lookup, it refuses what encodes no text
+            "".encode(self.encoding)  # unlike codecs.lookup, it refuses codecs that encode no text
         except (LookupError, TypeError, ValueError) as error:
             raise ConfigError(f"--encoding {self.encoding!r} is not known to Python") from error
-        self._check_documents()
-        if [*self.paths, *named].count(STDIN) > 1:
+        if [*self.paths, self.val, self.test].count(STDIN) > 1:
             raise ConfigError("stdin (-) can be read only once")
         is_plain = self.encoding == "utf-8" and self.normalize == "none" and not self.keep_line_ends
         if self.level == "byte" and not is_plain:
             raise ConfigError(
                 "--level byte reads any bytes: it takes no --encoding, --normalize or line ends"
             )
+        if self.split_documents is not None:
+            _check_document_rule(self.split_documents)
 
     @classmethod
-    def of_new_run(cls, **reading: Any) -> "CorpusConfig":
-        """What a new run reads: documents have ends, and many of them are split at random."""
-        defaults: dict[str, Any] = {"marks_ends": True, "split_by": "auto"}
-        return cls(**defaults | reading)
-
-    def _check_documents(self) -> None:
-        if not isinstance(self.include, tuple) or not all(isinstance(p, str) for p in self.include):
-            raise ConfigError("--include must be patterns of file names")
-        _require_choice("--normalize", self.normalize, get_args(Normalize))
-        if self.split_documents is None:
-            return
-        if not isinstance(self.split_documents, str) or not self.split_documents:
-            raise ConfigError(
-                "--split-documents must be lines, blank-lines or a regular expression"
-            )
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of what may mean something else some day
-                re.compile(self.split_documents)
-        except (re.error, RecursionError, OverflowError) as error:
-            raise ConfigError(
-                f"--split-documents {self.split_documents!r} is no regular expression: {error}"
-            ) from error
+    def of(cls, reading: ReadingSettings, paths: Sequence[str] = ()) -> "CorpusConfig":
+        """Return the user's settings, with the defaults of a new run for the rest."""
+        new = cls()
+        return cls(
+            paths=tuple(paths),
+            val_fraction=chosen(reading.val_fraction, new.val_fraction),
+            test_fraction=chosen(reading.test_fraction, new.test_fraction),
+            val=reading.val,
+            test=reading.test,
+            encoding=chosen(reading.encoding, new.encoding),
+            keep_line_ends=chosen(reading.keep_line_ends, new.keep_line_ends),
+            level=chosen(reading.level, new.level),
+            min_count=chosen(reading.min_count, new.min_count),
+            include=chosen(reading.include, new.include),
+            split_documents=reading.split_documents,
+            split_by=chosen(reading.split_by, new.split_by),
+            normalize=chosen(reading.normalize, new.normalize),
+        )
 
     def split_sizes(self, num_chars: int) -> tuple[int, int, int]:
         """Characters for training, validation and test, of a text of `num_chars`."""
@@ -373,10 +297,13 @@ class SampleConfig:
             raise ConfigError("--until must not be empty: give the text to stop after")
 
 
-def from_plain(kind: type[_Config], values: object) -> _Config:
-    """Make a configuration from what `dataclasses.asdict` gave and JSON carried.
+def document_pattern(how: str) -> str:
+    """Return the regular expression of a document rule that is one."""
+    return how.removeprefix(_PATTERN_MARK)
 
-    A setting that is younger than the file has its default.
+
+def from_plain(kind: type[_Config], values: object) -> _Config:
+    """Make a configuration from the output of `dataclasses.asdict` after a round trip as JSON.
 
     Raises:
         ConfigError: on unknown or missing keys and on impossible values.
@@ -384,32 +311,40 @@ def from_plain(kind: type[_Config], values: object) -> _Config:
     if not isinstance(values, dict):
         raise ConfigError(f"{kind.__name__} must be an object, not {type(values).__name__}")
     names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    needed = {f.name for f in fields(kind) if f.default is MISSING}  # type: ignore[arg-type]
-    if odd := sorted(map(str, (values.keys() - names) | (needed - values.keys()))):
-        raise ConfigError(f"{kind.__name__} has a missing or unknown setting: {odd[0]!r}")
+    if odd := sorted(map(str, values.keys() ^ names)):
+        raise ConfigError(f"{kind.__name__} has a missing or unknown field: {odd[0]!r}")
     plain: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
     }
     return kind(**plain)
 
 
-def require_int(name: str, value: object, low: int, high: int) -> None:
-    """Refuse what is no whole number from low to high; True and 2.0 are none."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+def _check_document_rule(how: str) -> None:
+    """Refuse invalid patterns, and plain words, which are more likely a slip than a pattern.
+
+    Raises:
+        ConfigError: naming the rule.
+    """
+    if not how:
+        raise ConfigError("--split-documents must be lines, blank-lines or a regular expression")
+    if how in DOCUMENT_WORDS:
+        return
+    if re.fullmatch(r"[\w-]+", how):
         raise ConfigError(
-            f"{name} must be a whole number from {low} to {high}, not {reprlib.repr(value)}"
+            f"--split-documents {how!r} is neither lines nor blank-lines; "
+            f"a pattern that is a word needs {_PATTERN_MARK}{how}"
         )
-
-
-def require_real(name: str, value: object, low: float, high: float) -> None:
-    """Refuse what is no number from low to high; NaN fails both comparisons."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about syntax that may change its meaning
+            re.compile(document_pattern(how))
+    except (re.error, RecursionError, OverflowError) as error:
         raise ConfigError(
-            f"{name} must be a number from {low:g} to {high:g}, not {reprlib.repr(value)}"
-        )
+            f"--split-documents {how!r} is not a valid regular expression: {error}"
+        ) from error
 
 
-def _share(epochs: float, between: tuple[float, float]) -> float:
+def _ramp(epochs: float, between: tuple[float, float]) -> float:
     first, last = between
     return 1.0 if epochs >= last else max(0.0, epochs - first) / (last - first)
 
@@ -426,12 +361,6 @@ def _require_positive(name: str, value: object, high: float) -> None:
     require_real(name, value, 0.0, high)
     if not value:
         raise ConfigError(f"{name} must be more than 0")
-
-
-def _require_fraction(name: str, value: object) -> None:
-    require_real(name, value, 0.0, 1.0)
-    if value == 1:
-        raise ConfigError(f"{name} must be less than 1")
 
 
 def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from charlstm.cli import main
-from charlstm.config import Budget, CorpusConfig, ModelConfig, TrainConfig
+from charlstm.config import Budget, CorpusConfig, TrainConfig
 from charlstm.evaluation.scores import Evaluation
 from charlstm.evaluation.scoring import score
 from charlstm.model.checkpoints import Checkpoint, HistoryEntry, RunSpec
+from charlstm.model.config import ModelConfig
 from charlstm.model.network import CharLSTM
 from charlstm.store.runs import CheckpointStore
 from charlstm.text.alphabet import Alphabet
@@ -43,8 +44,6 @@ MODEL = ModelConfig(
     embedding_size=5,
     hidden_size=8,
     num_layers=2,
-    dropout=0.0,
-    recurrent_dropout=0.0,
     cell="lstm",
 )
 TRAIN = TrainConfig(
@@ -141,7 +140,7 @@ def checkpoint(make_trainer, vocabulary, split):
         history=(HistoryEntry.of({"step": 4, "val_bits_per_char": 3.5}),),
         is_finished=True,
         saved_at=1000.0,
-        training=trainer.state(),
+        training=trainer.state_dict(),
     )
 
 

@@ -27,15 +27,16 @@ FLOORS = [
     {"text"},
     {"system", "events"},
     {"config"},
+    {"settings"},
     {"errors"},
 ]
 FLOOR = {name: -number for number, row in enumerate(FLOORS) for name in row}
 
 # What starts in a fraction of a second: `sample`, `predict`, `runs` and `inspect` import these.
 WITHOUT_TORCH = [
-    "api", "config", "errors", "events", "system/container", "system/files",
+    "api", "config", "settings", "errors", "events", "system/container", "system/files",
     "system/interrupts", "system/layout", "system/markup", "system/terminal", "system/waiting",
-    "text", "counting", "model/cell", "model/checkpoints", "model/finetuning", "inference",
+    "text", "counting", "model/cell", "model/config", "model/checkpoints", "model/finetuning", "inference",
     "evaluation/scores", "evaluation/baselines", "evaluation/beside", "evaluation/difference",
     "training/memory", "training/pacing",
     "training/pieces", "training/recipe", "store", "analysis/advice", "analysis/inspection",

@@ -13,6 +13,7 @@ from charlstm.config import Budget, Dropouts
 from charlstm.evaluation.dynamic import score_dynamically
 from charlstm.events import Finished, Stepped
 from charlstm.model.network import CharLSTM
+from charlstm.settings import TrainSettings
 from charlstm.system.distributed import ALONE
 from charlstm.text.split import Split
 from charlstm.training import graphs, memory
@@ -20,7 +21,7 @@ from charlstm.training.bptt import TruncatedBPTT
 from charlstm.training.head import head_loss
 from charlstm.training.lists import batches_of
 from charlstm.training.probe import StepTimer
-from charlstm.training.recipe import Overrides, make_plan
+from charlstm.training.recipe import Machine, make_plan
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 
@@ -30,7 +31,7 @@ LISTED = TEXT.replace(".", "").split()
 
 @pytest.fixture
 def model(vocabulary):
-    return replace(MODEL, num_characters=len(vocabulary), hidden_size=128, dropout=0.1)
+    return replace(MODEL, num_characters=len(vocabulary), hidden_size=128)
 
 
 @pytest.fixture
@@ -78,11 +79,11 @@ def test_every_precision_learns(make, precision):
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_run_goes_on_as_if_never_interrupted(make, model, precision):
-    settings = {"precision": precision, "model": replace(model, recurrent_dropout=0.1)}
+    settings = {"precision": precision, "model": model, "dropout": 0.1, "recurrent_dropout": 0.1}
     whole, first = make(steps=24, **settings), make(steps=24, **settings)
     finish(whole)
     assert finish(first, stop_at=8).was_interrupted
-    again = make(steps=24, resume=(first.weights(), first.state()), **settings)
+    again = make(steps=24, resume=(first.weights(), first.state_dict()), **settings)
     finish(again)
     assert again.step == 24
     for name, value in whole.weights().items():
@@ -103,7 +104,7 @@ def test_weights_and_state_move_between_devices(make, split, names):
         score_dynamically(on_cpu, part).nats_N,
         atol=1e-2,
     )
-    finish(make(device="cpu", steps=14, resume=(trainer.weights(), trainer.state())))
+    finish(make(device="cpu", steps=14, resume=(trainer.weights(), trainer.state_dict())))
 
 
 @pytest.mark.parametrize("text", ["split", "poems", "names"])
@@ -169,7 +170,7 @@ def test_a_step_never_waits_for_the_device(request, model, text, precision):
     learner, batches = learner_of(
         request.getfixturevalue(text), model, device="cuda", precision=precision
     )
-    dropouts = Dropouts(before_head=0.1, recurrent=0.1)
+    dropouts = Dropouts(0.1, 0.1)
     generator = torch.Generator().manual_seed(0)
     for _ in range(3):
         learner.step(batches.next(generator), 0.01, dropouts)
@@ -186,13 +187,11 @@ def test_a_step_never_waits_for_the_device(request, model, text, precision):
 def test_sizes_are_chosen_by_timed_steps(split, vocabulary):
     timer = StepTimer(split, budget_seconds=10)
     plan = make_plan(
+        TrainSettings(),
         num_train_chars=10**6,
         num_characters=len(vocabulary),
         budget=Budget(minutes=1),
-        overrides=Overrides(),
-        device="cuda",
-        precision="float16",
-        threads=1,
+        machine=Machine(device="cuda", precision="float16", threads=1),
         step_times=timer,
     )
     assert plan.model.hidden_size % 128 == 0

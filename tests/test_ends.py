@@ -20,7 +20,7 @@ def poems(tmp_path):
 
 
 def test_the_end_is_a_symbol_of_the_vocabulary_and_costs_no_byte(poems):
-    config = CorpusConfig.of_new_run(paths=(str(poems),), split_documents="blank-lines")
+    config = CorpusConfig(paths=(str(poems),), split_documents="blank-lines")
     corpus = load_corpus(config)
     alphabet = corpus.alphabet
     assert alphabet.end == END
@@ -41,8 +41,7 @@ def test_several_files_end_and_one_does_not(tmp_path):
     for path in paths:
         path.write_text(POEMS * 20)
     both, one = (
-        load_corpus(CorpusConfig.of_new_run(paths=tuple(map(str, chosen))))
-        for chosen in (paths, paths[:1])
+        load_corpus(CorpusConfig(paths=tuple(map(str, chosen)))) for chosen in (paths, paths[:1])
     )
     assert both.alphabet.end == END
     assert one.alphabet.end is None

@@ -12,10 +12,11 @@ from crafted import edited
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from charlstm.config import Budget, CorpusConfig, ModelConfig, SampleConfig, TrainConfig
+from charlstm.config import Budget, CorpusConfig, SampleConfig, TrainConfig
 from charlstm.errors import CharLSTMError, CheckpointError
 from charlstm.inference.predictor import Predictor
 from charlstm.model.checkpoints import read_checkpoint
+from charlstm.model.config import ModelConfig
 from charlstm.store.runs import CheckpointStore
 from charlstm.text.corpus import load_corpus
 

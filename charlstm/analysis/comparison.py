@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.analysis.reach import reach, require_reach
-from charlstm.config import Budget, Cell, ModelConfig, TrainConfig
+from charlstm.config import Budget, TrainConfig
 from charlstm.evaluation.scoring import score
 from charlstm.events import Finished, Stepped, TrainerEvent
+from charlstm.model.config import ModelConfig
 from charlstm.model.network import CharLSTM
+from charlstm.settings import Cell
 from charlstm.text.corpus import Corpus
 from charlstm.text.features import distances_to_opening
 from charlstm.text.split import Split

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from charlstm.config import MAX_CHARACTERS, Budget, CorpusConfig
 from charlstm.counting.growth import learn_ngrams
 from charlstm.errors import CharLSTMError, CorpusError
+from charlstm.settings import DEFAULT_MINUTES, TrainSettings
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.assignment import MIN_DOCUMENTS, Assignment
 from charlstm.text.documents import documents_in, found_nowhere, looks_like_list, split_documents
@@ -25,7 +26,7 @@ from charlstm.text.filelist import FileList, Skipped
 from charlstm.text.source import FileSource
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import Vocabulary, code_points
-from charlstm.training.recipe import DEFAULT_MINUTES, Overrides, make_plan
+from charlstm.training.recipe import Machine, make_plan
 
 _SAMPLE_CHARS: Final = 16_000_000
 _MIN_XZ_CHARS: Final = 1000
@@ -276,13 +277,11 @@ def _model(num_train_chars: int, num_characters: int) -> str | None:
         return None
     try:
         plan = make_plan(
+            TrainSettings(),
             num_train_chars=num_train_chars,
             num_characters=num_characters,
             budget=Budget(minutes=DEFAULT_MINUTES),
-            overrides=Overrides(),
-            device="cpu",
-            precision="bfloat16",
-            threads=2,
+            machine=Machine(device="cpu", precision="bfloat16", threads=2),
         )
     except CharLSTMError:
         return None

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from charlstm.errors import ConfigError
 from charlstm.inference.prediction import Candidate, ranked
 from charlstm.inference.predictor import Predictor
-from charlstm.model.cell import Array, LayerState
+from charlstm.model.cell import Array, CellSpec, LayerState
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.features import FEATURES
 from charlstm.text.split import Split
@@ -151,7 +151,7 @@ def trace(predictor: Predictor, text: Split) -> Trace:
     layers = zip(*steps, strict=True)
     return Trace(
         characters=tuple(characters),
-        layers=tuple(_layer_trace(list(layer)) for layer in layers),
+        layers=tuple(_layer_trace(list(layer), predictor.cell) for layer in layers),
     )
 
 
@@ -174,14 +174,13 @@ def gate_shares(predictor: Predictor, text: Split) -> list[dict[str, GateShares]
     return [{gate: _shares(np.array(values)) for gate, values in layer.items()} for layer in found]
 
 
-def most_variable_units(layer: LayerTrace, number: int) -> list[int]:
+def most_variable_units(layer: LayerTrace, number: int, cell: CellSpec) -> list[int]:
     """The units that have most to show, in descending order.
 
     Those whose gates move: by what of the state's old value is kept and what of a new one is let
     in. Of a plain network, which has no gates, those whose hidden state varies.
     """
-    moving: list[str] = [name for name in ("input", "forget", "update") if name in layer.gates]
-    spread_H = np.max([layer.values[name].std(0) for name in moving or ["hidden"]], axis=0)
+    spread_H = np.max([layer.values[name].std(0) for name in cell.keeping or ["hidden"]], axis=0)
     order = np.argsort(-spread_H, kind="stable")
     return [int(unit) for unit in order[:number]]
 
@@ -251,15 +250,9 @@ def track_features(predictor: Predictor, text: Split) -> list[TrackedFeature]:
     return found
 
 
-def _layer_trace(steps: list[LayerState]) -> LayerTrace:
-    gates = tuple(steps[0].gates)
-    values = {gate: np.array([step.gates[gate][0] for step in steps]) for gate in gates}
-    if gates:
-        values["candidate"] = np.array([step.candidate[0] for step in steps])
-    if "forget" in gates:
-        values["cell"] = np.array([step.c[0] for step in steps])
-    values["hidden"] = np.array([step.h[0] for step in steps])
-    return LayerTrace(values=values, gates=gates)
+def _layer_trace(steps: list[LayerState], cell: CellSpec) -> LayerTrace:
+    values = {name: np.array([step.value(name)[0] for step in steps]) for name in cell.values}
+    return LayerTrace(values=values, gates=cell.gates)
 
 
 def _shares(values: Array) -> GateShares:

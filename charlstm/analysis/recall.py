@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.analysis.comparison import CELLS, Watch, matched, trained_model, unwatched
-from charlstm.config import Budget, Cell, ModelConfig, TrainConfig
+from charlstm.config import Budget, TrainConfig
 from charlstm.evaluation.scoring import score
+from charlstm.model.config import ModelConfig
 from charlstm.model.network import CharLSTM
+from charlstm.settings import Cell
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import Ids, Vocabulary
 
@@ -72,14 +74,15 @@ def compare_recall(
         model: of the LSTM; the others get its number of parameters.
         watch: passes on the events of each training, with its name.
     """
-    model = replace(
-        model,
-        num_characters=len(_VOCABULARY),
-        num_layers=1,
+    model = replace(model, num_characters=len(_VOCABULARY), num_layers=1)
+    train = replace(
+        train,
+        batch_size=_BATCH_SIZE,
+        seq_len=_SEQ_LEN,
+        precision="float32",
         dropout=0.0,
         recurrent_dropout=0.0,
     )
-    train = replace(train, batch_size=_BATCH_SIZE, seq_len=_SEQ_LEN, precision="float32")
     shortest, longest = math.log(_SHORTEST), math.log(max(RECALL_DISTANCES))
     for seed in seeds:
         generator = np.random.default_rng(seed)

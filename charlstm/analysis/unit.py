@@ -14,28 +14,10 @@ import numpy.typing as npt
 
 from charlstm.errors import ConfigError
 from charlstm.inference.predictor import Predictor
-from charlstm.model.cell import LayerState
+from charlstm.model.cell import LayerState, layer_weights
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.text.split import Split
 
-# By the names of a trace; here alone, for the command and for the page.
-MEANINGS: Final = {
-    "input": "share of the candidate that enters the cell state",
-    "forget": "share of the cell state that is kept",
-    "output": "share of the cell state, through tanh, that shows in the hidden state",
-    "reset": "share of the hidden state that the candidate reads",
-    "update": "share of the hidden state that is kept",
-    "candidate": "what could be written",
-    "cell": "the cell state: the memory",
-    "hidden": "the hidden state h: what the next layer and the next step read",
-}
-
-# Blocks of rows in PyTorch's weights, in the order in which a cell is drawn.
-_BLOCKS: Final = {
-    "lstm": {"forget": 1, "input": 0, "candidate": 2, "output": 3},
-    "gru": {"update": 1, "candidate": 2, "reset": 0},
-    "rnn": {"hidden": 0},
-}
 _NUM_LARGEST: Final = 3
 
 
@@ -118,7 +100,7 @@ def unit_steps(checkpoint: Checkpoint, text: Split, *, layer: int, unit: int) ->
             else checkpoint.weights["embedding.weight"][int(symbol)]
         )
         old, new = before.layers[layer], after.layers[layer]
-        has_cell = "forget" in new.gates
+        has_cell = checkpoint.spec.model_config.spec.has_cell_state
         steps.append(
             UnitStep(
                 char=alphabet.to_text(char),
@@ -141,21 +123,16 @@ def _gates(
     layer: int,
     unit: int,
 ) -> tuple[GateStep, ...]:
-    cell = checkpoint.spec.model_config.cell
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    weight_ih, weight_hh, bias_ih, bias_hh = (
-        checkpoint.weights[f"layers.{layer}.{name}_l0"] for name in names
-    )
+    spec = checkpoint.spec.model_config.spec
+    weight_ih, weight_hh, bias_ih, bias_hh = layer_weights(checkpoint.weights, layer)
     found = []
-    for name, block in _BLOCKS[cell].items():
-        row = block * before.h.shape[1] + unit
-        through = 1.0
-        if cell == "gru" and name == "candidate":
-            through = float(after.gates["reset"][0, unit])
+    for name in spec.drawn:
+        row = spec.blocks.index(name) * before.h.shape[1] + unit
+        gate = spec.recurrent_gates.get(name)
+        through = 1.0 if gate is None else float(after.gates[gate][0, unit])
         input_E = weight_ih[row].astype(np.float64) * below_E
         hidden_H = through * weight_hh[row].astype(np.float64) * before.h[0]
         bias = float(bias_ih[row]) + through * float(bias_hh[row])
-        value = {**after.gates, "candidate": after.candidate, "hidden": after.h}[name]
         found.append(
             GateStep(
                 name=name,
@@ -163,7 +140,7 @@ def _gates(
                 hidden=float(hidden_H.sum()),
                 bias=bias,
                 pre_activation=float(input_E.sum() + hidden_H.sum() + bias),
-                value=float(value[0, unit]),
+                value=float(after.value(name)[0, unit]),
                 # Numbers of an embedding have no meaning of their own; units below have a name.
                 largest=_largest({"hidden": hidden_H} | ({"below": input_E} if layer else {})),
             )

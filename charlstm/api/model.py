@@ -13,7 +13,7 @@ import numpy as np
 from charlstm.analysis.inspection import trace
 from charlstm.analysis.unit import UnitStep, unit_steps
 from charlstm.api.results import Activations, CharacterSurprise, Surprises
-from charlstm.config import MAX_COUNT, MAX_SEED, SampleConfig, require_int
+from charlstm.config import SampleConfig
 from charlstm.counting.growth import learn_ngrams
 from charlstm.counting.mixing import Counts
 from charlstm.counting.storage import (
@@ -34,6 +34,7 @@ from charlstm.inference.prediction import ContextPrediction, NextCharacters, lad
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import collect, sample, sample_many
 from charlstm.model.checkpoints import Checkpoint
+from charlstm.settings import MAX_COUNT, MAX_SEED, require_int
 from charlstm.system import markup
 from charlstm.system.files import open_output
 from charlstm.text.alphabet import Alphabet

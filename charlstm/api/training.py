@@ -1,91 +1,58 @@
 """`charlstm train` as a function: the same options, runs and errors, and a model in the end."""
 
 import copy
+import inspect
 import os
+import textwrap
 import threading
 import time
+import typing
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Unpack
 
 from charlstm.api.loading import open_model
 from charlstm.api.model import Model
-from charlstm.config import (
-    DEFAULT_STORE,
-    IN_MEMORY,
-    Cell,
-    Level,
-    Normalize,
-    SplitBy,
-)
+from charlstm.config import DEFAULT_STORE, IN_MEMORY
 from charlstm.errors import ConfigError
+from charlstm.settings import (
+    ReadingSettings,
+    RunSettings,
+    TrainOptions,
+    TrainSettings,
+    options_of,
+    settings_from,
+)
 from charlstm.system.interrupts import import_torch, stopping_on_interrupt
 from charlstm.system.terminal import escape_line
 from charlstm.system.waiting import calm_waiting_threads
-from charlstm.text.documents import document_rule
 
 if TYPE_CHECKING:
     from charlstm.sessions.journal import Report
     from charlstm.sessions.session import Session
 
-# What of the options says how a text is read.
-_READING: Final = (
-    "val_fraction", "test_fraction", "val", "test", "encoding", "keep_line_ends", "level",
-    "min_count", "include", "split_documents", "split_by", "normalize",
-)  # fmt: skip
-
 OnReport = Callable[[dict[str, Any]], object]
+
+_SETTINGS = (TrainSettings, RunSettings, ReadingSettings)
 
 
 def train(
     *corpus: str | Path,
     text: str | None = None,
     documents: Iterable[str] | None = None,
-    minutes: float | None = None,
-    epochs: float | None = None,
-    steps: int | None = None,
-    run: str | None = None,
-    resume: bool = False,
-    parent: str | None = None,
     checkpoints: str | Path = DEFAULT_STORE,
-    val_fraction: float | None = None,
-    test_fraction: float | None = None,
-    val: str | Path | None = None,
-    test: str | Path | None = None,
-    encoding: str | None = None,
-    keep_line_ends: bool | None = None,
-    level: Level | None = None,
-    min_count: int | None = None,
-    include: Iterable[str] | None = None,
-    split_documents: str | None = None,
-    split_by: SplitBy | None = None,
-    normalize: Normalize | None = None,
-    cache: bool = True,
-    hidden_size: int | None = None,
-    num_layers: int | None = None,
-    embedding_size: int | None = None,
-    dropout: float | None = None,
-    recurrent_dropout: float | None = None,
-    weight_decay: float | None = None,
-    batch_size: int | None = None,
-    seq_len: int | None = None,
-    learning_rate: float | None = None,
-    cell: Cell | None = None,
-    seed: int | None = None,
-    threads: int | None = None,
-    device: str | None = None,
-    precision: str | None = None,
-    early_stop: bool | None = None,
     progress: bool = True,
     on_report: OnReport | None = None,
+    **options: Unpack[TrainOptions],
 ) -> Model:
     """Train a model on a text; its run is in the store like any other.
 
     An interrupt, or a notebook's stop button, saves the run and returns the model so far; a second
-    one is a `KeyboardInterrupt`. What the options mean, and what is chosen where they are left
-    out, is as with `charlstm train`.
+    one is a `KeyboardInterrupt`. The options are those of `charlstm train`, and None, their
+    default, leaves the choice to the program.
 
     >>> model = charlstm.train("names.txt", split_documents="lines", steps=2, progress=False)
     >>> model = charlstm.train(documents=["anna", "otto"] * 999, steps=2, progress=False)
@@ -94,36 +61,30 @@ def train(
         corpus: files or folders; none at all for Python's own documentation.
         text: a text in memory, instead of files.
         documents: texts in memory, each learned from its own beginning to its end, instead of
-            files; where none has a line end, they are a list, as `split_documents="lines"` makes
+            files; if none has a line end, they are a list, as `split_documents="lines"` makes
             of a file.
-        parent: the run whose weights to start from: `--from`.
+        checkpoints: the folder of runs.
         progress: whether to show a bar, in a terminal or a notebook.
         on_report: called with each report as `charlstm train --json` prints it: started, one of
             steps every few seconds, evaluated, saved, finished.
+            {settings}
 
     Raises:
         CharLSTMError: when the text or the settings are impossible, or nothing can be saved.
     """
     started_at = time.monotonic()
-    options = dict(locals())
-    reading: dict[str, Any] = {name: options[name] for name in _READING}
-    if include is not None:
-        if isinstance(include, str):
-            raise ConfigError("include is a single string: give a list of patterns")
-        reading["include"] = tuple(include)
-    if split_documents is not None:
-        reading["split_documents"] = document_rule(split_documents)
+    known = {name for kind in _SETTINGS for name in options_of(kind)}
+    if unknown := sorted(options.keys() - known):
+        raise TypeError(f"train() got an unexpected keyword argument {unknown[0]!r}")
+    reading = settings_from(ReadingSettings, options)
+    run = settings_from(RunSettings, options)
     if on_report is not None and not callable(on_report):
         raise ConfigError(f"on_report must be a function, not {on_report!r}")
-    reading |= {name: os.fspath(reading[name]) for name in ("val", "test") if reading[name]}
-    texts = _texts(corpus, text, documents, reading)
-    if resume and texts is not None:
+    texts, is_list = _texts(corpus, text, documents, reading)
+    if run.resume and texts is not None:
         raise ConfigError("a run that is resumed has its text: leave text and documents out")
-    if texts is not None:
-        reading["paths"] = (IN_MEMORY,)
-    elif corpus:
-        reading["paths"] = tuple(map(os.fspath, corpus))
-    options["stops_early"] = early_stop
+    if is_list:
+        reading = replace(reading, split_documents="lines")
     calm_waiting_threads()
     is_main_thread = threading.current_thread() is threading.main_thread()
     if is_main_thread:
@@ -132,19 +93,56 @@ def train(
     from charlstm.sessions.session import open_session
     from charlstm.store.runs import CheckpointStore
 
-    request = Request.of(options, reading=reading, texts=texts or ())
+    request = Request(
+        paths=tuple(os.fspath(path) for path in corpus) if texts is None else (IN_MEMORY,),
+        texts=texts or (),
+        reading=reading,
+        settings=settings_from(TrainSettings, options),
+        run=run,
+    )
     with open_session(
         CheckpointStore(Path(checkpoints)), request, started_at=started_at
     ) as session:
         for notice in session.notices:
             warnings.warn(escape_line(notice), stacklevel=2)
         if not session.is_finished:
-            # Signals can be handled in the main thread alone.
+            # Only the main thread can handle signals.
             stopping = stopping_on_interrupt(session.stop) if is_main_thread else nullcontext()
             with stopping:
                 _run(session, on_report, with_bar=progress)
         name = session.name
     return open_model(name, checkpoints=checkpoints)
+
+
+def _describe(function: Callable[..., Model]) -> None:
+    """Give `train` the signature and the documentation that its settings declare."""
+    signature = inspect.signature(function)
+    hints = typing.get_type_hints(TrainOptions)
+    options = [option for kind in _SETTINGS for option in options_of(kind).values()]
+    fixed = list(signature.parameters.values())[:-1]
+    declared = [
+        inspect.Parameter(
+            option.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=hints[option.name],
+        )
+        for option in options
+    ]
+    function.__signature__ = signature.replace(parameters=[*fixed, *declared])  # type: ignore[attr-defined]
+    lines = [
+        textwrap.fill(
+            f"{option.name}: {option.summary}",
+            width=96,
+            initial_indent=" " * 8,
+            subsequent_indent=" " * 12,
+        )
+        for option in options
+    ]
+    function.__doc__ = (function.__doc__ or "").replace("{settings}", "\n".join(lines).lstrip())
+
+
+_describe(train)
 
 
 def _run(session: "Session", on_report: OnReport | None, *, with_bar: bool) -> None:
@@ -183,9 +181,9 @@ def _texts(
     corpus: tuple[str | Path, ...],
     text: str | None,
     documents: Iterable[str] | None,
-    reading: dict[str, Any],
-) -> tuple[str, ...] | None:
-    """The texts in memory; None for files.
+    reading: ReadingSettings,
+) -> tuple[tuple[str, ...] | None, bool]:
+    """Return the texts in memory, None for files, and whether they are one text of lines.
 
     Raises:
         ConfigError: when more than one kind is given.
@@ -195,16 +193,15 @@ def _texts(
     if len(named) > 1:
         raise ConfigError(f"give {' or '.join(named)}, not both")
     if documents is None:
-        return None if text is None else (text,)
+        return None if text is None else (text,), False
     if isinstance(documents, str | bytes):
         raise ConfigError("documents is a single string: say text=, or give a list of strings")
-    if reading["split_documents"] is not None:
+    if reading.split_documents is not None:
         raise ConfigError("documents are split already: leave split_documents out")
     found = tuple(documents)
     for one in found:
         if not isinstance(one, str):
             raise ConfigError(f"documents must be strings, not {one!r}")
     if any("\n" in one or "\r" in one for one in found):
-        return found
-    reading["split_documents"] = "lines"
-    return ("".join(f"{one}\n" for one in found),)
+        return found, False
+    return ("".join(f"{one}\n" for one in found),), True

@@ -1,13 +1,14 @@
 """`charlstm eval --against`: two models on the same text."""
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from charlstm.commands.options import (
+    WhichModel,
     invite_typing,
-    is_given,
-    load_model,
     one_of,
     print_record,
     say_warnings,
@@ -29,39 +30,51 @@ if TYPE_CHECKING:
     from charlstm.api.model import Model
     from charlstm.text.split import Split
 
-_OF_ONE_MODEL: Final = ("dynamic", "details", "per_char", "per_document", "plot")
+
+@dataclass(frozen=True, kw_only=True)
+class Rival:
+    """The other model of a comparison: a run, or a checkpoint file."""
+
+    run: str | None
+    checkpoint: Path | None
+
+    def is_named(self, context: typer.Context, **of_one_model: object) -> bool:
+        """Return whether there is one, which excludes what is shown of a single model.
+
+        Raises:
+            ConfigError: when both are given.
+        """
+        named = {"against": self.run, "against_checkpoint": self.checkpoint}
+        one_of(context, **named)
+        for name, value in of_one_model.items():
+            for rival, chosen in named.items():
+                one_of(context, **{rival: chosen, name: value})
+        return self.run is not None or self.checkpoint is not None
 
 
-def is_comparison(context: typer.Context) -> bool:
-    """Whether another model is named, which excludes what is shown of a single one."""
-    rivals = one_of(context, "against", "against_checkpoint")
-    return any(
-        all(is_given(one_of(context, rival, name)[rival]) for name in _OF_ONE_MODEL)
-        for rival in rivals
-    )
-
-
-def compare(context: typer.Context, files: list[str], split: SplitName | None) -> None:
+def compare(
+    which: WhichModel,
+    rival: Rival,
+    files: list[str],
+    split: SplitName | None,
+    *,
+    with_duplicates: bool,
+    threads: int | None,
+    device: str,
+    as_json: bool,
+) -> None:
     """Score the same text by two models, and show what lies between them."""
     from charlstm.api import open_model
 
-    options = context.params
     invite_typing(files)
-    model = load_model(context)
-    named = one_of(context, "against", "against_checkpoint")
-    other = open_model(
-        named["against"],
-        checkpoints=options["checkpoints"],
-        checkpoint=named["against_checkpoint"],
-    )
+    model = which.load()
+    other = open_model(rival.run, checkpoints=which.checkpoints, checkpoint=rival.checkpoint)
     say_warnings(other.notices)
     name = None
     if files:
         text, other_text = _same_files(files, model, other)
     else:
-        name, text, other_text = _same_split(
-            split, model, other, with_duplicates=options["with_duplicates"]
-        )
+        name, text, other_text = _same_split(split, model, other, with_duplicates=with_duplicates)
 
     import_torch()
     import numpy as np
@@ -72,15 +85,15 @@ def compare(context: typer.Context, files: list[str], split: SplitName | None) -
     from charlstm.views.bars import counting_bar
     from charlstm.views.evaluation import difference_record, show_difference
 
-    set_threads(options["threads"])
-    device = resolve_device(options["device"])
+    set_threads(threads)
+    on = resolve_device(device)
     with counting_bar(2 * text.num_chars, "scored") as progress:
-        scores = score(model.network(device), text, progress=progress)
-        other_scores = score(other.network(device), other_text, progress=progress)
+        scores = score(model.network(on), text, progress=progress)
+        other_scores = score(other.network(on), other_text, progress=progress)
     difference = compare_scores(
         scores, other_scores, text, other_text, model.alphabet, generator=np.random.default_rng(0)
     )
-    if options["as_json"]:
+    if as_json:
         record = {"run": model.name, "against": other.name, "split": name, "files": files}
         print_record(record | difference_record(difference))
     else:

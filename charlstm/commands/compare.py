@@ -1,26 +1,25 @@
 """`charlstm compare`: LSTM, GRU and plain RNN side by side."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final, NamedTuple, TypeVar
 
 import typer
 
 from charlstm.commands.options import (
     Checkpoints,
-    Device,
     Json,
-    Threads,
-    minutes_of,
+    Only,
     one_of,
     open_outputs,
     print_record,
     say_written,
-    whole_number,
-    with_reading_options,
+    with_settings,
 )
 from charlstm.config import DEFAULT_STORE, Budget, CorpusConfig
 from charlstm.errors import ConfigError
+from charlstm.settings import ReadingSettings, TrainSettings, chosen
 from charlstm.system.interrupts import import_torch
 from charlstm.system.terminal import say
 
@@ -49,43 +48,31 @@ charlstm compare my-text.txt --keep    # the models become runs
 charlstm compare --recall              # memory alone; makes its own text"""
 
 
-@with_reading_options("encoding", "level", "split_documents")
+@with_settings
 def compare(
     context: typer.Context,
+    settings: Annotated[
+        TrainSettings,
+        Only(
+            {
+                "steps": "Gradient steps for each model.  "
+                f"[default: {_STEPS}; with --recall {_RECALL_STEPS}]",
+                "minutes": "Time for each model, not steps: minutes, or with a unit, as in 90s.",
+                "hidden_size": "Units of the LSTM; the others get as many parameters.  "
+                f"[default: {_HIDDEN_SIZE}; with --recall {_RECALL_HIDDEN_SIZE}]",
+                "threads": None,
+                "device": None,
+            }
+        ),
+    ],
+    reading: ReadingSettings,
     corpus: Annotated[
         list[str] | None,
         typer.Argument(metavar="CORPUS", help="Text files.  [default: Python's documentation]"),
     ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            "--steps",
-            parser=whole_number,
-            metavar="N",
-            help="Gradient steps for each model.  "
-            f"[default: {_STEPS}; with --recall {_RECALL_STEPS}]",
-        ),
-    ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(
-            "--minutes",
-            parser=minutes_of,
-            metavar="TIME",
-            help="Time for each model, not steps: minutes, or with a unit, as in 90s and 2h.",
-        ),
-    ] = None,
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, max=100, help="Number of seeds for each cell.")
     ] = 2,
-    hidden_size: Annotated[
-        int | None,
-        typer.Option(
-            "--hidden-size",
-            help="Units of the LSTM; the others get as many parameters.  "
-            f"[default: {_HIDDEN_SIZE}; with --recall {_RECALL_HIDDEN_SIZE}]",
-        ),
-    ] = None,
     recall: Annotated[
         bool,
         typer.Option(
@@ -97,9 +84,6 @@ def compare(
         typer.Option("--keep", help="Keep the models as runs, named TEXT-lstm and so on."),
     ] = False,
     checkpoints: Checkpoints = DEFAULT_STORE,
-    threads: Threads = None,
-    device: Device = "auto",
-    reading: Any = None,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Draw the result: .svg, .png, .pdf."),
@@ -107,19 +91,15 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Train an LSTM, a GRU and a plain RNN alike, and compare."""
-    one_of(context, "corpus", "recall")
-    one_of(context, "keep", "recall")
+    one_of(context, corpus=corpus, recall=recall)
+    one_of(context, keep=keep, recall=recall)
     _refuse_runs(corpus or [], checkpoints)
     if plot is not None:
         from charlstm.views.plots import require_plots
 
         require_plots(plot)
-    steps, minutes = one_of(context, "steps", "minutes").values()
-    if steps is None and minutes is None:
-        steps = _RECALL_STEPS if recall else _STEPS
-    if hidden_size is None:
-        hidden_size = _RECALL_HIDDEN_SIZE if recall else _HIDDEN_SIZE
-    budget = Budget(steps=steps, minutes=minutes)
+    budget = Budget.of(settings) or Budget(steps=_RECALL_STEPS if recall else _STEPS)
+    hidden_size = _RECALL_HIDDEN_SIZE if recall else _HIDDEN_SIZE
 
     import_torch()
     from charlstm.training.hardware import (
@@ -128,19 +108,26 @@ def compare(
         resolve_precision,
         resolve_threads,
     )
-    from charlstm.training.recipe import Overrides, make_plan
+    from charlstm.training.recipe import Machine, make_plan
 
-    on = resolve_device(device)
+    device = resolve_device(settings.device or "auto")
+    machine = Machine(
+        device=device,
+        precision=resolve_precision("auto", device),
+        threads=resolve_threads(settings.threads),
+    )
 
     def planned(num_train_chars: int, num_characters: int) -> "Plan":
         plan = make_plan(
+            replace(
+                settings,
+                hidden_size=chosen(settings.hidden_size, hidden_size),
+                recurrent_dropout=0.0,
+            ),
             num_train_chars=num_train_chars,
             num_characters=num_characters,
             budget=budget,
-            overrides=Overrides(hidden_size=hidden_size, recurrent_dropout=0.0),
-            device=on,
-            precision=resolve_precision("auto", on),
-            threads=resolve_threads(threads),
+            machine=machine,
         )
         require_memory(plan.model, plan.train)
         return plan
@@ -153,7 +140,7 @@ def compare(
     from charlstm.text.corpus import load_corpus
     from charlstm.text.filelist import FileList
 
-    config = CorpusConfig.of_new_run(paths=tuple(corpus or ()), **reading)
+    config = CorpusConfig.of(reading, corpus or ())
     keeper = _open_keeper(checkpoints, config, budget) if keep else None
     text = load_corpus(config) if keeper is None else keeper.corpus
     plan = planned(text.train.num_chars, len(text.vocabulary))
@@ -196,8 +183,6 @@ def _refuse_runs(corpus: list[str], store: Path) -> None:
 
 def _open_keeper(store: Path, config: CorpusConfig, budget: Budget) -> "Keeper":
     """Read a text into the store, so that runs can be kept of it."""
-    from dataclasses import replace
-
     from charlstm.sessions.keeping import Keeper
     from charlstm.sessions.preparation import absolute
     from charlstm.store.runs import CheckpointStore
@@ -205,7 +190,7 @@ def _open_keeper(store: Path, config: CorpusConfig, budget: Budget) -> "Keeper":
 
     runs = CheckpointStore(store)
     corpus = CorpusCache(runs.cache_folder).load(config)
-    own = replace(config, paths=absolute("paths", config.paths))
+    own = replace(config, paths=tuple(map(absolute, config.paths)))
     keeper = Keeper(store=runs, corpus=corpus, config=own, budget=budget)
     keeper.prove()
     return keeper

@@ -1,7 +1,7 @@
 """`charlstm corpus`: what a text is like."""
 
 from dataclasses import asdict
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -10,9 +10,10 @@ from charlstm.commands.options import (
     Json,
     invite_typing,
     print_record,
-    with_reading_options,
+    with_settings,
 )
 from charlstm.config import CorpusConfig
+from charlstm.settings import ReadingSettings
 
 _CHECK_EXAMPLES: Final = """\
 charlstm corpus check my-text.txt
@@ -38,15 +39,15 @@ def corpus() -> None:
     short_help="Check a text before training.",
     epilog=_CHECK_EXAMPLES,
 )
-@with_reading_options()
+@with_settings
 def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, folders, or -.")],
-    reading: Any = None,
+    reading: ReadingSettings,
     as_json: Json = False,
 ) -> None:
     """Check a text before training: encoding, line ends, rare characters, repetition."""
     invite_typing(files)
-    config = CorpusConfig.of_new_run(paths=tuple(files), **reading)
+    config = CorpusConfig.of(reading, files)
 
     from charlstm.analysis.diagnosis import diagnose
     from charlstm.views.diagnosis import show_diagnosis

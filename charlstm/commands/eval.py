@@ -7,24 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from charlstm.commands.against import compare, is_comparison
+from charlstm.commands.against import Rival, compare
 from charlstm.commands.options import (
-    CheckpointFile,
-    Checkpoints,
     Device,
     Json,
-    Run,
     Threads,
+    WhichModel,
     complete_run,
     invite_typing,
-    load_model,
     one_of,
     open_outputs,
     print_record,
     say_written,
+    with_settings,
 )
 from charlstm.commands.scored import Chosen, choose
-from charlstm.config import DEFAULT_STORE, STDIN, SplitName
+from charlstm.config import STDIN, SplitName
 from charlstm.errors import ConfigError
 from charlstm.system.interrupts import import_torch
 from charlstm.system.terminal import say
@@ -48,8 +46,10 @@ charlstm eval --details --dynamic
 charlstm eval --run large --against small  # two models on the same text"""
 
 
+@with_settings
 def evaluate(
     context: typer.Context,
+    which: WhichModel,
     files: Annotated[
         list[str] | None,
         typer.Argument(metavar="FILE", help="Texts to score, - for stdin.  [default: a split]"),
@@ -118,19 +118,29 @@ def evaluate(
     ] = None,
     threads: Threads = None,
     device: Device = "auto",
-    run: Run = None,
-    checkpoint: CheckpointFile = None,
-    checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
     """Score the test text of a run's corpus, or any other text."""
-    files, split = one_of(context, "files", "split").values()
-    if is_comparison(context):
-        compare(context, files or [], split)
+    files, split = one_of(context, files=files, split=split)
+    rival = Rival(run=against, checkpoint=against_checkpoint)
+    if rival.is_named(
+        context, dynamic=dynamic, details=details, per_char=per_char, per_document=per_document,
+        plot=plot,
+    ):  # fmt: skip
+        compare(
+            which,
+            rival,
+            files or [],
+            split,
+            with_duplicates=with_duplicates,
+            threads=threads,
+            device=device,
+            as_json=as_json,
+        )
         return
     _check_outputs(per_char, per_document, plot, as_json=as_json)
     invite_typing(files or ())
-    model = load_model(context)
+    model = which.load()
     inputs = chain(model.sources(), files or [])
     outputs = open_outputs(per_char, per_document, plot, inputs=inputs)
     with outputs as (table, document_table, picture):

@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, NamedTuple
 import typer
 
 from charlstm.commands.options import (
-    CheckpointFile,
-    Checkpoints,
     Json,
-    Run,
-    load_model,
+    WhichModel,
     one_of,
     open_outputs,
     print_record,
     read_text,
+    with_settings,
 )
-from charlstm.config import DEFAULT_STORE
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.system.interrupts import import_torch
 from charlstm.system.terminal import say
@@ -44,8 +41,10 @@ charlstm inspect --units
 charlstm inspect --html page.html"""
 
 
+@with_settings
 def inspect(
     context: typer.Context,
+    which: WhichModel,
     text: Annotated[
         str | None,
         typer.Argument(metavar="TEXT", help="Text to read.  [default: some of the test text]"),
@@ -90,9 +89,6 @@ def inspect(
         Path | None,
         typer.Option("--html", metavar="FILE", help="Write a web page that runs the model."),
     ] = None,
-    run: Run = None,
-    checkpoint: CheckpointFile = None,
-    checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
     """Look inside a model: surprise, gates, units, context length."""
@@ -104,17 +100,17 @@ def inspect(
     )
     from charlstm.views import inspection as views
 
-    model = load_model(context)
+    model = which.load()
     predictor = model.predictor
-    named = one_of(context, "text", "file")
-    texts = _choose_texts(model, **named)
+    text, file = one_of(context, text=text, file=file)
+    texts = _choose_texts(model, text=text, file=file)
     watched = texts.watched
     gates = gates or layer is not None or bool(unit)
 
     record: dict[str, Any] = {"run": model.name}
     shows: list[Callable[[], None]] = []
     if html is not None:
-        inputs = chain(model.sources(), filter(None, [named["file"]]))
+        inputs = chain(model.sources(), filter(None, [file]))
         with open_outputs(html, inputs=inputs) as (page,):
             assert page is not None
             record["html"] = _write_page(model, html, page, texts)
@@ -134,14 +130,14 @@ def inspect(
         one = traced.layers[number - 1]
         chosen = [
             _existing("--unit", wanted, 0, predictor.hidden_size - 1)
-            for wanted in unit or most_variable_units(one, _NUM_UNITS)
+            for wanted in unit or most_variable_units(one, _NUM_UNITS, predictor.cell)
         ]
         shares = gate_shares(predictor, texts.gate_text)
         # As they were recorded when the run started; older runs did not.
         before = next((e.gate_shares for e in model.checkpoint.history[:1] if e.is_start), ())
         record["gates"] = views.gate_records(one, chosen, number)
         record["gate_shares"] = views.share_records(shares, before)
-        shows.append(lambda: views.show_gates(traced, one, chosen, number))
+        shows.append(lambda: views.show_gates(traced, one, chosen, number, predictor.cell))
         shows.append(lambda: views.show_shares(shares, before))
     if units:
         tracked = track_features(predictor, watched.part(0, _WATCHED_CHARS))

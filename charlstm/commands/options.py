@@ -1,27 +1,34 @@
-"""Options that commands share, and what they mean."""
+"""Options that commands share, and how declared settings become options.
+
+`with_settings` expands each parameter of a command whose type is a class of settings, or
+`WhichModel`, into the options that the class declares, and calls the command with an instance.
+"""
 
 import contextlib
 import functools
 import inspect
 import json
 import sys
+import typing
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 
 import typer
 
-from charlstm.config import DEFAULT_STORE, STDIN, CorpusConfig, Level, Normalize, SplitBy
+from charlstm.config import DEFAULT_STORE, STDIN, CorpusConfig
 from charlstm.errors import ConfigError, CorpusError, EncodingError
+from charlstm.settings import Option, options_of, settings_from
 from charlstm.system.files import open_output
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
     from charlstm.api.model import Model
 
-# Headings in --help; what has none comes first.
-TEXT_PANEL: Final = "Reading the text"
 _MINUTES_PER_UNIT: Final = {"s": 1 / 60, "m": 1.0, "h": 60.0}
+_FLAG: Final = "COMMANDLINE"
+_DEFAULT: Final = "DEFAULT"
 
 
 def whole_number(text: str | int) -> int:
@@ -101,163 +108,161 @@ WithCounts = Annotated[
     bool,
     typer.Option("--with-counts", help="Mix the network with n-gram counts of its training text."),
 ]
-Encoding = Annotated[
-    str | None,
-    typer.Option(
-        "--encoding",
-        rich_help_panel=TEXT_PANEL,
-        help="Encoding of the text files.  [default: utf-8]",
-    ),
-]
-KeepLineEnds = Annotated[
-    bool,
-    typer.Option(
-        "--keep-line-ends",
-        rich_help_panel=TEXT_PANEL,
-        help="Keep CR and CRLF instead of turning them into LF.",
-    ),
-]
-ReadingLevel = Annotated[
-    Level | None,
-    typer.Option(
-        "--level",
-        rich_help_panel=TEXT_PANEL,
-        help="What is predicted: characters, or the bytes of any file.  [default: char]",
-    ),
-]
-MinCount = Annotated[
-    int | None,
-    typer.Option(
-        "--min-count",
-        metavar="N",
-        rich_help_panel=TEXT_PANEL,
-        help="Treat characters that occur fewer than N times as unknown.  [default: 1]",
-    ),
-]
-Include = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--include",
-        metavar="PATTERN",
-        rich_help_panel=TEXT_PANEL,
-        help="In folders, read only files with such names, as in '*.py'; may be repeated.",
-    ),
-]
-
-
-def _document_rule(text: str) -> str:
-    """`lines`, `blank-lines`, or a pattern; a plain word is more likely a slip."""
-    from charlstm.text.documents import document_rule
-
-    try:
-        return document_rule(text)
-    except ConfigError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
-SplitDocuments = Annotated[
-    str | None,
-    typer.Option(
-        "--split-documents",
-        parser=_document_rule,
-        metavar="HOW",
-        rich_help_panel=TEXT_PANEL,
-        help="Split files into documents: lines, blank-lines, or re:PATTERN, which begins one at "
-        "each line that it is found in.",
-    ),
-]
-SplitDocumentsBy = Annotated[
-    SplitBy | None,
-    typer.Option(
-        "--split-by",
-        rich_help_panel=TEXT_PANEL,
-        help="How documents are assigned to training, validation and test: in their order, or at "
-        "random, which auto does from 100 documents on.  [default: auto]",
-    ),
-]
-NormalForm = Annotated[
-    Normalize | None,
-    typer.Option(
-        "--normalize",
-        rich_help_panel=TEXT_PANEL,
-        help="Unicode normalization; nfc composes accented letters.  [default: none]",
-    ),
-]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="CPU threads.  [default: one per core]")
 ]
 Device = Annotated[str, typer.Option("--device", help="auto (CUDA if present), cpu, cuda or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
-_READING: Final[dict[str, tuple[Any, Any]]] = {
-    "encoding": (Encoding, None),
-    "keep_line_ends": (KeepLineEnds, False),
-    "level": (ReadingLevel, None),
-    "min_count": (MinCount, None),
-    "include": (Include, None),
-    "split_documents": (SplitDocuments, None),
-    "normalize": (NormalForm, None),
-    "split_by": (SplitDocumentsBy, None),
-}
-_FLAG: Final = "COMMANDLINE"
-_DEFAULT: Final = "DEFAULT"
 
+@dataclass(frozen=True, kw_only=True)
+class WhichModel:
+    """The model that a command uses.
 
-def with_reading_options(
-    *names: str,
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command options above that say how texts are read: those named, or all.
-
-    Its argument `reading` becomes those that were given, as `CorpusConfig` has them.
+    Args:
+        run: its name; None for the newest.
+        checkpoint: a file instead.
+        checkpoints: the folder of runs.
     """
-    chosen = {name: _READING[name] for name in names or _READING}
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        signature = inspect.signature(command)
-        parameters: list[inspect.Parameter] = []
-        for parameter in signature.parameters.values():
-            if parameter.name != "reading":
-                parameters.append(parameter)
-                continue
-            parameters += [
-                parameter.replace(name=name, annotation=annotation, default=default)
-                for name, (annotation, default) in chosen.items()
-            ]
+    run: Run = None
+    checkpoint: CheckpointFile = None
+    checkpoints: Checkpoints = DEFAULT_STORE
 
-        @functools.wraps(command)
-        def with_reading(**values: Any) -> None:
-            options = {name: values.pop(name) for name in chosen}
-            reading = {
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in options.items()
-                if is_given(value)
-            }
-            command(**values, reading=reading)
+    def load(self) -> "Model":
+        """Load it, and warn of damaged checkpoints on the way.
 
-        with_reading.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        with_reading.__annotations__ = {one.name: one.annotation for one in parameters}
-        return with_reading
+        Raises:
+            ConfigError: when both a run and a file are named.
+            CheckpointError: when nothing can be loaded.
+        """
+        from charlstm.api.loading import open_model
 
-    return decorate
+        model = open_model(self.run, checkpoints=self.checkpoints, checkpoint=self.checkpoint)
+        say_warnings(model.notices)
+        return model
 
 
-def load_model(context: typer.Context) -> "Model":
-    """Load the model that the options name, and warn of damaged checkpoints on the way.
+@dataclass(frozen=True)
+class Only:
+    """Some of a class's settings, with help texts that differ from the declared ones."""
 
-    Raises:
-        ConfigError: when both a run and a file are named.
-        CheckpointError: when nothing can be loaded.
+    helps: dict[str, str | None]
+
+
+# Options that exclude each other, where a flag overrules the environment.
+_EXCLUSIVE: Final = (
+    ("minutes", "epochs", "steps"),
+    ("val", "val_fraction"),
+    ("test", "test_fraction"),
+    ("resume", "init_from"),
+    ("run", "checkpoint"),
+)
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Expand a command's parameters of dataclass types into options.
+
+    `Annotated[TrainSettings, Only({...})]` stands for some of the settings.
     """
-    from charlstm.api.loading import open_model
+    signature = inspect.signature(command)
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, tuple[type, list[str]]] = {}
+    for parameter in signature.parameters.values():
+        kind, only = _settings_class(parameter.annotation)
+        if kind is None:
+            parameters.append(parameter)
+            continue
+        options = _options(kind, only)
+        groups[parameter.name] = (kind, [option.name for option in options])
+        parameters += options
 
-    named = one_of(context, "run", "checkpoint")
-    model = open_model(
-        named["run"],
-        checkpoints=context.params["checkpoints"],
-        checkpoint=named["checkpoint"],
+    @functools.wraps(command)
+    def expanded(**values: Any) -> None:
+        context = values["context"] if "context" in signature.parameters else values.pop("context")
+        names = {name for _, group in groups.values() for name in group}
+        for exclusive in _EXCLUSIVE:
+            chosen = [name for name in exclusive if name in names]
+            values |= _one_of(context, {name: values[name] for name in chosen})
+        for parameter, (kind, group) in groups.items():
+            own = {name: values.pop(name) for name in group}
+            values[parameter] = _instance(kind, own)
+        command(**values)
+
+    if "context" not in signature.parameters:
+        parameters.append(_parameter("context", typer.Context, inspect.Parameter.empty))
+    parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+    expanded.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    expanded.__annotations__ = {one.name: one.annotation for one in parameters}
+    return expanded
+
+
+def _settings_class(annotation: Any) -> tuple[Any, Only | None]:
+    only = None
+    if typing.get_origin(annotation) is Annotated:
+        annotation, *extras = typing.get_args(annotation)
+        only = next((one for one in extras if isinstance(one, Only)), None)
+    return (annotation if is_dataclass(annotation) else None), only
+
+
+def _options(kind: Any, only: Only | None) -> list[inspect.Parameter]:
+    """The options of a class of settings, or of `WhichModel`."""
+    declared = options_of(kind)
+    if not declared:
+        hints = typing.get_type_hints(kind, include_extras=True)
+        return [
+            _parameter(name, annotation, kind.__dataclass_fields__[name].default)
+            for name, annotation in hints.items()
+        ]
+    names = declared if only is None else only.helps
+    hints = typing.get_type_hints(kind)
+    return [
+        _parameter(
+            name,
+            Annotated[_typed(hints[name]), _typer_option(declared[name], only)],
+            None,
+        )
+        for name in names
+    ]
+
+
+def _parameter(name: str, annotation: Any, default: object) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default
     )
-    say_warnings(model.notices)
-    return model
+
+
+def _typed(hint: Any) -> Any:
+    """The type as Typer knows it: a list for options that may be repeated."""
+    return list[str] | None if tuple[str, ...] in typing.get_args(hint) else hint
+
+
+def _typer_option(option: Option, only: Only | None) -> Any:
+    own = None if only is None else only.helps[option.name]
+    functions = globals()
+    return typer.Option(
+        option.flag,
+        parser=functions[option.parse] if option.parse else None,
+        metavar=option.metavar,
+        rich_help_panel=option.panel or None if only is None else None,
+        help=own or option.summary,
+        autocompletion=functions[option.complete] if option.complete else None,
+    )
+
+
+def _instance(kind: Any, values: dict[str, Any]) -> Any:
+    declared = options_of(kind)
+    if not declared:
+        return kind(**values)
+    # A flag that is off, and an empty list, were not given.
+    return settings_from(
+        kind,
+        {
+            name: value
+            for name, value in values.items()
+            if is_given(value) or (value is False and declared[name].can_be_off)
+        },
+    )
 
 
 def say_warnings(notices: Iterable[str]) -> None:
@@ -355,19 +360,23 @@ def is_default(context: typer.Context, name: str) -> bool:
     return getattr(context.get_parameter_source(name), "name", "") == _DEFAULT
 
 
-def one_of(context: typer.Context, *names: str) -> dict[str, Any]:
-    """The values of options that exclude each other: a flag drops those from the environment.
+def one_of(context: typer.Context, **values: Any) -> list[Any]:
+    """Return values of options that exclude each other: a flag drops those from the environment.
 
     Raises:
         ConfigError: when more than one is given.
     """
-    flags = [name for name in names if is_flag(context, name)]
-    values = {name: context.params[name] if name in flags or not flags else None for name in names}
-    chosen = [name for name, value in values.items() if is_given(value)]
+    return list(_one_of(context, values).values())
+
+
+def _one_of(context: Any, values: dict[str, Any]) -> dict[str, Any]:
+    flags = [name for name in values if is_flag(context, name)]
+    kept = {name: one if name in flags or not flags else None for name, one in values.items()}
+    chosen = [name for name, value in kept.items() if is_given(value)]
     if len(chosen) > 1:
         shown = {one.name: _shown_name(one) for one in context.command.params}
         raise ConfigError(f"give {' or '.join(shown[name] for name in chosen)}, not both")
-    return values
+    return kept
 
 
 def _shown_name(parameter: Any) -> str:

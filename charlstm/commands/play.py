@@ -8,13 +8,11 @@ from typing import Annotated, Final
 import typer
 
 from charlstm.commands.options import (
-    CheckpointFile,
-    Checkpoints,
-    Run,
+    WhichModel,
     WithCounts,
-    load_model,
+    with_settings,
 )
-from charlstm.config import DEFAULT_STORE, SampleConfig
+from charlstm.config import SampleConfig
 from charlstm.errors import ConfigError
 from charlstm.system.terminal import say
 
@@ -23,8 +21,9 @@ charlstm play
 charlstm play --prime "To be, or not to be" --temperature 0.7"""
 
 
+@with_settings
 def play(
-    context: typer.Context,
+    which: WhichModel,
     prime: Annotated[str, typer.Option("--prime", metavar="TEXT", help="Text to begin with.")] = "",
     temperature: Annotated[
         float,
@@ -39,9 +38,6 @@ def play(
         ),
     ] = None,
     with_counts: WithCounts = False,
-    run: Run = None,
-    checkpoint: CheckpointFile = None,
-    checkpoints: Checkpoints = DEFAULT_STORE,
 ) -> None:
     """Type, and watch what the model expects next.
 
@@ -58,7 +54,7 @@ def play(
     from charlstm.inference.draft import Draft
     from charlstm.views.play import play as play_in_terminal
 
-    model = load_model(context)
+    model = which.load()
     predictor = model.with_counts(say) if with_counts else model.predictor
     draft = Draft(predictor, config, generator=np.random.default_rng(seed))
     draft.insert(prime)

@@ -5,16 +5,14 @@ from typing import Annotated, Final
 import typer
 
 from charlstm.commands.options import (
-    CheckpointFile,
-    Checkpoints,
     Json,
-    Run,
+    WhichModel,
     WithCounts,
-    load_model,
     print_record,
     read_text,
+    with_settings,
 )
-from charlstm.config import DEFAULT_STORE, STDIN
+from charlstm.config import STDIN
 from charlstm.system.terminal import say
 
 EXAMPLES: Final = """\
@@ -23,8 +21,9 @@ charlstm predict "the quick brown fo" --ladder
 charlstm predict "the qu" --with-counts --top 3"""
 
 
+@with_settings
 def predict(
-    context: typer.Context,
+    which: WhichModel,
     prefix: Annotated[
         str,
         typer.Argument(
@@ -48,9 +47,6 @@ def predict(
         ),
     ] = False,
     with_counts: WithCounts = False,
-    run: Run = None,
-    checkpoint: CheckpointFile = None,
-    checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
     """Show which characters may come next, and how likely each is."""
@@ -62,7 +58,7 @@ def predict(
         show_prediction,
     )
 
-    model = load_model(context)
+    model = which.load()
     alphabet = model.alphabet
     predictor = model.with_counts(say) if with_counts else model.predictor
     corpus = model.checkpoint.spec.corpus

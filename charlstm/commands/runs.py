@@ -155,11 +155,10 @@ def _counts_bits(run: str, store: "CheckpointStore") -> float | None:
 def _print_commands(store: "CheckpointStore", found: "dict[str, Loaded]") -> None:
     """Print what makes each run again, and say how far it does."""
     from charlstm.sessions.repetition import repetition
-    from charlstm.text.cache import CorpusCache
     from charlstm.views.runs import show_command
 
     for name, loaded in found.items():
-        again = repetition(loaded.checkpoint, CorpusCache(store.cache_folder))
+        again = repetition(loaded.checkpoint)
         show_command(again.arguments, store.root)
         for note in again.notes:
             say(f"{name}: {note}")

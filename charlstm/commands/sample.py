@@ -5,17 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from charlstm.commands.options import (
-    CheckpointFile,
-    Checkpoints,
     Json,
-    Run,
+    WhichModel,
     WithCounts,
-    load_model,
     read_text,
     whole_number,
+    with_settings,
 )
-from charlstm.config import DEFAULT_STORE, STDIN, SampleConfig, require_int
+from charlstm.config import STDIN, SampleConfig
 from charlstm.errors import CharLSTMError, ConfigError, CorpusError
+from charlstm.settings import require_int
 from charlstm.system.terminal import is_colorless, say
 
 if TYPE_CHECKING:
@@ -33,8 +32,9 @@ charlstm sample --prime - < story.txt               # continue a file
 charlstm sample --run names --num-samples 50 --new  # of a list: new items"""
 
 
+@with_settings
 def sample(
-    context: typer.Context,
+    which: WhichModel,
     prime: Annotated[
         str,
         typer.Option("--prime", metavar="TEXT", help="Text to continue; - reads it from stdin."),
@@ -107,9 +107,6 @@ def sample(
             help="Show the longest passage of each sample that occurs in the training text.",
         ),
     ] = False,
-    run: Run = None,
-    checkpoint: CheckpointFile = None,
-    checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
     """Continue a text, character by character; of a list, write more items, one a line."""
@@ -131,7 +128,7 @@ def sample(
     from charlstm.inference.sampling import sample_many
     from charlstm.views.sampling import print_json, report_copies, show_samples, show_streaming
 
-    model = load_model(context)
+    model = which.load()
     alphabet = model.alphabet
     text = _prime_text(model, prime, skips_unknown=unknown == "skip")
     if seed is None:

@@ -11,32 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from charlstm.commands.options import (
-    TEXT_PANEL,
     Checkpoints,
     Json,
-    complete_run,
-    complete_run_to_resume,
     invite_typing,
-    is_given,
-    minutes_of,
-    one_of,
     print_record,
-    whole_number,
-    with_reading_options,
+    with_settings,
 )
-from charlstm.config import DEFAULT_STORE, Cell
+from charlstm.config import DEFAULT_STORE
 from charlstm.errors import ConfigError
+from charlstm.settings import TEXT_PANEL, ReadingSettings, RunSettings, TrainSettings
 from charlstm.system.interrupts import StopSignals, import_torch, stop_signals
 from charlstm.system.terminal import say
-from charlstm.training.recipe import DEFAULT_MINUTES
 
 if TYPE_CHECKING:
     from charlstm.sessions.journal import Report
     from charlstm.sessions.session import Follower, Session
-
-
-_RECIPE: Final = "Model and training (chosen by text and budget unless given)"
-_MACHINE: Final = "Machine"
 
 
 EXAMPLES: Final = """\
@@ -46,9 +35,11 @@ charlstm train names.txt --split-documents lines  # a list, one item a line
 charlstm train --resume                           # the newest run, to its end"""
 
 
-@with_reading_options()
+@with_settings
 def train(
-    context: typer.Context,
+    reading: ReadingSettings,
+    settings: TrainSettings,
+    run: RunSettings,
     corpus: Annotated[
         list[str] | None,
         typer.Argument(
@@ -56,80 +47,7 @@ def train(
             help="Text files or folders, - for stdin.  [default: Python's own documentation]",
         ),
     ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(
-            "--minutes",
-            parser=minutes_of,
-            metavar="TIME",
-            help="Budget: wall-clock minutes, or with a unit, as in 90s and 2h.  "
-            f"[default: {DEFAULT_MINUTES:g}]",
-        ),
-    ] = None,
-    epochs: Annotated[
-        float | None, typer.Option("--epochs", help="Budget: passes over the training text.")
-    ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option("--steps", parser=whole_number, metavar="N", help="Budget: gradient steps."),
-    ] = None,
-    run: Annotated[
-        str | None,
-        typer.Option(
-            "--run",
-            metavar="NAME",
-            help="Name of the run.  [default: the corpus's]",
-            autocompletion=complete_run_to_resume,
-        ),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Resume --run, or the newest run.")
-    ] = False,
-    parent: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="RUN",
-            help="Start from this run's weights: fine-tuning.",
-            autocompletion=complete_run,
-        ),
-    ] = None,
     checkpoints: Checkpoints = DEFAULT_STORE,
-    val_fraction: Annotated[
-        float | None,
-        typer.Option(
-            "--val-fraction",
-            rich_help_panel=TEXT_PANEL,
-            help="Share of the text for validation, 0 to 1.  [default: 0.05]",
-        ),
-    ] = None,
-    test_fraction: Annotated[
-        float | None,
-        typer.Option(
-            "--test-fraction",
-            rich_help_panel=TEXT_PANEL,
-            help="Share of the text for eval, at its end.  [default: 0.05]",
-        ),
-    ] = None,
-    val: Annotated[
-        str | None,
-        typer.Option(
-            "--val",
-            metavar="FILE",
-            rich_help_panel=TEXT_PANEL,
-            help="Validate on this file instead of a share of the text.",
-        ),
-    ] = None,
-    test: Annotated[
-        str | None,
-        typer.Option(
-            "--test",
-            metavar="FILE",
-            rich_help_panel=TEXT_PANEL,
-            help="Keep this file for eval instead of a share of the text.",
-        ),
-    ] = None,
-    reading: Any = None,
     cache: Annotated[
         bool,
         typer.Option(
@@ -138,123 +56,12 @@ def train(
             help="Keep the encoded text in the store, for later runs.",
         ),
     ] = True,
-    hidden_size: Annotated[
-        int | None,
-        typer.Option(
-            "--hidden-size",
-            rich_help_panel=_RECIPE,
-            help="Units per layer.  [default: by the budget]",
-        ),
-    ] = None,
-    num_layers: Annotated[
-        int | None,
-        typer.Option("--num-layers", rich_help_panel=_RECIPE, help="Layers.  [default: 2]"),
-    ] = None,
-    embedding_size: Annotated[
-        int | None,
-        typer.Option(
-            "--embedding-size",
-            rich_help_panel=_RECIPE,
-            help="Numbers that stand for a character.  [default: 64; on CUDA 128]",
-        ),
-    ] = None,
-    dropout: Annotated[
-        float | None,
-        typer.Option(
-            "--dropout", rich_help_panel=_RECIPE, help="On the last layer's output, 0 to 0.95."
-        ),
-    ] = None,
-    recurrent_dropout: Annotated[
-        float | None,
-        typer.Option(
-            "--recurrent-dropout",
-            rich_help_panel=_RECIPE,
-            help="On the recurrent weights (DropConnect), 0 to 0.95.",
-        ),
-    ] = None,
-    weight_decay: Annotated[
-        float | None,
-        typer.Option(
-            "--weight-decay",
-            rich_help_panel=_RECIPE,
-            help="Of the layers' matrices, decoupled; 0 to 10. With 0, nothing decays.",
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            "--batch-size",
-            rich_help_panel=_RECIPE,
-            help="Sequences per gradient step.  [default: 32 or more]",
-        ),
-    ] = None,
-    seq_len: Annotated[
-        int | None,
-        typer.Option(
-            "--seq-len",
-            rich_help_panel=_RECIPE,
-            help="Length of truncated BPTT, in characters.  [default: 64 or more]",
-        ),
-    ] = None,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(
-            "--learning-rate",
-            rich_help_panel=_RECIPE,
-            help="Muon's at its peak, after warm-up; AdamW's is 3 times that.  [default: 0.012]",
-        ),
-    ] = None,
-    cell: Annotated[
-        Cell | None,
-        typer.Option(
-            "--cell", rich_help_panel=_RECIPE, help="lstm, gru, or a plain rnn.  [default: lstm]"
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            "--seed",
-            rich_help_panel=_RECIPE,
-            help="With --steps or --epochs the same seed gives the same model; runs show --command "
-            "prints the whole line.  [default: 0]",
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            "--threads", rich_help_panel=_MACHINE, help="CPU threads.  [default: one per core]"
-        ),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            "--device",
-            rich_help_panel=_MACHINE,
-            help="auto (CUDA if present), cpu, cuda or mps.  [default: auto]",
-        ),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            "--precision",
-            rich_help_panel=_MACHINE,
-            help="Of gradient steps: auto, float32, bfloat16 or float16.  [default: auto]",
-        ),
-    ] = None,
-    early_stop: Annotated[
-        bool | None,
-        typer.Option(
-            "--early-stop/--no-early-stop",
-            rich_help_panel=_RECIPE,
-            help="End when the model only overfits.  [default: with --minutes]",
-        ),
-    ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write curves for TensorBoard (an extra).")
     ] = False,
     quiet: Annotated[
         bool,
-        typer.Option("--quiet", "-q", help="Show warnings and errors alone; not of --json."),
+        typer.Option("--quiet", "-q", help="Only show warnings and errors; --json still prints."),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -264,15 +71,9 @@ def train(
         from charlstm.views.tensorboard import require_tensorboard
 
         require_tensorboard()
-    resume, parent = one_of(context, "resume", "parent").values()
-    budgets = one_of(context, "minutes", "epochs", "steps")
-    splits = one_of(context, "val", "val_fraction") | one_of(context, "test", "test_fraction")
-    reading |= {name: value for name, value in splits.items() if is_given(value)}
     invite_typing(corpus or ())
-    if not corpus and not resume:
+    if not corpus and not run.resume:
         _refuse_unread_stdin()
-    if corpus:
-        reading["paths"] = tuple(corpus)
 
     import_torch()
     from charlstm.sessions.preparation import Request
@@ -280,9 +81,8 @@ def train(
     from charlstm.store.runs import CheckpointStore
     from charlstm.system.distributed import join_world
 
-    request = Request.of(
-        context.params | budgets | {"resume": resume, "parent": parent, "stops_early": early_stop},
-        reading=reading,
+    request = Request(
+        paths=tuple(corpus or ()), reading=reading, settings=settings, run=run, uses_cache=cache
     )
     store = CheckpointStore(checkpoints)
     with stop_signals() as signals, join_world() as world:

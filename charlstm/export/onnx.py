@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.errors import CharLSTMError, ConfigError
-from charlstm.model.cell import CellStack, LayerState
+from charlstm.model.cell import CellSpec, CellStack, LayerState, layer_weights
 from charlstm.model.checkpoints import Arrays, Checkpoint
 from charlstm.system.files import open_output
 
@@ -23,10 +23,6 @@ OPSET: Final = 17
 TOLERANCE: Final = 1e-4
 _IR_VERSION: Final = 8  # as old as the opset allows, for old runtimes
 _NUM_CHECKED: Final = 1000
-# Blocks of PyTorch's gates in the order that ONNX has them: input, output, forget, candidate of an
-# LSTM; update, reset, candidate of a GRU.
-_GATES: Final = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}
-_OPERATORS: Final = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 
 
 def export_onnx(checkpoint: Checkpoint, path: Path, *, inputs: Iterable[str] = ()) -> float:
@@ -47,6 +43,9 @@ def export_onnx(checkpoint: Checkpoint, path: Path, *, inputs: Iterable[str] = (
         ConfigError: when onnx or onnxruntime is missing.
         CharLSTMError: when the file can't be written or the graph computes something else.
     """
+    cell = checkpoint.spec.model_config.spec
+    if cell.onnx_operator is None:
+        raise ConfigError(f"ONNX has no operator for {checkpoint.spec.model_config.cell} cells")
     try:
         import onnx
         import onnxruntime
@@ -69,8 +68,10 @@ def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
 
     spec, weights = checkpoint.spec, checkpoint.weights
     config = spec.model_config
-    is_lstm = config.cell == "lstm"
-    state_names = ["h", "c"] if is_lstm else ["h"]
+    cell = config.spec
+    assert cell.onnx_operator is not None
+    options: dict[str, Any] = dict(cell.onnx_options)
+    state_names = ["h", "c"] if cell.has_cell_state else ["h"]
     constants: Arrays = {
         "embedding": weights["embedding.weight"],
         "head_weight": weights["head.weight"],
@@ -85,13 +86,12 @@ def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
         parts = [f"{name}{number}" for number in range(config.num_layers)]
         nodes.append(helper.make_node("Split", [name], parts, axis=0))
     for number in range(config.num_layers):
-        for key, value in _layer(weights, number, config.cell).items():
+        for key, value in _layer(weights, number, cell).items():
             constants[f"{key}{number}"] = value
         states = [f"{name}{number}" for name in state_names]
-        options: dict[str, Any] = {"linear_before_reset": 1} if config.cell == "gru" else {}
         nodes += [
             helper.make_node(
-                _OPERATORS[config.cell],
+                cell.onnx_operator,
                 [f"z{number}", f"W{number}", f"R{number}", f"B{number}", "", *states],
                 [f"y{number}", *(f"{state}_after" for state in states)],
                 hidden_size=config.hidden_size,
@@ -143,16 +143,16 @@ def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
     return model
 
 
-def _layer(weights: Arrays, number: int, cell: str) -> Arrays:
-    """A layer's weights as ONNX orders them: W [1, 4H, E], R [1, 4H, H], B [1, 8H] of an LSTM."""
+def _layer(weights: Arrays, layer: int, cell: CellSpec) -> Arrays:
+    """Return a layer's weights in ONNX's order: W [1, 4H, E], R [1, 4H, H], B [1, 8H] of an LSTM."""
 
-    def ordered(name: str) -> npt.NDArray[Any]:
-        value = weights[f"layers.{number}.{name}_l0"]
-        blocks = np.split(value, len(_GATES[cell]))
-        return np.concatenate([blocks[gate] for gate in _GATES[cell]])
+    def ordered(value: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        blocks = dict(zip(cell.blocks, np.split(value, len(cell.blocks)), strict=True))
+        return np.concatenate([blocks[name] for name in cell.onnx_order])
 
-    biases = np.concatenate([ordered("bias_ih"), ordered("bias_hh")])
-    return {"W": ordered("weight_ih")[None], "R": ordered("weight_hh")[None], "B": biases[None]}
+    weight_ih, weight_hh, bias_ih, bias_hh = map(ordered, layer_weights(weights, layer))
+    biases = np.concatenate([bias_ih, bias_hh])
+    return {"W": weight_ih[None], "R": weight_hh[None], "B": biases[None]}
 
 
 def _difference(checkpoint: Checkpoint, session: Any) -> float:
@@ -168,9 +168,9 @@ def _difference(checkpoint: Checkpoint, session: Any) -> float:
     greatest = 0.0
     for _ in range(_NUM_CHECKED):
         symbol_B = generator.integers(0, config.num_inputs, 2)
-        found = session.run(None, {"symbol": symbol_B, **_states(layers, config.cell)})
+        found = session.run(None, {"symbol": symbol_B, **_states(layers, config.spec)})
         logits, layers = stack.step(symbol_B, layers)
-        expected = [logits, *_states(layers, config.cell).values()]
+        expected = [logits, *_states(layers, config.spec).values()]
         for one, other in zip(found, expected, strict=True):
             # Relative where they are large: float32 has seven digits.
             scale = max(1.0, float(np.abs(other).max()))
@@ -178,9 +178,9 @@ def _difference(checkpoint: Checkpoint, session: Any) -> float:
     return greatest
 
 
-def _states(layers: list[LayerState], cell: str) -> Arrays:
+def _states(layers: list[LayerState], cell: CellSpec) -> Arrays:
     """The state [L, B, H] by its names in the graph."""
     states = {"h": np.stack([layer.h for layer in layers])}
-    if cell == "lstm":
+    if cell.has_cell_state:
         states["c"] = np.stack([layer.c for layer in layers])
     return states

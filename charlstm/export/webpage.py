@@ -20,7 +20,6 @@ from charlstm.analysis.inspection import (
     trace,
     track_features,
 )
-from charlstm.analysis.unit import MEANINGS
 from charlstm.errors import ConfigError
 from charlstm.export.rounding import RoundedMatrix, RoundingCost
 from charlstm.inference.predictor import Predictor
@@ -109,11 +108,20 @@ def opening(alphabet: Alphabet, held_out: Split) -> str:
 def _model(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]:
     """What the script needs beside the weights; its names are JavaScript's."""
     config, alphabet = checkpoint.spec.model_config, checkpoint.spec.alphabet
+    cell = config.spec
     settings = alphabet.settings()
     layers = trace(Predictor(checkpoint), held_out.part(0, _WATCHED_CHARS)).layers
     return {
         "cell": config.cell,
-        "names": list(layers[0].values),
+        "spec": {
+            "blocks": cell.blocks,
+            "drawn": cell.drawn,
+            "gates": cell.gates,
+            "names": cell.values,
+            "hasCellState": cell.has_cell_state,
+            "recurrentGates": cell.recurrent_gates,
+            "meanings": cell.meanings,
+        },
         "numLayers": config.num_layers,
         "hiddenSize": config.hidden_size,
         "boundary": alphabet.boundary,
@@ -123,9 +131,8 @@ def _model(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]
         "normalize": settings["normalize"],
         "keepLineEnds": settings["keep_line_ends"],
         "codes": alphabet.vocabulary.codes.tolist(),
-        "units": [most_variable_units(layer, _NUM_UNITS) for layer in layers],
+        "units": [most_variable_units(layer, _NUM_UNITS, cell) for layer in layers],
         "tracked": _tracked(checkpoint, held_out),
-        "meanings": MEANINGS,
         "text": alphabet.to_text(text),
     }
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from charlstm.counting.mixing import Counts
 from charlstm.counting.ngrams import Numbers
 from charlstm.evaluation.scores import Scores
-from charlstm.model.cell import Array, CellStack, LayerState
+from charlstm.model.cell import Array, CellSpec, CellStack, LayerState
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.text.split import Split
 
@@ -77,6 +77,10 @@ class Predictor:
     @property
     def hidden_size(self) -> int:
         return self._stack.config.hidden_size
+
+    @property
+    def cell(self) -> CellSpec:
+        return self._stack.config.spec
 
     def start(self, batch_size: int = 1) -> PredictorState:
         """The prediction before the first character of a text: zero state, boundary read."""

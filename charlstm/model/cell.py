@@ -1,20 +1,24 @@
-"""One step of the recurrent cells in numpy, written out with the gates in sight.
+"""The recurrent cells: one table of what each is, and one step of each in numpy.
 
-The fast sampler, the inspector and the tests of `torch.nn.LSTM` share it. It needs no torch.
+The torch model, the numpy model, ONNX export, unit analysis, memory estimate, views and page read
+`CELLS`. The fast sampler, the inspector and the tests of `torch.nn.LSTM` share the steps, which
+need no torch.
 
-Shapes: B streams, E what a layer reads, H hidden size, L layers, V symbols that can be predicted.
-Gates stand in PyTorch's order: LSTM input, forget, candidate, output; GRU reset, update, candidate.
+Shapes: B streams, E what a layer reads, H hidden size, L layers, V ids that can be predicted.
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.config import ModelConfig
 from charlstm.errors import CheckpointError
 from charlstm.text.vocabulary import SMALLEST_UNKNOWN_PROBABILITY
+
+if TYPE_CHECKING:
+    from charlstm.model.config import ModelConfig
 
 Array = npt.NDArray[np.float32]
 
@@ -33,6 +37,11 @@ class LayerState(NamedTuple):
     c: Array
     gates: dict[str, Array]
     candidate: Array
+
+    def value(self, name: str) -> Array:
+        """Return a gate, the candidate, the cell state or the hidden state by its name."""
+        others = {"candidate": self.candidate, "cell": self.c, "hidden": self.h}
+        return self.gates[name] if name in self.gates else others[name]
 
     def of_streams(self, chosen: npt.NDArray[np.intp]) -> "LayerState":
         """The state of some of the streams, by number [n]."""
@@ -95,7 +104,112 @@ def rnn_step(read: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) 
     return LayerState(h, h, {}, h)
 
 
-_STEPS = {"lstm": lstm_step, "gru": gru_step, "rnn": rnn_step}
+@dataclass(frozen=True, kw_only=True)
+class CellSpec:
+    """What the program needs to know of a cell.
+
+    A block is a gate or the candidate: H rows of each of PyTorch's weight matrices.
+
+    Args:
+        blocks: in the order of the rows.
+        drawn: the blocks in the order in which a cell is drawn.
+        gates: the blocks that are squashed to [0, 1], in the order of computation.
+        keeping: the gates that decide what of the old state is kept and what enters.
+        has_cell_state: whether there is a cell state beside the hidden state.
+        step: (read, h, c, weight_hh, bias_hh) -> `LayerState`, see `lstm_step`.
+        torch_class: the module's name in `torch.nn`, or in `model.network`.
+        recurrent_gates: by block, the gate that multiplies its recurrent part.
+        onnx_operator: None where ONNX has no such cell; `onnx_order`: its order of blocks;
+            `onnx_options`: its attributes.
+        meanings: of each value, in words.
+    """
+
+    blocks: tuple[str, ...]
+    drawn: tuple[str, ...]
+    gates: tuple[str, ...]
+    keeping: tuple[str, ...]
+    has_cell_state: bool
+    step: Callable[[Array, Array, Array, Array, Array], LayerState]
+    torch_class: str
+    recurrent_gates: Mapping[str, str] = field(default_factory=dict)
+    onnx_operator: str | None = None
+    onnx_order: tuple[str, ...] = ()
+    onnx_options: Mapping[str, int] = field(default_factory=dict)
+    meanings: Mapping[str, str]
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The names of all that a step computes, in its order."""
+        candidate = ("candidate",) * ("candidate" in self.blocks)
+        return (*self.gates, *candidate, *("cell",) * self.has_cell_state, "hidden")
+
+
+_CANDIDATE: Final = "what could be written"
+_HIDDEN: Final = "the hidden state h: what the next layer and the next step read"
+
+CELLS: Final[dict[str, CellSpec]] = {
+    "lstm": CellSpec(
+        blocks=("input", "forget", "candidate", "output"),
+        drawn=("forget", "input", "candidate", "output"),
+        gates=("input", "forget", "output"),
+        keeping=("input", "forget"),
+        has_cell_state=True,
+        step=lstm_step,
+        torch_class="LSTM",
+        onnx_operator="LSTM",
+        onnx_order=("input", "output", "forget", "candidate"),
+        meanings={
+            "input": "share of the candidate that enters the cell state",
+            "forget": "share of the cell state that is kept",
+            "output": "share of the cell state, through tanh, that shows in the hidden state",
+            "candidate": _CANDIDATE,
+            "cell": "the cell state: the memory",
+            "hidden": _HIDDEN,
+        },
+    ),
+    "gru": CellSpec(
+        blocks=("reset", "update", "candidate"),
+        drawn=("update", "candidate", "reset"),
+        gates=("reset", "update"),
+        keeping=("update",),
+        has_cell_state=False,
+        step=gru_step,
+        torch_class="GRU",
+        recurrent_gates={"candidate": "reset"},
+        onnx_operator="GRU",
+        onnx_order=("update", "reset", "candidate"),
+        onnx_options={"linear_before_reset": 1},
+        meanings={
+            "reset": "share of the hidden state that the candidate reads",
+            "update": "share of the hidden state that is kept",
+            "candidate": _CANDIDATE,
+            "hidden": _HIDDEN,
+        },
+    ),
+    "rnn": CellSpec(
+        blocks=("hidden",),
+        drawn=("hidden",),
+        gates=(),
+        keeping=(),
+        has_cell_state=False,
+        step=rnn_step,
+        torch_class="RNN",
+        onnx_operator="RNN",
+        onnx_order=("hidden",),
+        meanings={"hidden": _HIDDEN},
+    ),
+}
+
+
+def layer_weight(layer: int, name: str) -> str:
+    """Return the name of a layer's weight, such as `weight_ih`, among a model's weights."""
+    return f"layers.{layer}.{name}_l0"
+
+
+def layer_weights(weights: Mapping[str, npt.NDArray[Any]], layer: int) -> list[npt.NDArray[Any]]:
+    """Return a layer's weight_ih, weight_hh, bias_ih and bias_hh."""
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    return [weights[layer_weight(layer, name)] for name in names]
 
 
 class CellStack:
@@ -108,21 +222,15 @@ class CellStack:
 
     def __init__(
         self,
-        config: ModelConfig,
+        config: "ModelConfig",
         weights: Mapping[str, npt.NDArray[Any]],
         *,
         unknown_probability: float = SMALLEST_UNKNOWN_PROBABILITY,
     ) -> None:
         self.config = config
         self._unknown_probability = np.float32(unknown_probability)
-        self._step = _STEPS[config.cell]
-        self._layers = [
-            [
-                weights[f"layers.{number}.{name}_l0"]
-                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            ]
-            for number in range(config.num_layers)
-        ]
+        self._step = config.spec.step
+        self._layers = [layer_weights(weights, layer) for layer in range(config.num_layers)]
         self._embedding = weights["embedding.weight"]
         self._head_weight = weights["head.weight"]
         self._head_bias = weights["head.bias"]

@@ -19,23 +19,21 @@ import safetensors.numpy
 from charlstm.config import (
     MAX_BITS,
     MAX_CHARACTERS,
-    MAX_COUNT,
     MAX_SECONDS,
     Budget,
     CorpusConfig,
     Dropouts,
-    ModelConfig,
     TrainConfig,
     from_plain,
-    require_int,
-    require_real,
 )
 from charlstm.errors import CharLSTMError, CheckpointError, ConfigError, ContainerError
+from charlstm.model.config import ModelConfig
+from charlstm.settings import MAX_COUNT, ReadingSettings, TrainSettings, require_int, require_real
 from charlstm.system.container import Container, Entry, metadata_of, open_container, sealed
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.vocabulary import END, Vocabulary
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 MAX_HISTORY: Final = 20_000
 
 _MAX_BYTE: Final = 0xFF
@@ -144,6 +142,8 @@ class RunSpec:
         corpus_name: the text's short name.
         fingerprint: of the training text, see `Corpus`.
         num_train_chars: the length of the training split.
+        reading, settings: the user's choices when the run started.
+        init_from: the run whose weights it started from.
     """
 
     model_config: ModelConfig
@@ -154,6 +154,9 @@ class RunSpec:
     fingerprint: str
     num_train_chars: int
     vocabulary: Vocabulary
+    reading: ReadingSettings = ReadingSettings()
+    settings: TrainSettings = TrainSettings()
+    init_from: str | None = None
 
     def __post_init__(self) -> None:
         require_int("the number of training characters", self.num_train_chars, 2, MAX_COUNT)
@@ -162,6 +165,8 @@ class RunSpec:
             raise ConfigError("at the byte level there are 256 characters and an end")
         if not isinstance(self.corpus_name, str) or not isinstance(self.fingerprint, str):
             raise ConfigError("the corpus's name and fingerprint must be strings")
+        if not isinstance(self.init_from, str | None):
+            raise ConfigError("init_from must be a run's name")
 
     @cached_property
     def alphabet(self) -> Alphabet:
@@ -179,6 +184,9 @@ class RunSpec:
             "num_train_chars": self.num_train_chars,
             # Code points, as JSON would join two lone surrogates that happen to be neighbors.
             "vocabulary": self.vocabulary.codes.tolist(),
+            "reading": asdict(self.reading),
+            "settings": asdict(self.settings),
+            "init_from": self.init_from,
         }
 
     @classmethod
@@ -197,6 +205,9 @@ class RunSpec:
             fingerprint=header["fingerprint"],
             num_train_chars=header["num_train_chars"],
             vocabulary=_vocabulary(header["vocabulary"]),
+            reading=from_plain(ReadingSettings, header["reading"]),
+            settings=from_plain(TrainSettings, header["settings"]),
+            init_from=header["init_from"],
         )
 
 
@@ -233,13 +244,15 @@ class Checkpoint:
     @property
     def dropouts(self) -> Dropouts:
         """Where dropout stood at the latest evaluation."""
-        most = self.spec.train_config.dropouts(self.spec.model_config, math.inf)
+        most = self.spec.train_config.dropouts(math.inf)
         if not self.history:
             return most
         latest = self.history[-1]
         return Dropouts(
-            most.before_head if latest.dropout is None else latest.dropout,
-            most.recurrent if latest.recurrent_dropout is None else latest.recurrent_dropout,
+            most.dropout if latest.dropout is None else latest.dropout,
+            most.recurrent_dropout
+            if latest.recurrent_dropout is None
+            else latest.recurrent_dropout,
         )
 
     @property

@@ -5,21 +5,15 @@ Shapes: T sequence length, B batch size, L layers, H hidden size, V symbols that
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from charlstm.config import ModelConfig
+from charlstm.model.config import ModelConfig
 from charlstm.text.vocabulary import SMALLEST_UNKNOWN_PROBABILITY, UNKNOWN
-
-_CELLS: Final[dict[str, Callable[[int, int], nn.RNNBase]]] = {
-    "lstm": nn.LSTM,
-    "gru": nn.GRU,
-    "rnn": nn.RNN,
-}
 
 
 class State(NamedTuple):
@@ -78,7 +72,7 @@ class CharLSTM(nn.Module):
         super().__init__()
         self.config = config
         self.unknown_probability = unknown_probability
-        cell = _CELLS[config.cell]
+        cell = getattr(nn, config.spec.torch_class)
         sizes = [config.embedding_size] + [config.hidden_size] * (config.num_layers - 1)
         self.embedding = nn.Embedding(config.num_inputs, config.embedding_size)
         self.layers = nn.ModuleList(cell(size, config.hidden_size) for size in sizes)
@@ -97,10 +91,11 @@ class CharLSTM(nn.Module):
                 nn.init.xavier_uniform_(weight, generator=generator)
             else:
                 weight.zero_()
-                if self.config.cell == "lstm" and "bias_ih" in name:
+                blocks = self.config.spec.blocks
+                if "forget" in blocks and "bias_ih" in name:
                     # Forget bias 1 (Jozefowicz et al. 2015): a new cell keeps what it has.
                     # nn.LSTM adds two biases; the other one stays 0.
-                    weight[self.config.hidden_size : 2 * self.config.hidden_size] = 1.0
+                    torch.split(weight, self.config.hidden_size)[blocks.index("forget")].fill_(1.0)
         # A first guess close to uniform.
         nn.init.normal_(self.head.weight, std=0.01, generator=generator)
         self.head.bias.zero_()
@@ -117,7 +112,7 @@ class CharLSTM(nn.Module):
     def zero_state(self, batch_size: int) -> State:
         num_layers, hidden_size = self.config.num_layers, self.config.hidden_size
         h_LBH = torch.zeros(num_layers, batch_size, hidden_size, device=self.device)
-        has_cell_state = self.config.cell == "lstm"
+        has_cell_state = self.config.spec.has_cell_state
         return State(h_LBH, torch.zeros_like(h_LBH) if has_cell_state else h_LBH[:0])
 
     def forward(self, x_TB: Tensor, state: State) -> tuple[Tensor, State]:
@@ -139,7 +134,7 @@ class CharLSTM(nn.Module):
         after: list[State] = []
         for number, layer in enumerate(self.layers):
             h_1BH = state.h_LBH[number : number + 1]
-            if self.config.cell == "lstm":
+            if self.config.spec.has_cell_state:
                 z_TBH, (h_1BH, c_1BH) = layer(z_TBH, (h_1BH, state.c_LBH[number : number + 1]))
                 after.append(State(h_1BH, c_1BH))
             else:
@@ -176,23 +171,23 @@ class CharLSTM(nn.Module):
         return unknown.clamp(min=math.log(least)), shrunk
 
     @contextlib.contextmanager
-    def recurrent_dropout(
-        self, share: float | Tensor, generator: torch.Generator
+    def weight_drop(
+        self, recurrent_dropout: float | Tensor, generator: torch.Generator
     ) -> Iterator[None]:
-        """While it lasts, a share of the recurrent weights is zero: DropConnect (Wan et al. 2013).
+        """Within the context, zero a random fraction of the recurrent weights.
 
-        Regularizes what the cells pass from step to step, which plain dropout doesn't reach
-        (Merity et al. 2018). The weights are changed in place, since the layers read them where
-        they lie; gradients computed inside the block are masked, too.
+        DropConnect (Wan et al. 2013) regularizes what the cells pass from step to step, which plain
+        dropout doesn't reach (Merity et al. 2018). The weights are changed in place, because the
+        layers read them where they are; gradients computed inside the context are masked as well.
 
         Args:
-            share: 0 for none; a tensor is never asked for its value.
+            recurrent_dropout: 0 for none; the value of a tensor is never read.
             generator: draws the masks, on the model's device.
         """
-        if not isinstance(share, Tensor) and not share:
+        if not isinstance(recurrent_dropout, Tensor) and not recurrent_dropout:
             yield
             return
-        keep = 1.0 - share
+        keep = 1.0 - recurrent_dropout
         weights: list[Tensor] = [layer.get_parameter("weight_hh_l0") for layer in self.layers]
         whole = [weight.detach().clone() for weight in weights]
         masks = [
@@ -211,17 +206,17 @@ class CharLSTM(nn.Module):
                         weight.grad *= mask
 
 
-def drop_before_head(z_TBH: Tensor, share: float | Tensor, generator: torch.Generator) -> Tensor:
-    """Dropout with one mask per stream and window (Gal & Ghahramani 2016).
+def drop_output(z_TBH: Tensor, dropout: float | Tensor, generator: torch.Generator) -> Tensor:
+    """Apply dropout to the last layer's output, one mask per stream and window.
 
-    Only before the head: between the layers it cost 0.015 nats on tiny Shakespeare.
+    See Gal & Ghahramani (2016). Between the layers, dropout cost 0.015 nats on tiny Shakespeare.
 
     Args:
-        share: as of `CharLSTM.recurrent_dropout`.
+        dropout: 0 for none; the value of a tensor is never read.
     """
-    if not isinstance(share, Tensor) and not share:
+    if not isinstance(dropout, Tensor) and not dropout:
         return z_TBH
-    keep = 1.0 - share
+    keep = 1.0 - dropout
     mask_BH = torch.empty(z_TBH.shape[1:], device=generator.device)
     mask_BH.bernoulli_(keep, generator=generator).div_(keep)
     return z_TBH * mask_BH.to(z_TBH)

@@ -72,5 +72,7 @@ class Keeper:
         with self.store.new_run(f"{self.corpus.name}-{trainer.model.config.cell}") as writer:
             writer.mode = self.corpus.mode
             writer.save_best(model)
-            writer.save_last(replace(model, weights=trainer.weights(), training=trainer.state()))
+            writer.save_last(
+                replace(model, weights=trainer.weights(), training=trainer.state_dict())
+            )
             return writer.name

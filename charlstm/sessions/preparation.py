@@ -1,16 +1,25 @@
-"""From what the user asked for to a run that can start or resume."""
+"""From the user's settings to a run that can start or resume."""
 
 import contextlib
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Final
+from dataclasses import asdict, dataclass, replace
+from typing import Final
 
 from charlstm.config import IN_MEMORY, STDIN, Budget, CorpusConfig, Dropouts, TrainConfig
 from charlstm.errors import CheckpointError, ConfigError
 from charlstm.model.checkpoints import Checkpoint, HistoryEntry, RunSpec
+from charlstm.model.config import ModelConfig
 from charlstm.model.finetuning import transplant
+from charlstm.settings import (
+    DEFAULT_MINUTES,
+    ReadingSettings,
+    RunSettings,
+    TrainSettings,
+    given,
+    options_of,
+)
 from charlstm.store.runs import CheckpointStore, Run
 from charlstm.store.writer import RunWriter
 from charlstm.text.cache import CorpusCache, load_corpus_of_run
@@ -24,11 +33,8 @@ from charlstm.training.hardware import (
     set_threads,
 )
 from charlstm.training.probe import StepTimer
-from charlstm.training.recipe import DEFAULT_MINUTES, Overrides, make_plan
+from charlstm.training.recipe import Machine, make_plan
 from charlstm.training.trainer import Fresh, FromWeights, Resume, Start
-
-# What of a model's settings its weights depend on, beside the vocabulary.
-_SHAPE: Final = ("hidden_size", "num_layers", "embedding_size", "cell")
 
 # A run by the clock ends a little before its time is up, to have time for its last save.
 _USED_SHARE: Final = 0.95
@@ -40,73 +46,33 @@ _SAMPLE_CHARS: Final = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked for; None is left to the plan or, with `resume`, to the run.
+    """What the user asked for.
 
     Args:
-        reading: the given ones of `CorpusConfig`'s settings.
-        parent: the run whose weights to start from.
-        texts: in memory, where the path to read is `IN_MEMORY`.
+        paths: files and folders; empty for Python's documentation or, with `resume`, the run's own.
+        texts: in memory, where the path is `IN_MEMORY`.
     """
 
-    reading: dict[str, Any]
-    run: str | None
-    resume: bool
-    parent: str | None
-    budget: Budget | None
-    overrides: Overrides
-    threads: int | None
-    device: str | None
-    precision: str | None
-    uses_cache: bool = True
+    paths: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
+    reading: ReadingSettings = ReadingSettings()
+    settings: TrainSettings = TrainSettings()
+    run: RunSettings = RunSettings()
+    uses_cache: bool = True
 
-    @classmethod
-    def of(
-        cls,
-        options: Mapping[str, Any],
-        *,
-        reading: Mapping[str, Any],
-        texts: tuple[str, ...] = (),
-    ) -> "Request":
-        """From the options of `charlstm train` by name; those that are absent are None.
-
-        Raises:
-            ConfigError: when two of them exclude each other.
-        """
-        _refuse_both(options, "resume", "parent")
-        _refuse_both(reading, "val", "val_fraction")
-        _refuse_both(reading, "test", "test_fraction")
-        budget = {name: options.get(name) for name in ("minutes", "epochs", "steps")}
-        return cls(
-            reading={
-                name: absolute(name, value) for name, value in reading.items() if value is not None
-            },
-            run=options.get("run"),
-            resume=bool(options.get("resume")),
-            parent=options.get("parent"),
-            budget=Budget(**budget) if any(v is not None for v in budget.values()) else None,
-            overrides=Overrides(**{one.name: options.get(one.name) for one in fields(Overrides)}),
-            threads=options.get("threads"),
-            device=options.get("device"),
-            precision=options.get("precision"),
-            uses_cache=options.get("cache", True),
-            texts=texts,
+    def corpus_config(self) -> CorpusConfig:
+        """Return how a new run reads its text; paths lead to the same files from anywhere."""
+        config = CorpusConfig.of(self.reading, tuple(map(absolute, self.paths)))
+        return replace(
+            config,
+            val=config.val and absolute(config.val),
+            test=config.test and absolute(config.test),
         )
 
 
-def _refuse_both(options: Mapping[str, Any], one: str, other: str) -> None:
-    if options.get(one) and options.get(other) is not None:
-        names = [f"--{name.replace('parent', 'from').replace('_', '-')}" for name in (one, other)]
-        raise ConfigError(f"give {' or '.join(names)}, not both")
-
-
-def absolute(name: str, value: Any) -> Any:
-    """A setting of how a text is read, whose paths lead to the same files from anywhere."""
-    if name == "paths":
-        return tuple(absolute("path", path) for path in value)
-    is_path = name in ("path", "val", "test")
-    # An empty name is no name of the current folder.
-    return value if not is_path or value in (STDIN, IN_MEMORY, "") else os.path.abspath(value)
+def absolute(path: str) -> str:
+    """Return the same path from anywhere; an empty name is not the current folder."""
+    return path if path in (STDIN, IN_MEMORY, "") else os.path.abspath(path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +84,6 @@ class Prepared:
         is_finished: the budget is used; there is nothing to train.
         reason: how the plan was chosen; empty for a resumed run.
         dropouts: as they are expected to be.
-        parent: the run that a new one takes its weights from.
         notices: what may not be as the user meant it.
         news: what was done as asked.
     """
@@ -133,7 +98,6 @@ class Prepared:
     dropouts: Dropouts
     notices: tuple[str, ...]
     news: tuple[str, ...] = ()
-    parent: str | None = None
 
     def without_text(self) -> "Prepared":
         """The same, small enough to be sent to another process."""
@@ -147,18 +111,16 @@ def run_to_resume(store: CheckpointStore, request: Request) -> Run | None:
     Raises:
         CheckpointError: when the run has to be guessed, and one that it may be is damaged.
     """
-    if not request.resume:
+    if not request.run.resume:
         return None
-    if request.run is not None:
-        run = store.run(request.run)
+    if request.run.run is not None:
+        run = store.run(request.run.run)
         if run.has_checkpoint:
             return run
-        if not request.reading.get("paths") and run.is_unused:
+        if not request.paths and run.is_unused:
             raise CheckpointError(f"{run.folder}: no such run; to start it, name its text")
         return None
-    wanted = None
-    if request.reading.get("paths"):
-        wanted = corpus_name(CorpusConfig(**request.reading))
+    wanted = corpus_name(request.corpus_config()) if request.paths else None
     newest, warnings = store.newest(resumable=True, corpus_name=wanted)
     if warnings:
         # It may be the one that is meant.
@@ -174,11 +136,11 @@ def claim_new_run(store: CheckpointStore, request: Request) -> Iterator[RunWrite
         ConfigError: when it exists.
         CheckpointError: when another process trains it, or nothing can be written.
     """
-    if request.run is None:
-        with store.new_run(corpus_name(CorpusConfig(**request.reading))) as writer:
+    if request.run.run is None:
+        with store.new_run(corpus_name(request.corpus_config())) as writer:
             yield writer
         return
-    run = store.run(request.run)
+    run = store.run(request.run.run)
     if not run.has_checkpoint:
         with run.writer() as writer:
             # Asked again under the lock.
@@ -206,40 +168,41 @@ def prepare_new(
     Raises:
         CharLSTMError: when the corpus or the settings are impossible.
     """
-    corpus_config = CorpusConfig.of_new_run(**request.reading)
-    parent = None if request.parent is None else store.load_model(request.parent)
+    corpus_config, init_from = request.corpus_config(), request.run.init_from
+    parent = None if init_from is None else store.load_model(init_from)
+    settings = request.settings
+    if parent is not None:
+        settings = _with_shape_of(parent.checkpoint.spec.model_config, settings)
     cache = _cache(store, request)
     corpus = (
         load_corpus(corpus_config, texts=request.texts)
         if cache is None
         else cache.load(corpus_config, texts=request.texts)
     )
-    device = resolve_device(request.device or "auto")
-    precision = resolve_precision(request.precision or "auto", device)
-    budget = request.budget or Budget(minutes=DEFAULT_MINUTES)
-    threads = resolve_threads(request.threads)
-    overrides = (
-        request.overrides if parent is None else _like(parent.checkpoint.spec, request.overrides)
+    device = resolve_device(settings.device or "auto")
+    machine = Machine(
+        device=device,
+        precision=resolve_precision(settings.precision or "auto", device),
+        threads=resolve_threads(settings.threads),
     )
+    budget = Budget.of(settings) or Budget(minutes=DEFAULT_MINUTES)
     # With steps or epochs nothing may depend on the clock.
     step_times, adapts_threads = None, False
     if budget.minutes is not None:
-        adapts_threads = request.threads is None and num_processes == 1 and device == "cpu"
+        adapts_threads = settings.threads is None and num_processes == 1 and device == "cpu"
         step_times = StepTimer(
             corpus.train,
             budget_seconds=budget.minutes * 60,
             num_processes=num_processes,
             set_threads=set_threads if adapts_threads else None,
         )
-    set_threads(threads)
+    set_threads(machine.threads)
     plan = make_plan(
+        settings,
         num_train_chars=corpus.train.num_chars,
         num_characters=len(corpus.vocabulary),
         budget=budget,
-        overrides=overrides,
-        device=device,
-        precision=precision,
-        threads=threads,
+        machine=machine,
         step_times=step_times,
         seconds_used=lambda: time.monotonic() - started_at,
     )
@@ -252,10 +215,10 @@ def prepare_new(
         transplanted = transplant(parent.checkpoint, corpus.vocabulary)
         start = FromWeights(weights=transplanted.weights)
         news.append(
-            f"from run {request.parent}: {transplanted.num_kept:,} characters kept, "
+            f"from run {init_from}: {transplanted.num_kept:,} characters kept, "
             f"{transplanted.num_new:,} new, {transplanted.num_dropped:,} dropped"
         )
-    if request.resume:
+    if request.run.resume:
         notices.insert(0, f"run {name} has no checkpoint yet: starting from the beginning")
     return Prepared(
         name=name,
@@ -269,15 +232,17 @@ def prepare_new(
             fingerprint=corpus.fingerprint,
             num_train_chars=corpus.train.num_chars,
             vocabulary=corpus.vocabulary,
+            reading=request.reading,
+            settings=request.settings,
+            init_from=init_from,
         ),
         start=start,
         history=(),
         is_finished=False,
         reason=plan.reason,
-        dropouts=plan.train.dropouts(plan.model, plan.epochs),
+        dropouts=plan.train.dropouts(plan.epochs),
         notices=tuple(notices),
         news=tuple(news),
-        parent=request.parent,
     )
 
 
@@ -318,16 +283,17 @@ def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> Prepa
     spec, is_finished = checkpoint.spec, checkpoint.is_finished
     _refuse_contradictions(spec, request)
     cache = _cache(store, request)
-    spec = replace(spec, corpus=replace(spec.corpus, **request.reading))
+    spec = replace(spec, corpus=_moved(spec.corpus, request))
     corpus, notice = _corpus_again(spec, cache, request)
     if notice is not None:
         notices.append(notice)
-    if request.budget is not None and is_finished and _is_used(request.budget, checkpoint):
-        notices.append(f"{request.budget} were already used")
-    elif request.budget is not None and request.budget != spec.budget:
-        news.append(f"budget changed from {spec.budget} to {request.budget} in total")
-        spec, is_finished = replace(spec, budget=request.budget), False
-    hardware = _hardware(spec.train_config, request)
+    budget = Budget.of(request.settings)
+    if budget is not None and is_finished and _is_used(budget, checkpoint):
+        notices.append(f"{budget} were already used")
+    elif budget is not None and budget != spec.budget:
+        news.append(f"budget changed from {spec.budget} to {budget} in total")
+        spec, is_finished = replace(spec, budget=budget), False
+    hardware = _hardware(spec.train_config, request.settings)
     if hardware != spec.train_config:
         notices.append(
             "another device, precision or number of threads: not bit-identical to the run so far"
@@ -356,7 +322,7 @@ def _is_used(budget: Budget, checkpoint: Checkpoint) -> bool:
         return checkpoint.step >= total
     assert budget.minutes is not None
     assert checkpoint.training is not None
-    used_seconds: float = checkpoint.training.numbers["elapsed_seconds"]
+    used_seconds: float = checkpoint.training.numbers["counters"]["elapsed_seconds"]
     return used_seconds >= _USED_SHARE * budget.minutes * 60
 
 
@@ -374,11 +340,17 @@ def prepare_to_follow(store: CheckpointStore, request: Request, leader: Prepared
     return replace(leader, corpus=corpus)
 
 
-def _like(parent: RunSpec, overrides: Overrides) -> Overrides:
-    """The overrides, and the parent's shape, which they must not contradict."""
-    shape = {name: getattr(parent.model_config, name) for name in _SHAPE}
-    _refuse_changes("--from", {n: v for n, v in overrides.given().items() if n in shape}, shape)
-    return replace(overrides, **shape)
+def _with_shape_of(parent: ModelConfig, settings: TrainSettings) -> TrainSettings:
+    """Return the settings with a parent's shape, which they must not contradict."""
+    shape = asdict(parent)
+    _refuse_changes("--from", settings, shape)
+    return replace(
+        settings,
+        hidden_size=parent.hidden_size,
+        num_layers=parent.num_layers,
+        embedding_size=parent.embedding_size,
+        cell=parent.cell,
+    )
 
 
 def _cache(store: CheckpointStore, request: Request) -> CorpusCache | None:
@@ -396,8 +368,8 @@ def _corpus_again(
     config = spec.corpus
     paths = [path for path in (*config.paths, config.val, config.test) if path is not None]
     gone = [path for path in paths if is_fleeting(path) or not os.path.exists(path)]
-    # What is named now is meant now.
-    if gone and not request.reading:
+    # Explicit arguments win.
+    if gone and not request.paths and not given(request.reading):
         corpus = load_corpus_of_run(config, spec.fingerprint, cache)
         return corpus, f"{gone[0]}: missing; resuming from the copy of its text in the store"
     if not paths and cache is not None:
@@ -408,57 +380,72 @@ def _corpus_again(
     return corpus, None
 
 
-def _hardware(stored: TrainConfig, request: Request) -> TrainConfig:
-    """The stored settings on this machine, which may be another one."""
+def _hardware(stored: TrainConfig, settings: TrainSettings) -> TrainConfig:
+    """Return the stored configuration for this machine, which may be another one."""
     try:
-        device = resolve_device(request.device or stored.device)
-        precision = resolve_precision(request.precision or stored.precision, device)
+        device = resolve_device(settings.device or stored.device)
+        precision = resolve_precision(settings.precision or stored.precision, device)
     except ConfigError:
-        if request.device or request.precision:
+        if settings.device or settings.precision:
             raise
         device = resolve_device("auto")
         precision = resolve_precision("auto", device)
     threads, adapts = stored.threads, stored.adapts_threads
-    if request.threads is not None:
-        threads, adapts = resolve_threads(request.threads), False
+    if settings.threads is not None:
+        threads, adapts = resolve_threads(settings.threads), False
     return replace(
         stored, device=device, precision=precision, threads=threads, adapts_threads=adapts
     )
 
 
-def _refuse_contradictions(spec: RunSpec, request: Request) -> None:
-    """Refuse what would make it another run; files may have moved, their text is compared later."""
-    planned = make_plan(
-        num_train_chars=spec.num_train_chars,
-        num_characters=len(spec.vocabulary),
-        budget=spec.budget,
-        overrides=request.overrides,
-        device=spec.train_config.device,
-        precision=spec.train_config.precision,
-        threads=spec.train_config.threads,
+def _moved(config: CorpusConfig, request: Request) -> CorpusConfig:
+    """Return how a run's text is read, where its files may have other names by now."""
+    new = request.corpus_config()
+    return replace(
+        config,
+        paths=new.paths or config.paths,
+        val=new.val or config.val,
+        test=new.test or config.test,
     )
-    moved = {"paths", "val", "test"}
-    stored = asdict(spec.model_config) | asdict(spec.train_config) | asdict(spec.corpus)
-    # As the plan would resolve them: a batch too large for the text is shrunk again.
-    resolved = asdict(planned.model) | asdict(planned.train)
-    wanted = {name: resolved[name] for name in request.overrides.given()}
-    wanted |= {name: value for name, value in request.reading.items() if name not in moved}
-    for name in ("val", "test"):
-        if name in request.reading and stored[name] is None:
-            wanted[name], stored[name] = request.reading[name], "a fraction"
-    _refuse_changes("--resume", wanted, stored)
 
 
-def _refuse_changes(option: str, wanted: dict[str, Any], stored: dict[str, Any]) -> None:
-    """Refuse options that contradict what a run has.
+# What may change from session to session.
+_BUDGET: Final = ("minutes", "epochs", "steps")
+_HARDWARE: Final = ("threads", "device", "precision")
+_FILES: Final = ("val", "test")
+
+
+def _refuse_contradictions(spec: RunSpec, request: Request) -> None:
+    """Refuse settings that would make it another run; the text of files is compared later.
+
+    A setting may be repeated as it was given at first, or as it was resolved.
+    """
+    resolved = asdict(spec.model_config) | asdict(spec.train_config)
+    for name, value in given(spec.settings).items():
+        if getattr(request.settings, name) == value:
+            resolved[name] = value
+    for name in (*_BUDGET, *_HARDWARE):
+        resolved[name] = getattr(request.settings, name)
+    _refuse_changes("--resume", request.settings, resolved)
+    read = asdict(spec.corpus)
+    for name in _FILES:
+        read[name] = getattr(request.reading, name) if read[name] is not None else "a fraction"
+    _refuse_changes("--resume", request.reading, read)
+
+
+def _refuse_changes(
+    option: str, settings: TrainSettings | ReadingSettings, stored: Mapping[str, object]
+) -> None:
+    """Refuse settings that contradict what a run has.
 
     Raises:
         ConfigError: naming all of them.
     """
+    options = options_of(type(settings))
     changes = [
-        f"--{name.replace('_', '-')} {value} (the run has {stored[name]})"
-        for name, value in wanted.items()
-        if stored[name] != value
+        f"{options[name].title} {value} (the run has {stored[name]})"
+        for name, value in given(settings).items()
+        if name in stored and stored[name] != value
     ]
     if changes:
         raise ConfigError(f"{option} can't change {', '.join(changes)}")

@@ -41,6 +41,7 @@ from charlstm.sessions.preparation import (
     run_to_resume,
 )
 from charlstm.sessions.saving import Saver
+from charlstm.settings import RunSettings
 from charlstm.store.runs import CheckpointStore
 from charlstm.store.writer import RunWriter
 from charlstm.system.distributed import ALONE, World
@@ -66,7 +67,6 @@ class Session:
         self.spec = prepared.spec
         self.corpus = corpus = prepared.corpus
         self.is_finished = prepared.is_finished
-        self._parent = prepared.parent
         self._writer = writer
         self._journal = Journal(prepared.history)
         self._saver = Saver(writer)
@@ -137,7 +137,7 @@ class Session:
             "run": self.name,
             "corpus": spec.corpus_name,
             "budget": asdict(spec.budget),
-            "from": self._parent,
+            "from": spec.init_from,
             **asdict(spec.model_config),
             **asdict(spec.train_config),
         }
@@ -289,10 +289,10 @@ def _continued(request: Request, world: World) -> Request:
     if not world.attempt:
         return request
     if world.notes is None:
-        return replace(request, resume=True)
+        return replace(request, run=replace(request.run, resume=True))
     run = world.noted(_RUN_NOTE)
     # Where nothing was started yet, the newest run of the text would be another one.
-    return request if run is None else replace(request, run=run, resume=True)
+    return request if run is None else replace(request, run=RunSettings(run=run, resume=True))
 
 
 def _trainer(prepared: Prepared, world: World, started_at: float) -> Trainer:
@@ -314,4 +314,4 @@ def _trainer(prepared: Prepared, world: World, started_at: float) -> Trainer:
 
 def _state_at(event: TrainerEvent, trainer: Trainer) -> TrainingState | None:
     """What is needed to resume from an event: gathered in all processes, so in all at the same."""
-    return None if isinstance(event, Stepped) else trainer.state()
+    return None if isinstance(event, Stepped) else trainer.state_dict()

@@ -14,8 +14,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.config import CorpusConfig, Level, Normalize
+from charlstm.config import CorpusConfig
 from charlstm.errors import ConfigError, CorpusError
+from charlstm.settings import Level, Normalize
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import END, Ids, Vocabulary, least_unknown_probability
 

@@ -117,7 +117,7 @@ def load_corpus(
         num_main = len(sources) + len(files.main)
         sources += _open(files, config, stack)
         has_documents = config.split_documents is not None or num_main > 1
-        reader = _Reader(config, marks_ends=config.marks_ends and has_documents)
+        reader = _Reader(config, marks_ends=has_documents)
         counted = _count(sources, reader)
         num_chars = int(counted.lengths[:num_main].sum())
         main_starts = counted.starts[counted.starts < num_chars]

@@ -4,39 +4,21 @@ A document begins at the beginning of a line. Its own line end belongs to it: of
 a model learns their end by. Other documents, and files, get a character that ends them.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, repeat
 from typing import Final
 
-from charlstm.errors import ConfigError
+from charlstm.config import DOCUMENT_WORDS, document_pattern
 from charlstm.text.patterns import found_in
 from charlstm.text.vocabulary import END
 
-# What is no pattern.
-_WORDS: Final = ("lines", "blank-lines")
-# Should a text have it all the same.
+# Replaces the end of a document if the text contains it.
 _REPLACEMENT: Final = "\ufffd"
 # How many lines of at most how many characters look like a list.
 _LIST_LINES: Final = 200
 _SHORT_LINE: Final = 40
 # A line longer than this is taken in parts; only its first part can begin a document.
 _MAX_HELD_CHARS: Final = 1 << 20
-
-
-def document_rule(text: str) -> str:
-    """`lines`, `blank-lines`, or a pattern; a plain word is more likely a slip.
-
-    Raises:
-        ConfigError: when it is such a word; `re:` marks a pattern.
-    """
-    if text.startswith("re:"):
-        return text.removeprefix("re:")
-    if text not in _WORDS and re.fullmatch(r"[\w-]+", text):
-        raise ConfigError(
-            f"{text!r} is neither lines nor blank-lines; a pattern that is a word needs re:{text}"
-        )
-    return text
 
 
 def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[str, list[int]]]:
@@ -123,8 +105,7 @@ def documents_in(text: str, how: str | None) -> list[str]:
 
 def found_nowhere(how: str) -> str:
     """That a text has one document, although more were asked for."""
-    named = how if how in _WORDS else f"re:{how}"
-    return f"{named}: found nowhere, the text is one document"
+    return f"{how}: found nowhere, the text is one document"
 
 
 def looks_like_list(sample: str) -> bool:
@@ -144,9 +125,9 @@ def _begins(how: str, line: str, before: str | None, is_found: bool) -> bool:  #
 
 def _found(how: str, lines: Sequence[str], num_before: int) -> Iterable[bool]:
     """Where a pattern is found; for what is none, everywhere."""
-    if how in _WORDS:
+    if how in DOCUMENT_WORDS:
         return repeat(True, len(lines))
-    return found_in(how, lines, first_number=num_before + 1)
+    return found_in(document_pattern(how), lines, first_number=num_before + 1)
 
 
 def _whole_lines(pieces: Iterable[str]) -> Iterator[str]:

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.config import MAX_COUNT
 from charlstm.errors import CorpusError
+from charlstm.settings import MAX_COUNT
 
 # What ends a document that isn't a line: a code point that Unicode reserves for such use inside a
 # program (a noncharacter), so that no text has it.

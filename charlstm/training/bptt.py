@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from charlstm.config import Dropouts, TrainConfig
-from charlstm.model.network import CharLSTM, State, drop_before_head
+from charlstm.model.network import CharLSTM, State, drop_output
 from charlstm.system.distributed import ALONE, World
 from charlstm.training.batches import Batch
 from charlstm.training.graphs import StepGraphs
 from charlstm.training.head import head_loss
-from charlstm.training.optimization import Optimizer, checked
+from charlstm.training.optimization import Optimizer
 from charlstm.training.pieces import Pieces
+from charlstm.training.state import entry, tensor_entry, with_prefix, without_prefix
 
 # float16 gradients vanish below 6e-8: the loss is scaled up, as far as it stays finite
 # (Micikevicius et al. 2018).
@@ -90,27 +91,27 @@ class TruncatedBPTT:
         self,
         window: Tensor,
         learning_rate: Tensor,
-        before_head: float | Tensor,
-        recurrent: float | Tensor,
+        dropout: float | Tensor,
+        recurrent_dropout: float | Tensor,
     ) -> Outcome:
-        """The same from a whole window on the device: x, y and the restarts, int64 [2T + 1, B]."""
+        """Learn from a whole window on the device: x, y and the restarts, int64 [2T + 1, B]."""
         x_TB, y_TB = window[:-1].chunk(2)
         read = partial(self._read_window, x_TB, y_TB, window[-1].bool())
-        return self._learn(read, learning_rate, before_head, recurrent)
+        return self._learn(read, learning_rate, dropout, recurrent_dropout)
 
     def _learn(
         self,
         read: Callable[[float | Tensor], tuple[Tensor, State | None]],
         learning_rate: float | Tensor,
-        before_head: float | Tensor,
-        recurrent: float | Tensor,
+        dropout: float | Tensor,
+        recurrent_dropout: float | Tensor,
         *,
         weight: float = 1.0,
     ) -> Outcome:
-        """Learn from the loss that `read` finds; what it leaves is changed in place."""
+        """Learn from the loss that `read` returns; the state that it returns is carried along."""
         self._optimizer.zero_grad()
-        with self._model.recurrent_dropout(recurrent, self._generator):
-            loss, state = read(before_head)
+        with self._model.weight_drop(recurrent_dropout, self._generator):
+            loss, state = read(dropout)
             loss = loss * weight
             (loss * self._loss_scale).backward()  # type: ignore[no-untyped-call]
         # With these weights the mean of the shares' means is the mean over all characters.
@@ -125,50 +126,41 @@ class TruncatedBPTT:
             self._adjust_loss_scale(is_finite)
         return outcome
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Everything beside the weights that the next step depends on; not copied.
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return everything but the weights that the next step depends on; not copied.
 
-        Of all processes, gathered; hence all of them have to ask.
+        It is gathered from all processes, so all of them have to call this.
         """
-        optimizer = self._optimizer.state_tensors()
-        tensors = {
-            **{f"optimizer.{name}": value for name, value in optimizer.items()},
-        }
+        state = with_prefix("optimizer", self._optimizer.state_dict())
         for name, part in self._carried._asdict().items():
-            tensors[f"carried.{name}"] = torch.cat(self._world.gather(part), 1)
-        for rank, state in enumerate(self._world.gather(self._generator.get_state())):
-            tensors[_generator_name(rank)] = state
+            state[f"carried.{name}"] = torch.cat(self._world.gather(part), 1)
+        for rank, generator in enumerate(self._world.gather(self._generator.get_state())):
+            state[_generator_name(rank)] = generator
         if self._scales_loss:
-            tensors["loss_scale"] = torch.stack([self._loss_scale, self._num_steps_at_scale])
-        return tensors
+            state["loss_scale"] = torch.stack([self._loss_scale, self._num_steps_at_scale])
+        return state
 
-    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what `tensors` gave, before the first step.
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Load what `state_dict` returned, before the first step.
 
         Raises:
-            CheckpointError: when one has another shape, type or range than this model's.
-            KeyError, RuntimeError: when one is missing or makes no sense to its generator.
+            CheckpointError: when an entry is missing or has another shape, type or range than this
+                model's.
+            RuntimeError: when a generator's state is invalid.
         """
-        prefix = "optimizer."
-        self._optimizer.load_state_tensors(
-            {
-                name.removeprefix(prefix): value
-                for name, value in tensors.items()
-                if name.startswith(prefix)
-            }
-        )
+        self._optimizer.load_state_dict(without_prefix("optimizer", state))
         batch_size = self._shard.stop * self._world.size // (self._world.rank + 1)
         for name, part in self._carried._asdict().items():
             shape = (part.shape[0], batch_size, part.shape[2])
-            part.copy_(checked(tensors, f"carried.{name}", shape)[:, self._shard])
+            part.copy_(tensor_entry(state, f"carried.{name}", shape)[:, self._shard])
         name = _generator_name(self._world.rank)
         # There may be more processes than before, and the first one is always there.
-        state = tensors[name] if self._world.leads else tensors.get(name)
+        generator = entry(state, name) if self._world.leads else state.get(name)
         # A generator of another kind of device has a state of another size.
-        if state is not None and state.shape == self._generator.get_state().shape:
-            self._generator.set_state(state)
-        if self._scales_loss and "loss_scale" in tensors:  # absent after another precision
-            scale = checked(tensors, "loss_scale", (2,), least=0.0)
+        if generator is not None and generator.shape == self._generator.get_state().shape:
+            self._generator.set_state(generator)
+        if self._scales_loss and "loss_scale" in state:  # absent after another precision
+            scale = tensor_entry(state, "loss_scale", (2,), least=0.0)
             self._loss_scale.copy_(scale[0])
             self._num_steps_at_scale.copy_(scale[1])
 
@@ -181,7 +173,7 @@ class TruncatedBPTT:
         with self._autocast():
             x_TB = self._on_device(batch.x_TB)
             z_TBH, _ = self._model.read(x_TB, self._model.zero_state(x_TB.shape[1]))
-            z_TBH = drop_before_head(z_TBH, dropout, self._generator)
+            z_TBH = drop_output(z_TBH, dropout, self._generator)
         z_NH = z_TBH.flatten(0, 1).index_select(0, self._on_device(place_N))
         loss, _ = head_loss(z_NH, self._model.head, y_N)
         return loss, None
@@ -192,7 +184,7 @@ class TruncatedBPTT:
         """As `_read_streams`, of a whole window on the device."""
         with self._autocast():
             z_TBH, state = self._model.read(x_TB, self._carried.reset(begins_B))
-            z_TBH = drop_before_head(z_TBH, dropout, self._generator)
+            z_TBH = drop_output(z_TBH, dropout, self._generator)
         return self._loss(z_TBH.flatten(0, 1), y_TB, state.detached())
 
     def _read_streams(self, batch: Batch, dropout: float | Tensor) -> tuple[Tensor, State]:
@@ -209,7 +201,7 @@ class TruncatedBPTT:
                     x_N[place_TP],
                     state.first(place_TP.shape[1]),
                 )
-                z_TPH = drop_before_head(z_TPH, dropout, self._generator)
+                z_TPH = drop_output(z_TPH, dropout, self._generator)
                 read.append(z_TPH.flatten(0, 1))
                 ended.append(state.take(self._on_device(stretch.ends_P)).detached())
         z_NH = torch.cat(read)

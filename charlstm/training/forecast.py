@@ -5,10 +5,11 @@ the pace changes, by a factor of 1.5 within seconds and of 3 when other programs
 """
 
 import math
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
-from charlstm.config import MAX_COUNT, require_real
+from charlstm.config import from_plain
+from charlstm.settings import MAX_COUNT, require_real
 
 # Of the budget: how long the pace of a moment is remembered.
 _MEMORY: Final = 0.1
@@ -32,6 +33,19 @@ class Forecast:
     def __post_init__(self) -> None:
         for name in ("progress", "epoch", "recent_epochs", "recent_progress"):
             require_real(name, getattr(self, name), 0.0, float(MAX_COUNT))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the numbers."""
+        return asdict(self)
+
+    def load_state_dict(self, state: Any) -> None:
+        """Load what `state_dict` returned.
+
+        Raises:
+            ConfigError: when a number is missing or impossible.
+        """
+        for name, value in asdict(from_plain(Forecast, state)).items():
+            setattr(self, name, value)
 
     def add(self, *, progress: float, epoch: float) -> None:
         """Take where a run stands after a step."""

@@ -17,7 +17,7 @@ from charlstm.config import Dropouts
 # Before one is captured: they set up what is set up once, such as the optimizer's moments.
 _EAGER_STEPS: Final = 2
 
-# (window, learning rate, dropout before the head, recurrent dropout) -> what came of it.
+# (window, learning rate, dropout, recurrent dropout) -> outcome.
 Step = Callable[[Tensor, Tensor, float | Tensor, float | Tensor], tuple[Tensor, ...]]
 
 
@@ -72,7 +72,7 @@ class _StepGraph:
         self._pool = pool
         self._window = torch.empty_like(window, device=device)
         self._learning_rate = torch.zeros((), device=device)
-        self._shares = [torch.zeros((), device=device) if share else None for share in dropouts]
+        self._rates = [torch.zeros((), device=device) if rate else None for rate in dropouts]
         # Autograd remembers the stream that it ran on: the same for all.
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._num_eager = 0
@@ -84,9 +84,9 @@ class _StepGraph:
     ) -> tuple[Tensor, ...]:
         self._window.copy_(window.pin_memory(), non_blocking=True)
         self._learning_rate.fill_(learning_rate)
-        for place, share in zip(self._shares, dropouts, strict=True):
+        for place, rate in zip(self._rates, dropouts, strict=True):
             if place is not None:
-                place.fill_(share)
+                place.fill_(rate)
         if self._num_eager < _EAGER_STEPS:
             self._num_eager += 1
             current = torch.cuda.current_stream()
@@ -105,5 +105,5 @@ class _StepGraph:
         return tuple(part.clone() for part in self._made)
 
     def _make(self) -> tuple[Tensor, ...]:
-        before_head, recurrent = (0.0 if share is None else share for share in self._shares)
-        return self._step(self._window, self._learning_rate, before_head, recurrent)
+        dropout, recurrent_dropout = (0.0 if rate is None else rate for rate in self._rates)
+        return self._step(self._window, self._learning_rate, dropout, recurrent_dropout)

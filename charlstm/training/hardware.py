@@ -5,8 +5,10 @@ import os
 import torch
 from torch import nn
 
-from charlstm.config import Device, ModelConfig, Precision, TrainConfig, require_int
+from charlstm.config import Device, Precision, TrainConfig
 from charlstm.errors import ConfigError, TrainingError
+from charlstm.model.config import ModelConfig
+from charlstm.settings import require_int
 from charlstm.training.memory import available_bytes, estimate_bytes
 
 

@@ -7,7 +7,7 @@ as pieces of windows.
 Shapes: T longest document, B documents of a batch.
 """
 
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import torch
 from charlstm.config import TrainConfig
 from charlstm.system.distributed import World
 from charlstm.text.split import Split
-from charlstm.training.batches import Batch, BatchStream
+from charlstm.training.batches import Batch, BatchStream, cursor_state, loaded_cursor
 
 # Longer documents are read as streams, window after window, with their state carried along.
 _LONGEST: Final = 256
@@ -35,6 +35,10 @@ class Batches(Protocol):
     cursor: int
 
     def next(self, generator: torch.Generator) -> Batch: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Any) -> None: ...
 
 
 def batches_of(split: Split, config: TrainConfig, *, boundary: int, world: World) -> Batches:
@@ -117,6 +121,14 @@ class DocumentBatches:
         weight = float(num_mine * self._num_processes / self._length_D[documents].sum())
         return self._batch(mine if len(mine) else documents[:1], weight)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the cursor."""
+        return cursor_state(self.cursor)
+
+    def load_state_dict(self, state: Any) -> None:
+        """Load what `state_dict` returned."""
+        self.cursor = loaded_cursor(state)
+
     def _batch(self, documents: Integers, weight: float) -> Batch:
         start_B, length_B = self._start_D[documents], self._length_D[documents]
         offset_T1 = np.arange(int(length_B.max()))[:, None]
@@ -163,3 +175,11 @@ class MixedBatches:
         chosen.cursor = num_long if is_long else self.cursor - num_long
         self.cursor += 1
         return chosen.next(generator)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the cursor."""
+        return cursor_state(self.cursor)
+
+    def load_state_dict(self, state: Any) -> None:
+        """Load what `state_dict` returned."""
+        self.cursor = loaded_cursor(state)

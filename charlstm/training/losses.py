@@ -1,13 +1,14 @@
 """What became of gradient steps: their losses, read when a device has made them, and counted."""
 
 import math
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, Final, NamedTuple
 
 import torch
 
-from charlstm.config import MAX_COUNT, MAX_SECONDS, require_int, require_real
+from charlstm.config import MAX_SECONDS, from_plain
 from charlstm.errors import TrainingError
+from charlstm.settings import MAX_COUNT, require_int, require_real
 from charlstm.training.bptt import Outcome
 
 MAX_SKIPPED_STEPS: Final = 10
@@ -69,6 +70,18 @@ class LossMeter:
     def bits_per_char(self) -> float:
         """Running mean over the latest steps."""
         return self.counts.loss_sum / max(self.counts.loss_weight, 1e-9) / math.log(2)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the counts."""
+        return asdict(self.counts)
+
+    def load_state_dict(self, state: Any) -> None:
+        """Load what `state_dict` returned.
+
+        Raises:
+            ConfigError: when a count is missing or impossible.
+        """
+        self.counts = from_plain(LossCounts, state)
 
     def add(self, outcome: Outcome, step: int) -> None:
         """Take the outcome of a step, and read all at every eighth on a GPU, at each on a CPU.

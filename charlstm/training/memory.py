@@ -5,18 +5,20 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
-from charlstm.config import ModelConfig, TrainConfig
+from charlstm.config import TrainConfig
 from charlstm.errors import TrainingError
+from charlstm.model.config import ModelConfig
 
 # What torch's own machinery takes at the first step.
 _BASE_BYTES: Final = 80_000_000
 # Bytes for each parameter: weight, gradient, momentum (two for AdamW's), the copy in the steps'
 # precision, and the copies that an update makes, float32 each.
 _BYTES_PER_PARAMETER: Final = 28
-# Numbers kept for the backward pass, float32: for each unit of a layer gates, cell state, hidden
-# state and their gradients; for each symbol of a chunk logits, probabilities and gradients.
-_NUMBERS_PER_UNIT: Final = 14
+# Numbers kept for the backward pass, float32: for each id of a chunk logits, probabilities and
+# gradients; for each unit of a layer all that a step computes and its gradients, and what lies
+# between layers.
 _NUMBERS_PER_SYMBOL: Final = 4
+_NUMBERS_BETWEEN_LAYERS: Final = 2
 _FLOAT_BYTES: Final = 4
 # Logits that the head predicts at a time, at most; with thousands of symbols, characters. 256 of
 # 6,257 symbols took 86 ms where 64 took 131 and a whole window 236 (one thread, AVX-512).
@@ -36,7 +38,8 @@ def estimate_bytes(model: ModelConfig, train: TrainConfig) -> int:
     Against the peak of resident memory of five shapes, from 1 x 2048 units to 2 x 512 in batches of
     128 x 128, it was between 1.0 and 1.9 times what was taken.
     """
-    per_char = model.num_layers * model.hidden_size * _NUMBERS_PER_UNIT + model.embedding_size
+    per_unit = 2 * len(model.spec.values) + _NUMBERS_BETWEEN_LAYERS
+    per_char = model.num_layers * model.hidden_size * per_unit + model.embedding_size
     num_predicted = min(train.chars_per_step, chunk_size(model.num_outputs, train.device))
     per_symbol = num_predicted * _NUMBERS_PER_SYMBOL
     activations = train.chars_per_step * per_char + model.num_outputs * per_symbol

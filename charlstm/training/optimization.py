@@ -7,14 +7,14 @@ character better than AdamW at the same number of characters.
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from charlstm.errors import CheckpointError
 from charlstm.system.distributed import ALONE, World
+from charlstm.training.state import tensor_entry
 
 WARMUP_FRACTION: Final = 0.03
 # Of the full rate: even a run of one step learns something.
@@ -185,36 +185,36 @@ class Optimizer:
         self._world.add_up_(found)
         return found
 
-    def state_tensors(self) -> dict[str, Tensor]:
-        """Everything that a step depends on, by name; not copied."""
-        tensors = {}
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return everything that a step depends on, by name; not copied."""
+        state = {}
         for names, mean in zip(self._groups, self._means, strict=True):
             for name, part in zip(names, mean, strict=True):
-                tensors[f"{name}.momentum"] = part
+                state[f"{name}.momentum"] = part
         for name, parameter in self._parameters.items():
             for key, value in self._adamw.state.get(parameter, {}).items():
-                tensors[f"{name}.{key}"] = value
-        return tensors
+                state[f"{name}.{key}"] = value
+        return state
 
-    def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what `state_tensors` gave.
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Load what `state_dict` returned.
 
         Raises:
-            CheckpointError: when one has another shape, type or range than this model's: fused
-                kernels check none of them.
-            KeyError: when one is missing.
+            CheckpointError: when an entry is missing or has another shape, type or range than this
+                model's: fused kernels check none of them.
         """
         for names, mean in zip(self._groups, self._means, strict=True):
             for name, part in zip(names, mean, strict=True):
-                part.copy_(checked(tensors, f"{name}.momentum", part.shape))
+                part.copy_(tensor_entry(state, f"{name}.momentum", part.shape))
         muon_names = {name for names in self._groups for name in names}
         for name, parameter in self._parameters.items():
-            if name not in muon_names and f"{name}.step" in tensors:
+            # AdamW has no state before its first step.
+            if name not in muon_names and f"{name}.step" in state:
                 shapes = {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
                 # The step is counted where the kernel runs.
                 self._adamw.state[parameter] = {
-                    key: checked(
-                        tensors, f"{name}.{key}", shape, least=None if key == "exp_avg" else 0.0
+                    key: tensor_entry(
+                        state, f"{name}.{key}", shape, least=None if key == "exp_avg" else 0.0
                     ).to(parameter.device, copy=True)
                     for key, shape in shapes.items()
                 }
@@ -265,30 +265,6 @@ def _by_gram_matrix(x: Tensor, gram: Tensor) -> Tensor:
         gram = gram @ (factor @ factor)
     orthogonal: Tensor = x @ product
     return orthogonal
-
-
-def checked(
-    tensors: Mapping[str, Tensor],
-    name: str,
-    shape: Sequence[int],
-    *,
-    least: float | None = None,
-) -> Tensor:
-    """A float32 tensor of a checkpoint, which may come from anybody.
-
-    Raises:
-        CheckpointError: when it has another shape or type, or values that no training gives.
-        KeyError: when it is missing.
-    """
-    value = tensors[name]
-    if value.dtype != torch.float32 or tuple(value.shape) != tuple(shape):
-        raise CheckpointError(
-            f"{name} is {str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}, "
-            f"not float32 {tuple(shape)}"
-        )
-    if not value.isfinite().all() or (least is not None and bool((value < least).any())):
-        raise CheckpointError(f"{name} holds values that no training gives")
-    return value
 
 
 def _gradient(parameter: Tensor) -> Tensor:

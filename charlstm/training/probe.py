@@ -12,8 +12,9 @@ from typing import Final
 
 import torch
 
-from charlstm.config import ModelConfig, TrainConfig
+from charlstm.config import TrainConfig
 from charlstm.errors import TrainingError
+from charlstm.model.config import ModelConfig
 from charlstm.model.network import CharLSTM
 from charlstm.system.distributed import ALONE
 from charlstm.text.split import Split

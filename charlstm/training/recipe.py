@@ -1,19 +1,19 @@
-"""The plan before training: from corpus, budget and machine to every setting, with the reasons.
+"""Auto-configuration: every setting that the user left open, from text, budget and machine.
 
 Two rules, fitted on the runs in tests/benchmarks/README.md. Size: a model should read about six
 characters for each parameter of its recurrent stack; a larger one is left half trained, a smaller
-one has nothing more to learn. Regularization: the more parameters there are for each character of
-the text, and the more often it is read, the more of it.
+one has nothing more to learn. Regularization: it grows with the parameters per character of the
+text and with the number of epochs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
-from charlstm.config import Budget, Cell, Device, ModelConfig, Precision, TrainConfig
+from charlstm.config import Budget, Device, Precision, TrainConfig
 from charlstm.errors import TrainingError
-
-DEFAULT_MINUTES: Final = 5.0
+from charlstm.model.config import ModelConfig
+from charlstm.settings import TrainSettings, chosen
 
 _CHARS_PER_PARAMETER: Final = 6.0
 # Of the recurrent stack, for each character of the text: more were never seen to help.
@@ -69,39 +69,22 @@ _EVALUATIONS_PER_EPOCH: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Overrides:
-    """What the user asked for; None is left to the plan."""
+class Machine:
+    """What a training runs on, resolved."""
 
-    hidden_size: int | None = None
-    num_layers: int | None = None
-    embedding_size: int | None = None
-    dropout: float | None = None
-    recurrent_dropout: float | None = None
-    weight_decay: float | None = None
-    cell: Cell | None = None
-    batch_size: int | None = None
-    seq_len: int | None = None
-    learning_rate: float | None = None
-    seed: int | None = None
-    stops_early: bool | None = None
-
-    def given(self) -> dict[str, Any]:
-        """The overrides that were made, by name."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if value is not None}
-
-
-_MODEL_SETTINGS: Final = {field.name for field in fields(ModelConfig)}
+    device: Device
+    precision: Precision
+    threads: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Settings, and why they are so.
+    """Complete configurations, and the reasons.
 
     Args:
-        num_chars: to be read in training; by the clock, as many as are expected.
-        epochs: how often the text is read by that.
-        notices: where a requested setting had to be reduced.
+        num_chars: characters to be read in training; the expected number for a budget in minutes.
+        epochs: the same in passes over the text.
+        notices: requested settings that had to be reduced.
     """
 
     model: ModelConfig
@@ -118,40 +101,37 @@ StepTimes = Callable[[Sequence[Candidate]], Sequence[float | None]]
 
 
 def make_plan(
+    settings: TrainSettings,
     *,
     num_train_chars: int,
     num_characters: int,
     budget: Budget,
-    overrides: Overrides,
-    device: Device,
-    precision: Precision,
-    threads: int,
+    machine: Machine,
     step_times: StepTimes | None = None,
     seconds_used: Callable[[], float] = lambda: 0.0,
 ) -> Plan:
     """Choose every setting that the user left open.
 
     Args:
+        settings: explicit values win.
         step_times: measures candidates for a budget in minutes, on which nothing else depends;
-            None estimates them for a usual machine.
-        seconds_used: of a budget in minutes, by loading and by measuring; nothing is read in them.
+            None estimates them for typical hardware.
+        seconds_used: of a budget in minutes, by loading and by measuring; no text is read then.
 
     Raises:
         ConfigError: when a requested setting is impossible.
         TrainingError: when not even the smallest model fits in memory.
     """
-    given = overrides.given()
-    machine = {"threads": threads, "device": device, "precision": precision}
-    measured = None
+    speed = None
     if budget.minutes is not None:
-        measured = _Speed(budget.minutes * 60, step_times, num_train_chars)
+        speed = _Speed(budget.minutes * 60, step_times, num_train_chars)
     # With a number of steps, larger ones would be more work.
-    is_open = budget.steps is None and not given.keys() & {"batch_size", "seq_len"}
+    may_grow = budget.steps is None and settings.batch_size is settings.seq_len is None
     draft = None
-    for shape in _STEP_SHAPES if is_open else _STEP_SHAPES[:1]:
+    for shape in _STEP_SHAPES if may_grow else _STEP_SHAPES[:1]:
         if draft is not None and not draft.has_time_for(shape, num_train_chars):
             break
-        larger = _draft(shape, given, machine, budget, measured, num_train_chars, num_characters)
+        larger = _draft(shape, settings, machine, budget, speed, num_train_chars, num_characters)
         if draft is not None and not larger.has_time_for(shape, num_train_chars):
             break
         draft = larger
@@ -161,12 +141,14 @@ def make_plan(
         num_chars *= 1.0 - seconds_used() / (budget.minutes * 60)
         num_chars = max(num_chars, float(train.chars_per_step))  # one step is always made
     epochs = num_chars / num_train_chars
-    model, train = _regularized(model, train, given, num_train_chars)
     total_steps = budget.total_steps(num_chars=num_train_chars, chars_per_step=train.chars_per_step)
     about = "about " if total_steps is None else ""
     return Plan(
         model=model,
-        train=replace(train, num_evaluations=_num_evaluations(budget, total_steps, epochs)),
+        train=replace(
+            _regularized(model, train, settings, num_train_chars),
+            num_evaluations=_num_evaluations(budget, total_steps, epochs),
+        ),
         num_chars=num_chars,
         epochs=epochs,
         reason=f"{about}{_rounded(num_chars)} characters, {_rounded(epochs)} epochs",
@@ -184,7 +166,7 @@ class _Draft:
     notices: tuple[str, ...]
 
     def has_time_for(self, shape: tuple[int, int], num_train_chars: int) -> bool:
-        """Whether steps of this shape, larger than the usual ones, are worth it."""
+        """Return whether steps of this shape, larger than usual, are worth it."""
         return (
             not self.notices
             and self.num_chars >= _MIN_STEPS * shape[0] * shape[1]
@@ -194,45 +176,46 @@ class _Draft:
 
 def _draft(
     shape: tuple[int, int],
-    given: dict[str, Any],
-    machine: dict[str, Any],
+    settings: TrainSettings,
+    machine: Machine,
     budget: Budget,
     speed: "_Speed | None",
     num_train_chars: int,
     num_characters: int,
 ) -> _Draft:
     # Validated as requested, before it is reduced to fit the text.
-    train_settings: dict[str, Any] = {
-        "batch_size": shape[0],
-        "seq_len": shape[1],
-        "learning_rate": _LEARNING_RATE,
-        "weight_decay": _MIN_WEIGHT_DECAY,
-        "seed": 0,
-        # By the clock only: with steps and epochs a run does what was asked for.
-        "stops_early": budget.minutes is not None,
-    } | {name: given[name] for name in given.keys() - _MODEL_SETTINGS}
     train, notices = _made_to_fit(
         TrainConfig(
-            **train_settings,
-            **machine,
+            batch_size=chosen(settings.batch_size, shape[0]),
+            seq_len=chosen(settings.seq_len, shape[1]),
+            learning_rate=chosen(settings.learning_rate, _LEARNING_RATE),
+            weight_decay=chosen(settings.weight_decay, _MIN_WEIGHT_DECAY),
+            seed=chosen(settings.seed, 0),
+            # With steps and epochs a run does what was asked for.
+            early_stop=chosen(settings.early_stop, budget.minutes is not None),
+            device=machine.device,
+            precision=machine.precision,
+            threads=machine.threads,
             reset_probability=_RESET_PROBABILITY,
             num_evaluations=_MIN_EVALUATIONS,
         ),
         num_train_chars,
     )
-    model_settings: dict[str, Any] = {
-        "num_characters": num_characters,
-        "embedding_size": _CUDA_EMBEDDING_SIZE if train.device == "cuda" else _EMBEDDING_SIZE,
-        "num_layers": _NUM_LAYERS,
-        "dropout": 0.0,
-        "recurrent_dropout": 0.0,
-        "cell": "lstm",
-    } | {name: given[name] for name in given.keys() & _MODEL_SETTINGS}
+    embedding_size = _CUDA_EMBEDDING_SIZE if machine.device == "cuda" else _EMBEDDING_SIZE
+    model = ModelConfig(
+        num_characters=num_characters,
+        embedding_size=chosen(settings.embedding_size, embedding_size),
+        hidden_size=chosen(settings.hidden_size, _HIDDEN_SIZE),
+        num_layers=chosen(settings.num_layers, _NUM_LAYERS),
+        cell=chosen(settings.cell, "lstm"),
+    )
     if speed is not None:
-        model, num_chars, too_large = speed.choose(model_settings, train)
+        sizes = _CUDA_HIDDEN_SIZES if machine.device == "cuda" else _HIDDEN_SIZES
+        models = [replace(model, hidden_size=size) for size in sizes]
+        candidates = models if settings.hidden_size is None else [model]
+        model, num_chars, too_large = speed.choose(candidates, train)
         notices += too_large
     else:
-        model = ModelConfig(**{"hidden_size": _HIDDEN_SIZE} | model_settings)
         steps = budget.total_steps(num_chars=num_train_chars, chars_per_step=train.chars_per_step)
         assert steps is not None
         num_chars = float(steps * train.chars_per_step)
@@ -268,9 +251,9 @@ class _Speed:
         self._num_train_chars = num_train_chars
 
     def choose(
-        self, settings: dict[str, Any], train: TrainConfig
+        self, models: Sequence[ModelConfig], train: TrainConfig
     ) -> tuple[ModelConfig, float, tuple[str, ...]]:
-        """The largest model that can be trained in the time; a requested size stays.
+        """Choose the largest of some models, in ascending order, that can be trained in the time.
 
         Returns:
             The model, how many characters it will read, and notices.
@@ -278,17 +261,14 @@ class _Speed:
         Raises:
             TrainingError: when not even the smallest fits in memory.
         """
-        sizes = _CUDA_HIDDEN_SIZES if train.device == "cuda" else _HIDDEN_SIZES
-        if "hidden_size" in settings:
-            models = [ModelConfig(**settings)]
-        else:
-            models = [ModelConfig(hidden_size=size, **settings) for size in sizes]
         times: dict[ModelConfig, float] = {}
         notices: tuple[str, ...] = ()
         model = self._largest(models, train, times)
         while self._step_times is not None and model not in times:
             if len(times) == _MAX_MEASURED:
-                model = self._largest(sorted(times, key=_stack_parameters), train, times)
+                model = self._largest(
+                    sorted(times, key=lambda one: one.num_stack_parameters), train, times
+                )
                 break
             timed = (*times, model)
             found = self._step_times([(one, train) for one in timed])
@@ -309,8 +289,8 @@ class _Speed:
             model
             for model in models[1:]
             if self._num_chars(model, train, times)
-            >= _CHARS_PER_PARAMETER * _stack_parameters(model)
-            and _stack_parameters(model) <= _MAX_PARAMETERS_PER_CHAR * self._num_train_chars
+            >= _CHARS_PER_PARAMETER * model.num_stack_parameters
+            and model.num_stack_parameters <= _MAX_PARAMETERS_PER_CHAR * self._num_train_chars
         ]
         return suited[-1] if suited else models[0]
 
@@ -363,35 +343,36 @@ def _operations_per_char(model: ModelConfig, train: TrainConfig) -> float:
     return _OPERATIONS_PER_PARAMETER * active + softmax + optimizer / train.chars_per_step
 
 
-def _stack_parameters(model: ModelConfig) -> int:
-    """Those of neither embedding nor head, of which each character has its own."""
-    head = model.num_outputs * (model.hidden_size + 1)
-    return model.num_parameters - model.num_inputs * model.embedding_size - head
-
-
 def _regularized(
-    model: ModelConfig, train: TrainConfig, given: dict[str, Any], num_train_chars: int
-) -> tuple[ModelConfig, TrainConfig]:
-    """Set the regularization: dropout, recurrent dropout, weight decay."""
+    model: ModelConfig, train: TrainConfig, settings: TrainSettings, num_train_chars: int
+) -> TrainConfig:
+    """Set dropout, recurrent dropout and weight decay; explicit dropouts apply from the start."""
     parameters = model.num_parameters / num_train_chars
-    # Most of each, and the epochs in which it is reached: those that are read follow from the pace.
-    if "dropout" not in given:
-        dropout = _MAX_DROPOUT * parameters / (_PARAMETERS_AT_HALF_DROPOUT + parameters)
-        model = replace(model, dropout=round(dropout, 2))
-        last = round(model.dropout / _DROPOUT_PER_EPOCH, 1)
-        train = replace(train, dropout_epochs=(0.0, last))
-    if "recurrent_dropout" not in given:
-        model = replace(model, recurrent_dropout=_MAX_RECURRENT_DROPOUT)
-        first = _EPOCHS_WITHOUT_RECURRENT_DROPOUT
-        last = round(first + _MAX_RECURRENT_DROPOUT / _RECURRENT_DROPOUT_PER_EPOCH, 1)
-        train = replace(train, recurrent_dropout_epochs=(first, last))
-    if "weight_decay" not in given:
+    # The maximum of each, and the epochs at which it is reached: the number of epochs follows from
+    # the speed.
+    if settings.dropout is not None:
+        train = replace(train, dropout=settings.dropout)
+    else:
+        dropout = round(_MAX_DROPOUT * parameters / (_PARAMETERS_AT_HALF_DROPOUT + parameters), 2)
+        ramp = (0.0, round(dropout / _DROPOUT_PER_EPOCH, 1))
+        train = replace(train, dropout=dropout, dropout_epochs=ramp)
+    if settings.recurrent_dropout is not None:
+        train = replace(train, recurrent_dropout=settings.recurrent_dropout)
+    else:
+        low = _EPOCHS_WITHOUT_RECURRENT_DROPOUT
+        high = round(low + _MAX_RECURRENT_DROPOUT / _RECURRENT_DROPOUT_PER_EPOCH, 1)
+        train = replace(
+            train,
+            recurrent_dropout=_MAX_RECURRENT_DROPOUT,
+            recurrent_dropout_epochs=(low, high),
+        )
+    if settings.weight_decay is None:
         decay = _MIN_WEIGHT_DECAY + _WEIGHT_DECAY_PER_PARAMETER * parameters
         train = replace(train, weight_decay=round(min(_MAX_WEIGHT_DECAY, decay), 2))
     vocabulary_decay = min(_MAX_VOCABULARY_DECAY, _VOCABULARY_DECAY_PER_PARAMETER * parameters)
     if train.weight_decay == 0:  # as requested: then nothing decays
         vocabulary_decay = 0.0
-    return model, replace(train, vocabulary_decay=round(vocabulary_decay, 2))
+    return replace(train, vocabulary_decay=round(vocabulary_decay, 2))
 
 
 def _rounded(number: float) -> str:

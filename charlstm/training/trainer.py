@@ -6,7 +6,7 @@ Shapes: T sequence length, B batch size.
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -14,32 +14,25 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from charlstm.config import (
-    MAX_BITS,
-    MAX_COUNT,
-    MAX_SECONDS,
-    Budget,
-    Dropouts,
-    ModelConfig,
-    TrainConfig,
-    require_int,
-    require_real,
-)
+from charlstm.config import MAX_BITS, MAX_SECONDS, Budget, Dropouts, TrainConfig, from_plain
 from charlstm.errors import CheckpointError, ConfigError
 from charlstm.evaluation.scoring import fit_temperature
 from charlstm.events import Evaluated, Finished, SaveDue, Started, Stepped, TrainerEvent
 from charlstm.model.checkpoints import Arrays, TrainingState
+from charlstm.model.config import ModelConfig
 from charlstm.model.network import CharLSTM
+from charlstm.settings import MAX_COUNT, require_int, require_real
 from charlstm.system.distributed import ALONE, World
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import least_unknown_probability
 from charlstm.training.bptt import TruncatedBPTT
 from charlstm.training.forecast import Forecast
 from charlstm.training.lists import batches_of
-from charlstm.training.losses import LossCounts, LossMeter
+from charlstm.training.losses import LossMeter
 from charlstm.training.memory import memory_errors_explained
 from charlstm.training.optimization import learning_rate_scale
 from charlstm.training.pacing import Clock, Stopwatch, pace_for
+from charlstm.training.state import entry
 from charlstm.training.threads import ThreadChooser
 
 # Validation while training: enough characters to tell two evaluations of one run apart, in streams
@@ -51,7 +44,6 @@ _MIN_VAL_STREAM_LENGTH: Final = 4096
 # even when the learning rate falls: of 500 characters the cost doubled within a minute.
 _OVERFITS_ABOVE: Final = 1.2
 _OVERFITS_AFTER: Final = 4
-_FORECAST: Final = "forecast_"
 # What the end of a run by the clock takes beyond a bare evaluation: preview, saving, printing.
 _END_RESERVE: Final = 1.2
 _MIN_END_RESERVE_SECONDS: Final = 0.5
@@ -116,8 +108,8 @@ class Trainer:
         start: from random weights, from another model's, or where an earlier session ended.
         started_at: when the command began, by `clock`; the budget's minutes count from there.
         clock: seconds; replaced by tests.
-        world: the processes that train together. All of them take the same events, and `state` at
-            each but `Stepped`; the first one's clock counts.
+        world: the processes that train together. All of them take the same events, and `state_dict`
+            at each but `Stepped`; the first one's clock counts.
 
     Raises:
         CheckpointError: when the state to resume from lacks something or has another shape.
@@ -155,6 +147,7 @@ class Trainer:
             self._threads = ThreadChooser(config.threads, torch.set_num_threads)
         self._counters = _Counters()
         self._forecast = Forecast()
+        self._batches = batches_of(train, config, boundary=model_config.boundary, world=world)
         self._losses = LossMeter(device=config.device, learning_rate=config.learning_rate)
         self._must_stop = False
         self._must_save = False
@@ -162,9 +155,8 @@ class Trainer:
             case FromWeights(weights=weights):
                 self.model.load_arrays(weights)
             case Resume(weights=weights, state=state):
-                self._restore(weights, state)
-        self._batches = batches_of(train, config, boundary=model_config.boundary, world=world)
-        self._batches.cursor = self._counters.step
+                self.model.load_arrays(weights)
+                self._load_state_dict(state)
         self._stopwatch = Stopwatch(
             used_seconds=self._counters.elapsed_seconds, started_at=started_at, clock=clock
         )
@@ -192,8 +184,8 @@ class Trainer:
     def run(self) -> Iterator[TrainerEvent]:
         """Train until the budget is used or `stop` is called.
 
-        `weights` may be taken, and saved, whenever an event has been received; `state` at each but
-        `Stepped`, or at that, too, where there is one process, on a CPU.
+        `weights` may be called whenever an event has been received; `state_dict` at each but
+        `Stepped`, or also at that with a single process on a CPU.
 
         Raises:
             TrainingError: after ten steps in a row without a finite gradient, and when memory
@@ -256,38 +248,34 @@ class Trainer:
             weights[name] /= np.float32(self._temperature)
         return weights
 
-    def state(self) -> TrainingState:
-        """All that a later session needs beside the weights to resume exactly.
+    def state_dict(self) -> TrainingState:
+        """Return all that a later session needs in addition to the weights to resume exactly.
 
-        Gathered from all processes, hence each of them has to ask.
+        It is gathered from all processes, so all of them have to call this.
         """
         assert self._losses.is_read, "not after Stepped"
         self._counters.elapsed_seconds = self._stopwatch.elapsed()
+        tensors = {**self._bptt.state_dict(), "generator.batches": self._generator.get_state()}
         return TrainingState(
-            arrays={name: _to_array(value) for name, value in self._tensors().items()},
-            numbers=asdict(self._counters)
-            | asdict(self._losses.counts)
-            | {_FORECAST + name: value for name, value in asdict(self._forecast).items()},
+            arrays={name: _to_array(value) for name, value in tensors.items()},
+            numbers={
+                "counters": asdict(self._counters),
+                "loss_meter": self._losses.state_dict(),
+                "forecast": self._forecast.state_dict(),
+                "batches": self._batches.state_dict(),
+            },
         )
 
-    def _tensors(self) -> dict[str, Tensor]:
-        return {**self._bptt.tensors(), "generator.batches": self._generator.get_state()}
-
-    def _restore(self, weights: Arrays, state: TrainingState) -> None:
+    def _load_state_dict(self, state: TrainingState) -> None:
         tensors = {name: torch.tensor(value) for name, value in state.arrays.items()}
         try:
-            self.model.load_arrays(weights)
-            self._bptt.load_tensors(tensors)
-            self._generator.set_state(tensors["generator.batches"])
-            numbers = dict(state.numbers)
-            losses = {field.name: numbers.pop(field.name) for field in fields(LossCounts)}
-            forecast = {
-                field.name: numbers.pop(_FORECAST + field.name, 0.0) for field in fields(Forecast)
-            }
-            self._forecast = Forecast(**forecast)
-            self._losses.counts = LossCounts(**losses)
-            self._counters = _Counters(**numbers)
-        except (CheckpointError, ConfigError, KeyError, RuntimeError, TypeError) as error:
+            self._bptt.load_state_dict(tensors)
+            self._generator.set_state(entry(tensors, "generator.batches"))
+            self._counters = from_plain(_Counters, entry(state.numbers, "counters"))
+            self._losses.load_state_dict(entry(state.numbers, "loss_meter"))
+            self._forecast.load_state_dict(entry(state.numbers, "forecast"))
+            self._batches.load_state_dict(entry(state.numbers, "batches"))
+        except (CheckpointError, ConfigError, RuntimeError, TypeError) as error:
             raise CheckpointError(f"the checkpoint can't be resumed: {error}") from error
 
     def _agree(self) -> "_Agreement":
@@ -343,7 +331,7 @@ class Trainer:
     def _only_overfits(self, evaluated: Evaluated) -> bool:
         """Whether the best model is long past, and validation far worse than it was then."""
         best, bits = self._counters.best_val_bits_per_char, evaluated.val_bits_per_char
-        if not self.config.stops_early or best is None or bits is None:
+        if not self.config.early_stop or best is None or bits is None:
             return False
         is_long_past = self._counters.step >= _OVERFITS_AFTER * self._counters.best_step
         return is_long_past and bits > _OVERFITS_ABOVE * best
@@ -384,8 +372,7 @@ class Trainer:
             "chars_per_second": self._chars_per_second,
             "train_bits_per_char": self._losses.bits_per_char,
             "learning_rate": learning_rate,
-            "dropout": self._dropouts.before_head,
-            "recurrent_dropout": self._dropouts.recurrent,
+            **self._dropouts._asdict(),
             "threads": self.config.threads if self._threads is None else self._threads.chosen,
         }
 
@@ -396,7 +383,7 @@ class Trainer:
 
     @property
     def _dropouts(self) -> Dropouts:
-        return self.config.dropouts(self.model.config, self._forecast.epochs)
+        return self.config.dropouts(self._forecast.epochs)
 
     @property
     def _seconds_left(self) -> float:

@@ -10,8 +10,8 @@ from rich.style import Style
 from rich.text import Text
 
 from charlstm.analysis.inspection import GateShares, LayerTrace, Trace, TrackedFeature
-from charlstm.analysis.unit import MEANINGS
 from charlstm.evaluation.scores import ContextScore
+from charlstm.model.cell import CellSpec
 from charlstm.views.context import context_records, show_context
 from charlstm.views.prediction import bar, visible
 from charlstm.views.shading import surprise_color
@@ -81,7 +81,9 @@ def gate_records(layer: LayerTrace, units: Sequence[int], number: int) -> dict[s
     return {"layer": number, "units": list(units), "values": values}
 
 
-def show_gates(trace: Trace, layer: LayerTrace, units: Sequence[int], number: int) -> None:
+def show_gates(
+    trace: Trace, layer: LayerTrace, units: Sequence[int], number: int, cell: CellSpec
+) -> None:
     """A heat map for each unit: a row for each gate, a column for each character."""
     names = list(layer.values)
     margin = max(map(len, names)) + 2 + _RANGE
@@ -104,7 +106,7 @@ def show_gates(trace: Trace, layer: LayerTrace, units: Sequence[int], number: in
                 print_text(row)
             print_text(Text())
     for name in names:
-        print_text(Text(f"{name:{margin - _RANGE}}{MEANINGS[name]}", style="dim"))
+        print_text(Text(f"{name:{margin - _RANGE}}{cell.meanings[name]}", style="dim"))
     ranges = ["gates: 0 to 1"] if layer.gates else []
     ranges += ["cell: any size, shown through tanh"] if "cell" in names else []
     print_text(Text(f"{_SCALE}\n{'; '.join([*ranges, 'others: -1 to 1'])}", style="dim"))

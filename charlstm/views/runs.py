@@ -13,6 +13,7 @@ from rich.text import Text
 from charlstm.analysis.advice import advise
 from charlstm.config import DEFAULT_STORE
 from charlstm.model.checkpoints import Checkpoint, HistoryEntry
+from charlstm.settings import given
 from charlstm.store.runs import run_record
 from charlstm.system.terminal import escape_line
 from charlstm.views.tables import print_note, print_pairs, print_rows
@@ -34,6 +35,7 @@ def with_history(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
             "train": asdict(spec.train_config),
             "budget": asdict(spec.budget),
             "corpus": asdict(spec.corpus),
+            "given": given(spec.settings) | given(spec.reading),
         },
         "history": [entry.record for entry in checkpoint.history],
     }

@@ -14,7 +14,7 @@ def names(tmp_path):
 
 @pytest.mark.parametrize("split_by", ["auto", "order", "random"])
 def test_the_splits_are_those_that_train_makes(names, split_by):
-    config = CorpusConfig.of_new_run(paths=(names,), split_documents="lines", split_by=split_by)
+    config = CorpusConfig(paths=(names,), split_documents="lines", split_by=split_by)
     found, corpus = diagnose(config), load_corpus(config)
     sizes = [part.num_chars for part in (corpus.train, corpus.val, corpus.test)]
     assert [found.num_train_chars, found.num_val_chars, found.num_test_chars] == sizes
@@ -23,7 +23,7 @@ def test_the_splits_are_those_that_train_makes(names, split_by):
 
 def test_repeated_documents_and_a_pattern_that_is_found_nowhere_are_problems(names):
     def problems(how):
-        found = diagnose(CorpusConfig.of_new_run(paths=(names,), split_documents=how))
+        found = diagnose(CorpusConfig(paths=(names,), split_documents=how))
         return [problem.what for problem in found.problems]
 
     assert "60 of 360 documents are repeated" in problems("lines")

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from charlstm.config import Dropouts, ModelConfig, Precision, TrainConfig
+from charlstm.config import Dropouts, Precision, TrainConfig
+from charlstm.model.config import ModelConfig
 from charlstm.model.network import CharLSTM
 from charlstm.system.distributed import ALONE
 from charlstm.text.split import Split
@@ -47,6 +48,7 @@ def learner_of(
         seq_len=shape[1],
         learning_rate=RATE,
         weight_decay=0.1,
+        **DROPOUTS._asdict(),
         reset_probability=0.0,
         num_evaluations=1,
         seed=0,
@@ -59,8 +61,6 @@ def learner_of(
         embedding_size=EMBEDDING_SIZE,
         hidden_size=hidden_size,
         num_layers=num_layers,
-        dropout=DROPOUTS.before_head,
-        recurrent_dropout=DROPOUTS.recurrent,
         cell="lstm",
     )
     network = CharLSTM(model).to("cuda")

@@ -17,11 +17,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from charlstm.config import Budget, CorpusConfig, ModelConfig, TrainConfig
+from charlstm.config import Budget, CorpusConfig, TrainConfig
 from charlstm.events import Evaluated, Finished, Stepped
+from charlstm.model.config import ModelConfig
+from charlstm.settings import TrainSettings
 from charlstm.text.corpus import Corpus, load_corpus
 from charlstm.training.hardware import resolve_precision, resolve_threads, set_threads
-from charlstm.training.recipe import Overrides, make_plan
+from charlstm.training.recipe import Machine, make_plan
 from charlstm.training.trainer import Trainer
 
 
@@ -75,10 +77,15 @@ def train(
 
 def knowing(model: ModelConfig, config: TrainConfig, epochs: float) -> list[object]:
     """The same settings, with the dropout that suits so many epochs from the beginning."""
-    dropouts = config.dropouts(model, epochs)
+    dropouts = config.dropouts(epochs)
     return [
-        replace(model, dropout=dropouts.before_head, recurrent_dropout=dropouts.recurrent),
-        replace(config, dropout_epochs=(0.0, 0.0), recurrent_dropout_epochs=(0.0, 0.0)),
+        model,
+        replace(
+            config,
+            **dropouts._asdict(),
+            dropout_epochs=(0.0, 0.0),
+            recurrent_dropout_epochs=(0.0, 0.0),
+        ),
     ]
 
 
@@ -118,13 +125,13 @@ def main() -> None:
     threads = set_threads(resolve_threads(options.threads))
     for seed in options.seeds:
         plan = make_plan(
+            TrainSettings(hidden_size=options.hidden_size, seed=seed, early_stop=False),
             num_train_chars=corpus.train.num_chars,
             num_characters=len(corpus.vocabulary),
             budget=Budget(minutes=1.0),
-            overrides=Overrides(hidden_size=options.hidden_size, seed=seed, stops_early=False),
-            device="cpu",
-            precision=resolve_precision("auto", "cpu"),
-            threads=threads,
+            machine=Machine(
+                device="cpu", precision=resolve_precision("auto", "cpu"), threads=threads
+            ),
         )
         config = replace(plan.train, num_evaluations=2)
         if options.busy:
@@ -150,7 +157,7 @@ def main() -> None:
             knew, _, _ = train(corpus, model, fixed, minutes=1.0, paces=paces)
             print(
                 f"seed {seed}, {name:14}: {nats:.4f} nats, the run that knew {knew:.4f}, "
-                f"{epochs:.1f} epochs, {config.dropouts(plan.model, epochs)}",
+                f"{epochs:.1f} epochs, {config.dropouts(epochs)}",
                 flush=True,
             )
 

@@ -16,7 +16,8 @@ from dataclasses import replace
 
 import torch
 
-from charlstm.config import ModelConfig, TrainConfig
+from charlstm.config import TrainConfig
+from charlstm.model.config import ModelConfig
 from charlstm.model.network import CharLSTM
 from charlstm.system.distributed import ALONE, World, join_world
 from charlstm.training.batches import Batch
@@ -85,8 +86,6 @@ def main() -> None:
         embedding_size=64,
         hidden_size=arguments.hidden_size,
         num_layers=NUM_LAYERS,
-        dropout=0.0,
-        recurrent_dropout=0.0,
         cell="lstm",
     )
     config = TrainConfig(

@@ -18,16 +18,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as the command line does
 import torch
 from torch import nn
 
-from charlstm.config import (
-    Budget,
-    CorpusConfig,
-    ModelConfig,
-    SampleConfig,
-    TrainConfig,
-)
+from charlstm.config import Budget, CorpusConfig, SampleConfig, TrainConfig
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import sample_many
 from charlstm.model.checkpoints import Checkpoint, RunSpec
+from charlstm.model.config import ModelConfig
 from charlstm.model.network import CharLSTM
 from charlstm.text.vocabulary import Vocabulary
 
@@ -41,8 +36,6 @@ def untrained(hidden_size: int) -> Checkpoint:
         embedding_size=64,
         hidden_size=hidden_size,
         num_layers=2,
-        dropout=0.0,
-        recurrent_dropout=0.0,
         cell="lstm",
     )
     model = CharLSTM(config, generator=torch.Generator().manual_seed(0))

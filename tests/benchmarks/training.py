@@ -18,7 +18,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from charlstm.config import ModelConfig, TrainConfig
+from charlstm.config import TrainConfig
+from charlstm.model.config import ModelConfig
 from charlstm.model.network import CharLSTM
 from charlstm.training.batches import Batch
 from charlstm.training.bptt import TruncatedBPTT
@@ -74,8 +75,6 @@ def own_step(
             embedding_size=EMBEDDING_SIZE,
             hidden_size=hidden_size,
             num_layers=NUM_LAYERS,
-            dropout=0.2,
-            recurrent_dropout=0.0,
             cell="lstm",
         )
     ).to(device)
@@ -84,6 +83,7 @@ def own_step(
         seq_len=seq_len,
         learning_rate=1e-3,
         weight_decay=0.1,
+        dropout=0.2,
         reset_probability=0.01,
         num_evaluations=1,
         seed=0,

@@ -11,17 +11,18 @@ side by side.
 import argparse
 import math
 import time
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, Final
 
-from charlstm.config import Budget, CorpusConfig, ModelConfig, TrainConfig
+from charlstm.config import Budget, CorpusConfig, TrainConfig
 from charlstm.events import Evaluated, Finished
+from charlstm.model.config import ModelConfig
+from charlstm.settings import TrainSettings
 from charlstm.text.corpus import Corpus, load_corpus
 from charlstm.training.hardware import resolve_precision, set_threads
-from charlstm.training.recipe import Overrides, Plan, make_plan
+from charlstm.training.recipe import Machine, Plan, make_plan
 from charlstm.training.trainer import Trainer
 
-_MODEL_SETTINGS: Final = {field.name for field in fields(ModelConfig)}
 _DROPOUTS: Final = ("dropout", "recurrent_dropout")
 
 
@@ -30,13 +31,10 @@ def changed(plan: Plan, variant: str) -> tuple[ModelConfig, TrainConfig]:
     model, train = plan.model, replace(plan.train, num_evaluations=1)
     for setting in filter(None, variant.split(",")):
         name, _, text = setting.partition("=")
-        is_of_model = name in _MODEL_SETTINGS
-        kind = type(getattr(model if is_of_model else train, name))
-        value: dict[str, Any] = {name: kind(text)}
-        if is_of_model:
-            model = replace(model, **value)
+        if hasattr(model, name):
+            model = replace(model, **{name: type(getattr(model, name))(text)})
         else:
-            train = replace(train, **value)
+            train = replace(train, **{name: type(getattr(train, name))(text)})
         if name in _DROPOUTS:
             always: dict[str, Any] = {f"{name}_epochs": (0.0, 0.0)}
             train = replace(train, **always)
@@ -83,7 +81,7 @@ def main() -> None:
 
     set_threads(1)
     corpus = load_corpus(
-        CorpusConfig.of_new_run(
+        CorpusConfig(
             paths=(options.text,),
             val=options.val,
             val_fraction=0.1,
@@ -94,13 +92,13 @@ def main() -> None:
     print("| variant | seed | dropouts | decays | epochs | characters/s | train | validation |")
     print("|---|---|---|---|---|---|---|---|")
     plan = make_plan(
+        TrainSettings(hidden_size=options.hidden_size),
         num_train_chars=corpus.train.num_chars,
         num_characters=len(corpus.vocabulary),
         budget=Budget(steps=1),  # settings don't depend on their number
-        overrides=Overrides(hidden_size=options.hidden_size),
-        device=options.device,
-        precision=resolve_precision("auto", options.device),
-        threads=1,
+        machine=Machine(
+            device=options.device, precision=resolve_precision("auto", options.device), threads=1
+        ),
     )
     for variant in ("", *options.variants):
         model, train = changed(plan, variant)

@@ -7,10 +7,10 @@ import pytest
 from conftest import with_spec
 
 from charlstm.cli import main
-from charlstm.config import ModelConfig
 from charlstm.errors import CharLSTMError
 from charlstm.export.hub import export_folder
 from charlstm.model.checkpoints import HistoryEntry, read_checkpoint
+from charlstm.model.config import ModelConfig
 
 
 def test_a_folder_for_the_hub_is_read_back(model, tmp_path, capsys):

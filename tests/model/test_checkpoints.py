@@ -310,8 +310,8 @@ def test_impossible_records_are_refused(record):
 
 
 def test_dropout_stands_where_the_latest_evaluation_had_it(small):
-    config = replace(small.spec.model_config, dropout=0.3, recurrent_dropout=0.2)
-    one = with_spec(small, model_config=config, history=())
+    config = replace(small.spec.train_config, dropout=0.3, recurrent_dropout=0.2)
+    one = with_spec(small, train_config=config, history=())
     assert one.dropouts == (0.3, 0.2)
     for record, expected in [
         ({"dropout": 0.1, "recurrent_dropout": 0.0}, (0.1, 0.0)),

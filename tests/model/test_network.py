@@ -7,7 +7,7 @@ import torch
 from conftest import MODEL
 
 from charlstm.model.cell import CellStack
-from charlstm.model.network import CharLSTM, State, drop_before_head
+from charlstm.model.network import CharLSTM, State, drop_output
 
 CELLS = ["lstm", "gru", "rnn"]
 
@@ -87,7 +87,7 @@ def test_dropout_hides_a_share_of_each_stream_and_uses_its_own_generator():
     ones_TBH = torch.ones(6, 40, 50)
 
     def dropped(seed, share=0.3):
-        return drop_before_head(ones_TBH, share, torch.Generator().manual_seed(seed))
+        return drop_output(ones_TBH, share, torch.Generator().manual_seed(seed))
 
     before = torch.get_rng_state()
     found = dropped(1)
@@ -106,7 +106,7 @@ def test_recurrent_dropout_hides_a_share_of_the_recurrent_weights_for_a_while(ce
     model = make(cell, hidden_size=64)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     generator = torch.Generator().manual_seed(0)
-    with model.recurrent_dropout(0.3, generator):
+    with model.weight_drop(0.3, generator):
         hidden = [layer.weight_hh_l0 == 0 for layer in model.layers]
         assert all(0.25 < float(mask.float().mean()) < 0.35 for mask in hidden)
         for number, (layer, mask) in enumerate(zip(model.layers, hidden, strict=True)):
@@ -128,7 +128,7 @@ def test_recurrent_dropout_gives_the_gradient_of_what_was_computed():
     x_TB = random_ids(model, 6, 2)
 
     def loss():
-        with model.recurrent_dropout(0.5, torch.Generator().manual_seed(3)):
+        with model.weight_drop(0.5, torch.Generator().manual_seed(3)):
             zeros = model.zero_state(2)
             logits, _ = model(x_TB, State(zeros.h_LBH.double(), zeros.c_LBH.double()))
             value = logits.square().sum()
@@ -153,7 +153,7 @@ def test_weights_come_back_even_where_the_block_fails():
     before = model.layers[0].weight_hh_l0.clone()
     with (
         pytest.raises(RuntimeError, match="within"),
-        model.recurrent_dropout(0.5, torch.Generator().manual_seed(0)),
+        model.weight_drop(0.5, torch.Generator().manual_seed(0)),
     ):
         raise RuntimeError("within")
     assert torch.equal(model.layers[0].weight_hh_l0, before)

@@ -12,7 +12,7 @@ from charlstm.config import IN_MEMORY, CorpusConfig
 from charlstm.store.runs import CheckpointStore
 
 STORE = Path("checkpoints")
-BY_BUDGET = {"num_evaluations", "adapts_threads", "stops_early"}
+BY_BUDGET = {"num_evaluations", "adapts_threads", "early_stop"}
 
 
 @pytest.fixture
@@ -126,8 +126,8 @@ def test_what_stands_in_the_way_is_said(run, texts):
             writer.save_last(replace(last, spec=spec, **changes))
         return notes(name)
 
-    assert "came from stdin" in kept_as("piped", corpus=CorpusConfig.of_new_run(paths=("-",)))
-    in_memory = CorpusConfig.of_new_run(paths=(IN_MEMORY,))
+    assert "came from stdin" in kept_as("piped", corpus=CorpusConfig(paths=("-",)))
+    in_memory = CorpusConfig(paths=(IN_MEMORY,))
     assert "came from a Python program" in kept_as("program", corpus=in_memory)
     assert "isn't finished: it is at step 8 of its 8 steps" in kept_as("cut", is_finished=False)
     assert "before it was stored" in kept_as("old", history=())

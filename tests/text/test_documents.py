@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charlstm.config import CorpusConfig
 from charlstm.errors import ConfigError
 from charlstm.text import documents
 from charlstm.text.documents import (
-    document_rule,
     documents_in,
     found_nowhere,
     split_documents,
@@ -136,27 +136,28 @@ def test_a_list_is_made_of_short_lines():
 
 
 @pytest.mark.parametrize(
-    ("typed", "rule"),
+    ("rule", "documents"),
     [
-        ("lines", "lines"),
-        ("blank-lines", "blank-lines"),
-        ("^Title:", "^Title:"),
-        ("re:word", "word"),
-        ("re:lines", "lines"),
-        ("two words", "two words"),
+        ("lines", ["a\n", "lines\n", "x word\n", "two words"]),
+        ("blank-lines", ["a\nlines\nx word\ntwo words"]),
+        ("^x", ["a\nlines\n", "x word\ntwo words"]),
+        ("re:word", ["a\nlines\n", "x word\n", "two words"]),
+        ("re:lines", ["a\n", "lines\nx word\ntwo words"]),
+        ("two words", ["a\nlines\nx word\n", "two words"]),
     ],
 )
-def test_a_rule_is_a_name_or_a_pattern(typed, rule):
-    assert document_rule(typed) == rule
+def test_document_rule_is_a_name_or_a_pattern(rule, documents):
+    assert CorpusConfig(split_documents=rule).split_documents == rule
+    assert documents_in("a\nlines\nx word\ntwo words", rule) == documents
 
 
 @pytest.mark.parametrize("slip", ["line", "blank_lines", "blank-line", "re"])
-def test_a_plain_word_is_taken_for_a_slip(slip):
+def test_plain_word_is_rejected_as_a_document_rule(slip):
     with pytest.raises(ConfigError, match=f"'{slip}' is neither .* needs re:{slip}$"):
-        document_rule(slip)
+        CorpusConfig(split_documents=slip)
 
 
 def test_what_was_found_nowhere_is_named_as_it_is_typed():
     for how in ("lines", "blank-lines"):
         assert found_nowhere(how) == f"{how}: found nowhere, the text is one document"
-    assert found_nowhere("^x").startswith("re:^x: ")
+    assert found_nowhere("re:^x").startswith("re:^x: ")

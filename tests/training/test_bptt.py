@@ -91,7 +91,7 @@ def test_a_window_in_pieces_is_each_stream_read_by_itself(cell, share):
         ):
             clipped = other.grad / max(1.0, float(norm))
             torch.testing.assert_close(parameter.grad, clipped, atol=1e-6, rtol=1e-4, msg=name)
-    carried = learner.tensors()
+    carried = learner.state_dict()
     for name, parts in zip(("h", "c"), zip(*states, strict=True), strict=True):
         torch.testing.assert_close(carried[f"carried.{name}_LBH"], torch.cat(parts, 1))
 
@@ -126,7 +126,7 @@ def test_a_step_reads_nothing_back_so_that_a_gpu_is_never_waited_for(precision, 
     begins = torch.zeros(12, 4, dtype=torch.bool)
     begins[5, 2] = begins[0, 0] = True
     batch = Batch(x_TB=symbols, y_TB=symbols, begins_TB=begins)
-    dropouts = Dropouts(before_head=0.1, recurrent=0.1)
+    dropouts = Dropouts(0.1, 0.1)
     learner.step(batch, 0.01, dropouts)
     with _Readings() as readings:
         outcome = learner.step(batch, 0.01, dropouts)
@@ -256,13 +256,13 @@ def test_a_step_that_is_passed_over_leaves_weights_and_moments(precision, monkey
     learner.step(batch, 0.01)
     learner._carried.c_LBH[0, 1, 0] = torch.nan
     weights = {name: value.clone() for name, value in model.state_dict().items()}
-    before = {name: value.clone() for name, value in learner.tensors().items()}
+    before = {name: value.clone() for name, value in learner.state_dict().items()}
     outcome = learner.step(batch, 0.01)
     assert outcome.loss.isnan()
     assert outcome.loss_scale == (65536 if precision == "float16" else 1)
     for name, value in model.state_dict().items():
         assert torch.equal(value, weights[name]), name
-    after = learner.tensors()
+    after = learner.state_dict()
     for name, value in before.items():
         if name.startswith("optimizer."):
             assert torch.equal(value, after[name]), name
@@ -290,7 +290,7 @@ def state(batch):
     """What a step leaves, and generators of two processes."""
     learner = learner_of()
     learner.step(batch, 0.01, Dropouts(0.2, 0.0))
-    tensors = {name: value.clone() for name, value in learner.tensors().items()}
+    tensors = {name: value.clone() for name, value in learner.state_dict().items()}
     other = torch.Generator().manual_seed(77).get_state()
     return {**tensors, "generator.dropout.1": other}
 
@@ -298,7 +298,7 @@ def state(batch):
 @pytest.mark.parametrize("rank", [0, 1])
 def test_each_process_takes_over_its_streams_and_its_generator(state, rank):
     learner = learner_of(world=World(rank=rank, size=2))
-    learner.load_tensors(state)
+    learner.load_state_dict(state)
     for name, part in learner._carried._asdict().items():
         assert torch.equal(part, state[f"carried.{name}"][:, 2 * rank : 2 * rank + 2])
     name = "generator.dropout.1" if rank else "generator.dropout"
@@ -314,8 +314,8 @@ class Two(World):
 
 def test_what_is_carried_and_drawn_by_all_processes_is_saved(state):
     learner = learner_of(world=Two(rank=0, size=2))
-    learner.load_tensors(state)
-    tensors = learner.tensors()
+    learner.load_state_dict(state)
+    tensors = learner.state_dict()
     assert tensors.keys() == state.keys()
     for name in ("carried.h_LBH", "carried.c_LBH"):
         mine = state[name][:, :2]
@@ -330,17 +330,17 @@ def test_a_process_that_was_not_there_before_begins_with_its_own_generator(state
     # Which is not the first one's.
     assert not torch.equal(fresh, learner_of()._generator.get_state())
     del state["generator.dropout.1"]
-    learner.load_tensors(state)
+    learner.load_state_dict(state)
     assert torch.equal(learner._generator.get_state(), fresh)
     del state["generator.dropout"]
     with pytest.raises(KeyError):
-        learner_of().load_tensors(state)
+        learner_of().load_state_dict(state)
 
 
 def test_a_generator_of_another_kind_of_device_is_left_alone(state):
     learner = learner_of()
     fresh = learner._generator.get_state()
-    learner.load_tensors({**state, "generator.dropout": torch.zeros(16, dtype=torch.uint8)})
+    learner.load_state_dict({**state, "generator.dropout": torch.zeros(16, dtype=torch.uint8)})
     assert torch.equal(learner._generator.get_state(), fresh)
 
 
@@ -349,7 +349,7 @@ def test_the_loss_scale_goes_on_with_the_same_precision_only(state, batch, monke
 
     def scale_after(precision, tensors):
         learner = learner_of(precision)
-        learner.load_tensors(tensors)
+        learner.load_state_dict(tensors)
         return float(learner.step(batch, 0.0).loss_scale)
 
     scaled = {**state, "loss_scale": torch.tensor([1024.0, 0.0])}
@@ -413,8 +413,8 @@ def test_a_scaled_loss_gives_the_same_gradient(batch, monkeypatch):
         learner.step(batch, 0.0)
     for one, other in zip(plain._model.parameters(), scaled._model.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad)
-    assert scaled.tensors()["loss_scale"].tolist() == [65536, 1]
-    assert "loss_scale" not in plain.tensors()
+    assert scaled.state_dict()["loss_scale"].tolist() == [65536, 1]
+    assert "loss_scale" not in plain.state_dict()
 
 
 def test_a_stream_whose_loss_is_not_finite_begins_anew(batch):

@@ -68,8 +68,8 @@ def test_it_learns_and_its_state_can_be_carried_over():
 
     copy, copied_optimizer = make()
     copy.load_state_dict(model.state_dict())
-    copied_optimizer.load_state_tensors(
-        {name: value.clone() for name, value in optimizer.state_tensors().items()}
+    copied_optimizer.load_state_dict(
+        {name: value.clone() for name, value in optimizer.state_dict().items()}
     )
     steps(model, optimizer, 5)
     steps(copy, copied_optimizer, 5)
@@ -162,13 +162,13 @@ def stepped():
 
 def test_a_state_is_taken_over_as_a_copy():
     _, optimizer = stepped()
-    state = {name: value.clone() for name, value in optimizer.state_tensors().items()}
+    state = {name: value.clone() for name, value in optimizer.state_dict().items()}
     _, other = stepped()
-    other.load_state_tensors(state)
+    other.load_state_dict(state)
     before = {name: value.clone() for name, value in state.items()}
     other.step(0.01)
     assert all(torch.equal(state[name], before[name]) for name in state)
-    assert any(not torch.equal(other.state_tensors()[name], before[name]) for name in before)
+    assert any(not torch.equal(other.state_dict()[name], before[name]) for name in before)
 
 
 @pytest.mark.parametrize(
@@ -186,38 +186,38 @@ def test_a_state_is_taken_over_as_a_copy():
 )
 def test_a_state_that_no_training_gives_is_refused(name, change):
     _, optimizer = stepped()
-    state = dict(optimizer.state_tensors())
+    state = dict(optimizer.state_dict())
     state[name] = change(state[name])
     with pytest.raises(CheckpointError, match=name):
-        optimizer.load_state_tensors(state)
+        optimizer.load_state_dict(state)
     del state[name]
     if not name.endswith(".step"):  # without its step a parameter begins anew
         with pytest.raises(KeyError):
-            optimizer.load_state_tensors(state)
+            optimizer.load_state_dict(state)
 
 
 def test_a_parameter_without_moments_begins_anew():
     model, optimizer = stepped()
     state = {
         name: value.clone()
-        for name, value in optimizer.state_tensors().items()
+        for name, value in optimizer.state_dict().items()
         if not name.startswith("head.bias")
     }
     other = Optimizer(model, weight_decay=0.1)
-    other.load_state_tensors(state)
-    assert other.state_tensors().keys() == state.keys()
+    other.load_state_dict(state)
+    assert other.state_dict().keys() == state.keys()
     other.step(0.01)
-    assert float(other.state_tensors()["head.bias.step"]) == 1
-    assert float(other.state_tensors()["head.weight.step"]) == 2
+    assert float(other.state_dict()["head.bias.step"]) == 1
+    assert float(other.state_dict()["head.weight.step"]) == 2
 
 
 def test_moments_may_be_negative_where_they_are_means():
     _, optimizer = stepped()
-    state = {name: value.clone() for name, value in optimizer.state_tensors().items()}
+    state = {name: value.clone() for name, value in optimizer.state_dict().items()}
     state["head.bias.exp_avg"].fill_(-0.5)
     state["layers.0.weight_hh_l0.momentum"].fill_(-0.5)
-    optimizer.load_state_tensors(state)
-    for name, value in optimizer.state_tensors().items():
+    optimizer.load_state_dict(state)
+    for name, value in optimizer.state_dict().items():
         assert torch.equal(value, state[name])
 
 

@@ -5,19 +5,19 @@ import pytest
 
 from charlstm.config import Budget
 from charlstm.errors import ConfigError, TrainingError
+from charlstm.settings import TrainSettings
 from charlstm.training import recipe
-from charlstm.training.recipe import Overrides, make_plan
+from charlstm.training.recipe import Machine as On
+from charlstm.training.recipe import make_plan
 
 
 def plan(num_train_chars=1_000_000, *, num_characters=65, budget=None, **overrides):
     return make_plan(
+        TrainSettings(**overrides),
         num_train_chars=num_train_chars,
         num_characters=num_characters,
         budget=budget or Budget(minutes=5),
-        overrides=Overrides(**overrides),
-        device="cpu",
-        precision="float32",
-        threads=2,
+        machine=On(device="cpu", precision="float32", threads=2),
     )
 
 
@@ -44,7 +44,7 @@ def test_every_wish_is_granted(wish):
 
 
 def test_a_wish_of_zero_is_a_wish():
-    assert plan(seed=0, dropout=0.0).model.dropout == 0.0
+    assert plan(seed=0, dropout=0.0).train.dropout == 0.0
     with pytest.raises(ConfigError):
         plan(hidden_size=0)
 
@@ -68,12 +68,12 @@ def test_any_budget_has_a_few_evaluations(num_train_chars, budget):
 
 def test_a_text_read_more_often_is_regularized_more():
     made = plan(10**5)
-    found = [made.train.dropouts(made.model, epochs) for epochs in (0.1, 1, 5, 6, 14, 100)]
-    dropouts = [one.before_head for one in found]
+    found = [made.train.dropouts(epochs) for epochs in (0.1, 1, 5, 6, 14, 100)]
+    dropouts = [one.dropout for one in found]
     assert dropouts == sorted(dropouts)
     assert dropouts[0] < 0.01
     assert dropouts[2] == pytest.approx(0.075, abs=0.005)
-    recurrent = [one.recurrent for one in found]
+    recurrent = [one.recurrent_dropout for one in found]
     assert recurrent == sorted(recurrent)
     assert (recurrent[3], recurrent[-1]) == (0.0, 0.4)
 
@@ -81,7 +81,7 @@ def test_a_text_read_more_often_is_regularized_more():
 def test_what_was_asked_for_is_constant():
     made = plan(10**6, dropout=0.1, recurrent_dropout=0.3)
     for epochs in (0, 100):
-        assert made.train.dropouts(made.model, epochs) == (0.1, 0.3)
+        assert made.train.dropouts(epochs) == (0.1, 0.3)
 
 
 def test_a_model_that_is_large_for_its_text_is_regularized_more():
@@ -92,7 +92,7 @@ def test_a_model_that_is_large_for_its_text_is_regularized_more():
     vocabulary_decays = [one.train.vocabulary_decay for one in made]
     assert vocabulary_decays == sorted(vocabulary_decays)
     assert (vocabulary_decays[0], vocabulary_decays[-1]) == (0.0, 0.8)
-    dropouts = [one.model.dropout for one in made]
+    dropouts = [one.train.dropout for one in made]
     assert dropouts == sorted(dropouts)
     assert (dropouts[0], dropouts[-1]) == (0.0, 0.6)
 
@@ -126,11 +126,13 @@ def timed(minutes, machine, *, seconds_used=lambda: 0.0, **changes):
         "precision": "bfloat16",
     }
     overrides = {name: value for name, value in changes.items() if name not in settings}
+    settings |= {name: value for name, value in changes.items() if name in settings}
     return make_plan(
-        **settings | {name: value for name, value in changes.items() if name in settings},
+        TrainSettings(**overrides),
+        num_train_chars=settings["num_train_chars"],
+        num_characters=settings["num_characters"],
         budget=Budget(minutes=minutes),
-        overrides=Overrides(**overrides),
-        threads=2,
+        machine=On(device=settings["device"], precision=settings["precision"], threads=2),
         step_times=machine,
         seconds_used=seconds_used,
     )
@@ -179,13 +181,11 @@ def test_a_long_run_of_a_long_text_makes_larger_steps():
     assert shape(60, 10**6) == (32, 64)
     assert shape(60, 10**8, batch_size=16) == (16, 64)
     made = make_plan(
+        TrainSettings(),
         num_train_chars=10**8,
         num_characters=65,
         budget=Budget(steps=10**5),
-        overrides=Overrides(),
-        device="cpu",
-        precision="bfloat16",
-        threads=2,
+        machine=On(device="cpu", precision="bfloat16", threads=2),
     )
     assert (made.train.batch_size, made.train.seq_len) == (32, 64)
 
@@ -228,13 +228,11 @@ def test_without_a_clock_nothing_is_timed():
         raise AssertionError
 
     made = make_plan(
+        TrainSettings(),
         num_train_chars=1_003_854,
         num_characters=65,
         budget=Budget(epochs=20),
-        overrides=Overrides(),
-        device="cpu",
-        precision="bfloat16",
-        threads=2,
+        machine=On(device="cpu", precision="bfloat16", threads=2),
         step_times=never,
     )
     assert "about" not in made.reason
@@ -272,7 +270,7 @@ def test_the_largest_size_is_chosen_that_reads_six_characters_a_parameter(num_ch
 def test_parameters_of_the_stack_are_those_of_its_layers():
     for cell in ("lstm", "gru"):
         model = plan(hidden_size=40, embedding_size=7, num_layers=3, cell=cell).model
-        assert recipe._stack_parameters(model) == stack_of(model)
+        assert model.num_stack_parameters == stack_of(model)
 
 
 def test_there_is_a_size_for_every_speed():
@@ -433,11 +431,11 @@ def test_how_often_a_run_is_evaluated(budget, number):
 
 def test_what_nobody_asked_for():
     made = plan(budget=Budget(epochs=1))
-    assert (made.train.seed, made.train.stops_early) == (0, False)
+    assert (made.train.seed, made.train.early_stop) == (0, False)
     assert (made.model.num_layers, made.model.cell, made.model.embedding_size) == (2, "lstm", 64)
-    assert plan(budget=Budget(minutes=1)).train.stops_early
-    assert not plan(budget=Budget(steps=1)).train.stops_early
-    assert not plan(budget=Budget(minutes=1), stops_early=False).train.stops_early
+    assert plan(budget=Budget(minutes=1)).train.early_stop
+    assert not plan(budget=Budget(steps=1)).train.early_stop
+    assert not plan(budget=Budget(minutes=1), early_stop=False).train.early_stop
 
 
 @pytest.mark.parametrize(
@@ -456,9 +454,9 @@ def test_the_strength_of_regularization():
     parameters = made.model.num_parameters / 300_000
     assert 2.5 < parameters < 3.5
     assert made.train.weight_decay == round(0.2 + 0.1 * parameters, 2)
-    assert made.model.dropout == round(0.6 * parameters / (3.5 + parameters), 2)
-    assert made.train.dropout_epochs == (0.0, round(made.model.dropout / 0.015, 1))
-    assert made.model.recurrent_dropout == 0.4
+    assert made.train.dropout == round(0.6 * parameters / (3.5 + parameters), 2)
+    assert made.train.dropout_epochs == (0.0, round(made.train.dropout / 0.015, 1))
+    assert made.train.recurrent_dropout == 0.4
     assert made.train.recurrent_dropout_epochs == (6.0, 38.0)
     assert made.train.vocabulary_decay == round(0.08 * parameters, 2)
 

@@ -69,12 +69,15 @@ def test_resumed_after_any_event_equals_never_interrupted(
         MODEL,
         num_characters=int(split.ids.max()),
         cell=cell,
-        dropout=dropout,
-        recurrent_dropout=dropout,
     )
-    options = {"precision": precision, "dropout_epochs": (0.0, 50.0)}
+    options = {
+        "precision": precision,
+        "dropout": dropout,
+        "recurrent_dropout": dropout,
+        "dropout_epochs": (0.0, 50.0),
+    }
     whole = make_trainer(model=model, steps=9, **options)
-    snapshots = [(whole.weights(), whole.state()) for _ in whole.run()]
+    snapshots = [(whole.weights(), whole.state_dict()) for _ in whole.run()]
     for snapshot in snapshots:
         resumed = make_trainer(model=model, steps=9, resume=snapshot, **options)
         finish(resumed)
@@ -84,7 +87,7 @@ def test_resumed_after_any_event_equals_never_interrupted(
 def test_resuming_needs_all_that_was_saved(make_trainer):
     trainer = make_trainer(steps=2)
     finish(trainer)
-    weights, state = trainer.weights(), trainer.state()
+    weights, state = trainer.weights(), trainer.state_dict()
     for name in state.arrays:
         arrays = {key: value for key, value in state.arrays.items() if key != name}
         if name.startswith("optimizer.") and not name.endswith(("momentum", "exp_avg")):
@@ -114,7 +117,7 @@ def test_stopping_ends_after_the_step(make_trainer):
 def test_a_larger_budget_goes_on_and_moves_back_along_the_schedule(make_trainer):
     short = make_trainer(steps=6)
     finish(short)
-    longer = make_trainer(budget=Budget(steps=12), resume=(short.weights(), short.state()))
+    longer = make_trainer(budget=Budget(steps=12), resume=(short.weights(), short.state_dict()))
     events = finish(longer)
     stepped = [event for event in events if isinstance(event, Stepped)]
     assert [event.step for event in stepped] == list(range(7, 13))
@@ -192,7 +195,7 @@ def test_a_step_without_a_finite_gradient_is_passed_over_and_halves_the_rate(mak
             poison(trainer)
         if isinstance(event, Stepped) and event.step == 4:
             assert event.was_skipped
-            assert all(np.isfinite(value).all() for value in trainer.state().arrays.values())
+            assert all(np.isfinite(value).all() for value in trainer.state_dict().arrays.values())
             for name, value in trainer.weights().items():
                 if name != "head.bias":
                     np.testing.assert_array_equal(value, clean[name])
@@ -236,7 +239,7 @@ def test_losses_read_every_few_steps_are_counted_as_if_read_at_once(make_trainer
         found = []
         for event in trainer.run():
             if isinstance(event, Evaluated | Finished):
-                found.append((event.step, trainer.state().numbers["loss_sum"]))
+                found.append((event.step, trainer.state_dict().numbers["loss_sum"]))
             if isinstance(event, Evaluated):
                 found.append(event.train_bits_per_char)
         return found
@@ -253,7 +256,7 @@ def test_the_time_of_a_save_changes_nothing_that_is_learned(make_trainer, monkey
         found, was_skipped = [], 0
         for event in trainer.run():
             if isinstance(event, SaveDue):
-                trainer.state()
+                trainer.state_dict()
             if isinstance(event, Stepped):
                 found.append(event.learning_rate)
                 was_skipped += event.was_skipped
@@ -311,7 +314,7 @@ def test_a_state_from_outside_never_reaches_a_kernel_unchecked(make_trainer, nam
     """The fused optimizer checks no sizes: it would write behind the array."""
     trainer = make_trainer(steps=4)
     finish(trainer)
-    state = trainer.state()
+    state = trainer.state_dict()
     arrays = {**state.arrays, name: np.ascontiguousarray(change(state.arrays[name]))}
     with pytest.raises(CheckpointError, match="can't be resumed"):
         make_trainer(steps=8, resume=(trainer.weights(), replace(state, arrays=arrays)))
@@ -338,18 +341,18 @@ def test_a_small_text_is_evaluated_early_and_in_growing_distances(make_trainer, 
     for event in trainer.run():
         if isinstance(event, Evaluated) and event.step == 7:
             break
-    start = Resume(weights=trainer.weights(), state=trainer.state())
+    start = Resume(weights=trainer.weights(), state=trainer.state_dict())
     events = finish(small_text(make_trainer, split, start=start))
     assert [event.step for event in events if isinstance(event, Evaluated)] == steps[2:]
 
 
-def test_a_run_that_only_overfits_stops_early_if_it_may(make_trainer, split):
+def test_a_run_that_only_overfits_early_stop_if_it_may(make_trainer, split):
     val = split.part(100, 400)
     shuffled = replace(val, ids=np.random.default_rng(0).permutation(val.ids))
     options = {"budget": Budget(steps=2000), "val": shuffled}
     config = {"weight_decay": 0.0, "num_evaluations": 40}
     stopped = finish(
-        small_text(make_trainer, split, config=config | {"stops_early": True}, **options)
+        small_text(make_trainer, split, config=config | {"early_stop": True}, **options)
     )
     assert stopped[-1].stopped_early
     assert not stopped[-1].was_interrupted
