@@ -5,7 +5,7 @@ How a text becomes a model, and a model becomes text:
     files -> Corpus -> Split -> batches -> CharLSTM -> loss -> Optimizer
                                    \______ Trainer ______/
                                               | events, weights, state
-                                           Session -> store -> checkpoint files
+                                           Session -> run/ -> checkpoint files
                                                                      |
                              views <- commands <- evaluation <- Predictor -> samples
 
@@ -14,18 +14,17 @@ The folders, from the top down; imports point down only (tests/test_architecture
     cli, commands/    the command line; one file a command
     views/            results as tables, pictures, JSON
     api/              the Python API: train(), load(), Model
-    sessions/         what was asked for -> a run that is trained and saved
+    run/              a training run: asked for, trained, saved; the folder of runs
     export/           ONNX, Hugging Face Hub, a page that runs the model
     analysis/         inside a model: gates, units, reach; comparisons of cells; what a text is like
     training/         the loop: batches, gradient steps, optimizer, schedule, plan
-    store/            the folder of runs
     evaluation/       what each character costs, beside other predictors
     inference/        next-character distributions and samples, without torch
     model/            the network in torch and in numpy; the checkpoint file
-    counting/         n-gram counts of the text, alone and mixed with the network
-    text/             files -> encoded documents; vocabulary, splits, cache
+    ngram/            n-gram models of the text, alone and interpolated with the LSTM
+    text/             files -> encoded documents; vocabulary, splits, copies
     system/, events   processes, terminals, files, signals; what a training run reports
-    config, errors    every setting, frozen and validated; what users are told
+    config, settings  every setting, declared once; resolved configurations; errors
 
 Each folder's docstring names its modules, what goes in and out, and where to begin reading.
 
@@ -33,7 +32,7 @@ Rules that hold everywhere: results are frozen dataclasses with their units in t
 library prints nothing; random generators and clocks are passed in; arrays carry their shape as a
 suffix (T time, B batch, L layer, H hidden, V vocabulary).
 
-Begin with `sessions.session` for how a run comes together, `training.trainer.Trainer.run` for the
+Begin with `run.session` for how a run comes together, `training.trainer.Trainer.run` for the
 loop, `model.cell.lstm_step` for the equations.
 """
 

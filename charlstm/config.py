@@ -312,7 +312,7 @@ def from_plain(kind: type[_Config], values: object) -> _Config:
         raise ConfigError(f"{kind.__name__} must be an object, not {type(values).__name__}")
     names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     if odd := sorted(map(str, values.keys() ^ names)):
-        raise ConfigError(f"{kind.__name__} has a missing or unknown field: {odd[0]!r}")
+        raise ConfigError(f"{kind.__name__} has a missing or unknown setting: {odd[0]!r}")
     plain: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
     }

@@ -368,7 +368,7 @@ def check_given(settings: object) -> None:
             option.check(value)
 
 
-def check_resolved(config: object, kind: Any) -> None:
+def check_resolved(config: Any, kind: Any) -> None:
     """Check the fields of a configuration that have the names of settings.
 
     Raises:

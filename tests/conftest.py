@@ -17,7 +17,7 @@ from charlstm.evaluation.scoring import score
 from charlstm.model.checkpoints import Checkpoint, HistoryEntry, RunSpec
 from charlstm.model.config import ModelConfig
 from charlstm.model.network import CharLSTM
-from charlstm.store.runs import CheckpointStore
+from charlstm.run.store import CheckpointStore
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.corpus import load_corpus
 from charlstm.text.split import Split

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch._dynamo  # noqa: F401 - here, so that no child has to: optimizers want it
 
-import charlstm.sessions.session  # noqa: F401
+import charlstm.run.session  # noqa: F401
 from charlstm.cli import main
 from charlstm.errors import CheckpointError
-from charlstm.store.runs import CheckpointStore
+from charlstm.run.store import CheckpointStore
 
 STEPS = 200
 SETTINGS = ["--hidden-size", "16", "--batch-size", "4", "--seq-len", "16", "--threads", "1"]

@@ -32,19 +32,19 @@ import charlstm.api.loading
 import charlstm.evaluation.assessment
 import charlstm.evaluation.dynamic
 import charlstm.export.hub
-import charlstm.sessions.session
+import charlstm.run.session
 import charlstm.views.evaluation
 import charlstm.views.training  # noqa: F401
 from charlstm.cli import main
 from charlstm.errors import CheckpointError, RunLockedError
 from charlstm.model.checkpoints import read_checkpoint
-from charlstm.store.runs import CheckpointStore
+from charlstm.run.store import CheckpointStore
 from charlstm.system import layout
 from charlstm.system.files import is_leftover
 
 NUM_AT_ONCE = 5
 NAMES = ("ant", "bee", "cat")
-PIPED = ("pipe-0", "pipe-1")  # of a text that is there once, in the store's cache
+PIPED = ("pipe-0", "pipe-1")  # of a text that is there once, in each run's folder
 SETTINGS = ["--hidden-size", "8", "--num-layers", "1", "--batch-size", "4", "--seq-len", "16"]
 SETTINGS += ["--precision", "float32", "--threads", "1"]
 DISK_BYTES, DISK_FILES = 1 << 20, 80
@@ -55,7 +55,6 @@ KINDS = {
     "train": 5,
     "resume": 9,
     "rm": 2,
-    "clean": 1,
     "sample": 2,
     "predict": 1,
     "eval": 3,
@@ -205,7 +204,7 @@ class Soak:
         if len(there) > MAX_RUNS:
             kind = "rm"
         run = self.randomness.choice(there) if there else None
-        if run is None and kind != "clean":
+        if run is None:
             kind = "train"
         budget, stdin = self.randomness.randint(1, 60), os.devnull
         as_json = self.randomness.choice([[], ["--json"]])
@@ -217,7 +216,7 @@ class Soak:
                 text, stdin = "-", "text-2.txt"
         elif kind == "resume":
             budget += self.known[store, run]
-        elif kind in ("clean", "runs"):
+        elif kind == "runs":
             run = None
         taken = [one.output for one in self.running]
         output = self.randomness.choice(
@@ -229,7 +228,6 @@ class Soak:
             "train": [*train, text, *SETTINGS, *new],
             "resume": [*train, "--resume", "--run", run],
             "rm": ["runs", "rm", run, "--yes"],
-            "clean": ["runs", "clean"],
             "runs": ["runs", *as_json],
             "show": ["runs", "show", run, *as_json],
             "sample": ["sample", "--run", run, "--length", "40", "--prime", "qui", *as_json],
@@ -520,7 +518,7 @@ class Soak:
             if not any(
                 # Who deletes looks whether a run is about to start, by its lock.
                 one.store == operation.store
-                and (one.kind in ("rm", "clean") or one.run in (operation.run, None))
+                and (one.kind == "rm" or one.run in (operation.run, None))
                 for one in (*self.running, *since)
             ):
                 self._fail(operation, "a stuck lock")
@@ -593,10 +591,7 @@ class Soak:
                     self.failures.append(f"leftovers in {run.folder}")
             for run in there.runs():
                 self._finally(store, ["runs", "rm", run.name, "--yes"])
-            for path in there.cache_folder.glob("*"):
-                os.utime(path, (1e9, 1e9))
-            self._finally(store, ["runs", "clean"])
-            if left := [str(path) for path in store.rglob("*") if path != there.cache_folder]:
+            if left := [str(path) for path in store.rglob("*")]:
                 self.failures.append(f"left in an empty store: {left}")
 
     def _finally(self, store, arguments, allowed=None):

@@ -18,12 +18,12 @@ FLOORS = [
     {"commands"},
     {"views"},
     {"api"},
-    {"export", "sessions"},
+    {"export", "run"},
     {"analysis"},
-    {"training", "store"},
+    {"training"},
     {"inference"},
     {"evaluation"},
-    {"model", "counting"},
+    {"model", "ngram"},
     {"text"},
     {"system", "events"},
     {"config"},
@@ -36,10 +36,12 @@ FLOOR = {name: -number for number, row in enumerate(FLOORS) for name in row}
 WITHOUT_TORCH = [
     "api", "config", "settings", "errors", "events", "system/container", "system/files",
     "system/interrupts", "system/layout", "system/markup", "system/terminal", "system/waiting",
-    "text", "counting", "model/cell", "model/config", "model/checkpoints", "model/finetuning", "inference",
+    "text", "ngram", "model/cell", "model/config", "model/checkpoints", "model/finetuning",
+    "inference",
     "evaluation/scores", "evaluation/baselines", "evaluation/beside", "evaluation/difference",
     "training/memory", "training/pacing",
-    "training/pieces", "training/recipe", "store", "analysis/advice", "analysis/inspection",
+    "training/pieces", "training/recipe", "run/store", "run/writer", "run/log", "run/repetition",
+    "analysis/advice", "analysis/inspection",
     "analysis/diagnosis", "analysis/unit",
     "export", "commands",
     "views/inspection", "views/prediction", "views/runs", "views/sampling", "views/diagnosis",
@@ -113,9 +115,9 @@ def test_what_must_start_fast_loads_no_torch(place):
 def test_the_trainer_knows_no_files_and_no_store():
     for path in files("training"):
         for name in imports(path):
-            assert not re.match(r"charlstm\.(store|system\.files)\b", name), (path, name)
+            assert not re.match(r"charlstm\.(run|system\.files)\b", name), (path, name)
     for name in imports(PACKAGE / "training/trainer.py"):
-        assert not re.match(r"charlstm\.text\.(corpus|cache|source)\b", name), name
+        assert not re.match(r"charlstm\.text\.(corpus|storage|source)\b", name), name
 
 
 def test_the_model_knows_of_the_text_its_alphabet_alone():
@@ -161,5 +163,6 @@ def test_the_tests_lie_as_the_package_does():
     for path in tests.glob("*/test_*.py"):
         module = path.stem.removeprefix("test_")
         folder = PACKAGE / path.parent.name
-        found = any((folder / f"{name}.py").exists() for name in (module, module.split("_")[0]))
+        names = (module, module.split("_")[0], {"golden": "checkpoints"}.get(module, module))
+        found = any((folder / f"{name}.py").exists() for name in names)
         assert found, path

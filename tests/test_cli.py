@@ -13,7 +13,7 @@ import pytest
 from conftest import SMALL, TEXT, posix
 
 from charlstm.commands.options import complete_run, minutes_of, whole_number
-from charlstm.store.runs import CheckpointStore
+from charlstm.run.store import CheckpointStore
 
 
 def test_from_a_text_to_a_score(run, corpus_file, here):
@@ -121,7 +121,7 @@ def test_the_environment_is_named_as_the_options_are(
         (["predict", "qu", "--top", "0"], 2, "top"),
         (["predict", "qu", "--compare", "x"], 2, "--compare"),
         (["sample", "--prime-file", "x"], 2, "--prime-file"),
-        (["compare", "x", "--min-count", "2"], 2, "--min-count"),
+        (["compare", "x", "--learning-rate", "2"], 2, "--learning-rate"),
         (["eval"], 1, "charlstm train"),
         (["eval", "x", "--split", "val"], 2, "not both"),
         (["eval", "--split", "dev"], 2, "dev"),

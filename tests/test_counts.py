@@ -10,7 +10,7 @@ from conftest import SMALL
 from charlstm import load
 from charlstm.config import SampleConfig
 from charlstm.inference.draft import Draft
-from charlstm.store.runs import CheckpointStore
+from charlstm.run.store import CheckpointStore
 from charlstm.system import layout
 
 
@@ -134,8 +134,8 @@ def test_counts_are_kept_beside_the_run(run, counted):
 def test_counts_outlive_their_text(run, counted, corpus_file, here):
     before = run("predict", "the", "--with-counts")[1]
     corpus_file.unlink()
-    for file in (here / "checkpoints" / ".cache").iterdir():
-        file.unlink()
+    for name in (layout.TEXT, layout.TEXT_IDS):
+        (counted / name).unlink(missing_ok=True)
     assert run("predict", "the", "--with-counts")[1] == before
     (counted / layout.COUNTS).unlink()
     code, out, err = run("predict", "the", "--with-counts")

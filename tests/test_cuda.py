@@ -157,7 +157,7 @@ def test_a_captured_step_is_the_step_that_was_captured(model, split, precision, 
     assert float(found.loss) == pytest.approx(float(expected.loss), abs=1e-4)
     assert found.loss_scale == expected.loss_scale
     pairs = [(captured._model.state_dict(), eager._model.state_dict())]
-    pairs.append((captured.tensors(), eager.tensors()))
+    pairs.append((captured.state_dict(), eager.state_dict()))
     for one, other in pairs:
         for name, value in one.items():
             torch.testing.assert_close(value, other[name], atol=1e-4, rtol=1e-3, msg=name)

@@ -5,7 +5,7 @@ import json
 from conftest import SMALL
 
 import charlstm
-from charlstm.store import runs
+from charlstm.run import store
 from charlstm.system import layout
 
 
@@ -40,7 +40,7 @@ def test_it_is_never_taken_unasked(run, here, corpus_file):
 
 
 def test_it_is_small_and_tells_no_path():
-    path = runs.Path(runs.__file__).parent / layout.EXAMPLE_FILE
+    path = store.Path(store.__file__).parent / layout.EXAMPLE_FILE
     data = path.read_bytes()
     assert len(data) < 1_000_000
     assert b"/home" not in data

@@ -21,10 +21,10 @@ from charlstm.cli import main
 from charlstm.config import CorpusConfig
 from charlstm.errors import CheckpointError, CorpusError
 from charlstm.evaluation.scores import Evaluation
-from charlstm.store.runs import CheckpointStore
+from charlstm.run.store import CheckpointStore
 from charlstm.text import corpus as corpus_module
-from charlstm.text.cache import CorpusCache
 from charlstm.text.corpus import load_corpus
+from charlstm.text.storage import read_text, write_text
 from charlstm.training import losses
 
 pty = pytest.importorskip("pty", reason="terminals of POSIX")
@@ -66,7 +66,7 @@ def test_a_failed_save_in_the_middle_is_reported_and_the_next_may_succeed(
     tmp_path, corpus_file, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    from charlstm.store.writer import RunWriter
+    from charlstm.run.writer import RunWriter
 
     saves = []
     save = RunWriter.save_last
@@ -106,7 +106,7 @@ def test_a_best_model_that_could_not_be_saved_is_saved_with_the_next(
 ):
     """The later ones are worse: nothing else would ever save it."""
     monkeypatch.chdir(tmp_path)
-    from charlstm.store.writer import RunWriter
+    from charlstm.run.writer import RunWriter
     from charlstm.training import trainer as training
 
     bits = iter([3.0, 2.0, 2.5, 2.6])
@@ -135,7 +135,7 @@ def test_a_best_model_that_could_not_be_saved_is_saved_with_the_next(
 
 def test_a_run_folder_deleted_in_mid_run_is_an_error(tmp_path, corpus_file, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    from charlstm.sessions import session
+    from charlstm.run import session
 
     trainer_run = session.Trainer.run
 
@@ -281,12 +281,11 @@ def test_memory_stays_bounded_whatever_the_size(tmp_path, line, megabytes):
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    cache = CorpusCache(tmp_path / "cache")
     config = CorpusConfig(paths=(str(path),), split_documents="lines")
-    os.utime(path, (1e9, 1e9))
     try:
-        cache.load(config)
-        corpus = cache.load(config)
+        corpus = load_corpus(config)
+        write_text(tmp_path, corpus, config, mode=0o666)
+        corpus = read_text(tmp_path, config, corpus.fingerprint)
     finally:
         stop.set()
         watcher.join()

@@ -17,7 +17,7 @@ from charlstm.errors import CharLSTMError, CheckpointError
 from charlstm.inference.predictor import Predictor
 from charlstm.model.checkpoints import read_checkpoint
 from charlstm.model.config import ModelConfig
-from charlstm.store.runs import CheckpointStore
+from charlstm.run.store import CheckpointStore
 from charlstm.text.corpus import load_corpus
 
 EVERYDAY, LONG = 150, 5000

@@ -12,7 +12,7 @@ import pytest
 
 import charlstm
 from charlstm.errors import CharLSTMError, ConfigError, CorpusError
-from charlstm.store.runs import CheckpointStore
+from charlstm.run.store import CheckpointStore
 
 SMALL = {"hidden_size": 8, "num_layers": 1, "embedding_size": 5, "batch_size": 4, "seq_len": 16}
 TEXT = "the quick brown fox jumps over the lazy dog. " * 20
@@ -47,12 +47,11 @@ def test_the_run_is_that_of_the_command(train, run, corpus_file):
 def test_every_option_of_the_command_is_there():
     import inspect
 
-    from charlstm.commands.options import _READING
     from charlstm.commands.train import train as command
 
     options = set(inspect.signature(charlstm.train).parameters)
-    wanted = set(inspect.signature(command).parameters) | set(_READING)
-    assert wanted - options <= {"context", "reading", "as_json", "quiet", "tensorboard"}
+    wanted = set(inspect.signature(command).parameters)
+    assert wanted - options <= {"context", "as_json", "quiet", "tensorboard"}
     assert options - wanted == {"text", "documents", "progress", "on_report"}
 
 
@@ -87,7 +86,7 @@ def test_documents_in_memory_are_learned_one_by_one(train):
         ({"text": "ab", "documents": ["ab"]}, ConfigError, "not both"),
         ({"documents": "abc"}, ConfigError, "single string"),
         ({"documents": ["ab"], "split_documents": "lines"}, ConfigError, "split already"),
-        ({"text": TEXT, "minutes": 1}, ConfigError, "--minutes and --steps"),
+        ({"text": TEXT, "minutes": 1}, ConfigError, "--minutes or --steps"),
         ({"text": TEXT, "val": "a.txt", "val_fraction": 0.1}, ConfigError, "not both"),
         ({"text": TEXT, "hidden_size": 0}, ConfigError, "--hidden-size"),
         ({"resume": True, "run": "absent"}, CharLSTMError, "absent"),

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.config import MAX_CHARACTERS, Budget, CorpusConfig
-from charlstm.counting.growth import learn_ngrams
 from charlstm.errors import CharLSTMError, CorpusError
+from charlstm.ngram.order_selection import learn_ngrams
 from charlstm.settings import DEFAULT_MINUTES, TrainSettings
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.assignment import MIN_DOCUMENTS, Assignment

@@ -49,16 +49,19 @@ class Character:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerTrace:
-    """What a layer did at each character, float32 [N, H] each.
+    """What a layer did at each character.
 
     Args:
-        values: by name, in the order of computation: LSTM `input`, `forget`, `output`,
-            `candidate`, `cell`, `hidden`; a GRU its own gates; a plain RNN `hidden` alone.
-        gates: which of the names are gates, between 0 and 1.
+        values: float32 [N, H] each, by the names of `CellSpec.values`.
     """
 
     values: dict[str, Array]
-    gates: tuple[str, ...]
+    cell: CellSpec
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """The names of values between 0 and 1."""
+        return self.cell.gates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,13 +177,14 @@ def gate_shares(predictor: Predictor, text: Split) -> list[dict[str, GateShares]
     return [{gate: _shares(np.array(values)) for gate, values in layer.items()} for layer in found]
 
 
-def most_variable_units(layer: LayerTrace, number: int, cell: CellSpec) -> list[int]:
+def most_variable_units(layer: LayerTrace, number: int) -> list[int]:
     """The units that have most to show, in descending order.
 
     Those whose gates move: by what of the state's old value is kept and what of a new one is let
     in. Of a plain network, which has no gates, those whose hidden state varies.
     """
-    spread_H = np.max([layer.values[name].std(0) for name in cell.keeping or ["hidden"]], axis=0)
+    moving = layer.cell.keeping or ("hidden",)
+    spread_H = np.max([layer.values[name].std(0) for name in moving], axis=0)
     order = np.argsort(-spread_H, kind="stable")
     return [int(unit) for unit in order[:number]]
 
@@ -252,7 +256,7 @@ def track_features(predictor: Predictor, text: Split) -> list[TrackedFeature]:
 
 def _layer_trace(steps: list[LayerState], cell: CellSpec) -> LayerTrace:
     values = {name: np.array([step.value(name)[0] for step in steps]) for name in cell.values}
-    return LayerTrace(values=values, gates=cell.gates)
+    return LayerTrace(values=values, cell=cell)
 
 
 def _shares(values: Array) -> GateShares:

@@ -8,7 +8,7 @@ from charlstm.api.model import Model
 from charlstm.config import DEFAULT_STORE
 from charlstm.errors import ConfigError
 from charlstm.model.checkpoints import read_checkpoint
-from charlstm.store.runs import CheckpointStore, run_records
+from charlstm.run.store import CheckpointStore, run_records
 from charlstm.system import layout
 from charlstm.system.terminal import escape_line
 
@@ -67,15 +67,13 @@ def open_model(
         checkpoint = run
     if checkpoint is not None:
         path = Path(checkpoint)
-        return Model(
-            read_checkpoint(path), name=str(path), path=path, cache_folder=store.cache_folder
-        )
+        return Model(read_checkpoint(path), name=str(path), path=path, text_folder=path.parent)
     loaded = store.load_model(run)
     return Model(
         loaded.checkpoint,
         name=loaded.run,
         path=loaded.path,
-        cache_folder=store.cache_folder,
+        text_folder=loaded.path.parent,
         # Of the best model; others of its run have no counts of their own.
         counts_path=(
             loaded.path.with_name(layout.COUNTS) if loaded.path.name == layout.BEST else None

@@ -14,15 +14,6 @@ from charlstm.analysis.inspection import trace
 from charlstm.analysis.unit import UnitStep, unit_steps
 from charlstm.api.results import Activations, CharacterSurprise, Surprises
 from charlstm.config import SampleConfig
-from charlstm.counting.growth import learn_ngrams
-from charlstm.counting.mixing import Counts
-from charlstm.counting.storage import (
-    most_ngrams,
-    owner_of,
-    read_counts,
-    read_val_nats,
-    write_counts,
-)
 from charlstm.errors import ConfigError, ContainerError, CorpusError
 from charlstm.evaluation.beside import CountsBeside
 from charlstm.evaluation.difference import Difference, compare, require_same_reading
@@ -34,14 +25,23 @@ from charlstm.inference.prediction import ContextPrediction, NextCharacters, lad
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import collect, sample, sample_many
 from charlstm.model.checkpoints import Checkpoint
+from charlstm.ngram.interpolation import Counts
+from charlstm.ngram.order_selection import learn_ngrams
+from charlstm.ngram.storage import (
+    most_ngrams,
+    owner_of,
+    read_counts,
+    read_val_nats,
+    write_counts,
+)
 from charlstm.settings import MAX_COUNT, MAX_SEED, require_int
 from charlstm.system import markup
 from charlstm.system.files import open_output
 from charlstm.text.alphabet import Alphabet
-from charlstm.text.cache import CorpusCache, load_corpus_of_run
 from charlstm.text.corpus import Corpus, encode_files
 from charlstm.text.filelist import sources_of
 from charlstm.text.split import Split
+from charlstm.text.storage import load_corpus_of_run
 
 if TYPE_CHECKING:
     from charlstm.model.module import TextModel
@@ -79,7 +79,7 @@ class Model:
         checkpoint: all that is stored of it: settings, vocabulary, weights, history.
         name: of its run, or its file.
         path: the file that it was read from.
-        cache_folder: where the store keeps encoded texts; None for nowhere.
+        text_folder: the folder of its run, which keeps its encoded text; None for none.
         counts_path: where its counts are kept; None for nowhere.
         notices: what was found wrong on the way to a checkpoint that loads.
     """
@@ -90,7 +90,7 @@ class Model:
         *,
         name: str,
         path: Path,
-        cache_folder: Path | None = None,
+        text_folder: Path | None = None,
         counts_path: Path | None = None,
         notices: tuple[str, ...] = (),
     ) -> None:
@@ -99,7 +99,7 @@ class Model:
         self.path = path
         self.notices = notices
         self._with_counts: Predictor | None = None
-        self._cache_folder = cache_folder
+        self._text_folder = text_folder
         self._counts_path = counts_path
 
     @property
@@ -229,14 +229,13 @@ class Model:
         yield from sources_of(self.checkpoint.spec.corpus)
 
     def corpus(self) -> Corpus:
-        """The corpus that it was trained on: the store's copy, or its text read again.
+        """The corpus that it was trained on: the run's copy, or its text read again.
 
         Raises:
             CorpusError: when neither is possible, or the text has changed.
         """
-        cache = None if self._cache_folder is None else CorpusCache(self._cache_folder)
         spec = self.checkpoint.spec
-        return load_corpus_of_run(spec.corpus, spec.fingerprint, cache)
+        return load_corpus_of_run(spec.corpus, spec.fingerprint, self._text_folder)
 
     def predict(self, prefix: str = "", *, with_counts: bool = False) -> NextCharacters:
         """The distribution of the character after a text, the most likely first.

@@ -31,8 +31,8 @@ from charlstm.system.terminal import escape_line
 from charlstm.system.waiting import calm_waiting_threads
 
 if TYPE_CHECKING:
-    from charlstm.sessions.journal import Report
-    from charlstm.sessions.session import Session
+    from charlstm.run.log import Report
+    from charlstm.run.session import Session
 
 OnReport = Callable[[dict[str, Any]], object]
 
@@ -89,9 +89,9 @@ def train(
     is_main_thread = threading.current_thread() is threading.main_thread()
     if is_main_thread:
         import_torch()
-    from charlstm.sessions.preparation import Request
-    from charlstm.sessions.session import open_session
-    from charlstm.store.runs import CheckpointStore
+    from charlstm.run.preparation import Request
+    from charlstm.run.session import open_session
+    from charlstm.run.store import CheckpointStore
 
     request = Request(
         paths=tuple(os.fspath(path) for path in corpus) if texts is None else (IN_MEMORY,),
@@ -158,7 +158,7 @@ def _run(session: "Session", on_report: OnReport | None, *, with_bar: bool) -> N
 def _bar(*, is_wanted: bool) -> Iterator[Callable[["Report"], None]]:
     """A function that shows a report in a progress bar; it does nothing where none is wanted."""
     from charlstm.events import Stepped
-    from charlstm.sessions.journal import BAR_FORMAT, status
+    from charlstm.run.log import BAR_FORMAT, status
 
     with warnings.catch_warnings():
         # That a notebook lacks ipywidgets: it gets a bar of text.

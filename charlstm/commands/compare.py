@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from charlstm.analysis.comparison import CellResult, Keep
-    from charlstm.sessions.keeping import Keeper
+    from charlstm.run.keeping import Keeper
     from charlstm.text.corpus import Corpus
     from charlstm.training.recipe import Plan
 
@@ -163,7 +163,7 @@ def _refuse_runs(corpus: list[str], store: Path) -> None:
     Raises:
         ConfigError: when no such file is there, and a run of that name is.
     """
-    from charlstm.store.runs import CheckpointStore
+    from charlstm.run.store import CheckpointStore
 
     names = [name for name in corpus if not Path(name).exists()]
     known = set(CheckpointStore(store).run_names()) if names else set()
@@ -183,15 +183,15 @@ def _refuse_runs(corpus: list[str], store: Path) -> None:
 
 def _open_keeper(store: Path, config: CorpusConfig, budget: Budget) -> "Keeper":
     """Read a text into the store, so that runs can be kept of it."""
-    from charlstm.sessions.keeping import Keeper
-    from charlstm.sessions.preparation import absolute
-    from charlstm.store.runs import CheckpointStore
-    from charlstm.text.cache import CorpusCache
+    from charlstm.run.keeping import Keeper
+    from charlstm.run.preparation import absolute
+    from charlstm.run.store import CheckpointStore
+    from charlstm.text.corpus import load_corpus
 
-    runs = CheckpointStore(store)
-    corpus = CorpusCache(runs.cache_folder).load(config)
     own = replace(config, paths=tuple(map(absolute, config.paths)))
-    keeper = Keeper(store=runs, corpus=corpus, config=own, budget=budget)
+    keeper = Keeper(
+        store=CheckpointStore(store), corpus=load_corpus(config), config=own, budget=budget
+    )
     keeper.prove()
     return keeper
 

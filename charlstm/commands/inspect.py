@@ -130,14 +130,14 @@ def inspect(
         one = traced.layers[number - 1]
         chosen = [
             _existing("--unit", wanted, 0, predictor.hidden_size - 1)
-            for wanted in unit or most_variable_units(one, _NUM_UNITS, predictor.cell)
+            for wanted in unit or most_variable_units(one, _NUM_UNITS)
         ]
         shares = gate_shares(predictor, texts.gate_text)
         # As they were recorded when the run started; older runs did not.
         before = next((e.gate_shares for e in model.checkpoint.history[:1] if e.is_start), ())
         record["gates"] = views.gate_records(one, chosen, number)
         record["gate_shares"] = views.share_records(shares, before)
-        shows.append(lambda: views.show_gates(traced, one, chosen, number, predictor.cell))
+        shows.append(lambda: views.show_gates(traced, one, chosen, number))
         shows.append(lambda: views.show_shares(shares, before))
     if units:
         tracked = track_features(predictor, watched.part(0, _WATCHED_CHARS))

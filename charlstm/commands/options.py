@@ -74,7 +74,7 @@ Checkpoints = Annotated[
 
 def complete_run(context: typer.Context, incomplete: str) -> list[str]:
     """Names of the store's runs, for the shell."""
-    from charlstm.store.runs import CheckpointStore
+    from charlstm.run.store import CheckpointStore
 
     store = CheckpointStore(Path(context.params.get("checkpoints") or DEFAULT_STORE))
     return [name for name in store.run_names() if name.startswith(incomplete)]

@@ -24,7 +24,7 @@ from charlstm.system.files import open_output
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
-    from charlstm.store.runs import CheckpointStore, Loaded
+    from charlstm.run.store import CheckpointStore, Loaded
 
 _EXAMPLES: Final = """\
 charlstm runs
@@ -54,7 +54,7 @@ def runs(
         context.obj = {"as_json": as_json}
         return
 
-    from charlstm.store.runs import CheckpointStore, run_records
+    from charlstm.run.store import CheckpointStore, run_records
     from charlstm.views.runs import show_runs
 
     records = run_records(CheckpointStore(checkpoints), lambda notice: say(f"warning: {notice}"))
@@ -91,7 +91,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a run: its settings, and how it learned; of several, where they differ."""
-    from charlstm.store.runs import CheckpointStore
+    from charlstm.run.store import CheckpointStore
     from charlstm.views.runs import show_differences, show_run, with_history
 
     store = CheckpointStore(_nearest(context))
@@ -154,7 +154,7 @@ def _counts_bits(run: str, store: "CheckpointStore") -> float | None:
 
 def _print_commands(store: "CheckpointStore", found: "dict[str, Loaded]") -> None:
     """Print what makes each run again, and say how far it does."""
-    from charlstm.sessions.repetition import repetition
+    from charlstm.run.repetition import repetition
     from charlstm.views.runs import show_command
 
     for name, loaded in found.items():
@@ -172,7 +172,7 @@ def remove(
     checkpoints: Checkpoints = DEFAULT_STORE,
 ) -> None:
     """Delete runs: their checkpoints and event logs."""
-    from charlstm.store.runs import CheckpointStore
+    from charlstm.run.store import CheckpointStore
 
     store = CheckpointStore(_nearest(context))
     found = [store.run(name) for name in names]
@@ -193,36 +193,6 @@ def remove(
         run.remove()
         rest = "; its folder holds other files and was kept" if run.folder.is_dir() else ""
         say(f"run {run.name} deleted{rest}")
-    freed = _remove_unused_texts(store)
-    if freed:
-        say(f"copies of texts that no run needs deleted ({freed / 1e6:.1f} MB)")
-
-
-@app.command("clean", cls=Command, epilog="charlstm runs clean")
-def clean(context: typer.Context, checkpoints: Checkpoints = DEFAULT_STORE) -> None:
-    """Delete copies of texts that no run needs any more."""
-    from charlstm.store.runs import CheckpointStore
-
-    freed = _remove_unused_texts(CheckpointStore(_nearest(context)))
-    say(f"{freed / 1e6:.1f} MB freed")
-
-
-def _remove_unused_texts(store: "CheckpointStore") -> int:
-    """Delete the cached texts of runs that are gone; returns the bytes freed.
-
-    Nothing, where a run can't tell which text it needs, or is about to be saved first.
-    """
-    from charlstm.text.cache import CorpusCache
-
-    if starting := store.starting():
-        say(f"warning: copies of texts are kept: run {starting[0]} is starting")
-        return 0
-    try:
-        needed = {run.stamp(resumable=False).fingerprint for run in store.runs()}
-    except CheckpointError as error:
-        say(f"warning: copies of texts are kept: {error}")
-        return 0
-    return CorpusCache(store.cache_folder).remove_all_but(needed)
 
 
 def _nearest(context: typer.Context) -> Path:

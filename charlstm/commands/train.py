@@ -19,13 +19,13 @@ from charlstm.commands.options import (
 )
 from charlstm.config import DEFAULT_STORE
 from charlstm.errors import ConfigError
-from charlstm.settings import TEXT_PANEL, ReadingSettings, RunSettings, TrainSettings
+from charlstm.settings import ReadingSettings, RunSettings, TrainSettings
 from charlstm.system.interrupts import StopSignals, import_torch, stop_signals
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
-    from charlstm.sessions.journal import Report
-    from charlstm.sessions.session import Follower, Session
+    from charlstm.run.log import Report
+    from charlstm.run.session import Follower, Session
 
 
 EXAMPLES: Final = """\
@@ -48,14 +48,6 @@ def train(
         ),
     ] = None,
     checkpoints: Checkpoints = DEFAULT_STORE,
-    cache: Annotated[
-        bool,
-        typer.Option(
-            "--cache/--no-cache",
-            rich_help_panel=TEXT_PANEL,
-            help="Keep the encoded text in the store, for later runs.",
-        ),
-    ] = True,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write curves for TensorBoard (an extra).")
     ] = False,
@@ -76,14 +68,12 @@ def train(
         _refuse_unread_stdin()
 
     import_torch()
-    from charlstm.sessions.preparation import Request
-    from charlstm.sessions.session import open_follower, open_session
-    from charlstm.store.runs import CheckpointStore
+    from charlstm.run.preparation import Request
+    from charlstm.run.session import open_follower, open_session
+    from charlstm.run.store import CheckpointStore
     from charlstm.system.distributed import join_world
 
-    request = Request(
-        paths=tuple(corpus or ()), reading=reading, settings=settings, run=run, uses_cache=cache
-    )
+    request = Request(paths=tuple(corpus or ()), reading=reading, settings=settings, run=run)
     store = CheckpointStore(checkpoints)
     with stop_signals() as signals, join_world() as world:
         if world.leads:
@@ -100,7 +90,7 @@ def train(
                 )
         else:
             follower = open_follower(
-                store, request, started_at=started_at, world=world, before_training=signals.hold
+                store, started_at=started_at, world=world, before_training=signals.hold
             )
             if follower is None:
                 world.wait_for_leader()

@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.counting.growth import learn_ngrams, ngrams_of_order
-from charlstm.counting.kneser_ney import NgramModel
+from charlstm.ngram.kneser_ney import NgramModel
+from charlstm.ngram.order_selection import learn_ngrams, ngrams_of_order
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN

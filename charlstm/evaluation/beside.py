@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from charlstm.counting.kneser_ney import NgramModel
-from charlstm.counting.mixing import Mixture
+from charlstm.ngram.interpolation import Mixture
+from charlstm.ngram.kneser_ney import NgramModel
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,11 +13,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from charlstm.counting.kneser_ney import NgramModel
-from charlstm.counting.mixing import Mixture
 from charlstm.errors import CheckpointError
 from charlstm.evaluation.scores import ContextScore, Evaluation, Progress, Scores, unseen
 from charlstm.model.network import CharLSTM
+from charlstm.ngram.interpolation import Mixture
+from charlstm.ngram.kneser_ney import NgramModel
 from charlstm.system.distributed import ALONE, World
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN

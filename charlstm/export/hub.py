@@ -80,18 +80,21 @@ def export_folder(
 
 def without_paths(checkpoint: Checkpoint) -> Checkpoint:
     """The same model, to be published: it tells the names of its texts, not where they lie."""
-    corpus = checkpoint.spec.corpus
+    spec = checkpoint.spec
 
     def name_of(path: str | None) -> str | None:
         return path and (Path(path).name or path)
 
-    corpus = replace(
-        corpus,
-        paths=tuple(str(name_of(path)) for path in corpus.paths),
-        val=name_of(corpus.val),
-        test=name_of(corpus.test),
+    val, test = name_of(spec.corpus.val), name_of(spec.corpus.test)
+    paths = tuple(str(name_of(path)) for path in spec.corpus.paths)
+    return replace(
+        checkpoint,
+        spec=replace(
+            spec,
+            corpus=replace(spec.corpus, paths=paths, val=val, test=test),
+            reading=replace(spec.reading, val=val, test=test),
+        ),
     )
-    return replace(checkpoint, spec=replace(checkpoint.spec, corpus=corpus))
 
 
 def _is_exported(folder: Path) -> bool:

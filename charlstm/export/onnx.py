@@ -144,7 +144,7 @@ def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
 
 
 def _layer(weights: Arrays, layer: int, cell: CellSpec) -> Arrays:
-    """Return a layer's weights in ONNX's order: W [1, 4H, E], R [1, 4H, H], B [1, 8H] of an LSTM."""
+    """Return a layer's weights in ONNX's order: W [1, 4H, E], R [1, 4H, H], B [1, 8H], LSTM."""
 
     def ordered(value: npt.NDArray[Any]) -> npt.NDArray[Any]:
         blocks = dict(zip(cell.blocks, np.split(value, len(cell.blocks)), strict=True))

@@ -131,7 +131,7 @@ def _model(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]
         "normalize": settings["normalize"],
         "keepLineEnds": settings["keep_line_ends"],
         "codes": alphabet.vocabulary.codes.tolist(),
-        "units": [most_variable_units(layer, _NUM_UNITS, cell) for layer in layers],
+        "units": [most_variable_units(layer, _NUM_UNITS) for layer in layers],
         "tracked": _tracked(checkpoint, held_out),
         "text": alphabet.to_text(text),
     }

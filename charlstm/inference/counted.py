@@ -4,10 +4,10 @@ from typing import Final
 
 import numpy as np
 
-from charlstm.counting.growth import learn_ngrams
-from charlstm.counting.kneser_ney import NgramModel
-from charlstm.counting.mixing import Counts, Mixture
 from charlstm.inference.predictor import Predictor
+from charlstm.ngram.interpolation import Counts, Mixture
+from charlstm.ngram.kneser_ney import NgramModel
+from charlstm.ngram.order_selection import learn_ngrams
 from charlstm.text.split import Split
 
 # Characters that the mixture is fitted on: as many as make its weights sure, in seconds; in

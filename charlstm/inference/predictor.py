@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.counting.mixing import Counts
-from charlstm.counting.ngrams import Numbers
 from charlstm.evaluation.scores import Scores
 from charlstm.model.cell import Array, CellSpec, CellStack, LayerState
 from charlstm.model.checkpoints import Checkpoint
+from charlstm.ngram.counts import Numbers
+from charlstm.ngram.interpolation import Counts
 from charlstm.text.split import Split
 
 _MAX_STREAMS: Final = 64

@@ -1,7 +1,8 @@
 """The LSTM: in torch to be trained, in numpy to be used, and the file that holds it.
 
     network      embedding -> nn.LSTM layers -> head; `CharLSTM`
-    cell         the same step in numpy, its equations written out; begin here: `lstm_step`
+    cell         what each cell is, and one step of it in numpy; begin here: `lstm_step`
+    config       the shape of a model
     checkpoints  one safetensors file: weights, vocabulary, settings, history
     module       a trained model as a torch module with its alphabet
     finetuning   weights carried over to another vocabulary

@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import safetensors.numpy
 
 from charlstm.config import (
     MAX_BITS,
@@ -29,7 +28,7 @@ from charlstm.config import (
 from charlstm.errors import CharLSTMError, CheckpointError, ConfigError, ContainerError
 from charlstm.model.config import ModelConfig
 from charlstm.settings import MAX_COUNT, ReadingSettings, TrainSettings, require_int, require_real
-from charlstm.system.container import Container, Entry, metadata_of, open_container, sealed
+from charlstm.system.container import Container, Entry, open_container, to_bytes
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.vocabulary import END, Vocabulary
 
@@ -279,7 +278,7 @@ class Checkpoint:
         if training is not None:
             arrays |= {f"{_TRAINING}{name}": value for name, value in training.arrays.items()}
         try:
-            return sealed(safetensors.numpy.save(arrays, metadata_of(header)))
+            return to_bytes(arrays, header)
         except ContainerError as error:
             raise CheckpointError(f"can't be saved: {error}") from error
 
@@ -307,10 +306,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     with _named_errors(path), open_container(path) as container:
         header = _of_this_version(container)
         spec = _spec(header)
-        # Before anything is read: what has no business in a model of this shape.
+        # Before any data is read.
         _check_entries(container.entries, spec)
-        container.check_digest()
-        return _from_parts(header, spec, {name: container.read(name) for name in container.entries})
+        return _from_parts(header, spec, container.read())
 
 
 def read_stamp(path: Path) -> Stamp:
@@ -413,11 +411,7 @@ def _check_entries(entries: Mapping[str, Entry], spec: RunSpec) -> None:
     """Refuse a table of arrays that a model of this shape doesn't have."""
     shapes = spec.model_config.weight_shapes()
     model = {n.removeprefix(_MODEL): e for n, e in entries.items() if n.startswith(_MODEL)}
-    others = sum(
-        entry.dtype.itemsize * math.prod(entry.shape)
-        for name, entry in entries.items()
-        if not name.startswith(_MODEL)
-    )
+    others = sum(entry.num_bytes for name, entry in entries.items() if not name.startswith(_MODEL))
     if unexpected := sorted(model.keys() ^ shapes.keys()):
         what = "lacks" if unexpected[0] in shapes else "has a tensor that doesn't belong to it:"
         raise CheckpointError(f"is damaged: it {what} {unexpected[0]!r}")

@@ -1,56 +1,46 @@
-"""Safetensors files with one JSON header of charlstm's own and a digest over the whole file.
+"""Safetensors files with one JSON header of charlstm's own, and a digest of all they hold.
 
-The header stands in the metadata under the key `charlstm`. Its digest is SHA-256 over the whole
-file with the digest's own characters as zeros: safetensors checks a file's structure, not its
-values. A file is opened, its table of arrays checked and compared with its size before any of its
-data is read, so that nothing of a wrong size is ever taken into memory.
+The header is the value of the metadata key `charlstm`: JSON with sorted keys, as Python writes it.
+Its `digest` is the SHA-256 of the other keys and of every tensor's name, type, shape and bytes:
+safetensors checks a file's structure, not its values. The kind and size of a file, the length of
+its header and the shapes of its tensors are checked before any data is read.
 """
 
 import contextlib
 import hashlib
 import json
-import math
 import os
-import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from charlstm.errors import ContainerError
 
 # A vocabulary of all code points takes 9 MB; parsed JSON can take 20 times its text.
 MAX_HEADER_BYTES: Final = 16_000_000
+# What safetensors adds for its table of tensors.
+_TABLE_BYTES: Final = 1 << 20
 # Empty ones take the most memory for their text; a history that fills a header has 200,000.
 _MAX_LISTS: Final = 1_000_000
-NO_DIGEST: Final = "0" * 64
-
 _KEY: Final = "charlstm"
-# Inside the outer JSON string the inner quotes are escaped once. A quote inside one of the inner
-# strings would be escaped twice, so no name or vocabulary can imitate this.
-_DIGEST: Final = re.compile(rb'\\"digest\\":\\"([0-9a-f]{64})\\"')
 _LENGTH_BYTES: Final = 8
-_MAX_ARRAYS: Final = 10_000
-_MAX_DIMENSIONS: Final = 8
-_MAX_LENGTH: Final = 1 << 48
-_PIECE_BYTES: Final = 1 << 20
-# By safetensors' names, the widest first, as it orders arrays.
 _TYPES: Final = {
-    "U64": "<u8",
-    "I64": "<i8",
-    "F64": "<f8",
-    "F32": "<f4",
-    "U32": "<u4",
-    "I32": "<i4",
-    "U16": "<u2",
-    "I16": "<i2",
-    "I8": "|i1",
-    "U8": "|u1",
-    "BOOL": "|b1",
+    "F32": np.float32,
+    "F64": np.float64,
+    "I64": np.int64,
+    "U64": np.uint64,
+    "I32": np.int32,
+    "U32": np.uint32,
+    "U16": np.uint16,
+    "U8": np.uint8,
+    "I8": np.int8,
 }
 
 Array = npt.NDArray[Any]
@@ -58,231 +48,139 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """Where an array lies in the data, and what it is."""
+    """The type and shape of a tensor in a file."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
-    begin: int
+
+    @property
+    def num_bytes(self) -> int:
+        return self.dtype.itemsize * int(np.prod(self.shape, dtype=object))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """An open file whose beginning is sound.
+    """An open file whose structure is sound.
 
     Args:
-        header: charlstm's own.
-        entries: by the arrays' names.
-        digest_place: of the digest's characters in the file.
-        first: where the data begins.
+        header: charlstm's own, without the digest.
+        entries: by the tensors' names.
     """
 
-    file: BinaryIO
     header: dict[str, Any]
     entries: dict[str, Entry]
-    digest_place: slice
-    first: int
+    digest: str
+    file: Any
 
-    def check_digest(self) -> None:
-        """Read the whole file.
+    def read(self) -> dict[str, Array]:
+        """Read all tensors.
 
         Raises:
-            ContainerError: when it isn't what was written.
+            ContainerError: when the file isn't what was written.
         """
-        self.file.seek(0)
-        begin = bytearray(self.file.read(self.first))
-        written = bytes(begin[self.digest_place])
-        begin[self.digest_place] = NO_DIGEST.encode("ascii")
-        digest = hashlib.sha256(begin)
-        while piece := self.file.read(_PIECE_BYTES):
-            digest.update(piece)
-        if digest.hexdigest().encode("ascii") != written:
+        arrays = {name: self.file.get_tensor(name) for name in self.entries}
+        if _digest(self.header, arrays) != self.digest:
             raise ContainerError("is damaged: its digest doesn't match its content")
-
-    def read(self, name: str) -> Array:
-        """An array in memory.
-
-        Raises:
-            ContainerError: when the file has become shorter.
-        """
-        entry = self.entries[name]
-        array = np.empty(entry.shape, entry.dtype)
-        content = array.reshape(-1).view(np.uint8)
-        self.file.seek(self.first + entry.begin)
-        if self.file.readinto(content) != content.nbytes:  # type: ignore[attr-defined]
-            raise ContainerError("is cut short")
-        return array
-
-    def mapped(self, name: str) -> Array:
-        """An array in the file, read where it is used; a copy where it is written to."""
-        entry = self.entries[name]
-        if 0 in entry.shape:
-            return np.zeros(entry.shape, entry.dtype)
-        return np.memmap(self.file, entry.dtype, "c", self.first + entry.begin, entry.shape)
+        return arrays
 
 
 @contextlib.contextmanager
 def open_container(path: Path) -> Iterator[Container]:
-    """Open a file and check its beginning; never waits, not even for a pipe.
+    """Open a file and check its structure; never waits, not even for a pipe.
 
     Raises:
         ContainerError: when it isn't one of charlstm's, or is damaged as far as that shows it.
         OSError: when it can't be read.
     """
-    with open(path, "rb", opener=_open_without_waiting) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ContainerError("is not a file")
-        head = file.read(_LENGTH_BYTES + 1)
-        length = int.from_bytes(head[:_LENGTH_BYTES], "little")
-        if head[_LENGTH_BYTES:] != b"{" or length > min(
-            status.st_size - _LENGTH_BYTES, MAX_HEADER_BYTES
-        ):
-            raise ContainerError("is not a checkpoint, or is cut short")
-        begin = head + file.read(length - 1)
-        table = _parse(begin[_LENGTH_BYTES:])
-        metadata = table.pop("__metadata__", None)
-        entries, num_bytes = _entries(table)
-        if status.st_size != len(begin) + num_bytes:
-            raise ContainerError(
-                f"is damaged: it is {status.st_size:,} bytes long, not what its header says"
-            )
-        if not isinstance(metadata, dict) or not isinstance(metadata.get(_KEY), str):
-            raise ContainerError("is a safetensors file, but not charlstm's")
-        yield Container(
-            file=file,
-            header=_parse(metadata[_KEY].encode("utf-8", "surrogatepass")),
-            entries=entries,
-            digest_place=_digest_place(begin),
-            first=len(begin),
-        )
+    _check_beginning(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get(_KEY)
+            if text is None:
+                raise ContainerError("is a safetensors file, but not charlstm's")
+            header = _parse(text)
+            digest = header.pop("digest", None)
+            entries = {name: _entry(file.get_slice(name)) for name in file.keys()}  # noqa: SIM118
+            yield Container(header=header, entries=entries, digest=str(digest), file=file)
+    except SafetensorError as error:
+        raise ContainerError(f"is damaged or cut short: {error}") from error
 
 
-def metadata_of(header: Mapping[str, Any]) -> dict[str, str]:
-    """Safetensors' metadata for a header, its digest still missing.
+def to_bytes(arrays: Mapping[str, Array], header: Mapping[str, Any]) -> bytes:
+    """Return a file's content.
 
     Raises:
-        ContainerError: when it is longer than readers accept.
+        ContainerError: when the header is longer than readers accept.
     """
-    text = json.dumps(
-        {**header, "digest": NO_DIGEST}, sort_keys=True, allow_nan=False, separators=(",", ":")
-    )
-    # The quotes in it are escaped once more.
-    if len(text) + text.count('"') + text.count("\\") > MAX_HEADER_BYTES - _PIECE_BYTES:
+    arrays = {
+        name: value if value.flags.c_contiguous else value.copy() for name, value in arrays.items()
+    }
+    text = _dumps({**header, "digest": _digest(header, arrays)})
+    # Safetensors escapes the quotes once more.
+    if len(text) + text.count('"') + text.count("\\") > MAX_HEADER_BYTES - _TABLE_BYTES:
         raise ContainerError(
             f"a header of {len(text) / 1e6:.1f} MB is too long: name a folder instead of its files"
         )
-    return {_KEY: text}
+    return save(arrays, {_KEY: text})
 
 
-def sealed(data: bytes) -> bytes:
-    """A file's content with its digest put in."""
-    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
-    place = _digest_place(data[: _LENGTH_BYTES + length])
-    digest = hashlib.sha256(data).hexdigest().encode("ascii")
-    return data[: place.start] + digest + data[place.stop :]
+def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
+    """Open a plain file without waiting and return its descriptor.
+
+    Raises:
+        ContainerError: when it is a pipe, a folder or a device.
+        OSError: when it can't be read.
+    """
+    # Opening a FIFO otherwise waits for a writer.
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ContainerError("is not a file")
+    return descriptor
 
 
-def write_container(file: BinaryIO, arrays: Mapping[str, Array], header: Mapping[str, Any]) -> None:
-    """Write arrays piece by piece, so that memory stays bounded; they are read twice."""
-    names = {dtype: name for name, dtype in _TYPES.items()}
-    types = {name: names[array.dtype.newbyteorder("<").str] for name, array in arrays.items()}
-    ranks = list(_TYPES)
-    ordered = sorted(arrays, key=lambda name: (ranks.index(types[name]), name))
-    table: dict[str, Any] = {"__metadata__": metadata_of(header)}
-    offset = 0
-    for name in ordered:
-        end = offset + arrays[name].nbytes
-        table[name] = {
-            "dtype": types[name],
-            "shape": list(arrays[name].shape),
-            "data_offsets": [offset, end],
-        }
-        offset = end
-    text = json.dumps(table, separators=(",", ":")).encode("ascii")
-    text += b" " * (-len(text) % _LENGTH_BYTES)
-    begin = len(text).to_bytes(_LENGTH_BYTES, "little") + text
-    digest = hashlib.sha256(begin)
-    for name in ordered:
-        for piece in _pieces(arrays[name]):
-            digest.update(piece)
-    place = _digest_place(begin)
-    file.write(begin[: place.start] + digest.hexdigest().encode("ascii") + begin[place.stop :])
-    for name in ordered:
-        for piece in _pieces(arrays[name]):
-            file.write(piece)
+def _check_beginning(path: Path) -> None:
+    with os.fdopen(open_regular(path), "rb") as file:
+        head = file.read(_LENGTH_BYTES + 1)
+        length = int.from_bytes(head[:_LENGTH_BYTES], "little")
+        most = min(os.fstat(file.fileno()).st_size - _LENGTH_BYTES, MAX_HEADER_BYTES)
+        if head[_LENGTH_BYTES:] != b"{" or length > most:
+            raise ContainerError("is not a checkpoint, or is cut short")
 
 
-def _pieces(array: Array) -> Iterator[bytes]:
-    flat = array.reshape(-1)
-    for first in range(0, len(flat), _PIECE_BYTES):
-        yield flat[first : first + _PIECE_BYTES].tobytes()
+def _entry(found: Any) -> Entry:
+    kind, shape = found.get_dtype(), tuple(found.get_shape())
+    if kind not in _TYPES:
+        raise ContainerError(f"is damaged: it holds a tensor of type {kind}")
+    return Entry(dtype=np.dtype(_TYPES[kind]), shape=shape)
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
-    # Opening a FIFO otherwise waits for somebody to write into it.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+def _digest(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
+    digest = hashlib.sha256(_dumps(header).encode("ascii"))
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
-def _entries(table: Mapping[str, Any]) -> tuple[dict[str, Entry], int]:
-    """The arrays of a file's table, which lie one after another, and their length in bytes."""
-    if len(table) > _MAX_ARRAYS:
-        raise ContainerError(f"is damaged: it lists {len(table):,} arrays")
-    found = {}
-    end = 0
-    try:
-        for name, entry in sorted(table.items(), key=lambda one: one[1]["data_offsets"]):
-            dtype = np.dtype(_TYPES[entry["dtype"]])
-            shape, (begin, after) = entry["shape"], entry["data_offsets"]
-            numbers = [begin, after, *shape]
-            if len(shape) > _MAX_DIMENSIONS or not all(
-                type(number) is int and 0 <= number <= _MAX_LENGTH for number in numbers
-            ):
-                raise ValueError(f"{name} has an impossible shape")
-            if begin != end or after - begin != dtype.itemsize * math.prod(shape):
-                raise ValueError(f"{name} doesn't lie where it should")
-            found[name] = Entry(dtype=dtype, shape=tuple(shape), begin=begin)
-            end = after
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ContainerError(f"is damaged: its table of arrays makes no sense: {error}") from error
-    return found, end
+def _dumps(header: Mapping[str, Any]) -> str:
+    return json.dumps(header, sort_keys=True, allow_nan=False, separators=(",", ":"))
 
 
-def _digest_place(begin: bytes) -> slice:
-    places = list(_DIGEST.finditer(begin))
-    if len(places) != 1:
-        raise ContainerError("is damaged: it carries no digest")
-    return slice(*places[0].span(1))
+def _parse(text: str) -> dict[str, Any]:
+    """Parse a header, and refuse one that Python would have written in another way.
 
-
-def _parse(text: bytes) -> dict[str, Any]:
-    """Parse a JSON object, refusing what JSON leaves open: repeated names, NaN, deep nesting."""
-
-    def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({name for name, _ in pairs}) != len(pairs):
-            raise ValueError("a name stands twice")
-        return dict(pairs)
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no number")
-
-    def finite(number: str) -> float:
-        value = float(number)
-        if not math.isfinite(value):
-            raise ValueError(f"{number[:20]} is too large")
-        return value
-
-    if text.count(b"[") + text.count(b"{") > _MAX_LISTS:
+    So repeated keys, NaN, infinity and any changed byte are noticed.
+    """
+    if text.count("[") + text.count("{") > _MAX_LISTS:
         raise ContainerError("is damaged: its header has too many parts")
     try:
-        # Lone surrogates can be characters of a vocabulary.
-        value = json.loads(
-            text.decode("utf-8", "surrogatepass"),
-            object_pairs_hook=without_repeats,
-            parse_constant=refuse,
-            parse_float=finite,
-        )
-    except (ValueError, RecursionError) as error:
+        header = json.loads(text)
+        is_canonical = isinstance(header, dict) and _dumps(header) == text
+    except (ValueError, TypeError, RecursionError) as error:
         raise ContainerError(f"is damaged: its header is not valid: {error}") from error
-    if not isinstance(value, dict):
-        raise ContainerError("is damaged: its header is no JSON object")
-    return value
+    if not is_canonical:
+        raise ContainerError("is damaged: its header is not what charlstm writes")
+    assert isinstance(header, dict)
+    return header

@@ -23,11 +23,7 @@ from charlstm.errors import CharLSTMError
 from charlstm.system import layout
 
 # Short, so that any file's folder has room for it; no other program's files look like this.
-_TEMPORARY: Final = re.compile(
-    r"\.charlstm-[0-9a-f]{16}\.tmp"
-    # As version 0.1.0 named them.
-    r"|(?:best|last)\.safetensors\.tmp-\d+|[0-9a-f-]+\.(?:corpus|key)\.\d+\.tmp"
-)
+_TEMPORARY: Final = re.compile(r"\.charlstm-[0-9a-f]{16}\.tmp")
 _DEFAULT_MODE: Final = 0o666
 # Windows refuses to replace a file while somebody reads it.
 _REPLACE_TRIES: Final = 50
@@ -211,11 +207,10 @@ def refuse_inputs(path: Path, inputs: Iterable[str | Path]) -> None:
 
 def _refuse_run_file(path: Path, target: Path) -> None:
     """Refuse to write over a file of a store."""
-    is_cached = target.parent.name == layout.CACHE and target.suffix in layout.CACHE_SUFFIXES
     is_of_run = layout.is_run_file(target.name) and (
         target.exists() or (target.parent / layout.LOCK).exists()
     )
-    if is_cached or is_of_run:
+    if is_of_run:
         raise CharLSTMError(f"{path}: belongs to a store of runs; name another file")
 
 

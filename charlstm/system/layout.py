@@ -6,8 +6,10 @@ STORE/RUN/step-00001234.safetensors  a few earlier `last`s, in case the newest i
 STORE/RUN/counts.safetensors         n-grams of the training text, once they were asked for
 STORE/RUN/events.jsonl               what happened, one JSON object a line
 STORE/RUN/tensorboard/               curves, where they are asked for
+STORE/RUN/text.npy                   ids of the encoded text; text.safetensors: all else of it
 STORE/RUN/lock                       held by the one process that trains the run
-STORE/.cache/                        encoded corpora
+
+A run's folder is all of the run.
 """
 
 import re
@@ -20,11 +22,13 @@ COUNTS: Final = f"counts{SUFFIX}"
 EVENTS: Final = "events.jsonl"
 LOCK: Final = "lock"
 TENSORBOARD: Final = "tensorboard"
-CACHE: Final = ".cache"
+TEXT: Final = f"text{SUFFIX}"
+TEXT_IDS: Final = "text.npy"
+# Written before the first checkpoint.
+MADE_EARLY: Final = (EVENTS, TEXT, TEXT_IDS)
 # A model that comes with the package, by its name alone.
 EXAMPLE: Final = "example"
 EXAMPLE_FILE: Final = f"example{SUFFIX}"
-CACHE_SUFFIXES: Final = (".corpus", ".key")
 
 _STEP: Final = re.compile(rf"step-(\d{{8,}}){re.escape(SUFFIX)}")
 
@@ -51,5 +55,5 @@ def order_of(name: str) -> tuple[int, int]:
 
 
 def is_run_file(name: str) -> bool:
-    """Whether a file of this name in a run's folder is charlstm's own."""
-    return is_checkpoint(name) or name in (COUNTS, EVENTS, LOCK)
+    """Return whether a file of this name in a run's folder is charlstm's own."""
+    return is_checkpoint(name) or name in (COUNTS, EVENTS, LOCK, TEXT, TEXT_IDS)

@@ -9,7 +9,7 @@
     alphabet    the vocabulary and the form of texts: text <-> symbols <-> ids
     split       an encoded text as documents in a row
     corpus      files -> vocabulary and splits; begin here: `load_corpus`
-    cache       encoded corpora, kept in the store's folder
+    storage     the encoded text in a run's folder
     duplicates  documents that stand in another text, too
     features    what a reader sees in a text: quotes, lines, words
 

@@ -1,4 +1,4 @@
-"""The files of a corpus, found once: what is read, cached, checked and reported are the same."""
+"""The files of a corpus, found once: those that are read, checked and reported are the same."""
 
 import codecs
 import contextlib
@@ -89,21 +89,6 @@ class FileList:
             except (OSError, ValueError):
                 mode &= _PRIVATE
         return mode | _PRIVATE
-
-    def states(self) -> list[list[object]] | None:
-        """What the files look like from outside; None where one is a pipe or missing."""
-        found: list[list[object]] = []
-        for path in self.all:
-            try:
-                status = os.stat(path)
-            except (OSError, ValueError):
-                return None
-            if path == STDIN or not stat.S_ISREG(status.st_mode):
-                return None
-            # The inode's own time tells what an edit with its old time put back was.
-            times = [status.st_mtime_ns, status.st_ctime_ns]
-            found.append([path, status.st_size, *times, status.st_ino])
-        return found
 
     def _repeated(self) -> Iterator[tuple[str, str]]:
         """Files that were named twice, or for training and for its score."""

@@ -18,5 +18,5 @@
     trainer       the loop, a generator of events; begin here: `Trainer.run`
 
 In: a `Split` and settings. Out: events (see `charlstm.events`), weights and a state to resume from.
-It knows no files: what is saved, and when, is decided in `sessions`.
+It knows no files: what is saved, and when, is decided in `run`.
 """

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from charlstm.analysis.inspection import GateShares, LayerTrace, Trace, TrackedFeature
 from charlstm.evaluation.scores import ContextScore
-from charlstm.model.cell import CellSpec
 from charlstm.views.context import context_records, show_context
 from charlstm.views.prediction import bar, visible
 from charlstm.views.shading import surprise_color
@@ -81,9 +80,7 @@ def gate_records(layer: LayerTrace, units: Sequence[int], number: int) -> dict[s
     return {"layer": number, "units": list(units), "values": values}
 
 
-def show_gates(
-    trace: Trace, layer: LayerTrace, units: Sequence[int], number: int, cell: CellSpec
-) -> None:
+def show_gates(trace: Trace, layer: LayerTrace, units: Sequence[int], number: int) -> None:
     """A heat map for each unit: a row for each gate, a column for each character."""
     names = list(layer.values)
     margin = max(map(len, names)) + 2 + _RANGE
@@ -106,7 +103,7 @@ def show_gates(
                 print_text(row)
             print_text(Text())
     for name in names:
-        print_text(Text(f"{name:{margin - _RANGE}}{cell.meanings[name]}", style="dim"))
+        print_text(Text(f"{name:{margin - _RANGE}}{layer.cell.meanings[name]}", style="dim"))
     ranges = ["gates: 0 to 1"] if layer.gates else []
     ranges += ["cell: any size, shown through tanh"] if "cell" in names else []
     print_text(Text(f"{_SCALE}\n{'; '.join([*ranges, 'others: -1 to 1'])}", style="dim"))

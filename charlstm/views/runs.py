@@ -13,8 +13,8 @@ from rich.text import Text
 from charlstm.analysis.advice import advise
 from charlstm.config import DEFAULT_STORE
 from charlstm.model.checkpoints import Checkpoint, HistoryEntry
+from charlstm.run.store import run_record
 from charlstm.settings import given
-from charlstm.store.runs import run_record
 from charlstm.system.terminal import escape_line
 from charlstm.views.tables import print_note, print_pairs, print_rows
 

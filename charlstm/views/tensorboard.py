@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from charlstm.errors import ConfigError
-from charlstm.sessions.journal import Report
+from charlstm.run.log import Report
 from charlstm.system import layout
 from charlstm.system.terminal import say
 

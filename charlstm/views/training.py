@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from charlstm.config import DEFAULT_STORE
 from charlstm.events import Evaluated, Finished, SavingFailed, Started, Stepped, TrainerEvent
-from charlstm.sessions.journal import BAR_FORMAT, Report, duration, status
-from charlstm.sessions.session import Session
+from charlstm.run.log import BAR_FORMAT, Report, duration, status
+from charlstm.run.session import Session
 from charlstm.system import layout
 from charlstm.system.terminal import escape, is_animated, say
 from charlstm.views.runs import bits_text

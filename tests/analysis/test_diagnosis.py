@@ -27,4 +27,4 @@ def test_repeated_documents_and_a_pattern_that_is_found_nowhere_are_problems(nam
         return [problem.what for problem in found.problems]
 
     assert "60 of 360 documents are repeated" in problems("lines")
-    assert "--split-documents re:x{9}: found nowhere, the text is one document" in problems("x{9}")
+    assert "--split-documents x{9}: found nowhere, the text is one document" in problems("x{9}")

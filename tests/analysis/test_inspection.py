@@ -16,6 +16,7 @@ from charlstm.analysis.inspection import (
 )
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.inference.predictor import Predictor
+from charlstm.model.cell import CELLS
 from charlstm.text.features import FEATURES
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import Vocabulary
@@ -115,7 +116,7 @@ def test_the_units_whose_gates_move_come_first(predictor, document):
 
 def test_of_a_plain_network_those_come_first_whose_state_varies():
     values = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32) * np.arange(1, 7)
-    layer = LayerTrace(values={"hidden": values}, gates=())
+    layer = LayerTrace(values={"hidden": values}, cell=CELLS["rnn"])
     assert most_variable_units(layer, 6) == [5, 4, 3, 2, 1, 0]
 
 

@@ -1,6 +1,6 @@
 """Make the example model that comes with the package: a small one of Shakespeare's plays.
 
-    python tests/benchmarks/example.py shakespeare.txt [--output charlstm/store/example.safetensors]
+    python tests/benchmarks/example.py shakespeare.txt [--output charlstm/run/example.safetensors]
 
 The text is "tiny Shakespeare", in the public domain. With steps as its budget the model depends on
 the text and the versions of its libraries alone. Its size is chosen to stay below a megabyte.
@@ -17,7 +17,7 @@ from charlstm.system import layout
 
 STEPS = 7000
 HIDDEN_SIZE = 116
-OUTPUT = Path(charlstm.__file__).parent / "store" / layout.EXAMPLE_FILE
+OUTPUT = Path(charlstm.__file__).parent / "run" / layout.EXAMPLE_FILE
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from conftest import SMALL, TEXT, posix
 
-from charlstm.store.runs import CheckpointStore
+from charlstm.run.store import CheckpointStore
 
 
 def test_eval_without_a_test_split_uses_val_and_says_so(run, corpus_file):

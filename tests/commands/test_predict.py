@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from conftest import SMALL, TEXT
 
-from charlstm.store.runs import CheckpointStore
+from charlstm.run.store import CheckpointStore
 
 
 def test_predict_ranks_the_next_characters(run, stored):

@@ -9,7 +9,7 @@ import pytest
 import typer
 from conftest import SMALL, posix
 
-from charlstm.store.runs import CheckpointStore
+from charlstm.run.store import CheckpointStore
 
 
 def test_runs_show_tells_how_a_run_learned(run, corpus_file):
@@ -117,33 +117,14 @@ def test_a_run_saved_by_a_clock_that_was_ahead_is_not_the_newest(run, stored, he
 def test_a_deleted_run_takes_its_copy_of_the_text_along(run, corpus_file, here):
     for name in ("one", "two"):
         assert run("train", corpus_file, "--run", name, "--steps", 2, *SMALL)[0] == 0
-    cache = here / "checkpoints/.cache"
-    assert list(cache.glob("*.corpus"))
-    assert "copies" not in run("runs", "rm", "one", "--yes")[2]
-    assert list(cache.glob("*.corpus"))
-    assert "copies of texts that no run needs" in run("runs", "rm", "two", "--yes")[2]
-    assert not list(cache.glob("*.corpus"))
-    assert run("train", corpus_file, "--run", "three", "--steps", 2, *SMALL)[0] == 0
-    shutil.rmtree(here / "checkpoints/three")
-    assert "MB freed" in run("runs", "clean")[2]
-    assert not list(cache.glob("*.corpus"))
-
-
-def test_the_text_of_a_run_that_is_starting_is_kept(run, stored, here):
-    cached = here / "checkpoints/.cache/0123.corpus"
-    cached.parent.mkdir(exist_ok=True)
-    cached.write_bytes(b"text")
-    store = CheckpointStore(here / "checkpoints")
-    with store.run("new").writer():
-        assert "run new is starting" in run("runs", "clean")[2]
-        assert cached.exists()
-    # What a killed start leaves is no start.
-    (here / "checkpoints/killed").mkdir()
-    for name in ("lock", ".charlstm-0000000000000000.tmp"):
-        (here / "checkpoints/killed" / name).touch()
-    assert "MB freed" in run("runs", "clean")[2]
-    assert not cached.exists()
-    assert not (here / "checkpoints/killed").exists()
+    store = here / "checkpoints"
+    corpus_file.unlink()
+    assert run("runs", "rm", "one", "--yes")[0] == 0
+    assert sorted(path.name for path in store.iterdir()) == ["two"]
+    # The other run's copy is its own.
+    assert run("eval", "--run", "two")[0] == 0
+    shutil.rmtree(store / "two")
+    assert list(store.iterdir()) == []
 
 
 def test_a_picture_never_replaces_the_text_of_its_run(run, here):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from conftest import alphabet_of
 
-from charlstm.counting.growth import ngrams_of_order
 from charlstm.evaluation import baselines
 from charlstm.evaluation.baselines import score_baselines
+from charlstm.ngram.order_selection import ngrams_of_order
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import Vocabulary
 

@@ -136,7 +136,7 @@ def setting(group, name, value):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda header: header.update(format_version=99), "version 99.*version 1"),
+        (lambda header: header.update(format_version=99), "version 99.*version 2"),
         (lambda header: header.pop("format_version"), "version None"),
         (lambda header: header.pop("vocabulary"), "vocabulary"),
         (lambda header: header.update(vocabulary="ab"), "list of code points"),
@@ -243,7 +243,7 @@ def test_a_stamp_is_read_from_the_beginning_alone(write, small):
         (lambda header: header.update(saved_at=-1.0), "makes no sense: the save time"),
         (lambda header: header.update(saved_at="now"), "makes no sense: the save time"),
         (lambda header: header.pop("fingerprint"), "makes no sense: 'fingerprint'"),
-        (lambda header: header.update(format_version=2), "has format version 2"),
+        (lambda header: header.update(format_version=3), "has format version 3"),
     ],
 )
 def test_a_stamp_that_makes_no_sense_is_refused(write, small, edit, message):

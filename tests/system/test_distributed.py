@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from charlstm.errors import ConfigError, TrainingError
-from charlstm.store.runs import CheckpointStore
+from charlstm.run.store import CheckpointStore
 from charlstm.system.distributed import ALONE, World, join_world
 
 SENTENCES = "the quick brown fox jumps over the lazy dog.\nquiet queens quote quick quips.\n"
@@ -229,9 +229,7 @@ def test_processes_lost_before_the_first_save_touch_no_other_run(start, tmp_path
     before = stored(tmp_path, "text")
     # No file: the leader waits for its text until a worker is killed and the next attempt begins.
     os.mkfifo(tmp_path / "pipe")
-    process = start(
-        2, text, "--val", "pipe", *OPTIONS, "--steps", 6, "--dropout", 0, "--no-cache", restarts=1
-    )
+    process = start(2, text, "--val", "pipe", *OPTIONS, "--steps", 6, "--dropout", 0, restarts=1)
     deadline = time.monotonic() + 60
     writer = None
     while writer is None:

@@ -166,9 +166,7 @@ def test_what_is_read_is_not_written(tmp_path):
 
 
 def test_the_files_of_a_store_are_not_replaced(tmp_path):
-    cache = tmp_path / ".cache"
-    cache.mkdir()
-    files = [tmp_path / "lock", tmp_path / "best.safetensors", cache / "a-b.corpus"]
+    files = [tmp_path / name for name in ("lock", "best.safetensors", "text.npy")]
     for file in files:
         file.write_bytes(b"mine")
         with pytest.raises(CharLSTMError, match="belongs to a store"):

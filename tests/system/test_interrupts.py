@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from charlstm.store.runs import CheckpointStore
+from charlstm.run.store import CheckpointStore
 from charlstm.system.interrupts import held_back, stop_signals
 
 pty = pytest.importorskip("pty", reason="terminals and signals of POSIX")

@@ -17,6 +17,7 @@ from charlstm.errors import ConfigError, CorpusError
 from charlstm.text.corpus import load_corpus
 from charlstm.text.filelist import FileList
 from charlstm.text.source import _composed
+from charlstm.text.vocabulary import END
 
 
 def load(*paths, **options):
@@ -61,9 +62,11 @@ def test_every_character_is_in_one_split(tmp_path_factory, documents, num_val, n
         assert len("".join(documents)) < 20
         return
     splits = [corpus.train, corpus.val, corpus.test]
-    assert sum(split.num_chars for split in splits) == len("".join(documents))
-    # Documents begin where files begin, and where a split begins.
     num_documents = sum(bool(text) for text in documents)
+    # Where there are several files, each document has an end.
+    num_ends = num_documents if len(documents) > 1 else 0
+    assert sum(split.num_chars for split in splits) == len("".join(documents)) + num_ends
+    # Documents begin where files begin, and where a split begins.
     starts = sum(len(split.starts) for split in splits)
     assert num_documents <= starts <= num_documents + 2
 
@@ -175,8 +178,8 @@ def folder(tmp_path):
 
 def test_a_folder_is_every_text_in_it_in_order(folder):
     corpus = load(folder, **WHOLE)
-    assert everything(corpus) == "bbbb\nzzzz\n"
-    assert corpus.train.starts.tolist() == [0, 5]
+    assert everything(corpus) == f"bbbb\n{END}zzzz\n{END}"
+    assert corpus.train.starts.tolist() == [0, 6]
     (notice,) = corpus.notices
     assert "tree: skipped 2 files that are not text: " in notice
     assert "(" in notice
@@ -215,14 +218,14 @@ def test_an_empty_file_to_validate_or_test_on_is_refused(write):
             with pytest.raises(
                 CorpusError, match=f"^--{name} .*empty.txt: there is no text in it$"
             ):
-                load(path, **{name: str(empty)}, split_documents=how, marks_ends=True)
+                load(path, **{name: str(empty)}, split_documents=how)
 
 
 def test_of_a_folder_patterns_choose(folder):
     corpus = load(folder, include=("*.py",), **WHOLE)
     assert everything(corpus) == "zzzz\n"
     assert corpus.notices == ()
-    assert everything(load(folder, include=("*.py", "b*"), **WHOLE)) == "bbbb\nzzzz\n"
+    assert everything(load(folder, include=("*.py", "b*"), **WHOLE)) == f"bbbb\n{END}zzzz\n{END}"
     with pytest.raises(CorpusError, match=r"no file whose name matches \*.c"):
         load(folder, include=("*.c",))
     # What was asked for is never skipped.

@@ -333,7 +333,7 @@ def test_a_process_that_was_not_there_before_begins_with_its_own_generator(state
     learner.load_state_dict(state)
     assert torch.equal(learner._generator.get_state(), fresh)
     del state["generator.dropout"]
-    with pytest.raises(KeyError):
+    with pytest.raises(CheckpointError, match=r"generator\.dropout is missing"):
         learner_of().load_state_dict(state)
 
 

@@ -141,7 +141,7 @@ def test_a_batch_of_documents_is_each_of_them_read_by_itself():
     plain.load_state_dict(model.state_dict())
     batch = listed(split, chars_per_step=100).next(GENERATOR)
     learner = TruncatedBPTT(model, TRAIN)
-    before = {name: value.clone() for name, value in learner.tensors().items()}
+    before = {name: value.clone() for name, value in learner.state_dict().items()}
     outcome = learner.step(batch, 0.0)
 
     losses = []
@@ -159,5 +159,5 @@ def test_a_batch_of_documents_is_each_of_them_read_by_itself():
         for one in (model, plain)
     )
     torch.testing.assert_close(found / found.norm(), expected / expected.norm())
-    after = learner.tensors()
+    after = learner.state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before if "carried" in name)

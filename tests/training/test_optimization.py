@@ -192,7 +192,7 @@ def test_a_state_that_no_training_gives_is_refused(name, change):
         optimizer.load_state_dict(state)
     del state[name]
     if not name.endswith(".step"):  # without its step a parameter begins anew
-        with pytest.raises(KeyError):
+        with pytest.raises(CheckpointError, match=f"{name} is missing"):
             optimizer.load_state_dict(state)
 
 

@@ -1,0 +1,79 @@
+"""A model that was trained outside a session becomes a run like any other."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from charlstm.config import Budget, CorpusConfig
+from charlstm.events import Evaluated, Started, TrainerEvent
+from charlstm.model.checkpoints import Checkpoint, RunSpec
+from charlstm.run.log import Journal
+from charlstm.run.store import CheckpointStore
+from charlstm.text.corpus import Corpus
+from charlstm.training.trainer import Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keeper:
+    """Keeps models of one text as runs.
+
+    Args:
+        config: how the text was read, its paths absolute.
+    """
+
+    store: CheckpointStore
+    corpus: Corpus
+    config: CorpusConfig
+    budget: Budget
+
+    def prove(self) -> None:
+        """Prove that runs can be kept, before anything is trained.
+
+        Raises:
+            CheckpointError: when they can't.
+        """
+        with self.store.new_run(self.corpus.name):
+            pass  # which leaves nothing behind
+
+    def keep(self, trainer: Trainer, events: Sequence[TrainerEvent]) -> str:
+        """Save a model at the end of its budget, to be used or resumed.
+
+        Args:
+            events: of its training.
+
+        Returns:
+            The name of the run: the text's and the cell's, with a number where that is taken.
+
+        Raises:
+            CheckpointError: when it can't be saved.
+        """
+        journal = Journal(())
+        for event in events:
+            if isinstance(event, Started | Evaluated):
+                kind = "started" if isinstance(event, Started) else "evaluated"
+                journal.remember(journal.report(kind, event))
+        model = Checkpoint(
+            spec=RunSpec(
+                model_config=trainer.model.config,
+                train_config=trainer.config,
+                budget=self.budget,
+                corpus=self.config,
+                corpus_name=self.corpus.name,
+                fingerprint=self.corpus.fingerprint,
+                num_train_chars=self.corpus.train.num_chars,
+                vocabulary=self.corpus.vocabulary,
+            ),
+            weights=trainer.calibrated_weights(),
+            step=trainer.step,
+            history=tuple(journal.history),
+            is_finished=True,
+            saved_at=time.time(),
+        )
+        with self.store.new_run(f"{self.corpus.name}-{trainer.model.config.cell}") as writer:
+            writer.mode = self.corpus.mode
+            writer.save_text(self.corpus, self.config, self.store.folders())
+            writer.save_best(model)
+            writer.save_last(
+                replace(model, weights=trainer.weights(), training=trainer.state_dict())
+            )
+            return writer.name

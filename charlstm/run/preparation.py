@@ -1,0 +1,439 @@
+"""From the user's settings to a run that can start or resume."""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from charlstm.config import IN_MEMORY, STDIN, Budget, CorpusConfig, Dropouts, TrainConfig
+from charlstm.errors import CheckpointError, ConfigError
+from charlstm.model.checkpoints import Checkpoint, HistoryEntry, RunSpec
+from charlstm.model.config import ModelConfig
+from charlstm.model.finetuning import transplant
+from charlstm.run.store import CheckpointStore, Run
+from charlstm.run.writer import RunWriter
+from charlstm.settings import (
+    DEFAULT_MINUTES,
+    ReadingSettings,
+    RunSettings,
+    TrainSettings,
+    given,
+    options_of,
+)
+from charlstm.text.corpus import Corpus, corpus_name, load_corpus
+from charlstm.text.documents import found_nowhere, looks_like_list
+from charlstm.text.filelist import is_fleeting
+from charlstm.text.storage import load_corpus_of_run
+from charlstm.training.hardware import (
+    resolve_device,
+    resolve_precision,
+    resolve_threads,
+    set_threads,
+)
+from charlstm.training.probe import StepTimer
+from charlstm.training.recipe import Machine, make_plan
+from charlstm.training.trainer import Fresh, FromWeights, Resume, Start
+
+# A run by the clock ends a little before its time is up, to have time for its last save.
+_USED_SHARE: Final = 0.95
+# Of the validation text that was asked for.
+_FEW: Final = 0.5
+# How much of a text tells whether it is a list.
+_SAMPLE_CHARS: Final = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the user asked for.
+
+    Args:
+        paths: files and folders; empty for Python's documentation or, with `resume`, the run's own.
+        texts: in memory, where the path is `IN_MEMORY`.
+    """
+
+    paths: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    reading: ReadingSettings = ReadingSettings()
+    settings: TrainSettings = TrainSettings()
+    run: RunSettings = RunSettings()
+
+    def corpus_config(self) -> CorpusConfig:
+        """Return how a new run reads its text; paths lead to the same files from anywhere."""
+        config = CorpusConfig.of(self.reading, tuple(map(absolute, self.paths)))
+        return replace(
+            config,
+            val=config.val and absolute(config.val),
+            test=config.test and absolute(config.test),
+        )
+
+
+def absolute(path: str) -> str:
+    """Return the same path from anywhere; an empty name is not the current folder."""
+    return path if path in (STDIN, IN_MEMORY, "") else os.path.abspath(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A run before its next step.
+
+    Args:
+        history: of earlier sessions.
+        is_finished: the budget is used; there is nothing to train.
+        reason: how the plan was chosen; empty for a resumed run.
+        dropouts: as they are expected to be.
+        notices: what may not be as the user meant it.
+        news: what was done as asked.
+    """
+
+    name: str
+    corpus: Corpus
+    spec: RunSpec
+    start: Start
+    history: tuple[HistoryEntry, ...]
+    is_finished: bool
+    reason: str
+    dropouts: Dropouts
+    notices: tuple[str, ...]
+    news: tuple[str, ...] = ()
+
+    def without_text(self) -> "Prepared":
+        """The same, small enough to be sent to another process."""
+        nothing = self.corpus.train.part(0, 0)
+        return replace(self, corpus=replace(self.corpus, train=nothing, val=nothing, test=nothing))
+
+
+def run_to_resume(store: CheckpointStore, request: Request) -> Run | None:
+    """The run to resume; None for a new one, also where no checkpoint was written yet.
+
+    Raises:
+        CheckpointError: when the run has to be guessed, and one that it may be is damaged.
+    """
+    if not request.run.resume:
+        return None
+    if request.run.run is not None:
+        run = store.run(request.run.run)
+        if run.has_checkpoint:
+            return run
+        if not request.paths and run.is_unused:
+            raise CheckpointError(f"{run.folder}: no such run; to start it, name its text")
+        return None
+    wanted = corpus_name(request.corpus_config()) if request.paths else None
+    newest, warnings = store.newest(resumable=True, corpus_name=wanted)
+    if warnings:
+        # It may be the one that is meant.
+        raise CheckpointError(f"{warnings[0]}; name the run by --run")
+    return None if newest is None else store.run(newest.run)
+
+
+@contextlib.contextmanager
+def claim_new_run(store: CheckpointStore, request: Request) -> Iterator[RunWriter]:
+    """The run that a request starts, under its lock, before anything is read.
+
+    Raises:
+        ConfigError: when it exists.
+        CheckpointError: when another process trains it, or nothing can be written.
+    """
+    if request.run.run is None:
+        with store.new_run(corpus_name(request.corpus_config())) as writer:
+            yield writer
+        return
+    run = store.run(request.run.run)
+    if not run.has_checkpoint:
+        with run.writer() as writer:
+            # Asked again under the lock.
+            if not run.has_checkpoint:
+                yield writer
+                return
+    raise ConfigError(
+        f"run {run.name} exists: add --resume to continue it, or choose another --run"
+    )
+
+
+def prepare_new(
+    store: CheckpointStore,
+    name: str,
+    request: Request,
+    *,
+    started_at: float,
+    num_processes: int = 1,
+) -> Prepared:
+    """Read the corpus and plan a run of it.
+
+    Args:
+        started_at: when the command began, by `time.monotonic`.
+
+    Raises:
+        CharLSTMError: when the corpus or the settings are impossible.
+    """
+    corpus_config, init_from = request.corpus_config(), request.run.init_from
+    parent = None if init_from is None else store.load_model(init_from)
+    settings = request.settings
+    if parent is not None:
+        settings = _with_shape_of(parent.checkpoint.spec.model_config, settings)
+    corpus = load_corpus(corpus_config, texts=request.texts)
+    device = resolve_device(settings.device or "auto")
+    machine = Machine(
+        device=device,
+        precision=resolve_precision(settings.precision or "auto", device),
+        threads=resolve_threads(settings.threads),
+    )
+    budget = Budget.of(settings) or Budget(minutes=DEFAULT_MINUTES)
+    # With steps or epochs nothing may depend on the clock.
+    step_times, adapts_threads = None, False
+    if budget.minutes is not None:
+        adapts_threads = settings.threads is None and num_processes == 1 and device == "cpu"
+        step_times = StepTimer(
+            corpus.train,
+            budget_seconds=budget.minutes * 60,
+            num_processes=num_processes,
+            set_threads=set_threads if adapts_threads else None,
+        )
+    set_threads(machine.threads)
+    plan = make_plan(
+        settings,
+        num_train_chars=corpus.train.num_chars,
+        num_characters=len(corpus.vocabulary),
+        budget=budget,
+        machine=machine,
+        step_times=step_times,
+        seconds_used=lambda: time.monotonic() - started_at,
+    )
+    notices = [*corpus.notices, *plan.notices]
+    notices += _document_notices(corpus, corpus_config)
+    news: list[str] = []
+    start: Start = Fresh()
+    if parent is not None:
+        notices += parent.notices
+        transplanted = transplant(parent.checkpoint, corpus.vocabulary)
+        start = FromWeights(weights=transplanted.weights)
+        news.append(
+            f"from run {init_from}: {transplanted.num_kept:,} characters kept, "
+            f"{transplanted.num_new:,} new, {transplanted.num_dropped:,} dropped"
+        )
+    if request.run.resume:
+        notices.insert(0, f"run {name} has no checkpoint yet: starting from the beginning")
+    return Prepared(
+        name=name,
+        corpus=corpus,
+        spec=RunSpec(
+            model_config=plan.model,
+            train_config=replace(plan.train, adapts_threads=adapts_threads),
+            budget=budget,
+            corpus=corpus_config,
+            corpus_name=corpus.name,
+            fingerprint=corpus.fingerprint,
+            num_train_chars=corpus.train.num_chars,
+            vocabulary=corpus.vocabulary,
+            reading=replace(request.reading, val=corpus_config.val, test=corpus_config.test),
+            settings=request.settings,
+            init_from=init_from,
+        ),
+        start=start,
+        history=(),
+        is_finished=False,
+        reason=plan.reason,
+        dropouts=plan.train.dropouts(plan.epochs),
+        notices=tuple(notices),
+        news=tuple(news),
+    )
+
+
+def _document_notices(corpus: Corpus, config: CorpusConfig) -> Iterator[str]:
+    """Where documents may not be what was meant."""
+    train, alphabet = corpus.train, corpus.alphabet
+    if config.split_documents is None:
+        if config.paths == (IN_MEMORY,) and len(train.starts) > 1:
+            return
+        if looks_like_list(alphabet.decode(train.ids[:_SAMPLE_CHARS])):
+            yield "the text looks like a list: --split-documents lines makes each line a document"
+        return
+    num_documents = len(train.starts)
+    if num_documents == 1:
+        yield f"--split-documents {found_nowhere(config.split_documents)}"
+    num_wanted = config.split_sizes(train.num_chars)[1]
+    if config.val is None and corpus.val.num_chars < _FEW * num_wanted:
+        yield (
+            f"only {corpus.val.num_chars:,} characters for validation: "
+            "other documents are longer than its share of the text"
+        )
+    is_blank_D = (train.lengths == 1) & (train.ids[train.starts] == alphabet.end_id)
+    if num_blank := int(is_blank_D.sum()):
+        yield f"{num_blank:,} of {num_documents:,} documents are blank lines, learned like others"
+
+
+def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> Prepared:
+    """Load a run's latest checkpoint and the corpus that it was trained on.
+
+    Raises:
+        CharLSTMError: when no checkpoint loads, the text changed, or an option contradicts the run.
+    """
+    loaded = run.last()
+    checkpoint, notices = loaded.checkpoint, list(loaded.notices)
+    news: list[str] = []
+    if checkpoint.training is None:
+        raise CheckpointError(f"{loaded.path}: holds a model alone; training can't resume from it")
+    spec, is_finished = checkpoint.spec, checkpoint.is_finished
+    _refuse_contradictions(spec, request)
+    spec = replace(spec, corpus=_moved(spec.corpus, request))
+    corpus, notice = _corpus_again(spec, run.folder, request)
+    if notice is not None:
+        notices.append(notice)
+    budget = Budget.of(request.settings)
+    if budget is not None and is_finished and _is_used(budget, checkpoint):
+        notices.append(f"{budget} were already used")
+    elif budget is not None and budget != spec.budget:
+        news.append(f"budget changed from {spec.budget} to {budget} in total")
+        spec, is_finished = replace(spec, budget=budget), False
+    hardware = _hardware(spec.train_config, request.settings)
+    if hardware != spec.train_config:
+        notices.append(
+            "another device, precision or number of threads: not bit-identical to the run so far"
+        )
+        spec = replace(spec, train_config=hardware)
+    return Prepared(
+        name=run.name,
+        corpus=corpus,
+        spec=spec,
+        start=Resume(weights=checkpoint.weights, state=checkpoint.training),
+        history=checkpoint.history,
+        is_finished=is_finished,
+        reason="",
+        dropouts=checkpoint.dropouts,
+        notices=tuple(notices),
+        news=tuple(news),
+    )
+
+
+def _is_used(budget: Budget, checkpoint: Checkpoint) -> bool:
+    spec = checkpoint.spec
+    total = budget.total_steps(
+        num_chars=spec.num_train_chars, chars_per_step=spec.train_config.chars_per_step
+    )
+    if total is not None:
+        return checkpoint.step >= total
+    assert budget.minutes is not None
+    assert checkpoint.training is not None
+    used_seconds: float = checkpoint.training.numbers["counters"]["elapsed_seconds"]
+    return used_seconds >= _USED_SHARE * budget.minutes * 60
+
+
+def prepare_to_follow(store: CheckpointStore, leader: Prepared) -> Prepared:
+    """Prepare a worker: the same run, its text found by this process itself.
+
+    Args:
+        leader: as the main process prepared it, without the text.
+
+    Raises:
+        CorpusError: when the text isn't here, or another one.
+    """
+    spec = leader.spec
+    folder = store.run(leader.name).folder
+    return replace(leader, corpus=load_corpus_of_run(spec.corpus, spec.fingerprint, folder))
+
+
+def _with_shape_of(parent: ModelConfig, settings: TrainSettings) -> TrainSettings:
+    """Return the settings with a parent's shape, which they must not contradict."""
+    shape = asdict(parent)
+    _refuse_changes("--from", settings, shape)
+    return replace(
+        settings,
+        hidden_size=parent.hidden_size,
+        num_layers=parent.num_layers,
+        embedding_size=parent.embedding_size,
+        cell=parent.cell,
+    )
+
+
+def _corpus_again(spec: RunSpec, folder: Path, request: Request) -> tuple[Corpus, str | None]:
+    """Return the text of a resumed run, which must not have changed; if it is gone, its copy.
+
+    Returns:
+        The corpus, and a notice where it is the copy.
+    """
+    config = spec.corpus
+    paths = [path for path in (*config.paths, config.val, config.test) if path is not None]
+    gone = [path for path in paths if is_fleeting(path) or not os.path.exists(path)]
+    # Explicit arguments win.
+    if gone and not request.paths and not given(request.reading):
+        corpus = load_corpus_of_run(config, spec.fingerprint, folder)
+        return corpus, f"{gone[0]}: missing; resuming from the copy of its text in the run's folder"
+    if not paths:
+        # Python's documentation changes with each of its versions.
+        return load_corpus_of_run(config, spec.fingerprint, folder), None
+    corpus = load_corpus(config)
+    corpus.require_fingerprint(spec.fingerprint)
+    return corpus, None
+
+
+def _hardware(stored: TrainConfig, settings: TrainSettings) -> TrainConfig:
+    """Return the stored configuration for this machine, which may be another one."""
+    try:
+        device = resolve_device(settings.device or stored.device)
+        precision = resolve_precision(settings.precision or stored.precision, device)
+    except ConfigError:
+        if settings.device or settings.precision:
+            raise
+        device = resolve_device("auto")
+        precision = resolve_precision("auto", device)
+    threads, adapts = stored.threads, stored.adapts_threads
+    if settings.threads is not None:
+        threads, adapts = resolve_threads(settings.threads), False
+    return replace(
+        stored, device=device, precision=precision, threads=threads, adapts_threads=adapts
+    )
+
+
+def _moved(config: CorpusConfig, request: Request) -> CorpusConfig:
+    """Return how a run's text is read, where its files may have other names by now."""
+    new = request.corpus_config()
+    return replace(
+        config,
+        paths=new.paths or config.paths,
+        val=new.val or config.val,
+        test=new.test or config.test,
+    )
+
+
+# What may change from session to session.
+_BUDGET: Final = ("minutes", "epochs", "steps")
+_HARDWARE: Final = ("threads", "device", "precision")
+_FILES: Final = ("val", "test")
+
+
+def _refuse_contradictions(spec: RunSpec, request: Request) -> None:
+    """Refuse settings that would make it another run; the text of files is compared later.
+
+    A setting may be repeated as it was given at first, or as it was resolved.
+    """
+    resolved = asdict(spec.model_config) | asdict(spec.train_config)
+    for name, value in given(spec.settings).items():
+        if getattr(request.settings, name) == value:
+            resolved[name] = value
+    for name in (*_BUDGET, *_HARDWARE):
+        resolved[name] = getattr(request.settings, name)
+    _refuse_changes("--resume", request.settings, resolved)
+    read = asdict(spec.corpus)
+    for name in _FILES:
+        read[name] = getattr(request.reading, name) if read[name] is not None else "a fraction"
+    _refuse_changes("--resume", request.reading, read)
+
+
+def _refuse_changes(
+    option: str, settings: TrainSettings | ReadingSettings, stored: Mapping[str, object]
+) -> None:
+    """Refuse settings that contradict what a run has.
+
+    Raises:
+        ConfigError: naming all of them.
+    """
+    options = options_of(type(settings))
+    changes = [
+        f"{options[name].title} {value} (the run has {stored[name]})"
+        for name, value in given(settings).items()
+        if name in stored and stored[name] != value
+    ]
+    if changes:
+        raise ConfigError(f"{option} can't change {', '.join(changes)}")

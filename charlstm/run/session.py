@@ -1,0 +1,317 @@
+"""One session of a training run: trainer and store put together.
+
+It decides when to save, and reports what happens; it prints nothing.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from charlstm.analysis.inspection import gate_shares, gate_text
+from charlstm.config import SampleConfig
+from charlstm.errors import CheckpointError
+from charlstm.events import (
+    Evaluated,
+    Finished,
+    Saved,
+    SaveDue,
+    Started,
+    Stepped,
+    TrainerEvent,
+)
+from charlstm.inference.predictor import Predictor
+from charlstm.inference.sampling import sample
+from charlstm.model.checkpoints import (
+    Checkpoint,
+    TrainingState,
+)
+from charlstm.run.log import Journal, Report
+from charlstm.run.preparation import (
+    Prepared,
+    Request,
+    claim_new_run,
+    prepare_new,
+    prepare_resumed,
+    prepare_to_follow,
+    run_to_resume,
+)
+from charlstm.run.saving import Saver
+from charlstm.run.store import CheckpointStore
+from charlstm.run.writer import RunWriter
+from charlstm.settings import RunSettings
+from charlstm.system.distributed import ALONE, World
+from charlstm.training.hardware import require_memory, set_threads
+from charlstm.training.trainer import Trainer
+
+_PREVIEW: Final = SampleConfig(length=160, temperature=0.8)
+_PREVIEW_SEED: Final = 0
+_RUN_NOTE: Final = "run"
+
+
+class Session:
+    """Made by `open_session`; `run` trains, `stop` ends it early."""
+
+    def __init__(
+        self, prepared: Prepared, writer: RunWriter, *, world: World, started_at: float
+    ) -> None:
+        self.name = prepared.name
+        self.reason = prepared.reason
+        self.dropouts = prepared.dropouts
+        self.notices = prepared.notices
+        self.news = prepared.news
+        self.spec = prepared.spec
+        self.corpus = corpus = prepared.corpus
+        self.is_finished = prepared.is_finished
+        self._writer = writer
+        self._journal = Journal(prepared.history)
+        self._saver = Saver(writer)
+        self._trainer = _trainer(prepared, world, started_at)
+        self._gate_text = gate_text(corpus.val, corpus.train)
+
+    @property
+    def folder(self) -> Path:
+        return self._writer.folder
+
+    def finished_record(self) -> dict[str, Any]:
+        """What `--json` gets of a run that was finished before."""
+        trainer = self._trainer
+        record = self._journal.finished_before(step=trainer.step, best_epoch=trainer.best_epoch)
+        return record | {"run": self.name}
+
+    def stop(self) -> None:
+        """Ask `run` to save and end after the step that it is making."""
+        self._trainer.stop()
+
+    def run(self) -> Iterator[Report]:
+        """Train, save and report.
+
+        Raises:
+            TrainingError: when training can't continue.
+            CheckpointError: when the first or the last checkpoint can't be saved, or the run's
+                folder is gone.
+        """
+        journal, saver = self._journal, self._saver
+        for event in self._trainer.run():
+            state = _state_at(event, self._trainer)
+            match event:
+                case Started():
+                    started = journal.report(
+                        "started", event, **self._settings(), **self._preview()
+                    )
+                    if not journal.history:
+                        # What learning changes is seen beside what was there before.
+                        journal.remember(started)
+                    # Saved before the first step, and before anything else is written: what can't
+                    # be saved need not be trained, and a start that is killed leaves nothing.
+                    saved = self._save(state)
+                    yield self._logged(started)
+                    yield self._logged(journal.report("saved", saved))
+                case Stepped():
+                    yield self._logged(journal.report("stepped", event))
+                    if saver.is_due:
+                        self._trainer.ask_to_save()
+                case SaveDue():
+                    yield self._try_to_save(state)
+                case Evaluated():
+                    report = journal.report("evaluated", event, **self._preview())
+                    journal.remember(report)
+                    if event.is_best:
+                        saver.set_best(self._model())
+                    yield self._logged(report)
+                    yield self._try_to_save(state, is_kept=True)
+                case Finished():
+                    saved = self._save(state, is_finished=not event.was_interrupted)
+                    if not event.was_interrupted:
+                        self._writer.drop_kept()
+                    yield self._logged(journal.report("saved", saved))
+                    yield self._logged(journal.report("finished", event, run=self.name))
+
+    def _settings(self) -> dict[str, Any]:
+        spec = self.spec
+        return {
+            "run": self.name,
+            "corpus": spec.corpus_name,
+            "budget": asdict(spec.budget),
+            "from": spec.init_from,
+            **asdict(spec.model_config),
+            **asdict(spec.train_config),
+        }
+
+    def _preview(self) -> dict[str, Any]:
+        """A short sample and how open the gates are; consumes none of training's randomness."""
+        predictor = Predictor(self._model())
+        generator = np.random.default_rng(_PREVIEW_SEED)
+        try:
+            written = "".join(sample(predictor, "", _PREVIEW, generator=generator, restarts=True))
+            layers = gate_shares(predictor, self._gate_text)
+        except CheckpointError:  # the training diverges
+            return {"sample": "", "gates": [], "gate_shares": []}
+        return {
+            "sample": written,
+            "gates": [{name: gate.mean for name, gate in layer.items()} for layer in layers],
+            "gate_shares": [
+                {name: [gate.closed, gate.open] for name, gate in layer.items()} for layer in layers
+            ],
+        }
+
+    def _logged(self, report: Report) -> Report:
+        if report.is_logged:
+            self._writer.log(report.record)
+        return report
+
+    def _save(self, state: TrainingState | None, *, is_finished: bool = False) -> Saved:
+        model = self._model(is_finished=is_finished)
+        return self._saver.save(model, self._trainer.weights(), state)
+
+    def _try_to_save(self, state: TrainingState | None, *, is_kept: bool = False) -> Report:
+        saved = self._saver.try_to_save(
+            self._model(), self._trainer.weights(), state, is_kept=is_kept
+        )
+        kind = "saved" if isinstance(saved, Saved) else "saving_failed"
+        return self._logged(self._journal.report(kind, saved))
+
+    def _model(self, *, is_finished: bool = False) -> Checkpoint:
+        """The model as it is used: calibrated, without what only training needs."""
+        return Checkpoint(
+            spec=self.spec,
+            weights=self._trainer.calibrated_weights(),
+            step=self._trainer.step,
+            history=tuple(self._journal.history),
+            is_finished=is_finished,
+            saved_at=time.time(),
+        )
+
+
+class Follower:
+    """The same session in another process of the training: it reports and saves nothing."""
+
+    def __init__(self, prepared: Prepared, *, world: World, started_at: float) -> None:
+        self.is_finished = prepared.is_finished
+        self._trainer = _trainer(prepared, world, started_at)
+
+    def stop(self) -> None:
+        """Ask all processes to save and end."""
+        self._trainer.stop()
+
+    def run(self) -> None:
+        """Train to the end.
+
+        Raises:
+            TrainingError: when training can't continue.
+        """
+        for event in self._trainer.run():
+            _state_at(event, self._trainer)
+
+
+@contextlib.contextmanager
+def open_session(
+    store: CheckpointStore,
+    request: Request,
+    *,
+    started_at: float,
+    world: World = ALONE,
+    before_training: Callable[[], None] = lambda: None,
+) -> Iterator[Session]:
+    """Prepare a new run or the next session of an old one; holds the run's lock.
+
+    Args:
+        world: the other processes are told what was prepared, or that nothing could be.
+        before_training: called when everything is prepared and the trainer will be made.
+
+    Raises:
+        CharLSTMError: when the corpus, the run or the settings don't allow it.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            prepared, writer = _prepare(store, request, stack, world, started_at)
+        except BaseException:
+            world.broadcast(None)
+            raise
+        world.broadcast(prepared.without_text())
+        before_training()
+        yield Session(prepared, writer, world=world, started_at=started_at)
+
+
+def open_follower(
+    store: CheckpointStore,
+    *,
+    started_at: float,
+    world: World,
+    before_training: Callable[[], None] = lambda: None,
+) -> Follower | None:
+    """Wait for what the first process prepares; None where it couldn't, and has said why.
+
+    Args:
+        before_training: as in `open_session`.
+
+    Raises:
+        CharLSTMError: when the text isn't here.
+    """
+    leader: Prepared | None = world.broadcast(None)
+    if leader is None:
+        return None
+    prepared = prepare_to_follow(store, leader)
+    before_training()
+    return Follower(prepared, world=world, started_at=started_at)
+
+
+def _prepare(
+    store: CheckpointStore,
+    request: Request,
+    stack: contextlib.ExitStack,
+    world: World,
+    started_at: float,
+) -> tuple[Prepared, RunWriter]:
+    request = _continued(request, world)
+    run = run_to_resume(store, request)
+    if run is not None:
+        writer = stack.enter_context(run.writer())
+        prepared = prepare_resumed(store, run, request)
+    else:
+        writer = stack.enter_context(claim_new_run(store, request))
+        prepared = prepare_new(
+            store, writer.name, request, started_at=started_at, num_processes=world.size
+        )
+    writer.mode = prepared.corpus.mode
+    writer.save_text(prepared.corpus, prepared.spec.corpus, store.folders())
+    world.require_divisible(prepared.spec.train_config.batch_size)
+    world.note(_RUN_NOTE, prepared.name)
+    return prepared, writer
+
+
+def _continued(request: Request, world: World) -> Request:
+    """The same request, to resume what an earlier attempt of these processes has started."""
+    if not world.attempt:
+        return request
+    if world.notes is None:
+        return replace(request, run=replace(request.run, resume=True))
+    run = world.noted(_RUN_NOTE)
+    # Where nothing was started yet, the newest run of the text would be another one.
+    return request if run is None else replace(request, run=RunSettings(run=run, resume=True))
+
+
+def _trainer(prepared: Prepared, world: World, started_at: float) -> Trainer:
+    spec, corpus = prepared.spec, prepared.corpus
+    share = spec.train_config.batch_size // world.size
+    require_memory(spec.model_config, replace(spec.train_config, batch_size=share))
+    set_threads(spec.train_config.threads)
+    return Trainer(
+        spec.model_config,
+        spec.train_config,
+        spec.budget,
+        train=corpus.train,
+        val=corpus.val,
+        start=prepared.start,
+        started_at=started_at,
+        world=world,
+    )
+
+
+def _state_at(event: TrainerEvent, trainer: Trainer) -> TrainingState | None:
+    """What is needed to resume from an event: gathered in all processes, so in all at the same."""
+    return None if isinstance(event, Stepped) else trainer.state_dict()

@@ -1,0 +1,225 @@
+"""The encoded text in a run's folder, so that a run doesn't depend on the files it was read from.
+
+`text.npy` holds the ids of training, validation and test text one after another, to be mapped into
+memory; `text.safetensors` all else. Runs of the same text share the first by a hard link. Neither
+file is more readable than the text.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+
+from charlstm.config import CorpusConfig
+from charlstm.errors import ContainerError, CorpusError
+from charlstm.system import layout
+from charlstm.system.container import open_container, open_regular, to_bytes
+from charlstm.system.files import replace_file
+from charlstm.text.alphabet import Alphabet
+from charlstm.text.corpus import Corpus, corpus_name, load_corpus
+from charlstm.text.filelist import is_fleeting
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import Ids, Vocabulary
+
+_SPLITS: Final = ("train", "val", "test")
+_PIECE_CHARS: Final = 1 << 24
+# What reading a file can raise that somebody else wrote.
+_UNUSABLE: Final = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+    ContainerError,
+    CorpusError,
+)
+
+
+def load_corpus_of_run(config: CorpusConfig, fingerprint: str, folder: Path | None) -> Corpus:
+    """Return the corpus that a run was trained on: its copy, or the files read again.
+
+    Args:
+        folder: the run's.
+
+    Raises:
+        CorpusError: when neither is possible, or the text is another one by now.
+    """
+    if folder is not None and (kept := read_text(folder, config, fingerprint)) is not None:
+        return kept
+    if any(map(is_fleeting, (*config.paths, config.val, config.test))):
+        raise CorpusError(
+            "the run's text came from a program, stdin or a pipe, and no copy of it was kept; "
+            "name a file"
+        )
+    corpus = load_corpus(config)
+    corpus.require_fingerprint(fingerprint)
+    return corpus
+
+
+def write_text(
+    folder: Path,
+    corpus: Corpus,
+    config: CorpusConfig,
+    *,
+    mode: int,
+    others: Iterable[Path] = (),
+) -> None:
+    """Keep a corpus in a run's folder, unless it is there already.
+
+    Args:
+        mode: of new files, less the umask.
+        others: folders of runs, the first of which with the same text shares its file.
+
+    Raises:
+        OSError: when it can't be written.
+        ContainerError: when its header would be too long.
+    """
+    ids_path, path = folder / layout.TEXT_IDS, folder / layout.TEXT
+    if read_text(folder, config, corpus.fingerprint) is None:
+        with contextlib.suppress(FileNotFoundError):
+            ids_path.unlink()
+        if not any(_share(other, ids_path, config, corpus.fingerprint) for other in others):
+            with replace_file(ids_path, mode=mode) as file:
+                splits = [getattr(corpus, name) for name in _SPLITS]
+                num_chars = sum(split.num_chars for split in splits)
+                file.write(_array_header(corpus.train.ids.dtype, num_chars))
+                for split in splits:
+                    for piece in _pieces(split.ids):
+                        file.write(piece)
+        with replace_file(path, mode=mode) as file:
+            file.write(_description(corpus, config))
+    for kept in (ids_path, path):
+        # The text may have become private since.
+        kept.chmod(kept.stat().st_mode & mode)
+
+
+def read_text(folder: Path, config: CorpusConfig, fingerprint: str) -> Corpus | None:
+    """Return the corpus in a run's folder; None if it is missing, damaged or of another text."""
+    try:
+        with open_container(folder / layout.TEXT) as container:
+            header = container.header
+            if (header["fingerprint"], header["options"]) != (fingerprint, _options(config)):
+                return None
+            arrays = container.read()
+        with os.fdopen(open_regular(folder / layout.TEXT_IDS), "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode & 0o666
+            return _corpus(file, arrays, header, config, mode=mode)
+    except _UNUSABLE:
+        return None
+
+
+def _share(other: Path, ids_path: Path, config: CorpusConfig, fingerprint: str) -> bool:
+    """Take another run's ids by a hard link, if they are the same and the file system can."""
+    if read_text(other, config, fingerprint) is None:
+        return False
+    try:
+        os.link(other / layout.TEXT_IDS, ids_path)
+    except OSError:
+        return False
+    return True
+
+
+def _options(config: CorpusConfig) -> list[Any]:
+    """The settings that change what becomes of a text of the same fingerprint."""
+    return [config.min_count, config.level]
+
+
+def _description(corpus: Corpus, config: CorpusConfig) -> bytes:
+    splits: dict[str, Split] = {name: getattr(corpus, name) for name in _SPLITS}
+    digest = hashlib.sha256()
+    for split in splits.values():
+        for piece in _pieces(split.ids):
+            digest.update(piece)
+    arrays = {f"{name}.starts": split.starts for name, split in splits.items()}
+    return to_bytes(
+        arrays | {"codes": corpus.vocabulary.codes.astype(np.uint32)},
+        {
+            "fingerprint": corpus.fingerprint,
+            "options": _options(config),
+            "num_chars": [split.num_chars for split in splits.values()],
+            "num_bytes": [split.num_bytes for split in splits.values()],
+            "ids": digest.hexdigest(),
+            "dtype": corpus.train.ids.dtype.str,
+        },
+    )
+
+
+def _pieces(ids: Ids) -> Iterable[bytes]:
+    for first in range(0, len(ids), _PIECE_CHARS):
+        yield ids[first : first + _PIECE_CHARS].tobytes()
+
+
+def _array_header(dtype: np.dtype[Any], num_chars: int) -> bytes:
+    """Return the beginning of a .npy file with an array of one dimension."""
+    file = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(dtype)
+    header = {"descr": descr, "fortran_order": False, "shape": (num_chars,)}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue()
+
+
+def _mapped_ids(file: BinaryIO, dtype: np.dtype[Any], num_chars: int) -> Ids:
+    """Map a .npy file into memory, if it is exactly what was written."""
+    header = _array_header(dtype, num_chars)
+    if file.read(len(header)) != header:
+        raise ValueError("not the array that was written")
+    if not num_chars:
+        return np.zeros(0, dtype)
+    return np.memmap(file, dtype, "c", len(header), (num_chars,))
+
+
+def _corpus(
+    file: BinaryIO,
+    arrays: dict[str, Any],
+    header: dict[str, Any],
+    config: CorpusConfig,
+    *,
+    mode: int,
+) -> Corpus:
+    """Check what a folder holds; the ids stay in the file.
+
+    Raises:
+        ValueError, LookupError, TypeError, AttributeError: when it isn't what was written.
+    """
+    vocabulary = Vocabulary.of_codes(arrays["codes"])
+    sizes = header["num_chars"]
+    if not all(type(size) is int and size >= 0 for size in sizes):
+        raise ValueError("not the splits that were written")
+    # A small vocabulary may need fewer bytes than the whole text's characters did.
+    ids = _mapped_ids(file, np.dtype(header["dtype"]), sum(sizes))
+    digest = hashlib.sha256()
+    for piece in _pieces(ids):
+        digest.update(piece)
+    if digest.hexdigest() != header["ids"] or ids.dtype.kind != "u":
+        raise ValueError("not the ids that were written")
+    splits = {}
+    first = 0
+    for name, size, num_bytes in zip(_SPLITS, sizes, header["num_bytes"], strict=True):
+        starts = arrays[f"{name}.starts"]
+        # The end of a document is not a byte.
+        if type(num_bytes) is not int or num_bytes < size - len(starts):
+            raise ValueError("not the length that was written")
+        if starts.dtype != np.int64 or starts.ndim != 1 or np.any(np.diff(starts) <= 0):
+            raise ValueError("not the documents that were written")
+        if size and (starts[:1].tolist() != [0] or starts[-1] >= size):
+            raise ValueError("not the documents that were written")
+        part = ids[first : first + size]
+        if size and int(part.max()) > len(vocabulary):
+            raise ValueError("not the characters that were written")
+        splits[name] = Split(ids=part, starts=starts, num_bytes=num_bytes)
+        first += size
+    return Corpus(
+        name=corpus_name(config),
+        alphabet=Alphabet.of(config, vocabulary, num_train_chars=splits["train"].num_chars),
+        fingerprint=header["fingerprint"],
+        notices=(),
+        mode=mode,
+        **splits,
+    )

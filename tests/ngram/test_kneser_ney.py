@@ -1,0 +1,264 @@
+import math
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+from conftest import alphabet_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charlstm.ngram import counts, kneser_ney
+from charlstm.ngram.order_selection import learn_ngrams, ngrams_of_order
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import Vocabulary
+
+FLOOR = 1e-3
+ABC = Vocabulary("abc")
+ALPHABET = alphabet_of(ABC, unknown_probability=FLOOR)
+texts = st.lists(st.text("abc", min_size=1, max_size=30), min_size=1, max_size=4)
+others = st.lists(st.text("abcd", min_size=1, max_size=12), min_size=1, max_size=3)
+
+
+def split_of(documents):
+    return Split.of(documents, ABC)
+
+
+def nats(model, *documents):
+    return model.score(split_of(documents)).nats_N
+
+
+class Textbook:
+    """Chen and Goodman's formulas from dictionaries, one symbol at a time; "^" is the boundary."""
+
+    def __init__(self, documents, order, symbols):
+        self.order, self.symbols = order, symbols
+        occurrences = Counter(
+            padded[place - n : place + 1]
+            for padded in ("^" + document for document in documents)
+            for place in range(1, len(padded))
+            for n in range(min(place, order) + 1)
+        )
+        self.counts = defaultdict(dict)
+        for gram, count in occurrences.items():
+            befores = {longer[0] for longer in occurrences if longer[1:] == gram}
+            is_whole = len(gram) > order or gram[0] == "^"
+            self.counts[gram[:-1]][gram[-1]] = count if is_whole else len(befores)
+        self.discounts = [self.discounts_of(n) for n in range(order + 1)]
+
+    def discounts_of(self, n):
+        all_counts = [
+            c for context, of in self.counts.items() if len(context) == n for c in of.values()
+        ]
+        n1, n2, n3, n4 = (all_counts.count(number) for number in (1, 2, 3, 4))
+        if 0 in (n1, n2, n3, n4):
+            return (0, 0.5, 1, 1.5)
+        y = n1 / (n1 + 2 * n2)
+        found = (0, 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3)
+        if all(0 < found[number] <= number for number in (1, 2, 3)):
+            return found
+        return (0, 0.5, 1, 1.5)
+
+    def probability(self, symbol, context):
+        shorter = self.probability(symbol, context[1:]) if context else 1 / len(self.symbols)
+        counts, discounts = self.counts.get(context), self.discounts[len(context)]
+        if not counts:
+            return shorter
+        total = sum(counts.values())
+        taken = sum(discounts[min(count, 3)] for count in counts.values())
+        count = counts.get(symbol, 0)
+        return (count - discounts[min(count, 3)]) / total + taken / total * shorter
+
+    def nats(self, document):
+        padded = "^" + document.replace("d", "?")
+        found = []
+        for place in range(1, len(padded)):
+            p = self.probability(padded[place], padded[max(0, place - self.order) : place])
+            found.append(-math.log(p * (1 - FLOOR) + (padded[place] == "?") * FLOOR))
+        return found
+
+
+@given(texts, others, st.integers(0, 4))
+@settings(max_examples=80, deadline=None)
+def test_it_is_the_textbooks_smoothing(train, text, order):
+    model = ngrams_of_order(split_of(train), ALPHABET, order)
+    textbook = Textbook(train, order, "abc?")
+    expected = [cost for document in text for cost in textbook.nats(document)]
+    np.testing.assert_allclose(nats(model, *text), expected, rtol=1e-5)
+
+
+def test_estimated_discounts_are_the_textbooks():
+    generator = np.random.default_rng(0)
+    train = ["".join(generator.choice(list("abc"), 300, p=[0.6, 0.3, 0.1])) for _ in range(3)]
+    textbook = Textbook(train, 5, "abc?")
+    assert any(found != (0, 0.5, 1, 1.5) for found in textbook.discounts)
+    model = ngrams_of_order(split_of(train), ALPHABET, 5)
+    np.testing.assert_allclose(nats(model, "abcabba"), textbook.nats("abcabba"), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        # How many n-grams come once, twice, three and four times, and more often.
+        ((8, 2, 1, 1, 9), (2 / 3, 1, 1 / 3)),
+        ((8, 2, 1, 0, 9), (0.5, 1, 1.5)),
+        # One of the three would be nothing, or less.
+        ((4, 1, 1, 1, 0), (0.5, 1, 1.5)),
+        ((1, 1, 5, 1, 0), (0.5, 1, 1.5)),
+        ((8, 2, 1, 3, 0), (0.5, 1, 1.5)),
+    ],
+)
+def test_discounts_that_make_no_sense_are_the_usual_ones(numbers, expected):
+    counts = np.repeat([1, 2, 3, 4, 7], numbers)
+    assert kneser_ney._discounts(counts) == pytest.approx(expected)
+
+
+@given(texts, st.text("abcd", max_size=9), st.integers(0, 5))
+@settings(max_examples=60, deadline=None)
+def test_distributions_sum_to_one_and_are_what_is_scored(train, text, order):
+    model = ngrams_of_order(split_of(train), ALPHABET, order)
+    context = model.start()
+    ids = ABC.encode(text)
+    expected = []
+    for symbol in ids:
+        p_BV, _ = model.predict(context)
+        assert p_BV.sum() == pytest.approx(1, abs=1e-6)
+        assert (p_BV > 0).all()
+        expected.append(-math.log(p_BV[0, symbol]))
+        context = model.read(np.array([symbol]), context)
+    if text:
+        np.testing.assert_allclose(nats(model, text), expected, rtol=1e-5)
+
+
+@given(texts, st.text("abcd", min_size=1, max_size=9), st.text("abcd", min_size=1, max_size=9))
+@settings(max_examples=30, deadline=None)
+def test_it_never_looks_ahead(train, begin, end):
+    model = ngrams_of_order(split_of(train), ALPHABET, 4)
+    np.testing.assert_array_equal(nats(model, begin + end)[: len(begin)], nats(model, begin))
+
+
+def test_streams_side_by_side_are_those_alone():
+    model = ngrams_of_order(split_of(["abcab", "cba", "aab"]), ALPHABET, 3)
+    together = model.start(3)
+    alone = [model.start() for _ in range(3)]
+    for ids_B in np.array([[1, 2, 3], [2, 0, 3], [3, 1, 1]]):
+        together = model.read(ids_B, together)
+        alone = [model.read(ids_B[b : b + 1], one) for b, one in enumerate(alone)]
+        np.testing.assert_array_equal(together, np.concatenate(alone))
+        np.testing.assert_allclose(
+            model.predict(together)[0], np.concatenate([model.predict(one)[0] for one in alone])
+        )
+
+
+def test_a_document_begins_as_documents_begin():
+    model = ngrams_of_order(split_of(["ab", "ab", "ab", "ba"]), ALPHABET, 2)
+    assert nats(model, "a")[0] < nats(model, "b")[0] < nats(model, "c")[0]
+    # Its end is no context of the next one.
+    np.testing.assert_array_equal(nats(model, "ab", "ab")[2:], nats(model, "ab"))
+
+
+def test_how_much_context_is_known():
+    model = ngrams_of_order(split_of(["abcabcabc"]), ALPHABET, 3)
+    # The boundary is context, too; after "aa" nothing but "a" was seen before.
+    assert model.score(split_of(["abcaab"])).num_known_N.tolist() == [1, 2, 3, 3, 3, 1]
+
+
+@given(texts, others, st.integers(0, 4))
+@settings(max_examples=30, deadline=None)
+def test_reading_on_and_scoring_know_as_much_context(train, text, order):
+    model = ngrams_of_order(split_of(train), ALPHABET, order)
+    split = split_of(text)
+    nats_N, num_known_N = model.score(split)
+    contexts = []
+    for document in text:
+        context = model.start()
+        for symbol in ABC.encode(document):
+            contexts.append(context)
+            context = model.read(np.array([symbol]), context)
+    together_NK = model.contexts(split)
+    np.testing.assert_array_equal(together_NK, np.concatenate(contexts))
+    p_NV, known_N = model.predict(together_NK)
+    np.testing.assert_array_equal(known_N, num_known_N)
+    np.testing.assert_allclose(-np.log(p_NV[np.arange(len(p_NV)), split.ids]), nats_N, rtol=1e-5)
+    # As the docstrings have it: the mixture and the file of counts rely on small types.
+    assert {one.dtype for one in (*contexts, together_NK)} == {np.dtype(np.int32)}
+    assert (p_NV.dtype, known_N.dtype, num_known_N.dtype) == (np.float32, np.int8, np.int8)
+
+
+def assert_predicts(model):
+    p_BV, _ = model.predict(model.read(np.array([1]), model.start()))
+    assert p_BV.sum() == pytest.approx(1, abs=1e-6)
+    assert p_BV.shape == (1, 4)
+
+
+def test_the_rarest_n_grams_go_first_and_no_more_than_must():
+    model = ngrams_of_order(split_of(["abcab", "abcba", "abb"]), ALPHABET, 4)
+    assert model.pruned(model.num_ngrams) is model
+    assert not model.is_pruned
+    # What occurs once goes; of one and two symbols all stay.
+    whole, longer = model.levels[:2], model.levels[2:]
+    num_whole = sum(len(level.key_G) for level in whole)
+    twice = num_whole + sum(int((level.count_G >= 2).sum()) for level in longer)
+    thrice = num_whole + sum(int((level.count_G >= 3).sum()) for level in longer)
+    assert model.num_ngrams > twice > thrice > num_whole
+    for limit, expected in [
+        (model.num_ngrams - 1, twice),
+        (twice, twice),
+        (twice - 1, thrice),
+        (thrice, thrice),
+        (0, num_whole),
+    ]:
+        pruned = model.pruned(limit)
+        assert pruned.num_ngrams == expected
+        assert pruned.is_pruned
+        assert pruned.unknown_probability == FLOOR
+        assert_predicts(pruned)
+    # What is kept costs what it did, where the contexts are long enough.
+    assert nats(model.pruned(thrice), "ab")[0] == pytest.approx(nats(model, "ab")[0])
+
+
+def test_levels_are_kept_in_small_types():
+    whole = ngrams_of_order(split_of(["abcab", "abcba", "abb"]), ALPHABET, 4)
+    for model in (whole, whole.pruned(0)):
+        for level in model.levels:
+            types = [level.key_G.dtype, level.count_G.dtype, level.share_G.dtype]
+            assert types == [np.uint64, np.uint8, np.float32]
+            assert level.rest_C.dtype == np.float32
+            assert level.find(level.key_G).dtype == np.int32
+
+
+def test_what_is_too_frequent_to_be_counted_is_never_pruned():
+    for number, is_kept in [(254, False), (255, True), (400, True)]:
+        model = ngrams_of_order(split_of(["ab"] * number), ALPHABET, 2)
+        assert (len(model.pruned(0).levels) == 3) == is_kept
+
+
+def test_portions_of_sorting_and_scoring_change_nothing(monkeypatch):
+    generator = np.random.default_rng(0)
+    train = split_of(["".join(generator.choice(list("abc"), 500)) for _ in range(3)])
+    text = ["".join(generator.choice(list("abcd"), 200)) for _ in range(3)]
+    whole = nats(ngrams_of_order(train, ALPHABET, 5), *text)
+    monkeypatch.setattr(counts, "_SORTED_AT_ONCE", 100)
+    monkeypatch.setattr(kneser_ney, "_SCORED_AT_ONCE", 37)
+    np.testing.assert_array_equal(nats(ngrams_of_order(train, ALPHABET, 5), *text), whole)
+
+
+@pytest.mark.parametrize(
+    "train", ["a" * 500, "abc", "a", "".join(map(chr, range(0x4E00, 0x4E00 + 20_000)))]
+)
+def test_texts_without_variety_or_repeats(train):
+    vocabulary = Vocabulary.of(train)
+    alphabet = alphabet_of(vocabulary)
+    text = Split.of([train[:100] + "\U0001f600"], vocabulary)
+    model = learn_ngrams(
+        Split.of([train], vocabulary), Split.of([train[:50]], vocabulary), alphabet
+    )
+    assert np.isfinite(model.score(text).nats_N).all()
+    assert model.predict(model.start())[0].sum() == pytest.approx(1)
+
+
+def test_a_hundred_thousand_different_characters():
+    vocabulary = Vocabulary("".join(map(chr, range(0x10000, 0x10000 + 100_000))))
+    train = Split.of([vocabulary.characters * 2], vocabulary)
+    model = ngrams_of_order(train, alphabet_of(vocabulary), 2)
+    # Each of them came once before, after the same one.
+    assert model.score(train).nats_N[10:].max() < 1.2

@@ -1,0 +1,56 @@
+import numpy as np
+from conftest import alphabet_of
+
+from charlstm.ngram import order_selection
+from charlstm.ngram.order_selection import learn_ngrams, ngrams_of_order
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import Vocabulary
+
+ABC = Vocabulary("abc")
+ALPHABET = alphabet_of(ABC, unknown_probability=1e-3)
+
+
+def split_of(documents):
+    return Split.of(documents, ABC)
+
+
+def test_the_order_is_chosen_on_another_text():
+    generator = np.random.default_rng(0)
+    noise = "".join(generator.choice(list("abc"), 4000))
+    assert learn_ngrams(split_of([noise[:3000]]), split_of([noise[3000:]]), ALPHABET).order <= 3
+    # Without one, not on what was learned.
+    assert learn_ngrams(split_of([noise]), split_of([]), ALPHABET).order <= 3
+    regular = "aabbcacb" * 300
+    assert learn_ngrams(split_of([regular]), split_of([regular]), ALPHABET).order >= 2
+
+
+def test_memory_ends_the_growth(monkeypatch):
+    monkeypatch.setattr(order_selection, "_MAX_NGRAMS", 30)
+    text = split_of(["abcacbbca" * 40])
+    assert ngrams_of_order(text, ALPHABET, 9).order < 5
+
+
+def test_for_each_length_the_other_text_decides_on_what_comes_once():
+    generator = np.random.default_rng(0)
+    vocabulary = Vocabulary(" abcdefgh")
+    alphabet = alphabet_of(vocabulary)
+    lengths = generator.integers(2, 7, 300)
+    words = ["".join(generator.choice(list("abcdefgh"), length)) for length in lengths]
+    frequent = 1 / np.arange(1, 301)
+
+    def text(number):
+        chosen = generator.choice(words, number, p=frequent / frequent.sum())
+        return Split.of([" ".join(chosen)], vocabulary)
+
+    def num_once(model):
+        return [int(np.count_nonzero(level.count_G == 1)) for level in model.levels]
+
+    # Two words that come once together say nothing of others.
+    train = text(3000)
+    model = learn_ngrams(train, text(800), alphabet)
+    assert num_once(model)[2] > 0
+    assert num_once(model)[-1] == 0
+    # Where the other text is a passage of this one, they do.
+    copied = learn_ngrams(train, train.part(2000, 5000), alphabet)
+    assert num_once(copied)[-1] > 0
+    assert copied.order > model.order

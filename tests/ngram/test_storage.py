@@ -1,0 +1,174 @@
+import json
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import alphabet_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charlstm.errors import ContainerError
+from charlstm.ngram.interpolation import Counts, Mixture
+from charlstm.ngram.kneser_ney import NgramModel
+from charlstm.ngram.order_selection import ngrams_of_order
+from charlstm.ngram.storage import (
+    most_ngrams,
+    owner_of,
+    read_counts,
+    read_val_nats,
+    write_counts,
+)
+from charlstm.text.split import Split
+from charlstm.text.vocabulary import Vocabulary
+
+ABC = Vocabulary("abc")
+ALPHABET = alphabet_of(ABC)
+TEXT = Split.of(["abcabcabba" * 20, "cab"], ABC)
+
+
+@pytest.fixture
+def counts():
+    ngrams = ngrams_of_order(TEXT, ALPHABET, 3)
+    return Counts(ngrams=ngrams, mixture=Mixture.usual(3))
+
+
+@pytest.fixture
+def path(tmp_path, counts):
+    path = tmp_path / "counts.safetensors"
+    write_counts(path, counts, owner="me", mode=0o666)
+    return path
+
+
+def test_what_is_read_is_what_was_written(path, counts):
+    again = read_counts(path, ALPHABET, owner="me")
+    np.testing.assert_array_equal(again.ngrams.score(TEXT).nats_N, counts.ngrams.score(TEXT).nats_N)
+    np.testing.assert_array_equal(again.mixture.weights_K2, counts.mixture.weights_K2)
+    assert again.ngrams.is_pruned == counts.ngrams.is_pruned
+    pruned = Counts(ngrams=counts.ngrams.pruned(20), mixture=Mixture.usual(3))
+    write_counts(path, pruned, owner="me", mode=0o666)
+    assert read_counts(path, ALPHABET, owner="me").ngrams.is_pruned
+
+
+def test_counts_of_another_model_or_text_are_refused(path):
+    with pytest.raises(ContainerError, match="other weights"):
+        read_counts(path, ALPHABET, owner="you")
+    with pytest.raises(ContainerError, match="damaged"):
+        read_counts(path, alphabet_of(Vocabulary("abcd")), owner="me")
+
+
+def test_the_score_on_validation_is_kept(path, counts):
+    assert read_val_nats(path, owner="me") is None
+    scored = replace(counts, val_nats_per_char=1.25)
+    write_counts(path, scored, owner="me", mode=0o666)
+    assert read_val_nats(path, owner="me") == 1.25
+    assert read_counts(path, ALPHABET, owner="me").val_nats_per_char == 1.25
+    with pytest.raises(ContainerError, match="other weights"):
+        read_val_nats(path, owner="you")
+    for impossible in (-1.0, 1e9, "one", [1.0], True):
+        write_counts(path, replace(counts, val_nats_per_char=impossible), owner="me", mode=0o666)
+        for read in (
+            lambda: read_val_nats(path, owner="me"),
+            lambda: read_counts(path, ALPHABET, owner="me"),
+        ):
+            with pytest.raises(ContainerError, match="damaged: its score is impossible"):
+                read()
+
+
+def test_every_changed_byte_is_noticed(path):
+    data = path.read_bytes()
+    for place in range(0, len(data), 7):
+        changed = bytearray(data)
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises(ContainerError):
+            read_counts(path, ALPHABET, owner="me")
+    for length in (0, 1, 100, len(data) - 1):
+        path.write_bytes(data[:length])
+        with pytest.raises(ContainerError):
+            read_counts(path, ALPHABET, owner="me")
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_boundary_that_is_predicted_is_refused(path, counts, level):
+    first, *longer = counts.ngrams.levels
+    if level:
+        # The last continuation of a context becomes the boundary.
+        key_G = longer[0].key_G.copy()
+        key_G[-1] = key_G[-1] // 5 * 5 + 4
+        longer[0] = replace(longer[0], key_G=key_G)
+    else:
+        share_G = first.share_G.copy()
+        share_G[-1] = 0.1
+        first = replace(first, share_G=share_G)
+    ngrams = NgramModel([first, *longer], num_symbols=4, unknown_probability=1e-4)
+    write_counts(path, Counts(ngrams=ngrams, mixture=Mixture.usual(3)), owner="me", mode=0o666)
+    with pytest.raises(ContainerError, match="no sense"):
+        read_counts(path, ALPHABET, owner="me")
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_crafted_files_are_refused_or_make_sense(tmp_path_factory, data):
+    """With a digest that fits: whatever is accepted predicts, and sums to one."""
+    from charlstm.system.container import to_bytes
+
+    path = tmp_path_factory.mktemp("crafted") / "counts.safetensors"
+    order = data.draw(st.integers(0, 2))
+    arrays = {"mixture": np.full((order + 1, 2), data.draw(st.sampled_from([0.5, np.nan, 1e9])))}
+    num_contexts = 1
+    for number in range(order + 1):
+        length = 5 if number == 0 else data.draw(st.integers(0, 4))
+        symbols = data.draw(st.lists(st.integers(0, 6), min_size=length, max_size=length))
+        if data.draw(st.booleans()):
+            symbols = list(range(length))
+        each = np.zeros(num_contexts, np.uint8)
+        each[data.draw(st.integers(0, max(0, num_contexts - 1)))] = length
+        shares = data.draw(
+            st.lists(st.sampled_from([0.0, 0.1, 0.3, 2.0, -1.0, np.inf]),
+                     min_size=length, max_size=length)
+        )  # fmt: skip
+        arrays |= {
+            f"{number}.symbols": np.array(symbols, np.uint8),
+            f"{number}.counts": np.ones(length, np.uint8),
+            f"{number}.shares": np.array(shares, np.float32),
+            f"{number}.continuations": each,
+        }
+        num_contexts = max(1, length)
+    header = {"format": 1, "owner": "me", "order": order, "is_pruned": False}
+    with open(path, "wb") as file:
+        file.write(to_bytes(arrays, header))
+    try:
+        counts = read_counts(path, ALPHABET, owner="me")
+    except ContainerError:
+        return
+    context = counts.ngrams.read(np.array([1]), counts.ngrams.start())
+    p_BV, _ = counts.ngrams.predict(context)
+    assert p_BV.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_link_or_a_pipe_is_no_file_of_counts(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ContainerError):
+        read_counts(tmp_path / "pipe", ALPHABET, owner="me")
+
+
+def test_the_owner_is_model_and_text():
+    weights = {"a": np.zeros(3), "b": np.ones(2)}
+    assert owner_of(weights, "text") == owner_of(dict(reversed(weights.items())), "text")
+    others = [owner_of(weights | {"a": np.ones(3)}, "text"), owner_of(weights, "other")]
+    assert owner_of(weights, "text") not in others
+
+
+def test_a_file_keeps_to_the_size_that_was_asked_for(tmp_path):
+    generator = np.random.default_rng(0)
+    text = Split.of(["".join(generator.choice(list("abc"), 5000))], ABC)
+    ngrams = ngrams_of_order(text, ALPHABET, 9)
+    path = tmp_path / "counts.safetensors"
+    for num_bytes in (100_000, 20_000, 5_000):
+        pruned = ngrams.pruned(most_ngrams(num_bytes, ALPHABET))
+        counts = Counts(ngrams=pruned, mixture=Mixture.usual(pruned.order))
+        write_counts(path, counts, owner="me", mode=0o600)
+        header_bytes = int.from_bytes(path.read_bytes()[:8], "little") + 8
+        assert path.stat().st_size - header_bytes <= num_bytes + 200
+    assert json.loads(path.read_bytes()[8:header_bytes])

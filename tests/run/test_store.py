@@ -1,0 +1,734 @@
+import contextlib
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from conftest import posix
+
+from charlstm.errors import CheckpointError, RunLockedError
+from charlstm.model.checkpoints import read_checkpoint
+from charlstm.run import store as store_module
+from charlstm.run.store import CheckpointStore
+from charlstm.run.writer import NUM_KEPT
+
+
+@pytest.fixture
+def store(tmp_path):
+    return CheckpointStore(tmp_path / "store")
+
+
+def save(store, checkpoint, name, *, steps=(4,), saved_at=1000.0):
+    with store.run(name).writer() as writer:
+        for step in steps:
+            one = replace(checkpoint, step=step, saved_at=saved_at)
+            writer.save_best(replace(one, training=None))
+            writer.save_last(one)
+            writer.keep(step)
+    return store.run(name).folder
+
+
+def damage(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.unlink()  # kept files are hard links of it
+    path.write_bytes(data)
+
+
+def test_an_empty_or_missing_store_has_no_runs(store):
+    assert store.run_names() == []
+    assert newest(store) is None
+
+
+def newest(store, **options):
+    """The name of the newest run that training can be resumed from."""
+    loaded, _ = store.newest(resumable=True, **options)
+    return loaded and loaded.run
+
+
+def test_the_latest_run_is_the_one_saved_last_by_its_own_account(store, checkpoint):
+    save(store, checkpoint, "new", saved_at=3000.0)
+    save(store, checkpoint, "old", saved_at=2000.0)
+    assert store.run_names() == ["new", "old"]
+    assert newest(store) == "new"
+    assert newest(store, corpus_name="tiny") == "new"
+    assert newest(store, corpus_name="other") is None
+
+
+def test_to_find_the_latest_run_only_the_newest_is_read_whole(store, checkpoint, monkeypatch):
+    for number in range(6):
+        save(store, checkpoint, f"run{number}", saved_at=1000.0 + number)
+    damage(store.run("run5").folder / "last.safetensors")
+    for file in store.run("run5").folder.glob("step-*"):
+        file.unlink()
+    damage(store.run("run1").folder / "last.safetensors")  # too old to matter
+    read = []
+
+    def reading(path):
+        read.append(path.parent.name)
+        return read_checkpoint(path)
+
+    monkeypatch.setattr(store_module, "read_checkpoint", reading)
+    latest, warnings = store.newest(resumable=True)
+    assert latest.run == "run4"
+    assert read == ["run5", "run4"]
+    assert len(warnings) == 1
+    assert "run5" in warnings[0]
+    for file in store.run("run2").folder.glob("[ls]*.safetensors"):
+        file.write_bytes(b"\0" * 400)  # not even when it was saved can be read
+    assert any("run2" in warning for warning in store.newest(resumable=True)[1])
+    read.clear()
+    assert store.load_model().run == "run5"  # whose best is sound
+    assert read == ["run5"]  # once
+    assert store.load_model("run0").run == "run0"
+
+
+def test_a_model_alone_is_a_run_to_use_and_none_to_go_on_with(store, checkpoint):
+    save(store, checkpoint, "older", saved_at=1000.0)
+    folder = save(store, checkpoint, "alone", saved_at=2000.0)
+    for file in folder.glob("[ls]*.safetensors"):
+        file.unlink()
+    assert store.load_model().run == "alone"
+    assert store.newest()[0].run == "alone"
+    assert newest(store) == "older"
+    with pytest.raises(CheckpointError, match="only best"):
+        store.run("alone").last()
+    # It counts when a run was saved, not when it was best.
+    with store.run("older").writer() as writer:
+        writer.save_last(replace(checkpoint, saved_at=3000.0))
+    assert store.load_model().run == "older"
+
+
+def test_best_has_no_training_state_and_last_has(store, checkpoint):
+    save(store, checkpoint, "run")
+    assert store.run("run").best().checkpoint.training is None
+    assert store.run("run").last().checkpoint.training is not None
+
+
+def test_only_a_few_earlier_checkpoints_are_kept(store, checkpoint):
+    folder = save(store, checkpoint, "run", steps=range(1, 8))
+    kept = sorted(file.name for file in folder.glob("step-*"))
+    assert kept == [f"step-{step:08d}.safetensors" for step in range(8 - NUM_KEPT, 8)]
+
+
+def test_a_damaged_file_is_passed_over_with_a_warning(store, checkpoint):
+    folder = save(store, checkpoint, "run", steps=(4, 8))
+    damage(folder / "last.safetensors")
+    loaded = store.run("run").last()
+    assert loaded.checkpoint.step == 8
+    assert loaded.path.name == "step-00000008.safetensors"
+    assert "last.safetensors" in loaded.warnings[0]
+    damage(folder / "step-00000008.safetensors")
+    assert store.run("run").last().checkpoint.step == 4
+    damage(folder / "best.safetensors")
+    assert store.run("run").best().path.name == "step-00000004.safetensors"
+    damage(folder / "step-00000004.safetensors")
+    for load in (store.run("run").best, store.run("run").last):
+        with pytest.raises(CheckpointError, match="damaged"):
+            load()
+    latest, warnings = store.newest(resumable=True)
+    assert latest is None
+    assert "damaged" in warnings[0]
+
+
+def test_training_never_goes_on_from_best_alone(store, checkpoint):
+    folder = save(store, checkpoint, "run")
+    for file in folder.glob("[ls]*.safetensors"):
+        file.unlink()
+    assert store.run("run").best().checkpoint.step == 4
+    with pytest.raises(CheckpointError, match="only best"):
+        store.run("run").last()
+
+
+def test_a_second_writer_is_refused_until_the_first_is_gone(store, checkpoint):
+    with store.run("run").writer():
+        with pytest.raises(CheckpointError, match="another process"), store.run("run").writer():
+            pass
+        with store.run("other").writer():
+            pass
+    with store.run("run").writer():
+        pass
+
+
+@posix
+def test_the_lock_dies_with_its_owner(store):
+    program = (
+        "import os, sys; from pathlib import Path\n"
+        "from charlstm.run.store import CheckpointStore\n"
+        "with CheckpointStore(Path(sys.argv[1])).run('run').writer():\n"
+        "    print('locked', flush=True); sys.stdin.read(); os.kill(os.getpid(), 9)\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", program, store.root], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with child:
+        assert child.stdout.readline() == b"locked\n"
+        with pytest.raises(CheckpointError), store.run("run").writer():
+            pass
+        child.stdin.close()
+        child.wait()
+    with store.run("run").writer():
+        pass
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "../x", "a/b", "/etc", "a\\b", ".hidden", "a\nb", "a\x1b[31m", "\u202ex",
+     "nul", "COM1.txt", "x" * 101, "\u5510" * 34, "trailing.", "a:b", "a\0b", "a\udcff"],
+)  # fmt: skip
+def test_names_that_could_leave_the_store_are_refused(store, checkpoint, name):
+    with pytest.raises(CheckpointError), store.run(name).writer():
+        pass
+    with pytest.raises(CheckpointError):
+        store.run(name).best()
+    assert not store.root.exists()
+
+
+@pytest.mark.parametrize(
+    ("problem", "names"),
+    [
+        ("must have 1 to 100 bytes", ["", "x" * 101]),
+        ("may hold letters, .* only, and not begin or end with .", ["a/b", "trailing ", "a."]),
+        ("holds a character that no file name can have", ["a\udcff"]),
+        ("is reserved on Windows", ["con", "Prn.txt", "aux", "nul.a.b", "com1", "LPT9.x"]),
+    ],
+)
+def test_what_is_wrong_with_a_name_is_told(store, problem, names):
+    for name in names:
+        with pytest.raises(CheckpointError, match=f" {problem}$"):
+            store.run(name)
+
+
+def test_names_that_only_look_reserved_are_names(store):
+    for name in ("x", "x" * 100, "console", "com", "com10", "a.nul", "-a", "+"):
+        assert store.run(name).name == name
+
+
+@pytest.mark.parametrize("name", ["shakespeare", "run-2", "Война и мир", "a.b", "_x", "唐诗"])
+def test_ordinary_names_are_accepted(store, checkpoint, name):
+    save(store, checkpoint, name)
+    assert store.run_names() == [name]
+
+
+@posix
+def test_a_symbolic_link_is_no_run(store, checkpoint, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    store.root.mkdir()
+    (store.root / "link").symlink_to(outside)
+    with pytest.raises(CheckpointError, match="symbolic link"), store.run("link").writer():
+        pass
+    assert list(outside.iterdir()) == []
+    assert store.run_names() == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("plain", "plain"),
+        ("../../etc", "etc"),
+        ("a b\n\x1b", "a-b"),
+        ("...", "run"),
+        ("con", "run-con"),
+        ("\u5510" * 85, "\u5510" * 30),
+        ("x" * 200, "x" * 92),
+        ("x" * 91 + "-y", "x" * 91),
+        ("X-files-X", "X-files-X"),
+        ("X" * 91 + ".y", "X" * 91),
+        ("_-", "_"),
+    ],
+)
+def test_a_default_name_is_made_fit(store, wanted, expected):
+    with store.new_run(wanted) as writer:
+        assert writer.name == expected
+    assert list(store.root.iterdir()) == []
+
+
+def test_a_taken_default_name_gets_a_number(store, checkpoint):
+    save(store, checkpoint, "tiny")
+    with store.new_run("tiny") as second, store.new_run("tiny") as third:
+        assert (second.name, third.name) == ("tiny-2", "tiny-3")
+    assert store.run_names() == ["tiny"]
+
+
+def test_what_a_start_left_that_was_killed_at_once_is_no_run(store):
+    folder = store.root / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "lock").touch()
+    (folder / ".charlstm-0123456789abcdef.tmp").write_bytes(b"half")
+    with store.new_run("tiny") as writer:
+        assert writer.name == "tiny"
+    assert not folder.exists()
+
+
+def test_leftovers_of_a_killed_writer_go_with_the_next(store, checkpoint):
+    folder = save(store, checkpoint, "run")
+    leftovers = [
+        folder / ".charlstm-0123456789abcdef.tmp",
+        folder / ".charlstm-0000000000000000.tmp",
+    ]
+    mine = folder / "notes.tmp-2024.txt"
+    for file in (*leftovers, mine):
+        file.write_bytes(b"half")
+    with store.run("run").writer():
+        assert not any(file.exists() for file in leftovers)
+        assert mine.exists()
+
+
+def test_nothing_is_deleted_that_was_there_before_a_start_that_is_refused(store):
+    folder = store.root / "run"
+    (folder / "tensorboard").mkdir(parents=True)
+    mine = [folder / name for name in ("events.jsonl", "lock", "notes.txt", "tensorboard/x")]
+    for file in mine:
+        file.write_bytes(b"mine")
+    with pytest.raises(ZeroDivisionError), store.run("run").writer():
+        raise ZeroDivisionError
+    assert all(file.read_bytes() == b"mine" for file in mine)
+
+
+@posix
+def test_links_in_the_place_of_a_run_s_files_are_not_followed(store, checkpoint, tmp_path):
+    folder = save(store, checkpoint, "run")
+    target = tmp_path / "target"
+    target.write_bytes(b"mine")
+    for name in ("events.jsonl", "last.safetensors", "best.safetensors"):
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(target)
+    with store.run("run").writer() as writer:
+        writer.log({"event": "started"})
+        writer.save_last(checkpoint)
+    assert target.read_bytes() == b"mine"
+    assert not (folder / "last.safetensors").is_symlink()
+    (folder / "lock").unlink()
+    (folder / "lock").symlink_to(target)
+    with pytest.raises(CheckpointError, match="can't be written"), store.run("run").writer():
+        pass
+
+
+@posix
+def test_a_pipe_in_the_place_of_the_event_log_stops_nothing(store):
+    with store.run("run").writer() as writer:
+        os.mkfifo(writer.folder / "events.jsonl")
+        writer.log({"event": "started"})
+
+
+@posix
+def test_a_dangling_link_does_not_keep_a_run_from_being_deleted(store, checkpoint, tmp_path):
+    folder = save(store, checkpoint, "run")
+    (folder / "best.safetensors").unlink()
+    (folder / "best.safetensors").symlink_to(tmp_path / "nowhere")
+    assert store.run("run").size() > 0
+    store.run("run").remove()
+    assert not folder.exists()
+
+
+def test_without_locks_a_start_is_refused_and_leaves_nothing(store, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def no_flock(*_):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", no_flock)
+    for _ in range(2):
+        with (
+            pytest.raises(CheckpointError, match="can't be locked: Function not implemented"),
+            store.new_run("tiny"),
+        ):
+            pass
+        assert list(store.root.iterdir()) == []
+
+
+def test_without_hard_links_earlier_checkpoints_are_copies(store, checkpoint, monkeypatch):
+    def no_link(*_):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_link)
+    folder = save(store, checkpoint, "run", steps=(4, 8))
+    kept = [read_checkpoint(file).step for file in sorted(folder.glob("step-*"))]
+    assert kept == [4, 8]
+
+
+@posix
+def test_files_are_no_more_readable_than_they_may_be(store, checkpoint):
+    with store.run("run").writer() as writer:
+        writer.mode = 0o600
+        writer.save_best(checkpoint)
+        writer.save_last(checkpoint)
+        writer.keep(4)
+        writer.log({"event": "started"})
+        for name in ("best", "last", "step-00000004"):
+            mode = (writer.folder / f"{name}.safetensors").stat().st_mode
+            assert mode & 0o777 == 0o600
+        assert (writer.folder / "events.jsonl").stat().st_mode & 0o777 == 0o600
+        writer.mode = 0o666
+        path = writer.save_last(checkpoint)
+        assert path.stat().st_mode & 0o777 == 0o600  # what was private stays so
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
+)
+def test_a_folder_that_cannot_be_written_is_refused(store):
+    store.root.mkdir(mode=0o500)
+    with pytest.raises(CheckpointError, match="can't be written"), store.run("run").writer():
+        pass
+
+
+def test_a_file_in_the_place_of_the_store_is_refused(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with (
+        pytest.raises(CheckpointError, match="can't be written"),
+        CheckpointStore(tmp_path / "file").run("run").writer(),
+    ):
+        pass
+    with pytest.raises(CheckpointError, match="can't be read"):
+        CheckpointStore(tmp_path / "file").run_names()
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "write"])
+def test_whatever_call_fails_in_a_save_the_checkpoint_before_stays(
+    store, checkpoint, monkeypatch, call
+):
+    """Faults at the 1st, 2nd, ... such call, until a save needs no more of them."""
+    folder = save(store, checkpoint, "run", steps=(4,))
+    for number in range(1, 10):
+        calls = [0]
+
+        def fail(original, *, calls=calls, number=number):
+            def failing(*arguments, **options):
+                calls[0] += 1
+                if calls[0] == number:
+                    raise OSError(28, "No space left on device")
+                return original(*arguments, **options)
+
+            return failing
+
+        with monkeypatch.context() as patch, store.run("run").writer() as writer:
+            if call == "write":
+                opened = os.fdopen
+
+                def failing_open(*arguments, fail=fail, opened=opened, **options):
+                    file = opened(*arguments, **options)
+                    return FailingFile(file, fail(file.write))
+
+                patch.setattr(os, "fdopen", failing_open)
+            else:
+                patch.setattr(os, call, fail(getattr(os, call)))
+            failed = True
+            with contextlib.suppress(CheckpointError):
+                writer.save_last(replace(checkpoint, step=5))
+                failed = False
+        loaded = store.run("run").last()
+        assert loaded.warnings == ()
+        assert loaded.checkpoint.step in (4, 5)
+        assert not list(folder.glob(".charlstm*"))
+        if not failed:
+            assert number > 1
+            return
+        save(store, checkpoint, "run", steps=(4,))
+    raise AssertionError("a save never succeeded")
+
+
+class FailingFile:
+    def __init__(self, file, write):
+        self._file = file
+        self.write = write
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
+def test_a_run_folder_that_is_gone_is_named(store, checkpoint):
+    import shutil
+
+    with store.run("run").writer() as writer:
+        shutil.rmtree(writer.folder)
+        with pytest.raises(CheckpointError, match="folder is gone"):
+            writer.save_last(checkpoint)
+
+
+def test_the_event_log_is_one_object_a_line(store):
+    import json
+
+    with store.run("run").writer() as writer:
+        writer.log({"event": "started", "text": "\u2603\n\ud800"})
+        writer.log({"event": "finished"})
+        lines = (writer.folder / "events.jsonl").read_text(encoding="utf-8").splitlines()
+        assert [json.loads(line)["event"] for line in lines] == ["started", "finished"]
+        # A disk that was full for a while.
+        with (writer.folder / "events.jsonl").open("ab") as file:
+            file.write(b'{"event": "step')
+        writer.log({"event": "saved"})
+        last = (writer.folder / "events.jsonl").read_text(encoding="utf-8").splitlines()[-1]
+    assert json.loads(last) == {"event": "saved"}
+
+
+@pytest.fixture
+def bare_store(store):
+    """A store whose runs only have names, the first one touched last."""
+
+    def make(*names):
+        for number, name in enumerate(names):
+            (store.root / name).mkdir(parents=True)
+            (store.root / name / "best.safetensors").touch()
+            os.utime(store.root / name, (1000 - number, 1000 - number))
+        return store
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ([], "no checkpoint there; runs in the store: none"),
+        (["zebra", "poems"], "no checkpoint there; runs in the store: zebra, poems"),
+        (
+            ["zebra", "Shakespeare"],
+            "; did you mean Shakespeare? runs in the store: zebra, Shakespeare",
+        ),
+        # Only the closest is proposed.
+        (["shakespeare-2", "shakespeare"], "there; did you mean shakespeare? runs in the store: "),
+        (list("abcdefghij"), "runs in the store: a, b, c, d, e, f, g, h, i, j"),
+        (list("abcdefghijkl"), "runs in the store: a, b, c, d, e, f, g, h, i, j and 2 more"),
+    ],
+)
+def test_where_a_run_is_missing_others_are_proposed(bare_store, names, told):
+    with pytest.raises(CheckpointError) as found:
+        bare_store(*names).run("SHAKESPEAR").best()
+    message = str(found.value)
+    assert message.endswith(told) or (told.endswith(" ") and told in message)
+    assert "XX" not in message
+
+
+def test_names_that_differ_in_case_alone_are_equally_close(tmp_path):
+    run = store_module.Run("tinyy", tmp_path / "tinyy", lambda: ["Tiny", "tiny"])
+    with pytest.raises(CheckpointError, match=r"; did you mean Tiny\? did you mean tiny\? runs"):
+        run.best()
+
+
+def test_the_newest_run_is_of_the_past_and_equals_go_by_name(store, checkpoint, monkeypatch):
+    save(store, checkpoint, "b", saved_at=3000.0)
+    save(store, checkpoint, "a", saved_at=3000.0)
+    save(store, checkpoint, "future", saved_at=3000.5)
+    save(store, checkpoint, "c", saved_at=2000.0)
+    monkeypatch.setattr(store_module.time, "time", lambda: 3000.0)
+    assert newest(store) == "b"
+    monkeypatch.setattr(store_module.time, "time", lambda: 4000.0)
+    assert newest(store) == "future"
+
+
+def test_of_unreadable_runs_those_are_named_that_may_be_of_the_corpus(store, checkpoint):
+    for name in ("tiny-2", "other"):
+        for file in save(store, checkpoint, name).iterdir():
+            if file.suffix:
+                file.write_bytes(b"\0" * 400)
+    _, warnings = store.newest(corpus_name="tiny")
+    assert len(warnings) == 1
+    assert "tiny-2" in warnings[0]
+    assert len(store.newest()[1]) == 2
+    with pytest.raises(CheckpointError, match="other"):
+        store.load_model()
+
+
+def test_without_a_run_the_way_to_one_is_told(store):
+    with pytest.raises(CheckpointError, match=r"store: no run yet; .*: --run example$"):
+        store.load_model()
+
+
+def test_warnings_of_other_runs_come_before_its_own(store, checkpoint):
+    save(store, checkpoint, "sound", saved_at=1000.0)
+    damage(store.run("sound").folder / "best.safetensors")
+    for file in save(store, checkpoint, "unreadable", saved_at=2000.0).glob("*.safetensors"):
+        file.write_bytes(b"\0" * 400)
+    loaded = store.load_model()
+    assert loaded.run == "sound"
+    others, own = loaded.warnings
+    assert "unreadable" in others
+    assert "sound" in own
+    assert loaded.notices == (*loaded.warnings, f"using {loaded.path} instead")
+    assert store.run("sound").last().notices == ()
+
+
+def test_the_example_is_there_unless_a_run_has_its_name(store, checkpoint):
+    loaded = store.load_model("example")
+    assert loaded.run == "example"
+    assert loaded.path.name == "example.safetensors"
+    assert loaded.path.parent != store.run("example").folder
+    assert loaded.checkpoint.weights.keys() == read_checkpoint(loaded.path).weights.keys()
+    folder = save(store, checkpoint, "example")
+    assert store.load_model("example").path.parent == folder
+    assert store.load_model("example").checkpoint.step == checkpoint.step
+
+
+def test_the_furthest_checkpoint_is_the_last_or_the_model_that_is_all(store, checkpoint):
+    folder = save(store, checkpoint, "run", steps=(4, 8))
+    with store.run("run").writer() as writer:
+        writer.save_best(replace(checkpoint, step=4, training=None))
+    assert store.run("run").furthest().checkpoint.step == 8
+    for file in folder.glob("[ls]*.safetensors"):
+        file.unlink()
+    assert store.run("run").furthest().checkpoint.step == 4
+
+
+def test_a_start_that_was_killed_is_no_run_and_gives_its_name_back(store, checkpoint):
+    folder = store.root / "tiny"
+    folder.mkdir(parents=True)
+    for name in ("lock", "text.npy", "text.safetensors", ".charlstm-0123456789abcdef.tmp"):
+        (folder / name).touch()
+    assert store.run_names() == []
+    with store.new_run("tiny") as writer:
+        assert writer.name == "tiny"
+    # A text that isn't the program's stays, and so does its folder.
+    (store.root / "mine").mkdir()
+    (store.root / "mine/text.npy").write_bytes(b"mine")
+    with store.new_run("mine") as writer:
+        assert writer.name == "mine-2"
+    with pytest.raises(ZeroDivisionError), store.run("mine").writer():
+        raise ZeroDivisionError
+    assert (store.root / "mine/text.npy").read_bytes() == b"mine"
+
+
+def test_a_record_tells_what_programs_ask_for(checkpoint):
+    assert store_module.run_record("tiny-2", checkpoint) == {
+        "name": "tiny-2",
+        "corpus": "tiny",
+        "cell": "lstm",
+        "num_parameters": checkpoint.spec.model_config.num_parameters,
+        "step": 4,
+        "best_val_bits_per_char": 3.5,
+        "saved_at": 1000.0,
+        "num_layers": 2,
+        "hidden_size": 8,
+        "budget": "4 steps",
+        "is_finished": True,
+    }
+
+
+def test_a_finished_run_drops_its_earlier_checkpoints_only(store, checkpoint):
+    folder = save(store, checkpoint, "run", steps=(4, 8))
+    (folder / "notes.txt").touch()
+    with store.run("run").writer() as writer:
+        writer.drop_kept()
+    names = sorted(os.listdir(folder))
+    assert names == ["best.safetensors", "last.safetensors", "lock", "notes.txt"]
+    with store.run("other").writer() as writer:
+        writer.folder.joinpath("lock").unlink()
+        writer.folder.rmdir()
+        writer.drop_kept()  # nothing there is no error
+
+
+def test_a_run_is_deleted_with_all_that_was_written_of_it(store, checkpoint):
+    folder = save(store, checkpoint, "run")
+    (folder / "tensorboard").mkdir()
+    for name in ("counts.safetensors", "events.jsonl", "tensorboard/curve"):
+        (folder / name).write_bytes(b"x")
+    store.run("run").remove()
+    assert not folder.exists()
+    folder = save(store, checkpoint, "run")
+    (folder / "notes.txt").touch()
+    store.run("run").remove()
+    assert os.listdir(folder) == ["notes.txt"]
+
+
+@posix
+def test_files_are_as_readable_as_others_unless_told_otherwise(store, checkpoint, monkeypatch):
+    def no_link(*_):
+        raise OSError(1, "Operation not permitted")
+
+    umask = os.umask(0o022)
+    try:
+        folder = save(store, checkpoint, "run")
+        monkeypatch.setattr(os, "link", no_link)
+        with store.run("run").writer() as writer:
+            writer.log({})
+            writer.keep(5)
+            writer.mode = 0o600
+            writer.keep(6)
+    finally:
+        os.umask(umask)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
+    assert modes.pop("step-00000006.safetensors") == 0o600
+    assert len(modes) == 6
+    assert set(modes.values()) == {0o644}
+
+
+def test_where_nothing_was_saved_nothing_is_kept(store):
+    with store.run("run").writer() as writer:
+        writer.keep(4)
+        assert os.listdir(writer.folder) == ["lock"]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_failed_save_says_what_is_left(store, checkpoint, monkeypatch, is_first):
+    if not is_first:
+        save(store, checkpoint, "run")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    intact = "" if is_first else "; the checkpoint before it is intact"
+    with store.run("run").writer() as writer:
+        monkeypatch.setattr(os, "replace", full)
+        with pytest.raises(CheckpointError, match=f"failed: No space left on device{intact}$"):
+            writer.save_last(checkpoint)
+
+
+@posix
+def test_a_lock_that_its_owner_took_away_is_no_lock(store, monkeypatch):
+    """Between opening it and taking it the owner ended, before its first save."""
+    import fcntl
+
+    flock = fcntl.flock
+
+    def late(file, operation):
+        flock(file, operation)
+        (store.root / "run" / "lock").unlink()
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(RunLockedError, match="was about to train"), store.run("run").writer():
+        pass
+
+
+def test_of_a_run_that_was_never_saved_nothing_is_left(store):
+    with store.new_run("tiny") as writer:
+        (writer.folder / "tensorboard").mkdir()
+        (writer.folder / "tensorboard" / "curve").touch()
+        writer.log({"event": "started"})
+    assert list(store.root.iterdir()) == []
+
+
+def test_no_number_is_logged_that_json_lacks(store):
+    with store.run("run").writer() as writer, pytest.raises(ValueError, match="JSON"):
+        writer.log({"loss": float("nan")})
+
+
+@posix
+def test_the_log_of_a_text_that_became_private_becomes_private(store):
+    with store.run("run").writer() as writer:
+        path = writer.folder / "events.jsonl"
+        path.touch()
+        path.chmod(0o644)
+        writer.mode = 0o600
+        writer.log({"event": "started"})
+        assert path.stat().st_mode & 0o777 == 0o600
+        writer.mode = 0o666
+        writer.log({"event": "finished"})
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_size_of_a_run_counts_a_kept_file_once_and_its_counts(store, checkpoint):
+    folder = save(store, checkpoint, "run")
+    (folder / "counts.safetensors").write_bytes(b"x" * 1000)
+    (folder / "notes.txt").write_bytes(b"x" * 5000)
+    files = [folder / name for name in ("best.safetensors", "last.safetensors")]
+    kept = folder / "step-00000004.safetensors"
+    if not os.path.samefile(kept, files[1]):  # no hard links here
+        files.append(kept)
+    assert store.run("run").size() == sum(file.stat().st_size for file in files) + 1000

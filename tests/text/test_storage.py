@@ -1,0 +1,274 @@
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import posix
+
+from charlstm.config import IN_MEMORY, CorpusConfig
+from charlstm.errors import CorpusError
+from charlstm.system.container import open_container, to_bytes
+from charlstm.text import storage
+from charlstm.text.corpus import load_corpus
+from charlstm.text.filelist import FileList
+from charlstm.text.storage import load_corpus_of_run, read_text, write_text
+
+TEXT = "the quick brown fox, na\xefve\n" * 40
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    return folder
+
+
+def same(one, other):
+    assert (one.name, one.fingerprint) == (other.name, other.fingerprint)
+    assert one.vocabulary.characters == other.vocabulary.characters
+    for name in ("train", "val", "test"):
+        first, second = getattr(one, name), getattr(other, name)
+        assert np.array_equal(first.ids, second.ids)
+        assert first.ids.dtype == second.ids.dtype
+        assert np.array_equal(first.starts, second.starts)
+        assert first.num_bytes == second.num_bytes
+    return True
+
+
+def config_of(*paths, **options):
+    return CorpusConfig(paths=tuple(map(str, paths)), **options)
+
+
+def kept(folder, config, *, texts=(), others=(), mode=None):
+    """Read a text and keep it; returns it as it was read."""
+    corpus = load_corpus(config, texts=texts)
+    write_text(folder, corpus, config, mode=corpus.mode if mode is None else mode, others=others)
+    return corpus
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"val_fraction": 0.0, "test_fraction": 0.0},
+        {"min_count": 41},
+        {"split_documents": "lines"},
+        {"level": "byte"},
+    ],
+)
+def test_kept_text_equals_the_text_that_was_read(folder, path, options):
+    config = config_of(path, **options)
+    first = kept(folder, config)
+    assert same(first, read_text(folder, config, first.fingerprint))
+
+
+def test_kept_text_of_another_vocabulary_is_not_used(folder, path):
+    """The fingerprint is the text's, and the same for both."""
+    first = kept(folder, config_of(path))
+    for options in ({"min_count": 41}, {"level": "byte"}):
+        assert read_text(folder, config_of(path, **options), first.fingerprint) is None
+    assert read_text(folder, config_of(path), "f" * 64) is None
+
+
+def test_a_missing_text_is_replaced_by_its_copy(folder, path):
+    config = config_of(path)
+    first = kept(folder, config)
+    path.unlink()
+    assert same(first, load_corpus_of_run(config, first.fingerprint, folder))
+    assert load_corpus_of_run(config_of("-"), first.fingerprint, folder).name == "stdin"
+    with pytest.raises(CorpusError, match=r"text\.txt"):
+        load_corpus_of_run(config, "f" * 64, folder)
+    with pytest.raises(CorpusError, match="stdin"):
+        load_corpus_of_run(config_of("-"), "f" * 64, folder)
+    with pytest.raises(CorpusError, match=r"text\.txt"):
+        load_corpus_of_run(config, first.fingerprint, None)
+
+
+def test_without_a_copy_an_unchanged_text_is_read_again(folder, path):
+    first = load_corpus(config_of(path))
+    for place in (None, folder):
+        assert same(first, load_corpus_of_run(config_of(path), first.fingerprint, place))
+    path.write_text(TEXT[::-1], encoding="utf-8")
+    with pytest.raises(CorpusError, match=f"{first.fingerprint[:12]} and is "):
+        load_corpus_of_run(config_of(path), first.fingerprint, folder)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_text_from_a_pipe_cannot_be_read_again(folder, path, split):
+    config = CorpusConfig(paths=(str(path),), **{split: "-"})
+    with pytest.raises(CorpusError, match="stdin or a pipe, and no copy"):
+        load_corpus_of_run(config, "f" * 64, folder)
+
+
+def test_a_text_in_memory_is_kept(folder):
+    config = config_of(IN_MEMORY)
+    first = kept(folder, config, texts=[TEXT])
+    assert same(first, read_text(folder, config, first.fingerprint))
+
+
+def test_any_damage_is_noticed_and_repaired(folder, path):
+    config = config_of(path)
+    first = kept(folder, config)
+    files = {name: (folder / name).read_bytes() for name in ("text.npy", "text.safetensors")}
+    generator = np.random.default_rng(0)
+    for number in range(200):
+        name = list(files)[number % 2]
+        whole = files[name]
+        place = int(generator.integers(len(whole)))
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(generator.integers(8))
+        (folder / name).write_bytes(damaged if number % 4 < 2 else whole[:place])
+        assert read_text(folder, config, first.fingerprint) is None
+        kept(folder, config)
+        assert {name: (folder / name).read_bytes() for name in files} == files
+
+
+@posix
+def test_pipes_links_and_folders_are_not_waited_for(folder, path, tmp_path):
+    config = config_of(path)
+    first = kept(folder, config)
+    for name in ("text.npy", "text.safetensors"):
+        whole = (folder / name).read_bytes()
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+        assert read_text(folder, config, first.fingerprint) is None
+        (folder / name).unlink()
+        (folder / name).mkdir()
+        assert read_text(folder, config, first.fingerprint) is None
+        (folder / name).rmdir()
+        (folder / name).write_bytes(whole)
+    assert same(first, read_text(folder, config, first.fingerprint))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"header": {"num_bytes": [0, 0, 0]}},
+        {"header": {"num_bytes": None}},
+        {"header": {"num_chars": [1, 2]}},
+        {"header": {"num_chars": [-1, 541, 540]}},
+        {"header": {"num_chars": [10**9, 0, 0]}},
+        {"header": {"ids": 7}},
+        {"header": {"options": None}},
+        {"val.starts": np.array([0, 5, 5])},
+        {"val.starts": np.array([3])},
+        {"val.starts": np.array([0, 54])},
+        {"val.starts": np.array([0, 10**9])},
+        {"val.starts": np.zeros((1, 1), np.int64)},
+        {"val.starts": np.zeros(1, np.float32)},
+        {"codes": np.array([5, 4], np.uint32)},
+        {"codes": np.zeros(0, np.uint32)},
+    ],
+)
+def test_crafted_description_with_a_right_digest_is_rejected(folder, path, edit):
+    config = config_of(path)
+    first = kept(folder, config)
+    with open_container(folder / "text.safetensors") as container:
+        arrays, header = container.read(), container.header
+    changes = dict(edit)
+    header |= changes.pop("header", {})
+    (folder / "text.safetensors").write_bytes(to_bytes(arrays | changes, header))
+    assert read_text(folder, config, first.fingerprint) is None
+
+
+def test_another_text_in_its_place_is_rejected(folder, path, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text("a text of its own, " * 50, encoding="utf-8")
+    first = kept(folder, config_of(path))
+    (tmp_path / "second").mkdir()
+    kept(tmp_path / "second", config_of(other))
+    (folder / "text.npy").write_bytes((tmp_path / "second/text.npy").read_bytes())
+    assert read_text(folder, config_of(path), first.fingerprint) is None
+
+
+@posix
+def test_runs_of_one_text_share_its_ids(folder, path, tmp_path):
+    first = kept(folder, config_of(path))
+    others = [tmp_path / name for name in ("missing", "run")]
+    for options, is_shared in (({}, True), ({"min_count": 41}, False)):
+        place = tmp_path / f"new{len(options)}"
+        place.mkdir()
+        kept(place, config_of(path, **options), others=others)
+        assert os.path.samefile(place / "text.npy", folder / "text.npy") == is_shared
+    (folder / "text.npy").unlink()
+    assert same(first, read_text(tmp_path / "new0", config_of(path), first.fingerprint))
+
+
+def test_without_hard_links_each_run_has_its_own(folder, path, tmp_path, monkeypatch):
+    kept(folder, config_of(path))
+
+    def refuse(*_paths):
+        raise OSError
+
+    monkeypatch.setattr(storage.os, "link", refuse)
+    (tmp_path / "new").mkdir()
+    first = kept(tmp_path / "new", config_of(path), others=[folder])
+    assert same(first, read_text(tmp_path / "new", config_of(path), first.fingerprint))
+
+
+@posix
+def test_kept_text_is_no_more_readable_than_the_text(folder, path):
+    path.chmod(0o640)
+    config = config_of(path)
+    first = kept(folder, config)
+    for file in folder.iterdir():
+        assert file.stat().st_mode & 0o777 == 0o640 & ~0o022
+    assert read_text(folder, config, first.fingerprint).mode == 0o640
+    # It became private since.
+    path.chmod(0o600)
+    kept(folder, config)
+    assert {file.stat().st_mode & 0o077 for file in folder.iterdir()} == {0}
+
+
+@posix
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root gives files away")
+def test_group_readers_of_a_text_are_not_those_of_its_copy(path):
+    for mode, readers in ((0o640, 0o600), (0o644, 0o644), (0o664, 0o644)):
+        os.chown(path, -1, os.getegid() + 1)
+        path.chmod(mode)
+        assert FileList.of(config_of(path)).mode() == readers
+
+
+def test_pieces_of_any_size_give_the_same_files(folder, path, tmp_path, monkeypatch):
+    first = kept(folder, config_of(path))
+    monkeypatch.setattr(storage, "_PIECE_CHARS", 7)
+    assert same(first, read_text(folder, config_of(path), first.fingerprint))
+    (tmp_path / "new").mkdir()
+    kept(tmp_path / "new", config_of(path))
+    for name in ("text.npy", "text.safetensors"):
+        assert (folder / name).read_bytes() == (tmp_path / "new" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_killed_writers_leave_a_sound_text_or_none(folder, path):
+    path.write_text(TEXT * 2000, encoding="utf-8")
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from charlstm.config import CorpusConfig\n"
+        "from charlstm.text.corpus import load_corpus\n"
+        "from charlstm.text.storage import write_text\n"
+        "config = CorpusConfig(paths=(sys.argv[2],))\n"
+        "write_text(Path(sys.argv[1]), load_corpus(config), config, mode=0o666)\n"
+    )
+    config = config_of(path)
+    first = load_corpus(config)
+    generator = np.random.default_rng(0)
+    for _ in range(10):
+        process = subprocess.Popen([sys.executable, "-c", program, str(folder), str(path)])
+        time.sleep(float(generator.uniform(0.1, 0.8)))
+        process.kill()
+        process.wait()
+        found = read_text(folder, config, first.fingerprint)
+        assert found is None or same(first, found)
+    subprocess.run([sys.executable, "-c", program, str(folder), str(path)], check=True)
+    assert same(first, read_text(folder, config, first.fingerprint))
