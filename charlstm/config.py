@@ -9,7 +9,7 @@ import re
 import reprlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeVar, get_args
@@ -275,6 +275,8 @@ class SampleConfig:
         min_p: keep the characters at least p times as probable as the most likely one
             (Nguyen et al. 2025, "Turning up the heat").
         until: stop after this text, if it comes before `length` characters are written.
+        filters: functions of the user's, from log-probabilities [..., V] to log-probabilities, in
+            which minus infinity excludes a character; applied in order, before the temperature.
     """
 
     length: int = 500
@@ -283,6 +285,7 @@ class SampleConfig:
     top_p: float | None = None
     min_p: float | None = None
     until: str | None = None
+    filters: tuple[Callable[[Any], Any], ...] = ()
 
     def __post_init__(self) -> None:
         require_int("--length", self.length, 0, MAX_COUNT)
@@ -295,6 +298,8 @@ class SampleConfig:
             _require_positive("--min-p", self.min_p, 1.0)
         if self.until == "":
             raise ConfigError("--until must not be empty: give the text to stop after")
+        if not isinstance(self.filters, tuple) or not all(map(callable, self.filters)):
+            raise ConfigError("filters must be a tuple of functions")
 
 
 def document_pattern(how: str) -> str:

@@ -14,7 +14,7 @@ import os
 import reprlib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypedDict, TypeVar, get_args, get_origin
@@ -34,6 +34,9 @@ MAX_COUNT: Final = 1 << 48
 MAX_SEED: Final = (1 << 63) - 1
 MAX_MINUTES: Final = 60 * 24 * 365.0
 DEFAULT_MINUTES: Final = 5.0
+
+# Higher bounds are of no use to people.
+_LARGEST_SHOWN: Final = 1e5
 
 # Headings in --help; options without one come first.
 TEXT_PANEL: Final = "Reading the text"
@@ -88,8 +91,17 @@ class Option:
 
     @property
     def summary(self) -> str:
-        """The help text, with the default."""
-        return f"{self.help}  [default: {self.default}]" if self.default else self.help
+        """The help text, with bounds and default."""
+        notes = [self.bounds] if self.kind is float else []
+        notes += [f"default: {self.default}"] if self.default else []
+        return f"{self.help}  [{'; '.join(filter(None, notes))}]" if any(notes) else self.help
+
+    @property
+    def bounds(self) -> str:
+        """The possible numbers in words; empty where only the program's limits bound them."""
+        if self.kind not in (int, float) or self.high > _LARGEST_SHOWN:
+            return ""
+        return f"{self.low:,g} to {'below ' * self.below}{self.high:,g}"
 
     def check(self, value: object) -> None:
         """Refuse an impossible value.
@@ -130,7 +142,7 @@ class ReadingSettings:
     """How texts are read and split."""
 
     val_fraction: float | None = _setting(
-        "Fraction of the text for validation, 0 to 1.",
+        "Fraction of the text for validation.",
         panel=TEXT_PANEL, high=1, below=True, default="0.05",
     )  # fmt: skip
     test_fraction: float | None = _setting(
@@ -207,15 +219,16 @@ class TrainSettings:
         panel=MODEL_PANEL, low=1, high=MAX_SIZE, default="64; on CUDA 128",
     )  # fmt: skip
     dropout: float | None = _setting(
-        "Dropout on the last layer's output, 0 to 0.95.", panel=MODEL_PANEL, high=0.95
-    )
+        "Dropout on the last layer's output.",
+        panel=MODEL_PANEL, high=0.95, default="by model size and epochs",
+    )  # fmt: skip
     recurrent_dropout: float | None = _setting(
-        "DropConnect on the recurrent weights (weight drop), 0 to 0.95.",
-        panel=MODEL_PANEL, high=0.95,
+        "DropConnect on the recurrent weights (weight drop).",
+        panel=MODEL_PANEL, high=0.95, default="by epochs",
     )  # fmt: skip
     weight_decay: float | None = _setting(
-        "Decoupled weight decay of the layers' matrices, 0 to 10; with 0, nothing decays.",
-        panel=MODEL_PANEL, high=10,
+        "Decoupled weight decay of the layers' matrices; with 0, nothing decays.",
+        panel=MODEL_PANEL, high=10, default="by model size",
     )  # fmt: skip
     batch_size: int | None = _setting(
         "Sequences per gradient step.",
@@ -291,7 +304,7 @@ class TrainOptions(TypedDict, total=False):
     keep_line_ends: bool | None
     level: Level | None
     min_count: int | None
-    include: typing.Iterable[str] | None
+    include: Iterable[str] | None
     split_documents: str | None
     split_by: SplitBy | None
     normalize: Normalize | None
@@ -447,7 +460,7 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if name == "include" and value is not None:
-        if isinstance(value, str):
-            raise ConfigError("include is a single string: give a list of patterns")
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise ConfigError(f"include must be a list of patterns, not {reprlib.repr(value)}")
         return tuple(value)
     return value

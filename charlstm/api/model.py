@@ -23,7 +23,7 @@ from charlstm.export.webpage import build_page, opening
 from charlstm.inference.counted import count, fit_by_halves
 from charlstm.inference.prediction import ContextPrediction, NextCharacters, ladder, predict_next
 from charlstm.inference.predictor import Predictor
-from charlstm.inference.sampling import collect, sample, sample_many
+from charlstm.inference.sampling import Filter, collect, sample, sample_many
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.ngram.interpolation import Counts
 from charlstm.ngram.order_selection import learn_ngrams
@@ -70,6 +70,7 @@ class SampleOptions(TypedDict, total=False):
     top_p: float | None
     min_p: float | None
     until: str | None
+    filters: tuple[Filter, ...]
 
 
 class Model:
@@ -293,13 +294,19 @@ class Model:
 
         >>> text = model.sample("qu", length=300, temperature=0.7, seed=1)
         >>> three = model.sample("qu", length=20, num_samples=3)
+        >>> def without_e(log_p):
+        ...     log_p[..., model.alphabet.encode("e")] = -math.inf
+        ...     return log_p
+        >>> "e" in model.sample("qu", length=200, filters=(without_e,))
+        False
 
         Args:
             num_samples: of so many continuations at once; None for a single one.
             seed: the same seed gives the same text; None for another one each time.
             with_counts: as of `predict`.
             options: of `SampleConfig`, with its defaults: length, temperature, top_k, top_p,
-                min_p, until.
+                min_p, until, and filters, functions from log-probabilities [B, V] of the ids to
+                log-probabilities, with minus infinity for what must not come.
 
         Returns:
             What comes after the prime; a list, where `num_samples` is given.

@@ -1,12 +1,12 @@
 """`charlstm export`: a model for other programs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import typer
 
-from charlstm.commands.options import Checkpoints, RunName, say_warnings
-from charlstm.config import DEFAULT_STORE
+from charlstm.commands.options import WhichModel, complete_run, one_of, with_settings
 from charlstm.system.terminal import say
 
 EXAMPLES: Final = """\
@@ -14,8 +14,10 @@ charlstm export shakespeare --format onnx -o shakespeare.onnx
 charlstm export shakespeare --format hf -o shakespeare-model"""
 
 
+@with_settings
 def export(
-    run: RunName,
+    context: typer.Context,
+    which: WhichModel,
     form: Annotated[
         Literal["onnx", "hf"],
         typer.Option(
@@ -26,15 +28,18 @@ def export(
         Path,
         typer.Option("--output", "-o", metavar="PATH", help="The file, or the folder, to write."),
     ],
-    checkpoints: Checkpoints = DEFAULT_STORE,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help="Name of the run.", autocompletion=complete_run),
+    ] = None,
 ) -> None:
     """Convert a model for other programs."""
-    from charlstm.api.loading import open_model
     from charlstm.export.hub import export_folder
     from charlstm.export.onnx import OPSET, export_onnx
 
-    model = open_model(run, checkpoints=checkpoints)
-    say_warnings(model.notices)
+    for option, value in (("run", which.run), ("checkpoint", which.checkpoint)):
+        one_of(context, **{"name": name, option: value})
+    model = replace(which, run=name or which.run).load()
     if form == "onnx":
         difference = export_onnx(model.checkpoint, output, inputs=model.sources())
         say(f"{output}: opset {OPSET}; largest difference in 1,000 steps {difference:.1e}")
@@ -42,7 +47,7 @@ def export(
         export_folder(
             model.checkpoint,
             output,
-            name=run,
+            name=model.name,
             ngram_bits=model.ngram_bits(),
             inputs=model.sources(),
         )

@@ -245,7 +245,7 @@ def _follow(model: "Model", cell: str, text: "Split") -> tuple[dict[str, Any], C
     layer, unit = _layer_and_unit(cell, config.num_layers, config.hidden_size)
     steps = unit_steps(model.checkpoint, text, layer=layer - 1, unit=unit)
     return unit_record(steps, layer, unit), lambda: show_unit(
-        steps, layer, unit, size=config.hidden_size
+        steps, layer, unit, cell=config.cell, size=config.hidden_size
     )
 
 

@@ -94,9 +94,6 @@ Run = Annotated[
         autocompletion=complete_run,
     ),
 ]
-RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="Name of the run.", autocompletion=complete_run)
-]
 RunNames = Annotated[
     list[str], typer.Argument(metavar="RUN...", help="Names of runs.", autocompletion=complete_run)
 ]

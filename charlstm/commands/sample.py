@@ -19,7 +19,7 @@ from charlstm.system.terminal import is_colorless, say
 
 if TYPE_CHECKING:
     from charlstm.api.model import Model
-    from charlstm.inference.items import Filter
+    from charlstm.inference.items import ItemFilter
 
 _NUM_ITEMS: Final = 20
 _MAX_SAMPLES: Final = 10_000_000
@@ -181,7 +181,7 @@ def sample(
         raise CharLSTMError(items.problem)
 
 
-def _filters(model: "Model", *, new: bool, unique: bool) -> "list[Filter]":
+def _filters(model: "Model", *, new: bool, unique: bool) -> "list[ItemFilter]":
     """Which items are wanted.
 
     Raises:

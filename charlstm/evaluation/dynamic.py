@@ -44,9 +44,9 @@ def score_dynamically(model: CharLSTM, split: Split, *, progress: Progress = uns
     scores = Scores.empty(split.num_chars)
     model = copy.deepcopy(model)
     for layer in model.layers:
-        assert isinstance(layer, nn.RNNBase)
-        # A copy's weights lie apart; cuDNN would gather them for each segment.
-        layer.flatten_parameters()
+        if isinstance(layer, nn.RNNBase):
+            # A copy's weights are apart; cuDNN would gather them for each segment.
+            layer.flatten_parameters()
     adaptation = _Adaptation(model)
     for start, length in zip(split.starts, split.lengths, strict=True):
         read, state = model.config.boundary, model.zero_state(1)

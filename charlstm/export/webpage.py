@@ -28,10 +28,11 @@ from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
 
 # What runs in a worker, beside the page, and what draws it.
-_WORKER: Final = ("products.js", "model.js", "unit.js", "reading.js", "worker.js")
+_WORKER: Final = ("products.js", "cells.js", "model.js", "unit.js", "reading.js", "worker.js")
 _SCRIPTS: Final = (
     "alphabet.js",
     "text.js",
+    "cells.js",
     "cell.js",
     "views.js",
     "maps.js",

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from charlstm.config import SampleConfig
 from charlstm.inference.prediction import NextCharacters, ranked
 from charlstm.inference.predictor import Predictor, PredictorState
-from charlstm.inference.sampling import draw, next_distribution
+from charlstm.inference.sampling import draw, filters_of, next_distribution
 from charlstm.text.vocabulary import UNKNOWN
 
 NUM_CANDIDATES: Final = 9  # as there are digits to pick them by
@@ -227,7 +227,7 @@ class Draft:
 
     def _write(self) -> None:
         """Draw a symbol, as `sample` would."""
-        log_p = next_distribution(self._places[self.cursor].state.log_p, self.config)
+        log_p = next_distribution(self._places[self.cursor].state.log_p, filters_of(self.config))
         self._append(draw(log_p, self._generator.random(1)))
         self._num_to_write -= 1
         if self.notice or self.text[self.cursor - 1] in (_LINE, self.alphabet.end):

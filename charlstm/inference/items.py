@@ -18,7 +18,7 @@ _PATIENCE: Final = 20
 _LEAST_PATIENCE: Final = 2000
 
 # Which of some items are wanted, given as whole texts, prime and end included.
-Filter = Callable[[list[str]], Iterable[bool]]
+ItemFilter = Callable[[list[str]], Iterable[bool]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ def draw_items(
     *,
     num_items: int,
     generator: np.random.Generator,
-    filters: Iterable[Filter] = (),
+    filters: Iterable[ItemFilter] = (),
 ) -> Items:
     """Draw documents until so many pass all filters, or hardly any does.
 
@@ -80,7 +80,7 @@ def draw_items(
     return Items(samples=tuple(samples[:num_items]), num_drawn=num_drawn)
 
 
-def unique() -> Filter:
+def unique() -> ItemFilter:
     """Passes what was not seen before."""
     seen: set[str] = set()
 

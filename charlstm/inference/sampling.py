@@ -1,23 +1,28 @@
 """Drawing characters from a model's distribution.
 
-A filter takes natural logarithms of probabilities and gives them back with some at minus infinity;
-filters compose, and what is left is renormalized once, when a symbol is drawn.
+A filter takes log-probabilities (natural logarithms) and returns them changed, with excluded
+characters at minus infinity. Filters compose: `filters_of` makes a list from the options,
+`next_distribution` applies it, and the rest is renormalized once, when a character is drawn.
 
 Shapes: B streams side by side, V symbols; filters work on the last axis.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from charlstm.config import SampleConfig
+from charlstm.errors import ConfigError
 from charlstm.inference.predictor import Predictor
 from charlstm.text.vocabulary import UNKNOWN
 
 LogProbabilities = npt.NDArray[np.float64]
+# On the last axis.
+Filter = Callable[[LogProbabilities], LogProbabilities]
 
 
 class Drawn(NamedTuple):
@@ -100,16 +105,44 @@ def probabilities(log_p: LogProbabilities) -> npt.NDArray[np.float64]:
     return p
 
 
-def next_distribution(log_p: npt.NDArray[np.floating], config: SampleConfig) -> LogProbabilities:
-    """The model's logarithms after the temperature and every filter that is asked for."""
-    filtered = with_temperature(without_unknown(log_p.astype(np.float64)), config.temperature)
+def filters_of(config: SampleConfig) -> list[Filter]:
+    """Return the filters that the options ask for, in the order in which they are applied."""
+    filters: list[Filter] = [without_unknown, *map(_checked, config.filters)]
+    filters.append(partial(with_temperature, temperature=config.temperature))
     if config.top_k is not None:
-        filtered = keep_top_k(filtered, config.top_k)
+        filters.append(partial(keep_top_k, k=config.top_k))
     if config.top_p is not None:
-        filtered = keep_top_p(filtered, config.top_p)
+        filters.append(partial(keep_top_p, p=config.top_p))
     if config.min_p is not None:
-        filtered = keep_min_p(filtered, config.min_p)
+        filters.append(partial(keep_min_p, p=config.min_p))
+    return filters
+
+
+def next_distribution(
+    log_p: npt.NDArray[np.floating], filters: Iterable[Filter]
+) -> LogProbabilities:
+    """Return the model's log-probabilities after every filter."""
+    filtered: LogProbabilities = log_p.astype(np.float64)
+    for keep in filters:
+        filtered = keep(filtered)
     return filtered
+
+
+def _checked(filter_of_user: Filter) -> Filter:
+    """Guard a user's filter: it must leave a distribution, and never the unknown character."""
+
+    def keep(log_p: LogProbabilities) -> LogProbabilities:
+        filtered = np.asarray(filter_of_user(log_p.copy()), np.float64)
+        if filtered.shape != log_p.shape or np.isnan(filtered).any() or (filtered > 1e300).any():
+            raise ConfigError(
+                f"a filter must return log-probabilities {log_p.shape}, not {filtered.shape} or NaN"
+            )
+        filtered = without_unknown(filtered)
+        if np.isneginf(filtered).all(-1).any():
+            raise ConfigError("the filters exclude every character")
+        return filtered
+
+    return keep
 
 
 def draw(log_p: LogProbabilities, u_B: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
@@ -157,18 +190,20 @@ def sample_many(
 
     Raises:
         CorpusError: when the prime holds characters outside the vocabulary.
+        ConfigError: when a filter of the user's leaves no character.
     """
     alphabet = predictor.alphabet
     alphabet.require_known(prime)
     prediction = predictor.read_text(prime, predictor.start())
     prediction = prediction.of_streams(np.zeros(num_samples, np.intp))
     until = None if config.until is None else alphabet.to_symbols(config.until)
+    filters = filters_of(config)
     endings = [""] * num_samples
     open_B = np.arange(num_samples)
     for _ in range(config.length):
         # One number for every stream, open or not: none depends on when another ends.
         u_B = generator.random(num_samples)[open_B]
-        ids_B = draw(next_distribution(prediction.log_p, config), u_B)
+        ids_B = draw(next_distribution(prediction.log_p, filters), u_B)
         chars = [""] * num_samples
         log_p_B = np.full(num_samples, np.nan)
         log_p_B[open_B] = np.take_along_axis(prediction.log_p, ids_B[:, None], -1)[:, 0]

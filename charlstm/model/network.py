@@ -16,6 +16,12 @@ from charlstm.model.config import ModelConfig
 from charlstm.text.vocabulary import SMALLEST_UNKNOWN_PROBABILITY, UNKNOWN
 
 
+def layer_class(config: ModelConfig) -> Any:
+    """Return the class of one recurrent layer: of `torch.nn`, or of this module."""
+    name = config.spec.torch_class
+    return getattr(nn, name, None) or globals()[name]
+
+
 class State(NamedTuple):
     """What a model remembers between calls, float32.
 
@@ -72,7 +78,7 @@ class CharLSTM(nn.Module):
         super().__init__()
         self.config = config
         self.unknown_probability = unknown_probability
-        cell = getattr(nn, config.spec.torch_class)
+        cell = layer_class(config)
         sizes = [config.embedding_size] + [config.hidden_size] * (config.num_layers - 1)
         self.embedding = nn.Embedding(config.num_inputs, config.embedding_size)
         self.layers = nn.ModuleList(cell(size, config.hidden_size) for size in sizes)

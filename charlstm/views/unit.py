@@ -1,7 +1,7 @@
 """One unit's cell, drawn with characters: what came in, the gates, the memory; or as JSON."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -51,8 +51,8 @@ def unit_record(steps: Sequence[UnitStep], layer: int, unit: int) -> dict[str, A
     return {"layer": layer, "unit": unit, "steps": [asdict(step) for step in steps]}
 
 
-def show_unit(steps: Sequence[UnitStep], layer: int, unit: int, *, size: int) -> None:
-    """All steps in a table; the last one drawn, and its arithmetic."""
+def show_unit(steps: Sequence[UnitStep], layer: int, unit: int, *, cell: str, size: int) -> None:
+    """Show all steps in a table, and the last one drawn, with its arithmetic."""
     print_text(Text(f"layer {layer}, unit {unit}", style="bold"))
     print_rows(
         ("reads", *_values(steps[0])),
@@ -60,7 +60,8 @@ def show_unit(steps: Sequence[UnitStep], layer: int, unit: int, *, size: int) ->
     )
     last = steps[-1]
     print_text(Text(f"the last step, reading {visible(last.char)}", style="bold"))
-    print_text(Text(_drawing(last, layer, size)))
+    if cell in _DRAWINGS:
+        print_text(Text(_drawing(last, layer, cell, size)))
     print_rows(
         (
             "",
@@ -79,7 +80,7 @@ def show_unit(steps: Sequence[UnitStep], layer: int, unit: int, *, size: int) ->
             for gate in last.gates
         ],
     )
-    for equation in _equations(last):
+    for equation in _EQUATIONS.get(cell, _no_equations)(last):
         print_text(Text(_with_times(equation)))
     print_text(Text("\nlargest parts of the sums, from LAYER:UNIT", style="bold"))
     for gate in last.gates:
@@ -110,8 +111,7 @@ def _signed(value: float) -> str:
     return f"{value:.2f}"
 
 
-def _drawing(step: UnitStep, layer: int, size: int) -> str:
-    cell = "lstm" if step.cell is not None else "gru" if len(step.gates) > 1 else "rnn"
+def _drawing(step: UnitStep, layer: int, cell: str, size: int) -> str:
     char = visible(step.char)
     reads = f"layer {layer - 1}, which read {char}" if layer > 1 else f"reads {char}"
     values = {gate.name: gate.value for gate in step.gates} | {"hidden": step.hidden}
@@ -125,28 +125,50 @@ def _drawing(step: UnitStep, layer: int, size: int) -> str:
     return "\n".join(line.rstrip() for line in drawn.splitlines())
 
 
-def _equations(step: UnitStep) -> list[str]:
-    """How the gates make the new state of the old one, with the numbers of the step."""
+def _lstm_equations(step: UnitStep) -> list[str]:
+    assert step.cell is not None
+    assert step.cell_before is not None
+    forget, take, candidate, output = (
+        step.gate(name).value for name in ("forget", "input", "candidate", "output")
+    )
+    kept, entered = (
+        f"{_exact(forget)} * {_exact(step.cell_before)}",
+        f"{_exact(take)} * {_exact(candidate)}",
+    )
+    return [
+        "cell state now = forget * cell state before + input * candidate",
+        f"  = {kept} + {entered} = {_exact(step.cell)}",
+        "hidden state h = output * tanh(cell state now)",
+        f"  = {_exact(output)} * {_exact(math.tanh(step.cell))} = {_exact(step.hidden)}",
+    ]
 
-    def s(value: float) -> str:
-        return f"{value:.3f}"
 
-    if step.cell is not None and step.cell_before is not None:
-        forget, take, candidate, output = (
-            step.gate(name).value for name in ("forget", "input", "candidate", "output")
-        )
-        kept, entered = f"{s(forget)} * {s(step.cell_before)}", f"{s(take)} * {s(candidate)}"
-        return [
-            "cell state now = forget * cell state before + input * candidate",
-            f"  = {kept} + {entered} = {s(step.cell)}",
-            "hidden state h = output * tanh(cell state now)",
-            f"  = {s(output)} * {s(math.tanh(step.cell))} = {s(step.hidden)}",
-        ]
-    if len(step.gates) > 1:
-        update, candidate = step.gate("update").value, step.gate("candidate").value
-        kept = f"{s(update)} * {s(step.hidden_before)}"
-        return [
-            "h now = update * h before + (1 - update) * candidate",
-            f"  = {kept} + {s(1 - update)} * {s(candidate)} = {s(step.hidden)}",
-        ]
-    return [f"hidden state h = tanh({s(step.gates[0].pre_activation)}) = {s(step.hidden)}"]
+def _gru_equations(step: UnitStep) -> list[str]:
+    update, candidate = step.gate("update").value, step.gate("candidate").value
+    kept = f"{_exact(update)} * {_exact(step.hidden_before)}"
+    return [
+        "h now = update * h before + (1 - update) * candidate",
+        f"  = {kept} + {_exact(1 - update)} * {_exact(candidate)} = {_exact(step.hidden)}",
+    ]
+
+
+def _rnn_equations(step: UnitStep) -> list[str]:
+    return [
+        f"hidden state h = tanh({_exact(step.gates[0].pre_activation)}) = {_exact(step.hidden)}"
+    ]
+
+
+def _no_equations(_step: UnitStep) -> list[str]:
+    return []
+
+
+def _exact(value: float) -> str:
+    return f"{value:.3f}"
+
+
+# How the gates make the new state of the old one, with the numbers of a step.
+_EQUATIONS: Final[dict[str, Callable[[UnitStep], list[str]]]] = {
+    "lstm": _lstm_equations,
+    "gru": _gru_equations,
+    "rnn": _rnn_equations,
+}

@@ -13,6 +13,7 @@ from charlstm.config import SampleConfig
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.inference import sampling
 from charlstm.inference.predictor import Predictor
+from charlstm.inference.sampling import filters_of
 from charlstm.text.vocabulary import UNKNOWN
 
 logits = arrays(np.float64, st.integers(2, 30), elements=st.floats(-50, 50))
@@ -88,9 +89,9 @@ def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest(x, p):
     ),
 )
 def test_streams_are_filtered_each_by_itself(x, config):
-    together = sampling.next_distribution(x, config)
+    together = sampling.next_distribution(x, filters_of(config))
     for row, alone in zip(together, x, strict=True):
-        np.testing.assert_array_equal(row, sampling.next_distribution(alone, config))
+        np.testing.assert_array_equal(row, sampling.next_distribution(alone, filters_of(config)))
 
 
 @given(logits, st.floats(0, 1, exclude_max=True))
@@ -134,9 +135,9 @@ def test_temperature_one_changes_nothing(x):
 def test_filters_compose_and_unknown_is_never_left():
     log_p = np.log([0.4, 0.3, 0.2, 0.05, 0.05])
     config = SampleConfig(temperature=0.5, top_k=3, top_p=0.7)
-    kept = np.isfinite(sampling.next_distribution(log_p, config))
+    kept = np.isfinite(sampling.next_distribution(log_p, filters_of(config)))
     assert kept.tolist() == [False, True, True, False, False]
-    assert not np.isfinite(sampling.next_distribution(log_p, SampleConfig())[UNKNOWN])
+    assert not np.isfinite(sampling.next_distribution(log_p, filters_of(SampleConfig()))[UNKNOWN])
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +282,7 @@ def test_the_second_character_follows_the_first_of_its_own_stream(sharp):
 
 
 def twice(function):
-    return lambda log_p, value: function(function(log_p, value), value)
+    return lambda log_p, temperature: function(function(log_p, temperature), temperature)
 
 
 def without_least(log_p):
@@ -293,7 +294,7 @@ MUTANTS = {
     "the temperature counts twice": ("with_temperature", twice, {"temperature": 0.8}),
     "the temperature is a factor": (
         "with_temperature",
-        lambda function: lambda log_p, value: log_p * value,
+        lambda function: lambda log_p, temperature: log_p * temperature,
         {"temperature": 0.8},
     ),
     "the symbol after it": (
@@ -459,3 +460,43 @@ def test_after_a_document_comes_the_next_one_if_it_is_asked_for(lines_predictor)
 def test_impossible_settings_are_refused(options):
     with pytest.raises(ConfigError):
         SampleConfig(**options)
+
+
+def forbidding(ids):
+    def keep(log_p):
+        log_p[..., ids] = -np.inf
+        return log_p
+
+    return keep
+
+
+def test_filters_of_the_user_come_before_temperature_and_top_k(predictor):
+    """At top-k 1 the best of what is allowed is left, not nothing."""
+    log_p = predictor.start().log_p[0]
+    order = np.argsort(-log_p[1:], kind="stable") + 1
+    for temperature in (0.0, 0.5):
+        config = SampleConfig(
+            temperature=temperature, top_k=1, filters=(forbidding(order[:3]), forbidding(order[3]))
+        )
+        left = sampling.next_distribution(log_p, filters_of(config))
+        assert np.flatnonzero(np.isfinite(left)).tolist() == [order[4]]
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (forbidding(slice(None)), "exclude every character"),
+        (lambda log_p: log_p[..., :2], "must return log-probabilities"),
+        (lambda log_p: log_p * np.nan, "must return log-probabilities"),
+        (forbidding(slice(1, None)), "exclude every"),
+    ],
+)
+def test_filters_that_leave_no_distribution_are_errors(predictor, bad, message):
+    with pytest.raises(ConfigError, match=message):
+        sample(predictor, filters=(bad,))
+
+
+@pytest.mark.parametrize("filters", [[], "e", (3,), None])
+def test_filters_that_are_no_functions_are_errors(filters):
+    with pytest.raises(ConfigError, match="tuple of functions"):
+        SampleConfig(filters=filters)

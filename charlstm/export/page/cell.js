@@ -2,66 +2,9 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/**
- * Where everything stands, by cell. A line carries a value: its color is the sign, its width the
- * size. Boxes are the gates and the candidate; nodes combine what arrives.
- */
-const DRAWINGS = {
-  lstm: {
-    boxes: { forget: 110, input: 230, candidate: 350, output: 470 },
-    nodes: { "\u00d7 forget": [110, 50], "+": [290, 50], "\u00d7 input": [290, 130],
-      "tanh": [530, 105], "\u00d7 output": [530, 175] },
-    lines: [
-      ["before", [[6, 50], [96, 50]]],
-      ["kept", [[124, 50], [276, 50]]],
-      ["entered", [[290, 116], [290, 64]]],
-      ["cell", [[304, 50], [594, 50]]],
-      ["cell", [[530, 50], [530, 91]]],
-      ["squashed", [[530, 119], [530, 161]]],
-      ["hidden", [[544, 175], [594, 175]]],
-      ["forget", [[110, 222], [110, 64]]],
-      ["input", [[230, 222], [230, 130], [276, 130]]],
-      ["candidate", [[350, 222], [350, 130], [304, 130]]],
-      ["output", [[470, 222], [470, 175], [516, 175]]],
-    ],
-    labels: [
-      ["cell state before", "before", 6, 28, "start"],
-      ["cell state now", "cell", 594, 28, "end"],
-      ["h now", "hidden", 594, 204, "end"],
-    ],
-  },
-  gru: {
-    boxes: { update: 110, candidate: 290, reset: 450 },
-    nodes: { "\u00d7 update": [110, 50], "+": [290, 50], "\u00d7 (1 \u2212 update)": [290, 130] },
-    lines: [
-      ["before", [[6, 50], [96, 50]]],
-      ["kept", [[124, 50], [276, 50]]],
-      ["entered", [[290, 116], [290, 64]]],
-      ["hidden", [[304, 50], [594, 50]]],
-      ["update", [[110, 222], [110, 64]]],
-      ["open", [[110, 130], [276, 130]]],
-      ["candidate", [[290, 222], [290, 144]]],
-      ["reset", [[400, 258], [340, 258]]],
-    ],
-    labels: [
-      ["hidden state h before", "before", 6, 28, "start"],
-      ["hidden state h now", "hidden", 594, 28, "end"],
-      ["1 \u2212 update", "open", 196, 120, "middle"],
-    ],
-  },
-  rnn: {
-    boxes: { hidden: 290 },
-    nodes: {},
-    lines: [["hidden", [[290, 222], [290, 50], [594, 50]]]],
-    labels: [["hidden state h", "hidden", 594, 28, "end"]],
-  },
-};
-
 const BOX = { width: 100, top: 222, height: 72 };
 const VALVE = { width: 84, height: 10 };
 const BUS = 322; // the line that brings what comes in to every box
-
-const signed = (value, digits = 2) => value.toFixed(digits).replace("-", "\u2212");
 
 function makeSvg(tag, attributes, text) {
   const made = document.createElementNS(SVG, tag);
@@ -70,29 +13,9 @@ function makeSvg(tag, attributes, text) {
   return made;
 }
 
-/** What flows where, by the names in DRAWINGS. */
-function flowsOf(step, cell) {
-  const flows = Object.fromEntries(step.gates.map(({ name, value }) => [name, value]));
-  if (cell === "lstm") {
-    const { cellBefore: before, cell: now, hidden } = step;
-    const kept = flows.forget * before;
-    const entered = flows.input * flows.candidate;
-    return { ...flows, before, kept, entered, cell: now, squashed: Math.tanh(now), hidden };
-  }
-  if (cell === "gru") {
-    const open = 1 - flows.update;
-    const before = step.hiddenBefore;
-    const kept = flows.update * before;
-    return { ...flows, open, before, kept, entered: open * flows.candidate, hidden: step.hidden };
-  }
-  return flows;
-}
-
-const isGate = (name) => ["input", "forget", "output", "reset", "update"].includes(name);
-
 /** The drawing of one step; `reads` is the symbol that was read, `size` the number of units. */
 function drawCell(figure, step, { cell, reads, size, below, words }) {
-  const { boxes, nodes, lines, labels } = DRAWINGS[cell];
+  const { boxes, nodes, lines, labels } = CELLS[cell].drawing;
   const flows = flowsOf(step, cell);
   const svg = makeSvg("svg", { viewBox: "0 0 600 400", role: "img", "aria-label": words });
   for (const [name, points] of lines) {
@@ -170,48 +93,7 @@ function drawSource(x, text) {
 }
 
 /** What each gate did, in words and numbers. */
-function cellWords(step, { cell, where }) {
-  const flows = flowsOf(step, cell);
-  const share = (value) => `${Math.round(100 * value)}\u00a0%`;
-  const s = signed;
-  if (cell === "lstm") {
-    return [
-      `${where}, the forget gate keeps ${share(flows.forget)} of the cell state ${s(flows.before)}.`,
-      `The input gate lets ${share(flows.input)} of the candidate ${s(flows.candidate)} in.`,
-      `The output gate shows ${share(flows.output)} of the new cell state, squashed by tanh.`,
-    ].join(" ");
-  }
-  if (cell === "gru") {
-    return [
-      `${where}, the update gate keeps ${share(flows.update)} of the hidden state ${s(flows.before)}`,
-      `and fills the rest with the candidate ${s(flows.candidate)}; for the candidate the reset gate`,
-      `lets ${share(flows.reset)} of the last hidden state through.`,
-    ].join(" ");
-  }
-  return `${where}, the hidden state is ${s(step.hidden)}. A plain network has no gates: it has no way to keep a value but to compute it anew at each step.`;
-}
+const cellWords = (step, { cell, where }) => CELLS[cell].words(flowsOf(step, cell), where);
 
 /** The step as equations with its numbers. */
-function cellEquations(step, cell) {
-  const flows = flowsOf(step, cell);
-  const s = (value) => signed(value, 3);
-  const times = "\u00d7";
-  if (cell === "lstm") {
-    return [
-      `cell state now = forget ${times} cell state before + input ${times} candidate = ` +
-        `${s(flows.forget)} ${times} ${s(flows.before)} + ${s(flows.input)} ${times} ` +
-        `${s(flows.candidate)} = ${s(flows.cell)}`,
-      `hidden state h = output ${times} tanh(cell state now) = ` +
-        `${s(flows.output)} ${times} ${s(flows.squashed)} = ${s(flows.hidden)}`,
-    ];
-  }
-  if (cell === "gru") {
-    return [
-      `h now = update ${times} h before + (1 \u2212 update) ${times} candidate = ` +
-        `${s(flows.update)} ${times} ${s(flows.before)} + ${s(flows.open)} ${times} ` +
-        `${s(flows.candidate)} = ${s(flows.hidden)}`,
-    ];
-  }
-  const [{ preActivation }] = step.gates;
-  return [`h = tanh(${s(preActivation)}) = ${s(step.hidden)}`];
-}
+const cellEquations = (step, cell) => CELLS[cell].equations(flowsOf(step, cell), step.gates);

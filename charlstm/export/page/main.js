@@ -312,7 +312,7 @@ class Page {
 
   unitWords() {
     const { layer, unitNumber, config } = this;
-    const state = config.cell === "lstm" ? "cell state, squashed by tanh," : "hidden state";
+    const state = config.spec.hasCellState ? "cell state, squashed by tanh," : "hidden state";
     const tracks = config.tracked.find((one) => one.layer === layer && one.unit === unitNumber);
     const words = [
       `The ${state} of ${this.unitName()} after each ${this.alphabet.symbol}: blue above zero, red below.`,
@@ -370,9 +370,8 @@ class Page {
 
   build() {
     const { config } = this;
-    const { names } = config;
     buildNext(config.codes.length + 1, (number) => this.write(number));
-    drawMeanings(names, config.meanings);
+    drawMeanings(config.spec);
     drawLegend(this.shading === "surprise", this.steps);
     element(`shade-${this.shading}`).checked = true;
     for (const [number, { feature, layer, unit }] of config.tracked.entries()) {

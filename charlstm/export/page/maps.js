@@ -190,10 +190,10 @@ class Maps {
     const { config, alphabet } = this.page;
     element("inside-words").textContent =
       `Each row is a unit, its number beside it; each column a ${alphabet.symbol}. ` +
-      (config.cell === "rnn"
+      (!config.spec.gates.length
         ? "Values go from \u22121 (red) to 1 (blue)."
         : "Gates go from 0 (blank) to 1 (blue), all else from \u22121 (red) to 1 (blue)" +
-          (config.cell === "lstm" ? ", the cell state through tanh." : "."));
+          (config.spec.hasCellState ? ", the cell state through tanh." : "."));
     this.hint = element("hover-words").textContent;
     for (let layer = 0; layer < config.numLayers; layer += 1) {
       const figure = make("div", { className: "layer", role: "group" });
@@ -204,7 +204,7 @@ class Maps {
         row.append(make("span"), make("canvas", { "aria-hidden": "true" }));
         return row;
       };
-      const maps = inDrawnOrder(config.names).map((name) => this.buildMap(layer, name));
+      const maps = inDrawnOrder(config.spec).map((name) => this.buildMap(layer, name));
       figure.append(characters(), ...maps, characters());
       element("layers").append(figure);
     }
@@ -214,7 +214,7 @@ class Maps {
     const { page } = this;
     const row = make("div", { className: "map" });
     const canvas = make("canvas", { role: "img", "data-name": name, "data-layer": layer });
-    canvas.setAttribute("aria-label", `${name}: ${page.config.meanings[name]}`);
+    canvas.setAttribute("aria-label", `${name}: ${page.config.spec.meanings[name]}`);
     const say = (event) => {
       const found = this.valueAt(event);
       if (!found) return;

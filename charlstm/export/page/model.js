@@ -1,60 +1,6 @@
-// One step of the recurrent cells, with the gates in sight: cell.py, name for name.
+// A whole model, one symbol at a time: model/cell.py, name for name.
 //
-// H hidden size, V symbols that can be predicted, P places of a state. Gates stand in PyTorch's
-// order: LSTM input, forget, candidate, output; GRU reset, update, candidate.
-
-/** What a layer's step consists of, in the order in which it happens. */
-const VALUES = {
-  lstm: ["input", "forget", "output", "candidate", "cell", "hidden"],
-  gru: ["reset", "update", "candidate", "hidden"],
-  rnn: ["hidden"],
-};
-
-const sigmoid = (value) => 1 / (1 + Math.exp(-value));
-
-/**
- * One LSTM step. `read` is W_ih x + b_ih and `kept` W_hh h + b_hh, [4H] each; `before` and `after`
- * are a layer's part of a state, [6H].
- */
-function lstmStep(read, kept, before, after) {
-  const size = read.length / 4;
-  for (let unit = 0; unit < size; unit += 1) {
-    const [i, f, g, o] = [unit, size + unit, 2 * size + unit, 3 * size + unit];
-    const input = sigmoid(read[i] + kept[i]);
-    const forget = sigmoid(read[f] + kept[f]);
-    const candidate = Math.tanh(read[g] + kept[g]);
-    const output = sigmoid(read[o] + kept[o]);
-    const cell = forget * before[4 * size + unit] + input * candidate;
-    after[unit] = input;
-    after[size + unit] = forget;
-    after[2 * size + unit] = output;
-    after[3 * size + unit] = candidate;
-    after[4 * size + unit] = cell;
-    after[5 * size + unit] = output * Math.tanh(cell);
-  }
-}
-
-/** One GRU step: `read` and `kept` are [3H], `before` and `after` [4H]. */
-function gruStep(read, kept, before, after) {
-  const size = read.length / 3;
-  for (let unit = 0; unit < size; unit += 1) {
-    const [r, z, n] = [unit, size + unit, 2 * size + unit];
-    const reset = sigmoid(read[r] + kept[r]);
-    const update = sigmoid(read[z] + kept[z]);
-    const candidate = Math.tanh(read[n] + reset * kept[n]);
-    after[unit] = reset;
-    after[size + unit] = update;
-    after[2 * size + unit] = candidate;
-    after[3 * size + unit] = (1 - update) * candidate + update * before[3 * size + unit];
-  }
-}
-
-/** One step of a plain recurrent network: all are [H]. */
-function rnnStep(read, kept, before, after) {
-  for (let unit = 0; unit < read.length; unit += 1) after[unit] = Math.tanh(read[unit] + kept[unit]);
-}
-
-const STEPS = { lstm: lstmStep, gru: gruStep, rnn: rnnStep };
+// H hidden size, V symbols that can be predicted, P places of a state.
 
 /** Natural logarithms of probabilities; unknown, number 0, gets at least `unknownProbability`. */
 function logSoftmax(logits, unknownProbability) {
@@ -71,12 +17,13 @@ function logSoftmax(logits, unknownProbability) {
 /**
  * A whole model: embedding, stacked cells, head.
  *
- * A state is what the last step did: for each layer its values in the order of VALUES, H of each.
+ * A state is what the last step did: for each layer its values in the order of `config.spec.names`, H of
+ * each.
  */
 class CellStack {
   constructor(config, weights) {
     this.config = config;
-    this.names = VALUES[config.cell];
+    this.names = config.spec.names;
     this.size = config.hiddenSize;
     this.layerLength = this.names.length * this.size;
     this.embedding = weights["embedding.weight"];
@@ -119,7 +66,7 @@ class CellStack {
       const kept = plus(weightHh.times(this.valuesOf(before, number, "hidden")), biasHh);
       const first = number * this.layerLength;
       const part = (state) => state.subarray(first, first + this.layerLength);
-      STEPS[this.config.cell](read, kept, part(before), part(after));
+      CELLS[this.config.cell].step(read, kept, part(before), part(after));
       z = this.valuesOf(after, number, "hidden");
     });
     return after;

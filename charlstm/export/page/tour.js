@@ -50,11 +50,7 @@ const TOUR = [
     section: "cell",
     begin: (page) => page.choose(page.text.largestStep() + 1),
     words: ({ unit, config }) => {
-      const memory = {
-        lstm: "This is one unit. Its memory is the cell state, the line along the top.",
-        gru: "This is one unit. Its memory is the hidden state, the line along the top.",
-        rnn: "This is one unit. ",
-      }[config.cell];
+      const memory = `This is one unit. ${CELLS[config.cell].memory}`;
       const { step } = unit;
       return `${memory} ${cellWords(step, { cell: config.cell, where: "Here" })} Step through the text.`;
     },
@@ -66,7 +62,7 @@ const TOUR = [
     },
     words: ({ config }) =>
       `Many of the ${config.hiddenSize} units of each layer at once. Rows of the ` +
-      `${config.cell === "lstm" ? "cell" : "hidden state"} that keep their color over many columns ` +
+      `${config.spec.hasCellState ? "cell" : "hidden state"} that keep their color over many columns ` +
       "remember. Click one to follow it in the drawing and in the text.",
   },
 ];

@@ -2,13 +2,6 @@
 
 const NUM_LARGEST = 3;
 
-/** Blocks of rows in PyTorch's weights, in the order in which a cell is drawn. */
-const BLOCKS = {
-  lstm: { forget: 1, input: 0, candidate: 2, output: 3 },
-  gru: { update: 1, candidate: 2, reset: 0 },
-  rnn: { hidden: 0 },
-};
-
 /** What a row of a matrix makes of a vector: each product, and their sum. */
 function products(matrix, row, vector) {
   const each = matrix.row(row).map((weight, number) => weight * vector[number]);
@@ -28,19 +21,21 @@ function largest(parts) {
  *
  * For each gate: `input`, `hidden` and `bias`, which add up to `preActivation`; its `value`; and
  * the contributions that are largest, of units of the layer below ("below") and of the same layer
- * one step before ("hidden"). A GRU's candidate reads the hidden state through the reset gate.
+ * one step before ("hidden"). A block with a recurrent gate, such as a GRU's candidate, reads the hidden state
+ * through it.
  */
 function unitStep(stack, { before, after, symbol, layer, unit }) {
-  const { cell } = stack.config;
+  const { spec } = stack.config;
   const { weightIh, weightHh, biasIh, biasHh } = stack.layers[layer];
   const below = layer
     ? stack.valuesOf(after, layer - 1, "hidden")
     : stack.embedding.row(symbol);
   const hidden = stack.valuesOf(before, layer, "hidden");
   const value = (state, name) => stack.valuesOf(state, layer, name)[unit];
-  const gates = Object.entries(BLOCKS[cell]).map(([name, block]) => {
-    const row = block * stack.size + unit;
-    const share = cell === "gru" && name === "candidate" ? value(after, "reset") : 1;
+  const gates = spec.drawn.map((name) => {
+    const row = spec.blocks.indexOf(name) * stack.size + unit;
+    const gate = spec.recurrentGates[name];
+    const share = gate ? value(after, gate) : 1;
     const read = products(weightIh, row, below);
     const kept = products(weightHh, row, hidden);
     const parts = [{ from: "hidden", each: kept.each.map((one) => share * one) }];
@@ -58,6 +53,6 @@ function unitStep(stack, { before, after, symbol, layer, unit }) {
     };
   });
   const step = { gates, hiddenBefore: hidden[unit], hidden: value(after, "hidden") };
-  if (cell !== "lstm") return step;
+  if (!spec.hasCellState) return step;
   return { ...step, cellBefore: value(before, "cell"), cell: value(after, "cell") };
 }

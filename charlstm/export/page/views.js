@@ -307,15 +307,13 @@ function drawSums(step, { below, symbol }) {
 }
 
 /** Names of values in the order in which a cell is drawn. */
-const inDrawnOrder = (names) =>
-  ["forget", "input", "candidate", "output", "update", "reset", "cell", "hidden"].filter((name) =>
-    names.includes(name),
-  );
+const inDrawnOrder = ({ drawn, names }) =>
+  [...new Set([...drawn, "cell", "hidden"])].filter((name) => names.includes(name));
 
-function drawMeanings(names, meanings) {
+function drawMeanings(spec) {
   const all = {
     unit: "one of the cells of a layer: it keeps one value from step to step",
-    ...Object.fromEntries(inDrawnOrder(names).map((name) => [name, meanings[name]])),
+    ...Object.fromEntries(inDrawnOrder(spec).map((name) => [name, spec.meanings[name]])),
     "h before": "the hidden states of all units of the layer, one step earlier",
     bias: "a number that is added whatever is read; learned, like all weights",
     "\u03c3": "the sigmoid: squashes any sum to between 0 (closed) and 1 (open)",

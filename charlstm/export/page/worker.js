@@ -153,7 +153,7 @@ class Desk {
 
 /** A unit's memory from -1 to 1. */
 function shade(stack, state, layer, unit) {
-  if (stack.config.cell !== "lstm") return stack.valuesOf(state, layer, "hidden")[unit];
+  if (!stack.config.spec.hasCellState) return stack.valuesOf(state, layer, "hidden")[unit];
   return Math.tanh(stack.valuesOf(state, layer, "cell")[unit]);
 }
 
