@@ -39,11 +39,12 @@ loop, `model.cell.lstm_step` for the equations.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from charlstm.api.classification import classify
     from charlstm.api.loading import load, runs
     from charlstm.api.model import Model
     from charlstm.api.training import train
 
-__all__ = ["Model", "__version__", "load", "runs", "train"]
+__all__ = ["Model", "__version__", "classify", "load", "runs", "train"]
 __version__ = "0.1.0"
 
 
@@ -53,7 +54,7 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> object:
     # The command line starts without numpy.
-    if name in ("Model", "load", "runs", "train"):
+    if name in ("Model", "classify", "load", "runs", "train"):
         from charlstm import api
 
         return getattr(api, name)

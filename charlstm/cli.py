@@ -9,7 +9,18 @@ from typing import Annotated, Any, Final
 import typer
 
 from charlstm import __version__
-from charlstm.commands import compare, corpus, export, inspect, play, predict, runs, sample, train
+from charlstm.commands import (
+    compare,
+    corpus,
+    export,
+    inspect,
+    play,
+    predict,
+    runs,
+    sample,
+    score,
+    train,
+)
 from charlstm.commands import eval as eval_command
 from charlstm.commands.help import Command, Group
 from charlstm.errors import CharLSTMError
@@ -48,6 +59,12 @@ app.command("play", cls=Command, epilog=play.EXAMPLES)(play.play)
 app.command("inspect", cls=Command, epilog=inspect.EXAMPLES)(inspect.inspect)
 app.command("compare", cls=Command, epilog=compare.EXAMPLES)(compare.compare)
 app.command("eval", cls=Command, epilog=eval_command.EXAMPLES)(eval_command.evaluate)
+app.command(
+    "score",
+    cls=Command,
+    short_help="Score lines as they come: which are odd, which model suits them.",
+    epilog=score.EXAMPLES,
+)(score.score)
 app.command("export", cls=Command, epilog=export.EXAMPLES)(export.export)
 app.add_typer(runs.app, name="runs")
 app.add_typer(corpus.app, name="corpus")

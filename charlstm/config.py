@@ -33,6 +33,7 @@ Device = Literal["cpu", "cuda", "mps"]
 Precision = Literal["float32", "bfloat16", "float16"]
 SplitName = Literal["train", "val", "test"]
 
+NATS_PER_BIT: Final = math.log(2)
 MAX_CHARACTERS: Final = 0x110000
 MAX_BITS: Final = 1e9
 MAX_SECONDS: Final = 250_000_000_000.0  # after 1970: the end of year 9891

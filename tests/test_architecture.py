@@ -38,14 +38,15 @@ WITHOUT_TORCH = [
     "system/interrupts", "system/layout", "system/markup", "system/terminal", "system/waiting",
     "text", "ngram", "model/cell", "model/config", "model/checkpoints", "model/finetuning",
     "inference",
-    "evaluation/scores", "evaluation/baselines", "evaluation/beside", "evaluation/difference",
+    "evaluation/scores", "evaluation/baselines", "evaluation/difference", "evaluation/items",
+    "evaluation/with_ngrams",
     "training/memory", "training/pacing",
     "training/pieces", "training/recipe", "run/store", "run/writer", "run/log", "run/repetition",
     "analysis/advice", "analysis/inspection",
     "analysis/diagnosis", "analysis/unit",
     "export", "commands",
     "views/inspection", "views/prediction", "views/runs", "views/sampling", "views/diagnosis",
-    "views/context", "views/shading", "views/tables", "views/draft", "views/play", "views/unit",
+    "views/context", "views/items", "views/shading", "views/tables", "views/draft", "views/play", "views/unit",
 ]  # fmt: skip
 
 

@@ -284,8 +284,8 @@ def test_a_closed_pipe_ends_quietly(stored, here):
 @pytest.mark.slow
 def test_a_table_into_a_closed_pipe_ends_quietly(stored, here):
     (here / "list.txt").write_text("the quick\n" * 20_000)
-    program = f"{sys.executable} -m charlstm eval list.txt --run tiny --threads 1"
-    for output in ("--per-document -", "--per-char -"):
+    program = f"{sys.executable} -m charlstm score list.txt --run tiny --threads 1"
+    for output in ("", "--per char"):
         command = f"{{ {program} {output}; echo $? > code; }} | head -n 1"
         done = subprocess.run(command, shell=True, capture_output=True, cwd=here, check=True)
         assert done.stdout.count(b"\n") == 1

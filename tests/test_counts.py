@@ -28,7 +28,6 @@ def test_eval_shows_network_counts_and_both(run, counted):
     assert network["bits_per_char"] == record["bits_per_char"]
     # Two steps teach hardly anything; the text repeats itself.
     assert both["bits_per_char"] < counts["bits_per_char"] * 1.2 < network["bits_per_char"] / 3
-    assert not both["is_fitted_by_halves"]
     by_known = record["by_known_context"]
     assert sum(one["num_chars"] for one in by_known) == record["num_chars"]
     for name in ("network", "both"):
@@ -41,12 +40,16 @@ def test_eval_shows_network_counts_and_both(run, counted):
     assert "context known to counts" in out
 
 
-def test_the_validation_text_is_scored_with_each_others_half(run, counted):
-    record = json.loads(run("eval", "--split", "val", "--json")[1])
-    assert record["both"]["is_fitted_by_halves"]
-    assert "each half is scored with the other" in run("eval", "--split", "val")[1]
-    # What was fitted on the scored text itself is not kept.
-    assert not (counted / layout.COUNTS).exists()
+def test_it_is_said_that_the_mixture_was_chosen_on_the_validation_text(run, counted):
+    out = run("eval", "--split", "val")[1]
+    assert "this model + counts*" in out
+    assert "* mixed as suits this very text" in out
+    assert "counts*" not in run("eval")[1]
+    # Whatever is scored first, one mixture is kept and used.
+    before = (counted / layout.COUNTS).read_bytes()
+    (counted / layout.COUNTS).unlink()
+    assert run("eval")[0] == 0
+    assert (counted / layout.COUNTS).read_bytes() == before
 
 
 def test_no_counts_of_the_text_that_they_were_made_of(run, counted):
@@ -106,9 +109,8 @@ def test_bytes_that_training_never_saw(run, here):
     (here / "bytes.bin").write_bytes(b"the quick brown fox. " * 99 + b"\xc3\xa9" * 90)
     options = ("--level", "byte", "--test-fraction", 0.08, "--steps", 2, *SMALL)
     assert run("train", "bytes.bin", *options)[0] == 0
-    record = json.loads(run("eval", "--json", "--per-char", "chars.tsv")[1])
+    record = json.loads(run("eval", "--json")[1])
     assert record["num_unknown"] > 0
-    assert "\ufffd" in (here / "chars.tsv").read_text()
     assert run("eval", "--details")[0] == 0
     assert "\ufffd" in "".join(one.char for one in load().surprise("fox \xe9"))
     assert run("inspect", "the fox", "--gates")[0] == 0

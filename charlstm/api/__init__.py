@@ -1,19 +1,26 @@
 """charlstm in a Python program or a notebook: train, load, predict, sample, score, look inside.
 
-    loading   a run or a file -> `Model`; the runs of a store
-    model     everything that a trained model can do, without torch
-    training  the command `charlstm train` as a function
-    results   what a model made of a text: surprise, gates and states
+    loading         a run or a file -> `Model`; the runs of a store
+    model           everything that a trained model can do, without torch
+    classification  which of several models a text suits best
+    training        the command `charlstm train` as a function
+    results         what a model made of a text: surprise, gates and states
 
 In: names, paths, texts. Out: a `Model` and plain results.
 """
 
 from typing import Any
 
-__all__ = ["Model", "load", "open_model", "runs", "train"]
+__all__ = ["Model", "classify", "load", "open_model", "runs", "train"]
 
-_HOMES = {"Model": "model", "load": "loading", "open_model": "loading", "runs": "loading",
-          "train": "training"}  # fmt: skip
+_HOMES = {
+    "Model": "model",
+    "classify": "classification",
+    "load": "loading",
+    "open_model": "loading",
+    "runs": "loading",
+    "train": "training",
+}
 
 
 def __getattr__(name: str) -> Any:

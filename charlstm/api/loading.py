@@ -74,9 +74,7 @@ def open_model(
         name=loaded.run,
         path=loaded.path,
         text_folder=loaded.path.parent,
-        # Of the best model; others of its run have no counts of their own.
-        counts_path=(
-            loaded.path.with_name(layout.COUNTS) if loaded.path.name == layout.BEST else None
-        ),
+        # What is derived is of the best model.
+        derived_folder=loaded.path.parent if loaded.path.name == layout.BEST else None,
         notices=loaded.notices,
     )

@@ -3,7 +3,7 @@
 import codecs
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, get_args, overload
@@ -15,28 +15,29 @@ from charlstm.analysis.unit import UnitStep, unit_steps
 from charlstm.api.results import Activations, CharacterSurprise, Surprises
 from charlstm.config import SampleConfig
 from charlstm.errors import ConfigError, ContainerError, CorpusError
-from charlstm.evaluation.beside import CountsBeside
 from charlstm.evaluation.difference import Difference, compare, require_same_reading
-from charlstm.evaluation.scores import Evaluation
+from charlstm.evaluation.items import (
+    ItemScore,
+    Percentiles,
+    read_percentiles,
+    score_items,
+    validation_items,
+    write_percentiles,
+)
+from charlstm.evaluation.scores import Evaluation, Prediction, Scores
+from charlstm.evaluation.with_ngrams import count, mixed
 from charlstm.export.rounding import measure_rounding
 from charlstm.export.webpage import build_page, opening
-from charlstm.inference.counted import count, fit_by_halves
 from charlstm.inference.prediction import ContextPrediction, NextCharacters, ladder, predict_next
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import Filter, collect, sample, sample_many
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.ngram.interpolation import Counts
-from charlstm.ngram.order_selection import learn_ngrams
-from charlstm.ngram.storage import (
-    most_ngrams,
-    owner_of,
-    read_counts,
-    read_val_nats,
-    write_counts,
-)
+from charlstm.ngram.storage import owner_of, read_counts, read_val_nats, write_counts
 from charlstm.settings import MAX_COUNT, MAX_SEED, require_int
-from charlstm.system import markup
+from charlstm.system import layout, markup
 from charlstm.system.files import open_output
+from charlstm.system.interrupts import has_torch
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.corpus import Corpus, encode_files
 from charlstm.text.filelist import sources_of
@@ -48,10 +49,9 @@ if TYPE_CHECKING:
     from charlstm.model.network import CharLSTM
 
 
-# The counts may take so many times the bytes of the weights.
-_BYTES_PER_BYTE_OF_WEIGHTS: Final = 4
-
 _REPR_CHARS: Final = 200
+# Of a text that is scored before torch would be loaded.
+_FEW_CHARS: Final = 20_000
 
 SplitName = Literal["train", "val", "test"]
 Notify = Callable[[str], object]
@@ -81,7 +81,7 @@ class Model:
         name: of its run, or its file.
         path: the file that it was read from.
         text_folder: the folder of its run, which keeps its encoded text; None for none.
-        counts_path: where its counts are kept; None for nowhere.
+        derived_folder: where counts and percentiles are kept; None for nowhere.
         notices: what was found wrong on the way to a checkpoint that loads.
     """
 
@@ -92,7 +92,7 @@ class Model:
         name: str,
         path: Path,
         text_folder: Path | None = None,
-        counts_path: Path | None = None,
+        derived_folder: Path | None = None,
         notices: tuple[str, ...] = (),
     ) -> None:
         self.checkpoint = checkpoint
@@ -101,7 +101,7 @@ class Model:
         self.notices = notices
         self._with_counts: Predictor | None = None
         self._text_folder = text_folder
-        self._counts_path = counts_path
+        self._derived_folder = derived_folder
 
     @property
     def alphabet(self) -> Alphabet:
@@ -122,20 +122,25 @@ class Model:
         network.load_arrays(self.checkpoint.weights)
         return network.to(device)
 
-    def counts(self, notify: Notify = ignored) -> Counts:
+    def counts(
+        self,
+        notify: Notify = ignored,
+        *,
+        predict: Callable[[Split], Iterable[Prediction]] | None = None,
+    ) -> Counts:
         """The counts of its training text: as they were kept, or made now, in seconds a megabyte.
 
         Args:
             notify: is told what is done.
+            predict: by the network, in torch; None without torch.
 
         Raises:
             CorpusError: when they weren't kept and the text isn't there any more.
         """
-        spec, path = self.checkpoint.spec, self._counts_path
-        owner = owner_of(self.checkpoint.weights, spec.fingerprint)
+        path = self._derived(layout.COUNTS)
         if path is not None:
             try:
-                return read_counts(path, self.alphabet, owner=owner)
+                return read_counts(path, self.alphabet, owner=self._owner)
             except FileNotFoundError:
                 pass
             except ContainerError as error:
@@ -143,9 +148,8 @@ class Model:
             except OSError as error:
                 notify(f"{path}: {error.strerror}; the text is counted again")
         corpus = self.corpus()
-        counts = count(
-            self.predictor, corpus.train, corpus.val, max_ngrams=self._max_counted_ngrams
-        )
+        predict = predict or self.predictor.predictions
+        counts = count(predict, self.alphabet, corpus.train, corpus.val)
         notify(
             f"counted {corpus.train.num_chars:,} characters: {counts.ngrams.num_ngrams:,} n-grams "
             f"with up to {counts.ngrams.order} characters of context"
@@ -153,21 +157,27 @@ class Model:
         if path is not None:
             # A full disk or a read-only folder does no harm.
             with contextlib.suppress(OSError):
-                mode = corpus.mode & self.path.stat().st_mode
-                write_counts(path, counts, owner=owner, mode=mode)
+                write_counts(path, counts, owner=self._owner, mode=self._mode_of(corpus))
         return counts
 
-    def counts_val_bits(self) -> float | None:
+    def counts_val_bits(self, *, may_count: bool = False) -> float | None:
         """What its counts alone make of the validation text, bits per character.
 
-        None where none are kept, or they don't tell: nothing is counted for it.
+        Args:
+            may_count: whether the text may be counted for it where no counts are kept.
+
+        Returns:
+            None where there are no counts, or there was no validation text.
         """
-        if self._counts_path is None:
-            return None
-        owner = owner_of(self.checkpoint.weights, self.checkpoint.spec.fingerprint)
+        path = self._derived(layout.COUNTS)
         try:
-            nats = read_val_nats(self._counts_path, owner=owner)
-        except (ContainerError, OSError):
+            if may_count:
+                nats = self.counts().val_nats_per_char
+            elif path is None:
+                return None
+            else:
+                nats = read_val_nats(path, owner=self._owner)
+        except (CorpusError, ContainerError, OSError):
             return None
         return None if nats is None else nats / math.log(2)
 
@@ -181,48 +191,97 @@ class Model:
             self._with_counts = Predictor(self.checkpoint, counts=self.counts(notify))
         return self._with_counts
 
-    def counts_beside(
-        self, corpus: Corpus | None, *, val: Split | None = None, notify: Notify = ignored
-    ) -> CountsBeside | None:
-        """What `assess` scores beside the network; None where the text isn't there to be counted.
+    def percentiles(
+        self, *, with_counts: bool = False, notify: Notify = ignored
+    ) -> Percentiles | None:
+        """The costs of its validation items, as they were kept, or found now.
 
         Args:
-            corpus: the model's own; None where it isn't at hand.
-            val: the validation text, where that is what is scored: nothing may be chosen on it,
-                and each half of it is mixed as suits the other.
-        """
-        if val is not None and corpus is not None:
-            alone = learn_ngrams(corpus.train, val.part(0, 0), self.alphabet)
-            mixed = alone.pruned(self._max_counted_ngrams)
-            *mixtures, edge = fit_by_halves(self.predictor, mixed, val)
-            return CountsBeside(alone=alone, mixed=mixed, mixtures=tuple(mixtures), edge=edge)
-        try:
-            counts = self.counts(notify)
-        except CorpusError:
-            return None
-        alone = mixed = counts.ngrams
-        if mixed.is_pruned and corpus is not None:
-            alone = learn_ngrams(corpus.train, corpus.val, self.alphabet)
-        return CountsBeside(alone=alone, mixed=mixed, mixtures=(counts.mixture,))
+            with_counts: as of `predict`.
+            notify: is told what is done.
 
-    def ngram_bits(self) -> float | None:
-        """What counting alone reaches on the validation text, bits per character.
-
-        None where there is no such text, or it isn't at hand.
+        Returns:
+            None where there is no validation text any more.
         """
+        path = self._derived(layout.PERCENTILES_WITH_COUNTS if with_counts else layout.PERCENTILES)
+        if path is not None and (kept := read_percentiles(path, owner=self._owner)) is not None:
+            return kept
         try:
             corpus = self.corpus()
         except CorpusError:
             return None
-        if not corpus.val.num_chars:
+        items = validation_items(corpus.val, self.alphabet)
+        if not items.num_chars:
             return None
-        ngrams = learn_ngrams(corpus.train, corpus.val.part(0, 0), self.alphabet)
-        return float(ngrams.score(corpus.val).nats_N.mean()) / math.log(2)
+        notify(f"scoring {len(items.starts):,} validation items, to compare others with")
+        predict = self.predictions(with_counts=with_counts)
+        found = Percentiles.of(Scores.of(predict(items), items), items)
+        if path is not None:
+            with contextlib.suppress(OSError):
+                write_percentiles(path, found, owner=self._owner, mode=self._mode_of(corpus))
+        return found
 
-    @property
-    def _max_counted_ngrams(self) -> int:
-        num_bytes = sum(array.nbytes for array in self.checkpoint.weights.values())
-        return most_ngrams(_BYTES_PER_BYTE_OF_WEIGHTS * num_bytes, self.alphabet)
+    @cached_property
+    def _owner(self) -> str:
+        return owner_of(self.checkpoint.weights, self.checkpoint.spec.fingerprint)
+
+    def _derived(self, name: str) -> Path | None:
+        return None if self._derived_folder is None else self._derived_folder / name
+
+    def _mode_of(self, corpus: Corpus) -> int:
+        """Of a file that tells of both the text and the model."""
+        return corpus.mode & self.path.stat().st_mode
+
+    def predictions(
+        self,
+        *,
+        with_counts: bool = False,
+        device: str = "auto",
+        threads: int | None = None,
+        notify: Notify = ignored,
+    ) -> Callable[[Split], Iterable[Prediction]]:
+        """What predicts every character of a text: torch where it is long, numpy otherwise.
+
+        Args:
+            with_counts: as of `predict`.
+            device, threads: of torch.
+            notify: is told where the training text is counted.
+        """
+        predictor = self.with_counts(notify) if with_counts else self.predictor
+        network: list[CharLSTM] = []
+
+        def predict(text: Split) -> Iterable[Prediction]:
+            if text.num_chars < _FEW_CHARS or not has_torch():
+                return predictor.predictions(text)
+            from charlstm.evaluation import scoring
+            from charlstm.training.hardware import resolve_device, set_threads
+
+            if not network:
+                set_threads(threads)
+                network.append(self.network(resolve_device(device)))
+            found = scoring.predictions(network[0], text)
+            return found if predictor.counts is None else mixed(found, text, predictor.counts)
+
+        return predict
+
+    def score_lines(
+        self, lines: Iterable[str], *, with_counts: bool = False
+    ) -> Iterator[ItemScore]:
+        r"""Score lines, each by itself, as they come.
+
+        >>> usual, odd = model.score_lines(["the quick", "zzzzzzzzz"])
+        >>> usual.bits_per_char < odd.bits_per_char
+        True
+
+        Args:
+            lines: with or without their line ends.
+            with_counts: as of `predict`.
+        """
+        predict = self.predictions(with_counts=with_counts)
+        percentiles = self.percentiles(with_counts=with_counts)
+        for number, line in enumerate(lines, start=1):
+            text = line.removesuffix("\n")
+            yield from score_items([text], self.alphabet, predict, percentiles, first_number=number)
 
     def sources(self) -> Iterator[str]:
         """The files that it comes from, as far as they are there: its own and its text's."""
@@ -424,8 +483,7 @@ class Model:
         """Score a split of the model's own text; documents of a list that were learned count, too.
 
         Args:
-            with_counts: as of `predict`; each half of the validation text is mixed as suits the
-                other half.
+            with_counts: as of `predict`; how both are mixed was chosen on the validation text.
 
         Raises:
             ConfigError: when there is no such split.
@@ -435,15 +493,7 @@ class Model:
             raise ConfigError(f"no split {split!r}: train, val or test")
         corpus = self.corpus()
         text: Split = getattr(corpus, split)
-        if not with_counts or split != "val":
-            return Evaluation.of_scores(text, self._chosen(with_counts=with_counts).score(text))
-        beside = self.counts_beside(corpus, val=text)
-        assert beside is not None
-        of_first, of_second = (
-            Predictor(self.checkpoint, counts=Counts(ngrams=beside.mixed, mixture=one)).score(text)
-            for one in beside.mixtures
-        )
-        return Evaluation.of_scores(text, of_second.joined(of_first, beside.edge))
+        return Evaluation.of_scores(text, self._chosen(with_counts=with_counts).score(text))
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -529,9 +579,10 @@ class Model:
         return Evaluation.of_scores(documents, predictor.score(documents))
 
     def difference(self, other: "Model", text: str | Path) -> Difference:
-        """By how much two models' costs of a text differ, with an interval of 95 %.
+        """By how much two models' costs of a text differ.
 
-        As `charlstm eval --against`: below 0 where this model is the better one. Another seed of
+        As `charlstm eval --against`, with an interval of 95 % from 20,000 characters or 20
+        documents on: below 0 where this model is the better one. Another seed of
         the same training is another matter, and whether a model learned from the text isn't
         checked.
 
@@ -542,7 +593,7 @@ class Model:
             text: as of `score`.
 
         Raises:
-            CorpusError: when the two read texts in different ways, or the text is too short.
+            CorpusError: when the two read texts in different ways, or the text is empty.
         """
         specs = (self.checkpoint.spec, other.checkpoint.spec)
         require_same_reading(*specs, names=("the model", "the other"))
@@ -553,7 +604,6 @@ class Model:
             own,
             others,
             self.alphabet,
-            generator=np.random.default_rng(0),
         )
 
     def _split_of(self, text: str | Path, alphabet: Alphabet) -> Split:

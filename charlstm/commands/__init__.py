@@ -1,7 +1,7 @@
 """The command line, a file for each command: parse, call the library, show the result.
 
-    train, sample, predict, play, eval, inspect, compare, export, runs, corpus
-    against  eval with --against; scored: which text eval scores
+    train, sample, predict, play, eval, score, inspect, compare, export, runs, corpus
+    scored   which text eval scores
     options  options that commands share
     help     how --help looks
 

@@ -222,7 +222,8 @@ def _compare(
 ) -> None:
     from charlstm.analysis.comparison import MAX_SCORED_CHARS
     from charlstm.analysis.comparison import compare as compare_cells
-    from charlstm.evaluation.baselines import score_baselines
+    from charlstm.evaluation.baselines import ngram_baseline, score_baselines
+    from charlstm.ngram.order_selection import learn_ngrams
     from charlstm.views.comparison import comparison_record, show_comparison
     from charlstm.views.plots import plot_comparison
     from charlstm.views.training import watch_training
@@ -240,7 +241,12 @@ def _compare(
         keep=keep,
     )
     results, was_interrupted = _until_interrupted(compared, _described)
-    baselines = score_baselines(text.alphabet, train=text.train, val=text.val, text=scored)
+    ngrams = learn_ngrams(text.train, text.val, text.alphabet)
+    ngram_nats = float(ngrams.score(scored).nats_N.sum())
+    baselines = [
+        *score_baselines(text.alphabet, train=text.train, text=scored),
+        ngram_baseline(ngrams, ngram_nats),
+    ]
     num_chars = scored.num_chars
     picture.draw(lambda: plot_comparison(results))
     if as_json:

@@ -1,13 +1,13 @@
 """`charlstm eval`: how well a model predicts a text, by itself or against another model."""
 
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from charlstm.commands.against import Rival, compare
 from charlstm.commands.options import (
     Device,
     Json,
@@ -21,19 +21,18 @@ from charlstm.commands.options import (
     say_written,
     with_settings,
 )
-from charlstm.commands.scored import Chosen, choose
-from charlstm.config import STDIN, SplitName
-from charlstm.errors import ConfigError
+from charlstm.commands.scored import ScoredText, choose, same_text
+from charlstm.config import SplitName
 from charlstm.system.interrupts import import_torch
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from charlstm.api.model import Model
     from charlstm.evaluation.difference import WorseThanValidation
-    from charlstm.evaluation.scores import DocumentScore, Progress, Scores
-    from charlstm.model.network import CharLSTM
+    from charlstm.evaluation.scores import DocumentScore, Scores
+    from charlstm.ngram.interpolation import Counts
     from charlstm.text.alphabet import Alphabet
 
 _NUM_EXTREMES: Final = 5
@@ -72,25 +71,6 @@ def evaluate(
             help="Also show context length, kinds of characters, calibration, worst surprises.",
         ),
     ] = False,
-    per_char: Annotated[
-        Path | None,
-        typer.Option("--per-char", metavar="FILE", help="Write each character's surprise, as TSV."),
-    ] = None,
-    per_document: Annotated[
-        Path | None,
-        typer.Option(
-            "--per-document",
-            metavar="FILE",
-            help="Write each document's surprise, as TSV; - for stdout.",
-        ),
-    ] = None,
-    with_duplicates: Annotated[
-        bool,
-        typer.Option(
-            "--with-duplicates",
-            help="Score documents of a list that are also in its training text.",
-        ),
-    ] = False,
     against: Annotated[
         str | None,
         typer.Option(
@@ -122,176 +102,123 @@ def evaluate(
 ) -> None:
     """Score the test text of a run's corpus, or any other text."""
     files, split = one_of(context, files=files, split=split)
-    rival = Rival(run=against, checkpoint=against_checkpoint)
-    if rival.is_named(
-        context, dynamic=dynamic, details=details, per_char=per_char, per_document=per_document,
-        plot=plot,
-    ):  # fmt: skip
-        compare(
-            which,
-            rival,
-            files or [],
-            split,
-            with_duplicates=with_duplicates,
-            threads=threads,
-            device=device,
-            as_json=as_json,
-        )
-        return
-    _check_outputs(per_char, per_document, plot, as_json=as_json)
+    rival = {"against": against, "against_checkpoint": against_checkpoint}
+    one_of(context, **rival)
+    of_one_model = {"dynamic": dynamic, "details": details, "plot": plot}
+    for (name, value), (shown, chosen) in (
+        (a, b) for a in rival.items() for b in of_one_model.items()
+    ):
+        one_of(context, **{name: value, shown: chosen})
     invite_typing(files or ())
     model = which.load()
-    inputs = chain(model.sources(), files or [])
-    outputs = open_outputs(per_char, per_document, plot, inputs=inputs)
-    with outputs as (table, document_table, picture):
-        chosen = choose(model, files, split, with_duplicates=with_duplicates)
-        name, text, learned = chosen.split, chosen.text, chosen.learned
-
-        import_torch()
-        from charlstm.evaluation.assessment import assess
-        from charlstm.evaluation.baselines import has_ppmd
-        from charlstm.training.hardware import resolve_device, set_threads
-        from charlstm.views.bars import counting_bar
-        from charlstm.views.evaluation import (
-            as_record,
-            show_assessment,
-            show_documents,
-            write_per_char,
-            write_per_document,
-        )
-
-        set_threads(threads)
-        network = model.network(resolve_device(device))
-        if document_table is not None and str(per_document) == STDIN and table is picture is None:
-            # Into a pipe there is no end to wait for.
-            with counting_bar(text.num_chars, "scored") as progress:
-                found = _documents_in_parts(network, chosen, model.alphabet, progress)
-                write_per_document(document_table, found)
-            return
-        beside = None
-        if name != "train":
-            val = text if name == "val" else None
-            beside = model.counts_beside(chosen.corpus, val=val, notify=say)
-        if dynamic and not has_ppmd():
-            say("without PPMd in comparison; to add it: pip install 'charlstm[ppmd]'")
-        with counting_bar(text.num_chars * (1 + dynamic), "scored") as progress:
-            assessment = assess(
-                network,
-                text,
-                model.alphabet,
-                learned=learned,
-                beside=beside,
-                with_dynamic=dynamic,
-                progress=progress,
-            )
-        title = f"{model.name}: {name or ', '.join(files or [])}"
-        if table is not None:
-            write_per_char(table, assessment.scores, text, chosen.original)
-        documents = _Documents(assessment.scores, chosen, model.alphabet)
-        if document_table is not None:
-            write_per_document(document_table, documents.all())
-        if plot is not None and picture is not None:
-            from charlstm.views.plots import plot_assessment, write_figure
-
-            write_figure(plot_assessment(assessment, title=title), picture, plot)
-    say_written(per_char, per_document, plot)
-    if as_json:
-        print_record(as_record(assessment, run=model.name, split=name, files=files or []))
-    else:
-        show_assessment(
-            assessment,
-            title=title,
-            with_details=details,
-            worse=_worse_than_validation(model, chosen, assessment.scores),
-        )
-        if per_document is not None or (details and len(text.starts) > 1):
-            show_documents(*documents.extremes())
-
-
-def _worse_than_validation(
-    model: "Model", chosen: Chosen, scores: "Scores"
-) -> "WorseThanValidation | None":
-    """Whether the whole test text of a model's own corpus is notably worse than validation."""
-    import numpy as np
-
-    from charlstm.evaluation.difference import worse_than_validation
-
-    bits = model.checkpoint.best_val_bits_per_char
-    is_whole = chosen.corpus is not None and chosen.text is chosen.corpus.test
-    if bits is None or chosen.split != "test" or not is_whole:
-        return None
-    return worse_than_validation(scores, chosen.text, bits, generator=np.random.default_rng(0))
-
-
-def _check_outputs(*paths: Path | None, as_json: bool) -> None:
-    """Refuse what can't be written, before anything is read."""
-    if [*map(str, paths), STDIN if as_json else ""].count(STDIN) > 1:
-        raise ConfigError("stdout takes one of --json and the outputs that are named -")
-    plot = paths[-1]
+    if against is not None or against_checkpoint is not None:
+        other = replace(which, run=against, checkpoint=against_checkpoint).load()
+        _compare(model, other, files or [], split, threads=threads, device=device, as_json=as_json)
+        return
     if plot is not None:
         from charlstm.views.plots import require_plots
 
         require_plots(plot)
+    with open_outputs(plot, inputs=chain(model.sources(), files or [])) as (picture,):
+        scored = choose(model, files or [], split)
+
+        import_torch()
+        from charlstm.evaluation.assessment import assess
+        from charlstm.evaluation.scoring import predictions
+        from charlstm.training.hardware import resolve_device, set_threads
+        from charlstm.views.bars import counting_bar
+        from charlstm.views.evaluation import as_record, show_assessment, show_documents
+
+        set_threads(threads)
+        network = model.network(resolve_device(device))
+        counts: Counts | None = None
+        if scored.has_rivals:
+            counts = model.counts(say, predict=partial(predictions, network))
+        with counting_bar(scored.num_chars * (1 + dynamic), "scored") as progress:
+            assessment = assess(
+                network,
+                scored.text,
+                model.alphabet,
+                train=scored.train,
+                counts=counts,
+                repeated=scored.repeated,
+                with_context=details or as_json or plot is not None,
+                with_dynamic=dynamic,
+                progress=progress,
+            )
+        title = f"{model.name}: {scored.name}"
+        if plot is not None and picture is not None:
+            from charlstm.views.plots import plot_assessment, write_figure
+
+            write_figure(plot_assessment(assessment, title=title), picture, plot)
+    say_written(plot)
+    if as_json:
+        record = as_record(assessment, run=model.name, split=scored.split, files=files or [])
+        print_record(record)
+        return
+    show_assessment(
+        assessment,
+        title=title,
+        with_details=details,
+        is_chosen_on=scored.split == "val",
+        worse=_worse_than_validation(model, scored, assessment.scores),
+    )
+    if details and len(scored.text.starts) > 1:
+        show_documents(*_extremes(assessment.scores, scored, model.alphabet))
 
 
-class _Documents:
-    """The documents of a scored text."""
+def _worse_than_validation(
+    model: "Model", scored: ScoredText, scores: "Scores"
+) -> "WorseThanValidation | None":
+    """Whether the whole test text of a model's own corpus is notably worse than validation."""
+    from charlstm.evaluation.difference import worse_than_validation
 
-    def __init__(self, scores: "Scores", chosen: "Chosen", alphabet: "Alphabet") -> None:
-        self._nats_D = scores.nats_of_documents(chosen.text)
-        self._scores, self._chosen, self._alphabet = scores, chosen, alphabet
-
-    @cached_property
-    def _scores_of(self) -> "Callable[..., Iterator[DocumentScore]]":
-        from charlstm.evaluation.scores import document_scores
-
-        chosen = self._chosen
-        return partial(
-            document_scores,
-            self._scores,
-            chosen.text,
-            self._alphabet,
-            original=chosen.original,
-            is_known_D=None if chosen.known is None else chosen.known.have(chosen.text),
-        )
-
-    def all(self) -> "Iterator[DocumentScore]":
-        import numpy as np
-
-        return self._scores_of(numbers=np.arange(len(self._nats_D)))
-
-    def extremes(self) -> "tuple[Iterator[DocumentScore], Iterator[DocumentScore]]":
-        """The most and the least surprising."""
-        order = self._nats_D.argsort(kind="stable")
-        number = min(_NUM_EXTREMES, len(order) // 2)
-        return (
-            self._scores_of(numbers=order[::-1][:number]),
-            self._scores_of(numbers=order[:number]),
-        )
+    bits = model.checkpoint.best_val_bits_per_char
+    if bits is None or scored.split != "test" or scored.repeated is not None:
+        return None
+    return worse_than_validation(scores, scored.text, bits)
 
 
-def _documents_in_parts(
-    network: "CharLSTM", chosen: "Chosen", alphabet: "Alphabet", progress: "Progress"
-) -> "Iterator[DocumentScore]":
-    """All documents of a text that may be longer than memory."""
-    import numpy as np
-
+def _extremes(
+    scores: "Scores", scored: ScoredText, alphabet: "Alphabet"
+) -> "tuple[Iterator[DocumentScore], Iterator[DocumentScore]]":
+    """The most and the least surprising documents."""
     from charlstm.evaluation.scores import document_scores
-    from charlstm.evaluation.scoring import score_in_parts
 
-    known = chosen.known
-    parts = score_in_parts(network, chosen.text, progress=progress)
-    for num_documents, num_chars, part, scores in parts:
+    order = scores.nats_of_documents(scored.text).argsort(kind="stable")
+    number = min(_NUM_EXTREMES, len(order) // 2)
+    of = partial(document_scores, scores, scored.text, alphabet, is_known_D=scored.is_known_D)
+    return of(order[::-1][:number]), of(order[:number])
 
-        def original(first: int, after: int, before: int = num_chars) -> str:
-            return chosen.original(before + first, before + after)
 
-        yield from document_scores(
-            scores,
-            part,
-            alphabet,
-            original=original,
-            is_known_D=None if known is None else known.have(part),
-            numbers=np.arange(len(part.starts)),
-            num_before=num_documents,
-        )
+def _compare(
+    model: "Model",
+    other: "Model",
+    files: list[str],
+    split: SplitName | None,
+    *,
+    threads: int | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Score the same text by two models, and show what lies between them."""
+    name, text, other_text = same_text(model, other, files, split)
+
+    import_torch()
+    from charlstm.evaluation.difference import compare
+    from charlstm.evaluation.scoring import score
+    from charlstm.training.hardware import resolve_device, set_threads
+    from charlstm.views.bars import counting_bar
+    from charlstm.views.difference import difference_record, show_difference
+
+    set_threads(threads)
+    on = resolve_device(device)
+    with counting_bar(2 * text.num_chars, "scored") as progress:
+        scores = score(model.network(on), text, progress=progress)
+        other_scores = score(other.network(on), other_text, progress=progress)
+    difference = compare(scores, other_scores, text, other_text, model.alphabet)
+    if as_json:
+        record = {"run": model.name, "against": other.name, "split": name, "files": files}
+        print_record(record | difference_record(difference))
+    else:
+        show_difference(difference, model.name, other.name, title=name or ", ".join(files))

@@ -48,7 +48,7 @@ def export(
             model.checkpoint,
             output,
             name=model.name,
-            ngram_bits=model.ngram_bits(),
+            ngram_bits=model.counts_val_bits(may_count=True),
             inputs=model.sources(),
         )
         say(f"{output}: use it with: charlstm sample --checkpoint {output / 'model.safetensors'}")

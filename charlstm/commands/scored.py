@@ -2,8 +2,9 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from charlstm.commands.options import advice_for_a_model
 from charlstm.config import SplitName
@@ -15,70 +16,114 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from charlstm.api.model import Model
-    from charlstm.evaluation.assessment import LearnedText
-    from charlstm.evaluation.scores import Original
+    from charlstm.text.alphabet import Alphabet
     from charlstm.text.corpus import Corpus, OtherText
-    from charlstm.text.duplicates import KnownDocuments
     from charlstm.text.split import Split
 
 
-class Chosen(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class ScoredText:
     """The text to score.
 
     Args:
-        split: its name, where it is a part of the model's own text.
-        original: gives its symbols.
-        corpus: that the model learned from; None where it isn't at hand.
-        learned: what the baselines learn from; None for none.
-        known: the documents of the training text; None where it isn't at hand or is scored itself.
+        name: for people.
+        split: where it is a part of the model's own text.
+        repeated: documents that the training text has, too, which are scored apart; None for none.
+        is_known_D: which documents of `text` the training text has; None where it isn't at hand.
+        train: the training text; None where it isn't at hand, or is what is scored.
+        has_rivals: whether n-grams of the training text are asked, too.
     """
 
+    name: str
     split: SplitName | None
     text: "Split"
-    original: "Original"
-    corpus: "Corpus | None"
-    learned: "LearnedText | None"
-    known: "KnownDocuments | None"
+    repeated: "Split | None" = None
+    is_known_D: "npt.NDArray[np.bool_] | None" = None
+    train: "Split | None" = None
+    has_rivals: bool = True
+
+    @property
+    def num_chars(self) -> int:
+        return self.text.num_chars + (0 if self.repeated is None else self.repeated.num_chars)
 
 
-def choose(
-    model: "Model", files: list[str] | None, split: SplitName | None, *, with_duplicates: bool
-) -> Chosen:
-    from charlstm.evaluation.assessment import LearnedText
-    from charlstm.text.duplicates import KnownDocuments
+def choose(model: "Model", files: list[str], split: SplitName | None) -> ScoredText:
+    """A text of files, or a split of the model's own corpus.
 
-    corpus = _own_corpus(model, is_needed=not files)
-    learned = known = None
-    if corpus is not None:
-        learned = LearnedText(train=corpus.train, val=corpus.val)
-        known = KnownDocuments(corpus.train, corpus.alphabet)
+    Raises:
+        CorpusError: when it can't be read, or is empty.
+    """
     if files:
-        other = read_files(files, model)
+        chosen, text = None, read_files(files, model).split
         warn_of_own(files, [model])
-        if known is not None and model.alphabet.are_lines:
-            say_known(other.split, known)
-        chosen = Chosen(None, other.split, other.original, corpus, learned, known)
+        corpus = None
+        try:
+            corpus = model.corpus()
+        except CorpusError as error:
+            say(f"no baselines without the training text: {error}")
     else:
-        assert corpus is not None
-        assert known is not None
-        name, text = chosen_split(split, corpus)
-        if name == "train":
-            say("no baselines for the training split, which they learned from")
-            learned = known = None
-        elif name == "val":
-            # Nothing may be chosen on what is scored.
-            learned = LearnedText(train=corpus.train, val=corpus.val.part(0, 0))
-        if name != "train" and not with_duplicates:
-            assert known is not None
-            text = chosen_documents(text, new_documents(text, corpus, known))
-
-        def original(first: int, after: int) -> str:
-            return model.alphabet.decode(text.ids[first:after])
-
-        chosen = Chosen(name, text, original, corpus, learned, known)
-    if not chosen.text.num_chars:
+        corpus = model.corpus()
+        chosen, text = _chosen_split(split, corpus)
+    if not text.num_chars:
         raise CorpusError("there is no text to score")
-    return chosen
+    name = chosen or ", ".join(files)
+    if chosen == "train":
+        say("no baselines for the training split, which they learned from")
+        return ScoredText(name=name, split=chosen, text=text, has_rivals=False)
+    if corpus is None:
+        return ScoredText(name=name, split=chosen, text=text)
+    scored = ScoredText(name=name, split=chosen, text=text, train=corpus.train)
+    is_known_D = _known(text, corpus, model.alphabet)
+    if is_known_D is None or is_known_D.all() or not is_known_D.any():
+        return replace(scored, is_known_D=is_known_D)
+    return replace(
+        scored,
+        text=text.documents(~is_known_D),
+        repeated=text.documents(is_known_D),
+        is_known_D=is_known_D[~is_known_D],
+    )
+
+
+def same_text(
+    model: "Model", other: "Model", files: list[str], split: SplitName | None
+) -> "tuple[SplitName | None, Split, Split]":
+    """The name of a split, and one text as each of two models encodes it.
+
+    Of a split documents that the training text has, too, are left out.
+
+    Raises:
+        CorpusError: when they read texts in different ways, or share none.
+    """
+    from charlstm.evaluation.difference import require_same_reading
+
+    names = (model.name, other.name)
+    specs = (model.checkpoint.spec, other.checkpoint.spec)
+    require_same_reading(*specs, names=names, of_files=bool(files))
+    if files:
+        read = read_files(files, model)
+        symbols = read.original(0, read.split.num_chars)
+        other_text = replace(read.split, ids=other.alphabet.encode(symbols))
+        if model.alphabet.are_lines:
+            for one, text in ((model, read.split), (other, other_text)):
+                _say_known(one, text)
+        else:
+            warn_of_own(files, (model, other))
+            say("whether other texts hold parts of this one, and were learned from, is not checked")
+        return None, read.split, other_text
+    own, others = (spec.fingerprint for spec in specs)
+    if own != others:
+        raise CorpusError(
+            f"{model.name} and {other.name} have different texts or splits (fingerprints "
+            f"{own[:12]} and {others[:12]}); name a FILE to compare them on"
+        )
+    corpus = model.corpus()
+    name, text = _chosen_split(split, corpus)
+    # With another --min-count it is encoded in another way.
+    other_text = getattr(other.corpus(), name)
+    is_known_D = None if name == "train" else _known(text, corpus, model.alphabet)
+    if is_known_D is not None and is_known_D.any() and not is_known_D.all():
+        text, other_text = text.documents(~is_known_D), other_text.documents(~is_known_D)
+    return name, text, other_text
 
 
 def read_files(files: list[str], model: "Model") -> "OtherText":
@@ -91,64 +136,7 @@ def read_files(files: list[str], model: "Model") -> "OtherText":
     return other
 
 
-def _own_corpus(model: "Model", *, is_needed: bool) -> "Corpus | None":
-    """The corpus that the run was trained on; None where it can be done without."""
-    try:
-        return model.corpus()
-    except CorpusError as error:
-        if is_needed:
-            raise
-        say(f"no baselines without the training text: {error}")
-        return None
-
-
-def say_known(text: "Split", known: "KnownDocuments", *, of: str | None = None) -> None:
-    """Say how many documents of a list the training text has, too.
-
-    Args:
-        of: a model's name, where there is more than one.
-    """
-    is_known_D = known.have(text)
-    if num_known := int(is_known_D.sum()):
-        whose = "the" if of is None else f"{of}'s"
-        say(f"{num_known:,} of {len(is_known_D):,} documents are also in {whose} training text")
-
-
-def new_documents(
-    text: "Split", corpus: "Corpus", known: "KnownDocuments"
-) -> "npt.NDArray[np.bool_] | None":
-    """Of a list, what doesn't stand in the training text, too; None for all."""
-    from charlstm.text.assignment import MIN_DOCUMENTS
-
-    if len(corpus.train.starts) < MIN_DOCUMENTS:
-        return None
-    is_known_D = known.have(text)
-    num_known, num_all = int(is_known_D.sum()), len(is_known_D)
-    if num_known == num_all:
-        say("all of its documents are also in the training text")
-    if not num_known or num_known == num_all:
-        return None
-    say(
-        f"{num_known:,} of {num_all:,} documents are also in the training text and are left out; "
-        "--with-duplicates scores them"
-    )
-    return ~is_known_D
-
-
-def chosen_documents(text: "Split", chosen_D: "npt.NDArray[np.bool_] | None") -> "Split":
-    return text if chosen_D is None else text.documents(chosen_D)
-
-
-def chosen_split(wanted: SplitName | None, corpus: "Corpus") -> tuple[SplitName, "Split"]:
-    if wanted is not None:
-        return wanted, getattr(corpus, wanted)
-    if corpus.test.num_chars:
-        return "test", corpus.test
-    say("the corpus has no test split: scoring the validation split")
-    return "val", corpus.val
-
-
-def warn_of_own(files: list[str], models: "Sequence[Model]") -> None:
+def warn_of_own(files: list[str], models: "Iterable[Model]") -> None:
     """Say which models learned from one of these files, by its name."""
     from charlstm.text.filelist import FileList
 
@@ -159,3 +147,47 @@ def warn_of_own(files: list[str], models: "Sequence[Model]") -> None:
         for path in files:
             if os.path.realpath(path) in learned:
                 say(f"warning: {path} is of the text that {model.name} learned from")
+
+
+def _chosen_split(wanted: SplitName | None, corpus: "Corpus") -> "tuple[SplitName, Split]":
+    if wanted is not None:
+        return wanted, getattr(corpus, wanted)
+    if corpus.test.num_chars:
+        return "test", corpus.test
+    say("the corpus has no test split: scoring the validation split")
+    return "val", corpus.val
+
+
+def _known(text: "Split", corpus: "Corpus", alphabet: "Alphabet") -> "npt.NDArray[np.bool_] | None":
+    """Which documents the training text has, too; None where it has too few to say so."""
+    from charlstm.text.assignment import MIN_DOCUMENTS
+    from charlstm.text.duplicates import KnownDocuments
+
+    if len(corpus.train.starts) < MIN_DOCUMENTS:
+        return None
+    is_known_D = KnownDocuments(corpus.train, alphabet).have(text)
+    if is_known_D.all():
+        say("all of its documents are also in the training text")
+    elif is_known_D.any():
+        say(
+            f"{int(is_known_D.sum()):,} of {len(is_known_D):,} documents are also in the training "
+            "text and are scored apart"
+        )
+    return is_known_D
+
+
+def _say_known(model: "Model", text: "Split") -> None:
+    """Say which documents of a list a model has learned from."""
+    from charlstm.text.duplicates import KnownDocuments
+
+    try:
+        corpus = model.corpus()
+    except CorpusError as error:
+        say(f"{model.name}: whether it learned from this text is not checked: {error}")
+        return
+    is_known_D = KnownDocuments(corpus.train, corpus.alphabet).have(text)
+    if num_known := int(is_known_D.sum()):
+        say(
+            f"{num_known:,} of {len(is_known_D):,} documents are also in {model.name}'s training "
+            "text"
+        )

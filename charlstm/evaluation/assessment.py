@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from charlstm.evaluation.baselines import Baseline, score_adaptive_baselines, score_baselines
-from charlstm.evaluation.beside import CountsBeside
+from charlstm.evaluation.baselines import Baseline, ngram_baseline, score_baselines
 from charlstm.evaluation.dynamic import score_dynamically
 from charlstm.evaluation.scores import (
     Calibration,
@@ -21,24 +19,15 @@ from charlstm.evaluation.scores import (
     most_surprising,
     unseen,
 )
-from charlstm.evaluation.scoring import score, score_by_context, score_with_counts
+from charlstm.evaluation.scoring import predictions, score, score_by_context
+from charlstm.evaluation.with_ngrams import ScoresWithNgrams, score_with_ngrams
 from charlstm.model.network import CharLSTM
+from charlstm.ngram.interpolation import Counts
+from charlstm.ngram.kneser_ney import NgramModel
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
 
 _TOPS = (1, 3, 5)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LearnedText:
-    """What a model learned from and was chosen by.
-
-    Args:
-        val: empty where it is itself scored.
-    """
-
-    train: Split
-    val: Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,15 +54,12 @@ class CountsAssessment:
         num_ngrams: that were counted.
         nats: by the counts alone.
         both: network and counts mixed.
-        is_fitted_by_halves: whether the mixture was fitted on the halves of the scored text, each
-            for the other.
     """
 
     order: int
     num_ngrams: int
     nats: float
     both: Evaluation
-    is_fitted_by_halves: bool
     by_known: tuple[KnownScore, ...]
 
 
@@ -82,6 +68,8 @@ class Assessment:
     """What `assess` finds.
 
     Args:
+        with_repeated: documents that the training text has among them; None where there are none,
+            or the text has no others.
         scores: of each character.
         dynamic: None where it was not asked for.
         counts: None where there are none.
@@ -90,6 +78,7 @@ class Assessment:
     """
 
     evaluation: Evaluation
+    with_repeated: Evaluation | None
     scores: Scores
     dynamic: Evaluation | None
     counts: CountsAssessment | None
@@ -106,98 +95,83 @@ def assess(
     text: Split,
     alphabet: Alphabet,
     *,
-    learned: LearnedText | None,
-    beside: CountsBeside | None,
+    train: Split | None,
+    counts: Counts | None,
+    repeated: Split | None,
+    with_context: bool,
     with_dynamic: bool,
     progress: Progress = unseen,
 ) -> Assessment:
     """Score a text in every way there is.
 
     Args:
-        learned: what the baselines learn from; None for none.
-        beside: counts to score beside the network and with it; None for none.
+        train: what the baselines learn from; None for none.
+        counts: of the training text, to be scored alone and mixed with the network; None for none.
+        repeated: documents of the text that the training text has, too, to be scored apart.
+        with_context: whether to find out what context is worth, for which windows are read again.
         progress: as of `score`; with dynamic evaluation the text is read twice.
 
     Raises:
         CorpusError: when the text is empty.
     """
-    counts = None
-    if beside is None:
-        scores = score(model, text, progress=progress)
+    if counts is None:
+        scores, assessed = score(model, text, progress=progress), None
     else:
-        scores, counts = _score_with_counts(model, text, beside, progress)
+        predicted = predictions(model, text, progress=progress)
+        found = score_with_ngrams(predicted, text, counts)
+        scores, assessed = found.network, _counts_assessment(found, text, counts.ngrams)
+    baselines: list[Baseline] = []
+    if train is not None:
+        baselines = score_baselines(alphabet, train=train, text=text)
+        if counts is not None and assessed is not None:
+            baselines.append(ngram_baseline(counts.ngrams, assessed.nats))
+    evaluation, with_repeated = Evaluation.of_scores(text, scores), None
+    if repeated is not None:
+        with_repeated = evaluation.joined(
+            Evaluation.of_scores(repeated, score(model, repeated, progress=progress))
+        )
+    by_context: list[ContextScore] = []
+    if with_context:
+        by_context = score_by_context(model, text, generator=np.random.default_rng(0))
+    dynamic = None
+    if with_dynamic:
+        dynamic = Evaluation.of_scores(text, score_dynamically(model, text, progress=progress))
     return Assessment(
-        evaluation=Evaluation.of_scores(text, scores),
+        evaluation=evaluation,
+        with_repeated=with_repeated,
         scores=scores,
-        dynamic=(
-            Evaluation.of_scores(text, score_dynamically(model, text, progress=progress))
-            if with_dynamic
-            else None
-        ),
-        counts=counts,
-        baselines=tuple(_baselines(alphabet, text, learned, beside, with_dynamic=with_dynamic)),
+        dynamic=dynamic,
+        counts=assessed,
+        baselines=tuple(baselines),
         top_accuracy={k: scores.top_accuracy(k) for k in _TOPS},
         calibration=calibration(scores),
-        by_context=tuple(score_by_context(model, text, generator=np.random.default_rng(0))),
+        by_context=tuple(by_context),
         by_kind=tuple(by_kind(scores, text, alphabet)),
         most_surprising=tuple(most_surprising(scores, text, alphabet)),
     )
 
 
-def _baselines(
-    alphabet: Alphabet,
-    text: Split,
-    learned: LearnedText | None,
-    beside: CountsBeside | None,
-    *,
-    with_dynamic: bool,
-) -> list[Baseline]:
-    if learned is None:
-        return []
-    ngrams = None if beside is None else beside.alone
-    splits = {"train": learned.train, "val": learned.val, "text": text}
-    found = score_baselines(alphabet, **splits, ngrams=ngrams)
-    if with_dynamic and ngrams is not None:
-        found += score_adaptive_baselines(alphabet, **splits, ngrams=ngrams)
-    return found
-
-
-def _score_with_counts(
-    model: CharLSTM, text: Split, beside: CountsBeside, progress: Progress
-) -> tuple[Scores, CountsAssessment]:
-    network, (first, *others) = score_with_counts(
-        model, text, beside.mixed, beside.mixtures, progress=progress
+def _counts_assessment(
+    found: ScoresWithNgrams, text: Split, ngrams: NgramModel
+) -> CountsAssessment:
+    num_chars_K = np.bincount(found.num_known_N)
+    network_K, ngrams_K, mixed_K = (
+        np.bincount(found.num_known_N, nats_N)
+        for nats_N in (found.network.nats_N, found.ngram_nats_N, found.mixed.nats_N)
     )
-    both = others[0].joined(first, beside.edge) if others else first
-    nats_N, num_known_N = beside.mixed.score(text)
-    # Mostly they are the same: few texts need to be pruned.
-    alone_N = nats_N if beside.alone is beside.mixed else beside.alone.score(text).nats_N
-
-    def sums(nats_N: npt.NDArray[np.floating]) -> list[float]:
-        return list(np.bincount(num_known_N, nats_N))
-
-    by_known = zip(
-        np.bincount(num_known_N).tolist(),
-        sums(network.nats_N),
-        sums(nats_N),
-        sums(both.nats_N),
-        strict=True,
-    )
-    return network, CountsAssessment(
-        order=beside.alone.order,
-        num_ngrams=beside.alone.num_ngrams,
-        nats=float(alone_N.sum()),
-        both=Evaluation.of_scores(text, both),
-        is_fitted_by_halves=bool(others),
+    return CountsAssessment(
+        order=ngrams.order,
+        num_ngrams=ngrams.num_ngrams,
+        nats=float(found.ngram_nats_N.sum()),
+        both=Evaluation.of_scores(text, found.mixed),
         by_known=tuple(
             KnownScore(
                 num_known=number,
-                num_chars=num_chars,
-                network_nats=float(network_nats),
-                counts_nats=float(counts_nats),
-                both_nats=float(both_nats),
+                num_chars=int(num_chars_K[number]),
+                network_nats=float(network_K[number]),
+                counts_nats=float(ngrams_K[number]),
+                both_nats=float(mixed_K[number]),
             )
-            for number, (num_chars, network_nats, counts_nats, both_nats) in enumerate(by_known)
-            if num_chars
+            for number in np.flatnonzero(num_chars_K).tolist()
         ),
     )

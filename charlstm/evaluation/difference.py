@@ -1,13 +1,11 @@
 """By how much two models' costs of one text differ, and whether chance explains it.
 
-What a text costs two models depends on which text it is, and neighbouring characters are not
-independent: a name that one of the models knows comes again and again. So the interval comes from a
-paired block bootstrap. The differences are resampled, not the two costs, and whole blocks of
-neighbours at a time (Künsch 1989, "The jackknife and the bootstrap for general stationary
-observations"), on a circle (Politis & Romano 1992). It says what another text of the kind would
-show, and nothing of what another seed of the training would.
+What a text costs two models depends on which text it is. So the differences of documents, or of
+blocks of 1,000 characters, are taken as a sample of what other texts of the kind would show:
+neighbouring characters depend on each other, the sums of long blocks hardly do. The interval says
+nothing of what another seed of the training would change.
 
-Shapes: N characters of the text, U units that are resampled, G groups of characters.
+Shapes: N characters of the text, U blocks, G groups of characters.
 """
 
 import math
@@ -18,6 +16,7 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from charlstm.config import NATS_PER_BIT
 from charlstm.errors import CorpusError
 from charlstm.evaluation.scores import KINDS, UNKNOWN_KIND, Scores, kind_numbers
 from charlstm.model.checkpoints import RunSpec
@@ -27,20 +26,10 @@ from charlstm.text.vocabulary import END, UNKNOWN
 
 Unit = Literal["character", "document"]
 
-_NATS_PER_BIT: Final = math.log(2)
-_NUM_RESAMPLES: Final = 1999
-# Of the sorted resamples, how many lie outside on each side: 2.5 % (Davison & Hinkley 1997, 5.3.1).
-_NUM_OUTSIDE: Final = 49
+_BLOCK_LENGTH: Final = 1000
+# Blocks, without which there is no interval.
+MIN_BLOCKS: Final = 20
 _NORMAL_QUANTILE: Final = 1.959964  # of 97.5 %
-# Fewer say nothing. From as many equally long documents on, they are what is resampled.
-_MIN_UNITS: Final = 100
-# Neighbours are summed up to so many cells: that a model loses over thousands of characters is
-# hardly seen from one character to the next, and clearly in their sums.
-_MAX_CELLS: Final = 100
-# Times the block length that estimates a variance best: for an interval, too narrow is worse than
-# uncertain. Both were chosen by simulation, see `interval_of_mean`.
-_LONGER: Final = 1.5
-_SHORT_TEXT_CHARS: Final = 10_000
 # Relative to validation; what is less, runs that differ in their seed alone also show.
 _NOTABLE: Final = 0.03
 # What of a corpus's settings the symbols of another text depend on.
@@ -50,90 +39,71 @@ _CONTEXT_EDGES: Final = (0, 16, 64, 256)
 
 
 @dataclass(frozen=True, kw_only=True)
-class KindDifference:
-    """What one kind of character cost both models.
+class Costs:
+    """What some characters cost both models, in all."""
 
-    Args:
-        num_chars: of this kind in the text.
-    """
-
-    kind: str
     num_chars: int
     nats: float
     other_nats: float
 
     @property
     def bits_per_char(self) -> float:
-        return self.nats / self.num_chars / _NATS_PER_BIT
+        return self.nats / self.num_chars / NATS_PER_BIT
 
     @property
     def other_bits_per_char(self) -> float:
-        return self.other_nats / self.num_chars / _NATS_PER_BIT
+        return self.other_nats / self.num_chars / NATS_PER_BIT
+
+    @property
+    def difference_bits_per_char(self) -> float:
+        return (self.nats - self.other_nats) / self.num_chars / NATS_PER_BIT
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContextDifference:
+class KindDifference(Costs):
+    """What one kind of character cost both models."""
+
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextDifference(Costs):
     """What the characters that so much context stands before cost both models.
 
     Args:
         min_context: characters of the document before each of them, at least.
         max_context: at most; None for any number.
-        num_chars: of them in the text.
     """
 
     min_context: int
     max_context: int | None
-    num_chars: int
-    nats: float
-    other_nats: float
-
-    @property
-    def bits_per_char(self) -> float:
-        return self.nats / self.num_chars / _NATS_PER_BIT
-
-    @property
-    def other_bits_per_char(self) -> float:
-        return self.other_nats / self.num_chars / _NATS_PER_BIT
 
 
 class Interval(NamedTuple):
-    """An interval of 95 %, in the unit of the costs per character.
-
-    Args:
-        unit: what blocks are made of.
-        block_length: units in a block.
-        num_blocks: in the text.
-    """
+    """An interval of 95 %, in the unit of the costs per character."""
 
     low: float
     high: float
-    unit: Unit
-    block_length: int
-    num_blocks: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class Difference(Costs):
     """A model and another one on the same text; differences are below 0 where it is the better.
 
     Args:
         num_unknown: characters that the model's vocabulary lacks; `other_num_unknown` likewise.
-        low_bits_per_char: where the interval of 95 % of the difference begins.
-        high_bits_per_char: where it ends.
-        unit: what was resampled: characters or whole documents.
-        block_length: how many of them at a time.
-        num_blocks: of this length in the text.
+        low_bits_per_char: where the interval of 95 % of the difference begins; None where the text
+            is too short for one. `high_bits_per_char` is where it ends.
+        unit: what the text was cut into: blocks of characters, or documents.
+        num_blocks: how many of them.
         by_kind: a character that either model lacks is of the kind unknown.
         by_context: by the number of characters before them in their document.
     """
 
-    num_chars: int
     num_unknown: int
     other_num_unknown: int
-    nats: float
-    other_nats: float
-    low_bits_per_char: float
-    high_bits_per_char: float
+    low_bits_per_char: float | None
+    high_bits_per_char: float | None
     unit: Unit
     block_length: int
     num_blocks: int
@@ -141,26 +111,10 @@ class Difference:
     by_context: tuple[ContextDifference, ...]
 
     @property
-    def bits_per_char(self) -> float:
-        return self.nats / self.num_chars / _NATS_PER_BIT
-
-    @property
-    def other_bits_per_char(self) -> float:
-        return self.other_nats / self.num_chars / _NATS_PER_BIT
-
-    @property
-    def difference_bits_per_char(self) -> float:
-        return (self.nats - self.other_nats) / self.num_chars / _NATS_PER_BIT
-
-    @property
-    def is_short(self) -> bool:
-        """Whether the text is too short to show its ups and downs: the interval is too narrow."""
-        return self.unit == "character" and self.num_chars < _SHORT_TEXT_CHARS
-
-    @property
     def is_certain(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.low_bits_per_char > 0 or self.high_bits_per_char < 0
+        """Whether there is an interval, and it leaves out 0."""
+        low, high = self.low_bits_per_char, self.high_bits_per_char
+        return low is not None and high is not None and (low > 0 or high < 0)
 
 
 def require_same_reading(*specs: RunSpec, names: tuple[str, str], of_files: bool = True) -> None:
@@ -190,13 +144,7 @@ def require_same_reading(*specs: RunSpec, names: tuple[str, str], of_files: bool
 
 
 def compare(
-    scores: Scores,
-    other: Scores,
-    text: Split,
-    other_text: Split,
-    alphabet: Alphabet,
-    *,
-    generator: np.random.Generator,
+    scores: Scores, other: Scores, text: Split, other_text: Split, alphabet: Alphabet
 ) -> Difference:
     """Compare two models character by character.
 
@@ -204,32 +152,24 @@ def compare(
         scores: of the model; `other` of the other one.
         text: as the model's alphabet encodes it; `other_text` the same as the other's does.
         alphabet: of the model.
-
-    Raises:
-        CorpusError: when the text is too short for an interval.
     """
-    interval = interval_of_mean(
-        scores.nats_N.astype(np.float64) - other.nats_N, text.starts, generator=generator
-    )
+    unit, first_U = _blocks(text)
+    nats_N = scores.nats_N.astype(np.float64) - other.nats_N
+    low, high = interval_of_mean(nats_N / NATS_PER_BIT, text) or (None, None)
     is_other_unknown_N = other_text.ids == UNKNOWN
+    kind_N = np.where(is_other_unknown_N, UNKNOWN_KIND, kind_numbers(text, alphabet))
     return Difference(
         num_chars=text.num_chars,
         num_unknown=int(np.count_nonzero(text.ids == UNKNOWN)),
         other_num_unknown=int(np.count_nonzero(is_other_unknown_N)),
         nats=float(scores.nats_N.sum(dtype=np.float64)),
         other_nats=float(other.nats_N.sum(dtype=np.float64)),
-        low_bits_per_char=interval.low / _NATS_PER_BIT,
-        high_bits_per_char=interval.high / _NATS_PER_BIT,
-        unit=interval.unit,
-        block_length=interval.block_length,
-        num_blocks=interval.num_blocks,
-        by_kind=tuple(
-            _by_kind(
-                scores,
-                other,
-                np.where(is_other_unknown_N, UNKNOWN_KIND, kind_numbers(text, alphabet)),
-            )
-        ),
+        low_bits_per_char=low,
+        high_bits_per_char=high,
+        unit=unit,
+        block_length=1 if unit == "document" else _BLOCK_LENGTH,
+        num_blocks=len(first_U),
+        by_kind=tuple(_by_kind(scores, other, kind_N)),
         by_context=tuple(_by_context(scores, other, text)),
     )
 
@@ -271,66 +211,43 @@ def _sums_by_group(
         )
 
 
-def interval_of_mean(
-    values_N: npt.NDArray[np.float64],
-    starts: npt.NDArray[np.integer],
-    *,
-    generator: np.random.Generator,
-) -> Interval:
-    """The interval of 95 % of the mean of values that depend on their neighbours.
+def interval_of_mean(values_N: npt.NDArray[np.float64], text: Split) -> Interval | None:
+    """The interval of 95 % of the mean of one value for each character, say a difference of costs.
 
-    Whole documents are resampled where there are many; else characters, in blocks. Either way the
-    length of the blocks follows from how far neighbours depend on each other. The interval is
-    stretched around the mean for what resampling loses (that blocks overlap, and the last one goes
-    past the end), and as Student's distribution is wider than the normal one, with a degree of
-    freedom for each block but one.
+    The usual one of a ratio of two sums (Cochran 1977, "Sampling Techniques", 6.4), by Student's
+    distribution. Simulations (tests/evaluation/test_difference.py) found the mean outside for 3 to
+    8 % of texts of 20,000 characters, whether neighbours are independent, correlated by 0.9 or by
+    0.98, or hardly (by 0.08) but over hundreds of characters.
 
-    Simulations (tests/evaluation/test_difference.py) found the mean outside for 5 to 7 % of
-    texts of 20,000 characters, whether neighbours are independent, correlated by 0.9 or by 0.98, or
-    hardly (by 0.08) but over hundreds of characters. For texts of 3,000 it was 4 to 16 %.
-
-    Args:
-        values_N: one for each character, say a difference of costs.
-        starts: where documents begin, as of `Split`.
-
-    Raises:
-        CorpusError: when there are too few.
+    Returns:
+        None where there are too few blocks.
     """
-    unit, first_U = _units(starts, len(values_N))
-    if len(first_U) < _MIN_UNITS:
-        raise CorpusError(
-            f"{len(values_N):,} characters are too few to compare models: {_MIN_UNITS} are needed"
-        )
-    size = math.ceil(len(first_U) / _MAX_CELLS)
-    edges = first_U[::size]
-    sums, weights = np.add.reduceat(values_N, edges), np.diff(np.append(edges, len(values_N)))
-    mean = float(sums.sum() / weights.sum())
-    num_cells = len(edges)
-    length = math.ceil(_LONGER * block_length(sums - mean * weights))
-    num_blocks = math.ceil(num_cells / length)
-    drawn = generator.integers(0, num_cells, (_NUM_RESAMPLES, num_blocks))
-    drawn_sums, drawn_weights = (
-        _sums_on_circle(values, length)[drawn].sum(1) for values in (sums, weights)
-    )
-    means = np.sort(drawn_sums / drawn_weights)
-    share = length / num_cells
-    stretch = math.sqrt(num_blocks * share / (1 - share)) * _student_stretch(1 / share - 1)
-    return Interval(
-        low=mean + stretch * (float(means[_NUM_OUTSIDE]) - mean),
-        high=mean + stretch * (float(means[-1 - _NUM_OUTSIDE]) - mean),
-        unit=unit,
-        block_length=length * size,
-        num_blocks=num_blocks,
-    )
+    _, first_U = _blocks(text)
+    number = len(first_U)
+    if number < MIN_BLOCKS:
+        return None
+    sums_U = np.add.reduceat(values_N, first_U)
+    lengths_U = np.diff(np.append(first_U, text.num_chars))
+    mean = float(sums_U.sum() / lengths_U.sum())
+    residuals_U = sums_U - mean * lengths_U
+    error = math.sqrt(number / (number - 1) * float(residuals_U @ residuals_U)) / text.num_chars
+    margin = _student_quantile(number - 1) * error
+    return Interval(mean - margin, mean + margin)
 
 
-def _units(starts: npt.NDArray[np.integer], num_chars: int) -> tuple[Unit, npt.NDArray[np.integer]]:
-    """What is resampled, and where each begins."""
-    lengths = np.diff(np.append(starts, num_chars)).astype(np.float64)
+def _blocks(text: Split) -> tuple[Unit, npt.NDArray[np.integer]]:
+    """What a text is cut into, and where each begins."""
+    lengths = text.lengths.astype(np.float64)
     # As many documents of the same length would tell as much (Kish 1965).
-    if lengths.sum() ** 2 >= _MIN_UNITS * (lengths**2).sum():
-        return "document", starts
-    return "character", np.arange(num_chars)
+    if lengths.sum() ** 2 >= MIN_BLOCKS * (lengths**2).sum():
+        return "document", text.starts
+    return "character", np.arange(0, max(1, text.num_chars - _BLOCK_LENGTH // 2), _BLOCK_LENGTH)
+
+
+def _student_quantile(freedom: int) -> float:
+    """Student's quantile of 97.5 % (Abramowitz & Stegun 1964, 26.7.5)."""
+    z = _NORMAL_QUANTILE
+    return z + (z**3 + z) / 4 / freedom + (5 * z**5 + 16 * z**3 + 3 * z) / 96 / freedom**2
 
 
 class WorseThanValidation(NamedTuple):
@@ -348,74 +265,16 @@ class WorseThanValidation(NamedTuple):
 
 
 def worse_than_validation(
-    scores: Scores, text: Split, val_bits_per_char: float, *, generator: np.random.Generator
+    scores: Scores, text: Split, val_bits_per_char: float
 ) -> WorseThanValidation | None:
     """Whether a test text costs so much more than validation that a reader would wonder.
 
     Args:
         scores: of the test text.
     """
-    bits_N = scores.nats_N.astype(np.float64) / _NATS_PER_BIT
+    bits_N = scores.nats_N.astype(np.float64) / NATS_PER_BIT
     bits = float(bits_N.mean())
-    if bits <= (1 + _NOTABLE) * val_bits_per_char or len(bits_N) < _MIN_UNITS:
+    interval = interval_of_mean(bits_N, text)
+    if interval is None or bits <= (1 + _NOTABLE) * val_bits_per_char:
         return None
-    interval = interval_of_mean(bits_N, text.starts, generator=generator)
     return WorseThanValidation(bits, val_bits_per_char, interval.low, interval.high)
-
-
-def block_length(residuals_U: npt.NDArray[np.float64]) -> float:
-    """How many neighbours to resample at a time.
-
-    The rule of Politis & White (2004, "Automatic block-length selection for the dependent
-    bootstrap"), corrected by Patton, Politis & White (2009), for blocks on a circle.
-
-    Args:
-        residuals_U: values with mean 0.
-    """
-    number = len(residuals_U)
-    num_quiet = max(5, math.ceil(math.sqrt(math.log10(number))))
-    max_lag = math.ceil(math.sqrt(number)) + num_quiet
-    covariance = np.array(
-        [
-            residuals_U[: number - lag] @ residuals_U[lag:] / number
-            for lag in range(min(max_lag + num_quiet, number - 1) + 1)
-        ]
-    )
-    if covariance[0] <= 0:
-        return 1.0
-    is_dependent = np.abs(covariance) >= 2 * math.sqrt(math.log10(number) / number) * covariance[0]
-    # The first lag after which several in a row are no larger than chance makes them.
-    last = next(
-        (lag for lag in range(max_lag) if not is_dependent[lag + 1 : lag + 1 + num_quiet].any()),
-        max_lag,
-    )
-    if not last:
-        return 1.0
-    lags = np.arange(1, min(2 * last, max_lag) + 1)
-    weighted = 2 * np.minimum(1.0, 2 * (1 - lags / (lags[-1] + 1))) * covariance[lags]
-    spectrum = covariance[0] + weighted.sum()
-    if spectrum <= 0:
-        # Neighbours make up for each other: independent ones would vary more.
-        return 1.0
-    ratio = 1.5 * ((lags * weighted).sum() / spectrum) ** 2
-    longest = min(3 * math.sqrt(number), number / 3)
-    return float(min(longest, max(1.0, (ratio * number) ** (1 / 3))))
-
-
-def _sums_on_circle(values: npt.NDArray[Any], length: int) -> npt.NDArray[np.float64]:
-    """The sum of as many values from each place on, past the end from the beginning."""
-    around = np.concatenate([values, values[: length - 1]])
-    blocks = np.lib.stride_tricks.sliding_window_view(around, length)
-    sums: npt.NDArray[np.float64] = blocks.sum(1, dtype=np.float64)
-    return sums
-
-
-def _student_stretch(freedom: float) -> float:
-    """Student's quantile of 97.5 % over the normal one (Abramowitz & Stegun 1964, 26.7.5)."""
-    z = _NORMAL_QUANTILE
-    terms = (
-        (z**2 + 1) / 4,
-        (5 * z**4 + 16 * z**2 + 3) / 96,
-        (3 * z**6 + 19 * z**4 + 17 * z**2 - 15) / 384,
-    )
-    return 1 + sum(term / freedom**power for power, term in enumerate(terms, 1))

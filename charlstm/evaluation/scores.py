@@ -6,22 +6,23 @@ Shapes: N characters of the text, in their order.
 import math
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
 from typing import Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.errors import CorpusError
+from charlstm.config import NATS_PER_BIT
+from charlstm.errors import CheckpointError, CorpusError
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN
 
-# The symbols of a text from one place to another, those outside the vocabulary too.
-Original = Callable[[int, int], str]
 # Is told how many more characters were dealt with.
 Progress = Callable[[int], object]
+# Places of some characters, and the natural logarithms of the distributions there, float32 [N, V].
+Prediction = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 _NUM_BINS: Final = 10
 KINDS: Final = ("letters", "digits", "spaces", "line ends", "punctuation", "other", "unknown")
@@ -29,6 +30,16 @@ UNKNOWN_KIND: Final = KINDS.index("unknown")
 _CONTEXT_CHARS: Final = 24
 _MAX_EXPONENT: Final = math.log(sys.float_info.max)
 _LINE_ENDS: Final = "\n\r\v\f\x85\u2028\u2029"
+
+
+def require_finite(nats_N: npt.NDArray[np.floating]) -> None:
+    """Refuse costs that large weights made overflow.
+
+    Raises:
+        CheckpointError: when one is not finite.
+    """
+    if not np.isfinite(nats_N).all():
+        raise CheckpointError("the model's weights are too large: its predictions overflow")
 
 
 def unseen(_num_chars: int) -> None:
@@ -72,18 +83,23 @@ class Evaluation:
             num_correct=int(np.count_nonzero(scores.rank_N == 0)),
         )
 
+    def joined(self, other: Self) -> Self:
+        """The sums over both texts."""
+        mine, others = asdict(self), asdict(other)
+        return type(self)(**{name: mine[name] + others[name] for name in mine})
+
     @property
     def nats_per_char(self) -> float:
         return self.nats / self.num_chars
 
     @property
     def bits_per_char(self) -> float:
-        return self.nats_per_char / math.log(2)
+        return self.nats_per_char / NATS_PER_BIT
 
     @property
     def bits_per_byte(self) -> float:
         """Comparable between vocabularies and with compressors."""
-        return self.nats / math.log(2) / self.num_bytes
+        return self.nats / NATS_PER_BIT / self.num_bytes
 
     @property
     def perplexity(self) -> float:
@@ -104,7 +120,7 @@ class ContextScore:
 
     @property
     def bits_per_char(self) -> float:
-        return self.nats_per_char / math.log(2)
+        return self.nats_per_char / NATS_PER_BIT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +137,18 @@ class Scores:
     nats_N: npt.NDArray[np.float32]
     rank_N: npt.NDArray[np.int32]
     confidence_N: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, predictions: Iterable[Prediction], split: Split) -> Self:
+        """The scores of a text whose every character was predicted.
+
+        Raises:
+            CorpusError: when there are no characters.
+        """
+        scores = cls.empty(split.num_chars)
+        for place_N, log_p_NV in predictions:
+            scores.put(place_N, log_p_NV, split.ids[place_N])
+        return scores
 
     @classmethod
     def empty(cls, num_chars: int) -> Self:
@@ -148,22 +176,17 @@ class Scores:
         Args:
             log_p_NV: the distributions that predicted them, natural logarithms.
             ids_N: what came.
+
+        Raises:
+            CheckpointError: when finite weights gave costs that are not finite.
         """
         log_p_N1 = np.take_along_axis(log_p_NV, ids_N[:, None].astype(np.intp), -1)
+        require_finite(log_p_N1)
         self.nats_N[place_N] = -log_p_N1[:, 0]
         # Unknown is never a guess: whatever comes at its place, the model has no name for it.
         rank_N = np.count_nonzero(log_p_NV > log_p_N1, -1)
         self.rank_N[place_N] = rank_N + (ids_N == UNKNOWN) * log_p_NV.shape[-1]
         self.confidence_N[place_N] = np.exp(log_p_NV.max(-1))
-
-    def joined(self, other: "Scores", edge: int) -> "Scores":
-        """These up to a place, and those of another scoring of the same text from there on."""
-        before, after = slice(None, edge), slice(edge, None)
-        return Scores(
-            nats_N=np.concatenate([self.nats_N[before], other.nats_N[after]]),
-            rank_N=np.concatenate([self.rank_N[before], other.rank_N[after]]),
-            confidence_N=np.concatenate([self.confidence_N[before], other.confidence_N[after]]),
-        )
 
     def nats_of_documents(self, split: Split) -> npt.NDArray[np.float64]:
         """The cost of each document of the scored text, [num_documents]."""
@@ -195,7 +218,7 @@ class DocumentScore:
 
     @property
     def bits(self) -> float:
-        return self.nats / math.log(2)
+        return self.nats / NATS_PER_BIT
 
     @property
     def bits_per_char(self) -> float:
@@ -206,25 +229,21 @@ def document_scores(
     scores: Scores,
     split: Split,
     alphabet: Alphabet,
-    *,
-    original: Original,
-    is_known_D: npt.NDArray[np.bool_] | None,
     numbers: npt.NDArray[np.integer],
-    num_before: int = 0,
+    *,
+    is_known_D: npt.NDArray[np.bool_] | None,
 ) -> Iterator[DocumentScore]:
     """Some of the documents, one after another.
 
     Args:
-        original: gives the symbols of the text.
         numbers: which, from 0.
-        num_before: documents before the first one.
     """
     nats_D, lengths_D = scores.nats_of_documents(split), split.lengths
     for number in numbers.tolist():
         start, length = int(split.starts[number]), int(lengths_D[number])
-        symbols = original(start, start + length)
+        symbols = alphabet.decode(split.ids[start : start + length])
         yield DocumentScore(
-            number=num_before + number + 1,
+            number=number + 1,
             num_chars=length,
             nats=float(nats_D[number]),
             is_known=None if is_known_D is None else bool(is_known_D[number]),
@@ -269,7 +288,7 @@ class KindScore:
 
     @property
     def bits_per_char(self) -> float:
-        return self.nats / self.num_chars / math.log(2)
+        return self.nats / self.num_chars / NATS_PER_BIT
 
 
 class Surprise(NamedTuple):
@@ -343,7 +362,7 @@ def most_surprising(
         Surprise(
             place=int(place),
             char=None if split.ids[place] == UNKNOWN else decode(place, place + 1),
-            bits=float(scores.nats_N[place] / math.log(2)),
+            bits=float(scores.nats_N[place] / NATS_PER_BIT),
             before=decode(place - _CONTEXT_CHARS, place),
             after=decode(place + 1, place + 1 + _CONTEXT_CHARS),
         )

@@ -4,8 +4,7 @@ Shapes: T window length, B documents scored side by side, N characters, V symbol
 predicted.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -13,14 +12,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from charlstm.errors import CheckpointError
-from charlstm.evaluation.scores import ContextScore, Evaluation, Progress, Scores, unseen
+from charlstm.evaluation.scores import (
+    ContextScore,
+    Evaluation,
+    Prediction,
+    Progress,
+    Scores,
+    require_finite,
+    unseen,
+)
 from charlstm.model.network import CharLSTM
-from charlstm.ngram.interpolation import Mixture
-from charlstm.ngram.kneser_ney import NgramModel
 from charlstm.system.distributed import ALONE, World
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN
+from charlstm.text.walk import side_by_side
 
 # Documents side by side: at least so many, of short ones more, as many as have these characters.
 _BATCH_SIZE: Final = 64
@@ -29,7 +34,6 @@ _MAX_WINDOW: Final = 512
 _MAX_LOGITS: Final = 1 << 22  # per window: 16 MB in float32
 # Of them, what stays in a core's cache while it is walked through again and again.
 _CACHED_LOGITS: Final = 1 << 18
-_PART_CHARS: Final = 1 << 22
 _TEMPERATURES: Final = (1.0, 1.04, 1.08, 1.12, 1.16)
 _MIN_CALIBRATION_CHARS: Final = 2000
 # Length of context, and how many windows of it: as many as make the figure sure to a few hundredths
@@ -57,55 +61,17 @@ def score(model: CharLSTM, split: Split, *, progress: Progress = unseen) -> Scor
 
 
 @torch.inference_mode()
-def score_with_counts(
-    model: CharLSTM,
-    split: Split,
-    ngrams: NgramModel,
-    mixtures: Sequence[Mixture],
-    *,
-    progress: Progress = unseen,
-) -> tuple[Scores, list[Scores]]:
-    """As `score`, and what each mixture with counts makes of the text, in one reading.
+def predictions(
+    model: CharLSTM, split: Split, *, progress: Progress = unseen
+) -> Iterator[Prediction]:
+    """The distribution of every character, in any order, read as `score` does.
 
     Raises:
-        CorpusError: when there are no characters.
+        CheckpointError: when finite weights gave costs that are not finite.
     """
-    network = Scores.empty(split.num_chars)
-    mixed = [Scores.empty(split.num_chars) for _ in mixtures]
-    context_NK = ngrams.contexts(split)
-    for logits_NV, y_N, place_N in _predictions(model, split):
-        log_p_NV = model.log_probabilities(logits_NV)
-        put_scores(network, place_N, log_p_NV, y_N)
-        p_NV, num_known_N = ngrams.predict(context_NK[place_N])
-        network_NV, counts_NV = log_p_NV.cpu().numpy(), np.log(p_NV)
-        for mixture, scores in zip(mixtures, mixed, strict=True):
-            found_NV = mixture.log_probabilities(
-                network_NV,
-                counts_NV,
-                num_known_N,
-                unknown_probability=ngrams.unknown_probability,
-            )
-            scores.put(place_N, found_NV, split.ids[place_N])
+    for logits_NV, _, place_N in _predictions(model, split):
+        yield place_N, model.log_probabilities(logits_NV).cpu().numpy()
         progress(len(place_N))
-    return network, mixed
-
-
-def score_in_parts(
-    model: CharLSTM, split: Split, *, progress: Progress = unseen
-) -> Iterator[tuple[int, int, Split, Scores]]:
-    """As `score`, whole documents at a time, so that memory stays bounded.
-
-    Yields:
-        The number of documents and of characters before a part, the part, and its scores.
-    """
-    marks = np.arange(0, split.num_chars, _PART_CHARS)
-    edges = np.unique(np.searchsorted(split.starts, marks))
-    for first, after in pairwise([*edges.tolist(), len(split.starts)]):
-        begin = int(split.starts[first])
-        end = int(split.starts[after]) if after < len(split.starts) else split.num_chars
-        part = split.part(begin, end)
-        if part.num_chars:
-            yield first, begin, part, score(model, part, progress=progress)
 
 
 def put_scores(
@@ -119,8 +85,7 @@ def put_scores(
     log_p_N1 = log_p_NV.gather(-1, y_N[:, None])
     rank_N = (log_p_NV > log_p_N1).sum(-1) + (y_N == UNKNOWN) * log_p_NV.shape[-1]
     nats_N = -log_p_N1[:, 0].cpu().numpy()
-    if not np.isfinite(nats_N).all():
-        raise CheckpointError("the model's weights are too large: its predictions overflow")
+    require_finite(nats_N)
     scores.nats_N[place_N] = nats_N
     scores.rank_N[place_N] = rank_N.cpu().numpy()
     scores.confidence_N[place_N] = log_p_NV.amax(-1).exp().cpu().numpy()
@@ -203,40 +168,24 @@ def _predictions(
 
     In any order.
     """
-    # Documents of like length side by side, so that little of a batch is filling.
-    order = np.argsort(-split.lengths, kind="stable")[world.rank :: world.size]
-    first = 0
-    while first < len(order):
-        batch_size = max(_BATCH_SIZE, _BATCH_CHARS // int(split.lengths[order[first]]))
-        chosen = order[first : first + batch_size]
-        first += batch_size
-        yield from _side_by_side(model, split, split.starts[chosen], split.lengths[chosen])
-
-
-def _side_by_side(
-    model: CharLSTM,
-    split: Split,
-    start_B: npt.NDArray[np.int64],
-    length_B: npt.NDArray[np.int64],
-) -> Iterator[tuple[Tensor, Tensor, npt.NDArray[np.int64]]]:
-    """Predict documents in one batch; a short one's place is filled up and left out."""
-    boundary = model.config.boundary
-    batch_size, max_length = len(start_B), int(length_B.max())
-    window = _MAX_LOGITS // (batch_size * model.config.num_outputs)
-    window = max(1, min(_MAX_WINDOW, window))
-    state = model.zero_state(batch_size)
-    for begin in range(0, max_length, window):
-        # The longest come first: those that have ended drop out at the end.
-        num_left = int(np.count_nonzero(length_B > begin))
-        start_B, length_B = start_B[:num_left], length_B[:num_left]
-        state = state.first(num_left)
-        offset_T1 = np.arange(begin, min(begin + window, max_length))[:, None]
-        place_TB = np.minimum(start_B + offset_T1, split.num_chars - 1)
-        x_TB = np.where(offset_T1 == 0, boundary, split.ids[place_TB - 1])
+    windows = side_by_side(
+        split,
+        num_documents=_BATCH_SIZE,
+        num_chars=_BATCH_CHARS,
+        max_steps=_MAX_WINDOW,
+        max_chars=_MAX_LOGITS // model.config.num_outputs,
+        share=slice(world.rank, None, world.size),
+    )
+    state = model.zero_state(1)
+    for place_TB, is_inside_TB, is_first in windows:
+        num_documents = place_TB.shape[1]
+        state = model.zero_state(num_documents) if is_first else state.first(num_documents)
+        x_TB = split.ids[place_TB - 1].astype(np.int64)
+        if is_first:
+            x_TB[0] = model.config.boundary
         logits_TBV, state = model(as_tensor(x_TB, model), state)
-        counts_TB = offset_T1 < length_B
-        place_N = place_TB[counts_TB]
-        logits_NV = logits_TBV[torch.from_numpy(counts_TB).to(model.device)]
+        place_N = place_TB[is_inside_TB]
+        logits_NV = logits_TBV[torch.from_numpy(is_inside_TB).to(model.device)]
         yield logits_NV, as_tensor(split.ids[place_N], model), place_N
 
 

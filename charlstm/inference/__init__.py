@@ -5,7 +5,6 @@
     sampling    temperature, top-k, top-p, min-p, and drawing
     draft       a text that is being typed, and what the model predicts at each place of it
     items       more documents of a list, drawn until there are enough that are wanted
-    counted     a model's counts, for predictions of network and counts together
     copying     how much of a sample stands in the training text
 
 In: a `Checkpoint` and a text. Out: probabilities and characters.

@@ -9,12 +9,13 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.evaluation.scores import Scores
+from charlstm.evaluation.scores import Prediction, Scores
 from charlstm.model.cell import Array, CellSpec, CellStack, LayerState
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.ngram.counts import Numbers
 from charlstm.ngram.interpolation import Counts
 from charlstm.text.split import Split
+from charlstm.text.walk import side_by_side
 
 _MAX_STREAMS: Final = 64
 
@@ -66,7 +67,7 @@ class Predictor:
 
     def __init__(self, checkpoint: Checkpoint, *, counts: Counts | None = None) -> None:
         spec = checkpoint.spec
-        self._counts = counts
+        self.counts = counts
         self.alphabet = spec.alphabet
         self._stack = CellStack(
             spec.model_config,
@@ -86,15 +87,15 @@ class Predictor:
         """The prediction before the first character of a text: zero state, boundary read."""
         boundary_B = np.full(batch_size, self.alphabet.boundary)
         context_BK = np.empty((batch_size, 0), np.int32)
-        if self._counts is not None:
-            context_BK = self._counts.ngrams.start(batch_size)
+        if self.counts is not None:
+            context_BK = self.counts.ngrams.start(batch_size)
         return self._read(boundary_B, self._stack.zero_state(batch_size), context_BK)
 
     def read(self, ids_B: npt.NDArray[np.integer], before: PredictorState) -> PredictorState:
         """The prediction after one more character in each of B streams."""
         context_BK = before.context_BK
-        if self._counts is not None:
-            context_BK = self._counts.ngrams.read(ids_B, context_BK)
+        if self.counts is not None:
+            context_BK = self.counts.ngrams.read(ids_B, context_BK)
         return self._read(ids_B, before.layers, context_BK)
 
     def read_text(self, symbols: str, before: PredictorState) -> PredictorState:
@@ -119,39 +120,25 @@ class Predictor:
         Raises:
             CorpusError: when there are no characters.
         """
-        scores = Scores.empty(text.num_chars)
-        for place_B, state in self._side_by_side(text):
-            scores.put(place_B, state.log_p, text.ids[place_B])
-        return scores
+        return Scores.of(self.predictions(text), text)
 
-    def log_probabilities(self, text: Split) -> Array:
-        """The distribution before every character, natural logarithms, float32 [N, V]."""
-        log_p_NV = np.empty((text.num_chars, len(self.alphabet)), np.float32)
-        for place_B, state in self._side_by_side(text):
-            log_p_NV[place_B] = state.log_p
-        return log_p_NV
-
-    def _side_by_side(self, text: Split) -> Iterator[tuple[npt.NDArray[np.int64], PredictorState]]:
-        """The prediction of every character once, with its place, in any order."""
-        # The longest first: those that have ended drop out at the end.
-        order = np.argsort(-text.lengths, kind="stable")
-        for first in range(0, len(order), _MAX_STREAMS):
-            chosen = order[first : first + _MAX_STREAMS]
-            start_B, length_B = text.starts[chosen], text.lengths[chosen]
-            state = self.start(len(chosen))
-            for offset in range(int(length_B[0])):
-                num_left = int(np.count_nonzero(length_B > offset))
-                if num_left < len(state.log_p):
-                    state = state.of_streams(np.arange(num_left))
-                place_B = start_B[:num_left] + offset
-                yield place_B, state
-                state = self.read(text.ids[place_B], state)
+    def predictions(self, text: Split) -> Iterator[Prediction]:
+        """The distribution of every character, in any order, documents side by side."""
+        state = self.start()
+        for (place_B,), _, is_first in side_by_side(text, num_documents=_MAX_STREAMS):
+            if is_first:
+                state = self.start(len(place_B))
+            else:
+                if len(place_B) < len(state.log_p):
+                    state = state.of_streams(np.arange(len(place_B)))
+                state = self.read(text.ids[place_B - 1], state)
+            yield place_B, state.log_p
 
     def _read(
         self, ids_B: npt.NDArray[np.integer], before: list[LayerState], context_BK: Numbers
     ) -> PredictorState:
         logits, layers = self._stack.step(ids_B, before)
         log_p = self._stack.log_probabilities(logits)
-        if self._counts is not None:
-            log_p = self._counts.mixed(log_p, context_BK)
+        if self.counts is not None:
+            log_p = self.counts.mixed(log_p, *self.counts.ngrams.log_probabilities(context_BK))
         return PredictorState(log_p, layers, context_BK)

@@ -16,7 +16,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.ngram.counts import Numbers
 from charlstm.ngram.kneser_ney import NgramModel
 from charlstm.text.vocabulary import UNKNOWN
 
@@ -112,19 +111,16 @@ class Counts:
     mixture: Mixture
     val_nats_per_char: float | None = None
 
-    def mixed(self, network_BV: Floats, context_BK: Numbers) -> Floats:
-        """The distribution after some contexts, natural logarithms, float32 [B, V].
+    def mixed(
+        self, network_NV: Floats, ngrams_NV: Floats, num_known_N: npt.NDArray[np.integer]
+    ) -> Floats:
+        """Both distributions as one, natural logarithms, float32 [N, V].
 
         Args:
-            network_BV: natural logarithms of the network's probabilities.
-            context_BK: as `NgramModel.read` gives them.
+            ngrams_NV: as `NgramModel.log_probabilities` gives it; `num_known_N` likewise.
         """
-        p_BV, num_known_B = self.ngrams.predict(context_BK)
         return self.mixture.log_probabilities(
-            network_BV,
-            np.log(p_BV),
-            num_known_B,
-            unknown_probability=self.ngrams.unknown_probability,
+            network_NV, ngrams_NV, num_known_N, unknown_probability=self.ngrams.unknown_probability
         )
 
 

@@ -22,10 +22,9 @@ from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN
 
 MAX_ORDER: Final = MAX_LENGTH - 1
-MAX_COUNT: Final = 255
 _SCORED_AT_ONCE: Final = 1 << 20
 _NUM_DISCOUNTS: Final = 3
-# N-grams of one and two symbols are never pruned: they are few, and everything rests on them.
+# N-grams of one and two symbols are all kept: they are few, and everything rests on them.
 NUM_WHOLE_LEVELS: Final = 2
 # Where the counts of counts say nothing, as in an alphabet whose symbols are all frequent.
 _USUAL_DISCOUNTS: Final = (0.5, 1.0, 1.5)
@@ -51,14 +50,12 @@ class Level:
 
     Args:
         key_G: of the n-grams, ascending, as `Ngrams` has them.
-        count_G: how often each occurs, whatever its share comes from; 255 and more as 255, uint8.
         share_G: the discounted share of each among its context's continuations, float32.
         num_contexts: n-grams that are one shorter.
         num_ids: of the alphabet, as in keys.
     """
 
     key_G: Keys
-    count_G: npt.NDArray[np.uint8]
     share_G: npt.NDArray[np.float32]
     num_contexts: int
     num_ids: int
@@ -72,7 +69,6 @@ class Level:
         share_G = (counts_G - discount_G) / np.maximum(total_C, 1.0)[context_G]
         return cls(
             key_G=ngrams.key_G,
-            count_G=np.minimum(ngrams.count_G, MAX_COUNT).astype(np.uint8),
             share_G=share_G.astype(np.float32),
             num_contexts=ngrams.num_contexts,
             num_ids=num_ids,
@@ -110,17 +106,19 @@ class Level:
         return rest_C
 
     def without_rare(
-        self, least: int, is_kept_C: npt.NDArray[np.bool_]
+        self, is_frequent_G: npt.NDArray[np.bool_], is_kept_C: npt.NDArray[np.bool_]
     ) -> tuple["Level", npt.NDArray[np.bool_]]:
-        """Only n-grams that occur so often; the others' shares go to the shorter context.
+        """Only frequent n-grams; the others' shares go to the shorter context.
 
-        What occurs so often has a context that does, too.
+        Args:
+            is_frequent_G: whether each occurs often enough; then its context does, too.
+            is_kept_C: which contexts are kept.
 
         Returns:
             The level, and which of its n-grams are kept.
         """
         context_G = self.context_G
-        is_kept_G = (self.count_G >= least) & is_kept_C[context_G]
+        is_kept_G = is_frequent_G & is_kept_C[context_G]
         # Contexts are numbered anew.
         number_C = np.cumsum(is_kept_C) - 1
         key_G = number_C[context_G[is_kept_G]] * self.num_ids + self.symbol_G[is_kept_G].astype(
@@ -128,7 +126,6 @@ class Level:
         )
         level = Level(
             key_G=key_G.astype(np.uint64),
-            count_G=self.count_G[is_kept_G],
             share_G=self.share_G[is_kept_G],
             num_contexts=int(np.count_nonzero(is_kept_C)),
             num_ids=self.num_ids,
@@ -159,18 +156,11 @@ class NgramModel:
         num_symbols: that can be predicted, unknown among them.
         unknown_probability: of the unknown symbol, beside what it was counted; the others share
             the rest.
-        is_pruned: whether n-grams were left out for the sake of memory.
     """
 
     def __init__(
-        self,
-        levels: list[Level],
-        *,
-        num_symbols: int,
-        unknown_probability: float,
-        is_pruned: bool = False,
+        self, levels: list[Level], *, num_symbols: int, unknown_probability: float
     ) -> None:
-        self.is_pruned = is_pruned
         self.levels = levels
         self.num_symbols = num_symbols
         self.unknown_probability = unknown_probability
@@ -186,30 +176,6 @@ class NgramModel:
     @property
     def _num_ids(self) -> int:
         return self.num_symbols + 1
-
-    def pruned(self, max_ngrams: int) -> "NgramModel":
-        """Without the rarest n-grams of three and more symbols, as many as it takes."""
-        model = self
-        for least in range(2, MAX_COUNT + 1):
-            if model.num_ngrams <= max_ngrams:
-                break
-            model = self._without_rare(least)
-        return model
-
-    def _without_rare(self, least: int) -> "NgramModel":
-        levels = self.levels[:NUM_WHOLE_LEVELS]
-        is_kept_C = np.ones(len(levels[-1].key_G), np.bool_)
-        for level in self.levels[NUM_WHOLE_LEVELS:]:
-            kept, is_kept_C = level.without_rare(least, is_kept_C)
-            if not len(kept.key_G):
-                break
-            levels = [*levels, kept]
-        return NgramModel(
-            levels,
-            num_symbols=self.num_symbols,
-            unknown_probability=self.unknown_probability,
-            is_pruned=True,
-        )
 
     def score(self, text: Split) -> NgramScores:
         """The cost of every character."""
@@ -272,10 +238,13 @@ class NgramModel:
             after_BK[known_B, k + 1] = level.find(key_B + ids_B[known_B].astype(np.uint64))
         return after_BK
 
-    def predict(self, context_BK: Numbers) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]]:
-        """The distribution of the next symbol, float32 [B, V], and the length of context known [B].
+    def log_probabilities(
+        self, context_BK: Numbers
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]]:
+        """The distribution of the next symbol, and the length of context that is known.
 
-        The first is what `score` takes its costs from.
+        Returns:
+            Natural logarithms, float32 [B, V], of what `score` takes its costs from; int8 [B].
         """
         num_streams = len(context_BK)
         p_BV = np.zeros((num_streams, self.num_symbols), np.float32)
@@ -299,7 +268,7 @@ class NgramModel:
         p_BV += rest_B[:, None] * p_V
         p_BV *= np.float32(1 - self.unknown_probability)
         p_BV[:, UNKNOWN] += np.float32(self.unknown_probability)
-        return p_BV, num_known_B
+        return np.log(p_BV), num_known_B
 
     def _with_unknown(self, p: Probabilities, is_unknown: npt.NDArray[np.bool_]) -> Probabilities:
         """A training text without the unknown symbol would leave it next to nothing."""

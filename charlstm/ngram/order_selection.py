@@ -141,11 +141,11 @@ def _grow(train: Split, alphabet: Alphabet, chooser: _Chooser) -> NgramModel:
             # What begins a document has nothing before it.
             counts_G = np.where(before.is_first_G, before.count_G, num_before_G)
             level = Level.of(before, counts_G, places.num_ids)
-            level, is_kept_C = level.without_rare(least, is_kept_C)
+            level, is_kept_C = level.without_rare(before.count_G >= least, is_kept_C)
             finished.append(level)
             chooser.take(level)
         longest = Level.of(ngrams, ngrams.count_G, places.num_ids)
-        make = partial(longest.without_rare, is_kept_C=is_kept_C)
+        make = partial(_kept, longest, ngrams.count_G, is_kept_C)
         choice = chooser.choose(make)
         if choice is None:
             break
@@ -158,3 +158,9 @@ def _grow(train: Split, alphabet: Alphabet, chooser: _Chooser) -> NgramModel:
     return NgramModel(
         best, num_symbols=len(alphabet), unknown_probability=alphabet.unknown_probability
     )
+
+
+def _kept(
+    level: Level, count_G: npt.NDArray[np.int64], is_kept_C: npt.NDArray[np.bool_], least: int
+) -> tuple[Level, npt.NDArray[np.bool_]]:
+    return level.without_rare(count_G >= least, is_kept_C)

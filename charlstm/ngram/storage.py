@@ -3,7 +3,7 @@
 A container as checkpoints are (`system.container`). It belongs to one text and one model: for
 others it is refused, and the text is counted again.
 
-Per n-gram it holds the last symbol, how often it occurs, and its share; per context the number of
+Per n-gram it holds the last symbol and its share; per context the number of
 continuations. What follows from these isn't stored.
 """
 
@@ -24,17 +24,10 @@ from charlstm.system.container import Container, open_container, to_bytes
 from charlstm.system.files import replace_file
 from charlstm.text.alphabet import Alphabet
 
-_FORMAT: Final = 1
-_ARRAYS: Final = ("symbols", "counts", "shares", "continuations")
+_FORMAT: Final = 2
+_ARRAYS: Final = ("symbols", "shares", "continuations")
 _MAX_WEIGHT: Final = 100.0
 _MAX_NATS: Final = 1000.0
-# Beside the symbol: count, share, and its part of the number of continuations.
-_OTHER_BYTES: Final = 6
-
-
-def most_ngrams(num_bytes: int, alphabet: Alphabet) -> int:
-    """How many n-grams fit in a file of such a size."""
-    return num_bytes // (_OTHER_BYTES + np.min_scalar_type(alphabet.boundary).itemsize)
 
 
 def owner_of(weights: Mapping[str, npt.NDArray[Any]], fingerprint: str) -> str:
@@ -59,7 +52,6 @@ def write_counts(path: Path, counts: Counts, *, owner: str, mode: int) -> None:
         continuations_C = np.diff(level.first_C)
         values: tuple[npt.NDArray[Any], ...] = (
             level.symbol_G,
-            level.count_G,
             level.share_G,
             continuations_C.astype(np.min_scalar_type(int(continuations_C.max(initial=0)))),
         )
@@ -68,7 +60,6 @@ def write_counts(path: Path, counts: Counts, *, owner: str, mode: int) -> None:
         "format": _FORMAT,
         "owner": owner,
         "order": counts.ngrams.order,
-        "is_pruned": counts.ngrams.is_pruned,
         "val_nats_per_char": counts.val_nats_per_char,
     }
     with replace_file(path, mode=mode) as file:
@@ -139,7 +130,6 @@ def _counts(
             levels,
             num_symbols=len(alphabet),
             unknown_probability=alphabet.unknown_probability,
-            is_pruned=header["is_pruned"] is True,
         ),
         mixture=Mixture(weights_K2),
         val_nats_per_char=_val_nats(header),
@@ -149,14 +139,14 @@ def _counts(
 def _level(
     arrays: Mapping[str, npt.NDArray[Any]], number: int, num_contexts: int, num_ids: int
 ) -> Level:
-    symbol_G, count_G, share_G, continuations_C = (arrays[f"{number}.{name}"] for name in _ARRAYS)
-    if any(array.ndim != 1 for array in (symbol_G, count_G, share_G, continuations_C)):
+    symbol_G, share_G, continuations_C = (arrays[f"{number}.{name}"] for name in _ARRAYS)
+    if any(array.ndim != 1 for array in (symbol_G, share_G, continuations_C)):
         raise ValueError("its arrays have another shape")
     kinds = symbol_G.dtype.kind + continuations_C.dtype.kind
-    if kinds != "uu" or count_G.dtype != np.uint8 or share_G.dtype != np.float32:
+    if kinds != "uu" or share_G.dtype != np.float32:
         raise ValueError("its arrays have another type")
     num_ngrams = len(symbol_G)
-    if not len(count_G) == len(share_G) == num_ngrams or len(continuations_C) != num_contexts:
+    if len(share_G) != num_ngrams or len(continuations_C) != num_contexts:
         raise ValueError("its arrays have other lengths")
     if int(continuations_C.sum(dtype=np.uint64)) != num_ngrams or (symbol_G >= num_ids).any():
         raise ValueError("its n-grams make no sense")
@@ -164,7 +154,6 @@ def _level(
     key_G = key_G * np.uint64(num_ids) + symbol_G.astype(np.uint64)
     level = Level(
         key_G=key_G,
-        count_G=count_G,
         share_G=share_G,
         num_contexts=num_contexts,
         num_ids=num_ids,

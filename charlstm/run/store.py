@@ -21,7 +21,7 @@ from charlstm.system.files import is_leftover
 # Bytes of a name in UTF-8: file systems allow 255, and a number may be added.
 _MAX_NAME_BYTES: Final = 100
 _NUM_LISTED: Final = 10
-_OTHER_FILES: Final = (layout.COUNTS, layout.TEXT, layout.TEXT_IDS)
+_OTHER_FILES: Final = (*layout.DERIVED, layout.TEXT, layout.TEXT_IDS)
 _Read = TypeVar("_Read")
 
 

@@ -1,6 +1,7 @@
 """Signals that ask a program to end, turned into a request to stop at the next safe point."""
 
 import contextlib
+import importlib.util
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -99,6 +100,11 @@ def import_torch() -> None:
     """
     with held_back():
         import torch  # noqa: F401
+
+
+def has_torch() -> bool:
+    """Whether torch is installed; sampling, predicting and scoring go without."""
+    return importlib.util.find_spec("torch") is not None
 
 
 def _numbers() -> list[signal.Signals]:

@@ -4,6 +4,7 @@ STORE/RUN/best.safetensors           weights with the best validation
 STORE/RUN/last.safetensors           weights and all that `--resume` needs
 STORE/RUN/step-00001234.safetensors  a few earlier `last`s, in case the newest is damaged
 STORE/RUN/counts.safetensors         n-grams of the training text, once they were asked for
+STORE/RUN/percentiles.safetensors    costs of validation items, once `score` asked for them
 STORE/RUN/events.jsonl               what happened, one JSON object a line
 STORE/RUN/tensorboard/               curves, where they are asked for
 STORE/RUN/text.npy                   ids of the encoded text; text.safetensors: all else of it
@@ -19,6 +20,8 @@ SUFFIX: Final = ".safetensors"
 BEST: Final = f"best{SUFFIX}"
 LAST: Final = f"last{SUFFIX}"
 COUNTS: Final = f"counts{SUFFIX}"
+PERCENTILES: Final = f"percentiles{SUFFIX}"
+PERCENTILES_WITH_COUNTS: Final = f"percentiles-with-counts{SUFFIX}"
 EVENTS: Final = "events.jsonl"
 LOCK: Final = "lock"
 TENSORBOARD: Final = "tensorboard"
@@ -26,6 +29,8 @@ TEXT: Final = f"text{SUFFIX}"
 TEXT_IDS: Final = "text.npy"
 # Written before the first checkpoint.
 MADE_EARLY: Final = (EVENTS, TEXT, TEXT_IDS)
+# Made from the best model and the text, and made again where they are missing.
+DERIVED: Final = (COUNTS, PERCENTILES, PERCENTILES_WITH_COUNTS)
 # A model that comes with the package, by its name alone.
 EXAMPLE: Final = "example"
 EXAMPLE_FILE: Final = f"example{SUFFIX}"
@@ -56,4 +61,4 @@ def order_of(name: str) -> tuple[int, int]:
 
 def is_run_file(name: str) -> bool:
     """Return whether a file of this name in a run's folder is charlstm's own."""
-    return is_checkpoint(name) or name in (COUNTS, EVENTS, LOCK, TEXT, TEXT_IDS)
+    return is_checkpoint(name) or name in (*DERIVED, EVENTS, LOCK, TEXT, TEXT_IDS)

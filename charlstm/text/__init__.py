@@ -8,6 +8,7 @@
     vocabulary  characters <-> ids
     alphabet    the vocabulary and the form of texts: text <-> symbols <-> ids
     split       an encoded text as documents in a row
+    walk        reading many documents side by side
     corpus      files -> vocabulary and splits; begin here: `load_corpus`
     storage     the encoded text in a run's folder
     duplicates  documents that stand in another text, too

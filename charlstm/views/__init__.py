@@ -2,7 +2,7 @@
 
     tables, shading, bars, context                             shared by others
     training, prediction, sampling, evaluation, inspection,
-    unit, comparison, runs, diagnosis                          one for each kind of result
+    items, difference, unit, comparison, runs, diagnosis                          one for each kind of result
     draft, play                                                a text that is being typed, live
     plots, tensorboard                                         pictures by the optional extras
 

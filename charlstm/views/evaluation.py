@@ -1,37 +1,23 @@
 """An assessment as tables, as JSON, or character by character."""
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from rich.text import Text
 
+from charlstm.config import NATS_PER_BIT
 from charlstm.evaluation.assessment import Assessment, CountsAssessment
-from charlstm.evaluation.difference import (
-    ContextDifference,
-    Difference,
-    KindDifference,
-    WorseThanValidation,
-)
-from charlstm.evaluation.scores import DocumentScore, Evaluation, Original, Scores, Surprise
-from charlstm.system.terminal import escape, escape_line
-from charlstm.text.split import Split
-from charlstm.text.vocabulary import UNKNOWN
+from charlstm.evaluation.difference import WorseThanValidation
+from charlstm.evaluation.scores import DocumentScore, Evaluation, Surprise
+from charlstm.system.terminal import escape_line
 from charlstm.views.context import bits_bar, context_records, show_context
 from charlstm.views.prediction import bar, visible
 from charlstm.views.tables import print_note, print_pairs, print_rows
 
 _DERIVED: Final = ("nats_per_char", "bits_per_char", "bits_per_byte", "perplexity", "accuracy")
-_NATS_PER_BIT: Final = math.log(2)
 _MAX_SHOWN_CHARS: Final = 60
-# With so much of a text at one length of context, the others are too short to tell something.
-_MOST: Final = 0.99
-_ANOTHER_SEED: Final = (
-    "The interval is about the text: how much another --seed changes is not in it."
-)
 
 
 def as_record(
@@ -42,6 +28,8 @@ def as_record(
     record |= _figures(assessment.evaluation)
     if assessment.dynamic is not None:
         record["dynamic"] = _figures(assessment.dynamic)
+    if assessment.with_repeated is not None:
+        record["with_repeated"] = _figures(assessment.with_repeated)
     record["network"] = _figures(assessment.evaluation)
     if assessment.counts is not None:
         record |= _counts_record(assessment.counts, assessment)
@@ -71,14 +59,14 @@ def _counts_record(counts: CountsAssessment, assessment: Assessment) -> dict[str
             "num_ngrams": counts.num_ngrams,
             **_cost_record(counts.nats, assessment),
         },
-        "both": _figures(counts.both) | {"is_fitted_by_halves": counts.is_fitted_by_halves},
+        "both": _figures(counts.both),
         "by_known_context": [
             {
                 "num_known": one.num_known,
                 "num_chars": one.num_chars,
-                "network_bits_per_char": one.network_nats / one.num_chars / _NATS_PER_BIT,
-                "counts_bits_per_char": one.counts_nats / one.num_chars / _NATS_PER_BIT,
-                "both_bits_per_char": one.both_nats / one.num_chars / _NATS_PER_BIT,
+                "network_bits_per_char": one.network_nats / one.num_chars / NATS_PER_BIT,
+                "counts_bits_per_char": one.counts_nats / one.num_chars / NATS_PER_BIT,
+                "both_bits_per_char": one.both_nats / one.num_chars / NATS_PER_BIT,
             }
             for one in counts.by_known
         ],
@@ -94,9 +82,18 @@ def _cost_record(nats: float, assessment: Assessment) -> dict[str, float]:
 
 
 def show_assessment(
-    assessment: Assessment, *, title: str, with_details: bool, worse: WorseThanValidation | None
+    assessment: Assessment,
+    *,
+    title: str,
+    with_details: bool,
+    is_chosen_on: bool,
+    worse: WorseThanValidation | None,
 ) -> None:
-    """The score beside the baselines; with details all else that was measured."""
+    """The score beside the baselines; with details all else that was measured.
+
+    Args:
+        is_chosen_on: whether n-grams and mixture were chosen on this very text.
+    """
     evaluation = assessment.evaluation
     print_pairs(
         Text(escape_line(title)),
@@ -108,9 +105,10 @@ def show_assessment(
             ("accuracy", _accuracies(assessment.top_accuracy)),
             ("characters scored", f"{evaluation.num_chars:,}"),
             ("unknown characters", f"{evaluation.num_unknown:,}"),
+            *_repeated(assessment),
         ],
     )
-    _show_others(assessment)
+    _show_others(assessment, is_chosen_on=is_chosen_on)
     if worse is not None:
         print_note(
             f"Test costs {worse.bits_per_char - worse.val_bits_per_char:.3f} bits per character "
@@ -172,7 +170,7 @@ def _show_by_known(counts: CountsAssessment, evaluation: Evaluation) -> None:
     """Where counting knows what the network doesn't, and the reverse."""
 
     def bits(nats: float, num_chars: int) -> str:
-        return f"{nats / num_chars / _NATS_PER_BIT:.3f}"
+        return f"{nats / num_chars / NATS_PER_BIT:.3f}"
 
     print_rows(
         ("context known to counts", "share of text", "network", "counts", "both"),
@@ -188,37 +186,6 @@ def _show_by_known(counts: CountsAssessment, evaluation: Evaluation) -> None:
         ],
         caption="bits per character, by the longest context that the training text continues",
     )
-
-
-def write_per_char(raw: BinaryIO, scores: Scores, split: Split, original: Original) -> None:
-    """Write every character's surprise as tab-separated values, quoted as Python's csv does."""
-    starts = set(split.starts.tolist())
-    document = 0
-    file = io.TextIOWrapper(raw, encoding="utf-8", newline="\n")
-    table = csv.writer(file, delimiter="\t", lineterminator="\n")
-    table.writerow(("place", "document", "char", "code_point", "bits", "rank", "is_known"))
-    for place in range(split.num_chars):
-        document += place in starts
-        char = original(place, place + 1)
-        code = f"U+{ord(char):04X}" if char else "unknown"
-        bits = f"{scores.nats_N[place] / _NATS_PER_BIT:.4f}"
-        known = "no" if split.ids[place] == UNKNOWN else "yes"
-        table.writerow((place, document, escape(char), code, bits, scores.rank_N[place], known))
-    file.flush()
-    file.detach()
-
-
-def write_per_document(raw: BinaryIO, documents: Iterable[DocumentScore]) -> None:
-    """Write every document's surprise as tab-separated values, quoted as Python's csv does."""
-    file = io.TextIOWrapper(raw, encoding="utf-8", newline="\n")
-    table = csv.writer(file, delimiter="\t", lineterminator="\n")
-    table.writerow(("number", "characters", "bits", "bits_per_char", "in_training", "text"))
-    for one in documents:
-        known = "" if one.is_known is None else "yes" if one.is_known else "no"
-        figures = f"{one.bits:.3f}", f"{one.bits_per_char:.4f}"
-        table.writerow((one.number, one.num_chars, *figures, known, escape(one.text)))
-    file.flush()
-    file.detach()
 
 
 def show_documents(most: Iterable[DocumentScore], least: Iterable[DocumentScore]) -> None:
@@ -240,12 +207,22 @@ def show_documents(most: Iterable[DocumentScore], least: Iterable[DocumentScore]
         )
 
 
-def _show_others(assessment: Assessment) -> None:
+def _repeated(assessment: Assessment) -> Iterator[tuple[str, str]]:
+    """The figure of all documents, where the training text has some of them."""
+    found = assessment.with_repeated
+    if found is not None:
+        yield (
+            "with documents of the training text",
+            f"{found.bits_per_char:.4f} bits per character, {found.num_chars:,} characters",
+        )
+
+
+def _show_others(assessment: Assessment, *, is_chosen_on: bool) -> None:
     """The model among the baselines, the best first, and what follows from it."""
     costs = [("this model", assessment.evaluation.nats)]
     counts = assessment.counts
     if counts is not None:
-        costs.append((f"this model + counts{'*' * counts.is_fitted_by_halves}", counts.both.nats))
+        costs.append((f"this model + counts{'*' * is_chosen_on}", counts.both.nats))
     if assessment.dynamic is not None:
         costs.append(("this model, dynamic", assessment.dynamic.nats))
     costs += [(baseline.name, baseline.nats) for baseline in assessment.baselines]
@@ -264,118 +241,14 @@ def _show_others(assessment: Assessment) -> None:
         ],
         left=(3,),
     )
-    if counts is not None and counts.is_fitted_by_halves:
-        print_note("* weights fitted on this text: each half is scored with the other half's")
+    if counts is not None and is_chosen_on:
+        print_note("* mixed as suits this very text: on another one it may gain less")
     if counts is not None and counts.nats < assessment.evaluation.nats:
         bits = _bits_per_char(assessment.evaluation.nats - counts.nats, assessment)
         print_note(
             f"Counting n-grams predicts this text better than the network, by {bits:.3f} bits per "
             "character. What may help: more minutes, a larger text, or train --from another "
             "run. Until then sample and predict take --with-counts."
-        )
-
-
-def difference_record(difference: Difference) -> dict[str, Any]:
-    """All fields of a comparison, and figures derived from them."""
-    derived = ("bits_per_char", "other_bits_per_char", "difference_bits_per_char", "is_certain")
-    record = asdict(difference) | {name: getattr(difference, name) for name in derived}
-    for name in ("by_kind", "by_context"):
-        record[name] = [
-            asdict(one)
-            | {"bits_per_char": one.bits_per_char, "other_bits_per_char": one.other_bits_per_char}
-            for one in getattr(difference, name)
-        ]
-    return record
-
-
-def show_difference(difference: Difference, name: str, other: str, *, title: str) -> None:
-    """Both costs, what lies between them, where it comes from, and what follows."""
-    low, high = difference.low_bits_per_char, difference.high_bits_per_char
-    print_pairs(
-        Text(escape_line(f"{name} against {other}: {title}")),
-        [
-            (
-                "bits per character",
-                f"{difference.bits_per_char:.4f} against {difference.other_bits_per_char:.4f}",
-            ),
-            (
-                "difference",
-                (
-                    f"{difference.difference_bits_per_char:+.4f}, "
-                    f"95 % interval {low:+.4f} to {high:+.4f}"
-                ),
-            ),
-            ("characters scored", f"{difference.num_chars:,}"),
-            (
-                "unknown characters",
-                f"{difference.num_unknown:,} and {difference.other_num_unknown:,}",
-            ),
-            (
-                "resampled",
-                (
-                    f"{difference.num_blocks} blocks of {difference.block_length:,} "
-                    f"{difference.unit}{'s' * (difference.block_length > 1)}"
-                ),
-            ),
-        ],
-    )
-    _show_parts("kind of character", [(one.kind, one) for one in difference.by_kind], difference)
-    if _differs_in_context(difference):
-        named = [(_context_name(one), one) for one in difference.by_context]
-        _show_parts("characters before it", named, difference)
-    for note in _what_follows(difference, name, other):
-        print_note(note)
-
-
-def _show_parts(
-    title: str,
-    parts: Iterable[tuple[str, KindDifference | ContextDifference]],
-    difference: Difference,
-) -> None:
-    """Where the difference comes from."""
-    print_rows(
-        (title, "share of text", "bits/char", "against", "of the difference"),
-        [
-            (
-                name,
-                f"{one.num_chars / difference.num_chars:.1%}",
-                f"{one.bits_per_char:.3f}",
-                f"{one.other_bits_per_char:.3f}",
-                f"{(one.nats - one.other_nats) / difference.num_chars / _NATS_PER_BIT:+.4f}",
-            )
-            for name, one in parts
-        ],
-    )
-
-
-def _differs_in_context(difference: Difference) -> bool:
-    """Whether characters have short and long contexts; those of one long text hardly do."""
-    most = max(one.num_chars for one in difference.by_context)
-    return most < _MOST * difference.num_chars
-
-
-def _context_name(one: ContextDifference) -> str:
-    end = "and more" if one.max_context is None else f"to {one.max_context}"
-    return f"{one.min_context} {end}"
-
-
-def _what_follows(difference: Difference, name: str, other: str) -> Iterator[str]:
-    if difference.is_certain:
-        better, worse = (name, other) if difference.high_bits_per_char < 0 else (other, name)
-        yield (
-            f"{better} predicts this text better than {worse}, by more than chance explains. "
-            f"{_ANOTHER_SEED}"
-        )
-    elif difference.low_bits_per_char == difference.high_bits_per_char == 0:
-        yield "Every character costs both the same."
-    else:
-        yield f"Which of them is better can't be told from chance on this text. {_ANOTHER_SEED}"
-    if difference.is_short:
-        yield "The text is short: the interval may be too narrow."
-    if difference.num_unknown != difference.other_num_unknown:
-        yield (
-            "A character that a model doesn't know costs it only that it is unknown, not which it "
-            "is: to know fewer characters is an advantage here."
         )
 
 
@@ -398,8 +271,8 @@ def _accuracies(top_accuracy: dict[int, float]) -> str:
 
 
 def _bits_per_char(nats: float, assessment: Assessment) -> float:
-    return nats / assessment.evaluation.num_chars / _NATS_PER_BIT
+    return nats / assessment.evaluation.num_chars / NATS_PER_BIT
 
 
 def _bits_per_byte(nats: float, assessment: Assessment) -> float:
-    return nats / assessment.evaluation.num_bytes / _NATS_PER_BIT
+    return nats / assessment.evaluation.num_bytes / NATS_PER_BIT

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/counts.py RUN... [--checkpoints DIR] [--split val]
 
-Of the validation text each half is mixed with weights that were fitted on the other.
+Order and weights were chosen on the validation text.
 """
 
 import argparse
@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from charlstm.api.loading import open_model
-from charlstm.evaluation.scoring import score_with_counts
+from charlstm.evaluation.scoring import predictions
+from charlstm.evaluation.with_ngrams import score_with_ngrams
 
 
 def main() -> None:
@@ -25,16 +26,13 @@ def main() -> None:
         corpus = model.corpus()
         text = getattr(corpus, options.split)
         began = time.perf_counter()
-        val = text if options.split == "val" else None
-        beside = model.counts_beside(corpus, val=val)
+        counts = model.counts()
         seconds = time.perf_counter() - began
-        assert beside is not None
-        network, mixed = score_with_counts(model.network(), text, beside.mixed, beside.mixtures)
-        both = mixed[-1].joined(mixed[0], beside.edge) if val is not None else mixed[0]
-        counts = beside.alone.score(text).nats_N.mean()
+        found = score_with_ngrams(predictions(model.network(), text), text, counts)
         print(
-            f"{run:20} {network.nats_N.mean():8.4f} {counts:8.4f} {both.nats_N.mean():8.4f} "
-            f"{beside.alone.order:6} {beside.alone.num_ngrams:9,} {seconds:8.1f}"
+            f"{run:20} {found.network.nats_N.mean():8.4f} {found.ngram_nats_N.mean():8.4f} "
+            f"{found.mixed.nats_N.mean():8.4f} {counts.ngrams.order:6} "
+            f"{counts.ngrams.num_ngrams:9,} {seconds:8.1f}"
         )
 
 

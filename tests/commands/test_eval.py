@@ -1,13 +1,11 @@
-import csv
 import io
 import json
 import re
-import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
-from conftest import SMALL, TEXT, posix
+from conftest import SMALL, TEXT
 
 from charlstm.run.store import CheckpointStore
 
@@ -30,12 +28,12 @@ def test_eval_scores_any_text(run, stored, here):
 
 
 def test_eval_says_all_that_helps_to_judge(run, stored, here):
-    result = json.loads(run("eval", "--json", "--per-char", "chars.tsv")[1])
+    result = json.loads(run("eval", "--json")[1])
     names = [baseline["name"] for baseline in result["baselines"]]
-    assert names[:2] == ["uniform", "order 0"]
-    assert "xz" not in names  # of 116 characters it tells nothing
+    assert names == ["uniform", "order 0", "n-gram (order 11, Kneser-Ney)"]
+    # Of so few characters xz tells nothing.
     names = [one["name"] for one in json.loads(run("eval", "tiny.txt", "--json")[1])["baselines"]]
-    assert names[-1] == "xz"
+    assert names[2] == "xz"
     assert list(result["top_accuracy"]) == ["1", "3", "5"]
     assert result["top_accuracy"]["1"] == pytest.approx(result["accuracy"])
     assert sum(one["num_chars"] for one in result["calibration"]["bins"]) == result["num_chars"]
@@ -43,13 +41,6 @@ def test_eval_says_all_that_helps_to_judge(run, stored, here):
     assert sum(kind["nats"] for kind in result["by_kind"]) == pytest.approx(result["nats"])
     assert [one["num_context"] for one in result["by_context"]] == [1, 10, 100]
     assert len(result["most_surprising"]) == 10
-    header, *rows = (here / "chars.tsv").read_text().splitlines()
-    assert header.split("\t") == [
-        "place", "document", "char", "code_point", "bits", "rank", "is_known",
-    ]  # fmt: skip
-    assert len(rows) == result["num_chars"]
-    bits = sum(float(row.split("\t")[4]) for row in rows)
-    assert bits / len(rows) == pytest.approx(result["bits_per_char"], abs=1e-4)
     out = run("eval")[1]
     assert "order 0" in out
     details = ("context length", "line ends", "calibration error", "surprising")
@@ -60,7 +51,7 @@ def test_eval_says_all_that_helps_to_judge(run, stored, here):
 
 def test_eval_says_why_the_test_may_be_worse_than_validation(run, here, corpus_file):
     (here / "val.txt").write_text(TEXT)
-    (here / "other.txt").write_text("zebras yawn; vexing jumps quiz box\n" * 30)
+    (here / "other.txt").write_text("zebras yawn; vexing jumps quiz box\n" * 700)
     for test, is_worse in (("other.txt", True), ("val.txt", False)):
         options = ["--val", "val.txt", "--test", test, "--run", test, "--steps", 60]
         assert run("train", corpus_file, *options, *SMALL)[0] == 0
@@ -82,18 +73,15 @@ def test_eval_of_another_text_does_without_the_corpus(run, stored, here, corpus_
 
 
 def test_a_file_that_can_t_be_written_is_named(run, stored):
-    code, out, err = run("eval", "--per-char", "absent/chars.tsv")
+    code, out, err = run("eval", "--plot", "absent/chars.svg")
     assert (code, out) == (1, "")
-    assert "absent/chars.tsv" in err
+    assert "absent/chars.svg" in err
 
 
 def test_eval_gives_the_dynamic_figure_beside_the_static_one(run, stored):
     static = json.loads(run("eval", "--json")[1])
     both = json.loads(run("eval", "--dynamic", "--json")[1])
     dynamic = both.pop("dynamic")
-    more = both["baselines"][len(static["baselines"]) :]
-    assert [one["is_dynamic"] for one in more] == [True, True]
-    del both["baselines"][len(static["baselines"]) :]
     assert both == static
     assert dynamic["num_chars"] == static["num_chars"]
     assert 0 < dynamic["bits_per_char"] != static["bits_per_char"]
@@ -136,57 +124,6 @@ def test_json_has_no_infinity(run, stored, here):
     assert run("eval")[0] == 0
 
 
-def test_per_char_tables_are_what_csv_readers_expect(run, stored, here):
-    (here / "a.txt").write_text('"the" "quick"\n"fox' * 9)
-    assert run("eval", "a.txt", "--per-char", "chars.tsv")[0] == 0
-    with (here / "chars.tsv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file, delimiter="\t"))
-    assert len(rows) == 1 + len('"the" "quick"\n"fox' * 9)
-    assert {len(row) for row in rows} == {7}
-
-
-def test_what_is_unknown_keeps_its_character_in_the_tables(run, stored, here):
-    (here / "a.txt").write_text("the \u2603 fox", encoding="utf-8")
-    run("eval", "a.txt", "--per-char", "chars.tsv", "--per-document", "documents.tsv")
-    rows = [line.split("\t") for line in (here / "chars.tsv").read_text("utf-8").splitlines()]
-    assert [row[2] for row in rows[1:]] == list("the \u2603 fox")
-    assert [row[6] for row in rows[1:]].count("no") == 1
-    assert rows[5][2:4] + rows[5][6:] == ["\u2603", "U+2603", "no"]
-    assert "the \u2603 fox" in (here / "documents.tsv").read_text("utf-8")
-
-
-@pytest.mark.slow
-@posix
-def test_documents_go_into_a_pipe(stored, charlstm, here):
-    (here / "a.txt").write_text("the quick fox")
-    for name in ("a.txt", "-"):
-        found = charlstm("eval", name, "--per-document", "-", stdin=b"the quick fox")
-        header, row = found.stdout.decode().splitlines()
-        assert header.startswith("number\tcharacters\tbits\t")
-        assert row.split("\t")[:2] == ["1", "13"]
-        assert row.endswith("\tthe quick fox")
-    both = charlstm("eval", "a.txt", "--per-document", "-", "--json", check=False)
-    assert both.returncode == 2
-    assert b"stdout takes one of" in both.stderr
-
-
-@pytest.mark.slow
-@posix
-def test_per_char_into_pipes(stored, charlstm, here):
-    """As a shell makes them: a named one, and one that is /dev/fd/N."""
-    program = f"{sys.executable} -m charlstm eval --per-char"
-    for command in (
-        f"mkfifo p && (cat p > one.tsv & {program} p > /dev/null && wait)",
-        f"{program} >(cat > two.tsv) > /dev/null && sleep 0.5",
-        f"{program} /dev/stdout > three.tsv",
-    ):
-        subprocess.run(["bash", "-c", command], cwd=here, check=True, timeout=60)
-    tables = [(here / f"{name}.tsv").read_text() for name in ("one", "two", "three")]
-    assert tables[0] == tables[1]
-    assert tables[2].startswith(tables[0])
-    assert tables[0].count("\n") == 117
-
-
 def test_no_output_over_what_is_read(run, stored, corpus_file, here):
     model = here / "checkpoints/tiny/best.safetensors"
     copy = here / "model.safetensors"
@@ -194,9 +131,6 @@ def test_no_output_over_what_is_read(run, stored, corpus_file, here):
     (here / "other.txt").write_text("the quick")
     before = {path: path.read_bytes() for path in (corpus_file, model, copy, here / "other.txt")}
     for arguments in (
-        ["eval", "--per-char", corpus_file],
-        ["eval", "other.txt", "--per-char", "other.txt"],
-        ["eval", "--checkpoint", copy, "--per-char", copy],
         ["inspect", "--checkpoint", copy, "--html", copy],
         ["inspect", "--html", corpus_file],
         ["export", "tiny", "--format", "onnx", "--output", corpus_file],
@@ -209,10 +143,7 @@ def test_no_output_over_what_is_read(run, stored, corpus_file, here):
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
-def test_a_dash_is_stdout_and_pictures_are_announced(charlstm, stored, here):
-    out = charlstm("eval", "--per-char", "-").stdout.decode()
-    assert out.startswith("place\tdocument\tchar")
-    assert not (here / "-").exists()
+def test_pictures_are_announced(charlstm, stored):
     assert b"eval.svg: written" in charlstm("eval", "--plot", "eval.svg").stderr
 
 
@@ -232,17 +163,20 @@ def test_two_runs_are_compared_on_the_same_text(run, two_runs, here):
     alone = [json.loads(run("eval", "--run", name, "--json")[1]) for name in ("s1", "s2")]
     assert found["bits_per_char"] == pytest.approx(alone[0]["bits_per_char"], abs=1e-6)
     assert found["other_bits_per_char"] == pytest.approx(alone[1]["bits_per_char"], abs=1e-6)
-    assert found["low_bits_per_char"] < found["difference_bits_per_char"]
-    assert found["difference_bits_per_char"] < found["high_bits_per_char"]
+    assert found["low_bits_per_char"] is found["high_bits_per_char"] is None
     for name in ("by_kind", "by_context"):
         assert sum(one["num_chars"] for one in found[name]) == found["num_chars"]
     out = run("eval", "--run", "s1", "--against", "s2")[1]
-    for part in ("s1 against s2: test", "95 % interval", "letters", "--seed", "text is short"):
+    for part in ("s1 against s2: test", "letters", "too short to say", "1 block of 1,000"):
         assert part in out
     assert re.search(r"characters before it .*\n.*\n 0 to 15 .*\n 16 to 63 .*\n 64 to 255 ", out)
     file = here / "checkpoints/s1/best.safetensors"
-    out = run("eval", "--run", "s1", "--against-checkpoint", file)[1]
-    assert "+0.0000 to +0.0000" in out
+    (here / "long.txt").write_text(TEXT * 10)
+    found = json.loads(run("eval", "long.txt", "--run", "s1", "--against", "s2", "--json")[1])
+    assert found["low_bits_per_char"] < found["difference_bits_per_char"]
+    assert found["difference_bits_per_char"] < found["high_bits_per_char"]
+    out = run("eval", "long.txt", "--run", "s1", "--against-checkpoint", file)[1]
+    assert "95 % interval +0.0000 to +0.0000" in out
     assert "Every character costs both the same." in out
 
 
@@ -250,8 +184,9 @@ def test_the_better_run_is_named(run, stored, here):
     weights = {name: 0 * weight for name, weight in stored.weights.items()}
     with CheckpointStore(here / "checkpoints").run("zero").writer() as writer:
         writer.save_best(replace(stored, weights=weights, training=None))
+    (here / "long.txt").write_text(TEXT * 10)
     for names in (("tiny", "zero"), ("zero", "tiny")):
-        out = run("eval", "--run", names[0], "--against", names[1])[1]
+        out = run("eval", "long.txt", "--run", names[0], "--against", names[1])[1]
         assert "tiny predicts this text better than zero, by more than chance" in out
 
 

@@ -1,5 +1,3 @@
-import csv
-import io
 import json
 import math
 import os
@@ -284,22 +282,6 @@ def test_documents_that_may_not_be_meant_are_told_of(run, here):
     assert "--split-documents re:x{9}: found nowhere, the text is one document" in err
 
 
-def test_each_document_has_a_score(run, names, here):
-    (here / "odd.txt").write_text("anna\nadda\nclara\nbdc")
-    code, out, _ = run("eval", "odd.txt", "--per-document", "table.tsv")
-    assert code == 0
-    assert re.search(r"most surprising\n .*\n 2 .* adda\n", out)
-    table = io.StringIO((here / "table.tsv").read_text(encoding="utf-8"), newline="")
-    rows = list(csv.DictReader(table, delimiter="\t"))
-    assert [row["text"] for row in rows] == ["anna", "adda", "clara", "bdc"]
-    assert [row["in_training"] for row in rows] == ["yes", "no", "yes", "no"]
-    assert [int(row["characters"]) for row in rows] == [5, 5, 6, 3]
-    bits = [float(row["bits"]) for row in rows]
-    assert min(bits[1], bits[3]) > max(bits[0], bits[2])
-    total = json.loads(run("eval", "odd.txt", "--json")[1])
-    assert sum(bits) == pytest.approx(total["nats"] / math.log(2), abs=0.01)
-
-
 def test_what_is_in_the_training_text_is_no_test_of_a_list(run, here):
     names = [
         f"{first}{second}{third}\n" for first in "abcdef" for second in "aeiou" for third in "xyz"
@@ -307,12 +289,16 @@ def test_what_is_in_the_training_text_is_no_test_of_a_list(run, here):
     (here / "names.txt").write_text("".join(names + 2 * names[::2]))
     run("train", "names.txt", "--split-documents", "lines", "--steps", 1, *SMALL)
     _, out, err = run("eval", "--json")
-    kept = json.loads(out)["num_chars"]
+    found = json.loads(out)
     number, of = map(int, re.search(r"(\d+) of (\d+) documents are also in", err).groups())
-    assert kept == 4 * (of - number)
-    _, out, err = run("eval", "--json", "--with-duplicates")
-    assert json.loads(out)["num_chars"] == 4 * of
-    assert err == ""
+    assert found["num_chars"] == 4 * (of - number)
+    assert found["with_repeated"]["num_chars"] == 4 * of
+    bits = found["with_repeated"]["bits_per_char"]
+    shown = f"{bits:.4f} bits per character, {4 * of} characters"
+    assert shown in run("eval")[1]
+    # Of a file, too.
+    _, out, _ = run("eval", "names.txt", "--json")
+    assert json.loads(out)["num_chars"] < json.loads(out)["with_repeated"]["num_chars"]
 
 
 def test_a_changed_corpus_is_refused_with_both_fingerprints(run, stored, corpus_file):

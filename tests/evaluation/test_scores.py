@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import TEXT, alphabet_of, evaluate, network_of
 
-from charlstm.errors import CorpusError
+from charlstm.errors import CheckpointError, CorpusError
 from charlstm.evaluation import scoring
 from charlstm.evaluation.scores import (
     Evaluation,
@@ -104,13 +104,19 @@ def test_what_comes_is_scored_by_the_distribution_that_predicted_it():
     np.testing.assert_allclose(scores.confidence_N[[3, 0, 1]], [0.4, 0.5, 0.6], rtol=1e-6)
 
 
-def test_two_scorings_are_joined_at_a_place():
-    one = make([1, 2, 3], rank=[1, 2, 3], confidence=[0.1, 0.2, 0.3])
-    other = make([7, 8, 9], rank=[7, 8, 9], confidence=[0.7, 0.8, 0.9])
-    joined = one.joined(other, 1)
-    assert joined.nats_N.tolist() == [1, 8, 9]
-    assert joined.rank_N.tolist() == [1, 8, 9]
-    np.testing.assert_allclose(joined.confidence_N, [0.1, 0.8, 0.9], rtol=1e-6)
+def test_evaluations_of_two_texts_are_summed():
+    one = Evaluation(num_chars=4, num_unknown=1, num_correct=2, num_bytes=6, nats=15.0)
+    other = Evaluation(num_chars=1, num_unknown=0, num_correct=1, num_bytes=3, nats=0.5)
+    assert one.joined(other) == Evaluation(
+        num_chars=5, num_unknown=1, num_correct=3, num_bytes=9, nats=15.5
+    )
+
+
+def test_costs_that_overflow_are_refused():
+    scores = Scores.empty(1)
+    for cost in (math.nan, math.inf, -math.inf):
+        with pytest.raises(CheckpointError, match="overflow"):
+            scores.put(np.array([0]), np.array([[cost]], np.float32), np.array([0]))
 
 
 def test_the_cost_of_a_long_document_is_not_rounded_as_it_grows():
@@ -146,32 +152,19 @@ def test_documents_have_their_own_cost_and_text(is_known):
     split = Split.of(text, vocabulary)
     scores = make([1, 2, 3, 4, 5, 6, 7, 8])
     assert scores.nats_of_documents(split).tolist() == [6, 9, 21]
-    found = document_scores(
+    third, second = document_scores(
         scores,
         split,
         alphabet,
-        original=lambda first, after: "".join(text)[first:after],
+        np.array([2, 1]),
         is_known_D=None if is_known is None else np.array(is_known),
-        numbers=np.array([2, 1]),
-        num_before=10,
     )
-    third, second = found
-    assert (third.number, third.num_chars, third.nats, third.text) == (13, 3, 21.0, "aab")
-    assert (second.number, second.num_chars, second.nats, second.text) == (12, 2, 9.0, "b")
+    assert (third.number, third.num_chars, third.nats, third.text) == (3, 3, 21.0, "aab")
+    assert (second.number, second.num_chars, second.nats, second.text) == (2, 2, 9.0, "b")
     assert second.bits_per_char == pytest.approx(9 / 2 / math.log(2))
     assert (third.is_known, second.is_known) == (
         (None, None) if is_known is None else (True, False)
     )
-    # Documents before are only counted where there are some.
-    (first,) = document_scores(
-        scores,
-        split,
-        alphabet,
-        original=lambda first, after: "".join(text)[first:after],
-        is_known_D=None,
-        numbers=np.array([0]),
-    )
-    assert (first.number, first.text) == (1, "ab")
 
 
 @pytest.mark.parametrize(

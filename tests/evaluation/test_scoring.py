@@ -152,26 +152,3 @@ def test_scores_are_entered_wherever_they_belong():
     for cost in (math.nan, math.inf, -math.inf):
         with pytest.raises(CheckpointError, match="overflow"):
             evaluation.put_scores(scores, np.array([0]), torch.tensor([[cost]]), torch.tensor([0]))
-
-
-def test_parts_are_whole_documents_and_have_the_same_scores(model, vocabulary, monkeypatch):
-    monkeypatch.setattr(evaluation, "_PART_CHARS", 60)
-    split = Split.of(DOCUMENTS * 3, vocabulary)
-    whole = evaluation.score(model, split)
-    number = place = num_parts = 0
-    told = []
-    for num_documents, num_chars, part, scores in evaluation.score_in_parts(
-        model, split, progress=told.append
-    ):
-        assert (num_documents, num_chars) == (number, place)
-        # Memory is bounded, and what fits is read at once.
-        assert part.num_chars <= 60 + max(map(len, DOCUMENTS))
-        num_parts += 1
-        assert sum(told) == num_chars + part.num_chars
-        after = place + part.num_chars
-        np.testing.assert_allclose(scores.nats_N, whole.nats_N[place:after], rtol=1e-4, atol=1e-5)
-        assert set((part.starts + place).tolist()) <= set(split.starts.tolist())
-        number, place = number + len(part.starts), after
-    assert (number, place) == (len(split.starts), split.num_chars)
-    assert num_documents > 0
-    assert num_parts <= split.num_chars / 60 + 1

@@ -55,10 +55,12 @@ def test_counts_are_mixed_by_how_much_of_the_context_they_know():
     mixture = Mixture(np.array([[0.2, 0.8], [0.5, 0.5], [0.0, 1.0]]))
     context_BK = ngrams.contexts(Split.of(["abac"], vocabulary))
     network_BV = distributions(np.random.default_rng(0), 4, 4)
-    found_BV = Counts(ngrams=ngrams, mixture=mixture).mixed(network_BV, context_BK)
-    p_BV, num_known_B = ngrams.predict(context_BK)
+    ngrams_BV, num_known_B = ngrams.log_probabilities(context_BK)
+    found_BV = Counts(ngrams=ngrams, mixture=mixture).mixed(network_BV, ngrams_BV, num_known_B)
     assert set(num_known_B.tolist()) == {1, 2}
-    for found, network, p, known in zip(found_BV, network_BV, p_BV, num_known_B, strict=True):
+    for found, network, p, known in zip(
+        found_BV, network_BV, np.exp(ngrams_BV), num_known_B, strict=True
+    ):
         u, v = mixture.weights_K2[known]
         expected = np.exp(network * u) * p**v
         expected *= (1 - 1e-3) / expected.sum()

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlstm.ngram import counts, kneser_ney
+from charlstm.ngram.kneser_ney import NgramModel
 from charlstm.ngram.order_selection import learn_ngrams, ngrams_of_order
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import Vocabulary
@@ -120,7 +121,7 @@ def test_distributions_sum_to_one_and_are_what_is_scored(train, text, order):
     ids = ABC.encode(text)
     expected = []
     for symbol in ids:
-        p_BV, _ = model.predict(context)
+        p_BV = np.exp(model.log_probabilities(context)[0])
         assert p_BV.sum() == pytest.approx(1, abs=1e-6)
         assert (p_BV > 0).all()
         expected.append(-math.log(p_BV[0, symbol]))
@@ -145,7 +146,8 @@ def test_streams_side_by_side_are_those_alone():
         alone = [model.read(ids_B[b : b + 1], one) for b, one in enumerate(alone)]
         np.testing.assert_array_equal(together, np.concatenate(alone))
         np.testing.assert_allclose(
-            model.predict(together)[0], np.concatenate([model.predict(one)[0] for one in alone])
+            model.log_probabilities(together)[0],
+            np.concatenate([model.log_probabilities(one)[0] for one in alone]),
         )
 
 
@@ -176,60 +178,37 @@ def test_reading_on_and_scoring_know_as_much_context(train, text, order):
             context = model.read(np.array([symbol]), context)
     together_NK = model.contexts(split)
     np.testing.assert_array_equal(together_NK, np.concatenate(contexts))
-    p_NV, known_N = model.predict(together_NK)
+    log_p_NV, known_N = model.log_probabilities(together_NK)
     np.testing.assert_array_equal(known_N, num_known_N)
-    np.testing.assert_allclose(-np.log(p_NV[np.arange(len(p_NV)), split.ids]), nats_N, rtol=1e-5)
+    np.testing.assert_allclose(-log_p_NV[np.arange(len(log_p_NV)), split.ids], nats_N, rtol=1e-5)
     # As the docstrings have it: the mixture and the file of counts rely on small types.
     assert {one.dtype for one in (*contexts, together_NK)} == {np.dtype(np.int32)}
-    assert (p_NV.dtype, known_N.dtype, num_known_N.dtype) == (np.float32, np.int8, np.int8)
+    assert (log_p_NV.dtype, known_N.dtype, num_known_N.dtype) == (np.float32, np.int8, np.int8)
 
 
 def assert_predicts(model):
-    p_BV, _ = model.predict(model.read(np.array([1]), model.start()))
+    p_BV = np.exp(model.log_probabilities(model.read(np.array([1]), model.start()))[0])
     assert p_BV.sum() == pytest.approx(1, abs=1e-6)
     assert p_BV.shape == (1, 4)
 
 
-def test_the_rarest_n_grams_go_first_and_no_more_than_must():
-    model = ngrams_of_order(split_of(["abcab", "abcba", "abb"]), ALPHABET, 4)
-    assert model.pruned(model.num_ngrams) is model
-    assert not model.is_pruned
-    # What occurs once goes; of one and two symbols all stay.
-    whole, longer = model.levels[:2], model.levels[2:]
-    num_whole = sum(len(level.key_G) for level in whole)
-    twice = num_whole + sum(int((level.count_G >= 2).sum()) for level in longer)
-    thrice = num_whole + sum(int((level.count_G >= 3).sum()) for level in longer)
-    assert model.num_ngrams > twice > thrice > num_whole
-    for limit, expected in [
-        (model.num_ngrams - 1, twice),
-        (twice, twice),
-        (twice - 1, thrice),
-        (thrice, thrice),
-        (0, num_whole),
-    ]:
-        pruned = model.pruned(limit)
-        assert pruned.num_ngrams == expected
-        assert pruned.is_pruned
-        assert pruned.unknown_probability == FLOOR
-        assert_predicts(pruned)
-    # What is kept costs what it did, where the contexts are long enough.
-    assert nats(model.pruned(thrice), "ab")[0] == pytest.approx(nats(model, "ab")[0])
+def test_rare_n_grams_leave_their_share_to_shorter_contexts():
+    model = ngrams_of_order(split_of(["abcab", "abcba", "abb"]), ALPHABET, 2)
+    longest = model.levels[2]
+    is_frequent_G = np.arange(len(longest.key_G)) % 2 == 0
+    is_kept_C = np.ones(longest.num_contexts, np.bool_)
+    kept, is_kept_G = longest.without_rare(is_frequent_G, is_kept_C)
+    np.testing.assert_array_equal(is_kept_G, is_frequent_G)
+    np.testing.assert_array_equal(kept.key_G, longest.key_G[is_frequent_G])
+    assert_predicts(NgramModel([*model.levels[:2], kept], num_symbols=4, unknown_probability=FLOOR))
 
 
 def test_levels_are_kept_in_small_types():
-    whole = ngrams_of_order(split_of(["abcab", "abcba", "abb"]), ALPHABET, 4)
-    for model in (whole, whole.pruned(0)):
-        for level in model.levels:
-            types = [level.key_G.dtype, level.count_G.dtype, level.share_G.dtype]
-            assert types == [np.uint64, np.uint8, np.float32]
-            assert level.rest_C.dtype == np.float32
-            assert level.find(level.key_G).dtype == np.int32
-
-
-def test_what_is_too_frequent_to_be_counted_is_never_pruned():
-    for number, is_kept in [(254, False), (255, True), (400, True)]:
-        model = ngrams_of_order(split_of(["ab"] * number), ALPHABET, 2)
-        assert (len(model.pruned(0).levels) == 3) == is_kept
+    model = ngrams_of_order(split_of(["abcab", "abcba", "abb"]), ALPHABET, 4)
+    for level in model.levels:
+        assert [level.key_G.dtype, level.share_G.dtype] == [np.uint64, np.float32]
+        assert level.rest_C.dtype == np.float32
+        assert level.find(level.key_G).dtype == np.int32
 
 
 def test_portions_of_sorting_and_scoring_change_nothing(monkeypatch):
@@ -253,7 +232,7 @@ def test_texts_without_variety_or_repeats(train):
         Split.of([train], vocabulary), Split.of([train[:50]], vocabulary), alphabet
     )
     assert np.isfinite(model.score(text).nats_N).all()
-    assert model.predict(model.start())[0].sum() == pytest.approx(1)
+    assert np.exp(model.log_probabilities(model.start())[0]).sum() == pytest.approx(1)
 
 
 def test_a_hundred_thousand_different_characters():

@@ -1,0 +1,97 @@
+"""Scoring a text by the network, by n-grams of its training text, and by both mixed.
+
+Shapes: N characters of the text, V symbols that can be predicted.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from charlstm.evaluation.scores import Prediction, Scores
+from charlstm.ngram.interpolation import Counts, Mixture
+from charlstm.ngram.order_selection import learn_ngrams
+from charlstm.text.alphabet import Alphabet
+from charlstm.text.split import Split
+
+# Numbers of the distributions that a mixture is fitted on, 4 bytes each.
+_MAX_FITTED: Final = 1 << 25
+# Characters of a validation text that it is fitted on: as many as make its weights sure, in
+# seconds; in streams side by side.
+_MAX_FITTED_CHARS: Final = 1 << 16
+_NUM_STREAMS: Final = 32
+_MIN_STREAM_LENGTH: Final = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoresWithNgrams:
+    """What each predictor makes of a text.
+
+    Args:
+        ngram_nats_N: the cost of each character by n-grams alone, float64.
+        num_known_N: symbols of context that the training text continues, int8.
+    """
+
+    network: Scores
+    mixed: Scores
+    ngram_nats_N: npt.NDArray[np.float64]
+    num_known_N: npt.NDArray[np.int8]
+
+
+def score_with_ngrams(
+    predictions: Iterable[Prediction], text: Split, counts: Counts
+) -> ScoresWithNgrams:
+    """Score every character three times in one reading of the text.
+
+    Args:
+        predictions: of the network.
+
+    Raises:
+        CorpusError: when there are no characters.
+    """
+    network, mixed = Scores.empty(text.num_chars), Scores.empty(text.num_chars)
+    nats_N, num_known_N = np.empty(text.num_chars), np.empty(text.num_chars, np.int8)
+    context_NK = counts.ngrams.contexts(text)
+    for place_N, network_NV in predictions:
+        ids_N = text.ids[place_N]
+        ngrams_NV, num_known_N[place_N] = counts.ngrams.log_probabilities(context_NK[place_N])
+        nats_N[place_N] = -ngrams_NV[np.arange(len(ids_N)), ids_N]
+        network.put(place_N, network_NV, ids_N)
+        mixed.put(place_N, counts.mixed(network_NV, ngrams_NV, num_known_N[place_N]), ids_N)
+    return ScoresWithNgrams(
+        network=network, mixed=mixed, ngram_nats_N=nats_N, num_known_N=num_known_N
+    )
+
+
+def mixed(predictions: Iterable[Prediction], text: Split, counts: Counts) -> Iterator[Prediction]:
+    """A network's predictions of a text, mixed with n-grams."""
+    context_NK = counts.ngrams.contexts(text)
+    for place_N, network_NV in predictions:
+        ngrams = counts.ngrams.log_probabilities(context_NK[place_N])
+        yield place_N, counts.mixed(network_NV, *ngrams)
+
+
+def count(
+    predict: Callable[[Split], Iterable[Prediction]], alphabet: Alphabet, train: Split, val: Split
+) -> Counts:
+    """Count a training text, and fit the mixture to a network.
+
+    Args:
+        predict: by the network.
+        val: what decides about lengths and weights; what usually fits where it is empty.
+    """
+    ngrams = learn_ngrams(train, val, alphabet)
+    if not val.num_chars:
+        return Counts(ngrams=ngrams, mixture=Mixture.usual(ngrams.order))
+    max_chars = min(_MAX_FITTED_CHARS, _MAX_FITTED // len(alphabet))
+    num_streams = min(val.num_chars, max_chars) // _MIN_STREAM_LENGTH
+    text = val.in_parallel(max(1, min(_NUM_STREAMS, num_streams)), max_chars=max_chars)
+    network_NV = np.empty((text.num_chars, len(alphabet)), np.float32)
+    for place_N, log_p_NV in predict(text):
+        network_NV[place_N] = log_p_NV
+    ngrams_NV, num_known_N = ngrams.log_probabilities(ngrams.contexts(text))
+    mixture = Mixture.fit(network_NV, ngrams_NV, num_known_N, text.ids, order=ngrams.order)
+    val_nats = float(ngrams.score(val).nats_N.mean())
+    return Counts(ngrams=ngrams, mixture=mixture, val_nats_per_char=val_nats)

@@ -1,0 +1,166 @@
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+from conftest import SMALL, TEXT, posix
+
+import charlstm
+from charlstm.system import layout
+
+
+@pytest.fixture
+def names(run, here):
+    """A run of a list in which half of the names are frequent."""
+    (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
+    options = ["--split-documents", "lines", "--steps", 60, *SMALL]
+    assert run("train", "names.txt", "--run", "names", *options)[0] == 0
+
+
+def rows_of(out):
+    return [line.split("\t") for line in out.splitlines()]
+
+
+def test_each_line_has_its_bits_and_its_percentile(run, names, here):
+    (here / "odd.txt").write_bytes(b"anna\r\nadda\n\nclara\nbdc")
+    code, out, _ = run("score", "odd.txt", "--run", "names", "--header")
+    header, *rows = rows_of(out)
+    assert code == 0
+    assert header == ["bits", "bits_per_char", "percentile", "text"]
+    assert [row[3] for row in rows] == ["anna", "adda", "", "clara", "bdc"]
+    bits = [float(row[0]) for row in rows]
+    assert min(bits[1], bits[4]) > max(bits[0], bits[3])
+    for row, length in zip(rows, (5, 5, 1, 6, 4), strict=True):  # with the symbol that ends them
+        assert float(row[1]) == pytest.approx(float(row[0]) / length, abs=1e-3)
+        assert 0 <= float(row[2]) <= 100
+    total = json.loads(run("eval", "odd.txt", "--run", "names", "--json")[1])
+    assert total["num_chars"] > 0
+    records = [json.loads(one) for one in
+               run("score", "odd.txt", "--run", "names", "--json")[1].splitlines()]  # fmt: skip
+    assert [one["number"] for one in records] == [1, 2, 3, 4, 5]
+    assert [one["bits"] for one in records] == pytest.approx(bits, abs=1e-3)
+    model = charlstm.load("names")
+    lines = ["anna\n", "adda", "", "clara", "bdc"]
+    assert [one.bits for one in model.score_lines(lines)] == pytest.approx(bits, abs=1e-3)
+
+
+def test_above_a_limit_as_grep_does(run, names, here):
+    (here / "odd.txt").write_text("anna\nxqq\n")
+    code, out, _ = run("score", "odd.txt", "--run", "names", "--above", "p99")
+    assert (code, [row[3] for row in rows_of(out)]) == (0, ["xqq"])
+    limit = float(rows_of(out)[0][1])
+    assert run("score", "odd.txt", "--run", "names", "--above", limit - 0.01)[0] == 0
+    assert run("score", "odd.txt", "--run", "names", "--above", limit + 1)[:2] == (1, "")
+    for wrong in (["--above", "p101"], ["--above", "much"], ["absent.txt"], ["--run", "absent"]):
+        assert run("score", "odd.txt", "--run", "names", *wrong)[0] == 2
+
+
+def test_a_text_s_bits_for_scripts(run, stored):
+    code, out, err = run("score", "--text", "the quick")
+    assert (code, err) == (0, "")
+    assert float(out) == pytest.approx(charlstm.load().score("the quick").nats / 0.693147, rel=1e-3)
+    assert json.loads(run("score", "--text", "the quick", "--json")[1]) == {
+        "bits": {"tiny": pytest.approx(float(out), abs=1e-3)}
+    }
+    assert run("score", "a.txt", "--text", "the")[0] == 2
+
+
+def test_which_of_two_models_suits_a_line(run, names, here):
+    (here / "digits.txt").write_text("1234\n4321\n1432\n2143\n" * 60)
+    options = ["--split-documents", "lines", "--steps", 60, *SMALL]
+    assert run("train", "digits.txt", "--run", "digits", *options)[0] == 0
+    (here / "both.txt").write_text("anna\n1234\n")
+    both = ["both.txt", "--run", "names", "--run", "digits"]
+    code, out, err = run("score", *both, "--header")
+    header, *rows = rows_of(out)
+    assert code == 0
+    assert header == ["bits_names", "bits_digits", "best", "posterior", "text"]
+    assert [row[2] for row in rows] == ["names", "digits"]
+    assert all(0.5 < float(row[3]) <= 1 for row in rows)
+    assert "names: 1 of 2" in err
+    models = [charlstm.load("names"), charlstm.load("digits")]
+    found = list(charlstm.classify(["anna", "1234\n"], models))
+    assert [one.best for one in found] == ["names", "digits"]
+    assert found[0].bits["digits"] == pytest.approx(float(rows[0][1]), abs=1e-3)
+    assert [json.loads(one)["best"] for one in run("score", *both, "--json")[1].splitlines()] == [
+        "names", "digits"
+    ]  # fmt: skip
+    assert run("score", "both.txt", "--run", "names", "--run", "names")[0] == 2
+    assert run("score", *both, "--above", 3)[0] == 2
+
+
+def test_characters_and_documents_are_rows_too(run, stored, here):
+    (here / "a.txt").write_text('the "\u2603"\nfox', encoding="utf-8")
+    header, *rows = rows_of(run("score", "a.txt", "--per", "char", "--header")[1])
+    assert header == ["place", "char", "bits", "rank", "expected"]
+    assert [row[1] for row in rows] == [*'the "\u2603"', "\\x0a", *"fox"]
+    total = json.loads(run("eval", "a.txt", "--json")[1])
+    assert sum(float(row[2]) for row in rows) == pytest.approx(total["nats"] / 0.693147, rel=1e-3)
+    (row,) = csv.reader(
+        io.StringIO(run("score", "a.txt", "--per", "document")[1]), delimiter="\t", quotechar=None,
+        quoting=csv.QUOTE_NONE,
+    )  # fmt: skip
+    assert float(row[0]) == pytest.approx(total["nats"] / 0.693147, rel=1e-3)
+    assert row[3] == 'the "\u2603"\\x0afox'
+
+
+def test_counts_are_mixed_in(run, stored, here):
+    alone = float(run("score", "--text", "the quick brown")[1])
+    both = float(run("score", "--text", "the quick brown", "--with-counts")[1])
+    model = charlstm.load()
+    assert both < alone
+    assert both == pytest.approx(
+        model.score("the quick brown", with_counts=True).nats / 0.693147, rel=1e-3
+    )
+
+
+def test_long_texts_cost_the_same_in_torch(run, stored, here, monkeypatch):
+    (here / "a.txt").write_text(TEXT)
+    for options in ([], ["--with-counts"]):
+        few = run("score", "a.txt", *options)[1]
+        with monkeypatch.context() as patch:
+            patch.setattr("charlstm.api.model._FEW_CHARS", 0)
+            many = run("score", "a.txt", *options)[1]
+        assert len(rows_of(few)) == len(rows_of(many)) == TEXT.count("\n")
+        for one, other in zip(rows_of(few), rows_of(many), strict=True):
+            assert float(one[0]) == pytest.approx(float(other[0]), abs=2e-3)
+
+
+def test_percentiles_are_kept_with_the_run(run, stored, here):
+    (here / "a.txt").write_text("the quick\n")
+    path = here / "checkpoints" / "tiny" / layout.PERCENTILES
+    _, out, err = run("score", "a.txt")
+    assert "validation items" in err
+    assert path.is_file()
+    _, again, err = run("score", "a.txt")
+    assert (again, err) == (out, "")
+    path.write_bytes(b"damaged")
+    assert run("score", "a.txt")[1] == out
+
+
+@pytest.mark.parametrize("batch_chars", [1, 10, 1 << 20])
+def test_what_is_odd_to_read_is_scored(run, stored, here, monkeypatch, batch_chars):
+    monkeypatch.setattr("charlstm.commands.score._BATCH_CHARS", batch_chars)
+    content = b"\xff\xfe\n\x00\nx\ty\r\n\n\xe2\x98\x83\n" + b"the " * 300 + b"\nlast"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    code, out, _ = run("score")
+    assert code == 0
+    texts = [line.split("\t", 3)[3] for line in out.splitlines()]
+    assert texts == ["\ufffd\ufffd", "\0", "x\ty", "", "\u2603", "the " * 300, "last"]
+
+
+@posix
+def test_lines_are_answered_as_they_come(stored, here):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "charlstm", "score"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=here,
+    )  # fmt: skip
+    with process:
+        for line in (b"the quick\n", b"brown fox\n"):
+            process.stdin.write(line)
+            process.stdin.flush()
+            assert process.stdout.readline().endswith(b"\t" + line)
+        process.stdin.close()
+        assert process.wait(60) == 0
