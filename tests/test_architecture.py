@@ -46,7 +46,8 @@ WITHOUT_TORCH = [
     "analysis/diagnosis", "analysis/unit",
     "export", "commands",
     "views/inspection", "views/prediction", "views/runs", "views/sampling", "views/diagnosis",
-    "views/context", "views/items", "views/shading", "views/tables", "views/draft", "views/play", "views/unit",
+    "views/context", "views/items", "views/shading", "views/tables", "views/draft", "views/play",
+    "views/unit",
 ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from charlstm.api.model import Model
 from charlstm.errors import ConfigError
-from charlstm.evaluation.items import Classified, classified
+from charlstm.evaluation.items import Classified, batches_of, classified
 
 
 def classify(
@@ -17,7 +17,7 @@ def classify(
     ('tiny', True)
 
     Args:
-        lines: with or without their line ends.
+        lines: as of `Model.score_lines`.
         with_counts: of the network and the counts of its training text together.
 
     Raises:
@@ -27,5 +27,5 @@ def classify(
     by_name = {one.name: (one.alphabet, one.predictions(with_counts=with_counts)) for one in models}
     if not models or len(by_name) < len(models):
         raise ConfigError("give at least one model, each once")
-    for number, line in enumerate(lines, start=1):
-        yield from classified([line.removesuffix("\n")], by_name, first_number=number)
+    for number, texts in batches_of(lines):
+        yield from classified(texts, by_name, first_number=number)

@@ -19,6 +19,7 @@ from charlstm.evaluation.difference import Difference, compare, require_same_rea
 from charlstm.evaluation.items import (
     ItemScore,
     Percentiles,
+    batches_of,
     read_percentiles,
     score_items,
     validation_items,
@@ -274,14 +275,13 @@ class Model:
         True
 
         Args:
-            lines: with or without their line ends.
+            lines: with or without their line ends; a list's are scored side by side, which is faster.
             with_counts: as of `predict`.
         """
         predict = self.predictions(with_counts=with_counts)
         percentiles = self.percentiles(with_counts=with_counts)
-        for number, line in enumerate(lines, start=1):
-            text = line.removesuffix("\n")
-            yield from score_items([text], self.alphabet, predict, percentiles, first_number=number)
+        for number, texts in batches_of(lines):
+            yield from score_items(texts, self.alphabet, predict, percentiles, first_number=number)
 
     def sources(self) -> Iterator[str]:
         """The files that it comes from, as far as they are there: its own and its text's."""

@@ -58,10 +58,9 @@ _PIECE_BYTES: Final = 1 << 16
 _BATCH_CHARS: Final = 1 << 19
 
 EXAMPLES: Final = """\
-charlstm score today.log --above p99            # odd lines
-tail -f app.log | charlstm score --above p99.9
-charlstm score a.txt --run english --run german # which suits
-charlstm score --text "To be or not to be"      # its bits"""
+charlstm score another.txt --above p50           # the odder half of its lines
+charlstm score another.txt --run large --run small --header
+charlstm score --text "To be or not to be"       # its bits"""
 
 
 @with_settings

@@ -6,6 +6,7 @@ its place among validation items of like length.
 Shapes: I items of the validation text, ascending in length; N characters of an item.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ _LIKE_SHARE: Final = 0.1
 _MIN_LIKE: Final = 200
 # A stretch is surprising where characters cost so many times the item's mean.
 _SURPRISING: Final = 1.5
+_LINES_AT_ONCE: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,14 @@ def score_items(
             item = item._replace(percentile=percentiles.percentile(item.num_chars, per_char))
         found.append(item)
     return found
+
+
+def batches_of(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """Lines without their ends, and the number of the first: each as it comes, many of a list."""
+    size = _LINES_AT_ONCE if isinstance(lines, Sequence) else 1
+    rest = enumerate(lines, start=1)
+    while batch := list(itertools.islice(rest, size)):
+        yield batch[0][0], [line.removesuffix("\n") for _, line in batch]
 
 
 def classified(

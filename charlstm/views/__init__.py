@@ -1,8 +1,8 @@
 """Results as tables, pictures, progress bars or JSON records.
 
     tables, shading, bars, context                             shared by others
-    training, prediction, sampling, evaluation, inspection,
-    items, difference, unit, comparison, runs, diagnosis                          one for each kind of result
+    training, prediction, sampling, evaluation, items, difference,
+    inspection, unit, comparison, runs, diagnosis              one for each kind of result
     draft, play                                                a text that is being typed, live
     plots, tensorboard                                         pictures by the optional extras
 
