@@ -275,7 +275,7 @@ class Model:
         True
 
         Args:
-            lines: with or without their line ends; a list's are scored side by side, which is faster.
+            lines: with or without their line ends; those of a list are scored side by side.
             with_counts: as of `predict`.
         """
         predict = self.predictions(with_counts=with_counts)
