@@ -159,7 +159,7 @@ def _by_context(
         part = slice(first, first + _SORTED_AT_ONCE)
         num_each += np.bincount(before_P[part][has_room_P[part]], minlength=num_contexts)
     portion = (np.cumsum(num_each) - num_each) // _SORTED_AT_ONCE
-    edges = np.searchsorted(portion, np.arange(portion[-1] + 2))
+    edges = np.searchsorted(portion, np.arange(portion.max(initial=0) + 2))
     for first, after in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         is_chosen_P = before_P >= first
         is_chosen_P &= before_P < after
