@@ -46,6 +46,7 @@ IN_MEMORY: Final = "(in memory)"
 # Documents are lines, or start after blank lines; anything else is a regular expression.
 DOCUMENT_WORDS: Final = ("lines", "blank-lines")
 _PATTERN_MARK: Final = "re:"
+_MAX_REPETITIONS: Final = 1_000_000
 
 _Config = TypeVar("_Config")
 
@@ -340,11 +341,20 @@ def _check_document_rule(how: str) -> None:
             f"--split-documents {how!r} is neither lines nor blank-lines; "
             f"a pattern that is a word needs {_PATTERN_MARK}{how}"
         )
+    import regex  # not needed to show the help
+
+    pattern = document_pattern(how)
+    # `regex` unrolls counted repetitions.
+    if math.prod(int(number) for number in re.findall(r"\{(\d+)", pattern)) > _MAX_REPETITIONS:
+        raise ConfigError(
+            f"--split-documents {how!r} repeats something more than {_MAX_REPETITIONS:,} times"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about syntax that may change its meaning
-            re.compile(document_pattern(how))
-    except (re.error, RecursionError, OverflowError) as error:
+            re.compile(pattern)  # its own extensions, recursion among them, are refused
+            regex.compile(pattern)
+    except (re.error, regex.error, RecursionError, OverflowError) as error:
         raise ConfigError(
             f"--split-documents {how!r} is not a valid regular expression: {error}"
         ) from error
