@@ -118,7 +118,7 @@ def recall_documents(distances: npt.NDArray[np.int64], generator: np.random.Gene
         documents += [read, cue, read[:1], end]
     lengths = distances + 3
     ids = np.concatenate(documents)
-    return Split(ids=ids, starts=np.cumsum(lengths) - lengths, num_bytes=len(ids))
+    return Split(ids=ids, starts=np.cumsum(lengths) - lengths)
 
 
 def _recall_accuracy(model: CharLSTM, distance: int, seed: int) -> float:

@@ -54,13 +54,13 @@ class Evaluation:
         num_chars: characters scored, each once, the unknown ones among them.
         num_unknown: characters that the model's vocabulary lacks.
         num_correct: characters that were the model's most likely candidate.
-        num_bytes: the text's length in UTF-8.
+        num_bytes: the text's length in UTF-8; None where it isn't counted.
     """
 
     num_chars: int
     num_unknown: int
     num_correct: int
-    num_bytes: int
+    num_bytes: int | None
     nats: float
 
     @classmethod
@@ -97,9 +97,9 @@ class Evaluation:
         return self.nats_per_char / NATS_PER_BIT
 
     @property
-    def bits_per_byte(self) -> float:
-        """Comparable between vocabularies and with compressors."""
-        return self.nats / NATS_PER_BIT / self.num_bytes
+    def bits_per_byte(self) -> float | None:
+        """Comparable between vocabularies and with compressors; None without a byte."""
+        return self.nats / NATS_PER_BIT / self.num_bytes if self.num_bytes else None
 
     @property
     def perplexity(self) -> float:

@@ -152,7 +152,6 @@ def score_by_context(
         windows = Split(
             ids=split.ids[first_W[:, None] + np.arange(window)].ravel(),
             starts=np.arange(num_windows, dtype=np.int64) * window,
-            num_bytes=1,
         )
         scores = score(model, windows, progress=progress)
         num_counted = max(1, num_context // 10)

@@ -141,8 +141,7 @@ class Alphabet:
 
     def split(self, documents: Iterable[str]) -> Split:
         """Encode documents, each a string of symbols; empty ones leave no trace."""
-        parts = list(documents)
-        return Split.of(parts, self.vocabulary, num_bytes=sum(map(self.num_bytes, parts)))
+        return Split.of(documents, self.vocabulary, num_bytes=self.num_bytes)
 
     def without_unknown(self, symbols: str) -> str:
         """The text without the symbols outside the vocabulary."""

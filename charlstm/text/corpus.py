@@ -156,7 +156,7 @@ def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabul
         split = Split(
             ids=_mapped(ids, vocabulary.dtype, counted.num_chars),
             starts=counted.starts,
-            num_bytes=_num_bytes(np.arange(MAX_CHARACTERS), counted.char_counts, config),
+            bytes_D=_bytes_of_documents(original, counted.starts, everything, config),
         )
         return OtherText(
             split, lambda first, after: everything.decode(original[first:after]), _notices(sources)
@@ -351,25 +351,23 @@ def _split(
         ids = _mapped(chain(assignment.grouped(ids), _pieces(ids[rest:])), ids.dtype, len(ids))
         starts = np.concatenate([assignment.grouped_starts, starts[starts >= rest]])
     codes = np.append(0, everything.codes)
-    counts = [_counts(ids[first:last], len(codes)) for first, last in spans]
-    is_known = counts[0] >= config.min_count
+    is_known = _counts(ids[slice(*spans[0])], len(codes)) >= config.min_count
     if not is_known.any():
         raise CorpusError(
             f"{_listed(config)}: no character comes --min-count {config.min_count} times"
         )
     vocabulary = Vocabulary.of_codes(codes[is_known])
+
+    def split(first: int, last: int) -> Split:
+        inner = starts[(starts > first) & (starts < last)]
+        begins = np.append(np.int64(0), inner - first)[: last - first]
+        bytes_D = _bytes_of_documents(ids[first:last], begins, everything, config)
+        return Split(ids=ids[first:last], starts=begins, bytes_D=bytes_D)
+
+    train, val, test = (split(*span) for span in spans)
+    # The splits are views of the same ids.
     if not is_known[1:].all():
         _renumber(ids, np.where(is_known, np.cumsum(is_known), UNKNOWN).astype(ids.dtype))
-
-    def split(number: int) -> Split:
-        first, last = spans[number]
-        inner = starts[(starts > first) & (starts < last)]
-        return Split(
-            ids=ids[first:last],
-            starts=np.append(np.int64(0), inner - first)[: last - first],
-            num_bytes=_num_bytes(codes, counts[number], config),
-        )
-
     digest = hashlib.sha256(f"{counted.digest} {spans}".encode("ascii"))
     if config.split_documents is not None:
         digest.update(counted.starts.tobytes())
@@ -378,9 +376,9 @@ def _split(
     return Corpus(
         name=corpus_name(config),
         alphabet=Alphabet.of(config, vocabulary, num_train_chars=spans[0][1] - spans[0][0]),
-        train=split(0),
-        val=split(1),
-        test=split(2),
+        train=train,
+        val=val,
+        test=test,
         fingerprint=digest.hexdigest(),
         notices=_notices(sources),
         mode=mode,
@@ -405,15 +403,28 @@ def _renumber(ids: Ids, numbers: Ids) -> None:
         piece[:] = numbers[piece]
 
 
-def _num_bytes(
-    codes: npt.NDArray[np.integer], counts: npt.NDArray[np.int64], config: CorpusConfig
-) -> int:
-    """The length in UTF-8 of a text, from the count of each code point."""
-    if config.level == "byte":
-        return int(counts[codes != ord(END)].sum())
-    lengths = 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)
-    lengths[codes == ord(END)] = 0
-    return int(lengths @ counts)
+def _bytes_of_documents(
+    ids: Ids, starts: npt.NDArray[np.int64], everything: Vocabulary, config: CorpusConfig
+) -> npt.NDArray[np.int64]:
+    """Return the bytes of each document, int64 [num_documents].
+
+    Args:
+        everything: all characters of the text.
+    """
+    codes = np.append(0, everything.codes)
+    num_bytes_V = np.ones(len(codes), np.int64)
+    if config.level == "char":
+        num_bytes_V += (codes >= 0x80).astype(np.int64) + (codes >= 0x800) + (codes >= 0x10000)
+    num_bytes_V[codes == ord(END)] = 0
+    before_D = np.zeros(len(starts) + 1, np.int64)
+    num_chars = num_bytes = 0
+    for piece in _pieces(ids):
+        sums = np.append(num_bytes, num_bytes + np.cumsum(num_bytes_V[piece]))
+        inside = slice(*np.searchsorted(starts, [num_chars, num_chars + len(piece)]))
+        before_D[:-1][inside] = sums[starts[inside] - num_chars]
+        num_chars, num_bytes = num_chars + len(piece), int(sums[-1])
+    before_D[-1] = num_bytes
+    return np.diff(before_D)
 
 
 def _notices(sources: Sequence[Source]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """An encoded text: documents in a row, as training and evaluation read them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,33 +20,33 @@ class Split:
     Args:
         ids: the characters of all documents, one after another, [num_chars].
         starts: where each document begins, ascending, int64 [num_documents].
-        num_bytes: the length of the text in UTF-8, at the byte level its bytes; of a part of a
-            split an estimate.
+        bytes_D: the length of each document in UTF-8, at the byte level its bytes, int64
+            [num_documents]; None where it isn't counted.
     """
 
     ids: Ids
     starts: npt.NDArray[np.int64]
-    num_bytes: int
+    bytes_D: npt.NDArray[np.int64] | None = None
 
     @classmethod
     def of(
-        cls, documents: Iterable[str], vocabulary: Vocabulary, *, num_bytes: int | None = None
+        cls,
+        documents: Iterable[str],
+        vocabulary: Vocabulary,
+        *,
+        num_bytes: Callable[[str], int] = lambda text: len(text.encode("utf-8", "surrogatepass")),
     ) -> "Split":
         """Encode documents; empty ones leave no trace.
 
         Args:
-            num_bytes: None where the characters stand for themselves, not for bytes.
+            num_bytes: returns the bytes that a document has.
         """
         parts = [text for text in documents if text]
         lengths = np.array([len(text) for text in parts], np.int64)
         return cls(
             ids=vocabulary.encode("".join(parts)),
             starts=np.cumsum(lengths) - lengths,
-            num_bytes=(
-                sum(len(text.encode("utf-8", "surrogatepass")) for text in parts)
-                if num_bytes is None
-                else num_bytes
-            ),
+            bytes_D=np.array([num_bytes(text) for text in parts], np.int64),
         )
 
     @property
@@ -54,19 +54,23 @@ class Split:
         return len(self.ids)
 
     @property
+    def num_bytes(self) -> int | None:
+        """Bytes of all documents; None where they aren't counted."""
+        return None if self.bytes_D is None else int(self.bytes_D.sum())
+
+    @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """Characters of each document, int64 [num_documents]."""
         return np.diff(np.append(self.starts, self.num_chars))
 
     def part(self, first: int, after: int | None = None) -> "Split":
-        """The characters from `first` on, up to `after`; a document that is cut restarts there."""
+        """Return the characters from `first` up to `after`, their bytes not counted.
+
+        A document that is cut restarts there.
+        """
         ids = self.ids[first:after]
         inner = self.starts[(self.starts > first) & (self.starts < first + len(ids))] - first
-        return Split(
-            ids=ids,
-            starts=np.append(np.int64(0), inner)[: len(ids)],
-            num_bytes=round(self.num_bytes * len(ids) / max(1, self.num_chars)),
-        )
+        return Split(ids=ids, starts=np.append(np.int64(0), inner)[: len(ids)])
 
     def documents(self, chosen_D: npt.NDArray[np.bool_]) -> "Split":
         """Some of the documents, in their order; a copy.
@@ -79,13 +83,14 @@ class Split:
         return Split(
             ids=ids,
             starts=np.cumsum(lengths) - lengths,
-            num_bytes=round(self.num_bytes * len(ids) / max(1, self.num_chars)),
+            bytes_D=None if self.bytes_D is None else self.bytes_D[chosen_D],
         )
 
     def in_parallel(self, num_streams: int, *, max_chars: int) -> "Split":
         """Cut the documents into at least `num_streams`, for a faster evaluation.
 
-        Of a text longer than `max_chars` each stream keeps its beginning. Documents keep theirs.
+        Of a text longer than `max_chars` each stream keeps its beginning. Documents keep theirs;
+        bytes are not counted.
         """
         edges = np.linspace(0, self.num_chars, num_streams + 1).astype(np.int64)
         kept = max(1, max_chars // num_streams)
@@ -103,5 +108,4 @@ class Split:
         return Split(
             ids=np.concatenate(pieces) if pieces else self.ids,
             starts=np.concatenate(starts) if starts else self.starts,
-            num_bytes=round(self.num_bytes * num_kept / max(1, self.num_chars)),
         )

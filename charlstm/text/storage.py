@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from charlstm.config import CorpusConfig
 from charlstm.errors import ContainerError, CorpusError
@@ -28,6 +29,7 @@ from charlstm.text.vocabulary import Ids, Vocabulary
 
 _SPLITS: Final = ("train", "val", "test")
 _PIECE_CHARS: Final = 1 << 24
+Array = npt.NDArray[Any]
 # What reading a file can raise that somebody else wrote.
 _UNUSABLE: Final = (
     OSError,
@@ -137,14 +139,16 @@ def _description(corpus: Corpus, config: CorpusConfig) -> bytes:
     for split in splits.values():
         for piece in _pieces(split.ids):
             digest.update(piece)
-    arrays = {f"{name}.starts": split.starts for name, split in splits.items()}
+    arrays: dict[str, Array] = {"codes": corpus.vocabulary.codes.astype(np.uint32)}
+    for name, split in splits.items():
+        assert split.bytes_D is not None
+        arrays |= {f"{name}.starts": split.starts, f"{name}.bytes": split.bytes_D}
     return to_bytes(
-        arrays | {"codes": corpus.vocabulary.codes.astype(np.uint32)},
+        arrays,
         {
             "fingerprint": corpus.fingerprint,
             "options": _options(config),
             "num_chars": [split.num_chars for split in splits.values()],
-            "num_bytes": [split.num_bytes for split in splits.values()],
             "ids": digest.hexdigest(),
             "dtype": corpus.train.ids.dtype.str,
         },
@@ -201,11 +205,10 @@ def _corpus(
         raise ValueError("not the ids that were written")
     splits = {}
     first = 0
-    for name, size, num_bytes in zip(_SPLITS, sizes, header["num_bytes"], strict=True):
-        starts = arrays[f"{name}.starts"]
-        # The end of a document is not a byte.
-        if type(num_bytes) is not int or num_bytes < size - len(starts):
-            raise ValueError("not the length that was written")
+    for name, size in zip(_SPLITS, sizes, strict=True):
+        starts, bytes_D = arrays[f"{name}.starts"], arrays[f"{name}.bytes"]
+        if bytes_D.dtype != np.int64 or bytes_D.shape != starts.shape or np.any(bytes_D < 0):
+            raise ValueError("not the lengths that were written")
         if starts.dtype != np.int64 or starts.ndim != 1 or np.any(np.diff(starts) <= 0):
             raise ValueError("not the documents that were written")
         if size and (starts[:1].tolist() != [0] or starts[-1] >= size):
@@ -213,7 +216,7 @@ def _corpus(
         part = ids[first : first + size]
         if size and int(part.max()) > len(vocabulary):
             raise ValueError("not the characters that were written")
-        splits[name] = Split(ids=part, starts=starts, num_bytes=num_bytes)
+        splits[name] = Split(ids=part, starts=starts, bytes_D=bytes_D)
         first += size
     return Corpus(
         name=corpus_name(config),

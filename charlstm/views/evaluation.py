@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from rich.text import Text
@@ -73,7 +73,7 @@ def _counts_record(counts: CountsAssessment, assessment: Assessment) -> dict[str
     }
 
 
-def _cost_record(nats: float, assessment: Assessment) -> dict[str, float]:
+def _cost_record(nats: float, assessment: Assessment) -> dict[str, float | None]:
     return {
         "nats_per_char": nats / assessment.evaluation.num_chars,
         "bits_per_char": _bits_per_char(nats, assessment),
@@ -99,7 +99,7 @@ def show_assessment(
         Text(escape_line(title)),
         [
             ("bits per character", f"{evaluation.bits_per_char:.4f}"),
-            ("bits per byte", f"{evaluation.bits_per_byte:.4f}"),
+            ("bits per byte", _figure(evaluation.bits_per_byte)),
             ("nats per character", f"{evaluation.nats_per_char:.4f}"),
             ("perplexity", f"{evaluation.perplexity:.4g}"),
             ("accuracy", _accuracies(assessment.top_accuracy)),
@@ -234,7 +234,7 @@ def _show_others(assessment: Assessment, *, is_chosen_on: bool) -> None:
             (
                 name,
                 f"{_bits_per_char(nats, assessment):.4f}",
-                f"{_bits_per_byte(nats, assessment):.4f}",
+                _figure(_bits_per_byte(nats, assessment)),
                 bits_bar(_bits_per_char(nats, assessment)),
             )
             for name, nats in sorted(costs, key=lambda cost: cost[1])
@@ -260,7 +260,10 @@ def _in_place(surprise: Surprise) -> str:
 def _figures(evaluation: Evaluation) -> dict[str, Any]:
     derived = {name: getattr(evaluation, name) for name in _DERIVED}
     # JSON has no infinity.
-    finite = {name: value if math.isfinite(value) else None for name, value in derived.items()}
+    finite = {
+        name: value if value is not None and math.isfinite(value) else None
+        for name, value in derived.items()
+    }
     return asdict(evaluation) | finite
 
 
@@ -274,5 +277,9 @@ def _bits_per_char(nats: float, assessment: Assessment) -> float:
     return nats / assessment.evaluation.num_chars / NATS_PER_BIT
 
 
-def _bits_per_byte(nats: float, assessment: Assessment) -> float:
-    return nats / assessment.evaluation.num_bytes / NATS_PER_BIT
+def _bits_per_byte(nats: float, assessment: Assessment) -> float | None:
+    return replace(assessment.evaluation, nats=nats).bits_per_byte
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

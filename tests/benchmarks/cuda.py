@@ -211,7 +211,7 @@ def main() -> None:
     peak = product_rate()
     print(f"bfloat16 product of 8192^3: {peak / 1e12:,.0f} TFLOP/s")
     ids = np.random.default_rng(0).integers(1, NUM_CHARACTERS + 1, NUM_CHARS).astype(np.uint8)
-    split = Split(ids=ids, starts=np.zeros(1, np.int64), num_bytes=NUM_CHARS)
+    split = Split(ids=ids, starts=np.zeros(1, np.int64))
     for shape in options.shapes[:1] + options.shapes[-1:]:
         parts(*options.models[0], shape, split)
     newton_schulz(sorted({size for _, size in options.models}))

@@ -39,7 +39,6 @@ def main() -> None:
         split = Split(
             ids=np.concatenate([val.ids[first : first + length] for first in firsts]),
             starts=np.arange(options.windows) * length,
-            num_bytes=1,
         )
         return evaluate(split).nats
 

@@ -246,3 +246,13 @@ def test_lists_are_compared_by_their_documents(run, here):
     assert code == 0
     for name in ("n1", "n2"):
         assert re.search(rf"of 260 documents are also in {name}'s training text", err)
+
+
+def test_characters_that_are_no_bytes_have_no_bits_per_byte(run, here):
+    """The test text is the end of the last file."""
+    for name in "abc":
+        (here / f"{name}.txt").write_text(TEXT)
+    files = ["a.txt", "b.txt", "c.txt"]
+    assert run("train", *files, "--test-fraction", 1e-5, "--steps", 2, *SMALL)[0] == 0
+    assert re.search(r"bits per byte +-\n", run("eval")[1])
+    assert json.loads(run("eval", "--json")[1])["bits_per_byte"] is None

@@ -142,6 +142,7 @@ def test_a_cost_too_large_for_a_float_has_an_infinite_perplexity():
     sums = {"num_unknown": 0, "num_correct": 0, "num_bytes": 1, "num_chars": 1}
     assert Evaluation(nats=700.0, **sums).perplexity == pytest.approx(math.exp(700))
     assert Evaluation(nats=710.0, **sums).perplexity == math.inf
+    assert Evaluation(nats=1.0, **sums | {"num_bytes": 0}).bits_per_byte is None
 
 
 @pytest.mark.parametrize("is_known", [None, [True, False, True]])

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from charlstm.config import CorpusConfig
 from charlstm.errors import ConfigError, CorpusError
-from charlstm.text.corpus import load_corpus
+from charlstm.text import corpus as corpus_module
+from charlstm.text.corpus import encode_files, load_corpus
 from charlstm.text.filelist import FileList
 from charlstm.text.source import _composed
 from charlstm.text.vocabulary import END
@@ -151,6 +152,21 @@ def test_missing_files_folders_and_endless_devices_are_refused(tmp_path):
 def test_odd_but_readable_texts_work(write, text):
     corpus = load(write(text))
     assert text_of(corpus, "train") + text_of(corpus, "val") + text_of(corpus, "test") == text
+
+
+@pytest.mark.parametrize("piece_chars", [5, 1 << 20])
+def test_bytes_are_those_of_each_document(write, monkeypatch, piece_chars):
+    monkeypatch.setattr(corpus_module, "_PIECE_CHARS", piece_chars)
+    lines = [f"{number} Li\n" for number in range(60)] + ["床前明月\n", "\U0001f600é\n"] * 30
+    path = write("".join(lines))
+    corpus = load(path, split_documents="lines", min_count=40)  # some are unknown
+    scored = encode_files([str(path)], CorpusConfig(split_documents="lines"), corpus.vocabulary)
+    assert scored.split.bytes_D.tolist() == [len(line.encode()) for line in lines]
+    splits = (corpus.train, corpus.val, corpus.test)
+    assert sum(part.num_bytes for part in splits) == path.stat().st_size
+    assert {int(number) for part in splits for number in part.bytes_D} == {5, 6, 7, 13}
+    is_chosen_D = scored.split.bytes_D == 13
+    assert scored.split.documents(is_chosen_D).num_bytes == 13 * 30
 
 
 def everything(corpus):

@@ -40,7 +40,7 @@ def same(one, other):
         assert np.array_equal(first.ids, second.ids)
         assert first.ids.dtype == second.ids.dtype
         assert np.array_equal(first.starts, second.starts)
-        assert first.num_bytes == second.num_bytes
+        assert np.array_equal(first.bytes_D, second.bytes_D)
     return True
 
 
@@ -152,8 +152,9 @@ def test_pipes_links_and_folders_are_not_waited_for(folder, path, tmp_path):
 @pytest.mark.parametrize(
     "edit",
     [
-        {"header": {"num_bytes": [0, 0, 0]}},
-        {"header": {"num_bytes": None}},
+        {"val.bytes": np.array([-1])},
+        {"val.bytes": np.array([1, 2])},
+        {"val.bytes": np.zeros(1, np.float32)},
         {"header": {"num_chars": [1, 2]}},
         {"header": {"num_chars": [-1, 541, 540]}},
         {"header": {"num_chars": [10**9, 0, 0]}},

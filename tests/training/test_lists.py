@@ -25,7 +25,7 @@ def split_of(lengths, seed=0):
     """Documents of these lengths."""
     lengths = np.array(lengths)
     ids = np.random.default_rng(seed).integers(1, 500, lengths.sum()).astype(np.uint16)
-    return Split(ids=ids, starts=np.cumsum(lengths) - lengths, num_bytes=len(ids))
+    return Split(ids=ids, starts=np.cumsum(lengths) - lengths)
 
 
 def listed(split, *, chars_per_step=40, **options):
