@@ -1,13 +1,17 @@
 """Documents that are no lines know their end, too: from files to samples."""
 
 import json
+import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from conftest import SMALL
 
-from charlstm.config import CorpusConfig
+import charlstm
+from charlstm.config import IN_MEMORY, CorpusConfig
 from charlstm.text.corpus import encode_files, load_corpus
-from charlstm.text.vocabulary import END
+from charlstm.text.vocabulary import END, END_NOTICE
 
 POEMS = "quick\nfox\n\nlazy\ndog\n\njump\nover\n\n"
 
@@ -34,6 +38,36 @@ def test_the_end_is_a_symbol_of_the_vocabulary_and_costs_no_byte(poems):
     scored = encode_files([str(poems)], config, corpus.vocabulary).split
     assert alphabet.decode(scored.ids).count(END) == 120
     assert scored.num_bytes == poems.stat().st_size
+
+
+@pytest.mark.parametrize("level", ["char", "byte"])
+def test_the_end_of_a_document_is_replaced_in_a_running_text(tmp_path, level):
+    """Of bytes, none is one."""
+    text = f"quick {END} fox\n" * 40
+    path = tmp_path / "a.txt"
+    path.write_text(text, encoding="utf-8")
+    config = CorpusConfig(paths=(str(path),), level=level)
+    in_memory = replace(config, paths=(IN_MEMORY,))
+    corpus, typed = load_corpus(config), load_corpus(in_memory, texts=[text])
+    scored = encode_files([str(path)], config, corpus.vocabulary)
+    notices = [[*one.notices] for one in (corpus, typed, scored)]
+    if level == "byte":
+        assert corpus.alphabet.text_of(corpus.train.ids).startswith(f"quick {END} fox\n")
+        assert notices == [[], [], []]
+    else:
+        assert corpus.vocabulary.characters == "\n cfikoqux\ufffd"
+        assert corpus.alphabet.end is None
+        assert [notice.removeprefix(f"{path}: ") for (notice,) in notices] == [END_NOTICE] * 3
+    assert np.array_equal(corpus.train.ids, typed.train.ids)
+
+
+def test_the_end_of_a_document_is_replaced_in_what_is_typed(run, stored):
+    for command in ("predict", "inspect"):
+        code, _, err = run(command, f"qu{END}")
+        assert (code, err.splitlines()[0]) == (1, END_NOTICE)
+    assert END_NOTICE in run("sample", "--prime", f"qu{END}", "--unknown", "skip")[2]
+    with pytest.warns(UserWarning, match=re.escape(END_NOTICE)):
+        assert charlstm.load().score(f"qu{END}").num_unknown == 1
 
 
 def test_several_files_end_and_one_does_not(tmp_path):

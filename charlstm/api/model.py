@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +40,7 @@ from charlstm.settings import MAX_COUNT, MAX_SEED, require_int
 from charlstm.system import layout, markup
 from charlstm.system.files import open_output
 from charlstm.system.interrupts import has_torch
+from charlstm.system.terminal import escape_line
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.corpus import Corpus, encode_files
 from charlstm.text.filelist import sources_of
@@ -56,6 +58,11 @@ _FEW_CHARS: Final = 20_000
 
 SplitName = Literal["train", "val", "test"]
 Notify = Callable[[str], object]
+
+
+def _warn(notice: str) -> None:
+    """Warn the caller of a method that was given a text."""
+    warnings.warn(escape_line(notice), stacklevel=4)
 
 
 def ignored(_message: str) -> None:
@@ -309,7 +316,7 @@ class Model:
             CorpusError: when the prefix holds characters outside the vocabulary, or there is no
                 text to count.
         """
-        symbols = self.alphabet.to_symbols(prefix)
+        symbols = self.alphabet.to_symbols(prefix, _warn)
         return predict_next(self._chosen(with_counts=with_counts), symbols)
 
     def ladder(self, prefix: str, *, with_counts: bool = False) -> list[ContextPrediction]:
@@ -318,7 +325,9 @@ class Model:
         Raises:
             CorpusError: as `predict` does.
         """
-        return ladder(self._chosen(with_counts=with_counts), self.alphabet.to_symbols(prefix))
+        return ladder(
+            self._chosen(with_counts=with_counts), self.alphabet.to_symbols(prefix, _warn)
+        )
 
     @overload
     def sample(
@@ -381,7 +390,7 @@ class Model:
         number = 1 if num_samples is None else num_samples
         drawn = sample_many(
             self._chosen(with_counts=with_counts),
-            self.alphabet.to_symbols(prime),
+            self.alphabet.to_symbols(prime, _warn),
             SampleConfig(**options),
             num_samples=number,
             generator=np.random.default_rng(seed),
@@ -411,7 +420,7 @@ class Model:
         """
         drawn = sample(
             self._chosen(with_counts=with_counts),
-            self.alphabet.to_symbols(prime),
+            self.alphabet.to_symbols(prime, _warn),
             SampleConfig(**options),
             generator=np.random.default_rng(seed),
         )
@@ -514,7 +523,7 @@ class Model:
         if text is None:
             shown = opening(self.alphabet, held_out)
         else:
-            shown = self.alphabet.to_symbols(text)
+            shown = self.alphabet.to_symbols(text, _warn)
             self.alphabet.require_known(shown)
         page = build_page(
             self.checkpoint,
@@ -610,5 +619,8 @@ class Model:
         """A text that is read as the model's own was, in the numbers of an alphabet."""
         if isinstance(text, Path):
             config = self.checkpoint.spec.corpus
-            return encode_files([str(text)], config, alphabet.vocabulary).split
-        return alphabet.split(self.alphabet.documents(self.alphabet.to_symbols(text)))
+            other = encode_files([str(text)], config, alphabet.vocabulary)
+            for notice in other.notices:
+                _warn(notice)
+            return other.split
+        return alphabet.split(self.alphabet.documents(self.alphabet.to_symbols(text, _warn)))

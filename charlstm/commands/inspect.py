@@ -186,7 +186,7 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None) -> _Tex
     if file is not None:
         given = read_text(file, config)
     elif text is not None:
-        given = alphabet.to_symbols(text)
+        given = alphabet.to_symbols(text, say)
     if given == "":
         raise ConfigError("there is no text to look into")
     documents = None

@@ -62,7 +62,7 @@ def predict(
     alphabet = model.alphabet
     predictor = model.with_counts(say) if with_counts else model.predictor
     corpus = model.checkpoint.spec.corpus
-    text = read_text(STDIN, corpus) if prefix == STDIN else alphabet.to_symbols(prefix)
+    text = read_text(STDIN, corpus) if prefix == STDIN else alphabet.to_symbols(prefix, say)
     prediction = predict_next(predictor, text)
     contexts = ladder(predictor, text) if with_ladder else None
     if as_json:

@@ -214,7 +214,7 @@ def _prime_text(model: "Model", prime: str, *, skips_unknown: bool) -> str:
     if prime == STDIN:
         text = read_text(STDIN, model.checkpoint.spec.corpus)
     else:
-        text = alphabet.to_symbols(prime)
+        text = alphabet.to_symbols(prime, say)
     if skips_unknown:
         return alphabet.without_unknown(text)
     try:

@@ -6,7 +6,7 @@ as people see it and ids stand `symbols`: the text in the form that the corpus w
 
 import reprlib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -18,11 +18,17 @@ from charlstm.config import CorpusConfig
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.settings import Level, Normalize
 from charlstm.text.split import Split
-from charlstm.text.vocabulary import END, Ids, Vocabulary, least_unknown_probability
+from charlstm.text.vocabulary import (
+    END,
+    END_NOTICE,
+    REPLACEMENT,
+    Ids,
+    Vocabulary,
+    least_unknown_probability,
+)
 
 _MAX_NAMED: Final = 5
-_REPLACEMENT: Final = "\ufffd"
-_REPLACEMENT_BYTES: Final = _REPLACEMENT.encode().decode("latin-1")
+_REPLACEMENT_BYTES: Final = REPLACEMENT.encode().decode("latin-1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,17 +111,25 @@ class Alphabet:
         """Each symbol that can be predicted, by id, for people; None for unknown."""
         return (None, *map(self.to_text, self.vocabulary.characters))
 
-    def to_symbols(self, text: str) -> str:
-        """A text that was typed, as it would have been read from a file of the corpus."""
+    def to_symbols(self, text: str, notify: Callable[[str], object] = lambda _: None) -> str:
+        """Return a typed text as it would have been read from a file of the corpus.
+
+        Args:
+            notify: called with what the typist may want to know.
+        """
         return to_symbols(
-            text, level=self.level, normalize=self.normalize, keep_line_ends=self.keep_line_ends
+            text,
+            level=self.level,
+            normalize=self.normalize,
+            keep_line_ends=self.keep_line_ends,
+            notify=notify,
         )
 
     def to_text(self, symbols: str) -> str:
         """Back to what people read; bytes that are not UTF-8 are escaped."""
         if self.is_byte:
             # Unknown bytes stand as U+FFFD, which is no byte.
-            documents = symbols.replace(_REPLACEMENT, _REPLACEMENT_BYTES).split(END)
+            documents = symbols.replace(REPLACEMENT, _REPLACEMENT_BYTES).split(END)
             return END.join(
                 document.encode("latin-1").decode("utf-8", "backslashreplace")
                 for document in documents
@@ -179,7 +193,14 @@ class Alphabet:
         }
 
 
-def to_symbols(text: str, *, level: Level, normalize: Normalize, keep_line_ends: bool) -> str:
+def to_symbols(
+    text: str,
+    *,
+    level: Level,
+    normalize: Normalize,
+    keep_line_ends: bool,
+    notify: Callable[[str], object],
+) -> str:
     """A text in the form that `Alphabet` describes.
 
     Raises:
@@ -194,6 +215,9 @@ def to_symbols(text: str, *, level: Level, normalize: Normalize, keep_line_ends:
         except UnicodeEncodeError:
             data = text.encode("utf-8", "surrogatepass")
         return data.decode("latin-1")
+    if END in text:
+        notify(END_NOTICE)
+        text = text.replace(END, REPLACEMENT)
     if normalize == "nfc":
         text = unicodedata.normalize("NFC", text)
     return text if keep_line_ends else text.replace("\r\n", "\n").replace("\r", "\n")

@@ -174,13 +174,15 @@ def corpus_name(config: CorpusConfig) -> str:
 
 def _in_memory(texts: Sequence[str], config: CorpusConfig) -> Iterator[Source]:
     for text in texts:
+        notices: list[str] = []
         symbols = to_symbols(
             text,
             level=config.level,
             normalize=config.normalize,
             keep_line_ends=config.keeps_line_ends,
+            notify=notices.append,
         )
-        yield TextSource(IN_MEMORY, symbols)
+        yield TextSource(IN_MEMORY, symbols, notices)
 
 
 def _open(files: FileList, config: CorpusConfig, stack: contextlib.ExitStack) -> list[Source]:

@@ -12,8 +12,6 @@ from charlstm.config import DOCUMENT_WORDS, document_pattern
 from charlstm.text.patterns import found_in
 from charlstm.text.vocabulary import END
 
-# Replaces the end of a document if the text contains it.
-_REPLACEMENT: Final = "\ufffd"
 # How many lines of at most how many characters look like a list.
 _LIST_LINES: Final = 200
 _SHORT_LINE: Final = 40
@@ -73,8 +71,7 @@ def with_ends(documents: Iterable[tuple[str, list[int]]]) -> Iterator[tuple[str,
     """
     is_open = False
     for piece, starts in documents:
-        clean = piece.replace(END, _REPLACEMENT)
-        edges = [0, *starts, len(clean)]
+        edges = [0, *starts, len(piece)]
         parts: list[str] = []
         begins: list[int] = []
         length = 0
@@ -85,7 +82,7 @@ def with_ends(documents: Iterable[tuple[str, list[int]]]) -> Iterator[tuple[str,
                 parts.append(mark)
                 length += len(mark)
                 is_open = True
-            parts.append(clean[first:after])
+            parts.append(piece[first:after])
             length += after - first
         yield "".join(parts), begins
     if is_open:

@@ -23,6 +23,7 @@ from typing import IO, Any, Final, Protocol
 
 from charlstm.config import STDIN, CorpusConfig
 from charlstm.errors import CorpusError, EncodingError
+from charlstm.text.vocabulary import END, END_NOTICE, REPLACEMENT
 
 _PIECE_BYTES: Final = 1 << 20
 
@@ -73,9 +74,9 @@ class Source(Protocol):
 class TextSource:
     """A document that is in memory."""
 
-    def __init__(self, name: str, text: str) -> None:
+    def __init__(self, name: str, text: str, notices: Iterable[str] = ()) -> None:
         self.name = name
-        self.notices: list[str] = []
+        self.notices = list(notices)
         self._text = text
 
     def pieces(self) -> Iterator[str]:
@@ -159,7 +160,7 @@ class FileSource:
         lines = None
         if not self._config.keeps_line_ends:
             decoder = lines = io.IncrementalNewlineDecoder(decoder, translate=True)
-        num_bytes, has_nul = 0, False
+        num_bytes, has_nul, has_end = 0, False, False
         while True:
             num_bytes += len(piece)
             try:
@@ -173,8 +174,9 @@ class FileSource:
             if not has_nul and "\0" in text:
                 has_nul = True
                 _refuse_utf_16(self.name, text, encoding)
+            has_end = has_end or END in text
             if text:
-                yield text
+                yield text.replace(END, REPLACEMENT)
             if not piece:
                 break
             piece = file.read(_PIECE_BYTES)
@@ -182,6 +184,8 @@ class FileSource:
             self.notices.append(
                 f"{self.name}: holds NUL characters; if it is no text, give --level byte"
             )
+        if has_end:
+            self.notices.append(f"{self.name}: {END_NOTICE}")
         if lines is not None and set(_as_tuple(lines.newlines)) - {"\n"}:
             self.notices.append(
                 f"{self.name}: line ends CR or CRLF became LF (--keep-line-ends keeps them)"

@@ -14,8 +14,10 @@ from charlstm.errors import CorpusError
 from charlstm.settings import MAX_COUNT
 
 # What ends a document that isn't a line: a code point that Unicode reserves for such use inside a
-# program (a noncharacter), so that no text has it.
+# program (a noncharacter). A text that has it anyway gets another character in its place.
 END: Final = "\ufdd0"
+REPLACEMENT: Final = "\ufffd"
+END_NOTICE: Final = "U+FDD0, which stands for the end of a document here, became U+FFFD"
 UNKNOWN: Final = 0
 
 Ids = npt.NDArray[np.unsignedinteger]

@@ -115,11 +115,6 @@ def test_each_of_many_documents_in_one_piece_gets_its_end_and_its_place():
     assert (last, none) == (END, [])
 
 
-def test_a_text_has_no_end_of_its_own():
-    ((piece, _), _) = with_ends(split_documents([f"a{END}b"], None))
-    assert piece == "a\ufffdb"
-
-
 def test_a_list_is_made_of_short_lines():
     assert documents.looks_like_list("anna\n" * 300)
     assert documents.looks_like_list("anna\n" * 300 + "be")
