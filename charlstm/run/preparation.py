@@ -39,8 +39,6 @@ from charlstm.training.trainer import Fresh, FromWeights, Resume, Start
 
 # A run by the clock ends a little before its time is up, to have time for its last save.
 _USED_SHARE: Final = 0.95
-# Of the validation text that was asked for.
-_FEW: Final = 0.5
 # How much of a text tells whether it is a list.
 _SAMPLE_CHARS: Final = 1 << 20
 
@@ -253,12 +251,6 @@ def _document_notices(corpus: Corpus, config: CorpusConfig) -> Iterator[str]:
     num_documents = len(train.starts)
     if num_documents == 1:
         yield f"--split-documents {found_nowhere(config.split_documents)}"
-    num_wanted = config.split_sizes(train.num_chars)[1]
-    if config.val is None and corpus.val.num_chars < _FEW * num_wanted:
-        yield (
-            f"only {corpus.val.num_chars:,} characters for validation: "
-            "other documents are longer than its share of the text"
-        )
     is_blank_D = (train.lengths == 1) & (train.ids[train.starts] == alphabet.end_id)
     if num_blank := int(is_blank_D.sum()):
         yield f"{num_blank:,} of {num_documents:,} documents are blank lines, learned like others"

@@ -18,6 +18,8 @@ MIN_DOCUMENTS: Final = 100
 
 _PIECE_DOCUMENTS: Final = 1 << 16
 _TRAIN, _VAL, _TEST = 0, 1, 2
+# A split may be smaller than its share of the text by this factor.
+_TOLERANCE: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +27,16 @@ class Assignment:
     """The documents of a text, in their order.
 
     Args:
-        starts_D: where each begins, int64; `lengths_D` its characters.
+        starts_D: where each begins, int64; `lengths_D` its characters. The parts of a divided
+            document count as documents.
         split_D: 0 for training, 1 for validation, 2 for test.
+        notices: what the text's owner may want to know.
     """
 
     starts_D: npt.NDArray[np.int64]
     lengths_D: npt.NDArray[np.int64]
     split_D: npt.NDArray[np.int8]
+    notices: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -53,7 +58,40 @@ class Assignment:
         split_D = np.full(len(starts_D), _TRAIN, np.int8)
         split_D[order[read <= num_test]] = _TEST
         split_D[order[(read > num_test) & (read <= num_test + num_val)]] = _VAL
-        return cls(starts_D=starts_D, lengths_D=lengths_D, split_D=split_D)
+        found = cls(starts_D=starts_D, lengths_D=lengths_D, split_D=split_D)
+        # Where few documents are short, those may miss a split's share by far.
+        num_train, num_val, num_test = config.split_sizes(num_chars)
+        for split, name, wanted in ((_TEST, "test", num_test), (_VAL, "validation", num_val)):
+            size = found.sizes[split]
+            if size * _TOLERANCE < wanted:
+                spare = max(0, found.sizes[_TRAIN] - -(-num_train // _TOLERANCE))
+                num_moved = min(wanted - size, spare)
+                notice = f"{name} text: {size + num_moved:,} of {wanted:,} characters"
+                if num_moved:
+                    notice += ", in part of longer documents, which were divided"
+                found = found._moved(split, num_moved, notice)
+        return found
+
+    def _moved(self, split: int, num_chars: int, notice: str) -> "Assignment":
+        """Move text from the ends of the longest training documents to another split."""
+        starts_D, lengths_D, split_D = self.starts_D, self.lengths_D.copy(), self.split_D.copy()
+        while num_chars > 0:
+            longest = int(np.argmax(np.where(split_D == _TRAIN, lengths_D, 0)))
+            num_kept = int(lengths_D[longest]) - num_chars
+            num_chars -= int(lengths_D[longest])
+            if num_kept <= 0:
+                split_D[longest] = split
+                continue
+            starts_D = np.insert(starts_D, longest + 1, starts_D[longest] + num_kept)
+            lengths_D = np.insert(lengths_D, longest + 1, lengths_D[longest] - num_kept)
+            lengths_D[longest] = num_kept
+            split_D = np.insert(split_D, longest + 1, split)
+        return Assignment(
+            starts_D=starts_D,
+            lengths_D=lengths_D,
+            split_D=split_D,
+            notices=(*self.notices, notice),
+        )
 
     @property
     def sizes(self) -> tuple[int, int, int]:

@@ -382,7 +382,7 @@ def _split(
         val=val,
         test=test,
         fingerprint=digest.hexdigest(),
-        notices=_notices(sources),
+        notices=(*_notices(sources), *(assignment.notices if assignment else ())),
         mode=mode,
     )
 

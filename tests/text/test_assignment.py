@@ -1,12 +1,18 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from charlstm.config import CorpusConfig
 from charlstm.text.assignment import Assignment
 from charlstm.text.corpus import load_corpus
+
+# Sizes of a folder's files that left nothing for validation.
+LUMPY = [
+    min(150_000, int(size) + 1) for size in np.random.default_rng(11).lognormal(6, 2.2, size=103)
+]
 
 
 def assigned(lengths, **options):
@@ -25,6 +31,8 @@ def test_every_document_is_in_one_split_and_keeps_its_text(lengths, seed):
     assert train + val + test == len(ids)
     assert test <= 0.1 * len(ids) + 1
     assert val + test <= 0.3 * len(ids) + 2
+    assert 2 * test >= 0.1 * len(ids) - 1
+    assert 2 * val >= 0.2 * len(ids) - 1
     starts = [*found.grouped_starts, len(ids)]
     for start, after in pairwise(starts):
         assert list(np.diff(grouped[start:after])) == [1] * (after - start - 1)
@@ -38,10 +46,30 @@ def test_the_seed_decides():
     assert one.sizes == (810, 45, 45)
 
 
-def test_a_giant_among_them_is_for_training():
+@pytest.mark.parametrize(
+    "lengths", [[3] * 300 + [100_000], [60] * 110 + [300_000], [100_000, *[3] * 200, 90_000], LUMPY]
+)
+@pytest.mark.parametrize("fractions", [(0.05, 0.05), (0.4, 0.4), (0.0, 0.3), (0.001, 0.6)])
+def test_each_split_has_its_share_within_a_factor_of_two(lengths, fractions):
+    val, test = fractions
+    found = assigned(lengths, val_fraction=val, test_fraction=test)
+    for size, fraction in zip(found.sizes, (1 - val - test, val, test), strict=True):
+        assert fraction / 2 <= size / sum(lengths) <= 2 * fraction + 1e-5
+
+
+def test_the_longest_document_is_divided_only_where_the_others_are_too_short():
+    assert assigned([3] * 300).notices == ()
+    assert len(assigned([3] * 300).lengths_D) == 300
     found = assigned([3] * 300 + [100_000])
-    assert found.split_D[-1] == 0
-    assert found.sizes[1:] == (45, 45)
+    assert found.lengths_D[-3:].tolist() == [100_000 - 10_000, 5000, 5000]
+    assert found.split_D[-3:].tolist() == [0, 1, 2]
+    assert found.sizes == (90_810, 5045, 5045)
+    assert found.notices[0].startswith("test text: 5,045 of 5,045 characters, in part of longer")
+
+
+def test_a_split_that_can_t_have_its_share_is_noticed():
+    found = assigned([1], val_fraction=0.3)
+    assert (found.sizes, found.notices[-1]) == ((1, 0, 0), "validation text: 0 of 1 characters")
 
 
 def test_few_documents_stay_in_their_order_unless_asked():
