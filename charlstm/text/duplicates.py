@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
+from charlstm.text.vocabulary import UNKNOWN
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -16,6 +17,8 @@ Hashes = npt.NDArray[np.uint64]
 _SHORT: Final = 4096
 _PIECE_CHARS: Final = 1 << 22
 _SEED: Final = 0
+# Of a document with unknown characters: which ones it had isn't kept, so it equals no other.
+_NO_HASH: Final = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
 
 class KnownDocuments:
@@ -26,10 +29,14 @@ class KnownDocuments:
 
     @cached_property
     def _hashes(self) -> Hashes:
-        return np.unique(hashes_of(self._split, self._alphabet))
+        hashes = np.unique(hashes_of(self._split, self._alphabet))
+        return hashes[hashes != _NO_HASH]
 
     def have(self, split: Split) -> npt.NDArray[np.bool_]:
-        """Which documents of another text are known, bool [num_documents]."""
+        """Return which documents of another text are known, bool [num_documents].
+
+        Those with unknown characters are not.
+        """
         hashes = hashes_of(split, self._alphabet)
         if not len(self._hashes):
             return np.zeros(len(hashes), np.bool_)
@@ -46,11 +53,13 @@ def hashes_of(split: Split, alphabet: Alphabet) -> Hashes:
     end = -1 if alphabet.end_id is None else alphabet.end_id
     lengths = split.lengths
     found = np.zeros(len(lengths), np.uint64)
-    multipliers = np.random.default_rng(_SEED).integers(0, 1 << 64, _SHORT, dtype=np.uint64)
+    # One more: for what ends a document.
+    multipliers = np.random.default_rng(_SEED).integers(0, 1 << 64, _SHORT + 1, dtype=np.uint64)
     edges = np.searchsorted(split.starts, np.arange(0, max(1, split.num_chars), _PIECE_CHARS))
     for first, after in zip(edges, [*edges[1:], len(lengths)], strict=True):
         chosen = np.arange(first, after)
-        is_short = lengths[chosen] <= _SHORT
+        has_end = split.ids[split.starts[chosen] + lengths[chosen] - 1] == end
+        is_short = lengths[chosen] - has_end <= _SHORT
         for number in chosen[~is_short]:
             found[number] = _hash_of_long(split, int(number), end)
         if is_short.any():
@@ -68,11 +77,14 @@ def _hashes_of_short(
     ids_N = split.ids[np.repeat(split.starts[chosen], lengths) + offset_N]
     symbols_N = np.where(ids_N == end, 0, ids_N.astype(np.uint64) + np.uint64(1))
     products_N: Hashes = symbols_N.astype(np.uint64) * multipliers[offset_N]
-    return np.add.reduceat(products_N, begins)
+    has_unknown = np.logical_or.reduceat(ids_N == UNKNOWN, begins)
+    return np.where(has_unknown, _NO_HASH, np.add.reduceat(products_N, begins))
 
 
 def _hash_of_long(split: Split, number: int, end: int) -> int:
     start = int(split.starts[number])
     ids = split.ids[start : start + int(split.lengths[number])]
+    if np.any(ids == UNKNOWN):
+        return int(_NO_HASH)
     data = ids[ids != end].astype("<u4").tobytes()
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")

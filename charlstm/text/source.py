@@ -213,7 +213,9 @@ def _stands_alone(char: str) -> bool:
     """Whether a character never combines with those before it."""
     if char < "\u0300":
         return True
-    return not unicodedata.combining(char) and char not in _combining_starters()
+    # Some Tibetan marks are starters themselves, but are made of two that combine.
+    first = unicodedata.normalize("NFD", char)[0]
+    return not unicodedata.combining(first) and first not in _combining_starters()
 
 
 @functools.cache

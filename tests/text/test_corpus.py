@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from conftest import posix
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from charlstm.config import CorpusConfig
@@ -268,6 +268,7 @@ def test_documents_inside_a_file_begin_anew(write):
     assert len(split.val.starts) >= 5
 
 
+@example(text="a\u0f74\u0f73", cuts=[3])  # the last one comes apart, and its parts go first
 @given(text=st.text(max_size=40), cuts=st.lists(st.integers(1, 9), max_size=9))
 def test_normal_form_c_doesn_t_depend_on_the_pieces(text, cuts):
     from unicodedata import normalize

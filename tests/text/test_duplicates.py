@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +30,21 @@ def test_long_documents_and_many_pieces(monkeypatch):
     known = KnownDocuments(split, ALPHABET)
     asked = ["a", long + "\n", "c\n", long[1:], "ab\n" * 40, long[:-1]]
     assert known.have(ALPHABET.split(asked)).tolist() == [True, True, False, False, True, True]
+
+
+@pytest.mark.parametrize("length", [3, 10, 11])
+def test_the_end_of_a_document_doesn_t_count_whatever_its_length(monkeypatch, length):
+    monkeypatch.setattr(duplicates, "_SHORT", 10)
+    line = ("abc" * length)[:length]
+    known = KnownDocuments(ALPHABET.split([line + "\n"]), ALPHABET)
+    assert known.have(ALPHABET.split([line, line + "\n", line[1:]])).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("length", [1, 10_000])
+def test_documents_with_unknown_characters_are_not_known(length):
+    known = KnownDocuments(ALPHABET.split(["a" * length + "x\n", "b\n"]), ALPHABET)
+    asked = ALPHABET.split(["a" * length + "y\n", "a" * length + "x\n", "b\n"])
+    assert known.have(asked).tolist() == [False, False, True]
 
 
 def test_of_no_documents_none_is_known():
