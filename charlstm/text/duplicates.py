@@ -30,7 +30,8 @@ class KnownDocuments:
     @cached_property
     def _hashes(self) -> Hashes:
         hashes = np.unique(hashes_of(self._split, self._alphabet))
-        return hashes[hashes != _NO_HASH]
+        known: Hashes = hashes[hashes != _NO_HASH]
+        return known
 
     def have(self, split: Split) -> npt.NDArray[np.bool_]:
         """Return which documents of another text are known, bool [num_documents].
