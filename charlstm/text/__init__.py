@@ -1,6 +1,7 @@
 """Files, pipes and folders in; encoded documents out: `Corpus` with a train, val and test `Split`.
 
     source      bytes of one file or pipe -> decompressed, decoded pieces of text
+    encodings   a guess at an encoding, for messages
     filelist    the files of a corpus, found once
     documents   where documents begin inside a file, and what ends them
     patterns    lines searched for a user's regular expression, in bounded time

@@ -23,6 +23,7 @@ from typing import IO, Any, Final, Protocol
 
 from charlstm.config import STDIN, CorpusConfig
 from charlstm.errors import CorpusError, EncodingError
+from charlstm.text.encodings import likely_encodings
 from charlstm.text.vocabulary import END, END_NOTICE, REPLACEMENT
 
 _PIECE_BYTES: Final = 1 << 20
@@ -295,8 +296,13 @@ def _zstd(name: str, file: IO[bytes]) -> Readable:
 def _explained(name: str, place: int, error: UnicodeDecodeError) -> EncodingError:
     byte = error.object[error.start]
     advice = "give its --encoding, or --level byte if it is no text"
-    if guess := _likely_encoding(error.object[max(0, error.start - _PIECE_BYTES // 16) :]):
-        advice = f"it looks like {guess}: give --encoding {guess}, or --level byte"
+    guesses = likely_encodings(error.object[max(0, error.start - _PIECE_BYTES // 16) :])
+    if len(guesses) == 1:
+        ((guess, piece),) = guesses.items()
+        advice = f"it looks like {guess} ({piece!r}): give --encoding {guess}, or --level byte"
+    elif guesses:
+        named = ", ".join(f"{guess} ({piece!r})" for guess, piece in guesses.items())
+        advice = f"it may be {named}: give the right one as --encoding, or --level byte"
     return EncodingError(
         f"{name}: byte {place} (0x{byte:02X}) is not valid {error.encoding}", advice
     )
@@ -309,23 +315,6 @@ def _refuse_utf_16(name: str, text: str, encoding: str) -> None:
         if encoding == "utf-8" and text[half::2].count("\0") > 0.9 * len(others) > 5:
             what = f"{name}: every second byte is NUL"
             raise EncodingError(what, f"it looks like {likely}: give --encoding {likely}")
-
-
-def _likely_encoding(data: bytes) -> str | None:
-    """A guess for the message only; nothing is ever decoded by it."""
-    sample = data[: 1 << 16]
-    high = sum(byte >= 0x80 for byte in sample) / len(sample)
-    if sample.count(0) > len(sample) / 4:
-        candidates = ["utf-16-le" if sample[1::2].count(0) > sample[::2].count(0) else "utf-16-be"]
-    elif high < 0.25:  # mostly ASCII: a western text with some accents
-        candidates = ["cp1252", "latin-1"]
-    else:
-        candidates = ["gb18030", "shift_jis", "euc_kr", "big5", "cp1251", "cp1252"]
-    for candidate in candidates:
-        with contextlib.suppress(UnicodeDecodeError):
-            codecs.getincrementaldecoder(candidate)().decode(sample)
-            return candidate
-    return None
 
 
 def _as_tuple(newlines: str | tuple[str, ...] | None) -> tuple[str, ...]:
