@@ -35,7 +35,7 @@ def test_the_end_is_a_symbol_of_the_vocabulary_and_costs_no_byte(poems):
             f"{poem}\n\n" for poem in POEMS.split("\n\n")
         }
         assert part.num_bytes == part.num_chars - len(documents)
-    scored = encode_files([str(poems)], config, corpus.vocabulary).split
+    scored = encode_files([str(poems)], config, corpus.alphabet).split
     assert alphabet.decode(scored.ids).count(END) == 120
     assert scored.num_bytes == poems.stat().st_size
 
@@ -49,7 +49,7 @@ def test_the_end_of_a_document_is_replaced_in_a_running_text(tmp_path, level):
     config = CorpusConfig(paths=(str(path),), level=level)
     in_memory = replace(config, paths=(IN_MEMORY,))
     corpus, typed = load_corpus(config), load_corpus(in_memory, texts=[text])
-    scored = encode_files([str(path)], config, corpus.vocabulary)
+    scored = encode_files([str(path)], config, corpus.alphabet)
     notices = [[*one.notices] for one in (corpus, typed, scored)]
     if level == "byte":
         assert corpus.alphabet.text_of(corpus.train.ids).startswith(f"quick {END} fox\n")

@@ -619,7 +619,7 @@ class Model:
         """A text that is read as the model's own was, in the numbers of an alphabet."""
         if isinstance(text, Path):
             config = self.checkpoint.spec.corpus
-            other = encode_files([str(text)], config, alphabet.vocabulary)
+            other = encode_files([str(text)], config, alphabet)
             for notice in other.notices:
                 _warn(notice)
             return other.split

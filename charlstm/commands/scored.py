@@ -130,7 +130,7 @@ def read_files(files: list[str], model: "Model") -> "OtherText":
     from charlstm.text.corpus import encode_files
 
     with advice_for_a_model():
-        other = encode_files(files, model.checkpoint.spec.corpus, model.alphabet.vocabulary)
+        other = encode_files(files, model.checkpoint.spec.corpus, model.alphabet)
     for notice in other.notices:
         say(notice)
     return other

@@ -24,7 +24,6 @@ from charlstm.settings import (
     options_of,
 )
 from charlstm.text.corpus import Corpus, corpus_name, load_corpus
-from charlstm.text.documents import found_nowhere, looks_like_list
 from charlstm.text.filelist import is_fleeting
 from charlstm.text.storage import load_corpus_of_run
 from charlstm.training.hardware import (
@@ -200,7 +199,6 @@ def prepare_new(
         seconds_used=lambda: time.monotonic() - started_at,
     )
     notices = [*corpus.notices, *plan.notices]
-    notices += _document_notices(corpus, corpus_config)
     news: list[str] = []
     start: Start = Fresh()
     if parent is not None:
@@ -237,23 +235,6 @@ def prepare_new(
         notices=tuple(notices),
         news=tuple(news),
     )
-
-
-def _document_notices(corpus: Corpus, config: CorpusConfig) -> Iterator[str]:
-    """Where documents may not be what was meant."""
-    train, alphabet = corpus.train, corpus.alphabet
-    if config.split_documents is None:
-        if config.paths == (IN_MEMORY,) and len(train.starts) > 1:
-            return
-        if looks_like_list(alphabet.decode(train.ids[:_SAMPLE_CHARS])):
-            yield "the text looks like a list: --split-documents lines makes each line a document"
-        return
-    num_documents = len(train.starts)
-    if num_documents == 1:
-        yield f"--split-documents {found_nowhere(config.split_documents)}"
-    is_blank_D = (train.lengths == 1) & (train.ids[train.starts] == alphabet.end_id)
-    if num_blank := int(is_blank_D.sum()):
-        yield f"{num_blank:,} of {num_documents:,} documents are blank lines, learned like others"
 
 
 def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> Prepared:

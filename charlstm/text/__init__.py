@@ -11,6 +11,7 @@
     split       an encoded text as documents in a row
     walk        reading many documents side by side
     corpus      files -> vocabulary and splits; begin here: `load_corpus`
+    notices     what the owner of an encoded text may want to know
     storage     the encoded text in a run's folder
     duplicates  documents that stand in another text, too
     features    what a reader sees in a text: quotes, lines, words

@@ -169,12 +169,28 @@ class Alphabet:
             CorpusError: naming them.
         """
         if unknown := self.vocabulary.unknown_in(symbols):
-            shown = ", ".join(map(self._named, unknown[:_MAX_NAMED]))
-            more = len(unknown) - _MAX_NAMED
-            raise CorpusError(
-                f"not in the model's vocabulary: {shown}"
-                + (f" and {more} more" if more > 0 else "")
-            )
+            what = f"not in the model's vocabulary: {self.listed(unknown)}"
+            if found := self.in_other_form(unknown):
+                what += f"; known in another Unicode normal form: {self.listed(found)}"
+            raise CorpusError(what)
+
+    def in_other_form(self, unknown: str) -> str:
+        """Return those of some unknown characters that are known composed, or decomposed."""
+        if self.is_byte:
+            return ""
+        known = set(self.vocabulary.characters)
+        parts = {part for char in known for part in unicodedata.normalize("NFD", char)[1:]}
+        return "".join(
+            char
+            for char in unknown
+            if char in parts or known.issuperset(unicodedata.normalize("NFD", char))
+        )
+
+    def listed(self, symbols: str) -> str:
+        """Return the first of some symbols in words, and the number of the others."""
+        shown = ", ".join(map(self._named, symbols[:_MAX_NAMED]))
+        more = len(symbols) - _MAX_NAMED
+        return shown + (f" and {more:,} more" if more > 0 else "")
 
     def _named(self, symbol: str) -> str:
         if not self.is_byte:

@@ -22,6 +22,7 @@ from charlstm.text.alphabet import Alphabet, to_symbols
 from charlstm.text.assignment import Assignment
 from charlstm.text.documents import split_documents, with_ends
 from charlstm.text.filelist import FileList
+from charlstm.text.notices import document_notices, form_notices, unknown_notices
 from charlstm.text.source import FileSource, Source, TextSource
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import END, UNKNOWN, Ids, Vocabulary, code_points
@@ -33,6 +34,22 @@ _HELD_OUT_CHARS: Final = 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
+class FileReport:
+    """One file of a corpus.
+
+    Args:
+        encoding: that it was read in; `utf-8-sig` is UTF-8 with a byte order mark.
+        num_chars: as it was read, what ends its documents among them.
+        line_ends: those that it has.
+    """
+
+    path: str
+    encoding: str
+    num_chars: int
+    line_ends: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Corpus:
     """A text, ready to train on and to be measured by.
 
@@ -41,6 +58,7 @@ class Corpus:
             hexadecimal.
         notices: what was done to the text that its owner may want to know.
         mode: who may read what is made of it, as permission bits of files.
+        files: those that it was read from; none for a run's copy.
     """
 
     name: str
@@ -51,6 +69,7 @@ class Corpus:
     fingerprint: str
     notices: tuple[str, ...]
     mode: int = 0o666
+    files: tuple[FileReport, ...] = ()
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -139,8 +158,9 @@ class OtherText(NamedTuple):
     notices: tuple[str, ...]
 
 
-def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabulary) -> OtherText:
+def encode_files(paths: Sequence[str], config: CorpusConfig, alphabet: Alphabet) -> OtherText:
     """Read other texts the way a corpus was read, cut into documents likewise."""
+    vocabulary = alphabet.vocabulary
     files = FileList.of(replace(config, paths=tuple(paths), val=None, test=None))
     with contextlib.ExitStack() as stack:
         sources = _open(files, config, stack)
@@ -158,8 +178,13 @@ def encode_files(paths: Sequence[str], config: CorpusConfig, vocabulary: Vocabul
             starts=counted.starts,
             bytes_D=_bytes_of_documents(original, counted.starts, everything, config),
         )
+        notices = [
+            *_notices(sources),
+            *unknown_notices(split, "text"),
+            *form_notices(everything, alphabet),
+        ]
         return OtherText(
-            split, lambda first, after: everything.decode(original[first:after]), _notices(sources)
+            split, lambda first, after: everything.decode(original[first:after]), tuple(notices)
         )
 
 
@@ -370,6 +395,15 @@ def _split(
     # The splits are views of the same ids.
     if not is_known[1:].all():
         _renumber(ids, np.where(is_known, np.cumsum(is_known), UNKNOWN).astype(ids.dtype))
+    alphabet = Alphabet.of(config, vocabulary, num_train_chars=train.num_chars)
+    notices = [
+        *_notices(sources),
+        *(assignment.notices if assignment else ()),
+        *document_notices(train, alphabet, config),
+        *unknown_notices(val, "validation text"),
+        *unknown_notices(test, "test text"),
+        *form_notices(everything, alphabet),
+    ]
     digest = hashlib.sha256(f"{counted.digest} {spans}".encode("ascii"))
     if config.split_documents is not None:
         digest.update(counted.starts.tobytes())
@@ -377,13 +411,22 @@ def _split(
         digest.update(assignment.split_D.tobytes())
     return Corpus(
         name=corpus_name(config),
-        alphabet=Alphabet.of(config, vocabulary, num_train_chars=spans[0][1] - spans[0][0]),
+        alphabet=alphabet,
         train=train,
         val=val,
         test=test,
         fingerprint=digest.hexdigest(),
-        notices=(*_notices(sources), *(assignment.notices if assignment else ())),
+        notices=tuple(notices),
         mode=mode,
+        files=tuple(
+            FileReport(
+                path=source.name,
+                encoding=source.encoding,
+                num_chars=int(length),
+                line_ends=source.line_ends,
+            )
+            for source, length in zip(sources, counted.lengths, strict=True)
+        ),
     )
 
 

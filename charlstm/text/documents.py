@@ -100,11 +100,6 @@ def documents_in(text: str, how: str | None) -> list[str]:
     return found
 
 
-def found_nowhere(how: str) -> str:
-    """That a text has one document, although more were asked for."""
-    return f"{how}: found nowhere, the text is one document"
-
-
 def looks_like_list(sample: str) -> bool:
     """Whether a text, or its beginning, is made of many short lines, none of them empty."""
     lines = sample.split("\n")

@@ -60,10 +60,15 @@ class Source(Protocol):
 
     Args:
         notices: what a reading found that the text's owner may want to know.
+        encoding: that the latest reading used; `utf-8-sig` is UTF-8 with a byte order mark, and a
+            text in memory has none.
+        line_ends: those that it found, as they stand in the file.
     """
 
     name: str
     notices: list[str]
+    encoding: str
+    line_ends: tuple[str, ...]
 
     def pieces(self) -> Iterator[str]:
         """The text from its beginning, in pieces of a megabyte or so."""
@@ -78,6 +83,8 @@ class TextSource:
     def __init__(self, name: str, text: str, notices: Iterable[str] = ()) -> None:
         self.name = name
         self.notices = list(notices)
+        self.encoding = ""
+        self.line_ends: tuple[str, ...] = ()
         self._text = text
 
     def pieces(self) -> Iterator[str]:
@@ -90,9 +97,6 @@ class TextSource:
 class FileSource:
     """A file, or a pipe, whose bytes are copied to a temporary file to be read twice.
 
-    Attributes:
-        encoding: that the latest reading used; `utf-8-sig` is UTF-8 with a byte order mark.
-
     Raises:
         CorpusError: when it is missing or no file.
     """
@@ -101,6 +105,7 @@ class FileSource:
         self.name = path
         self.notices: list[str] = []
         self.encoding = config.encoding
+        self.line_ends: tuple[str, ...] = ()
         self._first_notices = list(notices)
         self._config = config
         self._aside = _put_aside(path) if _is_pipe(path) else None
@@ -157,10 +162,10 @@ class FileSource:
     def _decoded(self, file: Readable) -> Iterator[str]:
         piece = file.read(_PIECE_BYTES)
         self.encoding = encoding = self._encoding(piece)
-        decoder: Any = codecs.getincrementaldecoder(encoding)()
-        lines = None
-        if not self._config.keeps_line_ends:
-            decoder = lines = io.IncrementalNewlineDecoder(decoder, translate=True)
+        keeps_line_ends = self._config.keeps_line_ends
+        decoder = io.IncrementalNewlineDecoder(
+            codecs.getincrementaldecoder(encoding)(), translate=not keeps_line_ends
+        )
         num_bytes, has_nul, has_end = 0, False, False
         while True:
             num_bytes += len(piece)
@@ -187,7 +192,8 @@ class FileSource:
             )
         if has_end:
             self.notices.append(f"{self.name}: {END_NOTICE}")
-        if lines is not None and set(_as_tuple(lines.newlines)) - {"\n"}:
+        self.line_ends = _as_tuple(decoder.newlines)
+        if not keeps_line_ends and set(self.line_ends) - {"\n"}:
             self.notices.append(
                 f"{self.name}: line ends CR or CRLF became LF (--keep-line-ends keeps them)"
             )

@@ -224,5 +224,6 @@ def _corpus(
         fingerprint=header["fingerprint"],
         notices=(),
         mode=mode,
+        files=(),
         **splits,
     )

@@ -4,76 +4,67 @@ from typing import Final
 
 from rich.text import Text
 
-from charlstm.analysis.diagnosis import Diagnosis, FileReport
+from charlstm.analysis.diagnosis import Diagnosis
 from charlstm.text.filelist import NUM_NAMED
-from charlstm.views.tables import print_pairs, print_rows
+from charlstm.views.tables import print_note, print_pairs, print_rows
 
 _MAX_FILES: Final = 8
+_LINE_ENDS: Final = {"\n": "LF", "\r\n": "CRLF", "\r": "CR"}
 
 
 def show_diagnosis(found: Diagnosis) -> None:
+    more = len(found.files) - _MAX_FILES
     print_rows(
-        ("file", "encoding", "characters", "lines", "line ends", "longest line"),
+        ("file", "encoding", "characters", "line ends"),
         [
             (
                 file.path,
                 file.encoding.replace("-sig", " with mark"),
                 f"{file.num_chars:,}",
-                f"{file.num_lf + file.num_crlf + file.num_cr:,}",
-                _line_ends(file),
-                f"{file.longest_line:,}",
+                ", ".join(_LINE_ENDS[end] for end in file.line_ends) or "none",
             )
             for file in found.files[:_MAX_FILES]
         ],
-        left=(1, 4),
-        caption=(
-            f"and {len(found.files) - _MAX_FILES:,} more files"
-            if len(found.files) > _MAX_FILES
-            else None
-        ),
+        left=(1, 3),
+        caption=f"and {more:,} more files" if more > 0 else None,
     )
-    xz, ngrams = found.xz_bits_per_char, found.ngram_bits_per_char
-    print_pairs(
-        Text("total"),
+    print_rows(
+        ("split", "characters", "unknown", "documents"),
         [
-            ("characters", f"{found.num_chars:,}"),
-            ("distinct characters", f"{found.num_characters:,}, {found.num_rare:,} of them rare"),
-            (
-                "documents",
-                f"{found.num_documents:,}"
-                + (
-                    f", {found.num_repeated_documents:,} of them repeated"
-                    if found.num_repeated_documents
-                    else ""
-                ),
-            ),
-            ("in repeated lines", f"{found.repeated_share:.1%}"),
-            ("bits per character by xz", "-" if xz is None else f"{xz:.3f}"),
-            ("bits per character by n-grams", "-" if ngrams is None else f"{ngrams:.3f}"),
-            (
-                "train, val, test",
-                f"{found.num_train_chars:,}, {found.num_val_chars:,}, {found.num_test_chars:,}",
-            ),
-            ("five minutes, two usual cores", found.model or "too short to train on"),
+            (one.name, f"{one.num_chars:,}", f"{one.num_unknown:,}", f"{one.num_documents:,}")
+            for one in found.splits
         ],
     )
-    notices = [notice for file in found.files for notice in file.notices]
-    for notice in notices:
-        print_pairs(Text(""), [("note", notice)])
-    if len(found.skipped) > NUM_NAMED:  # the note names fewer
+    print_pairs(
+        Text(""),
+        [
+            ("distinct characters", f"{found.num_characters:,}, {found.num_rare:,} of them rare"),
+            (
+                f"repeated {found.repeated_unit}",
+                (
+                    f"{found.num_repeated:,} of {found.num_units:,}, "
+                    f"{found.repeated_share:.1%} of the text"
+                ),
+            ),
+            *(
+                (f"bits per character by {name}", f"{bits:.3f}")
+                for name, bits in found.baseline_bits_per_char.items()
+            ),
+            ("default model (5 minutes, 2 cores)", found.model or "- (the text is too short)"),
+        ],
+    )
+    print()
+    for notice in found.notices:
+        print_note(notice)
+    if len(found.skipped) > NUM_NAMED:  # the notice names fewer
         print_rows(
             ("skipped", "reason"), [(one.path, one.reason) for one in found.skipped], left=(1,)
         )
-    if not found.problems:
-        print_pairs(Text("\nno problems found"), [])
-        return
-    print_rows(
-        ("problem", "what to do"),
-        [(problem.what, problem.cure) for problem in found.problems],
-        left=(1,),
-    )
-
-
-def _line_ends(file: FileReport) -> str:
-    counts = {"LF": file.num_lf, "CRLF": file.num_crlf, "CR": file.num_cr}
-    return ", ".join(name for name, count in counts.items() if count) or "none"
+    if found.problems:
+        print_rows(
+            ("problem", "what to do"),
+            [(problem.what, problem.cure) for problem in found.problems],
+            left=(1,),
+        )
+    elif not found.notices:
+        print_note("no problems found")

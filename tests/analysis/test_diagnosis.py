@@ -1,30 +1,113 @@
+import math
+
 import pytest
 
 from charlstm.analysis.diagnosis import diagnose
 from charlstm.config import CorpusConfig
+from charlstm.evaluation.baselines import score_baselines
 from charlstm.text.corpus import load_corpus
+
+PROSE = "".join(f"{n} is a number that stands here and there, at its place\n" for n in range(4000))
 
 
 @pytest.fixture
-def names(tmp_path):
-    path = tmp_path / "names.txt"
-    path.write_text("".join(f"name {number}\n" for number in range(300)) + "name 7\n" * 60)
-    return str(path)
+def check(tmp_path):
+    def check(text, **options):
+        path = tmp_path / "text.txt"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return diagnose(CorpusConfig(paths=(str(path),), **options))
+
+    return check
 
 
-@pytest.mark.parametrize("split_by", ["auto", "order", "random"])
-def test_the_splits_are_those_that_train_makes(names, split_by):
-    config = CorpusConfig(paths=(names,), split_documents="lines", split_by=split_by)
-    found, corpus = diagnose(config), load_corpus(config)
-    sizes = [part.num_chars for part in (corpus.train, corpus.val, corpus.test)]
-    assert [found.num_train_chars, found.num_val_chars, found.num_test_chars] == sizes
-    assert found.num_documents == 360
+def cures(found):
+    return [problem.cure for problem in found.problems]
 
 
-def test_repeated_documents_and_a_pattern_that_is_found_nowhere_are_problems(names):
-    def problems(how):
-        found = diagnose(CorpusConfig(paths=(names,), split_documents=how))
-        return [problem.what for problem in found.problems]
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"split_documents": "lines"},
+        {"split_documents": "blank-lines"},
+        {"split_documents": "re:7"},
+        {"split_documents": "lines", "split_by": "order"},
+        {"min_count": 20},
+        {"level": "byte"},
+    ],
+)
+def test_everything_is_as_train_reads_it(check, tmp_path, options):
+    text = "".join(f"name {number}\nand \xe9\n\n" for number in range(300))
+    found = check(text, **options)
+    corpus = load_corpus(CorpusConfig(paths=(str(tmp_path / "text.txt"),), **options))
+    splits = (corpus.train, corpus.val, corpus.test)
+    assert [(one.num_chars, one.num_documents) for one in found.splits] == [
+        (split.num_chars, len(split.starts)) for split in splits
+    ]
+    assert (found.notices, found.files) == (corpus.notices, corpus.files)
+    assert found.num_characters == len(corpus.vocabulary)
+    baselines = score_baselines(
+        corpus.alphabet, train=corpus.train, val=corpus.val, text=corpus.test
+    )
+    bits = {one.name: one.nats / corpus.test.num_chars / math.log(2) for one in baselines}
+    assert found.baseline_bits_per_char == pytest.approx(bits)
 
-    assert "60 of 360 documents are repeated" in problems("lines")
-    assert "--split-documents x{9}: found nowhere, the text is one document" in problems("x{9}")
+
+@pytest.mark.parametrize(
+    ("text", "how", "unit", "num_repeated"),
+    [
+        ("hello\nworld\n" * 500, None, "lines", 998),
+        ("ab\n" + "name 7\n" * 60, "lines", "documents", 59),
+        ("one\ntwo\n\n" * 50, "blank-lines", "lines", 98),
+        ("a" * 100, None, "documents", 0),
+    ],
+)
+def test_what_repeats_is_counted_whatever_its_length(check, text, how, unit, num_repeated):
+    found = check(text, split_documents=how, val_fraction=0.0, test_fraction=0.0)
+    assert (found.repeated_unit, found.num_repeated) == (unit, num_repeated)
+    is_problem = any(f"in repeated {unit}" in problem.what for problem in found.problems)
+    assert is_problem == (num_repeated > 0)
+
+
+def test_good_text_has_no_problems(check):
+    found = check(PROSE)
+    assert (found.notices, found.problems) == ((), ())
+    assert found.model is not None
+    assert found.model.startswith("2 x ")
+
+
+def test_rare_characters_are_advised_on_where_they_can_be_done_without(check):
+    assert any("--min-count 10" in cure for cure in cures(check("\u2603\u2604" + PROSE)))
+    poem = "Two roads diverged in a yellow wood,\nAnd sorry I could not travel both\n"
+    found = check(poem)
+    assert found.num_rare > 10
+    assert not any("--min-count" in cure for cure in cures(found))
+    # It would be read a hundred thousand times.
+    assert found.model is None
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "cure"),
+    [
+        ("text\x1b\x1b " * 50, {}, "--level byte"),
+        ("cafe\u0301 and caf\xe9, " * 50, {}, "--normalize nfc"),
+        ("a few words", {}, "--from RUN"),
+    ],
+)
+def test_problems_have_cures(check, text, options, cure):
+    assert any(cure in one for one in cures(check(text, **options)))
+    assert cures(check(text.encode(), level="byte")) == cures(check("a few words"))[-1:]
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "line_ends"),
+    [
+        (b"\xef\xbb\xbfone\rtwo\r\nthree\n", "utf-8-sig", ("\r", "\n", "\r\n")),
+        ("one\ntwo\n".encode("utf-16"), "utf-16", ("\n",)),
+        (b"one" * 9, "utf-8", ()),
+    ],
+)
+@pytest.mark.parametrize("keep_line_ends", [False, True])
+def test_files_are_reported_as_they_stand(check, content, encoding, line_ends, keep_line_ends):
+    (file,) = check(content, keep_line_ends=keep_line_ends).files
+    assert (file.encoding, set(file.line_ends)) == (encoding, set(line_ends))

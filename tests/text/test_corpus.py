@@ -158,7 +158,7 @@ def test_bytes_are_those_of_each_document(write, monkeypatch, piece_chars):
     lines = [f"{number} Li\n" for number in range(60)] + ["床前明月\n", "\U0001f600é\n"] * 30
     path = write("".join(lines))
     corpus = load(path, split_documents="lines", min_count=40)  # some are unknown
-    scored = encode_files([str(path)], CorpusConfig(split_documents="lines"), corpus.vocabulary)
+    scored = encode_files([str(path)], CorpusConfig(split_documents="lines"), corpus.alphabet)
     assert scored.split.bytes_D.tolist() == [len(line.encode()) for line in lines]
     splits = (corpus.train, corpus.val, corpus.test)
     assert sum(part.num_bytes for part in splits) == path.stat().st_size

@@ -9,7 +9,6 @@ from charlstm.errors import ConfigError
 from charlstm.text import documents
 from charlstm.text.documents import (
     documents_in,
-    found_nowhere,
     split_documents,
     with_ends,
 )
@@ -150,9 +149,3 @@ def test_document_rule_is_a_name_or_a_pattern(rule, documents):
 def test_plain_word_is_rejected_as_a_document_rule(slip):
     with pytest.raises(ConfigError, match=f"'{slip}' is neither .* needs re:{slip}$"):
         CorpusConfig(split_documents=slip)
-
-
-def test_what_was_found_nowhere_is_named_as_it_is_typed():
-    for how in ("lines", "blank-lines"):
-        assert found_nowhere(how) == f"{how}: found nowhere, the text is one document"
-    assert found_nowhere("re:^x").startswith("re:^x: ")
