@@ -7,7 +7,7 @@ from conftest import alphabet_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlstm.ngram import counts, kneser_ney
+from charlstm.ngram import kneser_ney
 from charlstm.ngram.kneser_ney import NgramModel
 from charlstm.ngram.order_selection import learn_ngrams, ngrams_of_order
 from charlstm.text.split import Split
@@ -209,18 +209,6 @@ def test_levels_are_kept_in_small_types():
         assert [level.key_G.dtype, level.share_G.dtype] == [np.uint64, np.float32]
         assert level.rest_C.dtype == np.float32
         assert level.find(level.key_G).dtype == np.int32
-
-
-# A list's items are shorter than the longest n-grams: there are none of those to sort.
-@pytest.mark.parametrize(("num_documents", "length"), [(3, 500), (300, 3)])
-def test_portions_of_sorting_and_scoring_change_nothing(monkeypatch, num_documents, length):
-    generator = np.random.default_rng(0)
-    train = split_of(["".join(generator.choice(list("abc"), length)) for _ in range(num_documents)])
-    text = ["".join(generator.choice(list("abcd"), 200)) for _ in range(3)]
-    whole = nats(ngrams_of_order(train, ALPHABET, 5), *text)
-    monkeypatch.setattr(counts, "_SORTED_AT_ONCE", 100)
-    monkeypatch.setattr(kneser_ney, "_SCORED_AT_ONCE", 37)
-    np.testing.assert_array_equal(nats(ngrams_of_order(train, ALPHABET, 5), *text), whole)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from charlstm.config import CorpusConfig
 from charlstm.errors import ConfigError, CorpusError
-from charlstm.text import corpus as corpus_module
 from charlstm.text.corpus import encode_files, load_corpus
 from charlstm.text.filelist import FileList
 from charlstm.text.source import _composed
@@ -152,9 +151,7 @@ def test_odd_but_readable_texts_work(write, text):
     assert text_of(corpus, "train") + text_of(corpus, "val") + text_of(corpus, "test") == text
 
 
-@pytest.mark.parametrize("piece_chars", [5, 1 << 20])
-def test_bytes_are_those_of_each_document(write, monkeypatch, piece_chars):
-    monkeypatch.setattr(corpus_module, "_PIECE_CHARS", piece_chars)
+def test_bytes_are_those_of_each_document(write):
     lines = [f"{number} Li\n" for number in range(60)] + ["床前明月\n", "\U0001f600é\n"] * 30
     path = write("".join(lines))
     corpus = load(path, split_documents="lines", min_count=40)  # some are unknown

@@ -1,0 +1,55 @@
+"""Whatever is done piece by piece gives the same, however small the pieces are."""
+
+import numpy as np
+import pytest
+
+from charlstm.config import CorpusConfig
+from charlstm.ngram import counts, kneser_ney
+from charlstm.ngram.order_selection import learn_ngrams
+from charlstm.text import assignment, corpus, documents, duplicates, source
+from charlstm.text.corpus import encode_files, load_corpus
+from charlstm.text.duplicates import KnownDocuments
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sizes")
+    generator = np.random.default_rng(0)
+    for name in ("one", "two"):
+        lines = ["".join(generator.choice(list("ab é\u4e00"), 9)) for _ in range(150)]
+        (folder / name).write_text("\n\n".join(["a", *lines, "b" * 300]), encoding="utf-8")
+    return tuple(str(path) for path in sorted(folder.iterdir()))
+
+
+def outcome(paths, how):
+    config = CorpusConfig(paths=paths[:1], split_documents=how, normalize="nfc")
+    read = load_corpus(config)
+    other = encode_files(paths, config, read.alphabet)
+    splits = (read.train, read.val, read.test, other.split)
+    ngrams = learn_ngrams(read.train, read.val, read.alphabet)
+    return [
+        read.fingerprint,
+        other.original(0, 500),
+        *(array.tolist() for one in splits for array in (one.ids, one.starts, one.bytes_D)),
+        KnownDocuments(read.train, read.alphabet).have(other.split).tolist(),
+        ngrams.score(other.split).nats_N.tolist(),
+    ]
+
+
+@pytest.mark.parametrize("how", [None, "lines", "blank-lines"])
+@pytest.mark.parametrize(
+    ("module", "name", "size"),
+    [
+        (assignment, "_PIECE_DOCUMENTS", 7),
+        (corpus, "_PIECE_CHARS", 7),
+        (documents, "_MAX_HELD_CHARS", 400),
+        (duplicates, "_PIECE_CHARS", 7),
+        (source, "_PIECE_BYTES", 7),
+        (counts, "_SORTED_AT_ONCE", 7),
+        (kneser_ney, "_SCORED_AT_ONCE", 7),
+    ],
+)
+def test_sizes_of_pieces_change_nothing(paths, monkeypatch, how, module, name, size):
+    expected = outcome(paths, how)
+    monkeypatch.setattr(module, name, size)
+    assert outcome(paths, how) == expected
