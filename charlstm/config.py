@@ -345,7 +345,8 @@ def _check_document_rule(how: str) -> None:
 
     pattern = document_pattern(how)
     # `regex` unrolls counted repetitions.
-    if math.prod(int(number) for number in re.findall(r"\{(\d+)", pattern)) > _MAX_REPETITIONS:
+    counts = (max(1, int(number)) for number in re.findall(r"\{(\d{1,9})", pattern))
+    if math.prod(counts) > _MAX_REPETITIONS:
         raise ConfigError(
             f"--split-documents {how!r} repeats something more than {_MAX_REPETITIONS:,} times"
         )

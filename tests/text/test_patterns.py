@@ -88,7 +88,16 @@ def test_other_threads_go_on_meanwhile(impatient):
     assert num_turns > 3
 
 
-@pytest.mark.parametrize("how", ["re:(?R)", "re:((a{1000}){1000}){1000}", "re:(?P<x>a)(?P<x>b)"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "re:(?R)",
+        "re:((a{1000}){1000}){1000}",
+        "re:((a{1000}){1000}){1000}b{0}",
+        "re:a{" + "9" * 5000 + "}",
+        "re:(?P<x>a)(?P<x>b)",
+    ],
+)
 def test_patterns_that_take_all_memory_or_that_re_refuses_are_refused(how):
     with pytest.raises(ConfigError, match="--split-documents"):
         CorpusConfig(split_documents=how)
