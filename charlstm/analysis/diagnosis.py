@@ -1,4 +1,4 @@
-"""What a text is like, for `corpus check`: as `train` would read it, and how predictable it is."""
+"""Checks of a text for `corpus check`: how `train` reads it, and how predictable it is."""
 
 import math
 import unicodedata
@@ -50,7 +50,7 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """What `diagnose` finds.
+    """The findings of `diagnose`.
 
     Args:
         skipped: files of folders that are not text.

@@ -1,4 +1,4 @@
-"""Which documents are for training, validation and test, where chance decides it.
+"""Random assignment of documents to training, validation and test.
 
 A sorted list that is split in its order would be tested on names that begin with late letters.
 """
@@ -18,7 +18,7 @@ MIN_DOCUMENTS: Final = 100
 
 _PIECE_DOCUMENTS: Final = 1 << 16
 _TRAIN, _VAL, _TEST = 0, 1, 2
-# A split may be smaller than its share of the text by this factor.
+# A split may be smaller than its fraction of the text by this factor.
 _TOLERANCE: Final = 2
 
 
@@ -30,7 +30,7 @@ class Assignment:
         starts_D: where each begins, int64; `lengths_D` its characters. The parts of a divided
             document count as documents.
         split_D: 0 for training, 1 for validation, 2 for test.
-        notices: what the text's owner may want to know.
+        notices: shown to the user.
     """
 
     starts_D: npt.NDArray[np.int64]
@@ -42,7 +42,7 @@ class Assignment:
     def of(
         cls, config: CorpusConfig, starts_D: npt.NDArray[np.int64], num_chars: int
     ) -> "Assignment | None":
-        """Assign at random, by a seed; None where the order decides."""
+        """Assign documents at random, by the seed; return None where they are split in order."""
         if config.split_by == "order":
             return None
         if config.split_by == "auto" and len(starts_D) < MIN_DOCUMENTS:
@@ -50,7 +50,7 @@ class Assignment:
         lengths_D = np.diff(np.append(starts_D, num_chars))
         _, num_val, num_test = config.split_sizes(num_chars)
         order = np.random.default_rng(config.split_seed).permutation(len(starts_D))
-        # What is longer than a split is for training; the others are split as was asked for.
+        # Documents longer than a split are for training; the fractions apply to the others.
         longest = min((size for size in (num_val, num_test) if size), default=0)
         order = order[lengths_D[order] <= longest]
         read = np.cumsum(lengths_D[order])
@@ -59,7 +59,7 @@ class Assignment:
         split_D[order[read <= num_test]] = _TEST
         split_D[order[(read > num_test) & (read <= num_test + num_val)]] = _VAL
         found = cls(starts_D=starts_D, lengths_D=lengths_D, split_D=split_D)
-        # Where few documents are short, those may miss a split's share by far.
+        # With few short documents, a split can end up far too small.
         num_train, num_val, num_test = config.split_sizes(num_chars)
         for split, name, wanted in ((_TEST, "test", num_test), (_VAL, "validation", num_val)):
             size = found.sizes[split]
@@ -103,7 +103,7 @@ class Assignment:
 
     @property
     def grouped_starts(self) -> npt.NDArray[np.int64]:
-        """Where documents begin after `grouped`."""
+        """The starts of the documents after `grouped`."""
         lengths = np.concatenate(
             [self.lengths_D[self.split_D == split] for split in (_TRAIN, _VAL, _TEST)]
         )
@@ -111,7 +111,7 @@ class Assignment:
         return starts
 
     def grouped(self, ids: Ids) -> Iterator[Ids]:
-        """The characters in pieces: the training documents in their order, then the others."""
+        """Yield the characters in pieces: training documents in their order, then the others."""
         for split in (_TRAIN, _VAL, _TEST):
             for first in range(0, len(self.starts_D), _PIECE_DOCUMENTS):
                 part = slice(first, first + _PIECE_DOCUMENTS)

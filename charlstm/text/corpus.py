@@ -1,7 +1,7 @@
-"""From files to a vocabulary and a train, a validation and a test split.
+"""Read files into a vocabulary and a train, validation and test split.
 
 Everything is read twice: once to count and to fingerprint, once to encode into a file that is
-mapped into memory. So memory stays bounded, and what happens to the text later can't harm.
+mapped into memory. So memory stays bounded, and later changes of the files do no harm.
 """
 
 import contextlib
@@ -56,7 +56,7 @@ class Corpus:
     Args:
         fingerprint: SHA-256 of the text, of where it is split and of where documents begin, in
             hexadecimal.
-        notices: what was done to the text that its owner may want to know.
+        notices: shown to the user: what was changed in the text, and what may be wrong with it.
         mode: who may read what is made of it, as permission bits of files.
         files: those that it was read from; none for a run's copy.
     """
@@ -76,9 +76,9 @@ class Corpus:
         return self.alphabet.vocabulary
 
     def held_out(self) -> Split:
-        """What to look into a model with: the beginning of the test text, which it did not see.
+        """Return the start of the test text for inspection.
 
-        Where there is none, of the validation text, or else of the training text.
+        Without test text, use the validation text, or else the training text.
         """
         split = next(one for one in (self.test, self.val, self.train) if one.num_chars)
         return split.part(0, _HELD_OUT_CHARS)
@@ -98,11 +98,11 @@ class Corpus:
 
 @dataclass(frozen=True, kw_only=True)
 class _Counted:
-    """What a first reading tells.
+    """The result of the first reading.
 
     Args:
         lengths: characters of each source.
-        starts: where documents begin in the row of all sources.
+        starts: where documents begin in the concatenated sources.
         char_counts: how often each code point comes, int64 [0x110000].
         digest: SHA-256 of the text.
     """
@@ -227,7 +227,7 @@ def _spans(
     num_val_sources: int,
     assignment: Assignment | None,
 ) -> list[tuple[int, int]]:
-    """Where train, val and test begin and end in the row of all documents."""
+    """Return the edges of train, val and test in the concatenated documents."""
     num_main = int(counted.lengths[:num_sources].sum())
     if not num_main:
         raise CorpusError(f"{_listed(config)}: the corpus is empty")

@@ -1,4 +1,4 @@
-"""Where documents begin inside a file: lists of names, collections of poems, tunes, messages.
+"""Find documents inside a file: names of a list, poems, tunes, messages.
 
 A document begins at the beginning of a line. Its own line end belongs to it: of lines, that is what
 a model learns their end by. Other documents, and files, get a character that ends them.
@@ -46,15 +46,15 @@ def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[st
         starts = []
         place = 0
         lines = piece.split("\n")
-        # Of the first line it is known, and what goes on from the piece before begins nothing.
+        # The first line always begins a document; a continued line never does.
         searched = lines if at_line_start and before is not None else ["", *lines[1:]]
         for line, is_found in zip(lines, _found(how, searched, num_lines), strict=True):
             if at_line_start and place < len(piece) and _begins(how, line, before, is_found):
                 starts.append(place)
             place += len(line) + 1
-            # The last part of the split is no line yet; the next piece continues it.
+            # The last part of the split is not a whole line; the next piece continues it.
             at_line_start = place <= len(piece)
-            # Of a line that comes in parts, one that isn't blank stands for all.
+            # A line that comes in parts is blank only if all of them are.
             held = held if held.strip() else line
             if at_line_start:
                 before, held = held, ""
@@ -64,7 +64,7 @@ def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[st
 
 
 def with_ends(documents: Iterable[tuple[str, list[int]]]) -> Iterator[tuple[str, list[int]]]:
-    """The same pieces, with the character that ends a document after each of them.
+    """Yield the same pieces, with an end after each document.
 
     Args:
         documents: of one file, as `split_documents` yields them.
@@ -90,7 +90,7 @@ def with_ends(documents: Iterable[tuple[str, list[int]]]) -> Iterator[tuple[str,
 
 
 def documents_in(text: str, how: str | None) -> list[str]:
-    """The documents of a text that is there as a whole; see `split_documents`."""
+    """Return the documents of a whole text; see `split_documents`."""
     found: list[str] = []
     for piece, starts in split_documents([text], how):
         first, *rest = [*starts, len(piece)]
@@ -101,13 +101,13 @@ def documents_in(text: str, how: str | None) -> list[str]:
 
 
 def looks_like_list(sample: str) -> bool:
-    """Whether a text, or its beginning, is made of many short lines, none of them empty."""
+    """Return whether a text, or its start, consists of many short lines, none of them empty."""
     lines = sample.split("\n")
     return len(lines) > _LIST_LINES and all(0 < len(line) <= _SHORT_LINE for line in lines[:-1])
 
 
 def _begins(how: str, line: str, before: str | None, is_found: bool) -> bool:  # noqa: FBT001
-    """Whether a document begins with a line; `before` is the one before it, if there is one."""
+    """Return whether a document begins with a line; `before` is the line before it, if any."""
     if before is None:
         return True
     if how == "blank-lines":
@@ -116,14 +116,14 @@ def _begins(how: str, line: str, before: str | None, is_found: bool) -> bool:  #
 
 
 def _found(how: str, lines: Sequence[str], num_before: int) -> Iterable[bool]:
-    """Where a pattern is found; for what is none, everywhere."""
+    """Return for each line whether the pattern is found; True for rules without a pattern."""
     if how in DOCUMENT_WORDS:
         return repeat(True, len(lines))
     return found_in(document_pattern(how), lines, first_number=num_before + 1)
 
 
 def _whole_lines(pieces: Iterable[str]) -> Iterator[str]:
-    """The same text in pieces that end with a line, unless that is too long."""
+    """Yield the same text in pieces that end with a line, unless it is too long."""
     held: list[str] = []
     num_held = 0
     for piece in pieces:

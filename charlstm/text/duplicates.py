@@ -1,4 +1,4 @@
-"""Documents that stand in another text, too: found by a hash of each."""
+"""Find documents that also occur in another text, by their hashes."""
 
 import hashlib
 from functools import cached_property
@@ -13,11 +13,11 @@ from charlstm.text.vocabulary import UNKNOWN
 
 Hashes = npt.NDArray[np.uint64]
 
-# Shorter documents are hashed side by side, so many characters at a time.
+# Documents up to this length are hashed together, `_PIECE_CHARS` characters at a time.
 _SHORT: Final = 4096
 _PIECE_CHARS: Final = 1 << 22
 _SEED: Final = 0
-# Of a document with unknown characters: which ones it had isn't kept, so it equals no other.
+# Stands for documents with unknown characters: which ones they had isn't kept.
 _NO_HASH: Final = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
 
@@ -47,9 +47,9 @@ class KnownDocuments:
 
 
 def hashes_of(split: Split, alphabet: Alphabet) -> Hashes:
-    """A number of 64 bits for each document, the same for the same text, [num_documents].
+    """Return a 64-bit hash of each document, [num_documents].
 
-    The symbol that ends a document doesn't count: a file's last line may lack it.
+    The end of a document is left out: a file's last line may lack it.
     """
     end = -1 if alphabet.end_id is None else alphabet.end_id
     lengths = split.lengths
@@ -71,7 +71,7 @@ def hashes_of(split: Split, alphabet: Alphabet) -> Hashes:
 def _hashes_of_short(
     split: Split, chosen: npt.NDArray[np.int64], end: int, multipliers: Hashes
 ) -> Hashes:
-    """Sums of symbols times random numbers, one for each place (multilinear hashing)."""
+    """Return sums of ids times random numbers, one per position (multilinear hashing)."""
     lengths = split.lengths[chosen]
     begins = np.cumsum(lengths) - lengths
     offset_N = np.arange(int(lengths.sum())) - np.repeat(begins, lengths)

@@ -1,4 +1,4 @@
-"""What the owner of a text may want to know about it once it is encoded."""
+"""Notices about an encoded text."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -11,9 +11,9 @@ from charlstm.text.documents import looks_like_list
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN, Vocabulary
 
-# How much of a text tells whether it is a list.
+# Look at this much of a text to decide whether it is a list.
 _SAMPLE_CHARS: Final = 1 << 20
-# A usual held-out text has less, in Chinese below 0.01.
+# Held-out text usually has far less: below 0.01 even in Chinese.
 _MANY_UNKNOWN: Final = 0.05
 
 

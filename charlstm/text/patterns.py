@@ -39,7 +39,7 @@ def found_in(pattern: str, lines: Sequence[str], *, first_number: int = 1) -> li
         num_chars += len(line)
         left = MAX_SECONDS * (1 + num_chars / _MEGA_CHARS) - (time.monotonic() - started)
         try:
-            # `concurrent`: other threads run meanwhile.
+            # `concurrent` releases the interpreter's lock.
             match = search(line, timeout=max(_LEAST_SECONDS, left), concurrent=True)
         except TimeoutError as error:
             shown = repr(line[:_NUM_SHOWN]) + ("..." if len(line) > _NUM_SHOWN else "")

@@ -59,7 +59,7 @@ class Source(Protocol):
     """A document that can be read again and again.
 
     Args:
-        notices: what a reading found that the text's owner may want to know.
+        notices: of the latest reading, shown to the user.
         encoding: that the latest reading used; `utf-8-sig` is UTF-8 with a byte order mark, and a
             text in memory has none.
         line_ends: those that it found, as they stand in the file.
@@ -188,7 +188,7 @@ class FileSource:
             piece = file.read(_PIECE_BYTES)
         if has_nul and self._config.level == "char":
             self.notices.append(
-                f"{self.name}: holds NUL characters; if it is no text, give --level byte"
+                f"{self.name}: holds NUL characters; if it is not text, give --level byte"
             )
         if has_end:
             self.notices.append(f"{self.name}: {END_NOTICE}")
@@ -200,7 +200,7 @@ class FileSource:
 
 
 def _composed(pieces: Iterator[str]) -> Iterator[str]:
-    """The same text in Unicode's normal form C.
+    """Yield the same text in Unicode's normal form C.
 
     Characters at the end of a piece may combine with what follows; so each piece is cut before its
     last character that never combines with anything before it.
@@ -217,7 +217,7 @@ def _composed(pieces: Iterator[str]) -> Iterator[str]:
 
 
 def _stands_alone(char: str) -> bool:
-    """Whether a character never combines with those before it."""
+    """Return whether a character never combines with those before it."""
     if char < "\u0300":
         return True
     # Some Tibetan marks are starters themselves, but are made of two that combine.
@@ -239,7 +239,7 @@ def _combining_starters() -> frozenset[str]:
 
 
 def _is_pipe(path: str) -> bool:
-    """Whether a path names a pipe, not a file; anything else is refused."""
+    """Return whether a path names a pipe, not a file; refuse anything else."""
     if path == STDIN:
         return True
     try:
@@ -279,14 +279,14 @@ def _put_aside(path: str) -> IO[bytes]:
 
 
 def kind_of(begin: bytes) -> str | None:
-    """What a file is by its first bytes, if it is compressed or no text."""
+    """Return a file's kind by its first bytes, if it is compressed or not text."""
     if begin.startswith((_ZSTD_MAGIC, *(magic for magic, _ in _DECOMPRESSORS))):
         return "compressed"
     return next((what for magic, what in _BINARY_MAGICS if begin.startswith(magic)), None)
 
 
 def unreadable(path: str, error: Exception) -> str:
-    """What a user is told of a file that the system, or its compression, doesn't give."""
+    """Return the message for a file that can't be read or decompressed."""
     return f"{path}: can't be read: {getattr(error, 'strerror', None) or error}"
 
 
@@ -301,7 +301,7 @@ def _zstd(name: str, file: IO[bytes]) -> Readable:
 
 def _explained(name: str, place: int, error: UnicodeDecodeError) -> EncodingError:
     byte = error.object[error.start]
-    advice = "give its --encoding, or --level byte if it is no text"
+    advice = "give its --encoding, or --level byte if it is not text"
     guesses = likely_encodings(error.object[max(0, error.start - _PIECE_BYTES // 16) :])
     if len(guesses) == 1:
         ((guess, piece),) = guesses.items()

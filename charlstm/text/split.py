@@ -36,7 +36,7 @@ class Split:
         *,
         num_bytes: Callable[[str], int] = lambda text: len(text.encode("utf-8", "surrogatepass")),
     ) -> "Split":
-        """Encode documents; empty ones leave no trace.
+        """Encode documents, without the empty ones.
 
         Args:
             num_bytes: returns the bytes that a document has.
@@ -73,10 +73,10 @@ class Split:
         return Split(ids=ids, starts=np.append(np.int64(0), inner)[: len(ids)])
 
     def documents(self, chosen_D: npt.NDArray[np.bool_]) -> "Split":
-        """Some of the documents, in their order; a copy.
+        """Return a copy of some of the documents, in their order.
 
         Args:
-            chosen_D: which, bool [num_documents].
+            chosen_D: bool [num_documents].
         """
         lengths = self.lengths[chosen_D]
         ids = self.ids[np.repeat(chosen_D, self.lengths)]

@@ -24,7 +24,7 @@ Ids = npt.NDArray[np.unsignedinteger]
 
 
 def least_unknown_probability(num_train_chars: int) -> float:
-    """What the unknown symbol gets at least: as if it had been seen once more than the rest."""
+    """Return the floor of the unknown symbol's probability: one count more than was read."""
     return 1.0 / (num_train_chars + 1)
 
 

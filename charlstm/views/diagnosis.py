@@ -1,4 +1,4 @@
-"""What `corpus check` found."""
+"""The findings of `corpus check` as tables."""
 
 from typing import Final
 
