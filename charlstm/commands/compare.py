@@ -143,6 +143,8 @@ def compare(
     config = CorpusConfig.of(reading, corpus or ())
     keeper = _open_keeper(checkpoints, config, budget) if keep else None
     text = load_corpus(config) if keeper is None else keeper.corpus
+    for notice in text.notices:
+        say(notice)
     plan = planned(text.train.num_chars, len(text.vocabulary))
     inputs = FileList.of(config).all
     with open_outputs(plot, inputs=inputs) as (picture,):
