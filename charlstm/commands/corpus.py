@@ -1,6 +1,5 @@
 """`charlstm corpus`: what a text is like."""
 
-from dataclasses import asdict
 from typing import Annotated, Final
 
 import typer
@@ -50,10 +49,10 @@ def check(
     config = CorpusConfig.of(reading, files)
 
     from charlstm.analysis.diagnosis import diagnose
-    from charlstm.views.diagnosis import show_diagnosis
+    from charlstm.views.diagnosis import diagnosis_record, show_diagnosis
 
     diagnosis = diagnose(config)
     if as_json:
-        print_record(asdict(diagnosis) | {"num_chars": diagnosis.num_chars})
+        print_record(diagnosis_record(diagnosis))
     else:
         show_diagnosis(diagnosis)

@@ -1,6 +1,7 @@
 """The findings of `corpus check` as tables."""
 
-from typing import Final
+from dataclasses import asdict
+from typing import Any, Final
 
 from rich.text import Text
 
@@ -10,6 +11,16 @@ from charlstm.views.tables import print_note, print_pairs, print_rows
 
 _MAX_FILES: Final = 8
 _LINE_ENDS: Final = {"\n": "LF", "\r\n": "CRLF", "\r": "CR"}
+
+
+def diagnosis_record(found: Diagnosis) -> dict[str, Any]:
+    bits = found.baseline_bits_per_char
+    return asdict(found) | {
+        "num_chars": found.num_chars,
+        **{f"num_{split.name}_chars": split.num_chars for split in found.splits},
+        "ngram_bits_per_char": next((bits[name] for name in bits if "n-gram" in name), None),
+        "xz_bits_per_char": bits.get("xz"),
+    }
 
 
 def show_diagnosis(found: Diagnosis) -> None:

@@ -13,6 +13,10 @@ def test_corpus_check_reports_what_train_would_read(run, here):
     assert re.search(r"default model \(5 minutes, 2 cores\) +- \(the text is too short\)", out)
     found = json.loads(run("corpus", "check", "list.txt", "--json")[1])
     assert found["num_chars"] == sum(split["num_chars"] for split in found["splits"]) == 2291
+    assert found["num_train_chars"] == 2061
+    bits = found["ngram_bits_per_char"]
+    assert bits in found["baseline_bits_per_char"].values()
+    assert found["xz_bits_per_char"] is None  # 115 characters of test text are too few
     assert found["control_characters"] == {}  # it stands in the test text
 
 
