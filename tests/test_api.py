@@ -49,7 +49,7 @@ def test_score_is_the_sum_of_what_was_predicted(stored):
 
 
 def test_a_file_is_scored_as_by_the_command(stored, here, run):
-    (here / "a.txt").write_bytes("the quick\r\nbrown \u2603".encode())
+    (here / "a.txt").write_bytes("the quick\r\nbrown fox jumps over \u2603".encode())
     record = json.loads(run("eval", "a.txt", "--json")[1])
     with pytest.warns(UserWarning, match=r"a\.txt: line ends CR or CRLF became LF"):
         found = charlstm.load().score(here / "a.txt")

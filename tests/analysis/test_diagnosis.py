@@ -4,7 +4,8 @@ import pytest
 
 from charlstm.analysis.diagnosis import diagnose
 from charlstm.config import CorpusConfig
-from charlstm.evaluation.baselines import score_baselines
+from charlstm.evaluation.baselines import ngram_baseline, score_baselines
+from charlstm.ngram.order_selection import learn_ngrams
 from charlstm.text.corpus import load_corpus
 
 PROSE = "".join(f"{n} is a number that stands here and there, at its place\n" for n in range(4000))
@@ -46,9 +47,9 @@ def test_everything_is_as_train_reads_it(check, tmp_path, options):
     ]
     assert (found.notices, found.files) == (corpus.notices, corpus.files)
     assert found.num_characters == len(corpus.vocabulary)
-    baselines = score_baselines(
-        corpus.alphabet, train=corpus.train, val=corpus.val, text=corpus.test
-    )
+    baselines = score_baselines(corpus.alphabet, train=corpus.train, text=corpus.test)
+    ngrams = learn_ngrams(corpus.train, corpus.val, corpus.alphabet)
+    baselines.append(ngram_baseline(ngrams, ngrams.score(corpus.test).nats_N.sum()))
     bits = {one.name: one.nats / corpus.test.num_chars / math.log(2) for one in baselines}
     assert found.baseline_bits_per_char == pytest.approx(bits)
 
