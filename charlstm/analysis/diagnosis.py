@@ -6,7 +6,6 @@ its first 16 million characters.
 
 import hashlib
 import lzma
-import math
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.config import MAX_CHARACTERS, Budget, CorpusConfig
+from charlstm.config import MAX_CHARACTERS, NATS_PER_BIT, Budget, CorpusConfig
 from charlstm.errors import CharLSTMError, CorpusError
 from charlstm.ngram.order_selection import learn_ngrams
 from charlstm.settings import DEFAULT_MINUTES, TrainSettings
@@ -269,7 +268,7 @@ def _ngram_bits(sample: str, config: CorpusConfig) -> float:
     train, text_split = Split.of(learned, vocabulary), Split.of(held_out, vocabulary)
     alphabet = Alphabet.of(config, vocabulary, num_train_chars=train.num_chars)
     ngrams = learn_ngrams(train, Split.of([], vocabulary), alphabet)
-    return float(ngrams.score(text_split).nats_N.mean()) / math.log(2)
+    return float(ngrams.score(text_split).nats_N.mean()) / NATS_PER_BIT
 
 
 def _model(num_train_chars: int, num_characters: int) -> str | None:
@@ -285,7 +284,7 @@ def _model(num_train_chars: int, num_characters: int) -> str | None:
         )
     except CharLSTMError:
         return None
-    return f"{plan.model.num_layers} x {plan.model.hidden_size}, {plan.reason}"
+    return f"{plan.model}, {plan.reason}"
 
 
 def _problems(

@@ -13,7 +13,7 @@ import numpy as np
 from charlstm.analysis.inspection import trace
 from charlstm.analysis.unit import UnitStep, unit_steps
 from charlstm.api.results import Activations, CharacterSurprise, Surprises
-from charlstm.config import SampleConfig
+from charlstm.config import NATS_PER_BIT, SampleConfig
 from charlstm.errors import ConfigError, ContainerError, CorpusError
 from charlstm.evaluation.difference import Difference, compare, require_same_reading
 from charlstm.evaluation.items import (
@@ -180,7 +180,7 @@ class Model:
                 nats = read_val_nats(path, owner=self._owner)
         except (CorpusError, ContainerError, OSError):
             return None
-        return None if nats is None else nats / math.log(2)
+        return None if nats is None else nats / NATS_PER_BIT
 
     def with_counts(self, notify: Notify = ignored) -> Predictor:
         """The predictor of network and counts together.
@@ -440,7 +440,7 @@ class Model:
             tuple(
                 CharacterSurprise(
                     char=one.char,
-                    bits=one.nats / math.log(2),
+                    bits=one.nats / NATS_PER_BIT,
                     probability=math.exp(-one.nats),
                     candidates=one.candidates,
                 )
@@ -546,9 +546,8 @@ class Model:
     def __repr__(self) -> str:
         config, bits = self.checkpoint.spec.model_config, self.checkpoint.best_val_bits_per_char
         score = "" if bits is None else f", {bits:.3f} bits per character on validation"
-        size = f"{config.num_layers} x {config.hidden_size} {config.cell}"
         return (
-            f"<charlstm.Model {self.name!r}: {size}, {config.num_parameters:,} parameters{score}>"
+            f"<charlstm.Model {self.name!r}: {config}, {config.num_parameters:,} parameters{score}>"
         )
 
     def _repr_html_(self) -> str:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.config import SampleConfig
+from charlstm.config import NATS_PER_BIT, SampleConfig
 from charlstm.errors import ConfigError
 from charlstm.inference.predictor import Predictor
 from charlstm.text.vocabulary import UNKNOWN
@@ -52,7 +52,7 @@ class Sample(NamedTuple):
     @property
     def bits(self) -> float:
         """What the model paid for the text."""
-        return -sum(self.log_probabilities) / math.log(2)
+        return -sum(self.log_probabilities) / NATS_PER_BIT
 
 
 def without_unknown(log_p: LogProbabilities) -> LogProbabilities:

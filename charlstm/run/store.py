@@ -361,6 +361,7 @@ def run_record(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "name": name,
         "corpus": checkpoint.spec.corpus_name,
+        "model": str(checkpoint.spec.model_config),
         "cell": checkpoint.spec.model_config.cell,
         "num_parameters": checkpoint.spec.model_config.num_parameters,
         "step": checkpoint.step,

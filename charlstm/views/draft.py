@@ -1,7 +1,6 @@
 """A text that is being typed, laid out on a screen: the text, and what the model makes of it."""
 
 import codecs
-import math
 import unicodedata
 from collections.abc import Iterator
 from functools import cache
@@ -11,6 +10,7 @@ from typing import Final, NamedTuple
 from prompt_toolkit.utils import get_cwidth
 from rich.color import Color
 
+from charlstm.config import NATS_PER_BIT
 from charlstm.inference.draft import NUM_CANDIDATES, Draft
 from charlstm.inference.prediction import Candidate
 from charlstm.text.vocabulary import END, UNKNOWN
@@ -86,7 +86,7 @@ def _title(draft: Draft, name: str) -> Line:
     if draft.num_read < len(draft.text):
         facts.append(f"read {draft.num_read:,} of {len(draft.text):,}")
     if draft.cursor and (nats := draft.nats(draft.cursor - 1, draft.cursor)[0]) is not None:
-        facts.append(f"surprise {nats / math.log(2):.2f} bits")
+        facts.append(f"surprise {nats / NATS_PER_BIT:.2f} bits")
     facts.append(f"temperature {draft.config.temperature:g}")
     return [(_BOLD, visible(name)), *((_DIM, f"  {fact}") for fact in facts)]
 

@@ -47,7 +47,7 @@ def show_runs(records: Iterable[Mapping[str, Any]]) -> None:
         [
             (
                 record["name"],
-                f"{record['num_layers']} x {record['hidden_size']} {record['cell']}",
+                record["model"],
                 record["budget"] + ("" if record["is_finished"] else " *"),
                 bits_text(record["best_val_bits_per_char"]),
                 f"{record['num_bytes'] / 1e6:.1f} MB",
@@ -106,10 +106,7 @@ def show_run(
             ("fingerprint", spec.fingerprint[:12]),
             (
                 "model",
-                (
-                    f"{model.num_layers} x {model.hidden_size} {model.cell}, "
-                    f"{model.num_parameters:,} parameters"
-                ),
+                f"{model}, {model.num_parameters:,} parameters",
             ),
             (
                 "regularization",

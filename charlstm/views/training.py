@@ -113,13 +113,12 @@ def show_plan(session: Session) -> None:
     documents = f" in {num_documents:,} documents" if num_documents > 1 else ""
     distinct = f"{model.num_characters:,} distinct"
     held_out = f"val {corpus.val.num_chars:,}, test {corpus.test.num_chars:,}"
-    size = f"{model.num_layers} x {model.hidden_size} {model.cell}"
     batches, seed = f"{train.batch_size} x {train.seq_len}", f"seed {train.seed}"
     threads = _threads(train.threads)
     for name, value in (
         ("run", f"{session.folder}"),
         ("corpus", f"{corpus.train.num_chars:,} characters{documents}, {distinct}; {held_out}"),
-        ("model", f"{size}, {model.num_parameters:,} parameters"),
+        ("model", f"{model}, {model.num_parameters:,} parameters"),
         ("training", f"{session.dropouts}"),
         ("", train.decays),
         ("", f"batches of {batches}, {train.precision} on {train.device}, {threads}, {seed}"),
