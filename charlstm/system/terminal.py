@@ -30,7 +30,7 @@ def escape(text: str, *, keep: str = "") -> str:
         keep: control characters to leave as they are, such as line ends.
     """
     return "".join(
-        char if char in keep or not _is_unsafe(char) else _code_point(char) for char in text
+        char if char in keep or not _is_unsafe(char) else code_point(char) for char in text
     )
 
 
@@ -106,7 +106,8 @@ def _is_unsafe(char: str) -> bool:
     return unicodedata.category(char) in _UNSAFE_CATEGORIES or char in _BIDI_CONTROLS
 
 
-def _code_point(char: str) -> str:
+def code_point(char: str) -> str:
+    r"""Return a character's code point as \x1b, \u202e and the like."""
     number = ord(char)
     if number < 0x100:
         return f"\\x{number:02x}"

@@ -16,6 +16,7 @@ from charlstm.model.checkpoints import Checkpoint, HistoryEntry
 from charlstm.run.store import run_record
 from charlstm.settings import given
 from charlstm.system.terminal import escape_line
+from charlstm.text.visible import visible
 from charlstm.views.tables import print_note, print_pairs, print_rows
 
 # What fits a terminal of 80 x 24.
@@ -137,9 +138,7 @@ def show_run(
                 _figure(entry.epoch, 2),
                 bits_text(entry.train_bits_per_char),
                 bits_text(entry.val_bits_per_char),
-                entry.sample.replace("\n", "\u23ce")[
-                    : None if with_details else _SHOWN_SAMPLE_CHARS
-                ],
+                visible(entry.sample, keep=" ")[: None if with_details else _SHOWN_SAMPLE_CHARS],
             )
             for entry in shown
         ],

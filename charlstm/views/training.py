@@ -17,6 +17,7 @@ from charlstm.run.log import BAR_FORMAT, Report, duration, status
 from charlstm.run.session import Session
 from charlstm.system import layout
 from charlstm.system.terminal import escape, is_animated, say
+from charlstm.text.visible import visible
 from charlstm.views.runs import bits_text
 from charlstm.views.tables import print_pairs
 
@@ -164,7 +165,7 @@ def _lines(report: Report) -> list[str]:
             bits = bits_text(event.val_bits_per_char)
             best = "best" if event.is_best else "    "
             found = f"val {bits} {best}" if event.val_bits_per_char is not None else "no val text"
-            preview = escape(report.record["sample"].replace("\n", "\u23ce"))
+            preview = visible(report.record["sample"], keep=" ")
             return [f"epoch {event.epoch:6.2f}  {found}  {preview}"]
         case Stepped() as event if event.chose_threads and not event.was_skipped:
             return [f"continuing on {_threads(event.threads)}, now faster"]
