@@ -65,12 +65,14 @@ def ignored(_message: str) -> None:
 class SampleOptions(TypedDict, total=False):
     """The fields of `SampleConfig`, which has their meaning and defaults."""
 
-    length: int
+    length: int | None
     temperature: float
     top_k: int | None
     top_p: float | None
     min_p: float | None
-    until: str | None
+    until: str | tuple[str, ...] | None
+    max_lines: int | None
+    forbid: str
     filters: tuple[Filter, ...]
 
 
@@ -364,8 +366,8 @@ class Model:
             seed: the same seed gives the same text; None for another one each time.
             with_counts: as of `predict`.
             options: of `SampleConfig`, with its defaults: length, temperature, top_k, top_p,
-                min_p, until, and filters, functions from log-probabilities [B, V] of the ids to
-                log-probabilities, with minus infinity for what must not come.
+                min_p, until, max_lines, forbid, and filters, functions from log-probabilities
+                [B, V] of the ids to log-probabilities, with minus infinity for what must not come.
 
         Returns:
             What comes after the prime; a list, where `num_samples` is given.

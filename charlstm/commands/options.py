@@ -8,12 +8,13 @@ import contextlib
 import functools
 import inspect
 import json
+import re
 import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal
 
 import typer
 
@@ -51,6 +52,14 @@ def minutes_of(text: str | float) -> float:
         unit = text[-1:] if text[-1:] in _MINUTES_PER_UNIT else ""
         return float(text.removesuffix(unit)) * _MINUTES_PER_UNIT.get(unit, 1.0)
     raise typer.BadParameter("must be minutes, such as 10, or with a unit, such as 90s or 2h")
+
+
+_ESCAPES: Final = {r"\n": "\n", r"\t": "\t", "\\\\": "\\"}
+
+
+def typed_text(text: str) -> str:
+    r"""A text as people type it, where \n, \t and \\ stand for a line end, a tab, a backslash."""
+    return re.sub(r"\\[nt\\]", lambda match: _ESCAPES[match[0]], text)
 
 
 def _folder(text: str | Path) -> Path:
@@ -100,6 +109,10 @@ RunNames = Annotated[
 CheckpointFile = Annotated[
     Path | None,
     typer.Option("--checkpoint", metavar="FILE", help="Use this checkpoint file, not a run."),
+]
+Unknown = Annotated[
+    Literal["error", "skip"],
+    typer.Option("--unknown", help="What to do with characters outside the vocabulary."),
 ]
 WithCounts = Annotated[
     bool,
@@ -331,6 +344,24 @@ def read_text(path: str, corpus: CorpusConfig) -> str:
     for notice in source.notices:
         say(notice)
     return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
+
+
+def known_text(model: "Model", text: str, unknown: str) -> str:
+    """Return symbols that a model knows.
+
+    Args:
+        unknown: `skip` leaves out those outside the vocabulary, `error` refuses them.
+
+    Raises:
+        CorpusError: naming them.
+    """
+    if unknown == "skip":
+        return model.alphabet.without_unknown(text)
+    try:
+        model.alphabet.require_known(text)
+    except CorpusError as error:
+        raise CorpusError(f"{error}; --unknown skip leaves them out") from error
+    return text
 
 
 @contextlib.contextmanager

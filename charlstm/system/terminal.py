@@ -62,6 +62,11 @@ def prepare_streams() -> None:
                 stream.reconfigure(encoding="utf-8", errors="surrogatepass", newline="\n")
 
 
+def is_escaped(*, styled: bool) -> bool:
+    """Whether results are shown to people, not handed on as they are."""
+    return styled or sys.stdout.isatty()
+
+
 class TextWriter(Protocol):
     """Writes a piece of a result; `style` is an SGR sequence that a terminal shows it in."""
 
@@ -77,7 +82,7 @@ def text_output(*, as_bytes: bool, styled: bool = False) -> Iterator[TextWriter]
             UTF-8.
         styled: styles are written, in a pipe too; so the text is escaped there too.
     """
-    is_shown = sys.stdout.isatty() or styled
+    is_shown = is_escaped(styled=styled)
     decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 
     def write(text: str, *, style: str = "") -> None:
