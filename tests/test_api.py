@@ -295,3 +295,15 @@ def test_examples_in_docstrings_run(stored, here, name):
     found = doctest.testmod(import_module(f"charlstm.api.{name}"), extraglobs=known)
     assert found.attempted > 0
     assert not found.failed
+
+
+def test_the_store_of_python_comes_from_the_environment_and_a_path_is_taken(
+    stored, here, monkeypatch
+):
+    folder = here / "checkpoints" / "tiny"
+    assert charlstm.load(folder).checkpoint.step == charlstm.load("tiny").checkpoint.step
+    assert charlstm.load(folder / "best.safetensors").title == "best"
+    monkeypatch.setenv("CHARLSTM_CHECKPOINTS", str(here / "checkpoints"))
+    monkeypatch.chdir("/")
+    assert charlstm.load("tiny").name == "tiny"
+    assert [run["name"] for run in charlstm.runs()] == ["tiny"]

@@ -427,3 +427,25 @@ def test_tables_in_pipes_have_no_blanks_at_their_ends(run, stored, here):
         out = run(*command)[1]
         assert out.strip()
         assert not any(line.endswith(" ") for line in out.split("\n")), command
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sample", "--length", 3, "--seed", 1, "--run"],
+        ["predict", "qu", "--checkpoint"],
+        ["export", "--format", "hf", "-o", "out"],
+        ["export", "--format", "hf", "-o", "out", "--run"],
+        ["runs", "show"],
+        ["runs", "show", "tiny"],
+        ["runs", "show", "--json"],
+        ["eval", "--against"],
+        ["train", "tiny.txt", "--steps", 2, *SMALL[4:], "--run", "new", "--from"],
+    ],
+)
+@pytest.mark.parametrize("model", ["checkpoints/tiny", "checkpoints/tiny/last.safetensors", "hub"])
+def test_a_model_is_named_by_its_run_a_folder_or_a_file(run, stored, command, model):
+    if model == "hub":
+        assert run("export", "tiny", "--format", "hf", "-o", "hub")[0] == 0
+    code, _, err = run(*command, model)
+    assert code == 0, err

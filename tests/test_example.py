@@ -35,8 +35,10 @@ def test_it_is_never_taken_unasked(run, here, corpus_file):
     assert code == 1
     assert "--run example" in err
     assert "example" not in run("runs")[1]
-    assert run("train", corpus_file, "--run", "example", "--steps", 2, *SMALL)[0] == 0
-    assert charlstm.load("example").checkpoint.step == 2
+    code, _, err = run("train", corpus_file, "--run", "example", "--steps", 2, *SMALL)
+    assert code == 1
+    assert "is the model that comes with charlstm" in err
+    assert "run example" in run("runs", "show", "example")[1]
 
 
 def test_it_is_small_and_tells_no_path():

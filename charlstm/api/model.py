@@ -107,6 +107,11 @@ class Model:
         self._derived_folder = derived_folder
 
     @property
+    def title(self) -> str:
+        """The name without folders."""
+        return Path(self.name).name.removesuffix(layout.SUFFIX)
+
+    @property
     def alphabet(self) -> Alphabet:
         return self.checkpoint.spec.alphabet
 
@@ -520,7 +525,7 @@ class Model:
             self.alphabet.require_known(shown)
         page = build_page(
             self.checkpoint,
-            name=Path(self.name).name,
+            name=self.title,
             text=shown,
             held_out=held_out,
             cost=measure_rounding(self.checkpoint, held_out),

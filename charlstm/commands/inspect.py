@@ -229,7 +229,7 @@ def _write_page(model: "Model", path: Path, file: BinaryIO, texts: _Texts) -> di
     cost = measure_rounding(model.checkpoint, texts.held_out)
     page = build_page(
         model.checkpoint,
-        name=Path(model.name).name.removesuffix(".safetensors"),
+        name=model.title,
         text=shown,
         held_out=texts.held_out,
         cost=cost,

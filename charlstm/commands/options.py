@@ -98,8 +98,9 @@ Run = Annotated[
     str | None,
     typer.Option(
         "--run",
-        metavar="NAME",
-        help="Run to use.  [default: the newest]",
+        metavar="RUN",
+        help="Run to use: its name or folder, a file of it, or a folder for the Hub.  "
+        "[default: the newest]",
         autocompletion=complete_run,
     ),
 ]
@@ -108,7 +109,7 @@ RunNames = Annotated[
 ]
 CheckpointFile = Annotated[
     Path | None,
-    typer.Option("--checkpoint", metavar="FILE", help="Use this checkpoint file, not a run."),
+    typer.Option("--checkpoint", metavar="FILE", help="The same as --run."),
 ]
 Unknown = Annotated[
     Literal["error", "skip"],

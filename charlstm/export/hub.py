@@ -12,12 +12,13 @@ from typing import Any, Final
 
 from charlstm.errors import CharLSTMError, ContainerError
 from charlstm.model.checkpoints import Checkpoint
+from charlstm.system import layout
 from charlstm.system.container import open_regular
 from charlstm.system.files import is_leftover, refuse_inputs, remove_leftovers, replace_file
 from charlstm.system.terminal import escape_line
 
 # The last is in its place first: by it a folder is known again that a killed export left.
-_FOLDER_FILES: Final = ("vocab.json", "model.safetensors", "README.md", "config.json")
+_FOLDER_FILES: Final = ("vocab.json", layout.HUB_MODEL, "README.md", "config.json")
 _MODEL_TYPE: Final = "charlstm"
 _MAX_CONFIG_BYTES: Final = 1 << 16
 
@@ -103,6 +104,7 @@ def without_paths(checkpoint: Checkpoint) -> Checkpoint:
             spec,
             corpus=replace(spec.corpus, paths=paths, val=val, test=test),
             reading=replace(spec.reading, val=val, test=test),
+            init_from=name_of(spec.init_from),
         ),
     )
 
