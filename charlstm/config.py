@@ -383,9 +383,7 @@ def _require_range(name: str, value: object) -> None:
 
 
 def _require_positive(name: str, value: object, high: float) -> None:
-    require_real(name, value, 0.0, high)
-    if not value:
-        raise ConfigError(f"{name} must be more than 0")
+    require_real(name, value, 0.0, high, above=True)
 
 
 def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

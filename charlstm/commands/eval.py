@@ -14,7 +14,7 @@ from charlstm.commands.options import (
     Threads,
     WhichModel,
     complete_run,
-    invite_typing,
+    expect_texts,
     one_of,
     open_outputs,
     print_record,
@@ -109,7 +109,7 @@ def evaluate(
         (a, b) for a in rival.items() for b in of_one_model.items()
     ):
         one_of(context, **{name: value, shown: chosen})
-    invite_typing(files or ())
+    expect_texts(files or (), which.checkpoints)
     model = which.load()
     if against is not None or against_checkpoint is not None:
         other = replace(which, run=against, checkpoint=against_checkpoint).load()
