@@ -36,6 +36,7 @@ SplitName = Literal["train", "val", "test"]
 NATS_PER_BIT: Final = math.log(2)
 MAX_CHARACTERS: Final = 0x110000
 MAX_BITS: Final = 1e9
+MAX_SAMPLES: Final = 10_000_000
 MAX_SECONDS: Final = 250_000_000_000.0  # after 1970: the end of year 9891
 DEFAULT_STORE: Final = Path("checkpoints")
 # Instead of a path.

@@ -446,6 +446,14 @@ def require_real(
     raise ConfigError(f"{name} must be a number {limits}, not {reprlib.repr(value)}")
 
 
+def require_path(name: str, value: object) -> str:
+    """Return a path, or a run's name, as a string; raise ConfigError for anything else."""
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(path, str):
+        raise ConfigError(f"{name} must be a name or a path, not {reprlib.repr(value)}")
+    return path
+
+
 @functools.cache
 def _names_in(config: Any, kind: Any) -> tuple[str, ...]:
     """The settings that a configuration has fields for."""

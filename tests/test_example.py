@@ -25,9 +25,16 @@ def test_it_scores_any_text_and_says_that_its_own_is_not_there(run, here):
     (here / "a.txt").write_text("To be, or not to be, that is the question.\n" * 3)
     record = json.loads(run("eval", "a.txt", "--run", "example", "--json")[1])
     assert record["bits_per_char"] < 3
-    code, _, err = run("eval", "--run", "example")
-    assert code == 1
-    assert "name a file" in err or "shakespeare" in err
+    for asks in (
+        ["eval"],
+        ["inspect"],
+        ["sample", "--with-counts"],
+        ["sample", "--check-copying", "--length", 5],
+        ["predict", "q", "--with-counts"],
+    ):
+        code, _, err = run(*asks, "--run", "example")
+        assert code == 1
+        assert "the example comes without its text: name another text, or train" in err
 
 
 def test_it_is_never_taken_unasked(run, here, corpus_file):

@@ -1,7 +1,6 @@
 """Trained models by the name of their run, folder or file."""
 
 import os
-import reprlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from charlstm.api.model import Model
 from charlstm.config import DEFAULT_STORE
 from charlstm.errors import ConfigError
 from charlstm.run.store import CheckpointStore, run_records
+from charlstm.settings import require_path
 from charlstm.system import layout
 from charlstm.system.terminal import escape_line
 
@@ -65,19 +65,7 @@ def open_store(checkpoints: PathLike | None) -> CheckpointStore:
     """
     if checkpoints is None:
         checkpoints = os.environ.get("CHARLSTM_CHECKPOINTS") or DEFAULT_STORE
-    return CheckpointStore(Path(path_of("checkpoints", checkpoints)))
-
-
-def path_of(name: str, value: object) -> str:
-    """Return a path, or a run's name, as a string.
-
-    Raises:
-        ConfigError: when it is something else, naming the argument.
-    """
-    path = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if not isinstance(path, str):
-        raise ConfigError(f"{name} must be a name or a path, not {reprlib.repr(value)}")
-    return path
+    return CheckpointStore(Path(require_path("checkpoints", checkpoints)))
 
 
 def open_model(
@@ -94,7 +82,8 @@ def open_model(
     if run is not None and checkpoint is not None:
         raise ConfigError("give a run or a checkpoint, not both")
     wanted = checkpoint if run is None else run
-    loaded = open_store(checkpoints).load_model(None if wanted is None else path_of("run", wanted))
+    name = None if wanted is None else require_path("run", wanted)
+    loaded = open_store(checkpoints).load_model(name)
     return Model(
         loaded.checkpoint,
         name=loaded.run,

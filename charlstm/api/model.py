@@ -3,6 +3,9 @@
 import codecs
 import contextlib
 import math
+import os
+import reprlib
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +16,7 @@ import numpy as np
 from charlstm.analysis.inspection import trace
 from charlstm.analysis.unit import UnitStep, unit_steps
 from charlstm.api.results import Activations, CharacterSurprise, Surprises
-from charlstm.config import NATS_PER_BIT, SampleConfig
+from charlstm.config import MAX_SAMPLES, NATS_PER_BIT, SampleConfig
 from charlstm.errors import ConfigError, ContainerError, CorpusError
 from charlstm.evaluation.difference import Difference, compare, require_same_reading
 from charlstm.evaluation.items import (
@@ -29,16 +32,18 @@ from charlstm.evaluation.scores import Evaluation, Prediction, Scores
 from charlstm.evaluation.with_ngrams import count, mixed
 from charlstm.export.rounding import measure_rounding
 from charlstm.export.webpage import build_page, opening
+from charlstm.inference.items import draw_items
 from charlstm.inference.prediction import ContextPrediction, NextCharacters, ladder, predict_next
 from charlstm.inference.predictor import Predictor
-from charlstm.inference.sampling import Filter, collect, sample, sample_many
+from charlstm.inference.sampling import Filter, sample
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.ngram.interpolation import Counts
 from charlstm.ngram.storage import owner_of, read_counts, read_val_nats, write_counts
-from charlstm.settings import MAX_COUNT, MAX_SEED, require_int
+from charlstm.settings import MAX_SEED, require_int, require_path
 from charlstm.system import layout, markup
 from charlstm.system.files import open_output
 from charlstm.system.interrupts import has_torch
+from charlstm.system.terminal import escape_line
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.corpus import Corpus, encode_files
 from charlstm.text.filelist import sources_of
@@ -74,6 +79,21 @@ class SampleOptions(TypedDict, total=False):
     max_lines: int | None
     forbid: str
     filters: tuple[Filter, ...]
+
+
+def _sample_config(options: SampleOptions) -> SampleConfig:
+    """Return the options of `sample`.
+
+    Raises:
+        TypeError: when there is no such option.
+    """
+    known = SampleOptions.__annotations__
+    if unknown := sorted(options.keys() - known.keys()):
+        raise TypeError(
+            f"sample() got an unexpected keyword argument {unknown[0]!r}; "
+            f"it takes num_samples, seed, with_counts, {', '.join(known)}"
+        )
+    return SampleConfig(**options)
 
 
 class Model:
@@ -301,6 +321,11 @@ class Model:
         Raises:
             CorpusError: when neither is possible, or the text has changed.
         """
+        if self.name == layout.EXAMPLE:
+            raise CorpusError(
+                "the example comes without its text: name another text, or train a model of your "
+                "own, which keeps it"
+            )
         spec = self.checkpoint.spec
         return load_corpus_of_run(spec.corpus, spec.fingerprint, self._text_folder)
 
@@ -382,20 +407,18 @@ class Model:
             ConfigError: when an option is impossible.
         """
         if num_samples is not None:
-            require_int("num_samples", num_samples, 1, MAX_COUNT)
+            require_int("num_samples", num_samples, 1, MAX_SAMPLES)
         if seed is not None:
             require_int("seed", seed, 0, MAX_SEED)
-        number = 1 if num_samples is None else num_samples
-        drawn = sample_many(
+        items = draw_items(
             self._chosen(with_counts=with_counts),
             self.alphabet.to_symbols(prime),
-            SampleConfig(**options),
-            num_samples=number,
+            _sample_config(options),
+            num_items=1 if num_samples is None else num_samples,
             generator=np.random.default_rng(seed),
         )
         texts = [
-            self.alphabet.to_text(self.alphabet.without_end(one.text))
-            for one in collect(drawn, number)
+            self.alphabet.to_text(self.alphabet.without_end(one.text)) for one in items.samples
         ]
         return texts[0] if num_samples is None else texts
 
@@ -419,7 +442,7 @@ class Model:
         drawn = sample(
             self._chosen(with_counts=with_counts),
             self.alphabet.to_symbols(prime),
-            SampleConfig(**options),
+            _sample_config(options),
             generator=np.random.default_rng(seed),
         )
         symbols = (symbol for symbol in drawn if symbol != self.alphabet.end)
@@ -517,6 +540,7 @@ class Model:
             CorpusError: when the model's text is gone.
             CharLSTMError: when the file can't be written, or is what the model comes from.
         """
+        path = Path(require_path("path", path))
         held_out = self.corpus().held_out()
         if text is None:
             shown = opening(self.alphabet, held_out)
@@ -530,7 +554,6 @@ class Model:
             held_out=held_out,
             cost=measure_rounding(self.checkpoint, held_out),
         )
-        path = Path(path)
         with open_output(path, inputs=self.sources()) as file:
             file.write(page.encode("utf-8", "backslashreplace"))
         return path
@@ -601,6 +624,8 @@ class Model:
         Raises:
             CorpusError: when the two read texts in different ways, or the text is empty.
         """
+        if not isinstance(other, Model):
+            raise ConfigError(f"other must be a model, as load gives it, not {reprlib.repr(other)}")
         specs = (self.checkpoint.spec, other.checkpoint.spec)
         require_same_reading(*specs, names=("the model", "the other"))
         own, others = (self._split_of(text, model.alphabet) for model in (self, other))
@@ -617,4 +642,9 @@ class Model:
         if isinstance(text, Path):
             config = self.checkpoint.spec.corpus
             return encode_files([str(text)], config, alphabet.vocabulary).split
+        if isinstance(text, str) and os.path.isfile(text):
+            warnings.warn(
+                f"{escape_line(text)} is scored as a text; for the file give a pathlib.Path",
+                stacklevel=3,
+            )
         return alphabet.split(self.alphabet.documents(self.alphabet.to_symbols(text)))

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from charlstm.api.loading import PathLike, open_model, open_store, path_of
+from charlstm.api.loading import PathLike, open_model, open_store
 from charlstm.api.model import Model
 from charlstm.config import IN_MEMORY
 from charlstm.errors import ConfigError
@@ -23,6 +23,7 @@ from charlstm.settings import (
     TrainOptions,
     TrainSettings,
     options_of,
+    require_path,
     settings_from,
 )
 from charlstm.system.interrupts import import_torch, stopping_on_interrupt
@@ -80,7 +81,7 @@ def train(
     if on_report is not None and not callable(on_report):
         raise ConfigError(f"on_report must be a function, not {on_report!r}")
     store = open_store(checkpoints)
-    paths = tuple(path_of("a file of the corpus", path) for path in corpus)
+    paths = tuple(require_path("a file of the corpus", path) for path in corpus)
     texts, is_list = _texts(corpus, text, documents, reading)
     if run.resume and texts is not None:
         raise ConfigError("a run that is resumed has its text: leave text and documents out")

@@ -51,4 +51,4 @@ def export(
             ngram_bits=model.counts_val_bits(may_count=True),
             inputs=model.sources(),
         )
-        say(f"{output}: use it with: charlstm sample --checkpoint {output / 'model.safetensors'}")
+        say(f"{output}: use it with: charlstm sample --run {output}")

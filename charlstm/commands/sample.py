@@ -16,7 +16,7 @@ from charlstm.commands.options import (
     whole_number,
     with_settings,
 )
-from charlstm.config import STDIN, SampleConfig
+from charlstm.config import MAX_SAMPLES, STDIN, SampleConfig
 from charlstm.errors import CharLSTMError, ConfigError
 from charlstm.settings import require_int
 from charlstm.system.terminal import is_colorless, say
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from charlstm.inference.sampling import Sample
 
 _NUM_ITEMS: Final = 20
-_MAX_SAMPLES: Final = 10_000_000
 _PRIMES_AT_ONCE: Final = 64
 
 
@@ -165,7 +164,7 @@ def sample(
     }.items():  # fmt: skip
         one_of(context, primes=primes, **{name: value})
     if num_samples is not None:
-        require_int("--num-samples", num_samples, 1, _MAX_SAMPLES)
+        require_int("--num-samples", num_samples, 1, MAX_SAMPLES)
     config = SampleConfig(
         length=length,
         temperature=temperature,
