@@ -84,12 +84,13 @@ def open_model(
     wanted = checkpoint if run is None else run
     name = None if wanted is None else require_path("run", wanted)
     loaded = open_store(checkpoints).load_model(name)
+    # What is derived is of a run's best model, not of a file by itself.
+    is_best = loaded.is_of_run and loaded.path.name == layout.BEST
     return Model(
         loaded.checkpoint,
         name=loaded.run,
         path=loaded.path,
         text_folder=loaded.path.parent,
-        # What is derived is of the best model.
-        derived_folder=loaded.path.parent if loaded.path.name == layout.BEST else None,
+        derived_folder=loaded.path.parent if is_best else None,
         notices=loaded.notices,
     )

@@ -27,12 +27,17 @@ _Read = TypeVar("_Read")
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A checkpoint, its file, and warnings of damaged files that were tried before it."""
+    """A checkpoint, its file, and warnings of damaged files that were tried before it.
+
+    Args:
+        is_of_run: whether a run was named, not a file by itself.
+    """
 
     checkpoint: Checkpoint
     path: Path
     run: str
     warnings: tuple[str, ...] = ()
+    is_of_run: bool = True
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -316,7 +321,7 @@ class CheckpointStore:
             found = self.find(name)
             if isinstance(found, Run):
                 return found.furthest() if furthest else found.best()
-            return Loaded(checkpoint=read_checkpoint(found), path=found, run=name)
+            return Loaded(checkpoint=read_checkpoint(found), path=found, run=name, is_of_run=False)
         loaded, warnings = self.newest()
         if loaded is None:
             missing = (

@@ -78,7 +78,7 @@ def test_corpus_check_lists_every_file_that_is_skipped(run, here):
 def test_corpus_check_says_what_is_an_estimate(run, here):
     (here / "a.txt").write_text("the quick brown fox\n" * 200)
     out = run("corpus", "check", "a.txt")[1]
-    assert re.search(r"five minutes, two usual cores +\d x \d+, about [\d,]+ characters", out)
+    assert re.search(r"five minutes, two usual cores +\d x \d+ lstm, about [\d,]+ characters", out)
     (here / "few.txt").write_text("a")
     out = run("corpus", "check", "few.txt")[1]
     assert "too short to train on" in out
