@@ -144,7 +144,7 @@ def test_nothing_that_executes_what_it_reads():
 @pytest.mark.parametrize(
     ("expression", "places"),
     [
-        (r"math\.log\(2\)", {"config", "evaluation", "views/evaluation"}),
+        (r"math\.log\(2\)", {"config"}),
         (r"num_layers} x ", {"model/config"}),
     ],
 )

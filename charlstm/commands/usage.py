@@ -41,7 +41,6 @@ COMMANDS: Final = {
     "next": "predict",
     "test": "eval",
     "evaluate": "eval",
-    "score": "eval",
     "list": "runs",
     "ls": "runs",
     "show": "runs show",
