@@ -127,6 +127,8 @@ def test_the_environment_is_named_as_the_options_are(
         (["sample", "--prime-file", "x"], 2, "--prime-file"),
         (["compare", "x", "--learning-rate", "2"], 2, "--learning-rate"),
         (["eval"], 1, "charlstm train"),
+        (["corpus", "check", "\ud800"], 1, r"\ud800: can't be read"),
+        (["sample", "--run", "\ud800"], 1, r"\ud800: no checkpoint there"),
         (["eval", "x", "--split", "val"], 2, "not both"),
         (["eval", "--split", "dev"], 2, "dev"),
         (["eval", "--threads", "100000"], 1, "charlstm train"),
