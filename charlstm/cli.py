@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import sys
 from typing import Annotated, Any, Final
 
@@ -23,6 +22,7 @@ from charlstm.commands import (
 )
 from charlstm.commands import eval as eval_command
 from charlstm.commands.help import Command, Group
+from charlstm.commands.usage import explain
 from charlstm.errors import CharLSTMError
 from charlstm.system.terminal import prepare_streams, say
 from charlstm.system.waiting import calm_waiting_threads
@@ -159,7 +159,7 @@ def _explain(error: Exception) -> int:
     if exit_code is not None and hasattr(error, "format_message"):
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "charlstm"
-        say(f"charlstm: {_plain(error.format_message(), command)} (see {command} --help)")
+        say(f"charlstm: {explain(error, context)} (see {command} --help)")
         return int(exit_code)
     if isinstance(error, OSError) and error.filename is None:
         _abandon_stdout()
@@ -167,22 +167,6 @@ def _explain(error: Exception) -> int:
         return _EXIT_ERROR
     say(f"charlstm: {type(error).__name__}: {error} (--debug shows where)")
     return _EXIT_ERROR
-
-
-def _plain(message: str, command: str) -> str:
-    """One of Typer's messages in plain words, with the way out."""
-    message = re.sub(r"\s+", " ", message).replace("Value error, ", "")
-    # As Typer says it since 0.20, and before.
-    whole = r"Input should be a valid integer, .*|'[^']*' is not a valid integer\b.*"
-    number = r"Input should be a valid number, .*|'[^']*' is not a valid float\b.*"
-    message = re.sub(whole, "must be a whole number", message)
-    message = re.sub(number, "must be a number", message)
-    if "unexpected extra argument" in message:
-        words = message.rpartition("(")[2].rstrip(")")
-        if command.endswith(" sample"):
-            return f'{message.rstrip(".")}: give the text as --prime "{words}"'
-        return f"{message.rstrip('.')}: put a text of several words in quotes"
-    return message
 
 
 def _abandon_stdout() -> None:

@@ -36,6 +36,7 @@ SplitName = Literal["train", "val", "test"]
 NATS_PER_BIT: Final = math.log(2)
 MAX_CHARACTERS: Final = 0x110000
 MAX_BITS: Final = 1e9
+MAX_SAMPLES: Final = 10_000_000
 MAX_SECONDS: Final = 250_000_000_000.0  # after 1970: the end of year 9891
 DEFAULT_STORE: Final = Path("checkpoints")
 # Instead of a path.
@@ -276,21 +277,29 @@ class SampleConfig:
             "The Curious Case of Neural Text Degeneration").
         min_p: keep the characters at least p times as probable as the most likely one
             (Nguyen et al. 2025, "Turning up the heat").
-        until: stop after this text, if it comes before `length` characters are written.
+        length: most characters to write; None for 500 of running text, 10,000 of a list's item.
+        max_lines: stop after so many line ends.
+        until: stop after this text, or the first of several.
+        forbid: characters that are never written.
         filters: functions of the user's, from log-probabilities [..., V] to log-probabilities, in
             which minus infinity excludes a character; applied in order, before the temperature.
     """
 
-    length: int = 500
+    length: int | None = None
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
     min_p: float | None = None
-    until: str | None = None
+    until: str | tuple[str, ...] | None = None
+    max_lines: int | None = None
+    forbid: str = ""
     filters: tuple[Callable[[Any], Any], ...] = ()
 
     def __post_init__(self) -> None:
-        require_int("--length", self.length, 0, MAX_COUNT)
+        if self.length is not None:
+            require_int("--length", self.length, 0, MAX_COUNT)
+        if self.max_lines is not None:
+            require_int("--max-lines", self.max_lines, 1, MAX_COUNT)
         require_real("--temperature", self.temperature, 0.0, sys.float_info.max)
         if self.top_k is not None:
             require_int("--top-k", self.top_k, 1, MAX_CHARACTERS)
@@ -298,10 +307,21 @@ class SampleConfig:
             _require_positive("--top-p", self.top_p, 1.0)
         if self.min_p is not None:
             _require_positive("--min-p", self.min_p, 1.0)
-        if self.until == "":
-            raise ConfigError("--until must not be empty: give the text to stop after")
+        if not isinstance(self.stops, tuple) or not all(
+            isinstance(stop, str) and stop for stop in self.stops
+        ):
+            raise ConfigError("--until must be a text to stop after, which is not empty")
+        if not isinstance(self.forbid, str):
+            raise ConfigError(f"--forbid must be characters, not {reprlib.repr(self.forbid)}")
         if not isinstance(self.filters, tuple) or not all(map(callable, self.filters)):
             raise ConfigError("filters must be a tuple of functions")
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The texts to stop after."""
+        if self.until is None:
+            return ()
+        return (self.until,) if isinstance(self.until, str) else self.until
 
 
 def document_pattern(how: str) -> str:
@@ -375,9 +395,7 @@ def _require_range(name: str, value: object) -> None:
 
 
 def _require_positive(name: str, value: object, high: float) -> None:
-    require_real(name, value, 0.0, high)
-    if not value:
-        raise ConfigError(f"{name} must be more than 0")
+    require_real(name, value, 0.0, high, above=True)
 
 
 def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

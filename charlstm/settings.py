@@ -25,6 +25,8 @@ Cell = Literal["lstm", "gru", "rnn"]
 Level = Literal["char", "byte"]
 Normalize = Literal["none", "nfc"]
 SplitBy = Literal["auto", "order", "random"]
+DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
+PrecisionChoice = Literal["auto", "float32", "bfloat16", "float16"]
 
 # A value can come from a file that somebody else wrote: the bounds keep sizes, and with them the
 # memory that is taken, within reason before anything is allocated.
@@ -112,11 +114,7 @@ class Option:
         if self.kind is int:
             require_int(self.title, value, int(self.low), int(self.high))
         elif self.kind is float:
-            require_real(self.title, value, self.low, self.high)
-            if self.above and value == self.low:
-                raise ConfigError(f"{self.title} must be more than {self.low:g}")
-            if self.below and value == self.high:
-                raise ConfigError(f"{self.title} must be less than {self.high:g}")
+            require_real(self.title, value, self.low, self.high, above=self.above, below=self.below)
         elif self.kind is bool:
             if not isinstance(value, bool):
                 raise ConfigError(f"{self.title} must be true or false, not {reprlib.repr(value)}")
@@ -227,7 +225,7 @@ class TrainSettings:
         panel=MODEL_PANEL, high=0.95, default="by epochs",
     )  # fmt: skip
     weight_decay: float | None = _setting(
-        "Decoupled weight decay of the layers' matrices; with 0, nothing decays.",
+        "Weight decay of the layers' matrices, apart from the gradient; with 0, nothing decays.",
         panel=MODEL_PANEL, high=10, default="by model size",
     )  # fmt: skip
     batch_size: int | None = _setting(
@@ -235,7 +233,7 @@ class TrainSettings:
         panel=MODEL_PANEL, low=1, high=MAX_SIZE, default="32 or more",
     )  # fmt: skip
     seq_len: int | None = _setting(
-        "Length of truncated BPTT, in characters.",
+        "Characters that gradients flow back through (truncated BPTT).",
         panel=MODEL_PANEL, low=1, high=MAX_SIZE, default="64 or more",
     )  # fmt: skip
     learning_rate: float | None = _setting(
@@ -251,13 +249,12 @@ class TrainSettings:
     threads: int | None = _setting(
         "CPU threads.", panel=MACHINE_PANEL, low=1, high=4096, default="one per core"
     )
-    device: str | None = _setting(
-        "auto (CUDA if present), cpu, cuda or mps.", panel=MACHINE_PANEL, default="auto"
+    device: DeviceChoice | None = _setting(
+        "auto is CUDA if present, else the CPU.", panel=MACHINE_PANEL, default="auto"
     )
-    precision: str | None = _setting(
-        "Precision of gradient steps: auto, float32, bfloat16 or float16.",
-        panel=MACHINE_PANEL, default="auto",
-    )  # fmt: skip
+    precision: PrecisionChoice | None = _setting(
+        "Precision of gradient steps.", panel=MACHINE_PANEL, default="auto"
+    )
     early_stop: bool | None = _setting(
         "Stop when the model only overfits.",
         panel=MODEL_PANEL, flag="--early-stop/--no-early-stop", default="with --minutes",
@@ -320,8 +317,8 @@ class TrainOptions(TypedDict, total=False):
     cell: Cell | None
     seed: int | None
     threads: int | None
-    device: str | None
-    precision: str | None
+    device: DeviceChoice | None
+    precision: PrecisionChoice | None
     early_stop: bool | None
 
 
@@ -421,17 +418,40 @@ def arguments_of(settings: object) -> Iterator[str]:
 def require_int(name: str, value: object, low: int, high: int) -> None:
     """Raise ConfigError unless value is an int in [low, high]; bools and floats are rejected."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ConfigError(
-            f"{name} must be a whole number from {low} to {high}, not {reprlib.repr(value)}"
-        )
+        limits = f"of at least {low}" if high > _LARGEST_SHOWN else f"from {low} to {high}"
+        raise ConfigError(f"{name} must be a whole number {limits}, not {reprlib.repr(value)}")
 
 
-def require_real(name: str, value: object, low: float, high: float) -> None:
-    """Raise ConfigError unless value is a number in [low, high]; bools and NaN are rejected."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ConfigError(
-            f"{name} must be a number from {low:g} to {high:g}, not {reprlib.repr(value)}"
-        )
+def require_real(
+    name: str,
+    value: object,
+    low: float,
+    high: float,
+    *,
+    above: bool = False,
+    below: bool = False,
+) -> None:
+    """Raise ConfigError unless value is a number in [low, high]; bools and NaN are rejected.
+
+    Args:
+        above, below: whether `low`, or `high`, is itself excluded.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    excluded = [low] * above + [high] * below
+    if is_number and low <= value <= high and value not in excluded:  # type: ignore[operator]
+        return
+    limits = f"{'more than' if above else 'of at least'} {low:g}"
+    if high <= _LARGEST_SHOWN:
+        limits = f"from {'above ' * above}{low:g} to {'below ' * below}{high:g}"
+    raise ConfigError(f"{name} must be a number {limits}, not {reprlib.repr(value)}")
+
+
+def require_path(name: str, value: object) -> str:
+    """Return a path, or a run's name, as a string; raise ConfigError for anything else."""
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(path, str):
+        raise ConfigError(f"{name} must be a name or a path, not {reprlib.repr(value)}")
+    return path
 
 
 @functools.cache

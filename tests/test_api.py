@@ -296,3 +296,45 @@ def test_examples_in_docstrings_run(stored, here, name):
     found = doctest.testmod(import_module(f"charlstm.api.{name}"), extraglobs=known)
     assert found.attempted > 0
     assert not found.failed
+
+
+def test_the_store_of_python_comes_from_the_environment_and_a_path_is_taken(
+    stored, here, monkeypatch
+):
+    folder = here / "checkpoints" / "tiny"
+    assert charlstm.load(folder).checkpoint.step == charlstm.load("tiny").checkpoint.step
+    assert charlstm.load(folder / "best.safetensors").title == "best"
+    monkeypatch.setenv("CHARLSTM_CHECKPOINTS", str(here / "checkpoints"))
+    monkeypatch.chdir("/")
+    assert charlstm.load("tiny").name == "tiny"
+    assert [run["name"] for run in charlstm.runs()] == ["tiny"]
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda model: charlstm.load(5), "run must be a name or a path, not 5"),
+        (lambda model: charlstm.load(checkpoints=5), "checkpoints must be"),
+        (lambda model: charlstm.runs(checkpoints=b"x"), "checkpoints must be"),
+        (lambda model: charlstm.train(["a.txt"]), "a file of the corpus must be a name or a path"),
+        (lambda model: model.difference("name", "text"), "other must be a model"),
+        (lambda model: model.page(None), "path must be"),
+        (lambda model: model.sample(num_samples=1 << 40), "num_samples must be"),
+        (lambda model: model.sample(until=3), "--until must be"),
+    ],
+)
+def test_types_are_checked_at_the_edge(stored, ask, message):
+    with pytest.raises(ConfigError, match=message):
+        ask(charlstm.load())
+
+
+def test_an_unknown_option_of_sample_is_named_with_those_there_are(stored):
+    model = charlstm.load()
+    for ask in (model.sample, lambda *a, **k: next(model.stream(*a, **k))):
+        with pytest.raises(TypeError, match=r"'n'; it takes num_samples, .*temperature"):
+            ask("qu", n=3)
+
+
+def test_a_file_s_name_that_is_scored_as_a_text_is_a_warning(stored):
+    with pytest.warns(UserWarning, match="tiny.txt is scored as a text"):
+        assert charlstm.load().score("tiny.txt").num_chars == 8

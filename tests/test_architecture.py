@@ -141,6 +141,20 @@ def test_nothing_that_executes_what_it_reads():
                 assert node.func.id not in {"eval", "exec"}
 
 
+@pytest.mark.parametrize(
+    ("expression", "places"),
+    [
+        (r"math\.log\(2\)", {"config"}),
+        (r"num_layers} x ", {"model/config"}),
+    ],
+)
+def test_what_is_decided_in_one_place_is_written_once(expression, places):
+    for path in files():
+        if re.search(expression, path.read_text(encoding="utf-8")):
+            place = path.relative_to(PACKAGE).with_suffix("").as_posix()
+            assert places & {place, room_of(path)}, place
+
+
 def test_every_module_says_what_it_is_for():
     for path in files():
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path

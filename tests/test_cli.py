@@ -10,10 +10,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import typer
 from conftest import SMALL, TEXT, posix
 
+from charlstm.cli import app
+from charlstm.commands import usage
 from charlstm.commands.options import complete_run, minutes_of, whole_number
 from charlstm.run.store import CheckpointStore
+from charlstm.system import interrupts
 
 
 def test_from_a_text_to_a_score(run, corpus_file, here):
@@ -97,7 +101,7 @@ def test_the_environment_is_named_as_the_options_are(
         (["train", "--hidden-size", "-1"], 2, "--hidden-size"),
         (["train", "--dropout", "1"], 2, "--dropout"),
         (["train", "--cell", "cnn"], 2, "cnn"),
-        (["train", "--device", "abacus"], 2, "abacus: this machine has cpu"),
+        (["train", "--device", "abacus"], 2, "'abacus' is not one of"),
         (["runs", "--checkpoints", ""], 2, "is empty; name a folder"),
         (["train", "--cell", "transformer"], 2, "'--cell': 'transformer' is not one of"),
         (["train", "--precision", "float16", "--device", "cpu"], 2, "float32"),
@@ -123,6 +127,8 @@ def test_the_environment_is_named_as_the_options_are(
         (["sample", "--prime-file", "x"], 2, "--prime-file"),
         (["compare", "x", "--learning-rate", "2"], 2, "--learning-rate"),
         (["eval"], 1, "charlstm train"),
+        (["corpus", "check", "\ud800"], 1, r"\ud800: can't be read"),
+        (["sample", "--run", "\ud800"], 1, r"\ud800: no checkpoint there"),
         (["eval", "x", "--split", "val"], 2, "not both"),
         (["eval", "--split", "dev"], 2, "dev"),
         (["eval", "--threads", "100000"], 1, "charlstm train"),
@@ -145,7 +151,7 @@ def test_bad_input_gets_one_line_and_the_right_exit_code(run, arguments, code, m
         (["train", "--resume", "--hidden-size", "9"], "--hidden-size 9 (the run has 8)"),
         (["train", "--resume", "--min-count", "3"], "--min-count 3 (the run has 1)"),
         (["train", "--resume", "--val-fraction", "0.3"], "--val-fraction 0.3 (the run has 0.05)"),
-        (["train", "--resume", "--val", "x"], "--val"),
+        (["train", "--resume", "--val", "tiny.txt"], "--val"),
         (["train", "--resume", "--level", "byte"], "--level byte (the run has char)"),
         (["train", "--resume", "--threads", "0"], "--threads"),
         (["train", "--resume", "--cell", "gru", "--seed", "7"], "gru (the run has lstm), --seed 7"),
@@ -427,3 +433,112 @@ def test_tables_in_pipes_have_no_blanks_at_their_ends(run, stored, here):
         out = run(*command)[1]
         assert out.strip()
         assert not any(line.endswith(" ") for line in out.split("\n")), command
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sample", "--length", 3, "--seed", 1, "--run"],
+        ["predict", "qu", "--checkpoint"],
+        ["export", "--format", "hf", "-o", "out"],
+        ["export", "--format", "hf", "-o", "out", "--run"],
+        ["runs", "show"],
+        ["runs", "show", "tiny"],
+        ["runs", "show", "--json"],
+        ["eval", "--against"],
+        ["train", "tiny.txt", "--steps", 2, *SMALL[4:], "--run", "new", "--from"],
+    ],
+)
+@pytest.mark.parametrize("model", ["checkpoints/tiny", "checkpoints/tiny/last.safetensors", "hub"])
+def test_a_model_is_named_by_its_run_a_folder_or_a_file(run, stored, command, model):
+    if model == "hub":
+        assert run("export", "tiny", "--format", "hf", "-o", "hub")[0] == 0
+    code, _, err = run(*command, model)
+    assert code == 0, err
+
+
+@pytest.mark.parametrize("table", [usage.OPTIONS, usage.COMMANDS])
+def test_synonyms_mean_what_there_is_and_are_no_names_themselves(run, table):
+    commands = typer.main.get_command(app).commands
+    known = {name for one in commands.values() for param in one.params for name in param.opts}
+    for word, meant in table.items():
+        if table is usage.COMMANDS:
+            assert meant.split()[0] in commands
+            assert f"use charlstm {meant}" in run(word)[2] or word in commands
+        else:
+            assert set(meant) <= known, word
+            for name, command in commands.items():
+                own = [one for param in command.params for one in param.opts]
+                expected = [one for one in meant if one in own]
+                if expected and word not in own:
+                    assert f"{word}: use {expected[0]} " in run(name, word, "x")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sample", "--lr", "3"], "No such option: --lr ("),
+        (["train", "--lr", "3"], "--lr: use --learning-rate"),
+        (["sample", "--temprature", "3"], "did you mean --temperature?"),
+        (["predict", "-5"], "goes after --: charlstm predict -- -5"),
+        (["runs", "shw"], "did you mean show?"),
+        (["sample", "--length", "3", "--length", "4"], "--length is given twice"),
+        (["sample", "--new", "--new"], "--new is given twice"),
+        (["runs", "--json", "--json"], "--json is given twice"),
+        (["train", "--early-stop", "--no-early-stop"], "--early-stop is given twice"),
+        (["sample", "--seed", "-3"], "'--seed': must be at least 0 ("),
+        (["compare", "--seeds", "101"], "'--seeds': must be at most 100 ("),
+        (["sample", "--temperature", "-1"], "--temperature must be a number of at least 0, not"),
+        (["train", "--minutes", "0"], "--minutes must be a number more than 0, not"),
+        (["train", "--epochs", "-1"], "--epochs must be a number more than 0, not"),
+        (["train", "--device", "gpu"], "'cuda'"),
+        (["eval", "--device", "gpu"], "'cuda'"),
+    ],
+)
+def test_wrong_usage_names_the_way_out_and_no_needless_bound(run, arguments, message):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["train", "eval", "compare", "corpus check", "train --val"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tiny.txd", "did you mean tiny.txt?"),
+        ("https://example.org/a.txt", "curl -s https://example.org/a.txt |"),
+        ("tiny", "tiny"),
+    ],
+)
+def test_a_text_that_is_not_there_is_refused_before_torch_is_loaded(
+    run, stored, monkeypatch, command, name, message
+):
+    monkeypatch.setattr(interrupts, "held_back", None)  # what loads torch needs it
+    code, out, err = run(*command.split(), name)
+    assert (code, out) in ((1, ""), (2, ""))
+    assert message in err
+    if name == "tiny" and command in ("train", "eval"):
+        assert "is a run, not a file; a run is named by --run tiny" in err
+
+
+def test_values_are_checked_before_torch_is_loaded(run, stored, monkeypatch):
+    monkeypatch.setattr(interrupts, "held_back", None)
+    for command in ("train", "compare"):
+        for wrong in (["--encoding", "klingon"], ["--device", "abacus"], ["--val-fraction", 2]):
+            assert run(command, "tiny.txt", *wrong)[0] == 2
+
+
+def test_without_torch_it_says_what_to_install(run, stored, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for command in (["train", "tiny.txt"], ["eval"], ["compare", "tiny.txt"]):
+        code, out, err = run(*command)
+        assert (code, out) == (2, "")
+        assert "needs PyTorch: pip install torch" in err
+
+
+def test_help_has_no_types_of_python_and_no_bounds_of_the_machine(run):
+    commands = ["train", "sample", "inspect", "eval", "compare", "runs show", "corpus check"]
+    out = "".join(run(*command.split(), "--help")[1] for command in commands)
+    for word in ("<str>", "<int", "<float>", "list[", "RUN...}", "x>=", "<=x"):
+        assert word not in out

@@ -67,14 +67,16 @@ def run(command, monkeypatch, capsys):
     command, _, target = command.partition(" > ")
     command, _, source = command.partition(" < ")
     arguments = shlex.split(command)[1:]
-    for option in ("--minutes", "--steps", "--epochs"):
+    added = SHORT if "--resume" not in arguments else ["--steps", "4"]
+    if arguments[0] == "compare":
+        added = ["--steps", "2", "--hidden-size", "8", "--seeds", "1", "--threads", "1"]
+    replaced = added[::2] if arguments[0] in ("train", "compare") else []
+    for option in ("--minutes", "--epochs", *replaced):
         if option in arguments:
             place = arguments.index(option)
             del arguments[place : place + 2]
-    if arguments[0] == "train":
-        arguments += ["--steps", "4"] if "--resume" in arguments else SHORT
-    elif arguments[0] == "compare":
-        arguments += ["--steps", "2", "--hidden-size", "8", "--seeds", "1", "--threads", "1"]
+    if replaced:
+        arguments += added
     elif arguments[0] == "play":
         play(arguments)
         return

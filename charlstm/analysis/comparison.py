@@ -3,7 +3,6 @@
 Shapes: N characters of the scored text.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.analysis.reach import reach, require_reach
-from charlstm.config import Budget, TrainConfig
+from charlstm.config import NATS_PER_BIT, Budget, TrainConfig
 from charlstm.evaluation.scoring import score
 from charlstm.events import Finished, Stepped, TrainerEvent
 from charlstm.model.config import ModelConfig
@@ -61,7 +60,7 @@ class Trained:
 
     @property
     def bits_per_char(self) -> float:
-        return self.nats_per_char / math.log(2)
+        return self.nats_per_char / NATS_PER_BIT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,5 +206,5 @@ def _by_distance(
     for least, most in zip((0, *_NEAR), _NEAR, strict=False):
         chosen = (distance_N > least) & (distance_N <= most)
         if chosen.any():
-            found[most] = float(nats_N[chosen].mean()) / math.log(2)
+            found[most] = float(nats_N[chosen].mean()) / NATS_PER_BIT
     return found

@@ -1,6 +1,5 @@
 """Checks of a text for `corpus check`: how `train` reads it, and how predictable it is."""
 
-import math
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -8,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from charlstm.config import Budget, CorpusConfig
+from charlstm.config import NATS_PER_BIT, Budget, CorpusConfig
 from charlstm.evaluation.baselines import ngram_baseline, score_baselines
 from charlstm.ngram.order_selection import learn_ngrams
 from charlstm.settings import DEFAULT_MINUTES, TrainSettings
@@ -163,7 +162,7 @@ def _baselines(corpus: Corpus, train: Split) -> dict[str, float]:
         *score_baselines(corpus.alphabet, train=train, text=text),
         ngram_baseline(ngrams, float(ngrams.score(text).nats_N.sum())),
     ]
-    return {one.name: one.nats / text.num_chars / math.log(2) for one in found}
+    return {one.name: one.nats / text.num_chars / NATS_PER_BIT for one in found}
 
 
 def _model(corpus: Corpus) -> str | None:
@@ -176,7 +175,7 @@ def _model(corpus: Corpus) -> str | None:
     )
     if plan.epochs > _MAX_EPOCHS:
         return None
-    return f"{plan.model.num_layers} x {plan.model.hidden_size}, {plan.reason}"
+    return f"{plan.model}, {plan.reason}"
 
 
 def _problems(

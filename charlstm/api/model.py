@@ -3,6 +3,8 @@
 import codecs
 import contextlib
 import math
+import os
+import reprlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
@@ -14,7 +16,7 @@ import numpy as np
 from charlstm.analysis.inspection import trace
 from charlstm.analysis.unit import UnitStep, unit_steps
 from charlstm.api.results import Activations, CharacterSurprise, Surprises
-from charlstm.config import SampleConfig
+from charlstm.config import MAX_SAMPLES, NATS_PER_BIT, SampleConfig
 from charlstm.errors import ConfigError, ContainerError, CorpusError
 from charlstm.evaluation.difference import Difference, compare, require_same_reading
 from charlstm.evaluation.items import (
@@ -30,13 +32,14 @@ from charlstm.evaluation.scores import Evaluation, Prediction, Scores
 from charlstm.evaluation.with_ngrams import count, mixed
 from charlstm.export.rounding import measure_rounding
 from charlstm.export.webpage import build_page, opening
+from charlstm.inference.items import draw_items
 from charlstm.inference.prediction import ContextPrediction, NextCharacters, ladder, predict_next
 from charlstm.inference.predictor import Predictor
-from charlstm.inference.sampling import Filter, collect, sample, sample_many
+from charlstm.inference.sampling import Filter, sample
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.ngram.interpolation import Counts
 from charlstm.ngram.storage import owner_of, read_counts, read_val_nats, write_counts
-from charlstm.settings import MAX_COUNT, MAX_SEED, require_int
+from charlstm.settings import MAX_SEED, require_int, require_path
 from charlstm.system import layout, markup
 from charlstm.system.files import open_output
 from charlstm.system.interrupts import has_torch
@@ -72,13 +75,30 @@ def ignored(_message: str) -> None:
 class SampleOptions(TypedDict, total=False):
     """The fields of `SampleConfig`, which has their meaning and defaults."""
 
-    length: int
+    length: int | None
     temperature: float
     top_k: int | None
     top_p: float | None
     min_p: float | None
-    until: str | None
+    until: str | tuple[str, ...] | None
+    max_lines: int | None
+    forbid: str
     filters: tuple[Filter, ...]
+
+
+def _sample_config(options: SampleOptions) -> SampleConfig:
+    """Return the options of `sample`.
+
+    Raises:
+        TypeError: when there is no such option.
+    """
+    known = SampleOptions.__annotations__
+    if unknown := sorted(options.keys() - known.keys()):
+        raise TypeError(
+            f"sample() got an unexpected keyword argument {unknown[0]!r}; "
+            f"it takes num_samples, seed, with_counts, {', '.join(known)}"
+        )
+    return SampleConfig(**options)
 
 
 class Model:
@@ -110,6 +130,11 @@ class Model:
         self._with_counts: Predictor | None = None
         self._text_folder = text_folder
         self._derived_folder = derived_folder
+
+    @property
+    def title(self) -> str:
+        """The name without folders."""
+        return Path(self.name).name.removesuffix(layout.SUFFIX)
 
     @property
     def alphabet(self) -> Alphabet:
@@ -187,7 +212,7 @@ class Model:
                 nats = read_val_nats(path, owner=self._owner)
         except (CorpusError, ContainerError, OSError):
             return None
-        return None if nats is None else nats / math.log(2)
+        return None if nats is None else nats / NATS_PER_BIT
 
     def with_counts(self, notify: Notify = ignored) -> Predictor:
         """The predictor of network and counts together.
@@ -301,6 +326,11 @@ class Model:
         Raises:
             CorpusError: when neither is possible, or the text has changed.
         """
+        if self.name == layout.EXAMPLE:
+            raise CorpusError(
+                "the example comes without its text: name another text, or train a model of your "
+                "own, which keeps it"
+            )
         spec = self.checkpoint.spec
         return load_corpus_of_run(spec.corpus, spec.fingerprint, self._text_folder)
 
@@ -373,8 +403,8 @@ class Model:
             seed: the same seed gives the same text; None for another one each time.
             with_counts: as of `predict`.
             options: of `SampleConfig`, with its defaults: length, temperature, top_k, top_p,
-                min_p, until, and filters, functions from log-probabilities [B, V] of the ids to
-                log-probabilities, with minus infinity for what must not come.
+                min_p, until, max_lines, forbid, and filters, functions from log-probabilities
+                [B, V] of the ids to log-probabilities, with minus infinity for what must not come.
 
         Returns:
             What comes after the prime; a list, where `num_samples` is given.
@@ -384,20 +414,18 @@ class Model:
             ConfigError: when an option is impossible.
         """
         if num_samples is not None:
-            require_int("num_samples", num_samples, 1, MAX_COUNT)
+            require_int("num_samples", num_samples, 1, MAX_SAMPLES)
         if seed is not None:
             require_int("seed", seed, 0, MAX_SEED)
-        number = 1 if num_samples is None else num_samples
-        drawn = sample_many(
+        items = draw_items(
             self._chosen(with_counts=with_counts),
             self.alphabet.to_symbols(prime, _warn),
-            SampleConfig(**options),
-            num_samples=number,
+            _sample_config(options),
+            num_items=1 if num_samples is None else num_samples,
             generator=np.random.default_rng(seed),
         )
         texts = [
-            self.alphabet.to_text(self.alphabet.without_end(one.text))
-            for one in collect(drawn, number)
+            self.alphabet.to_text(self.alphabet.without_end(one.text)) for one in items.samples
         ]
         return texts[0] if num_samples is None else texts
 
@@ -421,7 +449,7 @@ class Model:
         drawn = sample(
             self._chosen(with_counts=with_counts),
             self.alphabet.to_symbols(prime, _warn),
-            SampleConfig(**options),
+            _sample_config(options),
             generator=np.random.default_rng(seed),
         )
         symbols = (symbol for symbol in drawn if symbol != self.alphabet.end)
@@ -449,7 +477,7 @@ class Model:
             tuple(
                 CharacterSurprise(
                     char=one.char,
-                    bits=one.nats / math.log(2),
+                    bits=one.nats / NATS_PER_BIT,
                     probability=math.exp(-one.nats),
                     candidates=one.candidates,
                 )
@@ -519,6 +547,7 @@ class Model:
             CorpusError: when the model's text is gone.
             CharLSTMError: when the file can't be written, or is what the model comes from.
         """
+        path = Path(require_path("path", path))
         held_out = self.corpus().held_out()
         if text is None:
             shown = opening(self.alphabet, held_out)
@@ -527,12 +556,11 @@ class Model:
             self.alphabet.require_known(shown)
         page = build_page(
             self.checkpoint,
-            name=Path(self.name).name,
+            name=self.title,
             text=shown,
             held_out=held_out,
             cost=measure_rounding(self.checkpoint, held_out),
         )
-        path = Path(path)
         with open_output(path, inputs=self.sources()) as file:
             file.write(page.encode("utf-8", "backslashreplace"))
         return path
@@ -555,9 +583,8 @@ class Model:
     def __repr__(self) -> str:
         config, bits = self.checkpoint.spec.model_config, self.checkpoint.best_val_bits_per_char
         score = "" if bits is None else f", {bits:.3f} bits per character on validation"
-        size = f"{config.num_layers} x {config.hidden_size} {config.cell}"
         return (
-            f"<charlstm.Model {self.name!r}: {size}, {config.num_parameters:,} parameters{score}>"
+            f"<charlstm.Model {self.name!r}: {config}, {config.num_parameters:,} parameters{score}>"
         )
 
     def _repr_html_(self) -> str:
@@ -604,6 +631,8 @@ class Model:
         Raises:
             CorpusError: when the two read texts in different ways, or the text is empty.
         """
+        if not isinstance(other, Model):
+            raise ConfigError(f"other must be a model, as load gives it, not {reprlib.repr(other)}")
         specs = (self.checkpoint.spec, other.checkpoint.spec)
         require_same_reading(*specs, names=("the model", "the other"))
         own, others = (self._split_of(text, model.alphabet) for model in (self, other))
@@ -623,4 +652,6 @@ class Model:
             for notice in other.notices:
                 _warn(notice)
             return other.split
+        if isinstance(text, str) and os.path.isfile(text):
+            _warn(f"{text} is scored as a text; for the file give a pathlib.Path")
         return alphabet.split(self.alphabet.documents(self.alphabet.to_symbols(text, _warn)))

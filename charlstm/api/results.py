@@ -13,6 +13,8 @@ import numpy.typing as npt
 from charlstm.analysis.inspection import Trace
 from charlstm.inference.prediction import Candidate
 from charlstm.system import markup
+from charlstm.text.visible import named, visible
+from charlstm.text.vocabulary import END
 
 _STRONGEST_BITS: Final = 8.0
 _NUM_IN_REPR: Final = 12
@@ -66,7 +68,7 @@ class Surprises(Sequence[CharacterSurprise]):
 
     def _repr_html_(self) -> str:
         text = markup.shaded(
-            [one.char for one in self], [one.bits for one in self], most=_STRONGEST_BITS
+            [_in_lines(one.char) for one in self], [one.bits for one in self], most=_STRONGEST_BITS
         )
         return markup.titled(f"{self.bits_per_char:.3f} bits per character", text)
 
@@ -112,7 +114,7 @@ class Activations:
         order = np.argsort(-self.values["hidden"][-1].std(0), kind="stable")
         units = [int(unit) for unit in order[:_NUM_UNITS]]
         names = [f"unit {unit}" for unit in units]
-        chars = self.text[shown]
+        chars = [*map(named, self.text[shown])]
         parts = [
             markup.titled(
                 f"{name}, last layer",
@@ -126,3 +128,8 @@ class Activations:
             for name in ("hidden", *self.gates)
         ]
         return "".join(parts)
+
+
+def _in_lines(char: str) -> str:
+    """Show a character of a text that keeps its lines."""
+    return visible(char, keep=" ") + "\n" * (char in ("\n", END))

@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-import os
 import textwrap
 import threading
 import time
@@ -14,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from charlstm.api.loading import open_model
+from charlstm.api.loading import PathLike, open_model, open_store
 from charlstm.api.model import Model
-from charlstm.config import DEFAULT_STORE, IN_MEMORY
+from charlstm.config import IN_MEMORY
 from charlstm.errors import ConfigError
 from charlstm.settings import (
     ReadingSettings,
@@ -24,6 +23,7 @@ from charlstm.settings import (
     TrainOptions,
     TrainSettings,
     options_of,
+    require_path,
     settings_from,
 )
 from charlstm.system.interrupts import import_torch, stopping_on_interrupt
@@ -43,7 +43,7 @@ def train(
     *corpus: str | Path,
     text: str | None = None,
     documents: Iterable[str] | None = None,
-    checkpoints: str | Path = DEFAULT_STORE,
+    checkpoints: PathLike | None = None,
     progress: bool = True,
     on_report: OnReport | None = None,
     **options: Unpack[TrainOptions],
@@ -63,7 +63,7 @@ def train(
         documents: texts in memory, each learned from its own beginning to its end, instead of
             files; if none has a line end, they are a list, as `split_documents="lines"` makes
             of a file.
-        checkpoints: the folder of runs.
+        checkpoints: the folder of runs; None for CHARLSTM_CHECKPOINTS, or else `checkpoints`.
         progress: whether to show a bar, in a terminal or a notebook.
         on_report: called with each report as `charlstm train --json` prints it: started, one of
             steps every few seconds, evaluated, saved, finished.
@@ -80,6 +80,8 @@ def train(
     run = settings_from(RunSettings, options)
     if on_report is not None and not callable(on_report):
         raise ConfigError(f"on_report must be a function, not {on_report!r}")
+    store = open_store(checkpoints)
+    paths = tuple(require_path("a file of the corpus", path) for path in corpus)
     texts, is_list = _texts(corpus, text, documents, reading)
     if run.resume and texts is not None:
         raise ConfigError("a run that is resumed has its text: leave text and documents out")
@@ -91,18 +93,15 @@ def train(
         import_torch()
     from charlstm.run.preparation import Request
     from charlstm.run.session import open_session
-    from charlstm.run.store import CheckpointStore
 
     request = Request(
-        paths=tuple(os.fspath(path) for path in corpus) if texts is None else (IN_MEMORY,),
+        paths=paths if texts is None else (IN_MEMORY,),
         texts=texts or (),
         reading=reading,
         settings=settings_from(TrainSettings, options),
         run=run,
     )
-    with open_session(
-        CheckpointStore(Path(checkpoints)), request, started_at=started_at
-    ) as session:
+    with open_session(store, request, started_at=started_at) as session:
         for notice in session.notices:
             warnings.warn(escape_line(notice), stacklevel=2)
         if not session.is_finished:
@@ -111,7 +110,7 @@ def train(
             with stopping:
                 _run(session, on_report, with_bar=progress)
         name = session.name
-    return open_model(name, checkpoints=checkpoints)
+    return open_model(name, checkpoints=store.root)
 
 
 def _describe(function: Callable[..., Model]) -> None:

@@ -3,7 +3,7 @@
     train, sample, predict, play, eval, score, inspect, compare, export, runs, corpus
     scored   which text eval scores
     options  options that commands share
-    help     how --help looks
+    help     how --help looks; usage: what is said about wrong usage
 
 Bodies import what they need when they run: `charlstm --help` loads neither torch nor numpy.
 """

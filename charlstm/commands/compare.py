@@ -11,6 +11,7 @@ from charlstm.commands.options import (
     Checkpoints,
     Json,
     Only,
+    expect_texts,
     one_of,
     open_outputs,
     print_record,
@@ -94,6 +95,8 @@ def compare(
     one_of(context, corpus=corpus, recall=recall)
     one_of(context, keep=keep, recall=recall)
     _refuse_runs(corpus or [], checkpoints)
+    config = CorpusConfig.of(reading, corpus or ())
+    expect_texts([*config.paths, *filter(None, (reading.val, reading.test))])
     if plot is not None:
         from charlstm.views.plots import require_plots
 
@@ -140,7 +143,6 @@ def compare(
     from charlstm.text.corpus import load_corpus
     from charlstm.text.filelist import FileList
 
-    config = CorpusConfig.of(reading, corpus or ())
     keeper = _open_keeper(checkpoints, config, budget) if keep else None
     text = load_corpus(config) if keeper is None else keeper.corpus
     for notice in text.notices:

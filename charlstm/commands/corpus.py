@@ -7,7 +7,7 @@ import typer
 from charlstm.commands.help import Command, Group
 from charlstm.commands.options import (
     Json,
-    invite_typing,
+    expect_texts,
     print_record,
     with_settings,
 )
@@ -40,12 +40,12 @@ def corpus() -> None:
 )
 @with_settings
 def check(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, folders, or -.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Files, folders, or -.")],
     reading: ReadingSettings,
     as_json: Json = False,
 ) -> None:
     """Check a text before training: encoding, line ends, rare characters, repetition."""
-    invite_typing(files)
+    expect_texts(files)
     config = CorpusConfig.of(reading, files)
 
     from charlstm.analysis.diagnosis import diagnose

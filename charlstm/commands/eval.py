@@ -1,5 +1,6 @@
 """`charlstm eval`: how well a model predicts a text, by itself or against another model."""
 
+import contextlib
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -14,7 +15,7 @@ from charlstm.commands.options import (
     Threads,
     WhichModel,
     complete_run,
-    invite_typing,
+    expect_texts,
     one_of,
     open_outputs,
     print_record,
@@ -23,6 +24,7 @@ from charlstm.commands.options import (
 )
 from charlstm.commands.scored import ScoredText, choose, same_text
 from charlstm.config import SplitName
+from charlstm.errors import CorpusError
 from charlstm.system.interrupts import import_torch
 from charlstm.system.terminal import say
 
@@ -109,7 +111,7 @@ def evaluate(
         (a, b) for a in rival.items() for b in of_one_model.items()
     ):
         one_of(context, **{name: value, shown: chosen})
-    invite_typing(files or ())
+    expect_texts(files or (), which.checkpoints)
     model = which.load()
     if against is not None or against_checkpoint is not None:
         other = replace(which, run=against, checkpoint=against_checkpoint).load()
@@ -132,8 +134,10 @@ def evaluate(
         set_threads(threads)
         network = model.network(resolve_device(device))
         counts: Counts | None = None
-        if scored.has_rivals:
-            counts = model.counts(say, predict=partial(predictions, network))
+        # Why the text isn't there was said when it was chosen.
+        with contextlib.suppress(CorpusError):
+            if scored.has_rivals:
+                counts = model.counts(say, predict=partial(predictions, network))
         with counting_bar(scored.num_chars * (1 + dynamic), "scored") as progress:
             assessment = assess(
                 network,

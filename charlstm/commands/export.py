@@ -30,7 +30,7 @@ def export(
     ],
     name: Annotated[
         str | None,
-        typer.Argument(metavar="RUN", help="Name of the run.", autocompletion=complete_run),
+        typer.Argument(metavar="RUN", help="The same as --run.", autocompletion=complete_run),
     ] = None,
 ) -> None:
     """Convert a model for other programs."""
@@ -47,8 +47,8 @@ def export(
         export_folder(
             model.checkpoint,
             output,
-            name=model.name,
+            name=model.title,
             ngram_bits=model.counts_val_bits(may_count=True),
             inputs=model.sources(),
         )
-        say(f"{output}: use it with: charlstm sample --checkpoint {output / 'model.safetensors'}")
+        say(f"{output}: use it with: charlstm sample --run {output}")

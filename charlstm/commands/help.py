@@ -1,8 +1,18 @@
-"""How --help looks: options under headings, and examples at its end."""
+"""Commands whose --help has headings and examples, and that take no option twice."""
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from typer.core import TyperCommand, TyperGroup
+
+# Types and bounds as Typer shows them, and as people read them.
+_READABLE: Final = (
+    (r"<(list\[)?int( range)?\]?>", "N"),
+    (r"<float( range)?>", "X"),
+    (r"<str>", "NAME"),
+    (r" *\[x>=\d+\]|; x>=\d+", ""),
+    (r"(\d+)<=x<=(\d+)", r"\1 to \2"),
+)
 
 
 class Command(TyperCommand):
@@ -11,6 +21,10 @@ class Command(TyperCommand):
     Its epilog holds examples, a line each.
     """
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _refuse_repeated(self, ctx, args)
+        return super().parse_args(ctx, args)
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
         for parameter in self.get_params(ctx):
@@ -18,7 +32,10 @@ class Command(TyperCommand):
             if record is not None:
                 default = "Arguments" if parameter.param_type_name == "argument" else "Options"
                 heading = getattr(parameter, "rich_help_panel", None) or default
-                groups.setdefault(heading, []).append(record)
+                name = parameter.metavar if default == "Arguments" else None
+                groups.setdefault(heading, []).append(
+                    (name or _readable(record[0]), _readable(record[1]))
+                )
         for heading, records in groups.items():
             if records:
                 with formatter.section(heading):
@@ -31,8 +48,29 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """A command with commands of its own; its epilog holds examples, a line each."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _refuse_repeated(self, ctx, args)
+        return super().parse_args(ctx, args)
+
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         _write_examples(self.epilog, formatter)
+
+
+def _refuse_repeated(command: Any, ctx: Any, args: list[str]) -> None:
+    """Refuse an option that is given twice: only one value would count."""
+    if ctx.resilient_parsing:
+        return
+    _, _, given = command.make_parser(ctx).parse_args(args=[*args])
+    for number, parameter in enumerate(given):
+        is_single = parameter.param_type_name == "option" and not parameter.multiple
+        if is_single and parameter in given[:number]:
+            ctx.fail(f"{max(parameter.opts, key=len)} is given twice: give it once")
+
+
+def _readable(text: str) -> str:
+    for pattern, words in _READABLE:
+        text = re.sub(pattern, words, text)
+    return text
 
 
 def _write_examples(examples: str | None, formatter: Any) -> None:

@@ -10,11 +10,14 @@ import typer
 
 from charlstm.commands.options import (
     Json,
+    Unknown,
     WhichModel,
+    known_text,
     one_of,
     open_outputs,
     print_record,
     read_text,
+    typed_text,
     with_settings,
 )
 from charlstm.errors import ConfigError, CorpusError
@@ -47,11 +50,16 @@ def inspect(
     which: WhichModel,
     text: Annotated[
         str | None,
-        typer.Argument(metavar="TEXT", help="Text to read.  [default: some of the test text]"),
+        typer.Argument(
+            parser=typed_text,
+            metavar="TEXT",
+            help="Text to read.  [default: some of the test text]",
+        ),
     ] = None,
     file: Annotated[
         str | None, typer.Option("--file", metavar="FILE", help="Read this file; - is stdin.")
     ] = None,
+    unknown: Unknown = "error",
     gates: Annotated[
         bool,
         typer.Option(
@@ -91,7 +99,10 @@ def inspect(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Look inside a model: surprise, gates, units, context length."""
+    r"""Look inside a model: surprise, gates, units, context length.
+
+    In TEXT, \n is a line end, \t a tab, \\ a backslash.
+    """
     from charlstm.analysis.inspection import (
         gate_shares,
         most_variable_units,
@@ -103,7 +114,7 @@ def inspect(
     model = which.load()
     predictor = model.predictor
     text, file = one_of(context, text=text, file=file)
-    texts = _choose_texts(model, text=text, file=file)
+    texts = _choose_texts(model, text=text, file=file, unknown=unknown)
     watched = texts.watched
     gates = gates or layer is not None or bool(unit)
 
@@ -170,7 +181,7 @@ class _Texts(NamedTuple):
     gate_text: "Split"
 
 
-def _choose_texts(model: "Model", *, text: str | None, file: str | None) -> _Texts:
+def _choose_texts(model: "Model", *, text: str | None, file: str | None, unknown: str) -> _Texts:
     """Find the texts to look into.
 
     Raises:
@@ -187,11 +198,12 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None) -> _Tex
         given = read_text(file, config)
     elif text is not None:
         given = alphabet.to_symbols(text, say)
+    if given is not None:
+        given = known_text(model, given, unknown)
     if given == "":
         raise ConfigError("there is no text to look into")
     documents = None
     if given is not None:
-        alphabet.require_known(given)
         documents = alphabet.split(documents_in(given, config.split_documents))
     try:
         corpus = model.corpus()
@@ -217,7 +229,7 @@ def _write_page(model: "Model", path: Path, file: BinaryIO, texts: _Texts) -> di
     cost = measure_rounding(model.checkpoint, texts.held_out)
     page = build_page(
         model.checkpoint,
-        name=Path(model.name).name.removesuffix(".safetensors"),
+        name=model.title,
         text=shown,
         held_out=texts.held_out,
         cost=cost,

@@ -5,21 +5,25 @@
 """
 
 import contextlib
+import difflib
 import functools
 import inspect
 import json
+import os
+import re
 import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal
 
 import typer
 
 from charlstm.config import DEFAULT_STORE, STDIN, CorpusConfig
 from charlstm.errors import ConfigError, CorpusError, EncodingError
-from charlstm.settings import Option, options_of, settings_from
+from charlstm.settings import DeviceChoice, Option, options_of, settings_from
+from charlstm.system import layout
 from charlstm.system.files import open_output
 from charlstm.system.terminal import say
 
@@ -53,6 +57,14 @@ def minutes_of(text: str | float) -> float:
     raise typer.BadParameter("must be minutes, such as 10, or with a unit, such as 90s or 2h")
 
 
+_ESCAPES: Final = {r"\n": "\n", r"\t": "\t", "\\\\": "\\"}
+
+
+def typed_text(text: str) -> str:
+    r"""A text as people type it, where \n, \t and \\ stand for a line end, a tab, a backslash."""
+    return re.sub(r"\\[nt\\]", lambda match: _ESCAPES[match[0]], text)
+
+
 def _folder(text: str | Path) -> Path:
     if not str(text):
         raise typer.BadParameter("is empty; name a folder")
@@ -72,12 +84,16 @@ Checkpoints = Annotated[
 ]
 
 
-def complete_run(context: typer.Context, incomplete: str) -> list[str]:
-    """Names of the store's runs, for the shell."""
+def _run_names(store: Path) -> list[str]:
     from charlstm.run.store import CheckpointStore
 
-    store = CheckpointStore(Path(context.params.get("checkpoints") or DEFAULT_STORE))
-    return [name for name in store.run_names() if name.startswith(incomplete)]
+    return CheckpointStore(store).run_names()
+
+
+def complete_run(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of the store's runs, for the shell."""
+    names = _run_names(Path(context.params.get("checkpoints") or DEFAULT_STORE))
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def complete_run_to_resume(context: typer.Context, incomplete: str) -> list[str]:
@@ -89,17 +105,22 @@ Run = Annotated[
     str | None,
     typer.Option(
         "--run",
-        metavar="NAME",
-        help="Run to use.  [default: the newest]",
+        metavar="RUN",
+        help="Run to use: its name or folder, a file of it, or a folder for the Hub.  "
+        "[default: the newest]",
         autocompletion=complete_run,
     ),
 ]
 RunNames = Annotated[
-    list[str], typer.Argument(metavar="RUN...", help="Names of runs.", autocompletion=complete_run)
+    list[str], typer.Argument(metavar="RUN", help="Names of runs.", autocompletion=complete_run)
 ]
 CheckpointFile = Annotated[
     Path | None,
-    typer.Option("--checkpoint", metavar="FILE", help="Use this checkpoint file, not a run."),
+    typer.Option("--checkpoint", metavar="FILE", help="The same as --run."),
+]
+Unknown = Annotated[
+    Literal["error", "skip"],
+    typer.Option("--unknown", help="What to do with characters outside the vocabulary."),
 ]
 WithCounts = Annotated[
     bool,
@@ -108,7 +129,9 @@ WithCounts = Annotated[
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="CPU threads.  [default: one per core]")
 ]
-Device = Annotated[str, typer.Option("--device", help="auto (CUDA if present), cpu, cuda or mps.")]
+Device = Annotated[
+    DeviceChoice, typer.Option("--device", help="auto is CUDA if present, else the CPU.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
@@ -305,10 +328,35 @@ def print_record(record: object) -> None:
     print(json.dumps(record, allow_nan=False), flush=True)
 
 
-def invite_typing(paths: Iterable[str]) -> None:
-    """Where stdin is a terminal, say what is waited for."""
+def expect_texts(paths: Iterable[str], store: Path | None = None) -> None:
+    """Check that texts are there, and say what is waited for where stdin is a terminal.
+
+    Args:
+        store: the folder of runs, whose names may be taken for files.
+
+    Raises:
+        CorpusError: naming the text that isn't there, and what may be meant.
+    """
+    paths = list(paths)
+    for path in paths:
+        if path not in (STDIN, "") and not os.path.lexists(path):
+            raise CorpusError(_missing_text(path, store))
     if STDIN in paths and sys.stdin is not None and sys.stdin.isatty():
         say("type the text; end it with Ctrl-D on a line of its own")
+
+
+def _missing_text(path: str, store: Path | None) -> str:
+    if re.match(r"https?://", path):
+        return f"{path}: is an address, not a file; pipe its text: curl -s {path} | charlstm ... -"
+    if store is not None and path in (layout.EXAMPLE, *_run_names(store)):
+        return f"{path}: is a run, not a file; a run is named by --run {path}"
+    folder, name = os.path.split(path)
+    names: list[str] = []
+    with contextlib.suppress(OSError, ValueError):
+        names = os.listdir(folder or ".")
+    close = difflib.get_close_matches(name, names, 1)
+    hint = f"; did you mean {os.path.join(folder, close[0])}?" if close else ""
+    return f"{path}: can't be read: No such file or directory{hint}"
 
 
 def read_text(path: str, corpus: CorpusConfig) -> str:
@@ -321,7 +369,7 @@ def read_text(path: str, corpus: CorpusConfig) -> str:
     """
     from charlstm.text.source import FileSource
 
-    invite_typing([path])
+    expect_texts([path])
     source = FileSource(path, corpus)
     try:
         with advice_for_a_model():
@@ -331,6 +379,24 @@ def read_text(path: str, corpus: CorpusConfig) -> str:
     for notice in source.notices:
         say(notice)
     return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
+
+
+def known_text(model: "Model", text: str, unknown: str) -> str:
+    """Return symbols that a model knows.
+
+    Args:
+        unknown: `skip` leaves out those outside the vocabulary, `error` refuses them.
+
+    Raises:
+        CorpusError: naming them.
+    """
+    if unknown == "skip":
+        return model.alphabet.without_unknown(text)
+    try:
+        model.alphabet.require_known(text)
+    except CorpusError as error:
+        raise CorpusError(f"{error}; --unknown skip leaves them out") from error
+    return text
 
 
 @contextlib.contextmanager

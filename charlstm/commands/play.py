@@ -10,6 +10,7 @@ import typer
 from charlstm.commands.options import (
     WhichModel,
     WithCounts,
+    typed_text,
     with_settings,
 )
 from charlstm.config import SampleConfig
@@ -24,7 +25,10 @@ charlstm play --prime "To be, or not to be" --temperature 0.7"""
 @with_settings
 def play(
     which: WhichModel,
-    prime: Annotated[str, typer.Option("--prime", metavar="TEXT", help="Text to begin with.")] = "",
+    prime: Annotated[
+        str,
+        typer.Option("--prime", parser=typed_text, metavar="TEXT", help="Text to begin with."),
+    ] = "",
     temperature: Annotated[
         float,
         typer.Option(
@@ -39,12 +43,14 @@ def play(
     ] = None,
     with_counts: WithCounts = False,
 ) -> None:
-    """Type, and watch what the model expects next.
+    r"""Type, and watch what the model expects next.
 
     Tab takes the most likely character; F1 to F9, Alt-1 to Alt-9, or Ctrl-P and then 1 to 9 take
     one of those shown. Ctrl-W lets the model write to the end of the line. The arrows up and down
     change the temperature; left, right, Home and End move through the text. Ctrl-D or Escape q
     ends, and leaves the text; so does Ctrl-C, with exit code 130.
+
+    In TEXT, \n is a line end, \t a tab, \\ a backslash.
     """
     _require_terminal()
     config = SampleConfig(temperature=temperature)

@@ -6,10 +6,13 @@ import typer
 
 from charlstm.commands.options import (
     Json,
+    Unknown,
     WhichModel,
     WithCounts,
+    known_text,
     print_record,
     read_text,
+    typed_text,
     with_settings,
 )
 from charlstm.config import STDIN
@@ -27,8 +30,9 @@ def predict(
     prefix: Annotated[
         str,
         typer.Argument(
+            parser=typed_text,
             metavar="PREFIX",
-            help="Text before the character to predict; - is stdin.",
+            help="Text before the character to predict; - is stdin, without its last line end.",
         ),
     ] = STDIN,
     top: Annotated[
@@ -46,10 +50,14 @@ def predict(
             "--ladder", help="Predict from the last 0, 1, 2, 4, 8 ... characters: context's effect."
         ),
     ] = False,
+    unknown: Unknown = "error",
     with_counts: WithCounts = False,
     as_json: Json = False,
 ) -> None:
-    """Show which characters may come next, and how likely each is."""
+    r"""Show which characters may come next, and how likely each is.
+
+    In PREFIX, \n is a line end, \t a tab, \\ a backslash.
+    """
     from charlstm.inference.prediction import ladder, predict_next
     from charlstm.views.prediction import (
         as_record,
@@ -63,6 +71,7 @@ def predict(
     predictor = model.with_counts(say) if with_counts else model.predictor
     corpus = model.checkpoint.spec.corpus
     text = read_text(STDIN, corpus) if prefix == STDIN else alphabet.to_symbols(prefix, say)
+    text = known_text(model, text, unknown)
     prediction = predict_next(predictor, text)
     contexts = ladder(predictor, text) if with_ladder else None
     if as_json:

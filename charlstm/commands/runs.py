@@ -95,7 +95,7 @@ def show(
     from charlstm.views.runs import show_differences, show_run, with_history
 
     store = CheckpointStore(_nearest(context))
-    found = {name: store.run(name).furthest() for name in names}
+    found = {name: store.load_model(name, furthest=True) for name in names}
     for loaded in found.values():
         say_warnings(loaded.notices)
     is_json = as_json or context.obj["as_json"]
@@ -108,7 +108,7 @@ def show(
     records = [
         with_history(name, one.checkpoint)
         | {
-            "num_bytes": store.run(name).size(),
+            "num_bytes": _num_bytes(store, name),
             "counts_val_bits_per_char": counts_bits[name],
         }
         for name, one in found.items()
@@ -141,6 +141,11 @@ def show(
             with_details=details,
             counts_bits=counts_bits[run],
         )
+
+
+def _num_bytes(store: "CheckpointStore", name: str) -> int:
+    found = store.find(name)
+    return found.stat().st_size if isinstance(found, Path) else found.size()
 
 
 def _counts_bits(run: str, store: "CheckpointStore") -> float | None:

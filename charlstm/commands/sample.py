@@ -1,56 +1,104 @@
 """`charlstm sample`: continue a text."""
 
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from charlstm.commands.options import (
     Json,
+    Unknown,
     WhichModel,
     WithCounts,
+    known_text,
+    one_of,
     read_text,
+    typed_text,
     whole_number,
     with_settings,
 )
-from charlstm.config import STDIN, SampleConfig
-from charlstm.errors import CharLSTMError, ConfigError, CorpusError
+from charlstm.config import MAX_SAMPLES, STDIN, SampleConfig
+from charlstm.errors import CharLSTMError, ConfigError
 from charlstm.settings import require_int
 from charlstm.system.terminal import is_colorless, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+
     from charlstm.api.model import Model
+    from charlstm.inference.copying import Copy
     from charlstm.inference.items import ItemFilter
+    from charlstm.inference.predictor import Predictor
+    from charlstm.inference.sampling import Sample
 
 _NUM_ITEMS: Final = 20
-_MAX_SAMPLES: Final = 10_000_000
+_PRIMES_AT_ONCE: Final = 64
 
 
 EXAMPLES: Final = """\
 charlstm sample --prime "qu"
 charlstm sample --length 10_000 --temperature 0.7 --seed 1 > story.txt
 charlstm sample --prime - < story.txt               # continue a file
-charlstm sample --run names --num-samples 50 --new  # of a list: new items"""
+charlstm sample --run names --num-samples 50 --new  # of a list: new items
+charlstm sample --primes first-lines.txt --no-prime"""
 
 
 @with_settings
 def sample(
+    context: typer.Context,
     which: WhichModel,
     prime: Annotated[
         str,
-        typer.Option("--prime", metavar="TEXT", help="Text to continue; - reads it from stdin."),
-    ] = "",
-    length: Annotated[
-        int,
         typer.Option(
-            "--length", parser=whole_number, metavar="N", help="Characters to write at most."
+            "--prime",
+            parser=typed_text,
+            metavar="TEXT",
+            help="Text to continue; - reads it from stdin.",
         ),
-    ] = 500,
-    until: Annotated[
+    ] = "",
+    primes: Annotated[
         str | None,
         typer.Option(
-            "--until", metavar="TEXT", help="Stop after this text; \\n is a line end, \\t a tab."
+            "--primes",
+            metavar="FILE",
+            help="Continue each line of this file, to the end of the line; - is stdin.",
         ),
     ] = None,
+    no_prime: Annotated[
+        bool, typer.Option("--no-prime", help="Write the continuation without its prime.")
+    ] = False,
+    length: Annotated[
+        int | None,
+        typer.Option(
+            "--length",
+            parser=whole_number,
+            metavar="N",
+            help="Characters to write at most.  [default: 500; for an item of a list 10,000]",
+        ),
+    ] = None,
+    max_lines: Annotated[
+        int | None,
+        typer.Option("--max-lines", parser=whole_number, metavar="N", help="Stop after N lines."),
+    ] = None,
+    until: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--until",
+            parser=typed_text,
+            metavar="TEXT",
+            help="Stop after this text; may be repeated.",
+        ),
+    ] = None,
+    forbid: Annotated[
+        str,
+        typer.Option(
+            "--forbid",
+            parser=typed_text,
+            metavar="CHARS",
+            help="Never write these characters.",
+        ),
+    ] = "",
     num_samples: Annotated[
         int | None,
         typer.Option(
@@ -61,7 +109,8 @@ def sample(
         ),
     ] = None,
     new: Annotated[
-        bool, typer.Option("--new", help="Only items that are not in the training text.")
+        bool,
+        typer.Option("--new", help="Only items that are not in the list the model comes from."),
     ] = False,
     unique: Annotated[bool, typer.Option("--unique", help="No item twice.")] = False,
     temperature: Annotated[
@@ -88,10 +137,7 @@ def sample(
             help="Draw from characters at least P times as probable as the most likely, 0 to 1.",
         ),
     ] = None,
-    unknown: Annotated[
-        Literal["error", "skip"],
-        typer.Option("--unknown", help="What to do with prime characters outside the vocabulary."),
-    ] = "error",
+    unknown: Unknown = "error",
     seed: Annotated[
         int | None,
         typer.Option("--seed", min=0, help="The same seed gives the same text.  [default: random]"),
@@ -109,28 +155,37 @@ def sample(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Continue a text, character by character; of a list, write more items, one a line."""
+    r"""Continue a text, character by character; of a list, write more items, one a line.
+
+    In TEXT and CHARS, \n is a line end, \t a tab, \\ a backslash.
+    """
+    for name, value in {
+        "prime": prime or None, "num_samples": num_samples, "new": new, "unique": unique,
+    }.items():  # fmt: skip
+        one_of(context, primes=primes, **{name: value})
     if num_samples is not None:
-        require_int("--num-samples", num_samples, 1, _MAX_SAMPLES)
+        require_int("--num-samples", num_samples, 1, MAX_SAMPLES)
     config = SampleConfig(
         length=length,
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,
         min_p=min_p,
-        until=until and until.replace("\\n", "\n").replace("\\t", "\t"),
+        until=tuple(until or ()),
+        max_lines=1 if max_lines is None and primes is not None else max_lines,
+        forbid=forbid,
     )
 
     import numpy as np
 
-    from charlstm.inference.copying import longest_copy
-    from charlstm.inference.items import draw_items
-    from charlstm.inference.sampling import sample_many
+    from charlstm.inference.sampling import max_chars, num_cut, sample_many
     from charlstm.views.sampling import print_json, report_copies, show_samples, show_streaming
 
     model = which.load()
     alphabet = model.alphabet
-    text = _prime_text(model, prime, skips_unknown=unknown == "skip")
+    before = _primes(model, prime, primes, unknown)
+    shown = [""] * len(before) if no_prime else before
+    common = before[0] if primes is None else None
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
         say(f"seed {seed}")
@@ -138,47 +193,100 @@ def sample(
     predictor = model.with_counts(say) if with_counts else model.predictor
     color = color and not is_colorless()
     is_list = alphabet.are_lines and alphabet.end is not None
-    if num_samples is None:
-        num_samples = _NUM_ITEMS if is_list else 1
-    if num_samples == 1 and not (new or unique or check_copying or as_json):
-        drawn = sample_many(predictor, text, config, num_samples=1, generator=generator)
-        show_streaming(text, drawn, alphabet, color=color)
-        return
-    items = draw_items(
-        predictor,
-        text,
-        config,
-        num_items=num_samples,
-        generator=generator,
-        filters=_filters(model, new=new, unique=unique),
-    )
-    samples = items.samples
-    if new or unique:
-        say(f"{items.num_drawn:,} drawn for {len(samples):,}")
-    copies = None
-    if check_copying:
-        training = model.corpus().train.ids
-        copies = [
-            # The ids of all splits together may be of a larger type than those of training's.
-            longest_copy(alphabet.encode(one.text).astype(training.dtype), training)
-            for one in samples
-        ]
-    if as_json:
-        print_json(
-            run=model.name,
-            with_counts=with_counts,
-            seed=seed,
-            prime=text,
-            samples=samples,
-            copies=copies,
-            alphabet=alphabet,
-        )
+    wanted = num_samples or (_NUM_ITEMS if is_list else 1)
+    if primes is None and wanted == 1 and not (new or unique or check_copying or as_json):
+        drawn = sample_many(predictor, before[0], config, num_samples=1, generator=generator)
+        texts = [show_streaming(shown[0], drawn, alphabet, color=color)]
+        problem = None
     else:
-        show_samples(text, samples, alphabet, color=color, with_headings=not is_list)
-        if copies is not None:
+        if primes is None:
+            filters = _filters(model, new=new, unique=unique)
+            samples, problem = _items(predictor, before[0], config, wanted, generator, filters)
+            shown, before = shown * len(samples), before * len(samples)
+        else:
+            samples, problem = _continue_each(predictor, before, config, generator), None
+        copies = _copies(model, samples) if check_copying else None
+        if as_json:
+            print_json(
+                run=model.name,
+                with_counts=with_counts,
+                seed=seed,
+                prime=common,
+                primes=before,
+                samples=samples,
+                copies=copies,
+                alphabet=alphabet,
+            )
+        else:
+            with_headings = primes is None and not is_list
+            show_samples(shown, samples, alphabet, color=color, with_headings=with_headings)
             report_copies(samples, copies, alphabet)
-    if items.problem is not None:
-        raise CharLSTMError(items.problem)
+        texts = [one.text for one in samples]
+    if number := num_cut(texts, config, alphabet):
+        most = f"{max_chars(config, alphabet):,} characters; --length N allows more"
+        say(f"{number:,} of {len(texts):,} samples cut at {most}")
+    if problem is not None:
+        raise CharLSTMError(problem)
+
+
+def _primes(model: "Model", prime: str, file: str | None, unknown: str) -> list[str]:
+    """Return the symbols to continue: one text, or the lines of a file."""
+    reading = model.checkpoint.spec.corpus
+    if file is not None:
+        texts = [line.removesuffix("\r") for line in read_text(file, reading).split("\n")]
+    elif prime == STDIN:
+        texts = [read_text(STDIN, reading)]
+    else:
+        texts = [model.alphabet.to_symbols(prime, say)]
+    return [known_text(model, text, unknown) for text in texts]
+
+
+def _items(
+    predictor: "Predictor",
+    prime: str,
+    config: SampleConfig,
+    number: int,
+    generator: "np.random.Generator",
+    filters: "list[ItemFilter]",
+) -> "tuple[list[Sample], str | None]":
+    """Draw samples that pass all filters, and say why there are fewer than wanted, if so."""
+    from charlstm.inference.items import draw_items
+
+    items = draw_items(
+        predictor, prime, config, num_items=number, generator=generator, filters=filters
+    )
+    if filters:
+        say(f"kept {len(items.samples):,} of {items.num_drawn:,} samples")
+    return list(items.samples), items.problem
+
+
+def _continue_each(
+    predictor: "Predictor",
+    primes: list[str],
+    config: SampleConfig,
+    generator: "np.random.Generator",
+) -> "list[Sample]":
+    """Draw one continuation for each prime."""
+    from charlstm.inference.sampling import collect, sample_many
+
+    samples = []
+    for first in range(0, len(primes), _PRIMES_AT_ONCE):
+        some = primes[first : first + _PRIMES_AT_ONCE]
+        drawn = sample_many(predictor, some, config, num_samples=len(some), generator=generator)
+        samples += collect(drawn, len(some))
+    return samples
+
+
+def _copies(model: "Model", samples: "list[Sample]") -> "list[Copy]":
+    """Find the longest passage of each sample that occurs in the training text."""
+    from charlstm.inference.copying import longest_copy
+
+    training = model.corpus().train.ids
+    return [
+        # The ids of all splits together may be of a larger type than those of training's.
+        longest_copy(model.alphabet.encode(one.text).astype(training.dtype), training)
+        for one in samples
+    ]
 
 
 def _filters(model: "Model", *, new: bool, unique: bool) -> "list[ItemFilter]":
@@ -198,27 +306,14 @@ def _filters(model: "Model", *, new: bool, unique: bool) -> "list[ItemFilter]":
         )
     filters = [items.unique()] if unique else []
     if new:
-        alphabet = model.alphabet
-        known = KnownDocuments(model.corpus().train, alphabet)
-        filters.append(lambda texts: ~known.have(alphabet.split(texts)))
+        alphabet, corpus = model.alphabet, model.corpus()
+        parts = [KnownDocuments(one, alphabet) for one in (corpus.train, corpus.val, corpus.test)]
+
+        def are_new(texts: list[str]) -> "Iterable[bool]":
+            found = alphabet.split(texts)
+            return [
+                not any(known) for known in zip(*(one.have(found) for one in parts), strict=True)
+            ]
+
+        filters.append(are_new)
     return filters
-
-
-def _prime_text(model: "Model", prime: str, *, skips_unknown: bool) -> str:
-    """The symbols of the prime, wherever it comes from.
-
-    Raises:
-        CorpusError: when it has characters outside the vocabulary, and they aren't skipped.
-    """
-    alphabet = model.alphabet
-    if prime == STDIN:
-        text = read_text(STDIN, model.checkpoint.spec.corpus)
-    else:
-        text = alphabet.to_symbols(prime, say)
-    if skips_unknown:
-        return alphabet.without_unknown(text)
-    try:
-        alphabet.require_known(text)
-    except CorpusError as error:
-        raise CorpusError(f"{error}; --unknown skip leaves them out") from error
-    return text

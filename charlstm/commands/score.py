@@ -22,7 +22,8 @@ from charlstm.commands.options import (
     WithCounts,
     advice_for_a_model,
     complete_run,
-    invite_typing,
+    expect_texts,
+    typed_text,
     with_settings,
 )
 from charlstm.commands.scored import read_files
@@ -85,7 +86,12 @@ def score(
     ] = "line",
     text: Annotated[
         str | None,
-        typer.Option("--text", metavar="TEXT", help="Score this text, and print its bits only."),
+        typer.Option(
+            "--text",
+            parser=typed_text,
+            metavar="TEXT",
+            help="Score this text, and print its bits only.",
+        ),
     ] = None,
     above: Annotated[
         str | None,
@@ -106,10 +112,11 @@ def score(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Score lines as they come: bits, bits per character, percentile, text.
+    r"""Score lines as they come: bits, bits per character, percentile, text.
 
     The percentile is the item's place among validation items of like length. Rows are separated by
     tabs. With --above the exit code is 0 if something was found, 1 if nothing, 2 after an error.
+    In TEXT, \n is a line end, \t a tab, \\ a backslash.
     """
     try:
         limit = None if above is None else _Limit.parse(above)
@@ -129,7 +136,7 @@ def score(
             _print_bits(readers, text, as_json=as_json)
             return
         paths = files or [STDIN]
-        invite_typing(paths)
+        expect_texts(paths, checkpoints)
         columns: tuple[str, ...] = HEADER
         if per == "char":
             rows = _character_rows(readers[0], paths, as_json=as_json)

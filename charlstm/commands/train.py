@@ -13,11 +13,11 @@ import typer
 from charlstm.commands.options import (
     Checkpoints,
     Json,
-    invite_typing,
+    expect_texts,
     print_record,
     with_settings,
 )
-from charlstm.config import DEFAULT_STORE
+from charlstm.config import DEFAULT_STORE, CorpusConfig
 from charlstm.errors import ConfigError
 from charlstm.settings import ReadingSettings, RunSettings, TrainSettings
 from charlstm.system.interrupts import StopSignals, import_torch, stop_signals
@@ -63,7 +63,9 @@ def train(
         from charlstm.views.tensorboard import require_tensorboard
 
         require_tensorboard()
-    invite_typing(corpus or ())
+    paths = corpus or []
+    CorpusConfig.of(reading, paths)  # refuses impossible settings before torch is loaded
+    expect_texts([*paths, *filter(None, (reading.val, reading.test))], checkpoints)
     if not corpus and not run.resume:
         _refuse_unread_stdin()
 
@@ -73,7 +75,7 @@ def train(
     from charlstm.run.store import CheckpointStore
     from charlstm.system.distributed import join_world
 
-    request = Request(paths=tuple(corpus or ()), reading=reading, settings=settings, run=run)
+    request = Request(paths=tuple(paths), reading=reading, settings=settings, run=run)
     store = CheckpointStore(checkpoints)
     with stop_signals() as signals, join_world() as world:
         if world.leads:

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from charlstm.config import NATS_PER_BIT
 from charlstm.ngram.kneser_ney import NgramModel
 from charlstm.ngram.order_selection import ngrams_of_order
 from charlstm.text.alphabet import Alphabet
@@ -78,4 +79,4 @@ def _compressed_nats(alphabet: Alphabet, train: Split, text: Split) -> float:
         data = b"".join(alphabet.decode(one.ids).encode(encoding, "replace") for one in splits)
         return len(lzma.compress(data, preset=9))
 
-    return 8 * (num_bytes(train, text) - num_bytes(train)) * math.log(2)
+    return 8 * (num_bytes(train, text) - num_bytes(train)) * NATS_PER_BIT

@@ -10,13 +10,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
-from charlstm.errors import CharLSTMError
+from charlstm.errors import CharLSTMError, ContainerError
 from charlstm.model.checkpoints import Checkpoint
+from charlstm.system import layout
+from charlstm.system.container import open_regular
 from charlstm.system.files import is_leftover, refuse_inputs, remove_leftovers, replace_file
 from charlstm.system.terminal import escape_line
 
 # The last is in its place first: by it a folder is known again that a killed export left.
-_FOLDER_FILES: Final = ("vocab.json", "model.safetensors", "README.md", "config.json")
+_FOLDER_FILES: Final = ("vocab.json", layout.HUB_MODEL, "README.md", "config.json")
+_MODEL_TYPE: Final = "charlstm"
+_MAX_CONFIG_BYTES: Final = 1 << 16
 
 
 def export_folder(
@@ -36,22 +40,29 @@ def export_folder(
         inputs: what the model comes from; none of them may be written.
 
     Raises:
-        CharLSTMError: when the folder can't be written, or holds other files.
+        CharLSTMError: when the folder can't be written, or holds other files, or another run's
+            model.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         names = {path.name for path in folder.iterdir() if not is_leftover(path.name)}
     except OSError as error:
         raise CharLSTMError(f"{folder}: can't be made: {error.strerror}") from error
-    if names - set(_FOLDER_FILES) or (names and not _is_exported(folder)):
-        raise CharLSTMError(f"{folder}: holds files of something else; name a new folder")
+    spec = checkpoint.spec
+    identity = {"run": escape_line(name), "fingerprint": spec.fingerprint}
+    if names:
+        before = _exported_config(folder) if names <= set(_FOLDER_FILES) else None
+        if before is None:
+            raise CharLSTMError(f"{folder}: holds files of something else; name a new folder")
+        if before | identity != before:
+            raise CharLSTMError(f"{folder}: holds another run's model; name a new folder")
     inputs = tuple(inputs)
     for name_of_file in _FOLDER_FILES:
         refuse_inputs(folder / name_of_file, inputs)
-    spec = checkpoint.spec
     config = {
         "architectures": ["CharLSTM"],
-        "model_type": "charlstm",
+        "model_type": _MODEL_TYPE,
+        **identity,
         **asdict(spec.model_config),
         "boundary_token_id": spec.alphabet.boundary,
         "unknown_token_id": 0,
@@ -93,17 +104,20 @@ def without_paths(checkpoint: Checkpoint) -> Checkpoint:
             spec,
             corpus=replace(spec.corpus, paths=paths, val=val, test=test),
             reading=replace(spec.reading, val=val, test=test),
+            init_from=name_of(spec.init_from),
         ),
     )
 
 
-def _is_exported(folder: Path) -> bool:
-    """Whether a folder was written here before."""
+def _exported_config(folder: Path) -> dict[str, Any] | None:
+    """Return the config.json of an earlier export; None where it is something else."""
     try:
-        config = json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and config.get("model_type") == "charlstm"
+        with os.fdopen(open_regular(folder / "config.json"), "rb") as file:
+            config = json.loads(file.read(_MAX_CONFIG_BYTES))
+    except (OSError, ContainerError, ValueError, RecursionError):
+        return None
+    is_exported = isinstance(config, dict) and config.get("model_type") == _MODEL_TYPE
+    return config if is_exported else None
 
 
 def _card(checkpoint: Checkpoint, name: str, ngram_bits: float | None) -> str:

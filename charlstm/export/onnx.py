@@ -29,9 +29,9 @@ def export_onnx(checkpoint: Checkpoint, path: Path, *, inputs: Iterable[str] = (
     """Write one step as an ONNX graph, and compare it with the model in 1,000 steps.
 
     Inputs: `symbol` int64 [B], the character's number; `h` and, of an LSTM, `c`, float32 [L, B, H].
-    Outputs: `logits` float32 [B, V]; `h_after`, `c_after`. The boundary symbol begins a text, from
-    a state of zeros. The characters, in the order of their numbers from 1 on, stand in the
-    metadata as `characters`, code points in JSON.
+    Outputs: `logits` float32 [B, V]; `h_after`, `c_after`. A text starts with the symbol
+    `boundary` (BOS) of the metadata and a state of zeros. Symbol 0 is `unknown`; character i of the
+    metadata's `characters`, code points in JSON, has the symbol i + 1.
 
     Args:
         inputs: what must not be written over.
@@ -135,6 +135,7 @@ def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
         model,
         {
             "characters": json.dumps(spec.vocabulary.codes.tolist()),
+            "unknown": "0",
             "boundary": str(spec.alphabet.boundary),
             **({} if spec.alphabet.end_id is None else {"end": str(spec.alphabet.end_id)}),
             **{name: str(value) for name, value in spec.alphabet.settings().items()},

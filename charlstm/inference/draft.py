@@ -16,7 +16,7 @@ import numpy.typing as npt
 from charlstm.config import SampleConfig
 from charlstm.inference.prediction import NextCharacters, ranked
 from charlstm.inference.predictor import Predictor, PredictorState
-from charlstm.inference.sampling import draw, filters_of, next_distribution
+from charlstm.inference.sampling import draw, filters_of, max_chars, next_distribution
 from charlstm.text.vocabulary import UNKNOWN
 
 NUM_CANDIDATES: Final = 9  # as there are digits to pick them by
@@ -150,7 +150,7 @@ class Draft:
     def write_line(self) -> None:
         """Let the model write to the end of the line, or of the document, from now on."""
         self._stop()
-        self._num_to_write = self.config.length
+        self._num_to_write = max_chars(self.config, self.alphabet)
 
     def work(self) -> bool:
         """Do the next piece of what is to be done, a step of the model; False when all is done.
@@ -227,7 +227,8 @@ class Draft:
 
     def _write(self) -> None:
         """Draw a symbol, as `sample` would."""
-        log_p = next_distribution(self._places[self.cursor].state.log_p, filters_of(self.config))
+        filters = filters_of(self.config, self.alphabet)
+        log_p = next_distribution(self._places[self.cursor].state.log_p, filters)
         self._append(draw(log_p, self._generator.random(1)))
         self._num_to_write -= 1
         if self.notice or self.text[self.cursor - 1] in (_LINE, self.alphabet.end):

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from charlstm.inference.predictor import Predictor
 from charlstm.system import markup
 from charlstm.text.alphabet import Alphabet
+from charlstm.text.visible import named
 
 _NUM_IN_REPR: Final = 5
 _NUM_BARS: Final = 10
@@ -42,7 +43,7 @@ class NextCharacters:
     def _repr_html_(self) -> str:
         """Bars, for a notebook."""
         rows = [
-            ("(unknown)" if char is None else repr(char), probability, f"{probability:.2%}")
+            (named(char), probability, f"{probability:.2%}")
             for char, probability in self.next[:_NUM_BARS]
         ]
         title = f"after {self.prefix!r}: entropy {self.entropy_bits:.2f} bits"

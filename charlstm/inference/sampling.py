@@ -7,22 +7,28 @@ characters at minus infinity. Filters compose: `filters_of` makes a list from th
 Shapes: B streams side by side, V symbols; filters work on the last axis.
 """
 
+import functools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.config import SampleConfig
+from charlstm.config import NATS_PER_BIT, SampleConfig
 from charlstm.errors import ConfigError
-from charlstm.inference.predictor import Predictor
+from charlstm.inference.predictor import Predictor, PredictorState
+from charlstm.text.alphabet import Alphabet
 from charlstm.text.vocabulary import UNKNOWN
 
 LogProbabilities = npt.NDArray[np.float64]
 # On the last axis.
 Filter = Callable[[LogProbabilities], LogProbabilities]
+
+_TEXT_CHARS: Final = 500
+# Only a model that has learned no end reaches it.
+_MAX_ITEM_CHARS: Final = 10_000
 
 
 class Drawn(NamedTuple):
@@ -52,13 +58,13 @@ class Sample(NamedTuple):
     @property
     def bits(self) -> float:
         """What the model paid for the text."""
-        return -sum(self.log_probabilities) / math.log(2)
+        return -sum(self.log_probabilities) / NATS_PER_BIT
 
 
-def without_unknown(log_p: LogProbabilities) -> LogProbabilities:
-    """Unknown is no character that could be written."""
+def exclude(log_p: LogProbabilities, ids: Sequence[int]) -> LogProbabilities:
+    """Exclude some characters."""
     log_p = log_p.copy()
-    log_p[..., UNKNOWN] = -np.inf
+    log_p[..., ids] = -np.inf
     return log_p
 
 
@@ -105,9 +111,19 @@ def probabilities(log_p: LogProbabilities) -> npt.NDArray[np.float64]:
     return p
 
 
-def filters_of(config: SampleConfig) -> list[Filter]:
-    """Return the filters that the options ask for, in the order in which they are applied."""
-    filters: list[Filter] = [without_unknown, *map(_checked, config.filters)]
+def filters_of(config: SampleConfig, alphabet: Alphabet) -> list[Filter]:
+    """Return the filters that the options ask for, in the order in which they are applied.
+
+    The unknown character is never drawn, for it can't be written.
+
+    Raises:
+        ConfigError: when every character is forbidden.
+    """
+    excluded = {UNKNOWN, *alphabet.encode(alphabet.to_symbols(config.forbid)).tolist()}
+    if len(excluded) == len(alphabet):
+        raise ConfigError("--forbid excludes every character of the model")
+    allowed = partial(exclude, ids=sorted(excluded))
+    filters: list[Filter] = [allowed, *(_checked(one, allowed) for one in config.filters)]
     filters.append(partial(with_temperature, temperature=config.temperature))
     if config.top_k is not None:
         filters.append(partial(keep_top_k, k=config.top_k))
@@ -128,8 +144,8 @@ def next_distribution(
     return filtered
 
 
-def _checked(filter_of_user: Filter) -> Filter:
-    """Guard a user's filter: it must leave a distribution, and never the unknown character."""
+def _checked(filter_of_user: Filter, allowed: Filter) -> Filter:
+    """Guard a user's filter: it must leave a distribution of allowed characters."""
 
     def keep(log_p: LogProbabilities) -> LogProbabilities:
         filtered = np.asarray(filter_of_user(log_p.copy()), np.float64)
@@ -137,7 +153,7 @@ def _checked(filter_of_user: Filter) -> Filter:
             raise ConfigError(
                 f"a filter must return log-probabilities {log_p.shape}, not {filtered.shape} or NaN"
             )
-        filtered = without_unknown(filtered)
+        filtered = allowed(filtered)
         if np.isneginf(filtered).all(-1).any():
             raise ConfigError("the filters exclude every character")
         return filtered
@@ -172,7 +188,7 @@ def sample(
 
 def sample_many(
     predictor: Predictor,
-    prime: str,
+    prime: str | Sequence[str],
     config: SampleConfig,
     *,
     num_samples: int,
@@ -181,11 +197,12 @@ def sample_many(
 ) -> Iterator[Drawn]:
     """Continue a text several times, all streams in one pass.
 
-    A stream ends after `config.length` characters, after the first `config.until` in what it
-    wrote, or with its document.
+    A stream ends after `config.length` characters or `config.max_lines`, after the first of
+    `config.until` in what it wrote, or with its document.
 
     Args:
-        prime: symbols that come before; empty for the beginning of a document.
+        prime: symbols that come before, of all streams or of each; empty for the beginning of a
+            document.
         restarts: after a document begins the next one, from a zero state.
 
     Raises:
@@ -193,14 +210,16 @@ def sample_many(
         ConfigError: when a filter of the user's leaves no character.
     """
     alphabet = predictor.alphabet
-    alphabet.require_known(prime)
-    prediction = predictor.read_text(prime, predictor.start())
-    prediction = prediction.of_streams(np.zeros(num_samples, np.intp))
-    until = None if config.until is None else alphabet.to_symbols(config.until)
-    filters = filters_of(config)
+    primes = [prime] * num_samples if isinstance(prime, str) else prime
+    prediction = _after_primes(predictor, primes)
+    stops = tuple(map(alphabet.to_symbols, config.stops))
+    max_lines = math.inf if config.max_lines is None else config.max_lines
+    has_stops = bool(stops) or max_lines < math.inf
+    filters = filters_of(config, alphabet)
     endings = [""] * num_samples
+    num_lines = [0] * num_samples
     open_B = np.arange(num_samples)
-    for _ in range(config.length):
+    for _ in range(max_chars(config, alphabet)):
         # One number for every stream, open or not: none depends on when another ends.
         u_B = generator.random(num_samples)[open_B]
         ids_B = draw(next_distribution(prediction.log_p, filters), u_B)
@@ -214,10 +233,11 @@ def sample_many(
         if alphabet.end_id is not None:
             has_ended_B = ids_B == alphabet.end_id
         is_open_B = np.full(len(ids_B), fill_value=True) if restarts else ~has_ended_B
-        if until is not None:
-            for stream in open_B:
-                endings[stream] = (endings[stream] + chars[stream])[-len(until) :]
-            is_open_B &= np.array([endings[stream] != until for stream in open_B])
+        for place, stream in enumerate(open_B if has_stops else ()):
+            endings[stream] = (endings[stream] + chars[stream])[-max(map(len, stops), default=1) :]
+            num_lines[stream] += chars[stream] == "\n"
+            has_stopped = num_lines[stream] >= max_lines or endings[stream].endswith(stops)
+            is_open_B[place] &= not has_stopped
         if not is_open_B.any():
             return
         if not is_open_B.all():
@@ -226,6 +246,32 @@ def sample_many(
         prediction = predictor.read(ids_B, prediction)
         if has_ended_B.any():
             prediction = prediction.restarted(has_ended_B, predictor.start())
+
+
+def max_chars(config: SampleConfig, alphabet: Alphabet) -> int:
+    """Return the most characters of a sample: an item of a list ends by itself."""
+    default = _MAX_ITEM_CHARS if alphabet.are_lines else _TEXT_CHARS
+    return default if config.length is None else config.length
+
+
+def num_cut(samples: Iterable[str], config: SampleConfig, alphabet: Alphabet) -> int:
+    """Count the documents that reached the most characters instead of an end."""
+    if alphabet.end is None:
+        return 0
+    line_end = () if config.max_lines is None else ("\n",)
+    ends = (alphabet.end, *map(alphabet.to_symbols, config.stops), *line_end)
+    most = max_chars(config, alphabet)
+    return sum(len(text) >= most and not text.endswith(ends) for text in samples)
+
+
+def _after_primes(predictor: Predictor, primes: Sequence[str]) -> PredictorState:
+    """Return the prediction after each prime, in as many streams."""
+    numbers = {prime: number for number, prime in enumerate(dict.fromkeys(primes))}
+    for prime in numbers:
+        predictor.alphabet.require_known(prime)
+    states = (predictor.read_text(prime, predictor.start()) for prime in numbers)
+    together = functools.reduce(PredictorState.joined, states)
+    return together.of_streams(np.array([numbers[prime] for prime in primes], np.intp))
 
 
 def collect(drawn: Iterable[Drawn], num_samples: int) -> list[Sample]:

@@ -152,7 +152,7 @@ class Session:
         except CheckpointError:  # the training diverges
             return {"sample": "", "gates": [], "gate_shares": []}
         return {
-            "sample": written,
+            "sample": predictor.alphabet.to_text(written),
             "gates": [{name: gate.mean for name, gate in layer.items()} for layer in layers],
             "gate_shares": [
                 {name: [gate.closed, gate.open] for name, gate in layer.items()} for layer in layers

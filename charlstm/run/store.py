@@ -27,12 +27,17 @@ _Read = TypeVar("_Read")
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A checkpoint, its file, and warnings of damaged files that were tried before it."""
+    """A checkpoint, its file, and warnings of damaged files that were tried before it.
+
+    Args:
+        is_of_run: whether a run was named, not a file by itself.
+    """
 
     checkpoint: Checkpoint
     path: Path
     run: str
     warnings: tuple[str, ...] = ()
+    is_of_run: bool = True
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -168,14 +173,7 @@ class Run:
     def _required(self) -> list[Path]:
         files = self.files()
         if not files:
-            names = self.store_names()
-            close = difflib.get_close_matches(self.name.lower(), map(str.lower, names), 1)
-            hint = "".join(f"did you mean {n}? " for n in names if n.lower() in close)
-            listed = ", ".join(names[:_NUM_LISTED]) or "none"
-            more = f" and {len(names) - _NUM_LISTED} more" if len(names) > _NUM_LISTED else ""
-            raise CheckpointError(
-                f"{self.folder}: no checkpoint there; {hint}runs in the store: {listed}{more}"
-            )
+            raise _missing(self.folder, self.name, self.store_names())
         return files
 
     def _load(self, files: Sequence[Path]) -> Loaded:
@@ -214,6 +212,32 @@ class CheckpointStore:
         if folder.is_symlink():
             raise CheckpointError(f"{folder}: is a symbolic link; runs are real folders")
         return Run(name, folder, self._names_newest_first)
+
+    def find(self, name: str) -> Run | Path:
+        """Find the model that a name means: a run, its folder, or a file.
+
+        In this order: the example that comes with the package, a run of the store, a run's folder
+        or one for the Hub anywhere, a checkpoint file.
+
+        Raises:
+            CheckpointError: when there is nothing of that name.
+        """
+        if name == layout.EXAMPLE:
+            return Path(__file__).parent / layout.EXAMPLE_FILE
+        run = self.run(name) if _name_problem(name) is None else None
+        if run is not None and run.has_checkpoint:
+            return run
+        path = Path(name)
+        if os.path.isdir(name):
+            found = Run(path.resolve().name, path, self._names_newest_first)
+            if found.has_checkpoint:
+                return found
+            if os.path.lexists(path / layout.HUB_MODEL):
+                return path / layout.HUB_MODEL
+        elif os.path.lexists(name):
+            return path
+        where = path if run is None else run.folder
+        raise _missing(where, path.name, self._names_newest_first())
 
     def runs(self) -> list[Run]:
         """The folders that hold a checkpoint, by name.
@@ -284,19 +308,20 @@ class CheckpointStore:
             return loaded, tuple(damaged)
         return None, tuple(damaged)
 
-    def load_model(self, name: str | None = None) -> Loaded:
-        """Load a run's model; the newest run's, where none is named.
+    def load_model(self, name: str | None = None, *, furthest: bool = False) -> Loaded:
+        """Load the model that a name means, see `find`; the newest run's, where none is named.
 
-        The example that comes with the package is found by its name, where no run has that.
+        Args:
+            furthest: of a run, what tells how far it came, not its best model.
 
         Raises:
             CheckpointError: when there is none that loads.
         """
-        if name == layout.EXAMPLE and not self.run(name).has_checkpoint:
-            path = Path(__file__).parent / layout.EXAMPLE_FILE
-            return Loaded(checkpoint=read_checkpoint(path), path=path, run=name)
         if name is not None:
-            return self.run(name).best()
+            found = self.find(name)
+            if isinstance(found, Run):
+                return found.furthest() if furthest else found.best()
+            return Loaded(checkpoint=read_checkpoint(found), path=found, run=name, is_of_run=False)
         loaded, warnings = self.newest()
         if loaded is None:
             missing = (
@@ -361,6 +386,7 @@ def run_record(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "name": name,
         "corpus": checkpoint.spec.corpus_name,
+        "model": str(checkpoint.spec.model_config),
         "cell": checkpoint.spec.model_config.cell,
         "num_parameters": checkpoint.spec.model_config.num_parameters,
         "step": checkpoint.step,
@@ -384,6 +410,18 @@ def _names_like(wanted: str) -> Iterator[str]:
         yield f"{plain}-{number}"
 
 
+def _missing(where: Path, name: str, names: Sequence[str]) -> CheckpointError:
+    """Return the error for a model that isn't there, with the names that may be meant."""
+    known = [*names, layout.EXAMPLE]
+    close = difflib.get_close_matches(name.lower(), map(str.lower, known), 1)
+    hint = "".join(f"did you mean {one}? " for one in known if one.lower() in close)
+    listed = ", ".join(names[:_NUM_LISTED]) or "none"
+    more = f" and {len(names) - _NUM_LISTED} more" if len(names) > _NUM_LISTED else ""
+    return CheckpointError(
+        f"{where.absolute()}: no checkpoint there; {hint}runs in the store: {listed}{more}"
+    )
+
+
 def _resumable(files: Sequence[Path]) -> list[Path]:
     """Without the model that is best."""
     return [file for file in files if file.name != layout.BEST]
@@ -398,6 +436,8 @@ def _name_problem(name: str) -> str | None:
         return f"must have 1 to {_MAX_NAME_BYTES} bytes"
     if not re.fullmatch(r"[\w+-][\w.+ -]*", name) or name.endswith((".", " ")):
         return "may hold letters, digits, spaces and . + - _ only, and not begin or end with ."
+    if name == layout.EXAMPLE:
+        return "is the model that comes with charlstm"
     stem = name.split(".", 1)[0].upper()
     if stem in {"CON", "PRN", "AUX", "NUL"} or re.fullmatch(r"(COM|LPT)\d", stem):
         return "is reserved on Windows"

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final
 
+from charlstm.errors import ConfigError
+
 _INTERRUPTED: Final = 130
 
 
@@ -97,9 +99,15 @@ def import_torch() -> None:
 
     The exception that a signal raises would abort the process where torch, while it starts, calls
     Python from C++.
+
+    Raises:
+        ConfigError: when it isn't installed.
     """
     with held_back():
-        import torch  # noqa: F401
+        try:
+            import torch  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise ConfigError("this needs PyTorch: pip install torch") from error
 
 
 def has_torch() -> bool:

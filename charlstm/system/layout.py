@@ -34,6 +34,8 @@ DERIVED: Final = (COUNTS, PERCENTILES, PERCENTILES_WITH_COUNTS)
 # A model that comes with the package, by its name alone.
 EXAMPLE: Final = "example"
 EXAMPLE_FILE: Final = f"example{SUFFIX}"
+# In a folder for the Hugging Face Hub.
+HUB_MODEL: Final = f"model{SUFFIX}"
 
 _STEP: Final = re.compile(rf"step-(\d{{8,}}){re.escape(SUFFIX)}")
 

@@ -12,7 +12,6 @@ from charlstm.system.terminal import escape
 # Shades that are seen on white and on black.
 _WARM: Final = "220, 90, 40"
 _COLD: Final = "60, 130, 200"
-_VISIBLE: Final = str.maketrans({"\n": "\u23ce\n", "\t": "\u21e5\t"})
 
 
 def bars(rows: Iterable[tuple[str, float, str]]) -> str:
@@ -37,7 +36,7 @@ def shaded(chars: Sequence[str], bits: Sequence[float], *, most: float) -> str:
     spans = "".join(
         f"<span title='{cost:.2f} bits' style='background:"
         f"rgba({_WARM}, {0.75 * min(1.0, cost / most):.2f})'>"
-        f"{_escaped(char.translate(_VISIBLE))}</span>"
+        f"{_escaped(char)}</span>"
         for char, cost in zip(chars, bits, strict=True)
     )
     return f"<pre style='white-space:pre-wrap;line-height:1.5'>{spans}</pre>"
@@ -59,8 +58,7 @@ def heat(
         for name, values_N in zip(names, values_NR.T, strict=True)
     ]
     head = "".join(
-        f"<td style='padding:0 1px;font-family:monospace;text-align:center'>"
-        f"{_escaped(char.translate(_VISIBLE)).strip() or '&nbsp;'}</td>"
+        f"<td style='padding:0 1px;font-family:monospace;text-align:center'>{_escaped(char)}</td>"
         for char in chars
     )
     return (

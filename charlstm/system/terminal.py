@@ -30,7 +30,7 @@ def escape(text: str, *, keep: str = "") -> str:
         keep: control characters to leave as they are, such as line ends.
     """
     return "".join(
-        char if char in keep or not _is_unsafe(char) else _code_point(char) for char in text
+        char if char in keep or not _is_unsafe(char) else code_point(char) for char in text
     )
 
 
@@ -62,6 +62,11 @@ def prepare_streams() -> None:
                 stream.reconfigure(encoding="utf-8", errors="surrogatepass", newline="\n")
 
 
+def is_escaped(*, styled: bool) -> bool:
+    """Whether results are shown to people, not handed on as they are."""
+    return styled or sys.stdout.isatty()
+
+
 class TextWriter(Protocol):
     """Writes a piece of a result; `style` is an SGR sequence that a terminal shows it in."""
 
@@ -77,7 +82,7 @@ def text_output(*, as_bytes: bool, styled: bool = False) -> Iterator[TextWriter]
             UTF-8.
         styled: styles are written, in a pipe too; so the text is escaped there too.
     """
-    is_shown = sys.stdout.isatty() or styled
+    is_shown = is_escaped(styled=styled)
     decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 
     def write(text: str, *, style: str = "") -> None:
@@ -106,7 +111,8 @@ def _is_unsafe(char: str) -> bool:
     return unicodedata.category(char) in _UNSAFE_CATEGORIES or char in _BIDI_CONTROLS
 
 
-def _code_point(char: str) -> str:
+def code_point(char: str) -> str:
+    r"""Return a character's code point as \x1b, \u202e and the like."""
     number = ord(char)
     if number < 0x100:
         return f"\\x{number:02x}"

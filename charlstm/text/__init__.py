@@ -8,6 +8,7 @@
     assignment  which documents are for training, validation and test, at random
     vocabulary  characters <-> ids
     alphabet    the vocabulary and the form of texts: text <-> symbols <-> ids
+    visible     characters as people can see them
     split       an encoded text as documents in a row
     walk        reading many documents side by side
     corpus      files -> vocabulary and splits; begin here: `load_corpus`

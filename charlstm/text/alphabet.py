@@ -204,7 +204,7 @@ class Alphabet:
         return {
             "level": self.level,
             "normalize": self.normalize,
-            "keep_line_ends": self.keep_line_ends and not self.is_byte,
+            "keep_line_ends": self.keep_line_ends,
             "unknown_probability": self.unknown_probability,
         }
 

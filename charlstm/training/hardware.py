@@ -89,8 +89,8 @@ def require_memory(model: ModelConfig, train: TrainConfig) -> None:
     if available is not None and needed > available:
         raise TrainingError(
             f"training would take about {needed / 1e9:.1f} GB of memory and "
-            f"{available / 1e9:.1f} GB are free; try a smaller --batch-size, --seq-len or "
-            "--hidden-size"
+            f"{available / 1e9:.1f} GB are free; try a smaller --hidden-size, or "
+            "smaller batches"
         )
 
 

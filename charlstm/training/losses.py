@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import torch
 
-from charlstm.config import MAX_SECONDS, from_plain
+from charlstm.config import MAX_SECONDS, NATS_PER_BIT, from_plain
 from charlstm.errors import TrainingError
 from charlstm.settings import MAX_COUNT, require_int, require_real
 from charlstm.training.bptt import Outcome
@@ -69,7 +69,7 @@ class LossMeter:
     @property
     def bits_per_char(self) -> float:
         """Running mean over the latest steps."""
-        return self.counts.loss_sum / max(self.counts.loss_weight, 1e-9) / math.log(2)
+        return self.counts.loss_sum / max(self.counts.loss_weight, 1e-9) / NATS_PER_BIT
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts."""

@@ -276,9 +276,9 @@ class _Speed:
             times |= {one: time for one, time in pairs if time is not None}
             if model not in times:
                 models = models[: models.index(model)]
-                notices = (f"{_named(model)} does not fit in memory: a smaller model",)
+                notices = (f"{model} does not fit in memory: a smaller model",)
                 if not models:
-                    raise TrainingError(f"{_named(model)} does not fit in memory")
+                    raise TrainingError(f"{model} does not fit in memory")
             model = self._largest(models, train, times)
         return model, self._num_chars(model, train, times), notices
 
@@ -326,10 +326,6 @@ def _estimated_seconds(model: ModelConfig, train: TrainConfig) -> float:
     """Of a step on a usual machine."""
     operations = _operations_per_char(model, train) * train.chars_per_step
     return operations / _OPERATIONS_PER_SECOND[train.device]
-
-
-def _named(model: ModelConfig) -> str:
-    return f"{model.num_layers} x {model.hidden_size}"
 
 
 def _operations_per_char(model: ModelConfig, train: TrainConfig) -> float:

@@ -1,12 +1,12 @@
 """A comparison of cells as tables or as JSON."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from charlstm.analysis.comparison import CellResult
 from charlstm.analysis.recall import RECALLED_ABOVE, RecallResult
+from charlstm.config import NATS_PER_BIT
 from charlstm.evaluation.baselines import Baseline
 from charlstm.views.tables import print_note, print_rows
 
@@ -26,7 +26,8 @@ def comparison_record(
         for one in results
     ]
     others = [
-        {"name": one.name, "bits_per_char": one.nats / num_chars / math.log(2)} for one in baselines
+        {"name": one.name, "bits_per_char": one.nats / num_chars / NATS_PER_BIT}
+        for one in baselines
     ]
     return {"cells": cells, "baselines": others}
 
@@ -47,7 +48,7 @@ def show_comparison(
         for one in results
     ]
     rows += [
-        (one.name, "", "", f"{one.nats / num_chars / math.log(2):.3f}", "", "", "")
+        (one.name, "", "", f"{one.nats / num_chars / NATS_PER_BIT:.3f}", "", "", "")
         for one in baselines
     ]
     print_rows(

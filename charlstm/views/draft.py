@@ -1,8 +1,6 @@
 """A text that is being typed, laid out on a screen: the text, and what the model makes of it."""
 
 import codecs
-import math
-import unicodedata
 from collections.abc import Iterator
 from functools import cache
 from itertools import chain, zip_longest
@@ -11,10 +9,12 @@ from typing import Final, NamedTuple
 from prompt_toolkit.utils import get_cwidth
 from rich.color import Color
 
+from charlstm.config import NATS_PER_BIT
 from charlstm.inference.draft import NUM_CANDIDATES, Draft
 from charlstm.inference.prediction import Candidate
+from charlstm.text.visible import DOTTED_CIRCLE, named, visible
 from charlstm.text.vocabulary import END, UNKNOWN
-from charlstm.views.prediction import bar, visible
+from charlstm.views.prediction import bar
 from charlstm.views.shading import surprise_color
 
 # Styles as prompt_toolkit names them; without colors the last three remain.
@@ -31,7 +31,6 @@ _KEYS: Final = (
     "\u2190\u2192 move",
     "^D end",
 )
-_DOTTED_CIRCLE: Final = "\u25cc"
 _UNTIL_KNOWN: Final = "\u2026"
 _MIN_TEXT_LINES: Final = 3
 # Bars and ladder side by side.
@@ -86,9 +85,9 @@ def _title(draft: Draft, name: str) -> Line:
     if draft.num_read < len(draft.text):
         facts.append(f"read {draft.num_read:,} of {len(draft.text):,}")
     if draft.cursor and (nats := draft.nats(draft.cursor - 1, draft.cursor)[0]) is not None:
-        facts.append(f"surprise {nats / math.log(2):.2f} bits")
+        facts.append(f"surprise {nats / NATS_PER_BIT:.2f} bits")
     facts.append(f"temperature {draft.config.temperature:g}")
-    return [(_BOLD, visible(name)), *((_DIM, f"  {fact}") for fact in facts)]
+    return [(_BOLD, visible(name, keep=" ")), *((_DIM, f"  {fact}") for fact in facts)]
 
 
 def _keys(draft: Draft, columns: int) -> list[Line]:
@@ -122,7 +121,7 @@ def _text(draft: Draft, size: Size) -> list[Line]:
             cursor_line = len(lines) - 1
             lines[-1].append((CURSOR, ""))
         # A mark with nothing to stand on.
-        shown = cell.shown if columns or used else f"{_DOTTED_CIRCLE}{cell.shown}"
+        shown = cell.shown if columns or used else f"{DOTTED_CIRCLE}{cell.shown}"
         lines[-1].append((_style(cell), shown))
         used += get_cwidth(shown)
         if cell.ends_line:
@@ -152,7 +151,7 @@ def _cells(draft: Draft, first: int, last: int) -> Iterator[_Cell]:
         own = slice(place, place + num_symbols)
         costs = [one for one in nats[own] if one is not None]
         yield _Cell(
-            shown=_shown(char),
+            shown=visible(char, keep=" "),  # it is shaded
             nats=sum(costs) if len(costs) == num_symbols else None,
             is_unknown=UNKNOWN in ids[own],
             ends_line=char.endswith(("\n", END)),
@@ -177,16 +176,6 @@ def _characters(symbols: str) -> Iterator[tuple[str, int]]:
         else:
             continue
         num_symbols = 0
-
-
-def _shown(char: str | None) -> str:
-    """A character to be seen, harmless; spaces of a text are shaded and need no sign."""
-    if char == " ":
-        return char
-    if char is not None and unicodedata.category(char[0]) == "Cf":
-        # Joiners and the like change the width of what stands beside them.
-        return char.encode("ascii", "backslashreplace").decode()
-    return visible(char)
 
 
 def _style(cell: _Cell) -> str:
@@ -220,7 +209,7 @@ def _candidates(draft: Draft, columns: int) -> list[Line]:
         return [[(_DIM, _UNTIL_KNOWN)], *([] for _ in range(NUM_CANDIDATES))]
     lines: list[Line] = [[(_DIM, f"next character, entropy {prediction.entropy_bits:.2f} bits")]]
     for number, (char, probability) in enumerate(prediction.next, start=1):
-        name = _pad([("", _name(char))], _NAME_COLUMNS)
+        name = _pad([("", named(char))], _NAME_COLUMNS)
         share = f" {probability:7.2%}  "
         room = columns - 2 - _NAME_COLUMNS - len(share)
         lines.append([(_DIM, f"{number} "), *name, ("", share + bar(probability, max(1, room)))])
@@ -254,14 +243,8 @@ def _gates(draft: Draft) -> list[Line]:
     ]
 
 
-def _name(char: str | None) -> str:
-    """A candidate, in few columns."""
-    shown = "\u2423" if char == " " else _shown(char)
-    return shown if get_cwidth(shown) else f"{_DOTTED_CIRCLE}{shown}"
-
-
 def _share(candidate: Candidate) -> str:
-    return f"{_name(candidate.char)} {candidate.probability:.0%}"
+    return f"{named(candidate.char)} {candidate.probability:.0%}"
 
 
 def _pad(line: Line, columns: int) -> Line:

@@ -12,8 +12,9 @@ from charlstm.evaluation.assessment import Assessment, CountsAssessment
 from charlstm.evaluation.difference import WorseThanValidation
 from charlstm.evaluation.scores import DocumentScore, Evaluation, Surprise
 from charlstm.system.terminal import escape_line
+from charlstm.text.visible import named, visible
 from charlstm.views.context import bits_bar, context_records, show_context
-from charlstm.views.prediction import bar, visible
+from charlstm.views.prediction import bar
 from charlstm.views.tables import print_note, print_pairs, print_rows
 
 _DERIVED: Final = ("nats_per_char", "bits_per_char", "bits_per_byte", "perplexity", "accuracy")
@@ -253,7 +254,7 @@ def _show_others(assessment: Assessment, *, is_chosen_on: bool) -> None:
 
 
 def _in_place(surprise: Surprise) -> str:
-    before, char, after = map(visible, (surprise.before, surprise.char, surprise.after))
+    before, char, after = map(named, (surprise.before, surprise.char, surprise.after))
     return f"{before} \u2192 {char} \u2190 {after}"
 
 

@@ -11,8 +11,9 @@ from rich.text import Text
 
 from charlstm.analysis.inspection import GateShares, LayerTrace, Trace, TrackedFeature
 from charlstm.evaluation.scores import ContextScore
+from charlstm.text.visible import named, visible
 from charlstm.views.context import context_records, show_context
-from charlstm.views.prediction import bar, visible
+from charlstm.views.prediction import bar
 from charlstm.views.shading import surprise_color
 from charlstm.views.tables import print_rows, print_text, width
 
@@ -227,14 +228,12 @@ def _columns(trace: Trace) -> int:
         for char in (one.char, *(candidate.char for candidate in one.candidates))
         if char is not None
     )
-    wide = max((Text(_short(char)).cell_len for char in shown), default=1)
-    return min(wide, 2)
+    return min(2, max(1, *(Text(_short(char)).cell_len for char in shown)))
 
 
 def _short(char: str) -> str:
     r"""A character to be seen; of one that is escaped, \xe5, only the number."""
-    shown = visible(char)
-    return shown.removeprefix("\\x")
+    return named(char).removeprefix("\\x")
 
 
 def _cell(char: str | None, columns: int) -> str:

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from charlstm.inference.prediction import Candidate, ContextPrediction, NextCharacters
-from charlstm.system.terminal import escape
-from charlstm.text.vocabulary import END
+from charlstm.text.visible import named, visible
 from charlstm.views.tables import print_rows
 
 _DEFAULT_TOP: Final = 10
@@ -13,7 +12,6 @@ _DEFAULT_TOP_OF_RUNG: Final = 5
 _BAR_WIDTH: Final = 24
 _EIGHTHS: Final = " \u258f\u258e\u258d\u258c\u258b\u258a\u2589\u2588"
 _MAX_SHOWN_PREFIX: Final = 40
-_VISIBLE: Final = str.maketrans({" ": "\u2423", "\n": "\u23ce", "\t": "\u21e5", END: "(end)"})
 
 
 def as_record(prediction: NextCharacters, *, top: int | None) -> dict[str, Any]:
@@ -35,7 +33,7 @@ def show_prediction(prediction: NextCharacters, *, top: int | None) -> None:
     shown = prediction.next[: top or _DEFAULT_TOP]
     print_rows(
         (f"after {_ending(prediction.prefix)}", f"entropy {prediction.entropy_bits:.2f} bits", ""),
-        [(visible(char), f"{probability:7.2%}", bar(probability)) for char, probability in shown],
+        [(named(char), f"{probability:7.2%}", bar(probability)) for char, probability in shown],
         left=(2,),
     )
 
@@ -57,11 +55,6 @@ def show_ladder(rungs: Sequence[ContextPrediction], *, top: int | None) -> None:
     )
 
 
-def visible(text: str | None) -> str:
-    """Characters with whitespace made visible; None, an unknown character, as a word."""
-    return "(unknown)" if text is None else escape(text.translate(_VISIBLE))
-
-
 def bar(share: float, columns: int = _BAR_WIDTH) -> str:
     """A bar for a share from 0 to 1 of the full width, to an eighth of a character."""
     eighths = round(share * columns * 8)
@@ -69,7 +62,7 @@ def bar(share: float, columns: int = _BAR_WIDTH) -> str:
 
 
 def _short(candidate: Candidate) -> str:
-    return f"{visible(candidate.char)} {candidate.probability:.0%}"
+    return f"{named(candidate.char)} {candidate.probability:.0%}"
 
 
 def _ending(text: str) -> str:

@@ -16,6 +16,7 @@ from charlstm.model.checkpoints import Checkpoint, HistoryEntry
 from charlstm.run.store import run_record
 from charlstm.settings import given
 from charlstm.system.terminal import escape_line
+from charlstm.text.visible import visible
 from charlstm.views.tables import print_note, print_pairs, print_rows
 
 # What fits a terminal of 80 x 24.
@@ -47,7 +48,7 @@ def show_runs(records: Iterable[Mapping[str, Any]]) -> None:
         [
             (
                 record["name"],
-                f"{record['num_layers']} x {record['hidden_size']} {record['cell']}",
+                record["model"],
                 record["budget"] + ("" if record["is_finished"] else " *"),
                 bits_text(record["best_val_bits_per_char"]),
                 f"{record['num_bytes'] / 1e6:.1f} MB",
@@ -106,10 +107,7 @@ def show_run(
             ("fingerprint", spec.fingerprint[:12]),
             (
                 "model",
-                (
-                    f"{model.num_layers} x {model.hidden_size} {model.cell}, "
-                    f"{model.num_parameters:,} parameters"
-                ),
+                f"{model}, {model.num_parameters:,} parameters",
             ),
             (
                 "regularization",
@@ -140,9 +138,7 @@ def show_run(
                 _figure(entry.epoch, 2),
                 bits_text(entry.train_bits_per_char),
                 bits_text(entry.val_bits_per_char),
-                entry.sample.replace("\n", "\u23ce")[
-                    : None if with_details else _SHOWN_SAMPLE_CHARS
-                ],
+                visible(entry.sample, keep=" ")[: None if with_details else _SHOWN_SAMPLE_CHARS],
             )
             for entry in shown
         ],

@@ -6,23 +6,32 @@ from typing import Any
 
 from charlstm.inference.copying import Copy
 from charlstm.inference.sampling import Drawn, Sample
-from charlstm.system.terminal import say, text_output
+from charlstm.system.terminal import TextWriter, is_escaped, say, text_output
 from charlstm.text.alphabet import Alphabet
 from charlstm.views.shading import shade
 
 
-def show_streaming(prime: str, drawn: Iterable[Drawn], alphabet: Alphabet, *, color: bool) -> None:
-    """Write a single sample character by character, keeping nothing."""
+def show_streaming(prime: str, drawn: Iterable[Drawn], alphabet: Alphabet, *, color: bool) -> str:
+    """Write a single sample character by character; bytes into a pipe or file exactly.
+
+    Returns:
+        The characters that were drawn.
+    """
+    written = []
     with text_output(as_bytes=alphabet.is_byte, styled=color) as write:
         write(prime)
         for chars, log_p in drawn:
+            written += chars
             if chars[0] != alphabet.end:
                 write(chars[0], style=shade(-log_p[0]) if color else "")
-        write("\n")
+        text = "".join(written)
+        if not alphabet.is_byte or is_escaped(styled=color):
+            _end_line(write, prime + alphabet.without_end(text))
+    return text
 
 
 def show_samples(
-    prime: str,
+    primes: Sequence[str],
     samples: Sequence[Sample],
     alphabet: Alphabet,
     *,
@@ -32,21 +41,33 @@ def show_samples(
     """Write finished samples one after another.
 
     Args:
+        primes: what to write before each.
         with_headings: each under its number, where there are several.
     """
     with text_output(as_bytes=alphabet.is_byte, styled=color) as write:
-        for number, sample in enumerate(samples, start=1):
+        for number, (prime, sample) in enumerate(zip(primes, samples, strict=True), start=1):
             if with_headings and len(samples) > 1:
                 write(f"--- {number} of {len(samples)} ---\n")
             write(prime)
             text = alphabet.without_end(sample.text)
             for char, log_p in zip(text, sample.log_probabilities, strict=False):
                 write(char, style=shade(-log_p) if color else "")
-            write("\n")
+            if len(samples) > 1 or not alphabet.is_byte or is_escaped(styled=color):
+                _end_line(write, prime + text)
 
 
-def report_copies(samples: Sequence[Sample], copies: Sequence[Copy], alphabet: Alphabet) -> None:
+def _end_line(write: TextWriter, text: str) -> None:
+    """End the line that a text leaves open."""
+    if not text.endswith("\n"):
+        write("\n")
+
+
+def report_copies(
+    samples: Sequence[Sample], copies: Sequence[Copy] | None, alphabet: Alphabet
+) -> None:
     """Show each sample's longest passage that occurs in the training text."""
+    if copies is None:
+        return
     for number, (sample, copy) in enumerate(zip(samples, copies, strict=True), start=1):
         which = f"sample {number}: " if len(samples) > 1 else ""
         say(
@@ -60,30 +81,40 @@ def print_json(
     run: str,
     with_counts: bool,
     seed: int,
-    prime: str,
+    prime: str | None,
+    primes: Sequence[str],
     samples: Sequence[Sample],
     copies: Sequence[Copy] | None,
     alphabet: Alphabet,
 ) -> None:
-    """Print everything about the samples as one JSON object."""
-    records: list[dict[str, Any]] = [
-        {
-            "text": alphabet.to_text(alphabet.without_end(sample.text)),
+    """Print everything about the samples as one JSON object.
+
+    Args:
+        prime: of all samples; None where each has its own of `primes`.
+    """
+    records = []
+    for own_prime, sample in zip(primes, samples, strict=True):
+        text = alphabet.without_end(sample.text)
+        record: dict[str, Any] = {
+            "text": alphabet.to_text(text),
             "log_probabilities": sample.log_probabilities,
             "bits": sample.bits,
             "is_ended": alphabet.end is not None and sample.text.endswith(alphabet.end),
         }
-        for sample in samples
-    ]
+        if prime is None:
+            record["prime"] = alphabet.to_text(own_prime)
+        if alphabet.is_byte:
+            # The text can't tell a byte that is no UTF-8 from the escape that stands for it.
+            record["hex"] = text.encode("latin-1").hex()
+        records.append(record)
     for record, sample, copy in zip(records, samples, copies or (), strict=copies is not None):
         text = alphabet.to_text(_copied(sample, copy))
         record["longest_copy"] = {"num_chars": copy.length, "text": text}
-    prime = alphabet.to_text(prime)
     record = {
         "run": run,
         "with_counts": with_counts,
         "seed": seed,
-        "prime": prime,
+        "prime": None if prime is None else alphabet.to_text(prime),
         "samples": records,
     }
     print(json.dumps(record, allow_nan=False))

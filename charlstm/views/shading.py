@@ -7,6 +7,8 @@ dark and on light backgrounds.
 import math
 from typing import Final
 
+from charlstm.config import NATS_PER_BIT
+
 # Upper limit in bits, and the background up to it; none below the first.
 _STEPS: Final = ((0.5, None), (1.5, 230), (3.0, 222), (5.0, 215), (8.0, 209), (math.inf, 203))
 
@@ -24,5 +26,5 @@ def shade(nats: float) -> str:
 
 
 def _number(nats: float) -> int | None:
-    bits = nats / math.log(2)
+    bits = nats / NATS_PER_BIT
     return next((color for limit, color in _STEPS if bits < limit), None)

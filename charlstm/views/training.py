@@ -17,6 +17,7 @@ from charlstm.run.log import BAR_FORMAT, Report, duration, status
 from charlstm.run.session import Session
 from charlstm.system import layout
 from charlstm.system.terminal import escape, is_animated, say
+from charlstm.text.visible import visible
 from charlstm.views.runs import bits_text
 from charlstm.views.tables import print_pairs
 
@@ -113,13 +114,12 @@ def show_plan(session: Session) -> None:
     documents = f" in {num_documents:,} documents" if num_documents > 1 else ""
     distinct = f"{model.num_characters:,} distinct"
     held_out = f"val {corpus.val.num_chars:,}, test {corpus.test.num_chars:,}"
-    size = f"{model.num_layers} x {model.hidden_size} {model.cell}"
     batches, seed = f"{train.batch_size} x {train.seq_len}", f"seed {train.seed}"
     threads = _threads(train.threads)
     for name, value in (
         ("run", f"{session.folder}"),
         ("corpus", f"{corpus.train.num_chars:,} characters{documents}, {distinct}; {held_out}"),
-        ("model", f"{size}, {model.num_parameters:,} parameters"),
+        ("model", f"{model}, {model.num_parameters:,} parameters"),
         ("training", f"{session.dropouts}"),
         ("", train.decays),
         ("", f"batches of {batches}, {train.precision} on {train.device}, {threads}, {seed}"),
@@ -165,7 +165,7 @@ def _lines(report: Report) -> list[str]:
             bits = bits_text(event.val_bits_per_char)
             best = "best" if event.is_best else "    "
             found = f"val {bits} {best}" if event.val_bits_per_char is not None else "no val text"
-            preview = escape(report.record["sample"].replace("\n", "\u23ce"))
+            preview = visible(report.record["sample"], keep=" ")
             return [f"epoch {event.epoch:6.2f}  {found}  {preview}"]
         case Stepped() as event if event.chose_threads and not event.was_skipped:
             return [f"continuing on {_threads(event.threads)}, now faster"]

@@ -8,7 +8,8 @@ from typing import Any, Final
 from rich.text import Text
 
 from charlstm.analysis.unit import UnitStep
-from charlstm.views.prediction import bar, visible
+from charlstm.text.visible import named
+from charlstm.views.prediction import bar
 from charlstm.views.tables import print_rows, print_text
 
 _VALVE: Final = 8  # columns
@@ -56,10 +57,10 @@ def show_unit(steps: Sequence[UnitStep], layer: int, unit: int, *, cell: str, si
     print_text(Text(f"layer {layer}, unit {unit}", style="bold"))
     print_rows(
         ("reads", *_values(steps[0])),
-        [(visible(step.char), *map(_signed, _values(step).values())) for step in steps],
+        [(named(step.char), *map(_signed, _values(step).values())) for step in steps],
     )
     last = steps[-1]
-    print_text(Text(f"the last step, reading {visible(last.char)}", style="bold"))
+    print_text(Text(f"the last step, reading {named(last.char)}", style="bold"))
     if cell in _DRAWINGS:
         print_text(Text(_drawing(last, layer, cell, size)))
     print_rows(
@@ -112,7 +113,7 @@ def _signed(value: float) -> str:
 
 
 def _drawing(step: UnitStep, layer: int, cell: str, size: int) -> str:
-    char = visible(step.char)
+    char = named(step.char)
     reads = f"layer {layer - 1}, which read {char}" if layer > 1 else f"reads {char}"
     values = {gate.name: gate.value for gate in step.gates} | {"hidden": step.hidden}
     before = step.hidden_before if step.cell_before is None else step.cell_before

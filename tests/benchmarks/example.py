@@ -31,7 +31,7 @@ def main() -> None:
             hidden_size=HIDDEN_SIZE,
             steps=STEPS,
             threads=1,
-            run=layout.EXAMPLE,
+            run="shakespeare",
             checkpoints=store,
         )
     data = without_paths(replace(model.checkpoint, training=None)).to_bytes()

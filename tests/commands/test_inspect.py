@@ -118,6 +118,15 @@ def test_a_cell_that_is_none_gets_one_line(run, stored, wrong):
     assert "--cell" in err
 
 
+def test_characters_without_width_can_be_inspected(run, here):
+    (here / "marks.txt").write_text("a\u0301\u200d\u034f" * 300, encoding="utf-8")
+    assert run("train", "marks.txt", "--steps", 1, *SMALL)[0] == 0
+    for options in (["--gates"], ["--cell", "1:3"], []):
+        code, out, err = run("inspect", "\u034f\u200d", *options)
+        assert (code, err) == (0, "")
+        assert "\u200d" not in out
+
+
 def test_without_the_run_s_text_it_asks_for_one(run, stored, here):
     (here / "tiny.txt").unlink()
     code, _, err = run("inspect", "--html", "page.html")

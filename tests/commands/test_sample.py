@@ -6,6 +6,10 @@ import sys
 import pytest
 from conftest import SMALL, TEXT
 
+from charlstm.cli import main
+from charlstm.commands.options import typed_text
+from charlstm.inference import sampling
+
 
 def test_a_prime_is_normalised_as_the_corpus_was(run, stored):
     code, out, _ = run("sample", "--prime", "quips.\r\nquick", "--length", 1, "--seed", 1)
@@ -101,3 +105,117 @@ def test_no_color_where_none_is_wanted(run, stored, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
             assert "\x1b" not in run(*options)[1]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (r"A:\n", "A:\n"),
+        (r"\t", "\t"),
+        (r"\\textbf", r"\textbf"),
+        (r"\\n", r"\n"),
+        (r"\d\x", r"\d\x"),
+        ("a\\", "a\\"),
+        ("\n", "\n"),
+    ],
+)
+def test_a_typed_text_has_escapes_and_a_way_to_write_a_backslash(typed, meant):
+    assert typed_text(typed) == meant
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sample", "--length", 0, "--seed", 1, "--prime"],
+        ["predict"],
+        ["inspect", "--json"],
+    ],
+)
+def test_every_typed_text_has_escapes_and_help_says_so(run, stored, command):
+    written, typed = run(*command, "quips.\nquick"), run(*command, r"quips.\nquick")
+    assert typed == written
+    assert typed[0] == 0
+    assert r"\n is a line end, \t a tab, \\ a backslash" in run(command[0], "--help")[1]
+    assert run(*command, r"a\\b")[2].startswith(r"charlstm: not in the model's vocabulary: '\\'")
+
+
+def test_forbidden_characters_several_stops_and_most_lines(run, stored):
+    options = ["--length", 400, "--seed", 3, "--temperature", 2]
+    assert not set("aeiou") & set(run("sample", "--forbid", "aeiou", *options)[1])
+    out = run("sample", "--until", "x", "--until", "z", *options)[1].strip("\n")
+    assert out[-1] in "xz"
+    assert not set("xz") & set(out[:-1])
+    assert run("sample", "--max-lines", 2, *options)[1].count("\n") == 2
+    without = run("sample", "--prime", "qu", "--no-prime", *options)[1]
+    assert run("sample", "--prime", "qu", *options)[1] == f"qu{without}"
+
+
+def test_every_line_of_a_file_is_continued_on_a_line(run, stored, here):
+    (here / "first.txt").write_text("the q\n\nqu\n", encoding="utf-8")
+    options = ["--primes", "first.txt", "--seed", 1, "--length", 30]
+    code, out, err = run("sample", *options)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert [line[:5] for line in lines[::2]] == ["the q", lines[2][:5]]
+    assert lines[2].startswith("qu")
+    assert len(lines) == 3
+    result = json.loads(run("sample", *options, "--json")[1])
+    assert result["prime"] is None
+    assert [one["prime"] for one in result["samples"]] == ["the q", "", "qu"]
+    shown = [one["prime"] + one["text"].removesuffix("\n") for one in result["samples"]]
+    assert shown == lines
+    for other in (["--prime", "a"], ["--num-samples", 2], ["--new"]):
+        assert "not both" in run("sample", *options, *other)[2]
+
+
+@pytest.fixture
+def names(run, here):
+    """A model that has hardly learned a list, whose items are long."""
+    (here / "names.txt").write_text("anna\nberta\n" * 60, encoding="utf-8")
+    options = ["--split-documents", "lines", "--steps", 1, *SMALL]
+    assert run("train", "names.txt", *options)[0] == 0
+
+
+def test_items_that_are_cut_are_counted(run, names, monkeypatch):
+    for options in (["--num-samples", 9, "--length", 2], ["--num-samples", 1, "--length", 1]):
+        err = run("sample", "--seed", 1, *options)[2]
+        assert re.search(r"[1-9] of [19] samples cut at [12] characters; --length N", err)
+    monkeypatch.setattr(sampling, "_TEXT_CHARS", 1)
+    assert run("sample", "--seed", 1)[2] == ""
+    monkeypatch.setattr(sampling, "_MAX_ITEM_CHARS", 1)
+    assert "samples cut at 1 characters" in run("sample", "--seed", 1)[2]
+
+
+def test_new_items_are_in_no_part_of_the_list(run, here):
+    items = [a + b for a in "abcdefgh" for b in "abcdefgh"] * 4
+    (here / "items.txt").write_text("\n".join(items) + "\n", encoding="utf-8")
+    shares = ["--val-fraction", 0.3, "--test-fraction", 0.3]
+    options = ["--split-documents", "lines", "--steps", 60, "--run", "items", *SMALL]
+    assert run("train", "items.txt", *options, *shares)[0] == 0
+    out = run("sample", "--new", "--num-samples", 100, "--seed", 1)[1]
+    assert len(out.splitlines()) == 100
+    assert not set(out.splitlines()) & set(items)
+
+
+def test_bytes_are_exact(here, capfdbinary):
+    (here / "bytes.bin").write_bytes(bytes([0x83, 0x5C, 0x78, 0xFF]) * 300)
+    assert main(["train", "bytes.bin", "--level", "byte", "--steps", "1", *SMALL]) == 0
+    capfdbinary.readouterr()
+    options = ["sample", "--length", "50", "--seed", "1"]
+    assert main(options) == 0
+    written = capfdbinary.readouterr().out
+    assert len(written) == 50
+    assert main([*options, "--json"]) == 0
+    (sample,) = json.loads(capfdbinary.readouterr().out)["samples"]
+    assert bytes.fromhex(sample["hex"]) == written
+
+
+@pytest.mark.parametrize("command", [["predict"], ["inspect"], ["inspect", "--file"]])
+def test_unknown_characters_can_be_left_out_everywhere(run, stored, here, command):
+    (here / "odd.txt").write_text("the \u2603quick\n", encoding="utf-8")
+    text = "odd.txt" if "--file" in command else "the \u2603quick"
+    code, _, err = run(*command, text)
+    assert code == 1
+    assert "--unknown skip" in err
+    skipped = run(*command, text, "--unknown", "skip", "--json")
+    assert skipped == run(command[0], "the quick", "--json")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import with_spec
+from conftest import posix, with_spec
 
 from charlstm.cli import main
 from charlstm.errors import CharLSTMError
@@ -30,17 +30,17 @@ def test_a_folder_for_the_hub_is_read_back(model, tmp_path, capsys):
     card = (folder / "README.md").read_text("utf-8")
     assert model.spec.fingerprint in card
     assert "3.5000 bits per character" in card
-    export_folder(model, folder, name="again")
+    export_folder(model, folder, name="a run")
     with pytest.raises(CharLSTMError, match="read by the same command"):
-        export_folder(model, folder, name="again", inputs=[folder / "README.md"])
+        export_folder(model, folder, name="a run", inputs=[folder / "README.md"])
     (folder / "thesis.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(CharLSTMError, match="something else"):
-        export_folder(model, folder, name="again")
+        export_folder(model, folder, name="a run")
     other = tmp_path / "other"
     other.mkdir()
     (other / "README.md").write_text("mine", encoding="utf-8")
     with pytest.raises(CharLSTMError, match="something else"):
-        export_folder(model, other, name="again")
+        export_folder(model, other, name="a run")
     assert (other / "README.md").read_text("utf-8") == "mine"
     file = str(folder / "model.safetensors")
     assert main(["sample", "--checkpoint", file, "--length", "20", "--seed", "1"]) == 0
@@ -79,7 +79,7 @@ def test_names_are_no_markup_in_the_card(checkpoint, tmp_path):
 
 def test_a_full_disk_leaves_the_older_export_whole(checkpoint, tmp_path, monkeypatch):
     folder = tmp_path / "hub"
-    export_folder(checkpoint, folder, name="old")
+    export_folder(checkpoint, folder, name="new")
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     calls = []
     fsync = os.fsync
@@ -104,7 +104,7 @@ def test_an_export_that_was_killed_is_made_again(
     """And nothing half-written is left to be published."""
     folder = tmp_path / "hub"
     if not is_new:
-        export_folder(checkpoint, folder, name="old")
+        export_folder(checkpoint, folder, name="killed")
     renamed = []
     rename = os.replace
 
@@ -121,8 +121,33 @@ def test_an_export_that_was_killed_is_made_again(
         with pytest.raises(KeyboardInterrupt):
             export_folder(checkpoint, folder, name="killed")
     assert len(list(folder.glob(".charlstm-*.tmp"))) == 4 - num_renamed
-    export_folder(checkpoint, folder, name="again")
+    export_folder(checkpoint, folder, name="killed")
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.md", "config.json", "model.safetensors", "vocab.json",
     ]  # fmt: skip
-    assert "# again" in (folder / "README.md").read_text("utf-8")
+    assert "# killed" in (folder / "README.md").read_text("utf-8")
+
+
+def test_another_run_s_model_is_not_replaced(checkpoint, tmp_path):
+    export_folder(checkpoint, tmp_path, name="one")
+    export_folder(replace(checkpoint, step=5), tmp_path, name="one")
+    for name, other in (("two", checkpoint), ("one", with_spec(checkpoint, fingerprint="0" * 64))):
+        with pytest.raises(CharLSTMError, match="another run's model"):
+            export_folder(other, tmp_path, name=name)
+    assert read_checkpoint(tmp_path / "model.safetensors").step == 5
+
+
+@posix
+@pytest.mark.parametrize("kind", ["pipe", "endless", "nested", "folder", "list"])
+def test_a_foreign_configuration_is_refused_at_once(checkpoint, tmp_path, kind):
+    path = tmp_path / "config.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "endless":
+        path.symlink_to("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_text("[" * 50_000 if kind == "nested" else "[1]", encoding="utf-8")
+    with pytest.raises(CharLSTMError, match="something else"):
+        export_folder(checkpoint, tmp_path, name="mine")

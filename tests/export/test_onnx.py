@@ -1,10 +1,13 @@
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import TEXT
 
+from charlstm.api import load
 from charlstm.cli import main
 from charlstm.errors import CharLSTMError, ConfigError
 from charlstm.export import onnx as export
@@ -60,7 +63,7 @@ def test_the_command(stored, here, capsys):
     assert main(["export", "tiny", "--format", "onnx", "--output", "tiny.onnx"]) == 0
     assert "opset 17" in capsys.readouterr().err
     assert main(["export", "tiny", "--format", "hf", "--output", "folder"]) == 0
-    assert "--checkpoint folder" in capsys.readouterr().err
+    assert "--run folder" in capsys.readouterr().err
     assert main(["export", "nowhere", "--format", "hf", "--output", "other"]) == 1
     assert main(["export", "tiny", "--format", "png", "--output", "other"]) == 2
     (here / "file").write_bytes(b"")
@@ -76,3 +79,13 @@ def test_large_logits_are_compared_by_their_size(model, tmp_path):
     pytest.importorskip("onnxruntime")
     weights = {**model.weights, "head.weight": model.weights["head.weight"] * 3000}
     assert export_onnx(replace(model, weights=weights), tmp_path / "model.onnx") <= 1e-4
+
+
+def test_the_guide_s_example_writes_what_the_model_would(stored, here, capsys):
+    pytest.importorskip("onnxruntime")
+    guide = (Path(__file__).parents[2] / "checkpoints/README.md").read_text("utf-8")
+    (example,) = re.findall(r"^```py\n(import json\n.*?)^```", guide, re.DOTALL | re.MULTILINE)
+    assert main(["export", "tiny", "--format", "onnx", "-o", "shakespeare.onnx"]) == 0
+    capsys.readouterr()
+    exec(compile(example, "README.md", "exec"), {})
+    assert capsys.readouterr().out == load("tiny").sample(length=100, temperature=0) + "\n"

@@ -432,8 +432,9 @@ def test_the_mouse_looks_and_typing_takes_over(open_page, learned):
 
 
 @pytest.mark.slow
-def test_line_ends_are_those_of_the_text(open_page, checkpoint):
-    model = with_vocabulary(checkpoint, TEXT + "\r", keep_line_ends=True)
+@pytest.mark.parametrize("reading", [{"keep_line_ends": True}, {"level": "byte"}])
+def test_line_ends_are_those_of_the_text(open_page, checkpoint, reading):
+    model = with_vocabulary(checkpoint, TEXT + "\r", **reading)
     page = open_page(model, text="the\r\nfox")
     settle(page)
     assert page.locator("#strip span").all_text_contents() == [*"the", "\u240d", "\u23ce\n", *"fox"]

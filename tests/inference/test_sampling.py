@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import with_spec
+from conftest import alphabet_of, with_spec
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -14,8 +14,9 @@ from charlstm.errors import ConfigError, CorpusError
 from charlstm.inference import sampling
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import filters_of
-from charlstm.text.vocabulary import UNKNOWN
+from charlstm.text.vocabulary import UNKNOWN, Vocabulary
 
+LETTERS = alphabet_of(Vocabulary.of("abcdefgh"))
 logits = arrays(np.float64, st.integers(2, 30), elements=st.floats(-50, 50))
 
 
@@ -89,9 +90,11 @@ def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest(x, p):
     ),
 )
 def test_streams_are_filtered_each_by_itself(x, config):
-    together = sampling.next_distribution(x, filters_of(config))
+    together = sampling.next_distribution(x, filters_of(config, LETTERS))
     for row, alone in zip(together, x, strict=True):
-        np.testing.assert_array_equal(row, sampling.next_distribution(alone, filters_of(config)))
+        np.testing.assert_array_equal(
+            row, sampling.next_distribution(alone, filters_of(config, LETTERS))
+        )
 
 
 @given(logits, st.floats(0, 1, exclude_max=True))
@@ -135,9 +138,11 @@ def test_temperature_one_changes_nothing(x):
 def test_filters_compose_and_unknown_is_never_left():
     log_p = np.log([0.4, 0.3, 0.2, 0.05, 0.05])
     config = SampleConfig(temperature=0.5, top_k=3, top_p=0.7)
-    kept = np.isfinite(sampling.next_distribution(log_p, filters_of(config)))
+    kept = np.isfinite(sampling.next_distribution(log_p, filters_of(config, LETTERS)))
     assert kept.tolist() == [False, True, True, False, False]
-    assert not np.isfinite(sampling.next_distribution(log_p, filters_of(SampleConfig()))[UNKNOWN])
+    assert not np.isfinite(
+        sampling.next_distribution(log_p, filters_of(SampleConfig(), LETTERS))[UNKNOWN]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -302,7 +307,7 @@ MUTANTS = {
         lambda function: lambda log_p, u_B: np.minimum(function(log_p, u_B) + 1, 27),
         {},
     ),
-    "unknown is drawn": ("without_unknown", lambda function: lambda log_p: log_p, {}),
+    "unknown is drawn": ("exclude", lambda function: lambda log_p, ids: log_p, {}),
     "one too many": (
         "keep_top_k",
         lambda function: lambda log_p, k: function(log_p, k + 1),
@@ -351,15 +356,53 @@ def test_its_log_probabilities_are_the_models(predictor):
             prediction = predictor.read_text(char, prediction)
 
 
-def test_a_stream_ends_behind_the_text_it_waits_for(predictor):
+@pytest.mark.parametrize("num_stops", [1, 2])
+def test_a_stream_ends_behind_the_first_text_it_waits_for(predictor, num_stops):
     whole = many(predictor, num_samples=8, length=60)
-    until = whole[3].text[20:22]
-    cut = many(predictor, num_samples=8, length=60, until=until)
+    until = (whole[3].text[20:22], whole[5].text[30:33])[:num_stops]
+    cut = many(predictor, num_samples=8, length=60, until=until if num_stops > 1 else until[0])
     assert len({len(sample.text) for sample in cut}) > 1
     for sample, ended in zip(whole, cut, strict=True):
-        end = sample.text.find(until)
-        expected = sample.text if end < 0 else sample.text[: end + 2]
-        assert ended.text == expected
+        ends = [sample.text.find(one) + len(one) for one in until if one in sample.text]
+        assert ended.text == sample.text[: min(ends, default=None)]
+
+
+def test_a_stream_ends_after_the_most_lines(predictor):
+    whole = many(predictor, num_samples=8, length=60, temperature=2.0)
+    for sample, ended in zip(
+        whole,
+        many(predictor, num_samples=8, length=60, temperature=2.0, max_lines=2),
+        strict=True,
+    ):
+        assert ended.text == "".join(sample.text.splitlines(keepends=True)[:2])
+
+
+def test_each_stream_has_its_own_prime(predictor):
+    primes = ["qu", "the q", "", "qu"]
+    config = SampleConfig(length=30, temperature=0)
+    drawn = sampling.sample_many(
+        predictor, primes, config, num_samples=4, generator=np.random.default_rng(0)
+    )
+    for prime, found in zip(primes, sampling.collect(drawn, 4), strict=True):
+        assert found.text == many(predictor, prime, num_samples=1, length=30, temperature=0)[0].text
+
+
+def test_forbidden_characters_are_never_drawn(predictor):
+    forbidden = "aeiou\u2603"
+    text = sample(predictor, length=300, forbid=forbidden)
+    assert len(text) == 300
+    assert not set(text) & set(forbidden)
+    with pytest.raises(ConfigError, match="every character"):
+        sample(predictor, forbid=predictor.alphabet.vocabulary.characters)
+
+
+def test_cut_items_are_counted(predictor, lines_predictor):
+    running, lines = predictor.alphabet, lines_predictor.alphabet
+    config = SampleConfig(length=3, until="x")
+    texts = ["abc", "ab\n", "abx", "ab"]
+    assert sampling.num_cut(texts, config, lines) == 1
+    assert sampling.num_cut(texts, config, running) == 0
+    assert sampling.max_chars(SampleConfig(), running) < sampling.max_chars(SampleConfig(), lines)
 
 
 @pytest.fixture(scope="module")
@@ -455,6 +498,10 @@ def test_after_a_document_comes_the_next_one_if_it_is_asked_for(lines_predictor)
         {"min_p": 0.0},
         {"min_p": 1.5},
         {"until": ""},
+        {"until": ("a", "")},
+        {"until": ["a"]},
+        {"max_lines": 0},
+        {"forbid": 3},
     ],
 )
 def test_impossible_settings_are_refused(options):
@@ -478,7 +525,7 @@ def test_filters_of_the_user_come_before_temperature_and_top_k(predictor):
         config = SampleConfig(
             temperature=temperature, top_k=1, filters=(forbidding(order[:3]), forbidding(order[3]))
         )
-        left = sampling.next_distribution(log_p, filters_of(config))
+        left = sampling.next_distribution(log_p, filters_of(config, LETTERS))
         assert np.flatnonzero(np.isfinite(left)).tolist() == [order[4]]
 
 

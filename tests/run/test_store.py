@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from conftest import posix
@@ -556,15 +557,46 @@ def test_warnings_of_other_runs_come_before_its_own(store, checkpoint):
     assert store.run("sound").last().notices == ()
 
 
-def test_the_example_is_there_unless_a_run_has_its_name(store, checkpoint):
+def test_the_example_s_name_is_reserved(store):
     loaded = store.load_model("example")
     assert loaded.run == "example"
     assert loaded.path.name == "example.safetensors"
-    assert loaded.path.parent != store.run("example").folder
     assert loaded.checkpoint.weights.keys() == read_checkpoint(loaded.path).weights.keys()
-    folder = save(store, checkpoint, "example")
-    assert store.load_model("example").path.parent == folder
-    assert store.load_model("example").checkpoint.step == checkpoint.step
+    with pytest.raises(CheckpointError, match="comes with charlstm"):
+        store.run("example")
+    with store.new_run("example") as writer:
+        assert writer.name == "run-example"
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_model_is_found_by_run_folder_file_and_hub_folder(
+    store, checkpoint, tmp_path, monkeypatch, relative
+):
+    folder = save(store, checkpoint, "tiny")
+    hub = tmp_path / "hub"
+    hub.mkdir()
+    (hub / "model.safetensors").write_bytes(checkpoint.to_bytes())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny").mkdir()  # is not meant while there is a run of that name
+    places = [folder, *folder.glob("*.safetensors"), hub, hub / "model.safetensors"]
+    for place in places:
+        name = os.path.relpath(place, tmp_path) if relative else str(place)
+        assert store.load_model(name).checkpoint.step == checkpoint.step
+        assert store.load_model(name, furthest=True).checkpoint.step == checkpoint.step
+    assert store.load_model("tiny").path.parent == folder
+    monkeypatch.chdir(folder)
+    for nothing in ("", "..", "absent", "../absent", "nul\0"):
+        with pytest.raises(CheckpointError, match="no checkpoint there"):
+            store.load_model(nothing)
+
+
+def test_a_missing_run_is_named_by_its_whole_path_and_the_example_proposed(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError) as raised:
+        CheckpointStore(Path("store")).load_model("exmaple")
+    message = str(raised.value)
+    assert message.startswith(str(tmp_path / "store" / "exmaple"))
+    assert "did you mean example?" in message
 
 
 def test_the_furthest_checkpoint_is_the_last_or_the_model_that_is_all(store, checkpoint):
@@ -599,6 +631,7 @@ def test_a_record_tells_what_programs_ask_for(checkpoint):
     assert store_module.run_record("tiny-2", checkpoint) == {
         "name": "tiny-2",
         "corpus": "tiny",
+        "model": "2 x 8 lstm",
         "cell": "lstm",
         "num_parameters": checkpoint.spec.model_config.num_parameters,
         "step": 4,

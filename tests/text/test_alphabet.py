@@ -42,7 +42,9 @@ def test_any_typed_text_has_symbols_and_documents(text):
 
 def test_line_ends_are_those_of_the_corpus():
     assert of("ab").to_symbols("a\r\nb\r") == "a\nb\n"
-    assert of("ab", keep_line_ends=True).to_symbols("a\r\nb\r") == "a\r\nb\r"
+    for kept in (of("ab", keep_line_ends=True), of("ab", level="byte")):
+        assert kept.to_symbols("a\r\nb\r") == "a\r\nb\r"
+        assert kept.settings()["keep_line_ends"]
 
 
 def test_what_is_unknown_is_named_five_at_most():
