@@ -361,24 +361,32 @@ def _check_document_rule(how: str) -> None:
             f"--split-documents {how!r} is neither lines nor blank-lines; "
             f"a pattern that is a word needs {_PATTERN_MARK}{how}"
         )
+    require_pattern("--split-documents", document_pattern(how), shown=how)
+
+
+def require_pattern(option: str, pattern: str, *, shown: str | None = None) -> None:
+    """Refuse what is no regular expression, or one that repeats something too often.
+
+    Args:
+        shown: how the user gave it, where that is something else.
+
+    Raises:
+        ConfigError: naming the option.
+    """
     import regex  # not needed to show the help
 
-    pattern = document_pattern(how)
+    named = f"{option} {(pattern if shown is None else shown)!r}"
     # `regex` unrolls counted repetitions.
     counts = (max(1, int(number)) for number in re.findall(r"\{(\d{1,9})", pattern))
     if math.prod(counts) > _MAX_REPETITIONS:
-        raise ConfigError(
-            f"--split-documents {how!r} repeats something more than {_MAX_REPETITIONS:,} times"
-        )
+        raise ConfigError(f"{named} repeats something more than {_MAX_REPETITIONS:,} times")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about syntax that may change its meaning
             re.compile(pattern)  # its own extensions, recursion among them, are refused
             regex.compile(pattern)
     except (re.error, regex.error, RecursionError, OverflowError) as error:
-        raise ConfigError(
-            f"--split-documents {how!r} is not a valid regular expression: {error}"
-        ) from error
+        raise ConfigError(f"{named} is not a valid regular expression: {error}") from error
 
 
 def _ramp(epochs: float, between: tuple[float, float]) -> float:

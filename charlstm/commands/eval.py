@@ -15,6 +15,7 @@ from charlstm.commands.options import (
     Threads,
     WhichModel,
     complete_run,
+    exclude,
     expect_texts,
     one_of,
     open_outputs,
@@ -106,11 +107,7 @@ def evaluate(
     files, split = one_of(context, files=files, split=split)
     rival = {"against": against, "against_checkpoint": against_checkpoint}
     one_of(context, **rival)
-    of_one_model = {"dynamic": dynamic, "details": details, "plot": plot}
-    for (name, value), (shown, chosen) in (
-        (a, b) for a in rival.items() for b in of_one_model.items()
-    ):
-        one_of(context, **{name: value, shown: chosen})
+    exclude(context, rival, {"dynamic": dynamic, "details": details, "plot": plot})
     expect_texts(files or (), which.checkpoints)
     model = which.load()
     if against is not None or against_checkpoint is not None:

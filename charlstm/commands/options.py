@@ -432,6 +432,17 @@ def one_of(context: typer.Context, **values: Any) -> list[Any]:
     return list(_one_of(context, values).values())
 
 
+def exclude(context: typer.Context, some: dict[str, Any], others: dict[str, Any]) -> None:
+    """Refuse any of some options beside any of others.
+
+    Raises:
+        ConfigError: naming two that are given.
+    """
+    for name, value in some.items():
+        for other, given in others.items():
+            one_of(context, **{name: value, other: given})
+
+
 def _one_of(context: Any, values: dict[str, Any]) -> dict[str, Any]:
     flags = [name for name in values if is_flag(context, name)]
     kept = {name: one if name in flags or not flags else None for name, one in values.items()}

@@ -9,6 +9,7 @@ from charlstm.commands.options import (
     Unknown,
     WhichModel,
     WithCounts,
+    exclude,
     known_text,
     print_record,
     read_text,
@@ -21,11 +22,13 @@ from charlstm.system.terminal import say
 EXAMPLES: Final = """\
 charlstm predict qu
 charlstm predict "the quick brown fo" --ladder
-charlstm predict "the qu" --with-counts --top 3"""
+charlstm predict "the qu" --with-counts --top 3
+charlstm predict "the qu" --words 5"""
 
 
 @with_settings
 def predict(
+    context: typer.Context,
     which: WhichModel,
     prefix: Annotated[
         str,
@@ -50,6 +53,12 @@ def predict(
             "--ladder", help="Predict from the last 0, 1, 2, 4, 8 ... characters: context's effect."
         ),
     ] = False,
+    words: Annotated[
+        int | None,
+        typer.Option(
+            "--words", min=1, metavar="N", help="Show the N most likely ends of the word instead."
+        ),
+    ] = None,
     unknown: Unknown = "error",
     with_counts: WithCounts = False,
     as_json: Json = False,
@@ -59,19 +68,25 @@ def predict(
     In PREFIX, \n is a line end, \t a tab, \\ a backslash.
     """
     from charlstm.inference.prediction import ladder, predict_next
+    from charlstm.inference.search import likely_words
     from charlstm.views.prediction import (
         as_record,
         ladder_record,
         show_ladder,
+        show_likely,
         show_prediction,
     )
 
+    exclude(context, {"words": words}, {"top": top, "with_ladder": with_ladder})
     model = which.load()
     alphabet = model.alphabet
     predictor = model.with_counts(say) if with_counts else model.predictor
     corpus = model.checkpoint.spec.corpus
     text = read_text(STDIN, corpus) if prefix == STDIN else alphabet.to_symbols(prefix, say)
     text = known_text(model, text, unknown)
+    if words is not None:
+        show_likely(likely_words(predictor, text, words), as_json=as_json)
+        return
     prediction = predict_next(predictor, text)
     contexts = ladder(predictor, text) if with_ladder else None
     if as_json:

@@ -9,14 +9,14 @@ from charlstm.commands.options import (
     Unknown,
     WhichModel,
     WithCounts,
+    exclude,
     known_text,
-    one_of,
     read_text,
     typed_text,
     whole_number,
     with_settings,
 )
-from charlstm.config import MAX_SAMPLES, STDIN, SampleConfig
+from charlstm.config import MAX_SAMPLES, STDIN, SampleConfig, require_pattern
 from charlstm.errors import CharLSTMError, ConfigError
 from charlstm.settings import require_int
 from charlstm.system.terminal import is_colorless, say
@@ -31,9 +31,13 @@ if TYPE_CHECKING:
     from charlstm.inference.items import ItemFilter
     from charlstm.inference.predictor import Predictor
     from charlstm.inference.sampling import Sample
+    from charlstm.text.alphabet import Alphabet
 
 _NUM_ITEMS: Final = 20
 _PRIMES_AT_ONCE: Final = 64
+# Draws in vain until it is given up; of what is asked for by a pattern one in so many may fit.
+_PATIENCE: Final = 2000
+_PATIENCE_FOR_MATCHES: Final = 100_000
 
 
 EXAMPLES: Final = """\
@@ -41,6 +45,8 @@ charlstm sample --prime "qu"
 charlstm sample --length 10_000 --temperature 0.7 --seed 1 > story.txt
 charlstm sample --prime - < story.txt               # continue a file
 charlstm sample --run names --num-samples 50 --new  # of a list: new items
+charlstm sample --run names --match '[abc].{3,6}' --num-samples 5
+charlstm sample --run names --most-likely 5
 charlstm sample --primes first-lines.txt --no-prime"""
 
 
@@ -113,6 +119,23 @@ def sample(
         typer.Option("--new", help="Only items that are not in the list the model comes from."),
     ] = False,
     unique: Annotated[bool, typer.Option("--unique", help="No item twice.")] = False,
+    match: Annotated[
+        str | None,
+        typer.Option(
+            "--match",
+            metavar="REGEX",
+            help="Only samples that match in full, the prime included; others are drawn again.",
+        ),
+    ] = None,
+    most_likely: Annotated[
+        int | None,
+        typer.Option(
+            "--most-likely",
+            min=1,
+            metavar="N",
+            help="Of a list: the N most likely items, and their probabilities; nothing is drawn.",
+        ),
+    ] = None,
     temperature: Annotated[
         float,
         typer.Option(
@@ -159,10 +182,12 @@ def sample(
 
     In TEXT and CHARS, \n is a line end, \t a tab, \\ a backslash.
     """
-    for name, value in {
-        "prime": prime or None, "num_samples": num_samples, "new": new, "unique": unique,
-    }.items():  # fmt: skip
-        one_of(context, primes=primes, **{name: value})
+    many = {"num_samples": num_samples, "new": new, "unique": unique, "match": match}
+    drawn_only = {"until": until, "seed": seed, "check_copying": check_copying}
+    exclude(context, {"primes": primes}, {"prime": prime or None} | many)
+    exclude(context, {"most_likely": most_likely}, {"primes": primes} | many | drawn_only)
+    if match is not None:
+        require_pattern("--match", match)
     if num_samples is not None:
         require_int("--num-samples", num_samples, 1, MAX_SAMPLES)
     config = SampleConfig(
@@ -178,30 +203,38 @@ def sample(
 
     import numpy as np
 
-    from charlstm.inference.sampling import max_chars, num_cut, sample_many
+    from charlstm.inference.sampling import sample_many
+    from charlstm.inference.search import likely_items
+    from charlstm.views.prediction import show_likely
     from charlstm.views.sampling import print_json, report_copies, show_samples, show_streaming
 
     model = which.load()
     alphabet = model.alphabet
     before = _primes(model, prime, primes, unknown)
+    predictor = model.with_counts(say) if with_counts else model.predictor
+    if most_likely is not None:
+        show_likely(likely_items(predictor, before[0], most_likely), as_json=as_json)
+        return
     shown = [""] * len(before) if no_prime else before
     common = before[0] if primes is None else None
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
         say(f"seed {seed}")
     generator = np.random.default_rng(seed)
-    predictor = model.with_counts(say) if with_counts else model.predictor
     color = color and not is_colorless()
     is_list = alphabet.are_lines and alphabet.end is not None
     wanted = num_samples or (_NUM_ITEMS if is_list else 1)
-    if primes is None and wanted == 1 and not (new or unique or check_copying or as_json):
+    if primes is None and wanted == 1 and not (new or unique or match or check_copying or as_json):
         drawn = sample_many(predictor, before[0], config, num_samples=1, generator=generator)
         texts = [show_streaming(shown[0], drawn, alphabet, color=color)]
         problem = None
     else:
         if primes is None:
-            filters = _filters(model, new=new, unique=unique)
-            samples, problem = _items(predictor, before[0], config, wanted, generator, filters)
+            filters = _filters(model, new=new, unique=unique, match=match)
+            patience = _PATIENCE if match is None else _PATIENCE_FOR_MATCHES
+            samples, problem = _items(
+                predictor, before[0], config, wanted, generator, filters, patience
+            )
             shown, before = shown * len(samples), before * len(samples)
         else:
             samples, problem = _continue_each(predictor, before, config, generator), None
@@ -222,11 +255,18 @@ def sample(
             show_samples(shown, samples, alphabet, color=color, with_headings=with_headings)
             report_copies(samples, copies, alphabet)
         texts = [one.text for one in samples]
+    _say_cut(texts, config, alphabet)
+    if problem is not None:
+        raise CharLSTMError(problem)
+
+
+def _say_cut(texts: list[str], config: SampleConfig, alphabet: "Alphabet") -> None:
+    """Say how many samples were cut at their longest."""
+    from charlstm.inference.sampling import max_chars, num_cut
+
     if number := num_cut(texts, config, alphabet):
         most = f"{max_chars(config, alphabet):,} characters; --length N allows more"
         say(f"{number:,} of {len(texts):,} samples cut at {most}")
-    if problem is not None:
-        raise CharLSTMError(problem)
 
 
 def _primes(model: "Model", prime: str, file: str | None, unknown: str) -> list[str]:
@@ -248,12 +288,19 @@ def _items(
     number: int,
     generator: "np.random.Generator",
     filters: "list[ItemFilter]",
+    patience: int,
 ) -> "tuple[list[Sample], str | None]":
     """Draw samples that pass all filters, and say why there are fewer than wanted, if so."""
     from charlstm.inference.items import draw_items
 
     items = draw_items(
-        predictor, prime, config, num_items=number, generator=generator, filters=filters
+        predictor,
+        prime,
+        config,
+        num_items=number,
+        generator=generator,
+        filters=filters,
+        patience=patience,
     )
     if filters:
         say(f"kept {len(items.samples):,} of {items.num_drawn:,} samples")
@@ -289,7 +336,7 @@ def _copies(model: "Model", samples: "list[Sample]") -> "list[Copy]":
     ]
 
 
-def _filters(model: "Model", *, new: bool, unique: bool) -> "list[ItemFilter]":
+def _filters(model: "Model", *, new: bool, unique: bool, match: str | None) -> "list[ItemFilter]":
     """Which items are wanted.
 
     Raises:
@@ -304,7 +351,10 @@ def _filters(model: "Model", *, new: bool, unique: bool) -> "list[ItemFilter]":
             f"{option}: {model.name} learned from running text, which has no items; "
             "train with --split-documents lines"
         )
-    filters = [items.unique()] if unique else []
+    # The cheapest first.
+    filters = [] if match is None else [items.matching(match, model.alphabet)]
+    if unique:
+        filters.append(items.unique())
     if new:
         alphabet, corpus = model.alphabet, model.corpus()
         parts = [KnownDocuments(one, alphabet) for one in (corpus.train, corpus.val, corpus.test)]

@@ -9,6 +9,8 @@ import numpy as np
 from charlstm.config import SampleConfig
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import Sample, collect, sample_many
+from charlstm.text.alphabet import Alphabet
+from charlstm.text.patterns import found_in
 
 # Streams side by side: wider products of matrices are faster, up to a few thousand of them.
 _MAX_STREAMS: Final = 2048
@@ -43,11 +45,13 @@ def draw_items(
     num_items: int,
     generator: np.random.Generator,
     filters: Iterable[ItemFilter] = (),
+    patience: int = _LEAST_PATIENCE,
 ) -> Items:
     """Draw documents until so many pass all filters, or hardly any does.
 
     Args:
         prime: symbols that each begins with.
+        patience: draws without one that passes until it is given up, at least.
 
     Raises:
         CorpusError: when the prime holds characters outside the vocabulary.
@@ -57,14 +61,15 @@ def draw_items(
     if filters and end is not None:
         # What was cut at its longest is no item.
         filters = (lambda texts: [text.endswith(end) for text in texts], *filters)
-    patience = max(_LEAST_PATIENCE, _PATIENCE * num_items)
+    patience = max(patience, _PATIENCE * num_items)
     samples: list[Sample] = []
     num_drawn = num_in_vain = 0
     while len(samples) < num_items:
         if num_in_vain >= patience:
             problem = (
                 f"only {len(samples):,} of {num_items:,} items in {num_drawn:,} draws, none in the "
-                f"last {num_in_vain:,}: the model hardly knows others; try a higher --temperature"
+                f"last {num_in_vain:,}: the model hardly writes others; a higher --temperature or "
+                "another --match may help"
             )
             return Items(samples=tuple(samples), num_drawn=num_drawn, problem=problem)
         wanted = num_items - len(samples)
@@ -78,6 +83,16 @@ def draw_items(
         samples += found
         num_in_vain = 0 if found else num_in_vain + num_streams
     return Items(samples=tuple(samples[:num_items]), num_drawn=num_drawn)
+
+
+def matching(pattern: str, alphabet: Alphabet) -> ItemFilter:
+    """Passes what a valid regular expression matches in full, without what ends it."""
+
+    def match(texts: list[str]) -> list[bool]:
+        readable = [alphabet.to_text(alphabet.without_end(text)) for text in texts]
+        return found_in(rf"\A(?:{pattern})\Z", readable)
+
+    return match
 
 
 def unique() -> ItemFilter:

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from charlstm.errors import CharLSTMError, ConfigError
 from charlstm.inference.predictor import Predictor, PredictorState
 from charlstm.text.vocabulary import UNKNOWN
 
@@ -22,6 +23,8 @@ _READ_AT_ONCE: Final = 64
 # Prefixes that are open, and that are read; a read one has some kilobytes of state.
 MAX_OPEN: Final = 500_000
 _MAX_READ: Final = 20_000
+# Beside letters and digits.
+_IN_WORDS: Final = "'\u2019-"
 
 
 class Found(NamedTuple):
@@ -101,3 +104,71 @@ def most_likely(
             (states.of_streams(np.array([stream])) for _, _, states, stream in chosen),
         )
         states = predictor.read(np.array([one.ids[-1] for one in prefixes]), before)
+
+
+class Continuation(NamedTuple):
+    """One of the most likely continuations.
+
+    Args:
+        text: readable, the prime included, without what ends it.
+        probability: of it and of an end after it, given the prime.
+    """
+
+    text: str
+    probability: float
+
+
+def likely_items(predictor: Predictor, prime: str, number: int) -> list[Continuation]:
+    """The most likely items of a list that begin with a prime.
+
+    Args:
+        prime: symbols.
+
+    Raises:
+        ConfigError: when the model knows no items.
+        CharLSTMError: when memory doesn't suffice for so many.
+    """
+    if (end := predictor.alphabet.end_id) is None:
+        raise ConfigError(
+            "the model learned from running text, which has no items; predict --words ends words"
+        )
+    is_end_V = np.zeros(len(predictor.alphabet), np.bool_)
+    is_end_V[end] = True
+    return _likely(predictor, prime, is_end_V, number)
+
+
+def likely_words(predictor: Predictor, prime: str, number: int) -> list[Continuation]:
+    """The most likely continuations of a text to the end of the word.
+
+    Args:
+        prime: symbols.
+
+    Raises:
+        CharLSTMError: when memory doesn't suffice for so many.
+    """
+    is_end_V = np.array(
+        [
+            not (char and (char.isalnum() or char in _IN_WORDS))
+            for char in predictor.alphabet.readable
+        ]
+    )
+    if is_end_V.all():
+        raise ConfigError("the model knows no letters")
+    return _likely(predictor, prime, is_end_V, number)
+
+
+def _likely(
+    predictor: Predictor, prime: str, is_end_V: npt.NDArray[np.bool_], number: int
+) -> list[Continuation]:
+    alphabet = predictor.alphabet
+    search = most_likely(predictor, predictor.read_text(prime, predictor.start()), is_end_V, number)
+    if len(search.found) < number and not search.is_exact:
+        raise CharLSTMError(
+            f"memory suffices for {len(search.found):,} of {number:,}; give a longer beginning"
+        )
+    return [
+        Continuation(
+            alphabet.to_text(prime + alphabet.decode(np.array(ids, np.int64))), math.exp(-nats)
+        )
+        for nats, ids in search.found
+    ]

@@ -1,9 +1,12 @@
 """Predictions as bars, by context length, or as JSON."""
 
+import json
 from collections.abc import Sequence
 from typing import Any, Final
 
 from charlstm.inference.prediction import Candidate, ContextPrediction, NextCharacters
+from charlstm.inference.search import Continuation
+from charlstm.system.terminal import escape
 from charlstm.text.visible import named, visible
 from charlstm.views.tables import print_rows
 
@@ -53,6 +56,15 @@ def show_ladder(rungs: Sequence[ContextPrediction], *, top: int | None) -> None:
         ],
         left=(3,),
     )
+
+
+def show_likely(found: Sequence[Continuation], *, as_json: bool) -> None:
+    """Probability and text of each continuation, separated by a tab."""
+    for one in found:
+        if as_json:
+            print(json.dumps(one._asdict()))
+        else:
+            print(f"{one.probability:.4%}\t{escape(one.text)}")
 
 
 def bar(share: float, columns: int = _BAR_WIDTH) -> str:

@@ -1,8 +1,10 @@
 import itertools
+import json
 import math
 
 import numpy as np
 import pytest
+from conftest import SMALL
 
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.search import most_likely
@@ -48,3 +50,44 @@ def test_what_memory_leaves_unsearched_is_not_claimed(predictor):
     search = most_likely(predictor, predictor.start(), is_end_V, 200, max_open=100)
     assert not search.is_exact
     assert len(search.found) < 200
+
+
+@pytest.fixture
+def names(run, here):
+    """A run that knows four names."""
+    (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
+    options = ["--split-documents", "lines", "--steps", 400, "--learning-rate", 0.02]
+    assert run("train", "names.txt", "--run", "names", *options, *SMALL)[0] == 0
+
+
+def test_the_likeliest_items_and_words(run, names, stored):
+    found = [
+        line.split("\t")
+        for line in run("sample", "--run", "names", "--most-likely", 4)[1].splitlines()
+    ]
+    assert {text for _, text in found} == {"anna", "berta", "clara", "dora"}
+    assert 0.3 < sum(float(share.rstrip("%")) for share, _ in found) / 100 <= 1
+    out = run("sample", "--run", "names", "--most-likely", 1, "--prime", "b", "--json")[1]
+    assert json.loads(out)["text"] == "berta"
+    assert run("sample", "--run", "names", "--most-likely", 2, "--new")[0] == 2
+    found = [
+        line.split("\t")
+        for line in run("predict", "the qu", "--run", "tiny", "--words", 3)[1].splitlines()
+    ]
+    assert len(found) == 3
+    assert all(text.startswith("the qu") and text.isprintable() for _, text in found)
+    assert run("sample", "--run", "tiny", "--most-likely", 1)[0] == 2
+
+
+def test_samples_can_be_asked_to_match(run, names):
+    options = ["--run", "names", "--seed", 1, "--num-samples", 5]
+    code, out, err = run("sample", *options, "--match", "[ab].*a")
+    assert code == 0
+    assert len(out.splitlines()) == 5
+    assert set(out.splitlines()) <= {
+        one for one in out.splitlines() if one[0] in "ab" and one[-1] == "a"
+    }
+    code, out, err = run("sample", *options, "--match", "zzz")
+    assert code == 1
+    assert "only 0 of 5" in err
+    assert run("sample", *options, "--match", "(")[0] == 2
