@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -211,25 +211,21 @@ class RunSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """A model at a step of its run.
+class Header:
+    """Everything in a checkpoint but its tensors.
 
     Args:
-        weights: float32, by the names of `network.CharLSTM`.
         step: gradient steps made.
         history: the run's `Started` and `Evaluated` events so far, as they were logged.
         is_finished: the budget was used.
         saved_at: seconds since 1970, UTC.
-        training: only in checkpoints that training can be resumed from.
     """
 
     spec: RunSpec
-    weights: Arrays
     step: int
     history: tuple[HistoryEntry, ...]
     is_finished: bool
     saved_at: float
-    training: TrainingState | None = None
 
     def __post_init__(self) -> None:
         require_int("the step", self.step, 0, MAX_COUNT)
@@ -253,6 +249,19 @@ class Checkpoint:
             if latest.recurrent_dropout is None
             else latest.recurrent_dropout,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint(Header):
+    """A model at a step of its run.
+
+    Args:
+        weights: float32, by the names of `network.CharLSTM`.
+        training: only in checkpoints that training can be resumed from.
+    """
+
+    weights: Arrays
+    training: TrainingState | None = None
 
     @property
     def val_bits_per_char(self) -> float | None:
@@ -289,14 +298,6 @@ def best_val_bits_per_char(history: Iterable[HistoryEntry]) -> float | None:
     return min((value for value in bits if value is not None), default=None)
 
 
-class Stamp(NamedTuple):
-    """Which run a checkpoint file is of, by its own account; see `Checkpoint`."""
-
-    corpus_name: str
-    saved_at: float
-    fingerprint: str
-
-
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read and check one checkpoint file.
 
@@ -304,27 +305,32 @@ def read_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: when it is missing, damaged, of another version, or not a checkpoint.
     """
     with _named_errors(path), open_container(path) as container:
-        header = _of_this_version(container)
-        spec = _spec(header)
+        header = _header(container)
         # Before any data is read.
-        _check_entries(container.entries, spec)
-        return _from_parts(header, spec, container.read())
+        _check_entries(container.entries, header.spec)
+        arrays = container.read()
+        weights = _with_prefix(arrays, _MODEL)
+        for name, weight in weights.items():
+            if not np.isfinite(weight).all():
+                raise CheckpointError(f"is damaged: {name} holds NaN or infinity")
+        with _senseless_headers_explained():
+            numbers = container.header["training"]
+            training = None
+            if numbers is not None:
+                training = TrainingState(
+                    arrays=_with_prefix(arrays, _TRAINING), numbers=dict(numbers)
+                )
+        return Checkpoint(**vars(header), weights=weights, training=training)
 
 
-def read_stamp(path: Path) -> Stamp:
-    """Read the beginning of a checkpoint file alone, which proves nothing of the rest.
+def read_header(path: Path) -> Header:
+    """Read a checkpoint file's header, which proves nothing of its tensors.
 
     Raises:
-        CheckpointError: as `read_checkpoint` does, as far as the beginning shows it.
+        CheckpointError: as `read_checkpoint` does, as far as the header shows it.
     """
     with _named_errors(path), open_container(path) as container:
-        header = _of_this_version(container)
-        with _senseless_headers_explained():
-            stamp = Stamp(
-                str(header["corpus_name"]), header["saved_at"], str(header["fingerprint"])
-            )
-            require_real("the save time", stamp.saved_at, 0.0, MAX_SECONDS)
-        return stamp
+        return _header(container)
 
 
 @contextlib.contextmanager
@@ -336,16 +342,6 @@ def _named_errors(path: Path) -> Iterator[None]:
     except (OSError, ValueError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or error or "too little memory"
         raise CheckpointError(f"{path}: can't be read: {reason}") from error
-
-
-def _of_this_version(container: Container) -> dict[str, Any]:
-    version = container.header.get("format_version")
-    if version != FORMAT_VERSION:
-        raise CheckpointError(
-            f"has format version {reprlib.repr(version)}, "
-            f"this charlstm reads version {FORMAT_VERSION}; use the charlstm that wrote it"
-        )
-    return container.header
 
 
 @contextlib.contextmanager
@@ -360,34 +356,27 @@ def _senseless_headers_explained() -> Iterator[None]:
         raise CheckpointError(f"is damaged: its header makes no sense: {reason}") from error
 
 
-def _spec(header: Mapping[str, Any]) -> RunSpec:
+def _header(container: Container) -> Header:
+    plain = container.header
+    version = plain.get("format_version")
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"has format version {reprlib.repr(version)}, "
+            f"this charlstm reads version {FORMAT_VERSION}; use the charlstm that wrote it"
+        )
     with _senseless_headers_explained():
-        spec = RunSpec.from_plain(header)
+        spec = RunSpec.from_plain(plain)
         if len(spec.vocabulary) != spec.model_config.num_characters:
             raise CheckpointError("is damaged: vocabulary and model have different sizes")
-        return spec
-
-
-def _from_parts(header: Mapping[str, Any], spec: RunSpec, arrays: Arrays) -> Checkpoint:
-    weights = _with_prefix(arrays, _MODEL)
-    for name, weight in weights.items():
-        if not np.isfinite(weight).all():
-            raise CheckpointError(f"is damaged: {name} holds NaN or infinity")
-    with _senseless_headers_explained():
-        records = header["history"]
+        records = plain["history"]
         if not isinstance(records, list) or len(records) > MAX_HISTORY:
             raise CheckpointError(f"is damaged: its history is no list of up to {MAX_HISTORY:,}")
-        numbers = header["training"]
-        return Checkpoint(
+        return Header(
             spec=spec,
-            weights=weights,
-            step=header["step"],
+            step=plain["step"],
             history=tuple(map(HistoryEntry.of, records)),
-            is_finished=bool(header["is_finished"]),
-            saved_at=header["saved_at"],
-            training=None
-            if numbers is None
-            else TrainingState(arrays=_with_prefix(arrays, _TRAINING), numbers=dict(numbers)),
+            is_finished=bool(plain["is_finished"]),
+            saved_at=plain["saved_at"],
         )
 
 
