@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from charlstm.model.checkpoints import HistoryEntry, best_val_bits_per_char
+from charlstm.model.checkpoints import LogEntry, best_val_bits_per_char
 
 # Validation that was best so early in the run got worse for too long to be chance.
 _EARLY: Final = 0.5
@@ -14,7 +14,7 @@ _LARGE_GAP: Final = 0.25
 
 
 def advise(
-    history: Sequence[HistoryEntry], *, is_finished: bool, counts_bits: float | None = None
+    history: Sequence[LogEntry], *, is_finished: bool, counts_bits: float | None = None
 ) -> str | None:
     """A few sentences; None where too little was evaluated to say anything.
 
@@ -38,11 +38,11 @@ def _beside_counts(best: float, counts: float) -> str:
     )
 
 
-def _learned(history: Sequence[HistoryEntry], *, is_finished: bool) -> str | None:
+def _learned(history: Sequence[LogEntry], *, is_finished: bool) -> str | None:
     scored = [
-        (entry.epoch, entry.train_bits_per_char, entry.val_bits_per_char)
+        (entry["epoch"], entry["train_bits_per_char"], entry["val_bits_per_char"])
         for entry in history
-        if entry.epoch and entry.train_bits_per_char and entry.val_bits_per_char
+        if all(map(entry.get, ("epoch", "train_bits_per_char", "val_bits_per_char")))
     ]
     if len(scored) < 2:
         return None

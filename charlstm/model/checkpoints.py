@@ -50,6 +50,8 @@ _HISTORY_REALS: Final = {
 }
 
 Arrays = dict[str, npt.NDArray[Any]]
+# A `Started` or `Evaluated` event of a run as it was logged, plain JSON.
+LogEntry = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,73 +65,6 @@ class TrainingState:
 
     arrays: Arrays
     numbers: dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class HistoryEntry:
-    """A `Started` or `Evaluated` event of a run, as it was logged.
-
-    Args:
-        record: the whole of it, plain JSON.
-        sample: a short text that the model wrote.
-        gates: the mean openness of each gate, by layer and name.
-        gate_shares: the shares of closed and of open gates, by layer and name.
-    """
-
-    record: dict[str, Any]
-    step: int = 0
-    epoch: float | None = None
-    train_bits_per_char: float | None = None
-    val_bits_per_char: float | None = None
-    dropout: float | None = None
-    recurrent_dropout: float | None = None
-    sample: str = ""
-    gates: tuple[dict[str, float], ...] = ()
-    gate_shares: tuple[dict[str, tuple[float, float]], ...] = ()
-
-    @classmethod
-    def of(cls, record: object) -> "HistoryEntry":
-        """Check a record, which may come from a file.
-
-        Raises:
-            ConfigError: when one of its values is impossible.
-            TypeError, ValueError, AttributeError: when it is something else altogether.
-        """
-        if not isinstance(record, dict):
-            raise ConfigError("a history is made of objects")
-        step = record.get("step", 0)
-        require_int("a step", step, 0, MAX_COUNT)
-        reals: dict[str, Any] = {}
-        for name, highest in _HISTORY_REALS.items():
-            reals[name] = record.get(name)
-            if reals[name] is not None:
-                require_real(name, reals[name], 0.0, highest)
-        shares: list[dict[str, tuple[float, float]]] = []
-        for layer in record.get("gate_shares", ()):
-            shares.append({})
-            for name, (closed, is_open) in layer.items():
-                shares[-1][str(name)] = (_share(closed), _share(is_open))
-        return cls(
-            record=record,
-            step=step,
-            **reals,
-            sample=str(record.get("sample", "")),
-            gates=tuple(
-                {str(name): _share(mean) for name, mean in layer.items()}
-                for layer in record.get("gates", ())
-            ),
-            gate_shares=tuple(shares),
-        )
-
-    @property
-    def is_start(self) -> bool:
-        return self.record.get("event") == "started"
-
-
-def _share(value: object) -> float:
-    require_real("a share of a gate", value, 0.0, 1.0)
-    assert isinstance(value, int | float)
-    return float(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +158,7 @@ class Header:
 
     spec: RunSpec
     step: int
-    history: tuple[HistoryEntry, ...]
+    history: tuple[LogEntry, ...]
     is_finished: bool
     saved_at: float
 
@@ -243,12 +178,8 @@ class Header:
         if not self.history:
             return most
         latest = self.history[-1]
-        return Dropouts(
-            most.dropout if latest.dropout is None else latest.dropout,
-            most.recurrent_dropout
-            if latest.recurrent_dropout is None
-            else latest.recurrent_dropout,
-        )
+        known = {name: latest[name] for name in most._fields if latest.get(name) is not None}
+        return most._replace(**known)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,7 +200,7 @@ class Checkpoint(Header):
         if self.training is not None or not self.history:
             return None
         latest = self.history[-1]
-        return latest.val_bits_per_char if latest.step == self.step else None
+        return latest.get("val_bits_per_char") if latest.get("step", 0) == self.step else None
 
     def to_bytes(self) -> bytes:
         """The file's content."""
@@ -278,7 +209,7 @@ class Checkpoint(Header):
             "format_version": FORMAT_VERSION,
             **self.spec.to_plain(),
             "step": self.step,
-            "history": [entry.record for entry in self.history],
+            "history": list(self.history),
             "is_finished": self.is_finished,
             "saved_at": self.saved_at,
             "training": None if training is None else training.numbers,
@@ -292,9 +223,9 @@ class Checkpoint(Header):
             raise CheckpointError(f"can't be saved: {error}") from error
 
 
-def best_val_bits_per_char(history: Iterable[HistoryEntry]) -> float | None:
+def best_val_bits_per_char(history: Iterable[LogEntry]) -> float | None:
     """The lowest validation figure of a history; None where nothing was validated."""
-    bits = (entry.val_bits_per_char for entry in history)
+    bits = (entry.get("val_bits_per_char") for entry in history)
     return min((value for value in bits if value is not None), default=None)
 
 
@@ -374,10 +305,28 @@ def _header(container: Container) -> Header:
         return Header(
             spec=spec,
             step=plain["step"],
-            history=tuple(map(HistoryEntry.of, records)),
+            history=tuple(map(_checked_entry, records)),
             is_finished=bool(plain["is_finished"]),
             saved_at=plain["saved_at"],
         )
+
+
+def _checked_entry(entry: object) -> LogEntry:
+    if not isinstance(entry, dict):
+        raise ConfigError("a history is made of objects")
+    require_int("a step", entry.get("step", 0), 0, MAX_COUNT)
+    for name, highest in _HISTORY_REALS.items():
+        if entry.get(name) is not None:
+            require_real(name, entry[name], 0.0, highest)
+    if not isinstance(entry.get("sample", ""), str):
+        raise ConfigError("a sample must be a string")
+    shares = [mean for layer in entry.get("gates", ()) for mean in layer.values()]
+    for layer in entry.get("gate_shares", ()):
+        for closed, is_open in layer.values():
+            shares += (closed, is_open)
+    for share in shares:
+        require_real("a share of a gate", share, 0.0, 1.0)
+    return entry
 
 
 def _vocabulary(codes: object) -> Vocabulary:

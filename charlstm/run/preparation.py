@@ -10,7 +10,7 @@ from typing import Final
 
 from charlstm.config import IN_MEMORY, STDIN, Budget, CorpusConfig, Dropouts, TrainConfig
 from charlstm.errors import CheckpointError, ConfigError
-from charlstm.model.checkpoints import Checkpoint, HistoryEntry, RunSpec
+from charlstm.model.checkpoints import Checkpoint, LogEntry, RunSpec
 from charlstm.model.config import ModelConfig
 from charlstm.model.finetuning import transplant
 from charlstm.run.store import CheckpointStore, Run
@@ -89,7 +89,7 @@ class Prepared:
     corpus: Corpus
     spec: RunSpec
     start: Start
-    history: tuple[HistoryEntry, ...]
+    history: tuple[LogEntry, ...]
     is_finished: bool
     reason: str
     dropouts: Dropouts

@@ -241,12 +241,10 @@ class Trainer:
         """The model's weights by name, float32; copies."""
         return {name: _to_array(value) for name, value in self.model.state_dict().items()}
 
-    def calibrated_weights(self) -> Arrays:
-        """The same with the latest evaluation's softmax temperature worked into the head."""
-        weights = self.weights()
-        for name in ("head.weight", "head.bias"):
-            weights[name] /= np.float32(self._temperature)
-        return weights
+    def calibrated(self, weights: Arrays) -> Arrays:
+        """The weights with the latest evaluation's softmax temperature worked into the head."""
+        head = ("head.weight", "head.bias")
+        return weights | {name: weights[name] / np.float32(self._temperature) for name in head}
 
     def state_dict(self) -> TrainingState:
         """Return all that a later session needs in addition to the weights to resume exactly.

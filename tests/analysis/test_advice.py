@@ -1,10 +1,9 @@
 from charlstm.analysis.advice import advise
-from charlstm.model.checkpoints import HistoryEntry
 
 
 def history(*rows):
     return [
-        HistoryEntry(record={}, epoch=epoch, train_bits_per_char=train, val_bits_per_char=val)
+        {"epoch": epoch, "train_bits_per_char": train, "val_bits_per_char": val}
         for epoch, train, val in rows
     ]
 

@@ -96,7 +96,7 @@ def test_an_interrupted_run_resumed_ends_as_if_never_interrupted(run, corpus_fil
         np.testing.assert_array_equal(value, parts.weights[name], err_msg=name)
     for name, value in whole.training.arrays.items():
         np.testing.assert_array_equal(value, parts.training.arrays[name], err_msg=name)
-    assert [entry.step for entry in parts.history] == [entry.step for entry in whole.history]
+    assert [entry["step"] for entry in parts.history] == [entry["step"] for entry in whole.history]
 
     code, _, err = run("train", "--resume", "--run", "parts")
     assert code == 0
