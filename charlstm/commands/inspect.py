@@ -284,7 +284,7 @@ def _look_back(model: "Model", text: "Split") -> "tuple[Reach, list[ContextScore
     import_torch()
     from charlstm.analysis.reach import reach
     from charlstm.evaluation.scoring import MAX_CONTEXT_CHARS, score_by_context
-    from charlstm.views.bars import counting_bar
+    from charlstm.system.progress import counting_bar
 
     network = model.network()
     generator = np.random.default_rng(0)

@@ -9,8 +9,6 @@ from charlstm.events import Event, Stepped
 from charlstm.model.checkpoints import LogEntry, best_val_bits_per_char
 
 REPORT_SECONDS: Final = 3.0
-# Of a progress bar, as tqdm has it; what it describes is a `status`.
-BAR_FORMAT: Final = "{percentage:3.0f}% |{bar:20}| {desc}"
 
 # Carried from event to event, so that each record has all of them.
 _FIGURES: Final = (

@@ -41,8 +41,8 @@ def test_quiet_leaves_warnings_and_json(run, corpus_file, here):
 
 def test_quiet_keeps_what_goes_wrong_on_the_way(capsys):
     failed = SavingFailed(step=3, reason="disk full")
-    with training_view(quiet=True) as view:
-        view.show(Report(event=failed, record={}, is_logged=True))
+    with training_view(quiet=True) as show:
+        show(Report(event=failed, record={}, is_logged=True))
     assert capsys.readouterr().err == "warning: disk full\n"
 
 
