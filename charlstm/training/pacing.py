@@ -1,5 +1,6 @@
 """How far along its budget a run is: by counting steps, or by the clock."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -8,8 +9,13 @@ from charlstm.config import Budget
 
 Clock = Callable[[], float]
 
+# Of a budget in minutes: all that evaluations take, with their previews and saves.
+EVALUATION_SHARE: Final = 0.1
 # Kept free at the end of a run by the clock, until a first evaluation has shown what one takes.
 _FIRST_RESERVE: Final = 0.02
+# What the end takes beyond an evaluation: another save, printing.
+_END_RESERVE: Final = 1.2
+_MIN_END_RESERVE_SECONDS: Final = 0.5
 
 
 class Stopwatch:
@@ -40,8 +46,15 @@ class Pace(Protocol):
 
     def progress(self, step: int) -> float: ...
 
-    def reserve(self, seconds: float) -> None:
-        """Say how long the end of the run takes, after its last step."""
+    @property
+    def evaluation_seconds(self) -> float:
+        """What all evaluations may take."""
+
+    def add_evaluation(self, seconds: float) -> None:
+        """Take how long an evaluation took, all that followed from it included."""
+
+    def may_evaluate(self) -> bool:
+        """Return whether there is time for an evaluation in the middle of the run."""
 
     def seconds_left(self, step: int, seconds_per_step: float) -> float:
         """To the end of the budget, at this pace."""
@@ -56,8 +69,15 @@ class StepPace:
     def progress(self, step: int) -> float:
         return min(1.0, step / self.total_steps)
 
-    def reserve(self, seconds: float) -> None:
+    @property
+    def evaluation_seconds(self) -> float:
+        return math.inf
+
+    def add_evaluation(self, seconds: float) -> None:
         pass
+
+    def may_evaluate(self) -> bool:
+        return True
 
     def seconds_left(self, step: int, seconds_per_step: float) -> float:
         return max(0, self.total_steps - step) * seconds_per_step
@@ -76,6 +96,7 @@ class ClockPace:
         self._first_elapsed = stopwatch.elapsed()
         self._first_progress = min(1.0, stopwatch.used_seconds / total_seconds)
         self._reserved = _FIRST_RESERVE * total_seconds
+        self._evaluated_seconds = self._latest_seconds = 0.0
 
     def progress(self, step: int) -> float:
         used = self._stopwatch.elapsed() - self._first_elapsed
@@ -84,8 +105,18 @@ class ClockPace:
             return 1.0
         return self._first_progress + (1.0 - self._first_progress) * used / (used + left)
 
-    def reserve(self, seconds: float) -> None:
-        self._reserved = seconds
+    @property
+    def evaluation_seconds(self) -> float:
+        return EVALUATION_SHARE * self._total
+
+    def add_evaluation(self, seconds: float) -> None:
+        self._evaluated_seconds += seconds
+        self._latest_seconds = seconds
+        self._reserved = _END_RESERVE * seconds + _MIN_END_RESERVE_SECONDS
+
+    def may_evaluate(self) -> bool:
+        wanted = self._evaluated_seconds + self._latest_seconds
+        return wanted <= EVALUATION_SHARE * self._stopwatch.elapsed()
 
     def seconds_left(self, step: int, seconds_per_step: float) -> float:
         return max(0.0, self._total - self._stopwatch.elapsed())

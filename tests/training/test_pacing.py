@@ -31,8 +31,9 @@ def test_a_stopwatch_goes_on_where_earlier_sessions_stopped(clock):
 def test_by_steps_the_clock_says_nothing():
     pace = StepPace(8)
     assert [pace.progress(step) for step in (0, 2, 8, 9)] == [0, 0.25, 1, 1]
-    pace.reserve(100.0)
+    pace.add_evaluation(100.0)
     assert pace.progress(2) == 0.25
+    assert pace.may_evaluate()
     assert [pace.seconds_left(step, 3.0) for step in (0, 6, 8, 9)] == [24, 6, 0, 0]
 
 
@@ -44,7 +45,7 @@ def test_by_the_clock_the_schedule_begins_with_the_first_step(clock):
     clock.now += 22
     assert pace.progress(1) == pytest.approx(22 / 88)
     assert pace.seconds_left(1, 9.0) == 68
-    pace.reserve(28.0)
+    pace.add_evaluation(27.5 / 1.2)
     assert pace.progress(1) == pytest.approx(22 / 62)
     clock.now += 39
     assert pace.progress(1) == pytest.approx(61 / 62)
@@ -65,6 +66,16 @@ def test_what_a_resumed_run_did_before_is_progress(clock):
     beyond = ClockPace(100.0, Stopwatch(used_seconds=150.0, clock=clock))
     assert beyond.progress(0) == 1
     assert beyond.seconds_left(0, 1.0) == 0
+
+
+def test_evaluations_have_a_tenth_of_the_time(clock):
+    pace = ClockPace(100.0, Stopwatch(clock=clock))
+    assert pace.evaluation_seconds == 10
+    assert pace.may_evaluate()
+    pace.add_evaluation(1.5)
+    for elapsed, may_evaluate in ((29, False), (31, True)):
+        clock.now = 1000.0 + elapsed
+        assert pace.may_evaluate() == may_evaluate
 
 
 def test_a_budget_has_its_pace(clock):
