@@ -119,6 +119,46 @@ def test_resuming_what_was_never_saved_starts_from_zero_and_says_so(run, corpus_
     assert "starting from the beginning" in err
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--resume"], "checkpoints: no run to resume; to start one, name its text"),
+        (["--resume", "--run", "absent"], "absent: no such run; to start it, name its text"),
+        (["--from", "absent"], "absent: no checkpoint there"),
+        (["tiny.txt", "--include", "*.py"], "--include chooses files in folders: name a folder"),
+        (["tiny.txt", "--val-fraction", 0, "--early-stop"], "--early-stop needs validation text"),
+        (["short.txt"], "short: 90 characters are too few to train on"),
+        (["same.txt"], "same: one character, repeated: there is nothing to learn"),
+    ],
+)
+def test_an_option_whose_object_is_not_there_is_refused(run, corpus_file, here, options, message):
+    (here / "short.txt").write_text("ab" * 51)
+    (here / "same.txt").write_text("a" * 5000)
+    code, out, err = run("train", *options)
+    assert (code in (1, 2), out) == (True, "")
+    assert message in err
+    assert not list(here.glob("checkpoints/*"))
+
+
+@pytest.mark.parametrize("budget", [["--steps", 3], ["--epochs", 0.01], ["--minutes", 0.0001]])
+def test_an_unfinished_run_takes_no_budget_that_it_is_past(run, corpus_file, monkeypatch, budget):
+    from charlstm.run import session
+
+    step = session.Trainer._step
+
+    def stopping(self, progress):
+        if self.step == 4:
+            self.stop()
+        return step(self, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session.Trainer, "_step", stopping)
+        run("train", corpus_file, "--steps", 9, *SMALL)
+    code, out, err = run("train", "--resume", *budget)
+    assert (code, out) == (2, "")
+    assert "the run is at step 5 of its 9 steps, past that; give a larger budget" in err
+
+
 def test_default_names_never_clash(run, corpus_file, stored, here):
     code, out, _ = run("train", corpus_file, "--steps", 2, *SMALL)
     assert code == 0
@@ -308,6 +348,7 @@ def test_a_changed_corpus_is_refused_with_both_fingerprints(run, stored, corpus_
         assert (code, out) == (1, "")
         assert stored.spec.fingerprint[:12] in err
         assert len(re.findall(r"\b[0-9a-f]{12}\b", err)) == 2
+        assert ("--from tiny" in err) == (command[0] == "train")
 
 
 def test_the_next_command_names_the_store_and_works(run, corpus_file):
