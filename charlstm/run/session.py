@@ -26,7 +26,7 @@ from charlstm.events import (
 )
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import sample
-from charlstm.model.checkpoints import Arrays, Checkpoint, TrainingState
+from charlstm.model.checkpoints import Arrays, Checkpoint, LogEntry, TrainingState
 from charlstm.run.log import Journal, Report
 from charlstm.run.preparation import (
     Prepared,
@@ -73,6 +73,11 @@ class Session:
     @property
     def folder(self) -> Path:
         return self._writer.folder
+
+    @property
+    def history(self) -> list[LogEntry]:
+        """What was evaluated so far."""
+        return self._journal.history
 
     def finished_record(self) -> dict[str, Any]:
         """What `--json` gets of a run that was finished before."""

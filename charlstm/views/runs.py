@@ -144,7 +144,12 @@ def show_run(
         ],
         left=(3,),
     )
-    advice = advise(history, is_finished=checkpoint.is_finished, counts_bits=counts_bits)
+    advice = advise(
+        history,
+        is_finished=checkpoint.is_finished,
+        unit=spec.budget.unit,
+        counts_bits=counts_bits,
+    )
     if advice is not None:
         print_note(advice)
     if with_details:

@@ -5,11 +5,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from rich.console import Console
 from rich.text import Text
 
+from charlstm.analysis.advice import overfits
 from charlstm.config import DEFAULT_STORE
 from charlstm.events import Evaluated, Finished, SavingFailed, Started, Stepped, TrainerEvent
 from charlstm.run.log import Report, duration, status
@@ -20,9 +20,6 @@ from charlstm.system.terminal import escape, is_animated, say
 from charlstm.text.visible import visible
 from charlstm.views.runs import bits_text
 from charlstm.views.tables import print_pairs
-
-# A best model that is older than half of the run.
-_EARLY: Final = 0.5
 
 
 @contextmanager
@@ -101,8 +98,8 @@ def show_finished(session: Session, event: Finished) -> None:
     at = f"epoch {event.best_epoch:.2f} of {event.epoch:.2f}"
     if event.stopped_early:
         at += "; stopped early, as it only overfits"
-    elif event.best_epoch < _EARLY * event.epoch:
-        at += "; it overfits: fewer minutes, or more text"
+    elif overfits(session.history):
+        at += f"; it overfits: fewer {session.spec.budget.unit}, or more text"
     print_pairs(
         Text(f"run {session.name}: trained"),
         [
@@ -110,7 +107,10 @@ def show_finished(session: Session, event: Finished) -> None:
             ("best validation perplexity", "-" if bits is None else f"{2 ** min(bits, 1e3):.4g}"),
             ("best at", at),
             ("time", duration(event.elapsed_seconds)),
-            ("characters per second", f"{event.chars_per_second:,.0f}"),
+            (
+                "characters per second",
+                f"{event.chars_per_second:,.0f}" if event.chars_per_second else "-",
+            ),
             ("checkpoint", str(session.folder / layout.BEST)),
             ("next", shell_command("sample", session.folder)),
         ],

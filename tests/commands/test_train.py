@@ -159,6 +159,19 @@ def test_an_unfinished_run_takes_no_budget_that_it_is_past(run, corpus_file, mon
     assert "the run is at step 5 of its 9 steps, past that; give a larger budget" in err
 
 
+@pytest.mark.parametrize(("is_worse", "says"), [(False, ""), (True, "fewer steps, or more text")])
+def test_only_what_is_worse_overfits_and_is_told_in_steps(
+    run, corpus_file, monkeypatch, is_worse, says
+):
+    if is_worse:
+        monkeypatch.setattr("charlstm.analysis.advice.noise_bits", lambda number: -1.0)
+    options = ["--steps", 20, "--learning-rate", 0, *SMALL]
+    code, out, _ = run("train", corpus_file, *options)
+    assert code == 0
+    assert ("overfits" in out) == is_worse
+    assert says in out
+
+
 def test_default_names_never_clash(run, corpus_file, stored, here):
     code, out, _ = run("train", corpus_file, "--steps", 2, *SMALL)
     assert code == 0
