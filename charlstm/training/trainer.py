@@ -26,14 +26,13 @@ from charlstm.system.distributed import ALONE, World
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import least_unknown_probability
 from charlstm.training.bptt import TruncatedBPTT
-from charlstm.training.forecast import Forecast
+from charlstm.training.hardware import memory_errors_explained
 from charlstm.training.lists import batches_of
 from charlstm.training.losses import LossMeter
-from charlstm.training.memory import memory_errors_explained
 from charlstm.training.optimization import learning_rate_scale
-from charlstm.training.pacing import Clock, Stopwatch, pace_for
+from charlstm.training.pacing import Clock, Forecast, Stopwatch, pace_for
+from charlstm.training.probe import ThreadChooser
 from charlstm.training.state import entry
-from charlstm.training.threads import ThreadChooser
 
 # Validation while training: enough characters to tell two evaluations of one run apart, in streams
 # long enough that their empty beginnings hardly count.
