@@ -201,3 +201,11 @@ def run(here, capsys):
         return code, out, err
 
     return run
+
+
+@pytest.fixture
+def known_names(run, here):
+    """A run that knows four names."""
+    (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
+    arguments = ["--split-documents", "lines", "--steps", 400, "--learning-rate", 0.02]
+    assert run("train", "names.txt", *arguments, *SMALL)[0] == 0

@@ -1,5 +1,4 @@
 import json
-import math
 import os
 import re
 import shlex
@@ -271,87 +270,28 @@ def test_a_parent_comes_from_the_environment_and_a_flag_is_stronger(run, corpus_
     assert run("train", "--resume", "--run", "new", "--steps", 4)[0] == 0
 
 
-@pytest.fixture
-def names(run, here):
-    """A run that knows four names."""
-    (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
-    arguments = ["--split-documents", "lines", "--steps", 400, "--learning-rate", 0.02]
-    assert run("train", "names.txt", *arguments, *SMALL)[0] == 0
-
-
-def test_a_list_gives_more_items_one_a_line(run, names):
-    code, out, _ = run("sample", "--seed", 1)
-    items = out.splitlines()
-    assert (code, len(items)) == (0, 20)
-    assert len(set(items) & {"anna", "berta", "clara", "dora"}) >= 2
-    primed = run("sample", "--prime", "be", "--num-samples", 9, "--seed", 1)[1].splitlines()
-    assert len(primed) == 9
-    assert all(item.startswith("be") for item in primed)
-    record = json.loads(run("sample", "--seed", 1, "--json")[1])
-    assert [one["text"] for one in record["samples"]] == items
-    for one in record["samples"]:
-        assert one["is_ended"]
-        # The end costs something, too.
-        assert len(one["log_probabilities"]) == len(one["text"]) + 1
-        assert one["bits"] == pytest.approx(-sum(one["log_probabilities"]) / math.log(2))
-
-
-def test_new_and_unique_items_of_a_list(run, names, here):
-    code, out, err = run("sample", "--new", "--unique", "--num-samples", 5, "--seed", 1)
-    items = out.splitlines()
-    assert code == 0
-    assert len(set(items)) == 5
-    assert not set(items) & {"anna", "berta", "clara", "dora"}
-    assert re.search(r"\d+ samples\n", err)
-    arguments = ("--temperature", 0, "--num-samples", 5, "--seed", 1)
-    code, out, err = run("sample", "--new", *arguments)
-    assert (code, out) == (1, "")
-    assert "only 0 of 5 items in" in err
-    assert "--temperature" in err
-
-
-def test_items_are_asked_of_running_text_in_vain(run, stored):
-    code, _, err = run("sample", "--unique")
-    assert code == 2
-    assert "--split-documents lines" in err
-
-
-def test_a_preview_begins_the_next_item_from_a_zero_state(run, names, here):
+def test_a_preview_begins_the_next_item_from_a_zero_state(run, known_names, here):
     sample = json.loads(run("runs", "show", "names", "--json")[1])["history"][-1]["sample"]
     assert len(set(sample.split("\n")) & {"anna", "berta", "clara", "dora"}) >= 2
 
 
-def test_a_text_that_looks_like_a_list_is_told_of(run, here):
-    (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
-    _, _, err = run("train", "names.txt", "--steps", 1, *SMALL)
-    assert "looks like a list: --split-documents lines" in err
-
-
-def test_documents_that_may_not_be_meant_are_told_of(run, here):
-    (here / "names.txt").write_text("anna\n\nberta\n" * 60)
-    _, _, err = run("train", "names.txt", "--split-documents", "lines", "--steps", 1, *SMALL)
-    assert re.search(r"\d+ of \d+ documents are blank lines", err)
-    _, _, err = run("train", "names.txt", "--split-documents", "re:x{9}", "--steps", 1, *SMALL)
-    assert "--split-documents re:x{9}: found nowhere, the text is one document" in err
-
-
-def test_what_is_in_the_training_text_is_no_test_of_a_list(run, here):
-    names = [
-        f"{first}{second}{third}\n" for first in "abcdef" for second in "aeiou" for third in "xyz"
-    ]
-    (here / "names.txt").write_text("".join(names + 2 * names[::2]))
-    run("train", "names.txt", "--split-documents", "lines", "--steps", 1, *SMALL)
-    _, out, err = run("eval", "--json")
-    found = json.loads(out)
-    number, of = map(int, re.search(r"(\d+) of (\d+) documents are also in", err).groups())
-    assert found["num_chars"] == 4 * (of - number)
-    assert found["with_repeated"]["num_chars"] == 4 * of
-    bits = found["with_repeated"]["bits_per_char"]
-    shown = f"{bits:.4f} bits per character, {4 * of} characters"
-    assert shown in run("eval")[1]
-    # Of a file, too.
-    _, out, _ = run("eval", "names.txt", "--json")
-    assert json.loads(out)["num_chars"] < json.loads(out)["with_repeated"]["num_chars"]
+@pytest.mark.parametrize(
+    ("text", "how", "notice"),
+    [
+        ("anna\nberta\nclara\ndora\n" * 60, [], "looks like a list: --split-documents lines"),
+        ("anna\n\nberta\n" * 60, ["lines"], r"\d+ of \d+ documents are blank lines"),
+        (
+            "anna\n\nberta\n" * 60,
+            ["re:x{9}"],
+            re.escape("--split-documents re:x{9}: found nowhere, the text is one document"),
+        ),
+    ],
+)
+def test_documents_that_may_not_be_meant_are_told_of(run, here, text, how, notice):
+    (here / "names.txt").write_text(text)
+    options = ["--split-documents"] * len(how) + how
+    _, _, err = run("train", "names.txt", *options, "--steps", 1, *SMALL)
+    assert re.search(notice, err)
 
 
 def test_a_changed_corpus_is_refused_with_both_fingerprints(run, stored, corpus_file):
