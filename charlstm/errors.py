@@ -17,6 +17,10 @@ class CorpusError(CharLSTMError):
     """A text that can't be read, decoded, split or encoded."""
 
 
+class ChangedTextError(CorpusError):
+    """A text that isn't the one a model was trained on."""
+
+
 class EncodingError(CorpusError):
     """Bytes that aren't valid in the encoding that a text was read in.
 

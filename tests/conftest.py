@@ -14,7 +14,7 @@ from charlstm.cli import main
 from charlstm.config import Budget, CorpusConfig, TrainConfig
 from charlstm.evaluation.scores import Evaluation
 from charlstm.evaluation.scoring import score
-from charlstm.model.checkpoints import Checkpoint, HistoryEntry, RunSpec
+from charlstm.model.checkpoints import Checkpoint, RunSpec
 from charlstm.model.config import ModelConfig
 from charlstm.model.network import CharLSTM
 from charlstm.run.store import CheckpointStore
@@ -137,7 +137,7 @@ def checkpoint(make_trainer, vocabulary, split):
         ),
         weights=trainer.weights(),
         step=4,
-        history=(HistoryEntry.of({"step": 4, "val_bits_per_char": 3.5}),),
+        history=({"step": 4, "val_bits_per_char": 3.5},),
         is_finished=True,
         saved_at=1000.0,
         training=trainer.state_dict(),
@@ -201,3 +201,11 @@ def run(here, capsys):
         return code, out, err
 
     return run
+
+
+@pytest.fixture
+def known_names(run, here):
+    """A run that knows four names."""
+    (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
+    arguments = ["--split-documents", "lines", "--steps", 400, "--learning-rate", 0.02]
+    assert run("train", "names.txt", *arguments, *SMALL)[0] == 0

@@ -88,8 +88,8 @@ def loop(folder, num_kills, seed, precision):
             assert all(
                 np.array_equal(kept.weights[name], best.weights[name]) for name in best.weights
             )
-            assert [entry.val_bits_per_char for entry in loaded.checkpoint.history] == [
-                entry.val_bits_per_char for entry in expected.history
+            assert [entry["val_bits_per_char"] for entry in loaded.checkpoint.history] == [
+                entry["val_bits_per_char"] for entry in expected.history
             ]
             shutil.rmtree(store.run("killed").folder)
     return {"kills": kills, "finished_runs": runs, "damaged_files": warnings}

@@ -16,10 +16,10 @@ from charlstm.model.network import CharLSTM
 from charlstm.settings import TrainSettings
 from charlstm.system.distributed import ALONE
 from charlstm.text.split import Split
-from charlstm.training import graphs, memory
+from charlstm.training import graphs, hardware
 from charlstm.training.bptt import TruncatedBPTT
-from charlstm.training.head import head_loss
 from charlstm.training.lists import batches_of
+from charlstm.training.losses import head_loss
 from charlstm.training.probe import StepTimer
 from charlstm.training.recipe import Machine, make_plan
 
@@ -120,7 +120,7 @@ def test_steps_are_those_of_the_cpu(request, model, text):
 
 
 def test_the_head_in_chunks_is_that_of_the_cpu(monkeypatch):
-    monkeypatch.setitem(memory._CHUNK_LOGITS, "cuda", 1)
+    monkeypatch.setitem(hardware._CHUNK_LOGITS, "cuda", 1)
     generator = torch.Generator().manual_seed(0)
     head = nn.Linear(64, 5000)
     z_NH = torch.randn(700, 64, generator=generator)

@@ -1,12 +1,19 @@
-"""What would make a run's model better, as far as its history tells."""
+"""What would make a run's model better, as far as its history tells.
 
+No advice follows from a difference that chance could make.
+"""
+
+import math
 from collections.abc import Sequence
 from typing import Final
 
-from charlstm.model.checkpoints import HistoryEntry, best_val_bits_per_char
+from charlstm.model.checkpoints import LogEntry, best_val_bits_per_char
 
-# Validation that was best so early in the run got worse for too long to be chance.
+# Best so early in a run, and worse ever since: it overfits.
 _EARLY: Final = 0.5
+# Standard deviation, over characters, of the bits between two models: 1.1 to 1.7 on Shakespeare.
+_SPREAD_BITS: Final = 1.5
+_SURE: Final = 2.0  # standard errors
 # By how much, relative to it, validation may exceed training: less is hardly overfitted, more is
 # learned by heart. Training's figure is made with dropout, which hides some of it.
 _SMALL_GAP: Final = 0.04
@@ -14,22 +21,46 @@ _LARGE_GAP: Final = 0.25
 
 
 def advise(
-    history: Sequence[HistoryEntry], *, is_finished: bool, counts_bits: float | None = None
+    history: Sequence[LogEntry],
+    *,
+    is_finished: bool,
+    unit: str = "minutes",
+    counts_bits: float | None = None,
 ) -> str | None:
     """A few sentences; None where too little was evaluated to say anything.
 
     Args:
+        unit: of the run's budget.
         counts_bits: what n-gram counts of the same text reach on validation, where that is known.
     """
-    found = _learned(history, is_finished=is_finished)
+    found = _learned(history, is_finished=is_finished, unit=unit)
     best = best_val_bits_per_char(history)
     if counts_bits is None or best is None:
         return found
-    return " ".join(filter(None, (found, _beside_counts(best, counts_bits))))
+    noise = noise_bits(history[-1].get("num_val_chars"))
+    return " ".join(filter(None, (found, _beside_counts(best, counts_bits, noise))))
 
 
-def _beside_counts(best: float, counts: float) -> str:
+def noise_bits(num_chars: int | None) -> float:
+    """Return the bits per character between two models that chance explains on so long a text."""
+    return _SURE * _SPREAD_BITS / math.sqrt(num_chars) if num_chars else 0.0
+
+
+def overfits(history: Sequence[LogEntry]) -> bool:
+    """Return whether validation was best early in a run and is worse at its end."""
+    scored = [entry for entry in history if entry.get("val_bits_per_char") and entry.get("epoch")]
+    if not scored:
+        return False
+    best, last = min(scored, key=lambda entry: entry["val_bits_per_char"]), scored[-1]
+    worse_bits = last["val_bits_per_char"] - best["val_bits_per_char"]
+    is_noise = worse_bits <= noise_bits(last.get("num_val_chars"))
+    return best["epoch"] < _EARLY * last["epoch"] and not is_noise
+
+
+def _beside_counts(best: float, counts: float, noise: float) -> str:
     """Whether a network is worth its training."""
+    if abs(best - counts) <= noise:
+        return "Validation is as good as what counting n-grams reaches, within chance."
     if best < counts:
         return f"Validation is {counts - best:.2f} bits below what counting n-grams reaches."
     return (
@@ -38,20 +69,20 @@ def _beside_counts(best: float, counts: float) -> str:
     )
 
 
-def _learned(history: Sequence[HistoryEntry], *, is_finished: bool) -> str | None:
+def _learned(history: Sequence[LogEntry], *, is_finished: bool, unit: str) -> str | None:
     scored = [
-        (entry.epoch, entry.train_bits_per_char, entry.val_bits_per_char)
+        (entry["epoch"], entry["train_bits_per_char"], entry["val_bits_per_char"])
         for entry in history
-        if entry.epoch and entry.train_bits_per_char and entry.val_bits_per_char
+        if all(map(entry.get, ("epoch", "train_bits_per_char", "val_bits_per_char")))
     ]
     if len(scored) < 2:
         return None
     epoch, train, val = scored[-1]
     best_epoch, _, best = min(scored, key=lambda one: one[2])
-    if best_epoch < _EARLY * epoch:
+    if overfits(history):
         return (
             f"Validation was best at epoch {best_epoch:.1f} of {epoch:.1f}: it overfits. A larger "
-            "text helps, or more regularization (--dropout, --weight-decay); more time doesn't."
+            f"text helps, or more regularization (--dropout, --weight-decay); more {unit} don't."
         )
     if not is_finished:
         return "The run is not finished: train --resume continues it."
@@ -61,11 +92,12 @@ def _learned(history: Sequence[HistoryEntry], *, is_finished: bool) -> str | Non
             "heart. A larger text helps most, then more regularization."
         )
     if val - train < _SMALL_GAP * best:
+        larger = ", and bring a larger model" if unit == "minutes" else ""
         return (
             f"Training text costs {train:.2f} bits, validation text {val:.2f}: hardly anything is "
-            "learned by heart. More minutes may help, and bring a larger model."
+            f"learned by heart. More {unit} may help{larger}."
         )
     return (
-        f"Training text costs {train:.2f} bits, validation text {val:.2f}: more minutes and a "
+        f"Training text costs {train:.2f} bits, validation text {val:.2f}: more {unit} and a "
         "larger text may both help."
     )

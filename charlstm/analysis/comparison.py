@@ -194,7 +194,7 @@ def trained_model(
         elif not isinstance(event, Stepped):
             told.append(event)
     kept_as = None if keep is None else keep(trainer, told)
-    trainer.model.load_arrays(trainer.calibrated_weights())
+    trainer.model.load_arrays(trainer.calibrated(trainer.weights()))
     return TrainedModel(trainer.model, speed, kept_as)
 
 

@@ -535,7 +535,7 @@ class Model:
     @property
     def history(self) -> list[dict[str, Any]]:
         """Each evaluation during training, as `charlstm runs show --json` has it."""
-        return [dict(entry.record) for entry in self.checkpoint.history]
+        return [dict(entry) for entry in self.checkpoint.history]
 
     def page(self, path: str | Path, *, text: str | None = None) -> Path:
         """Write a web page that runs the model, as `charlstm inspect --html` does.

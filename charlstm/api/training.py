@@ -7,8 +7,8 @@ import threading
 import time
 import typing
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -31,7 +31,6 @@ from charlstm.system.terminal import escape_line
 from charlstm.system.waiting import calm_waiting_threads
 
 if TYPE_CHECKING:
-    from charlstm.run.log import Report
     from charlstm.run.session import Session
 
 OnReport = Callable[[dict[str, Any]], object]
@@ -145,34 +144,17 @@ _describe(train)
 
 
 def _run(session: "Session", on_report: OnReport | None, *, with_bar: bool) -> None:
-    with _bar(is_wanted=with_bar) as show:
+    from charlstm.events import Stepped
+    from charlstm.run.log import status
+    from charlstm.system.progress import move, progress_bar
+
+    with progress_bar(is_shown=with_bar, leave=True) as bar:
         for report in session.run():
-            show(report)
+            if isinstance(report.event, Stepped):
+                move(bar, report.event.progress, status(report))
             if on_report is not None and report.is_logged:
                 # Its own: what is done to it must not get into the run's history.
                 on_report(copy.deepcopy(report.record))
-
-
-@contextmanager
-def _bar(*, is_wanted: bool) -> Iterator[Callable[["Report"], None]]:
-    """A function that shows a report in a progress bar; it does nothing where none is wanted."""
-    from charlstm.events import Stepped
-    from charlstm.run.log import BAR_FORMAT, status
-
-    with warnings.catch_warnings():
-        # That a notebook lacks ipywidgets: it gets a bar of text.
-        warnings.simplefilter("ignore")
-        from tqdm.auto import tqdm
-
-    with tqdm(total=1.0, bar_format=BAR_FORMAT, disable=not is_wanted) as bar:
-
-        def show(report: "Report") -> None:
-            if not isinstance(report.event, Stepped) or not report.is_logged:
-                return
-            bar.set_description_str(status(report), refresh=False)
-            bar.update(report.event.progress - bar.n)
-
-        yield show
         bar.update(1.0 - bar.n)
 
 

@@ -124,8 +124,8 @@ def evaluate(
         import_torch()
         from charlstm.evaluation.assessment import assess
         from charlstm.evaluation.scoring import predictions
+        from charlstm.system.progress import counting_bar
         from charlstm.training.hardware import resolve_device, set_threads
-        from charlstm.views.bars import counting_bar
         from charlstm.views.evaluation import as_record, show_assessment, show_documents
 
         set_threads(threads)
@@ -208,8 +208,8 @@ def _compare(
     import_torch()
     from charlstm.evaluation.difference import compare
     from charlstm.evaluation.scoring import score
+    from charlstm.system.progress import counting_bar
     from charlstm.training.hardware import resolve_device, set_threads
-    from charlstm.views.bars import counting_bar
     from charlstm.views.difference import difference_record, show_difference
 
     set_threads(threads)

@@ -144,8 +144,8 @@ def inspect(
             for wanted in unit or most_variable_units(one, _NUM_UNITS)
         ]
         shares = gate_shares(predictor, texts.gate_text)
-        # As they were recorded when the run started; older runs did not.
-        before = next((e.gate_shares for e in model.checkpoint.history[:1] if e.is_start), ())
+        first = model.checkpoint.history[0] if model.checkpoint.history else {}
+        before = first.get("gate_shares", ()) if first.get("event") == "started" else ()
         record["gates"] = views.gate_records(one, chosen, number)
         record["gate_shares"] = views.share_records(shares, before)
         shows.append(lambda: views.show_gates(traced, one, chosen, number))
@@ -284,7 +284,7 @@ def _look_back(model: "Model", text: "Split") -> "tuple[Reach, list[ContextScore
     import_torch()
     from charlstm.analysis.reach import reach
     from charlstm.evaluation.scoring import MAX_CONTEXT_CHARS, score_by_context
-    from charlstm.views.bars import counting_bar
+    from charlstm.system.progress import counting_bar
 
     network = model.network()
     generator = np.random.default_rng(0)

@@ -51,7 +51,7 @@ charlstm sample --primes first-lines.txt --no-prime"""
 
 
 @with_settings
-def sample(
+def sample(  # noqa: PLR0915 - three ways to write samples
     context: typer.Context,
     which: WhichModel,
     prime: Annotated[

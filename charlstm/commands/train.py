@@ -142,7 +142,7 @@ def _show(
     broken: OSError | None = None
     finished: Report | None = None
     with (
-        training_view(quiet=quiet) as view,
+        training_view(quiet=quiet) as show,
         open_board(session.folder, wanted=with_tensorboard, mode=session.corpus.mode) as board,
     ):
         for report in session.run():
@@ -156,7 +156,7 @@ def _show(
                     session.stop()
             # A terminal that is gone stops nothing.
             with contextlib.suppress(OSError, ValueError):
-                view.show(report)
+                show(report)
             finished = report
     assert finished is not None
     assert isinstance(finished.event, Finished)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,8 @@ _HISTORY_REALS: Final = {
 }
 
 Arrays = dict[str, npt.NDArray[Any]]
+# A `Started` or `Evaluated` event of a run as it was logged, plain JSON.
+LogEntry = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,73 +65,6 @@ class TrainingState:
 
     arrays: Arrays
     numbers: dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class HistoryEntry:
-    """A `Started` or `Evaluated` event of a run, as it was logged.
-
-    Args:
-        record: the whole of it, plain JSON.
-        sample: a short text that the model wrote.
-        gates: the mean openness of each gate, by layer and name.
-        gate_shares: the shares of closed and of open gates, by layer and name.
-    """
-
-    record: dict[str, Any]
-    step: int = 0
-    epoch: float | None = None
-    train_bits_per_char: float | None = None
-    val_bits_per_char: float | None = None
-    dropout: float | None = None
-    recurrent_dropout: float | None = None
-    sample: str = ""
-    gates: tuple[dict[str, float], ...] = ()
-    gate_shares: tuple[dict[str, tuple[float, float]], ...] = ()
-
-    @classmethod
-    def of(cls, record: object) -> "HistoryEntry":
-        """Check a record, which may come from a file.
-
-        Raises:
-            ConfigError: when one of its values is impossible.
-            TypeError, ValueError, AttributeError: when it is something else altogether.
-        """
-        if not isinstance(record, dict):
-            raise ConfigError("a history is made of objects")
-        step = record.get("step", 0)
-        require_int("a step", step, 0, MAX_COUNT)
-        reals: dict[str, Any] = {}
-        for name, highest in _HISTORY_REALS.items():
-            reals[name] = record.get(name)
-            if reals[name] is not None:
-                require_real(name, reals[name], 0.0, highest)
-        shares: list[dict[str, tuple[float, float]]] = []
-        for layer in record.get("gate_shares", ()):
-            shares.append({})
-            for name, (closed, is_open) in layer.items():
-                shares[-1][str(name)] = (_share(closed), _share(is_open))
-        return cls(
-            record=record,
-            step=step,
-            **reals,
-            sample=str(record.get("sample", "")),
-            gates=tuple(
-                {str(name): _share(mean) for name, mean in layer.items()}
-                for layer in record.get("gates", ())
-            ),
-            gate_shares=tuple(shares),
-        )
-
-    @property
-    def is_start(self) -> bool:
-        return self.record.get("event") == "started"
-
-
-def _share(value: object) -> float:
-    require_real("a share of a gate", value, 0.0, 1.0)
-    assert isinstance(value, int | float)
-    return float(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,25 +146,21 @@ class RunSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """A model at a step of its run.
+class Header:
+    """Everything in a checkpoint but its tensors.
 
     Args:
-        weights: float32, by the names of `network.CharLSTM`.
         step: gradient steps made.
         history: the run's `Started` and `Evaluated` events so far, as they were logged.
         is_finished: the budget was used.
         saved_at: seconds since 1970, UTC.
-        training: only in checkpoints that training can be resumed from.
     """
 
     spec: RunSpec
-    weights: Arrays
     step: int
-    history: tuple[HistoryEntry, ...]
+    history: tuple[LogEntry, ...]
     is_finished: bool
     saved_at: float
-    training: TrainingState | None = None
 
     def __post_init__(self) -> None:
         require_int("the step", self.step, 0, MAX_COUNT)
@@ -247,12 +178,21 @@ class Checkpoint:
         if not self.history:
             return most
         latest = self.history[-1]
-        return Dropouts(
-            most.dropout if latest.dropout is None else latest.dropout,
-            most.recurrent_dropout
-            if latest.recurrent_dropout is None
-            else latest.recurrent_dropout,
-        )
+        known = {name: latest[name] for name in most._fields if latest.get(name) is not None}
+        return most._replace(**known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint(Header):
+    """A model at a step of its run.
+
+    Args:
+        weights: float32, by the names of `network.CharLSTM`.
+        training: only in checkpoints that training can be resumed from.
+    """
+
+    weights: Arrays
+    training: TrainingState | None = None
 
     @property
     def val_bits_per_char(self) -> float | None:
@@ -260,7 +200,7 @@ class Checkpoint:
         if self.training is not None or not self.history:
             return None
         latest = self.history[-1]
-        return latest.val_bits_per_char if latest.step == self.step else None
+        return latest.get("val_bits_per_char") if latest.get("step", 0) == self.step else None
 
     def to_bytes(self) -> bytes:
         """The file's content."""
@@ -269,7 +209,7 @@ class Checkpoint:
             "format_version": FORMAT_VERSION,
             **self.spec.to_plain(),
             "step": self.step,
-            "history": [entry.record for entry in self.history],
+            "history": list(self.history),
             "is_finished": self.is_finished,
             "saved_at": self.saved_at,
             "training": None if training is None else training.numbers,
@@ -283,18 +223,10 @@ class Checkpoint:
             raise CheckpointError(f"can't be saved: {error}") from error
 
 
-def best_val_bits_per_char(history: Iterable[HistoryEntry]) -> float | None:
+def best_val_bits_per_char(history: Iterable[LogEntry]) -> float | None:
     """The lowest validation figure of a history; None where nothing was validated."""
-    bits = (entry.val_bits_per_char for entry in history)
+    bits = (entry.get("val_bits_per_char") for entry in history)
     return min((value for value in bits if value is not None), default=None)
-
-
-class Stamp(NamedTuple):
-    """Which run a checkpoint file is of, by its own account; see `Checkpoint`."""
-
-    corpus_name: str
-    saved_at: float
-    fingerprint: str
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -304,27 +236,32 @@ def read_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: when it is missing, damaged, of another version, or not a checkpoint.
     """
     with _named_errors(path), open_container(path) as container:
-        header = _of_this_version(container)
-        spec = _spec(header)
+        header = _header(container)
         # Before any data is read.
-        _check_entries(container.entries, spec)
-        return _from_parts(header, spec, container.read())
+        _check_entries(container.entries, header.spec)
+        arrays = container.read()
+        weights = _with_prefix(arrays, _MODEL)
+        for name, weight in weights.items():
+            if not np.isfinite(weight).all():
+                raise CheckpointError(f"is damaged: {name} holds NaN or infinity")
+        with _senseless_headers_explained():
+            numbers = container.header["training"]
+            training = None
+            if numbers is not None:
+                training = TrainingState(
+                    arrays=_with_prefix(arrays, _TRAINING), numbers=dict(numbers)
+                )
+        return Checkpoint(**vars(header), weights=weights, training=training)
 
 
-def read_stamp(path: Path) -> Stamp:
-    """Read the beginning of a checkpoint file alone, which proves nothing of the rest.
+def read_header(path: Path) -> Header:
+    """Read a checkpoint file's header, which proves nothing of its tensors.
 
     Raises:
-        CheckpointError: as `read_checkpoint` does, as far as the beginning shows it.
+        CheckpointError: as `read_checkpoint` does, as far as the header shows it.
     """
     with _named_errors(path), open_container(path) as container:
-        header = _of_this_version(container)
-        with _senseless_headers_explained():
-            stamp = Stamp(
-                str(header["corpus_name"]), header["saved_at"], str(header["fingerprint"])
-            )
-            require_real("the save time", stamp.saved_at, 0.0, MAX_SECONDS)
-        return stamp
+        return _header(container)
 
 
 @contextlib.contextmanager
@@ -336,16 +273,6 @@ def _named_errors(path: Path) -> Iterator[None]:
     except (OSError, ValueError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or error or "too little memory"
         raise CheckpointError(f"{path}: can't be read: {reason}") from error
-
-
-def _of_this_version(container: Container) -> dict[str, Any]:
-    version = container.header.get("format_version")
-    if version != FORMAT_VERSION:
-        raise CheckpointError(
-            f"has format version {reprlib.repr(version)}, "
-            f"this charlstm reads version {FORMAT_VERSION}; use the charlstm that wrote it"
-        )
-    return container.header
 
 
 @contextlib.contextmanager
@@ -360,35 +287,46 @@ def _senseless_headers_explained() -> Iterator[None]:
         raise CheckpointError(f"is damaged: its header makes no sense: {reason}") from error
 
 
-def _spec(header: Mapping[str, Any]) -> RunSpec:
+def _header(container: Container) -> Header:
+    plain = container.header
+    version = plain.get("format_version")
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"has format version {reprlib.repr(version)}, "
+            f"this charlstm reads version {FORMAT_VERSION}; use the charlstm that wrote it"
+        )
     with _senseless_headers_explained():
-        spec = RunSpec.from_plain(header)
+        spec = RunSpec.from_plain(plain)
         if len(spec.vocabulary) != spec.model_config.num_characters:
             raise CheckpointError("is damaged: vocabulary and model have different sizes")
-        return spec
-
-
-def _from_parts(header: Mapping[str, Any], spec: RunSpec, arrays: Arrays) -> Checkpoint:
-    weights = _with_prefix(arrays, _MODEL)
-    for name, weight in weights.items():
-        if not np.isfinite(weight).all():
-            raise CheckpointError(f"is damaged: {name} holds NaN or infinity")
-    with _senseless_headers_explained():
-        records = header["history"]
+        records = plain["history"]
         if not isinstance(records, list) or len(records) > MAX_HISTORY:
             raise CheckpointError(f"is damaged: its history is no list of up to {MAX_HISTORY:,}")
-        numbers = header["training"]
-        return Checkpoint(
+        return Header(
             spec=spec,
-            weights=weights,
-            step=header["step"],
-            history=tuple(map(HistoryEntry.of, records)),
-            is_finished=bool(header["is_finished"]),
-            saved_at=header["saved_at"],
-            training=None
-            if numbers is None
-            else TrainingState(arrays=_with_prefix(arrays, _TRAINING), numbers=dict(numbers)),
+            step=plain["step"],
+            history=tuple(map(_checked_entry, records)),
+            is_finished=bool(plain["is_finished"]),
+            saved_at=plain["saved_at"],
         )
+
+
+def _checked_entry(entry: object) -> LogEntry:
+    if not isinstance(entry, dict):
+        raise ConfigError("a history is made of objects")
+    require_int("a step", entry.get("step", 0), 0, MAX_COUNT)
+    for name, highest in _HISTORY_REALS.items():
+        if entry.get(name) is not None:
+            require_real(name, entry[name], 0.0, highest)
+    if not isinstance(entry.get("sample", ""), str):
+        raise ConfigError("a sample must be a string")
+    shares = [mean for layer in entry.get("gates", ()) for mean in layer.values()]
+    for layer in entry.get("gate_shares", ()):
+        for closed, is_open in layer.values():
+            shares += (closed, is_open)
+    for share in shares:
+        require_real("a share of a gate", share, 0.0, 1.0)
+    return entry
 
 
 def _vocabulary(codes: object) -> Vocabulary:

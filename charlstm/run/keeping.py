@@ -52,6 +52,7 @@ class Keeper:
             if isinstance(event, Started | Evaluated):
                 kind = "started" if isinstance(event, Started) else "evaluated"
                 journal.remember(journal.report(kind, event))
+        weights = trainer.weights()
         model = Checkpoint(
             spec=RunSpec(
                 model_config=trainer.model.config,
@@ -63,7 +64,7 @@ class Keeper:
                 num_train_chars=self.corpus.train.num_chars,
                 vocabulary=self.corpus.vocabulary,
             ),
-            weights=trainer.calibrated_weights(),
+            weights=trainer.calibrated(weights),
             step=trainer.step,
             history=tuple(journal.history),
             is_finished=True,
@@ -73,7 +74,5 @@ class Keeper:
             writer.mode = self.corpus.mode
             writer.save_text(self.corpus, self.config, self.store.folders())
             writer.save_best(model)
-            writer.save_last(
-                replace(model, weights=trainer.weights(), training=trainer.state_dict())
-            )
+            writer.save_last(replace(model, weights=weights, training=trainer.state_dict()))
             return writer.name

@@ -6,11 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from charlstm.events import Event, Stepped
-from charlstm.model.checkpoints import HistoryEntry, best_val_bits_per_char
+from charlstm.model.checkpoints import LogEntry, best_val_bits_per_char
 
 REPORT_SECONDS: Final = 3.0
-# Of a progress bar, as tqdm has it; what it describes is a `status`.
-BAR_FORMAT: Final = "{percentage:3.0f}% |{bar:20}| {desc}"
 
 # Carried from event to event, so that each record has all of them.
 _FIGURES: Final = (
@@ -61,7 +59,7 @@ class Journal:
         history: of earlier sessions.
     """
 
-    def __init__(self, history: Iterable[HistoryEntry]) -> None:
+    def __init__(self, history: Iterable[LogEntry]) -> None:
         self.history = list(history)
         self._latest: dict[str, Any] = dict.fromkeys(_FIGURES)
         self._reported_at = time.monotonic()
@@ -83,11 +81,11 @@ class Journal:
 
     def remember(self, report: Report) -> None:
         """Add a report to the history."""
-        self.history.append(HistoryEntry.of(report.record))
+        self.history.append(report.record)
 
     def finished_before(self, *, step: int, best_epoch: float) -> dict[str, Any]:
         """The record of a run that was finished in an earlier session."""
-        latest = self.history[-1].record if self.history else {}
+        latest = self.history[-1] if self.history else {}
         return {
             "event": "finished",
             **{name: latest.get(name) for name in _FIGURES},

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from charlstm.config import IN_MEMORY, STDIN, Budget, CorpusConfig, Dropouts, TrainConfig
-from charlstm.errors import CheckpointError, ConfigError
-from charlstm.model.checkpoints import Checkpoint, HistoryEntry, RunSpec
+from charlstm.errors import ChangedTextError, CheckpointError, ConfigError, CorpusError
+from charlstm.model.checkpoints import Checkpoint, LogEntry, RunSpec
 from charlstm.model.config import ModelConfig
 from charlstm.model.finetuning import transplant
 from charlstm.run.store import CheckpointStore, Run
@@ -38,6 +38,8 @@ from charlstm.training.trainer import Fresh, FromWeights, Resume, Start
 
 # A run by the clock ends a little before its time is up, to have time for its last save.
 _USED_SHARE: Final = 0.95
+# Too few to learn from, and to validate on a twentieth of them.
+_MIN_TRAIN_CHARS: Final = 100
 # How much of a text tells whether it is a list.
 _SAMPLE_CHARS: Final = 1 << 20
 
@@ -89,7 +91,7 @@ class Prepared:
     corpus: Corpus
     spec: RunSpec
     start: Start
-    history: tuple[HistoryEntry, ...]
+    history: tuple[LogEntry, ...]
     is_finished: bool
     reason: str
     dropouts: Dropouts
@@ -103,10 +105,11 @@ class Prepared:
 
 
 def run_to_resume(store: CheckpointStore, request: Request) -> Run | None:
-    """The run to resume; None for a new one, also where no checkpoint was written yet.
+    """The run to resume; None for a new one, also where a text has no checkpoint yet.
 
     Raises:
-        CheckpointError: when the run has to be guessed, and one that it may be is damaged.
+        CheckpointError: when there is neither a run nor a text, or the run has to be guessed and
+            one that it may be is damaged.
     """
     if not request.run.resume:
         return None
@@ -114,7 +117,7 @@ def run_to_resume(store: CheckpointStore, request: Request) -> Run | None:
         run = store.run(request.run.run)
         if run.has_checkpoint:
             return run
-        if not request.paths and run.is_unused:
+        if not request.paths:
             raise CheckpointError(f"{run.folder}: no such run; to start it, name its text")
         return None
     wanted = corpus_name(request.corpus_config()) if request.paths else None
@@ -122,7 +125,11 @@ def run_to_resume(store: CheckpointStore, request: Request) -> Run | None:
     if warnings:
         # It may be the one that is meant.
         raise CheckpointError(f"{warnings[0]}; name the run by --run")
-    return None if newest is None else store.run(newest.run)
+    if newest is not None:
+        return store.run(newest.run)
+    if wanted is None:
+        raise CheckpointError(f"{store.root}: no run to resume; to start one, name its text")
+    return None
 
 
 @contextlib.contextmanager
@@ -171,6 +178,8 @@ def prepare_new(
     if parent is not None:
         settings = _with_shape_of(parent.checkpoint.spec.model_config, settings)
     corpus = load_corpus(corpus_config, texts=request.texts)
+    if settings.early_stop and not corpus.val.num_chars:
+        raise ConfigError("--early-stop needs validation text: see --val-fraction and --val")
     device = resolve_device(settings.device or "auto")
     machine = Machine(
         device=device,
@@ -181,6 +190,7 @@ def prepare_new(
     # With steps or epochs nothing may depend on the clock.
     step_times, adapts_threads = None, False
     if budget.minutes is not None:
+        _require_something_to_learn(corpus)
         adapts_threads = settings.threads is None and num_processes == 1 and device == "cpu"
         step_times = StepTimer(
             corpus.train,
@@ -237,6 +247,22 @@ def prepare_new(
     )
 
 
+def _require_something_to_learn(corpus: Corpus) -> None:
+    """Refuse a text that no minutes make sense for; so many steps or epochs are as asked.
+
+    Raises:
+        CorpusError: naming the text.
+    """
+    num_chars = corpus.train.num_chars
+    if num_chars < _MIN_TRAIN_CHARS:
+        raise CorpusError(
+            f"{corpus.name}: {num_chars} characters are too few to train on for minutes; "
+            "a few thousand are the least that makes sense"
+        )
+    if len(corpus.vocabulary.characters) < 2:
+        raise CorpusError(f"{corpus.name}: one character, repeated: there is nothing to learn")
+
+
 def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> Prepared:
     """Load a run's latest checkpoint and the corpus that it was trained on.
 
@@ -251,13 +277,23 @@ def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> Prepa
     spec, is_finished = checkpoint.spec, checkpoint.is_finished
     _refuse_contradictions(spec, request)
     spec = replace(spec, corpus=_moved(spec.corpus, request))
-    corpus, notice = _corpus_again(spec, run.folder, request)
+    try:
+        corpus, notice = _corpus_again(spec, run.folder, request)
+    except ChangedTextError as error:
+        raise CorpusError(
+            f"{error}; --from {run.name} starts a new run from this one's weights"
+        ) from error
     if notice is not None:
         notices.append(notice)
     budget = Budget.of(request.settings)
     if budget is not None and is_finished and _is_used(budget, checkpoint):
         notices.append(f"{budget} were already used")
     elif budget is not None and budget != spec.budget:
+        if _is_used(budget, checkpoint):
+            raise ConfigError(
+                f"--{budget.unit} {getattr(budget, budget.unit):g}: the run is at step "
+                f"{checkpoint.step:,} of its {spec.budget}, past that; give a larger budget"
+            )
         news.append(f"budget changed from {spec.budget} to {budget} in total")
         spec, is_finished = replace(spec, budget=budget), False
     hardware = _hardware(spec.train_config, request.settings)

@@ -83,7 +83,7 @@ def _notes(checkpoint: Checkpoint) -> Iterator[str]:
         yield "its budget was changed on resuming, which no single command repeats"
     if spec.init_from is not None:
         yield f"it started from run {spec.init_from} as that was then"
-    started = next((one.record for one in checkpoint.history if one.is_start), {})
+    started = checkpoint.history[0] if checkpoint.history else {}
     if (num_processes := started.get("world_size", 1)) != 1:
         yield f"{num_processes} processes trained it: use torchrun --nproc-per-node {num_processes}"
     yield from _text_notes(spec)

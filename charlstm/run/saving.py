@@ -29,7 +29,7 @@ class Saver:
         """The model that validates best so far, to be written with the next save."""
         self._unsaved_best = model
 
-    def save(self, model: Checkpoint, weights: Arrays, state: TrainingState | None) -> Saved:
+    def save(self, model: Checkpoint, weights: Arrays, state: TrainingState) -> Saved:
         """Write the best model, if it is new, and then what training resumes from.
 
         Args:
@@ -52,7 +52,7 @@ class Saver:
         self,
         model: Checkpoint,
         weights: Arrays,
-        state: TrainingState | None,
+        state: TrainingState,
         *,
         is_kept: bool = False,
     ) -> Saved | SavingFailed:

@@ -26,10 +26,7 @@ from charlstm.events import (
 )
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import sample
-from charlstm.model.checkpoints import (
-    Checkpoint,
-    TrainingState,
-)
+from charlstm.model.checkpoints import Arrays, Checkpoint, LogEntry, TrainingState
 from charlstm.run.log import Journal, Report
 from charlstm.run.preparation import (
     Prepared,
@@ -77,6 +74,11 @@ class Session:
     def folder(self) -> Path:
         return self._writer.folder
 
+    @property
+    def history(self) -> list[LogEntry]:
+        """What was evaluated so far."""
+        return self._journal.history
+
     def finished_record(self) -> dict[str, Any]:
         """What `--json` gets of a run that was finished before."""
         trainer = self._trainer
@@ -95,41 +97,49 @@ class Session:
             CheckpointError: when the first or the last checkpoint can't be saved, or the run's
                 folder is gone.
         """
-        journal, saver = self._journal, self._saver
         for event in self._trainer.run():
-            state = _state_at(event, self._trainer)
-            match event:
-                case Started():
-                    started = journal.report(
-                        "started", event, **self._settings(), **self._preview()
-                    )
-                    if not journal.history:
-                        # What learning changes is seen beside what was there before.
-                        journal.remember(started)
-                    # Saved before the first step, and before anything else is written: what can't
-                    # be saved need not be trained, and a start that is killed leaves nothing.
-                    saved = self._save(state)
-                    yield self._logged(started)
-                    yield self._logged(journal.report("saved", saved))
-                case Stepped():
-                    yield self._logged(journal.report("stepped", event))
-                    if saver.is_due:
-                        self._trainer.ask_to_save()
-                case SaveDue():
-                    yield self._try_to_save(state)
-                case Evaluated():
-                    report = journal.report("evaluated", event, **self._preview())
+            if isinstance(event, Stepped):
+                yield self._logged(self._journal.report("stepped", event))
+                if self._saver.is_due:
+                    self._trainer.ask_to_save()
+            else:
+                yield from self._at_pause(event, self._trainer.state_dict())
+
+    def _at_pause(self, event: TrainerEvent, state: TrainingState) -> Iterator[Report]:
+        """Report and save at an event between steps; the weights are copied once."""
+        journal, saver = self._journal, self._saver
+        weights = self._trainer.weights()
+        calibrated = self._trainer.calibrated(weights)
+        match event:
+            case Started():
+                report = journal.report(
+                    "started", event, **self._settings(), **self._preview(calibrated)
+                )
+                if not journal.history:
+                    # What learning changes is seen beside what was there before.
                     journal.remember(report)
-                    if event.is_best:
-                        saver.set_best(self._model())
-                    yield self._logged(report)
-                    yield self._try_to_save(state, is_kept=True)
-                case Finished():
-                    saved = self._save(state, is_finished=not event.was_interrupted)
-                    if not event.was_interrupted:
-                        self._writer.drop_kept()
-                    yield self._logged(journal.report("saved", saved))
-                    yield self._logged(journal.report("finished", event, run=self.name))
+                # Saved before the first step, and before anything else is written: what can't
+                # be saved need not be trained, and a start that is killed leaves nothing.
+                saved = saver.save(self._model(calibrated), weights, state)
+                yield self._logged(report)
+                yield self._logged(journal.report("saved", saved))
+            case SaveDue():
+                yield self._try_to_save(self._model(calibrated), weights, state)
+            case Evaluated():
+                report = journal.report("evaluated", event, **self._preview(calibrated))
+                journal.remember(report)
+                model = self._model(calibrated)
+                if event.is_best:
+                    saver.set_best(model)
+                yield self._logged(report)
+                yield self._try_to_save(model, weights, state, is_kept=True)
+            case Finished():
+                model = replace(self._model(calibrated), is_finished=not event.was_interrupted)
+                saved = saver.save(model, weights, state)
+                if model.is_finished:
+                    self._writer.drop_kept()
+                yield self._logged(journal.report("saved", saved))
+                yield self._logged(journal.report("finished", event, run=self.name))
 
     def _settings(self) -> dict[str, Any]:
         spec = self.spec
@@ -142,9 +152,9 @@ class Session:
             **asdict(spec.train_config),
         }
 
-    def _preview(self) -> dict[str, Any]:
+    def _preview(self, weights: Arrays) -> dict[str, Any]:
         """A short sample and how open the gates are; consumes none of training's randomness."""
-        predictor = Predictor(self._model())
+        predictor = Predictor(self._model(weights))
         generator = np.random.default_rng(_PREVIEW_SEED)
         try:
             written = "".join(sample(predictor, "", _PREVIEW, generator=generator, restarts=True))
@@ -164,25 +174,21 @@ class Session:
             self._writer.log(report.record)
         return report
 
-    def _save(self, state: TrainingState | None, *, is_finished: bool = False) -> Saved:
-        model = self._model(is_finished=is_finished)
-        return self._saver.save(model, self._trainer.weights(), state)
-
-    def _try_to_save(self, state: TrainingState | None, *, is_kept: bool = False) -> Report:
-        saved = self._saver.try_to_save(
-            self._model(), self._trainer.weights(), state, is_kept=is_kept
-        )
+    def _try_to_save(
+        self, model: Checkpoint, weights: Arrays, state: TrainingState, *, is_kept: bool = False
+    ) -> Report:
+        saved = self._saver.try_to_save(model, weights, state, is_kept=is_kept)
         kind = "saved" if isinstance(saved, Saved) else "saving_failed"
         return self._logged(self._journal.report(kind, saved))
 
-    def _model(self, *, is_finished: bool = False) -> Checkpoint:
+    def _model(self, weights: Arrays) -> Checkpoint:
         """The model as it is used: calibrated, without what only training needs."""
         return Checkpoint(
             spec=self.spec,
-            weights=self._trainer.calibrated_weights(),
+            weights=weights,
             step=self._trainer.step,
             history=tuple(self._journal.history),
-            is_finished=is_finished,
+            is_finished=False,
             saved_at=time.time(),
         )
 
@@ -205,7 +211,8 @@ class Follower:
             TrainingError: when training can't continue.
         """
         for event in self._trainer.run():
-            _state_at(event, self._trainer)
+            if not isinstance(event, Stepped):
+                self._trainer.state_dict()  # gathered from all processes
 
 
 @contextlib.contextmanager
@@ -310,8 +317,3 @@ def _trainer(prepared: Prepared, world: World, started_at: float) -> Trainer:
         started_at=started_at,
         world=world,
     )
-
-
-def _state_at(event: TrainerEvent, trainer: Trainer) -> TrainingState | None:
-    """What is needed to resume from an event: gathered in all processes, so in all at the same."""
-    return None if isinstance(event, Stepped) else trainer.state_dict()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from charlstm.errors import CheckpointError, RunLockedError
-from charlstm.model.checkpoints import Checkpoint, Stamp, read_checkpoint, read_stamp
+from charlstm.model.checkpoints import Checkpoint, Header, read_checkpoint, read_header
 from charlstm.run.writer import RunWriter, hold_lock
 from charlstm.system import layout
 from charlstm.system.files import is_leftover
@@ -108,11 +108,11 @@ class Run:
         files = self._required()
         return self._load(_resumable(files) or files)
 
-    def stamp(self, *, resumable: bool) -> Stamp:
-        """When it was saved last, by its own account.
+    def header(self, *, resumable: bool = False) -> tuple[Header, tuple[str, ...]]:
+        """Return what the run's latest checkpoint says of itself, and warnings of damaged files.
 
         Args:
-            resumable: of what training can be resumed from, not of a model alone.
+            resumable: only of a checkpoint that training can resume from, not of a model alone.
 
         Raises:
             CheckpointError: when no file tells.
@@ -122,7 +122,8 @@ class Run:
         if not resumable:
             # The best model may be older than the rest.
             newest_first += [file for file in files if file.name == layout.BEST]
-        return self._first_sound(newest_first, read_stamp)[0]
+        header, path, warnings = self._first_sound(newest_first, read_header)
+        return header, (*warnings, f"using {path} instead") if warnings else ()
 
     def size(self) -> int:
         """Return the bytes of its checkpoints, counts and text on the disk.
@@ -285,14 +286,14 @@ class CheckpointStore:
         damaged: list[str] = []
         for run in self.runs():
             try:
-                stamp = run.stamp(resumable=resumable)
+                header, _ = run.header(resumable=resumable)
             except CheckpointError as error:
                 # What it was trained on can't be read any more, but its name tells.
                 if corpus_name is None or run.name.startswith(corpus_name):
                     damaged.append(str(error))
                 continue
-            if corpus_name in (None, stamp.corpus_name):
-                found.append((stamp.saved_at, run))
+            if corpus_name in (None, header.spec.corpus_name):
+                found.append((header.saved_at, run))
         # Only the newest are read whole, until one proves sound. What was saved in the future, by a
         # clock that was ahead, says nothing.
         now = time.time()
@@ -371,31 +372,31 @@ def run_records(store: CheckpointStore, warn: Callable[[str], object]) -> list[d
     found = []
     for run in store.runs():
         try:
-            loaded = run.furthest()
+            header, notices = run.header()
         except CheckpointError as error:
             warn(str(error))
             continue
-        for notice in loaded.notices:
+        for notice in notices:
             warn(notice)
-        found.append(run_record(run.name, loaded.checkpoint) | {"num_bytes": run.size()})
+        found.append(run_record(run.name, header) | {"num_bytes": run.size()})
     return sorted(found, key=lambda record: record["saved_at"])
 
 
-def run_record(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
+def run_record(name: str, header: Header) -> dict[str, Any]:
     """What `runs --json` tells of a run."""
     return {
         "name": name,
-        "corpus": checkpoint.spec.corpus_name,
-        "model": str(checkpoint.spec.model_config),
-        "cell": checkpoint.spec.model_config.cell,
-        "num_parameters": checkpoint.spec.model_config.num_parameters,
-        "step": checkpoint.step,
-        "best_val_bits_per_char": checkpoint.best_val_bits_per_char,
-        "saved_at": checkpoint.saved_at,
-        "num_layers": checkpoint.spec.model_config.num_layers,
-        "hidden_size": checkpoint.spec.model_config.hidden_size,
-        "budget": str(checkpoint.spec.budget),
-        "is_finished": checkpoint.is_finished,
+        "corpus": header.spec.corpus_name,
+        "model": str(header.spec.model_config),
+        "cell": header.spec.model_config.cell,
+        "num_parameters": header.spec.model_config.num_parameters,
+        "step": header.step,
+        "best_val_bits_per_char": header.best_val_bits_per_char,
+        "saved_at": header.saved_at,
+        "num_layers": header.spec.model_config.num_layers,
+        "hidden_size": header.spec.model_config.hidden_size,
+        "budget": str(header.spec.budget),
+        "is_finished": header.is_finished,
     }
 
 

@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,13 +65,20 @@ class Container:
 
     Args:
         header: charlstm's own, without the digest.
-        entries: by the tensors' names.
     """
 
     header: dict[str, Any]
-    entries: dict[str, Entry]
     digest: str
     file: Any
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """The types and shapes by the tensors' names.
+
+        Raises:
+            ContainerError: when a type is none that charlstm writes.
+        """
+        return {name: _entry(self.file.get_slice(name)) for name in self.file.keys()}  # noqa: SIM118
 
     def read(self) -> dict[str, Array]:
         """Read all tensors.
@@ -100,8 +108,7 @@ def open_container(path: Path) -> Iterator[Container]:
                 raise ContainerError("is a safetensors file, but not charlstm's")
             header = _parse(text)
             digest = header.pop("digest", None)
-            entries = {name: _entry(file.get_slice(name)) for name in file.keys()}  # noqa: SIM118
-            yield Container(header=header, entries=entries, digest=str(digest), file=file)
+            yield Container(header=header, digest=str(digest), file=file)
     except SafetensorError as error:
         raise ContainerError(f"is damaged or cut short: {error}") from error
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.config import IN_MEMORY, MAX_CHARACTERS, STDIN, CorpusConfig
-from charlstm.errors import CorpusError, PatternError
+from charlstm.errors import ChangedTextError, CorpusError, PatternError
 from charlstm.text.alphabet import Alphabet, to_symbols
 from charlstm.text.assignment import Assignment
 from charlstm.text.documents import split_documents, with_ends
@@ -87,10 +87,10 @@ class Corpus:
         """Refuse a text that isn't the one a model was trained on.
 
         Raises:
-            CorpusError: naming both fingerprints.
+            ChangedTextError: naming both fingerprints.
         """
         if self.fingerprint != expected:
-            raise CorpusError(
+            raise ChangedTextError(
                 f"{self.name}: the text changed since the run began: its fingerprint was "
                 f"{expected[:12]} and is {self.fingerprint[:12]}"
             )

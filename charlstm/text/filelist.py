@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from typing import Final
 
 from charlstm.config import IN_MEMORY, STDIN, CorpusConfig
-from charlstm.errors import CorpusError
+from charlstm.errors import ConfigError, CorpusError
 from charlstm.system import layout
 from charlstm.text.source import BYTE_ORDER_MARKS, kind_of, unreadable
 
@@ -53,7 +53,11 @@ class FileList:
 
         Raises:
             CorpusError: when a name is empty, or a folder can't be read or has no such file.
+            ConfigError: when files are to be chosen in folders, and there is none.
         """
+        named = [path for path in (*config.paths, config.val, config.test) if path is not None]
+        if config.include and named and not any(map(os.path.isdir, named)):
+            raise ConfigError("--include chooses files in folders: name a folder")
         notices: dict[str, list[str]] = {}
         skipped: list[Skipped] = []
         parts = []

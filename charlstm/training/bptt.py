@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,10 @@ from torch import Tensor
 from charlstm.config import Dropouts, TrainConfig
 from charlstm.model.network import CharLSTM, State, drop_output
 from charlstm.system.distributed import ALONE, World
-from charlstm.training.batches import Batch
+from charlstm.training.batches import Batch, Pieces
 from charlstm.training.graphs import StepGraphs
-from charlstm.training.head import head_loss
+from charlstm.training.losses import Outcome, head_loss
 from charlstm.training.optimization import Optimizer
-from charlstm.training.pieces import Pieces
 from charlstm.training.state import entry, tensor_entry, with_prefix, without_prefix
 
 # float16 gradients vanish below 6e-8: the loss is scaled up, as far as it stays finite
@@ -29,19 +28,6 @@ from charlstm.training.state import entry, tensor_entry, with_prefix, without_pr
 _FIRST_LOSS_SCALE: Final = 65536.0
 _LOSS_SCALE_GROWTH_STEPS: Final = 2000
 _NO_DROPOUT: Final = Dropouts()
-
-
-class Outcome(NamedTuple):
-    """What came of a step; on the model's device, since to read it is to wait for it.
-
-    Args:
-        loss: nats per character, float32 []; NaN where the gradient was not finite.
-        loss_scale: that the gradient was computed at, float32 []; above 1, with float16, a step
-            that fails may only show that it was too large, which mends itself.
-    """
-
-    loss: Tensor
-    loss_scale: Tensor
 
 
 class TruncatedBPTT:

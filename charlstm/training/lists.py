@@ -7,7 +7,7 @@ as pieces of windows.
 Shapes: T longest document, B documents of a batch.
 """
 
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -29,19 +29,7 @@ _LEAST_SHARE: Final = 0.05
 Integers = npt.NDArray[np.int64]
 
 
-class Batches(Protocol):
-    """What a trainer reads from; the cursor is the number of batches already read."""
-
-    cursor: int
-
-    def next(self, generator: torch.Generator) -> Batch: ...
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: Any) -> None: ...
-
-
-def batches_of(split: Split, config: TrainConfig, *, boundary: int, world: World) -> Batches:
+def batches_of(split: Split, config: TrainConfig, *, boundary: int, world: World) -> "Batches":
     """Streams of a running text, whole documents of a list, or both by turns."""
     longest = min(_LONGEST, config.chars_per_step)
     is_short_D = split.lengths <= longest
@@ -171,7 +159,7 @@ class MixedBatches:
         """The next batch of either."""
         num_long = int(self.cursor * self._long_share)
         is_long = int((self.cursor + 1) * self._long_share) > num_long
-        chosen: Batches = self._long if is_long else self._short
+        chosen: BatchStream | DocumentBatches = self._long if is_long else self._short
         chosen.cursor = num_long if is_long else self.cursor - num_long
         self.cursor += 1
         return chosen.next(generator)
@@ -183,3 +171,7 @@ class MixedBatches:
     def load_state_dict(self, state: Any) -> None:
         """Load what `state_dict` returned."""
         self.cursor = loaded_cursor(state)
+
+
+# What a trainer reads from; their cursor is the number of batches already read.
+Batches = BatchStream | DocumentBatches | MixedBatches

@@ -14,6 +14,7 @@ from charlstm.config import Budget, Device, Precision, TrainConfig
 from charlstm.errors import TrainingError
 from charlstm.model.config import ModelConfig
 from charlstm.settings import TrainSettings, chosen
+from charlstm.training.pacing import EVALUATION_SHARE
 
 _CHARS_PER_PARAMETER: Final = 6.0
 # Of the recurrent stack, for each character of the text: more were never seen to help.
@@ -138,7 +139,7 @@ def make_plan(
     assert draft is not None
     model, train, num_chars = draft.model, draft.train, draft.num_chars
     if budget.minutes is not None:
-        num_chars *= 1.0 - seconds_used() / (budget.minutes * 60)
+        num_chars *= (1.0 - EVALUATION_SHARE) * (1.0 - seconds_used() / (budget.minutes * 60))
         num_chars = max(num_chars, float(train.chars_per_step))  # one step is always made
     epochs = num_chars / num_train_chars
     total_steps = budget.total_steps(num_chars=num_train_chars, chars_per_step=train.chars_per_step)

@@ -26,27 +26,25 @@ from charlstm.system.distributed import ALONE, World
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import least_unknown_probability
 from charlstm.training.bptt import TruncatedBPTT
-from charlstm.training.forecast import Forecast
+from charlstm.training.hardware import memory_errors_explained
 from charlstm.training.lists import batches_of
 from charlstm.training.losses import LossMeter
-from charlstm.training.memory import memory_errors_explained
 from charlstm.training.optimization import learning_rate_scale
-from charlstm.training.pacing import Clock, Stopwatch, pace_for
+from charlstm.training.pacing import Clock, Forecast, Stopwatch, pace_for
+from charlstm.training.probe import ThreadChooser
 from charlstm.training.state import entry
-from charlstm.training.threads import ThreadChooser
 
 # Validation while training: enough characters to tell two evaluations of one run apart, in streams
 # long enough that their empty beginnings hardly count.
 _MAX_VAL_CHARS: Final = 1 << 17
 _MAX_VAL_STREAMS: Final = 32
 _MIN_VAL_STREAM_LENGTH: Final = 4096
+# At least, however little time there is for it.
+_MIN_VAL_CHARS: Final = 4096
 # Validation so much worse than at its best, after so many times the steps, comes back no more, not
 # even when the learning rate falls: of 500 characters the cost doubled within a minute.
 _OVERFITS_ABOVE: Final = 1.2
 _OVERFITS_AFTER: Final = 4
-# What the end of a run by the clock takes beyond a bare evaluation: preview, saving, printing.
-_END_RESERVE: Final = 1.2
-_MIN_END_RESERVE_SECONDS: Final = 0.5
 
 
 @dataclass(kw_only=True)
@@ -72,6 +70,7 @@ class _Agreement(NamedTuple):
     progress: float
     must_stop: bool
     must_save: bool
+    may_evaluate: bool
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ class Trainer:
 
     Args:
         start: from random weights, from another model's, or where an earlier session ended.
-        started_at: when the command began, by `clock`; the budget's minutes count from there.
+        started_at: when the command began, by `clock`; a new run's minutes count from there.
         clock: seconds; replaced by tests.
         world: the processes that train together. All of them take the same events, and `state_dict`
             at each but `Stepped`; the first one's clock counts.
@@ -132,9 +131,6 @@ class Trainer:
         self.config = config
         self._clock = clock
         self._num_train_chars = train.num_chars
-        num_streams = max(1, min(_MAX_VAL_STREAMS, val.num_chars // _MIN_VAL_STREAM_LENGTH))
-        self._val = val.in_parallel(num_streams, max_chars=_MAX_VAL_CHARS)
-
         self._generator = torch.Generator().manual_seed(config.seed)
         self.model = CharLSTM(
             model_config,
@@ -151,12 +147,15 @@ class Trainer:
         self._losses = LossMeter(device=config.device, learning_rate=config.learning_rate)
         self._must_stop = False
         self._must_save = False
+        self._num_val_chars: int | None = None
         match start:
             case FromWeights(weights=weights):
                 self.model.load_arrays(weights)
             case Resume(weights=weights, state=state):
                 self.model.load_arrays(weights)
                 self._load_state_dict(state)
+                # Preparing again takes nothing of what is left.
+                started_at = None
         self._stopwatch = Stopwatch(
             used_seconds=self._counters.elapsed_seconds, started_at=started_at, clock=clock
         )
@@ -166,6 +165,10 @@ class Trainer:
             chars_per_step=config.chars_per_step,
             stopwatch=self._stopwatch,
         )
+        num_streams = max(1, min(_MAX_VAL_STREAMS, val.num_chars // _MIN_VAL_STREAM_LENGTH))
+        if self._num_val_chars is None:
+            self._num_val_chars = self._affordable_val_chars(val, num_streams)
+        self._val = val.in_parallel(num_streams, max_chars=self._num_val_chars)
         # A larger budget than before moves the run back along its schedule.
         done = int(self._agree().progress * config.num_evaluations)
         self._counters.num_evaluations = min(self._counters.num_evaluations, done)
@@ -193,24 +196,28 @@ class Trainer:
         """
         counters = self._counters
         stopped_early = False
+        began = self._clock()
         yield Started(
             step=counters.step,
             num_parameters=sum(parameter.numel() for parameter in self.model.parameters()),
             world_size=self._world.size,
             local_batch_size=self.config.batch_size // self._world.size,
         )
+        self._pace.add_evaluation(self._clock() - began)
         while True:
-            progress, must_stop, must_save = self._agree()
+            progress, must_stop, must_save, may_evaluate = self._agree()
             # Losses are read at fixed steps, lest the time of a save change what is learned.
             if must_stop and self._losses.is_read:
                 break
             if must_save and self._losses.is_read:
                 self._must_save = False
                 yield SaveDue()
-            if self._is_evaluation_due(progress):
+            if (may_evaluate or progress >= 1.0) and self._is_evaluation_due(progress):
+                began = self._clock()
                 self._losses.read(counters.step)
                 evaluated = self._evaluate(progress)
                 yield evaluated
+                self._pace.add_evaluation(self._clock() - began)
                 stopped_early = self._only_overfits(evaluated)
             if progress >= 1.0 or stopped_early:
                 break
@@ -241,12 +248,10 @@ class Trainer:
         """The model's weights by name, float32; copies."""
         return {name: _to_array(value) for name, value in self.model.state_dict().items()}
 
-    def calibrated_weights(self) -> Arrays:
-        """The same with the latest evaluation's softmax temperature worked into the head."""
-        weights = self.weights()
-        for name in ("head.weight", "head.bias"):
-            weights[name] /= np.float32(self._temperature)
-        return weights
+    def calibrated(self, weights: Arrays) -> Arrays:
+        """The weights with the latest evaluation's softmax temperature worked into the head."""
+        head = ("head.weight", "head.bias")
+        return weights | {name: weights[name] / np.float32(self._temperature) for name in head}
 
     def state_dict(self) -> TrainingState:
         """Return all that a later session needs in addition to the weights to resume exactly.
@@ -263,6 +268,7 @@ class Trainer:
                 "loss_meter": self._losses.state_dict(),
                 "forecast": self._forecast.state_dict(),
                 "batches": self._batches.state_dict(),
+                "num_val_chars": self._num_val_chars,
             },
         )
 
@@ -275,15 +281,35 @@ class Trainer:
             self._losses.load_state_dict(entry(state.numbers, "loss_meter"))
             self._forecast.load_state_dict(entry(state.numbers, "forecast"))
             self._batches.load_state_dict(entry(state.numbers, "batches"))
+            self._num_val_chars = state.numbers.get("num_val_chars", _MAX_VAL_CHARS)
+            require_int("num_val_chars", self._num_val_chars, 1, MAX_COUNT)
         except (CheckpointError, ConfigError, RuntimeError, TypeError) as error:
             raise CheckpointError(f"the checkpoint can't be resumed: {error}") from error
 
     def _agree(self) -> "_Agreement":
         """What all processes do next: by the first one's clock, and if any of them wants to."""
-        progress, must_stop, must_save = self._world.sum(
-            [self._progress if self._world.leads else 0.0, self._must_stop, self._must_save]
+        leads = self._world.leads
+        progress, must_stop, must_save, may_evaluate = self._world.sum(
+            [
+                self._progress if leads else 0.0,
+                self._must_stop,
+                self._must_save,
+                leads and self._pace.may_evaluate(),
+            ]
         )
-        return _Agreement(progress, bool(must_stop), bool(must_save))
+        return _Agreement(progress, bool(must_stop), bool(must_save), bool(may_evaluate))
+
+    def _affordable_val_chars(self, val: Split, num_streams: int) -> int:
+        """Time the scoring of a little text, where the clock limits what evaluations take."""
+        seconds = self._pace.evaluation_seconds / self.config.num_evaluations
+        if val.num_chars <= _MIN_VAL_CHARS or math.isinf(seconds):
+            return _MAX_VAL_CHARS
+        little = val.in_parallel(num_streams, max_chars=_MIN_VAL_CHARS)
+        began = self._clock()
+        fit_temperature(self.model, little, world=self._world)
+        number = seconds / (self._clock() - began) * little.num_chars
+        (agreed,) = self._world.sum([number if self._world.leads else 0.0])
+        return int(min(_MAX_VAL_CHARS, max(_MIN_VAL_CHARS, agreed)))
 
     def _step(self, progress: float) -> Stepped:
         began = self._clock()
@@ -338,7 +364,6 @@ class Trainer:
 
     def _evaluate(self, progress: float) -> Evaluated:
         counters = self._counters
-        began = self._clock()
         bits: float | None = None
         if self._val.num_chars:
             with memory_errors_explained():
@@ -353,7 +378,6 @@ class Trainer:
             counters.best_step = counters.step
         counters.num_evaluations = int(progress * self.config.num_evaluations)
         counters.num_early_evaluations = self._doublings
-        self._pace.reserve(_END_RESERVE * (self._clock() - began) + _MIN_END_RESERVE_SECONDS)
         return Evaluated(
             **self._figures(self._learning_rate(progress)),
             val_bits_per_char=bits,

@@ -1,6 +1,6 @@
-"""Results as tables, pictures, progress bars or JSON records.
+"""Results as tables, pictures or JSON records.
 
-    tables, shading, bars, context                             shared by others
+    tables, shading, context                                   shared by others
     training, prediction, sampling, evaluation, items, difference,
     inspection, unit, comparison, runs, diagnosis              one for each kind of result
     draft, play                                                a text that is being typed, live

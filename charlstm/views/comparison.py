@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from charlstm.analysis.advice import noise_bits
 from charlstm.analysis.comparison import CellResult
 from charlstm.analysis.recall import RECALLED_ABOVE, RecallResult
 from charlstm.config import NATS_PER_BIT
@@ -57,11 +58,14 @@ def show_comparison(
         caption="context: the last characters, which carry half of the gradient",
     )
     best = min(results, key=lambda one: one.bits_per_char)
-    if best.cell != "lstm" and any(one.cell == "lstm" for one in results):
+    noise = noise_bits(num_chars)
+    if any(
+        one.cell == "lstm" and one.bits_per_char - best.bits_per_char > noise for one in results
+    ):
         print_note(
-            f"The {best.cell} is ahead after this budget. In the same number of steps simpler "
-            "cells often learn faster at first; an LSTM's gates pay with more training, and where "
-            "distance matters: charlstm compare --recall."
+            f"The {best.cell} is ahead after this budget. Simpler cells often learn faster at "
+            "first; an LSTM's gates pay with more training, and where distance matters: "
+            "charlstm compare --recall."
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
+from charlstm.analysis.advice import noise_bits
 from charlstm.config import NATS_PER_BIT
 from charlstm.evaluation.assessment import Assessment, CountsAssessment
 from charlstm.evaluation.difference import WorseThanValidation
@@ -242,13 +243,15 @@ def _show_others(assessment: Assessment, *, is_chosen_on: bool) -> None:
         ],
         left=(3,),
     )
-    if counts is not None and is_chosen_on:
+    if counts is None:
+        return
+    if is_chosen_on:
         print_note("* mixed as suits this very text: on another one it may gain less")
-    if counts is not None and counts.nats < assessment.evaluation.nats:
-        bits = _bits_per_char(assessment.evaluation.nats - counts.nats, assessment)
+    bits = _bits_per_char(assessment.evaluation.nats - counts.nats, assessment)
+    if bits > noise_bits(assessment.evaluation.num_chars):
         print_note(
             f"Counting n-grams predicts this text better than the network, by {bits:.3f} bits per "
-            "character. What may help: more minutes, a larger text, or train --from another "
+            "character. What may help: more training, a larger text, or train --from another "
             "run. Until then sample and predict take --with-counts."
         )
 

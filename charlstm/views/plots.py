@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from charlstm.analysis.comparison import CellResult
     from charlstm.analysis.recall import RecallResult
     from charlstm.evaluation.assessment import Assessment
-    from charlstm.model.checkpoints import HistoryEntry
+    from charlstm.model.checkpoints import LogEntry
 
 _FORMATS: Final = (".svg", ".png", ".pdf")
 _PANEL_INCHES: Final = (5.0, 4.0)
@@ -69,7 +69,7 @@ def plot_assessment(assessment: "Assessment", *, title: str) -> "Figure":
     return figure
 
 
-def plot_training(history: "Sequence[HistoryEntry]", *, title: str) -> "Figure":
+def plot_training(history: "Sequence[LogEntry]", *, title: str) -> "Figure":
     """Draw bits per character in training and validation over the epochs."""
     figure, (axes,) = _figure(title, num_panels=1)
     for name, label, color in (
@@ -77,9 +77,9 @@ def plot_training(history: "Sequence[HistoryEntry]", *, title: str) -> "Figure":
         ("val_bits_per_char", "validation", _BLUE),
     ):
         points = [
-            (one.epoch, getattr(one, name))
+            (one["epoch"], one[name])
             for one in history
-            if one.epoch is not None and getattr(one, name) is not None
+            if one.get("epoch") is not None and one.get(name) is not None
         ]
         axes.plot(
             [epoch for epoch, _ in points],

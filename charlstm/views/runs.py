@@ -12,7 +12,7 @@ from rich.text import Text
 
 from charlstm.analysis.advice import advise
 from charlstm.config import DEFAULT_STORE
-from charlstm.model.checkpoints import Checkpoint, HistoryEntry
+from charlstm.model.checkpoints import Checkpoint, LogEntry
 from charlstm.run.store import run_record
 from charlstm.settings import given
 from charlstm.system.terminal import escape_line
@@ -38,7 +38,7 @@ def with_history(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
             "corpus": asdict(spec.corpus),
             "given": given(spec.settings) | given(spec.reading),
         },
-        "history": [entry.record for entry in checkpoint.history],
+        "history": list(checkpoint.history),
     }
 
 
@@ -68,13 +68,11 @@ def show_differences(checkpoints: Mapping[str, Checkpoint]) -> None:
     rows = [(name, *(str(one.get(name, "")) for one in settings.values())) for name in names]
     rows = [row for row in rows if len(set(row[1:])) > 1]
     best = [bits_text(one.best_val_bits_per_char) for one in checkpoints.values()]
-    last = [
-        one.history[-1] if one.history else HistoryEntry(record={}) for one in checkpoints.values()
-    ]
+    last = [one.history[-1] if one.history else {} for one in checkpoints.values()]
     rows += [
         ("best val bits/char", *best),
-        ("last train bits/char", *(bits_text(entry.train_bits_per_char) for entry in last)),
-        ("epochs", *(_figure(entry.epoch, 2) for entry in last)),
+        ("last train bits/char", *(bits_text(entry.get("train_bits_per_char")) for entry in last)),
+        ("epochs", *(_figure(entry.get("epoch"), 2) for entry in last)),
         ("steps", *(f"{one.step:,}" for one in checkpoints.values())),
     ]
     print_rows(("", *checkpoints), rows)
@@ -135,22 +133,29 @@ def show_run(
         ("epoch", "train", "val", "sample, always from the same seed"),
         [
             (
-                _figure(entry.epoch, 2),
-                bits_text(entry.train_bits_per_char),
-                bits_text(entry.val_bits_per_char),
-                visible(entry.sample, keep=" ")[: None if with_details else _SHOWN_SAMPLE_CHARS],
+                _figure(entry.get("epoch"), 2),
+                bits_text(entry.get("train_bits_per_char")),
+                bits_text(entry.get("val_bits_per_char")),
+                visible(entry.get("sample", ""), keep=" ")[
+                    : None if with_details else _SHOWN_SAMPLE_CHARS
+                ],
             )
             for entry in shown
         ],
         left=(3,),
     )
-    advice = advise(history, is_finished=checkpoint.is_finished, counts_bits=counts_bits)
+    advice = advise(
+        history,
+        is_finished=checkpoint.is_finished,
+        unit=spec.budget.unit,
+        counts_bits=counts_bits,
+    )
     if advice is not None:
         print_note(advice)
     if with_details:
         print_rows(
             ("epoch", "mean openness of the gates, layer by layer"),
-            [(_figure(entry.epoch, 2), _openness(entry)) for entry in history],
+            [(_figure(entry.get("epoch"), 2), _openness(entry)) for entry in history],
             left=(1,),
         )
 
@@ -165,13 +170,14 @@ def bits_text(bits: float | None) -> str:
     return "-" if bits is None else f"{bits:.3f}"
 
 
-def _openness(entry: HistoryEntry) -> str:
+def _openness(entry: LogEntry) -> str:
     return "   ".join(
-        " ".join(f"{gate} {mean:.2f}" for gate, mean in layer.items()) for layer in entry.gates
+        " ".join(f"{gate} {mean:.2f}" for gate, mean in layer.items())
+        for layer in entry.get("gates", ())
     )
 
 
-def _spread(history: Sequence[HistoryEntry], number: int) -> list[HistoryEntry]:
+def _spread(history: Sequence[LogEntry], number: int) -> list[LogEntry]:
     """At most so many entries, evenly spaced, the first and the last among them."""
     if len(history) <= number:
         return list(history)

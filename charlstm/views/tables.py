@@ -53,8 +53,11 @@ def print_rows(
     for row in cells:
         table.add_row(*row)
     with _console() as console:
-        unfolded = console.measure(table, options=console.options.update(max_width=_PIPE_WIDTH))
-        if console.width >= min(_NARROW, unfolded.maximum):
+        options = console.options.update(max_width=_PIPE_WIDTH)
+        if (
+            console.width >= _NARROW
+            or console.width >= console.measure(table, options=options).maximum
+        ):
             console.print(table)
             return
         # Folded into narrow columns nothing could be read, or copied.

@@ -2,87 +2,47 @@
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
 
 from rich.console import Console
 from rich.text import Text
-from tqdm import tqdm
 
+from charlstm.analysis.advice import overfits
 from charlstm.config import DEFAULT_STORE
 from charlstm.events import Evaluated, Finished, SavingFailed, Started, Stepped, TrainerEvent
-from charlstm.run.log import BAR_FORMAT, Report, duration, status
+from charlstm.run.log import Report, duration, status
 from charlstm.run.session import Session
 from charlstm.system import layout
+from charlstm.system.progress import move, progress_bar
 from charlstm.system.terminal import escape, is_animated, say
 from charlstm.text.visible import visible
 from charlstm.views.runs import bits_text
 from charlstm.views.tables import print_pairs
 
-# A best model that is older than half of the run.
-_EARLY: Final = 0.5
-
-
-class TrainingView(Protocol):
-    """Shows a session's reports on stderr."""
-
-    def show(self, report: Report) -> None: ...
-
-
-class BarView:
-    """One progress bar; full lines stay above it."""
-
-    def __init__(self, bar: "tqdm[Any]") -> None:
-        self._bar = bar
-
-    def show(self, report: Report) -> None:
-        if isinstance(report.event, Stepped):
-            self._bar.set_description_str(status(report), refresh=False)
-            self._bar.update(report.event.progress - self._bar.n)
-        for line in _lines(report):
-            shown = Text(line)
-            shown.truncate(Console(stderr=True).width, overflow="ellipsis")
-            self._bar.write(shown.plain, file=sys.stderr)
-
-
-class QuietView:
-    """Warnings alone."""
-
-    def show(self, report: Report) -> None:
-        for line in _warnings(report):
-            say(line)
-
-
-class LineView:
-    """Plain lines, as few as a log gets."""
-
-    def show(self, report: Report) -> None:
-        if isinstance(report.event, Stepped) and report.is_logged:
-            say(f"{report.event.progress:4.0%} {status(report)}")
-        for line in _lines(report):
-            say(line)
-
 
 @contextmanager
-def training_view(*, quiet: bool) -> Iterator[TrainingView]:
-    """The view that fits stderr."""
-    if quiet or not is_animated(sys.stderr):
-        yield QuietView() if quiet else LineView()
-        return
-    with _bar() as bar:
-        yield BarView(bar)
+def training_view(*, quiet: bool) -> Iterator[Callable[[Report], None]]:
+    """A function that shows a session's reports on stderr: below a bar, elsewhere line by line."""
+    has_bar = is_animated(sys.stderr) and not quiet
+    with progress_bar(is_shown=has_bar) as bar:
 
+        def show(report: Report) -> None:
+            if isinstance(report.event, Stepped) and not quiet:
+                if has_bar:
+                    move(bar, report.event.progress, status(report))
+                elif report.is_logged:
+                    say(f"{report.event.progress:4.0%} {status(report)}")
+            for line in (_warnings if quiet else _lines)(report):
+                if not has_bar:
+                    say(line)
+                    continue
+                shown = Text(line)
+                shown.truncate(Console(stderr=True).width, overflow="ellipsis")
+                bar.write(shown.plain, file=sys.stderr)
 
-def _bar() -> "tqdm[Any]":
-    return tqdm(
-        total=1.0,
-        bar_format=BAR_FORMAT,
-        file=sys.stderr,
-        dynamic_ncols=True,
-        leave=False,
-    )
+        yield show
 
 
 def shell_command(name: str, folder: Path) -> str:
@@ -94,15 +54,11 @@ def shell_command(name: str, folder: Path) -> str:
 
 def watch_training(events: Iterator[TrainerEvent], name: str) -> Iterator[TrainerEvent]:
     """Pass on a training's events, with a bar on a terminal."""
-    if not is_animated(sys.stderr):
-        yield from events
-        return
-    with _bar() as bar:
+    with progress_bar() as bar:
         for event in events:
             if isinstance(event, Stepped):
                 bits = f"{event.train_bits_per_char:.3f} bits per character"
-                bar.set_description_str(f"{name}: {bits}", refresh=False)
-                bar.update(event.progress - bar.n)
+                move(bar, event.progress, f"{name}: {bits}")
             yield event
 
 
@@ -142,8 +98,8 @@ def show_finished(session: Session, event: Finished) -> None:
     at = f"epoch {event.best_epoch:.2f} of {event.epoch:.2f}"
     if event.stopped_early:
         at += "; stopped early, as it only overfits"
-    elif event.best_epoch < _EARLY * event.epoch:
-        at += "; it overfits: fewer minutes, or more text"
+    elif overfits(session.history):
+        at += f"; it overfits: fewer {session.spec.budget.unit}, or more text"
     print_pairs(
         Text(f"run {session.name}: trained"),
         [
@@ -151,7 +107,10 @@ def show_finished(session: Session, event: Finished) -> None:
             ("best validation perplexity", "-" if bits is None else f"{2 ** min(bits, 1e3):.4g}"),
             ("best at", at),
             ("time", duration(event.elapsed_seconds)),
-            ("characters per second", f"{event.chars_per_second:,.0f}"),
+            (
+                "characters per second",
+                f"{event.chars_per_second:,.0f}" if event.chars_per_second else "-",
+            ),
             ("checkpoint", str(session.folder / layout.BEST)),
             ("next", shell_command("sample", session.folder)),
         ],

@@ -1,10 +1,9 @@
-from charlstm.analysis.advice import advise
-from charlstm.model.checkpoints import HistoryEntry
+from charlstm.analysis.advice import advise, overfits
 
 
-def history(*rows):
+def history(*rows, **more):
     return [
-        HistoryEntry(record={}, epoch=epoch, train_bits_per_char=train, val_bits_per_char=val)
+        {"epoch": epoch, "train_bits_per_char": train, "val_bits_per_char": val} | more
         for epoch, train, val in rows
     ]
 
@@ -27,6 +26,24 @@ def test_the_gap_between_training_and_validation_tells_what_helps():
     assert "larger text helps most" in advise(history(begin, (9, 1.0, 2.0)), is_finished=True)
     assert "both" in advise(history(begin, (9, 1.8, 2.0)), is_finished=True)
     assert "--resume" in advise(history(begin, (9, 1.8, 2.0)), is_finished=False)
+
+
+def test_what_chance_could_make_is_no_advice():
+    """At 10,000 characters 0.03 bits."""
+    for worse, found in ((2.5, False), (2.52, False), (2.54, True)):
+        rows = history((1, 3.0, 2.5), (9, 2.4, worse), num_val_chars=10_000)
+        assert overfits(rows) == found
+        assert ("overfits" in advise(rows, is_finished=True)) == found
+    rows = history((1, 3.0, 3.1), (9, 1.8, 2.0), num_val_chars=10_000)
+    for counts, said in ((1.98, "within chance"), (2.02, "within chance"), (1.96, "above")):
+        assert said in advise(rows, is_finished=True, counts_bits=counts)
+
+
+def test_advice_is_in_the_unit_of_the_budget():
+    rows = history((1, 3.0, 3.1), (9, 1.8, 2.0))
+    assert ": more steps and a" in advise(rows, is_finished=True, unit="steps")
+    rows = history((1, 3.0, 3.1), (2, 2.0, 2.01))
+    assert advise(rows, is_finished=True, unit="epochs").endswith("More epochs may help.")
 
 
 def test_what_counting_reaches_is_said_where_it_is_known():

@@ -24,10 +24,10 @@ from charlstm.model.config import ModelConfig
 from charlstm.model.network import CharLSTM
 from charlstm.system.distributed import ALONE
 from charlstm.text.split import Split
+from charlstm.training.batches import Pieces
 from charlstm.training.bptt import TruncatedBPTT
 from charlstm.training.lists import Batches, batches_of
 from charlstm.training.optimization import orthogonalize
-from charlstm.training.pieces import Pieces
 
 NUM_CHARACTERS = 65
 EMBEDDING_SIZE = 128

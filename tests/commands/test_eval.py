@@ -256,3 +256,22 @@ def test_characters_that_are_no_bytes_have_no_bits_per_byte(run, here):
     assert run("train", *files, "--test-fraction", 1e-5, "--steps", 2, *SMALL)[0] == 0
     assert re.search(r"bits per byte +-\n", run("eval")[1])
     assert json.loads(run("eval", "--json")[1])["bits_per_byte"] is None
+
+
+def test_what_is_in_the_training_text_is_no_test_of_a_list(run, here):
+    names = [
+        f"{first}{second}{third}\n" for first in "abcdef" for second in "aeiou" for third in "xyz"
+    ]
+    (here / "names.txt").write_text("".join(names + 2 * names[::2]))
+    run("train", "names.txt", "--split-documents", "lines", "--steps", 1, *SMALL)
+    _, out, err = run("eval", "--json")
+    found = json.loads(out)
+    number, of = map(int, re.search(r"(\d+) of (\d+) documents are also in", err).groups())
+    assert found["num_chars"] == 4 * (of - number)
+    assert found["with_repeated"]["num_chars"] == 4 * of
+    bits = found["with_repeated"]["bits_per_char"]
+    shown = f"{bits:.4f} bits per character, {4 * of} characters"
+    assert shown in run("eval")[1]
+    # Of a file, too.
+    _, out, _ = run("eval", "names.txt", "--json")
+    assert json.loads(out)["num_chars"] < json.loads(out)["with_repeated"]["num_chars"]

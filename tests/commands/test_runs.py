@@ -107,6 +107,12 @@ def test_one_unreadable_run_does_not_hide_the_others(run, stored, here):
     assert "broken" in err
 
 
+def test_listing_runs_reads_no_tensors(run, stored, monkeypatch):
+    monkeypatch.setattr("charlstm.run.store.read_checkpoint", None)
+    (listed,) = json.loads(run("runs", "--json")[1])
+    assert (listed["step"], listed["is_finished"]) == (stored.step, True)
+
+
 def test_a_run_saved_by_a_clock_that_was_ahead_is_not_the_newest(run, stored, here):
     for name, saved_at in (("now", time.time() - 5), ("ahead", time.time() + 1e7)):
         with CheckpointStore(here / "checkpoints").run(name).writer() as writer:

@@ -1,5 +1,6 @@
 import io
 import json
+import math
 import re
 import sys
 
@@ -219,3 +220,40 @@ def test_unknown_characters_can_be_left_out_everywhere(run, stored, here, comman
     assert "--unknown skip" in err
     skipped = run(*command, text, "--unknown", "skip", "--json")
     assert skipped == run(command[0], "the quick", "--json")
+
+
+def test_a_list_gives_more_items_one_a_line(run, known_names):
+    code, out, _ = run("sample", "--seed", 1)
+    items = out.splitlines()
+    assert (code, len(items)) == (0, 20)
+    assert len(set(items) & {"anna", "berta", "clara", "dora"}) >= 2
+    primed = run("sample", "--prime", "be", "--num-samples", 9, "--seed", 1)[1].splitlines()
+    assert len(primed) == 9
+    assert all(item.startswith("be") for item in primed)
+    record = json.loads(run("sample", "--seed", 1, "--json")[1])
+    assert [one["text"] for one in record["samples"]] == items
+    for one in record["samples"]:
+        assert one["is_ended"]
+        # The end costs something, too.
+        assert len(one["log_probabilities"]) == len(one["text"]) + 1
+        assert one["bits"] == pytest.approx(-sum(one["log_probabilities"]) / math.log(2))
+
+
+def test_new_and_unique_items_of_a_list(run, known_names, here):
+    code, out, err = run("sample", "--new", "--unique", "--num-samples", 5, "--seed", 1)
+    items = out.splitlines()
+    assert code == 0
+    assert len(set(items)) == 5
+    assert not set(items) & {"anna", "berta", "clara", "dora"}
+    assert re.search(r"\d+ samples\n", err)
+    arguments = ("--temperature", 0, "--num-samples", 5, "--seed", 1)
+    code, out, err = run("sample", "--new", *arguments)
+    assert (code, out) == (1, "")
+    assert "only 0 of 5 items in" in err
+    assert "--temperature" in err
+
+
+def test_items_are_asked_of_running_text_in_vain(run, stored):
+    code, _, err = run("sample", "--unique")
+    assert code == 2
+    assert "--split-documents lines" in err

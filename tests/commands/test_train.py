@@ -1,5 +1,4 @@
 import json
-import math
 import os
 import re
 import shlex
@@ -41,8 +40,8 @@ def test_quiet_leaves_warnings_and_json(run, corpus_file, here):
 
 def test_quiet_keeps_what_goes_wrong_on_the_way(capsys):
     failed = SavingFailed(step=3, reason="disk full")
-    with training_view(quiet=True) as view:
-        view.show(Report(event=failed, record={}, is_logged=True))
+    with training_view(quiet=True) as show:
+        show(Report(event=failed, record={}, is_logged=True))
     assert capsys.readouterr().err == "warning: disk full\n"
 
 
@@ -96,7 +95,7 @@ def test_an_interrupted_run_resumed_ends_as_if_never_interrupted(run, corpus_fil
         np.testing.assert_array_equal(value, parts.weights[name], err_msg=name)
     for name, value in whole.training.arrays.items():
         np.testing.assert_array_equal(value, parts.training.arrays[name], err_msg=name)
-    assert [entry.step for entry in parts.history] == [entry.step for entry in whole.history]
+    assert [entry["step"] for entry in parts.history] == [entry["step"] for entry in whole.history]
 
     code, _, err = run("train", "--resume", "--run", "parts")
     assert code == 0
@@ -117,6 +116,59 @@ def test_resuming_what_was_never_saved_starts_from_zero_and_says_so(run, corpus_
     code, _, err = run("train", corpus_file, "--resume", "--run", "fresh", "--steps", 2, *SMALL)
     assert code == 0
     assert "starting from the beginning" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--resume"], "checkpoints: no run to resume; to start one, name its text"),
+        (["--resume", "--run", "absent"], "absent: no such run; to start it, name its text"),
+        (["--from", "absent"], "absent: no checkpoint there"),
+        (["tiny.txt", "--include", "*.py"], "--include chooses files in folders: name a folder"),
+        (["tiny.txt", "--val-fraction", 0, "--early-stop"], "--early-stop needs validation text"),
+        (["short.txt"], "short: 90 characters are too few to train on"),
+        (["same.txt"], "same: one character, repeated: there is nothing to learn"),
+    ],
+)
+def test_an_option_whose_object_is_not_there_is_refused(run, corpus_file, here, options, message):
+    (here / "short.txt").write_text("ab" * 51)
+    (here / "same.txt").write_text("a" * 5000)
+    code, out, err = run("train", *options)
+    assert (code in (1, 2), out) == (True, "")
+    assert message in err
+    assert not list(here.glob("checkpoints/*"))
+
+
+@pytest.mark.parametrize("budget", [["--steps", 3], ["--epochs", 0.01], ["--minutes", 0.0001]])
+def test_an_unfinished_run_takes_no_budget_that_it_is_past(run, corpus_file, monkeypatch, budget):
+    from charlstm.run import session
+
+    step = session.Trainer._step
+
+    def stopping(self, progress):
+        if self.step == 4:
+            self.stop()
+        return step(self, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session.Trainer, "_step", stopping)
+        run("train", corpus_file, "--steps", 9, *SMALL)
+    code, out, err = run("train", "--resume", *budget)
+    assert (code, out) == (2, "")
+    assert "the run is at step 5 of its 9 steps, past that; give a larger budget" in err
+
+
+@pytest.mark.parametrize(("is_worse", "says"), [(False, ""), (True, "fewer steps, or more text")])
+def test_only_what_is_worse_overfits_and_is_told_in_steps(
+    run, corpus_file, monkeypatch, is_worse, says
+):
+    if is_worse:
+        monkeypatch.setattr("charlstm.analysis.advice.noise_bits", lambda number: -1.0)
+    options = ["--steps", 20, "--learning-rate", 0, *SMALL]
+    code, out, _ = run("train", corpus_file, *options)
+    assert code == 0
+    assert ("overfits" in out) == is_worse
+    assert says in out
 
 
 def test_default_names_never_clash(run, corpus_file, stored, here):
@@ -218,87 +270,28 @@ def test_a_parent_comes_from_the_environment_and_a_flag_is_stronger(run, corpus_
     assert run("train", "--resume", "--run", "new", "--steps", 4)[0] == 0
 
 
-@pytest.fixture
-def names(run, here):
-    """A run that knows four names."""
-    (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
-    arguments = ["--split-documents", "lines", "--steps", 400, "--learning-rate", 0.02]
-    assert run("train", "names.txt", *arguments, *SMALL)[0] == 0
-
-
-def test_a_list_gives_more_items_one_a_line(run, names):
-    code, out, _ = run("sample", "--seed", 1)
-    items = out.splitlines()
-    assert (code, len(items)) == (0, 20)
-    assert len(set(items) & {"anna", "berta", "clara", "dora"}) >= 2
-    primed = run("sample", "--prime", "be", "--num-samples", 9, "--seed", 1)[1].splitlines()
-    assert len(primed) == 9
-    assert all(item.startswith("be") for item in primed)
-    record = json.loads(run("sample", "--seed", 1, "--json")[1])
-    assert [one["text"] for one in record["samples"]] == items
-    for one in record["samples"]:
-        assert one["is_ended"]
-        # The end costs something, too.
-        assert len(one["log_probabilities"]) == len(one["text"]) + 1
-        assert one["bits"] == pytest.approx(-sum(one["log_probabilities"]) / math.log(2))
-
-
-def test_new_and_unique_items_of_a_list(run, names, here):
-    code, out, err = run("sample", "--new", "--unique", "--num-samples", 5, "--seed", 1)
-    items = out.splitlines()
-    assert code == 0
-    assert len(set(items)) == 5
-    assert not set(items) & {"anna", "berta", "clara", "dora"}
-    assert re.search(r"\d+ samples\n", err)
-    arguments = ("--temperature", 0, "--num-samples", 5, "--seed", 1)
-    code, out, err = run("sample", "--new", *arguments)
-    assert (code, out) == (1, "")
-    assert "only 0 of 5 items in" in err
-    assert "--temperature" in err
-
-
-def test_items_are_asked_of_running_text_in_vain(run, stored):
-    code, _, err = run("sample", "--unique")
-    assert code == 2
-    assert "--split-documents lines" in err
-
-
-def test_a_preview_begins_the_next_item_from_a_zero_state(run, names, here):
+def test_a_preview_begins_the_next_item_from_a_zero_state(run, known_names, here):
     sample = json.loads(run("runs", "show", "names", "--json")[1])["history"][-1]["sample"]
     assert len(set(sample.split("\n")) & {"anna", "berta", "clara", "dora"}) >= 2
 
 
-def test_a_text_that_looks_like_a_list_is_told_of(run, here):
-    (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
-    _, _, err = run("train", "names.txt", "--steps", 1, *SMALL)
-    assert "looks like a list: --split-documents lines" in err
-
-
-def test_documents_that_may_not_be_meant_are_told_of(run, here):
-    (here / "names.txt").write_text("anna\n\nberta\n" * 60)
-    _, _, err = run("train", "names.txt", "--split-documents", "lines", "--steps", 1, *SMALL)
-    assert re.search(r"\d+ of \d+ documents are blank lines", err)
-    _, _, err = run("train", "names.txt", "--split-documents", "re:x{9}", "--steps", 1, *SMALL)
-    assert "--split-documents re:x{9}: found nowhere, the text is one document" in err
-
-
-def test_what_is_in_the_training_text_is_no_test_of_a_list(run, here):
-    names = [
-        f"{first}{second}{third}\n" for first in "abcdef" for second in "aeiou" for third in "xyz"
-    ]
-    (here / "names.txt").write_text("".join(names + 2 * names[::2]))
-    run("train", "names.txt", "--split-documents", "lines", "--steps", 1, *SMALL)
-    _, out, err = run("eval", "--json")
-    found = json.loads(out)
-    number, of = map(int, re.search(r"(\d+) of (\d+) documents are also in", err).groups())
-    assert found["num_chars"] == 4 * (of - number)
-    assert found["with_repeated"]["num_chars"] == 4 * of
-    bits = found["with_repeated"]["bits_per_char"]
-    shown = f"{bits:.4f} bits per character, {4 * of} characters"
-    assert shown in run("eval")[1]
-    # Of a file, too.
-    _, out, _ = run("eval", "names.txt", "--json")
-    assert json.loads(out)["num_chars"] < json.loads(out)["with_repeated"]["num_chars"]
+@pytest.mark.parametrize(
+    ("text", "how", "notice"),
+    [
+        ("anna\nberta\nclara\ndora\n" * 60, [], "looks like a list: --split-documents lines"),
+        ("anna\n\nberta\n" * 60, ["lines"], r"\d+ of \d+ documents are blank lines"),
+        (
+            "anna\n\nberta\n" * 60,
+            ["re:x{9}"],
+            re.escape("--split-documents re:x{9}: found nowhere, the text is one document"),
+        ),
+    ],
+)
+def test_documents_that_may_not_be_meant_are_told_of(run, here, text, how, notice):
+    (here / "names.txt").write_text(text)
+    options = ["--split-documents"] * len(how) + how
+    _, _, err = run("train", "names.txt", *options, "--steps", 1, *SMALL)
+    assert re.search(notice, err)
 
 
 def test_a_changed_corpus_is_refused_with_both_fingerprints(run, stored, corpus_file):
@@ -308,6 +301,7 @@ def test_a_changed_corpus_is_refused_with_both_fingerprints(run, stored, corpus_
         assert (code, out) == (1, "")
         assert stored.spec.fingerprint[:12] in err
         assert len(re.findall(r"\b[0-9a-f]{12}\b", err)) == 2
+        assert ("--from tiny" in err) == (command[0] == "train")
 
 
 def test_the_next_command_names_the_store_and_works(run, corpus_file):

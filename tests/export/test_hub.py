@@ -9,7 +9,7 @@ from conftest import posix, with_spec
 from charlstm.cli import main
 from charlstm.errors import CharLSTMError
 from charlstm.export.hub import export_folder
-from charlstm.model.checkpoints import HistoryEntry, read_checkpoint
+from charlstm.model.checkpoints import read_checkpoint
 from charlstm.model.config import ModelConfig
 
 
@@ -48,7 +48,7 @@ def test_a_folder_for_the_hub_is_read_back(model, tmp_path, capsys):
 
 
 def test_the_card_has_no_figure_of_other_weights(checkpoint, tmp_path):
-    measured = HistoryEntry.of({"step": checkpoint.step, "val_bits_per_char": 2.5})
+    measured = {"step": checkpoint.step, "val_bits_per_char": 2.5}
     best = replace(checkpoint, training=None, history=(measured,))
     card = tmp_path / "best" / "README.md"
     export_folder(best, card.parent, name="best")

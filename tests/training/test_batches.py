@@ -1,11 +1,12 @@
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import Vocabulary
-from charlstm.training.batches import BatchStream
+from charlstm.training.batches import BatchStream, Pieces
 
 TEXT = "".join(map(chr, range(100, 200)))
 VOCABULARY = Vocabulary.of(TEXT)
@@ -89,3 +90,22 @@ def test_a_stream_made_anew_with_the_cursor_goes_on_the_same_way():
         one, other = first.next(random), second.next(copied)
         assert torch.equal(one.x_TB, other.x_TB)
         assert torch.equal(one.begins_TB, other.begins_TB)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_each_place_is_read_once_and_what_has_ended_no_more(share):
+    begins_TB = np.random.default_rng(0).random((20, 6)) < share
+    pieces = Pieces.of(begins_TB)
+    places, is_first = [], []
+    for stretch in pieces.stretches:
+        places.append(stretch.place_TP.ravel())
+        is_first.append(np.zeros(stretch.place_TP.shape, np.bool_))
+        is_first[-1][0] = True
+    places, is_first = np.concatenate(places), np.concatenate([one.ravel() for one in is_first])
+    # In the window's order the places stand one after another.
+    assert places[pieces.order_TB].ravel().tolist() == list(range(120))
+    # Whatever a stretch reads, it begins within its piece.
+    read = np.zeros(len(places), np.bool_)
+    read[pieces.order_TB.ravel()] = True
+    assert read[is_first].all()
+    assert pieces.is_whole == (not begins_TB[1:].any())

@@ -1,7 +1,7 @@
 import pytest
 
 from charlstm.config import Budget
-from charlstm.training.pacing import ClockPace, StepPace, Stopwatch, pace_for
+from charlstm.training.pacing import ClockPace, Forecast, StepPace, Stopwatch, pace_for
 
 
 class Clock:
@@ -31,8 +31,9 @@ def test_a_stopwatch_goes_on_where_earlier_sessions_stopped(clock):
 def test_by_steps_the_clock_says_nothing():
     pace = StepPace(8)
     assert [pace.progress(step) for step in (0, 2, 8, 9)] == [0, 0.25, 1, 1]
-    pace.reserve(100.0)
+    pace.add_evaluation(100.0)
     assert pace.progress(2) == 0.25
+    assert pace.may_evaluate()
     assert [pace.seconds_left(step, 3.0) for step in (0, 6, 8, 9)] == [24, 6, 0, 0]
 
 
@@ -44,7 +45,7 @@ def test_by_the_clock_the_schedule_begins_with_the_first_step(clock):
     clock.now += 22
     assert pace.progress(1) == pytest.approx(22 / 88)
     assert pace.seconds_left(1, 9.0) == 68
-    pace.reserve(28.0)
+    pace.add_evaluation(27.5 / 1.2)
     assert pace.progress(1) == pytest.approx(22 / 62)
     clock.now += 39
     assert pace.progress(1) == pytest.approx(61 / 62)
@@ -67,6 +68,16 @@ def test_what_a_resumed_run_did_before_is_progress(clock):
     assert beyond.seconds_left(0, 1.0) == 0
 
 
+def test_evaluations_have_a_tenth_of_the_time(clock):
+    pace = ClockPace(100.0, Stopwatch(clock=clock))
+    assert pace.evaluation_seconds == 10
+    assert pace.may_evaluate()
+    pace.add_evaluation(1.5)
+    for elapsed, may_evaluate in ((29, False), (31, True)):
+        clock.now = 1000.0 + elapsed
+        assert pace.may_evaluate() == may_evaluate
+
+
 def test_a_budget_has_its_pace(clock):
     text = {"num_chars": 1000, "chars_per_step": 100, "stopwatch": Stopwatch(clock=clock)}
     assert pace_for(Budget(steps=7), **text).progress(1) == pytest.approx(1 / 7)
@@ -74,3 +85,44 @@ def test_a_budget_has_its_pace(clock):
     pace = pace_for(Budget(minutes=2), **text)
     clock.now += 30
     assert pace.seconds_left(0, 1.0) == 90
+
+
+def read(paces):
+    """A run whose epochs per progress change: pairs of progress until then and pace."""
+    forecast = Forecast()
+    found = []
+    progress = epoch = 0.0
+    for until, pace in paces:
+        while progress < until - 1e-9:
+            progress += 0.001
+            epoch += 0.001 * pace
+            forecast.add(progress=progress, epoch=epoch)
+            found.append(forecast.epochs)
+    return found
+
+
+def test_an_even_pace_is_known_from_its_first_step():
+    assert read([(1.0, 8.0)]) == pytest.approx([8.0] * 1000)
+
+
+def test_a_change_of_pace_is_known_a_tenth_of_the_budget_later():
+    found = read([(0.5, 9.0), (1.0, 3.0)])
+    assert found[499] == pytest.approx(9.0)
+    assert found[799] == pytest.approx(6.0, rel=0.05)
+    assert found[999] == pytest.approx(6.0)
+
+
+def test_nothing_is_expected_before_the_first_step():
+    forecast = Forecast()
+    assert forecast.epochs == 0.0
+    forecast.add(progress=0.0, epoch=0.0)
+    assert forecast.epochs == 0.0
+
+
+def test_what_is_stored_continues_exactly():
+    forecast = Forecast()
+    forecast.add(progress=0.2, epoch=1.0)
+    again = Forecast(**vars(forecast))
+    for one in (forecast, again):
+        one.add(progress=0.3, epoch=2.0)
+    assert again.epochs == forecast.epochs

@@ -129,7 +129,7 @@ def test_a_larger_budget_goes_on_and_moves_back_along_the_schedule(make_trainer)
 def by_clock(make_trainer, split):
     """A function (now, started_at) -> a trainer of a minute, whose clock `now` shows; it ticks."""
 
-    def made(now, *, started_at):
+    def made(now, *, started_at=0.0, **options):
         def clock():
             now[0] += 0.01
             return now[0]
@@ -143,6 +143,7 @@ def by_clock(make_trainer, split):
             val=split,
             started_at=started_at,
             clock=clock,
+            **options,
         )
 
     return made
@@ -168,9 +169,45 @@ def test_time_is_kept_for_the_last_evaluation_and_save(by_clock, monkeypatch):
         return fit(*arguments, **options)
 
     monkeypatch.setattr(trainer_module, "fit_temperature", slow)
-    events = finish(by_clock(now, started_at=0.0))
+    events = finish(by_clock(now))
     last = [event for event in events if isinstance(event, Evaluated)][-1]
     assert 56 < last.elapsed_seconds <= 60
+
+
+def test_evaluations_take_a_tenth_of_the_time_whatever_a_character_costs(by_clock, monkeypatch):
+    """Scoring the whole text would take 24 of 60 seconds, each of five times."""
+    now, taken = [0.0], []
+    fit = trainer_module.fit_temperature
+
+    def slow(model, split, **options):
+        taken.append(0.01 * split.num_chars)
+        now[0] += taken[-1]
+        return fit(model, split, **options)
+
+    monkeypatch.setattr(trainer_module, "fit_temperature", slow)
+    monkeypatch.setattr(trainer_module, "_MIN_VAL_CHARS", 20)
+    trainer = by_clock(now)
+    finish(trainer)
+    assert len(taken) >= 4
+    assert 3 < sum(taken) < 7
+    # A resumed run scores the same text.
+    again = by_clock(now, start=Resume(weights=trainer.weights(), state=trainer.state_dict()))
+    assert again._num_val_chars == trainer._num_val_chars == pytest.approx(200, abs=20)
+
+
+def test_preparing_to_resume_takes_nothing_of_what_is_left(by_clock):
+    now = [0.0]
+    trainer = by_clock(now)
+    for event in trainer.run():
+        if isinstance(event, Stepped) and event.progress > 0.5:
+            trainer.stop()
+    saved = Resume(weights=trainer.weights(), state=trainer.state_dict())
+    used = trainer.state_dict().numbers["counters"]["elapsed_seconds"]
+    now[0] += 1000.0
+    events = finish(by_clock(now, started_at=now[0] - 25.0, start=saved))
+    stepped = [event for event in events if isinstance(event, Stepped)]
+    assert stepped[0].elapsed_seconds == pytest.approx(used, abs=1)
+    assert events[-1].elapsed_seconds == pytest.approx(60, abs=3)
 
 
 def test_without_validation_text_the_latest_counts_as_best(make_trainer, vocabulary):

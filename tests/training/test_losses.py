@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from charlstm.training.head import head_loss
+from charlstm.training.losses import head_loss
 
 
 @pytest.mark.parametrize(("num_chars", "num_symbols"), [(1, 2), (130, 7), (200, 5000)])

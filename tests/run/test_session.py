@@ -1,0 +1,17 @@
+from conftest import SMALL
+
+from charlstm.training.trainer import Trainer
+
+
+def test_weights_are_copied_once_for_each_event_that_needs_them(run, corpus_file, monkeypatch):
+    steps = []
+    weights = Trainer.weights
+
+    def counted(self):
+        steps.append(self.step)
+        return weights(self)
+
+    monkeypatch.setattr(Trainer, "weights", counted)
+    assert run("train", corpus_file, "--steps", 8, *SMALL)[0] == 0
+    # Started, four evaluations of which the last is at the end, finished.
+    assert steps == [0, 2, 4, 6, 8, 8]

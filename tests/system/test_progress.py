@@ -1,0 +1,42 @@
+import io
+import re
+import sys
+
+import pytest
+
+from charlstm.system.progress import counting_bar, move, progress_bar
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "is_shown", "shows"),
+    [
+        (Terminal, None, True),
+        (io.StringIO, None, False),
+        (io.StringIO, True, True),
+        (Terminal, False, False),
+    ],
+)
+def test_a_bar_is_shown_in_a_terminal_or_on_demand(monkeypatch, stream, is_shown, shows):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", stream())
+    with progress_bar(is_shown=is_shown, mininterval=0, leave=True) as bar:
+        move(bar, 0.25, "5k chars/s, 0:30 left")
+        move(bar, 0.5, "6k chars/s, 0:20 left")
+    written = sys.stderr.getvalue()
+    assert bool(re.search(r" 50% \|.*\| 6k chars/s, 0:20 left", written)) == shows
+    assert bool(written) == shows
+
+
+def test_a_counting_bar_waits_a_second(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with counting_bar(100, "scored") as progress:
+        progress(50)
+    assert "scored" not in sys.stderr.getvalue()
