@@ -303,7 +303,7 @@ def _items(
         patience=patience,
     )
     if filters:
-        say(f"kept {len(items.samples):,} of {items.num_drawn:,} samples")
+        say(f"{items.num_wanted:,} of {items.num_drawn:,} samples are as wanted")
     return list(items.samples), items.problem
 
 

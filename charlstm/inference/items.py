@@ -18,6 +18,8 @@ _MIN_STREAMS: Final = 64
 # Draws without one that is wanted, for each that is asked for, until it is given up.
 _PATIENCE: Final = 20
 _LEAST_PATIENCE: Final = 2000
+# Characters in vain until it is given up, however few draws that are: about half a minute.
+_MAX_CHARS_IN_VAIN: Final = 2_000_000
 
 # Which of some items are wanted, given as whole texts, prime and end included.
 ItemFilter = Callable[[list[str]], Iterable[bool]]
@@ -28,12 +30,13 @@ class Items:
     """Items that were drawn.
 
     Args:
-        num_drawn: how many were, the unwanted ones among them.
+        num_drawn: how many were, the unwanted ones among them; `num_wanted` passed all filters.
         problem: why there are fewer than were asked for; None where there are as many.
     """
 
     samples: tuple[Sample, ...]
     num_drawn: int
+    num_wanted: int
     problem: str | None = None
 
 
@@ -63,26 +66,35 @@ def draw_items(
         filters = (lambda texts: [text.endswith(end) for text in texts], *filters)
     patience = max(patience, _PATIENCE * num_items)
     samples: list[Sample] = []
-    num_drawn = num_in_vain = 0
+    num_drawn = num_in_vain = chars_in_vain = 0
     while len(samples) < num_items:
-        if num_in_vain >= patience:
+        if num_in_vain >= patience or chars_in_vain >= _MAX_CHARS_IN_VAIN:
             problem = (
                 f"only {len(samples):,} of {num_items:,} items in {num_drawn:,} draws, none in the "
                 f"last {num_in_vain:,}: the model hardly writes others; a higher --temperature or "
                 "another --match may help"
             )
-            return Items(samples=tuple(samples), num_drawn=num_drawn, problem=problem)
+            return Items(
+                samples=tuple(samples),
+                num_drawn=num_drawn,
+                num_wanted=len(samples),
+                problem=problem,
+            )
         wanted = num_items - len(samples)
-        num_streams = min(_MAX_STREAMS, max(wanted, _MIN_STREAMS if filters else 1))
+        # The rarer what is wanted, the more at once.
+        least = max(_MIN_STREAMS, num_in_vain) if filters else 1
+        num_streams = min(_MAX_STREAMS, max(wanted, least))
         drawn = sample_many(predictor, prime, config, num_samples=num_streams, generator=generator)
         found = collect(drawn, num_streams)
         num_drawn += len(found)
+        num_chars = sum(len(one.text) for one in found)
         for is_wanted in filters:
             texts = [prime + one.text for one in found]
             found = [one for one, fits in zip(found, is_wanted(texts), strict=True) if fits]
         samples += found
         num_in_vain = 0 if found else num_in_vain + num_streams
-    return Items(samples=tuple(samples[:num_items]), num_drawn=num_drawn)
+        chars_in_vain = 0 if found else chars_in_vain + num_chars
+    return Items(samples=tuple(samples[:num_items]), num_drawn=num_drawn, num_wanted=len(samples))
 
 
 def matching(pattern: str, alphabet: Alphabet) -> ItemFilter:
