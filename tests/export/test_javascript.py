@@ -87,6 +87,12 @@ def test_samples_are_drawn_as_the_options_say(in_node, checkpoint):
     assert len(same) == 40
 
 
+@pytest.mark.parametrize("options", ["{ temperature: -1 }", "{ temperature: NaN }", "{ topK: 0 }"])
+def test_impossible_options_are_refused(in_node, checkpoint, options):
+    attempt = f"try {{ model.sample('t', {options}) }} catch (error) {{ return error.name }}"
+    assert in_node(checkpoint, f"(() => {{ {attempt} }})()") == "RangeError"
+
+
 @pytest.mark.parametrize(
     ("characters", "reading"),
     [(TEXT, {"split_documents": "lines"}), (TEXT + END, {"split_documents": "blank-lines"})],

@@ -7,16 +7,27 @@ class Model {
   }
 
   next(text = "") {
-    const reading = this.read(text);
-    const logP = this.stack.predict(reading.states.at(-1));
+    const read = (before, symbol) => this.stack.read(symbol, before);
+    const logP = this.stack.predict(this.numbers(text).reduce(read, this.stack.start()));
     return ranked(logP).map((number) => [this.alphabet.readable(number), Math.exp(logP[number])]);
   }
 
   bits(text) {
-    return this.read(text).bits.reduce((a, b) => a + b, 0);
+    // No state is kept, unlike in a `Reading`: a text may be long.
+    let state = this.stack.start();
+    let bits = 0;
+    for (const symbol of this.numbers(text)) {
+      bits -= this.stack.predict(state)[symbol] / BITS;
+      state = this.stack.read(symbol, state);
+    }
+    return bits;
   }
 
-  sample(prime = "", { length = 1000, temperature = 1, topK, seed, random = Math.random } = {}) {
+  sample(prime = "", options = {}) {
+    const { length = 1000, temperature = 1, topK = Infinity, seed, random = Math.random } = options;
+    if (!(temperature >= 0 && topK >= 1)) {
+      throw new RangeError(`temperature ${temperature}, topK ${topK}: must be at least 0 and 1`);
+    }
     const sampler = new Sampler(this.stack, this.stack.start(), {
       unread: this.numbers(prime),
       length,
@@ -33,13 +44,6 @@ class Model {
   numbers(text) {
     const symbols = this.alphabet.symbolsOf(this.alphabet.normalized(text));
     return Int32Array.from(symbols, ({ number }) => number);
-  }
-
-  read(text) {
-    const reading = new Reading(this.stack);
-    reading.replace(0, this.numbers(text));
-    while (!reading.isDone) reading.advance();
-    return reading;
   }
 }
 
