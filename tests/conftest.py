@@ -33,6 +33,8 @@ torch.set_num_threads(1)
 
 TEXT = "the quick brown fox jumps over the lazy dog.\nquiet queens quote quick quips.\n" * 30
 
+HOSTILE = "\x00\x07\x1b'\"&<>/\\`scriptx!-[]{}$\u2028\u2029\ufeff\ud800\U0001f600\u202e\u0301e"
+
 posix = pytest.mark.skipif(os.name == "nt", reason="devices, pipes, links and modes of POSIX")
 
 # Options that make a training take no time.
@@ -64,6 +66,24 @@ def with_spec(checkpoint, **changes):
     """The same checkpoint of a run with other settings."""
     own = {name: changes.pop(name) for name in [*changes] if hasattr(checkpoint, name)}
     return replace(checkpoint, spec=replace(checkpoint.spec, **changes), **own)
+
+
+def with_vocabulary(checkpoint, characters, *, cell="lstm", hidden_size=8, **corpus):
+    """An untrained model, its weights large enough for predictions that differ."""
+    vocabulary = Vocabulary("".join(sorted(set(characters))))
+    config = replace(MODEL, num_characters=len(vocabulary), cell=cell, hidden_size=hidden_size)
+    model = CharLSTM(config, generator=torch.Generator().manual_seed(3))
+    for parameter in model.parameters():
+        parameter.data.mul_(2)
+    torch.nn.init.normal_(model.head.weight, generator=torch.Generator().manual_seed(4))
+    weights = {name: value.detach().numpy() for name, value in model.state_dict().items()}
+    return with_spec(
+        checkpoint,
+        model_config=config,
+        vocabulary=vocabulary,
+        weights=weights,
+        corpus=replace(checkpoint.spec.corpus, **corpus),
+    )
 
 
 def alphabet_of(vocabulary, *, level="char", unknown_probability=1e-4):

@@ -415,7 +415,7 @@ def test_commands_as_people_type_them(run, stored, typed, meant):
         (["sample", "--length", "1e999"], "'--length': must be a whole number"),
         (["sample", "--top-k", "x"], "'--top-k': must be a whole number ("),
         (["sample", "--temperature", "x"], "'--temperature': must be a number ("),
-        (["export", "x"], "Choose from: onnx, hf"),
+        (["export", "x"], "Choose from: onnx, hf, js"),
         (["train", "x", "--split-documents", "line"], "neither lines nor blank-lines"),
         (["sample", "--run", "Tinyy"], "did you mean tiny? "),
     ],

@@ -11,7 +11,8 @@ from charlstm.system.terminal import say
 
 EXAMPLES: Final = """\
 charlstm export shakespeare --format onnx -o shakespeare.onnx
-charlstm export shakespeare --format hf -o shakespeare-model"""
+charlstm export shakespeare --format hf -o shakespeare-model
+charlstm export shakespeare --format js -o shakespeare-js"""
 
 
 @with_settings
@@ -19,9 +20,11 @@ def export(
     context: typer.Context,
     which: WhichModel,
     form: Annotated[
-        Literal["onnx", "hf"],
+        Literal["onnx", "hf", "js"],
         typer.Option(
-            "--format", help="onnx: a graph of one step; hf: a folder for the Hugging Face Hub."
+            "--format",
+            help="onnx: a graph of one step; hf: a folder for the Hugging Face Hub; js: a "
+            "JavaScript module, as a .js file or as a folder with types and an example page.",
         ),
     ],
     output: Annotated[
@@ -34,8 +37,11 @@ def export(
     ] = None,
 ) -> None:
     """Convert a model for other programs."""
+    from charlstm.errors import CorpusError
     from charlstm.export.hub import export_folder
+    from charlstm.export.javascript import export_module
     from charlstm.export.onnx import OPSET, export_onnx
+    from charlstm.export.rounding import measure_rounding
 
     for option, value in (("run", which.run), ("checkpoint", which.checkpoint)):
         one_of(context, **{"name": name, option: value})
@@ -43,6 +49,13 @@ def export(
     if form == "onnx":
         difference = export_onnx(model.checkpoint, output, inputs=model.sources())
         say(f"{output}: opset {OPSET}; largest difference in 1,000 steps {difference:.1e}")
+    elif form == "js":
+        export_module(model.checkpoint, output, name=model.title, inputs=model.sources())
+        try:
+            cost = str(measure_rounding(model.checkpoint, model.corpus().held_out()))
+        except CorpusError:
+            cost = "weights rounded to 8 bits; there is no text to measure the cost on"
+        say(f"{output}: {cost}")
     else:
         export_folder(
             model.checkpoint,

@@ -236,10 +236,7 @@ def _write_page(model: "Model", path: Path, file: BinaryIO, texts: _Texts) -> di
     )
     data = page.encode("utf-8", "backslashreplace")
     file.write(data)
-    say(
-        f"{path}: {len(data) / 1e6:.2f} MB; weights rounded to 8 bits: "
-        f"{cost.bits_per_char:+.4f} bits per character ({cost.num_chars:,} characters scored)"
-    )
+    say(f"{path}: {len(data) / 1e6:.2f} MB; {cost}")
     return {
         "path": str(path),
         "num_bytes": len(data),

@@ -1,26 +1,19 @@
 """A trained model as a folder for the Hugging Face Hub."""
 
-import contextlib
 import html
 import json
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
-from charlstm.errors import CharLSTMError, ContainerError
+from charlstm.export.folder import identity_of, write_folder
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.system import layout
-from charlstm.system.container import open_regular
-from charlstm.system.files import is_leftover, refuse_inputs, remove_leftovers, replace_file
 from charlstm.system.terminal import escape_line
 
-# The last is in its place first: by it a folder is known again that a killed export left.
-_FOLDER_FILES: Final = ("vocab.json", layout.HUB_MODEL, "README.md", "config.json")
 _MODEL_TYPE: Final = "charlstm"
-_MAX_CONFIG_BYTES: Final = 1 << 16
 
 
 def export_folder(
@@ -43,22 +36,8 @@ def export_folder(
         CharLSTMError: when the folder can't be written, or holds other files, or another run's
             model.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        names = {path.name for path in folder.iterdir() if not is_leftover(path.name)}
-    except OSError as error:
-        raise CharLSTMError(f"{folder}: can't be made: {error.strerror}") from error
     spec = checkpoint.spec
-    identity = {"run": escape_line(name), "fingerprint": spec.fingerprint}
-    if names:
-        before = _exported_config(folder) if names <= set(_FOLDER_FILES) else None
-        if before is None:
-            raise CharLSTMError(f"{folder}: holds files of something else; name a new folder")
-        if before | identity != before:
-            raise CharLSTMError(f"{folder}: holds another run's model; name a new folder")
-    inputs = tuple(inputs)
-    for name_of_file in _FOLDER_FILES:
-        refuse_inputs(folder / name_of_file, inputs)
+    identity = identity_of(checkpoint, name)
     config = {
         "architectures": ["CharLSTM"],
         "model_type": _MODEL_TYPE,
@@ -74,19 +53,13 @@ def export_folder(
     vocabulary = {"unknown": 0, "boundary": spec.alphabet.boundary, "code_points": codes}
     card = _card(checkpoint, name, ngram_bits).encode("utf-8", "backslashreplace")
     model = without_paths(checkpoint).to_bytes()
-    contents = (_json(vocabulary), model, card, _json(config))
-    try:
-        # What a killed export left half-written would be published.
-        remove_leftovers(folder)
-        with contextlib.ExitStack() as stack:
-            # All of them are on the disk before the first is renamed.
-            for name_of_file, data in zip(_FOLDER_FILES, contents, strict=True):
-                file = stack.enter_context(replace_file(folder / name_of_file))
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-    except OSError as error:
-        raise CharLSTMError(f"{folder}: can't be written: {error.strerror}") from error
+    contents = {
+        "vocab.json": _json(vocabulary),
+        layout.HUB_MODEL: model,
+        "README.md": card,
+        "config.json": _json(config),
+    }
+    write_folder(folder, contents, identity=identity, read=_read_config, inputs=inputs)
 
 
 def without_paths(checkpoint: Checkpoint) -> Checkpoint:
@@ -109,13 +82,9 @@ def without_paths(checkpoint: Checkpoint) -> Checkpoint:
     )
 
 
-def _exported_config(folder: Path) -> dict[str, Any] | None:
+def _read_config(data: bytes) -> Any:
     """Return the config.json of an earlier export; None where it is something else."""
-    try:
-        with os.fdopen(open_regular(folder / "config.json"), "rb") as file:
-            config = json.loads(file.read(_MAX_CONFIG_BYTES))
-    except (OSError, ContainerError, ValueError, RecursionError):
-        return None
+    config = json.loads(data)
     is_exported = isinstance(config, dict) and config.get("model_type") == _MODEL_TYPE
     return config if is_exported else None
 

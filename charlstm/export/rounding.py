@@ -57,6 +57,12 @@ class RoundingCost:
     def bits_per_char(self) -> float:
         return self.rounded_bits_per_char - self.exact_bits_per_char
 
+    def __str__(self) -> str:
+        return (
+            f"weights rounded to 8 bits: {self.bits_per_char:+.4f} bits per character "
+            f"({self.num_chars:,} characters scored)"
+        )
+
 
 def rounded(checkpoint: Checkpoint) -> Checkpoint:
     """The same model with the weights that the page has."""

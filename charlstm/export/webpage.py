@@ -8,10 +8,7 @@ page's policy allows its own style and script and nothing else.
 import base64
 import hashlib
 import html
-import json
 import re
-from collections.abc import Iterable, Mapping
-from importlib import resources
 from typing import Any, Final
 
 from charlstm.analysis.inspection import (
@@ -21,17 +18,27 @@ from charlstm.analysis.inspection import (
     track_features,
 )
 from charlstm.errors import ConfigError
-from charlstm.export.rounding import RoundedMatrix, RoundingCost
+from charlstm.export.javascript import as_data, joined, model_data, part
+from charlstm.export.rounding import RoundingCost
 from charlstm.inference.predictor import Predictor
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
 
 # What runs in a worker, beside the page, and what draws it.
-_WORKER: Final = ("products.js", "cells.js", "model.js", "unit.js", "reading.js", "worker.js")
+_WORKER: Final = (
+    "products.js",
+    "cells.js",
+    "model.js",
+    "unit.js",
+    "distribution.js",
+    "reading.js",
+    "worker.js",
+)
 _SCRIPTS: Final = (
     "alphabet.js",
     "text.js",
+    "distribution.js",
     "cells.js",
     "cell.js",
     "views.js",
@@ -60,19 +67,10 @@ def build_page(
         held_out: what to choose the shown units by, and the ones that have a name.
         cost: said on the page.
     """
-    shapes: dict[str, tuple[int, int]] = {}
-    packed = []
-    # In order: the same model gives the same page.
-    for key, value in sorted(checkpoint.weights.items()):
-        if value.ndim == 2:
-            matrix = RoundedMatrix.of(value)
-            packed += [matrix.scales.astype("<f4").tobytes(), matrix.values.tobytes()]
-            shapes[key] = (value.shape[0], value.shape[1])
-        else:
-            packed.append(value.astype("<f4").tobytes())
-            shapes[key] = (len(value), 0)
-    style = _part("page.css")
-    script = _script(_SCRIPTS)
+    config, weights = model_data(checkpoint)
+    views = _views(checkpoint, text, held_out)
+    style = part("page.css")
+    script = joined(_SCRIPTS)
     symbol = "byte" if checkpoint.spec.alphabet.is_byte else "character"
     values = {
         "title": html.escape(f"{name}: a {symbol} model"),
@@ -81,12 +79,12 @@ def build_page(
         "policy": _policy(style=style, script=script),
         "style": style,
         "script": script,
-        "worker": _script(_WORKER),
+        "worker": joined(_WORKER),
         "symbol": symbol,
-        "model": _as_data(_model(checkpoint, text, held_out) | {"shapes": shapes}),
-        "weights": base64.b64encode(b"".join(packed)).decode("ascii"),
+        "model": as_data(config | views),
+        "weights": weights,
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], _part("page.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], part("page.html"))
 
 
 def opening(alphabet: Alphabet, held_out: Split) -> str:
@@ -106,35 +104,13 @@ def opening(alphabet: Alphabet, held_out: Split) -> str:
     return alphabet.to_symbols(("\n".join(shown) or text)[:_OPENING_CHARS])
 
 
-def _model(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]:
-    """What the script needs beside the weights; its names are JavaScript's."""
-    config, alphabet = checkpoint.spec.model_config, checkpoint.spec.alphabet
-    cell = config.spec
-    settings = alphabet.settings()
+def _views(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]:
+    """Return what the page shows when it is opened; its names are JavaScript's."""
     layers = trace(Predictor(checkpoint), held_out.part(0, _WATCHED_CHARS)).layers
     return {
-        "cell": config.cell,
-        "spec": {
-            "blocks": cell.blocks,
-            "drawn": cell.drawn,
-            "gates": cell.gates,
-            "names": cell.values,
-            "hasCellState": cell.has_cell_state,
-            "recurrentGates": cell.recurrent_gates,
-            "meanings": cell.meanings,
-        },
-        "numLayers": config.num_layers,
-        "hiddenSize": config.hidden_size,
-        "boundary": alphabet.boundary,
-        "end": alphabet.end_id,
-        "unknownProbability": settings["unknown_probability"],
-        "level": settings["level"],
-        "normalize": settings["normalize"],
-        "keepLineEnds": settings["keep_line_ends"],
-        "codes": alphabet.vocabulary.codes.tolist(),
         "units": [most_variable_units(layer, _NUM_UNITS) for layer in layers],
         "tracked": _tracked(checkpoint, held_out),
-        "text": alphabet.to_text(text),
+        "text": checkpoint.spec.alphabet.to_text(text),
     }
 
 
@@ -190,19 +166,6 @@ def _rounding_words(cost: RoundingCost) -> str:
 
 def _signed(value: float, digits: int) -> str:
     return f"{value:.{digits}f}".replace("-", "\u2212")
-
-
-def _script(parts: Iterable[str]) -> str:
-    return "".join(["'use strict';\n", *map(_part, parts)])
-
-
-def _part(name: str) -> str:
-    return (resources.files("charlstm.export") / "page" / name).read_text(encoding="utf-8")
-
-
-def _as_data(values: Mapping[str, Any]) -> str:
-    """JSON that can stand inside a script element: it can't hold the end of one."""
-    return json.dumps(values, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _policy(*, style: str, script: str) -> str:

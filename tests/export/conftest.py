@@ -1,5 +1,7 @@
-"""Models of every cell."""
+"""Models of every cell, and a browser."""
 
+import os
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -7,6 +9,8 @@ import torch
 from conftest import with_spec
 
 from charlstm.model.network import CharLSTM
+
+CHROMIUM = os.environ.get("CHARLSTM_TEST_CHROMIUM") or shutil.which("chromium")
 
 
 @pytest.fixture(params=["lstm", "gru", "rnn"])
@@ -19,3 +23,14 @@ def model(request, checkpoint):
         torch.nn.init.normal_(parameter, std=0.3, generator=generator)
     weights = {name: value.detach().numpy() for name, value in model.state_dict().items()}
     return with_spec(checkpoint, model_config=config, weights=weights, training=None)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium: name one in CHARLSTM_TEST_CHROMIUM")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()

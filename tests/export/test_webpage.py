@@ -3,14 +3,12 @@
 import math
 import os
 import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from conftest import MODEL, TEXT, with_spec
+from conftest import HOSTILE, MODEL, TEXT, with_spec, with_vocabulary
 
 from charlstm.analysis.unit import unit_steps
 from charlstm.config import CorpusConfig
@@ -23,9 +21,6 @@ from charlstm.model.network import CharLSTM
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import Vocabulary
 
-CHROMIUM = os.environ.get("CHARLSTM_TEST_CHROMIUM") or shutil.which("chromium")
-HOSTILE = "\x00\x07\x1b'\"&<>/\\`scriptx!-[]{}$\u2028\u2029\ufeff\ud800\U0001f600\u202e\u0301e"
-
 
 def page_of(checkpoint: Checkpoint, path: Path, *, text="the quick", name="tiny") -> Path:
     held_out = Split.of([TEXT[:200]], checkpoint.spec.vocabulary)
@@ -33,24 +28,6 @@ def page_of(checkpoint: Checkpoint, path: Path, *, text="the quick", name="tiny"
     page = build_page(checkpoint, name=name, text=text, held_out=held_out, cost=cost)
     path.write_text(page, encoding="utf-8", errors="backslashreplace")
     return path
-
-
-def with_vocabulary(checkpoint, characters, *, cell="lstm", hidden_size=8, **corpus):
-    """An untrained model, its weights large enough for predictions that differ."""
-    vocabulary = Vocabulary("".join(sorted(set(characters))))
-    config = replace(MODEL, num_characters=len(vocabulary), cell=cell, hidden_size=hidden_size)
-    model = CharLSTM(config, generator=torch.Generator().manual_seed(3))
-    for parameter in model.parameters():
-        parameter.data.mul_(2)
-    torch.nn.init.normal_(model.head.weight, generator=torch.Generator().manual_seed(4))
-    weights = {name: value.detach().numpy() for name, value in model.state_dict().items()}
-    return with_spec(
-        checkpoint,
-        model_config=config,
-        vocabulary=vocabulary,
-        weights=weights,
-        corpus=replace(checkpoint.spec.corpus, **corpus),
-    )
 
 
 @pytest.mark.parametrize(
@@ -89,17 +66,6 @@ def test_no_text_gets_out_of_its_place(checkpoint, tmp_path):
     # WebAssembly may be compiled, text may not be evaluated.
     assert "unsafe" not in policy.replace("'wasm-unsafe-eval'", "")
     assert "worker-src blob:" in policy
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium: name one in CHARLSTM_TEST_CHROMIUM")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

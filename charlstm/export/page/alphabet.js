@@ -13,20 +13,24 @@ const quoted = (text) => `\u201c${isolated(text)}\u201d`;
 const counted = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
 class Alphabet {
-  constructor({ codes, level, normalize, keepLineEnds }) {
+  /** @param lineEnd the characters that a line end of a text stands for. */
+  constructor({ codes, level, normalize, keepLineEnds, lineEnd = [10] }) {
     this.codes = codes;
     this.level = level;
     this.normalize = normalize;
+    this.keepLineEnds = keepLineEnds;
+    this.lineEnd = lineEnd;
     this.numbers = new Map(codes.map((code, place) => [code, place + 1]));
-    // A text field knows one line end only; a model of texts that keep theirs knows CR LF.
-    this.lineEnd = keepLineEnds && this.numbers.has(13) ? [13, 10] : [10];
     /** What a symbol is called: "character" or "byte". */
     this.symbol = level === "byte" ? "byte" : "character";
   }
 
   /** A text in the form that the model was trained on. */
   normalized(text) {
-    return this.normalize === "nfc" ? text.normalize("NFC") : text;
+    if (this.level === "byte") return text;
+    const plain = text.replaceAll(String.fromCodePoint(DOCUMENT_END), "\ufffd");
+    const composed = this.normalize === "nfc" ? plain.normalize("NFC") : plain;
+    return this.keepLineEnds ? composed : composed.replace(/\r\n?/g, "\n");
   }
 
   /**
@@ -67,6 +71,14 @@ class Alphabet {
     const code = this.codes[number - 1];
     const isPart = code === 13 || code === DOCUMENT_END;
     return number > 0 && !isPart && !(this.level === "byte" && code > 127);
+  }
+
+  /** A symbol that can be predicted, for programs: null is unknown, a byte past ASCII is escaped. */
+  readable(number) {
+    if (number === 0) return null;
+    const code = this.codes[number - 1];
+    const isPart = this.level === "byte" && code > 127 && code !== DOCUMENT_END;
+    return isPart ? `\\x${code.toString(16)}` : String.fromCodePoint(code);
   }
 
   /** What stands for a character or byte where it would not be seen itself. */

@@ -6,7 +6,9 @@ const LIVE_DELAY = 400; // milliseconds without a key before a screen reader is 
 class Page {
   constructor(config) {
     this.config = config;
-    this.alphabet = new Alphabet(config);
+    // A text field knows one line end only; a model of texts that keep theirs knows CR LF.
+    const lineEnd = config.keepLineEnds && config.codes.includes(13) ? [13, 10] : [10];
+    this.alphabet = new Alphabet({ ...config, lineEnd });
     this.text = new ReadText();
     this.strip = new Strip(this.alphabet);
     this.steps = surpriseSteps(config.codes.length);

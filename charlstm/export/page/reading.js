@@ -77,12 +77,15 @@ class Ladder {
 
 /** Draws symbols, one after another, once it has read what is left of the text before them. */
 class Sampler {
-  constructor(stack, state, { unread, temperature, seed, length }) {
+  /** `topK`: draw from so many of the most likely symbols; `random`: numbers from 0 to 1. */
+  constructor(stack, state, options) {
+    const { unread, temperature, seed, length, topK = Infinity, random = randomNumbers(seed) } = options;
     this.stack = stack;
     this.state = state;
     this.unread = unread;
     this.temperature = temperature;
-    this.random = randomNumbers(seed);
+    this.topK = topK;
+    this.random = random;
     this.length = length;
     this.symbols = [];
   }
@@ -102,23 +105,18 @@ class Sampler {
       this.unread = this.unread.subarray(1);
       return;
     }
-    const logP = this.stack.predict(this.state);
-    logP[0] = -Infinity; // Unknown can't be written.
-    const symbol = this.temperature > 0 ? this.draw(logP) : mostLikely(logP);
+    const symbol = this.draw(tempered(this.stack.predict(this.state), this.temperature));
     this.symbols.push(symbol);
     this.state = this.stack.read(symbol, this.state);
   }
 
   draw(logP) {
-    const highest = logP.reduce((a, b) => Math.max(a, b));
-    const weights = logP.map((value) => Math.exp((value - highest) / this.temperature));
+    const kept = ranked(logP, this.temperature > 0 ? this.topK : 1);
+    const weights = kept.map((symbol) => Math.exp(logP[symbol]));
     let left = this.random() * weights.reduce((a, b) => a + b);
-    const drawn = weights.findIndex((weight) => (left -= weight) < 0);
-    return drawn < 0 ? mostLikely(logP) : drawn;
+    return kept[weights.findIndex((weight) => (left -= weight) < 0)] ?? kept[0];
   }
 }
-
-const mostLikely = (logP) => logP.indexOf(logP.reduce((a, b) => Math.max(a, b)));
 
 /** Numbers from 0 to 1, the same for the same seed: xorshift (Marsaglia 2003). */
 function randomNumbers(seed) {

@@ -1,0 +1,123 @@
+"""A model as JavaScript: its weights in 8 bits, and a module that runs it in a browser or in Node.
+
+The scripts lie in `page/`; the page and the module are put together from the same ones.
+"""
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from charlstm.export.folder import identity_of, require_same_run, write_folder
+from charlstm.export.rounding import RoundedMatrix
+from charlstm.model.checkpoints import Checkpoint
+from charlstm.system.files import open_output
+
+_PARTS: Final = (
+    "products.js",
+    "cells.js",
+    "model.js",
+    "distribution.js",
+    "reading.js",
+    "alphabet.js",
+    "module.js",
+)
+_SUFFIXES: Final = (".js", ".mjs")
+_HEAD: Final = "// charlstm export "
+
+
+def export_module(
+    checkpoint: Checkpoint, path: Path, *, name: str, inputs: Iterable[str | Path] = ()
+) -> None:
+    """Write a model as an ES module: one file, or a folder with types and an example page.
+
+    Args:
+        path: a module's file, by its suffix, or else a folder.
+        name: of the run.
+        inputs: what the model comes from; none of them may be written.
+
+    Raises:
+        CharLSTMError: when it can't be written, or would replace anything but an earlier export
+            of the same run.
+    """
+    identity = identity_of(checkpoint, name)
+    config, weights = model_data(checkpoint)
+    data = f"const CONFIG = {as_data(config)};\nconst WEIGHTS = {json.dumps(weights)};\n"
+    module = (f"{_HEAD}{json.dumps(identity)}\n{data}{joined(_PARTS)}").encode()
+    if path.suffix not in _SUFFIXES:
+        contents = {
+            "model.d.ts": part("module.d.ts").encode(),
+            "index.html": part("module.html").encode(),
+            "model.js": module,
+        }
+        write_folder(path, contents, identity=identity, read=_read_head, inputs=inputs)
+        return
+    is_new = not path.exists()
+    with open_output(path, inputs=inputs) as file:
+        if not is_new:
+            require_same_run(path, path, identity, _read_head)
+        file.write(module)
+
+
+def model_data(checkpoint: Checkpoint) -> tuple[dict[str, Any], str]:
+    """Return a model's configuration, with JavaScript's names, and its weights in base64."""
+    shapes: dict[str, tuple[int, int]] = {}
+    packed = []
+    # In order: the same model gives the same bytes.
+    for key, value in sorted(checkpoint.weights.items()):
+        if value.ndim == 2:
+            matrix = RoundedMatrix.of(value)
+            packed += [matrix.scales.astype("<f4").tobytes(), matrix.values.tobytes()]
+            shapes[key] = (value.shape[0], value.shape[1])
+        else:
+            packed.append(value.astype("<f4").tobytes())
+            shapes[key] = (len(value), 0)
+    config, alphabet = checkpoint.spec.model_config, checkpoint.spec.alphabet
+    cell = config.spec
+    settings = alphabet.settings()
+    values = {
+        "cell": config.cell,
+        "spec": {
+            "blocks": cell.blocks,
+            "drawn": cell.drawn,
+            "gates": cell.gates,
+            "names": cell.values,
+            "hasCellState": cell.has_cell_state,
+            "recurrentGates": cell.recurrent_gates,
+            "meanings": cell.meanings,
+        },
+        "numLayers": config.num_layers,
+        "hiddenSize": config.hidden_size,
+        "boundary": alphabet.boundary,
+        "end": alphabet.end_id,
+        "unknownProbability": settings["unknown_probability"],
+        "level": settings["level"],
+        "normalize": settings["normalize"],
+        "keepLineEnds": settings["keep_line_ends"],
+        "codes": alphabet.vocabulary.codes.tolist(),
+        "shapes": shapes,
+    }
+    return values, base64.b64encode(b"".join(packed)).decode("ascii")
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Return scripts as one."""
+    return "".join(["'use strict';\n", *map(part, parts)])
+
+
+def part(name: str) -> str:
+    """Return a file of `page/`."""
+    return (resources.files("charlstm.export") / "page" / name).read_text(encoding="utf-8")
+
+
+def as_data(values: Mapping[str, Any]) -> str:
+    """Return JSON that can stand inside a script element: it can't hold the end of one."""
+    return json.dumps(values, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _read_head(data: bytes) -> Any:
+    """Return what the first line of a module says; None where it is something else."""
+    line = data.partition(b"\n")[0].decode()
+    return json.loads(line.removeprefix(_HEAD)) if line.startswith(_HEAD) else None

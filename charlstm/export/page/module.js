@@ -1,0 +1,50 @@
+// What programs get: a model that predicts, scores and writes. `CONFIG` and `WEIGHTS` stand before it.
+
+class Model {
+  constructor(config, weights) {
+    this.alphabet = new Alphabet(config);
+    this.stack = new CellStack(config, unpackWeights(weights, config.shapes));
+  }
+
+  next(text = "") {
+    const read = (before, symbol) => this.stack.read(symbol, before);
+    const logP = this.stack.predict(this.numbers(text).reduce(read, this.stack.start()));
+    return ranked(logP).map((number) => [this.alphabet.readable(number), Math.exp(logP[number])]);
+  }
+
+  bits(text) {
+    // No state is kept, unlike in a `Reading`: a text may be long.
+    let state = this.stack.start();
+    let bits = 0;
+    for (const symbol of this.numbers(text)) {
+      bits -= this.stack.predict(state)[symbol] / BITS;
+      state = this.stack.read(symbol, state);
+    }
+    return bits;
+  }
+
+  sample(prime = "", options = {}) {
+    const { length = 1000, temperature = 1, topK = Infinity, seed, random = Math.random } = options;
+    if (!(temperature >= 0 && topK >= 1)) {
+      throw new RangeError(`temperature ${temperature}, topK ${topK}: must be at least 0 and 1`);
+    }
+    const sampler = new Sampler(this.stack, this.stack.start(), {
+      unread: this.numbers(prime),
+      length,
+      temperature,
+      topK,
+      random: seed === undefined ? random : randomNumbers(seed),
+    });
+    const { symbols } = sampler;
+    const { end } = this.stack.config;
+    while (!sampler.isDone && symbols.at(-1) !== end) sampler.advance();
+    return this.alphabet.textOf(symbols.filter((symbol) => symbol !== end));
+  }
+
+  numbers(text) {
+    const symbols = this.alphabet.symbolsOf(this.alphabet.normalized(text));
+    return Int32Array.from(symbols, ({ number }) => number);
+  }
+}
+
+export const load = () => new Model(CONFIG, WEIGHTS);
