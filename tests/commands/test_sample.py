@@ -245,7 +245,7 @@ def test_new_and_unique_items_of_a_list(run, known_names, here):
     assert code == 0
     assert len(set(items)) == 5
     assert not set(items) & {"anna", "berta", "clara", "dora"}
-    assert re.search(r"\d+ samples\n", err)
+    assert re.search(r"\d+ of \d+ samples are as wanted\n", err)
     arguments = ("--temperature", 0, "--num-samples", 5, "--seed", 1)
     code, out, err = run("sample", "--new", *arguments)
     assert (code, out) == (1, "")
