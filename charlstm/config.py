@@ -22,6 +22,7 @@ from charlstm.settings import (
     Normalize,
     ReadingSettings,
     SplitBy,
+    TableFormat,
     TrainSettings,
     check_resolved,
     chosen,
@@ -191,6 +192,8 @@ class CorpusConfig:
         split_documents: where documents start inside a file, see `documents.split_documents`.
         split_by: whether documents are assigned to the splits in their order, at random, or, with
             `auto`, at random where there are at least a hundred of them.
+        column: of tables, whose rows are documents, see `text.tables`; `format` is their form, None
+            for what the files' endings say.
         normalize: Unicode normal form.
         split_seed: of the random assignment.
     """
@@ -207,6 +210,8 @@ class CorpusConfig:
     include: tuple[str, ...] = ()
     split_documents: str | None = None
     split_by: SplitBy = "auto"
+    column: str | None = None
+    format: TableFormat | None = None
     normalize: Normalize = "none"
     split_seed: int = 0
 
@@ -233,6 +238,17 @@ class CorpusConfig:
             )
         if self.split_documents is not None:
             _check_document_rule(self.split_documents)
+        self._check_column()
+
+    def _check_column(self) -> None:
+        if self.column == "":
+            raise ConfigError("--column must be the name of a column")
+        if self.column is None and self.format is not None:
+            raise ConfigError("--format is a table's: it needs --column")
+        if self.column is not None and self.split_documents is not None:
+            raise ConfigError("give --column or --split-documents, not both")
+        if self.column is not None and self.level == "byte":
+            raise ConfigError("--column reads text: it takes no --level byte")
 
     @classmethod
     def of(cls, reading: ReadingSettings, paths: Sequence[str] = ()) -> "CorpusConfig":
@@ -251,6 +267,8 @@ class CorpusConfig:
             include=chosen(reading.include, new.include),
             split_documents=reading.split_documents,
             split_by=chosen(reading.split_by, new.split_by),
+            column=reading.column,
+            format=reading.format,
             normalize=chosen(reading.normalize, new.normalize),
         )
 
@@ -332,13 +350,16 @@ def document_pattern(how: str) -> str:
 def from_plain(kind: type[_Config], values: object) -> _Config:
     """Make a configuration from the output of `dataclasses.asdict` after a round trip as JSON.
 
+    A setting whose default is None may be missing: the file is older than it.
+
     Raises:
         ConfigError: on unknown or missing keys and on impossible values.
     """
     if not isinstance(values, dict):
         raise ConfigError(f"{kind.__name__} must be an object, not {type(values).__name__}")
-    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    if odd := sorted(map(str, values.keys() ^ names)):
+    defaults = {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
+    missing = {name for name in defaults.keys() - values.keys() if defaults[name] is not None}
+    if odd := sorted(map(str, missing | (values.keys() - defaults.keys()))):
         raise ConfigError(f"{kind.__name__} has a missing or unknown setting: {odd[0]!r}")
     plain: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items()

@@ -25,6 +25,7 @@ Cell = Literal["lstm", "gru", "rnn"]
 Level = Literal["char", "byte"]
 Normalize = Literal["none", "nfc"]
 SplitBy = Literal["auto", "order", "random"]
+TableFormat = Literal["csv", "tsv", "jsonl"]
 DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionChoice = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -183,6 +184,13 @@ class ReadingSettings:
         "random, which auto does from 100 documents on.",
         panel=TEXT_PANEL, default="auto",
     )  # fmt: skip
+    column: str | None = _setting(
+        "Read tables, each row a document: the text in this column.",
+        panel=TEXT_PANEL, metavar="NAME",
+    )  # fmt: skip
+    format: TableFormat | None = _setting(
+        "Form of the tables of --column, where their names don't end so.", panel=TEXT_PANEL
+    )
     normalize: Normalize | None = _setting(
         "Unicode normalization; nfc composes accented letters.", panel=TEXT_PANEL, default="none"
     )
@@ -304,6 +312,8 @@ class TrainOptions(TypedDict, total=False):
     include: Iterable[str] | None
     split_documents: str | None
     split_by: SplitBy | None
+    column: str | None
+    format: TableFormat | None
     normalize: Normalize | None
     hidden_size: int | None
     num_layers: int | None

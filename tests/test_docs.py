@@ -30,6 +30,7 @@ MANUAL = "\n".join(PAGES[name] for name in (FRONT, *GUIDES))
 SHORT = ["--steps", "3", "--hidden-size", "8", "--batch-size", "4", "--threads", "1"]
 # Long enough for each split to hold something, and it has what the pages' primes are made of.
 EXAMPLE = "The beginning. ROMEO: To be, or not. " + TEXT * 4
+TABLE = "text,label\n" + "the quick brown fox,ham\nbuy now,spam\n" * 60
 MAX_FRONT_LINES = 250
 
 
@@ -108,9 +109,11 @@ def beginner(tmp_path, monkeypatch):
         monkeypatch.setattr(recall, "_NUM_DOCUMENTS", 50)
         monkeypatch.setattr(recall, "_NUM_TEST_DOCUMENTS", 20)
         lines = "\n".join(shell_lines(page))
-        written = set(re.findall(r" > ([\w-]+\.txt)\b", lines))
-        for name in set(re.findall(r"\b[\w-]+\.txt\b", lines)) - written:
-            (tmp_path / name).write_text(EXAMPLE, encoding="utf-8")
+        written = set(re.findall(r" > ([\w-]+\.\w+)\b", lines))
+        for name in set(re.findall(r"\b[\w-]+\.(?:txt|csv)\b", lines)) - written:
+            (tmp_path / name).write_text(
+                TABLE if name.endswith(".csv") else EXAMPLE, encoding="utf-8"
+            )
         return tmp_path
 
     return prepare

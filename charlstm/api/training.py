@@ -177,8 +177,8 @@ def _texts(
         return None if text is None else (text,), False
     if isinstance(documents, str | bytes):
         raise ConfigError("documents is a single string: say text=, or give a list of strings")
-    if reading.split_documents is not None:
-        raise ConfigError("documents are split already: leave split_documents out")
+    if reading.split_documents is not None or reading.column is not None:
+        raise ConfigError("documents are split already: leave split_documents and column out")
     found = tuple(documents)
     for one in found:
         if not isinstance(one, str):

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 import typer
 
@@ -17,6 +17,7 @@ from charlstm.commands.options import (
     Checkpoints,
     Device,
     Json,
+    Only,
     Threads,
     WhichModel,
     WithCounts,
@@ -29,16 +30,20 @@ from charlstm.commands.options import (
 from charlstm.commands.scored import read_files
 from charlstm.config import DEFAULT_STORE, STDIN, CorpusConfig
 from charlstm.errors import CharLSTMError, ConfigError, CorpusError
-from charlstm.system.terminal import is_colorless, say
+from charlstm.settings import ReadingSettings
+from charlstm.system.terminal import escape, is_colorless, say
 from charlstm.views.items import (
     CHARACTER_HEADER,
     HEADER,
+    as_cells,
     character_row,
+    classified_columns,
     classified_header,
-    classified_row,
+    confusion_lines,
+    item_columns,
     item_record,
-    item_row,
     marked,
+    row,
     shown,
 )
 
@@ -49,8 +54,11 @@ if TYPE_CHECKING:
     from charlstm.evaluation.items import ItemScore, Percentiles
     from charlstm.evaluation.scores import Prediction
     from charlstm.text.split import Split
+    from charlstm.text.tables import Row, Table
 
 Per = Literal["line", "document", "char"]
+
+_Item = TypeVar("_Item")
 
 _EXIT_NOTHING: Final = 1
 _EXIT_ERROR: Final = 2
@@ -61,6 +69,7 @@ _BATCH_CHARS: Final = 1 << 19
 EXAMPLES: Final = """\
 charlstm score another.txt --above p50           # the odder half of its lines
 charlstm score another.txt --run large --run small --header
+charlstm score mails.csv --column subject --run ham --run spam --expect label
 charlstm score --text "To be or not to be"       # its bits"""
 
 
@@ -101,6 +110,24 @@ def score(
             help="Write items that cost as much: 4.5 bits per character, or p99, a percentile.",
         ),
     ] = None,
+    *,
+    reading: Annotated[
+        ReadingSettings,
+        Only(
+            {
+                "column": "Score a table, CSV, TSV or JSON lines: the text in this column.",
+                "format": None,
+            }
+        ),
+    ],
+    expect: Annotated[
+        str | None,
+        typer.Option(
+            "--expect",
+            metavar="COLUMN",
+            help="The true model's name is in this column: how often it is the best.",
+        ),
+    ] = None,
     show: Annotated[
         bool, typer.Option("--show", help="Mark each item's most surprising stretch.")
     ] = False,
@@ -115,7 +142,8 @@ def score(
     r"""Score lines as they come: bits, bits per character, percentile, text.
 
     The percentile is the item's place among validation items of like length. Rows are separated by
-    tabs. With --above the exit code is 0 if something was found, 1 if nothing, 2 after an error.
+    tabs; of a table, these columns are appended to its own. With --above the exit code is 0 if
+    something was found, 1 if nothing, 2 after an error.
     In TEXT, \n is a line end, \t a tab, \\ a backslash.
     """
     try:
@@ -127,6 +155,8 @@ def score(
             raise ConfigError("give FILE or --text, not both")
         if len(names) > 1 and (limit is not None or show or per == "char"):
             raise ConfigError("several models take neither --above nor --show nor --per char")
+        others = text is not None or show or header or as_json or per != "line"
+        _check_table(reading, expect, is_one=len(names) == 1, others=others)
         which = WhichModel(checkpoint=checkpoint, checkpoints=checkpoints)
         models = [replace(which, run=name).load() for name in names]
         if len({one.name for one in models}) < len(models):
@@ -137,25 +167,43 @@ def score(
             return
         paths = files or [STDIN]
         expect_texts(paths, checkpoints)
-        columns: tuple[str, ...] = HEADER
-        if per == "char":
-            rows = _character_rows(readers[0], paths, as_json=as_json)
-            columns = CHARACTER_HEADER
-        elif len(readers) > 1:
-            rows = _classified_rows(readers, _items(paths, per, models[0]), as_json=as_json)
-            columns = classified_header([one.name for one in models])
+        if reading.column is None:
+            rows, columns = _text_rows(
+                readers, paths, per, limit, with_counts=with_counts, show=show, as_json=as_json
+            )
+            first = "\t".join(columns) if header and not as_json else None
         else:
-            percentiles = models[0].percentiles(with_counts=with_counts, notify=say)
-            if limit is not None and limit.is_percentile and percentiles is None:
-                raise ConfigError("--above: there is no validation text to compare with")
-            items = _scored(readers[0], _items(paths, per, models[0]), percentiles)
-            rows = _item_rows(items, limit, show=show, as_json=as_json)
-        number = _write(rows, columns if header and not as_json else None)
+            rows, first = _table_rows(
+                readers, paths, reading, limit, with_counts=with_counts, expect=expect
+            )
+        number = _write(rows, first)
         if limit is not None and not number:
             raise typer.Exit(_EXIT_NOTHING)
     except CharLSTMError as error:
         error.exit_code = _EXIT_ERROR
         raise
+
+
+def _check_table(
+    reading: ReadingSettings,
+    expect: str | None,
+    *,
+    is_one: bool,
+    others: bool,
+) -> None:
+    """Refuse options that don't go together.
+
+    Args:
+        is_one: whether there is a single model.
+        others: whether options are given that a table doesn't take.
+    """
+    CorpusConfig.of(reading)
+    if reading.column is not None and others:
+        raise ConfigError(
+            "--column writes the table as it is: no --text, --show, --header, --json or --per"
+        )
+    if expect is not None and (reading.column is None or is_one):
+        raise ConfigError("--expect needs --column and several --run")
 
 
 @dataclass(frozen=True)
@@ -191,13 +239,43 @@ class _Reader(NamedTuple):
         return cls(model, predict)
 
 
+def _text_rows(
+    readers: "Sequence[_Reader]",
+    paths: list[str],
+    per: Per,
+    limit: _Limit | None,
+    *,
+    with_counts: bool,
+    show: bool,
+    as_json: bool,
+) -> tuple[Iterator[list[str]], tuple[str, ...]]:
+    """The rows of texts, and the names of their columns."""
+    if per == "char":
+        return _character_rows(readers[0], paths, as_json=as_json), CHARACTER_HEADER
+    models = [one.model for one in readers]
+    items = _items(paths, per, models[0])
+    if len(readers) > 1:
+        columns = (*classified_header([one.name for one in models]), "text")
+        return _classified_rows(readers, items, as_json=as_json), columns
+    percentiles = _percentiles(models[0], limit, with_counts=with_counts)
+    found = _scored(readers[0], items, percentiles)
+    return _item_rows(found, limit, show=show, as_json=as_json), (*HEADER, "text")
+
+
+def _percentiles(
+    model: "Model", limit: _Limit | None, *, with_counts: bool
+) -> "Percentiles | None":
+    percentiles = model.percentiles(with_counts=with_counts, notify=say)
+    if limit is not None and limit.is_percentile and percentiles is None:
+        raise ConfigError("--above: there is no validation text to compare with")
+    return percentiles
+
+
 def _items(paths: "Sequence[str]", per: Per, model: "Model") -> Iterator[list[str]]:
     """The texts of items, as many at once as are there."""
     for path in paths:
         if per == "document":
             yield from _documents(path, model)
-        elif path == STDIN:
-            yield from _lines(_arriving(model.checkpoint.spec.corpus))
         else:
             yield from _lines(_pieces(path, model.checkpoint.spec.corpus))
 
@@ -221,6 +299,8 @@ def _arriving(config: CorpusConfig) -> Iterator[str]:
         raise CorpusError("stdin is closed")
     as_bytes = config.level == "byte"
     encoding, errors = ("utf-8", "surrogateescape") if as_bytes else (config.encoding, "replace")
+    if not as_bytes and codecs.lookup(encoding).name == "utf-8":
+        encoding = "utf-8-sig"  # a byte order mark is no part of the text
     stdin: Any = sys.stdin.buffer
     decoder: Any = codecs.getincrementaldecoder(encoding)(errors)
     if not config.keeps_line_ends:
@@ -231,9 +311,12 @@ def _arriving(config: CorpusConfig) -> Iterator[str]:
 
 
 def _pieces(path: str, config: CorpusConfig) -> Iterator[str]:
-    """A file's text, decompressed and decoded as the model's own was."""
+    """A file's text, decompressed and decoded as the model's own was, or what comes from stdin."""
     from charlstm.text.source import FileSource
 
+    if path == STDIN:
+        yield from _arriving(config)
+        return
     source = FileSource(path, config)
     try:
         with advice_for_a_model():
@@ -261,16 +344,18 @@ def _documents(path: str, model: "Model") -> Iterator[list[str]]:
         yield [symbols]
 
 
-def _batches(items: Iterable[list[str]]) -> Iterator[list[str]]:
+def _batches(
+    items: Iterable[list[_Item]], length: "Callable[[_Item], int]"
+) -> Iterator[list[_Item]]:
     """The same items, no more at once than fit into memory."""
-    for texts in items:
+    for found in items:
         first = num_chars = 0
-        for place, text in enumerate(texts):
+        for place, one in enumerate(found):
             if num_chars > _BATCH_CHARS:
-                yield texts[first:place]
+                yield found[first:place]
                 first, num_chars = place, 0
-            num_chars += len(text) + 1
-        yield texts[first:]
+            num_chars += length(one) + 1
+        yield found[first:]
 
 
 def _scored(
@@ -279,7 +364,7 @@ def _scored(
     from charlstm.evaluation.items import score_items
 
     number = 1
-    for texts in _batches(items):
+    for texts in _batches(items, len):
         yield score_items(
             texts, reader.model.alphabet, reader.predict, percentiles, first_number=number
         )
@@ -297,7 +382,7 @@ def _item_rows(
             yield [json.dumps(item_record(one)) for one in chosen]
         else:
             texts = [marked(one) if is_marked else shown(one.text, is_terminal) for one in chosen]
-            yield [item_row(one, text) for one, text in zip(chosen, texts, strict=True)]
+            yield [row(item_columns(one), text) for one, text in zip(chosen, texts, strict=True)]
 
 
 def _classified_rows(
@@ -310,16 +395,95 @@ def _classified_rows(
     best: Counter[str] = Counter()
     is_terminal = sys.stdout.isatty()
     number = 1
-    for texts in _batches(items):
+    for texts in _batches(items, len):
         found: list[Classified] = classified(texts, models, first_number=number)
         number += len(texts)
         best.update(one.best for one in found)
         if as_json:
             yield [json.dumps(one._asdict()) for one in found]
         else:
-            yield [classified_row(one, shown(one.text, is_terminal)) for one in found]
+            yield [row(classified_columns(one), shown(one.text, is_terminal)) for one in found]
+    _say_best(best)
+
+
+def _say_best(best: "Counter[str]") -> None:
     for name, count in best.most_common():
-        say(f"{name}: {count:,} of {number - 1:,}")
+        say(f"{name}: {count:,} of {best.total():,}")
+
+
+def _table_rows(
+    readers: "Sequence[_Reader]",
+    paths: list[str],
+    reading: ReadingSettings,
+    limit: _Limit | None,
+    *,
+    with_counts: bool,
+    expect: str | None,
+) -> tuple[Iterator[list[str]], str | None]:
+    """The rows of a table with columns appended, and its header."""
+    from charlstm.text.tables import Table
+
+    if len(paths) > 1:
+        raise ConfigError("--column takes one table")
+    model = readers[0].model
+    # Its cells come as they are: a model brings texts into its own form.
+    config = CorpusConfig(encoding=model.checkpoint.spec.corpus.encoding, keep_line_ends=True)
+    table = Table(paths[0], _pieces(paths[0], config), reading.column or "", reading.format)
+    if len(readers) > 1:
+        header = table.header(classified_header([one.model.name for one in readers]))
+        rows = _classified_table(readers, table, expect)
+    else:
+        header = table.header(HEADER)
+        percentiles = _percentiles(model, limit, with_counts=with_counts)
+        rows = _scored_table(readers[0], table, percentiles, limit)
+    return rows, header and _safe(header)
+
+
+def _scored_table(
+    reader: _Reader, table: "Table", percentiles: "Percentiles | None", limit: _Limit | None
+) -> Iterator[list[str]]:
+    from charlstm.evaluation.items import score_items
+
+    for rows in _batches(table.rows(), lambda one: len(one.text)):
+        texts = [one.text for one in rows]
+        found = score_items(texts, reader.model.alphabet, reader.predict, percentiles)
+        yield [
+            _table_line(table, one, item_columns(item))
+            for one, item in zip(rows, found, strict=True)
+            if limit is None or limit.is_met(item)
+        ]
+
+
+def _classified_table(
+    readers: "Sequence[_Reader]", table: "Table", expect: str | None
+) -> Iterator[list[str]]:
+    """At the end on stderr how often each model was the best, or the right one."""
+    from charlstm.evaluation.items import classified
+
+    models = {model.name: (model.alphabet, predict) for model, predict in readers}
+    counts: Counter[tuple[str, str]] = Counter()
+    for rows in _batches(table.rows(), lambda one: len(one.text)):
+        found = classified([one.text for one in rows], models)
+        labels = [table.cell(one, expect) if expect is not None else "" for one in rows]
+        counts.update(zip(labels, (one.best for one in found), strict=True))
+        yield [
+            _table_line(table, one, classified_columns(item))
+            for one, item in zip(rows, found, strict=True)
+        ]
+    if expect is None:
+        _say_best(Counter(best for _, best in counts.elements()))
+    else:
+        for line in confusion_lines(counts, list(models)):
+            say(line)
+
+
+def _table_line(table: "Table", one: "Row", columns: dict[str, Any]) -> str:
+    return _safe(table.line(one, as_cells(columns) if table.has_header else columns))
+
+
+def _safe(line: str) -> str:
+    """A line of a table, which is escaped on a terminal only."""
+    return escape(line, keep="\t\n") if sys.stdout.isatty() else line
 
 
 def _character_rows(reader: _Reader, paths: list[str], *, as_json: bool) -> Iterator[list[str]]:
@@ -343,10 +507,10 @@ def _print_bits(readers: "Sequence[_Reader]", text: str, *, as_json: bool) -> No
     )
 
 
-def _write(rows: Iterable[list[str]], header: Sequence[str] | None) -> int:
+def _write(rows: Iterable[list[str]], header: str | None) -> int:
     """Write rows as soon as they are there; returns how many there were."""
     if header is not None:
-        print("\t".join(header))
+        print(header)
     number = 0
     for some in rows:
         number += len(some)

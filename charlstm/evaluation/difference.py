@@ -33,7 +33,7 @@ _NORMAL_QUANTILE: Final = 1.959964  # of 97.5 %
 # Relative to validation; what is less, runs that differ in their seed alone also show.
 _NOTABLE: Final = 0.03
 # What of a corpus's settings the symbols of another text depend on.
-_READING: Final = ("normalize", "keep_line_ends", "split_documents", "encoding")
+_READING: Final = ("normalize", "keep_line_ends", "split_documents", "column", "encoding")
 # Lengths of context at which its effect is asked for, each four times the one before.
 _CONTEXT_EDGES: Final = (0, 16, 64, 256)
 

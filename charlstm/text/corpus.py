@@ -9,7 +9,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -25,6 +25,7 @@ from charlstm.text.filelist import FileList
 from charlstm.text.notices import document_notices, form_notices, unknown_notices
 from charlstm.text.source import FileSource, Source, TextSource
 from charlstm.text.split import Split
+from charlstm.text.tables import Table
 from charlstm.text.vocabulary import END, UNKNOWN, Ids, Vocabulary, code_points
 
 DEFAULT_NAME: Final = "python-docs"
@@ -135,7 +136,7 @@ def load_corpus(
         sources += _in_memory(texts, config)
         num_main = len(sources) + len(files.main)
         sources += _open(files, config, stack)
-        has_documents = config.split_documents is not None or num_main > 1
+        has_documents = bool(config.split_documents or config.column) or num_main > 1
         reader = _Reader(config, marks_ends=has_documents)
         counted = _count(sources, reader)
         num_chars = int(counted.lengths[:num_main].sum())
@@ -200,14 +201,7 @@ def corpus_name(config: CorpusConfig) -> str:
 def _in_memory(texts: Sequence[str], config: CorpusConfig) -> Iterator[Source]:
     for text in texts:
         notices: list[str] = []
-        symbols = to_symbols(
-            text,
-            level=config.level,
-            normalize=config.normalize,
-            keep_line_ends=config.keeps_line_ends,
-            notify=notices.append,
-        )
-        yield TextSource(IN_MEMORY, symbols, notices)
+        yield TextSource(IN_MEMORY, _symbols(text, config, notices.append), notices)
 
 
 def _open(files: FileList, config: CorpusConfig, stack: contextlib.ExitStack) -> list[Source]:
@@ -261,6 +255,7 @@ class _Reader:
     """
 
     def __init__(self, config: CorpusConfig, *, marks_ends: bool) -> None:
+        self._config = config
         self._how = config.split_documents
         self._marks_ends = marks_ends and self._how != "lines"
 
@@ -270,11 +265,36 @@ class _Reader:
         Raises:
             CorpusError: when the text can't be read or split.
         """
-        documents = split_documents(source.pieces(), self._how)
+        if self._config.column is None:
+            documents = split_documents(source.pieces(), self._how)
+        else:
+            documents = self._rows(source, self._config.column)
         try:
             yield from with_ends(documents) if self._marks_ends else documents
         except PatternError as error:
             raise CorpusError(f"{source.name}: {error}") from error
+
+    def _rows(self, source: Source, column: str) -> Iterator[tuple[str, list[int]]]:
+        """The documents of a table, as `split_documents` yields those of a text."""
+
+        def notify(notice: str) -> None:
+            if (named := f"{source.name}: {notice}") not in source.notices:
+                source.notices.append(named)
+
+        for rows in Table(source.name, source.pieces(), column, self._config.format).rows():
+            # An escape of JSON stands for any character.
+            texts = [_symbols(row.text, self._config, notify) for row in rows]
+            yield "".join(texts), [0, *accumulate(map(len, texts[:-1]))]
+
+
+def _symbols(text: str, config: CorpusConfig, notify: Callable[[str], object]) -> str:
+    return to_symbols(
+        text,
+        level=config.level,
+        normalize=config.normalize,
+        keep_line_ends=config.keeps_line_ends,
+        notify=notify,
+    )
 
 
 def _count(sources: Sequence[Source], reader: _Reader) -> _Counted:

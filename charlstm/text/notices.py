@@ -20,16 +20,17 @@ _MANY_UNKNOWN: Final = 0.05
 def document_notices(train: Split, alphabet: Alphabet, config: CorpusConfig) -> Iterator[str]:
     """Yield where documents may not be what was meant."""
     num_documents = len(train.starts)
-    if config.split_documents is None:
+    if config.split_documents is None and config.column is None:
         is_chosen = config.paths == (IN_MEMORY,) and num_documents > 1
         if not is_chosen and looks_like_list(alphabet.decode(train.ids[:_SAMPLE_CHARS])):
             yield "the text looks like a list: --split-documents lines makes each line a document"
         return
-    if num_documents == 1:
+    if num_documents == 1 and config.split_documents is not None:
         yield f"--split-documents {config.split_documents}: found nowhere, the text is one document"
     is_blank_D = (train.lengths == 1) & (train.ids[train.starts] == alphabet.end_id)
+    blank = "blank lines" if alphabet.are_lines else "empty"
     if num_blank := int(is_blank_D.sum()):
-        yield f"{num_blank:,} of {num_documents:,} documents are blank lines, learned like others"
+        yield f"{num_blank:,} of {num_documents:,} documents are {blank}, learned like others"
 
 
 def unknown_notices(split: Split, name: str) -> Iterator[str]:

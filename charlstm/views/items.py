@@ -1,6 +1,6 @@
 """Scored items as rows, their cells separated by tabs, and as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from charlstm.system.terminal import escape
@@ -10,21 +10,36 @@ if TYPE_CHECKING:
 
 _MARK: Final = "\x1b[1;31m"
 _PLAIN: Final = "\x1b[0m"
+# Places after the point; 3 for anything else.
+_DIGITS: Final = {"bits_per_char": 4, "percentile": 1, "posterior": 4}
 
-HEADER: Final = ("bits", "bits_per_char", "percentile", "text")
+HEADER: Final = ("bits", "bits_per_char", "percentile")
 CHARACTER_HEADER: Final = ("place", "char", "bits", "rank", "expected")
 
 
-def item_row(item: "ItemScore", text: str) -> str:
-    """Bits, bits per character, percentile, text; empty where there is none."""
-    per_char, percentile = item.bits_per_char, item.percentile
-    cells = (
-        f"{item.bits:.3f}",
-        "" if per_char is None else f"{per_char:.4f}",
-        "" if percentile is None else f"{percentile:.1f}",
-        text,
-    )
-    return "\t".join(cells)
+def item_columns(item: "ItemScore") -> dict[str, Any]:
+    """What is said of an item in a row, by the columns' names."""
+    return {name: getattr(item, name) for name in HEADER}
+
+
+def classified_columns(one: "Classified") -> dict[str, Any]:
+    """The bits of each model, the best of them, its posterior."""
+    bits = {f"bits_{name}": bits for name, bits in one.bits.items()}
+    return bits | {"best": one.best, "posterior": one.posterior}
+
+
+def as_cells(columns: Mapping[str, Any]) -> dict[str, str]:
+    """The same as texts; empty where there is nothing."""
+    cells = {}
+    for name, value in columns.items():
+        digits = _DIGITS.get(name, 3)
+        is_number = isinstance(value, float)
+        cells[name] = f"{value:.{digits}f}" if is_number else "" if value is None else value
+    return cells
+
+
+def row(columns: Mapping[str, Any], text: str) -> str:
+    return "\t".join((*as_cells(columns).values(), text))
 
 
 def item_record(item: "ItemScore") -> dict[str, Any]:
@@ -33,13 +48,31 @@ def item_record(item: "ItemScore") -> dict[str, Any]:
 
 
 def classified_header(names: Sequence[str]) -> tuple[str, ...]:
-    return (*(f"bits_{name}" for name in names), "best", "posterior", "text")
+    return (*(f"bits_{name}" for name in names), "best", "posterior")
 
 
-def classified_row(one: "Classified", text: str) -> str:
-    """The bits of each model, the best of them, its posterior, the text."""
-    bits = (f"{bits:.3f}" for bits in one.bits.values())
-    return "\t".join((*bits, one.best, f"{one.posterior:.4f}", text))
+def confusion_lines(counts: Mapping[tuple[str, str], int], names: Sequence[str]) -> Iterator[str]:
+    """How often each label got each model, and how often the right one.
+
+    Args:
+        counts: by label and best model.
+        names: of the models.
+    """
+    rows = {name: [counts.get((name, best), 0) for best in names] for name in names}
+    number = sum(counts[label, best] for label, best in counts if label in names)
+    right = sum(counts.get((name, name), 0) for name in names)
+    yield f"accuracy {right / number:.4f}: {right:,} of {number:,}" if number else "accuracy -"
+    if others := sum(counts.values()) - number:
+        yield f"{others:,} more have a label that is no model's name"
+        rows["(other)"] = [
+            sum(count for (label, one), count in counts.items() if one == best) - sum(column)
+            for best, column in zip(names, zip(*rows.values(), strict=True), strict=True)
+        ]
+    table = [["label", *names], *([label, *map("{:,}".format, row)] for label, row in rows.items())]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for label, *cells in table:
+        padded = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        yield "  ".join([label.ljust(widths[0]), *padded])
 
 
 def character_row(one: "CharacterScore") -> str:

@@ -91,6 +91,82 @@ def test_which_of_two_models_suits_a_line(run, names, here):
     assert run("score", *both, "--above", 3)[0] == 2
 
 
+@pytest.fixture
+def kinds(run, here):
+    """A run of names and one of numbers, learned from tables."""
+    for kind, words in (("names", "anna berta clara dora"), ("digits", "1234 4321 1432 2143")):
+        rows = "".join(f'"{word}\n{word}",{kind}\n' for word in words.split() * 30)
+        (here / f"{kind}.csv").write_text(f"text,kind\n{rows}")
+        options = ["--column", "text", "--steps", 40, *SMALL]
+        assert run("train", f"{kind}.csv", "--run", kind, *options)[0] == 0
+    return ["--run", "names", "--run", "digits"]
+
+
+ROWS = [["anna\nanna", "names"], ["1234", "names"], ['43,"21', "digits"], ["clara", "?"]]
+
+
+def test_columns_are_appended_to_a_table(run, kinds, here):
+    with open(here / "t.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["text", "kind"], *ROWS])
+    records = "".join(json.dumps({"kind": kind, "text": text}) + "\n" for text, kind in ROWS)
+    (here / "t.jsonl").write_text(records)
+    options = ["--column", "text", "--run", "names"]
+    code, out, _ = run("score", "t.csv", *options)
+    header, *rows = csv.reader(io.StringIO(out))
+    assert code == 0
+    assert header == ["text", "kind", "bits", "bits_per_char", "percentile"]
+    assert [row[:2] for row in rows] == ROWS
+    model = charlstm.load("names")
+    bits = [one.bits for one in model.score_lines([text for text, _ in ROWS])]
+    assert [float(row[2]) for row in rows] == pytest.approx(bits, abs=1e-3)
+    found = [json.loads(one) for one in run("score", "t.jsonl", *options)[1].splitlines()]
+    assert [list(one)[:3] for one in found] == [["kind", "text", "bits"]] * 4
+    assert [one["bits"] for one in found] == pytest.approx(bits)
+    limit = sorted(float(row[3]) for row in rows)[-2] - 1e-3
+    code, out, _ = run("score", "t.csv", *options, "--above", limit)
+    assert (code, len([*csv.reader(io.StringIO(out))])) == (0, 3)
+    assert run("score", "t.csv", *options, "--above", 99)[0] == 1
+
+
+def test_the_best_model_is_compared_with_the_expected_one(run, kinds, here):
+    with open(here / "t.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["text", "kind"], *ROWS])
+    code, out, err = run("score", "t.csv", "--column", "text", *kinds, "--expect", "kind")
+    header, *rows = csv.reader(io.StringIO(out))
+    assert code == 0
+    assert header[2:] == ["bits_names", "bits_digits", "best", "posterior"]
+    assert [row[4] for row in rows] == ["names", "digits", "digits", "names"]
+    assert [line.split() for line in err.splitlines()[-6:]] == [
+        ["accuracy", "0.6667:", "2", "of", "3"],
+        ["1", "more", "have", "a", "label", "that", "is", "no", "model's", "name"],
+        ["label", "names", "digits"],
+        ["names", "1", "1"],
+        ["digits", "0", "1"],
+        ["(other)", "1", "0"],
+    ]
+    assert "digits: 2 of 4" in run("score", "t.csv", "--column", "text", *kinds)[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--column", "texts"], "t.csv: the header: has no column 'texts'; it has text, kind"),
+        (["--column", "text", "--expect", "kind"], "--expect needs --column and several --run"),
+        (["--expect", "kind"], "--expect needs --column"),
+        (["--format", "csv"], "--format is a table's: it needs --column"),
+        (["--column", "text", "--per", "document"], "--column writes the table as it is"),
+        (["--column", "text", "--json"], "--column writes the table as it is"),
+        (["--column", "text", "t.csv"], "--column takes one table"),
+        (["--column", "text", "--format", "jsonl"], "t.csv: row 1 (line 1): is not JSON"),
+    ],
+)
+def test_what_a_table_does_not_take_is_refused(run, stored, here, options, message):
+    (here / "t.csv").write_text("text,kind\nthe quick,names\n")
+    code, out, err = run("score", "t.csv", *options)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith(f"charlstm: {message}")
+
+
 def test_characters_and_documents_are_rows_too(run, stored, here):
     (here / "a.txt").write_text('the "\u2603"\nfox', encoding="utf-8")
     header, *rows = rows_of(run("score", "a.txt", "--per", "char", "--header")[1])
@@ -152,15 +228,22 @@ def test_what_is_odd_to_read_is_scored(run, stored, here, monkeypatch, batch_cha
 
 
 @posix
-def test_lines_are_answered_as_they_come(stored, here):
+@pytest.mark.parametrize("is_table", [False, True])
+def test_lines_are_answered_as_they_come(stored, here, is_table):
+    options = ["--column", "text", "--format", "tsv", "--above", "0"] if is_table else []
     process = subprocess.Popen(
-        [sys.executable, "-m", "charlstm", "score"],
+        [sys.executable, "-m", "charlstm", "score", *options],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=here,
     )  # fmt: skip
     with process:
+        if is_table:
+            process.stdin.write(b"\xef\xbb\xbftext\n")
         for line in (b"the quick\n", b"brown fox\n"):
             process.stdin.write(line)
             process.stdin.flush()
-            assert process.stdout.readline().endswith(b"\t" + line)
+            if is_table and line.startswith(b"the"):
+                assert process.stdout.readline().startswith(b"text\tbits\t")
+            row = process.stdout.readline().rstrip(b"\n").split(b"\t")
+            assert row[0 if is_table else -1] == line.strip()
         process.stdin.close()
         assert process.wait(60) == 0

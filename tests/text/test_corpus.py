@@ -1,6 +1,8 @@
 import bz2
+import csv
 import gzip
 import io
+import json
 import lzma
 import os
 import sys
@@ -289,6 +291,10 @@ def test_accents_take_one_form_on_request(write):
     [
         {"split_documents": "("},
         {"split_documents": ""},
+        {"format": "csv"},
+        {"column": ""},
+        {"column": "text", "split_documents": "lines"},
+        {"column": "text", "level": "byte"},
         {"normalize": "nfd"},
         {"include": "x"},
         {"level": "byte", "normalize": "nfc"},
@@ -385,3 +391,25 @@ def test_utf_16_without_a_mark_is_named(tmp_path, encoding):
     with pytest.raises(CorpusError, match=f"give --encoding {encoding}"):
         load_corpus(CorpusConfig(paths=(str(path),)))
     assert load_corpus(CorpusConfig(paths=(str(path),), encoding=encoding)).train.num_chars > 300
+
+
+def test_rows_of_tables_are_documents(write):
+    rows = [("a\u0301\r\n", "b"), ("", "c,d"), (f"x{END}", "e")]
+    lines = [json.dumps({"text": text, "other": other}) for text, other in rows]
+    of_json = load(write("\n".join(lines), "t.jsonl"), column="text", normalize="nfc", **WHOLE)
+    assert text_of(of_json, "train") == f"\xe1\n{END}{END}x\ufffd{END}"
+    assert of_json.train.starts.tolist() == [0, 3, 4]
+    assert "U+FFFD" in of_json.notices[0]
+    table = io.StringIO(newline="")
+    csv.writer(table).writerows([("text", "other"), *rows])
+    of_csv = load(write(table.getvalue(), "t.csv"), column="text", normalize="nfc", **WHOLE)
+    assert of_csv.fingerprint == of_json.fingerprint
+    assert "1 of 3 documents are empty, learned like others" in of_csv.notices
+
+
+def test_column_of_a_model_is_read_from_other_tables(write):
+    config = CorpusConfig(paths=(str(write("text\nab\nba\n", "t.csv")),), column="text", **WHOLE)
+    other = write('{"text": "b"}\n{"text": "ab"}\n', "o.jsonl")
+    found = encode_files([str(other)], config, load_corpus(config).alphabet)
+    assert found.original(0, 5) == f"b{END}ab{END}"
+    assert found.split.starts.tolist() == [0, 2]
