@@ -3,7 +3,7 @@
 import codecs
 from collections.abc import Iterator
 from functools import cache
-from itertools import chain, zip_longest
+from itertools import chain, repeat, zip_longest
 from typing import Final, NamedTuple
 
 from prompt_toolkit.utils import get_cwidth
@@ -11,10 +11,9 @@ from rich.color import Color
 
 from charlstm.config import NATS_PER_BIT
 from charlstm.inference.draft import NUM_CANDIDATES, Draft
-from charlstm.inference.prediction import Candidate
 from charlstm.text.visible import DOTTED_CIRCLE, named, visible
 from charlstm.text.vocabulary import END, UNKNOWN
-from charlstm.views.prediction import bar
+from charlstm.views.prediction import bar, with_percentage
 from charlstm.views.shading import surprise_color
 
 # Styles as prompt_toolkit names them; without colors the last three remain.
@@ -147,7 +146,7 @@ def _cells(draft: Draft, first: int, last: int) -> Iterator[_Cell]:
     symbols = draft.text[first:last]
     nats, ids = draft.nats(first, last), alphabet.encode(symbols).tolist()
     place = 0
-    for char, num_symbols in _characters(symbols) if alphabet.is_byte else _one_each(symbols):
+    for char, num_symbols in _characters(symbols) if alphabet.is_byte else zip(symbols, repeat(1)):
         own = slice(place, place + num_symbols)
         costs = [one for one in nats[own] if one is not None]
         yield _Cell(
@@ -157,10 +156,6 @@ def _cells(draft: Draft, first: int, last: int) -> Iterator[_Cell]:
             ends_line=char.endswith(("\n", END)),
         )
         place += num_symbols
-
-
-def _one_each(symbols: str) -> Iterator[tuple[str, int]]:
-    return ((symbol, 1) for symbol in symbols)
 
 
 def _characters(symbols: str) -> Iterator[tuple[str, int]]:
@@ -224,7 +219,7 @@ def _ladder(draft: Draft) -> list[Line]:
             line += _UNTIL_KNOWN
         else:
             line += f"{prediction.entropy_bits:4.2f}  "
-            line += "  ".join(map(_share, prediction.next[:_NUM_RUNG_CANDIDATES]))
+            line += "  ".join(map(with_percentage, prediction.next[:_NUM_RUNG_CANDIDATES]))
         lines.append([("", line)])
     return lines
 
@@ -241,10 +236,6 @@ def _gates(draft: Draft) -> list[Line]:
             for number, layer in enumerate(layers, start=1)
         ),
     ]
-
-
-def _share(candidate: Candidate) -> str:
-    return f"{named(candidate.char)} {candidate.probability:.0%}"
 
 
 def _pad(line: Line, columns: int) -> Line:

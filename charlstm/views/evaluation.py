@@ -16,7 +16,7 @@ from charlstm.system.terminal import escape_line
 from charlstm.text.visible import named, visible
 from charlstm.views.context import bits_bar, context_records, show_context
 from charlstm.views.prediction import bar
-from charlstm.views.tables import print_note, print_pairs, print_rows
+from charlstm.views.tables import figure, print_note, print_pairs, print_rows
 
 _DERIVED: Final = ("nats_per_char", "bits_per_char", "bits_per_byte", "perplexity", "accuracy")
 _MAX_SHOWN_CHARS: Final = 60
@@ -101,7 +101,7 @@ def show_assessment(
         Text(escape_line(title)),
         [
             ("bits per character", f"{evaluation.bits_per_char:.4f}"),
-            ("bits per byte", _figure(evaluation.bits_per_byte)),
+            ("bits per byte", figure(evaluation.bits_per_byte, digits=4)),
             ("nats per character", f"{evaluation.nats_per_char:.4f}"),
             ("perplexity", f"{evaluation.perplexity:.4g}"),
             ("accuracy", _accuracies(assessment.top_accuracy)),
@@ -236,7 +236,7 @@ def _show_others(assessment: Assessment, *, is_chosen_on: bool) -> None:
             (
                 name,
                 f"{_bits_per_char(nats, assessment):.4f}",
-                _figure(_bits_per_byte(nats, assessment)),
+                figure(_bits_per_byte(nats, assessment), digits=4),
                 bits_bar(_bits_per_char(nats, assessment)),
             )
             for name, nats in sorted(costs, key=lambda cost: cost[1])
@@ -283,7 +283,3 @@ def _bits_per_char(nats: float, assessment: Assessment) -> float:
 
 def _bits_per_byte(nats: float, assessment: Assessment) -> float | None:
     return replace(assessment.evaluation, nats=nats).bits_per_byte
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

@@ -19,6 +19,11 @@ _PLAIN_WIDTH: Final = 100
 _NARROW: Final = 60
 
 
+def figure(value: float | None, *, digits: int = 3) -> str:
+    """Format a figure of a table; a dash if it is unknown."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
 def print_pairs(title: Text, pairs: Iterable[tuple[str, str]]) -> None:
     """A title and under it names with values."""
     table = Table(box=None, show_header=False, pad_edge=False)

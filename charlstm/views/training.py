@@ -18,8 +18,7 @@ from charlstm.system import layout
 from charlstm.system.progress import move, progress_bar
 from charlstm.system.terminal import escape, is_animated, say
 from charlstm.text.visible import visible
-from charlstm.views.runs import bits_text
-from charlstm.views.tables import print_pairs
+from charlstm.views.tables import figure, print_pairs
 
 
 @contextmanager
@@ -103,7 +102,7 @@ def show_finished(session: Session, event: Finished) -> None:
     print_pairs(
         Text(f"run {session.name}: trained"),
         [
-            ("best validation bits per character", bits_text(bits)),
+            ("best validation bits per character", figure(bits)),
             ("best validation perplexity", "-" if bits is None else f"{2 ** min(bits, 1e3):.4g}"),
             ("best at", at),
             ("time", duration(event.elapsed_seconds)),
@@ -121,7 +120,7 @@ def _lines(report: Report) -> list[str]:
     """The full lines of an event; most have none."""
     match report.event:
         case Evaluated() as event:
-            bits = bits_text(event.val_bits_per_char)
+            bits = figure(event.val_bits_per_char)
             best = "best" if event.is_best else "    "
             found = f"val {bits} {best}" if event.val_bits_per_char is not None else "no val text"
             preview = visible(report.record["sample"], keep=" ")
