@@ -58,11 +58,6 @@ class LayerTrace:
     values: dict[str, Array]
     cell: CellSpec
 
-    @property
-    def gates(self) -> tuple[str, ...]:
-        """The names of values between 0 and 1."""
-        return self.cell.gates
-
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
@@ -151,10 +146,13 @@ def trace(predictor: Predictor, text: Split) -> Trace:
             )
         )
         steps.append(after.layers)
-    layers = zip(*steps, strict=True)
+    layers = [
+        {name: np.array([step.value(name)[0] for step in layer]) for name in predictor.cell.values}
+        for layer in zip(*steps, strict=True)
+    ]
     return Trace(
         characters=tuple(characters),
-        layers=tuple(_layer_trace(list(layer), predictor.cell) for layer in layers),
+        layers=tuple(LayerTrace(values=values, cell=predictor.cell) for values in layers),
     )
 
 
@@ -252,11 +250,6 @@ def track_features(predictor: Predictor, text: Split) -> list[TrackedFeature]:
             )
         )
     return found
-
-
-def _layer_trace(steps: list[LayerState], cell: CellSpec) -> LayerTrace:
-    values = {name: np.array([step.value(name)[0] for step in steps]) for name in cell.values}
-    return LayerTrace(values=values, cell=cell)
 
 
 def _shares(values: Array) -> GateShares:

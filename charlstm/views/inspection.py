@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from rich.style import Style
 from rich.text import Text
 
@@ -95,23 +94,19 @@ def show_gates(trace: Trace, layer: LayerTrace, units: Sequence[int], number: in
             cells = (_cell(char, columns) for char in text[chosen])
             print_text(Text(" " * margin + "".join(cells)))
             for name in names:
-                row = Text(
-                    f"{name:{margin - _RANGE}}{_range(layer.values[name][:, unit]):{_RANGE}}"
-                )
-                for value in layer.values[name][chosen, unit]:
-                    level, style = _heat(name, float(value), is_gate=name in layer.gates)
+                values_N = layer.values[name][:, unit]
+                extent = f"{values_N.min():.2f} to {values_N.max():.2f}"
+                row = Text(f"{name:{margin - _RANGE}}{extent:{_RANGE}}")
+                for value in values_N[chosen]:
+                    level, style = _heat(name, float(value), is_gate=name in layer.cell.gates)
                     row.append(level * columns, style)
                 print_text(row)
             print_text(Text())
     for name in names:
         print_text(Text(f"{name:{margin - _RANGE}}{layer.cell.meanings[name]}", style="dim"))
-    ranges = ["gates: 0 to 1"] if layer.gates else []
+    ranges = ["gates: 0 to 1"] if layer.cell.gates else []
     ranges += ["cell: any size, shown through tanh"] if "cell" in names else []
     print_text(Text(f"{_SCALE}\n{'; '.join([*ranges, 'others: -1 to 1'])}", style="dim"))
-
-
-def _range(values_N: npt.NDArray[np.float32]) -> str:
-    return f"{values_N.min():.2f} to {values_N.max():.2f}"
 
 
 def share_records(
