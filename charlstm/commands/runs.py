@@ -163,9 +163,9 @@ def _print_commands(store: "CheckpointStore", found: "dict[str, Loaded]") -> Non
     from charlstm.views.runs import show_command
 
     for name, loaded in found.items():
-        again = repetition(loaded.checkpoint)
-        show_command(again.arguments, store.root)
-        for note in again.notes:
+        arguments, notes = repetition(loaded.checkpoint)
+        show_command(arguments, store.root)
+        for note in notes:
             say(f"{name}: {note}")
 
 
