@@ -577,9 +577,6 @@ class Model:
 
         return TextModel(self.checkpoint)
 
-    def _documents(self, text: str) -> Split:
-        return self._split_of(text, self.alphabet)
-
     def __repr__(self) -> str:
         config, bits = self.checkpoint.spec.model_config, self.checkpoint.best_val_bits_per_char
         score = "" if bits is None else f", {bits:.3f} bits per character on validation"
@@ -610,7 +607,7 @@ class Model:
         Raises:
             CorpusError: when the text is empty or can't be read, or there is none to count.
         """
-        documents = self._split_of(text, self.alphabet)
+        documents = self._documents(text)
         predictor = self._chosen(with_counts=with_counts)
         return Evaluation.of_scores(documents, predictor.score(documents))
 
@@ -635,7 +632,7 @@ class Model:
             raise ConfigError(f"other must be a model, as load gives it, not {reprlib.repr(other)}")
         specs = (self.checkpoint.spec, other.checkpoint.spec)
         require_same_reading(*specs, names=("the model", "the other"))
-        own, others = (self._split_of(text, model.alphabet) for model in (self, other))
+        own, others = (self._documents(text, model.alphabet) for model in (self, other))
         return compare(
             self.predictor.score(own),
             other.predictor.score(others),
@@ -644,8 +641,9 @@ class Model:
             self.alphabet,
         )
 
-    def _split_of(self, text: str | Path, alphabet: Alphabet) -> Split:
-        """A text that is read as the model's own was, in the numbers of an alphabet."""
+    def _documents(self, text: str | Path, alphabet: Alphabet | None = None) -> Split:
+        """Return a text, read as the model's own was, in ids of an alphabet, by default its own."""
+        alphabet = alphabet or self.alphabet
         if isinstance(text, Path):
             config = self.checkpoint.spec.corpus
             other = encode_files([str(text)], config, alphabet)
