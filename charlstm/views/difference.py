@@ -1,7 +1,6 @@
 """Two models on the same text, as tables and as JSON."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from typing import Any, Final
 
 from rich.text import Text
@@ -13,7 +12,7 @@ from charlstm.evaluation.difference import (
     Difference,
 )
 from charlstm.system.terminal import escape_line
-from charlstm.views.tables import print_note, print_pairs, print_rows
+from charlstm.views.tables import print_note, print_pairs, print_rows, with_derived
 
 # With so much of a text at one length of context, the others are too short to tell something.
 _MOST: Final = 0.99
@@ -25,13 +24,10 @@ _ANOTHER_SEED: Final = (
 def difference_record(difference: Difference) -> dict[str, Any]:
     """All fields of a comparison, and figures derived from them."""
     derived = ("bits_per_char", "other_bits_per_char", "difference_bits_per_char", "is_certain")
-    record = asdict(difference) | {name: getattr(difference, name) for name in derived}
+    record = with_derived(difference, *derived)
     for name in ("by_kind", "by_context"):
-        record[name] = [
-            asdict(one)
-            | {"bits_per_char": one.bits_per_char, "other_bits_per_char": one.other_bits_per_char}
-            for one in getattr(difference, name)
-        ]
+        parts = getattr(difference, name)
+        record[name] = [with_derived(one, "bits_per_char", "other_bits_per_char") for one in parts]
     return record
 
 

@@ -16,7 +16,7 @@ from charlstm.system.terminal import escape_line
 from charlstm.text.visible import named, visible
 from charlstm.views.context import bits_bar, context_records, show_context
 from charlstm.views.prediction import bar
-from charlstm.views.tables import figure, print_note, print_pairs, print_rows
+from charlstm.views.tables import figure, print_note, print_pairs, print_rows, with_derived
 
 _DERIVED: Final = ("nats_per_char", "bits_per_char", "bits_per_byte", "perplexity", "accuracy")
 _MAX_SHOWN_CHARS: Final = 60
@@ -46,9 +46,7 @@ def as_record(
     record["top_accuracy"] = {str(k): value for k, value in assessment.top_accuracy.items()}
     record["calibration"] = asdict(assessment.calibration)
     record["by_context"] = context_records(assessment.by_context)
-    record["by_kind"] = [
-        asdict(kind) | {"bits_per_char": kind.bits_per_char} for kind in assessment.by_kind
-    ]
+    record["by_kind"] = [with_derived(kind, "bits_per_char") for kind in assessment.by_kind]
     record["most_surprising"] = [surprise._asdict() for surprise in assessment.most_surprising]
     return record
 
@@ -262,13 +260,12 @@ def _in_place(surprise: Surprise) -> str:
 
 
 def _figures(evaluation: Evaluation) -> dict[str, Any]:
-    derived = {name: getattr(evaluation, name) for name in _DERIVED}
+    figures = with_derived(evaluation, *_DERIVED)
     # JSON has no infinity.
-    finite = {
-        name: value if value is not None and math.isfinite(value) else None
-        for name, value in derived.items()
-    }
-    return asdict(evaluation) | finite
+    for name in _DERIVED:
+        if figures[name] is not None and not math.isfinite(figures[name]):
+            figures[name] = None
+    return figures
 
 
 def _accuracies(top_accuracy: dict[int, float]) -> str:
