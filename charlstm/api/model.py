@@ -69,7 +69,7 @@ def _warn(notice: str) -> None:
 
 
 def ignored(_message: str) -> None:
-    """Nobody is told."""
+    """Drop a notice."""
 
 
 class SampleOptions(TypedDict, total=False):
@@ -194,7 +194,7 @@ class Model:
         return counts
 
     def counts_val_bits(self, *, may_count: bool = False) -> float | None:
-        """What its counts alone make of the validation text, bits per character.
+        """Return the n-gram counts' own loss on the validation text, in bits per character.
 
         Args:
             may_count: whether the text may be counted for it where no counts are kept.
@@ -262,7 +262,7 @@ class Model:
         return None if self._derived_folder is None else self._derived_folder / name
 
     def _mode_of(self, corpus: Corpus) -> int:
-        """Of a file that tells of both the text and the model."""
+        """Return the mode of a file derived from both the text and the model."""
         return corpus.mode & self.path.stat().st_mode
 
     def predictions(
@@ -273,7 +273,7 @@ class Model:
         threads: int | None = None,
         notify: Notify = ignored,
     ) -> Callable[[Split], Iterable[Prediction]]:
-        """What predicts every character of a text: torch where it is long, numpy otherwise.
+        """Return a function that predicts every character: with torch for long texts, else numpy.
 
         Args:
             with_counts: as of `predict`.

@@ -1,4 +1,4 @@
-"""What a session reports: events with the latest figures, and the run's history."""
+"""Reports of a session: events with the latest figures, and the run's history."""
 
 import time
 from collections.abc import Iterable

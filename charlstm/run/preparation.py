@@ -1,4 +1,4 @@
-"""From the user's settings to a run that can start or resume."""
+"""Preparing a run from the user's settings, so that it can start or resume."""
 
 import contextlib
 import os
@@ -106,7 +106,7 @@ class Prepared:
 
 
 def run_to_resume(store: CheckpointStore, request: Request) -> Run | None:
-    """The run to resume; None for a new one, also where a text has no checkpoint yet.
+    """Return the run to resume; None for a new one, or if the named run has no checkpoint yet.
 
     Raises:
         CheckpointError: when there is neither a run nor a text, or the run has to be guessed and
@@ -244,7 +244,7 @@ def prepare_new(
 
 
 def _require_something_to_learn(corpus: Corpus) -> None:
-    """Refuse a text that no minutes make sense for; so many steps or epochs are as asked.
+    """Refuse a text too small to train on for minutes; steps or epochs are made as asked.
 
     Raises:
         CorpusError: naming the text.

@@ -76,11 +76,11 @@ class Session:
 
     @property
     def history(self) -> list[LogEntry]:
-        """What was evaluated so far."""
+        """The log entries so far: the untrained model, then each evaluation."""
         return self._journal.history
 
     def finished_record(self) -> dict[str, Any]:
-        """What `--json` gets of a run that was finished before."""
+        """Return the `--json` record of a run that was finished in an earlier session."""
         trainer = self._trainer
         record = self._journal.finished_before(step=trainer.step, best_epoch=trainer.best_epoch)
         return record | {"run": self.name}
@@ -197,7 +197,7 @@ class Session:
         return self._logged(self._journal.report("saved", saved))
 
     def _model(self, weights: Arrays) -> Checkpoint:
-        """The model as it is used: calibrated, without what only training needs."""
+        """Return the model for use, without training state."""
         return Checkpoint(
             spec=self.spec,
             weights=weights,
@@ -266,7 +266,7 @@ def open_follower(
     world: World,
     before_training: Callable[[], None] = lambda: None,
 ) -> Follower | None:
-    """Wait for what the first process prepares; None where it couldn't, and has said why.
+    """Wait until the main process has prepared the run; None if it failed, and said why.
 
     Args:
         before_training: as in `open_session`.

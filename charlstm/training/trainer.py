@@ -234,7 +234,7 @@ class Trainer:
 
     @property
     def best_epoch(self) -> float:
-        """When validation was best so far."""
+        """The epoch of the best validation so far."""
         return self._epoch_of(self._counters.best_step)
 
     def weights(self) -> Arrays:
@@ -353,7 +353,7 @@ class Trainer:
         return int(math.log2(max(1.0, self._epoch)))
 
     def _only_overfits(self, evaluated: Evaluated) -> bool:
-        """Whether the best model is long past, and validation far worse than it was then."""
+        """Return whether the best model is long past and validation is far worse since."""
         best, bits = self._counters.best_val_bits_per_char, evaluated.val_bits_per_char
         if not self.config.early_stop or best is None or bits is None:
             return False
@@ -386,7 +386,7 @@ class Trainer:
         )
 
     def _figures(self, learning_rate: float) -> dict[str, Any]:
-        """What every report of a step and of an evaluation has."""
+        """Return the fields that reports of steps and of evaluations share."""
         return {
             "step": self._counters.step,
             "epoch": self._epoch,

@@ -43,14 +43,14 @@ Line = list[Piece]
 
 
 class Size(NamedTuple):
-    """Of a terminal, in lines and columns."""
+    """The size of a terminal."""
 
     lines: int
     columns: int
 
 
 class _Cell(NamedTuple):
-    """What is shown of a character; `nats` is None where the model hasn't read it yet."""
+    """A character as it is shown; `nats` is None until the model has read it."""
 
     shown: str
     nats: float | None
@@ -90,7 +90,7 @@ def _title(draft: Draft, name: str) -> Line:
 
 
 def _keys(draft: Draft, columns: int) -> list[Line]:
-    """What keys do, or what could not be done."""
+    """Return the help for the keys, or a notice about the last action."""
     lines = [""]
     for word in (draft.notice,) if draft.notice else _KEYS:
         if lines[-1] and get_cwidth(f"{lines[-1]}  {word}") > columns:
@@ -100,7 +100,7 @@ def _keys(draft: Draft, columns: int) -> list[Line]:
 
 
 def _text(draft: Draft, size: Size) -> list[Line]:
-    """So many lines of the text, with the cursor in one of them."""
+    """Return `size.lines` lines of the text, with the cursor in one of them."""
     most = size.lines * size.columns
     # What stands further up is out of sight; a line end is sought there, or else a place that stays
     # while some characters are typed.
@@ -141,7 +141,7 @@ def _text(draft: Draft, size: Size) -> list[Line]:
 
 
 def _cells(draft: Draft, first: int, last: int) -> Iterator[_Cell]:
-    """The characters between two places; what some bytes cost that are one is their sum."""
+    """Yield the characters between two places; a character of several bytes costs their sum."""
     alphabet = draft.alphabet
     symbols = draft.text[first:last]
     nats, ids = draft.nats(first, last), alphabet.encode(symbols).tolist()
@@ -159,7 +159,7 @@ def _cells(draft: Draft, first: int, last: int) -> Iterator[_Cell]:
 
 
 def _characters(symbols: str) -> Iterator[tuple[str, int]]:
-    """The characters that bytes are, each with the number of its bytes; others are escaped."""
+    """Yield the UTF-8 characters of bytes, each with its number of bytes; others are escaped."""
     decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
     num_symbols = 0
     for place, symbol in enumerate(symbols, start=1):
@@ -239,13 +239,13 @@ def _gates(draft: Draft) -> list[Line]:
 
 
 def _pad(line: Line, columns: int) -> Line:
-    """A line of so many columns."""
+    """Return a line cut or padded to a number of columns."""
     line = _cut(line, columns)
     return [*line, ("", " " * (columns - sum(get_cwidth(text) for _, text in line)))]
 
 
 def _cut(line: Line, columns: int) -> Line:
-    """What fits of a line."""
+    """Return the beginning of a line that fits."""
     kept: Line = []
     for style, text in line:
         fitting = text

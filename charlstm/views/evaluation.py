@@ -89,7 +89,7 @@ def show_assessment(
     is_chosen_on: bool,
     worse: WorseThanValidation | None,
 ) -> None:
-    """The score beside the baselines; with details all else that was measured.
+    """Print the score and the baselines; with details, all other measurements.
 
     Args:
         is_chosen_on: whether n-grams and mixture were chosen on this very text.
@@ -167,7 +167,7 @@ def _show_details(assessment: Assessment) -> None:
 
 
 def _show_by_known(counts: CountsAssessment, evaluation: Evaluation) -> None:
-    """Where counting knows what the network doesn't, and the reverse."""
+    """Print the figures of network, counts and both, by the length of known context."""
 
     def bits(nats: float, num_chars: int) -> str:
         return f"{nats / num_chars / NATS_PER_BIT:.3f}"
@@ -208,7 +208,7 @@ def show_documents(most: Iterable[DocumentScore], least: Iterable[DocumentScore]
 
 
 def _repeated(assessment: Assessment) -> Iterator[tuple[str, str]]:
-    """The figure of all documents, where the training text has some of them."""
+    """Yield the figure for all documents, if the training text contains some of them."""
     found = assessment.with_repeated
     if found is not None:
         yield (
@@ -218,7 +218,7 @@ def _repeated(assessment: Assessment) -> Iterator[tuple[str, str]]:
 
 
 def _show_others(assessment: Assessment, *, is_chosen_on: bool) -> None:
-    """The model among the baselines, the best first, and what follows from it."""
+    """Print the model and the baselines, the best first, with advice."""
     costs = [("this model", assessment.evaluation.nats)]
     counts = assessment.counts
     if counts is not None:

@@ -1,4 +1,4 @@
-"""What happens inside a model, drawn with characters and colors, or as JSON."""
+"""Gates, units and context lengths of a model, drawn in the terminal or as JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -112,7 +112,7 @@ def show_gates(trace: Trace, layer: LayerTrace, units: Sequence[int], number: in
 def share_records(
     shares: Sequence[dict[str, GateShares]], before: Sequence[GatesBefore]
 ) -> list[dict[str, Any]]:
-    """Shares of each gate, beside those before training where they are known."""
+    """Return how often each gate is closed or open, now and, where known, before training."""
     records = []
     for number, layer in enumerate(shares):
         for name, found in layer.items():
@@ -158,7 +158,7 @@ def unit_records(tracked: Sequence[TrackedFeature]) -> list[dict[str, Any]]:
 
 
 def show_units(tracked: Sequence[TrackedFeature]) -> None:
-    """For each feature the units that track it best, beside what chance reaches."""
+    """Print for each feature the units that track it best, and the score that chance reaches."""
     rows = []
     for one in tracked:
         for place, unit in enumerate(one.units):
@@ -232,7 +232,7 @@ def _short(char: str) -> str:
 
 
 def _cell(char: str | None, columns: int) -> str:
-    """A character in so many columns: what is wider or can't be seen gets a stand-in."""
+    """Return a character in `columns` columns; a square replaces a wider or invisible one."""
     shown = _short(char) if char is not None else "?"
     wide = Text(shown).cell_len
     if not 0 < wide <= columns:

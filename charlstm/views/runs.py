@@ -81,7 +81,7 @@ def show_differences(checkpoints: Mapping[str, Checkpoint]) -> None:
 def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
     spec = checkpoint.spec
     own = asdict(spec.model_config) | asdict(spec.train_config) | asdict(spec.corpus)
-    # Where they stood, not how they got there.
+    # The rates at the latest evaluation, not their schedule.
     own["dropout"], own["recurrent_dropout"] = (f"{one:.2g}" for one in checkpoint.dropouts)
     for name in ("dropout_epochs", "recurrent_dropout_epochs"):
         del own[name]
@@ -174,7 +174,7 @@ def _openness(entry: LogEntry) -> str:
 
 
 def _spread(history: Sequence[LogEntry], number: int) -> list[LogEntry]:
-    """At most so many entries, evenly spaced, the first and the last among them."""
+    """Return at most `number` entries, evenly spaced, including the first and the last."""
     if len(history) <= number:
         return list(history)
     last = len(history) - 1

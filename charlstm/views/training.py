@@ -45,7 +45,7 @@ def training_view(*, quiet: bool) -> Iterator[Callable[[Report], None]]:
 
 
 def shell_command(name: str, folder: Path) -> str:
-    """What to type to do something with the run in a folder."""
+    """Return the command line for a command and the run in a folder."""
     store = folder.parent
     where = "" if store == DEFAULT_STORE else f" --checkpoints {shlex.quote(str(store))}"
     return f"charlstm {name} --run {shlex.quote(folder.name)}{where}"
@@ -84,7 +84,7 @@ def show_plan(session: Session) -> None:
 
 
 def show_finished_before(session: Session) -> None:
-    """That there is nothing to do, on stderr."""
+    """Print to stderr that the run is already finished."""
     budget = session.spec.budget
     say(f"run {session.name} is finished: it used its {budget}")
     more = f"{shell_command('train --resume', session.folder)} --{budget.unit} N"
@@ -117,7 +117,7 @@ def show_finished(session: Session, event: Finished) -> None:
 
 
 def _lines(report: Report) -> list[str]:
-    """The full lines of an event; most have none."""
+    """Return an event's lines, warnings included; most events have none."""
     match report.event:
         case Evaluated() as event:
             bits = figure(event.val_bits_per_char)
@@ -134,7 +134,7 @@ def _lines(report: Report) -> list[str]:
 
 
 def _warnings(report: Report) -> list[str]:
-    """The lines of an event that tells of something wrong."""
+    """Return an event's warnings."""
     match report.event:
         case SavingFailed() as event:
             return [f"warning: {escape(event.reason)}"]

@@ -61,7 +61,7 @@ h now = update * h before + (1 - update) * candidate
 
 
 def unit_record(steps: Sequence[UnitStep], layer: int, unit: int) -> dict[str, Any]:
-    """For `--json`: all steps, with every part of every sum."""
+    """Return all steps, with every part of every sum, for `--json`."""
     return {"layer": layer, "unit": unit, "steps": [asdict(step) for step in steps]}
 
 
