@@ -24,7 +24,7 @@ from charlstm.settings import (
     SplitBy,
     TrainSettings,
     check_resolved,
-    chosen,
+    given,
     require_int,
     require_real,
 )
@@ -61,9 +61,9 @@ class Budget:
     steps: int | None = None
 
     def __post_init__(self) -> None:
-        given = [name for name in ("minutes", "epochs", "steps") if getattr(self, name) is not None]
-        if len(given) != 1:
-            named = " and ".join(f"--{name}" for name in given) or "none"
+        names = [name for name in ("minutes", "epochs", "steps") if getattr(self, name) is not None]
+        if len(names) != 1:
+            named = " and ".join(f"--{name}" for name in names) or "none"
             raise ConfigError(f"give one of --minutes, --epochs, --steps, not {named}")
         check_resolved(self, TrainSettings)
 
@@ -163,7 +163,7 @@ class TrainConfig:
 
     @property
     def decays(self) -> str:
-        """What decays and how much, in words."""
+        """The weight decays, in words."""
         of_vocabulary = f", {self.vocabulary_decay:g} of embedding and head"
         return f"weight decay {self.weight_decay:g}" + of_vocabulary * bool(self.vocabulary_decay)
 
@@ -237,22 +237,7 @@ class CorpusConfig:
     @classmethod
     def of(cls, reading: ReadingSettings, paths: Sequence[str] = ()) -> "CorpusConfig":
         """Return the user's settings, with the defaults of a new run for the rest."""
-        new = cls()
-        return cls(
-            paths=tuple(paths),
-            val_fraction=chosen(reading.val_fraction, new.val_fraction),
-            test_fraction=chosen(reading.test_fraction, new.test_fraction),
-            val=reading.val,
-            test=reading.test,
-            encoding=chosen(reading.encoding, new.encoding),
-            keep_line_ends=chosen(reading.keep_line_ends, new.keep_line_ends),
-            level=chosen(reading.level, new.level),
-            min_count=chosen(reading.min_count, new.min_count),
-            include=chosen(reading.include, new.include),
-            split_documents=reading.split_documents,
-            split_by=chosen(reading.split_by, new.split_by),
-            normalize=chosen(reading.normalize, new.normalize),
-        )
+        return cls(paths=tuple(paths), **given(reading))
 
     def split_sizes(self, num_chars: int) -> tuple[int, int, int]:
         """Characters for training, validation and test, of a text of `num_chars`."""
@@ -304,9 +289,9 @@ class SampleConfig:
         if self.top_k is not None:
             require_int("--top-k", self.top_k, 1, MAX_CHARACTERS)
         if self.top_p is not None:
-            _require_positive("--top-p", self.top_p, 1.0)
+            require_real("--top-p", self.top_p, 0.0, 1.0, above=True)
         if self.min_p is not None:
-            _require_positive("--min-p", self.min_p, 1.0)
+            require_real("--min-p", self.min_p, 0.0, 1.0, above=True)
         if not isinstance(self.stops, tuple) or not all(
             isinstance(stop, str) and stop for stop in self.stops
         ):
@@ -365,7 +350,7 @@ def _check_document_rule(how: str) -> None:
 
 
 def require_pattern(option: str, pattern: str, *, shown: str | None = None) -> None:
-    """Refuse what is no regular expression, or one that repeats something too often.
+    """Refuse an invalid regular expression, or one that repeats something too often.
 
     Args:
         shown: how the user gave it, where that is something else.
@@ -400,10 +385,6 @@ def _require_range(name: str, value: object) -> None:
     first, last = value
     require_real(name, first, 0.0, MAX_COUNT)
     require_real(name, last, first, MAX_COUNT)
-
-
-def _require_positive(name: str, value: object, high: float) -> None:
-    require_real(name, value, 0.0, high, above=True)
 
 
 def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
