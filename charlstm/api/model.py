@@ -9,14 +9,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, get_args, overload
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, get_args, overload
 
 import numpy as np
 
 from charlstm.analysis.inspection import trace
 from charlstm.analysis.unit import UnitStep, unit_steps
 from charlstm.api.results import Activations, CharacterSurprise, Surprises
-from charlstm.config import MAX_SAMPLES, NATS_PER_BIT, SampleConfig
+from charlstm.config import MAX_SAMPLES, NATS_PER_BIT, SampleConfig, SplitName
 from charlstm.errors import ConfigError, ContainerError, CorpusError
 from charlstm.evaluation.difference import Difference, compare, require_same_reading
 from charlstm.evaluation.items import (
@@ -59,7 +59,6 @@ _REPR_CHARS: Final = 200
 # Of a text that is scored before torch would be loaded.
 _FEW_CHARS: Final = 20_000
 
-SplitName = Literal["train", "val", "test"]
 Notify = Callable[[str], object]
 
 

@@ -116,11 +116,10 @@ def show(
     if len(found) > 1:
         if plot is not None:
             raise ConfigError("--plot draws one run")
-        checkpoints_by_name = {name: one.checkpoint for name, one in found.items()}
         if is_json:
             print_record(records)
         else:
-            show_differences(checkpoints_by_name)
+            show_differences({name: one.checkpoint for name, one in found.items()})
         return
     run, loaded = next(iter(found.items()))
     if plot is not None:
