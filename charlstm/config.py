@@ -62,9 +62,9 @@ class Budget:
     steps: int | None = None
 
     def __post_init__(self) -> None:
-        given = [name for name in ("minutes", "epochs", "steps") if getattr(self, name) is not None]
-        if len(given) != 1:
-            named = " and ".join(f"--{name}" for name in given) or "none"
+        names = [name for name in ("minutes", "epochs", "steps") if getattr(self, name) is not None]
+        if len(names) != 1:
+            named = " and ".join(f"--{name}" for name in names) or "none"
             raise ConfigError(f"give one of --minutes, --epochs, --steps, not {named}")
         check_resolved(self, TrainSettings)
 
@@ -164,7 +164,7 @@ class TrainConfig:
 
     @property
     def decays(self) -> str:
-        """What decays and how much, in words."""
+        """The weight decays, in words."""
         of_vocabulary = f", {self.vocabulary_decay:g} of embedding and head"
         return f"weight decay {self.weight_decay:g}" + of_vocabulary * bool(self.vocabulary_decay)
 
@@ -322,9 +322,9 @@ class SampleConfig:
         if self.top_k is not None:
             require_int("--top-k", self.top_k, 1, MAX_CHARACTERS)
         if self.top_p is not None:
-            _require_positive("--top-p", self.top_p, 1.0)
+            require_real("--top-p", self.top_p, 0.0, 1.0, above=True)
         if self.min_p is not None:
-            _require_positive("--min-p", self.min_p, 1.0)
+            require_real("--min-p", self.min_p, 0.0, 1.0, above=True)
         if not isinstance(self.stops, tuple) or not all(
             isinstance(stop, str) and stop for stop in self.stops
         ):
@@ -386,7 +386,7 @@ def _check_document_rule(how: str) -> None:
 
 
 def require_pattern(option: str, pattern: str, *, shown: str | None = None) -> None:
-    """Refuse what is no regular expression, or one that repeats something too often.
+    """Refuse an invalid regular expression, or one that repeats something too often.
 
     Args:
         shown: how the user gave it, where that is something else.
@@ -421,10 +421,6 @@ def _require_range(name: str, value: object) -> None:
     first, last = value
     require_real(name, first, 0.0, MAX_COUNT)
     require_real(name, last, first, MAX_COUNT)
-
-
-def _require_positive(name: str, value: object, high: float) -> None:
-    require_real(name, value, 0.0, high, above=True)
 
 
 def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -1,6 +1,6 @@
-"""What would make a run's model better, as far as its history tells.
+"""Advice on how to improve a run's model, based on its history.
 
-No advice follows from a difference that chance could make.
+Differences within chance give no advice.
 """
 
 import math
@@ -42,7 +42,7 @@ def advise(
 
 
 def noise_bits(num_chars: int | None) -> float:
-    """Return the bits per character between two models that chance explains on so long a text."""
+    """Return the difference in bits per character that chance explains on `num_chars`."""
     return _SURE * _SPREAD_BITS / math.sqrt(num_chars) if num_chars else 0.0
 
 
@@ -58,7 +58,7 @@ def overfits(history: Sequence[LogEntry]) -> bool:
 
 
 def _beside_counts(best: float, counts: float, noise: float) -> str:
-    """Whether a network is worth its training."""
+    """Compare the network with n-gram counts."""
     if abs(best - counts) <= noise:
         return "Validation is as good as what counting n-grams reaches, within chance."
     if best < counts:

@@ -8,8 +8,7 @@ from typing import Final
 import numpy as np
 
 from charlstm.config import NATS_PER_BIT, Budget, CorpusConfig
-from charlstm.evaluation.baselines import ngram_baseline, score_baselines
-from charlstm.ngram.order_selection import learn_ngrams
+from charlstm.evaluation.baselines import all_baselines
 from charlstm.settings import DEFAULT_MINUTES, TrainSettings
 from charlstm.text.corpus import Corpus, FileReport, load_corpus
 from charlstm.text.duplicates import hashes_of
@@ -157,11 +156,7 @@ def _baselines(corpus: Corpus, train: Split) -> dict[str, float]:
         text, val = val, val.part(0, 0)
     if text.num_chars < _MIN_SCORED_CHARS:
         return {}
-    ngrams = learn_ngrams(train, val, corpus.alphabet)
-    found = [
-        *score_baselines(corpus.alphabet, train=train, text=text),
-        ngram_baseline(ngrams, float(ngrams.score(text).nats_N.sum())),
-    ]
+    found = all_baselines(corpus.alphabet, train=train, val=val, text=text)
     return {one.name: one.nats / text.num_chars / NATS_PER_BIT for one in found}
 
 

@@ -1,4 +1,4 @@
-"""What happens inside a model: gates, cell states, and the features that units track.
+"""Gates, cell states, and the features that units track.
 
 Shapes: N characters read, H hidden size, U units of all layers, K shifted copies.
 """
@@ -57,11 +57,6 @@ class LayerTrace:
 
     values: dict[str, Array]
     cell: CellSpec
-
-    @property
-    def gates(self) -> tuple[str, ...]:
-        """The names of values between 0 and 1."""
-        return self.cell.gates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +118,7 @@ class TrackedFeature:
 
     @property
     def strength(self) -> float:
-        """Of the best unit: 0 says nothing, 1 everything, whatever the measure and the sign."""
+        """How well the best unit tracks it, from 0 to 1, whatever the measure and the sign."""
         score = self.units[0].score
         return abs(2 * score - 1) if self.measure == "auc" else abs(score)
 
@@ -151,17 +146,20 @@ def trace(predictor: Predictor, text: Split) -> Trace:
             )
         )
         steps.append(after.layers)
-    layers = zip(*steps, strict=True)
+    layers = [
+        {name: np.array([step.value(name)[0] for step in layer]) for name in predictor.cell.values}
+        for layer in zip(*steps, strict=True)
+    ]
     return Trace(
         characters=tuple(characters),
-        layers=tuple(_layer_trace(list(layer), predictor.cell) for layer in layers),
+        layers=tuple(LayerTrace(values=values, cell=predictor.cell) for values in layers),
     )
 
 
 def gate_text(val: Split, train: Split) -> Split:
-    """The text that gates are measured on, before training and after.
+    """Return the text that gates are measured on, before and after training.
 
-    The beginning of the validation text; where there is none, of the training text.
+    It is the start of the validation text or, without one, of the training text.
     """
     return (val if val.num_chars else train).part(0, _GATE_CHARS)
 
@@ -178,10 +176,10 @@ def gate_shares(predictor: Predictor, text: Split) -> list[dict[str, GateShares]
 
 
 def most_variable_units(layer: LayerTrace, number: int) -> list[int]:
-    """The units that have most to show, in descending order.
+    """Return the units that vary most, in descending order.
 
-    Those whose gates move: by what of the state's old value is kept and what of a new one is let
-    in. Of a plain network, which has no gates, those whose hidden state varies.
+    Measured on the gates that keep the old state and let in the new one; for a plain RNN, which
+    has no gates, on the hidden state.
     """
     moving = layer.cell.keeping or ("hidden",)
     spread_H = np.max([layer.values[name].std(0) for name in moving], axis=0)
@@ -254,11 +252,6 @@ def track_features(predictor: Predictor, text: Split) -> list[TrackedFeature]:
     return found
 
 
-def _layer_trace(steps: list[LayerState], cell: CellSpec) -> LayerTrace:
-    values = {name: np.array([step.value(name)[0] for step in steps]) for name in cell.values}
-    return LayerTrace(values=values, cell=cell)
-
-
 def _shares(values: Array) -> GateShares:
     return GateShares(
         mean=float(values.mean()),
@@ -268,7 +261,7 @@ def _shares(values: Array) -> GateShares:
 
 
 def _strongest(alphabet: Alphabet, symbols: str, memory_N: Floats) -> dict[str, Any]:
-    """Where a unit is strongest, and the text around it."""
+    """Return the place where a unit is strongest, and the text around it."""
     place = int(np.abs(memory_N).argmax())
     stretch = slice(max(0, place - _STRETCH_CHARS), place + 1 + _STRETCH_CHARS)
     before = symbols[max(0, place - _MARKED_CHARS) : place]
@@ -278,7 +271,7 @@ def _strongest(alphabet: Alphabet, symbols: str, memory_N: Floats) -> dict[str, 
 
 
 def _ranks(values_NU: Floats) -> Floats:
-    """From 0 on, each column by itself; equal values share the mean of their ranks."""
+    """Rank each column from 0 on; equal values get the mean of their ranks."""
     ranks_NU = np.empty_like(values_NU)
     for values_N, ranks_N in zip(values_NU.T, ranks_NU.T, strict=True):
         _, inverse, counts = np.unique(values_N, return_inverse=True, return_counts=True)

@@ -9,14 +9,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, get_args, overload
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, get_args, overload
 
 import numpy as np
 
 from charlstm.analysis.inspection import trace
 from charlstm.analysis.unit import UnitStep, unit_steps
 from charlstm.api.results import Activations, CharacterSurprise, Surprises
-from charlstm.config import MAX_SAMPLES, NATS_PER_BIT, SampleConfig
+from charlstm.config import MAX_SAMPLES, NATS_PER_BIT, SampleConfig, SplitName
 from charlstm.errors import ConfigError, ContainerError, CorpusError
 from charlstm.evaluation.difference import Difference, compare, require_same_reading
 from charlstm.evaluation.items import (
@@ -59,7 +59,6 @@ _REPR_CHARS: Final = 200
 # Of a text that is scored before torch would be loaded.
 _FEW_CHARS: Final = 20_000
 
-SplitName = Literal["train", "val", "test"]
 Notify = Callable[[str], object]
 
 
@@ -69,7 +68,7 @@ def _warn(notice: str) -> None:
 
 
 def ignored(_message: str) -> None:
-    """Nobody is told."""
+    """Drop a notice."""
 
 
 class SampleOptions(TypedDict, total=False):
@@ -194,7 +193,7 @@ class Model:
         return counts
 
     def counts_val_bits(self, *, may_count: bool = False) -> float | None:
-        """What its counts alone make of the validation text, bits per character.
+        """Return the n-gram counts' own loss on the validation text, in bits per character.
 
         Args:
             may_count: whether the text may be counted for it where no counts are kept.
@@ -262,7 +261,7 @@ class Model:
         return None if self._derived_folder is None else self._derived_folder / name
 
     def _mode_of(self, corpus: Corpus) -> int:
-        """Of a file that tells of both the text and the model."""
+        """Return the mode of a file derived from both the text and the model."""
         return corpus.mode & self.path.stat().st_mode
 
     def predictions(
@@ -273,7 +272,7 @@ class Model:
         threads: int | None = None,
         notify: Notify = ignored,
     ) -> Callable[[Split], Iterable[Prediction]]:
-        """What predicts every character of a text: torch where it is long, numpy otherwise.
+        """Return a function that predicts every character: with torch for long texts, else numpy.
 
         Args:
             with_counts: as of `predict`.
@@ -577,9 +576,6 @@ class Model:
 
         return TextModel(self.checkpoint)
 
-    def _documents(self, text: str) -> Split:
-        return self._split_of(text, self.alphabet)
-
     def __repr__(self) -> str:
         config, bits = self.checkpoint.spec.model_config, self.checkpoint.best_val_bits_per_char
         score = "" if bits is None else f", {bits:.3f} bits per character on validation"
@@ -610,7 +606,7 @@ class Model:
         Raises:
             CorpusError: when the text is empty or can't be read, or there is none to count.
         """
-        documents = self._split_of(text, self.alphabet)
+        documents = self._documents(text)
         predictor = self._chosen(with_counts=with_counts)
         return Evaluation.of_scores(documents, predictor.score(documents))
 
@@ -635,7 +631,7 @@ class Model:
             raise ConfigError(f"other must be a model, as load gives it, not {reprlib.repr(other)}")
         specs = (self.checkpoint.spec, other.checkpoint.spec)
         require_same_reading(*specs, names=("the model", "the other"))
-        own, others = (self._split_of(text, model.alphabet) for model in (self, other))
+        own, others = (self._documents(text, model.alphabet) for model in (self, other))
         return compare(
             self.predictor.score(own),
             other.predictor.score(others),
@@ -644,8 +640,9 @@ class Model:
             self.alphabet,
         )
 
-    def _split_of(self, text: str | Path, alphabet: Alphabet) -> Split:
-        """A text that is read as the model's own was, in the numbers of an alphabet."""
+    def _documents(self, text: str | Path, alphabet: Alphabet | None = None) -> Split:
+        """Return a text, read as the model's own was, in ids of an alphabet, by default its own."""
+        alphabet = alphabet or self.alphabet
         if isinstance(text, Path):
             config = self.checkpoint.spec.corpus
             other = encode_files([str(text)], config, alphabet)

@@ -98,7 +98,7 @@ class Activations:
                 name: np.stack([layer.values[name] for layer in trace.layers])
                 for name in first.values
             },
-            gates=first.gates,
+            gates=first.cell.gates,
         )
 
     def __getitem__(self, name: str) -> npt.NDArray[np.float32]:

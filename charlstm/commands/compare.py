@@ -105,20 +105,10 @@ def compare(
     hidden_size = _RECALL_HIDDEN_SIZE if recall else _HIDDEN_SIZE
 
     import_torch()
-    from charlstm.training.hardware import (
-        require_memory,
-        resolve_device,
-        resolve_precision,
-        resolve_threads,
-    )
-    from charlstm.training.recipe import Machine, make_plan
+    from charlstm.training.hardware import require_memory, resolve_machine
+    from charlstm.training.recipe import make_plan
 
-    device = resolve_device(settings.device or "auto")
-    machine = Machine(
-        device=device,
-        precision=resolve_precision("auto", device),
-        threads=resolve_threads(settings.threads),
-    )
+    machine = resolve_machine(settings)
 
     def planned(num_train_chars: int, num_characters: int) -> "Plan":
         plan = make_plan(
@@ -226,8 +216,7 @@ def _compare(
 ) -> None:
     from charlstm.analysis.comparison import MAX_SCORED_CHARS
     from charlstm.analysis.comparison import compare as compare_cells
-    from charlstm.evaluation.baselines import ngram_baseline, score_baselines
-    from charlstm.ngram.order_selection import learn_ngrams
+    from charlstm.evaluation.baselines import all_baselines
     from charlstm.views.comparison import comparison_record, show_comparison
     from charlstm.views.plots import plot_comparison
     from charlstm.views.training import watch_training
@@ -245,12 +234,7 @@ def _compare(
         keep=keep,
     )
     results, was_interrupted = _until_interrupted(compared, _described)
-    ngrams = learn_ngrams(text.train, text.val, text.alphabet)
-    ngram_nats = float(ngrams.score(scored).nats_N.sum())
-    baselines = [
-        *score_baselines(text.alphabet, train=text.train, text=scored),
-        ngram_baseline(ngrams, ngram_nats),
-    ]
+    baselines = all_baselines(text.alphabet, train=text.train, val=text.val, text=scored)
     num_chars = scored.num_chars
     picture.draw(lambda: plot_comparison(results))
     if as_json:

@@ -15,15 +15,24 @@ _READABLE: Final = (
 )
 
 
-class Command(TyperCommand):
-    """A command whose options stand under headings in --help, those without one first.
-
-    Its epilog holds examples, a line each.
-    """
+class _WithExamples:
+    """Refuses options that are given twice; its epilog holds examples, one per line."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _refuse_repeated(self, ctx, args)
-        return super().parse_args(ctx, args)
+        parsed: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
+        return parsed
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write lines as they are: what is copied into a shell must not be folded."""
+        if examples := getattr(self, "epilog", None):
+            with formatter.section("Examples"):
+                for line in examples.splitlines():
+                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+
+
+class Command(_WithExamples, TyperCommand):
+    """A command whose options stand under headings in --help, those without one first."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
@@ -41,19 +50,9 @@ class Command(TyperCommand):
                 with formatter.section(heading):
                     formatter.write_dl(records)
 
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        _write_examples(self.epilog, formatter)
 
-
-class Group(TyperGroup):
-    """A command with commands of its own; its epilog holds examples, a line each."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        _refuse_repeated(self, ctx, args)
-        return super().parse_args(ctx, args)
-
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        _write_examples(self.epilog, formatter)
+class Group(_WithExamples, TyperGroup):
+    """A command with commands of its own."""
 
 
 def _refuse_repeated(command: Any, ctx: Any, args: list[str]) -> None:
@@ -71,11 +70,3 @@ def _readable(text: str) -> str:
     for pattern, words in _READABLE:
         text = re.sub(pattern, words, text)
     return text
-
-
-def _write_examples(examples: str | None, formatter: Any) -> None:
-    """Lines as they are: what is copied into a shell must not be folded."""
-    if examples:
-        with formatter.section("Examples"):
-            for line in examples.splitlines():
-                formatter.write(f"{'':{formatter.current_indent}}{line}\n")

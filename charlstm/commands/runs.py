@@ -116,11 +116,10 @@ def show(
     if len(found) > 1:
         if plot is not None:
             raise ConfigError("--plot draws one run")
-        checkpoints_by_name = {name: one.checkpoint for name, one in found.items()}
         if is_json:
             print_record(records)
         else:
-            show_differences(checkpoints_by_name)
+            show_differences({name: one.checkpoint for name, one in found.items()})
         return
     run, loaded = next(iter(found.items()))
     if plot is not None:
@@ -163,9 +162,9 @@ def _print_commands(store: "CheckpointStore", found: "dict[str, Loaded]") -> Non
     from charlstm.views.runs import show_command
 
     for name, loaded in found.items():
-        again = repetition(loaded.checkpoint)
-        show_command(again.arguments, store.root)
-        for note in again.notes:
+        arguments, notes = repetition(loaded.checkpoint)
+        show_command(arguments, store.root)
+        for note in notes:
             say(f"{name}: {note}")
 
 

@@ -143,10 +143,10 @@ def _show(
     finished: Report | None = None
     with (
         training_view(quiet=quiet) as show,
-        open_board(session.folder, wanted=with_tensorboard, mode=session.corpus.mode) as board,
+        open_board(session.folder, wanted=with_tensorboard, mode=session.corpus.mode) as draw,
     ):
         for report in session.run():
-            board.show(report)
+            draw(report)
             if as_json and report.is_logged and broken is None:
                 try:
                     print_record(report.record)

@@ -15,7 +15,7 @@ import numpy as np
 
 from charlstm.config import NATS_PER_BIT
 from charlstm.ngram.kneser_ney import NgramModel
-from charlstm.ngram.order_selection import ngrams_of_order
+from charlstm.ngram.order_selection import learn_ngrams, ngrams_of_order
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN
@@ -60,6 +60,19 @@ def score_baselines(alphabet: Alphabet, *, train: Split, text: Split) -> list[Ba
         nats = _compressed_nats(alphabet, _end(train), text)
         baselines.append(Baseline(name="xz", nats=nats, is_dynamic=True))
     return baselines
+
+
+def all_baselines(alphabet: Alphabet, *, train: Split, val: Split, text: Split) -> list[Baseline]:
+    """Score a text by every simpler predictor, n-grams among them.
+
+    Args:
+        train, val: as of `learn_ngrams`.
+    """
+    ngrams = learn_ngrams(train, val, alphabet)
+    return [
+        *score_baselines(alphabet, train=train, text=text),
+        ngram_baseline(ngrams, float(ngrams.score(text).nats_N.sum())),
+    ]
 
 
 def _end(train: Split) -> Split:

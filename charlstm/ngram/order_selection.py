@@ -8,7 +8,7 @@ length, by what costs the other text less.
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -58,33 +58,27 @@ def ngrams_of_order(train: Split, alphabet: Alphabet, order: int) -> NgramModel:
     return _grow(train, alphabet, _ByPlan([_ALL] * (order + 1)))
 
 
-class _Chooser(Protocol):
-    """Decides how often n-grams of each length have to occur to be kept."""
-
-    is_best: bool  # whether the length that was chosen last is the best so far
-
-    def choose(self, make: "_Make") -> int | None:
-        """For the next length, given what its level would be; None to stop before it."""
-
-    def take(self, level: Level) -> None:
-        """A level that is finished, as contexts that longer ones fall back to."""
-
-
 class _ByPlan:
+    """How often n-grams of each length must occur to be kept, as decided before."""
+
     is_best = True
 
     def __init__(self, plan: Sequence[int]) -> None:
         self._plan = iter(plan)
 
-    def choose(self, make: "_Make") -> int | None:
+    def choose(self, _make: _Make) -> int | None:
         return next(self._plan, None)
 
-    def take(self, level: Level) -> None:
+    def take(self, _level: Level) -> None:
         pass
 
 
 class _ByValidation:
-    """All n-grams of a length, or those that occur again, whatever costs a text less."""
+    """The same by trial: all n-grams of a length, or the repeated ones, whichever cost less.
+
+    Attributes:
+        is_best: whether the length that was chosen last is the best so far.
+    """
 
     def __init__(self, val: Split, alphabet: Alphabet) -> None:
         self._places = Places.of(val.part(0, _MAX_CHOSEN_ON), alphabet.boundary)
@@ -94,7 +88,8 @@ class _ByValidation:
         self.is_best = True
         self.chosen: list[int] = []
 
-    def choose(self, make: "_Make") -> int | None:
+    def choose(self, make: _Make) -> int | None:
+        """Choose for the next length, given what its level would be; None to stop before it."""
         rare = [_REPEATED] if self.chosen[-1:] == [_REPEATED] else [_ALL, _REPEATED]
         if len(self.chosen) < NUM_WHOLE_LEVELS:
             rare = [_ALL]
@@ -116,6 +111,7 @@ class _ByValidation:
         return self.chosen[: self._num_best]
 
     def take(self, level: Level) -> None:
+        """Take a finished level: the contexts that longer ones fall back to."""
         self._walk = self._read(level)
 
     def _read(self, level: Level) -> Walk:
@@ -127,7 +123,7 @@ class _ByValidation:
         return float(-np.log(walk.p_P[self._places.offset_P > 0]).sum())
 
 
-def _grow(train: Split, alphabet: Alphabet, chooser: _Chooser) -> NgramModel:
+def _grow(train: Split, alphabet: Alphabet, chooser: "_ByPlan | _ByValidation") -> NgramModel:
     """Count longer and longer n-grams, as far as the chooser and memory allow."""
     places = Places.of(train, alphabet.boundary)
     finished: list[Level] = []

@@ -51,7 +51,7 @@ class Keeper:
         for event in events:
             if isinstance(event, Started | Evaluated):
                 kind = "started" if isinstance(event, Started) else "evaluated"
-                journal.remember(journal.report(kind, event))
+                journal.history.append(journal.report(kind, event).record)
         weights = trainer.weights()
         model = Checkpoint(
             spec=RunSpec(

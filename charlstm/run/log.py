@@ -1,4 +1,4 @@
-"""What a session reports: events with the latest figures, and the run's history."""
+"""Reports of a session: events with the latest figures, and the run's history."""
 
 import time
 from collections.abc import Iterable
@@ -65,10 +65,6 @@ class Journal:
         self._reported_at = time.monotonic()
         self._was_skipping = False
 
-    @property
-    def step(self) -> int:
-        return self._latest["step"] or 0
-
     def report(self, kind: str, event: Event, **extra: Any) -> Report:
         """Make the report of an event; of gradient steps one every few seconds is logged."""
         values = asdict(event)
@@ -78,10 +74,6 @@ class Journal:
             record={"event": kind, **self._latest, **values, **extra},
             is_logged=not isinstance(event, Stepped) or self._is_due(event),
         )
-
-    def remember(self, report: Report) -> None:
-        """Add a report to the history."""
-        self.history.append(report.record)
 
     def finished_before(self, *, step: int, best_epoch: float) -> dict[str, Any]:
         """The record of a run that was finished in an earlier session."""

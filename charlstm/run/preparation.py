@@ -1,4 +1,4 @@
-"""From the user's settings to a run that can start or resume."""
+"""Preparing a run from the user's settings, so that it can start or resume."""
 
 import contextlib
 import os
@@ -28,12 +28,13 @@ from charlstm.text.filelist import is_fleeting
 from charlstm.text.storage import load_corpus_of_run
 from charlstm.training.hardware import (
     resolve_device,
+    resolve_machine,
     resolve_precision,
     resolve_threads,
     set_threads,
 )
 from charlstm.training.probe import StepTimer
-from charlstm.training.recipe import Machine, make_plan
+from charlstm.training.recipe import make_plan
 from charlstm.training.trainer import Fresh, FromWeights, Resume, Start
 
 # A run by the clock ends a little before its time is up, to have time for its last save.
@@ -105,7 +106,7 @@ class Prepared:
 
 
 def run_to_resume(store: CheckpointStore, request: Request) -> Run | None:
-    """The run to resume; None for a new one, also where a text has no checkpoint yet.
+    """Return the run to resume; None for a new one, or if the named run has no checkpoint yet.
 
     Raises:
         CheckpointError: when there is neither a run nor a text, or the run has to be guessed and
@@ -180,18 +181,13 @@ def prepare_new(
     corpus = load_corpus(corpus_config, texts=request.texts)
     if settings.early_stop and not corpus.val.num_chars:
         raise ConfigError("--early-stop needs validation text: see --val-fraction and --val")
-    device = resolve_device(settings.device or "auto")
-    machine = Machine(
-        device=device,
-        precision=resolve_precision(settings.precision or "auto", device),
-        threads=resolve_threads(settings.threads),
-    )
+    machine = resolve_machine(settings)
     budget = Budget.of(settings) or Budget(minutes=DEFAULT_MINUTES)
     # With steps or epochs nothing may depend on the clock.
     step_times, adapts_threads = None, False
     if budget.minutes is not None:
         _require_something_to_learn(corpus)
-        adapts_threads = settings.threads is None and num_processes == 1 and device == "cpu"
+        adapts_threads = settings.threads is None and num_processes == 1 and machine.device == "cpu"
         step_times = StepTimer(
             corpus.train,
             budget_seconds=budget.minutes * 60,
@@ -248,7 +244,7 @@ def prepare_new(
 
 
 def _require_something_to_learn(corpus: Corpus) -> None:
-    """Refuse a text that no minutes make sense for; so many steps or epochs are as asked.
+    """Refuse a text too small to train on for minutes; steps or epochs are made as asked.
 
     Raises:
         CorpusError: naming the text.

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from charlstm.config import IN_MEMORY, STDIN, Budget
@@ -15,31 +15,12 @@ from charlstm.text.filelist import is_fleeting
 _NO_FILES: Final = {STDIN: "stdin", IN_MEMORY: "a Python program"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Repetition:
-    """How to make a run again.
-
-    Args:
-        arguments: of `charlstm`, unquoted.
-        notes: why the weights may differ.
-    """
-
-    arguments: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-def repetition(checkpoint: Checkpoint) -> Repetition:
-    """Return the command that makes a run again, and its limits."""
+def repetition(checkpoint: Checkpoint) -> tuple[list[str], list[str]]:
+    """Return the arguments of `charlstm`, unquoted, that make a run again, and their limits."""
     spec = checkpoint.spec
-    parts = (
-        _settings(checkpoint),
-        RunSettings(init_from=spec.init_from),
-        spec.reading,
-    )
+    parts = (_settings(checkpoint), RunSettings(init_from=spec.init_from), spec.reading)
     arguments = [word for part in parts for word in arguments_of(part)]
-    return Repetition(
-        arguments=("train", *spec.corpus.paths, *arguments), notes=tuple(_notes(checkpoint))
-    )
+    return ["train", *spec.corpus.paths, *arguments], list(_notes(checkpoint))
 
 
 def _settings(checkpoint: Checkpoint) -> TrainSettings:

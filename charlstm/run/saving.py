@@ -4,8 +4,7 @@ import time
 from dataclasses import replace
 from typing import Final
 
-from charlstm.errors import CheckpointError
-from charlstm.events import Saved, SavingFailed
+from charlstm.events import Saved
 from charlstm.model.checkpoints import Arrays, Checkpoint, TrainingState
 from charlstm.run.writer import RunWriter
 
@@ -13,21 +12,21 @@ SAVE_SECONDS: Final = 30.0
 
 
 class Saver:
-    """Writes the best model and what training resumes from."""
+    """Writes the best model and what training resumes from.
+
+    Attributes:
+        unsaved_best: the model that validates best, until a save has written it.
+    """
 
     def __init__(self, writer: RunWriter) -> None:
         self._writer = writer
-        self._unsaved_best: Checkpoint | None = None
+        self.unsaved_best: Checkpoint | None = None
         self._saved_at = time.monotonic()
 
     @property
     def is_due(self) -> bool:
         """Whether the last try is long enough ago."""
         return time.monotonic() - self._saved_at >= SAVE_SECONDS
-
-    def set_best(self, model: Checkpoint) -> None:
-        """The model that validates best so far, to be written with the next save."""
-        self._unsaved_best = model
 
     def save(self, model: Checkpoint, weights: Arrays, state: TrainingState) -> Saved:
         """Write the best model, if it is new, and then what training resumes from.
@@ -42,34 +41,8 @@ class Saver:
         # `best` first: a kill in between leaves an older `last`, which comes this way again. And no
         # `last` tells of a best model that could not be saved yet.
         self._saved_at = time.monotonic()
-        if self._unsaved_best is not None:
-            self._writer.save_best(self._unsaved_best)
-            self._unsaved_best = None
+        if self.unsaved_best is not None:
+            self._writer.save_best(self.unsaved_best)
+            self.unsaved_best = None
         path = self._writer.save_last(replace(model, weights=weights, training=state))
         return Saved(step=model.step, path=str(path))
-
-    def try_to_save(
-        self,
-        model: Checkpoint,
-        weights: Arrays,
-        state: TrainingState,
-        *,
-        is_kept: bool = False,
-    ) -> Saved | SavingFailed:
-        """Save in the middle of a run, where a failure stops nothing, as the next may succeed.
-
-        Args:
-            is_kept: keep this checkpoint under its step, too.
-
-        Raises:
-            CheckpointError: when the run's folder is gone.
-        """
-        try:
-            saved = self.save(model, weights, state)
-        except CheckpointError as error:
-            if not self._writer.folder.is_dir():
-                raise
-            return SavingFailed(step=model.step, reason=str(error))
-        if is_kept:
-            self._writer.keep(saved.step)
-        return saved

@@ -18,8 +18,8 @@ from charlstm.errors import CheckpointError
 from charlstm.events import (
     Evaluated,
     Finished,
-    Saved,
     SaveDue,
+    SavingFailed,
     Started,
     Stepped,
     TrainerEvent,
@@ -76,11 +76,11 @@ class Session:
 
     @property
     def history(self) -> list[LogEntry]:
-        """What was evaluated so far."""
+        """The log entries so far: the untrained model, then each evaluation."""
         return self._journal.history
 
     def finished_record(self) -> dict[str, Any]:
-        """What `--json` gets of a run that was finished before."""
+        """Return the `--json` record of a run that was finished in an earlier session."""
         trainer = self._trainer
         record = self._journal.finished_before(step=trainer.step, best_epoch=trainer.best_epoch)
         return record | {"run": self.name}
@@ -116,8 +116,8 @@ class Session:
                     "started", event, **self._settings(), **self._preview(calibrated)
                 )
                 if not journal.history:
-                    # What learning changes is seen beside what was there before.
-                    journal.remember(report)
+                    # Record the untrained model as a baseline.
+                    journal.history.append(report.record)
                 # Saved before the first step, and before anything else is written: what can't
                 # be saved need not be trained, and a start that is killed leaves nothing.
                 saved = saver.save(self._model(calibrated), weights, state)
@@ -127,10 +127,10 @@ class Session:
                 yield self._try_to_save(self._model(calibrated), weights, state)
             case Evaluated():
                 report = journal.report("evaluated", event, **self._preview(calibrated))
-                journal.remember(report)
+                journal.history.append(report.record)
                 model = self._model(calibrated)
                 if event.is_best:
-                    saver.set_best(model)
+                    saver.unsaved_best = model
                 yield self._logged(report)
                 yield self._try_to_save(model, weights, state, is_kept=True)
             case Finished():
@@ -177,12 +177,27 @@ class Session:
     def _try_to_save(
         self, model: Checkpoint, weights: Arrays, state: TrainingState, *, is_kept: bool = False
     ) -> Report:
-        saved = self._saver.try_to_save(model, weights, state, is_kept=is_kept)
-        kind = "saved" if isinstance(saved, Saved) else "saving_failed"
-        return self._logged(self._journal.report(kind, saved))
+        """Save in the middle of a run, where a failure stops nothing: the next may succeed.
+
+        Args:
+            is_kept: also keep this checkpoint under its step.
+
+        Raises:
+            CheckpointError: when the run's folder is gone.
+        """
+        try:
+            saved = self._saver.save(model, weights, state)
+        except CheckpointError as error:
+            if not self.folder.is_dir():
+                raise
+            failed = SavingFailed(step=model.step, reason=str(error))
+            return self._logged(self._journal.report("saving_failed", failed))
+        if is_kept:
+            self._writer.keep(saved.step)
+        return self._logged(self._journal.report("saved", saved))
 
     def _model(self, weights: Arrays) -> Checkpoint:
-        """The model as it is used: calibrated, without what only training needs."""
+        """Return the model for use, without training state."""
         return Checkpoint(
             spec=self.spec,
             weights=weights,
@@ -251,7 +266,7 @@ def open_follower(
     world: World,
     before_training: Callable[[], None] = lambda: None,
 ) -> Follower | None:
-    """Wait for what the first process prepares; None where it couldn't, and has said why.
+    """Wait until the main process has prepared the run; None if it failed, and said why.
 
     Args:
         before_training: as in `open_session`.

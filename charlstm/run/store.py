@@ -84,7 +84,7 @@ class Run:
         return all(name in own or is_leftover(name) for name in names)
 
     def best(self) -> Loaded:
-        """The model with the best validation, or the next newer one when it is damaged.
+        """Load the model with the best validation, or the next newer one if it is damaged.
 
         Raises:
             CheckpointError: when there is none that loads.
@@ -92,7 +92,7 @@ class Run:
         return self._load(self._required())
 
     def last(self) -> Loaded:
-        """What training resumes from: the last checkpoint, or the next older one.
+        """Load the last checkpoint, to resume training, or the next older sound one.
 
         Raises:
             CheckpointError: when there is none that loads.
@@ -100,7 +100,7 @@ class Run:
         return self._load(_resumable(self._required()))
 
     def furthest(self) -> Loaded:
-        """What tells how far it came: its last checkpoint, or the model that is all of it.
+        """Load the latest state of the run: its last checkpoint, or else its best model.
 
         Raises:
             CheckpointError: when there is none that loads.
@@ -115,7 +115,7 @@ class Run:
             resumable: only of a checkpoint that training can resume from, not of a model alone.
 
         Raises:
-            CheckpointError: when no file tells.
+            CheckpointError: if no checkpoint is readable.
         """
         files = self._required()
         newest_first = _resumable(files)
@@ -184,7 +184,7 @@ class Run:
     def _first_sound(
         self, files: Sequence[Path], read: Callable[[Path], _Read]
     ) -> tuple[_Read, Path, tuple[str, ...]]:
-        """What is read of the first file that can be read, which one, and why not those before."""
+        """Return the first file that can be read: its content, its path, and earlier errors."""
         warnings: list[str] = []
         for file in files:
             try:
@@ -313,7 +313,7 @@ class CheckpointStore:
         """Load the model that a name means, see `find`; the newest run's, where none is named.
 
         Args:
-            furthest: of a run, what tells how far it came, not its best model.
+            furthest: load the latest state of a run, not its best model.
 
         Raises:
             CheckpointError: when there is none that loads.
@@ -361,10 +361,10 @@ class CheckpointStore:
 
 
 def run_records(store: CheckpointStore, warn: Callable[[str], object]) -> list[dict[str, Any]]:
-    """What `runs --json` tells of the runs of a store, the newest last.
+    """Return the records of `runs --json`, the newest run last.
 
     Args:
-        warn: is told what is damaged.
+        warn: called with each notice about a damaged file.
 
     Raises:
         CheckpointError: when the store can't be read.
@@ -383,7 +383,7 @@ def run_records(store: CheckpointStore, warn: Callable[[str], object]) -> list[d
 
 
 def run_record(name: str, header: Header) -> dict[str, Any]:
-    """What `runs --json` tells of a run."""
+    """Return the record of a run for `runs --json`."""
     return {
         "name": name,
         "corpus": header.spec.corpus_name,
@@ -424,7 +424,7 @@ def _missing(where: Path, name: str, names: Sequence[str]) -> CheckpointError:
 
 
 def _resumable(files: Sequence[Path]) -> list[Path]:
-    """Without the model that is best."""
+    """Return all checkpoints except the best model."""
     return [file for file in files if file.name != layout.BEST]
 
 

@@ -14,16 +14,13 @@ Shapes: T sequence length, B batch size, P pieces.
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from charlstm.settings import MAX_COUNT, require_int
 from charlstm.text.split import Split
-from charlstm.training.state import entry
 
 Integers = npt.NDArray[np.int64]
 
@@ -101,35 +98,10 @@ class BatchStream:
             begins_TB=torch.from_numpy(begins_TB),
         )
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the cursor."""
-        return cursor_state(self.cursor)
-
-    def load_state_dict(self, state: Any) -> None:
-        """Load what `state_dict` returned."""
-        self.cursor = loaded_cursor(state)
-
     def _begins_document(self, place_TB: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         nearest = np.searchsorted(self._starts, place_TB, side="right") - 1
         is_start: npt.NDArray[np.bool_] = self._starts[nearest] == place_TB
         return is_start
-
-
-def cursor_state(cursor: int) -> dict[str, Any]:
-    """Return the state of batches that have read this many of them."""
-    return {"cursor": cursor}
-
-
-def loaded_cursor(state: Any) -> int:
-    """Return the cursor of a state.
-
-    Raises:
-        CheckpointError, ConfigError: when it is missing or impossible.
-    """
-    cursor = entry(state, "cursor")
-    require_int("cursor", cursor, 0, MAX_COUNT)
-    assert isinstance(cursor, int)
-    return cursor
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ from torch import nn
 from charlstm.config import Device, Precision, TrainConfig
 from charlstm.errors import ConfigError, TrainingError
 from charlstm.model.config import ModelConfig
-from charlstm.settings import require_int
+from charlstm.settings import TrainSettings, require_int
+from charlstm.training.recipe import Machine
 
 # What torch's own machinery takes at the first step.
 _BASE_BYTES: Final = 80_000_000
@@ -86,6 +87,20 @@ def resolve_threads(wanted: int | None) -> int:
         return torch.get_num_threads()
     require_int("--threads", wanted, 1, max(64, 4 * (os.cpu_count() or 1)))
     return wanted
+
+
+def resolve_machine(settings: TrainSettings) -> Machine:
+    """Return the machine that a new run trains on, where the user's settings leave it open.
+
+    Raises:
+        ConfigError: when it lacks what was asked for.
+    """
+    device = resolve_device(settings.device or "auto")
+    return Machine(
+        device=device,
+        precision=resolve_precision(settings.precision or "auto", device),
+        threads=resolve_threads(settings.threads),
+    )
 
 
 def set_threads(wanted: int | None) -> int:

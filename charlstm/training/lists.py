@@ -7,7 +7,7 @@ as pieces of windows.
 Shapes: T longest document, B documents of a batch.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import torch
 from charlstm.config import TrainConfig
 from charlstm.system.distributed import World
 from charlstm.text.split import Split
-from charlstm.training.batches import Batch, BatchStream, cursor_state, loaded_cursor
+from charlstm.training.batches import Batch, BatchStream
 
 # Longer documents are read as streams, window after window, with their state carried along.
 _LONGEST: Final = 256
@@ -109,14 +109,6 @@ class DocumentBatches:
         weight = float(num_mine * self._num_processes / self._length_D[documents].sum())
         return self._batch(mine if len(mine) else documents[:1], weight)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the cursor."""
-        return cursor_state(self.cursor)
-
-    def load_state_dict(self, state: Any) -> None:
-        """Load what `state_dict` returned."""
-        self.cursor = loaded_cursor(state)
-
     def _batch(self, documents: Integers, weight: float) -> Batch:
         start_B, length_B = self._start_D[documents], self._length_D[documents]
         offset_T1 = np.arange(int(length_B.max()))[:, None]
@@ -164,14 +156,6 @@ class MixedBatches:
         self.cursor += 1
         return chosen.next(generator)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the cursor."""
-        return cursor_state(self.cursor)
 
-    def load_state_dict(self, state: Any) -> None:
-        """Load what `state_dict` returned."""
-        self.cursor = loaded_cursor(state)
-
-
-# What a trainer reads from; their cursor is the number of batches already read.
+# Each has `next`, and a `cursor`: the number of batches read, which is all of its state.
 Batches = BatchStream | DocumentBatches | MixedBatches

@@ -171,7 +171,7 @@ class LossMeter:
             self.read(step)
 
     def take_found(self) -> Reading:
-        """What was found since this was asked last."""
+        """Return what was found since the last call."""
         found, self._found = self._found, Reading()
         return found
 

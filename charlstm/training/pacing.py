@@ -170,7 +170,7 @@ class Forecast:
 
     @property
     def epochs(self) -> float:
-        """At the end of the run; before anything is known, none."""
+        """Expected epochs at the end of the run."""
         if not self.recent_progress:
             return self.epoch
         pace = self.recent_epochs / self.recent_progress

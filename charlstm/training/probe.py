@@ -111,7 +111,7 @@ class StepTimer:
         return step
 
     def _choose_threads(self, step: Callable[[], object], most: int) -> None:
-        """Once: what is fastest for one size is for its neighbors, too."""
+        """Choose the number of threads once; it also suits neighboring model sizes."""
         if self._set_threads is None:
             return
         chooser = ThreadChooser(most, self._set_threads)

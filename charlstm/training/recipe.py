@@ -324,7 +324,7 @@ def _step_seconds(
 
 
 def _estimated_seconds(model: ModelConfig, train: TrainConfig) -> float:
-    """Of a step on a usual machine."""
+    """Estimate a step's time on typical hardware."""
     operations = _operations_per_char(model, train) * train.chars_per_step
     return operations / _OPERATIONS_PER_SECOND[train.device]
 

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -64,13 +64,6 @@ class _Counters:
         require_real("elapsed_seconds", self.elapsed_seconds, 0.0, MAX_SECONDS)
         if self.best_val_bits_per_char is not None:
             require_real("bits per character", self.best_val_bits_per_char, 0.0, MAX_BITS)
-
-
-class _Agreement(NamedTuple):
-    progress: float
-    must_stop: bool
-    must_save: bool
-    may_evaluate: bool
 
 
 @dataclass(frozen=True)
@@ -170,7 +163,7 @@ class Trainer:
             self._num_val_chars = self._affordable_val_chars(val, num_streams)
         self._val = val.in_parallel(num_streams, max_chars=self._num_val_chars)
         # A larger budget than before moves the run back along its schedule.
-        done = int(self._agree().progress * config.num_evaluations)
+        done = int(self._agree()[0] * config.num_evaluations)
         self._counters.num_evaluations = min(self._counters.num_evaluations, done)
         self._session_steps = 0
         self._session_seconds = 0.0
@@ -241,7 +234,7 @@ class Trainer:
 
     @property
     def best_epoch(self) -> float:
-        """When validation was best so far."""
+        """The epoch of the best validation so far."""
         return self._epoch_of(self._counters.best_step)
 
     def weights(self) -> Arrays:
@@ -267,7 +260,7 @@ class Trainer:
                 "counters": asdict(self._counters),
                 "loss_meter": self._losses.state_dict(),
                 "forecast": self._forecast.state_dict(),
-                "batches": self._batches.state_dict(),
+                "batches": {"cursor": self._batches.cursor},
                 "num_val_chars": self._num_val_chars,
             },
         )
@@ -280,14 +273,19 @@ class Trainer:
             self._counters = from_plain(_Counters, entry(state.numbers, "counters"))
             self._losses.load_state_dict(entry(state.numbers, "loss_meter"))
             self._forecast.load_state_dict(entry(state.numbers, "forecast"))
-            self._batches.load_state_dict(entry(state.numbers, "batches"))
+            cursor = entry(entry(state.numbers, "batches"), "cursor")
+            require_int("cursor", cursor, 0, MAX_COUNT)
+            self._batches.cursor = cursor
             self._num_val_chars = state.numbers.get("num_val_chars", _MAX_VAL_CHARS)
             require_int("num_val_chars", self._num_val_chars, 1, MAX_COUNT)
         except (CheckpointError, ConfigError, RuntimeError, TypeError) as error:
             raise CheckpointError(f"the checkpoint can't be resumed: {error}") from error
 
-    def _agree(self) -> "_Agreement":
-        """What all processes do next: by the first one's clock, and if any of them wants to."""
+    def _agree(self) -> tuple[float, bool, bool, bool]:
+        """Return the progress, and whether to stop, to save and to evaluate, for all processes.
+
+        Progress and time for an evaluation are the main process's; any process may ask for a stop.
+        """
         leads = self._world.leads
         progress, must_stop, must_save, may_evaluate = self._world.sum(
             [
@@ -297,7 +295,7 @@ class Trainer:
                 leads and self._pace.may_evaluate(),
             ]
         )
-        return _Agreement(progress, bool(must_stop), bool(must_save), bool(may_evaluate))
+        return progress, bool(must_stop), bool(must_save), bool(may_evaluate)
 
     def _affordable_val_chars(self, val: Split, num_streams: int) -> int:
         """Time the scoring of a little text, where the clock limits what evaluations take."""
@@ -355,7 +353,7 @@ class Trainer:
         return int(math.log2(max(1.0, self._epoch)))
 
     def _only_overfits(self, evaluated: Evaluated) -> bool:
-        """Whether the best model is long past, and validation far worse than it was then."""
+        """Return whether the best model is long past and validation is far worse since."""
         best, bits = self._counters.best_val_bits_per_char, evaluated.val_bits_per_char
         if not self.config.early_stop or best is None or bits is None:
             return False
@@ -388,7 +386,7 @@ class Trainer:
         )
 
     def _figures(self, learning_rate: float) -> dict[str, Any]:
-        """What every report of a step and of an evaluation has."""
+        """Return the fields that reports of steps and of evaluations share."""
         return {
             "step": self._counters.step,
             "epoch": self._epoch,

@@ -9,7 +9,7 @@ from charlstm.analysis.comparison import CellResult
 from charlstm.analysis.recall import RECALLED_ABOVE, RecallResult
 from charlstm.config import NATS_PER_BIT
 from charlstm.evaluation.baselines import Baseline
-from charlstm.views.tables import print_note, print_rows
+from charlstm.views.tables import print_note, print_rows, with_derived
 
 
 def comparison_record(
@@ -17,13 +17,8 @@ def comparison_record(
 ) -> dict[str, Any]:
     """Everything about a comparison; `num_chars` were scored for the baselines."""
     cells = [
-        asdict(one)
-        | {
-            "bits_per_char": one.bits_per_char,
-            "spread": one.spread,
-            "chars_per_second": one.chars_per_second,
-            "runs": [asdict(run) | {"bits_per_char": run.bits_per_char} for run in one.runs],
-        }
+        with_derived(one, "bits_per_char", "spread", "chars_per_second")
+        | {"runs": [with_derived(run, "bits_per_char") for run in one.runs]}
         for one in results
     ]
     others = [

@@ -1,18 +1,17 @@
 """The effect of context length, as a table and as records."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any, Final
 
 from charlstm.evaluation.scores import ContextScore
 from charlstm.views.prediction import bar
-from charlstm.views.tables import print_rows
+from charlstm.views.tables import print_rows, with_derived
 
 _FULL_BAR_BITS: Final = 8.0
 
 
 def context_records(contexts: Iterable[ContextScore]) -> list[dict[str, Any]]:
-    return [asdict(one) | {"bits_per_char": one.bits_per_char} for one in contexts]
+    return [with_derived(one, "bits_per_char") for one in contexts]
 
 
 def show_context(contexts: Iterable[ContextScore]) -> None:

@@ -1,7 +1,6 @@
 """Two models on the same text, as tables and as JSON."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from typing import Any, Final
 
 from rich.text import Text
@@ -13,9 +12,9 @@ from charlstm.evaluation.difference import (
     Difference,
 )
 from charlstm.system.terminal import escape_line
-from charlstm.views.tables import print_note, print_pairs, print_rows
+from charlstm.views.tables import print_note, print_pairs, print_rows, with_derived
 
-# With so much of a text at one length of context, the others are too short to tell something.
+# If one context length covers this much of a text, the other lengths have too few characters.
 _MOST: Final = 0.99
 _ANOTHER_SEED: Final = (
     "The interval is about the text: how much another --seed changes is not in it."
@@ -25,18 +24,15 @@ _ANOTHER_SEED: Final = (
 def difference_record(difference: Difference) -> dict[str, Any]:
     """All fields of a comparison, and figures derived from them."""
     derived = ("bits_per_char", "other_bits_per_char", "difference_bits_per_char", "is_certain")
-    record = asdict(difference) | {name: getattr(difference, name) for name in derived}
+    record = with_derived(difference, *derived)
     for name in ("by_kind", "by_context"):
-        record[name] = [
-            asdict(one)
-            | {"bits_per_char": one.bits_per_char, "other_bits_per_char": one.other_bits_per_char}
-            for one in getattr(difference, name)
-        ]
+        parts = getattr(difference, name)
+        record[name] = [with_derived(one, "bits_per_char", "other_bits_per_char") for one in parts]
     return record
 
 
 def show_difference(difference: Difference, name: str, other: str, *, title: str) -> None:
-    """Both costs, what lies between them, where it comes from, and what follows."""
+    """Print both figures, their difference, its sources, and the conclusion."""
     interval = _interval_text(difference)
     print_pairs(
         Text(escape_line(f"{name} against {other}: {title}")),
@@ -80,7 +76,7 @@ def _show_parts(
     parts: Iterable[tuple[str, Costs]],
     difference: Difference,
 ) -> None:
-    """Where the difference comes from."""
+    """Print how much each part of the text contributes to the difference."""
     print_rows(
         (title, "share of text", "bits/char", "against", "of the difference"),
         [
@@ -97,7 +93,7 @@ def _show_parts(
 
 
 def _differs_in_context(difference: Difference) -> bool:
-    """Whether characters have short and long contexts; those of one long text hardly do."""
+    """Return whether both short and long contexts are common; in one long text they are not."""
     most = max(one.num_chars for one in difference.by_context)
     return most < _MOST * difference.num_chars
 

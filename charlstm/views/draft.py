@@ -3,7 +3,7 @@
 import codecs
 from collections.abc import Iterator
 from functools import cache
-from itertools import chain, zip_longest
+from itertools import chain, repeat, zip_longest
 from typing import Final, NamedTuple
 
 from prompt_toolkit.utils import get_cwidth
@@ -11,10 +11,9 @@ from rich.color import Color
 
 from charlstm.config import NATS_PER_BIT
 from charlstm.inference.draft import NUM_CANDIDATES, Draft
-from charlstm.inference.prediction import Candidate
 from charlstm.text.visible import DOTTED_CIRCLE, named, visible
 from charlstm.text.vocabulary import END, UNKNOWN
-from charlstm.views.prediction import bar
+from charlstm.views.prediction import bar, with_percentage
 from charlstm.views.shading import surprise_color
 
 # Styles as prompt_toolkit names them; without colors the last three remain.
@@ -44,14 +43,14 @@ Line = list[Piece]
 
 
 class Size(NamedTuple):
-    """Of a terminal, in lines and columns."""
+    """The size of a terminal."""
 
     lines: int
     columns: int
 
 
 class _Cell(NamedTuple):
-    """What is shown of a character; `nats` is None where the model hasn't read it yet."""
+    """A character as it is shown; `nats` is None until the model has read it."""
 
     shown: str
     nats: float | None
@@ -91,7 +90,7 @@ def _title(draft: Draft, name: str) -> Line:
 
 
 def _keys(draft: Draft, columns: int) -> list[Line]:
-    """What keys do, or what could not be done."""
+    """Return the help for the keys, or a notice about the last action."""
     lines = [""]
     for word in (draft.notice,) if draft.notice else _KEYS:
         if lines[-1] and get_cwidth(f"{lines[-1]}  {word}") > columns:
@@ -101,7 +100,7 @@ def _keys(draft: Draft, columns: int) -> list[Line]:
 
 
 def _text(draft: Draft, size: Size) -> list[Line]:
-    """So many lines of the text, with the cursor in one of them."""
+    """Return `size.lines` lines of the text, with the cursor in one of them."""
     most = size.lines * size.columns
     # What stands further up is out of sight; a line end is sought there, or else a place that stays
     # while some characters are typed.
@@ -142,12 +141,12 @@ def _text(draft: Draft, size: Size) -> list[Line]:
 
 
 def _cells(draft: Draft, first: int, last: int) -> Iterator[_Cell]:
-    """The characters between two places; what some bytes cost that are one is their sum."""
+    """Yield the characters between two places; a character of several bytes costs their sum."""
     alphabet = draft.alphabet
     symbols = draft.text[first:last]
     nats, ids = draft.nats(first, last), alphabet.encode(symbols).tolist()
     place = 0
-    for char, num_symbols in _characters(symbols) if alphabet.is_byte else _one_each(symbols):
+    for char, num_symbols in _characters(symbols) if alphabet.is_byte else zip(symbols, repeat(1)):
         own = slice(place, place + num_symbols)
         costs = [one for one in nats[own] if one is not None]
         yield _Cell(
@@ -159,12 +158,8 @@ def _cells(draft: Draft, first: int, last: int) -> Iterator[_Cell]:
         place += num_symbols
 
 
-def _one_each(symbols: str) -> Iterator[tuple[str, int]]:
-    return ((symbol, 1) for symbol in symbols)
-
-
 def _characters(symbols: str) -> Iterator[tuple[str, int]]:
-    """The characters that bytes are, each with the number of its bytes; others are escaped."""
+    """Yield the UTF-8 characters of bytes, each with its number of bytes; others are escaped."""
     decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
     num_symbols = 0
     for place, symbol in enumerate(symbols, start=1):
@@ -224,7 +219,7 @@ def _ladder(draft: Draft) -> list[Line]:
             line += _UNTIL_KNOWN
         else:
             line += f"{prediction.entropy_bits:4.2f}  "
-            line += "  ".join(map(_share, prediction.next[:_NUM_RUNG_CANDIDATES]))
+            line += "  ".join(map(with_percentage, prediction.next[:_NUM_RUNG_CANDIDATES]))
         lines.append([("", line)])
     return lines
 
@@ -243,18 +238,14 @@ def _gates(draft: Draft) -> list[Line]:
     ]
 
 
-def _share(candidate: Candidate) -> str:
-    return f"{named(candidate.char)} {candidate.probability:.0%}"
-
-
 def _pad(line: Line, columns: int) -> Line:
-    """A line of so many columns."""
+    """Return a line cut or padded to a number of columns."""
     line = _cut(line, columns)
     return [*line, ("", " " * (columns - sum(get_cwidth(text) for _, text in line)))]
 
 
 def _cut(line: Line, columns: int) -> Line:
-    """What fits of a line."""
+    """Return the beginning of a line that fits."""
     kept: Line = []
     for style, text in line:
         fitting = text

@@ -16,7 +16,7 @@ from charlstm.system.terminal import escape_line
 from charlstm.text.visible import named, visible
 from charlstm.views.context import bits_bar, context_records, show_context
 from charlstm.views.prediction import bar
-from charlstm.views.tables import print_note, print_pairs, print_rows
+from charlstm.views.tables import figure, print_note, print_pairs, print_rows, with_derived
 
 _DERIVED: Final = ("nats_per_char", "bits_per_char", "bits_per_byte", "perplexity", "accuracy")
 _MAX_SHOWN_CHARS: Final = 60
@@ -46,9 +46,7 @@ def as_record(
     record["top_accuracy"] = {str(k): value for k, value in assessment.top_accuracy.items()}
     record["calibration"] = asdict(assessment.calibration)
     record["by_context"] = context_records(assessment.by_context)
-    record["by_kind"] = [
-        asdict(kind) | {"bits_per_char": kind.bits_per_char} for kind in assessment.by_kind
-    ]
+    record["by_kind"] = [with_derived(kind, "bits_per_char") for kind in assessment.by_kind]
     record["most_surprising"] = [surprise._asdict() for surprise in assessment.most_surprising]
     return record
 
@@ -91,7 +89,7 @@ def show_assessment(
     is_chosen_on: bool,
     worse: WorseThanValidation | None,
 ) -> None:
-    """The score beside the baselines; with details all else that was measured.
+    """Print the score and the baselines; with details, all other measurements.
 
     Args:
         is_chosen_on: whether n-grams and mixture were chosen on this very text.
@@ -101,7 +99,7 @@ def show_assessment(
         Text(escape_line(title)),
         [
             ("bits per character", f"{evaluation.bits_per_char:.4f}"),
-            ("bits per byte", _figure(evaluation.bits_per_byte)),
+            ("bits per byte", figure(evaluation.bits_per_byte, digits=4)),
             ("nats per character", f"{evaluation.nats_per_char:.4f}"),
             ("perplexity", f"{evaluation.perplexity:.4g}"),
             ("accuracy", _accuracies(assessment.top_accuracy)),
@@ -169,7 +167,7 @@ def _show_details(assessment: Assessment) -> None:
 
 
 def _show_by_known(counts: CountsAssessment, evaluation: Evaluation) -> None:
-    """Where counting knows what the network doesn't, and the reverse."""
+    """Print the figures of network, counts and both, by the length of known context."""
 
     def bits(nats: float, num_chars: int) -> str:
         return f"{nats / num_chars / NATS_PER_BIT:.3f}"
@@ -210,7 +208,7 @@ def show_documents(most: Iterable[DocumentScore], least: Iterable[DocumentScore]
 
 
 def _repeated(assessment: Assessment) -> Iterator[tuple[str, str]]:
-    """The figure of all documents, where the training text has some of them."""
+    """Yield the figure for all documents, if the training text contains some of them."""
     found = assessment.with_repeated
     if found is not None:
         yield (
@@ -220,7 +218,7 @@ def _repeated(assessment: Assessment) -> Iterator[tuple[str, str]]:
 
 
 def _show_others(assessment: Assessment, *, is_chosen_on: bool) -> None:
-    """The model among the baselines, the best first, and what follows from it."""
+    """Print the model and the baselines, the best first, with advice."""
     costs = [("this model", assessment.evaluation.nats)]
     counts = assessment.counts
     if counts is not None:
@@ -236,7 +234,7 @@ def _show_others(assessment: Assessment, *, is_chosen_on: bool) -> None:
             (
                 name,
                 f"{_bits_per_char(nats, assessment):.4f}",
-                _figure(_bits_per_byte(nats, assessment)),
+                figure(_bits_per_byte(nats, assessment), digits=4),
                 bits_bar(_bits_per_char(nats, assessment)),
             )
             for name, nats in sorted(costs, key=lambda cost: cost[1])
@@ -262,13 +260,12 @@ def _in_place(surprise: Surprise) -> str:
 
 
 def _figures(evaluation: Evaluation) -> dict[str, Any]:
-    derived = {name: getattr(evaluation, name) for name in _DERIVED}
+    figures = with_derived(evaluation, *_DERIVED)
     # JSON has no infinity.
-    finite = {
-        name: value if value is not None and math.isfinite(value) else None
-        for name, value in derived.items()
-    }
-    return asdict(evaluation) | finite
+    for name in _DERIVED:
+        if figures[name] is not None and not math.isfinite(figures[name]):
+            figures[name] = None
+    return figures
 
 
 def _accuracies(top_accuracy: dict[int, float]) -> str:
@@ -283,7 +280,3 @@ def _bits_per_char(nats: float, assessment: Assessment) -> float:
 
 def _bits_per_byte(nats: float, assessment: Assessment) -> float | None:
     return replace(assessment.evaluation, nats=nats).bits_per_byte
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

@@ -1,11 +1,10 @@
-"""What happens inside a model, drawn with characters and colors, or as JSON."""
+"""Gates, units and context lengths of a model, drawn in the terminal or as JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from rich.style import Style
 from rich.text import Text
 
@@ -95,29 +94,25 @@ def show_gates(trace: Trace, layer: LayerTrace, units: Sequence[int], number: in
             cells = (_cell(char, columns) for char in text[chosen])
             print_text(Text(" " * margin + "".join(cells)))
             for name in names:
-                row = Text(
-                    f"{name:{margin - _RANGE}}{_range(layer.values[name][:, unit]):{_RANGE}}"
-                )
-                for value in layer.values[name][chosen, unit]:
-                    level, style = _heat(name, float(value), is_gate=name in layer.gates)
+                values_N = layer.values[name][:, unit]
+                extent = f"{values_N.min():.2f} to {values_N.max():.2f}"
+                row = Text(f"{name:{margin - _RANGE}}{extent:{_RANGE}}")
+                for value in values_N[chosen]:
+                    level, style = _heat(name, float(value), is_gate=name in layer.cell.gates)
                     row.append(level * columns, style)
                 print_text(row)
             print_text(Text())
     for name in names:
         print_text(Text(f"{name:{margin - _RANGE}}{layer.cell.meanings[name]}", style="dim"))
-    ranges = ["gates: 0 to 1"] if layer.gates else []
+    ranges = ["gates: 0 to 1"] if layer.cell.gates else []
     ranges += ["cell: any size, shown through tanh"] if "cell" in names else []
     print_text(Text(f"{_SCALE}\n{'; '.join([*ranges, 'others: -1 to 1'])}", style="dim"))
-
-
-def _range(values_N: npt.NDArray[np.float32]) -> str:
-    return f"{values_N.min():.2f} to {values_N.max():.2f}"
 
 
 def share_records(
     shares: Sequence[dict[str, GateShares]], before: Sequence[GatesBefore]
 ) -> list[dict[str, Any]]:
-    """Shares of each gate, beside those before training where they are known."""
+    """Return how often each gate is closed or open, now and, where known, before training."""
     records = []
     for number, layer in enumerate(shares):
         for name, found in layer.items():
@@ -163,7 +158,7 @@ def unit_records(tracked: Sequence[TrackedFeature]) -> list[dict[str, Any]]:
 
 
 def show_units(tracked: Sequence[TrackedFeature]) -> None:
-    """For each feature the units that track it best, beside what chance reaches."""
+    """Print for each feature the units that track it best, and the score that chance reaches."""
     rows = []
     for one in tracked:
         for place, unit in enumerate(one.units):
@@ -237,7 +232,7 @@ def _short(char: str) -> str:
 
 
 def _cell(char: str | None, columns: int) -> str:
-    """A character in so many columns: what is wider or can't be seen gets a stand-in."""
+    """Return a character in `columns` columns; a square replaces a wider or invisible one."""
     shown = _short(char) if char is not None else "?"
     wide = Text(shown).cell_len
     if not 0 < wide <= columns:

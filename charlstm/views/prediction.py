@@ -50,7 +50,9 @@ def show_ladder(rungs: Sequence[ContextPrediction], *, top: int | None) -> None:
                 _ending(rung.context),
                 f"{rung.num_context}",
                 f"{rung.prediction.entropy_bits:.2f} bits",
-                "  ".join(map(_short, rung.prediction.next[: top or _DEFAULT_TOP_OF_RUNG])),
+                "  ".join(
+                    map(with_percentage, rung.prediction.next[: top or _DEFAULT_TOP_OF_RUNG])
+                ),
             )
             for rung in rungs
         ],
@@ -73,7 +75,8 @@ def bar(share: float, columns: int = _BAR_WIDTH) -> str:
     return _EIGHTHS[8] * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
 
-def _short(candidate: Candidate) -> str:
+def with_percentage(candidate: Candidate) -> str:
+    """Format a candidate in a few columns: `e 12%`."""
     return f"{named(candidate.char)} {candidate.probability:.0%}"
 
 

@@ -17,7 +17,7 @@ from charlstm.run.store import run_record
 from charlstm.settings import given
 from charlstm.system.terminal import escape_line
 from charlstm.text.visible import visible
-from charlstm.views.tables import print_note, print_pairs, print_rows
+from charlstm.views.tables import figure, print_note, print_pairs, print_rows
 
 # What fits a terminal of 80 x 24.
 _NUM_SHOWN: Final = 9
@@ -50,7 +50,7 @@ def show_runs(records: Iterable[Mapping[str, Any]]) -> None:
                 record["name"],
                 record["model"],
                 record["budget"] + ("" if record["is_finished"] else " *"),
-                bits_text(record["best_val_bits_per_char"]),
+                figure(record["best_val_bits_per_char"]),
                 f"{record['num_bytes'] / 1e6:.1f} MB",
                 _date(record["saved_at"]),
             )
@@ -67,12 +67,12 @@ def show_differences(checkpoints: Mapping[str, Checkpoint]) -> None:
     names = dict.fromkeys(name for one in settings.values() for name in one)
     rows = [(name, *(str(one.get(name, "")) for one in settings.values())) for name in names]
     rows = [row for row in rows if len(set(row[1:])) > 1]
-    best = [bits_text(one.best_val_bits_per_char) for one in checkpoints.values()]
+    best = [figure(one.best_val_bits_per_char) for one in checkpoints.values()]
     last = [one.history[-1] if one.history else {} for one in checkpoints.values()]
     rows += [
         ("best val bits/char", *best),
-        ("last train bits/char", *(bits_text(entry.get("train_bits_per_char")) for entry in last)),
-        ("epochs", *(_figure(entry.get("epoch"), 2) for entry in last)),
+        ("last train bits/char", *(figure(entry.get("train_bits_per_char")) for entry in last)),
+        ("epochs", *(figure(entry.get("epoch"), digits=2) for entry in last)),
         ("steps", *(f"{one.step:,}" for one in checkpoints.values())),
     ]
     print_rows(("", *checkpoints), rows)
@@ -81,7 +81,7 @@ def show_differences(checkpoints: Mapping[str, Checkpoint]) -> None:
 def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
     spec = checkpoint.spec
     own = asdict(spec.model_config) | asdict(spec.train_config) | asdict(spec.corpus)
-    # Where they stood, not how they got there.
+    # The rates at the latest evaluation, not their schedule.
     own["dropout"], own["recurrent_dropout"] = (f"{one:.2g}" for one in checkpoint.dropouts)
     for name in ("dropout_epochs", "recurrent_dropout_epochs"):
         del own[name]
@@ -133,9 +133,9 @@ def show_run(
         ("epoch", "train", "val", "sample, always from the same seed"),
         [
             (
-                _figure(entry.get("epoch"), 2),
-                bits_text(entry.get("train_bits_per_char")),
-                bits_text(entry.get("val_bits_per_char")),
+                figure(entry.get("epoch"), digits=2),
+                figure(entry.get("train_bits_per_char")),
+                figure(entry.get("val_bits_per_char")),
                 visible(entry.get("sample", ""), keep=" ")[
                     : None if with_details else _SHOWN_SAMPLE_CHARS
                 ],
@@ -155,7 +155,7 @@ def show_run(
     if with_details:
         print_rows(
             ("epoch", "mean openness of the gates, layer by layer"),
-            [(_figure(entry.get("epoch"), 2), _openness(entry)) for entry in history],
+            [(figure(entry.get("epoch"), digits=2), _openness(entry)) for entry in history],
             left=(1,),
         )
 
@@ -166,10 +166,6 @@ def show_command(arguments: Sequence[str], store: Path) -> None:
     print(escape_line(shlex.join(["charlstm", *arguments, *where])), flush=True)
 
 
-def bits_text(bits: float | None) -> str:
-    return "-" if bits is None else f"{bits:.3f}"
-
-
 def _openness(entry: LogEntry) -> str:
     return "   ".join(
         " ".join(f"{gate} {mean:.2f}" for gate, mean in layer.items())
@@ -178,15 +174,11 @@ def _openness(entry: LogEntry) -> str:
 
 
 def _spread(history: Sequence[LogEntry], number: int) -> list[LogEntry]:
-    """At most so many entries, evenly spaced, the first and the last among them."""
+    """Return at most `number` entries, evenly spaced, including the first and the last."""
     if len(history) <= number:
         return list(history)
     last = len(history) - 1
     return [history[round(place * last / (number - 1))] for place in range(number)]
-
-
-def _figure(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _date(saved_at: float) -> str:

@@ -1,11 +1,12 @@
-"""Tables on stdout."""
+"""Results as tables on stdout, or as dictionaries for JSON."""
 
 import contextlib
 import io
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -14,9 +15,22 @@ from rich.text import Text
 
 from charlstm.system.terminal import escape_line, is_colorless
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 _PIPE_WIDTH: Final = 1000
 _PLAIN_WIDTH: Final = 100
 _NARROW: Final = 60
+
+
+def with_derived(result: "DataclassInstance", *names: str) -> dict[str, Any]:
+    """Return a result's fields and some of its properties, for JSON."""
+    return asdict(result) | {name: getattr(result, name) for name in names}
+
+
+def figure(value: float | None, *, digits: int = 3) -> str:
+    """Format a figure of a table; a dash if it is unknown."""
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def print_pairs(title: Text, pairs: Iterable[tuple[str, str]]) -> None:

@@ -1,7 +1,7 @@
 """A training run as curves for TensorBoard, in a folder of the run's own."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -20,40 +20,8 @@ _CURVES: Final = {
 }
 
 
-class Board:
-    """Draws the events that are logged.
-
-    Args:
-        writer: TensorBoard's; None draws nothing.
-    """
-
-    def __init__(self, writer: Any = None) -> None:
-        self._writer = writer
-
-    def show(self, report: Report) -> None:
-        record = report.record
-        if self._writer is None or not report.is_logged or record["event"] not in _CURVES:
-            return
-        try:
-            self._draw(record)
-        except OSError as error:
-            # Curves are a by-product: training continues without them.
-            say(f"warning: TensorBoard's curves end here: {error.strerror}")
-            self._writer = None
-
-    def _draw(self, record: dict[str, Any]) -> None:
-        for name in _CURVES[record["event"]]:
-            if record.get(name) is not None:
-                self._writer.add_scalar(name, record[name], record["step"])
-        for number, gates in enumerate(record.get("gates", [])):
-            for gate, mean in gates.items():
-                self._writer.add_scalar(f"gates/layer {number + 1} {gate}", mean, record["step"])
-        if "sample" in record:
-            self._writer.add_text("sample", record["sample"], record["step"])
-
-
 def require_tensorboard() -> None:
-    """Refuse before the work begins.
+    """Refuse to start without TensorBoard.
 
     Raises:
         ConfigError: when TensorBoard is missing.
@@ -65,14 +33,14 @@ def require_tensorboard() -> None:
 
 
 @contextlib.contextmanager
-def open_board(folder: Path, *, wanted: bool, mode: int) -> Iterator[Board]:
-    """The board of a run; one that draws nothing unless it is wanted.
+def open_board(folder: Path, *, wanted: bool, mode: int) -> Iterator[Callable[[Report], None]]:
+    """Yield a function that draws logged reports as curves; it does nothing unless `wanted`.
 
     Args:
-        mode: of the run's files; where only its owner may read them, so with the board's folder.
+        mode: of the run's files; if only their owner may read them, so with the curves' folder.
     """
     if not wanted:
-        yield Board()
+        yield lambda _report: None
         return
     from torch.utils.tensorboard import SummaryWriter
 
@@ -81,8 +49,32 @@ def open_board(folder: Path, *, wanted: bool, mode: int) -> Iterator[Board]:
     if not mode & 0o077:
         place.chmod(0o700)
     writer = SummaryWriter(place)
+    is_broken = False
+
+    def draw(report: Report) -> None:
+        nonlocal is_broken
+        if is_broken or not report.is_logged or report.record["event"] not in _CURVES:
+            return
+        try:
+            _draw(writer, report.record)
+        except OSError as error:
+            # Curves are a by-product: training continues without them.
+            say(f"warning: TensorBoard's curves end here: {error.strerror}")
+            is_broken = True
+
     try:
-        yield Board(writer)
+        yield draw
     finally:
         with contextlib.suppress(OSError):
             writer.close()
+
+
+def _draw(writer: Any, record: dict[str, Any]) -> None:
+    for name in _CURVES[record["event"]]:
+        if record.get(name) is not None:
+            writer.add_scalar(name, record[name], record["step"])
+    for number, gates in enumerate(record.get("gates", [])):
+        for gate, mean in gates.items():
+            writer.add_scalar(f"gates/layer {number + 1} {gate}", mean, record["step"])
+    if "sample" in record:
+        writer.add_text("sample", record["sample"], record["step"])

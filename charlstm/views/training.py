@@ -18,8 +18,7 @@ from charlstm.system import layout
 from charlstm.system.progress import move, progress_bar
 from charlstm.system.terminal import escape, is_animated, say
 from charlstm.text.visible import visible
-from charlstm.views.runs import bits_text
-from charlstm.views.tables import print_pairs
+from charlstm.views.tables import figure, print_pairs
 
 
 @contextmanager
@@ -46,7 +45,7 @@ def training_view(*, quiet: bool) -> Iterator[Callable[[Report], None]]:
 
 
 def shell_command(name: str, folder: Path) -> str:
-    """What to type to do something with the run in a folder."""
+    """Return the command line for a command and the run in a folder."""
     store = folder.parent
     where = "" if store == DEFAULT_STORE else f" --checkpoints {shlex.quote(str(store))}"
     return f"charlstm {name} --run {shlex.quote(folder.name)}{where}"
@@ -85,7 +84,7 @@ def show_plan(session: Session) -> None:
 
 
 def show_finished_before(session: Session) -> None:
-    """That there is nothing to do, on stderr."""
+    """Print to stderr that the run is already finished."""
     budget = session.spec.budget
     say(f"run {session.name} is finished: it used its {budget}")
     more = f"{shell_command('train --resume', session.folder)} --{budget.unit} N"
@@ -103,7 +102,7 @@ def show_finished(session: Session, event: Finished) -> None:
     print_pairs(
         Text(f"run {session.name}: trained"),
         [
-            ("best validation bits per character", bits_text(bits)),
+            ("best validation bits per character", figure(bits)),
             ("best validation perplexity", "-" if bits is None else f"{2 ** min(bits, 1e3):.4g}"),
             ("best at", at),
             ("time", duration(event.elapsed_seconds)),
@@ -118,10 +117,10 @@ def show_finished(session: Session, event: Finished) -> None:
 
 
 def _lines(report: Report) -> list[str]:
-    """The full lines of an event; most have none."""
+    """Return an event's lines, warnings included; most events have none."""
     match report.event:
         case Evaluated() as event:
-            bits = bits_text(event.val_bits_per_char)
+            bits = figure(event.val_bits_per_char)
             best = "best" if event.is_best else "    "
             found = f"val {bits} {best}" if event.val_bits_per_char is not None else "no val text"
             preview = visible(report.record["sample"], keep=" ")
@@ -135,7 +134,7 @@ def _lines(report: Report) -> list[str]:
 
 
 def _warnings(report: Report) -> list[str]:
-    """The lines of an event that tells of something wrong."""
+    """Return an event's warnings."""
     match report.event:
         case SavingFailed() as event:
             return [f"warning: {escape(event.reason)}"]

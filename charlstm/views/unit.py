@@ -1,7 +1,7 @@
 """One unit's cell, drawn with characters: what came in, the gates, the memory; or as JSON."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -46,9 +46,22 @@ _DRAWINGS: Final = {
                   {reads}, h before of {size} units""",
 }
 
+# How the gates make the new state of the old one, with the numbers of a step.
+_EQUATIONS: Final = {
+    "lstm": """\
+cell state now = forget * cell state before + input * candidate
+  = {forget:.3f} * {before:.3f} + {input:.3f} * {candidate:.3f} = {cell:.3f}
+hidden state h = output * tanh(cell state now)
+  = {output:.3f} * {tanh:.3f} = {hidden:.3f}""",
+    "gru": """\
+h now = update * h before + (1 - update) * candidate
+  = {update:.3f} * {before:.3f} + {let_in:.3f} * {candidate:.3f} = {hidden:.3f}""",
+    "rnn": "hidden state h = tanh({pre_activation:.3f}) = {hidden:.3f}",
+}
+
 
 def unit_record(steps: Sequence[UnitStep], layer: int, unit: int) -> dict[str, Any]:
-    """For `--json`: all steps, with every part of every sum."""
+    """Return all steps, with every part of every sum, for `--json`."""
     return {"layer": layer, "unit": unit, "steps": [asdict(step) for step in steps]}
 
 
@@ -81,8 +94,8 @@ def show_unit(steps: Sequence[UnitStep], layer: int, unit: int, *, cell: str, si
             for gate in last.gates
         ],
     )
-    for equation in _EQUATIONS.get(cell, _no_equations)(last):
-        print_text(Text(_with_times(equation)))
+    if cell in _EQUATIONS:
+        print_text(Text(_equations(last, cell)))
     print_text(Text("\nlargest parts of the sums, from LAYER:UNIT", style="bold"))
     for gate in last.gates:
         parts = ", ".join(
@@ -112,64 +125,28 @@ def _signed(value: float) -> str:
     return f"{value:.2f}"
 
 
+def _numbers(step: UnitStep) -> dict[str, float]:
+    """Return the numbers of a step by the names that drawings and equations have."""
+    numbers = {gate.name: gate.value for gate in step.gates} | {"hidden": step.hidden}
+    if step.cell is None or step.cell_before is None:
+        return numbers | {"before": step.hidden_before}
+    return numbers | {"before": step.cell_before, "cell": step.cell}
+
+
 def _drawing(step: UnitStep, layer: int, cell: str, size: int) -> str:
     char = named(step.char)
     reads = f"layer {layer - 1}, which read {char}" if layer > 1 else f"reads {char}"
-    values = {gate.name: gate.value for gate in step.gates} | {"hidden": step.hidden}
-    before = step.hidden_before if step.cell_before is None else step.cell_before
-    values |= {"before": before}
-    if step.cell is not None:
-        values["cell"] = step.cell
-    texts = {name: f"{_signed(value):<{_VALVE}}" for name, value in values.items()}
+    texts = {name: f"{_signed(value):<{_VALVE}}" for name, value in _numbers(step).items()}
     bars = {f"{gate.name}_bar": f"{bar(abs(gate.value), _VALVE):<{_VALVE}}" for gate in step.gates}
     drawn = _with_times(_DRAWINGS[cell]).format(**texts, **bars, reads=reads, size=size)
     return "\n".join(line.rstrip() for line in drawn.splitlines())
 
 
-def _lstm_equations(step: UnitStep) -> list[str]:
-    assert step.cell is not None
-    assert step.cell_before is not None
-    forget, take, candidate, output = (
-        step.gate(name).value for name in ("forget", "input", "candidate", "output")
-    )
-    kept, entered = (
-        f"{_exact(forget)} * {_exact(step.cell_before)}",
-        f"{_exact(take)} * {_exact(candidate)}",
-    )
-    return [
-        "cell state now = forget * cell state before + input * candidate",
-        f"  = {kept} + {entered} = {_exact(step.cell)}",
-        "hidden state h = output * tanh(cell state now)",
-        f"  = {_exact(output)} * {_exact(math.tanh(step.cell))} = {_exact(step.hidden)}",
-    ]
-
-
-def _gru_equations(step: UnitStep) -> list[str]:
-    update, candidate = step.gate("update").value, step.gate("candidate").value
-    kept = f"{_exact(update)} * {_exact(step.hidden_before)}"
-    return [
-        "h now = update * h before + (1 - update) * candidate",
-        f"  = {kept} + {_exact(1 - update)} * {_exact(candidate)} = {_exact(step.hidden)}",
-    ]
-
-
-def _rnn_equations(step: UnitStep) -> list[str]:
-    return [
-        f"hidden state h = tanh({_exact(step.gates[0].pre_activation)}) = {_exact(step.hidden)}"
-    ]
-
-
-def _no_equations(_step: UnitStep) -> list[str]:
-    return []
-
-
-def _exact(value: float) -> str:
-    return f"{value:.3f}"
-
-
-# How the gates make the new state of the old one, with the numbers of a step.
-_EQUATIONS: Final[dict[str, Callable[[UnitStep], list[str]]]] = {
-    "lstm": _lstm_equations,
-    "gru": _gru_equations,
-    "rnn": _rnn_equations,
-}
+def _equations(step: UnitStep, cell: str) -> str:
+    numbers = _numbers(step)
+    derived = {
+        "pre_activation": step.gates[0].pre_activation,
+        "let_in": 1 - numbers.get("update", 0.0),
+        "tanh": math.tanh(numbers.get("cell", 0.0)),
+    }
+    return _with_times(_EQUATIONS[cell]).format(**numbers, **derived)
