@@ -37,6 +37,18 @@ HOSTILE = "\x00\x07\x1b'\"&<>/\\`scriptx!-[]{}$\u2028\u2029\ufeff\ud800\U0001f60
 
 posix = pytest.mark.skipif(os.name == "nt", reason="devices, pipes, links and modes of POSIX")
 
+
+def raising(error):
+    """A function that takes anything and raises the error, to stand in for one that fails."""
+
+    def fail(*_arguments, **_options):
+        raise error
+
+    return fail
+
+
+DISK_FULL = OSError(28, "No space left on device")
+
 # Options that make a training take no time.
 SMALL = ["--hidden-size", "8", "--num-layers", "1", "--batch-size", "4", "--seq-len", "16"]
 SMALL += ["--threads", "1", "--precision", "float32"]

@@ -1,12 +1,16 @@
 import contextlib
+import itertools
+import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
-from conftest import posix
+from conftest import DISK_FULL, posix, raising
 
 from charlstm.errors import CheckpointError, RunLockedError
 from charlstm.model.checkpoints import read_checkpoint
@@ -37,9 +41,23 @@ def damage(path):
     path.write_bytes(data)
 
 
-def test_an_empty_or_missing_store_has_no_runs(store):
+def only_best(folder):
+    """Delete all of a run but its best model."""
+    for file in folder.glob("[ls]*.safetensors"):
+        file.unlink()
+
+
+def ruin(folder, pattern="*.safetensors"):
+    """Let files of a run be unreadable: not even when it was saved can be told."""
+    for file in folder.glob(pattern):
+        file.write_bytes(b"\0" * 400)
+
+
+def test_an_empty_or_missing_store_has_no_runs_and_tells_the_way_to_one(store):
     assert store.run_names() == []
     assert newest(store) is None
+    with pytest.raises(CheckpointError, match=r"store: no run yet; .*: --run example$"):
+        store.load_model()
 
 
 def newest(store, **options):
@@ -76,8 +94,7 @@ def test_to_find_the_latest_run_only_the_newest_is_read_whole(store, checkpoint,
     assert read == ["run5", "run4"]
     assert len(warnings) == 1
     assert "run5" in warnings[0]
-    for file in store.run("run2").folder.glob("[ls]*.safetensors"):
-        file.write_bytes(b"\0" * 400)  # not even when it was saved can be read
+    ruin(store.run("run2").folder, "[ls]*.safetensors")
     assert any("run2" in warning for warning in store.newest(resumable=True)[1])
     read.clear()
     assert store.load_model().run == "run5"  # whose best is sound
@@ -88,8 +105,7 @@ def test_to_find_the_latest_run_only_the_newest_is_read_whole(store, checkpoint,
 def test_a_model_alone_is_a_run_to_use_and_none_to_go_on_with(store, checkpoint):
     save(store, checkpoint, "older", saved_at=1000.0)
     folder = save(store, checkpoint, "alone", saved_at=2000.0)
-    for file in folder.glob("[ls]*.safetensors"):
-        file.unlink()
+    only_best(folder)
     assert store.load_model().run == "alone"
     assert store.newest()[0].run == "alone"
     assert newest(store) == "older"
@@ -99,12 +115,6 @@ def test_a_model_alone_is_a_run_to_use_and_none_to_go_on_with(store, checkpoint)
     with store.run("older").writer() as writer:
         writer.save_last(replace(checkpoint, saved_at=3000.0))
     assert store.load_model().run == "older"
-
-
-def test_best_has_no_training_state_and_last_has(store, checkpoint):
-    save(store, checkpoint, "run")
-    assert store.run("run").best().checkpoint.training is None
-    assert store.run("run").last().checkpoint.training is not None
 
 
 def test_only_a_few_earlier_checkpoints_are_kept(store, checkpoint):
@@ -131,15 +141,6 @@ def test_a_damaged_file_is_passed_over_with_a_warning(store, checkpoint):
     latest, warnings = store.newest(resumable=True)
     assert latest is None
     assert "damaged" in warnings[0]
-
-
-def test_training_never_goes_on_from_best_alone(store, checkpoint):
-    folder = save(store, checkpoint, "run")
-    for file in folder.glob("[ls]*.safetensors"):
-        file.unlink()
-    assert store.run("run").best().checkpoint.step == 4
-    with pytest.raises(CheckpointError, match="only best"):
-        store.run("run").last()
 
 
 def test_a_second_writer_is_refused_until_the_first_is_gone(store, checkpoint):
@@ -201,12 +202,11 @@ def test_what_is_wrong_with_a_name_is_told(store, problem, names):
             store.run(name)
 
 
-def test_names_that_only_look_reserved_are_names(store):
-    for name in ("x", "x" * 100, "console", "com", "com10", "a.nul", "-a", "+"):
-        assert store.run(name).name == name
-
-
-@pytest.mark.parametrize("name", ["shakespeare", "run-2", "Война и мир", "a.b", "_x", "唐诗"])
+@pytest.mark.parametrize(
+    "name",
+    ["shakespeare", "run-2", "Война и мир", "a.b", "_x", "唐诗", "x", "x" * 100, "-a", "+",
+     "console", "com", "com10", "a.nul"],
+)  # fmt: skip
 def test_ordinary_names_are_accepted(store, checkpoint, name):
     save(store, checkpoint, name)
     assert store.run_names() == [name]
@@ -251,16 +251,6 @@ def test_a_taken_default_name_gets_a_number(store, checkpoint):
     with store.new_run("tiny") as second, store.new_run("tiny") as third:
         assert (second.name, third.name) == ("tiny-2", "tiny-3")
     assert store.run_names() == ["tiny"]
-
-
-def test_what_a_start_left_that_was_killed_at_once_is_no_run(store):
-    folder = store.root / "tiny"
-    folder.mkdir(parents=True)
-    (folder / "lock").touch()
-    (folder / ".charlstm-0123456789abcdef.tmp").write_bytes(b"half")
-    with store.new_run("tiny") as writer:
-        assert writer.name == "tiny"
-    assert not folder.exists()
 
 
 def test_leftovers_of_a_killed_writer_go_with_the_next(store, checkpoint):
@@ -326,11 +316,7 @@ def test_a_dangling_link_does_not_keep_a_run_from_being_deleted(store, checkpoin
 
 def test_without_locks_a_start_is_refused_and_leaves_nothing(store, monkeypatch):
     fcntl = pytest.importorskip("fcntl")
-
-    def no_flock(*_):
-        raise OSError(38, "Function not implemented")
-
-    monkeypatch.setattr(fcntl, "flock", no_flock)
+    monkeypatch.setattr(fcntl, "flock", raising(OSError(38, "Function not implemented")))
     for _ in range(2):
         with (
             pytest.raises(CheckpointError, match="can't be locked: Function not implemented"),
@@ -341,10 +327,7 @@ def test_without_locks_a_start_is_refused_and_leaves_nothing(store, monkeypatch)
 
 
 def test_without_hard_links_earlier_checkpoints_are_copies(store, checkpoint, monkeypatch):
-    def no_link(*_):
-        raise OSError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", no_link)
+    monkeypatch.setattr(os, "link", raising(OSError(1, "Operation not permitted")))
     folder = save(store, checkpoint, "run", steps=(4, 8))
     kept = [read_checkpoint(file).step for file in sorted(folder.glob("step-*"))]
     assert kept == [4, 8]
@@ -354,6 +337,9 @@ def test_without_hard_links_earlier_checkpoints_are_copies(store, checkpoint, mo
 def test_files_are_no_more_readable_than_they_may_be(store, checkpoint):
     with store.run("run").writer() as writer:
         writer.mode = 0o600
+        log = writer.folder / "events.jsonl"
+        log.touch()
+        log.chmod(0o644)  # of a text that has become private since
         writer.save_best(checkpoint)
         writer.save_last(checkpoint)
         writer.keep(4)
@@ -361,10 +347,11 @@ def test_files_are_no_more_readable_than_they_may_be(store, checkpoint):
         for name in ("best", "last", "step-00000004"):
             mode = (writer.folder / f"{name}.safetensors").stat().st_mode
             assert mode & 0o777 == 0o600
-        assert (writer.folder / "events.jsonl").stat().st_mode & 0o777 == 0o600
+        assert log.stat().st_mode & 0o777 == 0o600
         writer.mode = 0o666
-        path = writer.save_last(checkpoint)
-        assert path.stat().st_mode & 0o777 == 0o600  # what was private stays so
+        writer.log({"event": "finished"})
+        for path in (writer.save_last(checkpoint), log):
+            assert path.stat().st_mode & 0o777 == 0o600  # what was private stays so
 
 
 @pytest.mark.skipif(
@@ -392,30 +379,35 @@ def test_whatever_call_fails_in_a_save_the_checkpoint_before_stays(
     store, checkpoint, monkeypatch, call
 ):
     """Faults at the 1st, 2nd, ... such call, until a save needs no more of them."""
-    folder = save(store, checkpoint, "run", steps=(4,))
-    for number in range(1, 10):
-        calls = [0]
 
-        def fail(original, *, calls=calls, number=number):
-            def failing(*arguments, **options):
-                calls[0] += 1
-                if calls[0] == number:
-                    raise OSError(28, "No space left on device")
-                return original(*arguments, **options)
+    def failing_at(number, original):
+        calls = itertools.count(1)
 
+        def failing(*arguments, **options):
+            if next(calls) == number:
+                raise DISK_FULL
+            return original(*arguments, **options)
+
+        return failing
+
+    def opening(number, original):
+        """Open files whose writes fail at that one."""
+
+        def opened(*arguments, **options):
+            file = original(*arguments, **options)
+            failing = MagicMock(wraps=file)
+            failing.__enter__.return_value = failing
+            failing.__exit__.side_effect = lambda *_: file.close()
+            failing.write = failing_at(number, file.write)
             return failing
 
+        return opened
+
+    for number in range(1, 10):
+        folder = save(store, checkpoint, "run", steps=(4,))
         with monkeypatch.context() as patch, store.run("run").writer() as writer:
-            if call == "write":
-                opened = os.fdopen
-
-                def failing_open(*arguments, fail=fail, opened=opened, **options):
-                    file = opened(*arguments, **options)
-                    return FailingFile(file, fail(file.write))
-
-                patch.setattr(os, "fdopen", failing_open)
-            else:
-                patch.setattr(os, call, fail(getattr(os, call)))
+            name, change = ("fdopen", opening) if call == "write" else (call, failing_at)
+            patch.setattr(os, name, change(number, getattr(os, name)))
             failed = True
             with contextlib.suppress(CheckpointError):
                 writer.save_last(replace(checkpoint, step=5))
@@ -427,28 +419,10 @@ def test_whatever_call_fails_in_a_save_the_checkpoint_before_stays(
         if not failed:
             assert number > 1
             return
-        save(store, checkpoint, "run", steps=(4,))
     raise AssertionError("a save never succeeded")
 
 
-class FailingFile:
-    def __init__(self, file, write):
-        self._file = file
-        self.write = write
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._file.close()
-
-    def __getattr__(self, name):
-        return getattr(self._file, name)
-
-
 def test_a_run_folder_that_is_gone_is_named(store, checkpoint):
-    import shutil
-
     with store.run("run").writer() as writer:
         shutil.rmtree(writer.folder)
         with pytest.raises(CheckpointError, match="folder is gone"):
@@ -456,8 +430,6 @@ def test_a_run_folder_that_is_gone_is_named(store, checkpoint):
 
 
 def test_the_event_log_is_one_object_a_line(store):
-    import json
-
     with store.run("run").writer() as writer:
         writer.log({"event": "started", "text": "\u2603\n\ud800"})
         writer.log({"event": "finished"})
@@ -527,9 +499,7 @@ def test_the_newest_run_is_of_the_past_and_equals_go_by_name(store, checkpoint, 
 
 def test_of_unreadable_runs_those_are_named_that_may_be_of_the_corpus(store, checkpoint):
     for name in ("tiny-2", "other"):
-        for file in save(store, checkpoint, name).iterdir():
-            if file.suffix:
-                file.write_bytes(b"\0" * 400)
+        ruin(save(store, checkpoint, name))
     _, warnings = store.newest(corpus_name="tiny")
     assert len(warnings) == 1
     assert "tiny-2" in warnings[0]
@@ -538,16 +508,10 @@ def test_of_unreadable_runs_those_are_named_that_may_be_of_the_corpus(store, che
         store.load_model()
 
 
-def test_without_a_run_the_way_to_one_is_told(store):
-    with pytest.raises(CheckpointError, match=r"store: no run yet; .*: --run example$"):
-        store.load_model()
-
-
 def test_warnings_of_other_runs_come_before_its_own(store, checkpoint):
     save(store, checkpoint, "sound", saved_at=1000.0)
     damage(store.run("sound").folder / "best.safetensors")
-    for file in save(store, checkpoint, "unreadable", saved_at=2000.0).glob("*.safetensors"):
-        file.write_bytes(b"\0" * 400)
+    ruin(save(store, checkpoint, "unreadable", saved_at=2000.0))
     loaded = store.load_model()
     assert loaded.run == "sound"
     others, own = loaded.warnings
@@ -604,19 +568,20 @@ def test_the_furthest_checkpoint_is_the_last_or_the_model_that_is_all(store, che
     with store.run("run").writer() as writer:
         writer.save_best(replace(checkpoint, step=4, training=None))
     assert store.run("run").furthest().checkpoint.step == 8
-    for file in folder.glob("[ls]*.safetensors"):
-        file.unlink()
+    only_best(folder)
     assert store.run("run").furthest().checkpoint.step == 4
 
 
-def test_a_start_that_was_killed_is_no_run_and_gives_its_name_back(store, checkpoint):
+@pytest.mark.parametrize("texts", [(), ("text.npy", "text.safetensors")])
+def test_a_start_that_was_killed_is_no_run_and_gives_its_name_back(store, texts):
     folder = store.root / "tiny"
     folder.mkdir(parents=True)
-    for name in ("lock", "text.npy", "text.safetensors", ".charlstm-0123456789abcdef.tmp"):
+    for name in ("lock", ".charlstm-0123456789abcdef.tmp", *texts):
         (folder / name).touch()
     assert store.run_names() == []
     with store.new_run("tiny") as writer:
         assert writer.name == "tiny"
+    assert folder.exists() == bool(texts)
     # A text that isn't the program's stays, and so does its folder.
     (store.root / "mine").mkdir()
     (store.root / "mine/text.npy").write_bytes(b"mine")
@@ -672,13 +637,10 @@ def test_a_run_is_deleted_with_all_that_was_written_of_it(store, checkpoint):
 
 @posix
 def test_files_are_as_readable_as_others_unless_told_otherwise(store, checkpoint, monkeypatch):
-    def no_link(*_):
-        raise OSError(1, "Operation not permitted")
-
     umask = os.umask(0o022)
     try:
         folder = save(store, checkpoint, "run")
-        monkeypatch.setattr(os, "link", no_link)
+        monkeypatch.setattr(os, "link", raising(OSError(1, "Operation not permitted")))
         with store.run("run").writer() as writer:
             writer.log({})
             writer.keep(5)
@@ -703,12 +665,9 @@ def test_a_failed_save_says_what_is_left(store, checkpoint, monkeypatch, is_firs
     if not is_first:
         save(store, checkpoint, "run")
 
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
     intact = "" if is_first else "; the checkpoint before it is intact"
     with store.run("run").writer() as writer:
-        monkeypatch.setattr(os, "replace", full)
+        monkeypatch.setattr(os, "replace", raising(DISK_FULL))
         with pytest.raises(CheckpointError, match=f"failed: No space left on device{intact}$"):
             writer.save_last(checkpoint)
 
@@ -740,20 +699,6 @@ def test_of_a_run_that_was_never_saved_nothing_is_left(store):
 def test_no_number_is_logged_that_json_lacks(store):
     with store.run("run").writer() as writer, pytest.raises(ValueError, match="JSON"):
         writer.log({"loss": float("nan")})
-
-
-@posix
-def test_the_log_of_a_text_that_became_private_becomes_private(store):
-    with store.run("run").writer() as writer:
-        path = writer.folder / "events.jsonl"
-        path.touch()
-        path.chmod(0o644)
-        writer.mode = 0o600
-        writer.log({"event": "started"})
-        assert path.stat().st_mode & 0o777 == 0o600
-        writer.mode = 0o666
-        writer.log({"event": "finished"})
-        assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_size_of_a_run_counts_a_kept_file_once_and_its_counts(store, checkpoint):
