@@ -17,6 +17,27 @@ from charlstm.training.batches import Batch, BatchStream
 from charlstm.training.bptt import TruncatedBPTT
 
 
+@pytest.fixture
+def batch():
+    symbols = torch.arange(48).view(12, 4) % MODEL.num_outputs
+    return Batch(x_TB=symbols, y_TB=symbols, begins_TB=torch.zeros(12, 4, dtype=torch.bool))
+
+
+@pytest.fixture
+def _any_precision(monkeypatch):
+    """A CPU's nn.LSTM doesn't train in float16; its loss scale can be watched all the same."""
+    monkeypatch.setattr(TruncatedBPTT, "_autocast", lambda _: contextlib.nullcontext())
+
+
+any_precision = pytest.mark.usefixtures("_any_precision")
+
+
+def learner_of(precision="float32", world=ALONE, **settings):
+    model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
+    train = replace(TRAIN, batch_size=4, seq_len=12, precision=precision, **settings)
+    return TruncatedBPTT(model, train, world=world)
+
+
 def first_loss(documents, vocabulary, *, seq_len):
     """Nats per character of the first step, before anything is learned."""
     config = replace(MODEL, num_characters=len(vocabulary))
@@ -37,15 +58,14 @@ def first_loss(documents, vocabulary, *, seq_len):
     return float(TruncatedBPTT(model, train).step(batch, 0.0).loss), expected
 
 
-def test_documents_inside_a_window_begin_from_zero_as_evaluation_has_it(vocabulary):
-    documents = [TEXT[:20], TEXT[40:47], TEXT[5:42]]
-    loss, expected = first_loss(documents, vocabulary, seq_len=20 + 7 + 37)
-    assert loss == pytest.approx(expected, rel=1e-5)
-
-
-def test_a_list_of_short_documents_begins_from_zero_each_time(vocabulary):
-    documents = ["quick", "fox"] * 8
-    loss, expected = first_loss(documents, vocabulary, seq_len=64)
+@pytest.mark.parametrize(
+    ("documents", "seq_len"),
+    [([TEXT[:20], TEXT[40:47], TEXT[5:42]], 20 + 7 + 37), (["quick", "fox"] * 8, 64)],
+)
+def test_documents_inside_a_window_begin_from_zero_as_evaluation_has_it(
+    vocabulary, documents, seq_len
+):
+    loss, expected = first_loss(documents, vocabulary, seq_len=seq_len)
     assert loss == pytest.approx(expected, rel=1e-5)
 
 
@@ -115,17 +135,11 @@ class _Readings(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@any_precision
 @pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_a_step_reads_nothing_back_so_that_a_gpu_is_never_waited_for(precision, monkeypatch):
-    # A CPU's nn.LSTM doesn't train in float16; its loss scale can be watched all the same.
-    monkeypatch.setattr(TruncatedBPTT, "_autocast", lambda _: contextlib.nullcontext())
-    learner = TruncatedBPTT(
-        CharLSTM(MODEL), replace(TRAIN, batch_size=4, seq_len=12, precision=precision)
-    )
-    symbols = torch.arange(48).view(12, 4) % MODEL.num_outputs
-    begins = torch.zeros(12, 4, dtype=torch.bool)
-    begins[5, 2] = begins[0, 0] = True
-    batch = Batch(x_TB=symbols, y_TB=symbols, begins_TB=begins)
+def test_a_step_reads_nothing_back_so_that_a_gpu_is_never_waited_for(batch, precision):
+    learner = learner_of(precision)
+    batch.begins_TB[5, 2] = batch.begins_TB[0, 0] = True
     dropouts = Dropouts(0.1, 0.1)
     learner.step(batch, 0.01, dropouts)
     with _Readings() as readings:
@@ -133,7 +147,7 @@ def test_a_step_reads_nothing_back_so_that_a_gpu_is_never_waited_for(precision, 
     assert readings.found == []
     with readings:
         float(outcome.loss)
-        symbols[begins]
+        batch.x_TB[batch.begins_TB]
     assert readings.found == ["_local_scalar_dense", "index"]
 
 
@@ -176,16 +190,14 @@ def documents_of(batch):
 
 
 @pytest.mark.parametrize("shares", [Dropouts(0.5, 0.0), Dropouts(0.0, 0.5)])
-def test_dropout_reaches_every_way_of_reading_a_window(shares):
+def test_dropout_reaches_every_way_of_reading_a_window(batch, shares):
     """Streams, whole windows as a GPU captures them, and documents: from the same draws."""
-    symbols = torch.arange(48).view(12, 4) % MODEL.num_outputs
-    batch = Batch(x_TB=symbols, y_TB=symbols, begins_TB=torch.zeros(12, 4, dtype=torch.bool))
 
     def learner(seed=1):
-        model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
+        made = learner_of(seed=seed)
         with torch.no_grad():
-            model.head.weight.mul_(100)
-        return TruncatedBPTT(model, replace(TRAIN, batch_size=4, seq_len=12, seed=seed))
+            made._model.head.weight.mul_(100)
+        return made
 
     def losses(dropouts, **options):
         return [
@@ -202,36 +214,31 @@ def test_dropout_reaches_every_way_of_reading_a_window(shares):
     assert dropped != losses(shares, seed=2)
 
 
-def test_the_loss_scale_grows_after_many_steps_and_is_halved_by_one_that_overflows(monkeypatch):
-    monkeypatch.setattr(TruncatedBPTT, "_autocast", lambda _: contextlib.nullcontext())
+@any_precision
+def test_the_loss_scale_grows_after_many_steps_and_is_halved_by_one_that_overflows(
+    batch, monkeypatch
+):
     monkeypatch.setattr(bptt, "_LOSS_SCALE_GROWTH_STEPS", 3)
-    model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
-    learner = TruncatedBPTT(model, replace(TRAIN, batch_size=4, seq_len=12, precision="float16"))
-    symbols = torch.arange(48).view(12, 4) % MODEL.num_outputs
-    batch = Batch(x_TB=symbols, y_TB=symbols, begins_TB=torch.zeros(12, 4, dtype=torch.bool))
+    learner = learner_of("float16")
+    bias = learner._model.head.bias
 
     def scales(number):
         return [float(learner.step(batch, 0.0).loss_scale) for _ in range(number)]
 
     assert scales(7) == [65536] * 3 + [2 * 65536] * 3 + [4 * 65536]
-    with torch.no_grad():
-        model.head.bias[0] = torch.nan
+    bias.data[0] = torch.nan
     assert scales(3) == [4 * 65536, 2 * 65536, 65536]
-    with torch.no_grad():
-        model.head.bias[0] = 0.0
+    bias.data[0] = 0.0
     # A step that fails begins the count anew.
     assert scales(5) == [32768] * 3 + [65536] * 2
-    with torch.no_grad():
-        model.head.bias[0] = torch.nan
+    bias.data[0] = torch.nan
     scales(30)
     assert scales(1) == [1.0]
 
 
-def test_what_is_captured_reads_neither_rate_nor_dropouts():
-    learner = TruncatedBPTT(CharLSTM(MODEL), replace(TRAIN, batch_size=4, seq_len=12))
-    symbols = torch.arange(48).view(12, 4) % MODEL.num_outputs
-    begins = torch.zeros(12, 4, dtype=torch.bool)
-    window = _window(Batch(x_TB=symbols, y_TB=symbols, begins_TB=begins))
+def test_what_is_captured_reads_neither_rate_nor_dropouts(batch):
+    learner = learner_of()
+    window = _window(batch)
     rates = [torch.tensor(0.01), torch.tensor(0.1), torch.tensor(0.2)]
     learner._learn_from_window(window, *rates)
     learner._optimizer._adamw.step = lambda: None  # on a CPU it reads its rate
@@ -244,15 +251,11 @@ def test_what_is_captured_reads_neither_rate_nor_dropouts():
     assert [part.data_ptr() for part in learner._carried] == carried
 
 
+@any_precision
 @pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_a_step_that_is_passed_over_leaves_weights_and_moments(precision, monkeypatch):
-    monkeypatch.setattr(TruncatedBPTT, "_autocast", lambda _: contextlib.nullcontext())
-    model = CharLSTM(MODEL)
-    learner = TruncatedBPTT(
-        model, replace(TRAIN, batch_size=4, seq_len=12, weight_decay=0.5, precision=precision)
-    )
-    symbols = torch.arange(48).view(12, 4) % MODEL.num_outputs
-    batch = Batch(x_TB=symbols, y_TB=symbols, begins_TB=torch.zeros(12, 4, dtype=torch.bool))
+def test_a_step_that_is_passed_over_leaves_weights_and_moments(batch, precision):
+    learner = learner_of(precision, weight_decay=0.5)
+    model = learner._model
     learner.step(batch, 0.01)
     learner._carried.c_LBH[0, 1, 0] = torch.nan
     weights = {name: value.clone() for name, value in model.state_dict().items()}
@@ -271,18 +274,6 @@ def test_a_step_that_is_passed_over_leaves_weights_and_moments(precision, monkey
         assert after[name].isfinite().all()
         assert after[name].any(-1).all(0).tolist() == [True, False, True, True]
     assert learner.step(batch, 0.01).loss.isfinite()
-
-
-@pytest.fixture
-def batch():
-    symbols = torch.arange(48).view(12, 4) % MODEL.num_outputs
-    return Batch(x_TB=symbols, y_TB=symbols, begins_TB=torch.zeros(12, 4, dtype=torch.bool))
-
-
-def learner_of(precision="float32", world=ALONE):
-    model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
-    train = replace(TRAIN, batch_size=4, seq_len=12, precision=precision)
-    return TruncatedBPTT(model, train, world=world)
 
 
 @pytest.fixture
@@ -344,9 +335,8 @@ def test_a_generator_of_another_kind_of_device_is_left_alone(state):
     assert torch.equal(learner._generator.get_state(), fresh)
 
 
-def test_the_loss_scale_goes_on_with_the_same_precision_only(state, batch, monkeypatch):
-    monkeypatch.setattr(TruncatedBPTT, "_autocast", lambda _: contextlib.nullcontext())
-
+@any_precision
+def test_the_loss_scale_goes_on_with_the_same_precision_only(state, batch):
     def scale_after(precision, tensors):
         learner = learner_of(precision)
         learner.load_state_dict(tensors)
@@ -389,9 +379,9 @@ def test_lower_precision_changes_a_loss_a_little(batch):
     assert rounded != exact
 
 
-def test_lower_precision_rounds_the_optimizers_products_where_it_may(batch, monkeypatch):
+@any_precision
+def test_lower_precision_rounds_the_optimizers_products_where_it_may(batch):
     """bfloat16 does; float16 has too small a range for them."""
-    monkeypatch.setattr(TruncatedBPTT, "_autocast", lambda _: contextlib.nullcontext())
 
     def change(precision):
         learner = learner_of(precision)
@@ -406,8 +396,8 @@ def test_lower_precision_rounds_the_optimizers_products_where_it_may(batch, monk
     torch.testing.assert_close(scaled, exact, rtol=1e-3, atol=1e-6)
 
 
-def test_a_scaled_loss_gives_the_same_gradient(batch, monkeypatch):
-    monkeypatch.setattr(TruncatedBPTT, "_autocast", lambda _: contextlib.nullcontext())
+@any_precision
+def test_a_scaled_loss_gives_the_same_gradient(batch):
     plain, scaled = learner_of(), learner_of("float16")
     for learner in (plain, scaled):
         learner.step(batch, 0.0)
@@ -421,8 +411,7 @@ def test_a_stream_whose_loss_is_not_finite_begins_anew(batch):
     learner = learner_of()
     learner.step(batch, 0.0)
     assert all(part.any() for part in learner._carried)
-    with torch.no_grad():
-        learner._model.head.bias[0] = torch.nan
+    learner._model.head.bias.data[0] = torch.nan
     assert learner.step(batch, 0.0).loss.isnan()
     assert not any(part.any() for part in learner._carried)
 

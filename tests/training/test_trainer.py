@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import MODEL, TRAIN
+from conftest import MODEL, TRAIN, raising
 
 from charlstm.config import Budget
 from charlstm.errors import CheckpointError, TrainingError
@@ -253,23 +253,6 @@ def test_ten_such_steps_end_the_run(make_trainer):
     assert sum(isinstance(event, Stepped) for event in events) == 9
 
 
-def test_float16_blames_its_loss_scale_first_and_the_rate_when_that_is_down_to_one():
-    from charlstm.model.network import CharLSTM
-    from charlstm.training.bptt import TruncatedBPTT
-
-    bptt = TruncatedBPTT(CharLSTM(MODEL), replace(TRAIN, precision="float16"))
-    assert bptt._loss_scale == 65536
-    for _ in range(16):
-        bptt._adjust_loss_scale(torch.tensor(data=False))
-    assert bptt._loss_scale == 1.0
-    for _ in range(2000):
-        bptt._adjust_loss_scale(torch.tensor(data=True))
-    assert bptt._loss_scale == 2.0
-    copy = TruncatedBPTT(CharLSTM(MODEL), replace(TRAIN, precision="float16"))
-    copy.load_state_dict({name: value.clone() for name, value in bptt.state_dict().items()})
-    assert copy._loss_scale == 2.0
-
-
 def test_losses_read_every_few_steps_are_counted_as_if_read_at_once(make_trainer, monkeypatch):
     def figures(steps_per_reading):
         monkeypatch.setitem(losses._STEPS_PER_READING, "cpu", steps_per_reading)
@@ -323,11 +306,8 @@ def test_ten_skipped_steps_end_the_run_however_seldom_losses_are_read(make_train
 
 def test_running_out_of_memory_gets_advice(make_trainer, monkeypatch):
     trainer = make_trainer()
-
-    def fail(*_args, **_kwargs):
-        raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
-
-    monkeypatch.setattr(trainer._bptt, "step", fail)
+    full = RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
+    monkeypatch.setattr(trainer._bptt, "step", raising(full))
     with pytest.raises(TrainingError, match="--batch-size"):
         finish(trainer)
 
@@ -337,10 +317,13 @@ def test_running_out_of_memory_gets_advice(make_trainer, monkeypatch):
     [
         ("optimizer.embedding.weight.exp_avg", lambda value: value[:1, :1]),
         ("optimizer.embedding.weight.exp_avg", lambda value: value.astype(np.float64)),
+        ("optimizer.embedding.weight.exp_avg_sq", lambda value: value.T),
+        ("optimizer.head.bias.exp_avg", lambda value: value * np.inf),
         ("optimizer.head.bias.exp_avg_sq", lambda value: value * 0 - 1),
         ("optimizer.head.bias.step", lambda value: value[None]),
         ("optimizer.head.bias.step", lambda value: value * 0 - 5),
         ("optimizer.layers.0.weight_hh_l0.momentum", lambda value: value.T[:2]),
+        ("optimizer.layers.0.weight_hh_l0.momentum", lambda value: value[None]),
         ("optimizer.layers.0.weight_hh_l0.momentum", lambda value: value * np.nan),
         ("carried.h_LBH", lambda value: value.reshape(-1)),
         ("carried.c_LBH", lambda value: value[:, :1]),
@@ -354,7 +337,7 @@ def test_a_state_from_outside_never_reaches_a_kernel_unchecked(make_trainer, nam
     finish(trainer)
     state = trainer.state_dict()
     arrays = {**state.arrays, name: np.ascontiguousarray(change(state.arrays[name]))}
-    with pytest.raises(CheckpointError, match="can't be resumed"):
+    with pytest.raises(CheckpointError, match=rf"can't be resumed.*({name.split('.')[-1]}|RNG)"):
         make_trainer(steps=8, resume=(trainer.weights(), replace(state, arrays=arrays)))
 
 
