@@ -17,15 +17,16 @@ import pytest
 from conftest import SMALL, TEXT
 from pseudo_terminal import in_a_terminal
 
-from charlstm.cli import main
 from charlstm.config import CorpusConfig
 from charlstm.errors import CheckpointError, CorpusError
 from charlstm.evaluation.scores import Evaluation
 from charlstm.run.store import CheckpointStore
+from charlstm.run.writer import RunWriter
 from charlstm.text import corpus as corpus_module
 from charlstm.text.corpus import load_corpus
 from charlstm.text.storage import read_text, write_text
 from charlstm.training import losses
+from charlstm.training.trainer import Trainer
 
 pty = pytest.importorskip("pty", reason="terminals of POSIX")
 resource = pytest.importorskip("resource", reason="limits of POSIX")
@@ -62,26 +63,30 @@ def test_a_full_disk_at_the_first_save_refuses_to_train(tmp_path, corpus_file):
     assert not list((tmp_path / "checkpoints/tiny").glob(".charlstm*"))
 
 
-def test_a_failed_save_in_the_middle_is_reported_and_the_next_may_succeed(
-    tmp_path, corpus_file, monkeypatch, capsys
-):
-    monkeypatch.chdir(tmp_path)
-    from charlstm.run.writer import RunWriter
+FULL = CheckpointError("a.safetensors: saving failed: No space left on device")
 
-    saves = []
-    save = RunWriter.save_last
+
+def failing_saves(monkeypatch, name, numbers):
+    """Let some calls of a writer's method fail; gives a list of the steps that it is called at."""
+    save, steps = getattr(RunWriter, name), []
 
     def failing(self, checkpoint):
-        saves.append(checkpoint.step)
-        if len(saves) in (2, 3):
-            raise CheckpointError("last.safetensors: saving failed: No space left on device")
+        steps.append(checkpoint.step)
+        if len(steps) in numbers:
+            raise FULL
         return save(self, checkpoint)
 
-    monkeypatch.setattr(RunWriter, "save_last", failing)
-    assert main(["train", str(corpus_file), "--steps", "8", *SMALL]) == 0
-    assert capsys.readouterr().err.count("warning: last.safetensors: saving failed") == 2
-    last = CheckpointStore(tmp_path / "checkpoints").run("tiny").last().checkpoint
-    assert last.is_finished
+    monkeypatch.setattr(RunWriter, name, failing)
+    return steps
+
+
+def test_a_failed_save_in_the_middle_is_reported_and_the_next_may_succeed(
+    run, here, corpus_file, monkeypatch
+):
+    failing_saves(monkeypatch, "save_last", (2, 3))
+    _, err = run.works("train", corpus_file, "--steps", 8, *SMALL)
+    assert err.count(f"warning: {FULL}") == 2
+    assert CheckpointStore(here / "checkpoints").run("tiny").last().checkpoint.is_finished
 
 
 @pytest.mark.parametrize(
@@ -91,69 +96,49 @@ def test_a_failed_save_in_the_middle_is_reported_and_the_next_may_succeed(
         (False, "too large for float16, update skipped, loss scale halved"),
     ],
 )
-def test_a_skipped_update_says_what_was_halved(
-    tmp_path, corpus_file, monkeypatch, capsys, slowed, said
-):
-    monkeypatch.chdir(tmp_path)
+def test_a_skipped_update_says_what_was_halved(run, corpus_file, monkeypatch, slowed, said):
     found = iter([losses.Reading(), losses.Reading(any_skipped=True, any_slowed=slowed)])
     monkeypatch.setattr(losses.LossMeter, "take_found", lambda _: next(found, losses.Reading()))
-    assert main(["train", str(corpus_file), "--steps", "4", *SMALL]) == 0
-    assert capsys.readouterr().err.count(f"step 2: {said}") == 1
+    assert run.works("train", corpus_file, "--steps", 4, *SMALL)[1].count(f"step 2: {said}") == 1
 
 
 def test_a_best_model_that_could_not_be_saved_is_saved_with_the_next(
-    tmp_path, corpus_file, monkeypatch
+    run, here, corpus_file, monkeypatch
 ):
     """The later ones are worse: nothing else would ever save it."""
-    monkeypatch.chdir(tmp_path)
-    from charlstm.run.writer import RunWriter
-    from charlstm.training import trainer as training
-
     bits = iter([3.0, 2.0, 2.5, 2.6])
-    best_saves = []
-    save = RunWriter.save_best
-
-    def failing(self, checkpoint):
-        best_saves.append(checkpoint.step)
-        if len(best_saves) == 2:
-            raise CheckpointError("best.safetensors: saving failed: No space left on device")
-        return save(self, checkpoint)
 
     def scored(*_, **__):
         sums = {"num_chars": 1, "num_unknown": 0, "num_correct": 0, "num_bytes": 1}
         return 1.0, Evaluation(nats=next(bits) * math.log(2), **sums)
 
-    monkeypatch.setattr(RunWriter, "save_best", failing)
-    monkeypatch.setattr(training, "fit_temperature", scored)
-    assert main(["train", str(corpus_file), "--steps", "8", *SMALL]) == 0
+    best_saves = failing_saves(monkeypatch, "save_best", (2,))
+    monkeypatch.setattr("charlstm.training.trainer.fit_temperature", scored)
+    run.works("train", corpus_file, "--steps", 8, *SMALL)
     assert best_saves == [2, 4, 4]
-    store = CheckpointStore(tmp_path / "checkpoints")
-    best = store.run("tiny").best().checkpoint
+    best = CheckpointStore(here / "checkpoints").run("tiny").best().checkpoint
     assert best.step == 4
     assert best.best_val_bits_per_char == pytest.approx(2.0)
 
 
-def test_a_run_folder_deleted_in_mid_run_is_an_error(tmp_path, corpus_file, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    from charlstm.run import session
-
-    trainer_run = session.Trainer.run
+def test_a_run_folder_deleted_in_mid_run_is_an_error(run, here, corpus_file, monkeypatch):
+    trainer_run = Trainer.run
 
     def deleting(self):
         for event in trainer_run(self):
             yield event
             if self.step == 1:
-                shutil.rmtree(tmp_path / "checkpoints/tiny", ignore_errors=True)
+                shutil.rmtree(here / "checkpoints/tiny", ignore_errors=True)
 
-    monkeypatch.setattr(session.Trainer, "run", deleting)
-    assert main(["train", str(corpus_file), "--steps", "8", *SMALL]) == 1
-    assert "folder is gone" in capsys.readouterr().err
+    monkeypatch.setattr(Trainer, "run", deleting)
+    code, _, err = run("train", corpus_file, "--steps", 8, *SMALL)
+    assert code == 1
+    assert "folder is gone" in err
 
 
-def test_a_second_trainer_is_refused_at_once(stored, tmp_path, capsys):
-    with CheckpointStore(tmp_path / "checkpoints").run("tiny").writer():
-        assert main(["train", "--resume", "--steps", "9"]) == 1
-    assert "another process" in capsys.readouterr().err
+def test_a_second_trainer_is_refused_at_once(run, stored, here):
+    with CheckpointStore(here / "checkpoints").run("tiny").writer():
+        assert "another process" in run.fails(1, "train", "--resume", "--steps", 9)
 
 
 def test_readers_never_see_half_a_file(stored, tmp_path):
@@ -178,11 +163,10 @@ def test_readers_never_see_half_a_file(stored, tmp_path):
     assert steps == sorted(steps)
 
 
-def test_damaged_checkpoints_never_lead_to_a_silent_start_from_zero(stored, tmp_path, capsys):
-    for path in (tmp_path / "checkpoints/tiny").glob("*.safetensors"):
+def test_damaged_checkpoints_never_lead_to_a_silent_start_from_zero(run, stored, here):
+    for path in (here / "checkpoints/tiny").glob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:-3])
-    assert main(["train", "--resume", "--run", "tiny", "--steps", "9"]) == 1
-    assert "damaged" in capsys.readouterr().err
+    assert "damaged" in run.fails(1, "train", "--resume", "--run", "tiny", "--steps", 9)
 
 
 def test_no_home_is_needed(stored, tmp_path):
@@ -220,23 +204,6 @@ def test_a_full_disk_for_the_encoded_text_is_an_error(tmp_path):
     assert result.returncode == 1
     assert "no room" in result.stderr
     assert result.stderr.count("\n") == 1
-
-
-def test_links_in_a_run_s_folder_are_not_written_through(stored, tmp_path):
-    victim = tmp_path / "victim"
-    victim.write_text("precious")
-    folder = tmp_path / "checkpoints/tiny"
-    (folder / "events.jsonl").symlink_to(victim)
-    with CheckpointStore(tmp_path / "checkpoints").run("tiny").writer() as writer:
-        writer.log({"event": "started"})
-    (folder / "lock").unlink()
-    (folder / "lock").symlink_to(victim)
-    with (
-        pytest.raises(CheckpointError),
-        CheckpointStore(tmp_path / "checkpoints").run("tiny").writer(),
-    ):
-        pass
-    assert victim.read_text() == "precious"
 
 
 # Memory
@@ -294,13 +261,11 @@ def test_memory_stays_bounded_whatever_the_size(tmp_path, line, megabytes):
 
 
 @pytest.mark.slow
-def test_a_vocabulary_of_tens_of_thousands_trains(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_a_vocabulary_of_tens_of_thousands_trains(run, here):
     characters = [chr(code) for code in range(0x3400, 0x3400 + 25_000)]
-    (tmp_path / "many.txt").write_text("".join(characters * 2), encoding="utf-8")
-    assert main(["train", "many.txt", "--steps", "2", *SMALL]) == 0
-    assert "25,000 distinct" in capsys.readouterr().err
-    assert main(["sample", "--length", "5", "--seed", "1"]) == 0
+    (here / "many.txt").write_text("".join(characters * 2), encoding="utf-8")
+    assert "25,000 distinct" in run.works("train", "many.txt", "--steps", 2, *SMALL)[1]
+    run.works("sample", "--length", 5, "--seed", 1)
 
 
 def test_rare_characters_are_folded_into_unknown(tmp_path):
@@ -326,13 +291,12 @@ def test_any_bytes_train_as_bytes_and_come_back_as_bytes(charlstm, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["a" * 60, "\n" * 60, "ab", "\ufeff" + "ab\n" * 9])
-def test_odd_texts_train_and_are_scored(tmp_path, monkeypatch, capsys, text):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "odd.txt").write_text(text, encoding="utf-8")
-    fractions = ["--val-fraction", "0", "--test-fraction", "0"] if len(text) < 9 else []
-    assert main(["train", "odd.txt", "--steps", "3", *SMALL, *fractions]) == 0
-    assert main(["eval", "--split", "train"]) == 0
-    assert main(["sample", "--length", "5", "--seed", "1"]) == 0
+def test_odd_texts_train_and_are_scored(run, here, text):
+    (here / "odd.txt").write_text(text, encoding="utf-8")
+    fractions = ["--val-fraction", 0, "--test-fraction", 0] if len(text) < 9 else []
+    run.works("train", "odd.txt", "--steps", 3, *SMALL, *fractions)
+    run.works("eval", "--split", "train")
+    run.works("sample", "--length", 5, "--seed", 1)
 
 
 def test_nul_characters_are_noticed(tmp_path):
@@ -370,15 +334,13 @@ def test_what_happens_to_the_file_later_does_no_harm(tmp_path):
 @pytest.mark.parametrize(
     "name", ["with space.txt", "new\nline.txt", "esc\x1b[31m.txt", "[bold].txt"]
 )
-def test_odd_file_names_work_and_are_escaped(tmp_path, monkeypatch, capsys, name):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / name).write_text(TEXT)
-    assert main(["train", name, "--steps", "2", *SMALL]) == 0
-    assert main(["train", "missing" + name, "--steps", "2"]) == 1
-    out, err = capsys.readouterr()
-    assert "\x1b" not in out + err
+def test_odd_file_names_work_and_are_escaped(run, here, name):
+    (here / name).write_text(TEXT)
+    shown = "".join(run.works("train", name, "--steps", 2, *SMALL))
+    shown += run.fails(1, "train", "missing" + name, "--steps", 2)
+    assert "\x1b" not in shown
     if "[" in name and "\x1b" not in name:
-        assert "[bold]" in err
+        assert "[bold]" in shown
 
 
 @pytest.mark.slow
@@ -458,15 +420,14 @@ def test_without_a_terminal_there_are_plain_lines(charlstm, corpus_file):
     assert b"\r" not in result.stderr
 
 
-def test_a_long_prime_works(stored, capsys):
-    assert main(["sample", "--prime", "quick " * 2000, "--length", "1", "--seed", "1"]) == 0
+def test_a_long_prime_works(run, stored):
+    run.works("sample", "--prime", "quick " * 2000, "--length", 1, "--seed", 1)
 
 
-def test_unknown_characters_of_a_prime_are_refused_or_skipped(stored, capsys):
-    assert main(["sample", "--prime", "qu☃ick", "--seed", "1"]) == 1
-    assert "--unknown skip" in capsys.readouterr().err
-    assert main(["sample", "--prime", "qu☃ick", "--seed", "1", "--unknown", "skip"]) == 0
-    assert capsys.readouterr().out.startswith("quick")
+def test_unknown_characters_of_a_prime_are_refused_or_skipped(run, stored):
+    arguments = ["sample", "--prime", "qu☃ick", "--seed", 1]
+    assert "--unknown skip" in run.fails(1, *arguments)
+    assert run.works(*arguments, "--unknown", "skip")[0].startswith("quick")
 
 
 def test_closed_streams_are_no_crash(stored, tmp_path):

@@ -1,6 +1,7 @@
 import math
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -145,11 +146,6 @@ def test_filters_compose_and_unknown_is_never_left():
     )
 
 
-@pytest.fixture(scope="module")
-def predictor(checkpoint):
-    return Predictor(checkpoint)
-
-
 def sample(predictor, prime="qu", *, seed=0, **options):
     generator = np.random.default_rng(seed)
     return "".join(sampling.sample(predictor, prime, SampleConfig(**options), generator=generator))
@@ -177,15 +173,23 @@ def test_an_empty_prime_begins_a_document(predictor):
     assert len(sample(predictor, "", length=10)) == 10
 
 
-def many(predictor, prime="qu", *, num_samples, seed=0, **options):
-    drawn = sampling.sample_many(
-        predictor,
-        prime,
-        SampleConfig(**options),
-        num_samples=num_samples,
-        generator=np.random.default_rng(seed),
+def drawn_by(predictor, prime, *, num_samples, seed=0, more=None, **options):
+    return list(
+        sampling.sample_many(
+            predictor,
+            prime,
+            SampleConfig(**options),
+            num_samples=num_samples,
+            generator=np.random.default_rng(seed),
+            **(more or {}),
+        )
     )
-    return sampling.collect(drawn, num_samples)
+
+
+def many(predictor, prime="qu", *, num_samples, **options):
+    return sampling.collect(
+        drawn_by(predictor, prime, num_samples=num_samples, **options), num_samples
+    )
 
 
 NUM_DRAWS = 20_000
@@ -286,49 +290,30 @@ def test_the_second_character_follows_the_first_of_its_own_stream(sharp):
         assert too_far(counts_of(sharp, second), expected) < 1
 
 
-def twice(function):
-    return lambda log_p, temperature: function(function(log_p, temperature), temperature)
-
-
 def without_least(log_p):
     least = np.where(np.isfinite(log_p), log_p, np.inf).min(-1, keepdims=True)
     return np.where(log_p > least, log_p, -np.inf)
 
 
+# What is wrong: a function of the module, what it does instead, given itself, and options.
 MUTANTS = {
-    "the temperature counts twice": ("with_temperature", twice, {"temperature": 0.8}),
-    "the temperature is a factor": (
+    "the temperature counts twice": (
         "with_temperature",
-        lambda function: lambda log_p, temperature: log_p * temperature,
+        lambda keep, x, temperature: keep(keep(x, temperature), temperature),
         {"temperature": 0.8},
     ),
-    "the symbol after it": (
-        "draw",
-        lambda function: lambda log_p, u_B: np.minimum(function(log_p, u_B) + 1, 27),
-        {},
+    "the temperature is a factor": (
+        "with_temperature", lambda keep, x, temperature: x * temperature, {"temperature": 0.8}
     ),
-    "unknown is drawn": ("exclude", lambda function: lambda log_p, ids: log_p, {}),
-    "one too many": (
-        "keep_top_k",
-        lambda function: lambda log_p, k: function(log_p, k + 1),
-        {"top_k": 5},
-    ),
-    "one too few": (
-        "keep_top_k",
-        lambda function: lambda log_p, k: function(log_p, k - 1),
-        {"top_k": 5},
-    ),
+    "the symbol after it": ("draw", lambda draw, x, u: np.minimum(draw(x, u) + 1, 27), {}),
+    "unknown is drawn": ("exclude", lambda keep, x, ids: x, {}),
+    "one too many": ("keep_top_k", lambda keep, x, k: keep(x, k + 1), {"top_k": 5}),
+    "one too few": ("keep_top_k", lambda keep, x, k: keep(x, k - 1), {"top_k": 5}),
     "what crosses p is left out": (
-        "keep_top_p",
-        lambda function: lambda log_p, p: without_least(function(log_p, p)),
-        {"top_p": 0.6},
+        "keep_top_p", lambda keep, x, p: without_least(keep(x, p)), {"top_p": 0.6}
     ),
-    "min-p is squared": (
-        "keep_min_p",
-        lambda function: lambda log_p, p: function(log_p, p**2),
-        {"min_p": 0.3},
-    ),
-}
+    "min-p is squared": ("keep_min_p", lambda keep, x, p: keep(x, p**2), {"min_p": 0.3}),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -336,7 +321,7 @@ def test_a_wrong_sampler_is_noticed(sharp, monkeypatch, name):
     """Or the tests of frequencies would prove nothing."""
     function, change, options = MUTANTS[name]
     assert distance(sharp, options) < 1
-    monkeypatch.setattr(sampling, function, change(getattr(sampling, function)))
+    monkeypatch.setattr(sampling, function, partial(change, getattr(sampling, function)))
     assert distance(sharp, options) > 2
 
 
@@ -379,11 +364,8 @@ def test_a_stream_ends_after_the_most_lines(predictor):
 
 def test_each_stream_has_its_own_prime(predictor):
     primes = ["qu", "the q", "", "qu"]
-    config = SampleConfig(length=30, temperature=0)
-    drawn = sampling.sample_many(
-        predictor, primes, config, num_samples=4, generator=np.random.default_rng(0)
-    )
-    for prime, found in zip(primes, sampling.collect(drawn, 4), strict=True):
+    drawn = many(predictor, primes, num_samples=4, length=30, temperature=0)
+    for prime, found in zip(primes, drawn, strict=True):
         assert found.text == many(predictor, prime, num_samples=1, length=30, temperature=0)[0].text
 
 
@@ -413,19 +395,6 @@ def lines_predictor(checkpoint):
     weights["head.bias"] = weights["head.bias"].copy()
     weights["head.bias"][checkpoint.spec.vocabulary.encode("\n")[0]] += 4
     return Predictor(with_spec(checkpoint, corpus=corpus, weights=weights))
-
-
-def drawn_by(predictor, prime, *, num_samples, seed=0, more=None, **options):
-    return list(
-        sampling.sample_many(
-            predictor,
-            prime,
-            SampleConfig(**options),
-            num_samples=num_samples,
-            generator=np.random.default_rng(seed),
-            **(more or {}),
-        )
-    )
 
 
 def test_one_sample_is_the_only_one_of_many(predictor):
