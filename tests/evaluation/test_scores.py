@@ -16,7 +16,7 @@ from charlstm.evaluation.scores import (
     document_scores,
     most_surprising,
 )
-from charlstm.evaluation.scoring import score, score_by_context
+from charlstm.evaluation.scoring import put_scores, score, score_by_context
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN, Vocabulary
 
@@ -93,15 +93,23 @@ def test_where_nothing_is_expected_of_a_character_it_has_no_score():
     assert len(room.nats_N) == len(room.rank_N) == len(room.confidence_N) == 1
 
 
-def test_what_comes_is_scored_by_the_distribution_that_predicted_it():
+def put_of_torch(scores, places, log_p_NV, ids_N):
+    put_scores(scores, places, torch.tensor(log_p_NV), torch.tensor(ids_N.astype(int)))
+
+
+@pytest.mark.parametrize("put", [Scores.put, put_of_torch])
+def test_what_comes_is_scored_by_the_distribution_that_predicted_it(put):
     scores = Scores.empty(4)
     p_NV = np.array([[0.2, 0.4, 0.3, 0.1], [0.5, 0.3, 0.1, 0.1], [0.1, 0.2, 0.6, 0.1]], np.float32)
     ids_N = np.array([2, UNKNOWN, 1], np.uint8)
-    scores.put(np.array([3, 0, 1]), np.log(p_NV), ids_N)
+    put(scores, np.array([3, 0, 1]), np.log(p_NV), ids_N)
     np.testing.assert_allclose(scores.nats_N[[3, 0, 1]], -np.log([0.3, 0.5, 0.2]), rtol=1e-6)
     # Behind the whole vocabulary comes what it has no name for, however likely that was.
     assert scores.rank_N[[3, 0, 1]].tolist() == [1, 4, 1]
     np.testing.assert_allclose(scores.confidence_N[[3, 0, 1]], [0.4, 0.5, 0.6], rtol=1e-6)
+    for cost in (math.nan, math.inf, -math.inf):
+        with pytest.raises(CheckpointError, match="overflow"):
+            put(scores, np.array([0]), np.array([[cost]], np.float32), np.array([0]))
 
 
 def test_evaluations_of_two_texts_are_summed():
@@ -110,13 +118,6 @@ def test_evaluations_of_two_texts_are_summed():
     assert one.joined(other) == Evaluation(
         num_chars=5, num_unknown=1, num_correct=3, num_bytes=9, nats=15.5
     )
-
-
-def test_costs_that_overflow_are_refused():
-    scores = Scores.empty(1)
-    for cost in (math.nan, math.inf, -math.inf):
-        with pytest.raises(CheckpointError, match="overflow"):
-            scores.put(np.array([0]), np.array([[cost]], np.float32), np.array([0]))
 
 
 def test_the_cost_of_a_long_document_is_not_rounded_as_it_grows():

@@ -1,13 +1,12 @@
 import math
 
-import numpy as np
 import pytest
 import torch
 from conftest import MODEL, TEXT, evaluate
 
-from charlstm.errors import CheckpointError, CorpusError
+from charlstm.errors import CorpusError
 from charlstm.evaluation import scoring as evaluation
-from charlstm.evaluation.scores import Evaluation, Scores
+from charlstm.evaluation.scores import Evaluation
 from charlstm.evaluation.scoring import fit_temperature
 from charlstm.model.network import CharLSTM
 from charlstm.text.split import Split
@@ -139,16 +138,3 @@ def test_a_short_text_calibrates_nothing(model, vocabulary):
 def test_nothing_to_score_is_an_error(model, vocabulary):
     with pytest.raises(CorpusError, match="no characters"):
         evaluate(model, Split.of([], vocabulary))
-
-
-def test_scores_are_entered_wherever_they_belong():
-    scores = Scores.empty(9)
-    p_NV = torch.tensor([[0.2, 0.3, 0.1, 0.4], [0.5, 0.2, 0.2, 0.1]])
-    evaluation.put_scores(scores, np.array([7, 2]), p_NV.log(), torch.tensor([2, 0]))
-    np.testing.assert_allclose(scores.nats_N[[7, 2]], [-math.log(0.1), -math.log(0.5)], rtol=1e-6)
-    # Behind the whole vocabulary comes what it has no name for.
-    assert scores.rank_N[[7, 2]].tolist() == [3, 4]
-    np.testing.assert_allclose(scores.confidence_N[[7, 2]], [0.4, 0.5], rtol=1e-6)
-    for cost in (math.nan, math.inf, -math.inf):
-        with pytest.raises(CheckpointError, match="overflow"):
-            evaluation.put_scores(scores, np.array([0]), torch.tensor([[cost]]), torch.tensor([0]))

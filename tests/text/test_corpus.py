@@ -10,7 +10,7 @@ import tempfile
 from types import SimpleNamespace
 
 import pytest
-from conftest import posix
+from conftest import DISK_FULL, posix, raising
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -142,9 +142,11 @@ def test_what_is_no_text_gets_one_line_that_says_why(write, content, message):
 
 @posix
 def test_missing_files_folders_and_endless_devices_are_refused(tmp_path):
-    for path in (tmp_path / "missing", tmp_path, "/dev/zero", "nul\0byte"):  # an empty folder
+    for path in (tmp_path / "missing", "/dev/zero", "nul\0byte"):
         with pytest.raises(CorpusError):
             load(path)
+    with pytest.raises(CorpusError, match="holds no text file"):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["\n" * 50, "a" * 50, "ab\0" * 20])
@@ -246,12 +248,6 @@ def test_of_a_folder_patterns_choose(folder):
         load(folder, include=("*.txt",))
 
 
-def test_a_folder_without_text_is_refused(tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(CorpusError, match="holds no text file"):
-        load(tmp_path / "empty")
-
-
 def test_documents_inside_a_file_begin_anew(write):
     path = write("anna\nberta\nclara\n" * 8)
     corpus = load(path, split_documents="lines", **WHOLE)
@@ -346,23 +342,23 @@ def test_links_to_files_of_the_same_folder_count_once(tmp_path):
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner/b.txt").symlink_to(tmp_path / "a.txt")
     (tmp_path / "inner/c.txt").symlink_to("../a.txt")
-    corpus = load_corpus(CorpusConfig(paths=(str(tmp_path),), val_fraction=0, test_fraction=0))
+    corpus = load(tmp_path, **WHOLE)
     assert corpus.train.num_chars == 400
     assert "skipped 2 links to files that are read anyway" in corpus.notices[0]
 
 
 def test_a_file_that_is_named_twice_is_noticed(write):
     path = write("the quick brown fox\n" * 20)
-    (notice,) = load_corpus(CorpusConfig(paths=(str(path), str(path)))).notices
+    (notice,) = load(path, path).notices
     assert "is read twice" in notice
-    (notice,) = load_corpus(CorpusConfig(paths=(str(path),), val=str(path))).notices
+    (notice,) = load(path, val=str(path)).notices
     assert "is read twice, to learn and to score" in notice
     copy = path.with_name("copy.txt")
     copy.write_bytes(path.read_bytes())
-    (notice,) = load_corpus(CorpusConfig(paths=(str(path),), test=str(copy))).notices
+    (notice,) = load(path, test=str(copy)).notices
     assert notice == f"{copy}: is a copy of {path}, to learn and to score"
     copy.write_bytes(path.read_bytes()[::-1])
-    assert not load_corpus(CorpusConfig(paths=(str(path),), test=str(copy))).notices
+    assert not load(path, test=str(copy)).notices
 
 
 def test_kana_are_composed_piece_by_piece():
@@ -374,14 +370,11 @@ def test_kana_are_composed_piece_by_piece():
 
 
 def test_no_room_for_a_copy_of_a_pipe_is_said(monkeypatch):
-    class Full(io.BytesIO):
-        def write(self, data):
-            raise OSError(28, "No space left on device")
-
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"text")))
-    monkeypatch.setattr(tempfile, "TemporaryFile", Full)
+    full = SimpleNamespace(write=raising(DISK_FULL), close=lambda: None)
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: full)
     with pytest.raises(CorpusError, match="no room for a copy of -"):
-        load_corpus(CorpusConfig(paths=("-",)))
+        load("-")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
@@ -389,8 +382,8 @@ def test_utf_16_without_a_mark_is_named(tmp_path, encoding):
     path = tmp_path / "text.txt"
     path.write_bytes(("the quick brown fox\n" * 20).encode(encoding))
     with pytest.raises(CorpusError, match=f"give --encoding {encoding}"):
-        load_corpus(CorpusConfig(paths=(str(path),)))
-    assert load_corpus(CorpusConfig(paths=(str(path),), encoding=encoding)).train.num_chars > 300
+        load(path)
+    assert load(path, encoding=encoding).train.num_chars > 300
 
 
 def test_rows_of_tables_are_documents(write):

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import posix
+from conftest import posix, raising
 
 from charlstm.config import IN_MEMORY, CorpusConfig
 from charlstm.errors import CorpusError
@@ -206,11 +206,7 @@ def test_runs_of_one_text_share_its_ids(folder, path, tmp_path):
 
 def test_without_hard_links_each_run_has_its_own(folder, path, tmp_path, monkeypatch):
     kept(folder, config_of(path))
-
-    def refuse(*_paths):
-        raise OSError
-
-    monkeypatch.setattr(storage.os, "link", refuse)
+    monkeypatch.setattr(storage.os, "link", raising(OSError()))
     (tmp_path / "new").mkdir()
     first = kept(tmp_path / "new", config_of(path), others=[folder])
     assert same(first, read_text(tmp_path / "new", config_of(path), first.fingerprint))
