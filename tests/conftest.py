@@ -1,5 +1,6 @@
 """A tiny text, a tiny model and runs made from them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from charlstm.cli import main
 from charlstm.config import Budget, CorpusConfig, TrainConfig
 from charlstm.evaluation.scores import Evaluation
 from charlstm.evaluation.scoring import score
+from charlstm.inference.predictor import Predictor
 from charlstm.model.checkpoints import Checkpoint, RunSpec
 from charlstm.model.config import ModelConfig
 from charlstm.model.network import CharLSTM
@@ -176,6 +178,11 @@ def checkpoint(make_trainer, vocabulary, split):
     )
 
 
+@pytest.fixture(scope="session")
+def predictor(checkpoint):
+    return Predictor(checkpoint)
+
+
 @pytest.fixture
 def corpus_file(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.txt"
@@ -223,16 +230,37 @@ def charlstm(tmp_path):
     return run
 
 
+class Program:
+    """Runs commands in this process."""
+
+    def __init__(self, capsys):
+        self._capsys = capsys
+
+    def __call__(self, *arguments):
+        """Return (exit code, stdout, stderr)."""
+        code = main([str(argument) for argument in arguments])
+        return code, *self._capsys.readouterr()
+
+    def works(self, *arguments):
+        """Return (stdout, stderr) of a command that has to work."""
+        code, out, err = self(*arguments)
+        assert code == 0, err
+        return out, err
+
+    def json(self, *arguments):
+        """Return what a command writes with --json."""
+        return json.loads(self.works(*arguments, "--json")[0])
+
+    def fails(self, code, *arguments):
+        """Return the message of a command that has to fail, with nothing on stdout."""
+        result = self(*arguments)
+        assert result[:2] == (code, ""), result
+        return result[2]
+
+
 @pytest.fixture
 def run(here, capsys):
-    """Run a command; gives (exit code, stdout, stderr)."""
-
-    def run(*arguments):
-        code = main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+    return Program(capsys)
 
 
 @pytest.fixture

@@ -21,8 +21,7 @@ from charlstm.system import interrupts
 
 
 def test_from_a_text_to_a_score(run, corpus_file, here):
-    code, out, err = run("train", corpus_file, "--steps", 30, *SMALL)
-    assert code == 0
+    out, err = run.works("train", corpus_file, "--steps", 30, *SMALL)
     assert "run tiny: trained" in out
     assert "charlstm sample --run tiny" in out
     assert "30 steps" in err  # the budget is said at the start
@@ -49,18 +48,15 @@ def test_from_a_text_to_a_score(run, corpus_file, here):
 
 
 def test_pictures_are_drawn(run, stored, here, monkeypatch):
-    assert run("eval", "--plot", "eval.svg")[0] == 0
-    assert run("runs", "show", "tiny", "--plot", "run.png")[0] == 0
+    run.works("eval", "--plot", "eval.svg")
+    run.works("runs", "show", "tiny", "--plot", "run.png")
     assert b"<svg" in (here / "eval.svg").read_bytes()
     assert (here / "run.png").read_bytes().startswith(b"\x89PNG")
     for arguments in (["eval"], ["runs", "show", "tiny"]):
-        code, out, err = run(*arguments, "--plot", "picture.txt")
-        assert (code, out) == (2, "")
-        assert ".svg" in err
+        assert ".svg" in run.fails(2, *arguments, "--plot", "picture.txt")
         assert run(*arguments, "--plot", "absent/a.svg")[0] == 1
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    code, out, err = run("eval", "--plot", "eval.svg")
-    assert (code, out) == (2, "")
+    err = run.fails(2, "eval", "--plot", "eval.svg")
     assert "pip install 'charlstm[plot]'" in err
     assert err.count("\n") == 1
 
@@ -179,13 +175,11 @@ def test_bad_input_to_a_run_gets_one_line(run, stored, here, arguments, message)
 def test_a_damaged_checkpoint_is_passed_over_with_a_warning(run, stored, here):
     path = here / "checkpoints/tiny/best.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
-    code, out, err = run("sample", "--length", 5, "--seed", 1)
-    assert code == 0
+    out, err = run.works("sample", "--length", 5, "--seed", 1)
     assert len(out) == 6
     assert "best.safetensors" in err
     assert "using" in err
-    code, out, err = run("sample", "--checkpoint", path)
-    assert (code, out) == (1, "")
+    err = run.fails(1, "sample", "--checkpoint", path)
 
 
 def test_options_come_from_the_environment_too(run, stored, monkeypatch):
@@ -225,8 +219,7 @@ def test_counts_and_times_are_understood_wherever_they_come_from(run, stored, mo
     monkeypatch.setenv("CHARLSTM_SAMPLE_LENGTH", "2e1")
     assert len(run("sample", "--seed", 1)[1]) == 21
     monkeypatch.setenv("CHARLSTM_TRAIN_MINUTES", "0.6s")
-    code, _, err = run("train", "tiny.txt", "--run", "short", *SMALL)
-    assert code == 0
+    _, err = run.works("train", "tiny.txt", "--run", "short", *SMALL)
     assert "budget   0.01 minutes" in err
     assert "budget   20 steps" in run("train", "tiny.txt", "--steps", "2e1", *SMALL)[2]
 
@@ -237,8 +230,7 @@ def test_the_store_comes_from_the_environment_too(run, stored, monkeypatch, tmp_
 
 
 def test_a_bare_call_shows_the_commands(run):
-    code, out, _ = run()
-    assert code == 0
+    out, _ = run.works()
     assert all(command in out for command in ("train", "sample", "eval", "runs"))
 
 
@@ -309,17 +301,15 @@ def test_a_full_disk_for_stdout_is_an_error(stored, here):
 
 def test_a_flag_drops_what_it_excludes_from_the_environment(run, stored, monkeypatch, here):
     monkeypatch.setenv("CHARLSTM_TRAIN_MINUTES", "10")
-    code, _, err = run("train", "tiny.txt", "--steps", 2, *SMALL)
-    assert code == 0
+    _, err = run.works("train", "tiny.txt", "--steps", 2, *SMALL)
     assert "budget   2 steps" in err
     monkeypatch.setenv("CHARLSTM_SAMPLE_RUN", "absent")
     path = here / "checkpoints/tiny/best.safetensors"
-    assert run("sample", "--checkpoint", path, "--length", 1, "--seed", 1)[0] == 0
+    run.works("sample", "--checkpoint", path, "--length", 1, "--seed", 1)
     monkeypatch.setenv("CHARLSTM_TRAIN_STEPS", "3")
     assert run("train", "tiny.txt")[0] == 2
     monkeypatch.setenv("CHARLSTM_TRAIN_VAL", "absent.txt")
-    code, _, err = run("train", "tiny.txt", "--steps", 2, "--val-fraction", 0.5, *SMALL)
-    assert code == 0
+    _, err = run.works("train", "tiny.txt", "--steps", 2, "--val-fraction", 0.5, *SMALL)
     assert "val 1,155" in err
 
 
@@ -327,13 +317,10 @@ def test_a_damaged_newest_run_is_never_passed_over_silently(run, stored, here):
     with CheckpointStore(here / "checkpoints").run("newer").writer() as writer:
         path = writer.save_last(replace(stored, saved_at=9e9))
     path.write_bytes(path.read_bytes()[:-1])
-    code, _, err = run("sample", "--length", 1, "--seed", 1)
-    assert code == 0
+    _, err = run.works("sample", "--length", 1, "--seed", 1)
     assert "newer" in err
     assert "tiny" in err
-    code, _, err = run("train", "--resume", "--steps", 9)
-    assert code == 1
-    assert "--run" in err
+    assert "--run" in run.fails(1, "train", "--resume", "--steps", 9)
     assert "newer" in run("runs")[2]
 
 
@@ -395,7 +382,7 @@ def test_options_stand_under_headings(run):
 )
 def test_commands_as_people_type_them(run, stored, typed, meant):
     assert run(*typed) == run(*meant)
-    assert run(*typed)[0] == 0
+    run.works(*typed)
 
 
 @pytest.mark.parametrize(
@@ -452,7 +439,7 @@ def test_tables_in_pipes_have_no_blanks_at_their_ends(run, stored, here):
 @pytest.mark.parametrize("model", ["checkpoints/tiny", "checkpoints/tiny/last.safetensors", "hub"])
 def test_a_model_is_named_by_its_run_a_folder_or_a_file(run, stored, command, model):
     if model == "hub":
-        assert run("export", "tiny", "--format", "hf", "-o", "hub")[0] == 0
+        run.works("export", "tiny", "--format", "hf", "-o", "hub")
     code, _, err = run(*command, model)
     assert code == 0, err
 
@@ -496,8 +483,7 @@ def test_synonyms_mean_what_there_is_and_are_no_names_themselves(run, table):
     ],
 )
 def test_wrong_usage_names_the_way_out_and_no_needless_bound(run, arguments, message):
-    code, out, err = run(*arguments)
-    assert (code, out) == (2, "")
+    err = run.fails(2, *arguments)
     assert message in err
     assert err.count("\n") == 1
 
@@ -532,9 +518,7 @@ def test_values_are_checked_before_torch_is_loaded(run, stored, monkeypatch):
 def test_without_torch_it_says_what_to_install(run, stored, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     for command in (["train", "tiny.txt"], ["eval"], ["compare", "tiny.txt"]):
-        code, out, err = run(*command)
-        assert (code, out) == (2, "")
-        assert "needs PyTorch: pip install torch" in err
+        assert "needs PyTorch: pip install torch" in run.fails(2, *command)
 
 
 def test_help_has_no_types_of_python_and_no_bounds_of_the_machine(run):

@@ -1,6 +1,5 @@
 """Documents that are no lines know their end, too: from files to samples."""
 
-import json
 import re
 from dataclasses import replace
 
@@ -84,21 +83,17 @@ def test_several_files_end_and_one_does_not(tmp_path):
 @pytest.mark.parametrize("level", ["char", "byte"])
 def test_a_model_of_poems_ends_them(run, here, poems, level):
     arguments = ["--split-documents", "blank-lines", "--level", level, "--learning-rate", 0.02]
-    assert run("train", poems, "--steps", 400, *arguments, *SMALL)[0] == 0
-    code, out, _ = run("sample", "--seed", 1, "--temperature", 0.5)
-    assert code == 0
+    run.works("train", poems, "--steps", 400, *arguments, *SMALL)
+    out, _ = run.works("sample", "--seed", 1, "--temperature", 0.5)
     assert END not in out
     assert out.strip() in [poem.strip() for poem in POEMS.split("\n\n")]
-    (sample,) = json.loads(run("sample", "--seed", 1, "--temperature", 0.5, "--json")[1])["samples"]
+    (sample,) = run.json("sample", "--seed", 1, "--temperature", 0.5)["samples"]
     assert sample["is_ended"]
     assert sample["text"].strip() == out.strip()
     _, out, _ = run("predict", "lazy\ndog\n\n")
     assert "(end)" in out
-    _, out, _ = run("predict", "lazy\ndog\n\n", "--json", "--top", 1)
-    assert json.loads(out)["next"][0]["char"] == END
-    code, out, _ = run("eval", "--json")
-    assert code == 0
-    assert json.loads(out)["bits_per_char"] < 1.5
+    assert run.json("predict", "lazy\ndog\n\n", "--top", 1)["next"][0]["char"] == END
+    assert run.json("eval")["bits_per_char"] < 1.5
     new = run("sample", "--unique", "--num-samples", 2, "--seed", 1)[1]
     assert new.startswith("--- 1 of 2 ---\n")
     run("inspect", "--html", "page.html")

@@ -1,7 +1,5 @@
 """The model that comes with the package speaks on a fresh machine, and only by its name."""
 
-import json
-
 from conftest import SMALL
 
 import charlstm
@@ -17,13 +15,13 @@ def test_it_speaks_without_a_store(run, here):
     assert not (here / "checkpoints").exists()
     likely = dict(charlstm.load("example").predict("q").next[:1])
     assert likely.keys() == {"u"}
-    assert run("predict", "qu", "--run", "example")[0] == 0
-    assert run("inspect", "O Romeo", "--gates", "--run", "example")[0] == 0
+    run.works("predict", "qu", "--run", "example")
+    run.works("inspect", "O Romeo", "--gates", "--run", "example")
 
 
 def test_it_scores_any_text_and_says_that_its_own_is_not_there(run, here):
     (here / "a.txt").write_text("To be, or not to be, that is the question.\n" * 3)
-    record = json.loads(run("eval", "a.txt", "--run", "example", "--json")[1])
+    record = run.json("eval", "a.txt", "--run", "example")
     assert record["bits_per_char"] < 3
     for asks in (
         ["eval"],
@@ -32,19 +30,17 @@ def test_it_scores_any_text_and_says_that_its_own_is_not_there(run, here):
         ["sample", "--check-copying", "--length", 5],
         ["predict", "q", "--with-counts"],
     ):
-        code, _, err = run(*asks, "--run", "example")
-        assert code == 1
-        assert "the example comes without its text: name another text, or train" in err
+        assert "the example comes without its text: name another text, or train" in run.fails(
+            1, *asks, "--run", "example"
+        )
 
 
 def test_it_is_never_taken_unasked(run, here, corpus_file):
-    code, _, err = run("sample")
-    assert code == 1
-    assert "--run example" in err
+    assert "--run example" in run.fails(1, "sample")
     assert "example" not in run("runs")[1]
-    code, _, err = run("train", corpus_file, "--run", "example", "--steps", 2, *SMALL)
-    assert code == 1
-    assert "is the model that comes with charlstm" in err
+    assert "is the model that comes with charlstm" in run.fails(
+        1, "train", corpus_file, "--run", "example", "--steps", 2, *SMALL
+    )
     assert "run example" in run("runs", "show", "example")[1]
 
 

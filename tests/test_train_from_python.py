@@ -32,13 +32,13 @@ def test_the_run_is_that_of_the_command(train, run, corpus_file):
     model = train(corpus_file, seed=3, run="ours")
     options = [part for name, value in (SMALL | {"steps": 3, "seed": 3}).items()
                for part in (f"--{name.replace('_', '-')}", value)]  # fmt: skip
-    assert run("train", corpus_file, "--run", "theirs", *options)[0] == 0
+    run.works("train", corpus_file, "--run", "theirs", *options)
     theirs = CheckpointStore(model.path.parent.parent).run("theirs").best().checkpoint
     for name, value in theirs.weights.items():
         np.testing.assert_array_equal(model.checkpoint.weights[name], value)
     assert theirs.spec.to_plain() == model.checkpoint.spec.to_plain()
     assert [one["name"] for one in charlstm.runs()] == ["ours", "theirs"]
-    listed = json.loads(run("runs", "--json")[1])
+    listed = run.json("runs")
     assert [one | {"saved_at": 0} for one in listed] == [
         one | {"saved_at": 0} for one in charlstm.runs()
     ]

@@ -23,11 +23,6 @@ from charlstm.text.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")
-def predictor(checkpoint):
-    return Predictor(checkpoint)
-
-
-@pytest.fixture(scope="module")
 def document(vocabulary):
     """A function (texts) -> the texts as documents."""
     return lambda *texts: Split.of(texts, vocabulary)

@@ -5,14 +5,13 @@ import pytest
 
 def test_compare_sets_cells_side_by_side(run, corpus_file, here):
     small = ["--steps", 3, "--hidden-size", 8, "--threads", 1]
-    code, out, err = run("compare", corpus_file, *small, "--plot", "cells.svg")
-    assert code == 0
+    out, err = run.works("compare", corpus_file, *small, "--plot", "cells.svg")
     for cell in ("lstm", "gru", "rnn"):
         assert f"{cell}: " in err
         assert cell in out
     assert "order 0" in out
     assert b"<svg" in (here / "cells.svg").read_bytes()
-    result = json.loads(run("compare", corpus_file, *small, "--seeds", 1, "--json")[1])
+    result = run.json("compare", corpus_file, *small, "--seeds", 1)
     assert [one["cell"] for one in result["cells"]] == ["lstm", "gru", "rnn"]
     assert all(len(one["runs"]) == 1 for one in result["cells"])
 
@@ -21,45 +20,37 @@ def test_compare_reads_what_train_can(run, here):
     text = "caf\u00e9 au lait, th\u00e9 au citron\r\n" * 300
     (here / "old.txt").write_bytes(text.encode("latin-1"))
     small = ["--steps", 2, "--hidden-size", 8, "--threads", 1, "--seeds", 1]
-    code, out, err = run("compare", "old.txt", *small)
-    assert (code, out) == (1, "")
-    assert "give --encoding cp1252" in err
+    assert "give --encoding cp1252" in run.fails(1, "compare", "old.txt", *small)
     options = ["--encoding", "cp1252", "--split-documents", "lines"]
-    code, _, err = run("compare", "old.txt", *small, *options)
-    assert code == 0
+    _, err = run.works("compare", "old.txt", *small, *options)
     assert "old.txt: line ends CR or CRLF became LF" in err
 
 
 def test_models_that_are_kept_are_runs(run, corpus_file, here):
     small = ["--steps", 3, "--hidden-size", 8, "--threads", 1, "--seeds", 2, "--json"]
-    code, out, err = run("compare", corpus_file.name, *small, "--keep")
-    assert code == 0
+    out, err = run.works("compare", corpus_file.name, *small, "--keep")
     cells = json.loads(out)["cells"]
     assert [[one["kept_as"] for one in cell["runs"]] for cell in cells] == [
         ["tiny-lstm", "tiny-lstm-2"], ["tiny-gru", "tiny-gru-2"], ["tiny-rnn", "tiny-rnn-2"]
     ]  # fmt: skip
     assert "; kept as tiny-gru, tiny-gru-2\n" in err
     corpus_file.unlink()  # the store has a copy
-    found = json.loads(run("eval", "--run", "tiny-gru-2", "--json")[1])
+    found = run.json("eval", "--run", "tiny-gru-2")
     assert found["bits_per_char"] == pytest.approx(cells[1]["runs"][1]["bits_per_char"])
     assert len(run("sample", "--run", "tiny-rnn", "--length", 5, "--seed", 1)[1]) == 6
-    shown = json.loads(run("runs", "show", "tiny-lstm-2", "--json")[1])
+    shown = run.json("runs", "show", "tiny-lstm-2")
     assert (shown["step"], shown["is_finished"]) == (3, True)
     assert shown["settings"]["train"]["seed"] == 1
     assert any(entry["val_bits_per_char"] for entry in shown["history"])
-    code, _, err = run("train", "--resume", "--run", "tiny-lstm", "--steps", 5)
-    assert code == 0
+    _, err = run.works("train", "--resume", "--run", "tiny-lstm", "--steps", 5)
     assert "resumed at step 3" in err
 
 
 def test_what_cannot_be_kept_is_refused_before_training(run, corpus_file, here):
     (here / "checkpoints").write_text("no folder")
-    code, out, err = run("compare", corpus_file, "--keep")
-    assert (code, out) == (1, "")
+    err = run.fails(1, "compare", corpus_file, "--keep")
     assert err.count("\n") == 1
-    code, out, err = run("compare", "--recall", "--keep")
-    assert (code, out) == (2, "")
-    assert "give --keep or --recall, not both" in err
+    assert "give --keep or --recall, not both" in run.fails(2, "compare", "--recall", "--keep")
 
 
 def test_nothing_is_kept_unless_asked(run, corpus_file, here):
@@ -98,7 +89,7 @@ def test_compare_recall_makes_its_own_text(run, here, monkeypatch):
     small = ["--recall", "--steps", 2, "--hidden-size", 8, "--threads", 1, "--seeds", 1]
     assert "chance is 12%" in run("compare", *small, "--plot", "recall.svg")[1]
     assert b"<svg" in (here / "recall.svg").read_bytes()
-    result = json.loads(run("compare", *small, "--json")[1])
+    result = run.json("compare", *small)
     assert [one["cell"] for one in result["recall"]] == ["lstm", "gru", "rnn"]
     assert all(set(one["accuracy"]) == {"2", "4"} for one in result["recall"])
     assert run("compare", "text.txt", "--recall")[0] == 2
@@ -108,18 +99,13 @@ def test_too_little_memory_is_said_before_the_first_step(run, corpus_file, monke
     from charlstm.training import hardware
 
     monkeypatch.setattr(hardware, "available_bytes", lambda: 1 << 30)
-    code, _, err = run("compare", corpus_file, "--hidden-size", 17_000)
-    assert code == 1
-    assert "GB are free" in err
+    assert "GB are free" in run.fails(1, "compare", corpus_file, "--hidden-size", 17_000)
 
 
 def test_runs_in_place_of_a_text_get_told_what_compares_runs(run, stored, here):
-    code, out, err = run("compare", "tiny", "--steps", 1)
-    assert (code, out) == (2, "")
+    err = run.fails(2, "compare", "tiny", "--steps", 1)
     assert "tiny is a run" in err
     assert "runs show tiny" in err
-    assert run("train", "tiny.txt", "--steps", 1, "--hidden-size", 8, "--run", "two")[0] == 0
-    code, _, err = run("compare", "tiny", "two", "--steps", 1)
-    assert code == 2
-    assert "eval --run tiny --against two" in err
+    run.works("train", "tiny.txt", "--steps", 1, "--hidden-size", 8, "--run", "two")
+    assert "eval --run tiny --against two" in run.fails(2, "compare", "tiny", "two", "--steps", 1)
     assert run("compare", "nothing", "--steps", 1)[0] == 1

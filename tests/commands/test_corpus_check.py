@@ -1,4 +1,3 @@
-import json
 import re
 
 
@@ -11,7 +10,7 @@ def test_corpus_check_reports_what_train_would_read(run, here):
     assert "line ends CR or CRLF became LF (--keep-line-ends keeps them)" in out
     assert "the text looks like a list: --split-documents lines" in out
     assert re.search(r"default model \(5 minutes, 2 cores\) +- \(the text is too short\)", out)
-    found = json.loads(run("corpus", "check", "list.txt", "--json")[1])
+    found = run.json("corpus", "check", "list.txt")
     assert found["num_chars"] == sum(split["num_chars"] for split in found["splits"]) == 2291
     assert found["num_train_chars"] == 2061
     bits = found["ngram_bits_per_char"]
@@ -24,8 +23,7 @@ def test_corpus_check_refuses_what_train_refuses(run, here):
     (here / "old.txt").write_bytes("caf\xe9 au lait\r\n".encode("cp1252") * 9)
     (here / "few.txt").write_text("a")
     for name, message in (("old.txt", "cp1252"), ("few.txt", "too few"), ("absent.txt", "absent")):
-        code, out, err = run("corpus", "check", name, "--json")
-        assert (code, out) == (1, "")
+        err = run.fails(1, "corpus", "check", name, "--json")
         assert message in err
 
 
@@ -34,7 +32,7 @@ def test_corpus_check_lists_every_file_that_is_skipped(run, here):
     (here / "folder/a.txt").write_text("the quick brown fox\n" * 20)
     for number in range(12):
         (here / f"folder/{number:02}.bin").write_bytes(b"\0")
-    skipped = json.loads(run("corpus", "check", "folder", "--json")[1])["skipped"]
+    skipped = run.json("corpus", "check", "folder")["skipped"]
     assert len(skipped) == 12
     assert skipped[0]["path"].endswith("00.bin")
     assert skipped[0]["reason"] == "binary"

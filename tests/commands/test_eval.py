@@ -12,15 +12,14 @@ from charlstm.run.store import CheckpointStore
 
 def test_eval_without_a_test_split_uses_val_and_says_so(run, corpus_file):
     run("train", corpus_file, "--test-fraction", 0, "--steps", 2, *SMALL)
-    code, out, err = run("eval", "--json")
-    assert code == 0
+    out, err = run.works("eval", "--json")
     assert json.loads(out)["split"] == "val"
     assert "no test split" in err
 
 
 def test_eval_scores_any_text(run, stored, here):
     (here / "a.txt").write_bytes("quick\r\nquips☃".encode())
-    result = json.loads(run("eval", "a.txt", "--json")[1])
+    result = run.json("eval", "a.txt")
     assert (result["num_chars"], result["num_unknown"]) == (12, 1)
     assert result["num_bytes"] == 14
     assert result["split"] is None
@@ -28,11 +27,11 @@ def test_eval_scores_any_text(run, stored, here):
 
 
 def test_eval_says_all_that_helps_to_judge(run, stored, here):
-    result = json.loads(run("eval", "--json")[1])
+    result = run.json("eval")
     names = [baseline["name"] for baseline in result["baselines"]]
     assert names == ["uniform", "order 0", "n-gram (order 11, Kneser-Ney)"]
     # Of so few characters xz tells nothing.
-    names = [one["name"] for one in json.loads(run("eval", "tiny.txt", "--json")[1])["baselines"]]
+    names = [one["name"] for one in run.json("eval", "tiny.txt")["baselines"]]
     assert names[2] == "xz"
     assert list(result["top_accuracy"]) == ["1", "3", "5"]
     assert result["top_accuracy"]["1"] == pytest.approx(result["accuracy"])
@@ -54,7 +53,7 @@ def test_eval_says_why_the_test_may_be_worse_than_validation(run, here, corpus_f
     (here / "other.txt").write_text("zebras yawn; vexing jumps quiz box\n" * 700)
     for test, is_worse in (("other.txt", True), ("val.txt", False)):
         options = ["--val", "val.txt", "--test", test, "--run", test, "--steps", 60]
-        assert run("train", corpus_file, *options, *SMALL)[0] == 0
+        run.works("train", corpus_file, *options, *SMALL)
         out = run("eval", "--run", test)[1]
         assert ("It is a different stretch of text (95 % interval" in out) is is_worse
         assert "different stretch" not in run("eval", "--run", test, "--split", "val")[1]
@@ -63,7 +62,7 @@ def test_eval_says_why_the_test_may_be_worse_than_validation(run, here, corpus_f
 
 def test_eval_of_another_text_does_without_the_corpus(run, stored, here, corpus_file):
     (here / "a.txt").write_text("quick quips")
-    assert json.loads(run("eval", "a.txt", "--json")[1])["baselines"]
+    assert run.json("eval", "a.txt")["baselines"]
     corpus_file.unlink()
     code, out, err = run("eval", "a.txt", "--json")
     assert (code, json.loads(out)["baselines"]) == (0, [])
@@ -73,14 +72,12 @@ def test_eval_of_another_text_does_without_the_corpus(run, stored, here, corpus_
 
 
 def test_a_file_that_can_t_be_written_is_named(run, stored):
-    code, out, err = run("eval", "--plot", "absent/chars.svg")
-    assert (code, out) == (1, "")
-    assert "absent/chars.svg" in err
+    assert "absent/chars.svg" in run.fails(1, "eval", "--plot", "absent/chars.svg")
 
 
 def test_eval_gives_the_dynamic_figure_beside_the_static_one(run, stored):
-    static = json.loads(run("eval", "--json")[1])
-    both = json.loads(run("eval", "--dynamic", "--json")[1])
+    static = run.json("eval")
+    both = run.json("eval", "--dynamic")
     dynamic = both.pop("dynamic")
     assert both == static
     assert dynamic["num_chars"] == static["num_chars"]
@@ -91,25 +88,24 @@ def test_eval_gives_the_dynamic_figure_beside_the_static_one(run, stored):
 
 
 def test_a_text_that_is_gone_still_helps_to_judge(run, corpus_file, monkeypatch):
-    assert run("train", corpus_file, "--steps", 3, *SMALL)[0] == 0
-    before = json.loads(run("eval", "--json")[1])
+    run.works("train", corpus_file, "--steps", 3, *SMALL)
+    before = run.json("eval")
     corpus_file.unlink()
-    assert json.loads(run("eval", "--json")[1]) == before
-    assert run("sample", "--length", 9, "--seed", 1, "--check-copying")[0] == 0
-    assert run("train", "--resume", "--steps", 5)[0] == 0
+    assert run.json("eval") == before
+    run.works("sample", "--length", 9, "--seed", 1, "--check-copying")
+    run.works("train", "--resume", "--steps", 5)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
-    assert run("train", "-", "--steps", 3, "--run", "piped", *SMALL)[0] == 0
-    assert run("eval", "--run", "piped")[0] == 0
-    assert run("train", "--resume", "--run", "piped", "--steps", 5)[0] == 0
+    run.works("train", "-", "--steps", 3, "--run", "piped", *SMALL)
+    run.works("eval", "--run", "piped")
+    run.works("train", "--resume", "--run", "piped", "--steps", 5)
 
 
 def test_copying_is_found_whatever_the_types_of_ids(run, here):
     common = "the quick brown fox. " * 100
     rare = "".join(map(chr, range(0x4E00, 0x4E00 + 400)))
     (here / "many.txt").write_text(common + rare)
-    assert run("train", "many.txt", "--steps", 3, "--val-fraction", 0.3, *SMALL)[0] == 0
-    code, _, err = run("sample", "--length", 20, "--seed", 1, "--check-copying")
-    assert code == 0
+    run.works("train", "many.txt", "--steps", 3, "--val-fraction", 0.3, *SMALL)
+    _, err = run.works("sample", "--length", 20, "--seed", 1, "--check-copying")
     assert "of 20 characters" in err
 
 
@@ -118,10 +114,9 @@ def test_json_has_no_infinity(run, stored, here):
     weights["head.bias"][-1] = 1e30
     with CheckpointStore(here / "checkpoints").run("tiny").writer() as writer:
         writer.save_best(replace(stored, weights=weights, training=None))
-    code, out, _ = run("eval", "--json")
-    assert code == 0
+    out, _ = run.works("eval", "--json")
     assert json.loads(out, parse_constant=pytest.fail)["perplexity"] is None
-    assert run("eval")[0] == 0
+    run.works("eval")
 
 
 def test_no_output_over_what_is_read(run, stored, corpus_file, here):
@@ -152,7 +147,7 @@ def two_runs(run, corpus_file):
     """Two runs of the same text."""
     for seed in (1, 2):
         options = ["--steps", 3, "--seed", seed, "--run", f"s{seed}", *SMALL]
-        assert run("train", corpus_file, *options)[0] == 0
+        run.works("train", corpus_file, *options)
 
 
 def test_two_runs_are_compared_on_the_same_text(run, two_runs, here):
@@ -160,7 +155,7 @@ def test_two_runs_are_compared_on_the_same_text(run, two_runs, here):
     assert (code, err) == (0, "")
     found = json.loads(out)
     assert (found["run"], found["against"], found["split"]) == ("s1", "s2", "test")
-    alone = [json.loads(run("eval", "--run", name, "--json")[1]) for name in ("s1", "s2")]
+    alone = [run.json("eval", "--run", name) for name in ("s1", "s2")]
     assert found["bits_per_char"] == pytest.approx(alone[0]["bits_per_char"], abs=1e-6)
     assert found["other_bits_per_char"] == pytest.approx(alone[1]["bits_per_char"], abs=1e-6)
     assert found["low_bits_per_char"] is found["high_bits_per_char"] is None
@@ -172,7 +167,7 @@ def test_two_runs_are_compared_on_the_same_text(run, two_runs, here):
     assert re.search(r"characters before it .*\n.*\n 0 to 15 .*\n 16 to 63 .*\n 64 to 255 ", out)
     file = here / "checkpoints/s1/best.safetensors"
     (here / "long.txt").write_text(TEXT * 10)
-    found = json.loads(run("eval", "long.txt", "--run", "s1", "--against", "s2", "--json")[1])
+    found = run.json("eval", "long.txt", "--run", "s1", "--against", "s2")
     assert found["low_bits_per_char"] < found["difference_bits_per_char"]
     assert found["difference_bits_per_char"] < found["high_bits_per_char"]
     out = run("eval", "long.txt", "--run", "s1", "--against-checkpoint", file)[1]
@@ -192,35 +187,27 @@ def test_the_better_run_is_named(run, stored, here):
 
 def test_other_vocabularies_can_be_compared_and_it_is_said_how(run, two_runs, corpus_file):
     options = ["--steps", 3, "--min-count", 60, "--run", "few", *SMALL]
-    assert run("train", corpus_file, *options)[0] == 0
-    found = json.loads(run("eval", "--run", "s1", "--against", "few", "--json")[1])
+    run.works("train", corpus_file, *options)
+    found = run.json("eval", "--run", "s1", "--against", "few")
     assert found["num_unknown"] == 0 < found["other_num_unknown"]
     assert "unknown" in [kind["kind"] for kind in found["by_kind"]]
     assert "only that it is unknown" in run("eval", "--run", "s1", "--against", "few")[1]
 
 
 def test_what_is_not_the_same_text_is_not_compared(run, two_runs, here, corpus_file):
-    assert (
-        run("train", corpus_file, "--steps", 3, "--level", "byte", "--run", "raw", *SMALL)[0] == 0
-    )
-    code, _, err = run("eval", "--run", "s1", "--against", "raw")
-    assert code == 1
-    assert "(--level: char and byte)" in err
+    run.works("train", corpus_file, "--steps", 3, "--level", "byte", "--run", "raw", *SMALL)
+    assert "(--level: char and byte)" in run.fails(1, "eval", "--run", "s1", "--against", "raw")
     (here / "other.txt").write_text(TEXT + "quick\n" * 50)
-    assert run("train", "other.txt", "--steps", 3, "--run", "other", *SMALL)[0] == 0
-    code, _, err = run("eval", "--run", "s1", "--against", "other")
-    assert code == 1
-    assert "name a FILE" in err
+    run.works("train", "other.txt", "--steps", 3, "--run", "other", *SMALL)
+    assert "name a FILE" in run.fails(1, "eval", "--run", "s1", "--against", "other")
     code, out, err = run("eval", "other.txt", "--run", "s1", "--against", "other", "--json")
     assert (code, json.loads(out)["num_chars"]) == (0, len(TEXT) + 300)
     assert "other.txt is of the text that other learned from" in err
     assert "s1 learned from" not in err
     assert "is not checked" in err
     options = ["--steps", 3, "--normalize", "nfc", "--run", "nfc", *SMALL]
-    assert run("train", corpus_file, *options)[0] == 0
-    code, _, err = run("eval", "other.txt", "--run", "s1", "--against", "nfc")
-    assert code == 1
-    assert "--normalize" in err
+    run.works("train", corpus_file, *options)
+    assert "--normalize" in run.fails(1, "eval", "other.txt", "--run", "s1", "--against", "nfc")
     assert run("eval", "--run", "s1", "--against", "nfc")[0] == 0  # the same characters
     code, _, err = run("eval", "--run", "s1", "--against", "s2", "--details")
     assert code != 0
@@ -234,16 +221,15 @@ def test_lists_are_compared_by_their_documents(run, here):
     for seed in (1, 2):
         options = ["--split-documents", "lines", "--test-fraction", 0.6, "--steps", 3]
         options += ["--seed", seed, "--run", f"n{seed}", *SMALL]
-        assert run("train", "names.txt", *options)[0] == 0
-    found = json.loads(run("eval", "--run", "n1", "--against", "n2", "--json")[1])
+        run.works("train", "names.txt", *options)
+    found = run.json("eval", "--run", "n1", "--against", "n2")
     assert found["unit"] == "document"
     assert [(one["min_context"], one["max_context"]) for one in found["by_context"]] == [(0, 15)]
     assert found["by_context"][0]["bits_per_char"] == pytest.approx(found["bits_per_char"])
     # All of them are short: nothing to tell apart.
     assert "characters before it" not in run("eval", "--run", "n1", "--against", "n2")[1]
     (here / "more.txt").write_text("\n".join(names[:60] + [name * 3 for name in names]))
-    code, _, err = run("eval", "more.txt", "--run", "n1", "--against", "n2")
-    assert code == 0
+    _, err = run.works("eval", "more.txt", "--run", "n1", "--against", "n2")
     for name in ("n1", "n2"):
         assert re.search(rf"of 260 documents are also in {name}'s training text", err)
 
@@ -253,9 +239,9 @@ def test_characters_that_are_no_bytes_have_no_bits_per_byte(run, here):
     for name in "abc":
         (here / f"{name}.txt").write_text(TEXT)
     files = ["a.txt", "b.txt", "c.txt"]
-    assert run("train", *files, "--test-fraction", 1e-5, "--steps", 2, *SMALL)[0] == 0
+    run.works("train", *files, "--test-fraction", 1e-5, "--steps", 2, *SMALL)
     assert re.search(r"bits per byte +-\n", run("eval")[1])
-    assert json.loads(run("eval", "--json")[1])["bits_per_byte"] is None
+    assert run.json("eval")["bits_per_byte"] is None
 
 
 def test_what_is_in_the_training_text_is_no_test_of_a_list(run, here):

@@ -6,10 +6,10 @@ from conftest import SMALL, TEXT
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_inspect_looks_inside(run, corpus_file, cell):
-    assert run("train", corpus_file, "--steps", 30, *SMALL, "--cell", cell)[0] == 0
+    run.works("train", corpus_file, "--steps", 30, *SMALL, "--cell", cell)
     text = TEXT[:300]
-    assert run("inspect", text, "--units", "--reach", "--json")[0] == 0
-    result = json.loads(run("inspect", "the quick", "--gates", "--json")[1])
+    run.works("inspect", text, "--units", "--reach", "--json")
+    result = run.json("inspect", "the quick", "--gates")
     assert "".join(one["char"] for one in result["characters"]) == "the quick"
     gates = {"lstm": {"input", "forget", "output"}, "gru": {"reset", "update"}, "rnn": set()}[cell]
     assert {one["gate"] for one in result["gate_shares"]} == gates
@@ -37,13 +37,13 @@ def test_inspect_reads_the_run_s_own_text(run, stored, here):
 def test_inspect_tells_documents_apart(run, here):
     (here / "names.txt").write_text("anna\nberta\n" * 60, encoding="utf-8")
     options = ["--split-documents", "lines", "--steps", 30, *SMALL]
-    assert run("train", "names.txt", *options)[0] == 0
+    run.works("train", "names.txt", *options)
     (here / "two.txt").write_text("anna\nberta\n", encoding="utf-8")
-    found = json.loads(run("inspect", "--file", "two.txt", "--reach", "--gates", "--json")[1])
+    found = run.json("inspect", "--file", "two.txt", "--reach", "--gates")
     assert "".join(one["char"] for one in found["characters"]) == "anna\nberta"
-    score = json.loads(run("eval", "two.txt", "--json")[1])
+    score = run.json("eval", "two.txt")
     # The last line end, which `inspect` leaves out, is the eleventh character.
-    single = json.loads(run("inspect", "berta\n", "--json")[1])["characters"]
+    single = run.json("inspect", "berta\n")["characters"]
     nats = sum(one["nats"] for one in found["characters"]) + single[-1]["nats"]
     assert nats == pytest.approx(score["nats_per_char"] * 11, rel=1e-4)
     assert len(found["reach"]["gradient"]) <= 5
@@ -51,8 +51,7 @@ def test_inspect_tells_documents_apart(run, here):
 
 def test_inspect_shows_a_part_of_a_long_text_and_says_so(run, stored, here):
     (here / "long.txt").write_text(TEXT * 2, encoding="utf-8")
-    code, out, err = run("inspect", "--file", "long.txt", "--json")
-    assert code == 0
+    out, err = run.works("inspect", "--file", "long.txt", "--json")
     assert len(json.loads(out)["characters"]) == 2000
     assert f"the first 2,000 of {2 * len(TEXT) - 1:,} characters are shown" in err
 
@@ -69,13 +68,13 @@ def test_inspect_writes_a_page(run, stored, here, corpus_file):
     page = (here / "page.html").read_text("utf-8")
     assert page.startswith("<!doctype html>")
     assert "tiny: a character model" in page
-    result = json.loads(run("inspect", "the", "--html", "other.html", "--json")[1])
+    result = run.json("inspect", "the", "--html", "other.html")
     assert result["html"]["path"] == "other.html"
     assert result["html"]["num_bytes"] == (here / "other.html").stat().st_size
     assert "characters" not in result
-    code, _, err = run("inspect", "--html", "nowhere/page.html")
-    assert code == 1
-    assert "nowhere/page.html: can't be written" in err
+    assert "nowhere/page.html: can't be written" in run.fails(
+        1, "inspect", "--html", "nowhere/page.html"
+    )
     assert run("inspect", "\u2603", "--html", "third.html")[0] == 1
     assert not (here / "third.html").exists()
     (here / "long.txt").write_text(TEXT * 2, encoding="utf-8")
@@ -89,12 +88,10 @@ def test_inspect_writes_a_page(run, stored, here, corpus_file):
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_a_cell_is_drawn_with_its_numbers(run, corpus_file, cell):
-    assert run("train", corpus_file, "--steps", 30, *SMALL, "--cell", cell)[0] == 0
+    run.works("train", corpus_file, "--steps", 30, *SMALL, "--cell", cell)
     code, out, err = run("inspect", "the quick", "--cell", "1:3")
     assert (code, err) == (0, "")
-    (step,) = json.loads(run("inspect", "the quick", "--cell", "1:3", "--json")[1])["cell"][
-        "steps"
-    ][-1:]
+    (step,) = run.json("inspect", "the quick", "--cell", "1:3")["cell"]["steps"][-1:]
     assert step["char"] == "k"
     for gate in step["gates"]:
         assert f"{gate['value']:.2f}" in out
@@ -103,8 +100,8 @@ def test_a_cell_is_drawn_with_its_numbers(run, corpus_file, cell):
     assert f"{step['hidden']:.3f}" in out
     assert "reads k, h before of " in out
     # Stepping back is leaving out the last character: the same step again.
-    shorter = json.loads(run("inspect", "the quic", "--cell", "1:3", "--json")[1])
-    longer = json.loads(run("inspect", "the quick", "--cell", "1:3", "--json")[1])
+    shorter = run.json("inspect", "the quic", "--cell", "1:3")
+    longer = run.json("inspect", "the quick", "--cell", "1:3")
     assert shorter["cell"]["steps"] == longer["cell"]["steps"][:-1]
 
 
@@ -112,15 +109,14 @@ def test_a_cell_is_drawn_with_its_numbers(run, corpus_file, cell):
     "wrong", ["3", "x:1", "1:x", "0:1", "9:1", "1:9999", "1:-1", ":", "\u00b2:1"]
 )
 def test_a_cell_that_is_none_gets_one_line(run, stored, wrong):
-    code, out, err = run("inspect", "the", "--cell", wrong)
-    assert (code, out) == (2, "")
+    err = run.fails(2, "inspect", "the", "--cell", wrong)
     assert err.count("\n") == 1
     assert "--cell" in err
 
 
 def test_characters_without_width_can_be_inspected(run, here):
     (here / "marks.txt").write_text("a\u0301\u200d\u034f" * 300, encoding="utf-8")
-    assert run("train", "marks.txt", "--steps", 1, *SMALL)[0] == 0
+    run.works("train", "marks.txt", "--steps", 1, *SMALL)
     for options in (["--gates"], ["--cell", "1:3"], []):
         code, out, err = run("inspect", "\u034f\u200d", *options)
         assert (code, err) == (0, "")
@@ -129,7 +125,5 @@ def test_characters_without_width_can_be_inspected(run, here):
 
 def test_without_the_run_s_text_it_asks_for_one(run, stored, here):
     (here / "tiny.txt").unlink()
-    code, _, err = run("inspect", "--html", "page.html")
-    assert code == 1
-    assert "give a TEXT or a --file" in err
-    assert run("inspect", "the quick", "--html", "page.html")[0] == 0
+    assert "give a TEXT or a --file" in run.fails(1, "inspect", "--html", "page.html")
+    run.works("inspect", "the quick", "--html", "page.html")

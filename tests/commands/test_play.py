@@ -70,8 +70,7 @@ def test_where_nothing_can_be_drawn_there_is_one_line(stored, here, charlstm):
 
 
 def test_without_a_terminal_there_is_one_line(run):
-    code, out, err = run("play")
-    assert (code, out) == (2, "")
+    err = run.fails(2, "play")
     assert err == "charlstm: play needs a terminal; in pipes use charlstm predict or sample\n"
 
 

@@ -10,7 +10,7 @@ from charlstm.run.store import CheckpointStore
 
 
 def test_predict_ranks_the_next_characters(run, stored):
-    result = json.loads(run("predict", "the q", "--json")[1])
+    result = run.json("predict", "the q")
     assert result["prefix"] == "the q"
     assert result["entropy_bits"] > 0
     probabilities = [one["probability"] for one in result["next"]]
@@ -24,7 +24,7 @@ def test_predict_ranks_the_next_characters(run, stored):
 
 
 def test_predict_shows_what_context_is_worth(run, stored):
-    result = json.loads(run("predict", "the qui", "--ladder", "--top", 2, "--json")[1])
+    result = run.json("predict", "the qui", "--ladder", "--top", 2)
     assert [rung["num_context"] for rung in result["ladder"]] == [0, 1, 2, 4, 7]
     assert [rung["context"] for rung in result["ladder"]] == ["", "i", "ui", " qui", "the qui"]
     assert all(len(rung["next"]) == 2 for rung in result["ladder"])
@@ -36,13 +36,13 @@ def test_predict_shows_what_context_is_worth(run, stored):
 
 def test_predict_reads_a_pipe(run, stored, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the q\n")))
-    assert json.loads(run("predict", "--json")[1])["prefix"] == "the q"
+    assert run.json("predict")["prefix"] == "the q"
 
 
 def test_a_last_line_end_of_a_file_is_left_out_whole(run, corpus_file, monkeypatch):
     corpus_file.write_bytes(TEXT.replace("\n", "\r\n").encode())
     options = ["--keep-line-ends", "--steps", 2, *SMALL]
-    assert run("train", corpus_file, "--run", "crlf", *options)[0] == 0
+    run.works("train", corpus_file, "--run", "crlf", *options)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the quick\r\n")))
     result = run("sample", "--prime", "-", "--length", 1, "--json", "--run", "crlf")
     assert json.loads(result[1])["prime"] == "the quick"

@@ -13,7 +13,7 @@ from charlstm.run.store import CheckpointStore
 
 
 def test_runs_show_tells_how_a_run_learned(run, corpus_file):
-    assert run("train", corpus_file, "--steps", 30, *SMALL)[0] == 0
+    run.works("train", corpus_file, "--steps", 30, *SMALL)
     code, out, err = run("runs", "show", "tiny")
     assert (code, err) == (0, "")
     for part in ("1 x 8 lstm", "30 steps, finished"):
@@ -21,8 +21,8 @@ def test_runs_show_tells_how_a_run_learned(run, corpus_file):
     details = run("runs", "show", "tiny", "--details")[1]
     for part in ("1 x 8 lstm", "input 0.", "forget 0.", "output 0."):
         assert part in details
-    shown = json.loads(run("runs", "show", "tiny", "--json")[1])
-    (listed,) = json.loads(run("runs", "--json")[1])
+    shown = run.json("runs", "show", "tiny")
+    (listed,) = run.json("runs")
     assert listed.items() <= shown.items()
     assert shown["settings"]["model"]["hidden_size"] == 8
     assert shown["settings"]["train"]["seq_len"] == 16
@@ -42,17 +42,16 @@ def test_runs_show_tells_how_a_run_learned(run, corpus_file):
 def test_the_store_of_runs_show_is_the_nearest_one_named(run, stored, here, monkeypatch):
     monkeypatch.setenv("CHARLSTM_CHECKPOINTS", "elsewhere")
     assert run("runs", "show", "tiny")[0] == 1
-    assert run("runs", "show", "tiny", "--checkpoints", "checkpoints")[0] == 0
-    assert run("runs", "--checkpoints", "checkpoints", "show", "tiny")[0] == 0
-    assert run("runs", "--checkpoints", "x", "show", "tiny", "--checkpoints", "checkpoints")[0] == 0
+    run.works("runs", "show", "tiny", "--checkpoints", "checkpoints")
+    run.works("runs", "--checkpoints", "checkpoints", "show", "tiny")
+    run.works("runs", "--checkpoints", "x", "show", "tiny", "--checkpoints", "checkpoints")
     monkeypatch.setenv("CHARLSTM_RUNS_SHOW_CHECKPOINTS", "checkpoints")
-    assert run("runs", "show", "tiny")[0] == 0
+    run.works("runs", "show", "tiny")
 
 
 def test_runs_are_deleted_only_when_that_is_meant(run, stored, here, monkeypatch):
     folder = here / "checkpoints" / "tiny"
-    code, _, err = run("runs", "rm", "tiny")
-    assert code == 2
+    err = run.fails(2, "runs", "rm", "tiny")
     assert "--yes" in err
     assert folder.is_dir()
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True, readline=lambda: "n\n"))
@@ -66,26 +65,22 @@ def test_runs_are_deleted_only_when_that_is_meant(run, stored, here, monkeypatch
     monkeypatch.setattr("typer.confirm", interrupt)
     assert run("runs", "rm", "tiny") == (130, "", "")
     assert folder.is_dir()
-    assert run("runs", "rm", "tiny", "--yes")[0] == 0
+    run.works("runs", "rm", "tiny", "--yes")
     assert not folder.exists()
-    code, _, err = run("runs", "rm", "tiny", "--yes")
-    assert code == 1
-    assert "no checkpoint there" in err
+    assert "no checkpoint there" in run.fails(1, "runs", "rm", "tiny", "--yes")
 
 
 def test_a_model_alone_is_listed_and_shown(run, stored, here):
     for file in (here / "checkpoints" / "tiny").glob("[ls]*.safetensors"):
         file.unlink()
-    assert [one["name"] for one in json.loads(run("runs", "--json")[1])] == ["tiny"]
-    code, out, _ = run("runs", "show", "tiny", "--json")
-    assert code == 0
-    assert json.loads(out)["name"] == "tiny"
+    assert [one["name"] for one in run.json("runs")] == ["tiny"]
+    assert run.json("runs", "show", "tiny")["name"] == "tiny"
 
 
 def test_what_charlstm_did_not_write_is_not_deleted(run, stored, here):
     folder = here / "checkpoints" / "tiny"
     (folder / "thesis.txt").write_text("mine", encoding="utf-8")
-    assert run("runs", "rm", "tiny", "--yes")[0] == 0
+    run.works("runs", "rm", "tiny", "--yes")
     assert (folder / "thesis.txt").read_text("utf-8") == "mine"
     assert {path.name for path in folder.iterdir()} <= {"thesis.txt", "lock"}
 
@@ -101,15 +96,14 @@ def test_one_unreadable_run_does_not_hide_the_others(run, stored, here):
     folder = here / "checkpoints/broken"
     folder.mkdir()
     (folder / "last.safetensors").write_bytes(b"\0" * 100)
-    code, out, err = run("runs", "--json")
-    assert code == 0
+    out, err = run.works("runs", "--json")
     assert [one["name"] for one in json.loads(out)] == ["tiny"]
     assert "broken" in err
 
 
 def test_listing_runs_reads_no_tensors(run, stored, monkeypatch):
     monkeypatch.setattr("charlstm.run.store.read_checkpoint", None)
-    (listed,) = json.loads(run("runs", "--json")[1])
+    (listed,) = run.json("runs")
     assert (listed["step"], listed["is_finished"]) == (stored.step, True)
 
 
@@ -117,18 +111,18 @@ def test_a_run_saved_by_a_clock_that_was_ahead_is_not_the_newest(run, stored, he
     for name, saved_at in (("now", time.time() - 5), ("ahead", time.time() + 1e7)):
         with CheckpointStore(here / "checkpoints").run(name).writer() as writer:
             writer.save_best(replace(stored, saved_at=saved_at, training=None))
-    assert json.loads(run("sample", "--length", 1, "--json")[1])["run"] == "now"
+    assert run.json("sample", "--length", 1)["run"] == "now"
 
 
 def test_a_deleted_run_takes_its_copy_of_the_text_along(run, corpus_file, here):
     for name in ("one", "two"):
-        assert run("train", corpus_file, "--run", name, "--steps", 2, *SMALL)[0] == 0
+        run.works("train", corpus_file, "--run", name, "--steps", 2, *SMALL)
     store = here / "checkpoints"
     corpus_file.unlink()
-    assert run("runs", "rm", "one", "--yes")[0] == 0
+    run.works("runs", "rm", "one", "--yes")
     assert sorted(path.name for path in store.iterdir()) == ["two"]
     # The other run's copy is its own.
-    assert run("eval", "--run", "two")[0] == 0
+    run.works("eval", "--run", "two")
     shutil.rmtree(store / "two")
     assert list(store.iterdir()) == []
 
@@ -137,18 +131,14 @@ def test_a_picture_never_replaces_the_text_of_its_run(run, here):
     pytest.importorskip("matplotlib")
     text = here / "text.svg"
     text.write_text("the quick brown fox\n" * 40, encoding="utf-8")
-    assert run("train", text, "--run", "drawn", "--steps", 2, *SMALL)[0] == 0
-    code, _, err = run("runs", "show", "drawn", "--plot", text)
-    assert code == 1
-    assert "read by the same command" in err
+    run.works("train", text, "--run", "drawn", "--steps", 2, *SMALL)
+    assert "read by the same command" in run.fails(1, "runs", "show", "drawn", "--plot", text)
     assert text.read_text("utf-8").startswith("the quick")
 
 
 def test_with_a_closed_stdin_nobody_is_asked(run, stored, monkeypatch):
     monkeypatch.setattr("sys.stdin", None)
-    code, _, err = run("runs", "rm", "tiny")
-    assert code == 2
-    assert "--yes" in err
+    assert "--yes" in run.fails(2, "runs", "rm", "tiny")
 
 
 @posix
@@ -156,7 +146,7 @@ def test_an_impossible_time_zone_is_no_crash(run, stored, monkeypatch):
     monkeypatch.setenv("TZ", "<+99>-99")
     time.tzset()
     try:
-        assert run("runs")[0] == 0
+        run.works("runs")
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -165,13 +155,13 @@ def test_an_impossible_time_zone_is_no_crash(run, stored, monkeypatch):
 def test_runs_side_by_side_show_where_they_differ(run, corpus_file, here):
     for name, seed in (("one", 1), ("two", 2)):
         options = ["--run", name, "--seed", seed, "--steps", 4, *SMALL]
-        assert run("train", corpus_file, *options)[0] == 0
+        run.works("train", corpus_file, *options)
     out = run("runs", "show", "one", "two")[1]
     assert re.search(r"seed +1 +2", out)
     assert "hidden_size" not in out  # in which they agree
     assert re.search(r"best val bits/char +\d\.\d+ +\d\.\d+", out)
-    found = json.loads(run("runs", "show", "one", "two", "--json")[1])
+    found = run.json("runs", "show", "one", "two")
     assert [one["name"] for one in found] == ["one", "two"]
     assert run("runs", "show", "one", "two", "--plot", "a.svg")[0] == 2
-    assert run("runs", "rm", "one", "two", "--yes")[0] == 0
-    assert json.loads(run("runs", "--json")[1]) == []
+    run.works("runs", "rm", "one", "two", "--yes")
+    assert run.json("runs") == []

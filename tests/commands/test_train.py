@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import SMALL, TEXT, posix, with_spec
+from conftest import DISK_FULL, SMALL, TEXT, posix, raising, with_spec
 
 from charlstm.config import CorpusConfig
 from charlstm.errors import CheckpointError, CorpusError
@@ -33,9 +33,7 @@ def test_quiet_leaves_warnings_and_json(run, corpus_file, here):
     code, out, err = run("train", "list.txt", "--steps", 8, *SMALL, "-q")
     assert (code, out) == (0, "")
     assert err == "the text looks like a list: --split-documents lines makes each line a document\n"
-    code, out, err = run(*arguments)
-    assert (code, out) == (2, "")
-    assert "run quiet exists" in err
+    assert "run quiet exists" in run.fails(2, *arguments)
 
 
 def test_quiet_keeps_what_goes_wrong_on_the_way(capsys):
@@ -46,8 +44,7 @@ def test_quiet_keeps_what_goes_wrong_on_the_way(capsys):
 
 
 def test_json_events_have_what_the_contract_says(run, corpus_file, here):
-    code, out, _ = run("train", corpus_file, "--steps", 8, *SMALL, "--json")
-    assert code == 0
+    out, _ = run.works("train", corpus_file, "--steps", 8, *SMALL, "--json")
     events = [json.loads(line) for line in out.splitlines()]
     logged = (here / "checkpoints/tiny/events.jsonl").read_text(encoding="utf-8")
     assert [json.loads(line) for line in logged.splitlines()] == events
@@ -86,8 +83,7 @@ def test_an_interrupted_run_resumed_ends_as_if_never_interrupted(run, corpus_fil
         patch.setattr(session.Trainer, "run", stopping)
         run("train", corpus_file, *budget, "--run", "parts")
     assert store.run("parts").last().checkpoint.step == 5
-    code, _, err = run("train", "--resume", "--run", "parts")
-    assert code == 0
+    _, err = run.works("train", "--resume", "--run", "parts")
     assert "resumed at step 5" in err
     whole = store.run("whole").last().checkpoint
     parts = store.run("parts").last().checkpoint
@@ -97,24 +93,20 @@ def test_an_interrupted_run_resumed_ends_as_if_never_interrupted(run, corpus_fil
         np.testing.assert_array_equal(value, parts.training.arrays[name], err_msg=name)
     assert [entry["step"] for entry in parts.history] == [entry["step"] for entry in whole.history]
 
-    code, _, err = run("train", "--resume", "--run", "parts")
-    assert code == 0
+    _, err = run.works("train", "--resume", "--run", "parts")
     assert "finished" in err
-    code, _, err = run("train", "--resume", "--run", "parts", "--steps", 14)
-    assert code == 0
+    _, err = run.works("train", "--resume", "--run", "parts", "--steps", 14)
     assert "budget changed from 12 steps to 14 steps" in err
     assert store.run("parts").last().checkpoint.step == 14
 
 
 def test_resuming_finds_the_run_by_its_corpus(run, corpus_file, stored):
-    code, _, err = run("train", corpus_file, "--resume", "--steps", 5)
-    assert code == 0
+    _, err = run.works("train", corpus_file, "--resume", "--steps", 5)
     assert "resumed at step 4" in err
 
 
 def test_resuming_what_was_never_saved_starts_from_zero_and_says_so(run, corpus_file):
-    code, _, err = run("train", corpus_file, "--resume", "--run", "fresh", "--steps", 2, *SMALL)
-    assert code == 0
+    _, err = run.works("train", corpus_file, "--resume", "--run", "fresh", "--steps", 2, *SMALL)
     assert "starting from the beginning" in err
 
 
@@ -153,9 +145,9 @@ def test_an_unfinished_run_takes_no_budget_that_it_is_past(run, corpus_file, mon
     with monkeypatch.context() as patch:
         patch.setattr(session.Trainer, "_step", stopping)
         run("train", corpus_file, "--steps", 9, *SMALL)
-    code, out, err = run("train", "--resume", *budget)
-    assert (code, out) == (2, "")
-    assert "the run is at step 5 of its 9 steps, past that; give a larger budget" in err
+    assert "the run is at step 5 of its 9 steps, past that; give a larger budget" in run.fails(
+        2, "train", "--resume", *budget
+    )
 
 
 @pytest.mark.parametrize(("is_worse", "says"), [(False, ""), (True, "fewer steps, or more text")])
@@ -165,39 +157,30 @@ def test_only_what_is_worse_overfits_and_is_told_in_steps(
     if is_worse:
         monkeypatch.setattr("charlstm.analysis.advice.noise_bits", lambda number: -1.0)
     options = ["--steps", 20, "--learning-rate", 0, *SMALL]
-    code, out, _ = run("train", corpus_file, *options)
-    assert code == 0
+    out, _ = run.works("train", corpus_file, *options)
     assert ("overfits" in out) == is_worse
     assert says in out
-
-
-def test_default_names_never_clash(run, corpus_file, stored, here):
-    code, out, _ = run("train", corpus_file, "--steps", 2, *SMALL)
-    assert code == 0
-    assert "run tiny-2: trained" in out
 
 
 def test_val_and_test_files_replace_fractions(run, corpus_file, here):
     (here / "v.txt").write_text("quick quips.\n")
     (here / "t.txt").write_text("lazy dog! ")
     arguments = ["--val", "v.txt", "--test", "t.txt", "--steps", 2, *SMALL]
-    assert run("train", corpus_file, *arguments)[0] == 0
-    result = json.loads(run("eval", "--json")[1])
+    run.works("train", corpus_file, *arguments)
+    result = run.json("eval")
     assert (result["num_chars"], result["num_unknown"]) == (10, 1)
-    assert json.loads(run("eval", "--split", "val", "--json")[1])["num_chars"] == 13
+    assert run.json("eval", "--split", "val")["num_chars"] == 13
 
 
 def test_a_run_begins_with_another_one_s_model(run, corpus_file, here):
-    assert run("train", corpus_file, "--steps", 60, "--run", "old", *SMALL)[0] == 0
+    run.works("train", corpus_file, "--steps", 60, "--run", "old", *SMALL)
     (here / "new.txt").write_text(TEXT.replace("fox", "f\u00f6x").replace("z", "s"))
     options = ["--steps", 1, "--learning-rate", 0, "--batch-size", 4, "--seq-len", 16]
     code, _, err = run("train", "new.txt", "--from", "old", *options)
     assert code == 0
     known = len(set(TEXT)) - 1  # without z
     assert f"from run old: {known} characters kept, 1 new, 1 dropped" in err
-    tuned, old = (
-        json.loads(run("eval", "new.txt", "--run", name, "--json")[1]) for name in ("new", "old")
-    )
+    tuned, old = (run.json("eval", "new.txt", "--run", name) for name in ("new", "old"))
     assert (old["num_unknown"], tuned["num_unknown"]) == (30, 0)
     # Nothing was learned, and nothing was forgotten.
     assert tuned["bits_per_char"] == pytest.approx(old["bits_per_char"], abs=0.1)
@@ -213,65 +196,63 @@ def test_a_run_begins_with_another_one_s_model(run, corpus_file, here):
 
 
 def test_what_is_named_is_read_or_refused_on_resume(run, corpus_file, here):
-    assert run("train", corpus_file, "--steps", 3, "--run", "r", *SMALL)[0] == 0
+    run.works("train", corpus_file, "--steps", 3, "--run", "r", *SMALL)
     resume = ["--resume", "--run", "r", "--steps", 5]
     for content in (b"", b"\xff\xfe\0binary", b"x", None):
         other = here / "other.txt"
         other.unlink(missing_ok=True)
         if content is not None:
             other.write_bytes(content)
-        code, out, err = run("train", "other.txt", *resume)
-        assert (code, out) == (1, "")
+        err = run.fails(1, "train", "other.txt", *resume)
         assert "other.txt" in err or "changed" in err
     corpus_file.write_bytes(b"")  # changed, not gone
     assert run("train", *resume)[0] == 1
     corpus_file.unlink()
-    code, _, err = run("train", *resume)
-    assert code == 0
+    _, err = run.works("train", *resume)
     assert f"{corpus_file}: missing" in err
 
 
 def test_a_copy_of_a_text_keeps_its_own_name(run, corpus_file, here):
     (here / "copy.txt").write_bytes(corpus_file.read_bytes())
     for name in ("tiny.txt", "copy.txt", "copy.txt"):
-        assert run("train", name, "--steps", 2, *SMALL)[0] == 0
-    found = {one["name"]: one["corpus"] for one in json.loads(run("runs", "--json")[1])}
+        run.works("train", name, "--steps", 2, *SMALL)
+    found = {one["name"]: one["corpus"] for one in run.json("runs")}
     assert found == {"tiny": "tiny", "copy": "copy", "copy-2": "copy"}
 
 
 def test_a_folder_s_own_runs_are_no_text(run, here):
     (here / "text.txt").write_text(TEXT)
-    assert run("train", ".", "--steps", 2, "--run", "a", *SMALL)[0] == 0
-    assert run("train", "--resume", "--run", "a", "--steps", 4)[0] == 0
-    first = json.loads(run("runs", "show", "a", "--json")[1])["num_train_chars"]
-    assert run("train", ".", "--steps", 2, "--run", "b", *SMALL)[0] == 0
-    assert json.loads(run("runs", "show", "b", "--json")[1])["num_train_chars"] == first
+    run.works("train", ".", "--steps", 2, "--run", "a", *SMALL)
+    run.works("train", "--resume", "--run", "a", "--steps", 4)
+    first = run.json("runs", "show", "a")["num_train_chars"]
+    run.works("train", ".", "--steps", 2, "--run", "b", *SMALL)
+    assert run.json("runs", "show", "b")["num_train_chars"] == first
 
 
 def test_bytes_are_shown_as_text(run, here):
     (here / "e.txt").write_text("caf\xe9 au lait \u65e5\u672c " * 60)
-    assert run("train", "e.txt", "--level", "byte", "--steps", 60, *SMALL)[0] == 0
-    result = json.loads(run("predict", "caf\xe9", "--ladder", "--json")[1])
+    run.works("train", "e.txt", "--level", "byte", "--steps", 60, *SMALL)
+    result = run.json("predict", "caf\xe9", "--ladder")
     assert result["prefix"] == "caf\xe9"
     assert [rung["context"] for rung in result["ladder"]][-2:] == ["af\xe9", "caf\xe9"]
     assert "caf\xe9" in run("predict", "caf\xe9")[1]
     drawn = run("sample", "--until", "\xe9", "--length", 4000, "--seed", 1, "--json")[1]
     (sample,) = json.loads(drawn)["samples"]
     assert sample["text"].endswith("\xe9")
-    surprises = json.loads(run("eval", "e.txt", "--json")[1])["most_surprising"]
+    surprises = run.json("eval", "e.txt")["most_surprising"]
     assert all("\xc3" not in one["before"] for one in surprises)
 
 
 def test_a_parent_comes_from_the_environment_and_a_flag_is_stronger(run, corpus_file, monkeypatch):
-    assert run("train", corpus_file, "--steps", 2, "--run", "old", *SMALL)[0] == 0
+    run.works("train", corpus_file, "--steps", 2, "--run", "old", *SMALL)
     monkeypatch.setenv("CHARLSTM_TRAIN_FROM", "old")
     options = ["--steps", 2, "--run", "new"]
     assert "from run old" in run("train", corpus_file, *options)[2]
-    assert run("train", "--resume", "--run", "new", "--steps", 4)[0] == 0
+    run.works("train", "--resume", "--run", "new", "--steps", 4)
 
 
 def test_a_preview_begins_the_next_item_from_a_zero_state(run, known_names, here):
-    sample = json.loads(run("runs", "show", "names", "--json")[1])["history"][-1]["sample"]
+    sample = run.json("runs", "show", "names")["history"][-1]["sample"]
     assert len(set(sample.split("\n")) & {"anna", "berta", "clara", "dora"}) >= 2
 
 
@@ -297,8 +278,7 @@ def test_documents_that_may_not_be_meant_are_told_of(run, here, text, how, notic
 def test_a_changed_corpus_is_refused_with_both_fingerprints(run, stored, corpus_file):
     corpus_file.write_text(TEXT + "more")
     for command in (["eval"], ["train", "--resume", "--steps", 9]):
-        code, out, err = run(*command)
-        assert (code, out) == (1, "")
+        err = run.fails(1, *command)
         assert stored.spec.fingerprint[:12] in err
         assert len(re.findall(r"\b[0-9a-f]{12}\b", err)) == 2
         assert ("--from tiny" in err) == (command[0] == "train")
@@ -307,7 +287,7 @@ def test_a_changed_corpus_is_refused_with_both_fingerprints(run, stored, corpus_
 def test_the_next_command_names_the_store_and_works(run, corpus_file):
     out = run("train", corpus_file, "--steps", 2, *SMALL, "--checkpoints", "my store")[1]
     command = re.search(r"charlstm (sample .*\S)", out)[1]
-    assert run(*shlex.split(command), "--length", 1, "--seed", 1)[0] == 0
+    run.works(*shlex.split(command), "--length", 1, "--seed", 1)
 
 
 @pytest.mark.slow
@@ -335,19 +315,17 @@ def test_a_run_of_another_device_goes_on_here(run, stored, here):
     with CheckpointStore(here / "checkpoints").run("tiny").writer() as writer:
         writer.save_best(with_spec(stored, train_config=elsewhere))
         writer.save_last(with_spec(stored, train_config=elsewhere))
-    assert run("sample", "--length", 3, "--seed", 1)[0] == 0
-    assert run("eval", "--json", "--device", "cpu")[0] == 0
-    code, _, err = run("train", "--resume", "--steps", 6)
-    assert code == 0
+    run.works("sample", "--length", 3, "--seed", 1)
+    run.works("eval", "--json", "--device", "cpu")
+    _, err = run.works("train", "--resume", "--steps", 6)
     assert "another device" in err
 
 
 def test_the_same_command_and_resume_goes_on_where_batches_were_shrunk(run, here):
     (here / "short.txt").write_text(TEXT[:600])
     arguments = ["train", "short.txt", "--batch-size", 64, "--seq-len", 64, "--hidden-size", 8]
-    assert run(*arguments, "--steps", 2)[0] == 0
-    code, _, err = run(*arguments, "--steps", 4, "--resume")
-    assert code == 0
+    run.works(*arguments, "--steps", 2)
+    _, err = run.works(*arguments, "--steps", 4, "--resume")
     assert "resumed at step 2" in err
 
 
@@ -377,9 +355,7 @@ def test_trainings_of_one_text_at_once_become_two_runs(run, corpus_file, here, m
 def test_a_model_alone_is_no_checkpoint_to_resume(run, stored, here):
     folder = here / "checkpoints/tiny"
     (folder / "last.safetensors").write_bytes((folder / "best.safetensors").read_bytes())
-    code, _, err = run("train", "--resume", "--steps", 9)
-    assert code == 1
-    assert "holds a model alone" in err
+    assert "holds a model alone" in run.fails(1, "train", "--resume", "--steps", 9)
 
 
 def test_a_start_that_is_refused_leaves_nothing_behind(run, corpus_file, here, monkeypatch):
@@ -397,43 +373,37 @@ def test_a_run_of_stdin_says_that_its_text_is_gone(run, stored, here):
         writer.save_best(piped)
         writer.save_last(piped)
     for command in (["eval"], ["train", "--resume", "--steps", 9]):
-        code, _, err = run(*command)
-        assert code == 1
-        assert "stdin" in err
+        assert "stdin" in run.fails(1, *command)
 
 
 def test_curves_for_tensorboard(run, corpus_file, here, monkeypatch):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    assert run("train", corpus_file, "--steps", 8, *SMALL, "--tensorboard")[0] == 0
+    run.works("train", corpus_file, "--steps", 8, *SMALL, "--tensorboard")
     events = EventAccumulator(str(here / "checkpoints" / "tiny" / "tensorboard"))
     events.Reload()
     curves = events.Tags()["scalars"]
     assert {"val_bits_per_char", "learning_rate", "gates/layer 1 forget"} <= set(curves)
-    record = json.loads(run("runs", "show", "tiny", "--json")[1])
+    record = run.json("runs", "show", "tiny")
     shown = [one.value for one in events.Scalars("val_bits_per_char")]
     expected = [
         one["val_bits_per_char"] for one in record["history"] if one["event"] == "evaluated"
     ]
     assert shown[: len(expected)] == pytest.approx(expected, rel=1e-5)
-
-    def fail(*_):
-        raise OSError(28, "No space left on device")
-
     with monkeypatch.context() as patch:
-        patch.setattr("torch.utils.tensorboard.SummaryWriter.add_scalar", fail)
+        patch.setattr("torch.utils.tensorboard.SummaryWriter.add_scalar", raising(DISK_FULL))
         code, _, err = run(
             "train", corpus_file, "--steps", 8, *SMALL, "--tensorboard", "--run", "full"
         )
     assert code == 0
     assert err.count("TensorBoard's curves end here: No space left") == 1
-    assert run("runs", "rm", "tiny", "--yes")[0] == 0
+    run.works("runs", "rm", "tiny", "--yes")
     assert not (here / "checkpoints" / "tiny").exists()
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    code, _, err = run("train", corpus_file, "--steps", 8, *SMALL, "--tensorboard")
-    assert code == 2
-    assert "pip install 'charlstm[tensorboard]'" in err
+    assert "pip install 'charlstm[tensorboard]'" in run.fails(
+        2, "train", corpus_file, "--steps", 8, *SMALL, "--tensorboard"
+    )
 
 
 def test_a_finished_run_says_so_and_stays_as_it_is(run, corpus_file, here):
@@ -442,8 +412,7 @@ def test_a_finished_run_says_so_and_stays_as_it_is(run, corpus_file, here):
     last = here / "checkpoints" / "tiny" / "last.safetensors"
     before = last.read_bytes()
     for budget in ([], ["--steps", 5], ["--epochs", 0.01]):
-        code, out, err = run("train", "--resume", "--run", "tiny", *budget, "--json")
-        assert code == 0
+        out, err = run.works("train", "--resume", "--run", "tiny", *budget, "--json")
         assert "tiny is finished: it used its 8 steps" in err
         assert "--steps N" in err
         found = json.loads(out)
@@ -451,13 +420,6 @@ def test_a_finished_run_says_so_and_stays_as_it_is(run, corpus_file, here):
         for name in ("event", "run", "step", "best_val_bits_per_char", "was_interrupted"):
             assert found[name] == expected[name], name
         assert last.read_bytes() == before
-
-
-def test_a_name_that_is_mistyped_starts_nothing(run, stored, here):
-    code, out, err = run("train", "--resume", "--run", "tinny")
-    assert (code, out) == (1, "")
-    assert "tinny: no such run; to start it, name its text" in err
-    assert not (here / "checkpoints" / "tinny").exists()
 
 
 @pytest.mark.slow
@@ -493,15 +455,15 @@ def test_python_s_documentation_may_change(run, here, monkeypatch):
     from pydoc_data import topics
 
     monkeypatch.setattr(topics, "topics", {"a": TEXT, "b": TEXT})
-    assert run("train", "--run", "docs", "--steps", 2, *SMALL)[0] == 0
+    run.works("train", "--run", "docs", "--steps", 2, *SMALL)
     monkeypatch.setattr(topics, "topics", {"a": TEXT, "c": TEXT[::-1]})
-    assert run("train", "--resume", "--run", "docs", "--steps", 4)[0] == 0
+    run.works("train", "--resume", "--run", "docs", "--steps", 4)
 
 
 @posix
 def test_what_is_made_of_a_private_text_is_private(run, corpus_file, here):
     corpus_file.chmod(0o600)
-    assert run("train", corpus_file, "--steps", 8, *SMALL)[0] == 0
+    run.works("train", corpus_file, "--steps", 8, *SMALL)
     files = [file for file in (here / "checkpoints").rglob("*") if file.is_file()]
     assert {file.suffix for file in files} >= {".safetensors", ".jsonl", ".npy"}
     assert {file.stat().st_mode & 0o077 for file in files if file.name != "lock"} == {0}
@@ -509,10 +471,10 @@ def test_what_is_made_of_a_private_text_is_private(run, corpus_file, here):
 
 @posix
 def test_a_text_that_became_private_makes_private_what_was_made_of_it(run, corpus_file, here):
-    assert run("train", corpus_file, "--steps", 2, *SMALL)[0] == 0
+    run.works("train", corpus_file, "--steps", 2, *SMALL)
     corpus_file.chmod(0o600)
-    assert run("train", "--resume", "--run", "tiny", "--steps", 4)[0] == 0
-    assert run("train", corpus_file, "--run", "new", "--steps", 2, *SMALL)[0] == 0
+    run.works("train", "--resume", "--run", "tiny", "--steps", 4)
+    run.works("train", corpus_file, "--run", "new", "--steps", 2, *SMALL)
     files = [file for file in (here / "checkpoints").rglob("*") if file.is_file()]
     kept = [file for file in files if file.suffix in (".npy", ".safetensors", ".jsonl")]
     assert {file.stat().st_mode & 0o077 for file in kept} == {0}
@@ -520,19 +482,15 @@ def test_a_text_that_became_private_makes_private_what_was_made_of_it(run, corpu
 
 def test_an_empty_name_is_no_folder(run, here):
     (here / "text.txt").write_text(TEXT, encoding="utf-8")
-    code, _, err = run("train", "", "--steps", 2, *SMALL)
-    assert code == 1
+    err = run.fails(1, "train", "", "--steps", 2, *SMALL)
     assert err == "charlstm: the name of a text is empty\n"
 
 
 def test_curves_of_a_start_that_fails_are_no_run(run, corpus_file, here, monkeypatch):
     pytest.importorskip("tensorboard")
-    from charlstm.run.writer import RunWriter
-
-    def fail(self, checkpoint):
-        raise CheckpointError("no room")
-
-    monkeypatch.setattr(RunWriter, "save_last", fail)
+    monkeypatch.setattr(
+        "charlstm.run.writer.RunWriter.save_last", raising(CheckpointError("no room"))
+    )
     assert run("train", corpus_file, "--steps", 2, "--tensorboard", *SMALL)[0] == 1
     assert not (here / "checkpoints/tiny").exists()
 
@@ -544,7 +502,7 @@ def test_a_text_that_is_piped_in_and_not_named_is_noticed(charlstm):
 
 
 def test_a_finished_run_keeps_best_and_last(run, corpus_file, here):
-    assert run("train", corpus_file, "--steps", 8, *SMALL)[0] == 0
+    run.works("train", corpus_file, "--steps", 8, *SMALL)
     names = {file.name for file in (here / "checkpoints/tiny").iterdir()}
     text = {"text.npy", "text.safetensors"}
     assert names == {"best.safetensors", "last.safetensors", "events.jsonl", "lock"} | text

@@ -15,11 +15,6 @@ from charlstm.text.vocabulary import Vocabulary
 
 
 @pytest.fixture
-def predictor(checkpoint):
-    return Predictor(checkpoint)
-
-
-@pytest.fixture
 def lines_predictor(checkpoint):
     """Of a model whose documents are lines."""
     config = replace(checkpoint.spec.corpus, split_documents="lines")

@@ -7,12 +7,6 @@ from hypothesis import strategies as st
 
 from charlstm.errors import CorpusError
 from charlstm.inference.prediction import ladder, predict_next
-from charlstm.inference.predictor import Predictor
-
-
-@pytest.fixture(scope="module")
-def predictor(checkpoint):
-    return Predictor(checkpoint)
 
 
 @given(st.text("the quick\n", max_size=12))

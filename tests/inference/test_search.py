@@ -1,18 +1,11 @@
 import itertools
-import json
 import math
 
 import numpy as np
 import pytest
 from conftest import SMALL
 
-from charlstm.inference.predictor import Predictor
 from charlstm.inference.search import most_likely
-
-
-@pytest.fixture(scope="module")
-def predictor(checkpoint):
-    return Predictor(checkpoint)
 
 
 def by_hand(predictor, is_end_V, length):
@@ -57,7 +50,7 @@ def names(run, here):
     """A run that knows four names."""
     (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
     options = ["--split-documents", "lines", "--steps", 400, "--learning-rate", 0.02]
-    assert run("train", "names.txt", "--run", "names", *options, *SMALL)[0] == 0
+    run.works("train", "names.txt", "--run", "names", *options, *SMALL)
 
 
 def test_the_likeliest_items_and_words(run, names, stored):
@@ -67,8 +60,9 @@ def test_the_likeliest_items_and_words(run, names, stored):
     ]
     assert {text for _, text in found} == {"anna", "berta", "clara", "dora"}
     assert 0.3 < sum(float(share.rstrip("%")) for share, _ in found) / 100 <= 1
-    out = run("sample", "--run", "names", "--most-likely", 1, "--prime", "b", "--json")[1]
-    assert json.loads(out)["text"] == "berta"
+    assert (
+        run.json("sample", "--run", "names", "--most-likely", 1, "--prime", "b")["text"] == "berta"
+    )
     assert run("sample", "--run", "names", "--most-likely", 2, "--new")[0] == 2
     found = [
         line.split("\t")
@@ -81,13 +75,10 @@ def test_the_likeliest_items_and_words(run, names, stored):
 
 def test_samples_can_be_asked_to_match(run, names):
     options = ["--run", "names", "--seed", 1, "--num-samples", 5]
-    code, out, err = run("sample", *options, "--match", "[ab].*a")
-    assert code == 0
+    out, _ = run.works("sample", *options, "--match", "[ab].*a")
     assert len(out.splitlines()) == 5
     assert set(out.splitlines()) <= {
         one for one in out.splitlines() if one[0] in "ab" and one[-1] == "a"
     }
-    code, out, err = run("sample", *options, "--match", "zzz")
-    assert code == 1
-    assert "only 0 of 5" in err
+    assert "only 0 of 5" in run.fails(1, "sample", *options, "--match", "zzz")
     assert run("sample", *options, "--match", "(")[0] == 2

@@ -42,8 +42,7 @@ def given_in(spec):
 
 def again(run, name):
     """Run the line that a run gives; returns the notes, and the new run's name."""
-    code, out, err = run("runs", "show", name, "--command")
-    assert code == 0
+    out, err = run.works("runs", "show", name, "--command")
     (line,) = out.splitlines()
     program, *arguments = shlex.split(line)
     assert program == "charlstm"
@@ -72,7 +71,7 @@ def again(run, name):
     ids=lambda arguments: " ".join(map(str, arguments[:5])),
 )
 def test_the_line_gives_the_same_weights_bit_for_bit(run, texts, arguments):
-    assert run("train", *arguments, "--run", "first")[0] == 0
+    run.works("train", *arguments, "--run", "first")
     notes, other = again(run, "first")
     assert len(notes) == 1
     assert "same torch" in notes[0]
@@ -95,7 +94,7 @@ def test_the_line_gives_the_same_weights_bit_for_bit(run, texts, arguments):
 
 
 def test_a_run_by_the_clock_is_repeated_as_far_as_that_can_be(run, texts):
-    assert run("train", "tiny.txt", "--minutes", 0.02, "--run", "first", "--threads", 1)[0] == 0
+    run.works("train", "tiny.txt", "--minutes", 0.02, "--run", "first", "--threads", 1)
     first = CheckpointStore(STORE).run("first").last().checkpoint
     notes, other = again(run, "first")
     assert len(notes) == 1
@@ -110,8 +109,8 @@ def test_a_run_by_the_clock_is_repeated_as_far_as_that_can_be(run, texts):
 
 
 def test_the_run_that_another_started_from_is_named(run, texts):
-    assert run("train", "tiny.txt", "--steps", 9, "--run", "first", *SMALL)[0] == 0
-    assert run("train", "names.txt", "--from", "first", "--steps", 5, "--run", "tuned")[0] == 0
+    run.works("train", "tiny.txt", "--steps", 9, "--run", "first", *SMALL)
+    run.works("train", "names.txt", "--from", "first", "--steps", 5, "--run", "tuned")
     notes, other = again(run, "tuned")
     assert "it started from run first as that was then" in notes
     own, found = weights("tuned"), weights(other)
@@ -122,8 +121,8 @@ def test_what_stands_in_the_way_is_said(run, texts):
     def notes(name="first"):
         return run("runs", "show", name, "--command")[2]
 
-    assert run("train", "tiny.txt", "--steps", 5, "--run", "first", *SMALL)[0] == 0
-    assert run("train", "--resume", "--run", "first", "--steps", 8)[0] == 0
+    run.works("train", "tiny.txt", "--steps", 5, "--run", "first", *SMALL)
+    run.works("train", "--resume", "--run", "first", "--steps", 8)
     assert "budget was changed" in notes()
     (texts / "tiny.txt").write_text(TEXT + "and more")
     assert "the text changed" in notes()
@@ -146,7 +145,7 @@ def test_what_stands_in_the_way_is_said(run, texts):
 
 
 def test_the_command_alone_is_printed(run, texts):
-    assert run("train", "tiny.txt", "--steps", 3, "--checkpoints", "my runs", *SMALL)[0] == 0
+    run.works("train", "tiny.txt", "--steps", 3, "--checkpoints", "my runs", *SMALL)
     place = ("--checkpoints", "my runs")
     out = run("runs", "show", "tiny", "--command", *place)[1]
     assert out.endswith(" --checkpoints 'my runs'\n")
@@ -158,9 +157,8 @@ def test_the_command_alone_is_printed(run, texts):
 
 @posix
 def test_a_text_from_a_pipe_is_not_waited_for(run, texts):
-    assert run("train", "tiny.txt", "--steps", 3, "--run", "first", *SMALL)[0] == 0
+    run.works("train", "tiny.txt", "--steps", 3, "--run", "first", *SMALL)
     (texts / "tiny.txt").unlink()
     os.mkfifo(texts / "tiny.txt")
-    code, _, err = run("runs", "show", "first", "--command")
-    assert code == 0
+    _, err = run.works("runs", "show", "first", "--command")
     assert "isn't there any more" in err
