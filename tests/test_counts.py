@@ -1,6 +1,8 @@
 """Network and counts together, through every command that knows them."""
 
+import io
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -223,3 +225,12 @@ def test_what_is_typed_is_predicted_with_counts_too(run, counted):
     for one, other in zip(found, expected, strict=True):
         bits = other.prediction.entropy_bits
         assert one.prediction.entropy_bits == pytest.approx(bits, abs=1e-4)
+
+
+def test_what_comes_from_stdin_is_not_known_by_its_name(run, monkeypatch):
+    for text, command in (("the quick brown fox. " * 90, "train"), ("brown quick. ", "eval")):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        options = ["--steps", 2, *SMALL] if command == "train" else []
+        code, _, err = run(command, "-", *options)
+        assert code == 0
+    assert "learned from" not in err

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from charlstm.commands.options import advice_for_a_model
-from charlstm.config import SplitName
+from charlstm.config import STDIN, SplitName
 from charlstm.errors import CorpusError
 from charlstm.system.terminal import say
 
@@ -145,7 +145,7 @@ def warn_of_own(files: list[str], models: "Iterable[Model]") -> None:
         with contextlib.suppress(CorpusError):
             learned.update(map(os.path.realpath, FileList.of(model.checkpoint.spec.corpus).main))
         for path in files:
-            if os.path.realpath(path) in learned:
+            if path != STDIN and os.path.realpath(path) in learned:
                 say(f"warning: {path} is of the text that {model.name} learned from")
 
 
