@@ -196,7 +196,7 @@ def test_every_command_has_examples_that_fit_a_terminal():
 @pytest.mark.slow
 def test_the_examples_of_the_help_work(beginner, monkeypatch, capsys):
     folder = beginner(FRONT)
-    for name in ("my-text.txt", "another.txt", "names.txt"):
+    for name in ("my-text.txt", "another.txt", "names.txt", "first-lines.txt"):
         (folder / name).write_text(EXAMPLE, encoding="utf-8")
     assert main(["train", "names.txt", "--split-documents", "lines", "--run", "names", *SHORT]) == 0
     for name in ("small", "large", "shakespeare", "newest"):

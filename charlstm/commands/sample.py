@@ -47,7 +47,7 @@ charlstm sample --prime - < story.txt               # continue a file
 charlstm sample --run names --num-samples 50 --new  # of a list: new items
 charlstm sample --run names --match '[abc].{3,6}' --num-samples 5
 charlstm sample --run names --most-likely 5
-charlstm sample --primes first-lines.txt --no-prime"""
+charlstm sample --run shakespeare --primes first-lines.txt --no-prime"""
 
 
 @with_settings

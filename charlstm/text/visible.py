@@ -24,11 +24,12 @@ def visible(text: str, *, keep: str = "") -> str:
 
 
 def named(char: str | None) -> str:
-    """Return one character that stands by itself; None is the unknown one."""
+    """Return a character, or a text, that stands by itself; None is the unknown character."""
     if char is None:
         return "(unknown)"
     shown = visible(char)
-    return DOTTED_CIRCLE + shown if unicodedata.category(shown[0]).startswith("M") else shown
+    is_mark = unicodedata.category(shown[:1] or " ").startswith("M")
+    return DOTTED_CIRCLE + shown if is_mark else shown
 
 
 def _sign(char: str) -> str:

@@ -52,3 +52,7 @@ def test_previews_of_documents_show_their_end(run, here):
     for text in (shown, run("runs", "show", "ends", "--details")[1]):
         assert "(end)" in text
         assert END not in text
+
+
+def test_before_the_first_character_stands_nothing():
+    assert named("") == ""
