@@ -198,8 +198,9 @@ def test_the_examples_of_the_help_work(beginner, monkeypatch, capsys):
     folder = beginner(FRONT)
     for name in ("my-text.txt", "another.txt", "names.txt", "first-lines.txt"):
         (folder / name).write_text(EXAMPLE, encoding="utf-8")
+    (folder / "mails.csv").write_text(TABLE, encoding="utf-8")
     assert main(["train", "names.txt", "--split-documents", "lines", "--run", "names", *SHORT]) == 0
-    for name in ("small", "large", "shakespeare", "newest"):
+    for name in ("small", "large", "shakespeare", "ham", "spam", "newest"):
         assert main(["train", "my-text.txt", "--run", name, *SHORT]) == 0
     # What is deleted is needed before.
     lines = sorted((line for _, line in help_examples()), key=lambda line: " rm " in line)

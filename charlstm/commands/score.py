@@ -69,7 +69,7 @@ _BATCH_CHARS: Final = 1 << 19
 EXAMPLES: Final = """\
 charlstm score another.txt --above p50           # the odder half of its lines
 charlstm score another.txt --run large --run small --header
-charlstm score mails.csv --column subject --run ham --run spam --expect label
+charlstm score mails.csv --column text --run ham --run spam --expect label
 charlstm score --text "To be or not to be"       # its bits"""
 
 
