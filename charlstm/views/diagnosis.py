@@ -39,16 +39,13 @@ def show_diagnosis(found: Diagnosis) -> None:
         left=(1, 3),
         caption=f"and {more:,} more files" if more > 0 else None,
     )
-    print_rows(
-        ("split", "characters", "unknown", "documents"),
-        [
-            (one.name, f"{one.num_chars:,}", f"{one.num_unknown:,}", f"{one.num_documents:,}")
-            for one in found.splits
-        ],
-    )
+    bits = found.baseline_bits_per_char.items()
     print_pairs(
         Text(""),
         [
+            ("characters", _by_split(found, "num_chars")),
+            ("documents", _by_split(found, "num_documents")),
+            ("unknown characters", _by_split(found, "num_unknown")),
             ("distinct characters", f"{found.num_characters:,}, {found.num_rare:,} of them rare"),
             (
                 f"repeated {found.repeated_unit}",
@@ -57,10 +54,7 @@ def show_diagnosis(found: Diagnosis) -> None:
                     f"{found.repeated_share:.1%} of the text"
                 ),
             ),
-            *(
-                (f"bits per character by {name}", f"{bits:.3f}")
-                for name, bits in found.baseline_bits_per_char.items()
-            ),
+            ("bits per character", ", ".join(f"{name} {cost:.3f}" for name, cost in bits) or "-"),
             ("default model (5 minutes, 2 cores)", found.model or "- (the text is too short)"),
         ],
     )
@@ -79,3 +73,7 @@ def show_diagnosis(found: Diagnosis) -> None:
         )
     elif not found.notices:
         print_note("no problems found")
+
+
+def _by_split(found: Diagnosis, name: str) -> str:
+    return ", ".join(f"{one.name} {getattr(one, name):,}" for one in found.splits)
