@@ -66,7 +66,10 @@ WRITERS = ("train", "resume")
 SENT = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGKILL: -9}
 
 # What may be said by an operation that fails: always, ...
-USUAL = r"another process (is training this run|was about to train)|run \S+ exists: add --resume"
+USUAL = (
+    r"another process (is training this run|was about to train)|run \S+ exists: add --resume|"
+    r"holds another run's model"
+)
 # ... when the run was deleted or damaged while it ran, ...
 DISTURBED = (
     r"no checkpoint there|no such run|no run yet|can be used|folder is gone|No such file|"
