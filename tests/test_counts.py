@@ -192,7 +192,7 @@ def test_without_a_validation_text_the_usual_weights_are_used(run, corpus_file, 
 def test_what_counting_reaches_is_told_before_training_and_after(run, counted, corpus_file, here):
     record = run.json("corpus", "check", corpus_file)
     assert 0 < record["ngram_bits_per_char"] < 0.5
-    assert "by n-gram" in run("corpus", "check", corpus_file)[1]
+    assert "n-gram (order" in run("corpus", "check", corpus_file)[1]
     run.works("export", "tiny", "--format", "hf", "--output", "card")
     assert "n-gram counts of the same training text reach" in (here / "card/README.md").read_text()
 
