@@ -594,7 +594,7 @@ class Soak:
                     self.failures.append(f"leftovers in {run.folder}")
             for run in there.runs():
                 self._finally(store, ["runs", "rm", run.name, "--yes"])
-            # What was killed before its first save leaves its text and lock for the next of its name.
+            # Killed before its first save, a run leaves text and lock to the next of its name.
             early = (*layout.MADE_EARLY, layout.LOCK)
             files = (path for path in store.rglob("*") if path.is_file())
             names = ((path, path.name) for path in files)
