@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 _NUM_ITEMS: Final = 20
 _PRIMES_AT_ONCE: Final = 64
-# Draws in vain until it is given up; of what is asked for by a pattern one in so many may fit.
-_PATIENCE: Final = 2000
-_PATIENCE_FOR_MATCHES: Final = 100_000
 
 
 EXAMPLES: Final = """\
@@ -203,6 +200,7 @@ def sample(  # noqa: PLR0915 - three ways to write samples
 
     import numpy as np
 
+    from charlstm.inference.items import PATIENCE, PATIENCE_FOR_MATCHES
     from charlstm.inference.sampling import sample_many
     from charlstm.inference.search import likely_items
     from charlstm.views.prediction import show_likely
@@ -231,7 +229,7 @@ def sample(  # noqa: PLR0915 - three ways to write samples
     else:
         if primes is None:
             filters = _filters(model, new=new, unique=unique, match=match)
-            patience = _PATIENCE if match is None else _PATIENCE_FOR_MATCHES
+            patience = PATIENCE if match is None else PATIENCE_FOR_MATCHES
             samples, problem = _items(
                 predictor, before[0], config, wanted, generator, filters, patience
             )

@@ -51,8 +51,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from charlstm.api.model import Model
-    from charlstm.evaluation.items import ItemScore, Percentiles
+    from charlstm.evaluation.items import ItemScore, Percentiles, Predict
     from charlstm.evaluation.scores import Prediction
+    from charlstm.text.alphabet import Alphabet
     from charlstm.text.split import Split
     from charlstm.text.tables import Row, Table
 
@@ -321,16 +322,16 @@ def _pieces(path: str, config: CorpusConfig) -> Iterator[str]:
     try:
         with advice_for_a_model():
             for piece in source.pieces():
-                as_bytes = config.level == "byte"
-                yield (
-                    piece.encode("latin-1").decode("utf-8", "surrogateescape")
-                    if as_bytes
-                    else piece
-                )
+                yield _as_typed(piece) if config.level == "byte" else piece
     finally:
         source.close()
     for notice in source.notices:
         say(notice)
+
+
+def _as_typed(symbols: str) -> str:
+    """The text whose bytes these symbols are, as a command line would give it."""
+    return symbols.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
 def _documents(path: str, model: "Model") -> Iterator[list[str]]:
@@ -339,9 +340,7 @@ def _documents(path: str, model: "Model") -> Iterator[list[str]]:
     other = read_files([path], model)
     for start, length in zip(other.split.starts, other.split.lengths, strict=True):
         symbols = alphabet.without_end(other.original(int(start), int(start + length)))
-        if alphabet.is_byte:
-            symbols = symbols.encode("latin-1").decode("utf-8", "surrogateescape")
-        yield [symbols]
+        yield [_as_typed(symbols) if alphabet.is_byte else symbols]
 
 
 def _batches(
@@ -391,7 +390,7 @@ def _classified_rows(
     """The bits of each model; at the end on stderr how often each was the best."""
     from charlstm.evaluation.items import Classified, classified
 
-    models = {model.name: (model.alphabet, predict) for model, predict in readers}
+    models = _by_name(readers)
     best: Counter[str] = Counter()
     is_terminal = sys.stdout.isatty()
     number = 1
@@ -404,6 +403,10 @@ def _classified_rows(
         else:
             yield [row(classified_columns(one), shown(one.text, is_terminal)) for one in found]
     _say_best(best)
+
+
+def _by_name(readers: "Sequence[_Reader]") -> "dict[str, tuple[Alphabet, Predict]]":
+    return {model.name: (model.alphabet, predict) for model, predict in readers}
 
 
 def _say_best(best: "Counter[str]") -> None:
@@ -460,7 +463,7 @@ def _classified_table(
     """At the end on stderr how often each model was the best, or the right one."""
     from charlstm.evaluation.items import classified
 
-    models = {model.name: (model.alphabet, predict) for model, predict in readers}
+    models = _by_name(readers)
     counts: Counter[tuple[str, str]] = Counter()
     for rows in _batches(table.rows(), lambda one: len(one.text)):
         found = classified([one.text for one in rows], models)

@@ -17,7 +17,9 @@ _MAX_STREAMS: Final = 2048
 _MIN_STREAMS: Final = 64
 # Draws without one that is wanted, for each that is asked for, until it is given up.
 _PATIENCE: Final = 20
-_LEAST_PATIENCE: Final = 2000
+PATIENCE: Final = 2000
+# The same where a pattern says what is wanted: one in so many may fit.
+PATIENCE_FOR_MATCHES: Final = 100_000
 # Characters in vain until it is given up, however few draws that are: about half a minute.
 _MAX_CHARS_IN_VAIN: Final = 2_000_000
 
@@ -48,7 +50,7 @@ def draw_items(
     num_items: int,
     generator: np.random.Generator,
     filters: Iterable[ItemFilter] = (),
-    patience: int = _LEAST_PATIENCE,
+    patience: int = PATIENCE,
 ) -> Items:
     """Draw documents until so many pass all filters, or hardly any does.
 
