@@ -21,8 +21,6 @@ from charlstm.training.recipe import Machine, make_plan
 _SAMPLE_CHARS: Final = 16_000_000
 _MIN_SCORED_CHARS: Final = 100
 _RARE_COUNT: Final = 10
-# Of the training text. Without more than that, the rare characters can be done without.
-_MAX_RARE: Final = 0.01
 _MIN_CHARS: Final = 50_000
 _MAX_EPOCHS: Final = 1000
 _MANY_REPEATS: Final = 0.1
@@ -135,9 +133,8 @@ def diagnose(config: CorpusConfig) -> Diagnosis:
         model=_model(corpus),
         problems=(),
     )
-    rare_share = float(counts_V[counts_V < _RARE_COUNT].sum() / train.num_chars)
     text = corpus.alphabet.decode(train.ids)
-    return replace(found, problems=tuple(_problems(found, config, text, rare_share)))
+    return replace(found, problems=tuple(_problems(found, config, text)))
 
 
 def _by_lines(split: Split, corpus: Corpus) -> Split:
@@ -173,20 +170,12 @@ def _model(corpus: Corpus) -> str | None:
     return f"{plan.model}, {plan.reason}"
 
 
-def _problems(
-    found: Diagnosis, config: CorpusConfig, text: str, rare_share: float
-) -> Iterator[Problem]:
+def _problems(found: Diagnosis, config: CorpusConfig, text: str) -> Iterator[Problem]:
     is_char = config.level == "char"
     if found.control_characters and is_char:
         named = ", ".join(f"{code} {n:,} times" for code, n in found.control_characters.items())
         yield Problem(
             what=f"control characters: {named}", cure="if it is not text, give --level byte"
-        )
-    if found.num_rare and config.min_count == 1 and is_char and rare_share <= _MAX_RARE:
-        yield Problem(
-            what=f"{found.num_rare:,} of {found.num_characters:,} characters occur fewer than "
-            f"{_RARE_COUNT} times: too rare to be learned",
-            cure=f"--min-count {_RARE_COUNT} treats them as unknown",
         )
     if is_char and config.normalize == "none" and not unicodedata.is_normalized("NFC", text):
         yield Problem(

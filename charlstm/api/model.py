@@ -638,6 +638,7 @@ class Model:
             own,
             others,
             self.alphabet,
+            other.alphabet,
         )
 
     def _documents(self, text: str | Path, alphabet: Alphabet | None = None) -> Split:

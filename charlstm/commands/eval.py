@@ -217,7 +217,7 @@ def _compare(
     with counting_bar(2 * text.num_chars, "scored") as progress:
         scores = score(model.network(on), text, progress=progress)
         other_scores = score(other.network(on), other_text, progress=progress)
-    difference = compare(scores, other_scores, text, other_text, model.alphabet)
+    difference = compare(scores, other_scores, text, other_text, model.alphabet, other.alphabet)
     if as_json:
         record = {"run": model.name, "against": other.name, "split": name, "files": files}
         print_record(record | difference_record(difference))

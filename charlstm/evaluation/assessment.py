@@ -70,6 +70,7 @@ class Assessment:
     Args:
         with_repeated: documents that the training text has among them; None where there are none,
             or the text has no others.
+        upper_bits_per_char: the cost with every unknown character named.
         scores: of each character.
         dynamic: None where it was not asked for.
         counts: None where there are none.
@@ -79,6 +80,7 @@ class Assessment:
 
     evaluation: Evaluation
     with_repeated: Evaluation | None
+    upper_bits_per_char: float
     scores: Scores
     dynamic: Evaluation | None
     counts: CountsAssessment | None
@@ -139,6 +141,7 @@ def assess(
     return Assessment(
         evaluation=evaluation,
         with_repeated=with_repeated,
+        upper_bits_per_char=evaluation.upper_bits_per_char(alphabet.unknown_nats),
         scores=scores,
         dynamic=dynamic,
         counts=assessed,

@@ -144,15 +144,23 @@ def require_same_reading(*specs: RunSpec, names: tuple[str, str], of_files: bool
 
 
 def compare(
-    scores: Scores, other: Scores, text: Split, other_text: Split, alphabet: Alphabet
+    scores: Scores,
+    other: Scores,
+    text: Split,
+    other_text: Split,
+    alphabet: Alphabet,
+    other_alphabet: Alphabet,
 ) -> Difference:
     """Compare two models character by character.
 
+    Unknown characters are named, so that a smaller vocabulary is not an advantage.
+
     Args:
-        scores: of the model; `other` of the other one.
-        text: as the model's alphabet encodes it; `other_text` the same as the other's does.
-        alphabet: of the model.
+        scores: the model's scores; `other` the other model's.
+        text: as `alphabet` encodes it; `other_text` is the same text in `other_alphabet`.
     """
+    scores = scores.naming_unknown(text, alphabet)
+    other = other.naming_unknown(other_text, other_alphabet)
     unit, first_U = _blocks(text)
     nats_N = scores.nats_N.astype(np.float64) - other.nats_N
     low, high = interval_of_mean(nats_N / NATS_PER_BIT, text) or (None, None)

@@ -7,7 +7,7 @@ import math
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final, NamedTuple, Self
 
 import numpy as np
@@ -50,8 +50,11 @@ def unseen(_num_chars: int) -> None:
 class Evaluation:
     """Sums over a scored text; nats are natural-logarithm units of information.
 
+    The unknown characters count as one class: their cost is that of P(unknown), and so a lower
+    bound. `upper_bits_per_char` adds the cost of naming them.
+
     Args:
-        num_chars: characters scored, each once, the unknown ones among them.
+        num_chars: characters scored, each once, including the unknown ones.
         num_unknown: characters that the model's vocabulary lacks.
         num_correct: characters that were the model's most likely candidate.
         num_bytes: the text's length in UTF-8; None where it isn't counted.
@@ -95,6 +98,14 @@ class Evaluation:
     @property
     def bits_per_char(self) -> float:
         return self.nats_per_char / NATS_PER_BIT
+
+    def upper_bits_per_char(self, unknown_nats: float) -> float:
+        """Return the cost with every unknown character named.
+
+        Args:
+            unknown_nats: as of `Alphabet`.
+        """
+        return (self.nats + self.num_unknown * unknown_nats) / self.num_chars / NATS_PER_BIT
 
     @property
     def bits_per_byte(self) -> float | None:
@@ -187,6 +198,15 @@ class Scores:
         rank_N = np.count_nonzero(log_p_NV > log_p_N1, -1)
         self.rank_N[place_N] = rank_N + (ids_N == UNKNOWN) * log_p_NV.shape[-1]
         self.confidence_N[place_N] = np.exp(log_p_NV.max(-1))
+
+    def naming_unknown(self, split: Split, alphabet: Alphabet) -> Self:
+        """Return the scores with the cost of naming each unknown character added.
+
+        Args:
+            split: the scored text, as the alphabet encodes it.
+        """
+        named_N = (split.ids == UNKNOWN) * np.float32(alphabet.unknown_nats)
+        return replace(self, nats_N=self.nats_N + named_N)
 
     def nats_of_documents(self, split: Split) -> npt.NDArray[np.float64]:
         """The cost of each document of the scored text, [num_documents]."""

@@ -4,7 +4,9 @@ A symbol is a character, or at the byte level the character whose number is the 
 as people see it and ids stand `symbols`: the text in the form that the corpus was read in.
 """
 
+import math
 import reprlib
+import sys
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -90,6 +92,16 @@ class Alphabet:
     def end_id(self) -> int | None:
         """The id of `end`."""
         return None if self.end is None else int(self.encode(self.end)[0])
+
+    @property
+    def unknown_nats(self) -> float:
+        """The cost of naming an unknown symbol: all that the vocabulary lacks are equally likely.
+
+        P(unknown) times this uniform distribution is a complete prediction, so models with
+        different vocabularies can be compared.
+        """
+        num_symbols = 256 if self.is_byte else sys.maxunicode + 1
+        return math.log(max(1, num_symbols - len(self.vocabulary)))
 
     def documents(self, symbols: str) -> list[str]:
         """The documents of a text, each with what ends it; running text is one."""

@@ -119,8 +119,8 @@ def _what_follows(difference: Difference, name: str, other: str) -> Iterator[str
         yield "Every character costs both the same."
     else:
         yield f"Which of them is better can't be told from chance on this text. {_ANOTHER_SEED}"
-    if difference.num_unknown != difference.other_num_unknown:
+    if difference.num_unknown or difference.other_num_unknown:
         yield (
-            "A character that a model doesn't know costs it only that it is unknown, not which it "
-            "is: to know fewer characters is an advantage here."
+            "An unknown character costs a model P(unknown) and the choice among all characters "
+            "that its vocabulary lacks, so knowing fewer characters is not an advantage."
         )

@@ -28,6 +28,7 @@ def as_record(
     """All fields of the results, and figures derived from them."""
     record: dict[str, Any] = {"run": run, "split": split, "files": files}
     record |= _figures(assessment.evaluation)
+    record["upper_bits_per_char"] = assessment.upper_bits_per_char
     if assessment.dynamic is not None:
         record["dynamic"] = _figures(assessment.dynamic)
     if assessment.with_repeated is not None:
@@ -104,7 +105,7 @@ def show_assessment(
             ("perplexity", f"{evaluation.perplexity:.4g}"),
             ("accuracy", _accuracies(assessment.top_accuracy)),
             ("characters scored", f"{evaluation.num_chars:,}"),
-            ("unknown characters", f"{evaluation.num_unknown:,}"),
+            ("unknown characters", _unknown(assessment)),
             *_repeated(assessment),
         ],
     )
@@ -205,6 +206,17 @@ def show_documents(most: Iterable[DocumentScore], least: Iterable[DocumentScore]
             ],
             left=(4,),
         )
+
+
+def _unknown(assessment: Assessment) -> str:
+    """Return how many characters are unknown, and what naming them would cost."""
+    number = assessment.evaluation.num_unknown
+    if not number:
+        return "0"
+    return (
+        f"{number:,}, scored as one class; with each of them named "
+        f"{assessment.upper_bits_per_char:.4f} bits per character"
+    )
 
 
 def _repeated(assessment: Assessment) -> Iterator[tuple[str, str]]:

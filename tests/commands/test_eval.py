@@ -185,13 +185,17 @@ def test_the_better_run_is_named(run, stored, here):
         assert "tiny predicts this text better than zero, by more than chance" in out
 
 
-def test_other_vocabularies_can_be_compared_and_it_is_said_how(run, two_runs, corpus_file):
+def test_unknown_characters_are_no_advantage_in_a_comparison(run, two_runs, corpus_file):
     options = ["--steps", 3, "--min-count", 60, "--run", "few", *SMALL]
     run.works("train", corpus_file, *options)
     found = run.json("eval", "--run", "s1", "--against", "few")
     assert found["num_unknown"] == 0 < found["other_num_unknown"]
     assert "unknown" in [kind["kind"] for kind in found["by_kind"]]
-    assert "only that it is unknown" in run("eval", "--run", "s1", "--against", "few")[1]
+    alone = run.json("eval", "--run", "few")
+    assert alone["upper_bits_per_char"] == pytest.approx(found["other_bits_per_char"], abs=1e-5)
+    assert alone["upper_bits_per_char"] > found["bits_per_char"] > alone["bits_per_char"]
+    shown = run("eval", "--run", "few")[1]
+    assert f"named {alone['upper_bits_per_char']:.4f} bits" in " ".join(shown.split())
 
 
 def test_what_is_not_the_same_text_is_not_compared(run, two_runs, here, corpus_file):

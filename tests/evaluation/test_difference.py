@@ -105,7 +105,7 @@ def test_there_is_an_interval_from_20_documents_or_blocks_on(
 ):
     text = text_of(lengths)
     own, other = np.random.default_rng(0).exponential(size=(2, text.num_chars))
-    found = compare(scores(own), scores(other), text, text, alphabet_of(Vocabulary.of("x")))
+    found = compare(scores(own), scores(other), text, text, *[alphabet_of(Vocabulary.of("x"))] * 2)
     assert (found.unit, found.num_blocks) == (unit, num_blocks)
     assert (found.low_bits_per_char is not None) == has_interval
     assert has_interval or not found.is_certain
@@ -130,6 +130,7 @@ def compared(nats, other, text, vocabulary, other_vocabulary):
         Split.of([text], vocabulary),
         Split.of([text], other_vocabulary),
         alphabet_of(vocabulary),
+        alphabet_of(other_vocabulary),
     )
 
 
@@ -170,6 +171,13 @@ def test_kinds_add_up_to_the_difference_and_unknown_to_either_is_a_kind():
     assert sum(kind.other_nats for kind in found.by_kind) == pytest.approx(found.other_nats)
 
 
+def test_unknown_characters_cost_their_naming_in_a_comparison():
+    own, other = np.ones((2, 10))
+    found = compared(own, other, "abab\u2603" * 2, Vocabulary.of("ab"), Vocabulary.of("ab\u2603"))
+    assert found.nats - 10 == pytest.approx(2 * np.log(0x110000 - 2))
+    assert found.other_nats == pytest.approx(10)
+
+
 def test_lengths_of_context_add_up_to_the_difference():
     texts = ["x" * 300, "y" * 20, "z"]
     vocabulary = Vocabulary.of("".join(texts))
@@ -177,7 +185,7 @@ def test_lengths_of_context_add_up_to_the_difference():
     generator = np.random.default_rng(6)
     own, other = generator.exponential(size=(2, split.num_chars))
     alphabet = alphabet_of(vocabulary)
-    found = compare(scores(own), scores(other), split, split, alphabet)
+    found = compare(scores(own), scores(other), split, split, alphabet, alphabet)
     assert [(one.min_context, one.max_context, one.num_chars) for one in found.by_context] == [
         (0, 15, 16 + 16 + 1), (16, 63, 48 + 4), (64, 255, 192), (256, None, 44)
     ]  # fmt: skip
