@@ -41,6 +41,18 @@ def test_eval_shows_network_counts_and_both(run, counted):
     assert "context known to counts" in out
 
 
+def test_eval_says_that_mixing_showed_no_gain(run, corpus_file):
+    generator = np.random.default_rng(0)
+    corpus_file.write_text("".join(generator.choice(list("acgt"), 40_000)))
+    run.works("train", corpus_file, "--steps", 2, *SMALL)
+    record = run.json("eval")
+    only = record["counts"]["only"]
+    assert only in ("network", "counts")
+    bits = {name: record[name]["bits_per_char"] for name in ("network", "counts", "both")}
+    assert bits["both"] == pytest.approx(bits[only], abs=1e-4)
+    assert f"--with-counts uses the {only} alone" in run("eval")[1]
+
+
 def test_it_is_said_that_the_mixture_was_chosen_on_the_validation_text(run, counted):
     out = run("eval", "--split", "val")[1]
     assert "this model + counts*" in out

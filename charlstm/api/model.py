@@ -186,6 +186,8 @@ class Model:
             f"counted {corpus.train.num_chars:,} characters: {counts.ngrams.num_ngrams:,} n-grams "
             f"with up to {counts.ngrams.order} characters of context"
         )
+        if (only := counts.mixture.only) is not None:
+            notify(f"mixing showed no gain on validation: the {only} alone will be used")
         if path is not None:
             # A full disk or a read-only folder does no harm.
             with contextlib.suppress(OSError):

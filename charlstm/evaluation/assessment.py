@@ -22,8 +22,7 @@ from charlstm.evaluation.scores import (
 from charlstm.evaluation.scoring import predictions, score, score_by_context
 from charlstm.evaluation.with_ngrams import ScoresWithNgrams, score_with_ngrams
 from charlstm.model.network import CharLSTM
-from charlstm.ngram.interpolation import Counts
-from charlstm.ngram.kneser_ney import NgramModel
+from charlstm.ngram.interpolation import Counts, Part
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
 
@@ -54,12 +53,14 @@ class CountsAssessment:
         num_ngrams: that were counted.
         nats: by the counts alone.
         both: network and counts mixed.
+        only: the part that `both` consists of where mixing did not pay on validation, else None.
     """
 
     order: int
     num_ngrams: int
     nats: float
     both: Evaluation
+    only: Part | None
     by_known: tuple[KnownScore, ...]
 
 
@@ -121,7 +122,7 @@ def assess(
     else:
         predicted = predictions(model, text, progress=progress)
         found = score_with_ngrams(predicted, text, counts)
-        scores, assessed = found.network, _counts_assessment(found, text, counts.ngrams)
+        scores, assessed = found.network, _counts_assessment(found, text, counts)
     baselines: list[Baseline] = []
     if train is not None:
         baselines = score_baselines(alphabet, train=train, text=text)
@@ -154,19 +155,18 @@ def assess(
     )
 
 
-def _counts_assessment(
-    found: ScoresWithNgrams, text: Split, ngrams: NgramModel
-) -> CountsAssessment:
+def _counts_assessment(found: ScoresWithNgrams, text: Split, counts: Counts) -> CountsAssessment:
     num_chars_K = np.bincount(found.num_known_N)
     network_K, ngrams_K, mixed_K = (
         np.bincount(found.num_known_N, nats_N)
         for nats_N in (found.network.nats_N, found.ngram_nats_N, found.mixed.nats_N)
     )
     return CountsAssessment(
-        order=ngrams.order,
-        num_ngrams=ngrams.num_ngrams,
+        order=counts.ngrams.order,
+        num_ngrams=counts.ngrams.num_ngrams,
         nats=float(found.ngram_nats_N.sum()),
         both=Evaluation.of_scores(text, found.mixed),
+        only=counts.mixture.only,
         by_known=tuple(
             KnownScore(
                 num_known=number,

@@ -18,9 +18,8 @@ from charlstm.text.split import Split
 
 # Numbers of the distributions that a mixture is fitted on, 4 bytes each.
 _MAX_FITTED: Final = 1 << 25
-# Characters of a validation text that it is fitted on: as many as make its weights sure, in
-# seconds; in streams side by side.
-_MAX_FITTED_CHARS: Final = 1 << 16
+# Validation characters that it is fitted on, in streams side by side.
+_MAX_FITTED_CHARS: Final = 200_000
 _NUM_STREAMS: Final = 32
 _MIN_STREAM_LENGTH: Final = 1024
 
@@ -92,6 +91,7 @@ def count(
     for place_N, log_p_NV in predict(text):
         network_NV[place_N] = log_p_NV
     ngrams_NV, num_known_N = ngrams.log_probabilities(ngrams.contexts(text))
-    mixture = Mixture.fit(network_NV, ngrams_NV, num_known_N, text.ids, order=ngrams.order)
+    fitted_on = network_NV, ngrams_NV, num_known_N, text.ids
+    mixture = Mixture.fit(*fitted_on, order=ngrams.order).or_better_part(*fitted_on)
     val_nats = float(ngrams.score(val).nats_N.mean())
     return Counts(ngrams=ngrams, mixture=mixture, val_nats_per_char=val_nats)

@@ -11,7 +11,7 @@ Shapes: N characters, V symbols that can be predicted, K lengths of known contex
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,11 @@ from charlstm.ngram.kneser_ney import NgramModel
 from charlstm.text.vocabulary import UNKNOWN
 
 Floats = npt.NDArray[np.float32]
+Part = Literal["network", "counts"]
 
 # Where there is no text to fit them on: about what most texts gave.
 _USUAL_WEIGHTS: Final = (0.7, 0.3)
+_ALONE: Final[dict[Part, tuple[float, float]]] = {"network": (1.0, 0.0), "counts": (0.0, 1.0)}
 # As strong as so many characters: a length that is rare follows what all lengths together say.
 _PRIOR: Final = 10.0
 # Smaller probabilities count as this one, lest their squares overflow.
@@ -44,7 +46,18 @@ class Mixture:
 
     @classmethod
     def usual(cls, order: int) -> "Mixture":
-        return cls(np.tile(_USUAL_WEIGHTS, (order + 1, 1)))
+        return cls.constant(_USUAL_WEIGHTS, order)
+
+    @classmethod
+    def constant(cls, weights: tuple[float, float], order: int) -> "Mixture":
+        """Return the mixture with the same weights [2] for each matched context length."""
+        return cls(np.tile(weights, (order + 1, 1)))
+
+    @property
+    def only(self) -> Part | None:
+        """The predictor that is used alone because mixing did not help; None for a mixture."""
+        alone = [part for part, weights in _ALONE.items() if (self.weights_K2 == weights).all()]
+        return alone[0] if alone else None
 
     @classmethod
     def fit(
@@ -72,6 +85,38 @@ class Mixture:
                 ]
             )
         )
+
+    def or_better_part(
+        self,
+        network_NV: Floats,
+        counts_NV: Floats,
+        num_known_N: npt.NDArray[np.integer],
+        ids_N: npt.NDArray[np.integer],
+    ) -> "Mixture":
+        """Return this mixture if it pays on the text it was fitted on, else the better part alone.
+
+        Its gain has to exceed one nat for each effective parameter (Akaike 1974; their number under
+        the prior as in Hastie & Tibshirani 1990, section 3.5).
+
+        Args:
+            network_NV, counts_NV, num_known_N, ids_N: as of `fit`.
+        """
+        place_N = np.arange(len(ids_N))
+        alone: dict[Part, float] = {
+            "network": -float(network_NV[place_N, ids_N].sum(dtype=np.float64)),
+            "counts": -float(counts_NV[place_N, ids_N].sum(dtype=np.float64)),
+        }
+        better = min(alone, key=lambda part: alone[part])
+        gain, num_effective = alone[better], 0.0
+        for k, weights in enumerate(self.weights_K2):
+            place_n = np.flatnonzero(num_known_N == k)
+            part = network_NV[place_n], counts_NV[place_n], ids_N[place_n]
+            nats, _, curvature = _cost(*part, weights, weights)
+            gain -= nats
+            num_effective += 2 - _PRIOR * float(np.trace(np.linalg.inv(curvature)))
+        if gain >= num_effective:
+            return self
+        return self.constant(_ALONE[better], len(self.weights_K2) - 1)
 
     def log_probabilities(
         self,

@@ -58,6 +58,7 @@ def _counts_record(counts: CountsAssessment, assessment: Assessment) -> dict[str
         "counts": {
             "order": counts.order,
             "num_ngrams": counts.num_ngrams,
+            "only": counts.only,
             **_cost_record(counts.nats, assessment),
         },
         "both": _figures(counts.both),
@@ -255,6 +256,10 @@ def _show_others(assessment: Assessment, *, is_chosen_on: bool) -> None:
     )
     if counts is None:
         return
+    if counts.only is not None:
+        print_note(
+            f"Mixing showed no gain on validation: --with-counts uses the {counts.only} alone."
+        )
     if is_chosen_on:
         print_note("* mixed as suits this very text: on another one it may gain less")
     bits = _bits_per_char(assessment.evaluation.nats - counts.nats, assessment)

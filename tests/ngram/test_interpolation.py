@@ -108,6 +108,27 @@ def test_hardly_any_text_changes_hardly_anything(num_chars):
     assert np.isfinite(mixture.weights_K2).all()
 
 
+@pytest.mark.parametrize(("sharp", "only"), [(0, "network"), (1, "counts"), (None, None)])
+def test_a_mixture_without_gain_falls_back_to_the_better_part(sharp, only):
+    generator = np.random.default_rng(4)
+    both = [distributions(generator, 3000, 5) for _ in range(2)]
+    ids_N = drawn(generator, 0.5 * both[0] + 0.5 * both[1] if sharp is None else both[sharp])
+    fitted_on = *both, generator.integers(0, 3, 3000), ids_N
+    mixture = Mixture.fit(*fitted_on, order=2)
+    chosen = mixture.or_better_part(*fitted_on)
+    assert chosen.only == only
+    assert (chosen is mixture) == (only is None)
+    mixed = chosen.log_probabilities(*fitted_on[:3], unknown_probability=1e-12)
+    assert nats(mixed, ids_N) <= min(nats(one, ids_N) for one in both) + 1e-3
+
+
+def test_without_text_the_usual_mixture_stays():
+    nothing = np.empty((0, 5), np.float32)
+    none = np.empty(0, int)
+    mixture = Mixture.fit(nothing, nothing, none, none, order=1)
+    assert mixture.or_better_part(nothing, nothing, none, none) is mixture
+
+
 def test_predictors_that_contradict_each_other_do_not_underflow():
     sure = np.array([[0, -99.0, -99.0], [-99.0, 0, -99.0]], np.float32)
     mixture = Mixture(np.array([[3.0, 3.0]]))
