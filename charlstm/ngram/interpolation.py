@@ -29,6 +29,8 @@ _ALONE: Final[dict[Part, tuple[float, float]]] = {"network": (1.0, 0.0), "counts
 _PRIOR: Final = 10.0
 # Smaller probabilities count as this one, lest their squares overflow.
 _LEAST_LOG: Final = np.float32(-100.0)
+# Enough for the weights that all lengths have in common, which are only their prior.
+_MAX_COMMON_CHARS: Final = 1 << 14
 _NUM_ITERATIONS: Final = 20
 _LEAST_GAIN: Final = 1e-6
 _PART_CHARS: Final = 4096
@@ -76,7 +78,8 @@ class Mixture:
             ids_N: what came.
             order: the longest context that counts can know.
         """
-        common = _fitted(network_NV, counts_NV, ids_N, np.array(_USUAL_WEIGHTS))
+        some = slice(None, None, 1 + len(ids_N) // _MAX_COMMON_CHARS)
+        common = _fitted(network_NV[some], counts_NV[some], ids_N[some], np.array(_USUAL_WEIGHTS))
         return cls(
             np.stack(
                 [

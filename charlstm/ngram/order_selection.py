@@ -27,7 +27,7 @@ _PATIENCE: Final = 4
 # Of the cost, without which longer n-grams aren't worth their memory.
 _LEAST_GAIN: Final = 1e-4
 # What n-grams that occur once may cost: they help a network that is mixed with them.
-_SLACK: Final = 2.5e-3
+_SLACK: Final = 5e-3
 # How often an n-gram must occur to be kept.
 _ALL: Final = 0
 _REPEATED: Final = 2
