@@ -54,7 +54,10 @@ def evaluate(
     which: WhichModel,
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE", help="Texts to score, - for stdin.  [default: a split]"),
+        typer.Argument(
+            metavar="FILE",
+            help="Texts to score, with their last line end; - for stdin.  [default: a split]",
+        ),
     ] = None,
     split: Annotated[
         SplitName | None,
