@@ -50,7 +50,7 @@ class Diagnosis:
     """The findings of `diagnose`.
 
     Args:
-        skipped: files of folders that are not text.
+        skipped: files of folders that are not read.
         notices: those that `train` gives about the text.
         num_characters: of the vocabulary; `num_rare` of them occur fewer than ten times in the
             training text.

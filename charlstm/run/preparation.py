@@ -137,10 +137,13 @@ def run_to_resume(store: CheckpointStore, request: Request) -> Run | None:
 def claim_new_run(store: CheckpointStore, request: Request) -> Iterator[RunWriter]:
     """The run that a request starts, under its lock, before anything is read.
 
+    Abandoned folders of the store are deleted first.
+
     Raises:
         ConfigError: when it exists.
         CheckpointError: when another process trains it, or nothing can be written.
     """
+    store.remove_abandoned()
     if request.run.run is None:
         with store.new_run(corpus_name(request.corpus_config())) as writer:
             yield writer

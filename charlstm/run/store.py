@@ -21,6 +21,8 @@ from charlstm.system.files import is_leftover
 # Bytes of a name in UTF-8: file systems allow 255, and a number may be added.
 _MAX_NAME_BYTES: Final = 100
 _NUM_LISTED: Final = 10
+# A folder is not taken for abandoned between its creation and the locking of its lock.
+_ABANDONED_SECONDS: Final = 10
 _OTHER_FILES: Final = (*layout.DERIVED, layout.TEXT, layout.TEXT_IDS)
 _Read = TypeVar("_Read")
 
@@ -82,6 +84,17 @@ class Run:
         # A text without a lock is somebody else's.
         own = {layout.LOCK, layout.TEXT, layout.TEXT_IDS} if layout.LOCK in names else set()
         return all(name in own or is_leftover(name) for name in names)
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether there is only what a start left that was killed, not just now.
+
+        A start that is at work looks the same, but holds the lock.
+        """
+        with contextlib.suppress(OSError):
+            is_old = time.time() - self.folder.stat().st_mtime > _ABANDONED_SECONDS
+            return is_old and (self.folder / layout.LOCK).exists() and self.is_unused
+        return False
 
     def best(self) -> Loaded:
         """Load the model with the best validation, or the next newer one if it is damaged.
@@ -161,11 +174,12 @@ class Run:
         """
         with self.writer():
             try:
-                for file in self.files():
-                    file.unlink()
+                shutil.rmtree(self.folder / layout.TENSORBOARD, ignore_errors=True)
                 for name in (*_OTHER_FILES, layout.EVENTS):
                     (self.folder / name).unlink(missing_ok=True)
-                shutil.rmtree(self.folder / layout.TENSORBOARD, ignore_errors=True)
+                # Last, so that what is left of a deletion that is killed is still listed.
+                for file in self.files():
+                    file.unlink()
             except OSError as error:
                 raise CheckpointError(
                     f"{self.folder}: can't be deleted: {error.strerror}"
@@ -260,6 +274,13 @@ class CheckpointStore:
             with contextlib.suppress(CheckpointError):
                 found.append(self.run(name))
         return found
+
+    def remove_abandoned(self) -> None:
+        """Delete what killed starts left: no checkpoint, so no list of runs shows them."""
+        with contextlib.suppress(CheckpointError):
+            for run in filter(lambda run: run.is_abandoned, self._folders()):
+                with contextlib.suppress(CheckpointError):  # its lock is held, or it is read-only
+                    run.remove()
 
     def folders(self) -> Iterator[Path]:
         """Yield the folders of the runs, found when asked for."""

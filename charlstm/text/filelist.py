@@ -14,6 +14,7 @@ from charlstm.config import IN_MEMORY, STDIN, CorpusConfig
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.system import layout
 from charlstm.text.source import BYTE_ORDER_MARKS, kind_of, unreadable
+from charlstm.text.tables import format_of
 
 # Of the files of a folder that are skipped, so many are named in a message.
 NUM_NAMED: Final = 10
@@ -38,7 +39,7 @@ class FileList:
         main: the text that is split.
         val: instead of a fraction of it; empty for none. `test` likewise.
         notices: what was skipped or found twice, by the path that it is reported with.
-        skipped: files of folders that are no text.
+        skipped: files of folders that are not read.
     """
 
     main: tuple[str, ...]
@@ -65,7 +66,7 @@ class FileList:
             found: list[str] = []
             for path in paths:
                 if path not in (None, IN_MEMORY):
-                    files, others, num_links = _files_in(path, config.include)
+                    files, others, num_links = _files_in(path, config)
                     found += files
                     skipped += others
                     if others or num_links:
@@ -160,17 +161,15 @@ def is_fleeting(path: str | None) -> bool:
     return path == STDIN or path.startswith(("/dev/", "/proc/"))
 
 
-def _files_in(path: str, include: Sequence[str]) -> tuple[list[str], list[Skipped], int]:
+def _files_in(path: str, config: CorpusConfig) -> tuple[list[str], list[Skipped], int]:
     """The files that a path stands for: itself, or what a folder holds, in a fixed order.
 
     Hidden files and folders are skipped, and so are links to folders, links to files that the
-    folder holds anyway, and charlstm's own runs.
-
-    Args:
-        include: patterns of file names, such as `*.py`; none takes every file that begins as text.
+    folder holds anyway, and charlstm's own runs. Of the others, those are taken that match
+    `--include`; without it those that begin as text, for `--column` those named as tables.
 
     Returns:
-        The files, those that were skipped as they are no text, and the number of links that were.
+        The files, those that were skipped, with the reason, and the number of skipped links.
     """
     if not path:
         raise CorpusError("the name of a text is empty")
@@ -188,18 +187,19 @@ def _files_in(path: str, include: Sequence[str]) -> tuple[list[str], list[Skippe
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         files = [os.path.join(folder, name) for name in sorted(names) if not name.startswith(".")]
         found += [file for file in files if os.path.isfile(file) and not _is_lock(file)]
-    if include:
+    if include := config.include:
         found = [f for f in found if any(fnmatch(os.path.basename(f), p) for p in include)]
         if not found:
             raise CorpusError(f"{path}: holds no file whose name matches {' or '.join(include)}")
     own = {os.path.realpath(file) for file in found if not os.path.islink(file)}
     unique = [f for f in found if not (os.path.islink(f) and os.path.realpath(f) in own)]
-    reasons = {} if include else {file: _why_no_text(file) for file in unique}
+    reasons = {} if include else {file: _why_not_read(file, config) for file in unique}
     kept = [file for file in unique if reasons.get(file) is None]
     skipped = [Skipped(path=file, reason=reason) for file, reason in reasons.items() if reason]
     if not kept:
         named = f": skipped {_named(path, skipped, 0)}" if skipped else ""
-        raise CorpusError(f"{path}: a folder that holds no text file{named}")
+        what = "text file" if config.column is None else "table"
+        raise CorpusError(f"{path}: a folder that holds no {what}{named}")
     return kept, skipped, len(found) - len(unique)
 
 
@@ -207,13 +207,13 @@ def _named(folder: str, skipped: Sequence[Skipped], num_links: int) -> str:
     """What of a folder isn't read, in words."""
     parts = []
     if skipped:
-        number = "1 file that is" if len(skipped) == 1 else f"{len(skipped)} files that are"
+        number = "1 file" if len(skipped) == 1 else f"{len(skipped)} files"
         names = [
             f"{os.path.relpath(one.path, folder)} ({one.reason})" for one in skipped[:NUM_NAMED]
         ]
         if more := len(skipped) - len(names):
             names.append(f"and {more} more")
-        parts.append(f"{number} not text: {', '.join(names)}")
+        parts.append(f"{number}: {', '.join(names)}")
     if num_links:
         number = "1 link to a file" if num_links == 1 else f"{num_links} links to files"
         parts.append(f"{number} that {'is' if num_links == 1 else 'are'} read anyway")
@@ -225,8 +225,10 @@ def _is_lock(path: str) -> bool:
     return os.path.basename(path) == layout.LOCK and not os.path.getsize(path)
 
 
-def _why_no_text(path: str) -> str | None:
-    """Why a file doesn't begin as text; None where it does."""
+def _why_not_read(path: str, config: CorpusConfig) -> str | None:
+    """Return why a file of a folder isn't read; None for one that is."""
+    if config.column is not None and config.format is None and format_of(path) is None:
+        return "not a table"
     try:
         with open(path, "rb") as file:
             begin = file.read(_SNIFFED_BYTES)

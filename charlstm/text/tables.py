@@ -22,6 +22,12 @@ _DIALECTS: Final = {"csv": csv.excel, "tsv": csv.excel_tab}
 _MAX_FIELD_CHARS: Final = 1 << 26
 
 
+def format_of(name: str) -> TableFormat | None:
+    """Return the form that a file's name ends in; None for no table's."""
+    endings = reversed(PurePath(name.lower()).suffixes)  # .csv.gz is also CSV
+    return next((_FORMATS[one] for one in endings if one in _FORMATS), None)
+
+
 class Row(NamedTuple):
     """One row of a table.
 
@@ -52,8 +58,7 @@ class Table:
     def __init__(
         self, name: str, pieces: Iterable[str], column: str, form: TableFormat | None
     ) -> None:
-        endings = reversed(PurePath(name.lower()).suffixes)  # .csv.gz is CSV, too
-        found = form or next((_FORMATS[one] for one in endings if one in _FORMATS), None)
+        found = form or format_of(name)
         if found is None:
             known = ", ".join(_FORMATS)
             raise CorpusError(f"{name}: doesn't end in {known}: give --format csv, tsv or jsonl")
@@ -76,22 +81,29 @@ class Table:
         """The rows, as many at once as are there.
 
         Raises:
-            CorpusError: naming the row that is broken, or lacks the column.
+            CorpusError: naming the row that is broken, or lacks the column; after the rows before.
         """
         found: list[Row] = []
-        names = self._header
-        for number, (line, values) in enumerate(self._rows, start=1):
-            if names is not None and len(names) != len(values):
-                what = f"{len(values)} instead of {len(names)} fields"
-                raise self._error(number, line, what)
-            cells = list(values.items() if names is None else zip(names, values, strict=True))
-            row = Row(number, "", cells)
-            found.append(row._replace(text=self.cell(row, self._column)))
-            if not self._ready:
+        try:
+            for number, (line, values) in enumerate(self._rows, start=1):
+                found.append(self._row(number, line, values))
+                if not self._ready:
+                    yield found
+                    found = []
+        except CorpusError:
+            if found:
                 yield found
-                found = []
+            raise
         if found:
             yield found
+
+    def _row(self, number: int, line: int, values: Any) -> Row:
+        names = self._header
+        if names is not None and len(names) != len(values):
+            raise self._error(number, line, f"{len(values)} instead of {len(names)} fields")
+        cells = list(values.items() if names is None else zip(names, values, strict=True))
+        row = Row(number, "", cells)
+        return row._replace(text=self.cell(row, self._column))
 
     def cell(self, row: Row, column: str) -> str:
         """A row's text in a column; numbers of JSON are converted.

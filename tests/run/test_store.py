@@ -267,6 +267,45 @@ def test_leftovers_of_a_killed_writer_go_with_the_next(store, checkpoint):
         assert mine.exists()
 
 
+@pytest.mark.parametrize("names", [("lock",), ("lock", "text.npy", ".charlstm-0123456789abcdef.tmp")])
+def test_folders_of_killed_starts_are_removed(store, checkpoint, names):
+    folder = store.root / "killed"
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).touch()
+    store.remove_abandoned()
+    assert folder.exists()  # it may be just starting
+    os.utime(folder, (0, 0))
+    store.remove_abandoned()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["saved", "others", "empty", "unlocked", "starting"])
+def test_folders_that_are_in_use_are_not_removed(store, checkpoint, name):
+    save(store, checkpoint, "saved")
+    for folder, files in (
+        ("others", ("lock", "notes.txt")), ("empty", ()), ("unlocked", ("text.npy",))
+    ):  # fmt: skip
+        (store.root / folder).mkdir()
+        for file in files:
+            (store.root / folder / file).touch()
+    with store.run("starting").writer() as writer:
+        (writer.folder / "text.npy").touch()
+        before = sorted((store.root / name).iterdir())
+        os.utime(store.root / name, (0, 0))
+        store.remove_abandoned()
+        assert sorted((store.root / name).iterdir()) == before
+
+
+def test_a_deletion_that_fails_half_way_leaves_the_run_listed(store, checkpoint, monkeypatch):
+    folder = save(store, checkpoint, "run")
+    (folder / "events.jsonl").unlink(missing_ok=True)
+    (folder / "events.jsonl").mkdir()  # which no unlink deletes
+    with pytest.raises(CheckpointError, match="can't be deleted"):
+        store.run("run").remove()
+    assert store.run_names() == ["run"]
+
+
 def test_nothing_is_deleted_that_was_there_before_a_start_that_is_refused(store):
     folder = store.root / "run"
     (folder / "tensorboard").mkdir(parents=True)

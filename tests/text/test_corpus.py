@@ -196,7 +196,7 @@ def test_a_folder_is_every_text_in_it_in_order(folder):
     assert everything(corpus) == f"bbbb\n{END}zzzz\n{END}"
     assert corpus.train.starts.tolist() == [0, 6]
     (notice,) = corpus.notices
-    assert "tree: skipped 2 files that are not text: " in notice
+    assert "tree: skipped 2 files: " in notice
     assert "(" in notice
 
 
@@ -212,7 +212,7 @@ def test_what_of_a_folder_is_no_text_is_named_with_the_reason(tmp_path):
     ]  # fmt: skip
     ((notice,),) = files.notices.values()
     assert notice == (
-        f"{tmp_path}: skipped 4 files that are not text: "
+        f"{tmp_path}: skipped 4 files: "
         "b.gz (compressed), c.pdf (a PDF), d (binary), e.txt (not UTF-8)"
     )
     for number in range(10, 20):
@@ -398,6 +398,22 @@ def test_rows_of_tables_are_documents(write):
     of_csv = load(write(table.getvalue(), "t.csv"), column="text", normalize="nfc", **WHOLE)
     assert of_csv.fingerprint == of_json.fingerprint
     assert "1 of 3 documents are empty, learned like others" in of_csv.notices
+
+
+@pytest.mark.parametrize(
+    ("options", "expected", "skipped"),
+    [
+        ({}, ["a.csv", "b.jsonl"], "skipped 2 files: c.md (not a table), d (not a table)"),
+        ({"include": ("*.csv",)}, ["a.csv"], None),
+        ({"format": "csv"}, ["a.csv", "b.jsonl", "c.md"], "skipped 1 file: d (binary)"),
+    ],
+)
+def test_tables_of_a_folder_are_read(tmp_path, options, expected, skipped):
+    for name, content in (("a.csv", b"x"), ("b.jsonl", b"y"), ("c.md", b"z"), ("d", b"\0")):
+        (tmp_path / name).write_bytes(content)
+    files = FileList.of(CorpusConfig(paths=(str(tmp_path),), column="text", **options))
+    assert [os.path.basename(path) for path in files.main] == expected
+    assert [*files.notices.values()] == ([[f"{tmp_path}: {skipped}"]] if skipped else [])
 
 
 def test_column_of_a_model_is_read_from_other_tables(write):

@@ -81,6 +81,14 @@ def test_what_is_broken_is_named_with_its_row(name, text, message):
         texts(table(text, name))
 
 
+@pytest.mark.parametrize("broken", ["2\n", '2,"b\n', '2,"b"c\n'])
+def test_rows_before_a_broken_one_come_first(broken):
+    batches = table("id,text\n1,a\n" + broken).rows()
+    assert [row.text for row in next(batches)] == ["a"]
+    with pytest.raises(CorpusError, match=r"t\.csv: row 2 "):
+        next(batches)
+
+
 def test_a_column_that_is_there_is_not_written_again():
     with pytest.raises(CorpusError, match="has a column 'bits' already"):
         table("text,bits\n").header(["bits"])
