@@ -4,6 +4,7 @@
     encodings   a guess at an encoding, for messages
     filelist    the files of a corpus, found once
     documents   where documents begin inside a file, and what ends them
+    lines       lines as soon as they are complete
     tables      CSV, TSV and JSON lines whose rows are documents
     patterns    lines searched for a user's regular expression, in bounded time
     assignment  which documents are for training, validation and test, at random

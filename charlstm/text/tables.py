@@ -7,19 +7,18 @@ import csv
 import io
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Final, NamedTuple
 
 from charlstm.errors import CorpusError
 from charlstm.settings import TableFormat
+from charlstm.text.lines import MAX_LINE_CHARS, complete_lines
 
 _FORMATS: Final[dict[str, TableFormat]] = {
     ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"
 }  # fmt: skip
 _DIALECTS: Final = {"csv": csv.excel, "tsv": csv.excel_tab}
-# A quote that is never closed takes in the rest of the file; it isn't held beyond this.
-_MAX_FIELD_CHARS: Final = 1 << 26
 
 
 def format_of(name: str) -> TableFormat | None:
@@ -39,7 +38,7 @@ class Row(NamedTuple):
 
     number: int
     text: str
-    cells: list[tuple[str, Any]]
+    cells: Sequence[tuple[str, Any]] = ()
 
 
 class Table:
@@ -66,7 +65,7 @@ class Table:
         self._column = column
         self._ready: deque[str] = deque()
         self._dialect = _DIALECTS.get(found)
-        self._rows = self._cells(_lines(pieces, self._ready))
+        self._rows = self._cells(_lines(name, pieces, self._ready))
         # None for JSON lines, each of which has its own names.
         self._header = None if self._dialect is None else next(self._rows)[1]
         if self._header is not None:
@@ -150,7 +149,8 @@ class Table:
                     number += 1
                     yield line_number, self._record(number, line_number, line)
             return
-        csv.field_size_limit(_MAX_FIELD_CHARS)
+        # A quote that is never closed takes in the rest of the file.
+        csv.field_size_limit(MAX_LINE_CHARS)
         reader = csv.reader(lines, self._dialect, strict=True)
         try:
             for values in reader:
@@ -180,19 +180,12 @@ class Table:
         return CorpusError(f"{self._name}: {place}{f' (line {line})' if line else ''}: {what}")
 
 
-def _lines(pieces: Iterable[str], ready: deque[str]) -> Iterator[str]:
+def _lines(name: str, pieces: Iterable[str], ready: deque[str]) -> Iterator[str]:
     """Lines with their ends; `ready` holds those that are complete and not taken yet."""
-    held: list[str] = []
-    for piece in pieces:
-        end = max(piece.rfind("\n"), piece.rfind("\r")) + 1
-        if end:
-            ready.extend(io.StringIO("".join([*held, piece[:end]]), newline=""))
-            held = []
-        held.append(piece[end:])
+    for lines in complete_lines(name, pieces, ends="\r\n"):
+        ready.extend(lines)
         while ready:
             yield ready.popleft()
-    if last := "".join(held):
-        yield last
 
 
 def _written(values: Iterable[Any], dialect: type[csv.Dialect]) -> str:

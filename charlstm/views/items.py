@@ -1,12 +1,13 @@
 """Scored items as rows, their cells separated by tabs, and as JSON."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from charlstm.evaluation.items import CharacterScore, Classified, ItemScore
 from charlstm.system.terminal import escape
 
-if TYPE_CHECKING:
-    from charlstm.evaluation.items import CharacterScore, Classified, ItemScore
+# What one model or several say of an item.
+Answer = ItemScore | Classified
 
 _MARK: Final = "\x1b[1;31m"
 _PLAIN: Final = "\x1b[0m"
@@ -17,13 +18,10 @@ HEADER: Final = ("bits", "bits_per_char", "percentile")
 CHARACTER_HEADER: Final = ("place", "char", "bits", "rank", "expected")
 
 
-def item_columns(item: "ItemScore") -> dict[str, Any]:
+def columns(one: Answer) -> dict[str, Any]:
     """What is said of an item in a row, by the columns' names."""
-    return {name: getattr(item, name) for name in HEADER}
-
-
-def classified_columns(one: "Classified") -> dict[str, Any]:
-    """The bits of each model, the best of them, its posterior."""
+    if isinstance(one, ItemScore):
+        return {name: getattr(one, name) for name in HEADER}
     bits = {f"bits_{name}": bits for name, bits in one.bits.items()}
     return bits | {"best": one.best, "posterior": one.posterior}
 
@@ -38,13 +36,12 @@ def as_cells(columns: Mapping[str, Any]) -> dict[str, str]:
     return cells
 
 
-def row(columns: Mapping[str, Any], text: str) -> str:
-    return "\t".join((*as_cells(columns).values(), text))
-
-
-def item_record(item: "ItemScore") -> dict[str, Any]:
+def record(one: Answer) -> dict[str, Any]:
+    """What is said of an item in JSON."""
+    if isinstance(one, Classified):
+        return one._asdict()
     names = ("number", "num_chars", "bits", "bits_per_char", "percentile", "text")
-    return {name: getattr(item, name) for name in names}
+    return {name: getattr(one, name) for name in names}
 
 
 def classified_header(names: Sequence[str]) -> tuple[str, ...]:
@@ -75,7 +72,7 @@ def confusion_lines(counts: Mapping[tuple[str, str], int], names: Sequence[str])
         yield "  ".join([label.ljust(widths[0]), *padded])
 
 
-def character_row(one: "CharacterScore") -> str:
+def character_row(one: CharacterScore) -> str:
     """Place, character, bits, rank, what was expected instead."""
     bits = f"{one.bits:.4f}"
     return "\t".join((str(one.place), escape(one.char), bits, str(one.rank), escape(one.expected)))
@@ -89,7 +86,7 @@ def shown(text: str, is_terminal: bool) -> str:  # noqa: FBT001 - a predicate
     return text.replace("\n", "\\x0a").replace("\r", "\\x0d")
 
 
-def marked(item: "ItemScore") -> str:
+def marked(item: ItemScore) -> str:
     """An item's text for a terminal, its most surprising stretch marked."""
     first, after = item.surprising_stretch()
     parts = (item.text[:first], item.text[first:after], item.text[after:])

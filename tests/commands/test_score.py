@@ -154,9 +154,9 @@ def test_the_best_model_is_compared_with_the_expected_one(run, kinds, here):
         (["--column", "text", "--expect", "kind"], "--expect needs --column and several --run"),
         (["--expect", "kind"], "--expect needs --column"),
         (["--format", "csv"], "--format is a table's: it needs --column"),
-        (["--column", "text", "--per", "document"], "--column writes the table as it is"),
-        (["--column", "text", "--json"], "--column writes the table as it is"),
-        (["--column", "text", "t.csv"], "--column takes one table"),
+        (["--column", "text", "--per", "document"], "--column writes one table as it is"),
+        (["--column", "text", "--json"], "--column writes one table as it is"),
+        (["--column", "text", "t.csv"], "--column writes one table as it is"),
         (["--column", "text", "--format", "jsonl"], "t.csv: row 1 (line 1): is not JSON"),
     ],
 )
@@ -218,7 +218,7 @@ def test_percentiles_are_kept_with_the_run(run, stored, here):
 
 @pytest.mark.parametrize("batch_chars", [1, 10, 1 << 20])
 def test_what_is_odd_to_read_is_scored(run, stored, here, monkeypatch, batch_chars):
-    monkeypatch.setattr("charlstm.commands.score._BATCH_CHARS", batch_chars)
+    monkeypatch.setattr("charlstm.commands.rows._BATCH_CHARS", batch_chars)
     content = b"\xff\xfe\n\x00\nx\ty\r\n\n\xe2\x98\x83\n" + b"the " * 300 + b"\nlast"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     code, out, _ = run("score")

@@ -267,7 +267,9 @@ def test_leftovers_of_a_killed_writer_go_with_the_next(store, checkpoint):
         assert mine.exists()
 
 
-@pytest.mark.parametrize("names", [("lock",), ("lock", "text.npy", ".charlstm-0123456789abcdef.tmp")])
+@pytest.mark.parametrize(
+    "names", [("lock",), ("lock", "text.npy", ".charlstm-0123456789abcdef.tmp")]
+)
 def test_folders_of_killed_starts_are_removed(store, checkpoint, names):
     folder = store.root / "killed"
     folder.mkdir(parents=True)

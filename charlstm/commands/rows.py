@@ -1,0 +1,186 @@
+"""What `charlstm score` reads and writes: lines and documents of texts, rows of a table."""
+
+import codecs
+import io
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
+from typing import Any, Final, Protocol
+
+from charlstm.api.model import Model
+from charlstm.commands.options import advice_for_a_model
+from charlstm.commands.scored import read_files
+from charlstm.config import STDIN, CorpusConfig
+from charlstm.errors import CorpusError
+from charlstm.evaluation.items import ItemScore
+from charlstm.settings import ReadingSettings
+from charlstm.system.terminal import escape, is_colorless, say
+from charlstm.text.lines import complete_lines
+from charlstm.text.source import FileSource
+from charlstm.text.tables import Row, Table
+from charlstm.views.items import Answer, as_cells, columns, marked, record, shown
+
+_PIECE_BYTES: Final = 1 << 16
+# Characters that are scored at once, of rows that are there at once.
+_BATCH_CHARS: Final = 1 << 19
+
+
+class Rows(Protocol):
+    """Rows of an input, and how they are written with what a model says of them."""
+
+    def batches(self) -> Iterator[Iterable[Row]]:
+        """Rows, as many at once as are there."""
+
+    def header(self, names: Sequence[str]) -> str | None:
+        """The columns' names in a line, of which `names` are the model's; None for JSON."""
+
+    def line(self, row: Row, answer: Answer) -> str:
+        """A row with a model's answer."""
+
+    def label(self, row: Row) -> str:
+        """The name of the model that is right for a row; empty where none is expected."""
+
+
+class TextRows:
+    """Lines or documents of texts, which are written after the model's columns.
+
+    Args:
+        model: texts are decoded and split as its own was.
+        show: mark the most surprising stretch on a terminal.
+    """
+
+    def __init__(
+        self, paths: Sequence[str], model: Model, *, documents: bool, show: bool, as_json: bool
+    ) -> None:
+        self._paths = paths
+        self._model = model
+        self._documents = documents
+        self._as_json = as_json
+        self._is_terminal = sys.stdout.isatty()
+        self._is_marked = show and self._is_terminal and not is_colorless()
+
+    def batches(self) -> Iterator[Iterable[Row]]:
+        numbers = count(1)
+        for path in self._paths:
+            texts = _documents(path, self._model) if self._documents else _lines(path, self._model)
+            for some in texts:
+                yield (Row(next(numbers), text) for text in some)
+
+    def header(self, names: Sequence[str]) -> str | None:
+        return None if self._as_json else "\t".join((*names, "text"))
+
+    def line(self, row: Row, answer: Answer) -> str:
+        if self._as_json:
+            return json.dumps(record(answer))
+        if self._is_marked and isinstance(answer, ItemScore):
+            text = marked(answer)
+        else:
+            text = shown(row.text, self._is_terminal)
+        return "\t".join((*as_cells(columns(answer)).values(), text))
+
+    def label(self, row: Row) -> str:
+        return ""
+
+
+class TableRows:
+    """Rows of a table, which are written in its own form with the model's columns appended.
+
+    Args:
+        expect: the column of labels.
+    """
+
+    def __init__(
+        self, path: str, model: Model, reading: ReadingSettings, expect: str | None
+    ) -> None:
+        # Its cells come as they are: a model brings texts into its own form.
+        config = CorpusConfig(encoding=model.checkpoint.spec.corpus.encoding, keep_line_ends=True)
+        self._table = Table(path, _pieces(path, config), reading.column or "", reading.format)
+        self.batches = self._table.rows
+        self._expect = expect
+
+    def header(self, names: Sequence[str]) -> str | None:
+        header = self._table.header(names)
+        return header and _safe(header)
+
+    def line(self, row: Row, answer: Answer) -> str:
+        appended: dict[str, Any] = columns(answer)
+        return _safe(
+            self._table.line(row, as_cells(appended) if self._table.has_header else appended)
+        )
+
+    def label(self, row: Row) -> str:
+        return "" if self._expect is None else self._table.cell(row, self._expect)
+
+
+def in_memory(batches: Iterable[Iterable[Row]]) -> Iterator[list[Row]]:
+    """The same rows, no more at once than fit into memory."""
+    for rows in batches:
+        found: list[Row] = []
+        num_chars = 0
+        for row in rows:
+            if num_chars > _BATCH_CHARS:
+                yield found
+                found, num_chars = [], 0
+            found.append(row)
+            num_chars += len(row.text) + 1
+        if found:
+            yield found
+
+
+def _lines(path: str, model: Model) -> Iterator[list[str]]:
+    for lines in complete_lines(path, _pieces(path, model.checkpoint.spec.corpus)):
+        yield [line.removesuffix("\n") for line in lines]
+
+
+def _documents(path: str, model: Model) -> Iterator[Iterable[str]]:
+    """A file's documents, split as the model's own text was."""
+    alphabet = model.alphabet
+    other = read_files([path], model)
+    spans = zip(other.split.starts.tolist(), other.split.lengths.tolist(), strict=True)
+    symbols = (other.original(start, start + length) for start, length in spans)
+    texts = map(alphabet.without_end, symbols)
+    yield map(_as_typed, texts) if alphabet.is_byte else texts
+
+
+def _pieces(path: str, config: CorpusConfig) -> Iterator[str]:
+    """A file's text, decompressed and decoded as the model's own was, or what comes from stdin."""
+    if path == STDIN:
+        yield from _arriving(config)
+        return
+    source = FileSource(path, config)
+    try:
+        with advice_for_a_model():
+            for piece in source.pieces():
+                yield _as_typed(piece) if config.level == "byte" else piece
+    finally:
+        source.close()
+    for notice in source.notices:
+        say(notice)
+
+
+def _arriving(config: CorpusConfig) -> Iterator[str]:
+    """What comes from stdin, as it comes; what can't be decoded as U+FFFD."""
+    if sys.stdin is None:
+        raise CorpusError("stdin is closed")
+    as_bytes = config.level == "byte"
+    encoding, errors = ("utf-8", "surrogateescape") if as_bytes else (config.encoding, "replace")
+    if not as_bytes and codecs.lookup(encoding).name == "utf-8":
+        encoding = "utf-8-sig"  # a byte order mark is no part of the text
+    stdin: Any = sys.stdin.buffer
+    decoder: Any = codecs.getincrementaldecoder(encoding)(errors)
+    if not config.keeps_line_ends:
+        decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
+    while data := stdin.read1(_PIECE_BYTES):
+        yield decoder.decode(data)
+    yield decoder.decode(b"", final=True)
+
+
+def _as_typed(symbols: str) -> str:
+    """The text whose bytes these symbols are, as a command line would give it."""
+    return symbols.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+def _safe(line: str) -> str:
+    """A line of a table, which is escaped on a terminal only."""
+    return escape(line, keep="\t\n") if sys.stdout.isatty() else line
