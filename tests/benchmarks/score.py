@@ -1,15 +1,25 @@
 """How well lines are told apart by what they cost: odd lines of a log, and languages.
 
     python tests/benchmarks/score.py logs [--minutes 1]
-    python tests/benchmarks/score.py languages de=TEXT fr=TEXT es=TEXT [--minutes 3]
+    python tests/benchmarks/score.py languages de=TEXT fr=TEXT es=TEXT [--minutes 2]
     python tests/benchmarks/score.py speed RUN [--checkpoints DIR]
 
 `logs` makes two days of a service's log, the second with 1 % of odd lines of six kinds, and prints
 the area under the ROC curve. `languages` trains on nine tenths of each text and scores the last
-tenth in lines of 40 characters, beside n-grams of the same texts. `speed` scores 50,000 names.
+tenth in lines of 40 characters, beside n-grams of the same texts. Instead of a text a folder can be
+named: its gettext catalogues, such as those of a game's stories, are prose in many languages:
+
+    apt-get download wesnoth-1.16-data wesnoth-1.16-httt ...; for d in *.deb; do dpkg -x $d w; done
+    for l in de fr es; do mkdir $l; find w -path "*/$l/*.mo" -exec cp {} $l \\;; done
+    python tests/benchmarks/score.py languages de=de fr=fr es=es --minutes 2
+
+`speed` scores 50,000 names.
 """
 
 import argparse
+import gettext
+import random
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +32,7 @@ from charlstm.evaluation.items import Percentiles, validation_items
 from charlstm.evaluation.scores import Scores
 
 _LINE = 40
+_MIN_PARAGRAPH_CHARS = 60
 
 
 def log_lines(number: int, generator: np.random.Generator) -> list[str]:
@@ -106,12 +117,33 @@ def logs(folder: Path, minutes: float) -> None:
         print(f"p99: {above[is_odd].mean():.0%} of odd, {above[~is_odd].mean():.2%} of usual lines")
 
 
+def prose(path: Path) -> str:
+    """A text, or the longer translations of a folder's gettext catalogues, shuffled."""
+    if path.is_file():
+        return path.read_text("utf-8")
+    paragraphs: dict[str, None] = {}
+    for catalogue in sorted(path.rglob("*.mo")):
+        with open(catalogue, "rb") as file:
+            pairs = gettext.GNUTranslations(file)._catalog.items()
+        for original, translated in pairs:
+            paragraph = " ".join(re.sub(r"<[^>]*>", "", translated).split())
+            if (
+                len(paragraph) >= _MIN_PARAGRAPH_CHARS
+                and original not in ("", translated)
+                and not re.search(r"[$={}|\\]|https?:", paragraph)
+            ):
+                paragraphs[paragraph] = None
+    shuffled = list(paragraphs)
+    random.Random(0).shuffle(shuffled)
+    return "\n".join(shuffled) + "\n"
+
+
 def languages(folder: Path, texts: list[str], minutes: float) -> None:
     models: list[Model] = []
     tests: dict[str, list[str]] = {}
     for named in texts:
         name, _, path = named.partition("=")
-        text = Path(path).read_text("utf-8")
+        text = prose(Path(path))
         edge = len(text) * 9 // 10
         words = " ".join(text[edge:].split())
         tests[name] = [words[i : i + _LINE] for i in range(0, len(words) - _LINE, _LINE)][:2000]

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 
@@ -126,6 +127,31 @@ def test_columns_are_appended_to_a_table(run, kinds, here):
     code, out, _ = run("score", "t.csv", *options, "--above", limit)
     assert (code, len([*csv.reader(io.StringIO(out))])) == (0, 3)
     assert run("score", "t.csv", *options, "--above", 99)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        ("1\n", [], "row 2 (line 2): is not a JSON object"),
+        ('{"text": "b", "bits": 1}\n', [], "row 2: has a column 'bits' already"),
+        ('{"text": "b"}\n', ["--run", "tiny-2", "--expect", "kind"], "row 2: has no column 'kind'"),
+    ],
+)
+def test_rows_before_a_broken_one_are_answered(run, stored, here, rows, options, message):
+    shutil.copytree("checkpoints/tiny", "checkpoints/tiny-2")
+    (here / "t.jsonl").write_text('{"text": "a", "kind": "tiny"}\n' + rows)
+    code, out, err = run("score", "t.jsonl", "--column", "text", "--run", "tiny", *options)
+    assert code == 2
+    assert [json.loads(line)["text"] for line in out.splitlines()] == ["a"]
+    assert err.splitlines()[-1].startswith(f"charlstm: t.jsonl: {message}")
+
+
+def test_a_line_that_never_ends_is_refused(run, stored, here, monkeypatch):
+    monkeypatch.setattr("charlstm.text.lines.MAX_LINE_CHARS", 10)
+    (here / "a.txt").write_text("the quick\n" + "the quick brown")
+    code, out, err = run("score", "a.txt")
+    assert (code, len(out.splitlines())) == (2, 1)
+    assert err.splitlines()[-1] == "charlstm: a.txt: a line has more than 10 characters"
 
 
 def test_the_best_model_is_compared_with_the_expected_one(run, kinds, here):
