@@ -46,15 +46,24 @@ class TextRows:
     """Lines or documents of texts, which are written after the model's columns.
 
     Args:
-        model: texts are decoded and split as its own was.
+        models: texts are decoded and split as the first one's own was; what can't be decoded is
+            kept for models of bytes.
         show: mark the most surprising stretch on a terminal.
     """
 
     def __init__(
-        self, paths: Sequence[str], model: Model, *, documents: bool, show: bool, as_json: bool
+        self,
+        paths: Sequence[str],
+        models: Sequence[Model],
+        *,
+        documents: bool,
+        show: bool,
+        as_json: bool,
     ) -> None:
         self._paths = paths
-        self._model = model
+        self._model = models[0]
+        has_bytes = any(one.alphabet.is_byte for one in models)
+        self._errors = "surrogateescape" if has_bytes else "replace"
         self._documents = documents
         self._as_json = as_json
         self._is_terminal = sys.stdout.isatty()
@@ -63,8 +72,7 @@ class TextRows:
     def batches(self) -> Iterator[Iterable[Row]]:
         numbers = count(1)
         for path in self._paths:
-            texts = _documents(path, self._model) if self._documents else _lines(path, self._model)
-            for some in texts:
+            for some in self._documents_of(path) if self._documents else self._lines_of(path):
                 yield (Row(next(numbers), text) for text in some)
 
     def header(self, names: Sequence[str]) -> str | None:
@@ -81,6 +89,20 @@ class TextRows:
 
     def label(self, row: Row) -> str:
         return ""
+
+    def _lines_of(self, path: str) -> Iterator[Iterable[str]]:
+        pieces = _pieces(path, self._model.checkpoint.spec.corpus, self._errors)
+        for lines in complete_lines(path, pieces):
+            yield (line.removesuffix("\n") for line in lines)
+
+    def _documents_of(self, path: str) -> Iterator[Iterable[str]]:
+        """A file's documents, split as the model's own text was."""
+        alphabet = self._model.alphabet
+        other = read_files([path], self._model)
+        spans = zip(other.split.starts.tolist(), other.split.lengths.tolist(), strict=True)
+        symbols = (other.original(start, start + length) for start, length in spans)
+        texts = map(alphabet.without_end, symbols)
+        yield map(_as_typed, texts) if alphabet.is_byte else texts
 
 
 class TableRows:
@@ -128,25 +150,10 @@ def in_memory(batches: Iterable[Iterable[Row]]) -> Iterator[list[Row]]:
             yield found
 
 
-def _lines(path: str, model: Model) -> Iterator[list[str]]:
-    for lines in complete_lines(path, _pieces(path, model.checkpoint.spec.corpus)):
-        yield [line.removesuffix("\n") for line in lines]
-
-
-def _documents(path: str, model: Model) -> Iterator[Iterable[str]]:
-    """A file's documents, split as the model's own text was."""
-    alphabet = model.alphabet
-    other = read_files([path], model)
-    spans = zip(other.split.starts.tolist(), other.split.lengths.tolist(), strict=True)
-    symbols = (other.original(start, start + length) for start, length in spans)
-    texts = map(alphabet.without_end, symbols)
-    yield map(_as_typed, texts) if alphabet.is_byte else texts
-
-
-def _pieces(path: str, config: CorpusConfig) -> Iterator[str]:
+def _pieces(path: str, config: CorpusConfig, errors: str = "replace") -> Iterator[str]:
     """A file's text, decompressed and decoded as the model's own was, or what comes from stdin."""
     if path == STDIN:
-        yield from _arriving(config)
+        yield from _arriving(config, errors)
         return
     source = FileSource(path, config)
     try:
@@ -159,12 +166,12 @@ def _pieces(path: str, config: CorpusConfig) -> Iterator[str]:
         say(notice)
 
 
-def _arriving(config: CorpusConfig) -> Iterator[str]:
-    """What comes from stdin, as it comes; what can't be decoded as U+FFFD."""
+def _arriving(config: CorpusConfig, errors: str) -> Iterator[str]:
+    """What comes from stdin, as it comes; `errors` as of Python's decoders."""
     if sys.stdin is None:
         raise CorpusError("stdin is closed")
     as_bytes = config.level == "byte"
-    encoding, errors = ("utf-8", "surrogateescape") if as_bytes else (config.encoding, "replace")
+    encoding = "utf-8" if as_bytes else config.encoding
     if not as_bytes and codecs.lookup(encoding).name == "utf-8":
         encoding = "utf-8-sig"  # a byte order mark is no part of the text
     stdin: Any = sys.stdin.buffer

@@ -152,7 +152,7 @@ def score(
             write_characters(model, predict, paths, header=header, as_json=as_json)
             return
         rows: Rows = (
-            TextRows(paths, model, documents=per == "document", show=show, as_json=as_json)
+            TextRows(paths, models, documents=per == "document", show=show, as_json=as_json)
             if reading.column is None
             else TableRows(paths[0], model, reading, expect)
         )

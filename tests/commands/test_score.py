@@ -146,6 +146,19 @@ def test_rows_before_a_broken_one_are_answered(run, stored, here, rows, options,
     assert err.splitlines()[-1].startswith(f"charlstm: t.jsonl: {message}")
 
 
+@pytest.mark.parametrize("names", [("bytes", "tiny"), ("tiny", "bytes")])
+def test_bytes_that_are_no_text_cost_the_same_in_any_order_of_models(
+    run, stored, here, monkeypatch, names
+):
+    (here / "a.txt").write_text(TEXT)
+    assert run("train", "a.txt", "--level", "byte", "--run", "bytes", "--steps", 2, *SMALL)[0] == 0
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the \xff\n")))
+    (out,) = run("score", "--json", *(f"--run={name}" for name in names))[1].splitlines()
+    model = charlstm.load("bytes")
+    (expected,) = model.score_lines([b"the \xff".decode("utf-8", "surrogateescape")])
+    assert json.loads(out)["bits"]["bytes"] == pytest.approx(expected.bits, rel=1e-5)
+
+
 def test_a_line_that_never_ends_is_refused(run, stored, here, monkeypatch):
     monkeypatch.setattr("charlstm.text.lines.MAX_LINE_CHARS", 10)
     (here / "a.txt").write_text("the quick\n" + "the quick brown")
