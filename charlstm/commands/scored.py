@@ -138,6 +138,10 @@ def _chosen_split(wanted: SplitName | None, corpus: "Corpus") -> "tuple[SplitNam
         return wanted, getattr(corpus, wanted)
     if corpus.test.num_chars:
         return "test", corpus.test
+    if not corpus.val.num_chars:
+        raise CorpusError(
+            "the corpus has neither test nor validation text: name a file, or give --split train"
+        )
     say("the corpus has no test split: scoring the validation split")
     return "val", corpus.val
 

@@ -8,6 +8,7 @@ import codecs
 import contextlib
 import io
 import os
+import shlex
 import sys
 import unicodedata
 from collections.abc import Iterator
@@ -37,6 +38,25 @@ def escape(text: str, *, keep: str = "") -> str:
 def escape_line(text: object) -> str:
     """Make a message one safe line."""
     return escape(str(text).replace("\n", " "))
+
+
+def shell_word(word: str) -> str:
+    r"""Quote a word for a shell; what could command a terminal in bash's way, as in $'a\nb'."""
+    if escape(word) == word:
+        return shlex.quote(word)
+    chars = (
+        "".join(f"\\x{byte:02x}" for byte in _file_bytes(char))
+        if _is_unsafe(char)
+        else char.replace("\\", "\\\\").replace("'", "\\'")
+        for char in word
+    )
+    return f"$'{''.join(chars)}'"
+
+
+def _file_bytes(char: str) -> bytes:
+    """Return the bytes of a character of a file's name, which need not be UTF-8."""
+    is_byte = "\udc80" <= char <= "\udcff"
+    return char.encode("utf-8", "surrogateescape" if is_byte else "surrogatepass")
 
 
 def is_animated(stream: IO[str]) -> bool:

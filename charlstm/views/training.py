@@ -1,6 +1,5 @@
 """A running training: a progress bar in a terminal, elsewhere a plain line every few seconds."""
 
-import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from charlstm.run.log import Report, duration, status
 from charlstm.run.session import Session
 from charlstm.system import layout
 from charlstm.system.progress import move, progress_bar
-from charlstm.system.terminal import escape, is_animated, say
+from charlstm.system.terminal import escape, is_animated, say, shell_word
 from charlstm.text.visible import visible
 from charlstm.views.tables import figure, print_pairs
 
@@ -47,8 +46,8 @@ def training_view(*, quiet: bool) -> Iterator[Callable[[Report], None]]:
 def shell_command(name: str, folder: Path) -> str:
     """Return the command line for a command and the run in a folder."""
     store = folder.parent
-    where = "" if store == DEFAULT_STORE else f" --checkpoints {shlex.quote(str(store))}"
-    return f"charlstm {name} --run {shlex.quote(folder.name)}{where}"
+    where = "" if store == DEFAULT_STORE else f" --checkpoints {shell_word(str(store))}"
+    return f"charlstm {name} --run {shell_word(folder.name)}{where}"
 
 
 def watch_training(events: Iterator[TrainerEvent], name: str) -> Iterator[TrainerEvent]:

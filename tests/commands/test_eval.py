@@ -17,6 +17,13 @@ def test_eval_without_a_test_split_uses_val_and_says_so(run, corpus_file):
     assert "no test split" in err
 
 
+def test_eval_without_held_out_text_says_only_that(run, corpus_file):
+    run("train", corpus_file, "--val-fraction", 0, "--test-fraction", 0, "--steps", 2, *SMALL)
+    err = run.fails(1, "eval")
+    assert "neither test nor validation text" in err
+    assert "scoring" not in err
+
+
 def test_eval_scores_any_text(run, stored, here):
     (here / "a.txt").write_bytes("quick\r\nquips☃".encode())
     result = run.json("eval", "a.txt")
