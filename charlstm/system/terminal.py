@@ -22,6 +22,7 @@ _BIDI_CONTROLS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u2
 )
 
 _PLAIN: Final = "\x1b[0m"
+_ERASED_LINE: Final = "\r\x1b[K"
 
 
 def escape(text: str, *, keep: str = "") -> str:
@@ -125,6 +126,28 @@ def say(message: str) -> None:
     """Write a line to stderr; a terminal that is gone stops nothing."""
     with contextlib.suppress(OSError, ValueError):
         print(escape_line(message), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def waiting(what: str, *, is_shown: bool = True) -> Iterator[None]:
+    """Show on a terminal's stderr what takes a while, until it is done.
+
+    Args:
+        is_shown: False to show nothing.
+    """
+    has_line = is_shown and is_animated(sys.stderr)
+
+    def write(text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            print(text, end="", file=sys.stderr, flush=True)
+
+    if has_line:
+        write(f"{what} ...")
+    try:
+        yield
+    finally:
+        if has_line:
+            write(_ERASED_LINE)
 
 
 def _is_unsafe(char: str) -> bool:

@@ -38,6 +38,17 @@ def test_quiet_leaves_warnings_and_json(run, corpus_file, here):
     assert "run quiet exists" in run.fails(2, *arguments)
 
 
+def test_lines_of_a_log_fit_a_terminal(run, corpus_file, here):
+    _, _, err = run("train", corpus_file, "--steps", 8, *SMALL)
+    previews = re.findall(r"^epoch .*", err, re.MULTILINE)
+    assert previews
+    assert all(len(line) == 100 for line in previews)
+    assert "reading" not in err  # which only a terminal shows
+    logged = (here / "checkpoints/tiny/events.jsonl").read_text(encoding="utf-8").splitlines()
+    samples = [json.loads(line).get("sample", "") for line in logged]
+    assert max(map(len, samples)) == 160
+
+
 def test_quiet_keeps_what_goes_wrong_on_the_way(capsys):
     failed = SavingFailed(step=3, reason="disk full")
     with training_view(quiet=True) as show:
