@@ -190,7 +190,7 @@ def test_crafted_text_works_or_is_rejected(tmp_path):
             kept.write_bytes(to_bytes(arrays, header))
         except (ContainerError, KeyError, TypeError, ValueError):
             return  # nobody can write that
-        found = read_text(tmp_path, config, first.fingerprint)
+        found = read_text(tmp_path, config, first.fingerprint, first.vocabulary)
         if found is not None:
             for split in (found.train, found.val, found.test):
                 assert len(found.alphabet.text_of(split.ids)) == split.num_chars

@@ -252,7 +252,7 @@ def test_memory_stays_bounded_whatever_the_size(tmp_path, line, megabytes):
     try:
         corpus = load_corpus(config)
         write_text(tmp_path, corpus, config, mode=0o666)
-        corpus = read_text(tmp_path, config, corpus.fingerprint)
+        corpus = read_text(tmp_path, config, corpus.fingerprint, corpus.vocabulary)
     finally:
         stop.set()
         watcher.join()

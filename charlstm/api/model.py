@@ -333,7 +333,7 @@ class Model:
                 "own, which keeps it"
             )
         spec = self.checkpoint.spec
-        return load_corpus_of_run(spec.corpus, spec.fingerprint, self._text_folder)
+        return load_corpus_of_run(spec.corpus, spec.fingerprint, spec.vocabulary, self._text_folder)
 
     def predict(self, prefix: str = "", *, with_counts: bool = False) -> NextCharacters:
         """The distribution of the character after a text, the most likely first.

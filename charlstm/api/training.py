@@ -89,7 +89,7 @@ def train(
     calm_waiting_threads()
     is_main_thread = threading.current_thread() is threading.main_thread()
     if is_main_thread:
-        import_torch()
+        import_torch(is_shown=False)
     from charlstm.run.preparation import Request
     from charlstm.run.session import open_session
 

@@ -22,7 +22,7 @@ from charlstm.commands.options import (
 )
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.system.interrupts import import_torch
-from charlstm.system.terminal import say
+from charlstm.system.terminal import say, waiting
 
 if TYPE_CHECKING:
     from charlstm.analysis.reach import Reach
@@ -287,4 +287,5 @@ def _look_back(model: "Model", text: "Split") -> "tuple[Reach, list[ContextScore
     generator = np.random.default_rng(0)
     with counting_bar(MAX_CONTEXT_CHARS, "read") as progress:
         contexts = score_by_context(network, text, generator=generator, progress=progress)
-    return reach(network, text, generator=generator), contexts
+    with waiting("measuring what reaches the predictions"):
+        return reach(network, text, generator=generator), contexts

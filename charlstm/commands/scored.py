@@ -1,13 +1,10 @@
 """Which text `charlstm eval` scores, and what is said about it beforehand."""
 
-import contextlib
-import os
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from charlstm.commands.options import advice_for_a_model
-from charlstm.config import STDIN, SplitName
+from charlstm.config import SplitName
 from charlstm.errors import CorpusError
 from charlstm.system.terminal import say
 
@@ -19,6 +16,9 @@ if TYPE_CHECKING:
     from charlstm.text.alphabet import Alphabet
     from charlstm.text.corpus import Corpus, OtherText
     from charlstm.text.split import Split
+
+# Quotations and what programs write again and again make less of a text.
+_MUCH_KNOWN: Final = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,6 @@ def choose(model: "Model", files: list[str], split: SplitName | None) -> ScoredT
     """
     if files:
         chosen, text = None, read_files(files, model).split
-        warn_of_own(files, [model])
         corpus = None
         try:
             corpus = model.corpus()
@@ -74,6 +73,8 @@ def choose(model: "Model", files: list[str], split: SplitName | None) -> ScoredT
         return ScoredText(name=name, split=chosen, text=text)
     scored = ScoredText(name=name, split=chosen, text=text, train=corpus.train)
     is_known_D = _known(text, corpus, model.alphabet)
+    if files and is_known_D is None:
+        _warn_of_known(model, text, corpus)
     if is_known_D is None or is_known_D.all() or not is_known_D.any():
         return replace(scored, is_known_D=is_known_D)
     return replace(
@@ -103,12 +104,8 @@ def same_text(
         read = read_files(files, model)
         symbols = read.original(0, read.split.num_chars)
         other_text = replace(read.split, ids=other.alphabet.encode(symbols))
-        if model.alphabet.are_lines:
-            for one, text in ((model, read.split), (other, other_text)):
-                _say_known(one, text)
-        else:
-            warn_of_own(files, (model, other))
-            say("whether other texts hold parts of this one, and were learned from, is not checked")
+        for one, text in ((model, read.split), (other, other_text)):
+            _say_known(one, text)
         return None, read.split, other_text
     own, others = (spec.fingerprint for spec in specs)
     if own != others:
@@ -136,24 +133,15 @@ def read_files(files: list[str], model: "Model") -> "OtherText":
     return other
 
 
-def warn_of_own(files: list[str], models: "Iterable[Model]") -> None:
-    """Say which models learned from one of these files, by its name."""
-    from charlstm.text.filelist import FileList
-
-    for model in models:
-        learned: set[str] = set()
-        with contextlib.suppress(CorpusError):
-            learned.update(map(os.path.realpath, FileList.of(model.checkpoint.spec.corpus).main))
-        for path in files:
-            if path != STDIN and os.path.realpath(path) in learned:
-                say(f"warning: {path} is of the text that {model.name} learned from")
-
-
 def _chosen_split(wanted: SplitName | None, corpus: "Corpus") -> "tuple[SplitName, Split]":
     if wanted is not None:
         return wanted, getattr(corpus, wanted)
     if corpus.test.num_chars:
         return "test", corpus.test
+    if not corpus.val.num_chars:
+        raise CorpusError(
+            "the corpus has neither test nor validation text: name a file, or give --split train"
+        )
     say("the corpus has no test split: scoring the validation split")
     return "val", corpus.val
 
@@ -177,7 +165,7 @@ def _known(text: "Split", corpus: "Corpus", alphabet: "Alphabet") -> "npt.NDArra
 
 
 def _say_known(model: "Model", text: "Split") -> None:
-    """Say which documents of a list a model has learned from."""
+    """Say how much of a text a model has learned from."""
     from charlstm.text.duplicates import KnownDocuments
 
     try:
@@ -185,9 +173,21 @@ def _say_known(model: "Model", text: "Split") -> None:
     except CorpusError as error:
         say(f"{model.name}: whether it learned from this text is not checked: {error}")
         return
+    if not corpus.alphabet.are_lines:
+        _warn_of_known(model, text, corpus)
+        return
     is_known_D = KnownDocuments(corpus.train, corpus.alphabet).have(text)
     if num_known := int(is_known_D.sum()):
         say(
             f"{num_known:,} of {len(is_known_D):,} documents are also in {model.name}'s training "
             "text"
         )
+
+
+def _warn_of_known(model: "Model", text: "Split", corpus: "Corpus") -> None:
+    """Warn that much of a running text is training text."""
+    from charlstm.text.duplicates import share_in
+
+    share = share_in(text.ids, corpus.train.ids)
+    if share > _MUCH_KNOWN:
+        say(f"warning: about {share:.0%} of it is also in {model.name}'s training text")

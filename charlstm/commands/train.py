@@ -21,7 +21,7 @@ from charlstm.config import DEFAULT_STORE, CorpusConfig
 from charlstm.errors import ConfigError
 from charlstm.settings import ReadingSettings, RunSettings, TrainSettings
 from charlstm.system.interrupts import StopSignals, import_torch, stop_signals
-from charlstm.system.terminal import say
+from charlstm.system.terminal import say, waiting
 
 if TYPE_CHECKING:
     from charlstm.run.log import Report
@@ -69,7 +69,7 @@ def train(
     if not corpus and not run.resume:
         _refuse_unread_stdin()
 
-    import_torch()
+    import_torch(is_shown=not quiet)
     from charlstm.run.preparation import Request
     from charlstm.run.session import open_follower, open_session
     from charlstm.run.store import CheckpointStore
@@ -79,9 +79,24 @@ def train(
     store = CheckpointStore(checkpoints)
     with stop_signals() as signals, join_world() as world:
         if world.leads:
-            with open_session(
-                store, request, started_at=started_at, world=world, before_training=signals.hold
-            ) as session:
+            with contextlib.ExitStack() as stack:
+                preparing = stack.enter_context(contextlib.ExitStack())
+                what = "reading the text and choosing the model"
+                preparing.enter_context(waiting(what, is_shown=not quiet))
+
+                def prepared() -> None:
+                    preparing.close()
+                    signals.hold()
+
+                session = stack.enter_context(
+                    open_session(
+                        store,
+                        request,
+                        started_at=started_at,
+                        world=world,
+                        before_training=prepared,
+                    )
+                )
                 signals.forward(session.stop)
                 exit_code = _show(
                     session,

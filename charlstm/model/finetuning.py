@@ -1,34 +1,25 @@
 """A trained model as the beginning of another one, over another vocabulary."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from charlstm.model.checkpoints import Arrays, Checkpoint
-from charlstm.text.vocabulary import UNKNOWN, Vocabulary
+from charlstm.text.vocabulary import END, UNKNOWN, Vocabulary
 
 # The weights with a row for each symbol.
 _READ = ("embedding.weight",)
 _PREDICTED = ("head.weight", "head.bias")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Transplant:
-    """Weights for a new vocabulary.
+def characters_to_keep(parent: Checkpoint) -> str:
+    """Return the characters of a model that one trained from it can still write.
 
-    Args:
-        num_kept: characters that both vocabularies have.
-        num_new: that only the new one has; `num_dropped`: that only the old one had.
+    What ends a document is not among them: whether there is such an end, the new text decides.
     """
-
-    weights: Arrays
-    num_kept: int
-    num_new: int
-    num_dropped: int
+    return parent.spec.vocabulary.characters.replace(END, "")
 
 
-def transplant(parent: Checkpoint, vocabulary: Vocabulary) -> Transplant:
-    """Carry a model over to another vocabulary.
+def transplant(parent: Checkpoint, vocabulary: Vocabulary) -> Arrays:
+    """Return a model's weights for another vocabulary.
 
     The recurrent layers stay; so do the rows of known characters, of unknown and of boundary. The
     row of a new character is the mean of the old characters' rows: neither likely nor unlikely.
@@ -43,10 +34,4 @@ def transplant(parent: Checkpoint, vocabulary: Vocabulary) -> Transplant:
         characters = np.where(is_kept.reshape(-1, *[1] * (rows.ndim - 1)), rows[place], mean)
         boundary = rows[old.boundary :] if name in _READ else rows[:0]
         weights[name] = np.concatenate([rows[:1], characters, boundary]).astype(np.float32)
-    num_kept = int(np.count_nonzero(is_kept))
-    return Transplant(
-        weights=weights,
-        num_kept=num_kept,
-        num_new=len(vocabulary) - num_kept,
-        num_dropped=len(old) - num_kept,
-    )
+    return weights

@@ -12,7 +12,7 @@ from charlstm.config import IN_MEMORY, STDIN, Budget, CorpusConfig, Dropouts, Tr
 from charlstm.errors import ChangedTextError, CheckpointError, ConfigError, CorpusError
 from charlstm.model.checkpoints import Checkpoint, LogEntry, RunSpec
 from charlstm.model.config import ModelConfig
-from charlstm.model.finetuning import transplant
+from charlstm.model.finetuning import characters_to_keep, transplant
 from charlstm.run.store import CheckpointStore, Run
 from charlstm.run.writer import RunWriter
 from charlstm.settings import (
@@ -26,6 +26,7 @@ from charlstm.settings import (
 from charlstm.text.corpus import Corpus, corpus_name, load_corpus
 from charlstm.text.filelist import is_fleeting
 from charlstm.text.storage import load_corpus_of_run
+from charlstm.text.vocabulary import END
 from charlstm.training.hardware import (
     resolve_device,
     resolve_machine,
@@ -41,8 +42,6 @@ from charlstm.training.trainer import Fresh, FromWeights, Resume, Start
 _USED_SHARE: Final = 0.95
 # Too few to learn from, and to validate on a twentieth of them.
 _MIN_TRAIN_CHARS: Final = 100
-# How much of a text tells whether it is a list.
-_SAMPLE_CHARS: Final = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,10 +177,13 @@ def prepare_new(
     """
     corpus_config, init_from = request.corpus_config(), request.run.init_from
     parent = None if init_from is None else store.load_model(init_from)
-    settings = request.settings
+    settings, known = request.settings, ""
     if parent is not None:
-        settings = _with_shape_of(parent.checkpoint.spec.model_config, settings)
-    corpus = load_corpus(corpus_config, texts=request.texts)
+        spec, known = parent.checkpoint.spec, characters_to_keep(parent.checkpoint)
+        settings = _with_shape_of(spec.model_config, settings)
+        _refuse_changes("--from", request.reading, {"level": spec.corpus.level})
+        corpus_config = replace(corpus_config, level=spec.corpus.level)
+    corpus = load_corpus(corpus_config, texts=request.texts, known=known)
     if settings.early_stop and not corpus.val.num_chars:
         raise ConfigError("--early-stop needs validation text: see --val-fraction and --val")
     machine = resolve_machine(settings)
@@ -212,12 +214,9 @@ def prepare_new(
     start: Start = Fresh()
     if parent is not None:
         notices += parent.notices
-        transplanted = transplant(parent.checkpoint, corpus.vocabulary)
-        start = FromWeights(weights=transplanted.weights)
-        news.append(
-            f"from run {init_from}: {transplanted.num_kept:,} characters kept, "
-            f"{transplanted.num_new:,} new, {transplanted.num_dropped:,} dropped"
-        )
+        start = FromWeights(weights=transplant(parent.checkpoint, corpus.vocabulary))
+        num_new = len(set(corpus.vocabulary.characters) - {*known, END})
+        news.append(f"from run {init_from}: its {len(known):,} characters and {num_new:,} new")
     if request.run.resume:
         notices.insert(0, f"run {name} has no checkpoint yet: starting from the beginning")
     return Prepared(
@@ -339,7 +338,7 @@ def prepare_to_follow(store: CheckpointStore, leader: Prepared) -> Prepared:
     """
     spec = leader.spec
     folder = store.run(leader.name).folder
-    return replace(leader, corpus=load_corpus_of_run(spec.corpus, spec.fingerprint, folder))
+    return replace(leader, corpus=_kept_text(spec, folder))
 
 
 def _with_shape_of(parent: ModelConfig, settings: TrainSettings) -> TrainSettings:
@@ -366,14 +365,18 @@ def _corpus_again(spec: RunSpec, folder: Path, request: Request) -> tuple[Corpus
     gone = [path for path in paths if is_fleeting(path) or not os.path.exists(path)]
     # Explicit arguments win.
     if gone and not request.paths and not given(request.reading):
-        corpus = load_corpus_of_run(config, spec.fingerprint, folder)
+        corpus = _kept_text(spec, folder)
         return corpus, f"{gone[0]}: missing; resuming from the copy of its text in the run's folder"
     if not paths:
         # Python's documentation changes with each of its versions.
-        return load_corpus_of_run(config, spec.fingerprint, folder), None
-    corpus = load_corpus(config)
+        return _kept_text(spec, folder), None
+    corpus = load_corpus(config, known=spec.vocabulary.characters)
     corpus.require_fingerprint(spec.fingerprint)
     return corpus, None
+
+
+def _kept_text(spec: RunSpec, folder: Path) -> Corpus:
+    return load_corpus_of_run(spec.corpus, spec.fingerprint, spec.vocabulary, folder)
 
 
 def _hardware(stored: TrainConfig, settings: TrainSettings) -> TrainConfig:

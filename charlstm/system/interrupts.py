@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Final
 
 from charlstm.errors import ConfigError
+from charlstm.system.terminal import waiting
 
 _INTERRUPTED: Final = 130
 
@@ -94,16 +95,19 @@ def held_back() -> Iterator[None]:
         signal.raise_signal(signals.received)
 
 
-def import_torch() -> None:
+def import_torch(*, is_shown: bool = True) -> None:
     """Import torch, signals held back.
 
     The exception that a signal raises would abort the process where torch, while it starts, calls
     Python from C++.
 
+    Args:
+        is_shown: whether a terminal says so meanwhile.
+
     Raises:
         ConfigError: when it isn't installed.
     """
-    with held_back():
+    with waiting("loading PyTorch", is_shown=is_shown), held_back():
         try:
             import torch  # noqa: F401
         except ModuleNotFoundError as error:

@@ -8,6 +8,7 @@ import codecs
 import contextlib
 import io
 import os
+import shlex
 import sys
 import unicodedata
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ _BIDI_CONTROLS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u2
 )
 
 _PLAIN: Final = "\x1b[0m"
+_ERASED_LINE: Final = "\r\x1b[K"
 
 
 def escape(text: str, *, keep: str = "") -> str:
@@ -37,6 +39,25 @@ def escape(text: str, *, keep: str = "") -> str:
 def escape_line(text: object) -> str:
     """Make a message one safe line."""
     return escape(str(text).replace("\n", " "))
+
+
+def shell_word(word: str) -> str:
+    r"""Quote a word for a shell; what could command a terminal in bash's way, as in $'a\nb'."""
+    if escape(word) == word:
+        return shlex.quote(word)
+    chars = (
+        "".join(f"\\x{byte:02x}" for byte in _file_bytes(char))
+        if _is_unsafe(char)
+        else char.replace("\\", "\\\\").replace("'", "\\'")
+        for char in word
+    )
+    return f"$'{''.join(chars)}'"
+
+
+def _file_bytes(char: str) -> bytes:
+    """Return the bytes of a character of a file's name, which need not be UTF-8."""
+    is_byte = "\udc80" <= char <= "\udcff"
+    return char.encode("utf-8", "surrogateescape" if is_byte else "surrogatepass")
 
 
 def is_animated(stream: IO[str]) -> bool:
@@ -105,6 +126,28 @@ def say(message: str) -> None:
     """Write a line to stderr; a terminal that is gone stops nothing."""
     with contextlib.suppress(OSError, ValueError):
         print(escape_line(message), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def waiting(what: str, *, is_shown: bool = True) -> Iterator[None]:
+    """Show on a terminal's stderr what takes a while, until it is done.
+
+    Args:
+        is_shown: False to show nothing.
+    """
+    has_line = is_shown and is_animated(sys.stderr)
+
+    def write(text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            print(text, end="", file=sys.stderr, flush=True)
+
+    if has_line:
+        write(f"{what} ...")
+    try:
+        yield
+    finally:
+        if has_line:
+            write(_ERASED_LINE)
 
 
 def _is_unsafe(char: str) -> bool:

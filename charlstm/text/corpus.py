@@ -119,13 +119,18 @@ class _Counted:
 
 
 def load_corpus(
-    config: CorpusConfig, files: FileList | None = None, *, texts: Sequence[str] = ()
+    config: CorpusConfig,
+    files: FileList | None = None,
+    *,
+    texts: Sequence[str] = (),
+    known: str = "",
 ) -> Corpus:
     """Read, split and encode a corpus; the vocabulary comes from the training split.
 
     Args:
         files: those of the configuration, where they were found before.
         texts: in memory, where the configuration's path is `IN_MEMORY`.
+        known: characters to add to the vocabulary, whether the text has them or not.
 
     Raises:
         CorpusError: when a file is missing, empty, not text, or too short to be split.
@@ -143,7 +148,7 @@ def load_corpus(
         main_starts = counted.starts[counted.starts < num_chars]
         assignment = Assignment.of(config, main_starts, num_chars)
         spans = _spans(config, counted, num_main, len(files.val), assignment)
-        return _split(config, sources, reader, counted, spans, assignment, mode=files.mode())
+        return _split(config, sources, reader, counted, spans, assignment, known, mode=files.mode())
 
 
 class OtherText(NamedTuple):
@@ -386,11 +391,13 @@ def _split(
     counted: _Counted,
     spans: Sequence[tuple[int, int]],
     assignment: Assignment | None,
+    known: str,
     *,
     mode: int,
 ) -> Corpus:
     """Encode with all characters of the corpus, then drop those that the training split lacks."""
-    everything = Vocabulary.of_codes(np.flatnonzero(counted.char_counts))
+    known_codes = code_points(known)
+    everything = Vocabulary.of_codes(np.union1d(np.flatnonzero(counted.char_counts), known_codes))
     ids = _encode(sources, reader, everything, counted)
     starts = counted.starts
     if assignment is not None:
@@ -399,6 +406,7 @@ def _split(
         starts = np.concatenate([assignment.grouped_starts, starts[starts >= rest]])
     codes = np.append(0, everything.codes)
     is_known = _counts(ids[slice(*spans[0])], len(codes)) >= config.min_count
+    is_known[1:] |= np.isin(everything.codes, known_codes)
     if not is_known.any():
         raise CorpusError(
             f"{_listed(config)}: no character comes --min-count {config.min_count} times"

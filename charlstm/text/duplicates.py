@@ -1,4 +1,4 @@
-"""Find documents that also occur in another text, by their hashes."""
+"""Find documents and passages that also occur in another text, by their hashes."""
 
 import hashlib
 from functools import cached_property
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
-from charlstm.text.vocabulary import UNKNOWN
+from charlstm.text.vocabulary import UNKNOWN, Ids
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -17,6 +17,10 @@ Hashes = npt.NDArray[np.uint64]
 _SHORT: Final = 4096
 _PIECE_CHARS: Final = 1 << 22
 _SEED: Final = 0
+# Long enough to occur twice hardly ever in texts that were written independently.
+_PASSAGE_CHARS: Final = 32
+# Of a long text, this beginning is compared with the other.
+_COMPARED_CHARS: Final = 1 << 20
 # Stands for documents with unknown characters: which ones they had isn't kept.
 _NO_HASH: Final = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
@@ -46,6 +50,34 @@ class KnownDocuments:
         return found
 
 
+def share_in(ids: Ids, other: Ids) -> float:
+    """Return about how much of a text stands in another, 0 to 1; of a very short one 0 or 1.
+
+    The other text is cut into passages, which are looked for everywhere in the first: whatever was
+    copied has one of them every `_PASSAGE_CHARS` characters.
+    """
+    multipliers = _multipliers(_PASSAGE_CHARS)
+    whole = other[: len(other) // _PASSAGE_CHARS * _PASSAGE_CHARS]
+    size = max(1, _PIECE_CHARS // _PASSAGE_CHARS) * _PASSAGE_CHARS
+    pieces = (whole[first : first + size] for first in range(0, len(whole), size))
+    passages = [
+        piece.reshape(-1, _PASSAGE_CHARS).astype(np.uint64) @ multipliers for piece in pieces
+    ]
+    ids = ids[:_COMPARED_CHARS].astype(np.uint64)
+    num_places = len(ids) - _PASSAGE_CHARS + 1
+    if num_places < 1 or not passages:
+        return 0.0
+    found = np.zeros(num_places, np.uint64)
+    for place, multiplier in enumerate(multipliers):
+        found += ids[place : place + num_places] * multiplier
+    num_found = int(np.isin(found, np.concatenate(passages)).sum())
+    return min(1.0, num_found * _PASSAGE_CHARS / num_places)
+
+
+def _multipliers(number: int) -> Hashes:
+    return np.random.default_rng(_SEED).integers(0, 1 << 64, number, dtype=np.uint64)
+
+
 def hashes_of(split: Split, alphabet: Alphabet) -> Hashes:
     """Return a 64-bit hash of each document, [num_documents].
 
@@ -55,7 +87,7 @@ def hashes_of(split: Split, alphabet: Alphabet) -> Hashes:
     lengths = split.lengths
     found = np.zeros(len(lengths), np.uint64)
     # One more: for what ends a document.
-    multipliers = np.random.default_rng(_SEED).integers(0, 1 << 64, _SHORT + 1, dtype=np.uint64)
+    multipliers = _multipliers(_SHORT + 1)
     edges = np.searchsorted(split.starts, np.arange(0, max(1, split.num_chars), _PIECE_CHARS))
     for first, after in zip(edges, [*edges[1:], len(lengths)], strict=True):
         chosen = np.arange(first, after)

@@ -44,7 +44,9 @@ _UNUSABLE: Final = (
 )
 
 
-def load_corpus_of_run(config: CorpusConfig, fingerprint: str, folder: Path | None) -> Corpus:
+def load_corpus_of_run(
+    config: CorpusConfig, fingerprint: str, vocabulary: Vocabulary, folder: Path | None
+) -> Corpus:
     """Return the corpus that a run was trained on: its copy, or the files read again.
 
     Args:
@@ -53,14 +55,15 @@ def load_corpus_of_run(config: CorpusConfig, fingerprint: str, folder: Path | No
     Raises:
         CorpusError: when neither is possible, or the text is another one by now.
     """
-    if folder is not None and (kept := read_text(folder, config, fingerprint)) is not None:
+    kept = None if folder is None else read_text(folder, config, fingerprint, vocabulary)
+    if kept is not None:
         return kept
     if any(map(is_fleeting, (*config.paths, config.val, config.test))):
         raise CorpusError(
             "the run's text came from a program, stdin or a pipe, and no copy of it was kept; "
             "name a file"
         )
-    corpus = load_corpus(config)
+    corpus = load_corpus(config, known=vocabulary.characters)
     corpus.require_fingerprint(fingerprint)
     return corpus
 
@@ -84,10 +87,10 @@ def write_text(
         ContainerError: when its header would be too long.
     """
     ids_path, path = folder / layout.TEXT_IDS, folder / layout.TEXT
-    if read_text(folder, config, corpus.fingerprint) is None:
+    if read_text(folder, config, corpus.fingerprint, corpus.vocabulary) is None:
         with contextlib.suppress(FileNotFoundError):
             ids_path.unlink()
-        if not any(_share(other, ids_path, config, corpus.fingerprint) for other in others):
+        if not any(_share(other, ids_path, config, corpus) for other in others):
             with replace_file(ids_path, mode=mode) as file:
                 splits = [getattr(corpus, name) for name in _SPLITS]
                 num_chars = sum(split.num_chars for split in splits)
@@ -102,35 +105,34 @@ def write_text(
         kept.chmod(kept.stat().st_mode & mode)
 
 
-def read_text(folder: Path, config: CorpusConfig, fingerprint: str) -> Corpus | None:
-    """Return the corpus in a run's folder; None if it is missing, damaged or of another text."""
+def read_text(
+    folder: Path, config: CorpusConfig, fingerprint: str, vocabulary: Vocabulary
+) -> Corpus | None:
+    """Return the corpus in a run's folder; None if it is missing, damaged or another one."""
     try:
         with open_container(folder / layout.TEXT) as container:
             header = container.header
-            if (header["fingerprint"], header["options"]) != (fingerprint, _options(config)):
+            if (header["fingerprint"], header["level"]) != (fingerprint, config.level):
                 return None
             arrays = container.read()
+        if not np.array_equal(arrays["codes"], vocabulary.codes):
+            return None
         with os.fdopen(open_regular(folder / layout.TEXT_IDS), "rb") as file:
             mode = os.fstat(file.fileno()).st_mode & 0o666
-            return _corpus(file, arrays, header, config, mode=mode)
+            return _corpus(file, arrays, header, config, vocabulary, mode=mode)
     except _UNUSABLE:
         return None
 
 
-def _share(other: Path, ids_path: Path, config: CorpusConfig, fingerprint: str) -> bool:
+def _share(other: Path, ids_path: Path, config: CorpusConfig, corpus: Corpus) -> bool:
     """Take another run's ids by a hard link, if they are the same and the file system can."""
-    if read_text(other, config, fingerprint) is None:
+    if read_text(other, config, corpus.fingerprint, corpus.vocabulary) is None:
         return False
     try:
         os.link(other / layout.TEXT_IDS, ids_path)
     except OSError:
         return False
     return True
-
-
-def _options(config: CorpusConfig) -> list[Any]:
-    """The settings that change what becomes of a text of the same fingerprint."""
-    return [config.min_count, config.level]
 
 
 def _description(corpus: Corpus, config: CorpusConfig) -> bytes:
@@ -147,7 +149,7 @@ def _description(corpus: Corpus, config: CorpusConfig) -> bytes:
         arrays,
         {
             "fingerprint": corpus.fingerprint,
-            "options": _options(config),
+            "level": config.level,
             "num_chars": [split.num_chars for split in splits.values()],
             "ids": digest.hexdigest(),
             "dtype": corpus.train.ids.dtype.str,
@@ -184,6 +186,7 @@ def _corpus(
     arrays: dict[str, Any],
     header: dict[str, Any],
     config: CorpusConfig,
+    vocabulary: Vocabulary,
     *,
     mode: int,
 ) -> Corpus:
@@ -192,7 +195,6 @@ def _corpus(
     Raises:
         ValueError, LookupError, TypeError, AttributeError: when it isn't what was written.
     """
-    vocabulary = Vocabulary.of_codes(arrays["codes"])
     sizes = header["num_chars"]
     if not all(type(size) is int and size >= 0 for size in sizes):
         raise ValueError("not the splits that were written")

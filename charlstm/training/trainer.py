@@ -45,6 +45,9 @@ _MIN_VAL_CHARS: Final = 4096
 # even when the learning rate falls: of 500 characters the cost doubled within a minute.
 _OVERFITS_ABOVE: Final = 1.2
 _OVERFITS_AFTER: Final = 4
+# A step is no measure of speed that takes so many times the usual one, and so many seconds.
+_PAUSE_STEPS: Final = 50
+_PAUSE_SECONDS: Final = 1.0
 
 
 @dataclass(kw_only=True)
@@ -321,9 +324,11 @@ class Trainer:
             self._losses.add(outcome, counters.step)
         found = self._losses.take_found()
         seconds = self._clock() - began
-        self._session_steps += 1
-        self._session_seconds += seconds
-        chose_threads = self._threads is not None and self._threads.add(seconds)
+        chose_threads = False
+        if not self._was_paused(seconds):
+            self._session_steps += 1
+            self._session_seconds += seconds
+            chose_threads = self._threads is not None and self._threads.add(seconds)
         return Stepped(
             **self._figures(learning_rate),
             progress=self._progress,
@@ -418,6 +423,11 @@ class Trainer:
 
     def _epoch_of(self, step: int) -> float:
         return step * self.config.chars_per_step / self._num_train_chars
+
+    def _was_paused(self, seconds: float) -> bool:
+        """Whether a step took so long that the process or the machine must have stood still."""
+        usual = self._session_seconds / max(1, self._session_steps)
+        return 0 < usual * _PAUSE_STEPS < seconds > _PAUSE_SECONDS
 
     @property
     def _chars_per_second(self) -> float:

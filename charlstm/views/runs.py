@@ -1,7 +1,6 @@
 """The list of runs as a table, and one run in full."""
 
 import contextlib
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,14 +13,22 @@ from charlstm.analysis.advice import advise
 from charlstm.config import DEFAULT_STORE
 from charlstm.model.checkpoints import Checkpoint, LogEntry
 from charlstm.run.store import run_record
-from charlstm.settings import given
-from charlstm.system.terminal import escape_line
+from charlstm.settings import ReadingSettings, TrainSettings, given, options_of
+from charlstm.system.terminal import escape_line, shell_word
 from charlstm.text.visible import visible
 from charlstm.views.tables import figure, print_note, print_pairs, print_rows
 
 # What fits a terminal of 80 x 24.
 _NUM_SHOWN: Final = 9
 _SHOWN_SAMPLE_CHARS: Final = 52
+# Settings that no option sets.
+_TITLES: Final = {
+    "num_characters": "distinct characters",
+    "num_evaluations": "evaluations",
+    "paths": "files",
+    "adapts_threads": "tunes threads",
+    "vocabulary_decay": "decay of embedding and head",
+}
 
 
 def with_history(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -65,7 +72,15 @@ def show_differences(checkpoints: Mapping[str, Checkpoint]) -> None:
     """Runs side by side: the settings in which they differ, and what came of them."""
     settings = {name: _settings(checkpoint) for name, checkpoint in checkpoints.items()}
     names = dict.fromkeys(name for one in settings.values() for name in one)
-    rows = [(name, *(str(one.get(name, "")) for one in settings.values())) for name in names]
+    options = options_of(TrainSettings) | options_of(ReadingSettings)
+    titles = _TITLES | {name: option.title for name, option in options.items()}
+    rows = [
+        (
+            titles.get(name, name.replace("_", " ")),
+            *(_setting_text(one[name]) for one in settings.values()),
+        )
+        for name in names
+    ]
     rows = [row for row in rows if len(set(row[1:])) > 1]
     best = [figure(one.best_val_bits_per_char) for one in checkpoints.values()]
     last = [one.history[-1] if one.history else {} for one in checkpoints.values()]
@@ -76,6 +91,20 @@ def show_differences(checkpoints: Mapping[str, Checkpoint]) -> None:
         ("steps", *(f"{one.step:,}" for one in checkpoints.values())),
     ]
     print_rows(("", *checkpoints), rows)
+
+
+def _setting_text(value: Any) -> str:
+    """Return a setting as it is typed, or in words; a dash for none."""
+    match value:
+        case None | ():
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
+        case tuple():
+            return ", ".join(map(str, value))
+    return str(value)
 
 
 def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -163,7 +192,7 @@ def show_run(
 def show_command(arguments: Sequence[str], store: Path) -> None:
     """A command of charlstm as it is typed, a line that is never folded."""
     where = () if store == DEFAULT_STORE else ("--checkpoints", str(store))
-    print(escape_line(shlex.join(["charlstm", *arguments, *where])), flush=True)
+    print(*map(shell_word, ["charlstm", *arguments, *where]), flush=True)
 
 
 def _openness(entry: LogEntry) -> str:

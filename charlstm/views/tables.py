@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -54,25 +54,31 @@ def print_rows(
 ) -> None:
     """Rows under a header; the first column and those in `left` are text, the others figures.
 
-    On a narrow terminal that they don't fit, one figure a line.
+    On a terminal that they don't fit, without columns that have no name, which hold bars; on a
+    narrow one, one figure a line.
     """
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    if caption is not None:
-        table.caption = Text(caption)
-    for number, name in enumerate(header):
-        is_text = number == 0 or number in left
-        table.add_column(Text(name), justify="left" if is_text else "right", overflow="fold")
     # Text, never a plain string: rich would read markup in it.
     cells = [[Text(escape_line(cell)) for cell in row] for row in rows]
-    for row in cells:
-        table.add_row(*row)
+
+    def table_of(numbers: Sequence[int]) -> Table:
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        if caption is not None:
+            table.caption = Text(caption)
+        for number in numbers:
+            is_text = number == 0 or number in left
+            justify: Literal["left", "right"] = "left" if is_text else "right"
+            table.add_column(Text(header[number]), justify=justify, overflow="fold")
+        for row in cells:
+            table.add_row(*(row[number] for number in numbers))
+        return table
+
     with _console() as console:
         options = console.options.update(max_width=_PIPE_WIDTH)
-        if (
-            console.width >= _NARROW
-            or console.width >= console.measure(table, options=options).maximum
-        ):
-            console.print(table)
+        table = table_of(range(len(header)))
+        does_fit = console.width >= console.measure(table, options=options).maximum
+        if does_fit or console.width >= _NARROW:
+            named = [number for number, name in enumerate(header) if name or not number]
+            console.print(table if does_fit else table_of(named))
             return
         # Folded into narrow columns nothing could be read, or copied.
         for row in cells:

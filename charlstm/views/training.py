@@ -1,10 +1,10 @@
 """A running training: a progress bar in a terminal, elsewhere a plain line every few seconds."""
 
-import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from rich.text import Text
@@ -16,9 +16,12 @@ from charlstm.run.log import Report, duration, status
 from charlstm.run.session import Session
 from charlstm.system import layout
 from charlstm.system.progress import move, progress_bar
-from charlstm.system.terminal import escape, is_animated, say
+from charlstm.system.terminal import escape, is_animated, say, shell_word
 from charlstm.text.visible import visible
 from charlstm.views.tables import figure, print_pairs
+
+# A log is read in terminals, mails and side by side.
+_PIPE_WIDTH: Final = 100
 
 
 @contextmanager
@@ -33,13 +36,12 @@ def training_view(*, quiet: bool) -> Iterator[Callable[[Report], None]]:
                     move(bar, report.event.progress, status(report))
                 elif report.is_logged:
                     say(f"{report.event.progress:4.0%} {status(report)}")
-            for line in (_warnings if quiet else _lines)(report):
-                if not has_bar:
+            width = Console(stderr=True).width if has_bar else _PIPE_WIDTH
+            for line in _warnings(report) if quiet else _lines(report, width):
+                if has_bar:
+                    bar.write(line, file=sys.stderr)
+                else:
                     say(line)
-                    continue
-                shown = Text(line)
-                shown.truncate(Console(stderr=True).width, overflow="ellipsis")
-                bar.write(shown.plain, file=sys.stderr)
 
         yield show
 
@@ -47,8 +49,8 @@ def training_view(*, quiet: bool) -> Iterator[Callable[[Report], None]]:
 def shell_command(name: str, folder: Path) -> str:
     """Return the command line for a command and the run in a folder."""
     store = folder.parent
-    where = "" if store == DEFAULT_STORE else f" --checkpoints {shlex.quote(str(store))}"
-    return f"charlstm {name} --run {shlex.quote(folder.name)}{where}"
+    where = "" if store == DEFAULT_STORE else f" --checkpoints {shell_word(str(store))}"
+    return f"charlstm {name} --run {shell_word(folder.name)}{where}"
 
 
 def watch_training(events: Iterator[TrainerEvent], name: str) -> Iterator[TrainerEvent]:
@@ -116,15 +118,21 @@ def show_finished(session: Session, event: Finished) -> None:
     )
 
 
-def _lines(report: Report) -> list[str]:
-    """Return an event's lines, warnings included; most events have none."""
+def _lines(report: Report, width: int) -> list[str]:
+    """Return an event's lines, warnings included; most events have none.
+
+    Args:
+        width: the columns that a preview may fill.
+    """
     match report.event:
         case Evaluated() as event:
             bits = figure(event.val_bits_per_char)
             best = "best" if event.is_best else "    "
             found = f"val {bits} {best}" if event.val_bits_per_char is not None else "no val text"
             preview = visible(report.record["sample"], keep=" ")
-            return [f"epoch {event.epoch:6.2f}  {found}  {preview}"]
+            line = Text(f"epoch {event.epoch:6.2f}  {found}  {preview}")
+            line.truncate(width, overflow="ellipsis")
+            return [line.plain]
         case Stepped() as event if event.chose_threads and not event.was_skipped:
             return [f"continuing on {_threads(event.threads)}, now faster"]
         case Started() as event if event.step:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import typer
-from conftest import SMALL, posix
+from conftest import SMALL, TEXT, posix
 
 from charlstm.run.store import CheckpointStore
 
@@ -153,12 +153,16 @@ def test_an_impossible_time_zone_is_no_crash(run, stored, monkeypatch):
 
 
 def test_runs_side_by_side_show_where_they_differ(run, corpus_file, here):
-    for name, seed in (("one", 1), ("two", 2)):
-        options = ["--run", name, "--seed", seed, "--steps", 4, *SMALL]
+    (here / "val.txt").write_text(TEXT)
+    for name, seed, extra in (("one", 1, []), ("two", 2, ["--val", "val.txt", "--keep-line-ends"])):
+        options = ["--run", name, "--seed", seed, "--steps", 4, *extra, *SMALL]
         run.works("train", corpus_file, *options)
     out = run("runs", "show", "one", "two")[1]
-    assert re.search(r"seed +1 +2", out)
-    assert "hidden_size" not in out  # in which they agree
+    assert re.search(r"--seed +1 +2", out)
+    assert "--hidden-size" not in out  # in which they agree
+    assert re.search(r"--val +- +/\S+/val.txt\n", out)
+    assert re.search(r"--keep-line-ends +no +yes\n", out)
+    assert not re.search(r"None|\(|^ \w+_", out, re.MULTILINE)
     assert re.search(r"best val bits/char +\d\.\d+ +\d\.\d+", out)
     found = run.json("runs", "show", "one", "two")
     assert [one["name"] for one in found] == ["one", "two"]

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from conftest import DISK_FULL, SMALL, TEXT, posix, raising, with_spec
 
+import charlstm
 from charlstm.config import CorpusConfig
 from charlstm.errors import CheckpointError, CorpusError
 from charlstm.events import SavingFailed
 from charlstm.run.log import Report
 from charlstm.run.store import CheckpointStore
 from charlstm.text.storage import load_corpus_of_run
+from charlstm.text.vocabulary import Vocabulary
 from charlstm.views.training import training_view
 
 
@@ -34,6 +36,17 @@ def test_quiet_leaves_warnings_and_json(run, corpus_file, here):
     assert (code, out) == (0, "")
     assert err == "the text looks like a list: --split-documents lines makes each line a document\n"
     assert "run quiet exists" in run.fails(2, *arguments)
+
+
+def test_lines_of_a_log_fit_a_terminal(run, corpus_file, here):
+    _, _, err = run("train", corpus_file, "--steps", 8, *SMALL)
+    previews = re.findall(r"^epoch .*", err, re.MULTILINE)
+    assert previews
+    assert all(len(line) == 100 for line in previews)
+    assert "reading" not in err  # which only a terminal shows
+    logged = (here / "checkpoints/tiny/events.jsonl").read_text(encoding="utf-8").splitlines()
+    samples = [json.loads(line).get("sample", "") for line in logged]
+    assert max(map(len, samples)) == 160
 
 
 def test_quiet_keeps_what_goes_wrong_on_the_way(capsys):
@@ -178,8 +191,7 @@ def test_a_run_begins_with_another_one_s_model(run, corpus_file, here):
     options = ["--steps", 1, "--learning-rate", 0, "--batch-size", 4, "--seq-len", 16]
     code, _, err = run("train", "new.txt", "--from", "old", *options)
     assert code == 0
-    known = len(set(TEXT)) - 1  # without z
-    assert f"from run old: {known} characters kept, 1 new, 1 dropped" in err
+    assert f"from run old: its {len(set(TEXT))} characters and 1 new" in err
     tuned, old = (run.json("eval", "new.txt", "--run", name) for name in ("new", "old"))
     assert (old["num_unknown"], tuned["num_unknown"]) == (30, 0)
     # Nothing was learned, and nothing was forgotten.
@@ -187,12 +199,43 @@ def test_a_run_begins_with_another_one_s_model(run, corpus_file, here):
     for arguments, message in (
         (["--from", "absent"], "absent"),
         (["--from", "old", "--hidden-size", 9], "--hidden-size 9 (the run has 8)"),
+        (["--from", "old", "--level", "byte"], "--level byte (the run has char)"),
         (["--from", "old", "--resume"], "not both"),
     ):
         code, out, err = run("train", "new.txt", "--run", "other", *arguments)
         assert code in (1, 2)
         assert out == ""
         assert message in err
+
+
+@pytest.mark.parametrize("base", ["old", "checkpoints/old", "checkpoints/old/best.safetensors"])
+def test_characters_of_the_base_model_stay_known(run, corpus_file, here, base):
+    run.works("train", corpus_file, "--steps", 20, "--run", "old", *SMALL)
+    (here / "new.txt").write_text(TEXT.replace("z", "\u00f6"), encoding="utf-8")
+    options = ["--steps", 6, "--batch-size", 4, "--seq-len", 16, "--threads", 1]
+    run.works("train", "new.txt", "--run", "plain", *options)
+    run.works("train", "new.txt", "--run", "new", "--from", base, *options)
+    assert run.works("predict", "lazy d\u00f6zen", "--run", "new")
+    others = TEXT.replace("z", "")
+    out, _ = run.works("sample", "--run", "new", "--prime", "z", "--forbid", others)
+    assert "z" in out[1:]
+    # The text doesn't have z: n-grams, baselines and the copy of the text bear it.
+    assert run.json("eval", corpus_file, "--run", "new")["num_unknown"] == 0
+    assert {row["name"] for row in run.json("eval", "--run", "new")["baselines"]} >= {"order 0"}
+    (here / "new.txt").unlink()
+    err = run("train", "--resume", "--run", "new", "--steps", 8)[2]
+    assert "resuming from the copy" in err
+
+
+def test_a_model_of_bytes_is_tuned_on_bytes(run, corpus_file, here):
+    """Which characters end documents isn't inherited: the new text decides."""
+    (here / "other.txt").write_text(TEXT)
+    run.works("train", corpus_file, "other.txt", "--level", "byte", "--steps", 4, *SMALL)
+    (here / "new.txt").write_text("m\u00e5l\n" * 300, encoding="utf-8")
+    run.works("train", "new.txt", "--from", "tiny", "--steps", 4, "--threads", 1, "--run", "new")
+    model = charlstm.load("new", checkpoints=here / "checkpoints")
+    assert model.alphabet.is_byte
+    assert set(model.alphabet.vocabulary.characters) == {*TEXT, "\xc3", "\xa5"}
 
 
 def test_what_is_named_is_read_or_refused_on_resume(run, corpus_file, here):
@@ -448,7 +491,7 @@ def test_a_text_from_dev_stdin_is_resumed_from_its_copy(charlstm, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     config = CorpusConfig(paths=(str(tmp_path / "pipe"),))
     with pytest.raises(CorpusError, match="a pipe, and no copy"):
-        load_corpus_of_run(config, "f" * 64, None)
+        load_corpus_of_run(config, "f" * 64, Vocabulary("ab"), None)
 
 
 def test_python_s_documentation_may_change(run, here, monkeypatch):

@@ -1,3 +1,4 @@
+import contextlib
 import io
 import re
 import sys
@@ -5,6 +6,7 @@ import sys
 import pytest
 
 from charlstm.system.progress import counting_bar, move, progress_bar
+from charlstm.system.terminal import waiting
 
 
 class Terminal(io.StringIO):
@@ -40,3 +42,17 @@ def test_a_counting_bar_waits_a_second(monkeypatch):
     with counting_bar(100, "scored") as progress:
         progress(50)
     assert "scored" not in sys.stderr.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("stream", "is_shown", "shows"),
+    [(Terminal, True, True), (io.StringIO, True, False), (Terminal, False, False)],
+)
+def test_a_terminal_shows_what_takes_a_while_until_it_is_done(monkeypatch, stream, is_shown, shows):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", stream())
+    with contextlib.suppress(ValueError), waiting("reading", is_shown=is_shown):
+        assert sys.stderr.getvalue() == "reading ..." * shows
+        raise ValueError("an error erases the line, too")
+    assert sys.stderr.getvalue() == "reading ...\r\x1b[K" * shows

@@ -1,10 +1,13 @@
+import os
+import subprocess
 import unicodedata
 
 import pytest
+from conftest import posix
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlstm.system.terminal import escape, escape_line
+from charlstm.system.terminal import escape, escape_line, shell_word
 
 
 @given(st.text(st.characters()))
@@ -34,3 +37,14 @@ def test_code_points_are_shown_in_the_place_of_commands(text, shown):
 def test_some_may_be_kept_and_messages_are_one_line():
     assert escape("a\n\tb\r", keep="\n\t") == "a\n\tb\\x0d"
     assert escape_line("two\nlines") == "two lines"
+
+
+@posix
+@pytest.mark.parametrize(
+    "word", ["plain", "two words", "it's", "a\nb'\\n", "\x1b[31m\x9b", "\u202eab", "\udcff\udc80 x"]
+)
+def test_shell_word_is_one_safe_word_of_bash(word):
+    quoted = shell_word(word)
+    assert escape(quoted) == quoted
+    done = subprocess.run(["bash", "-c", f"printf %s {quoted}"], capture_output=True, check=True)
+    assert done.stdout == os.fsencode(word)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,7 +6,7 @@ from hypothesis import strategies as st
 from charlstm.config import CorpusConfig
 from charlstm.text import duplicates
 from charlstm.text.alphabet import Alphabet
-from charlstm.text.duplicates import KnownDocuments
+from charlstm.text.duplicates import KnownDocuments, share_in
 from charlstm.text.vocabulary import Vocabulary
 
 ALPHABET = Alphabet.of(
@@ -51,3 +52,15 @@ def test_of_no_documents_none_is_known():
     nothing = ALPHABET.split([])
     assert KnownDocuments(nothing, ALPHABET).have(ALPHABET.split(["a"])).tolist() == [False]
     assert KnownDocuments(nothing, ALPHABET).have(nothing).tolist() == []
+
+
+@pytest.mark.parametrize("piece_chars", [7, 100, 1 << 22])
+def test_share_in_is_the_copied_share(monkeypatch, piece_chars):
+    monkeypatch.setattr(duplicates, "_PIECE_CHARS", piece_chars)
+    own, other = np.random.default_rng(0).integers(1, 30, (2, 5000), np.uint8)
+    assert share_in(own[777:3210], own) == pytest.approx(1, abs=0.02)
+    assert share_in(np.append(own[:1001], other[:3003]).astype(np.uint16), own) == pytest.approx(
+        0.25, abs=0.02
+    )
+    for text, known in ((other, own), (own[:31], own), (own, own[:31]), (own[:0], own[:0])):
+        assert share_in(text, known) == 0

@@ -14,7 +14,9 @@ from charlstm.text import storage
 from charlstm.text.corpus import load_corpus
 from charlstm.text.filelist import FileList
 from charlstm.text.storage import load_corpus_of_run, read_text, write_text
+from charlstm.text.vocabulary import Vocabulary
 
+VOCABULARY = Vocabulary("ab")
 TEXT = "the quick brown fox, na\xefve\n" * 40
 
 
@@ -48,6 +50,11 @@ def config_of(*paths, **options):
     return CorpusConfig(paths=tuple(map(str, paths)), **options)
 
 
+def again(folder, config, corpus):
+    """Read a corpus as it was kept."""
+    return read_text(folder, config, corpus.fingerprint, corpus.vocabulary)
+
+
 def kept(folder, config, *, texts=(), others=(), mode=None):
     """Read a text and keep it; returns it as it was read."""
     corpus = load_corpus(config, texts=texts)
@@ -68,51 +75,61 @@ def kept(folder, config, *, texts=(), others=(), mode=None):
 def test_kept_text_equals_the_text_that_was_read(folder, path, options):
     config = config_of(path, **options)
     first = kept(folder, config)
-    assert same(first, read_text(folder, config, first.fingerprint))
+    assert same(first, again(folder, config, first))
 
 
 def test_kept_text_of_another_vocabulary_is_not_used(folder, path):
-    """The fingerprint is the text's, and the same for both."""
+    """The fingerprint is the text's, and the same for all."""
     first = kept(folder, config_of(path))
-    for options in ({"min_count": 41}, {"level": "byte"}):
-        assert read_text(folder, config_of(path, **options), first.fingerprint) is None
-    assert read_text(folder, config_of(path), "f" * 64) is None
+    assert again(folder, config_of(path, level="byte"), first) is None
+    for corpus in (
+        load_corpus(config_of(path, min_count=41)),
+        load_corpus(config_of(path), known="\u0101"),
+    ):
+        assert corpus.fingerprint == first.fingerprint
+        assert again(folder, config_of(path), corpus) is None
+    assert read_text(folder, config_of(path), "f" * 64, first.vocabulary) is None
 
 
 def test_a_missing_text_is_replaced_by_its_copy(folder, path):
     config = config_of(path)
     first = kept(folder, config)
     path.unlink()
-    assert same(first, load_corpus_of_run(config, first.fingerprint, folder))
-    assert load_corpus_of_run(config_of("-"), first.fingerprint, folder).name == "stdin"
+    assert same(first, load_corpus_of_run(config, first.fingerprint, first.vocabulary, folder))
+    assert (
+        load_corpus_of_run(config_of("-"), first.fingerprint, first.vocabulary, folder).name
+        == "stdin"
+    )
     with pytest.raises(CorpusError, match=r"text\.txt"):
-        load_corpus_of_run(config, "f" * 64, folder)
+        load_corpus_of_run(config, "f" * 64, VOCABULARY, folder)
     with pytest.raises(CorpusError, match="stdin"):
-        load_corpus_of_run(config_of("-"), "f" * 64, folder)
+        load_corpus_of_run(config_of("-"), "f" * 64, VOCABULARY, folder)
     with pytest.raises(CorpusError, match=r"text\.txt"):
-        load_corpus_of_run(config, first.fingerprint, None)
+        load_corpus_of_run(config, first.fingerprint, first.vocabulary, None)
 
 
 def test_without_a_copy_an_unchanged_text_is_read_again(folder, path):
     first = load_corpus(config_of(path))
     for place in (None, folder):
-        assert same(first, load_corpus_of_run(config_of(path), first.fingerprint, place))
+        assert same(
+            first, load_corpus_of_run(config_of(path), first.fingerprint, first.vocabulary, place)
+        )
     path.write_text(TEXT[::-1], encoding="utf-8")
     with pytest.raises(CorpusError, match=f"{first.fingerprint[:12]} and is "):
-        load_corpus_of_run(config_of(path), first.fingerprint, folder)
+        load_corpus_of_run(config_of(path), first.fingerprint, first.vocabulary, folder)
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_a_text_from_a_pipe_cannot_be_read_again(folder, path, split):
     config = CorpusConfig(paths=(str(path),), **{split: "-"})
     with pytest.raises(CorpusError, match="stdin or a pipe, and no copy"):
-        load_corpus_of_run(config, "f" * 64, folder)
+        load_corpus_of_run(config, "f" * 64, VOCABULARY, folder)
 
 
 def test_a_text_in_memory_is_kept(folder):
     config = config_of(IN_MEMORY)
     first = kept(folder, config, texts=[TEXT])
-    assert same(first, read_text(folder, config, first.fingerprint))
+    assert same(first, again(folder, config, first))
 
 
 def test_any_damage_is_noticed_and_repaired(folder, path):
@@ -127,7 +144,7 @@ def test_any_damage_is_noticed_and_repaired(folder, path):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << int(generator.integers(8))
         (folder / name).write_bytes(damaged if number % 4 < 2 else whole[:place])
-        assert read_text(folder, config, first.fingerprint) is None
+        assert again(folder, config, first) is None
         kept(folder, config)
         assert {name: (folder / name).read_bytes() for name in files} == files
 
@@ -140,13 +157,13 @@ def test_pipes_links_and_folders_are_not_waited_for(folder, path, tmp_path):
         whole = (folder / name).read_bytes()
         (folder / name).unlink()
         os.mkfifo(folder / name)
-        assert read_text(folder, config, first.fingerprint) is None
+        assert again(folder, config, first) is None
         (folder / name).unlink()
         (folder / name).mkdir()
-        assert read_text(folder, config, first.fingerprint) is None
+        assert again(folder, config, first) is None
         (folder / name).rmdir()
         (folder / name).write_bytes(whole)
-    assert same(first, read_text(folder, config, first.fingerprint))
+    assert same(first, again(folder, config, first))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +176,7 @@ def test_pipes_links_and_folders_are_not_waited_for(folder, path, tmp_path):
         {"header": {"num_chars": [-1, 541, 540]}},
         {"header": {"num_chars": [10**9, 0, 0]}},
         {"header": {"ids": 7}},
-        {"header": {"options": None}},
+        {"header": {"level": None}},
         {"val.starts": np.array([0, 5, 5])},
         {"val.starts": np.array([3])},
         {"val.starts": np.array([0, 54])},
@@ -178,7 +195,7 @@ def test_crafted_description_with_a_right_digest_is_rejected(folder, path, edit)
     changes = dict(edit)
     header |= changes.pop("header", {})
     (folder / "text.safetensors").write_bytes(to_bytes(arrays | changes, header))
-    assert read_text(folder, config, first.fingerprint) is None
+    assert again(folder, config, first) is None
 
 
 def test_another_text_in_its_place_is_rejected(folder, path, tmp_path):
@@ -188,7 +205,7 @@ def test_another_text_in_its_place_is_rejected(folder, path, tmp_path):
     (tmp_path / "second").mkdir()
     kept(tmp_path / "second", config_of(other))
     (folder / "text.npy").write_bytes((tmp_path / "second/text.npy").read_bytes())
-    assert read_text(folder, config_of(path), first.fingerprint) is None
+    assert again(folder, config_of(path), first) is None
 
 
 @posix
@@ -201,7 +218,7 @@ def test_runs_of_one_text_share_its_ids(folder, path, tmp_path):
         kept(place, config_of(path, **options), others=others)
         assert os.path.samefile(place / "text.npy", folder / "text.npy") == is_shared
     (folder / "text.npy").unlink()
-    assert same(first, read_text(tmp_path / "new0", config_of(path), first.fingerprint))
+    assert same(first, again(tmp_path / "new0", config_of(path), first))
 
 
 def test_without_hard_links_each_run_has_its_own(folder, path, tmp_path, monkeypatch):
@@ -209,7 +226,7 @@ def test_without_hard_links_each_run_has_its_own(folder, path, tmp_path, monkeyp
     monkeypatch.setattr(storage.os, "link", raising(OSError()))
     (tmp_path / "new").mkdir()
     first = kept(tmp_path / "new", config_of(path), others=[folder])
-    assert same(first, read_text(tmp_path / "new", config_of(path), first.fingerprint))
+    assert same(first, again(tmp_path / "new", config_of(path), first))
 
 
 @posix
@@ -219,7 +236,7 @@ def test_kept_text_is_no_more_readable_than_the_text(folder, path):
     first = kept(folder, config)
     for file in folder.iterdir():
         assert file.stat().st_mode & 0o777 == 0o640 & ~0o022
-    assert read_text(folder, config, first.fingerprint).mode == 0o640
+    assert again(folder, config, first).mode == 0o640
     # It became private since.
     path.chmod(0o600)
     kept(folder, config)
@@ -238,7 +255,7 @@ def test_group_readers_of_a_text_are_not_those_of_its_copy(path):
 def test_pieces_of_any_size_give_the_same_files(folder, path, tmp_path, monkeypatch):
     first = kept(folder, config_of(path))
     monkeypatch.setattr(storage, "_PIECE_CHARS", 7)
-    assert same(first, read_text(folder, config_of(path), first.fingerprint))
+    assert same(first, again(folder, config_of(path), first))
     (tmp_path / "new").mkdir()
     kept(tmp_path / "new", config_of(path))
     for name in ("text.npy", "text.safetensors"):
@@ -265,7 +282,7 @@ def test_killed_writers_leave_a_sound_text_or_none(folder, path):
         time.sleep(float(generator.uniform(0.1, 0.8)))
         process.kill()
         process.wait()
-        found = read_text(folder, config, first.fingerprint)
+        found = again(folder, config, first)
         assert found is None or same(first, found)
     subprocess.run([sys.executable, "-c", program, str(folder), str(path)], check=True)
-    assert same(first, read_text(folder, config, first.fingerprint))
+    assert same(first, again(folder, config, first))

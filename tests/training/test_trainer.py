@@ -10,6 +10,7 @@ from charlstm.config import Budget
 from charlstm.errors import CheckpointError, TrainingError
 from charlstm.events import Evaluated, Finished, SaveDue, Started, Stepped
 from charlstm.text.split import Split
+from charlstm.training import bptt as bptt_module
 from charlstm.training import losses
 from charlstm.training import trainer as trainer_module
 from charlstm.training.hardware import resolve_precision
@@ -157,6 +158,21 @@ def test_minutes_are_kept_by_the_clock(by_clock):
     assert max(event.learning_rate for event in stepped) == pytest.approx(0.02, rel=0.01)
     # Thirds of the budget, and before the first of them after 2 and 4 epochs.
     assert sum(isinstance(event, Evaluated) for event in events) == 5
+
+
+def test_a_pause_of_the_process_leaves_the_speed_as_it_was(by_clock, monkeypatch):
+    now = [0.0]
+    step = bptt_module.TruncatedBPTT.step
+
+    def paused(*arguments):
+        now[0] += 20.0 * (9.9 < now[0] < 10.1)
+        return step(*arguments)
+
+    usual = finish(by_clock([0.0]))[-1].chars_per_second
+    monkeypatch.setattr(bptt_module.TruncatedBPTT, "step", paused)
+    event = finish(by_clock(now))[-1]
+    assert event.elapsed_seconds == pytest.approx(60, abs=3)
+    assert event.chars_per_second == pytest.approx(usual, rel=0.01)
 
 
 def test_time_is_kept_for_the_last_evaluation_and_save(by_clock, monkeypatch):

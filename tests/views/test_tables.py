@@ -13,10 +13,10 @@ ROW = ("shakespeare-and-others", "shakespeare", "lstm", "2,570", "2026-11-22 18:
 def shown(monkeypatch):
     """A function (columns, rows) -> the lines of a table in so wide a terminal."""
 
-    def lines(columns, *rows):
+    def lines(columns, *rows, header=HEADER):
         out = io.StringIO()
         monkeypatch.setattr(tables, "_console", lambda: Console(file=out, width=columns))
-        tables.print_rows(HEADER, rows, caption="all of them")
+        tables.print_rows(header, rows, caption="all of them")
         return [line.rstrip() for line in out.getvalue().splitlines() if line.strip()]
 
     return lines
@@ -47,3 +47,12 @@ def test_in_a_narrow_terminal_no_cell_is_broken(shown):
 
 def test_a_small_table_fits_a_narrow_terminal(shown):
     assert len(shown(40, ("a", "b", "c", "d", "e"))) == 4
+
+
+@pytest.mark.parametrize(("columns", "has_bar"), [(62, False), (70, True)])
+def test_bars_that_do_not_fit_are_left_out(shown, columns, has_bar):
+    bar = "\u2588" * 20
+    lines = shown(columns, ("n" * 30, "2.5", bar), header=("predictor", "bits per char", ""))
+    assert len(lines) == 4
+    assert (bar in lines[2]) == has_bar
+    assert lines[2].split()[:2] == ["n" * 30, "2.5"]
