@@ -17,7 +17,7 @@ from charlstm.system.files import open_output
 
 _PARTS: Final = (
     "products.js",
-    "cells.js",
+    "steps.js",
     "model.js",
     "distribution.js",
     "reading.js",

@@ -28,7 +28,7 @@ from charlstm.text.split import Split
 # What runs in a worker, beside the page, and what draws it.
 _WORKER: Final = (
     "products.js",
-    "cells.js",
+    "steps.js",
     "model.js",
     "unit.js",
     "distribution.js",
@@ -111,7 +111,14 @@ def _views(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]
         "units": [most_variable_units(layer, _NUM_UNITS) for layer in layers],
         "tracked": _tracked(checkpoint, held_out),
         "text": checkpoint.spec.alphabet.to_text(text),
+        "lineEnd": _line_end(text, checkpoint.spec.alphabet.decode(held_out.ids)),
     }
+
+
+def _line_end(*texts: str) -> list[int]:
+    """Return the codes of a line end, from the first text with one: the page's field only has LF."""
+    text = next((text for text in texts if "\n" in text), "")
+    return [13, 10] if 2 * text.count("\r\n") > text.count("\n") else [10]
 
 
 def _tracked(checkpoint: Checkpoint, held_out: Split) -> list[dict[str, Any]]:
@@ -165,7 +172,7 @@ def _rounding_words(cost: RoundingCost) -> str:
 
 
 def _signed(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}".replace("-", "\u2212")
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\u2212")
 
 
 def _policy(*, style: str, script: str) -> str:

@@ -213,8 +213,6 @@ def test_a_cell_can_be_checked_by_hand(open_page, checkpoint, cell):
                 ("value", gate.value),
             ):
                 assert drawn[key] == pytest.approx(value, abs=1e-4)
-            named = [(one["from"], one["unit"]) for one in drawn["largest"]]
-            assert named == [(one.source, one.unit) for one in gate.largest]
         # ... and what stands on the page adds up.
         rows = page.locator("#sums tbody tr")
         for row, gate in zip(rows.all(), step.gates, strict=True):
@@ -246,8 +244,8 @@ def test_the_ladder_is_pythons(open_page, learned):
         assert int(cells[0]) == rung.num_context
         best = rung.prediction.next[0]
         char = {" ": "\u2423", "\n": "\u23ce"}.get(best.char, best.char)
-        assert cells[2].startswith(f"{char} ")
-        assert float(cells[3].split()[0]) == pytest.approx(rung.prediction.entropy_bits, abs=0.006)
+        assert cells[3].startswith(f"{char}\u00a0")
+        assert float(cells[2].split()[0]) == pytest.approx(rung.prediction.entropy_bits, abs=0.006)
 
 
 @pytest.mark.slow
@@ -271,8 +269,8 @@ def test_an_edit_is_followed_downstream(open_page, learned):
     text = "the qxick brown fox jumps over"
     for place in (0, 5, 6, 20):
         found = {one.char: one.probability for one in predict_next(predictor, text[:place]).next}
-        page.locator("#strip span").nth(place).hover()
-        title = page.locator("#strip span").nth(place).get_attribute("title")
+        page.locator("#strip span").nth(place).hover(force=True)
+        title = page.locator("#text").get_attribute("title")
         assert float(title.split()[0]) == pytest.approx(-math.log2(found[text[place]]), abs=0.006)
 
 
@@ -369,7 +367,7 @@ def test_what_is_not_seen_is_said_and_a_seed_is_a_seed(open_page, learned):
     page.locator("#text").fill("the")
     wait_for(
         page,
-        "document.getElementById('live').textContent.startsWith('After \u201cthe\u201d: space ')",
+        "document.getElementById('live').textContent.startsWith('After \u201cthe\u201d: space\u00a0')",
     )
     for wrong, right in (("-5", "0"), ("2.6", "3"), ("9999999999", "4294967295"), ("", "0")):
         page.locator("#seed").fill(wrong)
@@ -390,7 +388,7 @@ def test_writing_begins_while_a_text_is_still_read(open_page, checkpoint):
 def test_the_mouse_looks_and_typing_takes_over(open_page, learned):
     page = open_page(learned, text="the quick")
     settle(page)
-    page.locator("#strip span").nth(2).hover()
+    page.locator("#strip span").nth(2).hover(force=True)
     wait_for(page, "document.querySelectorAll('#rungs tr').length === 4")  # 0, 1, 2, 3 characters
     assert page.locator("#strip .chosen").text_content() == "e"
     page.locator("#text").press_sequentially("x")
@@ -403,7 +401,7 @@ def test_line_ends_are_those_of_the_text(open_page, checkpoint, reading):
     model = with_vocabulary(checkpoint, TEXT + "\r", **reading)
     page = open_page(model, text="the\r\nfox")
     settle(page)
-    assert page.locator("#strip span").all_text_contents() == [*"the", "\u240d", "\u23ce\n", *"fox"]
+    assert page.locator("#strip span").all_text_contents() == [*"the\nfox"]
     (found,) = predictions(page, ["a\nb"])
     predictor = Predictor(rounded(model))
     expected = predictor.read_text("a\r\nb", predictor.start()).log_p[0]
@@ -468,7 +466,7 @@ def test_bytes_are_read_as_bytes(open_page, checkpoint):
     page = open_page(model, text=model.spec.alphabet.to_symbols("na\u00efve"))
     assert page.locator("#text").input_value() == "na\u00efve"
     settle(page)
-    assert page.locator("#strip span").all_text_contents() == ["n", "a", "xC3", "xAF", "v", "e"]
+    assert page.locator("#strip span").all_text_contents() == [*"na\u00efve"]
     symbols = model.spec.alphabet.to_symbols("\u00fc\U0001f600")
     predictor = Predictor(rounded(model))
     (found,) = predictions(page, ["\u00fc\U0001f600"])
@@ -615,7 +613,7 @@ def test_what_cannot_be_read_is_named_and_marks_are_seen(open_page, learned):
     assert "and 3 more" in notice
     page.locator("#text").fill("x\u0301")
     settle(page)
-    assert page.locator("#strip span").all_text_contents() == ["x", "\u25cc\u0301"]
+    assert page.locator("#strip span").all_text_contents() == ["x", "\u0301"]
 
 
 @pytest.mark.slow

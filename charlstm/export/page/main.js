@@ -4,11 +4,10 @@
 const LIVE_DELAY = 400; // milliseconds without a key before a screen reader is told
 
 class Page {
+  /** @param {PageConfig} config */
   constructor(config) {
     this.config = config;
-    // A text field knows one line end only; a model of texts that keep theirs knows CR LF.
-    const lineEnd = config.keepLineEnds && config.codes.includes(13) ? [13, 10] : [10];
-    this.alphabet = new Alphabet({ ...config, lineEnd });
+    this.alphabet = new Alphabet(config);
     this.text = new ReadText();
     this.strip = new Strip(this.alphabet);
     this.steps = surpriseSteps(config.codes.length);
@@ -18,7 +17,7 @@ class Page {
     const [first] = config.tracked;
     this.layer = first?.layer ?? config.numLayers - 1;
     this.unitNumber = first?.unit ?? config.units[this.layer][0];
-    this.shading = first ? "unit" : "surprise";
+    this.shading = "surprise";
     this.isUnitKnown = false; // whether the values in the text are those of this unit
     this.shadedFrom = 0; // symbols before it have their color
     this.stale = new Set(); // parts to be redrawn
@@ -54,9 +53,10 @@ class Page {
 
   startWorker() {
     const code = new Blob([element("worker").textContent], { type: "text/javascript" });
-    this.worker = new Worker(URL.createObjectURL(code));
-    this.worker.onmessage = ({ data: { kind, ...values } }) => this.answers[kind](values);
-    this.worker.onerror = (event) => {
+    const worker = new Worker(URL.createObjectURL(code));
+    this.worker = worker;
+    worker.onmessage = ({ data: { kind, ...values } }) => this.answers[kind](values);
+    worker.onerror = (event) => {
       event.preventDefault();
       element("dead").textContent = `The model can't run in this browser: ${event.message ||
         "the server that the page came from forbids it; save the file and open it from disk"}.`;
@@ -67,7 +67,7 @@ class Page {
   }
 
   tell(kind, values = {}) {
-    this.worker.postMessage({ kind, ...values });
+    this.worker?.postMessage({ kind, ...values });
   }
 
   /** What the worker says; what belongs to an earlier text or place is dropped. */
@@ -75,7 +75,7 @@ class Page {
     read: ({ version, layer, unit, ...read }) => {
       const isUnit = layer === this.layer && unit === this.unitNumber;
       if (version !== this.text.version || !isUnit) return;
-      this.text.know(read);
+      this.text.know(/** @type {any} */ (read));
       this.isUnitKnown = true;
       this.shadedFrom = Math.min(this.shadedFrom, read.first);
       this.show(this.drawStrip, this.maps.draw);
@@ -149,7 +149,7 @@ class Page {
       known: text.bits.length,
       symbols: Int32Array.from(text.symbols, (symbol) => symbol.number),
     });
-    this.strip.replace(text.symbols, kept);
+    this.strip.replace(text.symbols, kept, field.value);
     this.shadedFrom = Math.min(this.shadedFrom, kept.same);
     this.strip.choose(this.place);
     this.strip.follow();
@@ -189,9 +189,6 @@ class Page {
     const known = Math.max(0, Math.min(text.symbols.length, place));
     const end = this.endOf(known);
     field.setSelectionRange(end, end);
-    // The field follows its caret by itself only while somebody types.
-    const lines = field.value.slice(0, end).length / Math.max(1, field.value.length);
-    field.scrollTop = lines * field.scrollHeight - field.clientHeight / 2;
     this.lookAt(known);
   }
 
@@ -217,7 +214,7 @@ class Page {
   insert(text, from, to) {
     const { field } = this;
     const added = withFieldEnds(text);
-    const focused = document.activeElement;
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement);
     const room = field.maxLength - field.value.length + (to - from);
     this.numCut = Math.max(0, added.length - room);
     const fitting = added.slice(0, room);
@@ -301,7 +298,7 @@ class Page {
   drawStrip() {
     const { text, steps } = this;
     const isSurprise = this.shading === "surprise";
-    if (isSurprise) this.strip.shade(text, this.shadedFrom, (place) => surpriseShade(text.bits[place], steps));
+    if (isSurprise) this.strip.shade(text, this.shadedFrom, (place) => surpriseShade(text.charBits(place), steps));
     else if (this.isUnitKnown) this.strip.shade(text, this.shadedFrom, (place) => unitShade(text.values[place]));
     this.shadedFrom = text.bits.length;
     element("strip-words").textContent = isSurprise ? surpriseWords(text, this.alphabet) : this.unitWords();
@@ -309,7 +306,7 @@ class Page {
 
   titleOf(place) {
     const value = this.text.values[place - 1];
-    return `${this.text.bits[place - 1].toFixed(2)} bits; ${this.unitName()}: ${signed(value)}`;
+    return `${this.text.charBits(place - 1).toFixed(2)} bits; ${this.unitName()}: ${signed(value)}`;
   }
 
   unitWords() {
@@ -324,9 +321,9 @@ class Page {
   }
 
   drawNext() {
-    const { logP } = this.next;
-    const symbols = this.text.symbols.slice(0, this.next.place);
-    drawNext(logP, this.alphabet, this.temperature);
+    const logP = atTemperature(this.next.logP, this.temperature);
+    const symbols = this.text.documentBefore(this.next.place, this.config.end);
+    drawNext(this.next.logP, this.alphabet, this.temperature);
     element("next-words").textContent = nextWords(logP, this.alphabet, symbols, (one) => this.alphabet.nameOf(one));
     globalThis.charlstm.secondsToFirst ??= performance.now() / 1000;
     clearTimeout(this.liveTimer);
@@ -357,9 +354,8 @@ class Page {
     element("cell-words").textContent = words;
     drawCell(element("drawing"), step, {
       cell,
-      reads: label || "the beginning",
+      source: this.layer ? `layer ${this.layer}` : `reads ${label || "the beginning"}`,
       size: hiddenSize,
-      below: this.layer ? `layer ${this.layer}, which read` : "reads",
       words,
     });
     drawSums(step, { below: this.layer, symbol: this.alphabet.symbol });
@@ -381,6 +377,7 @@ class Page {
       element("tracked").append(make("option", { value: number, text }));
     }
     element("tracked").append(make("option", { value: "other" }));
+    element("documents").hidden = !this.alphabet.canBeTyped(config.end ?? 0);
     for (let layer = 0; layer < config.numLayers; layer += 1) {
       element("layer").append(make("option", { value: layer, text: String(layer + 1) }));
     }
@@ -403,23 +400,13 @@ class Page {
     document.addEventListener("selectionchange", () => {
       if (document.activeElement === field) this.caretMoved();
     });
-    on("strip", "click", ({ target }) => {
-      const place = this.strip.placeOf(target);
-      if (place !== undefined) this.choose(place);
-    });
-    on("strip", "pointermove", ({ pointerType, target }) => {
-      if (pointerType !== "mouse") return;
-      const place = this.strip.placeOf(target);
-      if (this.text.bits[place - 1] !== undefined) target.title = this.titleOf(place);
+    on("text", "pointermove", (event) => {
+      if (event.pointerType !== "mouse" || event.buttons) return;
+      const place = this.strip.placeAt(event);
+      field.title = place && this.text.bits[place - 1] !== undefined ? this.titleOf(place) : "";
       this.hover(place);
     });
-    on("strip", "pointerleave", () => this.hover(undefined));
-    on("strip", "keydown", (event) => {
-      const steps = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
-      if (!(event.key in steps)) return;
-      event.preventDefault();
-      this.choose(this.chosen + steps[event.key]);
-    });
+    on("text", "pointerleave", () => this.hover(undefined));
     on("shade-unit", "change", () => this.shadeBy("unit"));
     on("shade-surprise", "change", () => this.shadeBy("surprise"));
     on("tracked", "change", ({ target: { value } }) => {

@@ -42,7 +42,7 @@ function drawMap(canvas, { name, values, units, numColumns, chosenColumn, chosen
       image.data.set([...colorOf(name, value), 255], 4 * pixel);
     });
     const small = new OffscreenCanvas(numRead, units.length);
-    small.getContext("2d").putImageData(image, 0, 0);
+    small.getContext("2d")?.putImageData(image, 0, 0);
     context.imageSmoothingEnabled = false;
     context.drawImage(small, MARGIN, 0, numRead * columnWidth, height);
   }
@@ -174,7 +174,7 @@ class Maps {
     return symbol ? this.page.alphabet.label(symbol.code) : "";
   }
 
-  /** The value under the mouse; undefined beside the map. */
+  /** The value under the mouse; undefined outside the map. */
   valueAt(event) {
     const { layer, name } = event.currentTarget.dataset;
     if (!this.answer) return undefined;

@@ -5,11 +5,14 @@ const LONGEST_RUNG = 64; // symbols; beyond it only the whole text, which hardly
 
 /** What the model makes of a text; after an edit, only what follows it is read again. */
 class Reading {
+  /** @param {CellStack} stack */
   constructor(stack) {
     this.stack = stack;
+    /** @type {Int32Array} */
     this.symbols = new Int32Array(0);
     this.states = [stack.start()]; // after 0, 1, 2 ... symbols
-    this.bits = []; // what each symbol cost
+    /** @type {number[]} */
+    this.bits = []; // of each symbol
   }
 
   get isDone() {
@@ -20,7 +23,10 @@ class Reading {
     return this.states.length - 1;
   }
 
-  /** Another text, of which the first `same` symbols are the old ones. */
+  /**
+   * Read another text, of which the first `same` symbols are the old ones.
+   * @param {number} same @param {Int32Array} symbols
+   */
   replace(same, symbols) {
     this.symbols = symbols;
     this.states.length = Math.min(this.states.length, same + 1);
@@ -38,17 +44,25 @@ class Reading {
 
 /** The same prediction from the last 0, 1, 2, 4 ... and finally all symbols, each from nothing. */
 class Ladder {
-  /** @param whole the state after all symbols. */
+  /**
+   * @param {CellStack} stack
+   * @param {Int32Array} symbols
+   * @param {Float32Array} whole the state after all symbols.
+   */
   constructor(stack, symbols, whole) {
     this.stack = stack;
     this.symbols = symbols;
     this.whole = whole;
+    /** @type {number[]} */
     this.lengths = [];
     for (let length = 0; length < symbols.length && length <= LONGEST_RUNG; length = 2 * length || 1) {
       this.lengths.push(length);
     }
     this.lengths.push(symbols.length);
+    /** @type {{ length: number, logP: Float64Array }[]} */
     this.rungs = [];
+    this.length = this.numRead = 0;
+    this.state = whole;
     this.start();
   }
 
@@ -77,9 +91,12 @@ class Ladder {
 
 /** Draws symbols, one after another, once it has read what is left of the text before them. */
 class Sampler {
-  /** `topK`: draw from so many of the most likely symbols; `random`: numbers from 0 to 1. */
+  /**
+   * `topK`: draw from this many of the most likely symbols; `random`: numbers from 0 to 1.
+   * @param {CellStack} stack @param {Float32Array} state @param {SamplerOptions} options
+   */
   constructor(stack, state, options) {
-    const { unread, temperature, seed, length, topK = Infinity, random = randomNumbers(seed) } = options;
+    const { unread, temperature, seed, length, topK = Infinity, random = randomNumbers(seed ?? 0) } = options;
     this.stack = stack;
     this.state = state;
     this.unread = unread;
@@ -87,6 +104,7 @@ class Sampler {
     this.topK = topK;
     this.random = random;
     this.length = length;
+    /** @type {number[]} */
     this.symbols = [];
   }
 
@@ -110,6 +128,7 @@ class Sampler {
     this.state = this.stack.read(symbol, this.state);
   }
 
+  /** @param {Float64Array} logP */
   draw(logP) {
     const kept = ranked(logP, this.temperature > 0 ? this.topK : 1);
     const weights = kept.map((symbol) => Math.exp(logP[symbol]));
@@ -118,7 +137,10 @@ class Sampler {
   }
 }
 
-/** Numbers from 0 to 1, the same for the same seed: xorshift (Marsaglia 2003). */
+/**
+ * Numbers from 0 to 1, the same for the same seed: xorshift (Marsaglia 2003).
+ * @param {number} seed
+ */
 function randomNumbers(seed) {
   // Neighboring seeds far apart, and never 0, which xorshift doesn't leave.
   let bits = Math.imul(seed + 1, 0x9e3779b1) || 1;

@@ -6,10 +6,10 @@ const TOUR = [
     section: "reading",
     begin: (page) => {
       page.shadeBy("surprise");
-      page.choose(page.text.mostExpensive() + 1);
+      page.choose(page.text.mostSurprising() + 1);
     },
     words: ({ text, alphabet }) => {
-      const place = text.mostExpensive();
+      const place = text.mostSurprising();
       if (place < 0) return "Type a text: each character is shaded by how surprised the model was.";
       return (
         `The model reads one ${alphabet.symbol} at a time and never looks ahead. The stronger the ` +
@@ -20,7 +20,7 @@ const TOUR = [
   },
   {
     section: "next",
-    begin: (page) => page.choose(page.text.mostExpensive()),
+    begin: (page) => page.choose(page.text.mostSurprising()),
     words: ({ text, alphabet, place, next }) => {
       const came = text.symbols[place];
       const surprise = came

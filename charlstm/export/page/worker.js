@@ -7,19 +7,25 @@
 const TURN = 12; // milliseconds of work before the next message is listened to
 
 class Desk {
+  /** @param {{ config: Config, weights: string }} model */
   constructor({ config, weights }) {
     this.stack = new CellStack(config, unpackWeights(weights, config.shapes));
     this.reading = new Reading(this.stack);
     this.version = 0;
+    /** @type {any} */
+    this.view = undefined; // a `View`, once the page has told one
     this.numPosted = -1; // symbols that the page knows about
   }
 
   /**
-   * What the page shows.
+   * Take what the page shows.
    *
    * `text`: its symbols, of which the first `same` are those of the text before, and the page knows
-   * the first `known` costs; absent when it is still that text. `place`: how many symbols are read where the page looks. `layer`, `unit`: the
-   * one to follow. `stretch`: places and units of the heat maps, absent when they are folded.
+   * the bits of the first `known`; absent when it is still that text. `place`: how many symbols are
+   * read where the page looks. `layer`, `unit`: the one to follow. `stretch`: places and units of
+   * the heat maps, absent when they are folded.
+   *
+   * @param {View & { version: number, text?: any }} message
    */
   show({ version, text, ...view }) {
     this.version = version;
@@ -35,7 +41,10 @@ class Desk {
     this.ladder = undefined;
   }
 
-  /** Write from the place where the page looks, whatever becomes of the text meanwhile. */
+  /**
+   * Write from the place where the page looks, whatever becomes of the text meanwhile.
+   * @param {{ id: number, temperature: number, seed: number, length: number }} message
+   */
   write({ id, ...options }) {
     const { states, symbols } = this.reading;
     const { place } = this.view;
@@ -146,7 +155,7 @@ class Desk {
   }
 
   postWritten() {
-    const { symbols, isDone } = this.sampler;
+    const { symbols = [], isDone = true } = this.sampler ?? {};
     this.post("written", { id: this.sampleId, symbols, isDone });
   }
 }

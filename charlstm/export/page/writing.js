@@ -7,6 +7,7 @@ class Writing {
     this.page = page;
     this.id = 0; // of the sample that was asked for last
     this.prefix = undefined; // the text that it continues
+    /** @type {any} */
     this.answer = undefined; // what the worker has written so far
     this.draw = this.draw.bind(this);
     const on = (id, event, act) => element(id).addEventListener(event, act);
@@ -25,7 +26,10 @@ class Writing {
   start() {
     const { page } = this;
     this.id += 1;
-    this.prefix = page.field.value.slice(0, page.endOf(page.chosen));
+    const { chosen, text } = page;
+    this.prefix = page.field.value.slice(0, page.endOf(chosen));
+    const start = page.endOf(chosen - text.documentBefore(chosen, page.config.end).length);
+    this.context = this.prefix.slice(start).slice(-40);
     this.answer = { symbols: [], isDone: false };
     page.hover(undefined);
     page.tell("write", {
@@ -43,7 +47,7 @@ class Writing {
     const { symbols, isDone } = this.answer;
     const { alphabet, field } = this.page;
     const isHere = field.value.startsWith(this.prefix);
-    const before = make("span", { className: "hint", text: this.prefix.slice(-40) });
+    const before = make("span", { className: "hint", text: this.context });
     element("written").replaceChildren(before, alphabet.textOf(symbols));
     element("stop").disabled = isDone;
     element("keep").disabled = !symbols.length || !isHere;
