@@ -116,7 +116,7 @@ def _views(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]
 
 
 def _line_end(*texts: str) -> list[int]:
-    """Return the codes of a line end, from the first text with one: the page's field only has LF."""
+    """Return the codes of a line end in the first text with one; the page's field only has LF."""
     text = next((text for text in texts if "\n" in text), "")
     return [13, 10] if 2 * text.count("\r\n") > text.count("\n") else [10]
 
