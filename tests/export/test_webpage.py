@@ -385,6 +385,111 @@ def test_writing_begins_while_a_text_is_still_read(open_page, checkpoint):
 
 
 @pytest.mark.slow
+def test_temperature_acts_on_what_comes_next(open_page, learned):
+    page = open_page(learned, text="the ")
+    log_p_V = Predictor(rounded(learned)).read_text("the ", Predictor(rounded(learned)).start())
+    log_p = log_p_V.log_p[0].astype(np.float64)
+    log_p[0] = -np.inf  # unknown is never drawn
+    page.locator("#temperature").fill("2")
+    wait_for(page, "document.getElementById('temperature-words').textContent === '2.00'")
+    settle(page)
+    p = np.exp(log_p / 2) / np.exp(log_p / 2).sum()
+    shown = page.locator("#next-list .share").first.text_content()
+    assert float(shown.split()[0]) == pytest.approx(100 * p.max(), abs=0.5)
+    entropy = -(p[1:] * np.log2(p[1:])).sum()
+    assert f"entropy {entropy:.2f} bits" in page.locator("#next-words").text_content()
+    page.locator("#temperature").fill("0")
+    wait_for(page, "document.getElementById('next-words').textContent.includes('entropy 0.00')")
+    visible = page.locator("#next-list button:visible").count()
+    assert visible == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [320, 390, 700, 1200])
+def test_the_field_lies_over_its_shades(open_page, checkpoint, width):
+    """Both break lines alike, so that a character's shade is under it."""
+    model = with_vocabulary(checkpoint, TEXT + "\t\u0301\u4e2d")
+    text = "the quick brown fox\tjumps " * 6 + "x\u0301\u4e2d\u4e2d\n\n" + "q" * 90 + "\n"
+    page = open_page(model, text=text, viewport={"width": width, "height": 700})
+    heights = page.evaluate(
+        """() => {
+          const field = document.getElementById("text");
+          const { offsetHeight } = document.getElementById("strip");
+          return [field.scrollHeight, field.offsetHeight, offsetHeight];
+        }"""
+    )
+    assert len(set(heights)) == 1
+    assert page.locator("#strip").text_content() == text
+    # A click on the last character, above the empty line, puts the caret next to it.
+    page.locator("#legend").scroll_into_view_if_needed()
+    place = page.locator("#strip span").nth(len(text) - 2).bounding_box()
+    page.mouse.click(place["x"] + place["width"] / 2 + 3, place["y"] + place["height"] / 2)
+    caret = page.evaluate("document.getElementById('text').selectionStart")
+    assert caret in (len(text) - 2, len(text) - 1)
+
+
+@pytest.mark.slow
+def test_on_a_phone_no_table_is_cut_and_no_label_crosses_a_box(open_page, learned):
+    page = open_page(
+        learned, text="the quick brown fox " * 5, viewport={"width": 390, "height": 844}
+    )
+    settle(page, "document.querySelectorAll('#rungs tr').length === 9")
+    page.locator("#text").focus()
+    page.keyboard.press("Control+Home")
+    for _ in range(70):
+        page.keyboard.press("ArrowRight")
+    settle(page, "document.querySelectorAll('#rungs tr').length === 9")
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll(".scroll")]
+          .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.ariaLabel)"""
+    )
+    assert cut == []
+    outside = page.evaluate(
+        """() => [...document.querySelectorAll("#drawing g")].flatMap((group) => {
+          const box = group.querySelector("rect").getBoundingClientRect();
+          return [...group.querySelectorAll("text")].filter((one) => {
+            const { left, right } = one.getBoundingClientRect();
+            return left < box.left || right > box.right;
+          }).map((one) => one.textContent);
+        })"""
+    )
+    assert outside == []
+    page.locator("#tour-start").click()
+    for _ in range(4):
+        page.locator("#tour-next").click()
+    wait_for(page, "document.getElementById('tour-words').textContent.startsWith('5')")
+    page.wait_for_timeout(1500)
+    # The rows that the last step speaks of are above its box.
+    state, tour = (page.locator(one).first.bounding_box() for one in ("[data-name=cell]", "#tour"))
+    assert state["y"] >= 0
+    assert state["y"] + state["height"] <= tour["y"]
+
+
+@pytest.mark.slow
+def test_a_list_is_predicted_from_its_last_line(open_page, checkpoint):
+    model = with_vocabulary(checkpoint, TEXT)
+    model = with_spec(model, corpus=CorpusConfig(split_documents="lines"))
+    page = open_page(model, text="the fox\nqui")
+    assert page.locator("#next-words").text_content().startswith("After \u201cqui\u201d")
+    assert page.locator("#documents").is_visible()
+    page.locator("#start").click()
+    wait_for(page, "document.getElementById('sample-status').textContent.startsWith('500')")
+    assert page.locator("#written .hint").text_content() == "qui"
+
+
+@pytest.mark.slow
+def test_a_line_end_of_two_characters_can_be_clicked(open_page, checkpoint):
+    """In a byte model of CR LF, either prediction writes the whole line end."""
+    model = with_vocabulary(checkpoint, "\r\n", level="byte")
+    page = open_page(model, text="\r\n")
+    for place in (0, 1):
+        page.locator("#next-list button:enabled").nth(place).click()
+    assert page.locator("#text").input_value() == "\n\n\n"
+    assert page.locator("#notice").text_content() == ""
+    wait_for(page, "charlstm.isRead()")
+
+
+@pytest.mark.slow
 def test_the_mouse_looks_and_typing_takes_over(open_page, learned):
     page = open_page(learned, text="the quick")
     settle(page)

@@ -1,5 +1,5 @@
 // The scripts of charlstm/export/page that don't touch the DOM, against Python's vectors: a JSON file
-// named by VECTORS, which tests/export/test_page_scripts.py writes.
+// named by VECTORS, which tests/export/test_webpage_scripts.py writes.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
