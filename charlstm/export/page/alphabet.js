@@ -1,4 +1,4 @@
-// Characters or bytes: how a text becomes numbers, and how they are shown and spoken.
+// Characters or bytes: encoding a text, decoding predictions, labels for the eye and the ear.
 
 /** EOS of documents that are not lines; shown and written as a line end. */
 const DOCUMENT_END = 0xfdd0;
@@ -29,7 +29,7 @@ class Alphabet {
     this.keepLineEnds = keepLineEnds;
     this.lineEnd = lineEnd;
     this.numbers = new Map(codes.map((code, place) => /** @type {const} */ ([code, place + 1])));
-    /** What a symbol is called: "character" or "byte". */
+    /** The noun for a symbol: "character" or "byte". */
     this.symbol = level === "byte" ? "byte" : "character";
   }
 
@@ -113,7 +113,7 @@ class Alphabet {
       const hex = code.toString(16).toUpperCase();
       return isByte ? `x${hex}` : `U+${hex.padStart(4, "0")}`;
     }
-    // A combining mark needs something to stand on.
+    // A combining mark needs a base.
     return /^\p{M}$/u.test(char) ? `\u25cc${char}` : char;
   }
 

@@ -1,4 +1,4 @@
-// One unit's cell, drawn: what comes in below, gates as valves, the memory along the top.
+// The drawing of one unit: inputs at the bottom, gates as valves, the memory along the top.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -32,7 +32,7 @@ function drawCell(figure, step, { cell, source, size, words }) {
     );
   }
   for (const [name, [x, y]] of Object.entries(nodes)) {
-    svg.append(makeSvg("circle", { cx: x, cy: y, r: name === "tanh" ? 18 : 14, class: "node" }));
+    svg.append(makeSvg("circle", { cx: x, cy: y, r: name === "tanh" ? 20 : 14, class: "node" }));
     const [mark] = name.split(" ");
     const small = mark.length > 1 ? "small" : "";
     svg.append(makeSvg("text", { x, y: y + 5, class: `mark ${small}` }, mark));
@@ -52,7 +52,7 @@ function drawCell(figure, step, { cell, source, size, words }) {
   figure.replaceChildren(svg);
 }
 
-/** A gate with its valve, or the candidate with a scale from -1 to 1. */
+/** Draw a gate with its valve, or the candidate with a scale from -1 to 1. */
 function drawBox(name, x, step) {
   const { preActivation, value } = step.gates.find((gate) => gate.name === name);
   const { width, top, height } = BOX;
@@ -70,7 +70,7 @@ function drawBox(name, x, step) {
   group.append(
     makeSvg("rect", { x: left, y: valveTop, width: VALVE.width, height: VALVE.height, class: "valve" }),
   );
-  // A gate opens from the left, a value from the middle to its side.
+  // A gate fills from the left, a value from the middle.
   const [from, to] = isGate(name) ? [0, value] : [0.5, (1 + value) / 2].sort((a, b) => a - b);
   const kind = isGate(name) ? "gate" : value < 0 ? "negative" : "positive";
   group.append(
@@ -92,8 +92,8 @@ function drawSource(x, text) {
   return group;
 }
 
-/** What each gate did, in words and numbers. */
+/** Describe what each gate did. */
 const cellWords = (step, { cell, where }) => CELLS[cell].words(flowsOf(step, cell), where);
 
-/** The step as equations with its numbers. */
+/** Return the step as equations with its numbers. */
 const cellEquations = (step, cell) => CELLS[cell].equations(flowsOf(step, cell), step.gates);

@@ -1,5 +1,4 @@
-// Puts the parts together: what is typed, chosen and pressed goes to the worker, and what it answers
-// is drawn once a frame.
+// The controller: sends the user's input to the worker and draws its answers, once a frame.
 
 const LIVE_DELAY = 400; // milliseconds without a key before a screen reader is told
 
@@ -35,12 +34,12 @@ class Page {
     this.choose(this.text.symbols.length);
   }
 
-  /** Where so many symbols end, in the field's own count; several may end together. */
+  /** Return the offset in the field after `place` symbols; several may end together. */
   endOf(place) {
     return place > 0 ? this.text.symbols[place - 1].end : 0;
   }
 
-  /** How many symbols are read where the page looks. */
+  /** The number of symbols before the position that the page shows. */
   get place() {
     return this.hovered ?? this.chosen;
   }
@@ -70,7 +69,7 @@ class Page {
     this.worker?.postMessage({ kind, ...values });
   }
 
-  /** What the worker says; what belongs to an earlier text or place is dropped. */
+  /** Handlers of the worker's messages; answers for an earlier text or position are dropped. */
   answers = {
     read: ({ version, layer, unit, ...read }) => {
       const isUnit = layer === this.layer && unit === this.unitNumber;
@@ -116,22 +115,22 @@ class Page {
     return version === this.text.version && place === this.place;
   }
 
-  /** Tell the worker where the page looks, and of which text. */
+  /** Tell the worker which position to show, and the text if it is new. */
   ask(text) {
     const { layer, unitNumber: unit, place } = this;
     const { version } = this.text;
     this.tell("show", { version, text, place, layer, unit, stretch: this.maps.stretch() });
   }
 
-  /** The page looks at another place of the same text. */
+  /** Show another position of the same text. */
   look() {
     this.ask();
     this.strip.choose(this.place);
   }
 
-  // What is typed and chosen
+  // Input
 
-  /** The text in the field is no longer the one that was read. */
+  /** Handle an edit of the field. */
   changed() {
     const { field, alphabet, text } = this;
     this.hovered = undefined;
@@ -143,7 +142,7 @@ class Page {
     }
     const kept = text.replace(alphabet.symbolsOf(field.value));
     this.chosen = this.placeOfCaret();
-    // First of all: the worker reads while the text is drawn.
+    // Before drawing: the worker reads meanwhile.
     this.ask({
       same: kept.same,
       known: text.bits.length,
@@ -183,7 +182,7 @@ class Page {
     this.look();
   }
 
-  /** Look at the place after so many symbols, and put the caret there. */
+  /** Show the position after `place` symbols, and put the caret there. */
   choose(place) {
     const { field, text } = this;
     const known = Math.max(0, Math.min(text.symbols.length, place));
@@ -192,7 +191,7 @@ class Page {
     this.lookAt(known);
   }
 
-  /** Say what the model can't read, and where the field is full. */
+  /** Name unknown characters, and say if the field is full. */
   notice() {
     const { text, alphabet, field } = this;
     const unknown = text.symbols.filter((symbol) => symbol.number === 0);
@@ -210,7 +209,7 @@ class Page {
     element("notice").textContent = words.join(" ");
   }
 
-  /** Replace a part of the text, so that the browser can undo it; the focus stays where it was. */
+  /** Replace a part of the text, so that the browser can undo it; keep the focus. */
   insert(text, from, to) {
     const { field } = this;
     const added = withFieldEnds(text);
@@ -235,7 +234,7 @@ class Page {
     if (focused !== field) focused?.focus({ preventScroll: true });
   }
 
-  /** Put a predicted symbol where the page looks. */
+  /** Insert a predicted symbol at the position shown. */
   write(number) {
     const end = this.endOf(this.place);
     this.choose(this.place);
@@ -250,13 +249,13 @@ class Page {
     this.show(this.drawStrip);
   }
 
-  /** One symbol on or back, with a screen reader told what the cell does there. */
+  /** Move by a number of symbols, and tell a screen reader what the cell does there. */
   step(number) {
     this.isStepping = true;
     this.choose(this.chosen + number);
   }
 
-  /** Follow another unit: in the text, in the drawing and in the maps. */
+  /** Follow another unit, in the text, the drawing and the maps. */
   follow(layer, number) {
     this.layer = layer;
     this.unitNumber = Math.max(0, Math.min(this.config.hiddenSize - 1, Math.round(number) || 0));
@@ -281,7 +280,7 @@ class Page {
     return this.config.numLayers > 1 ? `layer ${layer + 1}, unit ${number}` : `unit ${number}`;
   }
 
-  // What is drawn
+  // Drawing
 
   show(...parts) {
     if (!this.stale.size) {
@@ -364,7 +363,7 @@ class Page {
     this.isStepping = false;
   }
 
-  // How it is built
+  // Setting up
 
   build() {
     const { config } = this;
@@ -425,16 +424,16 @@ class Page {
   }
 }
 
-/** A text with the line ends that a field has: its own length. */
+/** Normalize line ends as a text field does. */
 const withFieldEnds = (text) => text.replace(/\r\n?/g, "\n");
 
 function startPage() {
   const page = new Page(JSON.parse(element("model").textContent));
   element("dead").hidden = true;
   let numAsked = 0;
-  // For the console, and for the tests.
+  // For the console and the tests.
   globalThis.charlstm = {
-    /** Natural logarithms of the probabilities of the symbol after a text, once they are known. */
+    /** Return a promise of the log-probabilities of the symbol after a text. */
     predict: (prefix) =>
       new Promise((resolve) => {
         const id = (numAsked += 1);
@@ -444,7 +443,7 @@ function startPage() {
         page.tell("predict", { id, symbols });
       }),
     nameOf: (number) => page.alphabet.nameOf(number),
-    /** What the drawn cell did, in full precision. */
+    /** Return the step that is drawn, in full precision. */
     step: () => page.unit?.step,
     isRead: () => page.text.isRead && page.stale.size === 0 && !document.querySelector("#strip .waiting"),
   };

@@ -1,6 +1,4 @@
-// A whole model, one symbol at a time: model/cell.py, name for name.
-//
-// H hidden size, V symbols that can be predicted, P places of a state.
+// A model, one symbol at a time, as in model/cell.py. H: hidden size, V: symbols that can be predicted.
 
 /**
  * Return log-probabilities; unknown, number 0, gets at least `unknownProbability`.
@@ -18,10 +16,9 @@ function logSoftmax(logits, unknownProbability) {
 }
 
 /**
- * A whole model: embedding, stacked cells, head.
+ * Embedding, stacked cells and head.
  *
- * A state is what the last step did: for each layer its values in the order of `config.spec.names`, H of
- * each.
+ * A state has for each layer the values of the last step, in the order of `config.spec.names`, H each.
  */
 class CellStack {
   /** @param {Config} config @param {Record<string, any>} weights */

@@ -1,4 +1,4 @@
-// What programs get: a model that predicts, scores and writes. `CONFIG` and `WEIGHTS` stand before it.
+// The module's interface: a model that predicts, scores and samples.
 
 class Model {
   /** @param {Config} config @param {string} weights */
@@ -16,7 +16,7 @@ class Model {
 
   /** @param {string} text */
   bits(text) {
-    // No state is kept, unlike in a `Reading`: a text may be long.
+    // Unlike a `Reading`, keep no states: a text may be long.
     let state = this.stack.start();
     let bits = 0;
     for (const symbol of this.numbers(text)) {

@@ -1,5 +1,5 @@
-// Matrix times vector, which is nearly all of the arithmetic: 8-bit rows with SIMD instructions of
-// WebAssembly, sixteen products at a time, or in plain JavaScript where the browser has none.
+// Matrix-vector products of 8-bit matrices, nearly all of the arithmetic: with WebAssembly's SIMD
+// instructions, or in plain JavaScript (ten times slower) if the browser forbids it.
 //
 // R rows, C columns, padded to whole blocks of BLOCK columns.
 
@@ -132,7 +132,7 @@ function plainProduct(memory) {
     const numColumns = (xEnd - x) / 4;
     for (let row = 0; out + 4 * row < outEnd; row += 1) {
       const first = weights + row * numColumns;
-      // Two sums at a time keep the processor busy.
+      // Two independent sums use the processor better.
       let even = 0;
       let odd = 0;
       for (let column = 0; column < numColumns; column += 2) {
@@ -144,13 +144,13 @@ function plainProduct(memory) {
   };
 }
 
-/** Memory for the matrices of a model, and what multiplies there. */
+/** The memory of a model's matrices, and the function that multiplies there. */
 class Products {
   /** @param {[number, number][]} shapes of all matrices, [R, C] each. */
   constructor(shapes) {
     const padded = shapes.map(([rows, columns]) => [rows, Math.ceil(columns / BLOCK) * BLOCK]);
     const widest = Math.max(...padded.map(([, columns]) => columns));
-    // A vector that is read, and for each matrix its weights, scales and product.
+    // The input vector, and for each matrix its weights, scales and product.
     const numBytes = padded.reduce(
       (sum, [rows, columns]) => sum + rows * columns + 8 * rows + 2 * BLOCK,
       4 * widest,

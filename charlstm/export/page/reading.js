@@ -1,9 +1,9 @@
-// A text as the model reads it, one symbol at a time, so that a worker can stop anywhere.
+// Reading, context lengths and sampling, one symbol at a time, so that a worker can stop anywhere.
 
 const BITS = Math.LN2;
-const LONGEST_RUNG = 64; // symbols; beyond it only the whole text, which hardly differs
+const LONGEST_RUNG = 64; // symbols; longer contexts hardly differ from the whole text
 
-/** What the model makes of a text; after an edit, only what follows it is read again. */
+/** The states and bits of a text; after an edit, only the text from there on is read again. */
 class Reading {
   /** @param {CellStack} stack */
   constructor(stack) {
@@ -42,7 +42,7 @@ class Reading {
   }
 }
 
-/** The same prediction from the last 0, 1, 2, 4 ... and finally all symbols, each from nothing. */
+/** The same prediction from the last 0, 1, 2, 4 ... and finally all symbols, each from a new state. */
 class Ladder {
   /**
    * @param {CellStack} stack
@@ -89,7 +89,7 @@ class Ladder {
   }
 }
 
-/** Draws symbols, one after another, once it has read what is left of the text before them. */
+/** A sampler, which first reads the unread rest of the prime. */
 class Sampler {
   /**
    * `topK`: draw from this many of the most likely symbols; `random`: numbers from 0 to 1.
@@ -112,7 +112,7 @@ class Sampler {
     return this.symbols.length >= this.length;
   }
 
-  /** What was drawn so far is all. */
+  /** End the sample here. */
   stop() {
     this.length = 0;
   }
@@ -142,7 +142,7 @@ class Sampler {
  * @param {number} seed
  */
 function randomNumbers(seed) {
-  // Neighboring seeds far apart, and never 0, which xorshift doesn't leave.
+  // Spread neighboring seeds, and avoid 0, which xorshift never leaves.
   let bits = Math.imul(seed + 1, 0x9e3779b1) || 1;
   const next = () => {
     bits ^= bits << 13;

@@ -1,4 +1,4 @@
-// What the page knows of its text: symbols, and what the worker told about each.
+// The page's text: its symbols, and what the worker found for each.
 
 const NOTICED_CHANGE = 0.1; // bits
 
@@ -30,7 +30,7 @@ class ReadText {
     while (same < shortest && old[same].code === symbols[same].code) same += 1;
     let tail = 0;
     while (tail < shortest - same && old.at(-1 - tail)?.code === symbols.at(-1 - tail)?.code) tail += 1;
-    // A character of several bytes stays or goes as a whole.
+    // A character of several bytes is kept or replaced as a whole.
     /** @param {TextSymbol[]} all @param {number} place */
     const splits = (all, place) => place > 0 && all[place - 1].end === all[place]?.end;
     while (splits(old, same) || splits(symbols, same)) same -= 1;
@@ -39,7 +39,7 @@ class ReadText {
       const first = symbols.length - tail;
       const moved = symbols.length - old.length;
       const { bits } = this;
-      // Where more was replaced than follows, it is another text and no edit of this one.
+      // If more is replaced than follows, it is another text, not an edit.
       const isEdit = Math.max(old.length, symbols.length) - same - tail <= tail;
       this.earlierBits = symbols.map((_, place) =>
         isEdit && place >= first ? bits[place - moved] : undefined,

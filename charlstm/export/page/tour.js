@@ -1,6 +1,6 @@
-// A tour from a letter to the gates: five steps, each at its part of the page.
+// A tour in five steps, from a character to the gates.
 
-/** What each step shows: its section, what it does to the page, and what it says. */
+/** The steps: the section, what to do when one begins, and the words. */
 const TOUR = [
   {
     section: "reading",
@@ -92,14 +92,14 @@ class Tour {
     this.draw();
     const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     element(section).scrollIntoView({ behavior: isCalm ? "auto" : "smooth", block: "start" });
-    // A step is read aloud, and the next key press can go on.
+    // A screen reader reads the step, and the next key press can go on.
     element("tour-words").focus({ preventScroll: true });
   }
 
   draw() {
     const { page, number } = this;
     if (number === undefined) return;
-    // Not before all answers for this place are here: words are read aloud once.
+    // Wait for all answers, so that a screen reader reads the words once.
     const { next, unit, rungs } = page;
     const isKnown = [next, unit, rungs].every((one) => one && page.isCurrent(one)) && rungs.isDone;
     if (number && !isKnown) return;

@@ -1,7 +1,7 @@
-// One unit's step as arithmetic that can be followed by hand: analysis/unit.py, name for name.
+// One unit's step as sums that can be checked by hand, as in analysis/unit.py.
 
 /**
- * The product of one row of a matrix with a vector.
+ * Return the product of one row of a matrix with a vector.
  * @param {Matrix} matrix @param {number} row @param {Float32Array} vector
  */
 const rowProduct = (matrix, row, vector) =>

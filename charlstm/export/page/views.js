@@ -1,4 +1,4 @@
-// What the page shows: each function draws one part from what it is given and keeps nothing.
+// The page's views: each function draws one part from its arguments.
 
 const SURPRISE_STEPS = [0.5, 1.5, 3, 5, 8]; // bits, for an alphabet of up to 64 symbols
 const UNIT_STEPS = [0.1, 0.3, 0.5, 0.75]; // of a value from -1 to 1
@@ -27,13 +27,13 @@ function make(tag, { text, className, ...attributes } = {}) {
   return made;
 }
 
-/** Limits between the shades of surprise: further apart where there are more symbols. */
+/** Return the limits between the shades of surprise: further apart for larger vocabularies. */
 function surpriseSteps(numSymbols) {
   const scale = Math.max(1, Math.log2(numSymbols) / 6);
   return SURPRISE_STEPS.map((limit) => Math.round(10 * limit * scale) / 10);
 }
 
-/** The name of a shade, for the style sheet. */
+/** Return the name of a shade in the style sheet. */
 function surpriseShade(bits, steps) {
   return `s${steps.filter((limit) => bits >= limit).length}`;
 }
@@ -74,7 +74,7 @@ class Strip {
     this.chosen = undefined;
   }
 
-  /** Another text, of which `same` symbols at the beginning and `tail` at the end stay. */
+  /** Replace the text, except for `same` symbols at its start and `tail` at its end. */
   replace(symbols, { same, tail }, value) {
     const numOld = this.spans.length - same - tail;
     const first = same ? symbols[same - 1].end : 0;
@@ -84,11 +84,11 @@ class Strip {
     const added = document.createDocumentFragment();
     added.append(...fresh);
     this.root.insertBefore(added, next);
-    // What follows is read again.
+    // Everything after the edit is read again.
     for (const span of this.spans.slice(same)) span.classList.add("waiting");
   }
 
-  /** A span of the character as the field has it, so that both break lines alike. */
+  /** Make a span of the character as it is in the field, so that both break lines alike. */
   spanOf(symbol, char) {
     const label = this.alphabet.label(char.codePointAt(0));
     const span = make("span", { text: char, className: "waiting" });
@@ -97,7 +97,7 @@ class Strip {
     return span;
   }
 
-  /** One span for each symbol; bytes of one character share theirs. */
+  /** Return a span for each symbol; bytes of one character share theirs. */
   spansOf(symbols, first, value) {
     const spans = [];
     let start = first;
@@ -109,7 +109,7 @@ class Strip {
     return spans;
   }
 
-  /** Color the symbols from `first` on, as far as they are read. */
+  /** Shade the symbols from `first` on, as far as they are read. */
   shade(text, first, shadeOf) {
     for (let place = first; place < text.bits.length; place += 1) {
       const span = this.spans[place];
@@ -126,7 +126,7 @@ class Strip {
     }
   }
 
-  /** Mark the symbol that was read last at the page's place, and keep it in sight. */
+  /** Mark the symbol before the position shown. */
   choose(place) {
     const span = this.spans[place - 1];
     if (span === this.chosen) return;
@@ -145,7 +145,7 @@ class Strip {
     }
   }
 
-  /** How many symbols are read up to the one under the mouse; undefined where there is none. */
+  /** Return the position after the symbol under the mouse, or undefined. */
   placeAt({ clientX, clientY }) {
     const span = document.elementsFromPoint(clientX, clientY).find((one) => one.parentNode === this.root);
     return span && this.spans.lastIndexOf(span) + 1;
@@ -164,7 +164,7 @@ function surpriseWords(text, alphabet) {
   return [...words, ...changeWords(text, alphabet)].join(" ");
 }
 
-/** How far the last edit is remembered. */
+/** Say how far the last edit is remembered. */
 function changeWords(text, { symbol }) {
   const changes = text.symbols.map((_, place) => text.noticedChange(place));
   const noticed = changes.filter(Boolean).length;
@@ -210,7 +210,7 @@ function drawNext(logP, alphabet, temperature) {
     const [symbol, spoken, track, words] = button.children;
     button.dataset.number = number;
     button.disabled = !alphabet.canBeTyped(number);
-    // Kept in the layout, so that nothing below jumps.
+    // Hidden buttons keep their space, so that nothing below moves.
     button.style.visibility = Math.exp(drawn[number]) < LEAST_SHOWN ? "hidden" : "";
     symbol.textContent = alphabet.nameOf(number);
     spoken.textContent = alphabet.spokenNameOf(number);
@@ -240,7 +240,7 @@ function likelyWords(logP, count, nameOf) {
     .join(", ");
 }
 
-/** One row for each context length; `next` is the symbol that really follows, if one does. */
+/** Draw a row for each context length; `next` is the symbol that follows in the text, if any. */
 function drawLadder(rungs, symbols, alphabet, next) {
   element("ladder-next").textContent = next ? quoted(alphabet.label(next.code)) : "";
   element("ladder-next").hidden = !next;
@@ -264,7 +264,7 @@ function drawLadder(rungs, symbols, alphabet, next) {
   );
 }
 
-/** Entropy over the length of context, the lengths at equal distances. */
+/** Draw entropy by context length, the lengths equally spaced. */
 function drawCurve(rungs, { symbol }) {
   const points = rungs.map(({ length, logP }) => [length, entropyBits(logP)]);
   const [left, right, top, bottom] = [34, 310, 12, 150];
@@ -318,7 +318,7 @@ function drawSums(step, { below, symbol }) {
   );
 }
 
-/** Names of values: the states, then the gates in the order in which a cell is drawn. */
+/** Return the names of values: the states, then the gates in the order they are drawn. */
 const inDrawnOrder = ({ drawn, names }) =>
   [...new Set(["cell", "hidden", ...drawn])].filter((name) => names.includes(name));
 

@@ -1,4 +1,4 @@
-// Let it write: a sample that goes on from the caret, and can be put into the text there.
+// Let it write: a sample from the caret on, which can be put into the text.
 
 const SAMPLE_LENGTH = 500;
 
@@ -38,7 +38,7 @@ class Writing {
       seed: Number(element("seed").value),
       length: SAMPLE_LENGTH,
     });
-    // At once: until the next frame the last sample would stand there as this one.
+    // At once, or the last sample would be shown as this one until the next frame.
     this.draw();
   }
 
@@ -56,12 +56,12 @@ class Writing {
     element("sample-status").textContent = `${symbols.length} ${alphabet.symbol}s ${words}${gone}`;
   }
 
-  /** Put the sample where it was written for. */
+  /** Insert the sample after its prefix. */
   keep() {
     const { page, prefix } = this;
     const { field, alphabet, config } = page;
     const { symbols } = this.answer;
-    // A document's end can't be put into the field: what was written up to it can.
+    // EOS can't be put into the field; insert the text before it.
     const end = alphabet.canBeTyped(config.end) ? -1 : symbols.indexOf(config.end);
     const text = alphabet.textOf(end < 0 ? symbols : symbols.slice(0, end));
     if (field.value.length >= field.maxLength) {
