@@ -429,6 +429,19 @@ def test_the_field_lies_over_its_shades(open_page, checkpoint, width):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("options", [{"color_scheme": "dark"}, {"forced_colors": "active"}])
+def test_the_field_hides_no_shade(open_page, learned, options):
+    page = open_page(learned, **options)
+    look = page.evaluate(
+        """() => {
+          const { color, backgroundColor } = getComputedStyle(document.getElementById("text"));
+          return [color, backgroundColor];
+        }"""
+    )
+    assert look == ["rgba(0, 0, 0, 0)"] * 2
+
+
+@pytest.mark.slow
 def test_on_a_phone_no_table_is_cut_and_no_label_crosses_a_box(open_page, learned):
     page = open_page(
         learned, text="the quick brown fox " * 5, viewport={"width": 390, "height": 844}
