@@ -237,8 +237,8 @@ def number(text):
 @pytest.mark.slow
 def test_the_ladder_is_pythons(open_page, learned):
     page = open_page(learned, text="the quick brown fox")
-    settle(page, "document.querySelectorAll('#rungs tr').length === 7")
-    rows = page.locator("#rungs tr")
+    settle(page, "document.querySelectorAll('#contexts tr').length === 7")
+    rows = page.locator("#contexts tr")
     for number, rung in enumerate(ladder(Predictor(rounded(learned)), "the quick brown fox")):
         cells = rows.nth(number).locator("th, td").all_text_contents()
         assert int(cells[0]) == rung.num_context
@@ -446,12 +446,12 @@ def test_on_a_phone_no_table_is_cut_and_no_label_crosses_a_box(open_page, learne
     page = open_page(
         learned, text="the quick brown fox " * 5, viewport={"width": 390, "height": 844}
     )
-    settle(page, "document.querySelectorAll('#rungs tr').length === 9")
+    settle(page, "document.querySelectorAll('#contexts tr').length === 9")
     page.locator("#text").focus()
     page.keyboard.press("Control+Home")
     for _ in range(70):
         page.keyboard.press("ArrowRight")
-    settle(page, "document.querySelectorAll('#rungs tr').length === 9")
+    settle(page, "document.querySelectorAll('#contexts tr').length === 9")
     cut = page.evaluate(
         """() => [...document.querySelectorAll(".scroll")]
           .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.ariaLabel)"""
@@ -507,7 +507,7 @@ def test_the_mouse_looks_and_typing_takes_over(open_page, learned):
     page = open_page(learned, text="the quick")
     settle(page)
     page.locator("#strip span").nth(2).hover(force=True)
-    wait_for(page, "document.querySelectorAll('#rungs tr').length === 4")  # 0, 1, 2, 3 characters
+    wait_for(page, "document.querySelectorAll('#contexts tr').length === 4")  # 0, 1, 2, 3 characters
     assert page.locator("#strip .chosen").text_content() == "e"
     page.locator("#text").press_sequentially("x")
     wait_for(page, "document.querySelector('#strip .chosen').textContent === 'x'")

@@ -90,10 +90,10 @@ class Page {
       this.unit = answer;
       this.show(this.drawCell);
     },
-    rungs: (answer) => {
+    contexts: (answer) => {
       if (!this.isCurrent(answer)) return;
-      this.rungs = answer;
-      this.show(this.drawRungs);
+      this.contexts = answer;
+      this.show(this.drawContexts);
     },
     maps: (answer) => {
       if (answer.version !== this.text.version) return;
@@ -332,11 +332,11 @@ class Page {
     }, LIVE_DELAY);
   }
 
-  drawRungs() {
-    const { place, rungs } = this.rungs;
+  drawContexts() {
+    const { place, contexts } = this.contexts;
     const { symbols } = this.text;
-    drawLadder(rungs, symbols.slice(0, place), this.alphabet, symbols[place]);
-    drawCurve(rungs, this.alphabet);
+    drawContexts(contexts, symbols.slice(0, place), this.alphabet, symbols[place]);
+    drawCurve(contexts, this.alphabet);
   }
 
   drawCell() {

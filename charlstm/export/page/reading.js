@@ -1,7 +1,7 @@
 // Reading, context lengths and sampling, one symbol at a time, so that a worker can stop anywhere.
 
 const BITS = Math.LN2;
-const LONGEST_RUNG = 64; // symbols; longer contexts hardly differ from the whole text
+const LONGEST_CONTEXT = 64; // symbols; longer contexts hardly differ from the whole text
 
 /** The states and bits of a text; after an edit, only the text from there on is read again. */
 class Reading {
@@ -43,7 +43,7 @@ class Reading {
 }
 
 /** The same prediction from the last 0, 1, 2, 4 ... and finally all symbols, each from a new state. */
-class Ladder {
+class ContextLengths {
   /**
    * @param {CellStack} stack
    * @param {Int32Array} symbols
@@ -55,23 +55,23 @@ class Ladder {
     this.whole = whole;
     /** @type {number[]} */
     this.lengths = [];
-    for (let length = 0; length < symbols.length && length <= LONGEST_RUNG; length = 2 * length || 1) {
+    for (let length = 0; length < symbols.length && length <= LONGEST_CONTEXT; length = 2 * length || 1) {
       this.lengths.push(length);
     }
     this.lengths.push(symbols.length);
     /** @type {{ length: number, logP: Float64Array }[]} */
-    this.rungs = [];
+    this.contexts = [];
     this.length = this.numRead = 0;
     this.state = whole;
     this.start();
   }
 
   get isDone() {
-    return this.rungs.length === this.lengths.length;
+    return this.contexts.length === this.lengths.length;
   }
 
   start() {
-    this.length = this.lengths[this.rungs.length];
+    this.length = this.lengths[this.contexts.length];
     const isWhole = this.length === this.symbols.length;
     this.state = isWhole ? this.whole : this.stack.start();
     this.numRead = isWhole ? this.length : 0;
@@ -84,7 +84,7 @@ class Ladder {
       this.numRead += 1;
       return;
     }
-    this.rungs.push({ length: this.length, logP: this.stack.predict(this.state) });
+    this.contexts.push({ length: this.length, logP: this.stack.predict(this.state) });
     if (!this.isDone) this.start();
   }
 }

@@ -34,10 +34,10 @@ const TOUR = [
     },
   },
   {
-    section: "ladder",
+    section: "context-lengths",
     begin: () => {},
-    words: ({ rungs, alphabet }) => {
-      const bits = rungs.rungs.map(({ logP }) => `${entropyBits(logP).toFixed(2)} bits`);
+    words: ({ contexts, alphabet }) => {
+      const bits = contexts.contexts.map(({ logP }) => `${entropyBits(logP).toFixed(2)} bits`);
       if (bits.length < 3) return "With more text before the caret, you see here what context does.";
       return (
         `What is likely depends on what came before. Without any context the entropy is ${bits[0]}, ` +
@@ -100,8 +100,8 @@ class Tour {
     const { page, number } = this;
     if (number === undefined) return;
     // Wait for all answers, so that a screen reader reads the words once.
-    const { next, unit, rungs } = page;
-    const isKnown = [next, unit, rungs].every((one) => one && page.isCurrent(one)) && rungs.isDone;
+    const { next, unit, contexts } = page;
+    const isKnown = [next, unit, contexts].every((one) => one && page.isCurrent(one)) && contexts.isDone;
     if (number && !isKnown) return;
     const words = `${number + 1} of ${TOUR.length}. ${TOUR[number].words(page)}`;
     if (element("tour-words").textContent !== words) element("tour-words").textContent = words;

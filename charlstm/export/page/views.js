@@ -241,11 +241,11 @@ function likelyWords(logP, count, nameOf) {
 }
 
 /** Draw a row for each context length; `next` is the symbol that follows in the text, if any. */
-function drawLadder(rungs, symbols, alphabet, next) {
-  element("ladder-next").textContent = next ? quoted(alphabet.label(next.code)) : "";
-  element("ladder-next").hidden = !next;
-  element("rungs").replaceChildren(
-    ...rungs.map(({ length, logP }) => {
+function drawContexts(contexts, symbols, alphabet, next) {
+  element("contexts-next").textContent = next ? quoted(alphabet.label(next.code)) : "";
+  element("contexts-next").hidden = !next;
+  element("contexts").replaceChildren(
+    ...contexts.map(({ length, logP }) => {
       const row = make("tr");
       const shown = symbols.slice(symbols.length - length).slice(-SHOWN_CONTEXT);
       const context = shown.map((symbol) => alphabet.label(symbol.code)).join("");
@@ -265,8 +265,8 @@ function drawLadder(rungs, symbols, alphabet, next) {
 }
 
 /** Draw entropy by context length, the lengths equally spaced. */
-function drawCurve(rungs, { symbol }) {
-  const points = rungs.map(({ length, logP }) => [length, entropyBits(logP)]);
+function drawCurve(contexts, { symbol }) {
+  const points = contexts.map(({ length, logP }) => [length, entropyBits(logP)]);
   const [left, right, top, bottom] = [34, 310, 12, 150];
   const highest = Math.max(1, ...points.map(([, bits]) => bits));
   const x = (number) => left + 10 + (number * (right - left - 20)) / Math.max(1, points.length - 1);

@@ -1,7 +1,7 @@
 // The worker: reads, predicts and samples in the background, so that the page never waits.
 //
 // It gets the text and the position shown, works in short turns, and posts `read`, `next`, `unit`,
-// `maps`, `rungs` and `written`, each with the version of the text it belongs to.
+// `maps`, `contexts` and `written`, each with the version of the text it belongs to.
 
 const TURN = 12; // milliseconds of work between messages
 
@@ -37,7 +37,7 @@ class Desk {
     if (layer !== view.layer || unit !== view.unit) this.numPosted = -1;
     this.view = view;
     this.isPlacePosted = this.isStretchPosted = false;
-    this.ladder = undefined;
+    this.contextLengths = undefined;
   }
 
   /**
@@ -78,7 +78,7 @@ class Desk {
     this.postRead();
     this.postPlace();
     this.postStretch();
-    return !this.reading.isDone || this.climb(hasTime) || this.draw(hasTime);
+    return !this.reading.isDone || this.predictContexts(hasTime) || this.draw(hasTime);
   }
 
   postRead() {
@@ -130,19 +130,19 @@ class Desk {
     this.post("maps", { ...stretch, numPlaces: shown.length, layers });
   }
 
-  climb(hasTime) {
+  predictContexts(hasTime) {
     const { place } = this.view;
     const { symbols, states } = this.reading;
-    if (!states[place] || this.ladder?.isDone) return false;
-    if (!this.ladder) {
+    if (!states[place] || this.contextLengths?.isDone) return false;
+    if (!this.contextLengths) {
       const { end } = this.stack.config;
       const read = symbols.slice(0, place);
       const document = read.slice(end === null ? 0 : read.lastIndexOf(end) + 1);
-      this.ladder = new Ladder(this.stack, document, states[place]);
+      this.contextLengths = new ContextLengths(this.stack, document, states[place]);
     }
-    while (!this.ladder.isDone && hasTime()) this.ladder.advance();
-    const { rungs, isDone } = this.ladder;
-    this.post("rungs", { place, rungs, isDone });
+    while (!this.contextLengths.isDone && hasTime()) this.contextLengths.advance();
+    const { contexts, isDone } = this.contextLengths;
+    this.post("contexts", { place, contexts, isDone });
     return true;
   }
 

@@ -9,7 +9,7 @@ import vm from "node:vm";
 const FOLDER = new URL("../../../charlstm/export/page/", import.meta.url);
 const FILES = ["products", "steps", "model", "unit", "distribution", "reading", "alphabet", "text", "cells"];
 const NAMES =
-  "{ Products, CellStack, unpackWeights, unitStep, ranked, entropyBits, tempered, Reading, Ladder, " +
+  "{ Products, CellStack, unpackWeights, unitStep, ranked, entropyBits, tempered, Reading, ContextLengths, " +
   "Sampler, randomNumbers, Alphabet, ReadText, CELLS, flowsOf }";
 const { models, products } = JSON.parse(readFileSync(process.env.VECTORS, "utf-8"));
 
@@ -125,10 +125,10 @@ for (const [name, model] of Object.entries(models)) {
   test(`${name}: context lengths have Python's entropies`, () => {
     const stack = stackOf(model);
     const symbols = Int32Array.from(texts[1].ids.slice(0, 8));
-    const found = new page.Ladder(stack, symbols, statesOf(stack, symbols).at(-1));
+    const found = new page.ContextLengths(stack, symbols, statesOf(stack, symbols).at(-1));
     while (!found.isDone) found.advance();
-    assert.deepEqual([...found.rungs].map(({ length }) => length), model.ladder.map(([length]) => length));
-    close([...found.rungs].map(({ logP }) => page.entropyBits(logP)), model.ladder.map(([, bits]) => bits), 1e-4);
+    assert.deepEqual([...found.contexts].map(({ length }) => length), model.ladder.map(([length]) => length));
+    close([...found.contexts].map(({ logP }) => page.entropyBits(logP)), model.ladder.map(([, bits]) => bits), 1e-4);
   });
 
   test(`${name}: distributions are sorted and tempered as in Python`, () => {
