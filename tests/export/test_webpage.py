@@ -507,7 +507,9 @@ def test_the_mouse_looks_and_typing_takes_over(open_page, learned):
     page = open_page(learned, text="the quick")
     settle(page)
     page.locator("#strip span").nth(2).hover(force=True)
-    wait_for(page, "document.querySelectorAll('#contexts tr').length === 4")  # 0, 1, 2, 3 characters
+    wait_for(
+        page, "document.querySelectorAll('#contexts tr').length === 4"
+    )  # 0, 1, 2, 3 characters
     assert page.locator("#strip .chosen").text_content() == "e"
     page.locator("#text").press_sequentially("x")
     wait_for(page, "document.querySelector('#strip .chosen').textContent === 'x'")
