@@ -231,6 +231,14 @@ def test_history_and_page(stored, here, run):
         model.page(here / "page.html", text="\u2603")
 
 
+def test_export_js_writes_what_the_command_writes(stored, here, run):
+    path = charlstm.load().export_js(here / "api.js")
+    run.works("export", "tiny", "--format", "js", "-o", "command.js")
+    assert path.read_bytes() == (here / "command.js").read_bytes()
+    with pytest.raises(CharLSTMError):
+        charlstm.load().export_js(here / "tiny.txt")
+
+
 @pytest.mark.parametrize("text", ["<script>alert(1)</script> & \x1b[31m", "two\nlines\ttab"])
 def test_what_a_notebook_shows_is_escaped(stored, text):
     model = charlstm.load()
@@ -298,6 +306,7 @@ def test_the_store_of_python_comes_from_the_environment_and_a_path_is_taken(
         (lambda model: charlstm.train(["a.txt"]), "a file of the corpus must be a name or a path"),
         (lambda model: model.difference("name", "text"), "other must be a model"),
         (lambda model: model.page(None), "path must be"),
+        (lambda model: model.export_js(5), "path must be"),
         (lambda model: model.sample(num_samples=1 << 40), "num_samples must be"),
         (lambda model: model.sample(until=3), "--until must be"),
     ],

@@ -30,6 +30,7 @@ from charlstm.evaluation.items import (
 )
 from charlstm.evaluation.scores import Evaluation, Prediction, Scores
 from charlstm.evaluation.with_ngrams import count, mixed
+from charlstm.export.javascript import export_module
 from charlstm.export.rounding import measure_rounding
 from charlstm.export.webpage import build_page, opening
 from charlstm.inference.items import draw_items
@@ -564,6 +565,19 @@ class Model:
         )
         with open_output(path, inputs=self.sources()) as file:
             file.write(page.encode("utf-8", "backslashreplace"))
+        return path
+
+    def export_js(self, path: str | Path) -> Path:
+        """Write a JavaScript module that runs the model, as `charlstm export --format js` does.
+
+        Args:
+            path: a .js or .mjs file, or a folder, which also gets types and an example page.
+
+        Raises:
+            CharLSTMError: if it can't be written, or holds anything but an export of this model.
+        """
+        path = Path(require_path("path", path))
+        export_module(self.checkpoint, path, name=self.title, inputs=self.sources())
         return path
 
     def to_torch(self) -> "TextModel":

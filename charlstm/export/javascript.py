@@ -1,6 +1,6 @@
 """A model as JavaScript: its weights in 8 bits, and a module that runs it in a browser or in Node.
 
-The scripts lie in `page/`; the page and the module are put together from the same ones.
+The scripts are in `page/`; the page and the module share them.
 """
 
 import base64
@@ -17,7 +17,7 @@ from charlstm.system.files import open_output
 
 _PARTS: Final = (
     "products.js",
-    "cells.js",
+    "steps.js",
     "model.js",
     "distribution.js",
     "reading.js",
@@ -34,13 +34,13 @@ def export_module(
     """Write a model as an ES module: one file, or a folder with types and an example page.
 
     Args:
-        path: a module's file, by its suffix, or else a folder.
+        path: a .js or .mjs file, or else a folder.
         name: of the run.
-        inputs: what the model comes from; none of them may be written.
+        inputs: files that the model was read from; none of them may be overwritten.
 
     Raises:
-        CharLSTMError: when it can't be written, or would replace anything but an earlier export
-            of the same run.
+        CharLSTMError: if it can't be written, or would replace anything but an earlier export of
+            the same run.
     """
     identity = identity_of(checkpoint, name)
     config, weights = model_data(checkpoint)
@@ -62,7 +62,7 @@ def export_module(
 
 
 def model_data(checkpoint: Checkpoint) -> tuple[dict[str, Any], str]:
-    """Return a model's configuration, with JavaScript's names, and its weights in base64."""
+    """Return a model's configuration, in JavaScript's names, and its weights in base64."""
     shapes: dict[str, tuple[int, int]] = {}
     packed = []
     # In order: the same model gives the same bytes.
@@ -103,7 +103,7 @@ def model_data(checkpoint: Checkpoint) -> tuple[dict[str, Any], str]:
 
 
 def joined(parts: Iterable[str]) -> str:
-    """Return scripts as one."""
+    """Return several scripts as one."""
     return "".join(["'use strict';\n", *map(part, parts)])
 
 
@@ -113,11 +113,11 @@ def part(name: str) -> str:
 
 
 def as_data(values: Mapping[str, Any]) -> str:
-    """Return JSON that can stand inside a script element: it can't hold the end of one."""
+    """Return JSON that is safe inside a script element: it can't contain the end of one."""
     return json.dumps(values, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _read_head(data: bytes) -> Any:
-    """Return what the first line of a module says; None where it is something else."""
+    """Return the identity in a module's first line, or None if the file is not an export."""
     line = data.partition(b"\n")[0].decode()
     return json.loads(line.removeprefix(_HEAD)) if line.startswith(_HEAD) else None

@@ -1,8 +1,7 @@
 """A model as one HTML file that runs it: weights, cells and views, without server or network.
 
-The page's own files lie in `page/`; here everything is put together.
-What comes from a text or a name gets into the page as JSON or escaped, never as markup, and the
-page's policy allows its own style and script and nothing else.
+The page's parts are in `page/`; this module puts them together. Texts and names get into the page
+as JSON or escaped, never as markup, and its policy allows only its own style and script.
 """
 
 import base64
@@ -25,10 +24,10 @@ from charlstm.model.checkpoints import Checkpoint
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
 
-# What runs in a worker, beside the page, and what draws it.
+# The worker's scripts, and the page's own.
 _WORKER: Final = (
     "products.js",
-    "cells.js",
+    "steps.js",
     "model.js",
     "unit.js",
     "distribution.js",
@@ -59,13 +58,13 @@ _TRACKED_FROM: Final = 0.4
 def build_page(
     checkpoint: Checkpoint, *, name: str, text: str, held_out: Split, cost: RoundingCost
 ) -> str:
-    """The page of a model.
+    """Return a model's page as HTML.
 
     Args:
         name: of the run.
-        text: what stands in the page when it is opened, in symbols.
-        held_out: what to choose the shown units by, and the ones that have a name.
-        cost: said on the page.
+        text: the text that the page opens with, in symbols.
+        held_out: the text to choose the shown units by.
+        cost: shown on the page.
     """
     config, weights = model_data(checkpoint)
     views = _views(checkpoint, text, held_out)
@@ -88,14 +87,14 @@ def build_page(
 
 
 def opening(alphabet: Alphabet, held_out: Split) -> str:
-    """Some lines for the page to begin with, in symbols.
+    """Return some lines for the page to open with, in symbols.
 
-    From the first line on that is prose, cut where the field is full: mostly in the middle of a
-    word, where something can be predicted.
+    They begin with the first line of prose and end mostly in the middle of a word, where something
+    can be predicted.
     """
     text = alphabet.text_of(held_out.ids[:_TRACKED_CHARS])
     if not alphabet.are_lines and alphabet.end is not None:
-        # Where a document ends can't be typed: one document, the first that has something.
+        # EOS can't be typed: take the first document that is not empty.
         text = next(filter(None, text.split(alphabet.end)), "")
     lines = text.strip("\n").split("\n")
     is_prose = [sum(map(str.isalpha, line)) >= max(10, 0.7 * len(line)) for line in lines]
@@ -105,22 +104,29 @@ def opening(alphabet: Alphabet, held_out: Split) -> str:
 
 
 def _views(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]:
-    """Return what the page shows when it is opened; its names are JavaScript's."""
+    """Return what the page opens with; the names are JavaScript's."""
     layers = trace(Predictor(checkpoint), held_out.part(0, _WATCHED_CHARS)).layers
     return {
         "units": [most_variable_units(layer, _NUM_UNITS) for layer in layers],
         "tracked": _tracked(checkpoint, held_out),
         "text": checkpoint.spec.alphabet.to_text(text),
+        "lineEnd": _line_end(text, checkpoint.spec.alphabet.decode(held_out.ids)),
     }
 
 
+def _line_end(*texts: str) -> list[int]:
+    """Return the codes of a line end in the first text with one; the page's field only has LF."""
+    text = next((text for text in texts if "\n" in text), "")
+    return [13, 10] if 2 * text.count("\r\n") > text.count("\n") else [10]
+
+
 def _tracked(checkpoint: Checkpoint, held_out: Split) -> list[dict[str, Any]]:
-    """Units that track something that a reader can see, the best one of each feature."""
+    """Return the best unit of each readable feature, if it tracks one well."""
     text = held_out.part(0, _TRACKED_CHARS)
     try:
         features = track_features(Predictor(checkpoint), text)
     except ConfigError:
-        return []  # too short to tell
+        return []  # the text is too short
     return [
         {
             "feature": one.feature,
@@ -165,11 +171,11 @@ def _rounding_words(cost: RoundingCost) -> str:
 
 
 def _signed(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}".replace("-", "\u2212")
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\u2212")
 
 
 def _policy(*, style: str, script: str) -> str:
-    """Nothing is loaded, nothing is sent, and no other script runs."""
+    """Return the content security policy: nothing is loaded or sent, no other script runs."""
 
     def digest(part: str) -> str:
         return base64.b64encode(hashlib.sha256(part.encode()).digest()).decode("ascii")

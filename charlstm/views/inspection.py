@@ -11,6 +11,7 @@ from rich.text import Text
 from charlstm.analysis.inspection import GateShares, LayerTrace, Trace, TrackedFeature
 from charlstm.evaluation.scores import ContextScore
 from charlstm.text.visible import named, visible
+from charlstm.text.vocabulary import END
 from charlstm.views.context import context_records, show_context
 from charlstm.views.prediction import bar
 from charlstm.views.shading import surprise_color
@@ -227,8 +228,8 @@ def _columns(trace: Trace) -> int:
 
 
 def _short(char: str) -> str:
-    r"""A character to be seen; of one that is escaped, \xe5, only the number."""
-    return named(char).removeprefix("\\x")
+    r"""Return a visible character: ∎ for EOS, and of an escaped one, \xe5, only the number."""
+    return "\u220e" if char == END else named(char).removeprefix("\\x")
 
 
 def _cell(char: str | None, columns: int) -> str:

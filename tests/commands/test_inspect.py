@@ -49,6 +49,14 @@ def test_inspect_tells_documents_apart(run, here):
     assert len(found["reach"]["gradient"]) <= 5
 
 
+def test_inspect_shows_eos_in_one_column(run, here):
+    (here / "poems.txt").write_text("fox\n\ndog\n\n" * 60, encoding="utf-8")
+    run.works("train", "poems.txt", "--split-documents", "blank-lines", "--steps", 30, *SMALL)
+    out = run("inspect")[1]
+    assert "\u220e" in out
+    assert "\u25a1" not in out
+
+
 def test_inspect_shows_a_part_of_a_long_text_and_says_so(run, stored, here):
     (here / "long.txt").write_text(TEXT * 2, encoding="utf-8")
     out, err = run.works("inspect", "--file", "long.txt", "--json")

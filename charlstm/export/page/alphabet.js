@@ -1,31 +1,44 @@
-// Characters or bytes: how a text becomes numbers, and how they are shown and spoken.
+// Characters or bytes: encoding a text, decoding predictions, labels for the eye and the ear.
 
-/** What ends a document that isn't a line, shown and written as a line end. */
+/** EOS of documents that are not lines; shown and written as a line end. */
 const DOCUMENT_END = 0xfdd0;
 
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 
-/** A part of a text inside a sentence, whose direction must not turn the sentence around. */
+/**
+ * Isolate a part of a text, whose direction must not turn the sentence around it.
+ * @param {string} text
+ */
 const isolated = (text) => (RIGHT_TO_LEFT.test(text) ? `\u2068${text}\u2069` : text);
 
+/** @param {string} text */
 const quoted = (text) => `\u201c${isolated(text)}\u201d`;
 
+/** @param {number} number @param {string} noun */
 const counted = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
+/** @param {string} char */
+const codeOf = (char) => /** @type {number} */ (char.codePointAt(0));
+
 class Alphabet {
-  /** @param lineEnd the characters that a line end of a text stands for. */
+  /** @param {Coding} coding `lineEnd`: the codes of a line end, as the model's text has it. */
   constructor({ codes, level, normalize, keepLineEnds, lineEnd = [10] }) {
     this.codes = codes;
     this.level = level;
     this.normalize = normalize;
     this.keepLineEnds = keepLineEnds;
     this.lineEnd = lineEnd;
-    this.numbers = new Map(codes.map((code, place) => [code, place + 1]));
-    /** What a symbol is called: "character" or "byte". */
+    this.numbers = new Map(codes.map((code, place) => /** @type {const} */ ([code, place + 1])));
+    /** The noun for a symbol: "character" or "byte". */
     this.symbol = level === "byte" ? "byte" : "character";
   }
 
-  /** A text in the form that the model was trained on. */
+  /** Whether each symbol of a character is only a part of it. @param {string} char */
+  isByte(char) {
+    return this.level === "byte" && codeOf(char) > 127;
+  }
+
+  /** Return a text in the form that the model was trained on. @param {string} text */
   normalized(text) {
     if (this.level === "byte") return text;
     const plain = text.replaceAll(String.fromCodePoint(DOCUMENT_END), "\ufffd");
@@ -33,17 +46,14 @@ class Alphabet {
     return this.keepLineEnds ? composed : composed.replace(/\r\n?/g, "\n");
   }
 
-  /**
-   * The symbols of a text: `code` its character or byte, `number` what the model knows it by, 0
-   * for unknown, `end` the position in the text after it.
-   */
+  /** @param {string} text @returns {TextSymbol[]} */
   symbolsOf(text) {
     const symbols = [];
     let end = 0;
     for (const char of text) {
       end += char.length;
-      let codes = char === "\n" ? this.lineEnd : [char.codePointAt(0)];
-      if (this.level === "byte" && char !== "\n") codes = new TextEncoder().encode(char);
+      let codes = char === "\n" ? this.lineEnd : [codeOf(char)];
+      if (this.level === "byte" && char !== "\n") codes = [...new TextEncoder().encode(char)];
       for (const code of codes) {
         symbols.push({ code, number: this.numbers.get(code) ?? 0, end });
       }
@@ -51,29 +61,38 @@ class Alphabet {
     return symbols;
   }
 
-  /** A symbol that can be predicted, to be shown. */
+  /** Return a prediction's label. @param {number} number */
   nameOf(number) {
     return number === 0 ? "unknown" : this.label(this.codes[number - 1]);
   }
 
-  /** The same in words, for a screen reader. */
+  /** Return the same in words, for a screen reader. @param {number} number */
   spokenNameOf(number) {
     return number === 0 ? "unknown" : this.spoken(this.codes[number - 1]);
   }
 
+  /** @param {number} code */
   spoken(code) {
+    /** @type {Record<number, string>} */
     const words = { 9: "tab", 10: "line end", 32: "space", [DOCUMENT_END]: "end of the document" };
     return words[code] ?? this.label(code);
   }
 
-  /** Unknown and a document's end are no characters, a byte past ASCII and CR only parts of one. */
+  /**
+   * Whether a prediction is a character: EOS is not, a byte past ASCII only part of one.
+   * @param {number} number
+   */
   canBeTyped(number) {
     const code = this.codes[number - 1];
-    const isPart = code === 13 || code === DOCUMENT_END;
+    // In a text of CR LF line ends, either of them types both.
+    const isPart = (code === 13 && this.lineEnd[0] !== 13) || code === DOCUMENT_END;
     return number > 0 && !isPart && !(this.level === "byte" && code > 127);
   }
 
-  /** A symbol that can be predicted, for programs: null is unknown, a byte past ASCII is escaped. */
+  /**
+   * Return a prediction for programs: null is unknown, a byte past ASCII is escaped.
+   * @param {number} number
+   */
   readable(number) {
     if (number === 0) return null;
     const code = this.codes[number - 1];
@@ -81,8 +100,9 @@ class Alphabet {
     return isPart ? `\\x${code.toString(16)}` : String.fromCodePoint(code);
   }
 
-  /** What stands for a character or byte where it would not be seen itself. */
+  /** Return a visible label for a character or byte. @param {number} code */
   label(code) {
+    /** @type {Record<number, string>} */
     const names = { 9: "\u21e5", 10: "\u23ce", 32: "\u2423", [DOCUMENT_END]: "end" };
     if (code in names) return names[code];
     if (code < 32) return String.fromCodePoint(0x2400 + code); // its picture
@@ -93,11 +113,11 @@ class Alphabet {
       const hex = code.toString(16).toUpperCase();
       return isByte ? `x${hex}` : `U+${hex.padStart(4, "0")}`;
     }
-    // A combining mark needs something to stand on.
+    // A combining mark needs a base.
     return /^\p{M}$/u.test(char) ? `\u25cc${char}` : char;
   }
 
-  /** Text of predicted symbols; bytes that are no UTF-8 become U+FFFD. */
+  /** Decode predictions; bytes that are not UTF-8 become U+FFFD. @param {number[]} numbers */
   textOf(numbers) {
     const codes = numbers
       .map((number) => this.codes[number - 1])

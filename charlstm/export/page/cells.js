@@ -1,67 +1,39 @@
-// What is peculiar to each cell: one step, how it is drawn, and what is said of it. All else, such as
-// the order of gates, comes with the model (`config.spec`, Python's `CellSpec`).
-//
-// H hidden size. `read` is W_ih x + b_ih and `kept` W_hh h + b_hh, in PyTorch's order of gates;
-// `before` and `after` are a layer's part of a state, its values in the order of `config.spec.names`.
+// How each cell is drawn and described; what it computes is in steps.js.
 
-const sigmoid = (value) => 1 / (1 + Math.exp(-value));
-
-/** One LSTM step. */
-function lstmStep(read, kept, before, after) {
-  const size = read.length / 4;
-  for (let unit = 0; unit < size; unit += 1) {
-    const [i, f, g, o] = [unit, size + unit, 2 * size + unit, 3 * size + unit];
-    const input = sigmoid(read[i] + kept[i]);
-    const forget = sigmoid(read[f] + kept[f]);
-    const candidate = Math.tanh(read[g] + kept[g]);
-    const output = sigmoid(read[o] + kept[o]);
-    const cell = forget * before[4 * size + unit] + input * candidate;
-    after[unit] = input;
-    after[size + unit] = forget;
-    after[2 * size + unit] = output;
-    after[3 * size + unit] = candidate;
-    after[4 * size + unit] = cell;
-    after[5 * size + unit] = output * Math.tanh(cell);
-  }
-}
-
-/** One GRU step: `read` and `kept` are [3H], `before` and `after` [4H]. */
-function gruStep(read, kept, before, after) {
-  const size = read.length / 3;
-  for (let unit = 0; unit < size; unit += 1) {
-    const [r, z, n] = [unit, size + unit, 2 * size + unit];
-    const reset = sigmoid(read[r] + kept[r]);
-    const update = sigmoid(read[z] + kept[z]);
-    const candidate = Math.tanh(read[n] + reset * kept[n]);
-    after[unit] = reset;
-    after[size + unit] = update;
-    after[2 * size + unit] = candidate;
-    after[3 * size + unit] = (1 - update) * candidate + update * before[3 * size + unit];
-  }
-}
-
-/** One step of a plain recurrent network: all are [H]. */
-function rnnStep(read, kept, before, after) {
-  for (let unit = 0; unit < read.length; unit += 1) after[unit] = Math.tanh(read[unit] + kept[unit]);
-}
-
+/** @param {number} value @param {number} [digits] */
 const signed = (value, digits = 2) => value.toFixed(digits).replace("-", "\u2212");
+/** @param {number} value */
 const exact = (value) => signed(value, 3);
+/** @param {number} value */
 const percent = (value) => `${Math.round(100 * value)}\u00a0%`;
 const times = "\u00d7";
 
-/** Values between 0 and 1. */
+/** Whether values of a name are between 0 and 1. @param {string} name */
 const isGate = (name) => ["input", "forget", "output", "reset", "update"].includes(name);
 
 /**
- * By cell: `step` computes it; `flows` names what flows where; `drawing` says where everything
- * stands (a line carries a value: its color is the sign, its width the size; boxes are the gates
- * and the candidate; nodes combine what arrives); `memory`, `words` and `equations` describe it.
+ * By cell: `flows` names the values that the lines carry; `drawing` has coordinates (a line's color
+ * is its value's sign, its width the size; boxes are the gates and the candidate; nodes combine
+ * what arrives); `memory`, `words` and `equations` describe the cell.
+ *
+ * @typedef {Record<string, number>} Flows
+ * @typedef {[x: number, y: number]} Point
+ * @type {Record<Cell, {
+ *   flows: (gates: Flows, step: UnitStep) => Flows,
+ *   memory: string,
+ *   words: (flows: Flows, where: string) => string,
+ *   equations: (flows: Flows, gates: GateStep[]) => string[],
+ *   drawing: {
+ *     boxes: Flows,
+ *     nodes: Record<string, Point>,
+ *     lines: [name: string, points: Point[]][],
+ *     labels: [text: string, name: string, x: number, y: number, anchor: string][],
+ *   },
+ * }>}
  */
 const CELLS = {
   lstm: {
-    step: lstmStep,
-    flows: (gates, { cellBefore: before, cell, hidden }) => ({
+    flows: (gates, { cellBefore: before = 0, cell = 0, hidden }) => ({
       ...gates,
       before,
       kept: gates.forget * before,
@@ -74,7 +46,7 @@ const CELLS = {
     words: (flows, where) =>
       `${where}, the forget gate keeps ${percent(flows.forget)} of the cell state ${signed(flows.before)}. ` +
       `The input gate lets ${percent(flows.input)} of the candidate ${signed(flows.candidate)} in. ` +
-      `The output gate shows ${percent(flows.output)} of the new cell state, squashed by tanh.`,
+      `The output gate shows ${percent(flows.output)} of tanh of the new cell state.`,
     equations: (flows) => [
       `cell state now = forget ${times} cell state before + input ${times} candidate = ` +
         `${exact(flows.forget)} ${times} ${exact(flows.before)} + ${exact(flows.input)} ${times} ` +
@@ -83,31 +55,30 @@ const CELLS = {
         `${exact(flows.output)} ${times} ${exact(flows.squashed)} = ${exact(flows.hidden)}`,
     ],
     drawing: {
-      boxes: { forget: 110, input: 230, candidate: 350, output: 470 },
-      nodes: { "\u00d7 forget": [110, 50], "+": [290, 50], "\u00d7 input": [290, 130],
-        "tanh": [530, 105], "\u00d7 output": [530, 175] },
+      boxes: { forget: 68, input: 202, candidate: 336, output: 470 },
+      nodes: { "\u00d7 forget": [68, 50], "+": [269, 50], "\u00d7 input": [269, 130],
+        "tanh": [550, 95], "\u00d7 output": [550, 160] },
       lines: [
-        ["before", [[6, 50], [96, 50]]],
-        ["kept", [[124, 50], [276, 50]]],
-        ["entered", [[290, 116], [290, 64]]],
-        ["cell", [[304, 50], [594, 50]]],
-        ["cell", [[530, 50], [530, 91]]],
-        ["squashed", [[530, 119], [530, 161]]],
-        ["hidden", [[544, 175], [594, 175]]],
-        ["forget", [[110, 222], [110, 64]]],
-        ["input", [[230, 222], [230, 130], [276, 130]]],
-        ["candidate", [[350, 222], [350, 130], [304, 130]]],
-        ["output", [[470, 222], [470, 175], [516, 175]]],
+        ["before", [[6, 50], [54, 50]]],
+        ["kept", [[82, 50], [255, 50]]],
+        ["entered", [[269, 116], [269, 64]]],
+        ["cell", [[283, 50], [594, 50]]],
+        ["cell", [[550, 50], [550, 77]]],
+        ["squashed", [[550, 113], [550, 146]]],
+        ["hidden", [[564, 160], [594, 160]]],
+        ["forget", [[68, 222], [68, 64]]],
+        ["input", [[202, 222], [202, 130], [255, 130]]],
+        ["candidate", [[336, 222], [336, 130], [283, 130]]],
+        ["output", [[438, 222], [438, 160], [536, 160]]],
       ],
       labels: [
-        ["cell state before", "before", 6, 28, "start"],
-        ["cell state now", "cell", 594, 28, "end"],
-        ["h now", "hidden", 594, 204, "end"],
+        ["cell state before", "before", 6, 24, "start"],
+        ["cell state now", "cell", 594, 24, "end"],
+        ["h now", "hidden", 594, 200, "end"],
       ],
     },
   },
   gru: {
-    step: gruStep,
     flows: (gates, { hiddenBefore: before, hidden }) => ({
       ...gates,
       open: 1 - gates.update,
@@ -127,7 +98,7 @@ const CELLS = {
         `${exact(flows.candidate)} = ${exact(flows.hidden)}`,
     ],
     drawing: {
-      boxes: { update: 110, candidate: 290, reset: 450 },
+      boxes: { update: 110, candidate: 290, reset: 470 },
       nodes: { "\u00d7 update": [110, 50], "+": [290, 50], "\u00d7 (1 \u2212 update)": [290, 130] },
       lines: [
         ["before", [[6, 50], [96, 50]]],
@@ -137,17 +108,16 @@ const CELLS = {
         ["update", [[110, 222], [110, 64]]],
         ["open", [[110, 130], [276, 130]]],
         ["candidate", [[290, 222], [290, 144]]],
-        ["reset", [[400, 258], [340, 258]]],
+        ["reset", [[406, 262], [354, 262]]],
       ],
       labels: [
-        ["hidden state h before", "before", 6, 28, "start"],
-        ["hidden state h now", "hidden", 594, 28, "end"],
+        ["h before", "before", 6, 24, "start"],
+        ["h now", "hidden", 594, 24, "end"],
         ["1 \u2212 update", "open", 196, 120, "middle"],
       ],
     },
   },
   rnn: {
-    step: rnnStep,
     flows: (gates) => gates,
     memory: "",
     words: (flows, where) =>
@@ -160,12 +130,12 @@ const CELLS = {
       boxes: { hidden: 290 },
       nodes: {},
       lines: [["hidden", [[290, 222], [290, 50], [594, 50]]]],
-      labels: [["hidden state h", "hidden", 594, 28, "end"]],
+      labels: [["hidden state h", "hidden", 594, 24, "end"]],
     },
   },
 };
 
-/** What flows where in a step. */
+/** Return the values that the lines of a drawing carry. @param {UnitStep} step @param {Cell} cell */
 function flowsOf(step, cell) {
   const gates = Object.fromEntries(step.gates.map(({ name, value }) => [name, value]));
   return CELLS[cell].flows(gates, step);

@@ -1,20 +1,28 @@
 // A distribution over symbols: natural logarithms of probabilities, by number.
 
-/** The most likely symbols, in order; of equal ones the first. */
+/**
+ * Return the most likely symbols, in order; of equal ones the first.
+ * @param {Vector} logP @param {number} [count]
+ */
 function ranked(logP, count = Infinity) {
   return Array.from(logP.keys())
     .sort((a, b) => logP[b] - logP[a])
     .slice(0, count);
 }
 
-/** Entropy of a distribution, in bits. */
+/** Return the entropy of a distribution, in bits. @param {Vector} logP */
 function entropyBits(logP) {
-  return logP.reduce((sum, value) => sum - Math.exp(value) * value, 0) / Math.LN2;
+  let nats = 0;
+  for (const value of logP) if (value > -Infinity) nats -= Math.exp(value) * value;
+  return nats / Math.LN2;
 }
 
-/** Logarithms of the probabilities that are drawn from at a temperature; unknown can't be drawn. */
+/**
+ * Return log-probabilities at a temperature, for sampling: unknown can't be drawn.
+ * @param {Vector} logP @param {number} temperature
+ */
 function tempered(logP, temperature) {
-  const known = logP.map((value, number) => (number ? value : -Infinity));
+  const known = Float64Array.from(logP, (value, number) => (number ? value : -Infinity));
   const highest = known.reduce((a, b) => Math.max(a, b));
   if (temperature === 0) return known.map((value) => (value === highest ? 0 : -Infinity));
   const scaled = known.map((value) => (value - highest) / temperature);

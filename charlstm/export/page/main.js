@@ -1,14 +1,12 @@
-// Puts the parts together: what is typed, chosen and pressed goes to the worker, and what it answers
-// is drawn once a frame.
+// The controller: sends the user's input to the worker and draws its answers, once a frame.
 
 const LIVE_DELAY = 400; // milliseconds without a key before a screen reader is told
 
 class Page {
+  /** @param {PageConfig} config */
   constructor(config) {
     this.config = config;
-    // A text field knows one line end only; a model of texts that keep theirs knows CR LF.
-    const lineEnd = config.keepLineEnds && config.codes.includes(13) ? [13, 10] : [10];
-    this.alphabet = new Alphabet({ ...config, lineEnd });
+    this.alphabet = new Alphabet(config);
     this.text = new ReadText();
     this.strip = new Strip(this.alphabet);
     this.steps = surpriseSteps(config.codes.length);
@@ -18,7 +16,7 @@ class Page {
     const [first] = config.tracked;
     this.layer = first?.layer ?? config.numLayers - 1;
     this.unitNumber = first?.unit ?? config.units[this.layer][0];
-    this.shading = first ? "unit" : "surprise";
+    this.shading = "surprise";
     this.isUnitKnown = false; // whether the values in the text are those of this unit
     this.shadedFrom = 0; // symbols before it have their color
     this.stale = new Set(); // parts to be redrawn
@@ -36,12 +34,12 @@ class Page {
     this.choose(this.text.symbols.length);
   }
 
-  /** Where so many symbols end, in the field's own count; several may end together. */
+  /** Return the offset in the field after `place` symbols; several may end together. */
   endOf(place) {
     return place > 0 ? this.text.symbols[place - 1].end : 0;
   }
 
-  /** How many symbols are read where the page looks. */
+  /** The number of symbols before the position that the page shows. */
   get place() {
     return this.hovered ?? this.chosen;
   }
@@ -54,9 +52,10 @@ class Page {
 
   startWorker() {
     const code = new Blob([element("worker").textContent], { type: "text/javascript" });
-    this.worker = new Worker(URL.createObjectURL(code));
-    this.worker.onmessage = ({ data: { kind, ...values } }) => this.answers[kind](values);
-    this.worker.onerror = (event) => {
+    const worker = new Worker(URL.createObjectURL(code));
+    this.worker = worker;
+    worker.onmessage = ({ data: { kind, ...values } }) => this.answers[kind](values);
+    worker.onerror = (event) => {
       event.preventDefault();
       element("dead").textContent = `The model can't run in this browser: ${event.message ||
         "the server that the page came from forbids it; save the file and open it from disk"}.`;
@@ -67,15 +66,15 @@ class Page {
   }
 
   tell(kind, values = {}) {
-    this.worker.postMessage({ kind, ...values });
+    this.worker?.postMessage({ kind, ...values });
   }
 
-  /** What the worker says; what belongs to an earlier text or place is dropped. */
+  /** Handlers of the worker's messages; answers for an earlier text or position are dropped. */
   answers = {
     read: ({ version, layer, unit, ...read }) => {
       const isUnit = layer === this.layer && unit === this.unitNumber;
       if (version !== this.text.version || !isUnit) return;
-      this.text.know(read);
+      this.text.know(/** @type {any} */ (read));
       this.isUnitKnown = true;
       this.shadedFrom = Math.min(this.shadedFrom, read.first);
       this.show(this.drawStrip, this.maps.draw);
@@ -91,10 +90,10 @@ class Page {
       this.unit = answer;
       this.show(this.drawCell);
     },
-    rungs: (answer) => {
+    contexts: (answer) => {
       if (!this.isCurrent(answer)) return;
-      this.rungs = answer;
-      this.show(this.drawRungs);
+      this.contexts = answer;
+      this.show(this.drawContexts);
     },
     maps: (answer) => {
       if (answer.version !== this.text.version) return;
@@ -116,22 +115,22 @@ class Page {
     return version === this.text.version && place === this.place;
   }
 
-  /** Tell the worker where the page looks, and of which text. */
+  /** Tell the worker which position to show, and the text if it is new. */
   ask(text) {
     const { layer, unitNumber: unit, place } = this;
     const { version } = this.text;
     this.tell("show", { version, text, place, layer, unit, stretch: this.maps.stretch() });
   }
 
-  /** The page looks at another place of the same text. */
+  /** Show another position of the same text. */
   look() {
     this.ask();
     this.strip.choose(this.place);
   }
 
-  // What is typed and chosen
+  // Input
 
-  /** The text in the field is no longer the one that was read. */
+  /** Handle an edit of the field. */
   changed() {
     const { field, alphabet, text } = this;
     this.hovered = undefined;
@@ -143,13 +142,13 @@ class Page {
     }
     const kept = text.replace(alphabet.symbolsOf(field.value));
     this.chosen = this.placeOfCaret();
-    // First of all: the worker reads while the text is drawn.
+    // Before drawing: the worker reads meanwhile.
     this.ask({
       same: kept.same,
       known: text.bits.length,
       symbols: Int32Array.from(text.symbols, (symbol) => symbol.number),
     });
-    this.strip.replace(text.symbols, kept);
+    this.strip.replace(text.symbols, kept, field.value);
     this.shadedFrom = Math.min(this.shadedFrom, kept.same);
     this.strip.choose(this.place);
     this.strip.follow();
@@ -183,19 +182,16 @@ class Page {
     this.look();
   }
 
-  /** Look at the place after so many symbols, and put the caret there. */
+  /** Show the position after `place` symbols, and put the caret there. */
   choose(place) {
     const { field, text } = this;
     const known = Math.max(0, Math.min(text.symbols.length, place));
     const end = this.endOf(known);
     field.setSelectionRange(end, end);
-    // The field follows its caret by itself only while somebody types.
-    const lines = field.value.slice(0, end).length / Math.max(1, field.value.length);
-    field.scrollTop = lines * field.scrollHeight - field.clientHeight / 2;
     this.lookAt(known);
   }
 
-  /** Say what the model can't read, and where the field is full. */
+  /** Name unknown characters, and say if the field is full. */
   notice() {
     const { text, alphabet, field } = this;
     const unknown = text.symbols.filter((symbol) => symbol.number === 0);
@@ -213,11 +209,11 @@ class Page {
     element("notice").textContent = words.join(" ");
   }
 
-  /** Replace a part of the text, so that the browser can undo it; the focus stays where it was. */
+  /** Replace a part of the text, so that the browser can undo it; keep the focus. */
   insert(text, from, to) {
     const { field } = this;
     const added = withFieldEnds(text);
-    const focused = document.activeElement;
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement);
     const room = field.maxLength - field.value.length + (to - from);
     this.numCut = Math.max(0, added.length - room);
     const fitting = added.slice(0, room);
@@ -238,7 +234,7 @@ class Page {
     if (focused !== field) focused?.focus({ preventScroll: true });
   }
 
-  /** Put a predicted symbol where the page looks. */
+  /** Insert a predicted symbol at the position shown. */
   write(number) {
     const end = this.endOf(this.place);
     this.choose(this.place);
@@ -253,13 +249,13 @@ class Page {
     this.show(this.drawStrip);
   }
 
-  /** One symbol on or back, with a screen reader told what the cell does there. */
+  /** Move by a number of symbols, and tell a screen reader what the cell does there. */
   step(number) {
     this.isStepping = true;
     this.choose(this.chosen + number);
   }
 
-  /** Follow another unit: in the text, in the drawing and in the maps. */
+  /** Follow another unit, in the text, the drawing and the maps. */
   follow(layer, number) {
     this.layer = layer;
     this.unitNumber = Math.max(0, Math.min(this.config.hiddenSize - 1, Math.round(number) || 0));
@@ -284,7 +280,7 @@ class Page {
     return this.config.numLayers > 1 ? `layer ${layer + 1}, unit ${number}` : `unit ${number}`;
   }
 
-  // What is drawn
+  // Drawing
 
   show(...parts) {
     if (!this.stale.size) {
@@ -301,7 +297,7 @@ class Page {
   drawStrip() {
     const { text, steps } = this;
     const isSurprise = this.shading === "surprise";
-    if (isSurprise) this.strip.shade(text, this.shadedFrom, (place) => surpriseShade(text.bits[place], steps));
+    if (isSurprise) this.strip.shade(text, this.shadedFrom, (place) => surpriseShade(text.charBits(place), steps));
     else if (this.isUnitKnown) this.strip.shade(text, this.shadedFrom, (place) => unitShade(text.values[place]));
     this.shadedFrom = text.bits.length;
     element("strip-words").textContent = isSurprise ? surpriseWords(text, this.alphabet) : this.unitWords();
@@ -309,7 +305,7 @@ class Page {
 
   titleOf(place) {
     const value = this.text.values[place - 1];
-    return `${this.text.bits[place - 1].toFixed(2)} bits; ${this.unitName()}: ${signed(value)}`;
+    return `${this.text.charBits(place - 1).toFixed(2)} bits; ${this.unitName()}: ${signed(value)}`;
   }
 
   unitWords() {
@@ -324,9 +320,9 @@ class Page {
   }
 
   drawNext() {
-    const { logP } = this.next;
-    const symbols = this.text.symbols.slice(0, this.next.place);
-    drawNext(logP, this.alphabet, this.temperature);
+    const logP = atTemperature(this.next.logP, this.temperature);
+    const symbols = this.text.documentBefore(this.next.place, this.config.end);
+    drawNext(this.next.logP, this.alphabet, this.temperature);
     element("next-words").textContent = nextWords(logP, this.alphabet, symbols, (one) => this.alphabet.nameOf(one));
     globalThis.charlstm.secondsToFirst ??= performance.now() / 1000;
     clearTimeout(this.liveTimer);
@@ -336,11 +332,11 @@ class Page {
     }, LIVE_DELAY);
   }
 
-  drawRungs() {
-    const { place, rungs } = this.rungs;
+  drawContexts() {
+    const { place, contexts } = this.contexts;
     const { symbols } = this.text;
-    drawLadder(rungs, symbols.slice(0, place), this.alphabet, symbols[place]);
-    drawCurve(rungs, this.alphabet);
+    drawContexts(contexts, symbols.slice(0, place), this.alphabet, symbols[place]);
+    drawCurve(contexts, this.alphabet);
   }
 
   drawCell() {
@@ -357,9 +353,8 @@ class Page {
     element("cell-words").textContent = words;
     drawCell(element("drawing"), step, {
       cell,
-      reads: label || "the beginning",
+      source: this.layer ? `layer ${this.layer}` : `reads ${label || "the beginning"}`,
       size: hiddenSize,
-      below: this.layer ? `layer ${this.layer}, which read` : "reads",
       words,
     });
     drawSums(step, { below: this.layer, symbol: this.alphabet.symbol });
@@ -368,7 +363,7 @@ class Page {
     this.isStepping = false;
   }
 
-  // How it is built
+  // Setting up
 
   build() {
     const { config } = this;
@@ -381,6 +376,7 @@ class Page {
       element("tracked").append(make("option", { value: number, text }));
     }
     element("tracked").append(make("option", { value: "other" }));
+    element("documents").hidden = !this.alphabet.canBeTyped(config.end ?? 0);
     for (let layer = 0; layer < config.numLayers; layer += 1) {
       element("layer").append(make("option", { value: layer, text: String(layer + 1) }));
     }
@@ -403,23 +399,13 @@ class Page {
     document.addEventListener("selectionchange", () => {
       if (document.activeElement === field) this.caretMoved();
     });
-    on("strip", "click", ({ target }) => {
-      const place = this.strip.placeOf(target);
-      if (place !== undefined) this.choose(place);
-    });
-    on("strip", "pointermove", ({ pointerType, target }) => {
-      if (pointerType !== "mouse") return;
-      const place = this.strip.placeOf(target);
-      if (this.text.bits[place - 1] !== undefined) target.title = this.titleOf(place);
+    on("text", "pointermove", (event) => {
+      if (event.pointerType !== "mouse" || event.buttons) return;
+      const place = this.strip.placeAt(event);
+      field.title = place && this.text.bits[place - 1] !== undefined ? this.titleOf(place) : "";
       this.hover(place);
     });
-    on("strip", "pointerleave", () => this.hover(undefined));
-    on("strip", "keydown", (event) => {
-      const steps = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
-      if (!(event.key in steps)) return;
-      event.preventDefault();
-      this.choose(this.chosen + steps[event.key]);
-    });
+    on("text", "pointerleave", () => this.hover(undefined));
     on("shade-unit", "change", () => this.shadeBy("unit"));
     on("shade-surprise", "change", () => this.shadeBy("surprise"));
     on("tracked", "change", ({ target: { value } }) => {
@@ -438,16 +424,16 @@ class Page {
   }
 }
 
-/** A text with the line ends that a field has: its own length. */
+/** Normalize line ends as a text field does. */
 const withFieldEnds = (text) => text.replace(/\r\n?/g, "\n");
 
 function startPage() {
   const page = new Page(JSON.parse(element("model").textContent));
   element("dead").hidden = true;
   let numAsked = 0;
-  // For the console, and for the tests.
+  // For the console and the tests.
   globalThis.charlstm = {
-    /** Natural logarithms of the probabilities of the symbol after a text, once they are known. */
+    /** Return a promise of the log-probabilities of the symbol after a text. */
     predict: (prefix) =>
       new Promise((resolve) => {
         const id = (numAsked += 1);
@@ -457,7 +443,7 @@ function startPage() {
         page.tell("predict", { id, symbols });
       }),
     nameOf: (number) => page.alphabet.nameOf(number),
-    /** What the drawn cell did, in full precision. */
+    /** Return the step that is drawn, in full precision. */
     step: () => page.unit?.step,
     isRead: () => page.text.isRead && page.stale.size === 0 && !document.querySelector("#strip .waiting"),
   };

@@ -1,4 +1,4 @@
-// All layers: heat maps with a column for each symbol of a stretch of the text, a row for each unit.
+// Heat maps of all layers: a column for each symbol of a part of the text, a row for each unit.
 
 const ROW_HEIGHT = 11;
 const ALL_ROW_HEIGHT = 2;
@@ -8,7 +8,7 @@ const NAMES_WIDTH = 88; // pixels of the names beside the maps, where there is r
 
 const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
 
-/** Blue for open gates; blue for positive and red for negative values: r, g, b. */
+/** Return r, g, b: blue for open gates and positive values, red for negative ones. */
 function colorOf(name, value) {
   const strength = isGate(name) ? value : Math.abs(name === "cell" ? Math.tanh(value) : value);
   const target = !isGate(name) && value < 0 ? [196, 58, 38] : [26, 95, 190];
@@ -16,7 +16,7 @@ function colorOf(name, value) {
   return target.map((channel) => Math.round(ground + (channel - ground) * strength + lighter));
 }
 
-/** A canvas of a height in CSS pixels, ready to be drawn on, cleared. */
+/** Clear a canvas and set its height in CSS pixels; return its context and width. */
 function prepared(canvas, height) {
   const ratio = devicePixelRatio || 1;
   const width = canvas.clientWidth;
@@ -35,14 +35,14 @@ function drawMap(canvas, { name, values, units, numColumns, chosenColumn, chosen
   const numRead = values.length / units.length;
   const columnWidth = (width - MARGIN) / numColumns;
   if (numRead) {
-    // One pixel a value, and the browser enlarges it.
+    // One pixel for each value; the browser enlarges it.
     const image = new ImageData(numRead, units.length);
     values.forEach((value, place) => {
       const pixel = (place % units.length) * numRead + Math.floor(place / units.length);
       image.data.set([...colorOf(name, value), 255], 4 * pixel);
     });
     const small = new OffscreenCanvas(numRead, units.length);
-    small.getContext("2d").putImageData(image, 0, 0);
+    small.getContext("2d")?.putImageData(image, 0, 0);
     context.imageSmoothingEnabled = false;
     context.drawImage(small, MARGIN, 0, numRead * columnWidth, height);
   }
@@ -64,7 +64,7 @@ function drawMap(canvas, { name, values, units, numColumns, chosenColumn, chosen
   }
 }
 
-/** The symbols under the maps. */
+/** Draw the symbols above and below the maps. */
 function drawCharacters(canvas, { labels, chosenColumn }) {
   const { context, width } = prepared(canvas, 18);
   const columnWidth = (width - MARGIN) / labels.length;
@@ -82,7 +82,7 @@ function drawCharacters(canvas, { labels, chosenColumn }) {
   });
 }
 
-/** The column and row of a map under the mouse. */
+/** Return the column and row of a map under the mouse. */
 function placeInMap(event, { numColumns, numUnits }) {
   const canvas = event.currentTarget;
   const column = Math.floor(((event.offsetX - MARGIN) / (canvas.clientWidth - MARGIN)) * numColumns);
@@ -90,7 +90,7 @@ function placeInMap(event, { numColumns, numUnits }) {
   return [column, Math.max(0, Math.min(numUnits - 1, row))];
 }
 
-/** The maps of all layers, folded until somebody opens them. */
+/** The maps of all layers, folded at first. */
 class Maps {
   constructor(page) {
     this.page = page;
@@ -106,7 +106,7 @@ class Maps {
     dark.addEventListener("change", () => page.show(this.draw));
   }
 
-  /** The value that was pointed at belongs to another text. */
+  /** Clear the value under the mouse: it belongs to another text. */
   forget() {
     element("hover-words").textContent = this.hint;
   }
@@ -124,7 +124,7 @@ class Maps {
     return Math.max(8, Math.floor((clientWidth - NAMES_WIDTH - MARGIN) / COLUMN_WIDTH));
   }
 
-  /** The stretch of the text to be shown; it ends a little after the page's place. */
+  /** Return the part of the text to show; it ends a little after the position shown. */
   stretch() {
     if (!this.isOpen) return undefined;
     const { numColumns, page } = this;
@@ -134,7 +134,7 @@ class Maps {
     return { first: end - numColumns + 1, last: Math.min(end, length), units };
   }
 
-  /** The units that get rows: the ones whose gates move most, and the one that is followed. */
+  /** Return the units with rows: those whose gates vary most, and the one that is followed. */
   unitsOf(layer) {
     const { config, unitNumber } = this.page;
     if (this.isWhole) return [...Array(config.hiddenSize).keys()];
@@ -168,13 +168,13 @@ class Maps {
     }
   }
 
-  /** The symbol that was read last at a place; nothing outside the text. */
+  /** Return the label of the symbol before a position, or an empty string outside the text. */
   labelAt(place) {
     const symbol = this.page.text.symbols[place - 1];
     return symbol ? this.page.alphabet.label(symbol.code) : "";
   }
 
-  /** The value under the mouse; undefined beside the map. */
+  /** Return the value under the mouse, or undefined outside the map. */
   valueAt(event) {
     const { layer, name } = event.currentTarget.dataset;
     if (!this.answer) return undefined;

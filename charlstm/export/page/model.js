@@ -1,8 +1,9 @@
-// A whole model, one symbol at a time: model/cell.py, name for name.
-//
-// H hidden size, V symbols that can be predicted, P places of a state.
+// A model, one symbol at a time, as in model/cell.py. H: hidden size, V: symbols that can be predicted.
 
-/** Natural logarithms of probabilities; unknown, number 0, gets at least `unknownProbability`. */
+/**
+ * Return log-probabilities; unknown, number 0, gets at least `unknownProbability`.
+ * @param {Float32Array} logits @param {number} unknownProbability
+ */
 function logSoftmax(logits, unknownProbability) {
   const highest = logits.reduce((a, b) => Math.max(a, b));
   const sum = logits.reduce((total, value) => total + Math.exp(value - highest), 0);
@@ -15,20 +16,21 @@ function logSoftmax(logits, unknownProbability) {
 }
 
 /**
- * A whole model: embedding, stacked cells, head.
+ * Embedding, stacked cells and head.
  *
- * A state is what the last step did: for each layer its values in the order of `config.spec.names`, H of
- * each.
+ * A state has for each layer the values of the last step, in the order of `config.spec.names`, H each.
  */
 class CellStack {
+  /** @param {Config} config @param {Record<string, any>} weights */
   constructor(config, weights) {
     this.config = config;
     this.names = config.spec.names;
     this.size = config.hiddenSize;
     this.layerLength = this.names.length * this.size;
+    /** @type {Matrix} */
     this.embedding = weights["embedding.weight"];
     this.layers = Array.from({ length: config.numLayers }, (_, number) => {
-      const of = (name) => weights[`layers.${number}.${name}_l0`];
+      const of = (/** @type {string} */ name) => weights[`layers.${number}.${name}_l0`];
       return {
         weightIh: of("weight_ih"),
         weightHh: of("weight_hh"),
@@ -36,43 +38,52 @@ class CellStack {
         biasHh: of("bias_hh"),
       };
     });
+    /** @type {Matrix} */
     this.headWeight = weights["head.weight"];
+    /** @type {Float32Array} */
     this.headBias = weights["head.bias"];
   }
 
-  /** A layer's values of one name, [H]. */
+  /**
+   * Return a layer's values of one name, [H].
+   * @param {Float32Array} state @param {number} layer @param {string} name
+   */
   valuesOf(state, layer, name) {
     const first = layer * this.layerLength + this.names.indexOf(name) * this.size;
     return state.subarray(first, first + this.size);
   }
 
-  /** The state before anything was read. */
+  /** Return the state before anything is read. */
   zero() {
     return new Float32Array(this.config.numLayers * this.layerLength);
   }
 
-  /** The state before the first character: zero, and the boundary symbol read. */
+  /** Return the state before the first character: zero, and BOS read. @returns {Float32Array} */
   start() {
     return this.read(this.config.boundary, this.zero());
   }
 
-  /** The state after one more symbol; after what ends a document the next one begins. */
+  /**
+   * Return the state after one more symbol; after EOS the next document begins.
+   * @param {number} symbol @param {Float32Array} before
+   */
   read(symbol, before) {
     if (symbol === this.config.end) return this.start();
     const after = this.zero();
+    /** @type {Float32Array} */
     let z = this.embedding.row(symbol);
     this.layers.forEach(({ weightIh, weightHh, biasIh, biasHh }, number) => {
       const read = plus(weightIh.times(z), biasIh);
       const kept = plus(weightHh.times(this.valuesOf(before, number, "hidden")), biasHh);
       const first = number * this.layerLength;
-      const part = (state) => state.subarray(first, first + this.layerLength);
-      CELLS[this.config.cell].step(read, kept, part(before), part(after));
+      const part = (/** @type {Float32Array} */ state) => state.subarray(first, first + this.layerLength);
+      STEPS[this.config.cell](read, kept, part(before), part(after));
       z = this.valuesOf(after, number, "hidden");
     });
     return after;
   }
 
-  /** Natural logarithms of the next symbol's probabilities, [V]. */
+  /** Return the next symbol's log-probabilities, [V]. @param {Float32Array} state */
   predict(state) {
     const top = this.valuesOf(state, this.config.numLayers - 1, "hidden");
     return logSoftmax(
@@ -82,13 +93,16 @@ class CellStack {
   }
 }
 
-/** A sum in the place of its first part. */
+/** Add in place. @param {Float32Array} sum @param {Float32Array} other */
 function plus(sum, other) {
   for (let number = 0; number < sum.length; number += 1) sum[number] += other[number];
   return sum;
 }
 
-/** Weights from the page's own bytes: scales and integers of matrices, float32 vectors. */
+/**
+ * Unpack weights: scales and 8-bit integers of matrices, float32 vectors.
+ * @param {string} base64 @param {Config["shapes"]} shapes
+ */
 function unpackWeights(base64, shapes) {
   const decoded = atob(base64);
   const bytes = new Uint8Array(decoded.length);
@@ -96,7 +110,8 @@ function unpackWeights(base64, shapes) {
   const matrices = Object.values(shapes).filter(([, numColumns]) => numColumns);
   const products = new Products(matrices);
   let place = 0;
-  const take = (length) => bytes.slice(place, (place += length)).buffer;
+  const take = (/** @type {number} */ length) => bytes.slice(place, (place += length)).buffer;
+  /** @type {Record<string, Matrix | Float32Array>} */
   const weights = {};
   for (const [name, [numRows, numColumns]] of Object.entries(shapes)) {
     const floats = new Float32Array(take(4 * numRows));

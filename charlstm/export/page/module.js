@@ -1,19 +1,22 @@
-// What programs get: a model that predicts, scores and writes. `CONFIG` and `WEIGHTS` stand before it.
+// The module's interface: a model that predicts, scores and samples.
 
 class Model {
+  /** @param {Config} config @param {string} weights */
   constructor(config, weights) {
     this.alphabet = new Alphabet(config);
     this.stack = new CellStack(config, unpackWeights(weights, config.shapes));
   }
 
   next(text = "") {
-    const read = (before, symbol) => this.stack.read(symbol, before);
-    const logP = this.stack.predict(this.numbers(text).reduce(read, this.stack.start()));
+    let state = this.stack.start();
+    for (const symbol of this.numbers(text)) state = this.stack.read(symbol, state);
+    const logP = this.stack.predict(state);
     return ranked(logP).map((number) => [this.alphabet.readable(number), Math.exp(logP[number])]);
   }
 
+  /** @param {string} text */
   bits(text) {
-    // No state is kept, unlike in a `Reading`: a text may be long.
+    // Unlike a `Reading`, keep no states: a text may be long.
     let state = this.stack.start();
     let bits = 0;
     for (const symbol of this.numbers(text)) {
@@ -23,6 +26,7 @@ class Model {
     return bits;
   }
 
+  /** @param {string} prime @param {Partial<SamplerOptions>} options */
   sample(prime = "", options = {}) {
     const { length = 1000, temperature = 1, topK = Infinity, seed, random = Math.random } = options;
     if (!(temperature >= 0 && topK >= 1)) {
@@ -41,6 +45,7 @@ class Model {
     return this.alphabet.textOf(symbols.filter((symbol) => symbol !== end));
   }
 
+  /** @param {string} text */
   numbers(text) {
     const symbols = this.alphabet.symbolsOf(this.alphabet.normalized(text));
     return Int32Array.from(symbols, ({ number }) => number);

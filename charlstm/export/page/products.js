@@ -1,11 +1,14 @@
-// Matrix times vector, which is nearly all of the arithmetic: 8-bit rows with SIMD instructions of
-// WebAssembly, sixteen products at a time, or in plain JavaScript where the browser has none.
+// Matrix-vector products of 8-bit matrices, nearly all of the arithmetic: with WebAssembly's SIMD
+// instructions, or in plain JavaScript (ten times slower) if the browser forbids it.
 //
 // R rows, C columns, padded to whole blocks of BLOCK columns.
 
 const BLOCK = 16; // columns: one vector of 8-bit integers
 
-/** Opcodes of WebAssembly, by the names of its text format (https://webassembly.github.io/spec/). */
+/**
+ * Opcodes of WebAssembly, by the names of its text format (https://webassembly.github.io/spec/).
+ * @type {Record<string, number[]>}
+ */
 const OPCODES = {
   loop: [0x03, 0x40],
   end: [0x0b],
@@ -28,13 +31,21 @@ const OPCODES = {
 };
 const TYPES = { i32: 0x7f, v128: 0x7b };
 
-/** A whole number in LEB128; the ones here are below 2^27 and not negative, or one byte. */
+/**
+ * Encode an integer in LEB128; the ones here are below 2^27 and not negative, or one byte.
+ * @param {number} number @returns {number[]}
+ */
 function leb(number) {
   return number < 64 ? [number & 0x7f] : [(number & 0x7f) | 0x80, ...leb(number >> 7)];
 }
 
-/** Bytes of a list of instructions: names, or [name, argument]. */
+/**
+ * Return the bytes of instructions: names, or [name, argument].
+ * @typedef {string | (string | number)[]} Instruction
+ * @param {Instruction[]} instructions
+ */
 function assemble(instructions) {
+  /** @type {Record<string, (argument: number) => number[]>} */
   const withArgument = {
     get: (local) => [0x20, local],
     set: (local) => [0x21, local],
@@ -44,15 +55,21 @@ function assemble(instructions) {
     "f32x4.lane": (lane) => [0xfd, 0x1f, lane],
   };
   return instructions.flatMap((one) =>
-    Array.isArray(one) ? withArgument[one[0]](one[1]) : OPCODES[one],
+    Array.isArray(one) ? withArgument[one[0]](Number(one[1])) : OPCODES[one],
   );
 }
 
-/** The module: `product(weights, scales, x, xEnd, out, outEnd)`, all of them byte addresses. */
+/**
+ * Compile the module: `product(weights, scales, x, xEnd, out, outEnd)`, all byte addresses.
+ * @typedef {(weights: number, scales: number, x: number, xEnd: number, out: number, outEnd: number)
+ *   => void} Product
+ */
 function productModule() {
   const [weights, scales, x, xEnd, out, outEnd, place, block, ...sums] = [...Array(12).keys()];
+  /** @type {(local: number, numBytes: number) => Instruction[]} */
   const advance = (local, numBytes) => [["get", local], ["i32.const", numBytes], "i32.add"];
   // A quarter of a block: four integers become floats, times four of x, to one of four sums.
+  /** @type {(sum: number, halves: string[], number: number) => Instruction[]} */
   const quarter = (sum, [half, part], number) => [
     ["get", sum],
     ...[["get", block], `i16x8.extend_${half}`, `i32x4.extend_${part}`, "f32x4.convert"],
@@ -61,6 +78,7 @@ function productModule() {
   ];
   const quarters = [["low", "low"], ["low", "high"], ["high", "low"], ["high", "high"]];
   const [sum] = sums;
+  /** @type {Instruction[]} */
   const body = [
     "loop", // over rows
     ...sums.flatMap((one) => ["f32x4.zero", ["set", one]]),
@@ -82,12 +100,13 @@ function productModule() {
     "end",
     "end",
   ];
-  const list = (items) => [...leb(items.length), ...items.flat()];
+  const list = (/** @type {(number | number[])[]} */ items) => [...leb(items.length), ...items.flat()];
+  /** @type {(id: number, items: (number | number[])[]) => number[]} */
   const section = (id, items) => {
     const bytes = list(items);
     return [id, ...leb(bytes.length), ...bytes];
   };
-  const name = (text) => list([...new TextEncoder().encode(text)]);
+  const name = (/** @type {string} */ text) => list([...new TextEncoder().encode(text)]);
   const locals = list([[1, TYPES.i32], [5, TYPES.v128]]);
   const code = [...locals, ...assemble(body)];
   return new WebAssembly.Module(
@@ -102,7 +121,10 @@ function productModule() {
   );
 }
 
-/** The same in plain JavaScript, over the same memory. */
+/**
+ * The same in plain JavaScript, over the same memory.
+ * @param {{ buffer: ArrayBuffer }} memory @returns {Product}
+ */
 function plainProduct(memory) {
   return (weights, scales, x, xEnd, out, outEnd) => {
     const integers = new Int8Array(memory.buffer);
@@ -110,7 +132,7 @@ function plainProduct(memory) {
     const numColumns = (xEnd - x) / 4;
     for (let row = 0; out + 4 * row < outEnd; row += 1) {
       const first = weights + row * numColumns;
-      // Two sums at a time keep the processor busy.
+      // Two independent sums use the processor better.
       let even = 0;
       let odd = 0;
       for (let column = 0; column < numColumns; column += 2) {
@@ -122,22 +144,27 @@ function plainProduct(memory) {
   };
 }
 
-/** Memory for the matrices of a model, and what multiplies there. */
+/** The memory of a model's matrices, and the function that multiplies there. */
 class Products {
-  /** @param shapes of all matrices, [R, C] each. */
+  /** @param {[number, number][]} shapes of all matrices, [R, C] each. */
   constructor(shapes) {
     const padded = shapes.map(([rows, columns]) => [rows, Math.ceil(columns / BLOCK) * BLOCK]);
     const widest = Math.max(...padded.map(([, columns]) => columns));
-    // A vector that is read, and for each matrix its weights, scales and product.
+    // The input vector, and for each matrix its weights, scales and product.
     const numBytes = padded.reduce(
       (sum, [rows, columns]) => sum + rows * columns + 8 * rows + 2 * BLOCK,
       4 * widest,
     );
     const numPages = Math.ceil(numBytes / 65536);
+    /** @type {{ buffer: ArrayBuffer }} */
+    this.memory = { buffer: new ArrayBuffer(0) };
+    /** @type {Product} */
+    this.product = () => {};
     try {
-      this.memory = new WebAssembly.Memory({ initial: numPages });
-      const instance = new WebAssembly.Instance(productModule(), { page: { memory: this.memory } });
-      this.product = instance.exports.product;
+      const memory = new WebAssembly.Memory({ initial: numPages });
+      const instance = new WebAssembly.Instance(productModule(), { page: { memory } });
+      this.memory = memory;
+      this.product = /** @type {Product} */ (instance.exports.product);
     } catch {
       this.memory = { buffer: new ArrayBuffer(65536 * numPages) };
       this.product = plainProduct(this.memory);
@@ -146,13 +173,21 @@ class Products {
     this.numUsed = this.x.byteLength;
   }
 
+  /**
+   * @template {Int8Array | Float32Array} T
+   * @param {new (buffer: ArrayBuffer, offset: number, length: number) => T} Type
+   * @param {number} length
+   */
   take(Type, length) {
     const array = new Type(this.memory.buffer, this.numUsed, length);
     this.numUsed += Math.ceil(array.byteLength / BLOCK) * BLOCK;
     return array;
   }
 
-  /** Rows of 8-bit integers, each with its own scale: row r stands for scales[r] * values[r]. */
+  /**
+   * Rows of 8-bit integers, each with its own scale: row r stands for scales[r] * values[r].
+   * @param {Int8Array} values @param {Float32Array} scales
+   */
   matrix(values, scales) {
     const numColumns = values.length / scales.length;
     const width = Math.ceil(numColumns / BLOCK) * BLOCK;
@@ -167,6 +202,10 @@ class Products {
 }
 
 class Matrix {
+  /**
+   * @param {Products} products
+   * @param {{ weights: Int8Array, scales: Float32Array, numColumns: number, width: number }} rows
+   */
   constructor(products, { weights, scales, numColumns, width }) {
     this.products = products;
     this.weights = weights;
@@ -176,7 +215,7 @@ class Matrix {
     this.out = products.take(Float32Array, scales.length);
   }
 
-  /** The product with a vector [C]: [R], overwritten by the next call. */
+  /** Return the product with a vector [C]: [R], overwritten by the next call. @param {Float32Array} vector */
   times(vector) {
     const { weights, scales, out, width } = this;
     const { x, product } = this.products;
@@ -193,7 +232,7 @@ class Matrix {
     return out;
   }
 
-  /** One row as numbers [C]. */
+  /** Return one row as numbers [C]. @param {number} number */
   row(number) {
     const first = number * this.width;
     const scale = this.scales[number];

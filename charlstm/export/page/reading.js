@@ -1,15 +1,18 @@
-// A text as the model reads it, one symbol at a time, so that a worker can stop anywhere.
+// Reading, context lengths and sampling, one symbol at a time, so that a worker can stop anywhere.
 
 const BITS = Math.LN2;
-const LONGEST_RUNG = 64; // symbols; beyond it only the whole text, which hardly differs
+const LONGEST_CONTEXT = 64; // symbols; longer contexts hardly differ from the whole text
 
-/** What the model makes of a text; after an edit, only what follows it is read again. */
+/** The states and bits of a text; after an edit, only the text from there on is read again. */
 class Reading {
+  /** @param {CellStack} stack */
   constructor(stack) {
     this.stack = stack;
+    /** @type {Int32Array} */
     this.symbols = new Int32Array(0);
     this.states = [stack.start()]; // after 0, 1, 2 ... symbols
-    this.bits = []; // what each symbol cost
+    /** @type {number[]} */
+    this.bits = []; // of each symbol
   }
 
   get isDone() {
@@ -20,7 +23,10 @@ class Reading {
     return this.states.length - 1;
   }
 
-  /** Another text, of which the first `same` symbols are the old ones. */
+  /**
+   * Read another text, of which the first `same` symbols are the old ones.
+   * @param {number} same @param {Int32Array} symbols
+   */
   replace(same, symbols) {
     this.symbols = symbols;
     this.states.length = Math.min(this.states.length, same + 1);
@@ -36,28 +42,36 @@ class Reading {
   }
 }
 
-/** The same prediction from the last 0, 1, 2, 4 ... and finally all symbols, each from nothing. */
-class Ladder {
-  /** @param whole the state after all symbols. */
+/** The same prediction from the last 0, 1, 2, 4 ... and finally all symbols, each from a new state. */
+class ContextLengths {
+  /**
+   * @param {CellStack} stack
+   * @param {Int32Array} symbols
+   * @param {Float32Array} whole the state after all symbols.
+   */
   constructor(stack, symbols, whole) {
     this.stack = stack;
     this.symbols = symbols;
     this.whole = whole;
+    /** @type {number[]} */
     this.lengths = [];
-    for (let length = 0; length < symbols.length && length <= LONGEST_RUNG; length = 2 * length || 1) {
+    for (let length = 0; length < symbols.length && length <= LONGEST_CONTEXT; length = 2 * length || 1) {
       this.lengths.push(length);
     }
     this.lengths.push(symbols.length);
-    this.rungs = [];
+    /** @type {{ length: number, logP: Float64Array }[]} */
+    this.contexts = [];
+    this.length = this.numRead = 0;
+    this.state = whole;
     this.start();
   }
 
   get isDone() {
-    return this.rungs.length === this.lengths.length;
+    return this.contexts.length === this.lengths.length;
   }
 
   start() {
-    this.length = this.lengths[this.rungs.length];
+    this.length = this.lengths[this.contexts.length];
     const isWhole = this.length === this.symbols.length;
     this.state = isWhole ? this.whole : this.stack.start();
     this.numRead = isWhole ? this.length : 0;
@@ -70,16 +84,19 @@ class Ladder {
       this.numRead += 1;
       return;
     }
-    this.rungs.push({ length: this.length, logP: this.stack.predict(this.state) });
+    this.contexts.push({ length: this.length, logP: this.stack.predict(this.state) });
     if (!this.isDone) this.start();
   }
 }
 
-/** Draws symbols, one after another, once it has read what is left of the text before them. */
+/** A sampler, which first reads the unread rest of the prime. */
 class Sampler {
-  /** `topK`: draw from so many of the most likely symbols; `random`: numbers from 0 to 1. */
+  /**
+   * `topK`: draw from this many of the most likely symbols; `random`: numbers from 0 to 1.
+   * @param {CellStack} stack @param {Float32Array} state @param {SamplerOptions} options
+   */
   constructor(stack, state, options) {
-    const { unread, temperature, seed, length, topK = Infinity, random = randomNumbers(seed) } = options;
+    const { unread, temperature, seed, length, topK = Infinity, random = randomNumbers(seed ?? 0) } = options;
     this.stack = stack;
     this.state = state;
     this.unread = unread;
@@ -87,6 +104,7 @@ class Sampler {
     this.topK = topK;
     this.random = random;
     this.length = length;
+    /** @type {number[]} */
     this.symbols = [];
   }
 
@@ -94,7 +112,7 @@ class Sampler {
     return this.symbols.length >= this.length;
   }
 
-  /** What was drawn so far is all. */
+  /** End the sample here. */
   stop() {
     this.length = 0;
   }
@@ -110,6 +128,7 @@ class Sampler {
     this.state = this.stack.read(symbol, this.state);
   }
 
+  /** @param {Float64Array} logP */
   draw(logP) {
     const kept = ranked(logP, this.temperature > 0 ? this.topK : 1);
     const weights = kept.map((symbol) => Math.exp(logP[symbol]));
@@ -118,9 +137,12 @@ class Sampler {
   }
 }
 
-/** Numbers from 0 to 1, the same for the same seed: xorshift (Marsaglia 2003). */
+/**
+ * Numbers from 0 to 1, the same for the same seed: xorshift (Marsaglia 2003).
+ * @param {number} seed
+ */
 function randomNumbers(seed) {
-  // Neighboring seeds far apart, and never 0, which xorshift doesn't leave.
+  // Spread neighboring seeds, and avoid 0, which xorshift never leaves.
   let bits = Math.imul(seed + 1, 0x9e3779b1) || 1;
   const next = () => {
     bits ^= bits << 13;

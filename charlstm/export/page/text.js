@@ -1,13 +1,17 @@
-// What the page knows of its text: symbols, and what the worker told about each.
+// The page's text: its symbols, and what the worker found for each.
 
 const NOTICED_CHANGE = 0.1; // bits
 
 class ReadText {
   constructor() {
+    /** @type {TextSymbol[]} */
     this.symbols = [];
     this.version = 0;
-    this.bits = []; // what each symbol cost, as far as it is known
+    /** @type {number[]} */
+    this.bits = []; // of each symbol, as far as they are known
+    /** @type {number[]} */
     this.values = []; // of the unit that is followed, after each symbol
+    /** @type {(number | undefined)[]} */
     this.earlierBits = []; // before the last edit, for the symbols after it
   }
 
@@ -15,21 +19,27 @@ class ReadText {
     return this.bits.length === this.symbols.length;
   }
 
-  /** Another text; how many symbols at its beginning and its end are the same as before. */
+  /**
+   * Take another text; return how many symbols at its start and its end are the same as before.
+   * @param {TextSymbol[]} symbols
+   */
   replace(symbols) {
     const old = this.symbols;
     const shortest = Math.min(old.length, symbols.length);
     let same = 0;
     while (same < shortest && old[same].code === symbols[same].code) same += 1;
     let tail = 0;
-    while (tail < shortest - same && old.at(-1 - tail).code === symbols.at(-1 - tail).code) {
-      tail += 1;
-    }
+    while (tail < shortest - same && old.at(-1 - tail)?.code === symbols.at(-1 - tail)?.code) tail += 1;
+    // A character of several bytes is kept or replaced as a whole.
+    /** @param {TextSymbol[]} all @param {number} place */
+    const splits = (all, place) => place > 0 && all[place - 1].end === all[place]?.end;
+    while (splits(old, same) || splits(symbols, same)) same -= 1;
+    while (tail && (splits(old, old.length - tail) || splits(symbols, symbols.length - tail))) tail -= 1;
     if (same < old.length || same < symbols.length) {
       const first = symbols.length - tail;
       const moved = symbols.length - old.length;
       const { bits } = this;
-      // Where more was replaced than follows, it is another text and no edit of this one.
+      // If more is replaced than follows, it is another text, not an edit.
       const isEdit = Math.max(old.length, symbols.length) - same - tail <= tail;
       this.earlierBits = symbols.map((_, place) =>
         isEdit && place >= first ? bits[place - moved] : undefined,
@@ -42,34 +52,59 @@ class ReadText {
     return { same, tail };
   }
 
-  /** What the worker read, from symbol `first` on. */
+  /**
+   * Take what the worker read, from symbol `first` on.
+   * @param {{ first: number, bits: number[], values: number[] }} read
+   */
   know({ first, bits, values }) {
     this.bits.splice(first, Infinity, ...bits);
     this.values.splice(first, Infinity, ...values);
   }
 
-  /** How much more a symbol costs since the last edit; undefined where there is nothing to compare. */
+  /**
+   * Return how many bits the last edit added to a symbol; undefined if there is nothing to compare.
+   * @param {number} place
+   */
   change(place) {
     const [now, earlier] = [this.bits[place], this.earlierBits[place]];
     return now === undefined || earlier === undefined ? undefined : now - earlier;
   }
 
-  /** The change where it is large enough to be shown, else 0. */
+  /** Return the change if it is large enough to be shown, else 0. @param {number} place */
   noticedChange(place) {
     const change = this.change(place) ?? 0;
     return Math.abs(change) >= NOTICED_CHANGE ? change : 0;
+  }
+
+  /**
+   * Return the bits of a character: the sum of its bytes, up to the one at `place`.
+   * @param {number} place
+   */
+  charBits(place) {
+    let first = place;
+    while (first && this.symbols[first - 1].end === this.symbols[place].end) first -= 1;
+    return this.bits.slice(first, place + 1).reduce((a, b) => a + b, 0);
+  }
+
+  /**
+   * Return the symbols before a place, from the start of its document on.
+   * @param {number} place @param {number | null} end
+   */
+  documentBefore(place, end) {
+    const read = this.symbols.slice(0, place);
+    return read.slice(read.findLastIndex(({ number }) => number === end) + 1);
   }
 
   meanBits() {
     return this.bits.reduce((a, b) => a + b, 0) / this.bits.length;
   }
 
-  /** The place of the most expensive symbol; -1 where nothing was read. */
-  mostExpensive() {
+  /** Return the place of the most surprising symbol; -1 if nothing was read. */
+  mostSurprising() {
     return this.bits.indexOf(Math.max(...this.bits));
   }
 
-  /** The place of the symbol that changed the followed unit most. */
+  /** Return the place of the symbol that changed the followed unit most. */
   largestStep() {
     const steps = this.values.map((value, place) => Math.abs(value - (this.values[place - 1] ?? 0)));
     return steps.indexOf(Math.max(...steps.slice(1)));

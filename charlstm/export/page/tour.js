@@ -1,15 +1,15 @@
-// A tour from a letter to the gates: five steps, each at its part of the page.
+// A tour in five steps, from a character to the gates.
 
-/** What each step shows: its section, what it does to the page, and what it says. */
+/** The steps: the section, what to do when one begins, and the words. */
 const TOUR = [
   {
     section: "reading",
     begin: (page) => {
       page.shadeBy("surprise");
-      page.choose(page.text.mostExpensive() + 1);
+      page.choose(page.text.mostSurprising() + 1);
     },
     words: ({ text, alphabet }) => {
-      const place = text.mostExpensive();
+      const place = text.mostSurprising();
       if (place < 0) return "Type a text: each character is shaded by how surprised the model was.";
       return (
         `The model reads one ${alphabet.symbol} at a time and never looks ahead. The stronger the ` +
@@ -20,7 +20,7 @@ const TOUR = [
   },
   {
     section: "next",
-    begin: (page) => page.choose(page.text.mostExpensive()),
+    begin: (page) => page.choose(page.text.mostSurprising()),
     words: ({ text, alphabet, place, next }) => {
       const came = text.symbols[place];
       const surprise = came
@@ -34,10 +34,10 @@ const TOUR = [
     },
   },
   {
-    section: "ladder",
+    section: "context-lengths",
     begin: () => {},
-    words: ({ rungs, alphabet }) => {
-      const bits = rungs.rungs.map(({ logP }) => `${entropyBits(logP).toFixed(2)} bits`);
+    words: ({ contexts, alphabet }) => {
+      const bits = contexts.contexts.map(({ logP }) => `${entropyBits(logP).toFixed(2)} bits`);
       if (bits.length < 3) return "With more text before the caret, you see here what context does.";
       return (
         `What is likely depends on what came before. Without any context the entropy is ${bits[0]}, ` +
@@ -92,16 +92,16 @@ class Tour {
     this.draw();
     const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     element(section).scrollIntoView({ behavior: isCalm ? "auto" : "smooth", block: "start" });
-    // A step is read aloud, and the next key press can go on.
+    // A screen reader reads the step, and the next key press can go on.
     element("tour-words").focus({ preventScroll: true });
   }
 
   draw() {
     const { page, number } = this;
     if (number === undefined) return;
-    // Not before all answers for this place are here: words are read aloud once.
-    const { next, unit, rungs } = page;
-    const isKnown = [next, unit, rungs].every((one) => one && page.isCurrent(one)) && rungs.isDone;
+    // Wait for all answers, so that a screen reader reads the words once.
+    const { next, unit, contexts } = page;
+    const isKnown = [next, unit, contexts].every((one) => one && page.isCurrent(one)) && contexts.isDone;
     if (number && !isKnown) return;
     const words = `${number + 1} of ${TOUR.length}. ${TOUR[number].words(page)}`;
     if (element("tour-words").textContent !== words) element("tour-words").textContent = words;

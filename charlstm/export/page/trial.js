@@ -1,4 +1,4 @@
-// Change a character, and see how far the change is remembered; and take it back.
+// Change a character, to see how far the model remembers it, and change it back.
 
 const isLetter = (code) => /^\p{L}$/u.test(String.fromCodePoint(code));
 
@@ -20,7 +20,7 @@ class Trial {
       element("notice").textContent = "There is nothing here to change into something else.";
       return;
     }
-    // Changed once more, it still goes back to where it began.
+    // After several changes, undo goes back to the first text.
     const before = this.before ?? { value: page.field.value, place };
     page.insert(alphabet.textOf([other]), place ? text.symbols[place - 1].end : 0, old.end);
     page.choose(place + 1);
@@ -29,7 +29,7 @@ class Trial {
     element("undo").disabled = false;
   }
 
-  /** A letter at the caret or after it, or else from a third of the text on, where much follows. */
+  /** Return the position of a letter at or after the caret, or after a third of the text. */
   placeToChange() {
     const { text, chosen } = this.page;
     const { symbols } = text;
@@ -38,7 +38,7 @@ class Trial {
     return found < 0 ? from : from + found;
   }
 
-  /** The number of another letter, or of another symbol where there is no letter. */
+  /** Return the id of another letter, or of another symbol if there is no letter. */
   otherThan(old) {
     const { config, alphabet } = this.page;
     const others = config.codes
@@ -56,7 +56,7 @@ class Trial {
     element("change").focus();
   }
 
-  /** Another edit: the text before is no longer the one to go back to. */
+  /** Forget the earlier text, after another edit. */
   forget() {
     this.before = undefined;
     element("undo").disabled = true;

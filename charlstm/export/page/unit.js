@@ -1,28 +1,21 @@
-// One unit's step as arithmetic that can be followed by hand: analysis/unit.py, name for name.
-
-const NUM_LARGEST = 3;
-
-/** What a row of a matrix makes of a vector: each product, and their sum. */
-function products(matrix, row, vector) {
-  const each = matrix.row(row).map((weight, number) => weight * vector[number]);
-  return { each, sum: each.reduce((a, b) => a + b, 0) };
-}
-
-/** The contributions that are largest, whatever their sign. */
-function largest(parts) {
-  const all = parts.flatMap(({ from, each }) =>
-    Array.from(each, (value, unit) => ({ from, unit, value })),
-  );
-  return all.sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, NUM_LARGEST);
-}
+// One unit's step as sums that can be checked by hand, as in analysis/unit.py.
 
 /**
- * What a unit did when it read `symbol`.
+ * Return the product of one row of a matrix with a vector.
+ * @param {Matrix} matrix @param {number} row @param {Float32Array} vector
+ */
+const rowProduct = (matrix, row, vector) =>
+  matrix.row(row).reduce((sum, weight, column) => sum + weight * vector[column], 0);
+
+/**
+ * Return a unit's step on reading `symbol`.
  *
- * For each gate: `input`, `hidden` and `bias`, which add up to `preActivation`; its `value`; and
- * the contributions that are largest, of units of the layer below ("below") and of the same layer
- * one step before ("hidden"). A block with a recurrent gate, such as a GRU's candidate, reads the hidden state
- * through it.
+ * For each gate: `input`, `hidden` and `bias`, which add up to `preActivation`, and its `value`. A
+ * block with a recurrent gate, such as a GRU's candidate, reads the hidden state through it.
+ *
+ * @param {CellStack} stack
+ * @param {{ before: Float32Array, after: Float32Array, symbol: number, layer: number, unit: number }} at
+ * @returns {UnitStep}
  */
 function unitStep(stack, { before, after, symbol, layer, unit }) {
   const { spec } = stack.config;
@@ -31,26 +24,16 @@ function unitStep(stack, { before, after, symbol, layer, unit }) {
     ? stack.valuesOf(after, layer - 1, "hidden")
     : stack.embedding.row(symbol);
   const hidden = stack.valuesOf(before, layer, "hidden");
+  /** @param {Float32Array} state @param {string} name */
   const value = (state, name) => stack.valuesOf(state, layer, name)[unit];
   const gates = spec.drawn.map((name) => {
     const row = spec.blocks.indexOf(name) * stack.size + unit;
     const gate = spec.recurrentGates[name];
-    const share = gate ? value(after, gate) : 1;
-    const read = products(weightIh, row, below);
-    const kept = products(weightHh, row, hidden);
-    const parts = [{ from: "hidden", each: kept.each.map((one) => share * one) }];
-    // Numbers of an embedding have no meaning of their own; units below have a name.
-    if (layer) parts.push({ from: "below", each: read.each });
-    const bias = biasIh[row] + share * biasHh[row];
-    return {
-      name,
-      input: read.sum,
-      hidden: share * kept.sum,
-      bias,
-      preActivation: read.sum + share * kept.sum + bias,
-      value: value(after, name),
-      largest: largest(parts),
-    };
+    const openness = gate ? value(after, gate) : 1;
+    const input = rowProduct(weightIh, row, below);
+    const kept = openness * rowProduct(weightHh, row, hidden);
+    const bias = biasIh[row] + openness * biasHh[row];
+    return { name, input, hidden: kept, bias, preActivation: input + kept + bias, value: value(after, name) };
   });
   const step = { gates, hiddenBefore: hidden[unit], hidden: value(after, "hidden") };
   if (!spec.hasCellState) return step;

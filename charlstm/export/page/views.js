@@ -1,10 +1,12 @@
-// What the page shows: each function draws one part from what it is given and keeps nothing.
+// The page's views: each function draws one part from its arguments.
 
 const SURPRISE_STEPS = [0.5, 1.5, 3, 5, 8]; // bits, for an alphabet of up to 64 symbols
 const UNIT_STEPS = [0.1, 0.3, 0.5, 0.75]; // of a value from -1 to 1
-const SHOWN_CANDIDATES = 10;
+const SHOWN_PREDICTIONS = 8;
+const LEAST_SHOWN = 0.001; // probability
 const SHOWN_CONTEXT = 8;
 
+/** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
 
 const share = (probability) => {
@@ -12,7 +14,11 @@ const share = (probability) => {
   return `${percent.toFixed(percent >= 10 ? 0 : percent >= 1 ? 1 : 2)}\u00a0%`;
 };
 
-/** A new element with text; text never becomes markup. */
+/**
+ * Make an element with text; text never becomes markup.
+ * @param {string} tag @param {Record<string, any>} [properties]
+ * @returns {any}
+ */
 function make(tag, { text, className, ...attributes } = {}) {
   const made = document.createElement(tag);
   if (text !== undefined) made.textContent = text;
@@ -21,13 +27,13 @@ function make(tag, { text, className, ...attributes } = {}) {
   return made;
 }
 
-/** Limits between the shades of surprise: further apart where there are more symbols. */
+/** Return the limits between the shades of surprise: further apart for larger vocabularies. */
 function surpriseSteps(numSymbols) {
   const scale = Math.max(1, Math.log2(numSymbols) / 6);
   return SURPRISE_STEPS.map((limit) => Math.round(10 * limit * scale) / 10);
 }
 
-/** The name of a shade, for the style sheet. */
+/** Return the name of a shade in the style sheet. */
 function surpriseShade(bits, steps) {
   return `s${steps.filter((limit) => bits >= limit).length}`;
 }
@@ -58,37 +64,52 @@ function drawLegend(isSurprise, steps) {
   );
 }
 
-/** The text with its symbols as spans; an edit touches only what it changed. */
+/** The field's text, drawn beneath it in shaded spans; an edit touches only what it changed. */
 class Strip {
   constructor(alphabet) {
     this.alphabet = alphabet;
     this.root = element("strip");
+    this.editor = element("editor"); // what scrolls
     this.spans = [];
     this.chosen = undefined;
   }
 
-  /** Another text, of which `same` symbols at the beginning and `tail` at the end stay. */
-  replace(symbols, { same, tail }) {
+  /** Replace the text, except for `same` symbols at its start and `tail` at its end. */
+  replace(symbols, { same, tail }, value) {
     const numOld = this.spans.length - same - tail;
-    const fresh = symbols.slice(same, symbols.length - tail).map((symbol) => this.spanOf(symbol));
+    const first = same ? symbols[same - 1].end : 0;
+    const fresh = this.spansOf(symbols.slice(same, symbols.length - tail), first, value);
     const next = this.spans[this.spans.length - tail] ?? null;
     for (const span of this.spans.splice(same, numOld, ...fresh)) span.remove();
     const added = document.createDocumentFragment();
     added.append(...fresh);
     this.root.insertBefore(added, next);
-    // What follows is read again.
+    // Everything after the edit is read again.
     for (const span of this.spans.slice(same)) span.classList.add("waiting");
   }
 
-  spanOf({ code, number }) {
-    const label = this.alphabet.label(code);
-    const span = make("span", { className: number ? "waiting" : "waiting unknown" });
-    // A line end ends the line here, too; a space is as wide as any other character.
-    span.textContent = code === 10 ? `${label}\n` : code === 32 ? " " : label;
+  /** Make a span of the character as it is in the field, so that both break lines alike. */
+  spanOf(symbol, char) {
+    const label = this.alphabet.label(char.codePointAt(0));
+    const span = make("span", { text: char, className: "waiting" });
+    if (!symbol.number) span.classList.add("unknown");
+    if (char !== " " && !label.includes(char) && !this.alphabet.isByte(char)) span.dataset.mark = label;
     return span;
   }
 
-  /** Color the symbols from `first` on, as far as they are read. */
+  /** Return a span for each symbol; bytes of one character share theirs. */
+  spansOf(symbols, first, value) {
+    const spans = [];
+    let start = first;
+    for (const symbol of symbols) {
+      const isNew = symbol.end !== start || !spans.length;
+      spans.push(isNew ? this.spanOf(symbol, value.slice(start, symbol.end)) : spans.at(-1));
+      start = symbol.end;
+    }
+    return spans;
+  }
+
+  /** Shade the symbols from `first` on, as far as they are read. */
   shade(text, first, shadeOf) {
     for (let place = first; place < text.bits.length; place += 1) {
       const span = this.spans[place];
@@ -105,7 +126,7 @@ class Strip {
     }
   }
 
-  /** Mark the symbol that was read last at the page's place, and keep it in sight. */
+  /** Mark the symbol before the position shown. */
   choose(place) {
     const span = this.spans[place - 1];
     if (span === this.chosen) return;
@@ -115,36 +136,35 @@ class Strip {
   }
 
   follow() {
-    const { root, chosen } = this;
-    if (root.scrollHeight <= root.clientHeight) return;
+    const { editor, chosen } = this;
     const top = chosen?.offsetTop ?? 0;
     const bottom = top + (chosen?.offsetHeight ?? 0);
-    if (top < root.scrollTop) root.scrollTop = top - 8;
-    else if (bottom > root.scrollTop + root.clientHeight) {
-      root.scrollTop = bottom - root.clientHeight + 8;
+    if (top < editor.scrollTop) editor.scrollTop = top - 8;
+    else if (bottom > editor.scrollTop + editor.clientHeight) {
+      editor.scrollTop = bottom - editor.clientHeight + 8;
     }
   }
 
-  /** How many symbols are read up to the one under the mouse. */
-  placeOf(target) {
-    const number = this.spans.indexOf(target);
-    return number < 0 ? undefined : number + 1;
+  /** Return the position after the symbol under the mouse, or undefined. */
+  placeAt({ clientX, clientY }) {
+    const span = document.elementsFromPoint(clientX, clientY).find((one) => one.parentNode === this.root);
+    return span && this.spans.lastIndexOf(span) + 1;
   }
 }
 
 function surpriseWords(text, alphabet) {
   if (!text.bits.length) return "";
-  const place = text.mostExpensive();
+  const place = text.mostSurprising();
   const { symbol } = alphabet;
   const words = [
-    `${text.meanBits().toFixed(2)} bits per ${symbol} on average; the greatest surprise is ` +
+    `${text.meanBits().toFixed(2)} bits per ${symbol} on average; the most surprising is ` +
       `${quoted(alphabet.label(text.symbols[place].code))}, ${symbol} ${place + 1}, with ` +
       `${text.bits[place].toFixed(1)} bits.`,
   ];
   return [...words, ...changeWords(text, alphabet)].join(" ");
 }
 
-/** How far the last edit is remembered. */
+/** Say how far the last edit is remembered. */
 function changeWords(text, { symbol }) {
   const changes = text.symbols.map((_, place) => text.noticedChange(place));
   const noticed = changes.filter(Boolean).length;
@@ -159,9 +179,9 @@ function changeWords(text, { symbol }) {
   ];
 }
 
-/** One button a candidate, kept from call to call so that the focus stays. */
-function buildNext(numCandidates, write) {
-  for (let place = 0; place < Math.min(numCandidates, SHOWN_CANDIDATES); place += 1) {
+/** Build one button for each prediction; they are kept, so that the focus stays. */
+function buildNext(numPredictions, write) {
+  for (let place = 0; place < Math.min(numPredictions, SHOWN_PREDICTIONS); place += 1) {
     const button = make("button", { type: "button", title: "Write it" });
     const track = make("span", { className: "track" });
     track.append(make("i", { className: "bar" }), make("i", { className: "tick" }));
@@ -178,11 +198,11 @@ function buildNext(numCandidates, write) {
   }
 }
 
-/** The most likely next symbols; bars are as long as the probability beside that of the first. */
+/** Draw the most likely next symbols at a temperature; marks show the model's own probabilities. */
 function drawNext(logP, alphabet, temperature) {
   const buttons = [...element("next-list").querySelectorAll("button")];
-  const best = ranked(logP, buttons.length);
-  const drawn = temperature === 1 ? logP : tempered(logP, temperature);
+  const drawn = atTemperature(logP, temperature);
+  const best = ranked(drawn, buttons.length);
   const longest = Math.max(...best.map((number) => Math.max(logP[number], drawn[number])));
   const length = (value) => `${(100 * Math.exp(value - longest)).toFixed(2)}%`;
   best.forEach((number, place) => {
@@ -190,37 +210,42 @@ function drawNext(logP, alphabet, temperature) {
     const [symbol, spoken, track, words] = button.children;
     button.dataset.number = number;
     button.disabled = !alphabet.canBeTyped(number);
+    // Hidden buttons keep their space, so that nothing below moves.
+    button.style.visibility = Math.exp(drawn[number]) < LEAST_SHOWN ? "hidden" : "";
     symbol.textContent = alphabet.nameOf(number);
     spoken.textContent = alphabet.spokenNameOf(number);
-    track.children[0].style.width = length(logP[number]);
-    track.children[1].style.left = length(drawn[number]);
+    track.children[0].style.width = length(drawn[number]);
+    track.children[1].style.left = length(logP[number]);
     track.children[1].hidden = temperature === 1;
-    words.textContent = share(Math.exp(logP[number]));
+    words.textContent = share(Math.exp(drawn[number]));
   });
   element("next-scale").textContent =
     "Bars are drawn in proportion to the longest." +
-    (temperature === 1 ? "" : ` Marks: at temperature ${temperature.toFixed(2)}.`);
+    (temperature === 1 ? "" : " Marks: the model's own probabilities, temperature 1.");
 }
+
+const atTemperature = (logP, temperature) => (temperature === 1 ? logP : tempered(logP, temperature));
 
 function nextWords(logP, alphabet, symbols, nameOf) {
   const last = symbols.slice(-12).map((symbol) => alphabet.label(symbol.code)).join("");
   const likely = likelyWords(logP, 3, nameOf);
-  const after = last ? `After ${quoted(last)}` : "At the beginning of a text";
+  const after = last ? `After ${quoted(last)}` : "At the beginning";
   return `${after}: ${likely}; entropy ${entropyBits(logP).toFixed(2)} bits.`;
 }
 
 function likelyWords(logP, count, nameOf) {
   return ranked(logP, count)
-    .map((number) => `${isolated(nameOf(number))} ${share(Math.exp(logP[number]))}`)
+    .filter((number, place) => !place || Math.exp(logP[number]) >= LEAST_SHOWN)
+    .map((number) => `${isolated(nameOf(number))}\u00a0${share(Math.exp(logP[number]))}`)
     .join(", ");
 }
 
-/** One row for each context length; `next` is the symbol that really follows, if one does. */
-function drawLadder(rungs, symbols, alphabet, next) {
-  element("ladder-next").textContent = next ? quoted(alphabet.label(next.code)) : "";
-  element("ladder-next").hidden = !next;
-  element("rungs").replaceChildren(
-    ...rungs.map(({ length, logP }) => {
+/** Draw a row for each context length; `next` is the symbol that follows in the text, if any. */
+function drawContexts(contexts, symbols, alphabet, next) {
+  element("contexts-next").textContent = next ? quoted(alphabet.label(next.code)) : "";
+  element("contexts-next").hidden = !next;
+  element("contexts").replaceChildren(
+    ...contexts.map(({ length, logP }) => {
       const row = make("tr");
       const shown = symbols.slice(symbols.length - length).slice(-SHOWN_CONTEXT);
       const context = shown.map((symbol) => alphabet.label(symbol.code)).join("");
@@ -230,8 +255,8 @@ function drawLadder(rungs, symbols, alphabet, next) {
       row.append(
         make("th", { scope: "row", text: String(length) }),
         cell,
-        make("td", { text: likely }),
         make("td", { text: `${entropyBits(logP).toFixed(2)} bits` }),
+        make("td", { className: "likely", text: likely }),
       );
       if (next) row.append(make("td", { text: share(Math.exp(logP[next.number])) }));
       return row;
@@ -239,9 +264,9 @@ function drawLadder(rungs, symbols, alphabet, next) {
   );
 }
 
-/** Entropy over the length of context, the lengths at equal distances. */
-function drawCurve(rungs, { symbol }) {
-  const points = rungs.map(({ length, logP }) => [length, entropyBits(logP)]);
+/** Draw entropy by context length, the lengths equally spaced. */
+function drawCurve(contexts, { symbol }) {
+  const points = contexts.map(({ length, logP }) => [length, entropyBits(logP)]);
   const [left, right, top, bottom] = [34, 310, 12, 150];
   const highest = Math.max(1, ...points.map(([, bits]) => bits));
   const x = (number) => left + 10 + (number * (right - left - 20)) / Math.max(1, points.length - 1);
@@ -276,9 +301,8 @@ function drawCurve(rungs, { symbol }) {
   element("curve").replaceChildren(svg);
 }
 
-/** The sums of each gate, and the contributions that are largest. */
+/** Draw the sums behind each gate. */
 function drawSums(step, { below, symbol }) {
-  const s = signed;
   element("sums-input").textContent = below ? `layer ${below}` : symbol;
   element("sums-what").textContent = step.gates.length > 1 ? "gate" : "state";
   element("sums").tBodies[0].replaceChildren(
@@ -287,28 +311,16 @@ function drawSums(step, { below, symbol }) {
       const name = gate.name === "hidden" ? "hidden state" : gate.name;
       row.append(make("th", { scope: "row", text: name }));
       for (const value of [gate.input, gate.hidden, gate.bias, gate.preActivation, gate.value]) {
-        row.append(make("td", { text: s(value) }));
+        row.append(make("td", { text: signed(value) }));
       }
       return row;
     }),
   );
-  element("largest").replaceChildren(
-    ...step.gates.flatMap((gate) => {
-      const parts = gate.largest
-        .filter(({ value }) => value !== 0)
-        .map(({ from, unit, value }) => {
-          const where = from === "below" ? ` of layer ${below}` : " before";
-          return `${s(value)} from unit ${unit}${where}`;
-        });
-      const text = parts.join(", ") || "none: nothing was read before";
-      return [make("dt", { text: gate.name }), make("dd", { text })];
-    }),
-  );
 }
 
-/** Names of values in the order in which a cell is drawn. */
+/** Return the names of values: the states, then the gates in the order they are drawn. */
 const inDrawnOrder = ({ drawn, names }) =>
-  [...new Set([...drawn, "cell", "hidden"])].filter((name) => names.includes(name));
+  [...new Set(["cell", "hidden", ...drawn])].filter((name) => names.includes(name));
 
 function drawMeanings(spec) {
   const all = {

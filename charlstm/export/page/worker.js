@@ -1,41 +1,49 @@
-// The worker: reads, predicts and writes beside the page, so that the page itself never waits.
+// The worker: reads, predicts and samples in the background, so that the page never waits.
 //
-// It is told what stands in the text and where the page looks, works on that in short turns, and
-// posts what it found: `read`, `next`, `unit`, `maps`, `rungs`, `written`. Every answer carries the
-// version of the text that it belongs to.
+// It gets the text and the position shown, works in short turns, and posts `read`, `next`, `unit`,
+// `maps`, `contexts` and `written`, each with the version of the text it belongs to.
 
-const TURN = 12; // milliseconds of work before the next message is listened to
+const TURN = 12; // milliseconds of work between messages
 
 class Desk {
+  /** @param {{ config: Config, weights: string }} model */
   constructor({ config, weights }) {
     this.stack = new CellStack(config, unpackWeights(weights, config.shapes));
     this.reading = new Reading(this.stack);
     this.version = 0;
+    /** @type {any} */
+    this.view = undefined; // a `View`, once the page has told one
     this.numPosted = -1; // symbols that the page knows about
   }
 
   /**
-   * What the page shows.
+   * Take what the page shows.
    *
    * `text`: its symbols, of which the first `same` are those of the text before, and the page knows
-   * the first `known` costs; absent when it is still that text. `place`: how many symbols are read where the page looks. `layer`, `unit`: the
-   * one to follow. `stretch`: places and units of the heat maps, absent when they are folded.
+   * the bits of the first `known`; absent when it is still that text. `place`: how many symbols
+   * precede the position shown. `layer`, `unit`: the one to follow. `stretch`: places and units of
+   * the heat maps, absent when they are folded.
+   *
+   * @param {View & { version: number, text?: any }} message
    */
   show({ version, text, ...view }) {
     this.version = version;
     if (text) {
       this.reading.replace(text.same, text.symbols);
-      // Answers that were under way belong to the text before: the page dropped them.
+      // The page dropped answers that were under way: they were for the earlier text.
       this.numPosted = Math.min(this.numPosted, text.known);
     }
     const { layer, unit } = this.view ?? {};
     if (layer !== view.layer || unit !== view.unit) this.numPosted = -1;
     this.view = view;
     this.isPlacePosted = this.isStretchPosted = false;
-    this.ladder = undefined;
+    this.contextLengths = undefined;
   }
 
-  /** Write from the place where the page looks, whatever becomes of the text meanwhile. */
+  /**
+   * Sample from the position shown, even if the text changes meanwhile.
+   * @param {{ id: number, temperature: number, seed: number, length: number }} message
+   */
   write({ id, ...options }) {
     const { states, symbols } = this.reading;
     const { place } = this.view;
@@ -61,7 +69,7 @@ class Desk {
     postMessage({ kind, version: this.version, ...values });
   }
 
-  /** Work for a while: what is looked at first, what was asked for last; whether there is more. */
+  /** Work for one turn, on what is visible first; return whether there is more to do. */
   turn() {
     if (!this.view) return false;
     const until = performance.now() + TURN;
@@ -70,7 +78,7 @@ class Desk {
     this.postRead();
     this.postPlace();
     this.postStretch();
-    return !this.reading.isDone || this.climb(hasTime) || this.draw(hasTime);
+    return !this.reading.isDone || this.predictContexts(hasTime) || this.draw(hasTime);
   }
 
   postRead() {
@@ -83,14 +91,14 @@ class Desk {
     this.numPosted = numRead;
   }
 
-  /** What comes next at the page's place, and how the unit got there. */
+  /** Post the prediction at the position shown, and the unit's step. */
   postPlace() {
     const { place, layer, unit } = this.view;
     const { states, symbols } = this.reading;
     if (this.isPlacePosted || !states[place]) return;
     this.isPlacePosted = true;
     this.post("next", { place, logP: this.stack.predict(states[place]) });
-    // A document begins with the boundary, read from a zero state.
+    // A document begins with BOS, read from a zero state.
     const { boundary, end } = this.stack.config;
     const isFirst = place === 0 || symbols[place - 1] === end;
     const step = unitStep(this.stack, {
@@ -103,7 +111,7 @@ class Desk {
     this.post("unit", { place, layer, unit, isFirst, step });
   }
 
-  /** Values of some units of each layer over a stretch of the text, [places x units] a name. */
+  /** Post values of some units of each layer over a part of the text, [places x units] by name. */
   postStretch() {
     const { stretch } = this.view;
     const { states, isDone } = this.reading;
@@ -122,19 +130,19 @@ class Desk {
     this.post("maps", { ...stretch, numPlaces: shown.length, layers });
   }
 
-  climb(hasTime) {
+  predictContexts(hasTime) {
     const { place } = this.view;
     const { symbols, states } = this.reading;
-    if (!states[place] || this.ladder?.isDone) return false;
-    if (!this.ladder) {
+    if (!states[place] || this.contextLengths?.isDone) return false;
+    if (!this.contextLengths) {
       const { end } = this.stack.config;
       const read = symbols.slice(0, place);
       const document = read.slice(end === null ? 0 : read.lastIndexOf(end) + 1);
-      this.ladder = new Ladder(this.stack, document, states[place]);
+      this.contextLengths = new ContextLengths(this.stack, document, states[place]);
     }
-    while (!this.ladder.isDone && hasTime()) this.ladder.advance();
-    const { rungs, isDone } = this.ladder;
-    this.post("rungs", { place, rungs, isDone });
+    while (!this.contextLengths.isDone && hasTime()) this.contextLengths.advance();
+    const { contexts, isDone } = this.contextLengths;
+    this.post("contexts", { place, contexts, isDone });
     return true;
   }
 
@@ -146,18 +154,18 @@ class Desk {
   }
 
   postWritten() {
-    const { symbols, isDone } = this.sampler;
+    const { symbols = [], isDone = true } = this.sampler ?? {};
     this.post("written", { id: this.sampleId, symbols, isDone });
   }
 }
 
-/** A unit's memory from -1 to 1. */
+/** Return a unit's state, from -1 to 1. */
 function shade(stack, state, layer, unit) {
   if (!stack.config.spec.hasCellState) return stack.valuesOf(state, layer, "hidden")[unit];
   return Math.tanh(stack.valuesOf(state, layer, "cell")[unit]);
 }
 
-/** Messages go to the desk; between its turns the next ones are heard. */
+/** Pass messages to the desk; new ones are handled between its turns. */
 function startWorker() {
   let desk;
   let isWorking = false;

@@ -1,4 +1,4 @@
-// Let it write: a sample that goes on from the caret, and can be put into the text there.
+// Let it write: a sample from the caret on, which can be put into the text.
 
 const SAMPLE_LENGTH = 500;
 
@@ -7,6 +7,7 @@ class Writing {
     this.page = page;
     this.id = 0; // of the sample that was asked for last
     this.prefix = undefined; // the text that it continues
+    /** @type {any} */
     this.answer = undefined; // what the worker has written so far
     this.draw = this.draw.bind(this);
     const on = (id, event, act) => element(id).addEventListener(event, act);
@@ -25,7 +26,10 @@ class Writing {
   start() {
     const { page } = this;
     this.id += 1;
-    this.prefix = page.field.value.slice(0, page.endOf(page.chosen));
+    const { chosen, text } = page;
+    this.prefix = page.field.value.slice(0, page.endOf(chosen));
+    const start = page.endOf(chosen - text.documentBefore(chosen, page.config.end).length);
+    this.context = this.prefix.slice(start).slice(-40);
     this.answer = { symbols: [], isDone: false };
     page.hover(undefined);
     page.tell("write", {
@@ -34,7 +38,7 @@ class Writing {
       seed: Number(element("seed").value),
       length: SAMPLE_LENGTH,
     });
-    // At once: until the next frame the last sample would stand there as this one.
+    // At once, or the last sample would be shown as this one until the next frame.
     this.draw();
   }
 
@@ -43,7 +47,7 @@ class Writing {
     const { symbols, isDone } = this.answer;
     const { alphabet, field } = this.page;
     const isHere = field.value.startsWith(this.prefix);
-    const before = make("span", { className: "hint", text: this.prefix.slice(-40) });
+    const before = make("span", { className: "hint", text: this.context });
     element("written").replaceChildren(before, alphabet.textOf(symbols));
     element("stop").disabled = isDone;
     element("keep").disabled = !symbols.length || !isHere;
@@ -52,12 +56,12 @@ class Writing {
     element("sample-status").textContent = `${symbols.length} ${alphabet.symbol}s ${words}${gone}`;
   }
 
-  /** Put the sample where it was written for. */
+  /** Insert the sample after its prefix. */
   keep() {
     const { page, prefix } = this;
     const { field, alphabet, config } = page;
     const { symbols } = this.answer;
-    // A document's end can't be put into the field: what was written up to it can.
+    // EOS can't be put into the field; insert the text before it.
     const end = alphabet.canBeTyped(config.end) ? -1 : symbols.indexOf(config.end);
     const text = alphabet.textOf(end < 0 ? symbols : symbols.slice(0, end));
     if (field.value.length >= field.maxLength) {

@@ -1,0 +1,87 @@
+/** The data that Python puts into a page or a module, and what its parts pass on. */
+
+type Cell = "lstm" | "gru" | "rnn";
+
+/** Python's `CellSpec`. */
+interface CellSpec {
+  blocks: string[];
+  drawn: string[];
+  gates: string[];
+  names: string[];
+  hasCellState: boolean;
+  recurrentGates: Record<string, string>;
+  meanings: Record<string, string>;
+}
+
+interface Coding {
+  codes: number[];
+  level: "char" | "byte";
+  normalize: string;
+  keepLineEnds: boolean;
+  lineEnd?: number[];
+}
+
+interface Config extends Coding {
+  cell: Cell;
+  spec: CellSpec;
+  numLayers: number;
+  hiddenSize: number;
+  boundary: number;
+  end: number | null;
+  unknownProbability: number;
+  shapes: Record<string, [rows: number, columns: number]>;
+}
+
+/** A character or byte of a text: its code, its id (0: unknown), where it ends in the text. */
+interface TextSymbol {
+  code: number;
+  number: number;
+  end: number;
+}
+
+type Vector = Float32Array | Float64Array;
+
+interface GateStep {
+  name: string;
+  input: number;
+  hidden: number;
+  bias: number;
+  preActivation: number;
+  value: number;
+}
+
+interface UnitStep {
+  gates: GateStep[];
+  hiddenBefore: number;
+  hidden: number;
+  cellBefore?: number;
+  cell?: number;
+}
+
+interface SamplerOptions {
+  unread: Int32Array;
+  temperature: number;
+  length: number;
+  seed?: number;
+  topK?: number;
+  random?: () => number;
+}
+
+/** What the page shows: where it looks, the unit it follows, places and units of its maps. */
+interface View {
+  place: number;
+  layer: number;
+  unit: number;
+  stretch?: { first: number; last: number; units: number[][] };
+}
+
+/** A config with what a page shows when it opens. */
+interface PageConfig extends Config {
+  text: string;
+  units: number[][];
+  tracked: { feature: string; layer: number; unit: number; words: string }[];
+}
+
+/** What stands before a module's own script. */
+declare const CONFIG: Config;
+declare const WEIGHTS: string;

@@ -1,0 +1,255 @@
+// The scripts of charlstm/export/page that don't touch the DOM, against Python's vectors: a JSON file
+// named by VECTORS, which tests/export/test_webpage_scripts.py writes.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import test from "node:test";
+import vm from "node:vm";
+
+const FOLDER = new URL("../../../charlstm/export/page/", import.meta.url);
+const FILES = ["products", "steps", "model", "unit", "distribution", "reading", "alphabet", "text", "cells"];
+const NAMES =
+  "{ Products, CellStack, unpackWeights, unitStep, ranked, entropyBits, tempered, Reading, ContextLengths, " +
+  "Sampler, randomNumbers, Alphabet, ReadText, CELLS, flowsOf }";
+const { models, products } = JSON.parse(readFileSync(process.env.VECTORS, "utf-8"));
+
+/** The scripts as the page has them: one after another, in one scope. */
+function scripts(globals = {}) {
+  const code = FILES.map((name) => readFileSync(new URL(`${name}.js`, FOLDER), "utf-8")).join("\n");
+  const { atob, TextEncoder, TextDecoder } = globalThis;
+  const context = { atob, TextEncoder, TextDecoder, ...globals };
+  return vm.runInNewContext(`"use strict";\n${code}\n;(${NAMES})`, context);
+}
+
+const page = scripts();
+
+function close(found, expected, tolerance, what = "") {
+  assert.equal(found.length, expected.length, what);
+  for (const [place, value] of expected.entries()) {
+    const difference = Math.abs(found[place] - value);
+    assert.ok(difference <= tolerance, `${what} [${place}]: ${found[place]}, not ${value}`);
+  }
+}
+
+const stackOf = ({ config, weights }, { CellStack, unpackWeights } = page) =>
+  new CellStack(config, unpackWeights(weights, config.shapes));
+
+function statesOf(stack, ids) {
+  const states = [stack.start()];
+  for (const id of ids) states.push(stack.read(id, states.at(-1)));
+  return states;
+}
+
+// Without WebAssembly the same is computed in plain JavaScript.
+const BACKENDS = { WebAssembly: page, JavaScript: scripts({ WebAssembly: undefined }) };
+
+for (const [backend, { Products }] of Object.entries(BACKENDS)) {
+  test(`products in ${backend} are those of the matrices`, () => {
+    const shapes = products.map(({ rows }) => [rows.length, rows[0].length]);
+    const memory = new Products(shapes);
+    const matrices = products.map(({ values, scales }) =>
+      memory.matrix(Int8Array.from(values), Float32Array.from(scales)),
+    );
+    for (const [place, { vector, product, rows }] of products.entries()) {
+      close(matrices[place].times(Float32Array.from(vector)), product, 1e-4);
+      rows.forEach((row, number) => close(matrices[place].row(number), row, 1e-6));
+    }
+  });
+}
+
+for (const [name, model] of Object.entries(models)) {
+  const { config, texts } = model;
+
+  test(`${name}: a text has Python's ids`, () => {
+    const alphabet = new page.Alphabet(config);
+    for (const { text, ids } of texts) {
+      const symbols = alphabet.symbolsOf(alphabet.normalized(text));
+      assert.deepEqual([...symbols].map(({ number }) => number), ids, JSON.stringify(text));
+    }
+  });
+
+  test(`${name}: ids have Python's text`, () => {
+    const alphabet = new page.Alphabet(config);
+    const numbers = config.codes.map((_, place) => place + 1);
+    if (config.level === "char") assert.equal(alphabet.textOf(numbers), model.decoded);
+    const readable = [0, ...numbers].map((number) => alphabet.readable(number));
+    assert.deepEqual(readable, model.readable);
+  });
+
+  for (const [backend, own] of Object.entries(BACKENDS)) {
+    test(`${name}: predictions and states in ${backend} are Python's`, () => {
+      const stack = stackOf(model, own);
+      for (const { text, ids, log_p: logP, layers } of texts) {
+        const states = statesOf(stack, ids);
+        states.forEach((state, place) =>
+          close(stack.predict(state), logP[place], 1e-4, `${JSON.stringify(text)} at ${place}`),
+        );
+        layers.forEach((values, place) => close(states[place + 1], values.flat(2), 1e-4));
+      }
+    });
+  }
+
+  test(`${name}: a unit's sums are Python's`, () => {
+    const stack = stackOf(model);
+    const states = statesOf(stack, texts[1].ids.slice(0, 8));
+    model.steps.forEach((steps, layer) =>
+      steps.forEach(({ gates, ...expected }, place) => {
+        const [before, after] = [states[place], states[place + 1]];
+        const symbol = texts[1].ids[place];
+        const step = page.unitStep(stack, { before, after, symbol, layer, unit: 3 });
+        assert.deepEqual([...step.gates].map((gate) => gate.name), gates.map(([gate]) => gate));
+        step.gates.forEach(({ input, hidden, bias, preActivation, value }, number) =>
+          close([input, hidden, bias, preActivation, value], gates[number].slice(1), 1e-4),
+        );
+        for (const [key, value] of Object.entries(expected)) close([step[key]], [value], 1e-4, key);
+      }),
+    );
+  });
+
+  test(`${name}: a reading has Python's bits, and after an edit those of the new text`, () => {
+    const stack = stackOf(model);
+    const reading = new page.Reading(stack);
+    const read = ({ ids }, same) => {
+      reading.replace(same, Int32Array.from(ids));
+      while (!reading.isDone) reading.advance();
+      return reading.bits.slice(0, ids.length);
+    };
+    for (const text of texts) close(read(text, 0), text.bits, 2e-4);
+    const longest = texts[1];
+    read(longest, 0);
+    const shorter = { ids: longest.ids.slice(0, 6) };
+    close(read(shorter, 6), longest.bits.slice(0, 6), 2e-4);
+    close(read(longest, 6), longest.bits, 2e-4);
+  });
+
+  test(`${name}: context lengths have Python's entropies`, () => {
+    const stack = stackOf(model);
+    const symbols = Int32Array.from(texts[1].ids.slice(0, 8));
+    const found = new page.ContextLengths(stack, symbols, statesOf(stack, symbols).at(-1));
+    while (!found.isDone) found.advance();
+    assert.deepEqual([...found.contexts].map(({ length }) => length), model.ladder.map(([length]) => length));
+    close([...found.contexts].map(({ logP }) => page.entropyBits(logP)), model.ladder.map(([, bits]) => bits), 1e-4);
+  });
+
+  test(`${name}: distributions are sorted and tempered as in Python`, () => {
+    const logP = Float64Array.from(texts[1].log_p.at(-1));
+    close([page.entropyBits(logP)], [model.entropy], 1e-4);
+    assert.deepEqual([...page.ranked(logP)], model.order);
+    assert.deepEqual([...page.ranked(logP, 3)], model.order.slice(0, 3));
+    for (const [temperature, expected] of model.tempered) {
+      const drawn = page.tempered(logP, temperature);
+      close([...drawn].map(Math.exp), expected, 1e-6, `temperature ${temperature}`);
+      assert.ok(page.entropyBits(drawn) >= 0);
+    }
+  });
+
+  test(`${name}: a drawing's equations add up`, () => {
+    const stack = stackOf(model);
+    const [before, after] = statesOf(stack, texts[1].ids.slice(0, 1));
+    const symbol = texts[1].ids[0];
+    const step = page.unitStep(stack, { before, after, symbol, layer: 0, unit: 0 });
+    const cell = page.CELLS[config.cell];
+    const flows = page.flowsOf(step, config.cell);
+    for (const [line] of cell.drawing.lines) assert.ok(Number.isFinite(flows[line]), line);
+    assert.deepEqual(Object.keys(cell.drawing.boxes).sort(), [...config.spec.drawn].sort());
+    if (config.cell !== "rnn") close([flows.kept + flows.entered], [flows.cell ?? flows.hidden], 1e-4);
+    for (const equation of cell.equations(flows, step.gates)) {
+      const [computed, result] = equation.replaceAll("\u2212", "-").split(" = ").slice(-2);
+      const value = vm.runInNewContext(computed.replaceAll("\u00d7", "*").replace("tanh", "Math.tanh"));
+      close([value], [Number(result)], 0.004, equation);
+    }
+  });
+}
+
+test("a sample at temperature 0 takes the most likely symbol, after what is unread", () => {
+  const stack = stackOf(models.lstm);
+  const unread = Int32Array.from(models.lstm.texts[1].ids);
+  const sampler = new page.Sampler(stack, stack.start(), { unread, temperature: 0, length: 5, seed: 1 });
+  while (!sampler.isDone) sampler.advance();
+  let state = statesOf(stack, unread).at(-1);
+  for (const symbol of sampler.symbols) {
+    const [best] = page.ranked(page.tempered(stack.predict(state), 0));
+    assert.equal(symbol, best);
+    state = stack.read(symbol, state);
+  }
+  for (let draw = 0; draw < 20; draw += 1) assert.equal(sampler.draw([-Infinity, 0, 0]), 1);
+});
+
+test("draws follow the distribution and top-k", () => {
+  const stack = stackOf(models.lstm);
+  const options = { unread: new Int32Array(0), temperature: 1, length: 1, random: page.randomNumbers(7) };
+  const sampler = new page.Sampler(stack, stack.start(), options);
+  const p = [0, 0.5, 0.3, 0.2];
+  const counts = [0, 0, 0, 0];
+  for (let draw = 0; draw < 20000; draw += 1) counts[sampler.draw(p.map(Math.log))] += 1;
+  // Five standard deviations of a share of 20,000 draws are 0.018.
+  close(counts.map((count) => count / 20000), p, 0.018);
+  sampler.topK = 1;
+  for (let draw = 0; draw < 20; draw += 1) assert.equal(sampler.draw(p.map(Math.log)), 1);
+});
+
+test("a seed gives the same numbers, each seed its own", () => {
+  const numbers = (seed) => Array.from({ length: 5 }, page.randomNumbers(seed));
+  assert.deepEqual(numbers(3), numbers(3));
+  const firsts = [0, 1, 2, 2 ** 32 - 1].map((seed) => numbers(seed)[0]);
+  assert.equal(new Set(firsts).size, 4);
+  assert.ok(firsts.every((number) => number >= 0 && number < 1));
+});
+
+const alphabetOf = (level, lineEnd = [10]) =>
+  new page.Alphabet({ codes: [...Array(256).keys()], level, normalize: "none", keepLineEnds: true, lineEnd });
+
+test("in a text of CR LF, a line end is both, and either can be typed", () => {
+  for (const level of ["char", "byte"]) {
+    const alphabet = alphabetOf(level, [13, 10]);
+    assert.deepEqual([...alphabet.symbolsOf("a\nb")].map(({ code, end }) => [code, end]),
+      [[97, 1], [13, 2], [10, 2], [98, 3]]);
+    assert.deepEqual([14, 11].map((number) => alphabet.canBeTyped(number)), [true, true]);
+    assert.equal(alphabetOf(level).canBeTyped(14), false);
+  }
+});
+
+test("symbols end where the field counts them", () => {
+  assert.deepEqual([...alphabetOf("char").symbolsOf("\u{1f600}b")].map(({ end }) => end), [2, 3]);
+});
+
+test("labels are visible", () => {
+  const alphabet = alphabetOf("char");
+  const labels = ["\u23ce", "\u21e5", "\u2423", "\u2400", "U+007F", "U+200B", "\u25cc\u0301", "end", "x"];
+  const codes = [10, 9, 32, 0, 127, 0x200b, 0x301, 0xfdd0, 120];
+  assert.deepEqual(codes.map((code) => alphabet.label(code)), labels);
+  assert.equal(alphabetOf("byte").label(0xe9), "xE9");
+});
+
+test("an edit keeps what is before and after it, characters of several bytes as a whole", () => {
+  const text = new page.ReadText();
+  const alphabet = alphabetOf("byte");
+  const replace = (value) => ({ ...text.replace(alphabet.symbolsOf(value)) });
+  assert.deepEqual(replace("ab\u00e9cd"), { same: 0, tail: 0 });
+  text.know({ first: 0, bits: [1, 2, 3, 4, 5, 6], values: [0, 0, 1, 0, 0, 0] });
+  assert.ok(text.isRead);
+  assert.equal(text.mostSurprising(), 5);
+  assert.equal(text.largestStep(), 2);
+  assert.deepEqual([1, 2, 3].map((place) => text.charBits(place)), [2, 3, 7]);
+  // \u00e8 and \u00e9 share their first byte.
+  assert.deepEqual(replace("ab\u00e8cd"), { same: 2, tail: 2 });
+  assert.deepEqual([...text.bits], [1, 2]);
+  text.know({ first: 2, bits: [3, 4, 5.05, 8], values: [0, 0, 0, 0] });
+  assert.deepEqual([2, 4, 5].map((place) => text.noticedChange(place)), [0, 0, 2]);
+  // \u00a9 and \u00e9 share their last byte.
+  replace("ab\u00e9cd");
+  assert.deepEqual(replace("ab\u00a9cd"), { same: 2, tail: 2 });
+  // Another text is not an edit of this one.
+  replace("xyz");
+  assert.equal(text.change(0), undefined);
+});
+
+test("a document's symbols are those after the last end", () => {
+  const text = new page.ReadText();
+  const alphabet = alphabetOf("char");
+  text.replace(alphabet.symbolsOf("one\ntwo"));
+  const before = (place, end) => [...text.documentBefore(place, end)].map(({ code }) => String.fromCharCode(code)).join("");
+  assert.equal(before(6, 11), "tw");
+  assert.equal(before(4, 11), "");
+  assert.equal(before(6, null), "one\ntw");
+});
