@@ -140,7 +140,11 @@ def write_characters(
 
 def print_bits(text: str, readers: Readers, *, as_json: bool) -> None:
     """Print what one text costs each model."""
-    bits = {name: score_items([text], *one, None)[0].bits for name, one in readers.items()}
+    several = len(readers) > 1
+    bits = {
+        name: score_items([text], *one, None, names_unknown=several)[0].bits
+        for name, one in readers.items()
+    }
     print(
         json.dumps({"bits": bits}) if as_json else "\t".join(f"{one:.3f}" for one in bits.values())
     )

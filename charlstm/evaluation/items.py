@@ -116,8 +116,7 @@ class Classified(NamedTuple):
 
     Args:
         number: from 1.
-        bits: that it costs each model, by name. A character that a model doesn't know costs it
-            only that it is unknown.
+        bits: the cost by each model, by name, including the cost of naming unknown characters.
         best: the model that it costs least.
         posterior: of the best, where all models are equally likely beforehand.
     """
@@ -152,16 +151,21 @@ def score_items(
     percentiles: Percentiles | None,
     *,
     first_number: int = 1,
+    names_unknown: bool = False,
 ) -> list[ItemScore]:
     """Score items, each by itself, as a model reads them.
 
     Args:
         texts: as people write them, without what ends an item.
         predict: by the model.
+        names_unknown: add the cost of naming unknown characters, to compare vocabularies.
     """
     symbols = [alphabet.to_symbols(text) + (alphabet.end or "") for text in texts]
     split = alphabet.split(symbols)
-    nats_N = Scores.of(predict(split), split).nats_N if split.num_chars else np.empty(0, np.float32)
+    nats_N = np.empty(0, np.float32)
+    if split.num_chars:
+        scores = Scores.of(predict(split), split)
+        nats_N = (scores.naming_unknown(split, alphabet) if names_unknown else scores).nats_N
     ends = np.cumsum([len(one) for one in symbols])
     found = []
     for number, (text, one, end) in enumerate(zip(texts, symbols, ends, strict=True), first_number):
@@ -193,7 +197,9 @@ def classified(
         models: by name, and what predicts by each.
     """
     bits = {
-        name: [one.bits for one in score_items(texts, alphabet, predict, None)]
+        name: [
+            one.bits for one in score_items(texts, alphabet, predict, None, names_unknown=True)
+        ]
         for name, (alphabet, predict) in models.items()
     }
     found = []

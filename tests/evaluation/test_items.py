@@ -96,6 +96,14 @@ def test_the_best_model_has_the_largest_posterior():
     assert second.posterior == pytest.approx(4 / 5)
 
 
+def test_a_smaller_vocabulary_is_no_advantage_between_models():
+    less = alphabet_of(Vocabulary("a"))
+    models = {"a": (less, predict(0)), "ab": (ALPHABET, predict(2))}
+    (found,) = classified(["b"], models)
+    assert found.bits == pytest.approx({"a": 1 + np.log2(0x110000 - 1), "ab": 1})
+    assert score_items(["b"], *models["a"], None)[0].bits == pytest.approx(1)
+
+
 def test_characters_have_a_rank_and_what_was_expected():
     text = ALPHABET.split(["ab?"])
     found = list(character_scores(text, lambda i, j: "ab?"[i:j], ALPHABET, predict(2)))
