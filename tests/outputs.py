@@ -34,6 +34,8 @@ _PREVIEW = re.compile(r"^(epoch .{72}).*$", re.MULTILINE)
 # Lines with text by a model: an evaluation, a row of a run's history, an item of a list.
 _WRITTEN = re.compile(r"epoch\b| (\d|-)[\d.]* +(\d|-)|\S+$")
 _TOLERANCE = 0.02
+# What training otherwise takes from the machine.
+_SAME_EVERYWHERE = {"DEVICE": "cpu", "PRECISION": "float32", "THREADS": "1"}
 
 
 def settings_table():
@@ -51,6 +53,7 @@ def run_shell(command, folder):
     """Run a command as a reader would; return what a terminal of 80 columns shows."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("CHARLSTM_")}
     own |= {"COLUMNS": "80", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
+    own |= {f"CHARLSTM_TRAIN_{name}": value for name, value in _SAME_EVERYWHERE.items()}
     own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"
     done = subprocess.run(
         ["bash", "-c", command],
