@@ -1,39 +1,39 @@
-r"""charlstm trains an LSTM on any text, lets it predict the next characters and measures it.
+r"""charlstm trains an LSTM on any text, predicts the next characters with it, and measures it.
 
 How a text becomes a model, and a model becomes text:
 
     files -> Corpus -> Split -> batches -> CharLSTM -> loss -> Optimizer
                                    \______ Trainer ______/
-                                              | events, weights, state
+                                              | events, weights, training state
                                            Session -> run/ -> checkpoint files
                                                                      |
                              views <- commands <- evaluation <- Predictor -> samples
 
 The folders, from the top down; imports point down only (tests/test_architecture.py):
 
-    cli, commands/    the command line; one file a command
+    cli, commands/    the command line; one file per command
     views/            results as tables, pictures, JSON
     api/              the Python API: train(), load(), Model
-    run/              a training run: asked for, trained, saved; the folder of runs
-    export/           ONNX, Hugging Face Hub, a page that runs the model
-    analysis/         inside a model: gates, units, reach; comparisons of cells; what a text is like
-    training/         the loop: batches, gradient steps, optimizer, schedule, plan
-    evaluation/       what each character costs, beside other predictors
+    run/              one training run: requested, trained, saved; the folder of runs
+    export/           ONNX, Hugging Face Hub, JavaScript, a web page that runs the model
+    analysis/         inside models and texts: gates, units, context length; cells compared
+    training/         batches, gradient steps, optimizer, schedule, auto-configuration
+    evaluation/       the cost of each character, next to other predictors
     inference/        next-character distributions and samples, without torch
-    model/            the network in torch and in numpy; the checkpoint file
-    ngram/            n-gram models of the text, alone and interpolated with the LSTM
-    text/             files -> encoded documents; vocabulary, splits, copies
-    system/, events   processes, terminals, files, signals; what a training run reports
-    config, settings  every setting, declared once; resolved configurations; errors
+    model/            the LSTM in torch and one step of it in numpy; the checkpoint file
+    ngram/            n-gram models, by themselves and interpolated with the LSTM
+    text/             files -> encoded documents; vocabulary, splits, tables
+    system/, events   processes, terminals, files, signals; the events of a training run
+    config, settings  resolved configurations; every setting, declared once; errors
 
-Each folder's docstring names its modules, what goes in and out, and where to begin reading.
+Each folder's docstring lists its modules, input and output, and where to start reading.
 
 Rules that hold everywhere: results are frozen dataclasses with their units in their names; the
 library prints nothing; random generators and clocks are passed in; arrays carry their shape as a
 suffix (T time, B batch, L layer, H hidden, V vocabulary).
 
-Begin with `run.session` for how a run comes together, `training.trainer.Trainer.run` for the
-loop, `model.cell.lstm_step` for the equations.
+Start with `run.session` for how a run comes together, `training.trainer.Trainer.run` for the
+loop, `model.cell.lstm_step` for the equations. The user guide is README.md in this folder.
 """
 
 from typing import TYPE_CHECKING

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import outputs
 import pytest
 import typer
 from conftest import TEXT
@@ -18,20 +19,25 @@ from charlstm.cli import app, main
 ROOT = Path(__file__).parent.parent
 FRONT = "README.md"
 GUIDES = (
+    "charlstm/README.md",
     "data/README.md",
     "checkpoints/README.md",
-    "charlstm/export/page/README.md",
     "tests/benchmarks/README.md",
 )
 # No guides for users, but their links must hold as well.
-OTHERS = ("tests/README.md", "tests/benchmarks/SCALE.md", ".github/CONTRIBUTING.md")
+OTHERS = (
+    "tests/README.md",
+    "tests/benchmarks/LOG.md",
+    "charlstm/export/page/README.md",
+    ".github/CONTRIBUTING.md",
+)
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in (FRONT, *GUIDES, *OTHERS)}
 MANUAL = "\n".join(PAGES[name] for name in (FRONT, *GUIDES))
 SHORT = ["--steps", "3", "--hidden-size", "8", "--batch-size", "4", "--threads", "1"]
 # Long enough for each split to hold something, and it has what the pages' primes are made of.
 EXAMPLE = "The beginning. ROMEO: To be, or not. " + TEXT * 4
 TABLE = "text,label\n" + "the quick brown fox,ham\nbuy now,spam\n" * 60
-MAX_FRONT_LINES = 250
+MAX_FRONT_LINES = 205
 
 
 def blocks(page, language="sh"):
@@ -44,19 +50,23 @@ def is_sweep(block):
 
 
 def shell_lines(page):
-    """The commands of a page's shell blocks, a line each, in their order; loops are left out."""
-    for block in blocks(page):
+    """The commands that a reader sees, a line each, in their order; loops are left out."""
+    for language, block in re.findall(
+        r"^```(sh|console).*?\n(.*?)^```", PAGES[page], re.DOTALL | re.MULTILINE
+    ):
         if is_sweep(block):
             continue
         for line in block.replace("\\\n", " ").splitlines():
-            if command := line.split("  #")[0].strip():
+            if language == "console" and not line.startswith("$ "):
+                continue
+            if command := line.removeprefix("$ ").split("  #")[0].strip():
                 yield command
 
 
 def commands(page):
     """What a page runs with charlstm, by itself, after an installation, or by torchrun."""
     for line in shell_lines(page):
-        for part in line.split(" && "):
+        for part in re.split(r" && |; | \| ", line):
             if part.startswith("torchrun "):
                 yield "charlstm " + re.split(r" -m (?:-- )?charlstm ", part)[1]
             elif part.startswith("charlstm "):
@@ -109,7 +119,7 @@ def beginner(tmp_path, monkeypatch):
         monkeypatch.setattr(recall, "_NUM_DOCUMENTS", 50)
         monkeypatch.setattr(recall, "_NUM_TEST_DOCUMENTS", 20)
         lines = "\n".join(shell_lines(page))
-        written = set(re.findall(r" > ([\w-]+\.\w+)\b", lines))
+        written = set(re.findall(r"charlstm .* > ([\w-]+\.\w+)\b", lines))
         for name in set(re.findall(r"\b[\w-]+\.(?:txt|csv)\b", lines)) - written:
             (tmp_path / name).write_text(
                 TABLE if name.endswith(".csv") else EXAMPLE, encoding="utf-8"
@@ -133,16 +143,12 @@ def test_every_command_of_a_page_works(page, beginner, monkeypatch, capsys):
 @pytest.mark.parametrize("page", [FRONT, *GUIDES])
 def test_no_command_of_a_page_is_left_out(page):
     """Each line that a reader sees is among those that are run, and there are some."""
-    seen = [
-        line.split("  #")[0].strip()
-        for block in blocks(page)
-        for line in block.splitlines()
-        if line.startswith("charlstm ")
-    ]
+    lines = [line for block in blocks(page) for line in block.splitlines()]
+    seen = [line.split("  #")[0].strip() for line in lines if line.startswith("charlstm ")]
+    seen += re.findall(r"^\$ (charlstm .*\S)", PAGES[page], re.MULTILINE)
     assert seen
     # A command after an installation, and those of torchrun, are run as well.
-    remaining = iter(commands(page))
-    assert all(line in remaining for line in seen), seen
+    assert set(seen) <= set(commands(page))
     for block in blocks(page):
         if is_sweep(block):
             continue
@@ -157,7 +163,7 @@ def test_there_is_one_sweep_for_the_slow_test():
 @pytest.mark.slow
 def test_the_sweep_works(tmp_path):
     """In a real shell, with small models and few steps."""
-    (block,) = filter(is_sweep, blocks("checkpoints/README.md"))
+    (block,) = filter(is_sweep, blocks("charlstm/README.md"))
     (tmp_path / "shakespeare.txt").write_text(TEXT * 4, encoding="utf-8")
     block = block.replace("32 64 128", "4 8").replace("--steps 500", "--steps 3 --threads 1")
     done = subprocess.run(
@@ -260,7 +266,7 @@ def test_the_options_that_the_pages_name_exist():
         return found.union(*map(options, getattr(command, "commands", {}).values()))
 
     known = options(typer.main.get_command(app)) | {"--help", "--max-restarts"}
-    own, _, _ = MANUAL.partition("## Comparison with other tools")
+    own, _, _ = MANUAL.partition("## Other tools")
     named = set(re.findall(r"`(?:charlstm [^`\n]*?)?(--[\w-]+)", own))
     assert named
     assert named <= known, named - known
@@ -303,20 +309,38 @@ def test_a_guide_begins_with_its_purpose_and_its_sections(page):
     assert named == [(heading, anchor(heading)) for heading in headings(page, "##")]
 
 
-def test_every_test_that_the_fault_table_names_exists():
-    rows = [
-        line for line in PAGES["tests/README.md"].splitlines() if re.match(r"\| A?\d+ \|", line)
-    ]
-    numbers = [row.split("|")[1].strip() for row in rows]
-    assert numbers == [*map(str, range(1, 44)), *(f"A{number}" for number in range(1, 47))]
-    for row in rows:
-        tests = row.split("|")[3]
-        source = ""
-        if tests.strip().startswith("as "):
-            continue
-        assert "`" in tests, row
-        for file, name in re.findall(r"((?:\w+/)?test_\w+\.py)?(?:::(test_\w+))?", tests):
-            if file:
-                source = (ROOT / "tests" / file).read_text(encoding="utf-8")
-            if name:
-                assert f"def {name}(" in source, name
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="the examples run in bash")
+@pytest.mark.parametrize("page", outputs.PAGES)
+def test_an_output_in_a_guide_is_what_the_program_prints(page):
+    for _, trained, shown, printed in outputs.examples(PAGES[page]):
+        assert not outputs.differs(shown, printed, trained=trained), printed
+
+
+def test_an_output_that_is_not_generated_is_on_the_front_page():
+    for page in outputs.PAGES:
+        fences = re.findall(r"^```(.*)\n", PAGES[page], re.MULTILINE)[::2]
+        assert page == FRONT or "" not in fences, page
+
+
+@pytest.mark.parametrize(
+    ("printed", "trained", "expected"),
+    [
+        ("val 2.26 best\n e 44.1%  ██\n", False, False),
+        ("val 2.9 best\n e 44.1%  ██▌\n", False, True),
+        ("val 2.9 best\n e 44.1%  ██▌\n", True, False),
+        ("val 2.25 last\n e 44.1%  ██▌\n", True, True),
+        ("val 2.25 best\n", True, True),
+    ],
+    ids=["rounding", "number", "number of a trained model", "word", "missing line"],
+)
+def test_outputs_differ_by_words_and_by_more_than_rounding(printed, trained, expected):
+    shown = "val 2.25 best\n e 44.1%  ██▌\n"
+    assert outputs.differs(shown, printed, trained=trained) == expected
+
+
+def test_help_names_the_guide(capsys):
+    for command in ("", "train", "runs", "runs show"):
+        assert main(["help", *command.split()]) == 0
+        guide = capsys.readouterr().out.rstrip().splitlines()[-1].strip()
+        assert Path(guide).read_text("utf-8") == PAGES["charlstm/README.md"]

@@ -1,7 +1,4 @@
-"""Faults of the machine and hostile input, through the program as a user meets it.
-
-tests/README.md says which test holds which fault.
-"""
+"""Faults of the machine and hostile input, through the program as a user meets it."""
 
 import math
 import os

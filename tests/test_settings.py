@@ -6,7 +6,7 @@ import typing
 
 import pytest
 from conftest import SMALL, TEXT
-from settings_table import table
+from outputs import settings_table
 
 import charlstm
 from charlstm.cli import main
@@ -71,7 +71,7 @@ def test_help_has_every_setting(capsys):
 def test_the_guide_s_table_is_printed_from_the_declarations():
     import test_docs
 
-    assert table() in test_docs.PAGES["checkpoints/README.md"]
+    assert settings_table() in test_docs.PAGES["charlstm/README.md"]
 
 
 def test_stated_defaults_are_those_of_a_new_run():

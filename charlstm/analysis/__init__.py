@@ -1,12 +1,13 @@
-"""Looking inside models and texts.
+"""Look inside models and texts.
 
-    inspection  gates, cell states, surprise; units that track something readable
-    unit        one unit's gates as sums that can be followed by hand
-    reach       how far back predictions depend on what was read
+    inspection  gates, cell states, surprisal; units that track something readable
+    unit        one unit's gates as sums, step by step
+    reach       how far back predictions depend on the text
     comparison  LSTM, GRU and plain RNN trained alike
-    recall      over what distance each of them remembers a symbol
-    advice      what would make a run's model better
+    recall      over what distance each cell remembers a symbol
+    advice      what may improve a run's model
     diagnosis   checks of a text before training, for `corpus check`
 
-In: a model (or cells to train) and a `Split`. Out: frozen results. Begin with `inspection.trace`.
+Input: a model (or cells to train) and a `Split`. Output: frozen results. Start with
+`inspection.trace`.
 """

@@ -1,12 +1,12 @@
-"""charlstm in a Python program or a notebook: train, load, predict, sample, score, look inside.
+"""Use charlstm from Python: train, load, predict, sample, score, look inside.
 
-    loading         a run or a file -> `Model`; the runs of a store
-    model           everything that a trained model can do, without torch
-    classification  which of several models a text suits best
+    loading         a run or a file -> `Model`; the list of runs
+    model           everything that a trained model can do, without torch; start here: `Model`
+    classification  which of several models predicts a text best
     training        the command `charlstm train` as a function
-    results         what a model made of a text: surprise, gates and states
+    results         surprisal, gates and states of a text
 
-In: names, paths, texts. Out: a `Model` and plain results.
+Input: names, paths, texts. Output: a `Model` and plain results.
 """
 
 from typing import Any

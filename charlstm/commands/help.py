@@ -1,10 +1,12 @@
-"""Commands whose --help has headings and examples, and that take no option twice."""
+"""Commands with headings, examples and the guide in --help, and without repeated options."""
 
 import re
+from pathlib import Path
 from typing import Any, Final
 
 from typer.core import TyperCommand, TyperGroup
 
+_GUIDE: Final = Path(__file__).parents[1] / "README.md"
 # Types and bounds as Typer shows them, and as people read them.
 _READABLE: Final = (
     (r"<(list\[)?int( range)?\]?>", "N"),
@@ -24,11 +26,13 @@ class _WithExamples:
         return parsed
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write lines as they are: what is copied into a shell must not be folded."""
+        """Write examples, which must not be folded, and the guide's path."""
         if examples := getattr(self, "epilog", None):
             with formatter.section("Examples"):
                 for line in examples.splitlines():
                     formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+        with formatter.section("Guide"):
+            formatter.write(f"{'':{formatter.current_indent}}{_GUIDE}\n")
 
 
 class Command(_WithExamples, TyperCommand):

@@ -1,13 +1,13 @@
-"""What each character of a text costs a model, beside what it costs other predictors.
+"""The cost of each character of a text for a model, next to other predictors.
 
-    scoring      the cost of each character, in torch; begin here: `score`
+    scoring      the cost of each character, in torch; start here: `score`
     scores       the results: `Evaluation`, `Scores`, calibration, kinds of character
-    with_ngrams  network, n-grams and both mixed, in one reading
-    items        lines and documents one by one, and how usual their cost is, as `score` shows it
-    difference   two models on the same text, and whether chance explains what differs
+    with_ngrams  LSTM, n-grams and both interpolated, in one pass
+    items        lines and documents with their percentiles, for `score`
+    difference   two models on the same text, with an interval
     dynamic      dynamic evaluation: the model keeps learning from what it has scored
     baselines    simpler predictors of the same text
-    assessment   all of these together, as `eval` shows them
+    assessment   all of these together, for `eval`
 
-In: a model and a `Split`. Out: frozen results in nats per character.
+Input: a model and a `Split`. Output: frozen results in nats per character.
 """

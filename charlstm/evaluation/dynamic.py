@@ -22,7 +22,7 @@ from charlstm.model.network import CharLSTM
 from charlstm.text.split import Split
 
 # Chosen on the first 30,000 characters of tiny Shakespeare's validation text, see
-# tests/benchmarks/README.md; every text is scored with them.
+# tests/benchmarks/LOG.md; every text is scored with them.
 _SEGMENT_LENGTH: Final = 64
 _LEARNING_RATE: Final = 2e-4
 _MEAN_SQUARE_DECAY: Final = 0.999

@@ -30,7 +30,7 @@ Predict = Callable[[Split], Iterable[Prediction]]
 _MAX_ITEMS: Final = 4096
 # Of them, the share and the number that an item is compared with, those nearest in length: with a
 # third, 0.5 % of usual log lines stand at the 99th percentile, with a tenth 1.2 %, with all 0.7 %
-# (tests/benchmarks/README.md).
+# (tests/benchmarks/LOG.md).
 _LIKE_SHARE: Final = 0.3
 _MIN_LIKE: Final = 200
 # A stretch is surprising where characters cost so many times the item's mean.

@@ -1,11 +1,11 @@
-"""A trained model for other programs.
+"""Export a trained model to other programs.
 
     onnx        one step as an ONNX graph
     hub         a folder for the Hugging Face Hub
-    folder      what an export may replace
+    folder      which files an export may replace
     rounding    weights as 8-bit integers
     javascript  an ES module that runs the model
-    webpage     one HTML file that runs the model; its parts and the module's lie in page/
+    webpage     one HTML file that runs the model; its sources are in page/
 
-In: a `Checkpoint`. Out: files. None of them needs torch.
+Input: a `Checkpoint`. Output: files. Nothing here needs torch.
 """

@@ -4,7 +4,7 @@ Counting knows what followed rare stretches of text that the network has half fo
 knows all else. They are mixed in the logarithms, p proportional to p_network^u * p_counts^v, with
 weights u and v for each length of context that the counts know (a product of experts with two
 members: Hinton 2002; Klakow 1998, "Log-linear interpolation of language models"). Linear mixing was
-worse on four of five texts, see tests/benchmarks/README.md.
+worse on four of five texts, see tests/benchmarks/LOG.md.
 
 Shapes: N characters, V symbols that can be predicted, K lengths of known context.
 """

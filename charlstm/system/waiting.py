@@ -3,7 +3,7 @@
 Threads of torch (libgomp) and of numpy (OpenBLAS) spin while they wait for one another. Beside a
 busy program, on as many cores as there are threads, the one that is waited for isn't running: steps
 of training took 7 to 10 times as long, and products of small matrices 15 times. Figures in
-tests/benchmarks/README.md.
+tests/benchmarks/LOG.md.
 """
 
 import os

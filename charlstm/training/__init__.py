@@ -1,18 +1,18 @@
-"""From an encoded text and a budget to a trained model.
+"""Train a model on an encoded text within a budget.
 
-    recipe        settings that the user left open, from text, machine and budget
-    probe         how long a step takes, and with how many CPU threads it is fastest
+    recipe        auto-configuration: settings from text, machine and budget
+    probe         step benchmark: a step's time, and the fastest number of CPU threads
     hardware      device, precision, threads, memory
-    batches       windows of the training text, and how one is cut where documents begin
-    lists         batches of whole short documents
-    bptt          one gradient step of truncated backpropagation through time
-    graphs        the same as a CUDA graph, launched at once
-    losses        the loss of the output layer in chunks, and what became of steps, counted
+    batches       truncated-BPTT batches, and windows split at document starts
+    lists         length-bucketed batches of whole short documents
+    bptt          one gradient step of truncated backpropagation through time (BPTT)
+    graphs        the same as one CUDA graph
+    losses        the output layer's loss in chunks; the loss meter
     optimization  Muon, AdamW, the learning-rate schedule
-    pacing        progress along a budget, and the epochs at its end, which dropout follows
-    state         reading a training state from a checkpoint
-    trainer       the loop, a generator of events; begin here: `Trainer.run`
+    pacing        the budget: progress, and the forecast of epochs that dropout follows
+    state         the training state in a checkpoint, read
+    trainer       the loop, a generator of events; start here: `Trainer.run`
 
-In: a `Split` and settings. Out: events (see `charlstm.events`), weights and a state to resume from.
-It knows no files: what is saved, and when, is decided in `run`.
+Input: a `Split` and settings. Output: events (see `charlstm.events`), weights, and a state to
+resume from. Nothing here knows files: `run` decides what is saved, and when.
 """

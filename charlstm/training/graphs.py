@@ -1,7 +1,7 @@
 """Gradient steps as CUDA graphs: a whole step is launched at once, not kernel by kernel.
 
 A step of 2 x 256, 32 x 64, has 290 kernels. To launch them took 10 ms on the host of an H100, which
-computes them in 1.7 ms (tests/benchmarks/README.md).
+computes them in 1.7 ms (tests/benchmarks/LOG.md).
 
 Shapes: T sequence length, B batch size.
 """

@@ -1,6 +1,6 @@
 """Auto-configuration: every setting that the user left open, from text, budget and machine.
 
-Two rules, fitted on the runs in tests/benchmarks/README.md. Size: a model should read about six
+Two rules, fitted on the runs in tests/benchmarks/LOG.md. Size: a model should read about six
 characters for each parameter of its recurrent stack; a larger one is left half trained, a smaller
 one has nothing more to learn. Regularization: it grows with the parameters per character of the
 text and with the number of epochs.

@@ -3,7 +3,7 @@
     torchrun --standalone --nproc-per-node 2 tests/benchmarks/processes.py [--hidden-size 256]
 
 Each process has a batch of its own. Printed: a step together; a step of each by itself, made by all
-at the same time; and, by the model of SCALE.md from the parts of a step, the efficiency that is to
+at the same time; and, by the model in LOG.md from the parts of a step, the efficiency that is to
 be expected here and with more workers.
 """
 
