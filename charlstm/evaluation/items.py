@@ -197,9 +197,7 @@ def classified(
         models: by name, and what predicts by each.
     """
     bits = {
-        name: [
-            one.bits for one in score_items(texts, alphabet, predict, None, names_unknown=True)
-        ]
+        name: [one.bits for one in score_items(texts, alphabet, predict, None, names_unknown=True)]
         for name, (alphabet, predict) in models.items()
     }
     found = []
