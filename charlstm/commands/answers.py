@@ -1,4 +1,4 @@
-"""What `charlstm score` says of rows, by one model or several, written as rows come."""
+"""Scores and classifications of rows for `charlstm score`, written as rows arrive."""
 
 import json
 import re
@@ -31,13 +31,13 @@ from charlstm.views.items import (
     confusion_lines,
 )
 
-# Each model's alphabet, and what predicts by it, by the model's name.
+# Model name -> its alphabet and prediction function.
 Readers = dict[str, tuple[Alphabet, Predict]]
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What an item must cost at least to be written."""
+    """Lower bound on an item's bits per character or percentile, from --above."""
 
     value: float
     is_percentile: bool
@@ -55,25 +55,24 @@ class Limit:
 
 
 class Judge(NamedTuple):
-    """One model that scores texts, or several between which it chooses.
+    """A function that scores texts with one model, or classifies them with several.
 
     Args:
-        columns: the names of what it says.
-        answers: to texts, the first of which has this number.
+        columns: names of the output columns.
+        answers: maps texts and the number of the first text to one answer per text.
     """
 
     columns: Sequence[str]
     answers: Callable[[Sequence[str], int], Sequence[Answer]]
 
 
-def judge(models: Sequence[Model], readers: Readers, *, with_counts: bool, needs: bool) -> Judge:
-    """Return what scores texts.
-
-    Args:
-        needs: whether percentiles are needed.
+def judge(
+    models: Sequence[Model], readers: Readers, *, with_counts: bool, needs_percentiles: bool
+) -> Judge:
+    """Build the judge for one model or several.
 
     Raises:
-        ConfigError: when they are, and there is nothing to compare with.
+        ConfigError: if percentiles are required but there are no validation items.
     """
     if len(models) > 1:
         return Judge(
@@ -82,8 +81,8 @@ def judge(models: Sequence[Model], readers: Readers, *, with_counts: bool, needs
         )
     (model,) = models
     percentiles = model.percentiles(with_counts=with_counts, notify=say)
-    if needs and percentiles is None:
-        raise ConfigError("--above: there is no validation text to compare with")
+    if needs_percentiles and percentiles is None:
+        raise ConfigError("--above: percentiles need a validation text, and this model has none")
     reader = readers[model.name]
     return Judge(
         HEADER, lambda texts, first: score_items(texts, *reader, percentiles, first_number=first)
@@ -93,31 +92,31 @@ def judge(models: Sequence[Model], readers: Readers, *, with_counts: bool, needs
 def write_rows(
     rows: Rows, judge: Judge, limit: Limit | None
 ) -> tuple[int, Counter[tuple[str, str]]]:
-    """Write each row as soon as it is there.
+    """Write each row as soon as it is scored.
 
     Returns:
-        The number of rows written, and how often each label got each of several models.
+        The number of rows written, and counts by (label, best model) if there are several models.
     """
-    number = 0
+    num_written = 0
     counts: Counter[tuple[str, str]] = Counter()
-    for some in in_memory(rows.batches()):
-        answers = judge.answers([row.text for row in some], some[0].number)
+    for batch in in_memory(rows.batches()):
+        answers = judge.answers([row.text for row in batch], batch[0].number)
         try:
-            for row, answer in zip(some, answers, strict=True):
+            for row, answer in zip(batch, answers, strict=True):
                 if isinstance(answer, Classified):
                     counts[rows.label(row), answer.best] += 1
                 elif limit is not None and not limit.is_met(answer):
                     continue
                 sys.stdout.write(f"{rows.line(row, answer)}\n")
-                number += 1
-        finally:  # the rows before one that can't be written
+                num_written += 1
+        finally:  # also write out the rows before a failing one
             sys.stdout.flush()
-    return number, counts
+    return num_written, counts
 
 
-def say_counts(counts: Counter[tuple[str, str]], names: Sequence[str], *, expected: bool) -> None:
-    """Say how often each of several models was the best, or the expected one."""
-    if expected:
+def say_counts(counts: Counter[tuple[str, str]], names: Sequence[str], *, has_labels: bool) -> None:
+    """Print how often each model was the best, or with labels the confusion matrix, to stderr."""
+    if has_labels:
         for line in confusion_lines(counts, names):
             say(line)
         return
@@ -134,17 +133,15 @@ def write_characters(
     text = read_files(paths, model)
     if header and not as_json:
         print("\t".join(CHARACTER_HEADER))
-    for one in character_scores(text.split, text.original, model.alphabet, predict):
-        print(json.dumps(one._asdict()) if as_json else character_row(one))
+    for score in character_scores(text.split, text.original, model.alphabet, predict):
+        print(json.dumps(score._asdict()) if as_json else character_row(score))
 
 
 def print_bits(text: str, readers: Readers, *, as_json: bool) -> None:
-    """Print what one text costs each model."""
-    several = len(readers) > 1
+    """Print a text's surprisal under each model, in bits."""
+    names_unknown = len(readers) > 1
     bits = {
-        name: score_items([text], *one, None, names_unknown=several)[0].bits
-        for name, one in readers.items()
+        name: score_items([text], *reader, None, names_unknown=names_unknown)[0].bits
+        for name, reader in readers.items()
     }
-    print(
-        json.dumps({"bits": bits}) if as_json else "\t".join(f"{one:.3f}" for one in bits.values())
-    )
+    print(json.dumps({"bits": bits}) if as_json else "\t".join(f"{b:.3f}" for b in bits.values()))

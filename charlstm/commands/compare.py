@@ -38,7 +38,7 @@ _STEPS: Final = 600
 _HIDDEN_SIZE: Final = 128
 _RECALL_STEPS: Final = 1500
 _RECALL_HIDDEN_SIZE: Final = 64
-# About what is generated: it only decides how much is regularized.
+# Approximate size of the generated text; only the regularization depends on it.
 _RECALL_CHARS: Final = 1_000_000
 
 
@@ -46,7 +46,7 @@ EXAMPLES: Final = """\
 charlstm compare my-text.txt
 charlstm compare my-text.txt --minutes 5 --seeds 1 --plot cells.svg
 charlstm compare my-text.txt --keep    # the models become runs
-charlstm compare --recall              # memory alone; makes its own text"""
+charlstm compare --recall              # memory only, on generated text"""
 
 
 @with_settings
@@ -58,8 +58,8 @@ def compare(
             {
                 "steps": "Gradient steps for each model.  "
                 f"[default: {_STEPS}; with --recall {_RECALL_STEPS}]",
-                "minutes": "Time for each model, not steps: minutes, or with a unit, as in 90s.",
-                "hidden_size": "Units of the LSTM; the others get as many parameters.  "
+                "minutes": "Training time for each model, in minutes or with a unit (90s, 2h).",
+                "hidden_size": "Units of the LSTM; the others get the same number of parameters.  "
                 f"[default: {_HIDDEN_SIZE}; with --recall {_RECALL_HIDDEN_SIZE}]",
                 "threads": None,
                 "device": None,
@@ -77,21 +77,21 @@ def compare(
     recall: Annotated[
         bool,
         typer.Option(
-            "--recall", help="Test memory alone: recall a symbol over 5 to 200 characters."
+            "--recall", help="Only test memory: recall a symbol after 5 to 200 characters."
         ),
     ] = False,
     keep: Annotated[
         bool,
-        typer.Option("--keep", help="Keep the models as runs, named TEXT-lstm and so on."),
+        typer.Option("--keep", help="Keep the models as runs named TEXT-lstm and so on."),
     ] = False,
     checkpoints: Checkpoints = DEFAULT_STORE,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw the result: .svg, .png, .pdf."),
+        typer.Option("--plot", metavar="FILE", help="Plot the results: .svg, .png, .pdf."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train an LSTM, a GRU and a plain RNN alike, and compare."""
+    """Train an LSTM, a GRU and a plain RNN with the same budget and compare them."""
     one_of(context, corpus=corpus, recall=recall)
     one_of(context, keep=keep, recall=recall)
     _refuse_runs(corpus or [], checkpoints)
@@ -152,31 +152,27 @@ def compare(
 
 
 def _refuse_runs(corpus: list[str], store: Path) -> None:
-    """Say what compares runs, where runs are named instead of a text.
-
-    Raises:
-        ConfigError: when no such file is there, and a run of that name is.
-    """
+    """Raise ConfigError if a text's name is a run's and no such file exists."""
     from charlstm.run.store import CheckpointStore
 
     names = [name for name in corpus if not Path(name).exists()]
-    known = set(CheckpointStore(store).run_names()) if names else set()
-    found = [name for name in names if name in known]
+    run_names = set(CheckpointStore(store).run_names()) if names else set()
+    found = [name for name in names if name in run_names]
     if not found:
         return
     if len(found) == 1:
         raise ConfigError(
-            f"{found[0]} is a run; compare trains on a text; see charlstm runs show {found[0]}"
+            f"{found[0]}: is a run, and compare trains on a text; see charlstm runs show {found[0]}"
         )
-    one, two, *_ = found
+    first, second, *_ = found
     raise ConfigError(
-        f"{one} and {two} are runs; compare trains on a text; charlstm runs show {one} {two} sets "
-        f"runs side by side; charlstm eval --run {one} --against {two} says which is better"
+        f"{first} and {second}: are runs, and compare trains on a text; to compare runs: charlstm "
+        f"eval --run {first} --against {second}, or charlstm runs show {first} {second}"
     )
 
 
 def _open_keeper(store: Path, config: CorpusConfig, budget: Budget) -> "Keeper":
-    """Read a text into the store, so that runs can be kept of it."""
+    """Load the corpus and open a keeper, which stores the trained models as runs."""
     from charlstm.run.keeping import Keeper
     from charlstm.run.preparation import absolute
     from charlstm.run.store import CheckpointStore
@@ -191,7 +187,7 @@ def _open_keeper(store: Path, config: CorpusConfig, budget: Budget) -> "Keeper":
 
 
 class _Picture(NamedTuple):
-    """Where to draw; nowhere without a path."""
+    """Output file for a plot; both fields are None without --plot."""
 
     path: Path | None
     file: BinaryIO | None
@@ -262,7 +258,7 @@ def _compare_recall(
     _announce(budget, seeds)
     results, was_interrupted = _until_interrupted(
         compare_recall(plan.model, plan.train, budget, seeds=seeds, watch=watch_training),
-        lambda one: f"{one.cell}, seed {one.seed}: recalls up to {one.longest_distance} characters",
+        lambda run: f"{run.cell}, seed {run.seed}: recalls up to {run.longest_distance} characters",
     )
     picture.draw(lambda: plot_recall(results))
     if as_json:
@@ -274,23 +270,23 @@ def _compare_recall(
 
 
 def _announce(budget: Budget, seeds: range) -> None:
-    """Say what will be done, as it takes minutes."""
+    """Announce the trainings, which take minutes."""
     from charlstm.analysis.comparison import CELLS
 
     each = "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
     number = len(CELLS) * len(seeds)
-    say(f"{number} trainings of {budget} each: {', '.join(CELLS)}, with {each}")
+    say(f"training {number} models, {budget} each: {', '.join(CELLS)}, with {each}")
 
 
 def _until_interrupted(
     results: Iterable[_Result], describe: Callable[[_Result], str]
 ) -> tuple[list[_Result], bool]:
-    """What was found, each said as it came, and whether Ctrl-C ended it: minutes went into it."""
+    """Collect and announce results; return those so far, and whether Ctrl-C cut them short."""
     found: list[_Result] = []
     try:
-        for one in results:
-            say(describe(one))
-            found.append(one)
+        for result in results:
+            say(describe(result))
+            found.append(result)
     except KeyboardInterrupt:
         if not found:
             raise

@@ -1,4 +1,4 @@
-"""`charlstm corpus`: what a text is like."""
+"""`charlstm corpus`: checks of a text before training."""
 
 from typing import Annotated, Final
 
@@ -22,14 +22,14 @@ charlstm corpus check names.txt --split-documents lines"""
 app = typer.Typer(
     cls=Group,
     no_args_is_help=True,
-    help="Look at texts before training.",
+    help="Check texts before training.",
     epilog="charlstm corpus check my-text.txt",
 )
 
 
 @app.callback()
 def corpus() -> None:
-    """Look at a text before it is trained on."""
+    """Check a text before training."""
 
 
 @app.command(

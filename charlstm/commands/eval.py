@@ -1,4 +1,4 @@
-"""`charlstm eval`: how well a model predicts a text, by itself or against another model."""
+"""`charlstm eval`: a model's score on a text, or the difference between two models."""
 
 import contextlib
 from dataclasses import replace
@@ -56,7 +56,7 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             metavar="FILE",
-            help="Texts to score, with their last line end; - for stdin.  [default: a split]",
+            help="Texts to score, including the final newline; - is stdin.  [default: a split]",
         ),
     ] = None,
     split: Annotated[
@@ -67,14 +67,14 @@ def evaluate(
         bool,
         typer.Option(
             "--dynamic",
-            help="Also score with dynamic evaluation: the model learns from what it scored. Slow.",
+            help="Also use dynamic evaluation: train on the text while scoring it. Slow.",
         ),
     ] = False,
     details: Annotated[
         bool,
         typer.Option(
             "--details",
-            help="Also show context length, kinds of characters, calibration, worst surprises.",
+            help="Also show context length, kinds of characters, calibration, extremes.",
         ),
     ] = False,
     against: Annotated[
@@ -82,7 +82,7 @@ def evaluate(
         typer.Option(
             "--against",
             metavar="RUN",
-            help="Compare with this run instead, on the same text.",
+            help="Compare with this run on the same text instead.",
             autocompletion=complete_run,
         ),
     ] = None,
@@ -99,14 +99,14 @@ def evaluate(
         typer.Option(
             "--plot",
             metavar="FILE",
-            help="Draw effect of context and calibration: .svg, .png, .pdf.",
+            help="Plot the effect of context, and calibration: .svg, .png, .pdf.",
         ),
     ] = None,
     threads: Threads = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Score the test text of a run's corpus, or any other text."""
+    """Score the test split of a run's corpus, or any other text."""
     files, split = one_of(context, files=files, split=split)
     rival = {"against": against, "against_checkpoint": against_checkpoint}
     one_of(context, **rival)
@@ -134,7 +134,7 @@ def evaluate(
         set_threads(threads)
         network = model.network(resolve_device(device))
         counts: Counts | None = None
-        # Why the text isn't there was said when it was chosen.
+        # `choose` has already said why the training text is unavailable.
         with contextlib.suppress(CorpusError):
             if scored.has_rivals:
                 counts = model.counts(say, predict=partial(predictions, network))
@@ -174,7 +174,7 @@ def evaluate(
 def _worse_than_validation(
     model: "Model", scored: ScoredText, scores: "Scores"
 ) -> "WorseThanValidation | None":
-    """Whether the whole test text of a model's own corpus is notably worse than validation."""
+    """Return how much worse the test split is than validation; None if that is unremarkable."""
     from charlstm.evaluation.difference import worse_than_validation
 
     bits = model.checkpoint.best_val_bits_per_char
@@ -186,13 +186,15 @@ def _worse_than_validation(
 def _extremes(
     scores: "Scores", scored: ScoredText, alphabet: "Alphabet"
 ) -> "tuple[Iterator[DocumentScore], Iterator[DocumentScore]]":
-    """The most and the least surprising documents."""
+    """Return the most and the least surprising documents, each most extreme first."""
     from charlstm.evaluation.scores import document_scores
 
     order = scores.nats_of_documents(scored.text).argsort(kind="stable")
     number = min(_NUM_EXTREMES, len(order) // 2)
-    of = partial(document_scores, scores, scored.text, alphabet, is_known_D=scored.is_known_D)
-    return of(order[::-1][:number]), of(order[:number])
+    scores_of = partial(
+        document_scores, scores, scored.text, alphabet, is_known_D=scored.is_known_D
+    )
+    return scores_of(order[::-1][:number]), scores_of(order[:number])
 
 
 def _compare(
@@ -205,7 +207,7 @@ def _compare(
     device: str,
     as_json: bool,
 ) -> None:
-    """Score the same text by two models, and show what lies between them."""
+    """Score the same text with two models and show the difference."""
     name, text, other_text = same_text(model, other, files, split)
 
     import_torch()
@@ -216,10 +218,10 @@ def _compare(
     from charlstm.views.difference import difference_record, show_difference
 
     set_threads(threads)
-    on = resolve_device(device)
+    torch_device = resolve_device(device)
     with counting_bar(2 * text.num_chars, "scored") as progress:
-        scores = score(model.network(on), text, progress=progress)
-        other_scores = score(other.network(on), other_text, progress=progress)
+        scores = score(model.network(torch_device), text, progress=progress)
+        other_scores = score(other.network(torch_device), other_text, progress=progress)
     difference = compare(scores, other_scores, text, other_text, model.alphabet, other.alphabet)
     if as_json:
         record = {"run": model.name, "against": other.name, "split": name, "files": files}

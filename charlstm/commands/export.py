@@ -1,4 +1,4 @@
-"""`charlstm export`: a model for other programs."""
+"""`charlstm export`: conversion to ONNX, JavaScript or a Hugging Face folder."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,20 +23,20 @@ def export(
         Literal["onnx", "hf", "js"],
         typer.Option(
             "--format",
-            help="onnx: a graph of one step; hf: a folder for the Hugging Face Hub; js: a "
-            "JavaScript module, as a .js file or as a folder with types and an example page.",
+            help="onnx: an ONNX graph of one step; hf: a folder for the Hugging Face Hub; js: a "
+            "JavaScript module, as a .js file or a folder with types and an example page.",
         ),
     ],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", metavar="PATH", help="The file, or the folder, to write."),
+        typer.Option("--output", "-o", metavar="PATH", help="File or folder to write."),
     ],
     name: Annotated[
         str | None,
         typer.Argument(metavar="RUN", help="The same as --run.", autocompletion=complete_run),
     ] = None,
 ) -> None:
-    """Convert a model for other programs."""
+    """Convert a model for use in other programs."""
     from charlstm.errors import CorpusError
     from charlstm.export.hub import export_folder
     from charlstm.export.javascript import export_module
@@ -54,7 +54,7 @@ def export(
         try:
             cost = str(measure_rounding(model.checkpoint, model.corpus().held_out()))
         except CorpusError:
-            cost = "weights rounded to 8 bits; there is no text to measure the cost on"
+            cost = "weights rounded to 8 bits; cost not measured, because the text is unavailable"
         say(f"{output}: {cost}")
     else:
         export_folder(

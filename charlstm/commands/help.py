@@ -1,4 +1,4 @@
-"""Commands with headings, examples and the guide in --help, and without repeated options."""
+"""Typer commands whose --help has headings, examples and the guide's path."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any, Final
 from typer.core import TyperCommand, TyperGroup
 
 _GUIDE: Final = Path(__file__).parents[1] / "README.md"
-# Types and bounds as Typer shows them, and as people read them.
+# Types and bounds: patterns in Typer's output, and their replacements.
 _READABLE: Final = (
     (r"<(list\[)?int( range)?\]?>", "N"),
     (r"<float( range)?>", "X"),
@@ -18,7 +18,7 @@ _READABLE: Final = (
 
 
 class _WithExamples:
-    """Refuses options that are given twice; its epilog holds examples, one per line."""
+    """Mixin: rejects options given twice; the epilog holds examples, one per line."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _refuse_repeated(self, ctx, args)
@@ -26,7 +26,7 @@ class _WithExamples:
         return parsed
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write examples, which must not be folded, and the guide's path."""
+        """Write the examples without folding them, and the guide's path."""
         if examples := getattr(self, "epilog", None):
             with formatter.section("Examples"):
                 for line in examples.splitlines():
@@ -36,7 +36,7 @@ class _WithExamples:
 
 
 class Command(_WithExamples, TyperCommand):
-    """A command whose options stand under headings in --help, those without one first."""
+    """A command whose --help groups options under headings; those without one come first."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
@@ -56,11 +56,11 @@ class Command(_WithExamples, TyperCommand):
 
 
 class Group(_WithExamples, TyperGroup):
-    """A command with commands of its own."""
+    """A command with subcommands."""
 
 
 def _refuse_repeated(command: Any, ctx: Any, args: list[str]) -> None:
-    """Refuse an option that is given twice: only one value would count."""
+    """Reject an option given twice, as only one value would take effect."""
     if ctx.resilient_parsing:
         return
     _, _, given = command.make_parser(ctx).parse_args(args=[*args])

@@ -1,4 +1,4 @@
-"""`charlstm inspect`: what happens inside a model."""
+"""`charlstm inspect`: surprisal, gates, units and context length of a model."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -53,7 +53,7 @@ def inspect(
         typer.Argument(
             parser=typed_text,
             metavar="TEXT",
-            help="Text to read.  [default: some of the test text]",
+            help="Text to read.  [default: the start of the test text]",
         ),
     ] = None,
     file: Annotated[
@@ -74,7 +74,7 @@ def inspect(
         typer.Option(
             "--unit",
             min=0,
-            help="Unit to show; may be repeated.  [default: those whose gates move]",
+            help="Unit to show; may be repeated.  [default: those whose gates vary most]",
         ),
     ] = None,
     cell: Annotated[
@@ -82,7 +82,7 @@ def inspect(
         typer.Option(
             "--cell",
             metavar="LAYER:UNIT",
-            help="Follow one unit's cell: its gates, and the sums behind them, step by step.",
+            help="Trace one unit step by step: its gates and the sums that they come from.",
         ),
     ] = None,
     units: Annotated[
@@ -99,7 +99,7 @@ def inspect(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    r"""Look inside a model: surprise, gates, units, context length.
+    r"""Look inside a model: surprisal, gates, units, context length.
 
     In TEXT, \n is a line end, \t a tab, \\ a backslash.
     """
@@ -129,7 +129,7 @@ def inspect(
         limit = _SHOWN_CHARS if texts.given is None else _MAX_SHOWN_CHARS
         traced = trace(predictor, watched.part(0, limit))
         if texts.given is not None and watched.num_chars > limit:
-            say(f"the first {limit:,} of {watched.num_chars:,} characters are shown")
+            say(f"showing the first {limit:,} of {watched.num_chars:,} characters")
         record["characters"] = views.character_records(traced)
         if not cell:
             shows.append(lambda: views.show_characters(traced))
@@ -138,26 +138,26 @@ def inspect(
         shows.append(show)
     if gates:
         number = _existing("--layer", layer or len(traced.layers), 1, len(traced.layers))
-        one = traced.layers[number - 1]
+        layer_trace = traced.layers[number - 1]
         chosen = [
             _existing("--unit", wanted, 0, predictor.hidden_size - 1)
-            for wanted in unit or most_variable_units(one, _NUM_UNITS)
+            for wanted in unit or most_variable_units(layer_trace, _NUM_UNITS)
         ]
         shares = gate_shares(predictor, texts.gate_text)
         first = model.checkpoint.history[0] if model.checkpoint.history else {}
         before = first.get("gate_shares", ()) if first.get("event") == "started" else ()
-        record["gates"] = views.gate_records(one, chosen, number)
+        record["gates"] = views.gate_records(layer_trace, chosen, number)
         record["gate_shares"] = views.share_records(shares, before)
-        shows.append(lambda: views.show_gates(traced, one, chosen, number))
+        shows.append(lambda: views.show_gates(traced, layer_trace, chosen, number))
         shows.append(lambda: views.show_shares(shares, before))
     if units:
         tracked = track_features(predictor, watched.part(0, _WATCHED_CHARS))
         record["units"] = views.unit_records(tracked)
         shows.append(lambda: views.show_units(tracked))
     if reach:
-        looked, contexts = _look_back(model, watched)
-        record["reach"] = views.reach_record(looked, contexts)
-        shows.append(lambda: views.show_reach(looked, contexts))
+        measured, contexts = _measure_reach(model, watched)
+        record["reach"] = views.reach_record(measured, contexts)
+        shows.append(lambda: views.show_reach(measured, contexts))
     if as_json:
         print_record(record)
         return
@@ -166,13 +166,14 @@ def inspect(
 
 
 class _Texts(NamedTuple):
-    """What there is to look at.
+    """The texts to inspect.
 
     Args:
-        given: by the user, in symbols.
-        watched: that, or else the run's held-out text.
-        held_out: the beginning of the run's test or validation text, where that is available.
-        gate_text: what the run's gates were measured on during training, where available.
+        given: the user's text, in symbols; None without one.
+        watched: the user's text, or the held-out text.
+        held_out: the start of the run's test or validation text; the user's text if unavailable.
+        gate_text: the text that gates were measured on during training; if unavailable, the start
+            of the user's text.
     """
 
     given: str | None
@@ -182,12 +183,12 @@ class _Texts(NamedTuple):
 
 
 def _choose_texts(model: "Model", *, text: str | None, file: str | None, unknown: str) -> _Texts:
-    """Find the texts to look into.
+    """Return the texts to inspect.
 
     Raises:
-        ConfigError: when an empty text is named.
-        CorpusError: when characters are outside the vocabulary, or when the run's own text is
-            gone and none is named.
+        ConfigError: if the given text is empty.
+        CorpusError: if characters are outside the vocabulary, or if no text is given and the run's
+            own is unavailable.
     """
     from charlstm.analysis.inspection import gate_text
     from charlstm.text.documents import documents_in
@@ -201,7 +202,7 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None, unknown
     if given is not None:
         given = known_text(model, given, unknown)
     if given == "":
-        raise ConfigError("there is no text to look into")
+        raise ConfigError("the text is empty: give a TEXT or a --file to inspect")
     documents = None
     if given is not None:
         documents = alphabet.split(documents_in(given, config.split_documents))
@@ -209,14 +210,14 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None, unknown
         corpus = model.corpus()
     except CorpusError as error:
         if documents is None:
-            raise CorpusError(f"{error}; give a TEXT or a --file to look into") from error
+            raise CorpusError(f"{error}; give a TEXT or a --file to inspect") from error
         return _Texts(given, documents, documents, documents.part(0, _WATCHED_CHARS))
     held_out = corpus.held_out()
     return _Texts(given, documents or held_out, held_out, gate_text(corpus.val, corpus.train))
 
 
 def _write_page(model: "Model", path: Path, file: BinaryIO, texts: _Texts) -> dict[str, Any]:
-    """Write the page; what it costs to round the weights is measured on held-out text."""
+    """Write the page and return its record, with the rounding cost on held-out text."""
     from charlstm.export.rounding import measure_rounding
     from charlstm.export.webpage import build_page, opening
 
@@ -224,7 +225,7 @@ def _write_page(model: "Model", path: Path, file: BinaryIO, texts: _Texts) -> di
     if shown is None:
         shown = opening(model.alphabet, texts.held_out)
     if len(shown) > _MAX_SHOWN_CHARS:
-        say(f"the page begins with the first {_MAX_SHOWN_CHARS:,} of {len(shown):,} characters")
+        say(f"the page opens with the first {_MAX_SHOWN_CHARS:,} of {len(shown):,} characters")
         shown = shown[:_MAX_SHOWN_CHARS]
     cost = measure_rounding(model.checkpoint, texts.held_out)
     page = build_page(
@@ -246,7 +247,7 @@ def _write_page(model: "Model", path: Path, file: BinaryIO, texts: _Texts) -> di
 
 
 def _follow(model: "Model", cell: str, text: "Split") -> tuple[dict[str, Any], Callable[[], None]]:
-    """A unit's steps through a text, as a record and to be shown."""
+    """Trace a unit through a text; return the record and a function that prints it."""
     from charlstm.analysis.unit import unit_steps
     from charlstm.views.unit import show_unit, unit_record
 
@@ -259,10 +260,10 @@ def _follow(model: "Model", cell: str, text: "Split") -> tuple[dict[str, Any], C
 
 
 def _layer_and_unit(text: str, num_layers: int, hidden_size: int) -> tuple[int, int]:
-    """`LAYER:UNIT`, layers from 1 and units from 0 on, as `--layer` and `--unit` count."""
+    """Parse `LAYER:UNIT`; layers count from 1 and units from 0."""
     layer, colon, unit = text.partition(":")
     if not (colon and layer.isdecimal() and unit.isdecimal()):
-        raise ConfigError(f"--cell {text}: give a layer and a unit, such as 1:0")
+        raise ConfigError(f"--cell {text}: must be a layer and a unit, such as 1:0")
     return (
         _existing("--cell, layer", int(layer), 1, num_layers),
         _existing("--cell, unit", int(unit), 0, hidden_size - 1),
@@ -275,7 +276,7 @@ def _existing(option: str, number: int, first: int, last: int) -> int:
     return number
 
 
-def _look_back(model: "Model", text: "Split") -> "tuple[Reach, list[ContextScore]]":
+def _measure_reach(model: "Model", text: "Split") -> "tuple[Reach, list[ContextScore]]":
     import numpy as np
 
     import_torch()
@@ -287,5 +288,5 @@ def _look_back(model: "Model", text: "Split") -> "tuple[Reach, list[ContextScore
     generator = np.random.default_rng(0)
     with counting_bar(MAX_CONTEXT_CHARS, "read") as progress:
         contexts = score_by_context(network, text, generator=generator, progress=progress)
-    with waiting("measuring what reaches the predictions"):
+    with waiting("measuring how far back predictions reach"):
         return reach(network, text, generator=generator), contexts

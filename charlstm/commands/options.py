@@ -1,7 +1,7 @@
-"""Options that commands share, and how declared settings become options.
+"""Options common to several commands, and the expansion of declared settings into options.
 
-`with_settings` expands each parameter of a command whose type is a class of settings, or
-`WhichModel`, into the options that the class declares, and calls the command with an instance.
+`with_settings` replaces each command parameter that is annotated with a settings class, or with
+`WhichModel`, by the options that the class declares, and calls the command with an instance.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ _DEFAULT: Final = "DEFAULT"
 
 
 def whole_number(text: str | int) -> int:
-    """A count as people write it: 500, 10_000, 1e3."""
+    """Parse a count such as 500, 10_000 or 1e3."""
     with contextlib.suppress(ValueError):
         return int(text)
     with contextlib.suppress(ValueError, OverflowError):
@@ -47,21 +47,21 @@ def whole_number(text: str | int) -> int:
 
 
 def minutes_of(text: str | float) -> float:
-    """A time in minutes: a number of them, or one with its unit, as 90s, 10m and 2h."""
+    """Parse a duration, in minutes or with a unit (90s, 10m, 2h), and return minutes."""
     with contextlib.suppress(ValueError):
         if not isinstance(text, str):
             return float(text)
         text = text.strip().lower()
         unit = text[-1:] if text[-1:] in _MINUTES_PER_UNIT else ""
         return float(text.removesuffix(unit)) * _MINUTES_PER_UNIT.get(unit, 1.0)
-    raise typer.BadParameter("must be minutes, such as 10, or with a unit, such as 90s or 2h")
+    raise typer.BadParameter("must be in minutes, such as 10, or have a unit, such as 90s or 2h")
 
 
 _ESCAPES: Final = {r"\n": "\n", r"\t": "\t", "\\\\": "\\"}
 
 
 def typed_text(text: str) -> str:
-    r"""A text as people type it, where \n, \t and \\ stand for a line end, a tab, a backslash."""
+    r"""Unescape \n, \t and \\ in a text from the command line."""
     return re.sub(r"\\[nt\\]", lambda match: _ESCAPES[match[0]], text)
 
 
@@ -91,13 +91,13 @@ def _run_names(store: Path) -> list[str]:
 
 
 def complete_run(context: typer.Context, incomplete: str) -> list[str]:
-    """Names of the store's runs, for the shell."""
+    """Complete the name of a run in the store."""
     names = _run_names(Path(context.params.get("checkpoints") or DEFAULT_STORE))
     return [name for name in names if name.startswith(incomplete)]
 
 
 def complete_run_to_resume(context: typer.Context, incomplete: str) -> list[str]:
-    """Names of runs after --resume; a new run needs a new name."""
+    """Complete the name of a run if --resume is given; a new run needs a new name."""
     return complete_run(context, incomplete) if context.params.get("resume") else []
 
 
@@ -106,7 +106,7 @@ Run = Annotated[
     typer.Option(
         "--run",
         metavar="RUN",
-        help="Run to use: its name or folder, a file of it, or a folder for the Hub.  "
+        help="Run to use: a name, folder, checkpoint file, or Hugging Face folder.  "
         "[default: the newest]",
         autocompletion=complete_run,
     ),
@@ -120,41 +120,35 @@ CheckpointFile = Annotated[
 ]
 Unknown = Annotated[
     Literal["error", "skip"],
-    typer.Option("--unknown", help="What to do with characters outside the vocabulary."),
+    typer.Option("--unknown", help="How to handle characters outside the vocabulary."),
 ]
 WithCounts = Annotated[
     bool,
-    typer.Option("--with-counts", help="Mix the network with n-gram counts of its training text."),
+    typer.Option("--with-counts", help="Mix the LSTM with an n-gram model of its training text."),
 ]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="CPU threads.  [default: one per core]")
 ]
 Device = Annotated[
-    DeviceChoice, typer.Option("--device", help="auto is CUDA if present, else the CPU.")
+    DeviceChoice, typer.Option("--device", help="auto is CUDA if available, else the CPU.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class WhichModel:
-    """The model that a command uses.
-
-    Args:
-        run: its name; None for the newest.
-        checkpoint: a file instead.
-        checkpoints: the folder of runs.
-    """
+    """Options that select a model: a run (None for the newest) or a checkpoint file."""
 
     run: Run = None
     checkpoint: CheckpointFile = None
     checkpoints: Checkpoints = DEFAULT_STORE
 
     def load(self) -> "Model":
-        """Load it, and warn of damaged checkpoints on the way.
+        """Load the model, and print warnings about damaged checkpoints.
 
         Raises:
-            ConfigError: when both a run and a file are named.
-            CheckpointError: when nothing can be loaded.
+            ConfigError: if both a run and a file are given.
+            CheckpointError: if no checkpoint can be loaded.
         """
         from charlstm.api.loading import open_model
 
@@ -165,12 +159,12 @@ class WhichModel:
 
 @dataclass(frozen=True)
 class Only:
-    """Some of a class's settings, with help texts that differ from the declared ones."""
+    """A subset of a class's settings, with help texts; None keeps the declared one."""
 
     helps: dict[str, str | None]
 
 
-# Options that exclude each other, where a flag overrules the environment.
+# Mutually exclusive options; a flag overrides environment variables of the others.
 _EXCLUSIVE: Final = (
     ("minutes", "epochs", "steps"),
     ("val", "val_fraction"),
@@ -181,9 +175,9 @@ _EXCLUSIVE: Final = (
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Expand a command's parameters of dataclass types into options.
+    """Expand a command's dataclass parameters into options.
 
-    `Annotated[TrainSettings, Only({...})]` stands for some of the settings.
+    `Annotated[TrainSettings, Only({...})]` selects some of the settings.
     """
     signature = inspect.signature(command)
     parameters: list[inspect.Parameter] = []
@@ -211,9 +205,9 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
     if "context" not in signature.parameters:
         parameters.append(_parameter("context", typer.Context, inspect.Parameter.empty))
-    parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
     expanded.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    expanded.__annotations__ = {one.name: one.annotation for one in parameters}
+    expanded.__annotations__ = {each.name: each.annotation for each in parameters}
     return expanded
 
 
@@ -221,12 +215,12 @@ def _settings_class(annotation: Any) -> tuple[Any, Only | None]:
     only = None
     if typing.get_origin(annotation) is Annotated:
         annotation, *extras = typing.get_args(annotation)
-        only = next((one for one in extras if isinstance(one, Only)), None)
+        only = next((extra for extra in extras if isinstance(extra, Only)), None)
     return (annotation if is_dataclass(annotation) else None), only
 
 
 def _options(kind: Any, only: Only | None) -> list[inspect.Parameter]:
-    """The options of a class of settings, or of `WhichModel`."""
+    """Return the options of a settings class or of `WhichModel`."""
     declared = options_of(kind)
     if not declared:
         hints = typing.get_type_hints(kind, include_extras=True)
@@ -253,7 +247,7 @@ def _parameter(name: str, annotation: Any, default: object) -> inspect.Parameter
 
 
 def _typed(hint: Any) -> Any:
-    """The type as Typer knows it: a list for options that may be repeated."""
+    """Convert a type hint to Typer's: a list for repeatable options."""
     return list[str] | None if tuple[str, ...] in typing.get_args(hint) else hint
 
 
@@ -274,7 +268,7 @@ def _instance(kind: Any, values: dict[str, Any]) -> Any:
     declared = options_of(kind)
     if not declared:
         return kind(**values)
-    # A flag that is off, and an empty list, were not given.
+    # A flag that is off, or an empty list, counts as not given.
     return settings_from(
         kind,
         {
@@ -286,7 +280,7 @@ def _instance(kind: Any, values: dict[str, Any]) -> Any:
 
 
 def say_warnings(notices: Iterable[str]) -> None:
-    """What was found wrong on the way to a checkpoint that loads."""
+    """Print warnings to stderr."""
     for notice in notices:
         say(f"warning: {notice}")
 
@@ -295,15 +289,15 @@ def say_warnings(notices: Iterable[str]) -> None:
 def open_outputs(
     *paths: Path | None, inputs: Iterable[str] = ()
 ) -> Iterator[tuple[BinaryIO | None, ...]]:
-    """The files that the user named as output; in their place when the block ends without error.
+    """Open output files for writing; they replace old ones when the block ends without an error.
 
     Args:
-        inputs: what the command reads, and must not write.
+        inputs: files that the command reads and must not overwrite.
 
     Raises:
-        CharLSTMError: naming the file that can't be written, before the block begins.
+        CharLSTMError: if a file can't be written, before the block starts.
     """
-    # Folders are searched for them, so not without need.
+    # Listing inputs may search folders, so skip it if there is no output.
     inputs = list(inputs) if any(paths) else []
     with contextlib.ExitStack() as stack:
         yield tuple(
@@ -317,7 +311,7 @@ def open_outputs(
 
 
 def say_written(*paths: Path | None) -> None:
-    """Tell which outputs were written; of pipes and stdout that is no news."""
+    """Report which regular files were written."""
     for path in paths:
         if path is not None and path.is_file():
             say(f"{path}: written")
@@ -329,27 +323,27 @@ def print_record(record: object) -> None:
 
 
 def expect_texts(paths: Iterable[str], store: Path | None = None) -> None:
-    """Check that texts are there, and say what is waited for where stdin is a terminal.
+    """Check that files exist, and prompt for the text if stdin is a terminal.
 
     Args:
-        store: the folder of runs, whose names may be taken for files.
+        store: folder of runs, to recognize a run's name given as a file.
 
     Raises:
-        CorpusError: naming the text that isn't there, and what may be meant.
+        CorpusError: if a file is missing; suggests an alternative.
     """
     paths = list(paths)
     for path in paths:
         if path not in (STDIN, "") and not os.path.lexists(path):
             raise CorpusError(_missing_text(path, store))
     if STDIN in paths and sys.stdin is not None and sys.stdin.isatty():
-        say("type the text; end it with Ctrl-D on a line of its own")
+        say("type the text; end with Ctrl-D on an empty line")
 
 
 def _missing_text(path: str, store: Path | None) -> str:
     if re.match(r"https?://", path):
-        return f"{path}: is an address, not a file; pipe its text: curl -s {path} | charlstm ... -"
+        return f"{path}: is a URL, not a file; pipe its text: curl -s {path} | charlstm ... -"
     if store is not None and path in (layout.EXAMPLE, *_run_names(store)):
-        return f"{path}: is a run, not a file; a run is named by --run {path}"
+        return f"{path}: is a run, not a file; use --run {path}"
     folder, name = os.path.split(path)
     names: list[str] = []
     with contextlib.suppress(OSError, ValueError):
@@ -360,12 +354,10 @@ def _missing_text(path: str, store: Path | None) -> str:
 
 
 def read_text(path: str, corpus: CorpusConfig) -> str:
-    """The symbols of a file's text or of stdin's, read as the corpus was.
-
-    Without its last line end, which an editor adds.
+    """Read a file or stdin with the corpus's settings; drop the final newline.
 
     Raises:
-        CorpusError: when it can't be read so.
+        CorpusError: if it can't be read or decoded.
     """
     from charlstm.text.source import FileSource
 
@@ -382,62 +374,55 @@ def read_text(path: str, corpus: CorpusConfig) -> str:
 
 
 def known_text(model: "Model", text: str, unknown: str) -> str:
-    """Return symbols that a model knows.
-
-    Args:
-        unknown: `skip` leaves out those outside the vocabulary, `error` refuses them.
+    """Apply --unknown to characters outside the vocabulary: drop (`skip`) or reject (`error`) them.
 
     Raises:
-        CorpusError: naming them.
+        CorpusError: if they are rejected.
     """
     if unknown == "skip":
         return model.alphabet.without_unknown(text)
     try:
         model.alphabet.require_known(text)
     except CorpusError as error:
-        raise CorpusError(f"{error}; --unknown skip leaves them out") from error
+        raise CorpusError(f"{error}; --unknown skip drops them") from error
     return text
 
 
 @contextlib.contextmanager
 def advice_for_a_model() -> Iterator[None]:
-    """Say what helps where a text is read as a model's own was: another --encoding doesn't."""
+    """Replace the advice in encoding errors: a trained model's --encoding is fixed."""
     try:
         yield
     except EncodingError as error:
-        raise CorpusError(f"{error.what}, as the model's own text was; convert it") from error
+        raise CorpusError(f"{error.what}, the encoding of the model's text; convert it") from error
 
 
 def is_given(value: object) -> bool:
-    """Whether an option has a value: no flag that is off, no empty list."""
+    """Return whether an option has a value other than None, False or an empty list."""
     return value is not None and value is not False and value != []
 
 
 def is_flag(context: typer.Context, name: str) -> bool:
-    """Whether an option was given on the command line, not by the environment or by default."""
+    """Return whether an option's value is from the command line."""
     return getattr(context.get_parameter_source(name), "name", "") == _FLAG
 
 
 def is_default(context: typer.Context, name: str) -> bool:
-    """Whether an option was given neither on the command line nor by the environment."""
+    """Return whether an option has its default: no flag, no environment variable."""
     return getattr(context.get_parameter_source(name), "name", "") == _DEFAULT
 
 
 def one_of(context: typer.Context, **values: Any) -> list[Any]:
-    """Return values of options that exclude each other: a flag drops those from the environment.
+    """Return the values of mutually exclusive options; a flag overrides environment variables.
 
     Raises:
-        ConfigError: when more than one is given.
+        ConfigError: if more than one is given.
     """
     return list(_one_of(context, values).values())
 
 
 def exclude(context: typer.Context, some: dict[str, Any], others: dict[str, Any]) -> None:
-    """Refuse any of some options beside any of others.
-
-    Raises:
-        ConfigError: naming two that are given.
-    """
+    """Raise ConfigError if any of `some` is given together with any of `others`."""
     for name, value in some.items():
         for other, given in others.items():
             one_of(context, **{name: value, other: given})
@@ -445,15 +430,15 @@ def exclude(context: typer.Context, some: dict[str, Any], others: dict[str, Any]
 
 def _one_of(context: Any, values: dict[str, Any]) -> dict[str, Any]:
     flags = [name for name in values if is_flag(context, name)]
-    kept = {name: one if name in flags or not flags else None for name, one in values.items()}
+    kept = {name: value if name in flags or not flags else None for name, value in values.items()}
     chosen = [name for name, value in kept.items() if is_given(value)]
     if len(chosen) > 1:
-        shown = {one.name: _shown_name(one) for one in context.command.params}
+        shown = {each.name: _shown_name(each) for each in context.command.params}
         raise ConfigError(f"give {' or '.join(shown[name] for name in chosen)}, not both")
     return kept
 
 
 def _shown_name(parameter: Any) -> str:
-    """An option's name on the command line; an argument's in the help."""
+    """Return an option's flag, or an argument's name in the help."""
     name: str = parameter.opts[0]
     return name if name.startswith("--") else parameter.metavar or name.upper()

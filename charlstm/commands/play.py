@@ -1,4 +1,4 @@
-"""`charlstm play`: a live view of the next character."""
+"""`charlstm play`: interactive next-character prediction."""
 
 import importlib
 import os
@@ -27,12 +27,12 @@ def play(
     which: WhichModel,
     prime: Annotated[
         str,
-        typer.Option("--prime", parser=typed_text, metavar="TEXT", help="Text to begin with."),
+        typer.Option("--prime", parser=typed_text, metavar="TEXT", help="Text to start with."),
     ] = "",
     temperature: Annotated[
         float,
         typer.Option(
-            "--temperature", help="What the model writes with; the arrows up and down change it."
+            "--temperature", help="Sampling temperature; the up and down arrows change it."
         ),
     ] = 1.0,
     seed: Annotated[
@@ -43,12 +43,12 @@ def play(
     ] = None,
     with_counts: WithCounts = False,
 ) -> None:
-    r"""Type, and watch what the model expects next.
+    r"""Type a text and see what the model predicts next.
 
-    Tab takes the most likely character; F1 to F9, Alt-1 to Alt-9, or Ctrl-P and then 1 to 9 take
-    one of those shown. Ctrl-W lets the model write to the end of the line. The arrows up and down
-    change the temperature; left, right, Home and End move through the text. Ctrl-D or Escape q
-    ends, and leaves the text; so does Ctrl-C, with exit code 130.
+    Tab inserts the most likely character; F1 to F9, Alt-1 to Alt-9, or Ctrl-P and then 1 to 9
+    insert one of those shown. Ctrl-W lets the model write to the end of the line. The up and down
+    arrows change the temperature; left, right, Home and End move the cursor. Ctrl-D or Escape q
+    quits and prints the text; Ctrl-C does the same with exit code 130.
 
     In TEXT, \n is a line end, \t a tab, \\ a backslash.
     """
@@ -68,15 +68,11 @@ def play(
 
 
 def _require_terminal() -> None:
-    """Refuse, before anything is loaded, where nothing can be drawn.
-
-    Raises:
-        ConfigError: naming what is missing.
-    """
+    """Raise ConfigError if there is no suitable terminal or prompt_toolkit is missing."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
-        raise ConfigError("play needs a terminal; in pipes use charlstm predict or sample")
+        raise ConfigError("play needs a terminal; in a pipe use charlstm predict or sample")
     if os.environ.get("TERM") == "dumb":
-        raise ConfigError("play needs a terminal that can move its cursor, and TERM is dumb")
+        raise ConfigError("TERM=dumb: play needs a terminal that can move its cursor")
     try:
         importlib.import_module("prompt_toolkit")
     except ImportError as error:

@@ -35,7 +35,7 @@ def predict(
         typer.Argument(
             parser=typed_text,
             metavar="PREFIX",
-            help="Text before the character to predict; - is stdin, without its last line end.",
+            help="Text before the character to predict; - is stdin, without the final newline.",
         ),
     ] = STDIN,
     top: Annotated[
@@ -50,20 +50,20 @@ def predict(
     with_ladder: Annotated[
         bool,
         typer.Option(
-            "--ladder", help="Predict from the last 0, 1, 2, 4, 8 ... characters: context's effect."
+            "--ladder", help="Compare predictions from the last 0, 1, 2, 4, 8 ... characters."
         ),
     ] = False,
     words: Annotated[
         int | None,
         typer.Option(
-            "--words", min=1, metavar="N", help="Show the N most likely ends of the word instead."
+            "--words", min=1, metavar="N", help="Show the N most likely completions of the word."
         ),
     ] = None,
     unknown: Unknown = "error",
     with_counts: WithCounts = False,
     as_json: Json = False,
 ) -> None:
-    r"""Show which characters may come next, and how likely each is.
+    r"""Show the probability distribution of the next character.
 
     In PREFIX, \n is a line end, \t a tab, \\ a backslash.
     """
@@ -90,10 +90,10 @@ def predict(
     prediction = predict_next(predictor, text)
     contexts = ladder(predictor, text) if with_ladder else None
     if as_json:
-        # All of them, unless fewer were asked for.
+        # JSON holds all characters unless --top is given.
         record = as_record(prediction, top=top) | {"with_counts": with_counts}
         if contexts is not None:
-            record["ladder"] = [ladder_record(one, top=top) for one in contexts]
+            record["ladder"] = [ladder_record(each, top=top) for each in contexts]
         print_record(record)
     elif contexts is not None:
         show_ladder(contexts, top=top)

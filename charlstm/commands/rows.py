@@ -1,4 +1,4 @@
-"""What `charlstm score` reads and writes: lines and documents of texts, rows of a table."""
+"""Input and output rows of `charlstm score`: lines or documents of texts, or rows of a table."""
 
 import codecs
 import io
@@ -22,33 +22,33 @@ from charlstm.text.tables import Row, Table
 from charlstm.views.items import Answer, as_cells, columns, marked, record, shown
 
 _PIECE_BYTES: Final = 1 << 16
-# Characters that are scored at once, of rows that are there at once.
+# Characters in a batch of rows that are scored together.
 _BATCH_CHARS: Final = 1 << 19
 
 
 class Rows(Protocol):
-    """Rows of an input, and how they are written with what a model says of them."""
+    """Input rows, and their output format."""
 
     def batches(self) -> Iterator[Iterable[Row]]:
-        """Rows, as many at once as are there."""
+        """Yield batches of the rows available so far."""
 
     def header(self, names: Sequence[str]) -> str | None:
-        """The columns' names in a line, of which `names` are the model's; None for JSON."""
+        """Return the header line, with the models' column `names`; None for JSON."""
 
     def line(self, row: Row, answer: Answer) -> str:
-        """A row with a model's answer."""
+        """Return the output line for a row and its answer."""
 
     def label(self, row: Row) -> str:
-        """The name of the model that is right for a row; empty where none is expected."""
+        """Return the name of the correct model for a row; empty without labels."""
 
 
 class TextRows:
-    """Lines or documents of texts, which are written after the model's columns.
+    """Lines or documents of texts, written after the models' columns.
 
     Args:
-        models: texts are decoded and split as the first one's own was; what can't be decoded is
-            kept for models of bytes.
-        show: mark the most surprising stretch on a terminal.
+        models: the first one's settings decide how texts are decoded and split. Undecodable bytes
+            are kept if a model is byte-level, else replaced.
+        show: highlight the most surprising passage on a terminal.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class TextRows:
     ) -> None:
         self._paths = paths
         self._model = models[0]
-        has_bytes = any(one.alphabet.is_byte for one in models)
+        has_bytes = any(model.alphabet.is_byte for model in models)
         self._errors = "surrogateescape" if has_bytes else "replace"
         self._documents = documents
         self._as_json = as_json
@@ -72,8 +72,8 @@ class TextRows:
     def batches(self) -> Iterator[Iterable[Row]]:
         numbers = count(1)
         for path in self._paths:
-            for some in self._documents_of(path) if self._documents else self._lines_of(path):
-                yield (Row(next(numbers), text) for text in some)
+            for batch in self._documents_of(path) if self._documents else self._lines_of(path):
+                yield (Row(next(numbers), text) for text in batch)
 
     def header(self, names: Sequence[str]) -> str | None:
         return None if self._as_json else "\t".join((*names, "text"))
@@ -96,7 +96,7 @@ class TextRows:
             yield (line.removesuffix("\n") for line in lines)
 
     def _documents_of(self, path: str) -> Iterator[Iterable[str]]:
-        """A file's documents, split as the model's own text was."""
+        """Yield a file's documents, split as the model's corpus was."""
         alphabet = self._model.alphabet
         other = read_files([path], self._model)
         spans = zip(other.split.starts.tolist(), other.split.lengths.tolist(), strict=True)
@@ -106,16 +106,16 @@ class TextRows:
 
 
 class TableRows:
-    """Rows of a table, which are written in its own form with the model's columns appended.
+    """Rows of a table, written in its own format with the models' columns appended.
 
     Args:
-        expect: the column of labels.
+        expect: name of the label column, or None.
     """
 
     def __init__(
         self, path: str, model: Model, reading: ReadingSettings, expect: str | None
     ) -> None:
-        # Its cells come as they are: a model brings texts into its own form.
+        # Cells keep their line ends here; models normalize texts themselves.
         config = CorpusConfig(encoding=model.checkpoint.spec.corpus.encoding, keep_line_ends=True)
         self._table = Table(path, _pieces(path, config), reading.column or "", reading.format)
         self.batches = self._table.rows
@@ -136,22 +136,22 @@ class TableRows:
 
 
 def in_memory(batches: Iterable[Iterable[Row]]) -> Iterator[list[Row]]:
-    """The same rows, no more at once than fit into memory."""
+    """Collect rows into batches of limited size."""
     for rows in batches:
-        found: list[Row] = []
+        collected: list[Row] = []
         num_chars = 0
         for row in rows:
             if num_chars > _BATCH_CHARS:
-                yield found
-                found, num_chars = [], 0
-            found.append(row)
+                yield collected
+                collected, num_chars = [], 0
+            collected.append(row)
             num_chars += len(row.text) + 1
-        if found:
-            yield found
+        if collected:
+            yield collected
 
 
 def _pieces(path: str, config: CorpusConfig, errors: str = "replace") -> Iterator[str]:
-    """A file's text, decompressed and decoded as the model's own was, or what comes from stdin."""
+    """Yield the text of a file or stdin, decoded with the model's settings."""
     if path == STDIN:
         yield from _arriving(config, errors)
         return
@@ -167,13 +167,13 @@ def _pieces(path: str, config: CorpusConfig, errors: str = "replace") -> Iterato
 
 
 def _arriving(config: CorpusConfig, errors: str) -> Iterator[str]:
-    """What comes from stdin, as it comes; `errors` as of Python's decoders."""
+    """Yield text from stdin as it arrives; `errors` is Python's decoding error handler."""
     if sys.stdin is None:
         raise CorpusError("stdin is closed")
     as_bytes = config.level == "byte"
     encoding = "utf-8" if as_bytes else config.encoding
     if not as_bytes and codecs.lookup(encoding).name == "utf-8":
-        encoding = "utf-8-sig"  # a byte order mark is no part of the text
+        encoding = "utf-8-sig"  # drops a byte order mark
     stdin: Any = sys.stdin.buffer
     decoder: Any = codecs.getincrementaldecoder(encoding)(errors)
     if not config.keeps_line_ends:
@@ -184,10 +184,10 @@ def _arriving(config: CorpusConfig, errors: str) -> Iterator[str]:
 
 
 def _as_typed(symbols: str) -> str:
-    """The text whose bytes these symbols are, as a command line would give it."""
+    """Decode a byte model's symbols as UTF-8; invalid bytes become surrogate escapes."""
     return symbols.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
 def _safe(line: str) -> str:
-    """A line of a table, which is escaped on a terminal only."""
+    """Escape control characters of a line if stdout is a terminal."""
     return escape(line, keep="\t\n") if sys.stdout.isatty() else line

@@ -1,4 +1,4 @@
-"""`charlstm runs`: what is in the store."""
+"""`charlstm runs`: list, show and delete runs."""
 
 import contextlib
 import sys
@@ -32,9 +32,9 @@ charlstm runs show shakespeare
 charlstm runs rm shakespeare"""
 _SHOW_EXAMPLES: Final = """\
 charlstm runs show shakespeare
-charlstm runs show small large              # where they differ
+charlstm runs show small large              # their differences
 charlstm runs show shakespeare --plot curves.svg
-charlstm runs show shakespeare --command    # what makes it again"""
+charlstm runs show shakespeare --command    # how to reproduce it"""
 _REMOVE_EXAMPLES: Final = """\
 charlstm runs rm shakespeare
 charlstm runs rm small large --yes"""
@@ -48,7 +48,7 @@ def runs(
     checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """List the runs in the store, the newest last."""
+    """List runs, newest last."""
     if context.invoked_subcommand is not None:
         # Options before the subcommand are its own.
         context.obj = {"as_json": as_json}
@@ -63,13 +63,13 @@ def runs(
     elif records:
         show_runs(records)
     else:
-        say(f"{checkpoints}: no run yet; make one with: charlstm train")
+        say(f"{checkpoints}: has no runs yet; create one with: charlstm train")
 
 
 @app.command(
     "show",
     cls=Command,
-    short_help="Show a run, or where several differ.",
+    short_help="Show a run, or the differences between several.",
     epilog=_SHOW_EXAMPLES,
 )
 def show(
@@ -77,20 +77,20 @@ def show(
     names: RunNames,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw the training curves: .svg, .png, .pdf."),
+        typer.Option("--plot", metavar="FILE", help="Plot the training curves: .svg, .png, .pdf."),
     ] = None,
     details: Annotated[
         bool,
-        typer.Option("--details", help="Show every evaluation, the gates and whole samples."),
+        typer.Option("--details", help="Show all evaluations, mean gates and full samples."),
     ] = False,
     command: Annotated[
         bool,
-        typer.Option("--command", help="Print the command that makes the run again, no more."),
+        typer.Option("--command", help="Only print the command that reproduces the run."),
     ] = False,
     checkpoints: Checkpoints = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Show a run: its settings, and how it learned; of several, where they differ."""
+    """Show a run's settings and training history, or the differences between several runs."""
     from charlstm.run.store import CheckpointStore
     from charlstm.views.runs import show_differences, show_run, with_history
 
@@ -101,25 +101,25 @@ def show(
     is_json = as_json or context.obj["as_json"]
     if command:
         if is_json or details or plot is not None:
-            raise ConfigError("--command prints the command and no more: without other options")
+            raise ConfigError("--command can't be combined with --json, --details or --plot")
         _print_commands(store, found)
         return
     counts_bits = {name: _counts_bits(name, store) for name in found}
     records = [
-        with_history(name, one.checkpoint)
+        with_history(name, loaded.checkpoint)
         | {
             "num_bytes": _num_bytes(store, name),
             "counts_val_bits_per_char": counts_bits[name],
         }
-        for name, one in found.items()
+        for name, loaded in found.items()
     ]
     if len(found) > 1:
         if plot is not None:
-            raise ConfigError("--plot draws one run")
+            raise ConfigError("--plot needs a single run")
         if is_json:
             print_record(records)
         else:
-            show_differences({name: one.checkpoint for name, one in found.items()})
+            show_differences({name: loaded.checkpoint for name, loaded in found.items()})
         return
     run, loaded = next(iter(found.items()))
     if plot is not None:
@@ -148,7 +148,7 @@ def _num_bytes(store: "CheckpointStore", name: str) -> int:
 
 
 def _counts_bits(run: str, store: "CheckpointStore") -> float | None:
-    """What the counts that are kept beside a run's best model reach on validation."""
+    """Return the validation loss of a run's stored n-gram model, in bits per character."""
     from charlstm.api.loading import open_model
 
     with contextlib.suppress(CheckpointError):
@@ -157,7 +157,7 @@ def _counts_bits(run: str, store: "CheckpointStore") -> float | None:
 
 
 def _print_commands(store: "CheckpointStore", found: "dict[str, Loaded]") -> None:
-    """Print what makes each run again, and say how far it does."""
+    """Print the command that reproduces each run, and notes on its limits."""
     from charlstm.run.repetition import repetition
     from charlstm.views.runs import show_command
 
@@ -172,7 +172,7 @@ def _print_commands(store: "CheckpointStore", found: "dict[str, Loaded]") -> Non
 def remove(
     context: typer.Context,
     names: RunNames,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")] = False,
     checkpoints: Checkpoints = DEFAULT_STORE,
 ) -> None:
     """Delete runs: their checkpoints and event logs."""
@@ -184,12 +184,12 @@ def remove(
     listed = ", ".join(names)
     if not yes:
         if sys.stdin is None or not sys.stdin.isatty():
-            raise ConfigError(f"runs rm {listed}: stdin is not a terminal; add --yes to delete it")
+            raise ConfigError(f"runs rm {listed}: stdin is not a terminal; add --yes to delete")
         try:
             question = f"delete run {listed}, {num_bytes / 1e6:.1f} MB?"
             is_meant = typer.confirm(question, err=True)
         except typer.Abort as abort:
-            # Ctrl-C, or the end of what is typed.
+            # Ctrl-C or Ctrl-D.
             raise KeyboardInterrupt from abort
         if not is_meant:
             raise typer.Exit(1)
@@ -200,10 +200,10 @@ def remove(
 
 
 def _nearest(context: typer.Context) -> Path:
-    """The store that a subcommand means: a flag of its own, else one before it, else otherwise."""
+    """Return a subcommand's store: its own flag, else the group's, else environment or default."""
     parent = context.parent
     if parent is not None and not is_flag(context, "checkpoints"):
-        is_said_before = is_flag(parent, "checkpoints")  # type: ignore[arg-type]
-        if is_said_before or is_default(context, "checkpoints"):
+        is_group_flag = is_flag(parent, "checkpoints")  # type: ignore[arg-type]
+        if is_group_flag or is_default(context, "checkpoints"):
             return Path(parent.params["checkpoints"])
     return Path(context.params["checkpoints"])

@@ -1,4 +1,4 @@
-"""`charlstm sample`: continue a text."""
+"""`charlstm sample`: generate text."""
 
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -41,7 +41,7 @@ EXAMPLES: Final = """\
 charlstm sample --prime "qu"
 charlstm sample --length 10_000 --temperature 0.7 --seed 1 > story.txt
 charlstm sample --prime - < story.txt               # continue a file
-charlstm sample --run names --num-samples 50 --new  # of a list: new items
+charlstm sample --run names --num-samples 50 --new  # new items of a list
 charlstm sample --run names --match '[abc].{3,6}' --num-samples 5
 charlstm sample --run names --most-likely 5
 charlstm sample --run shakespeare --primes first-lines.txt --no-prime"""
@@ -65,11 +65,11 @@ def sample(  # noqa: PLR0915 - three ways to write samples
         typer.Option(
             "--primes",
             metavar="FILE",
-            help="Continue each line of this file, to the end of the line; - is stdin.",
+            help="Continue each line of this file to the end of the line; - is stdin.",
         ),
     ] = None,
     no_prime: Annotated[
-        bool, typer.Option("--no-prime", help="Write the continuation without its prime.")
+        bool, typer.Option("--no-prime", help="Print continuations without the prime.")
     ] = False,
     length: Annotated[
         int | None,
@@ -77,7 +77,7 @@ def sample(  # noqa: PLR0915 - three ways to write samples
             "--length",
             parser=whole_number,
             metavar="N",
-            help="Characters to write at most.  [default: 500; for an item of a list 10,000]",
+            help="Maximum number of characters.  [default: 500; for an item of a list 10,000]",
         ),
     ] = None,
     max_lines: Annotated[
@@ -99,7 +99,7 @@ def sample(  # noqa: PLR0915 - three ways to write samples
             "--forbid",
             parser=typed_text,
             metavar="CHARS",
-            help="Never write these characters.",
+            help="Never generate these characters.",
         ),
     ] = "",
     num_samples: Annotated[
@@ -113,15 +113,15 @@ def sample(  # noqa: PLR0915 - three ways to write samples
     ] = None,
     new: Annotated[
         bool,
-        typer.Option("--new", help="Only items that are not in the list the model comes from."),
+        typer.Option("--new", help="Only items that are not in the model's list."),
     ] = False,
-    unique: Annotated[bool, typer.Option("--unique", help="No item twice.")] = False,
+    unique: Annotated[bool, typer.Option("--unique", help="Only distinct items.")] = False,
     match: Annotated[
         str | None,
         typer.Option(
             "--match",
             metavar="REGEX",
-            help="Only samples that match in full, the prime included; others are drawn again.",
+            help="Only samples that match in full, including the prime; others are redrawn.",
         ),
     ] = None,
     most_likely: Annotated[
@@ -130,7 +130,7 @@ def sample(  # noqa: PLR0915 - three ways to write samples
             "--most-likely",
             min=1,
             metavar="N",
-            help="Of a list: the N most likely items, and their probabilities; nothing is drawn.",
+            help="Print the N most likely items of a list and their probabilities; no sampling.",
         ),
     ] = None,
     temperature: Annotated[
@@ -141,20 +141,20 @@ def sample(  # noqa: PLR0915 - three ways to write samples
         ),
     ] = 1.0,
     top_k: Annotated[
-        int | None, typer.Option("--top-k", help="Draw from the K most likely characters.")
+        int | None, typer.Option("--top-k", help="Sample from the K most likely characters.")
     ] = None,
     top_p: Annotated[
         float | None,
         typer.Option(
             "--top-p",
-            help="Draw from the most likely characters that sum to probability P, 0 to 1.",
+            help="Sample from the most likely characters with total probability P, 0 to 1.",
         ),
     ] = None,
     min_p: Annotated[
         float | None,
         typer.Option(
             "--min-p",
-            help="Draw from characters at least P times as probable as the most likely, 0 to 1.",
+            help="Sample from characters at least P times as likely as the top one, 0 to 1.",
         ),
     ] = None,
     unknown: Unknown = "error",
@@ -163,26 +163,30 @@ def sample(  # noqa: PLR0915 - three ways to write samples
         typer.Option("--seed", min=0, help="The same seed gives the same text.  [default: random]"),
     ] = None,
     color: Annotated[
-        bool, typer.Option("--color", help="Shade each character by its surprise.")
+        bool, typer.Option("--color", help="Shade each character by its surprisal.")
     ] = False,
     with_counts: WithCounts = False,
     check_copying: Annotated[
         bool,
         typer.Option(
             "--check-copying",
-            help="Show the longest passage of each sample that occurs in the training text.",
+            help="Show each sample's longest passage that occurs in the training text.",
         ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    r"""Continue a text, character by character; of a list, write more items, one a line.
+    r"""Generate text, or, for a model of a list, new items one per line.
 
     In TEXT and CHARS, \n is a line end, \t a tab, \\ a backslash.
     """
-    many = {"num_samples": num_samples, "new": new, "unique": unique, "match": match}
-    drawn_only = {"until": until, "seed": seed, "check_copying": check_copying}
-    exclude(context, {"primes": primes}, {"prime": prime or None} | many)
-    exclude(context, {"most_likely": most_likely}, {"primes": primes} | many | drawn_only)
+    item_options = {"num_samples": num_samples, "new": new, "unique": unique, "match": match}
+    sampling_options = {"until": until, "seed": seed, "check_copying": check_copying}
+    exclude(context, {"primes": primes}, {"prime": prime or None} | item_options)
+    exclude(
+        context,
+        {"most_likely": most_likely},
+        {"primes": primes} | item_options | sampling_options,
+    )
     if match is not None:
         require_pattern("--match", match)
     if num_samples is not None:
@@ -252,23 +256,23 @@ def sample(  # noqa: PLR0915 - three ways to write samples
             with_headings = primes is None and not is_list
             show_samples(shown, samples, alphabet, color=color, with_headings=with_headings)
             report_copies(samples, copies, alphabet)
-        texts = [one.text for one in samples]
+        texts = [sample.text for sample in samples]
     _say_cut(texts, config, alphabet)
     if problem is not None:
         raise CharLSTMError(problem)
 
 
 def _say_cut(texts: list[str], config: SampleConfig, alphabet: "Alphabet") -> None:
-    """Say how many samples were cut at their longest."""
+    """Print how many samples were cut at the maximum length."""
     from charlstm.inference.sampling import max_chars, num_cut
 
     if number := num_cut(texts, config, alphabet):
-        most = f"{max_chars(config, alphabet):,} characters; --length N allows more"
-        say(f"{number:,} of {len(texts):,} samples cut at {most}")
+        limit = f"{max_chars(config, alphabet):,} characters; --length N allows more"
+        say(f"{number:,} of {len(texts):,} samples cut at {limit}")
 
 
 def _primes(model: "Model", prime: str, file: str | None, unknown: str) -> list[str]:
-    """Return the symbols to continue: one text, or the lines of a file."""
+    """Return the primes, in symbols: one text, or the lines of a file."""
     reading = model.checkpoint.spec.corpus
     if file is not None:
         texts = [line.removesuffix("\r") for line in read_text(file, reading).split("\n")]
@@ -288,7 +292,7 @@ def _items(
     filters: "list[ItemFilter]",
     patience: int,
 ) -> "tuple[list[Sample], str | None]":
-    """Draw samples that pass all filters, and say why there are fewer than wanted, if so."""
+    """Draw samples that pass all filters; also return why there are fewer than wanted, or None."""
     from charlstm.inference.items import draw_items
 
     items = draw_items(
@@ -301,7 +305,7 @@ def _items(
         patience=patience,
     )
     if filters:
-        say(f"{items.num_wanted:,} of {items.num_drawn:,} samples are as wanted")
+        say(f"kept {items.num_wanted:,} of {items.num_drawn:,} samples")
     return list(items.samples), items.problem
 
 
@@ -316,9 +320,9 @@ def _continue_each(
 
     samples = []
     for first in range(0, len(primes), _PRIMES_AT_ONCE):
-        some = primes[first : first + _PRIMES_AT_ONCE]
-        drawn = sample_many(predictor, some, config, num_samples=len(some), generator=generator)
-        samples += collect(drawn, len(some))
+        batch = primes[first : first + _PRIMES_AT_ONCE]
+        drawn = sample_many(predictor, batch, config, num_samples=len(batch), generator=generator)
+        samples += collect(drawn, len(batch))
     return samples
 
 
@@ -328,17 +332,17 @@ def _copies(model: "Model", samples: "list[Sample]") -> "list[Copy]":
 
     training = model.corpus().train.ids
     return [
-        # The ids of all splits together may be of a larger type than those of training's.
-        longest_copy(model.alphabet.encode(one.text).astype(training.dtype), training)
-        for one in samples
+        # encode's dtype may be wider than that of the training ids.
+        longest_copy(model.alphabet.encode(sample.text).astype(training.dtype), training)
+        for sample in samples
     ]
 
 
 def _filters(model: "Model", *, new: bool, unique: bool, match: str | None) -> "list[ItemFilter]":
-    """Which items are wanted.
+    """Return the filters for --match, --unique and --new.
 
     Raises:
-        ConfigError: where the model knows no items.
+        ConfigError: if --new or --unique is given and the model has no EOS.
     """
     from charlstm.inference import items
     from charlstm.text.duplicates import KnownDocuments
@@ -346,21 +350,23 @@ def _filters(model: "Model", *, new: bool, unique: bool, match: str | None) -> "
     if (new or unique) and model.alphabet.end is None:
         option = "--new" if new else "--unique"
         raise ConfigError(
-            f"{option}: {model.name} learned from running text, which has no items; "
+            f"{option}: {model.name} was trained on running text, which has no items; "
             "train with --split-documents lines"
         )
-    # The cheapest first.
+    # Cheapest first.
     filters = [] if match is None else [items.matching(match, model.alphabet)]
     if unique:
         filters.append(items.unique())
     if new:
         alphabet, corpus = model.alphabet, model.corpus()
-        parts = [KnownDocuments(one, alphabet) for one in (corpus.train, corpus.val, corpus.test)]
+        splits = (corpus.train, corpus.val, corpus.test)
+        known_documents = [KnownDocuments(split, alphabet) for split in splits]
 
         def are_new(texts: list[str]) -> "Iterable[bool]":
-            found = alphabet.split(texts)
+            items = alphabet.split(texts)
             return [
-                not any(known) for known in zip(*(one.have(found) for one in parts), strict=True)
+                not any(flags)
+                for flags in zip(*(known.have(items) for known in known_documents), strict=True)
             ]
 
         filters.append(are_new)

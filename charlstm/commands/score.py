@@ -1,4 +1,4 @@
-"""`charlstm score`: what each line costs a model, as lines come."""
+"""`charlstm score`: the surprisal of each line, written as lines arrive."""
 
 from dataclasses import replace
 from typing import Annotated, Final, Literal
@@ -30,7 +30,7 @@ _EXIT_NOTHING: Final = 1
 _EXIT_ERROR: Final = 2
 
 EXAMPLES: Final = """\
-charlstm score another.txt --above p50           # the odder half of its lines
+charlstm score another.txt --above p50           # the more surprising half of its lines
 charlstm score another.txt --run large --run small --header
 charlstm score mails.csv --column text --run ham --run spam --expect label
 charlstm score --text "To be or not to be"       # its bits"""
@@ -47,14 +47,14 @@ def score(
         typer.Option(
             "--run",
             metavar="NAME",
-            help="Run to use; several times: which suits a line best.  [default: the newest]",
+            help="Run to use; repeat it to find the best run per line.  [default: the newest]",
             autocompletion=complete_run,
         ),
     ] = None,
     checkpoint: CheckpointFile = None,
     checkpoints: Checkpoints = DEFAULT_STORE,
     per: Annotated[
-        Per, typer.Option("--per", help="What a row is: a line, a document, a character.")
+        Per, typer.Option("--per", help="Write a row per line, document or character.")
     ] = "line",
     text: Annotated[
         str | None,
@@ -62,7 +62,7 @@ def score(
             "--text",
             parser=typed_text,
             metavar="TEXT",
-            help="Score this text, and print its bits only.",
+            help="Score this text and print only its bits.",
         ),
     ] = None,
     above: Annotated[
@@ -70,7 +70,7 @@ def score(
         typer.Option(
             "--above",
             metavar="LIMIT",
-            help="Write items that cost as much: 4.5 bits per character, or p99, a percentile.",
+            help="Only write items from this limit: bits per character (4.5) or a percentile (p99).",
         ),
     ] = None,
     *,
@@ -78,7 +78,7 @@ def score(
         ReadingSettings,
         Only(
             {
-                "column": "Score a table, CSV, TSV or JSON lines: the text in this column.",
+                "column": "Score the text in this column of a CSV, TSV or JSON Lines table.",
                 "format": None,
             }
         ),
@@ -88,25 +88,23 @@ def score(
         typer.Option(
             "--expect",
             metavar="COLUMN",
-            help="The true model's name is in this column: how often it is the best.",
+            help="Column with the correct model's name; accuracy is printed at the end.",
         ),
     ] = None,
     show: Annotated[
-        bool, typer.Option("--show", help="Mark each item's most surprising stretch.")
+        bool, typer.Option("--show", help="Highlight each item's most surprising passage.")
     ] = False,
-    header: Annotated[
-        bool, typer.Option("--header", help="Begin with the columns' names.")
-    ] = False,
+    header: Annotated[bool, typer.Option("--header", help="Start with a header line.")] = False,
     with_counts: WithCounts = False,
     threads: Threads = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    r"""Score lines as they come: bits, bits per character, percentile, text.
+    r"""Score lines as they arrive: bits, bits per character, percentile, text.
 
-    The percentile is the item's place among validation items of like length. Rows are separated by
-    tabs; of a table, these columns are appended to its own. With --above the exit code is 0 if
-    something was found, 1 if nothing, 2 after an error.
+    The percentile ranks an item among validation items of similar length. Columns are separated by
+    tabs; for a table, they are appended to its own. With --above the exit code is 0 if items were
+    found, 1 if none were, and 2 after an error.
     In TEXT, \n is a line end, \t a tab, \\ a backslash.
     """
     from charlstm.commands.answers import (
@@ -128,20 +126,24 @@ def score(
         if text is not None and files:
             raise ConfigError("give FILE or --text, not both")
         if len(names) > 1 and (limit is not None or show or per == "char"):
-            raise ConfigError("several models take neither --above nor --show nor --per char")
+            raise ConfigError("--above, --show and --per char need a single --run")
         paths = files or [STDIN]
-        others = text is not None or show or header or as_json or per != "line" or len(paths) > 1
-        _check_table(reading, expect, is_one=len(names) == 1, others=others)
+        has_other_options = (
+            text is not None or show or header or as_json or per != "line" or len(paths) > 1
+        )
+        _check_table(
+            reading, expect, is_single=len(names) == 1, has_other_options=has_other_options
+        )
         if text is None:
             expect_texts(paths, checkpoints)
         which = WhichModel(checkpoint=checkpoint, checkpoints=checkpoints)
         models = [replace(which, run=name).load() for name in names]
         readers: Readers = {}
-        for one in models:
-            predict = one.predictions(
+        for model in models:
+            predict = model.predictions(
                 with_counts=with_counts, device=device, threads=threads, notify=say
             )
-            readers[one.name] = one.alphabet, predict
+            readers[model.name] = model.alphabet, predict
         if len(readers) < len(models):
             raise ConfigError("--run: give each run once")
         model = models[0]
@@ -157,14 +159,16 @@ def score(
             else TableRows(paths[0], model, reading, expect)
         )
         needs_percentiles = limit is not None and limit.is_percentile
-        found = judge(models, readers, with_counts=with_counts, needs=needs_percentiles)
-        first = rows.header(found.columns)
-        if first is not None and (header or reading.column is not None):
-            print(first, flush=True)
-        number, counts = write_rows(rows, found, limit)
+        judged = judge(
+            models, readers, with_counts=with_counts, needs_percentiles=needs_percentiles
+        )
+        header_line = rows.header(judged.columns)
+        if header_line is not None and (header or reading.column is not None):
+            print(header_line, flush=True)
+        num_written, counts = write_rows(rows, judged, limit)
         if len(models) > 1:
-            say_counts(counts, [*readers], expected=expect is not None)
-        if limit is not None and not number:
+            say_counts(counts, [*readers], has_labels=expect is not None)
+        if limit is not None and not num_written:
             raise typer.Exit(_EXIT_NOTHING)
     except CharLSTMError as error:
         error.exit_code = _EXIT_ERROR
@@ -175,19 +179,19 @@ def _check_table(
     reading: ReadingSettings,
     expect: str | None,
     *,
-    is_one: bool,
-    others: bool,
+    is_single: bool,
+    has_other_options: bool,
 ) -> None:
-    """Refuse options that don't go together.
+    """Raise ConfigError for options that --column or --expect can't be combined with.
 
     Args:
-        is_one: whether there is a single model.
-        others: whether several files or options are given that a table doesn't take.
+        is_single: whether there is only one model.
+        has_other_options: whether several files, or options for text only, are given.
     """
     CorpusConfig.of(reading)
-    if reading.column is not None and others:
+    if reading.column is not None and has_other_options:
         raise ConfigError(
-            "--column writes one table as it is: no --text, --show, --header, --json or --per"
+            "--column takes one file, and no --text, --show, --header, --json or --per"
         )
-    if expect is not None and (reading.column is None or is_one):
+    if expect is not None and (reading.column is None or is_single):
         raise ConfigError("--expect needs --column and several --run")

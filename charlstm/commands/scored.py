@@ -1,4 +1,4 @@
-"""Which text `charlstm eval` scores, and what is said about it beforehand."""
+"""The text that `charlstm eval` scores, and its overlap with the training text."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from charlstm.text.corpus import Corpus, OtherText
     from charlstm.text.split import Split
 
-# Quotations and what programs write again and again make less of a text.
+# Warn above this fraction; quotations and boilerplate stay below it.
 _MUCH_KNOWN: Final = 0.1
 
 
@@ -26,12 +26,12 @@ class ScoredText:
     """The text to score.
 
     Args:
-        name: for people.
-        split: where it is a part of the model's own text.
-        repeated: documents that the training text has, too, which are scored apart; None for none.
-        is_known_D: which documents of `text` the training text has; None where it isn't at hand.
-        train: the training text; None where it isn't at hand, or is what is scored.
-        has_rivals: whether n-grams of the training text are asked, too.
+        name: the split's name or the files' names.
+        split: the split of the model's own corpus; None for files.
+        repeated: documents that also occur in the training text and are scored separately.
+        is_known_D: which documents of `text` occur in the training text; None if unavailable.
+        train: the training text; None if unavailable, or if it is the text to score.
+        has_rivals: whether to compare with n-grams of the training text.
     """
 
     name: str
@@ -48,10 +48,10 @@ class ScoredText:
 
 
 def choose(model: "Model", files: list[str], split: SplitName | None) -> ScoredText:
-    """A text of files, or a split of the model's own corpus.
+    """Return the text of files, or a split of the model's own corpus.
 
     Raises:
-        CorpusError: when it can't be read, or is empty.
+        CorpusError: if it can't be read or is empty.
     """
     if files:
         chosen, text = None, read_files(files, model).split
@@ -59,15 +59,15 @@ def choose(model: "Model", files: list[str], split: SplitName | None) -> ScoredT
         try:
             corpus = model.corpus()
         except CorpusError as error:
-            say(f"no baselines without the training text: {error}")
+            say(f"no baselines, because the training text is unavailable: {error}")
     else:
         corpus = model.corpus()
         chosen, text = _chosen_split(split, corpus)
     if not text.num_chars:
-        raise CorpusError("there is no text to score")
+        raise CorpusError("the text to score is empty")
     name = chosen or ", ".join(files)
     if chosen == "train":
-        say("no baselines for the training split, which they learned from")
+        say("no baselines for the training split, which they were fitted on")
         return ScoredText(name=name, split=chosen, text=text, has_rivals=False)
     if corpus is None:
         return ScoredText(name=name, split=chosen, text=text)
@@ -88,12 +88,12 @@ def choose(model: "Model", files: list[str], split: SplitName | None) -> ScoredT
 def same_text(
     model: "Model", other: "Model", files: list[str], split: SplitName | None
 ) -> "tuple[SplitName | None, Split, Split]":
-    """The name of a split, and one text as each of two models encodes it.
+    """Return a split's name (None for files), and one text as encoded by each of two models.
 
-    Of a split documents that the training text has, too, are left out.
+    Documents of a split that also occur in the training text are excluded.
 
     Raises:
-        CorpusError: when they read texts in different ways, or share none.
+        CorpusError: if the models read texts differently, or have different corpora.
     """
     from charlstm.evaluation.difference import require_same_reading
 
@@ -104,18 +104,18 @@ def same_text(
         read = read_files(files, model)
         symbols = read.original(0, read.split.num_chars)
         other_text = replace(read.split, ids=other.alphabet.encode(symbols))
-        for one, text in ((model, read.split), (other, other_text)):
-            _say_known(one, text)
+        for each, text in ((model, read.split), (other, other_text)):
+            _say_known(each, text)
         return None, read.split, other_text
     own, others = (spec.fingerprint for spec in specs)
     if own != others:
         raise CorpusError(
-            f"{model.name} and {other.name} have different texts or splits (fingerprints "
-            f"{own[:12]} and {others[:12]}); name a FILE to compare them on"
+            f"{model.name} and {other.name}: have different texts or splits (fingerprints "
+            f"{own[:12]} and {others[:12]}); give a FILE to compare them on"
         )
     corpus = model.corpus()
     name, text = _chosen_split(split, corpus)
-    # With another --min-count it is encoded in another way.
+    # With a different --min-count its ids differ.
     other_text = getattr(other.corpus(), name)
     is_known_D = None if name == "train" else _known(text, corpus, model.alphabet)
     if is_known_D is not None and is_known_D.any() and not is_known_D.all():
@@ -140,14 +140,14 @@ def _chosen_split(wanted: SplitName | None, corpus: "Corpus") -> "tuple[SplitNam
         return "test", corpus.test
     if not corpus.val.num_chars:
         raise CorpusError(
-            "the corpus has neither test nor validation text: name a file, or give --split train"
+            "the corpus has neither test nor validation text: give a FILE or --split train"
         )
     say("the corpus has no test split: scoring the validation split")
     return "val", corpus.val
 
 
 def _known(text: "Split", corpus: "Corpus", alphabet: "Alphabet") -> "npt.NDArray[np.bool_] | None":
-    """Which documents the training text has, too; None where it has too few to say so."""
+    """Return which documents occur in the training text; None if it has too few documents."""
     from charlstm.text.assignment import MIN_DOCUMENTS
     from charlstm.text.duplicates import KnownDocuments
 
@@ -155,23 +155,23 @@ def _known(text: "Split", corpus: "Corpus", alphabet: "Alphabet") -> "npt.NDArra
         return None
     is_known_D = KnownDocuments(corpus.train, alphabet).have(text)
     if is_known_D.all():
-        say("all of its documents are also in the training text")
+        say("all documents are also in the training text")
     elif is_known_D.any():
         say(
             f"{int(is_known_D.sum()):,} of {len(is_known_D):,} documents are also in the training "
-            "text and are scored apart"
+            "text and are scored separately"
         )
     return is_known_D
 
 
 def _say_known(model: "Model", text: "Split") -> None:
-    """Say how much of a text a model has learned from."""
+    """Print how much of a text is in a model's training text."""
     from charlstm.text.duplicates import KnownDocuments
 
     try:
         corpus = model.corpus()
     except CorpusError as error:
-        say(f"{model.name}: whether it learned from this text is not checked: {error}")
+        say(f"{model.name}: can't check whether it was trained on this text: {error}")
         return
     if not corpus.alphabet.are_lines:
         _warn_of_known(model, text, corpus)
@@ -185,9 +185,9 @@ def _say_known(model: "Model", text: "Split") -> None:
 
 
 def _warn_of_known(model: "Model", text: "Split", corpus: "Corpus") -> None:
-    """Warn that much of a running text is training text."""
+    """Warn if much of a running text is training text."""
     from charlstm.text.duplicates import share_in
 
-    share = share_in(text.ids, corpus.train.ids)
-    if share > _MUCH_KNOWN:
-        say(f"warning: about {share:.0%} of it is also in {model.name}'s training text")
+    fraction = share_in(text.ids, corpus.train.ids)
+    if fraction > _MUCH_KNOWN:
+        say(f"warning: about {fraction:.0%} of the text is also in {model.name}'s training text")

@@ -1,4 +1,4 @@
-"""`charlstm train`: a text in, a model out, and everything kept on the way."""
+"""`charlstm train`: train a model and show progress."""
 
 import contextlib
 import os
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 EXAMPLES: Final = """\
 charlstm train my-text.txt                        # 5 minutes
 charlstm train my-text.txt --minutes 1h --run long
-charlstm train names.txt --split-documents lines  # a list, one item a line
-charlstm train --resume                           # the newest run, to its end"""
+charlstm train names.txt --split-documents lines  # a list, one item per line
+charlstm train --resume                           # continue the newest run"""
 
 
 @with_settings
@@ -44,12 +44,12 @@ def train(
         list[str] | None,
         typer.Argument(
             metavar="CORPUS",
-            help="Text files or folders, - for stdin.  [default: Python's own documentation]",
+            help="Text files or folders; - is stdin.  [default: Python's documentation]",
         ),
     ] = None,
     checkpoints: Checkpoints = DEFAULT_STORE,
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Also write curves for TensorBoard (an extra).")
+        bool, typer.Option("--tensorboard", help="Also write TensorBoard event files (an extra).")
     ] = False,
     quiet: Annotated[
         bool,
@@ -64,7 +64,7 @@ def train(
 
         require_tensorboard()
     paths = corpus or []
-    CorpusConfig.of(reading, paths)  # refuses impossible settings before torch is loaded
+    CorpusConfig.of(reading, paths)  # rejects invalid settings before torch is loaded
     expect_texts([*paths, *filter(None, (reading.val, reading.test))], checkpoints)
     if not corpus and not run.resume:
         _refuse_unread_stdin()
@@ -117,7 +117,7 @@ def train(
 
 
 def _follow(follower: "Follower", signals: StopSignals) -> int:
-    """Train along to the end; returns the exit code."""
+    """Train until the leader finishes; return the exit code."""
     if follower.is_finished:
         return 0
     signals.forward(follower.stop)
@@ -133,7 +133,7 @@ def _show(
     quiet: bool,
     as_json: bool,
 ) -> int:
-    """Run the session to its end; returns the exit code."""
+    """Run the session and show its reports; return the exit code."""
     from charlstm.events import Finished
     from charlstm.views.tensorboard import open_board
     from charlstm.views.training import (
@@ -166,10 +166,10 @@ def _show(
                 try:
                     print_record(report.record)
                 except OSError as error:
-                    # Nobody listens any more: save and end.
+                    # The reader of --json is gone: save and stop.
                     broken = error
                     session.stop()
-            # A terminal that is gone stops nothing.
+            # Training continues if the terminal closes.
             with contextlib.suppress(OSError, ValueError):
                 show(report)
             finished = report
@@ -181,7 +181,7 @@ def _show(
         if signals.received is not None:
             return 128 + signals.received
     if broken is not None:
-        # As quiet as a closed pipe has to be, but the run did not end well.
+        # No message for a closed pipe, but a failing exit code.
         raise typer.Exit(1) if isinstance(broken, BrokenPipeError) else broken
     if not as_json and not quiet:
         show_finished(session, finished.event)
@@ -189,11 +189,11 @@ def _show(
 
 
 def _refuse_unread_stdin() -> None:
-    """Refuse to train on Python's documentation where a text is piped in and nobody says so."""
-    with contextlib.suppress(AttributeError, OSError, ValueError):  # no stdin, or none to wait for
+    """Raise ConfigError if text is piped in but - is not given."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # stdin closed or not selectable
         if sys.stdin.isatty() or not select.select([sys.stdin], [], [], 0.0)[0]:
             return
         stdin: Any = sys.stdin.buffer
         if stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode) or not stdin.peek(1):
             return
-        raise ConfigError("stdin holds a text: say - to train on it, as in: charlstm train -")
+        raise ConfigError("stdin has text: give - to train on it, as in: charlstm train -")

@@ -1,10 +1,10 @@
-"""Wrong usage in plain words: what is wrong, and the option or command that is meant."""
+"""Messages for usage errors: what is wrong, and the option or command that was meant."""
 
 import difflib
 import re
 from typing import Any, Final
 
-# What other programs call it; the first that a command has is proposed.
+# Names in other programs; the first replacement that the command has is suggested.
 OPTIONS: Final = {
     "--lr": ("--learning-rate",),
     "--hidden": ("--hidden-size",),
@@ -52,7 +52,7 @@ COMMANDS: Final = {
     "resume": "train --resume",
     "finetune": "train --from",
 }
-# As Typer says it since 0.20, and before.
+# Patterns in messages of Typer from 0.20 on and before, and their replacements.
 _PLAIN: Final = (
     (r"Value error, ", ""),
     (r"Input should be a valid integer, .*|'[^']*' is not a valid integer\b.*",
@@ -65,7 +65,7 @@ _PLAIN: Final = (
 
 
 def explain(error: Any, context: Any) -> str:
-    """Say what a usage error of Typer's is about, and what to do."""
+    """Return a clearer message for a usage error of Typer, with a suggestion."""
     message = re.sub(r"\s+", " ", error.format_message())
     if (option := getattr(error, "option_name", None)) and message.startswith("No such option"):
         return f"No such option: {option}{_option_hint(option, context)}"
@@ -73,7 +73,7 @@ def explain(error: Any, context: Any) -> str:
         return f"{match[0]}{_command_hint(match[1], context)}"
     if "unexpected extra argument" in message:
         words = message.rpartition("(")[2].rstrip(")")
-        wanted = "put a text of several words in quotes"
+        wanted = "put text of several words in quotes"
         if "--prime" in _options(context):
             wanted = f'give the text as --prime "{words}"'
         return f"{message.rstrip('.')}: {wanted}"
@@ -90,8 +90,8 @@ def _option_hint(option: str, context: Any) -> str:
     names = [name.lstrip("-") for name in own]
     if close := difflib.get_close_matches(option.lstrip("-"), names, 1):
         return f": did you mean {own[names.index(close[0])]}?"
-    if not option.startswith("--") and any(one.nargs == 1 for one in _arguments(context)):
-        return f": a text that starts with - goes after --: {context.command_path} -- {option}"
+    if not option.startswith("--") and any(each.nargs == 1 for each in _arguments(context)):
+        return f": put text that starts with - after --: {context.command_path} -- {option}"
     return ""
 
 
@@ -107,9 +107,10 @@ def _command_hint(name: str, context: Any) -> str:
 def _options(context: Any) -> list[str]:
     if context is None:
         return []
-    return [name for one in context.command.params for name in one.opts if name.startswith("-")]
+    names = (name for each in context.command.params for name in each.opts)
+    return [name for name in names if name.startswith("-")]
 
 
 def _arguments(context: Any) -> list[Any]:
     parameters = [] if context is None else context.command.params
-    return [one for one in parameters if one.param_type_name == "argument"]
+    return [each for each in parameters if each.param_type_name == "argument"]
