@@ -1,10 +1,10 @@
-"""Use charlstm from Python: train, load, predict, sample, score, look inside.
+"""Use charlstm from Python: train, load, predict, sample, score and inspect.
 
-    loading         a run or a file -> `Model`; the list of runs
-    model           everything that a trained model can do, without torch; start here: `Model`
-    classification  which of several models predicts a text best
-    training        the command `charlstm train` as a function
-    results         surprisal, gates and states of a text
+    loading         load a `Model` from a run or file; list runs
+    model           `Model`, a trained model; mostly without torch; start here
+    classification  find the best of several models for each text
+    training        `charlstm train` as a function
+    results         surprisals, gates and states of a text
 
 Input: names, paths, texts. Output: a `Model` and plain results.
 """
@@ -24,7 +24,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # What isn't asked for isn't loaded.
+    # Import lazily.
     if name in _HOMES:
         from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""Which of several models a text suits best."""
+"""Classification of texts by the most likely of several models."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -10,21 +10,23 @@ from charlstm.evaluation.items import Classified, batches_of, classified
 def classify(
     lines: Iterable[str], models: Sequence[Model], *, with_counts: bool = False
 ) -> Iterator[Classified]:
-    """Score lines by several models, as they come.
+    """Yield the best of several models for each line, as lines arrive.
 
-    >>> one = next(charlstm.classify(["the quick"], [model, charlstm.load("example")]))
-    >>> one.best, one.posterior > 0.5
+    >>> first = next(charlstm.classify(["the quick"], [model, charlstm.load("example")]))
+    >>> first.best, first.posterior > 0.5
     ('tiny', True)
 
     Args:
-        lines: as of `Model.score_lines`.
-        with_counts: of the network and the counts of its training text together.
+        lines: see `Model.score_lines`.
+        with_counts: mix each LSTM with an n-gram model of its training text.
 
     Raises:
-        ConfigError: when there are no models, or two have the same name.
-        CorpusError: when there is no text to count.
+        ConfigError: if there are no models, or two have the same name.
+        CorpusError: if a training text is needed but unavailable.
     """
-    by_name = {one.name: (one.alphabet, one.predictions(with_counts=with_counts)) for one in models}
+    by_name = {
+        model.name: (model.alphabet, model.predictions(with_counts=with_counts)) for model in models
+    }
     if not models or len(by_name) < len(models):
         raise ConfigError("give at least one model, each once")
     for number, texts in batches_of(lines):

@@ -1,4 +1,4 @@
-"""Trained models by the name of their run, folder or file."""
+"""Loading of trained models by run name, folder or file."""
 
 import os
 import warnings
@@ -22,19 +22,19 @@ def load(
     checkpoints: PathLike | None = None,
     checkpoint: PathLike | None = None,
 ) -> Model:
-    """Load a trained model; warns of damaged checkpoints that were tried before it.
+    """Load a trained model, with warnings about damaged checkpoints that were skipped.
 
     >>> model = charlstm.load("tiny")
 
     Args:
-        run: its name or folder, a checkpoint file, or a folder for the Hugging Face Hub; None for
-            the newest run.
-        checkpoints: the folder that holds the runs; None for CHARLSTM_CHECKPOINTS, or else
-            `checkpoints`.
+        run: name or folder of a run, a checkpoint file, or a Hugging Face folder; None for the
+            newest run.
+        checkpoints: folder of runs; None for the environment variable CHARLSTM_CHECKPOINTS, or
+            `checkpoints` if it is not set.
         checkpoint: the same as `run`.
 
     Raises:
-        CheckpointError: when there is no such run, or it is damaged.
+        CheckpointError: if there is no such run, or it is damaged.
     """
     model = open_model(run, checkpoints=checkpoints, checkpoint=checkpoint)
     for notice in model.notices:
@@ -43,13 +43,13 @@ def load(
 
 
 def runs(*, checkpoints: PathLike | None = None) -> list[dict[str, Any]]:
-    """The runs of a store, the newest last, each as `charlstm runs --json` has it.
+    """List the runs of a store, newest last, as `charlstm runs --json` does.
 
     >>> [run["name"] for run in charlstm.runs()]
     ['tiny']
 
     Raises:
-        CheckpointError: when the store can't be read.
+        CheckpointError: if the store can't be read.
     """
     return run_records(
         open_store(checkpoints),
@@ -58,10 +58,10 @@ def runs(*, checkpoints: PathLike | None = None) -> list[dict[str, Any]]:
 
 
 def open_store(checkpoints: PathLike | None) -> CheckpointStore:
-    """Open the folder of runs, as `load` takes it.
+    """Open a folder of runs; None selects the default, as in `load`.
 
     Raises:
-        ConfigError: when it isn't a path.
+        ConfigError: if `checkpoints` is not a path.
     """
     if checkpoints is None:
         checkpoints = os.environ.get("CHARLSTM_CHECKPOINTS") or DEFAULT_STORE
@@ -74,17 +74,17 @@ def open_model(
     checkpoints: PathLike | None = None,
     checkpoint: PathLike | None = None,
 ) -> Model:
-    """As `load` does, with warnings in the model's `notices`.
+    """Load a trained model like `load`, but keep warnings in its `notices`.
 
     Raises:
-        CheckpointError: when there is no such run, or it is damaged.
+        CheckpointError: if there is no such run, or it is damaged.
     """
     if run is not None and checkpoint is not None:
         raise ConfigError("give a run or a checkpoint, not both")
     wanted = checkpoint if run is None else run
     name = None if wanted is None else require_path("run", wanted)
     loaded = open_store(checkpoints).load_model(name)
-    # What is derived is of a run's best model, not of a file by itself.
+    # Derived files belong to a run's best model only.
     is_best = loaded.is_of_run and loaded.path.name == layout.BEST
     return Model(
         loaded.checkpoint,

@@ -1,4 +1,4 @@
-"""A trained model, loaded: what commands, the Python API, the page and exports share."""
+"""The trained model behind the commands, the Python API, the page and the exports."""
 
 import codecs
 import contextlib
@@ -57,14 +57,14 @@ if TYPE_CHECKING:
 
 
 _REPR_CHARS: Final = 200
-# Of a text that is scored before torch would be loaded.
+# Shorter texts are scored with numpy: loading torch would take longer.
 _FEW_CHARS: Final = 20_000
 
 Notify = Callable[[str], object]
 
 
 def _warn(notice: str) -> None:
-    """Warn the caller of a method that was given a text."""
+    """Warn the caller of the public method."""
     warnings.warn(escape_line(notice), stacklevel=4)
 
 
@@ -87,16 +87,16 @@ class SampleOptions(TypedDict, total=False):
 
 
 def _sample_config(options: SampleOptions) -> SampleConfig:
-    """Return the options of `sample`.
+    """Build the configuration from keyword arguments of `sample`.
 
     Raises:
-        TypeError: when there is no such option.
+        TypeError: for an unknown option.
     """
-    known = SampleOptions.__annotations__
-    if unknown := sorted(options.keys() - known.keys()):
+    names = SampleOptions.__annotations__
+    if unknown := sorted(options.keys() - names.keys()):
         raise TypeError(
             f"sample() got an unexpected keyword argument {unknown[0]!r}; "
-            f"it takes num_samples, seed, with_counts, {', '.join(known)}"
+            f"it takes num_samples, seed, with_counts, {', '.join(names)}"
         )
     return SampleConfig(**options)
 
@@ -105,12 +105,12 @@ class Model:
     """A trained model.
 
     Args:
-        checkpoint: all that is stored of it: settings, vocabulary, weights, history.
-        name: of its run, or its file.
-        path: the file that it was read from.
-        text_folder: the folder of its run, which keeps its encoded text; None for none.
-        derived_folder: where counts and percentiles are kept; None for nowhere.
-        notices: what was found wrong on the way to a checkpoint that loads.
+        checkpoint: settings, vocabulary, weights and history.
+        name: name of the run or file.
+        path: the checkpoint file.
+        text_folder: the run's folder, which holds its encoded text, or None.
+        derived_folder: cache folder for n-gram counts and percentiles, or None.
+        notices: warnings about damaged checkpoints that were skipped.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Model:
 
     @property
     def title(self) -> str:
-        """The name without folders."""
+        """Name without folders and suffix."""
         return Path(self.name).name.removesuffix(layout.SUFFIX)
 
     @property
@@ -145,7 +145,7 @@ class Model:
         return Predictor(self.checkpoint)
 
     def network(self, device: str = "cpu") -> "CharLSTM":
-        """The model in torch."""
+        """Return the model as a torch module."""
         from charlstm.model.network import CharLSTM
 
         network = CharLSTM(
@@ -161,14 +161,16 @@ class Model:
         *,
         predict: Callable[[Split], Iterable[Prediction]] | None = None,
     ) -> Counts:
-        """The counts of its training text: as they were kept, or made now, in seconds a megabyte.
+        """Return the n-gram model of the training text, from the cache or fitted now.
+
+        Fitting takes seconds per megabyte.
 
         Args:
-            notify: is told what is done.
-            predict: by the network, in torch; None without torch.
+            notify: called with progress messages.
+            predict: prediction function of the LSTM, to tune the interpolation; None uses numpy.
 
         Raises:
-            CorpusError: when they weren't kept and the text isn't there any more.
+            CorpusError: if it isn't cached and the training text is unavailable.
         """
         path = self._derived(layout.COUNTS)
         if path is not None:
@@ -177,9 +179,9 @@ class Model:
             except FileNotFoundError:
                 pass
             except ContainerError as error:
-                notify(f"{path}: {error}; the text is counted again")
+                notify(f"{path}: {error}; counting n-grams again")
             except OSError as error:
-                notify(f"{path}: {error.strerror}; the text is counted again")
+                notify(f"{path}: {error.strerror}; counting n-grams again")
         corpus = self.corpus()
         predict = predict or self.predictor.predictions
         counts = count(predict, self.alphabet, corpus.train, corpus.val)
@@ -188,21 +190,19 @@ class Model:
             f"with up to {counts.ngrams.order} characters of context"
         )
         if (only := counts.mixture.only) is not None:
-            notify(f"mixing showed no gain on validation: the {only} alone will be used")
+            part = {"network": "LSTM", "counts": "n-grams"}[only]
+            notify(f"interpolation showed no gain on validation: only the {part} will be used")
         if path is not None:
-            # A full disk or a read-only folder does no harm.
+            # The cache is optional: the disk may be full or the folder read-only.
             with contextlib.suppress(OSError):
                 write_counts(path, counts, owner=self._owner, mode=self._mode_of(corpus))
         return counts
 
     def counts_val_bits(self, *, may_count: bool = False) -> float | None:
-        """Return the n-gram counts' own loss on the validation text, in bits per character.
+        """Return the n-gram model's validation loss in bits per character; None if unknown.
 
         Args:
-            may_count: whether the text may be counted for it where no counts are kept.
-
-        Returns:
-            None where there are no counts, or there was no validation text.
+            may_count: whether to fit the n-gram model if it isn't cached.
         """
         path = self._derived(layout.COUNTS)
         try:
@@ -217,10 +217,10 @@ class Model:
         return None if nats is None else nats / NATS_PER_BIT
 
     def with_counts(self, notify: Notify = ignored) -> Predictor:
-        """The predictor of network and counts together.
+        """Return the predictor that interpolates LSTM and n-grams.
 
         Raises:
-            CorpusError: as `counts` does.
+            CorpusError: see `counts`.
         """
         if self._with_counts is None:
             self._with_counts = Predictor(self.checkpoint, counts=self.counts(notify))
@@ -229,18 +229,18 @@ class Model:
     def percentiles(
         self, *, with_counts: bool = False, notify: Notify = ignored
     ) -> Percentiles | None:
-        """The costs of its validation items, as they were kept, or found now.
+        """Return the surprisals of validation items, cached or computed now, for percentiles.
 
         Args:
-            with_counts: as of `predict`.
-            notify: is told what is done.
+            with_counts: see `predict`.
+            notify: called with progress messages.
 
         Returns:
-            None where there is no validation text any more.
+            None if there is no validation text.
         """
         path = self._derived(layout.PERCENTILES_WITH_COUNTS if with_counts else layout.PERCENTILES)
-        if path is not None and (kept := read_percentiles(path, owner=self._owner)) is not None:
-            return kept
+        if path is not None and (cached := read_percentiles(path, owner=self._owner)) is not None:
+            return cached
         try:
             corpus = self.corpus()
         except CorpusError:
@@ -248,13 +248,13 @@ class Model:
         items = validation_items(corpus.val, self.alphabet)
         if not items.num_chars:
             return None
-        notify(f"scoring {len(items.starts):,} validation items, to compare others with")
+        notify(f"scoring {len(items.starts):,} validation items for percentiles")
         predict = self.predictions(with_counts=with_counts)
-        found = Percentiles.of(Scores.of(predict(items), items), items)
+        percentiles = Percentiles.of(Scores.of(predict(items), items), items)
         if path is not None:
             with contextlib.suppress(OSError):
-                write_percentiles(path, found, owner=self._owner, mode=self._mode_of(corpus))
-        return found
+                write_percentiles(path, percentiles, owner=self._owner, mode=self._mode_of(corpus))
+        return percentiles
 
     @cached_property
     def _owner(self) -> str:
@@ -264,7 +264,7 @@ class Model:
         return None if self._derived_folder is None else self._derived_folder / name
 
     def _mode_of(self, corpus: Corpus) -> int:
-        """Return the mode of a file derived from both the text and the model."""
+        """Return the file mode for data derived from both text and model."""
         return corpus.mode & self.path.stat().st_mode
 
     def predictions(
@@ -275,12 +275,12 @@ class Model:
         threads: int | None = None,
         notify: Notify = ignored,
     ) -> Callable[[Split], Iterable[Prediction]]:
-        """Return a function that predicts every character: with torch for long texts, else numpy.
+        """Return a function that predicts every character, using torch for long texts.
 
         Args:
-            with_counts: as of `predict`.
-            device, threads: of torch.
-            notify: is told where the training text is counted.
+            with_counts: see `predict`.
+            device, threads: for torch.
+            notify: called with progress messages.
         """
         predictor = self.with_counts(notify) if with_counts else self.predictor
         network: list[CharLSTM] = []
@@ -294,23 +294,23 @@ class Model:
             if not network:
                 set_threads(threads)
                 network.append(self.network(resolve_device(device)))
-            found = scoring.predictions(network[0], text)
-            return found if predictor.counts is None else mixed(found, text, predictor.counts)
+            predictions = scoring.predictions(network[0], text)
+            if predictor.counts is None:
 
         return predict
 
     def score_lines(
         self, lines: Iterable[str], *, with_counts: bool = False
     ) -> Iterator[ItemScore]:
-        r"""Score lines, each by itself, as they come.
+        r"""Score each line by itself, as lines arrive.
 
         >>> usual, odd = model.score_lines(["the quick", "zzzzzzzzz"])
         >>> usual.bits_per_char < odd.bits_per_char
         True
 
         Args:
-            lines: with or without their line ends; those of a list are scored side by side.
-            with_counts: as of `predict`.
+            lines: with or without line ends; a list is scored in batches.
+            with_counts: see `predict`.
         """
         predict = self.predictions(with_counts=with_counts)
         percentiles = self.percentiles(with_counts=with_counts)
@@ -318,44 +318,44 @@ class Model:
             yield from score_items(texts, self.alphabet, predict, percentiles, first_number=number)
 
     def sources(self) -> Iterator[str]:
-        """The files that it comes from, as far as they are there: its own and its text's."""
+        """Yield the checkpoint file and the existing files of its corpus."""
         yield str(self.path)
         yield from sources_of(self.checkpoint.spec.corpus)
 
     def corpus(self) -> Corpus:
-        """The corpus that it was trained on: the run's copy, or its text read again.
+        """Load the training corpus from the run's copy or the original files.
 
         Raises:
-            CorpusError: when neither is possible, or the text has changed.
+            CorpusError: if neither is available, or the text has changed.
         """
         if self.name == layout.EXAMPLE:
             raise CorpusError(
-                "the example comes without its text: name another text, or train a model of your "
-                "own, which keeps it"
+                "the example comes without its text: give another text, or train a model of your "
+                "own"
             )
         spec = self.checkpoint.spec
         return load_corpus_of_run(spec.corpus, spec.fingerprint, spec.vocabulary, self._text_folder)
 
     def predict(self, prefix: str = "", *, with_counts: bool = False) -> NextCharacters:
-        """The distribution of the character after a text, the most likely first.
+        """Return the distribution of the next character, most likely first.
 
         >>> char, probability = model.predict("qu").next[0]
 
         Args:
-            with_counts: of the network and the counts of its training text together.
+            with_counts: mix the LSTM with an n-gram model of its training text.
 
         Raises:
-            CorpusError: when the prefix holds characters outside the vocabulary, or there is no
-                text to count.
+            CorpusError: if the prefix contains characters outside the vocabulary, or a training
+                text is needed but unavailable.
         """
         symbols = self.alphabet.to_symbols(prefix, _warn)
         return predict_next(self._chosen(with_counts=with_counts), symbols)
 
     def ladder(self, prefix: str, *, with_counts: bool = False) -> list[ContextPrediction]:
-        """The same prediction with 0, 1, 2, 4, 8 ... and finally all characters of the prefix.
+        """Predict from the last 0, 1, 2, 4, 8 ... and from all characters of the prefix.
 
         Raises:
-            CorpusError: as `predict` does.
+            CorpusError: see `predict`.
         """
         return ladder(
             self._chosen(with_counts=with_counts), self.alphabet.to_symbols(prefix, _warn)
@@ -390,7 +390,7 @@ class Model:
         with_counts: bool = False,
         **options: Unpack[SampleOptions],
     ) -> str | list[str]:
-        """Continue a text, to the end of its document at most.
+        """Continue a text, at most to the end of the document.
 
         >>> text = model.sample("qu", length=300, temperature=0.7, seed=1)
         >>> three = model.sample("qu", length=20, num_samples=3)
@@ -401,19 +401,19 @@ class Model:
         False
 
         Args:
-            num_samples: of so many continuations at once; None for a single one.
-            seed: the same seed gives the same text; None for another one each time.
-            with_counts: as of `predict`.
-            options: of `SampleConfig`, with its defaults: length, temperature, top_k, top_p,
-                min_p, until, max_lines, forbid, and filters, functions from log-probabilities
-                [B, V] of the ids to log-probabilities, with minus infinity for what must not come.
+            num_samples: number of continuations, drawn in parallel; None for a single one.
+            seed: the same seed gives the same text; None for a random one.
+            with_counts: see `predict`.
+            options: fields of `SampleConfig`, with its defaults: length, temperature, top_k,
+                top_p, min_p, until, max_lines, forbid, and filters: functions that map
+                log-probabilities [B, V] to log-probabilities, with -inf for forbidden ids.
 
         Returns:
-            What comes after the prime; a list, where `num_samples` is given.
+            The text after the prime; a list of texts if `num_samples` is given.
 
         Raises:
-            CorpusError: when the prime holds characters outside the vocabulary.
-            ConfigError: when an option is impossible.
+            CorpusError: if the prime contains characters outside the vocabulary.
+            ConfigError: if an option is invalid.
         """
         if num_samples is not None:
             require_int("num_samples", num_samples, 1, MAX_SAMPLES)
@@ -427,7 +427,7 @@ class Model:
             generator=np.random.default_rng(seed),
         )
         texts = [
-            self.alphabet.to_text(self.alphabet.without_end(one.text)) for one in items.samples
+            self.alphabet.to_text(self.alphabet.without_end(drawn.text)) for drawn in items.samples
         ]
         return texts[0] if num_samples is None else texts
 
@@ -439,14 +439,14 @@ class Model:
         with_counts: bool = False,
         **options: Unpack[SampleOptions],
     ) -> Iterator[str]:
-        """As `sample`, character by character as they are drawn; joined they are its result.
+        """Yield the characters of a single sample as they are drawn; see `sample`.
 
         >>> characters = list(model.stream("qu", length=20, seed=1))
         >>> "".join(characters) == model.sample("qu", length=20, seed=1)
         True
 
         Raises:
-            CorpusError, ConfigError: as of `sample`, with the first character.
+            CorpusError, ConfigError: see `sample`; raised when the first character is drawn.
         """
         drawn = sample(
             self._chosen(with_counts=with_counts),
@@ -466,41 +466,41 @@ class Model:
         yield decoder.decode(b"", final=True)
 
     def surprise(self, text: str) -> Surprises:
-        """What each character of a text costs, and what was expected instead.
+        """Return each character's surprisal and the most likely alternatives.
 
-        >>> [one.char for one in model.surprise("quick")]
+        >>> [character.char for character in model.surprise("quick")]
         ['q', 'u', 'i', 'c', 'k']
 
         Raises:
-            ConfigError: when the text is empty.
+            ConfigError: if the text is empty.
         """
-        found = trace(self.predictor, self._documents(text)).characters
+        characters = trace(self.predictor, self._documents(text)).characters
         return Surprises(
             tuple(
                 CharacterSurprise(
-                    char=one.char,
-                    bits=one.nats / NATS_PER_BIT,
-                    probability=math.exp(-one.nats),
-                    candidates=one.candidates,
+                    char=character.char,
+                    bits=character.nats / NATS_PER_BIT,
+                    probability=math.exp(-character.nats),
+                    candidates=character.candidates,
                 )
-                for one in found
+                for character in characters
             )
         )
 
     def trace(self, text: str) -> Activations:
-        """Gates, cell and hidden states while a text is read, arrays [layers, characters, units].
+        """Return gates, cell and hidden states while reading a text, [layers, characters, units].
 
         >>> forget = model.trace("quick")["forget"]  # [layers, characters, units]
-        >>> forget[0, :, 7].shape  # of the first layer's unit 7
+        >>> forget[0, :, 7].shape  # unit 7 of the first layer
         (5,)
 
         Raises:
-            ConfigError: when the text is empty.
+            ConfigError: if the text is empty.
         """
         return Activations.of(trace(self.predictor, self._documents(text)))
 
     def unit_steps(self, text: str, *, layer: int, unit: int) -> list[UnitStep]:
-        """What one unit did at each character of a text, as sums that can be followed by hand.
+        """Return one unit's gates and states at each character, with the terms of their sums.
 
         >>> step = model.unit_steps("quick", layer=0, unit=7)[-1]
         >>> gate = step.gate("forget")
@@ -508,10 +508,10 @@ class Model:
         True
 
         Args:
-            layer, unit: from 0 on, as in `trace`.
+            layer, unit: counted from 0, as in `trace`.
 
         Raises:
-            ConfigError: when the text is empty, or there is no such layer or unit.
+            ConfigError: if the text is empty, or there is no such layer or unit.
         """
         config = self.checkpoint.spec.model_config
         require_int("layer", layer, 0, config.num_layers - 1)
@@ -519,35 +519,35 @@ class Model:
         return unit_steps(self.checkpoint, self._documents(text), layer=layer, unit=unit)
 
     def evaluate(self, split: SplitName = "test", *, with_counts: bool = False) -> Evaluation:
-        """Score a split of the model's own text; documents of a list that were learned count, too.
+        """Score a split of the model's corpus, including items that occur in the training text.
 
         Args:
-            with_counts: as of `predict`; how both are mixed was chosen on the validation text.
+            with_counts: see `predict`; the interpolation was tuned on the validation text.
 
         Raises:
-            ConfigError: when there is no such split.
-            CorpusError: when the text is gone, or that split is empty.
+            ConfigError: if there is no such split.
+            CorpusError: if the text is unavailable, or the split is empty.
         """
         if split not in get_args(SplitName):
-            raise ConfigError(f"no split {split!r}: train, val or test")
+            raise ConfigError(f"split {split!r}: must be train, val or test")
         corpus = self.corpus()
         text: Split = getattr(corpus, split)
         return Evaluation.of_scores(text, self._chosen(with_counts=with_counts).score(text))
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """Each evaluation during training, as `charlstm runs show --json` has it."""
+        """Log entries of the evaluations during training, as in `charlstm runs show --json`."""
         return [dict(entry) for entry in self.checkpoint.history]
 
     def page(self, path: str | Path, *, text: str | None = None) -> Path:
-        """Write a web page that runs the model, as `charlstm inspect --html` does.
+        """Write a web page that runs the model, like `charlstm inspect --html`.
 
         Args:
-            text: what stands in it when it is opened; None for a little held-out text.
+            text: the text that the page opens with; None for some held-out text.
 
         Raises:
-            CorpusError: when the model's text is gone.
-            CharLSTMError: when the file can't be written, or is what the model comes from.
+            CorpusError: if the model's corpus is unavailable.
+            CharLSTMError: if the file can't be written, or is one of the model's sources.
         """
         path = Path(require_path("path", path))
         held_out = self.corpus().held_out()
@@ -568,20 +568,20 @@ class Model:
         return path
 
     def export_js(self, path: str | Path) -> Path:
-        """Write a JavaScript module that runs the model, as `charlstm export --format js` does.
+        """Write a JavaScript module that runs the model, like `charlstm export --format js`.
 
         Args:
             path: a .js or .mjs file, or a folder, which also gets types and an example page.
 
         Raises:
-            CharLSTMError: if it can't be written, or holds anything but an export of this model.
+            CharLSTMError: if it can't be written, or contains anything but an export of this model.
         """
         path = Path(require_path("path", path))
         export_module(self.checkpoint, path, name=self.title, inputs=self.sources())
         return path
 
     def to_torch(self) -> "TextModel":
-        """The model as a `torch.nn.Module` with `encode` and `decode`; see `TextModel`.
+        """Return the model as a `torch.nn.Module` with `encode` and `decode`; see `TextModel`.
 
         >>> module = model.to_torch()
         >>> logits_TBV, state = module(module.encode("quick")[:, None])
@@ -600,51 +600,51 @@ class Model:
         )
 
     def _repr_html_(self) -> str:
-        """Size, score, the curve of training, and a sample, for a notebook."""
-        bits = [one["val_bits_per_char"] for one in self.history]
+        """Render size, score, training curve and a sample in a notebook."""
+        bits = [entry["val_bits_per_char"] for entry in self.history]
         drawn = self.sample(length=_REPR_CHARS, temperature=0.8, seed=0)
-        body = markup.curve([one for one in bits if one is not None])
+        body = markup.curve([value for value in bits if value is not None])
         return markup.titled(repr(self).strip("<>"), body + markup.quoted(drawn))
 
     def _chosen(self, *, with_counts: bool) -> Predictor:
         return self.with_counts() if with_counts else self.predictor
 
     def score(self, text: str | Path, *, with_counts: bool = False) -> Evaluation:
-        """Score a text by itself, its unknown characters included; of a list, line by line.
+        """Score a text, including unknown characters; for a model of a list, line by line.
 
         >>> model.score("the quick brown fox").num_chars
         19
 
         Args:
-            text: a text; a `pathlib.Path` is a file, read as the model's own text was.
-            with_counts: as of `predict`.
+            text: a text, or a `pathlib.Path` of a file, read with the model's settings.
+            with_counts: see `predict`.
 
         Raises:
-            CorpusError: when the text is empty or can't be read, or there is none to count.
+            CorpusError: if the text is empty or can't be read, or a training text is needed but
+                unavailable.
         """
         documents = self._documents(text)
         predictor = self._chosen(with_counts=with_counts)
         return Evaluation.of_scores(documents, predictor.score(documents))
 
     def difference(self, other: "Model", text: str | Path) -> Difference:
-        """By how much two models' costs of a text differ.
+        """Compare two models on the same text, like `charlstm eval --against`.
 
-        As `charlstm eval --against`, with an interval of 95 % from 20,000 characters or 20
-        documents on: below 0 where this model is the better one. Another seed of
-        the same training is another matter, and whether a model learned from the text isn't
-        checked.
+        Negative differences mean that this model is better. From 20,000 characters or 20 documents
+        on there is a 95 % interval for the choice of text; it doesn't cover the variance between
+        training seeds. Overlap with the training texts isn't checked.
 
         >>> model.difference(model, "the quick brown fox " * 20).difference_bits_per_char
         0.0
 
         Args:
-            text: as of `score`.
+            text: see `score`.
 
         Raises:
-            CorpusError: when the two read texts in different ways, or the text is empty.
+            CorpusError: if the models read texts differently, or the text is empty.
         """
         if not isinstance(other, Model):
-            raise ConfigError(f"other must be a model, as load gives it, not {reprlib.repr(other)}")
+            raise ConfigError(f"other: must be a charlstm.Model, not {reprlib.repr(other)}")
         specs = (self.checkpoint.spec, other.checkpoint.spec)
         require_same_reading(*specs, names=("the model", "the other"))
         own, others = (self._documents(text, model.alphabet) for model in (self, other))
@@ -658,7 +658,7 @@ class Model:
         )
 
     def _documents(self, text: str | Path, alphabet: Alphabet | None = None) -> Split:
-        """Return a text, read as the model's own was, in ids of an alphabet, by default its own."""
+        """Read a text with the model's settings and encode it, by default with its alphabet."""
         alphabet = alphabet or self.alphabet
         if isinstance(text, Path):
             config = self.checkpoint.spec.corpus
@@ -667,5 +667,5 @@ class Model:
                 _warn(notice)
             return other.split
         if isinstance(text, str) and os.path.isfile(text):
-            _warn(f"{text} is scored as a text; for the file give a pathlib.Path")
+            _warn(f"{text}: is scored as text; for the file give a pathlib.Path")
         return alphabet.split(self.alphabet.documents(self.alphabet.to_symbols(text, _warn)))

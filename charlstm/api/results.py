@@ -1,4 +1,4 @@
-"""What a model made of a text: the surprise of each character, gates and states.
+"""Results for a text: the surprisal of each character, gates and states.
 
 Shapes: L layers, T characters of the text, H hidden size.
 """
@@ -26,10 +26,10 @@ class CharacterSurprise(NamedTuple):
     """One character of a text.
 
     Args:
-        char: readable.
-        bits: what it cost, -log2 of its probability.
-        probability: that the model gave it.
-        candidates: the most likely ones at its place.
+        char: in readable form.
+        bits: surprisal, -log2 of the probability.
+        probability: assigned by the model.
+        candidates: the most likely characters at this position.
     """
 
     char: str
@@ -40,7 +40,7 @@ class CharacterSurprise(NamedTuple):
 
 @dataclass(frozen=True)
 class Surprises(Sequence[CharacterSurprise]):
-    """The characters of a text and what each cost; a sequence, shaded in a notebook."""
+    """Sequence of a text's characters with their surprisals; shaded in a notebook."""
 
     characters: tuple[CharacterSurprise, ...]
 
@@ -59,30 +59,32 @@ class Surprises(Sequence[CharacterSurprise]):
 
     @property
     def bits_per_char(self) -> float:
-        return sum(one.bits for one in self) / len(self)
+        return sum(character.bits for character in self) / len(self)
 
     def __repr__(self) -> str:
-        shown = " ".join(f"{one.char!r} {one.bits:.1f}" for one in self[:_NUM_IN_REPR])
+        shown = " ".join(f"{char!r} {bits:.1f}" for char, bits, *_ in self[:_NUM_IN_REPR])
         more = " ..." if len(self) > _NUM_IN_REPR else ""
         return f"<{self.bits_per_char:.3f} bits per character: {shown}{more}>"
 
     def _repr_html_(self) -> str:
         text = markup.shaded(
-            [_in_lines(one.char) for one in self], [one.bits for one in self], most=_STRONGEST_BITS
+            [_in_lines(character.char) for character in self],
+            [character.bits for character in self],
+            most=_STRONGEST_BITS,
         )
         return markup.titled(f"{self.bits_per_char:.3f} bits per character", text)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Activations:
-    """What a model did while it read a text.
+    """A model's gates and states at each character of a text.
 
     Args:
-        text: readable.
-        values: by name, float32 [L, T, H] each: of an LSTM `input`, `forget`, `output` (gates,
-            0 to 1), `candidate`, `cell` (the state that is kept) and `hidden` (what it shows,
-            -1 to 1); a GRU has its own gates, a plain RNN `hidden` alone.
-        gates: which of the names are gates.
+        text: characters in readable form.
+        values: name -> float32 [L, T, H]. For an LSTM: `input`, `forget`, `output` (gates, 0 to 1),
+            `candidate`, `cell` (cell state) and `hidden` (hidden state, -1 to 1). A GRU has its own
+            gates, and a plain RNN only `hidden`.
+        gates: the names that are gates.
     """
 
     text: tuple[str, ...]
@@ -93,7 +95,7 @@ class Activations:
     def of(cls, trace: Trace) -> "Activations":
         first = trace.layers[0]
         return cls(
-            text=tuple(one.char for one in trace.characters),
+            text=tuple(character.char for character in trace.characters),
             values={
                 name: np.stack([layer.values[name] for layer in trace.layers])
                 for name in first.values
@@ -109,7 +111,7 @@ class Activations:
         return f"<{', '.join(self.values)}: {shape} each: layers, characters, units>"
 
     def _repr_html_(self) -> str:
-        """The units of the last layer whose hidden state varies most, and their gates."""
+        """Render the last layer's units with the most variable hidden state, and their gates."""
         shown = slice(0, _MAX_SHOWN_CHARS)
         order = np.argsort(-self.values["hidden"][-1].std(0), kind="stable")
         units = [int(unit) for unit in order[:_NUM_UNITS]]
@@ -131,5 +133,5 @@ class Activations:
 
 
 def _in_lines(char: str) -> str:
-    """Show a character of a text that keeps its lines."""
+    """Return a visible character, followed by a line break if it ends a line."""
     return visible(char, keep=" ") + "\n" * (char in ("\n", END))

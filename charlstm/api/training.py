@@ -1,4 +1,4 @@
-"""`charlstm train` as a function: the same options, runs and errors, and a model in the end."""
+"""`charlstm train` as a function, with the same options, runs and errors."""
 
 import copy
 import inspect
@@ -47,43 +47,42 @@ def train(
     on_report: OnReport | None = None,
     **options: Unpack[TrainOptions],
 ) -> Model:
-    """Train a model on a text; its run is in the store like any other.
+    """Train a model, keep it as a run in the store, and return it.
 
-    An interrupt, or a notebook's stop button, saves the run and returns the model so far; a second
-    one is a `KeyboardInterrupt`. The options are those of `charlstm train`, and None, their
-    default, leaves the choice to the program.
+    An interrupt (Ctrl-C or a notebook's stop button) saves the run and returns the model so far; a
+    second one raises `KeyboardInterrupt`. The options are those of `charlstm train`; None, the
+    default, lets charlstm choose.
 
     >>> model = charlstm.train("names.txt", split_documents="lines", steps=2, progress=False)
     >>> model = charlstm.train(documents=["anna", "otto"] * 999, steps=2, progress=False)
 
     Args:
-        corpus: files or folders; none at all for Python's own documentation.
+        corpus: files or folders; Python's own documentation if none are given.
         text: a text in memory, instead of files.
-        documents: texts in memory, each learned from its own beginning to its end, instead of
-            files; if none has a line end, they are a list, as `split_documents="lines"` makes
-            of a file.
-        checkpoints: the folder of runs; None for CHARLSTM_CHECKPOINTS, or else `checkpoints`.
-        progress: whether to show a bar, in a terminal or a notebook.
-        on_report: called with each report as `charlstm train --json` prints it: started, one of
-            steps every few seconds, evaluated, saved, finished.
+        documents: texts in memory, instead of files, each with its own beginning and end. If none
+            contains a line break, they form a list, like a file with `split_documents="lines"`.
+        checkpoints: folder of runs; see `load`.
+        progress: whether to show a progress bar, in a terminal or a notebook.
+        on_report: called with each record that `charlstm train --json` prints: started, stepped
+            (every few seconds), evaluated, saved, finished.
             {settings}
 
     Raises:
-        CharLSTMError: when the text or the settings are impossible, or nothing can be saved.
+        CharLSTMError: if the text or the settings are invalid, or nothing can be saved.
     """
     started_at = time.monotonic()
-    known = {name for kind in _SETTINGS for name in options_of(kind)}
-    if unknown := sorted(options.keys() - known):
+    names = {name for kind in _SETTINGS for name in options_of(kind)}
+    if unknown := sorted(options.keys() - names):
         raise TypeError(f"train() got an unexpected keyword argument {unknown[0]!r}")
     reading = settings_from(ReadingSettings, options)
     run = settings_from(RunSettings, options)
     if on_report is not None and not callable(on_report):
-        raise ConfigError(f"on_report must be a function, not {on_report!r}")
+        raise ConfigError(f"on_report: must be callable, not {on_report!r}")
     store = open_store(checkpoints)
     paths = tuple(require_path("a file of the corpus", path) for path in corpus)
     texts, is_list = _texts(corpus, text, documents, reading)
     if run.resume and texts is not None:
-        raise ConfigError("a run that is resumed has its text: leave text and documents out")
+        raise ConfigError("resume: a resumed run has its own text; drop text and documents")
     if is_list:
         reading = replace(reading, split_documents="lines")
     calm_waiting_threads()
@@ -113,7 +112,7 @@ def train(
 
 
 def _describe(function: Callable[..., Model]) -> None:
-    """Give `train` the signature and the documentation that its settings declare."""
+    """Add the declared settings to the signature and docstring of `train`."""
     signature = inspect.signature(function)
     hints = typing.get_type_hints(TrainOptions)
     options = [option for kind in _SETTINGS for option in options_of(kind).values()]
@@ -153,7 +152,7 @@ def _run(session: "Session", on_report: OnReport | None, *, with_bar: bool) -> N
             if isinstance(report.event, Stepped):
                 move(bar, report.event.progress, status(report))
             if on_report is not None and report.is_logged:
-                # Its own: what is done to it must not get into the run's history.
+                # A copy, so that callers can't change the run's history.
                 on_report(copy.deepcopy(report.record))
         bar.update(1.0 - bar.n)
 
@@ -164,25 +163,27 @@ def _texts(
     documents: Iterable[str] | None,
     reading: ReadingSettings,
 ) -> tuple[tuple[str, ...] | None, bool]:
-    """Return the texts in memory, None for files, and whether they are one text of lines.
+    """Return the texts in memory (None for files), and whether they form a list.
+
+    A list is joined into one text, with one item per line.
 
     Raises:
-        ConfigError: when more than one kind is given.
+        ConfigError: if more than one kind of text is given, or documents are invalid.
     """
     given = {"files": corpus or None, "text": text, "documents": documents}
-    named = [name for name, value in given.items() if value is not None]
-    if len(named) > 1:
-        raise ConfigError(f"give {' or '.join(named)}, not both")
+    kinds = [name for name, value in given.items() if value is not None]
+    if len(kinds) > 1:
+        raise ConfigError(f"give {' or '.join(kinds)}, not both")
     if documents is None:
         return None if text is None else (text,), False
     if isinstance(documents, str | bytes):
-        raise ConfigError("documents is a single string: say text=, or give a list of strings")
+        raise ConfigError("documents: is a single string; use text=, or give a list of strings")
     if reading.split_documents is not None or reading.column is not None:
-        raise ConfigError("documents are split already: leave split_documents and column out")
-    found = tuple(documents)
-    for one in found:
-        if not isinstance(one, str):
-            raise ConfigError(f"documents must be strings, not {one!r}")
-    if any("\n" in one or "\r" in one for one in found):
-        return found, False
-    return ("".join(f"{one}\n" for one in found),), True
+        raise ConfigError("documents: are already split; drop split_documents and column")
+    texts = tuple(documents)
+    for document in texts:
+        if not isinstance(document, str):
+            raise ConfigError(f"documents: must be strings, not {document!r}")
+    if any("\n" in document or "\r" in document for document in texts):
+        return texts, False
+    return ("".join(f"{document}\n" for document in texts),), True

@@ -70,7 +70,7 @@ def score(
         typer.Option(
             "--above",
             metavar="LIMIT",
-            help="Only write items from this limit: bits per character (4.5) or a percentile (p99).",
+            help="Only write items at or above this: bits per character (4.5) or percentile (p99).",
         ),
     ] = None,
     *,

@@ -1,9 +1,9 @@
-"""What single items cost a model, lines, names, log entries, and how usual that is.
+"""Surprisal of single items (lines, names, log entries) and its percentile.
 
-Bits per character of short items scatter more than those of long ones. So an item's percentile is
-its place among validation items of like length.
+Bits per character vary more for short items than for long ones. So an item's percentile is its
+rank among validation items of similar length.
 
-Shapes: I items of the validation text, ascending in length; N characters of an item.
+Shapes: I validation items in ascending length; N characters of an item.
 """
 
 import itertools
@@ -23,27 +23,27 @@ from charlstm.system.files import replace_file
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
 
-# Predicts every character of a text by a model.
+# A model's prediction function for every character of a text.
 Predict = Callable[[Split], Iterable[Prediction]]
 
-# Validation items that are kept: as many as tell the upper percent apart.
+# Validation items to keep; enough to resolve the top percent.
 _MAX_ITEMS: Final = 4096
-# Of them, the share and the number that an item is compared with, those nearest in length: with a
-# third, 0.5 % of usual log lines stand at the 99th percentile, with a tenth 1.2 %, with all 0.7 %
+# Fraction and minimum number of validation items of similar length to compare with. With a third,
+# 0.5 % of normal log lines are at the 99th percentile, with a tenth 1.2 %, with all 0.7 %
 # (tests/benchmarks/LOG.md).
-_LIKE_SHARE: Final = 0.3
-_MIN_LIKE: Final = 200
-# A stretch is surprising where characters cost so many times the item's mean.
+_SIMILAR_FRACTION: Final = 0.3
+_MIN_SIMILAR: Final = 200
+# Multiple of the item's mean surprisal above which characters count as surprising.
 _SURPRISING: Final = 1.5
 _LINES_AT_ONCE: Final = 1024
 
 
 @dataclass(frozen=True)
 class Percentiles:
-    """The costs of validation items, to compare others with.
+    """Surprisals of validation items, for ranking other items.
 
     Args:
-        num_chars_I: of each, ascending, int32.
+        num_chars_I: lengths, ascending, int32.
         bits_per_char_I: float32.
     """
 
@@ -52,32 +52,31 @@ class Percentiles:
 
     @classmethod
     def of(cls, scores: Scores, items: Split) -> "Percentiles":
-        """Those of scored items, each a document."""
+        """Build from scored items, one per document."""
         lengths = items.lengths
         order = np.argsort(lengths, kind="stable")
         bits_per_char = scores.nats_of_documents(items) / NATS_PER_BIT / lengths
         return cls(lengths[order].astype(np.int32), bits_per_char[order].astype(np.float32))
 
     def percentile(self, num_chars: int, bits_per_char: float) -> float:
-        """How many of 100 items of like length cost less per character."""
+        """Return the percentage of items of similar length with a lower surprisal per character."""
         number = len(self.num_chars_I)
-        num_like = min(number, max(_MIN_LIKE, round(_LIKE_SHARE * number)))
+        num_similar = min(number, max(_MIN_SIMILAR, round(_SIMILAR_FRACTION * number)))
         edges = (np.searchsorted(self.num_chars_I, num_chars, side) for side in ("left", "right"))
-        first = min(max(0, int(sum(edges) - num_like) // 2), number - num_like)
-        like = self.bits_per_char_I[first : first + num_like]
-        return 100 * float(np.count_nonzero(like < bits_per_char)) / num_like
+        first = min(max(0, int(sum(edges) - num_similar) // 2), number - num_similar)
+        similar = self.bits_per_char_I[first : first + num_similar]
+        return 100 * float(np.count_nonzero(similar < bits_per_char)) / num_similar
 
 
 class ItemScore(NamedTuple):
-    """One item.
+    """Score of one item.
 
     Args:
-        number: from 1.
-        text: as it was given.
-        nats_N: the cost of each character, float32; of the symbol that ends an item, too, where
-            the model learned where items end.
-        percentile: of the validation items of like length, how many of 100 cost less per
-            character; None where there are none, or the item is empty.
+        number: counted from 1.
+        text: the original text.
+        nats_N: surprisal of each character, float32, including EOS if the model has one.
+        percentile: percentage of validation items of similar length with a lower surprisal per
+            character; None without validation items or for an empty item.
     """
 
     number: int
@@ -95,30 +94,31 @@ class ItemScore(NamedTuple):
 
     @property
     def bits_per_char(self) -> float | None:
-        """None for an empty item."""
+        """Mean surprisal in bits; None for an empty item."""
         return self.bits / self.num_chars if self.num_chars else None
 
     def surprising_stretch(self) -> tuple[int, int]:
-        """The place in the text where what costs most in all, less what is usual, begins and ends.
+        """Return start and end of the passage with the largest total surprisal above threshold.
 
-        Of a text whose characters are not the model's own symbols about there.
+        The threshold per character is 1.5 times the item's mean. The result is approximate if the
+        model's symbols are not the text's characters.
         """
         nats_N = self.nats_N[: len(self.text)].astype(np.float64)
         if not len(nats_N):
             return 0, 0
         sums = np.append(0.0, np.cumsum(nats_N - _SURPRISING * nats_N.mean()))
-        after = int(np.argmax(sums - np.minimum.accumulate(sums)))
-        return int(np.argmin(sums[: after + 1])), after
+        end = int(np.argmax(sums - np.minimum.accumulate(sums)))
+        return int(np.argmin(sums[: end + 1])), end
 
 
 class Classified(NamedTuple):
-    """One item, by several models.
+    """Scores of one item under several models.
 
     Args:
-        number: from 1.
-        bits: the cost by each model, by name, including the cost of naming unknown characters.
-        best: the model that it costs least.
-        posterior: of the best, where all models are equally likely beforehand.
+        number: counted from 1.
+        bits: model name -> surprisal, including the cost of naming unknown characters.
+        best: the model with the lowest surprisal.
+        posterior: posterior probability of the best model under a uniform prior.
     """
 
     number: int
@@ -129,12 +129,12 @@ class Classified(NamedTuple):
 
 
 class CharacterScore(NamedTuple):
-    """One character of a text.
+    """Score of one character of a text.
 
     Args:
-        place: in the text, from 0.
-        rank: how many characters were more likely.
-        expected: the most likely one.
+        place: position in the text, from 0.
+        rank: number of characters that were more likely.
+        expected: the most likely character.
     """
 
     place: int
@@ -153,12 +153,12 @@ def score_items(
     first_number: int = 1,
     names_unknown: bool = False,
 ) -> list[ItemScore]:
-    """Score items, each by itself, as a model reads them.
+    """Score each item by itself.
 
     Args:
-        texts: as people write them, without what ends an item.
-        predict: by the model.
-        names_unknown: add the cost of naming unknown characters, to compare vocabularies.
+        texts: without EOS.
+        names_unknown: add the cost of naming unknown characters, which makes models with different
+            vocabularies comparable.
     """
     symbols = [alphabet.to_symbols(text) + (alphabet.end or "") for text in texts]
     split = alphabet.split(symbols)
@@ -166,19 +166,22 @@ def score_items(
     if split.num_chars:
         scores = Scores.of(predict(split), split)
         nats_N = (scores.naming_unknown(split, alphabet) if names_unknown else scores).nats_N
-    ends = np.cumsum([len(one) for one in symbols])
-    found = []
-    for number, (text, one, end) in enumerate(zip(texts, symbols, ends, strict=True), first_number):
-        item = ItemScore(number, text, nats_N[end - len(one) : end], None)
+    lengths = [len(item_symbols) for item_symbols in symbols]
+    ends = np.cumsum(lengths)
+    items = []
+    for number, (text, length, end) in enumerate(
+        zip(texts, lengths, ends, strict=True), first_number
+    ):
+        item = ItemScore(number, text, nats_N[end - length : end], None)
         per_char = item.bits_per_char
         if percentiles is not None and per_char is not None:
             item = item._replace(percentile=percentiles.percentile(item.num_chars, per_char))
-        found.append(item)
-    return found
+        items.append(item)
+    return items
 
 
 def batches_of(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-    """Lines without their ends, and the number of the first: each as it comes, many of a list."""
+    """Yield (number of the first line, lines without line ends); a list in batches, else singly."""
     size = _LINES_AT_ONCE if isinstance(lines, Sequence) else 1
     rest = enumerate(lines, start=1)
     while batch := list(itertools.islice(rest, size)):
@@ -191,22 +194,26 @@ def classified(
     *,
     first_number: int = 1,
 ) -> list[Classified]:
-    """What items cost several models, and which of them they suit best.
+    """Score items with several models and find the best model for each.
 
     Args:
-        models: by name, and what predicts by each.
+        models: model name -> (alphabet, prediction function).
     """
     bits = {
-        name: [one.bits for one in score_items(texts, alphabet, predict, None, names_unknown=True)]
+        name: [
+            item.bits for item in score_items(texts, alphabet, predict, None, names_unknown=True)
+        ]
         for name, (alphabet, predict) in models.items()
     }
-    found = []
-    for number, (text, *costs) in enumerate(zip(texts, *bits.values(), strict=True), first_number):
-        by_name = dict(zip(bits, costs, strict=True))
+    results = []
+    for number, (text, *item_bits) in enumerate(
+        zip(texts, *bits.values(), strict=True), first_number
+    ):
+        by_name = dict(zip(bits, item_bits, strict=True))
         best = min(by_name, key=by_name.__getitem__)
-        posterior = 1 / sum(2.0 ** (by_name[best] - cost) for cost in costs)
-        found.append(Classified(number, text, by_name, best, posterior))
-    return found
+        posterior = 1 / sum(2.0 ** (by_name[best] - other) for other in item_bits)
+        results.append(Classified(number, text, by_name, best, posterior))
+    return results
 
 
 def character_scores(
@@ -215,15 +222,15 @@ def character_scores(
     alphabet: Alphabet,
     predict: Predict,
 ) -> Iterator[CharacterScore]:
-    """Every character of a text, in its order.
+    """Yield the score of every character of a text, in order.
 
     Args:
-        original: gives the text's symbols from one place to another, unknown ones too.
+        original: returns the text's symbols between two positions, including unknown ones.
     """
     scores, expected_N = Scores.empty(text.num_chars), np.empty(text.num_chars, np.int64)
     for place_N, log_p_NV in predict(text):
         scores.put(place_N, log_p_NV, text.ids[place_N])
-        # Unknown is no character.
+        # Skip id 0, the unknown character.
         expected_N[place_N] = 1 + log_p_NV[:, 1:].argmax(-1)
     for place, (nats, rank, expected) in enumerate(
         zip(scores.nats_N.tolist(), scores.rank_N.tolist(), expected_N.tolist(), strict=True)
@@ -234,7 +241,7 @@ def character_scores(
 
 
 def validation_items(val: Split, alphabet: Alphabet) -> Split:
-    """Documents of the validation text, or its lines where it is running text; some of many."""
+    """Return the validation documents, or lines of running text; evenly sampled if too many."""
     if alphabet.end is None:
         lines = alphabet.decode(val.ids).split("\n")
         val = alphabet.split([line for line in lines if line.strip()])
@@ -247,10 +254,10 @@ def validation_items(val: Split, alphabet: Alphabet) -> Split:
 
 
 def write_percentiles(path: Path, percentiles: Percentiles, *, owner: str, mode: int) -> None:
-    """Keep them in a file; `owner` and `mode` as of `ngram.storage`.
+    """Write percentiles to a file; `owner` and `mode` as in `ngram.storage`.
 
     Raises:
-        OSError: when it can't be written.
+        OSError: if it can't be written.
     """
     arrays = {"num_chars": percentiles.num_chars_I, "bits_per_char": percentiles.bits_per_char_I}
     with replace_file(path, mode=mode) as file:
@@ -258,11 +265,11 @@ def write_percentiles(path: Path, percentiles: Percentiles, *, owner: str, mode:
 
 
 def read_percentiles(path: Path, *, owner: str) -> Percentiles | None:
-    """What was kept; None where there is nothing, or it is damaged or another model's."""
+    """Read percentiles from a file; None if it is missing, damaged or of another model."""
     try:
         with open_container(path) as container:
-            found, is_own = container.read(), container.header.get("owner") == owner
-        num_chars_I, bits_per_char_I = found["num_chars"], found["bits_per_char"]
+            arrays, is_own = container.read(), container.header.get("owner") == owner
+        num_chars_I, bits_per_char_I = arrays["num_chars"], arrays["bits_per_char"]
     except (OSError, ContainerError, KeyError):
         return None
     has_types = num_chars_I.dtype == np.int32 and bits_per_char_I.dtype == np.float32
