@@ -190,7 +190,8 @@ class Model:
             f"with up to {counts.ngrams.order} characters of context"
         )
         if (only := counts.mixture.only) is not None:
-            part = {"network": "LSTM", "counts": "n-grams"}[only]
+            cell = self.checkpoint.spec.model_config.cell.upper()
+            part = "n-grams" if only == "counts" else cell
             notify(f"interpolation showed no gain on validation: only the {part} will be used")
         if path is not None:
             # The cache is optional: the disk may be full or the folder read-only.
@@ -296,6 +297,8 @@ class Model:
                 network.append(self.network(resolve_device(device)))
             predictions = scoring.predictions(network[0], text)
             if predictor.counts is None:
+                return predictions
+            return mixed(predictions, text, predictor.counts)
 
         return predict
 
