@@ -163,6 +163,7 @@ def evaluate(
     show_assessment(
         assessment,
         title=title,
+        cell=model.checkpoint.spec.model_config.cell,
         with_details=details,
         is_chosen_on=scored.split == "val",
         worse=_worse_than_validation(model, scored, assessment.scores),

@@ -1,11 +1,11 @@
-"""Export a trained model to other programs.
+"""Export of trained models to other programs.
 
     onnx        one step as an ONNX graph
     hub         a folder for the Hugging Face Hub
-    folder      which files an export may replace
-    rounding    weights as 8-bit integers
+    folder      checks that only an earlier export is replaced
+    rounding    quantization of weights to 8 bits
     javascript  an ES module that runs the model
-    webpage     one HTML file that runs the model; its sources are in page/
+    webpage     a single HTML file that runs the model; sources are in page/
 
 Input: a `Checkpoint`. Output: files. Nothing here needs torch.
 """

@@ -1,4 +1,4 @@
-"""Exports replace nothing but an earlier export of the same run."""
+"""Replacement of earlier exports of the same run, and of nothing else."""
 
 import contextlib
 import os
@@ -12,27 +12,27 @@ from charlstm.system.container import open_regular
 from charlstm.system.files import is_leftover, refuse_inputs, remove_leftovers, replace_file
 from charlstm.system.terminal import escape_line
 
-# From the beginning of a file: what an earlier export says of itself; ValueError where it is none.
+# Reads an export's identity from the start of a file; ValueError or None if it is not an export.
 ReadIdentity = Callable[[bytes], Any]
 _MAX_IDENTITY_BYTES: Final = 1 << 16
 
 
 def identity_of(checkpoint: Checkpoint, name: str) -> dict[str, Any]:
-    """Return what tells the exports of a run from those of others."""
+    """Return the data that identifies a run's exports."""
     return {"run": escape_line(name), "fingerprint": checkpoint.spec.fingerprint}
 
 
 def require_same_run(
     file: Path | None, output: Path, identity: Mapping[str, Any], read: ReadIdentity
 ) -> None:
-    """Refuse to replace anything but an earlier export of the same run.
+    """Raise an error unless the output is an earlier export of the same run.
 
     Args:
-        file: what an export is known by, or None where something else is there.
-        output: named in the message.
+        file: the file with the export's identity; None if the output can't be an export.
+        output: file or folder to replace.
 
     Raises:
-        CharLSTMError: naming the output.
+        CharLSTMError: if the output is something else, or another run's export.
     """
     found = None
     if file is not None:
@@ -42,9 +42,9 @@ def require_same_run(
         ):
             found = read(opened.read(_MAX_IDENTITY_BYTES))
     if not isinstance(found, dict):
-        raise CharLSTMError(f"{output}: holds something else; choose a new name")
+        raise CharLSTMError(f"{output}: is not an export of charlstm; choose a new name")
     if found | dict(identity) != found:
-        raise CharLSTMError(f"{output}: holds another run's model; choose a new name")
+        raise CharLSTMError(f"{output}: is an export of another run; choose a new name")
 
 
 def write_folder(
@@ -55,33 +55,33 @@ def write_folder(
     read: ReadIdentity,
     inputs: Iterable[str | Path],
 ) -> None:
-    """Write files into a folder of their own, all of them or none.
+    """Write all files of an export into a folder, or none.
 
     Args:
-        contents: by name; the last file is what an export is known by.
-        inputs: what must not be written over.
+        contents: file name -> data; the last file holds the export's identity.
+        inputs: files that must not be overwritten.
 
     Raises:
-        CharLSTMError: when the folder can't be written, or holds other files, or another run's
-            model.
+        CharLSTMError: if the folder can't be written, or contains anything but an earlier export of
+            the same run.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         names = {path.name for path in folder.iterdir() if not is_leftover(path.name)}
     except OSError as error:
-        raise CharLSTMError(f"{folder}: can't be made: {error.strerror}") from error
+        raise CharLSTMError(f"{folder}: can't be created: {error.strerror}") from error
     if names:
-        known_by = folder / [*contents][-1] if names <= contents.keys() else None
-        require_same_run(known_by, folder, identity, read)
+        identity_file = folder / [*contents][-1] if names <= contents.keys() else None
+        require_same_run(identity_file, folder, identity, read)
     inputs = tuple(inputs)
     for name in contents:
         refuse_inputs(folder / name, inputs)
     try:
-        # What a killed export left half-written would be published.
+        # Partial files of a killed export would get published.
         remove_leftovers(folder)
         with contextlib.ExitStack() as stack:
-            # All of them are on the disk before the first is renamed, the one in `contents` last:
-            # by it a folder is known again that a killed export left.
+            # Sync all files before any is renamed; the last one in `contents` is renamed first, and
+            # identifies the folder if the export is killed in between.
             for name, data in contents.items():
                 file = stack.enter_context(replace_file(folder / name))
                 file.write(data)

@@ -1,4 +1,4 @@
-"""A trained model as a folder for the Hugging Face Hub."""
+"""Export to a folder for the Hugging Face Hub."""
 
 import html
 import json
@@ -24,17 +24,17 @@ def export_folder(
     ngram_bits: float | None = None,
     inputs: Iterable[str | Path] = (),
 ) -> None:
-    """Write a folder for the Hugging Face Hub: config.json, model.safetensors, vocabulary, card.
+    """Write config.json, model.safetensors, vocab.json and a model card.
 
-    `model.safetensors` is a checkpoint: every command reads it with --checkpoint.
+    `model.safetensors` is a checkpoint, which all commands accept as --checkpoint.
 
     Args:
-        ngram_bits: of the validation text, per character, by counts of the training text.
-        inputs: what the model comes from; none of them may be written.
+        ngram_bits: validation loss of an n-gram model of the training text, in bits per character.
+        inputs: the model's sources, which must not be overwritten.
 
     Raises:
-        CharLSTMError: when the folder can't be written, or holds other files, or another run's
-            model.
+        CharLSTMError: if the folder can't be written, or contains anything but an earlier export of
+            the same run.
     """
     spec = checkpoint.spec
     identity = identity_of(checkpoint, name)
@@ -63,7 +63,7 @@ def export_folder(
 
 
 def without_paths(checkpoint: Checkpoint) -> Checkpoint:
-    """The same model, to be published: it tells the names of its texts, not where they lie."""
+    """Return the checkpoint with folders removed from all paths, for publication."""
     spec = checkpoint.spec
 
     def name_of(path: str | None) -> str | None:
@@ -83,14 +83,14 @@ def without_paths(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _read_config(data: bytes) -> Any:
-    """Return the config.json of an earlier export; None where it is something else."""
+    """Parse config.json; None if it is not an export of charlstm."""
     config = json.loads(data)
     is_exported = isinstance(config, dict) and config.get("model_type") == _MODEL_TYPE
     return config if is_exported else None
 
 
 def _card(checkpoint: Checkpoint, name: str, ngram_bits: float | None) -> str:
-    """A model card: what the model is, from what, how good, and what it can't do."""
+    """Return the model card in Markdown."""
     spec = checkpoint.spec
     config, train = spec.model_config, spec.train_config
     layers = f"{config.num_layers} layer{'s' if config.num_layers > 1 else ''}"
@@ -98,10 +98,10 @@ def _card(checkpoint: Checkpoint, name: str, ngram_bits: float | None) -> str:
     measured = (
         "not measured"
         if bits is None
-        else f"{bits:.4f} bits per character on the validation text, which also chose this model"
+        else f"{bits:.4f} bits per character on the validation text, which also selected this model"
     )
     if ngram_bits is not None:
-        measured += f"; n-gram counts of the same training text reach {ngram_bits:.4f}"
+        measured += f"; an n-gram model of the same training text reaches {ngram_bits:.4f}"
     return f"""---
 library_name: charlstm
 pipeline_tag: text-generation
@@ -110,27 +110,27 @@ tags: [{config.cell}, character-level]
 
 # {_quoted(name)}
 
-A character model: {layers} of {config.hidden_size} units ({config.cell}), an
-embedding of {config.embedding_size}, {config.num_parameters:,} parameters. It predicts the next
-character of a text from all characters before it.
+A character-level language model: {layers} of {config.hidden_size} units ({config.cell}),
+embedding dimension {config.embedding_size}, {config.num_parameters:,} parameters. It predicts the
+next character of a text from all characters before it.
 
-- Trained on {spec.num_train_chars:,} characters of {_quoted(spec.corpus_name)}; SHA-256 of the
+- Training text: {spec.num_train_chars:,} characters of {_quoted(spec.corpus_name)}; SHA-256 of the
   text, its splits and their order: `{spec.fingerprint}`.
-- Recipe: {checkpoint.step:,} steps (budget: {spec.budget}) of {train.batch_size} x
+- Training: {checkpoint.step:,} steps (budget: {spec.budget}) of {train.batch_size} x
   {train.seq_len} characters; Muon and AdamW, learning rate {train.learning_rate:g},
   {checkpoint.dropouts}, {train.decays}, seed {train.seed}.
-- Measured: {measured}.
-- Limits: it knows {config.num_characters:,} characters and nothing but its text; it has no notion
-  of truth, and may repeat passages of the text word for word.
+- Evaluation: {measured}.
+- Limitations: a vocabulary of {config.num_characters:,} characters, and no knowledge beyond the
+  training text. Generated text is not factual, and may repeat passages of the training text.
 
-Use, with charlstm installed:
+Usage, with charlstm installed:
 
     charlstm sample --checkpoint model.safetensors --prime "..."
 """
 
 
 def _quoted(text: str) -> str:
-    """Text from outside, in Markdown: never markup, never another line."""
+    """Escape untrusted text for a line of Markdown."""
     return re.sub(r"([\\`*_\[\]#|~])", r"\\\1", html.escape(escape_line(text)))
 
 

@@ -1,6 +1,6 @@
-"""A model as JavaScript: its weights in 8 bits, and a module that runs it in a browser or in Node.
+"""Export to a JavaScript module that runs the model in a browser or Node, with 8-bit weights.
 
-The scripts are in `page/`; the page and the module share them.
+The web page and the module use the same scripts in `page/`.
 """
 
 import base64
@@ -34,9 +34,9 @@ def export_module(
     """Write a model as an ES module: one file, or a folder with types and an example page.
 
     Args:
-        path: a .js or .mjs file, or else a folder.
-        name: of the run.
-        inputs: files that the model was read from; none of them may be overwritten.
+        path: a .js or .mjs file; other names are folders.
+        name: the run's name.
+        inputs: the model's sources, which must not be overwritten.
 
     Raises:
         CharLSTMError: if it can't be written, or would replace anything but an earlier export of
@@ -62,10 +62,10 @@ def export_module(
 
 
 def model_data(checkpoint: Checkpoint) -> tuple[dict[str, Any], str]:
-    """Return a model's configuration, in JavaScript's names, and its weights in base64."""
+    """Return a model's configuration, with JavaScript names, and its weights in base64."""
     shapes: dict[str, tuple[int, int]] = {}
     packed = []
-    # In order: the same model gives the same bytes.
+    # Sorted, so that exports are reproducible.
     for key, value in sorted(checkpoint.weights.items()):
         if value.ndim == 2:
             matrix = RoundedMatrix.of(value)
@@ -103,7 +103,7 @@ def model_data(checkpoint: Checkpoint) -> tuple[dict[str, Any], str]:
 
 
 def joined(parts: Iterable[str]) -> str:
-    """Return several scripts as one."""
+    """Concatenate several scripts of `page/`."""
     return "".join(["'use strict';\n", *map(part, parts)])
 
 
@@ -113,11 +113,11 @@ def part(name: str) -> str:
 
 
 def as_data(values: Mapping[str, Any]) -> str:
-    """Return JSON that is safe inside a script element: it can't contain the end of one."""
+    """Return JSON that is safe inside a script element, without `<`."""
     return json.dumps(values, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _read_head(data: bytes) -> Any:
-    """Return the identity in a module's first line, or None if the file is not an export."""
+    """Return the identity in a module's first line, or None if it is not an export."""
     line = data.partition(b"\n")[0].decode()
     return json.loads(line.removeprefix(_HEAD)) if line.startswith(_HEAD) else None

@@ -1,6 +1,6 @@
-"""A trained model as an ONNX graph: one step, with the state as input and output.
+"""Export to an ONNX graph of one step, with the state as input and output.
 
-Shapes: B streams, L layers, H hidden size, E embedding size, V symbols that can be predicted.
+Shapes: B batch, L layers, H hidden size, E embedding dimension, V output ids.
 """
 
 import json
@@ -21,31 +21,33 @@ if TYPE_CHECKING:
 
 OPSET: Final = 17
 TOLERANCE: Final = 1e-4
-_IR_VERSION: Final = 8  # as old as the opset allows, for old runtimes
+_IR_VERSION: Final = 8  # the oldest for this opset, for old runtimes
 _NUM_CHECKED: Final = 1000
 
 
 def export_onnx(checkpoint: Checkpoint, path: Path, *, inputs: Iterable[str] = ()) -> float:
-    """Write one step as an ONNX graph, and compare it with the model in 1,000 steps.
+    """Write one step as an ONNX graph, after comparing it with the model in 1,000 steps.
 
-    Inputs: `symbol` int64 [B], the character's number; `h` and, of an LSTM, `c`, float32 [L, B, H].
-    Outputs: `logits` float32 [B, V]; `h_after`, `c_after`. A text starts with the symbol
-    `boundary` (BOS) of the metadata and a state of zeros. Symbol 0 is `unknown`; character i of the
-    metadata's `characters`, code points in JSON, has the symbol i + 1.
+    Inputs: `symbol` int64 [B], character ids; `h` and, for an LSTM, `c`, float32 [L, B, H].
+    Outputs: `logits` float32 [B, V]; `h_after`, `c_after`. A text starts with the id `boundary`
+    (BOS) in the metadata and a state of zeros. Id 0 is `unknown`; character i in the metadata's
+    `characters`, a JSON list of code points, has the id i + 1.
 
     Args:
-        inputs: what must not be written over.
+        inputs: files that must not be overwritten.
 
     Returns:
-        The greatest difference of a logit or a state after one step.
+        The largest difference of a logit or state after one step.
 
     Raises:
-        ConfigError: when onnx or onnxruntime is missing.
-        CharLSTMError: when the file can't be written or the graph computes something else.
+        ConfigError: if onnx or onnxruntime is missing.
+        CharLSTMError: if the file can't be written, or the graph's results differ too much.
     """
     cell = checkpoint.spec.model_config.spec
     if cell.onnx_operator is None:
-        raise ConfigError(f"ONNX has no operator for {checkpoint.spec.model_config.cell} cells")
+        raise ConfigError(
+            f"{checkpoint.spec.model_config.cell}: has no ONNX operator; use --format js"
+        )
     try:
         import onnx
         import onnxruntime
@@ -57,7 +59,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path, *, inputs: Iterable[str] = (
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     difference = _difference(checkpoint, session)
     if not difference <= TOLERANCE:
-        raise CharLSTMError(f"{path}: onnxruntime computes something else, off by {difference:.2g}")
+        raise CharLSTMError(f"{path}: onnxruntime differs from the model by {difference:.2g}")
     with open_output(path, inputs=inputs) as file:
         file.write(data)
     return difference
@@ -97,7 +99,7 @@ def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
                 hidden_size=config.hidden_size,
                 **options,
             ),
-            # Of its one direction: [1, 1, B, H] to [1, B, H].
+            # Drop the axis of directions: [1, 1, B, H] to [1, B, H].
             helper.make_node("Squeeze", [f"y{number}", "first_axis"], [f"z{number + 1}"]),
         ]
     nodes += [
@@ -145,7 +147,7 @@ def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
 
 
 def _layer(weights: Arrays, layer: int, cell: CellSpec) -> Arrays:
-    """Return a layer's weights in ONNX's order: W [1, 4H, E], R [1, 4H, H], B [1, 8H], LSTM."""
+    """Return a layer's weights in ONNX's gate order; LSTM: W [1, 4H, E], R [1, 4H, H], B [1, 8H]."""
 
     def ordered(value: npt.NDArray[Any]) -> npt.NDArray[Any]:
         blocks = dict(zip(cell.blocks, np.split(value, len(cell.blocks)), strict=True))
@@ -157,30 +159,30 @@ def _layer(weights: Arrays, layer: int, cell: CellSpec) -> Arrays:
 
 
 def _difference(checkpoint: Checkpoint, session: Any) -> float:
-    """Over random symbols in two streams, the greatest of logits and states, relative above 1.
+    """Return the largest difference of logits and states on random ids, relative for values above 1.
 
-    Both sides begin each step from the same state: in a plain recurrent network the last bit of a
-    state may grow to anything.
+    Both sides start each step from the same state, because rounding errors may grow without bound
+    in a plain RNN.
     """
     config = checkpoint.spec.model_config
     stack = CellStack(config, checkpoint.weights)
     layers = stack.zero_state(2)
     generator = np.random.default_rng(0)
-    greatest = 0.0
+    largest = 0.0
     for _ in range(_NUM_CHECKED):
         symbol_B = generator.integers(0, config.num_inputs, 2)
         found = session.run(None, {"symbol": symbol_B, **_states(layers, config.spec)})
         logits, layers = stack.step(symbol_B, layers)
         expected = [logits, *_states(layers, config.spec).values()]
-        for one, other in zip(found, expected, strict=True):
-            # Relative where they are large: float32 has seven digits.
-            scale = max(1.0, float(np.abs(other).max()))
-            greatest = max(greatest, float(np.abs(one - other).max()) / scale)
-    return greatest
+        for actual, reference in zip(found, expected, strict=True):
+            # Relative to large values, as float32 has seven digits.
+            scale = max(1.0, float(np.abs(reference).max()))
+            largest = max(largest, float(np.abs(actual - reference).max()) / scale)
+    return largest
 
 
 def _states(layers: list[LayerState], cell: CellSpec) -> Arrays:
-    """The state [L, B, H] by its names in the graph."""
+    """Return the state arrays [L, B, H] by their names in the graph."""
     states = {"h": np.stack([layer.h for layer in layers])}
     if cell.has_cell_state:
         states["c"] = np.stack([layer.c for layer in layers])

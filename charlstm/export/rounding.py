@@ -1,6 +1,6 @@
-"""Weights in a quarter of their size: rows of 8-bit integers, each with its own scale.
+"""Quantization of weights to 8-bit integers with a scale per row.
 
-Shapes: R rows and C columns of a matrix, W windows side by side.
+Shapes: R rows and C columns of a matrix.
 """
 
 from dataclasses import dataclass, replace
@@ -21,11 +21,11 @@ _MAX_WINDOW: Final = 512
 
 
 class RoundedMatrix(NamedTuple):
-    """A matrix in a quarter of its size.
+    """A matrix quantized to 8 bits.
 
     Args:
         values: int8 [R, C].
-        scales: float32 [R]: row r stands for scales[r] * values[r].
+        scales: float32 [R]; row r is scales[r] * values[r].
     """
 
     values: npt.NDArray[np.int8]
@@ -33,21 +33,21 @@ class RoundedMatrix(NamedTuple):
 
     @classmethod
     def of(cls, matrix: Array) -> "RoundedMatrix":
-        """The nearest one to a float32 matrix [R, C]."""
+        """Quantize a float32 matrix [R, C]."""
         scales = np.abs(matrix).max(-1).astype(np.float32) / np.float32(_LARGEST)
-        # Rows of zeros, and ones too small to have a scale.
+        # The scale is 0 for rows of zeros or of tiny values.
         divisor = np.where(scales > 0, scales, np.float32(1))
         values = np.clip(np.rint(matrix / divisor[:, None]), -_LARGEST, _LARGEST)
         return cls(values.astype(np.int8), scales)
 
     def to_array(self) -> Array:
-        """The matrix that it stands for, float32 [R, C]."""
+        """Return the dequantized matrix, float32 [R, C]."""
         return self.values * self.scales[:, None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RoundingCost:
-    """What the rounding does to predictions, in bits per character of the same text."""
+    """Bits per character of a text before and after rounding the weights."""
 
     num_chars: int
     exact_bits_per_char: float
@@ -65,7 +65,7 @@ class RoundingCost:
 
 
 def rounded(checkpoint: Checkpoint) -> Checkpoint:
-    """The same model with the weights that the page has."""
+    """Return the model with rounded weights, as exported."""
     weights = {
         name: RoundedMatrix.of(value).to_array() if value.ndim == 2 else value
         for name, value in checkpoint.weights.items()
@@ -74,13 +74,12 @@ def rounded(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def measure_rounding(checkpoint: Checkpoint, text: Split) -> RoundingCost:
-    """Score a text's beginning with and without rounding.
+    """Score the start of a text with and without rounding.
 
-    Documents are read in windows, each from an empty context, so that many can be read side by
-    side.
+    Documents are cut into windows, each read with an empty context, so that they can be batched.
 
     Raises:
-        CorpusError: when there is no text.
+        CorpusError: if the text is empty.
     """
     text = text.part(0, _NUM_WINDOWS * _MAX_WINDOW)
     window = max(1, min(_MAX_WINDOW, text.num_chars // _NUM_WINDOWS))

@@ -1,7 +1,7 @@
-"""A model as one HTML file that runs it: weights, cells and views, without server or network.
+"""Export to a single HTML file that runs the model, without a server or network access.
 
-The page's parts are in `page/`; this module puts them together. Texts and names get into the page
-as JSON or escaped, never as markup, and its policy allows only its own style and script.
+This module assembles the files in `page/`. Texts and names are inserted as JSON or escaped, never
+as markup, and the content security policy allows only the page's own style and script.
 """
 
 import base64
@@ -24,7 +24,7 @@ from charlstm.model.checkpoints import Checkpoint
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
 
-# The worker's scripts, and the page's own.
+# Scripts of the worker, and of the page.
 _WORKER: Final = (
     "products.js",
     "steps.js",
@@ -61,10 +61,10 @@ def build_page(
     """Return a model's page as HTML.
 
     Args:
-        name: of the run.
+        name: the run's name.
         text: the text that the page opens with, in symbols.
-        held_out: the text to choose the shown units by.
-        cost: shown on the page.
+        held_out: text for choosing the units to show.
+        cost: rounding cost to show on the page.
     """
     config, weights = model_data(checkpoint)
     views = _views(checkpoint, text, held_out)
@@ -87,14 +87,14 @@ def build_page(
 
 
 def opening(alphabet: Alphabet, held_out: Split) -> str:
-    """Return some lines for the page to open with, in symbols.
+    """Return some held-out lines for the page to open with, in symbols.
 
-    They begin with the first line of prose and end mostly in the middle of a word, where something
-    can be predicted.
+    They start with the first line of prose, and usually end in the middle of a word, where a
+    prediction is interesting.
     """
     text = alphabet.text_of(held_out.ids[:_TRACKED_CHARS])
     if not alphabet.are_lines and alphabet.end is not None:
-        # EOS can't be typed: take the first document that is not empty.
+        # EOS can't be typed, so use the first non-empty document.
         text = next(filter(None, text.split(alphabet.end)), "")
     lines = text.strip("\n").split("\n")
     is_prose = [sum(map(str.isalpha, line)) >= max(10, 0.7 * len(line)) for line in lines]
@@ -104,7 +104,7 @@ def opening(alphabet: Alphabet, held_out: Split) -> str:
 
 
 def _views(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]:
-    """Return what the page opens with; the names are JavaScript's."""
+    """Return the page's initial data, with JavaScript names."""
     layers = trace(Predictor(checkpoint), held_out.part(0, _WATCHED_CHARS)).layers
     return {
         "units": [most_variable_units(layer, _NUM_UNITS) for layer in layers],
@@ -115,13 +115,13 @@ def _views(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]
 
 
 def _line_end(*texts: str) -> list[int]:
-    """Return the codes of a line end in the first text with one; the page's field only has LF."""
+    """Return the code points of a line end in the first text that has one."""
     text = next((text for text in texts if "\n" in text), "")
     return [13, 10] if 2 * text.count("\r\n") > text.count("\n") else [10]
 
 
 def _tracked(checkpoint: Checkpoint, held_out: Split) -> list[dict[str, Any]]:
-    """Return the best unit of each readable feature, if it tracks one well."""
+    """Return the best unit for each feature that some unit tracks well."""
     text = held_out.part(0, _TRACKED_CHARS)
     try:
         features = track_features(Predictor(checkpoint), text)
@@ -129,13 +129,13 @@ def _tracked(checkpoint: Checkpoint, held_out: Split) -> list[dict[str, Any]]:
         return []  # the text is too short
     return [
         {
-            "feature": one.feature,
-            "layer": one.units[0].layer,
-            "unit": one.units[0].unit,
-            "words": _tracked_words(one),
+            "feature": feature.feature,
+            "layer": feature.units[0].layer,
+            "unit": feature.units[0].unit,
+            "words": _tracked_words(feature),
         }
-        for one in features
-        if one.strength >= _TRACKED_FROM
+        for feature in features
+        if feature.strength >= _TRACKED_FROM
     ]
 
 
@@ -143,7 +143,7 @@ def _tracked_words(feature: TrackedFeature) -> str:
     score = feature.units[0].score
     is_auc = feature.measure == "auc"
     measure = "area under the ROC curve" if is_auc else "correlation"
-    falls = ", it falls where that rises" if score < (0.5 if is_auc else 0.0) else ""
+    falls = ", negatively" if score < (0.5 if is_auc else 0.0) else ""
     return f"It tracks \u201c{feature.feature}\u201d ({measure} {_signed(score, 2)}{falls})."
 
 
@@ -163,8 +163,8 @@ def _facts(checkpoint: Checkpoint, symbol: str) -> str:
 
 def _rounding_words(cost: RoundingCost) -> str:
     return (
-        "Weights are rounded to 8 bits, with a scale for each row. Measured on "
-        f"{cost.num_chars:,} characters, read in pieces: {cost.exact_bits_per_char:.4f} bits per "
+        "Weights are rounded to 8 bits, with a scale per row. Measured on "
+        f"{cost.num_chars:,} characters, read in segments: {cost.exact_bits_per_char:.4f} bits per "
         f"character before, {cost.rounded_bits_per_char:.4f} after "
         f"(a difference of {_signed(cost.bits_per_char, 4)})."
     )
@@ -175,14 +175,14 @@ def _signed(value: float, digits: int) -> str:
 
 
 def _policy(*, style: str, script: str) -> str:
-    """Return the content security policy: nothing is loaded or sent, no other script runs."""
+    """Return the content security policy: no network access and no other scripts."""
 
     def digest(part: str) -> str:
         return base64.b64encode(hashlib.sha256(part.encode()).digest()).decode("ascii")
 
     return (
         f"default-src 'none'; style-src 'sha256-{digest(style)}'; "
-        # WebAssembly may be compiled, text may not; the worker is a part of the page.
+        # WebAssembly may be compiled, but not strings; the worker is a blob of the page.
         f"script-src 'sha256-{digest(script)}' 'wasm-unsafe-eval'; worker-src blob:; "
         "base-uri 'none'; form-action 'none'"
     )

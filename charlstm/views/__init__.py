@@ -1,10 +1,10 @@
-"""Show results as tables, pictures or JSON.
+"""Display of results as tables, plots or JSON.
 
-    tables, shading, context                                   shared by others
+    tables, shading, context                                   used by the other views
     training, prediction, sampling, evaluation, items, difference,
-    inspection, unit, comparison, runs, diagnosis              one for each kind of result
-    draft, play                                                a text that is being typed, live
-    plots, tensorboard                                         pictures, by optional extras
+    inspection, unit, comparison, runs, diagnosis              one per kind of result
+    draft, play                                                interactive view of charlstm play
+    plots, tensorboard                                         plots, with optional extras
 
-Input: a frozen result. Output: stdout, or a file. Nothing here computes what it shows.
+Input: a frozen result. Output: stdout or a file. Views format results and compute nothing.
 """

@@ -1,4 +1,4 @@
-"""A comparison of cells as tables or as JSON."""
+"""Views of a cell comparison: tables and JSON."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,17 +15,17 @@ from charlstm.views.tables import print_note, print_rows, with_derived
 def comparison_record(
     results: Sequence[CellResult], baselines: Sequence[Baseline], *, num_chars: int
 ) -> dict[str, Any]:
-    """Everything about a comparison; `num_chars` were scored for the baselines."""
+    """Return the JSON record; baselines were scored on `num_chars` characters."""
     cells = [
-        with_derived(one, "bits_per_char", "spread", "chars_per_second")
-        | {"runs": [with_derived(run, "bits_per_char") for run in one.runs]}
-        for one in results
+        with_derived(result, "bits_per_char", "spread", "chars_per_second")
+        | {"runs": [with_derived(run, "bits_per_char") for run in result.runs]}
+        for result in results
     ]
-    others = [
-        {"name": one.name, "bits_per_char": one.nats / num_chars / NATS_PER_BIT}
-        for one in baselines
+    baseline_records = [
+        {"name": baseline.name, "bits_per_char": baseline.nats / num_chars / NATS_PER_BIT}
+        for baseline in baselines
     ]
-    return {"cells": cells, "baselines": others}
+    return {"cells": cells, "baselines": baseline_records}
 
 
 def show_comparison(
@@ -33,54 +33,55 @@ def show_comparison(
 ) -> None:
     rows: list[tuple[str, ...]] = [
         (
-            one.cell,
-            f"{one.hidden_size}",
-            f"{one.num_parameters:,}",
-            f"{one.bits_per_char:.3f}",
-            f"\u00b1 {one.spread:.3f}" if len(one.runs) > 1 else "",
-            f"{one.chars_per_second:,.0f}",
-            f"{sum(run.half_distance for run in one.runs) / len(one.runs):.0f}",
+            result.cell,
+            f"{result.hidden_size}",
+            f"{result.num_parameters:,}",
+            f"{result.bits_per_char:.3f}",
+            f"\u00b1 {result.spread:.3f}" if len(result.runs) > 1 else "",
+            f"{result.chars_per_second:,.0f}",
+            f"{sum(run.half_distance for run in result.runs) / len(result.runs):.0f}",
         )
-        for one in results
+        for result in results
     ]
     rows += [
-        (one.name, "", "", f"{one.nats / num_chars / NATS_PER_BIT:.3f}", "", "", "")
-        for one in baselines
+        (baseline.name, "", "", f"{baseline.nats / num_chars / NATS_PER_BIT:.3f}", "", "", "")
+        for baseline in baselines
     ]
     print_rows(
         ("cell", "size", "parameters", "bits/char", "seeds", "chars/s", "context"),
         rows,
-        caption="context: the last characters, which carry half of the gradient",
+        caption="context: half of the gradient comes from this many of the last characters",
     )
-    best = min(results, key=lambda one: one.bits_per_char)
+    best = min(results, key=lambda result: result.bits_per_char)
     noise = noise_bits(num_chars)
     if any(
-        one.cell == "lstm" and one.bits_per_char - best.bits_per_char > noise for one in results
+        result.cell == "lstm" and result.bits_per_char - best.bits_per_char > noise
+        for result in results
     ):
         print_note(
-            f"The {best.cell} is ahead after this budget. Simpler cells often learn faster at "
-            "first; an LSTM's gates pay with more training, and where distance matters: "
-            "charlstm compare --recall."
+            f"The {best.cell} is best with this budget. Simpler cells often learn faster at first; "
+            "an LSTM's gates pay off with more training and over long distances: charlstm compare "
+            "--recall."
         )
 
 
 def recall_record(results: Sequence[RecallResult]) -> dict[str, Any]:
-    return {"recall": [asdict(one) | {"reach": one.longest_distance} for one in results]}
+    return {"recall": [asdict(result) | {"reach": result.longest_distance} for result in results]}
 
 
 def show_recall(results: Sequence[RecallResult]) -> None:
-    """How often each model recalls the symbol, by distance."""
+    """Print each model's recall accuracy by distance."""
     print_rows(
         ("cell", "units", "seed", *map(str, results[0].accuracy), f"{RECALLED_ABOVE:.0%} up to"),
         [
             (
-                one.cell,
-                f"{one.hidden_size}",
-                f"{one.seed}",
-                *(f"{share:.0%}" for share in one.accuracy.values()),
-                f"{one.longest_distance}" if one.longest_distance else "-",
+                result.cell,
+                f"{result.hidden_size}",
+                f"{result.seed}",
+                *(f"{accuracy:.0%}" for accuracy in result.accuracy.values()),
+                f"{result.longest_distance}" if result.longest_distance else "-",
             )
-            for one in results
+            for result in results
         ],
-        caption="share of symbols recalled, by distance in characters; chance is 12%",
+        caption="recall accuracy by distance in characters; chance is 12%",
     )

@@ -1,4 +1,4 @@
-"""The effect of context length, as a table and as records."""
+"""Views of the effect of context length: table and JSON."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -11,21 +11,21 @@ _FULL_BAR_BITS: Final = 8.0
 
 
 def context_records(contexts: Iterable[ContextScore]) -> list[dict[str, Any]]:
-    return [with_derived(one, "bits_per_char") for one in contexts]
+    return [with_derived(context, "bits_per_char") for context in contexts]
 
 
 def show_context(contexts: Iterable[ContextScore]) -> None:
-    """Bits per character by how many characters were read before."""
+    """Print bits per character by context length."""
     print_rows(
         ("context length", "bits/char", ""),
         [
-            (f"{one.num_context:,}", f"{one.bits_per_char:.3f}", bits_bar(one.bits_per_char))
-            for one in contexts
+            (f"{each.num_context:,}", f"{each.bits_per_char:.3f}", bits_bar(each.bits_per_char))
+            for each in contexts
         ],
         left=(2,),
     )
 
 
 def bits_bar(bits: float) -> str:
-    """A bar that eight bits fill."""
+    """Return a bar for a number of bits; 8 bits fill it."""
     return bar(min(1.0, bits / _FULL_BAR_BITS))

@@ -1,4 +1,4 @@
-"""Two models on the same text, as tables and as JSON."""
+"""Views of the difference between two models: tables and JSON."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -14,25 +14,27 @@ from charlstm.evaluation.difference import (
 from charlstm.system.terminal import escape_line
 from charlstm.views.tables import print_note, print_pairs, print_rows, with_derived
 
-# If one context length covers this much of a text, the other lengths have too few characters.
-_MOST: Final = 0.99
-_ANOTHER_SEED: Final = (
-    "The interval is about the text: how much another --seed changes is not in it."
+# Above this fraction of a text for one context length, the others have too few characters.
+_MAX_FRACTION: Final = 0.99
+_SEED_NOTE: Final = (
+    "The interval covers the choice of text, not the variance between training seeds."
 )
 
 
 def difference_record(difference: Difference) -> dict[str, Any]:
-    """All fields of a comparison, and figures derived from them."""
+    """Return the JSON record: all fields and derived figures."""
     derived = ("bits_per_char", "other_bits_per_char", "difference_bits_per_char", "is_certain")
     record = with_derived(difference, *derived)
     for name in ("by_kind", "by_context"):
         parts = getattr(difference, name)
-        record[name] = [with_derived(one, "bits_per_char", "other_bits_per_char") for one in parts]
+        record[name] = [
+            with_derived(part, "bits_per_char", "other_bits_per_char") for part in parts
+        ]
     return record
 
 
 def show_difference(difference: Difference, name: str, other: str, *, title: str) -> None:
-    """Print both figures, their difference, its sources, and the conclusion."""
+    """Print both scores, their difference, its breakdown and the conclusion."""
     interval = _interval_text(difference)
     print_pairs(
         Text(escape_line(f"{name} against {other}: {title}")),
@@ -50,11 +52,11 @@ def show_difference(difference: Difference, name: str, other: str, *, title: str
             ("compared by", _blocks_text(difference)),
         ],
     )
-    _show_parts("kind of character", [(one.kind, one) for one in difference.by_kind], difference)
+    _show_parts("kind of character", [(part.kind, part) for part in difference.by_kind], difference)
     if _differs_in_context(difference):
-        named = [(_context_name(one), one) for one in difference.by_context]
-        _show_parts("characters before it", named, difference)
-    for note in _what_follows(difference, name, other):
+        parts = [(_context_name(part), part) for part in difference.by_context]
+        _show_parts("context length", parts, difference)
+    for note in _conclusions(difference, name, other):
         print_note(note)
 
 
@@ -76,51 +78,48 @@ def _show_parts(
     parts: Iterable[tuple[str, Costs]],
     difference: Difference,
 ) -> None:
-    """Print how much each part of the text contributes to the difference."""
+    """Print each part's contribution to the difference."""
     print_rows(
-        (title, "share of text", "bits/char", "against", "of the difference"),
+        (title, "% of text", "bits/char", "against", "contribution"),
         [
             (
                 name,
-                f"{one.num_chars / difference.num_chars:.1%}",
-                f"{one.bits_per_char:.3f}",
-                f"{one.other_bits_per_char:.3f}",
-                f"{one.difference_bits_per_char * one.num_chars / difference.num_chars:+.4f}",
+                f"{part.num_chars / difference.num_chars:.1%}",
+                f"{part.bits_per_char:.3f}",
+                f"{part.other_bits_per_char:.3f}",
+                f"{part.difference_bits_per_char * part.num_chars / difference.num_chars:+.4f}",
             )
-            for name, one in parts
+            for name, part in parts
         ],
     )
 
 
 def _differs_in_context(difference: Difference) -> bool:
-    """Return whether both short and long contexts are common; in one long text they are not."""
-    most = max(one.num_chars for one in difference.by_context)
-    return most < _MOST * difference.num_chars
+    """Return whether several context lengths are common enough to compare."""
+    largest = max(part.num_chars for part in difference.by_context)
+    return largest < _MAX_FRACTION * difference.num_chars
 
 
-def _context_name(one: ContextDifference) -> str:
-    end = "and more" if one.max_context is None else f"to {one.max_context}"
-    return f"{one.min_context} {end}"
+def _context_name(part: ContextDifference) -> str:
+    end = "and more" if part.max_context is None else f"to {part.max_context}"
+    return f"{part.min_context} {end}"
 
 
-def _what_follows(difference: Difference, name: str, other: str) -> Iterator[str]:
+def _conclusions(difference: Difference, name: str, other: str) -> Iterator[str]:
     if difference.low_bits_per_char is None:
         yield (
-            f"The text is too short to say whether chance explains it: {_blocks_text(difference)}, "
-            f"{MIN_BLOCKS} are needed."
+            f"The text is too short for an interval: {_blocks_text(difference)}, but {MIN_BLOCKS} "
+            "are needed."
         )
     elif difference.is_certain:
         better, worse = (other, name) if difference.low_bits_per_char > 0 else (name, other)
-        yield (
-            f"{better} predicts this text better than {worse}, by more than chance explains. "
-            f"{_ANOTHER_SEED}"
-        )
+        yield (f"{better} predicts this text significantly better than {worse}. {_SEED_NOTE}")
     elif difference.low_bits_per_char == difference.high_bits_per_char == 0:
-        yield "Every character costs both the same."
+        yield "Both assign every character the same probability."
     else:
-        yield f"Which of them is better can't be told from chance on this text. {_ANOTHER_SEED}"
+        yield f"The difference is not significant on this text. {_SEED_NOTE}"
     if difference.num_unknown or difference.other_num_unknown:
         yield (
-            "An unknown character costs a model P(unknown) and the choice among all characters "
-            "that its vocabulary lacks, so knowing fewer characters is not an advantage."
+            "For an unknown character a model pays for P(unknown) and for a uniform choice among "
+            "all characters outside its vocabulary, so a smaller vocabulary is not an advantage."
         )

@@ -1,4 +1,4 @@
-"""A text that is being typed, laid out on a screen: the text, and what the model makes of it."""
+"""Screen layout of `charlstm play`: the typed text, and the model's predictions for it."""
 
 import codecs
 from collections.abc import Iterator
@@ -16,41 +16,41 @@ from charlstm.text.vocabulary import END, UNKNOWN
 from charlstm.views.prediction import bar, with_percentage
 from charlstm.views.shading import surprise_color
 
-# Styles as prompt_toolkit names them; without colors the last three remain.
+# prompt_toolkit styles; terminals without colors still show bold and underline.
 _DIM: Final = "ansibrightblack"
 _BOLD: Final = "bold"
 _UNKNOWN: Final = "underline"
 CURSOR: Final = "[SetCursorPosition]"
 
 _KEYS: Final = (
-    "Tab take",
+    "Tab insert",
     "^P 1-9 pick",
     "^W write a line",
     "\u2191\u2193 temperature",
     "\u2190\u2192 move",
-    "^D end",
+    "^D quit",
 )
-_UNTIL_KNOWN: Final = "\u2026"
+_PENDING: Final = "\u2026"
 _MIN_TEXT_LINES: Final = 3
-# Bars and ladder side by side.
-_MIN_COLUMNS_OF_TWO: Final = 72
+# Minimum width for bars and ladder next to each other.
+_MIN_COLUMNS_SIDE_BY_SIDE: Final = 72
 _GAP: Final = 3
 _NAME_COLUMNS: Final = 9
-_NUM_RUNG_CANDIDATES: Final = 3
+_NUM_LADDER_CANDIDATES: Final = 3
 
 Piece = tuple[str, str]  # style and text
 Line = list[Piece]
 
 
 class Size(NamedTuple):
-    """The size of a terminal."""
+    """Terminal size."""
 
     lines: int
     columns: int
 
 
 class _Cell(NamedTuple):
-    """A character as it is shown; `nats` is None until the model has read it."""
+    """A displayed character; `nats` is its surprisal, None until the model has read it."""
 
     shown: str
     nats: float | None
@@ -58,17 +58,17 @@ class _Cell(NamedTuple):
     ends_line: bool
 
 
-# Where the cursor stands after the text.
-_NOTHING: Final = _Cell(" ", None, is_unknown=False, ends_line=False)
+# Cell under the cursor at the end of the text.
+_EMPTY_CELL: Final = _Cell(" ", None, is_unknown=False, ends_line=False)
 
 
 def screen(draft: Draft, size: Size, *, name: str) -> list[Line]:
-    """The lines of a whole screen; an empty piece of the style `CURSOR` stands at the cursor.
+    """Return the lines of the screen; an empty fragment with style `CURSOR` marks the cursor.
 
     Args:
-        name: of the model.
+        name: the model's name.
     """
-    # On a low terminal the text comes first.
+    # The text has priority on a terminal with few lines.
     title = [_title(draft, name)][: size.lines // 4]
     keys = _keys(draft, size.columns)[: size.lines // 6]
     panel = _panel(draft, size.columns)
@@ -84,13 +84,13 @@ def _title(draft: Draft, name: str) -> Line:
     if draft.num_read < len(draft.text):
         facts.append(f"read {draft.num_read:,} of {len(draft.text):,}")
     if draft.cursor and (nats := draft.nats(draft.cursor - 1, draft.cursor)[0]) is not None:
-        facts.append(f"surprise {nats / NATS_PER_BIT:.2f} bits")
+        facts.append(f"surprisal {nats / NATS_PER_BIT:.2f} bits")
     facts.append(f"temperature {draft.config.temperature:g}")
     return [(_BOLD, visible(name, keep=" ")), *((_DIM, f"  {fact}") for fact in facts)]
 
 
 def _keys(draft: Draft, columns: int) -> list[Line]:
-    """Return the help for the keys, or a notice about the last action."""
+    """Return the key help, or a notice about the last action."""
     lines = [""]
     for word in (draft.notice,) if draft.notice else _KEYS:
         if lines[-1] and get_cwidth(f"{lines[-1]}  {word}") > columns:
@@ -100,12 +100,12 @@ def _keys(draft: Draft, columns: int) -> list[Line]:
 
 
 def _text(draft: Draft, size: Size) -> list[Line]:
-    """Return `size.lines` lines of the text, with the cursor in one of them."""
-    most = size.lines * size.columns
-    # What stands further up is out of sight; a line end is sought there, or else a place that stays
-    # while some characters are typed.
-    first = draft.text.rfind("\n", 0, max(0, draft.cursor - most)) + 1
-    first = max(first, (draft.cursor // most - 1) * most)
+    """Return `size.lines` lines of the text around the cursor."""
+    max_cells = size.lines * size.columns
+    # Start above the visible part: at a line break, or else at a position that is stable while
+    # characters are typed.
+    first = draft.text.rfind("\n", 0, max(0, draft.cursor - max_cells)) + 1
+    first = max(first, (draft.cursor // max_cells - 1) * max_cells)
     lines: list[Line] = [[]]
     used = 0
     cursor_line = 0
@@ -119,7 +119,7 @@ def _text(draft: Draft, size: Size) -> list[Line]:
         if at_cursor:
             cursor_line = len(lines) - 1
             lines[-1].append((CURSOR, ""))
-        # A mark with nothing to stand on.
+        # A combining mark without a base character.
         shown = cell.shown if columns or used else f"{DOTTED_CIRCLE}{cell.shown}"
         lines[-1].append((_style(cell), shown))
         used += get_cwidth(shown)
@@ -129,7 +129,7 @@ def _text(draft: Draft, size: Size) -> list[Line]:
 
     for cell in _cells(draft, first, draft.cursor):
         put(cell)
-    after = chain(_cells(draft, draft.cursor, draft.cursor + most), [_NOTHING])
+    after = chain(_cells(draft, draft.cursor, draft.cursor + max_cells), [_EMPTY_CELL])
     put(next(after), at_cursor=True)
     for cell in after:
         if len(lines) > cursor_line + size.lines:
@@ -141,17 +141,17 @@ def _text(draft: Draft, size: Size) -> list[Line]:
 
 
 def _cells(draft: Draft, first: int, last: int) -> Iterator[_Cell]:
-    """Yield the characters between two places; a character of several bytes costs their sum."""
+    """Yield the characters between two positions; surprisals of a character's bytes add up."""
     alphabet = draft.alphabet
     symbols = draft.text[first:last]
     nats, ids = draft.nats(first, last), alphabet.encode(symbols).tolist()
     place = 0
     for char, num_symbols in _characters(symbols) if alphabet.is_byte else zip(symbols, repeat(1)):
         own = slice(place, place + num_symbols)
-        costs = [one for one in nats[own] if one is not None]
+        byte_nats = [value for value in nats[own] if value is not None]
         yield _Cell(
-            shown=visible(char, keep=" "),  # it is shaded
-            nats=sum(costs) if len(costs) == num_symbols else None,
+            shown=visible(char, keep=" "),  # shading makes blanks visible
+            nats=sum(byte_nats) if len(byte_nats) == num_symbols else None,
             is_unknown=UNKNOWN in ids[own],
             ends_line=char.endswith(("\n", END)),
         )
@@ -159,7 +159,7 @@ def _cells(draft: Draft, first: int, last: int) -> Iterator[_Cell]:
 
 
 def _characters(symbols: str) -> Iterator[tuple[str, int]]:
-    """Yield the UTF-8 characters of bytes, each with its number of bytes; others are escaped."""
+    """Decode UTF-8 and yield (character, number of bytes); invalid bytes are escaped."""
     decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
     num_symbols = 0
     for place, symbol in enumerate(symbols, start=1):
@@ -187,27 +187,28 @@ def _hex(color: str) -> str:
 
 
 def _panel(draft: Draft, columns: int) -> list[Line]:
-    """Candidates, ladder and gates; side by side where they fit."""
-    if columns < _MIN_COLUMNS_OF_TWO:
+    """Lay out candidates, ladder and gates, side by side if they fit."""
+    if columns < _MIN_COLUMNS_SIDE_BY_SIDE:
         return [[], *_candidates(draft, columns), [], *_ladder(draft), [], *_gates(draft)]
     left_columns = columns // 2
     left = _candidates(draft, left_columns - _GAP)
     right = [*_ladder(draft), [], *_gates(draft)]
     nothing: Line = []
     rows = zip_longest(left, right, fillvalue=nothing)
-    return [[], *(_pad(one, left_columns) + two for one, two in rows)]
+    return [[], *(_pad(left_line, left_columns) + right_line for left_line, right_line in rows)]
 
 
 def _candidates(draft: Draft, columns: int) -> list[Line]:
     prediction = draft.prediction()
     if prediction is None:
-        return [[(_DIM, _UNTIL_KNOWN)], *([] for _ in range(NUM_CANDIDATES))]
+        return [[(_DIM, _PENDING)], *([] for _ in range(NUM_CANDIDATES))]
     lines: list[Line] = [[(_DIM, f"next character, entropy {prediction.entropy_bits:.2f} bits")]]
     for number, (char, probability) in enumerate(prediction.next, start=1):
         name = _pad([("", named(char))], _NAME_COLUMNS)
-        share = f" {probability:7.2%}  "
-        room = columns - 2 - _NAME_COLUMNS - len(share)
-        lines.append([(_DIM, f"{number} "), *name, ("", share + bar(probability, max(1, room)))])
+        percentage = f" {probability:7.2%}  "
+        room = columns - 2 - _NAME_COLUMNS - len(percentage)
+        probability_bar = bar(probability, max(1, room))
+        lines.append([(_DIM, f"{number} "), *name, ("", percentage + probability_bar)])
     return lines
 
 
@@ -216,10 +217,10 @@ def _ladder(draft: Draft) -> list[Line]:
     for num_context, prediction in draft.ladder():
         line = f"{num_context:7,}  "
         if prediction is None:
-            line += _UNTIL_KNOWN
+            line += _PENDING
         else:
             line += f"{prediction.entropy_bits:4.2f}  "
-            line += "  ".join(map(with_percentage, prediction.next[:_NUM_RUNG_CANDIDATES]))
+            line += "  ".join(map(with_percentage, prediction.next[:_NUM_LADDER_CANDIDATES]))
         lines.append([("", line)])
     return lines
 
@@ -232,7 +233,7 @@ def _gates(draft: Draft) -> list[Line]:
     return [
         [(_DIM, f"gates, mean{names}")],
         *(
-            [("", f"layer {number:<5}" + "".join(f"{share:9.0%}" for share in layer.values()))]
+            [("", f"layer {number:<5}" + "".join(f"{mean:9.0%}" for mean in layer.values()))]
             for number, layer in enumerate(layers, start=1)
         ),
     ]
@@ -245,7 +246,7 @@ def _pad(line: Line, columns: int) -> Line:
 
 
 def _cut(line: Line, columns: int) -> Line:
-    """Return the beginning of a line that fits."""
+    """Truncate a line to a number of columns."""
     kept: Line = []
     for style, text in line:
         fitting = text

@@ -1,7 +1,7 @@
-"""An assessment as tables, as JSON, or character by character."""
+"""Views of an evaluation: tables and JSON."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ _MAX_SHOWN_CHARS: Final = 60
 def as_record(
     assessment: Assessment, *, run: str, split: str | None, files: list[str]
 ) -> dict[str, Any]:
-    """All fields of the results, and figures derived from them."""
+    """Return the JSON record: all fields and derived figures."""
     record: dict[str, Any] = {"run": run, "split": split, "files": files}
     record |= _figures(assessment.evaluation)
     record["upper_bits_per_char"] = assessment.upper_bits_per_char
@@ -53,7 +53,7 @@ def as_record(
 
 
 def _counts_record(counts: CountsAssessment, assessment: Assessment) -> dict[str, Any]:
-    """Counts alone, network and counts together, and all three by known context."""
+    """Return the scores of the n-gram model and the mixture, also by matched context length."""
     return {
         "counts": {
             "order": counts.order,
@@ -64,13 +64,13 @@ def _counts_record(counts: CountsAssessment, assessment: Assessment) -> dict[str
         "both": _figures(counts.both),
         "by_known_context": [
             {
-                "num_known": one.num_known,
-                "num_chars": one.num_chars,
-                "network_bits_per_char": one.network_nats / one.num_chars / NATS_PER_BIT,
-                "counts_bits_per_char": one.counts_nats / one.num_chars / NATS_PER_BIT,
-                "both_bits_per_char": one.both_nats / one.num_chars / NATS_PER_BIT,
+                "num_known": part.num_known,
+                "num_chars": part.num_chars,
+                "network_bits_per_char": part.network_nats / part.num_chars / NATS_PER_BIT,
+                "counts_bits_per_char": part.counts_nats / part.num_chars / NATS_PER_BIT,
+                "both_bits_per_char": part.both_nats / part.num_chars / NATS_PER_BIT,
             }
-            for one in counts.by_known
+            for part in counts.by_known
         ],
     }
 
@@ -87,6 +87,7 @@ def show_assessment(
     assessment: Assessment,
     *,
     title: str,
+    cell: str,
     with_details: bool,
     is_chosen_on: bool,
     worse: WorseThanValidation | None,
@@ -94,7 +95,8 @@ def show_assessment(
     """Print the score and the baselines; with details, all other measurements.
 
     Args:
-        is_chosen_on: whether n-grams and mixture were chosen on this very text.
+        cell: the model's kind of cell.
+        is_chosen_on: whether n-gram order and interpolation were tuned on this text.
     """
     evaluation = assessment.evaluation
     print_pairs(
@@ -110,25 +112,26 @@ def show_assessment(
             *_repeated(assessment),
         ],
     )
-    _show_others(assessment, is_chosen_on=is_chosen_on)
+    _show_predictors(assessment, cell.upper(), is_chosen_on=is_chosen_on)
     if worse is not None:
         print_note(
-            f"Test costs {worse.bits_per_char - worse.val_bits_per_char:.3f} bits per character "
-            f"more than validation ({worse.val_bits_per_char:.3f}). It is a different stretch of "
-            f"text (95 % interval for such stretches: {worse.low:.2f} to {worse.high:.2f}), and "
-            "the checkpoint was chosen where validation was lowest."
+            "The test loss is "
+            f"{worse.bits_per_char - worse.val_bits_per_char:.3f} bits per character higher than "
+            f"the validation loss ({worse.val_bits_per_char:.3f}). The test split is another part "
+            f"of the text (95 % interval for such parts: {worse.low:.2f} to {worse.high:.2f}), and "
+            "the checkpoint was selected by its validation loss."
         )
     if with_details:
-        _show_details(assessment)
+        _show_details(assessment, cell.upper())
 
 
-def _show_details(assessment: Assessment) -> None:
+def _show_details(assessment: Assessment, cell: str) -> None:
     evaluation = assessment.evaluation
     show_context(assessment.by_context)
     if assessment.counts is not None:
-        _show_by_known(assessment.counts, evaluation)
+        _show_by_matched_context(assessment.counts, evaluation, cell)
     print_rows(
-        ("kind of character", "share of text", "share of bits", "bits/char"),
+        ("kind of character", "% of text", "% of bits", "bits/char"),
         [
             (
                 kind.kind,
@@ -141,15 +144,15 @@ def _show_details(assessment: Assessment) -> None:
     )
     calibration = assessment.calibration
     print_rows(
-        ("confidence", "accuracy", "", "share of text"),
+        ("confidence", "accuracy", "", "% of text"),
         [
             (
-                f"{one.confidence:.0%}",
-                f"{one.accuracy:.0%}",
-                bar(one.accuracy),
-                f"{one.num_chars / evaluation.num_chars:.1%}",
+                f"{each.confidence:.0%}",
+                f"{each.accuracy:.0%}",
+                bar(each.accuracy),
+                f"{each.num_chars / evaluation.num_chars:.1%}",
             )
-            for one in calibration.bins
+            for each in calibration.bins
         ],
         left=(2,),
         caption=f"expected calibration error {calibration.expected_error:.2%}",
@@ -168,76 +171,76 @@ def _show_details(assessment: Assessment) -> None:
     )
 
 
-def _show_by_known(counts: CountsAssessment, evaluation: Evaluation) -> None:
-    """Print the figures of network, counts and both, by the length of known context."""
+def _show_by_matched_context(counts: CountsAssessment, evaluation: Evaluation, cell: str) -> None:
+    """Print the scores of model, n-grams and mixture by matched context length."""
 
     def bits(nats: float, num_chars: int) -> str:
         return f"{nats / num_chars / NATS_PER_BIT:.3f}"
 
     print_rows(
-        ("context known to counts", "share of text", "network", "counts", "both"),
+        ("matched context", "% of text", cell, "n-grams", f"{cell} + n-grams"),
         [
             (
-                f"{one.num_known} character{'' if one.num_known == 1 else 's'}",
-                f"{one.num_chars / evaluation.num_chars:.1%}",
-                bits(one.network_nats, one.num_chars),
-                bits(one.counts_nats, one.num_chars),
-                bits(one.both_nats, one.num_chars),
+                f"{part.num_known} character{'' if part.num_known == 1 else 's'}",
+                f"{part.num_chars / evaluation.num_chars:.1%}",
+                bits(part.network_nats, part.num_chars),
+                bits(part.counts_nats, part.num_chars),
+                bits(part.both_nats, part.num_chars),
             )
-            for one in counts.by_known
+            for part in counts.by_known
         ],
-        caption="bits per character, by the longest context that the training text continues",
+        caption="bits per character, by the longest context that occurs in the training text",
     )
 
 
 def show_documents(most: Iterable[DocumentScore], least: Iterable[DocumentScore]) -> None:
-    """The most and the least surprising documents."""
+    """Print the most and the least surprising documents."""
     for title, documents in (("most surprising", most), ("least surprising", least)):
         print_rows(
             ("number", "bits", "bits/char", "in training", title),
             [
                 (
-                    f"{one.number:,}",
-                    f"{one.bits:.1f}",
-                    f"{one.bits_per_char:.2f}",
-                    {None: "-", True: "yes", False: "no"}[one.is_known],
-                    visible(one.text[:_MAX_SHOWN_CHARS]),
+                    f"{document.number:,}",
+                    f"{document.bits:.1f}",
+                    f"{document.bits_per_char:.2f}",
+                    {None: "-", True: "yes", False: "no"}[document.is_known],
+                    visible(document.text[:_MAX_SHOWN_CHARS]),
                 )
-                for one in documents
+                for document in documents
             ],
             left=(4,),
         )
 
 
 def _unknown(assessment: Assessment) -> str:
-    """Return how many characters are unknown, and what naming them would cost."""
+    """Format the number of unknown characters and the score if they had to be named."""
     number = assessment.evaluation.num_unknown
     if not number:
         return "0"
     return (
-        f"{number:,}, scored as one class; with each of them named "
-        f"{assessment.upper_bits_per_char:.4f} bits per character"
+        f"{number:,}, scored as one class; {assessment.upper_bits_per_char:.4f} bits per character "
+        "if each had to be named"
     )
 
 
 def _repeated(assessment: Assessment) -> Iterator[tuple[str, str]]:
-    """Yield the figure for all documents, if the training text contains some of them."""
+    """Yield the score including documents of the training text, if there are any."""
     found = assessment.with_repeated
     if found is not None:
         yield (
-            "with documents of the training text",
+            "including training documents",
             f"{found.bits_per_char:.4f} bits per character, {found.num_chars:,} characters",
         )
 
 
-def _show_others(assessment: Assessment, *, is_chosen_on: bool) -> None:
-    """Print the model and the baselines, the best first, with advice."""
-    costs = [("this model", assessment.evaluation.nats)]
+def _show_predictors(assessment: Assessment, cell: str, *, is_chosen_on: bool) -> None:
+    """Print the scores of the model and the baselines, best first, with advice."""
+    costs = [(cell, assessment.evaluation.nats)]
     counts = assessment.counts
     if counts is not None:
-        costs.append((f"this model + counts{'*' * is_chosen_on}", counts.both.nats))
+        costs.append((f"{cell} + n-grams{'*' * is_chosen_on}", counts.both.nats))
     if assessment.dynamic is not None:
-        costs.append(("this model, dynamic", assessment.dynamic.nats))
+        costs.append((f"{cell}, dynamic", assessment.dynamic.nats))
     costs += [(baseline.name, baseline.nats) for baseline in assessment.baselines]
     if len(costs) == 1:
         return
@@ -257,17 +260,18 @@ def _show_others(assessment: Assessment, *, is_chosen_on: bool) -> None:
     if counts is None:
         return
     if counts.only is not None:
+        part = "n-grams" if counts.only == "counts" else cell
         print_note(
-            f"Mixing showed no gain on validation: --with-counts uses the {counts.only} alone."
+            f"Interpolation showed no gain on validation: --with-counts only uses the {part}."
         )
     if is_chosen_on:
-        print_note("* mixed as suits this very text: on another one it may gain less")
+        print_note("* interpolation tuned on this text; the gain on another text may be smaller")
     bits = _bits_per_char(assessment.evaluation.nats - counts.nats, assessment)
     if bits > noise_bits(assessment.evaluation.num_chars):
         print_note(
-            f"Counting n-grams predicts this text better than the network, by {bits:.3f} bits per "
-            "character. What may help: more training, a larger text, or train --from another "
-            "run. Until then sample and predict take --with-counts."
+            f"The n-gram model predicts this text better than the {cell}, by {bits:.3f} bits per "
+            "character. Train longer, use a larger text, or fine-tune another run with train "
+            "--from; sample and predict can use the n-grams with --with-counts."
         )
 
 
@@ -278,7 +282,7 @@ def _in_place(surprise: Surprise) -> str:
 
 def _figures(evaluation: Evaluation) -> dict[str, Any]:
     figures = with_derived(evaluation, *_DERIVED)
-    # JSON has no infinity.
+    # JSON has no infinity or NaN.
     for name in _DERIVED:
         if figures[name] is not None and not math.isfinite(figures[name]):
             figures[name] = None
@@ -287,7 +291,7 @@ def _figures(evaluation: Evaluation) -> dict[str, Any]:
 
 def _accuracies(top_accuracy: dict[int, float]) -> str:
     first, *others = top_accuracy.items()
-    more: Sequence[str] = [f"top {k} {value:.1%}" for k, value in others]
+    more = [f"top {k} {value:.1%}" for k, value in others]
     return f"{first[1]:.1%} ({', '.join(more)})"
 
 

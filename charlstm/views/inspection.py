@@ -1,4 +1,4 @@
-"""Gates, units and context lengths of a model, drawn in the terminal or as JSON."""
+"""Views of gates, units and context lengths: terminal graphics and JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -18,54 +18,53 @@ from charlstm.views.shading import surprise_color
 from charlstm.views.tables import print_rows, print_text, width
 
 if TYPE_CHECKING:
-    from charlstm.analysis.reach import Reach  # needs torch, which nothing else here does
+    from charlstm.analysis.reach import Reach  # imports torch
 
 GatesBefore = Mapping[str, tuple[float, float]]
 
 _DISTANCES: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
-# Blocks for what is open or above zero, letters' shapes for what is below it.
+# Marks for gates and positive values, and for negative values.
 _POSITIVE: Final = "\u2591\u2592\u2593\u2588"
 _NEGATIVE: Final = ".:oO"
 _SHOWN_FROM: Final = 0.05
-_RANGE: Final = 15  # columns for the least and the greatest value
+_RANGE: Final = 15  # columns for minimum and maximum
 _SCALE: Final = (
-    "each column is the step that reads the character above it\n"
-    f"blank: under {_SHOWN_FROM}; {_POSITIVE}: up to 0.25, 0.5, 0.75, 1; {_NEGATIVE}: below zero"
+    "each column is the step that reads the character above\n"
+    f"blank: below {_SHOWN_FROM}; {_POSITIVE}: up to 0.25, 0.5, 0.75, 1; {_NEGATIVE}: negative"
 )
 
 
 def character_records(trace: Trace) -> list[dict[str, Any]]:
     return [
         {
-            "char": one.char,
-            "nats": one.nats,
-            "next": [candidate._asdict() for candidate in one.candidates],
+            "char": character.char,
+            "nats": character.nats,
+            "next": [candidate._asdict() for candidate in character.candidates],
         }
-        for one in trace.characters
+        for character in trace.characters
     ]
 
 
 def show_characters(trace: Trace) -> None:
-    """The text, each character colored by its surprise; under it the most likely candidates."""
+    """Print the text shaded by surprisal, with the most likely candidates below each character."""
     characters = trace.characters
     columns = _columns(trace)
     per_line = max(1, (width() - 2) // (columns + 1))
     for first in range(0, len(characters), per_line):
         line = characters[first : first + per_line]
         text = Text()
-        for one in line:
-            color = surprise_color(one.nats)
+        for character in line:
+            color = surprise_color(character.nats)
             style = Style(color="color(16)", bgcolor=color) if color else Style(bold=True)
-            text.append(_cell(one.char, columns), style)
+            text.append(_cell(character.char, columns), style)
             text.append(" ")
         print_text(text)
-        for place in range(max(len(one.candidates) for one in line)):
+        for place in range(max(len(character.candidates) for character in line)):
             row = Text()
-            for one in line:
-                candidate = one.candidates[place] if place < len(one.candidates) else None
-                char = candidate.char if candidate else None
-                is_right = char == one.char
-                style = Style(bold=True) if is_right else Style(dim=True)
+            for character in line:
+                candidates = character.candidates
+                char = candidates[place].char if place < len(candidates) else None
+                style = Style(bold=True) if char == character.char else Style(dim=True)
                 row.append(_cell(char, columns), style)
                 row.append(" ")
             print_text(row)
@@ -77,17 +76,17 @@ def gate_records(layer: LayerTrace, units: Sequence[int], number: int) -> dict[s
         name: {str(unit): values[:, unit].tolist() for unit in units}
         for name, values in layer.values.items()
     }
-    values["shown"] = values["hidden"]  # its first name, which scripts may read
+    values["shown"] = values["hidden"]  # deprecated name, kept for scripts
     return {"layer": number, "units": list(units), "values": values}
 
 
 def show_gates(trace: Trace, layer: LayerTrace, units: Sequence[int], number: int) -> None:
-    """A heat map for each unit: a row for each gate, a column for each character."""
+    """Print a heat map per unit, with a row per gate and a column per character."""
     names = list(layer.values)
     margin = max(map(len, names)) + 2 + _RANGE
     columns = _columns(trace)
     per_line = max(1, (width() - margin - 2) // columns)
-    text = [one.char for one in trace.characters]
+    text = [character.char for character in trace.characters]
     for unit in units:
         print_text(Text(f"layer {number}, unit {unit}", style="bold"))
         for first in range(0, len(text), per_line):
@@ -106,14 +105,14 @@ def show_gates(trace: Trace, layer: LayerTrace, units: Sequence[int], number: in
     for name in names:
         print_text(Text(f"{name:{margin - _RANGE}}{layer.cell.meanings[name]}", style="dim"))
     ranges = ["gates: 0 to 1"] if layer.cell.gates else []
-    ranges += ["cell: any size, shown through tanh"] if "cell" in names else []
+    ranges += ["cell: unbounded, shown as tanh(cell)"] if "cell" in names else []
     print_text(Text(f"{_SCALE}\n{'; '.join([*ranges, 'others: -1 to 1'])}", style="dim"))
 
 
 def share_records(
     shares: Sequence[dict[str, GateShares]], before: Sequence[GatesBefore]
 ) -> list[dict[str, Any]]:
-    """Return how often each gate is closed or open, now and, where known, before training."""
+    """Return how often each gate is closed or open, now and, if known, before training."""
     records = []
     for number, layer in enumerate(shares):
         for name, found in layer.items():
@@ -121,7 +120,7 @@ def share_records(
             if number < len(before) and name in before[number]:
                 closed, is_open = before[number][name]
                 record |= {"closed_before": closed, "open_before": is_open}
-            # "closed" was called so first, and scripts may read it.
+            # Deprecated names, kept for scripts.
             record |= {
                 key.replace("closed", "shut"): value
                 for key, value in record.items()
@@ -132,7 +131,7 @@ def share_records(
 
 
 def show_shares(shares: Sequence[dict[str, GateShares]], before: Sequence[GatesBefore]) -> None:
-    """How often gates are closed or open, and how often they were before training."""
+    """Print how often gates are closed or open, now and before training."""
     records = share_records(shares, before)
     if not records:
         return
@@ -153,21 +152,22 @@ def show_shares(shares: Sequence[dict[str, GateShares]], before: Sequence[GatesB
 
 def unit_records(tracked: Sequence[TrackedFeature]) -> list[dict[str, Any]]:
     return [
-        asdict(one) | {"units": [unit._asdict() | {"layer": unit.layer + 1} for unit in one.units]}
-        for one in tracked
+        asdict(feature)
+        | {"units": [unit._asdict() | {"layer": unit.layer + 1} for unit in feature.units]}
+        for feature in tracked
     ]
 
 
 def show_units(tracked: Sequence[TrackedFeature]) -> None:
-    """Print for each feature the units that track it best, and the score that chance reaches."""
+    """Print the units that track each feature best, with the chance score."""
     rows = []
-    for one in tracked:
-        for place, unit in enumerate(one.units):
+    for feature in tracked:
+        for place, unit in enumerate(feature.units):
             rows.append(
                 (
-                    "" if place else one.feature,
-                    "" if place else one.measure,
-                    "" if place else f"{one.chance:.2f}",
+                    "" if place else feature.feature,
+                    "" if place else feature.measure,
+                    "" if place else f"{feature.chance:.2f}",
                     f"{unit.score:.2f}",
                     f"{unit.layer + 1}",
                     f"{unit.unit}",
@@ -179,13 +179,11 @@ def show_units(tracked: Sequence[TrackedFeature]) -> None:
         rows,
         left=(1, 6),
     )
-    print_text(
-        Text("auc: 0.5 is chance; both 1 and 0 separate perfectly, 0 with a unit that falls", "dim")
-    )
+    print_text(Text("auc: 0.5 is chance; 1 and 0 are perfect, 0 for a unit that decreases", "dim"))
     if tracked:
         best = tracked[0].units[0]
         command = f"charlstm inspect --gates --layer {best.layer + 1} --unit {best.unit}"
-        print_text(Text(f"to see the first one's gates: {command}", "dim"))
+        print_text(Text(f"to see the gates of the first unit: {command}", "dim"))
 
 
 def reach_record(reach: "Reach", contexts: Sequence[ContextScore]) -> dict[str, Any]:
@@ -197,7 +195,7 @@ def reach_record(reach: "Reach", contexts: Sequence[ContextScore]) -> dict[str, 
 
 
 def show_reach(reach: "Reach", contexts: Sequence[ContextScore]) -> None:
-    """How much predictions depend on characters at each distance; the effect of context length."""
+    """Print the gradient by distance, and the effect of context length."""
     strongest = max(reach.gradient) or 1.0
     print_rows(
         ("distance back", "gradient", ""),
@@ -217,23 +215,23 @@ def show_reach(reach: "Reach", contexts: Sequence[ContextScore]) -> None:
 
 
 def _columns(trace: Trace) -> int:
-    """Columns of the terminal for each character: two where one of them is wide, or a byte."""
+    """Return the terminal columns per character: 2 if a character is wide or an escaped byte."""
     shown = (
         char
-        for one in trace.characters
-        for char in (one.char, *(candidate.char for candidate in one.candidates))
+        for character in trace.characters
+        for char in (character.char, *(candidate.char for candidate in character.candidates))
         if char is not None
     )
     return min(2, max(1, *(Text(_short(char)).cell_len for char in shown)))
 
 
 def _short(char: str) -> str:
-    r"""Return a visible character: ∎ for EOS, and of an escaped one, \xe5, only the number."""
+    r"""Return a visible character: ∎ for EOS, and only the number of an escape such as \xe5."""
     return "\u220e" if char == END else named(char).removeprefix("\\x")
 
 
 def _cell(char: str | None, columns: int) -> str:
-    """Return a character in `columns` columns; a square replaces a wider or invisible one."""
+    """Pad a character to `columns` columns; a square replaces a wider or invisible one."""
     shown = _short(char) if char is not None else "?"
     wide = Text(shown).cell_len
     if not 0 < wide <= columns:
@@ -242,8 +240,8 @@ def _cell(char: str | None, columns: int) -> str:
 
 
 def _heat(name: str, value: float, *, is_gate: bool) -> tuple[str, Style]:
-    """A mark for a value: a gate's from 0 to 1, others' from -1 to 1, colored by the sign."""
-    # What a cell keeps has no bounds; what it shows goes through tanh.
+    """Return the mark and color for a gate (0 to 1) or another value (-1 to 1)."""
+    # The cell state is unbounded.
     bounded = float(np.tanh(value)) if name == "cell" else value
     color = "cyan" if is_gate else "green" if value >= 0 else "red"
     marks = _POSITIVE if value >= 0 else _NEGATIVE

@@ -1,4 +1,4 @@
-"""Scored items as rows, their cells separated by tabs, and as JSON."""
+"""Views of scored items: tab-separated rows and JSON."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -6,28 +6,28 @@ from typing import Any, Final
 from charlstm.evaluation.items import CharacterScore, Classified, ItemScore
 from charlstm.system.terminal import escape
 
-# What one model or several say of an item.
+# Result for an item from one model or several.
 Answer = ItemScore | Classified
 
 _MARK: Final = "\x1b[1;31m"
 _PLAIN: Final = "\x1b[0m"
-# Places after the point; 3 for anything else.
+# Decimal places; 3 for other columns.
 _DIGITS: Final = {"bits_per_char": 4, "percentile": 1, "posterior": 4}
 
 HEADER: Final = ("bits", "bits_per_char", "percentile")
 CHARACTER_HEADER: Final = ("place", "char", "bits", "rank", "expected")
 
 
-def columns(one: Answer) -> dict[str, Any]:
-    """What is said of an item in a row, by the columns' names."""
-    if isinstance(one, ItemScore):
-        return {name: getattr(one, name) for name in HEADER}
-    bits = {f"bits_{name}": bits for name, bits in one.bits.items()}
-    return bits | {"best": one.best, "posterior": one.posterior}
+def columns(answer: Answer) -> dict[str, Any]:
+    """Return a row's values by column name."""
+    if isinstance(answer, ItemScore):
+        return {name: getattr(answer, name) for name in HEADER}
+    bits = {f"bits_{name}": bits for name, bits in answer.bits.items()}
+    return bits | {"best": answer.best, "posterior": answer.posterior}
 
 
 def as_cells(columns: Mapping[str, Any]) -> dict[str, str]:
-    """The same as texts; empty where there is nothing."""
+    """Format values as text; None becomes empty."""
     cells = {}
     for name, value in columns.items():
         digits = _DIGITS.get(name, 3)
@@ -36,12 +36,12 @@ def as_cells(columns: Mapping[str, Any]) -> dict[str, str]:
     return cells
 
 
-def record(one: Answer) -> dict[str, Any]:
-    """What is said of an item in JSON."""
-    if isinstance(one, Classified):
-        return one._asdict()
+def record(answer: Answer) -> dict[str, Any]:
+    """Return an item's JSON record."""
+    if isinstance(answer, Classified):
+        return answer._asdict()
     names = ("number", "num_chars", "bits", "bits_per_char", "percentile", "text")
-    return {name: getattr(one, name) for name in names}
+    return {name: getattr(answer, name) for name in names}
 
 
 def classified_header(names: Sequence[str]) -> tuple[str, ...]:
@@ -49,20 +49,24 @@ def classified_header(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def confusion_lines(counts: Mapping[tuple[str, str], int], names: Sequence[str]) -> Iterator[str]:
-    """How often each label got each model, and how often the right one.
+    """Yield the lines of the accuracy and the confusion matrix.
 
     Args:
-        counts: by label and best model.
-        names: of the models.
+        counts: by (label, best model).
+        names: model names.
     """
     rows = {name: [counts.get((name, best), 0) for best in names] for name in names}
     number = sum(counts[label, best] for label, best in counts if label in names)
-    right = sum(counts.get((name, name), 0) for name in names)
-    yield f"accuracy {right / number:.4f}: {right:,} of {number:,}" if number else "accuracy -"
+    num_correct = sum(counts.get((name, name), 0) for name in names)
+    yield (
+        f"accuracy {num_correct / number:.4f}: {num_correct:,} of {number:,}"
+        if number
+        else "accuracy -"
+    )
     if others := sum(counts.values()) - number:
-        yield f"{others:,} more have a label that is no model's name"
+        yield f"{others:,} more have a label that is not a model's name"
         rows["(other)"] = [
-            sum(count for (label, one), count in counts.items() if one == best) - sum(column)
+            sum(count for (_, name), count in counts.items() if name == best) - sum(column)
             for best, column in zip(names, zip(*rows.values(), strict=True), strict=True)
         ]
     table = [["label", *names], *([label, *map("{:,}".format, row)] for label, row in rows.items())]
@@ -72,14 +76,14 @@ def confusion_lines(counts: Mapping[tuple[str, str], int], names: Sequence[str])
         yield "  ".join([label.ljust(widths[0]), *padded])
 
 
-def character_row(one: CharacterScore) -> str:
-    """Place, character, bits, rank, what was expected instead."""
-    bits = f"{one.bits:.4f}"
-    return "\t".join((str(one.place), escape(one.char), bits, str(one.rank), escape(one.expected)))
+def character_row(score: CharacterScore) -> str:
+    """Format position, character, bits, rank and the most likely character."""
+    char, expected = escape(score.char), escape(score.expected)
+    return "\t".join((str(score.place), char, f"{score.bits:.4f}", str(score.rank), expected))
 
 
 def shown(text: str, is_terminal: bool) -> str:  # noqa: FBT001 - a predicate
-    """A text for the last column, in one line: safe on a terminal, as it is elsewhere."""
+    """Return a text on one line, with control characters escaped on a terminal."""
     if is_terminal:
         return escape(text, keep="\t")
     text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -87,8 +91,8 @@ def shown(text: str, is_terminal: bool) -> str:  # noqa: FBT001 - a predicate
 
 
 def marked(item: ItemScore) -> str:
-    """An item's text for a terminal, its most surprising stretch marked."""
-    first, after = item.surprising_stretch()
-    parts = (item.text[:first], item.text[first:after], item.text[after:])
-    before, stretch, rest = (shown(part, is_terminal=True) for part in parts)
-    return f"{before}{_MARK}{stretch}{_PLAIN}{rest}"
+    """Return an item's text with its most surprising passage highlighted for a terminal."""
+    start, end = item.surprising_stretch()
+    parts = (item.text[:start], item.text[start:end], item.text[end:])
+    before, passage, after = (shown(part, is_terminal=True) for part in parts)
+    return f"{before}{_MARK}{passage}{_PLAIN}{after}"

@@ -1,4 +1,4 @@
-"""A live view of a model in the terminal, drawn by prompt_toolkit, which is an extra."""
+"""Interactive terminal view of a model, with prompt_toolkit (an extra)."""
 
 import asyncio
 import contextlib
@@ -25,29 +25,29 @@ _SECONDS_BETWEEN_DRAWINGS: Final = 0.03
 
 
 def play(draft: Draft, *, name: str) -> None:
-    """Let a text be typed until a key ends it; then leave the text on the terminal.
+    """Run the interactive view until a key quits it, then print the text.
 
     Args:
-        name: of the model.
+        name: the model's name.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C.
     """
     session = _Session(draft, name)
     with stop_signals() as signals:
-        # Until the terminal is as it was found.
+        # Hold signals until the terminal is restored.
         signals.hold()
         try:
             session.run(lambda: signals.forward(session.end_soon))
         finally:
             if signals.received is None:
-                _leave(draft)
+                _print_text(draft)
     if signals.received is not None:
         signal.raise_signal(signals.received)
 
 
-def _leave(draft: Draft) -> None:
-    """Write the text to stdout, as it is read best afterwards."""
+def _print_text(draft: Draft) -> None:
+    """Print the text to stdout, shaded by surprisal if there are colors."""
     if not draft.text:
         return
     costs = draft.nats(0, len(draft.text))
@@ -59,7 +59,7 @@ def _leave(draft: Draft) -> None:
 
 
 class _Session:
-    """Keys that change a draft, work on it between keys, and the screen that shows it."""
+    """Application with key bindings, background work between keys, and the screen."""
 
     def __init__(self, draft: Draft, name: str) -> None:
         self._draft = draft
@@ -73,11 +73,11 @@ class _Session:
             erase_when_done=True,
             min_redraw_interval=_SECONDS_BETWEEN_DRAWINGS,
         )
-        # Ctrl-P and Escape wait for the key after them, however long it takes.
+        # Ctrl-P and Escape wait for the next key without a timeout.
         self._app.timeoutlen = math.inf
 
     def run(self, on_start: Callable[[], None]) -> None:
-        """Until it is ended.
+        """Run the application until it quits.
 
         Raises:
             KeyboardInterrupt: after Ctrl-C.
@@ -88,11 +88,11 @@ class _Session:
             self._app.create_background_task(self._work())
             on_start()
 
-        with contextlib.suppress(EOFError):  # the terminal is gone
+        with contextlib.suppress(EOFError):  # the terminal was closed
             self._app.run(pre_run=start, handle_sigint=False, set_exception_handler=False)
 
     def end_soon(self) -> None:
-        """End it, from a signal's handler."""
+        """Quit from a signal handler."""
         if self._app.loop is not None:
             self._app.loop.call_soon_threadsafe(self._end)
 
@@ -108,7 +108,7 @@ class _Session:
         self._end(context.get("exception") or RuntimeError(context["message"]))
 
     async def _work(self) -> None:
-        """Work in small pieces; keys come between them."""
+        """Work on predictions in small steps, and let keys be handled in between."""
         while True:
             await self._has_work.wait()
             self._has_work.clear()
@@ -137,7 +137,7 @@ class _Session:
             bindings.add(*keys)(handle)
 
         def insert(event: KeyPressEvent) -> None:
-            # Keys without a binding are no text.
+            # Ignore function keys without a binding.
             if not isinstance(event.key_sequence[-1].key, Keys):
                 draft.insert(event.data)
 

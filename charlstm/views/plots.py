@@ -1,4 +1,4 @@
-"""Pictures for papers and slides; matplotlib, which is an extra, draws them."""
+"""Plots for papers and slides, with matplotlib (an extra)."""
 
 import importlib
 import warnings
@@ -27,13 +27,13 @@ _COLORS: Final = (_BLUE, _ORANGE, "#009E73")
 
 
 def require_plots(path: Path) -> None:
-    """Refuse, before the work begins, what can't be drawn at its end.
+    """Check that a plot can be drawn, before long computations.
 
     Raises:
-        ConfigError: when matplotlib is missing or the file's ending names no picture.
+        ConfigError: if matplotlib is missing or the file format is not supported.
     """
     if path.suffix.lower() not in _FORMATS:
-        raise ConfigError(f"--plot {path}: give a file that ends in {', '.join(_FORMATS)}")
+        raise ConfigError(f"--plot {path}: must end in {', '.join(_FORMATS)}")
     try:
         importlib.import_module("matplotlib")
     except ImportError as error:
@@ -41,12 +41,12 @@ def require_plots(path: Path) -> None:
 
 
 def plot_assessment(assessment: "Assessment", *, title: str) -> "Figure":
-    """Draw bits per character by context length, and the calibration."""
+    """Plot bits per character by context length, and calibration."""
     figure, (context_axes, calibration_axes) = _figure(title, num_panels=2)
     contexts = assessment.by_context
     context_axes.plot(
-        [one.num_context for one in contexts],
-        [one.bits_per_char for one in contexts],
+        [each.num_context for each in contexts],
+        [each.bits_per_char for each in contexts],
         marker="o",
         color=_BLUE,
     )
@@ -57,8 +57,8 @@ def plot_assessment(assessment: "Assessment", *, title: str) -> "Figure":
     bins = assessment.calibration.bins
     calibration_axes.plot([0, 1], [0, 1], linestyle=":", color=_GRAY, label="perfectly calibrated")
     calibration_axes.plot(
-        [one.confidence for one in bins],
-        [one.accuracy for one in bins],
+        [each.confidence for each in bins],
+        [each.accuracy for each in bins],
         marker="o",
         color=_ORANGE,
         label=f"expected error {assessment.calibration.expected_error:.1%}",
@@ -70,16 +70,16 @@ def plot_assessment(assessment: "Assessment", *, title: str) -> "Figure":
 
 
 def plot_training(history: "Sequence[LogEntry]", *, title: str) -> "Figure":
-    """Draw bits per character in training and validation over the epochs."""
+    """Plot training and validation loss in bits per character over epochs."""
     figure, (axes,) = _figure(title, num_panels=1)
     for name, label, color in (
         ("train_bits_per_char", "training, running mean", _GRAY),
         ("val_bits_per_char", "validation", _BLUE),
     ):
         points = [
-            (one["epoch"], one[name])
-            for one in history
-            if one.get("epoch") is not None and one.get(name) is not None
+            (entry["epoch"], entry[name])
+            for entry in history
+            if entry.get("epoch") is not None and entry.get(name) is not None
         ]
         axes.plot(
             [epoch for epoch, _ in points],
@@ -95,48 +95,50 @@ def plot_training(history: "Sequence[LogEntry]", *, title: str) -> "Figure":
 
 
 def plot_comparison(results: "Sequence[CellResult]") -> "Figure":
-    """Draw bits per character of each cell, and of what closes by the distance to its opening."""
-    figure, (bits_axes, distance_axes) = _figure("the same parameters and budget", num_panels=2)
-    for place, (one, color) in enumerate(zip(results, _COLORS, strict=False)):
-        bits_axes.bar(place, one.bits_per_char, yerr=one.spread, color=color, label=one.cell)
-        for run in one.runs:
+    """Plot bits per character of each cell, and bits of closing brackets by distance."""
+    figure, (bits_axes, distance_axes) = _figure("same parameters and budget", num_panels=2)
+    for place, (result, color) in enumerate(zip(results, _COLORS, strict=False)):
+        bits_axes.bar(
+            place, result.bits_per_char, yerr=result.spread, color=color, label=result.cell
+        )
+        for run in result.runs:
             distance_axes.plot(
                 list(run.bits_by_distance),
                 list(run.bits_by_distance.values()),
                 marker="o",
                 color=color,
             )
-    bits_axes.set_xticks(range(len(results)), [one.cell for one in results])
+    bits_axes.set_xticks(range(len(results)), [result.cell for result in results])
     bits_axes.set_ylabel("bits per character")
     distance_axes.set_xscale("log")
-    distance_axes.set_xlabel("characters since the bracket or quote was opened")
-    distance_axes.set_ylabel("bits for what closes it")
+    distance_axes.set_xlabel("characters since the opening bracket or quote")
+    distance_axes.set_ylabel("bits of the closing one")
     bits_axes.legend(frameon=False)
     return figure
 
 
 def plot_recall(results: "Sequence[RecallResult]") -> "Figure":
-    """Draw how often each cell recalls a symbol, by distance."""
+    """Plot each cell's recall accuracy by distance."""
     figure, (axes,) = _figure("recalling a symbol", num_panels=1)
-    colors = dict(zip(dict.fromkeys(one.cell for one in results), _COLORS, strict=False))
+    colors = dict(zip(dict.fromkeys(result.cell for result in results), _COLORS, strict=False))
     labelled: set[str] = set()
-    for one in results:
-        label = None if one.cell in labelled else one.cell
-        labelled.add(one.cell)
-        distances, shares = list(one.accuracy), list(one.accuracy.values())
-        axes.plot(distances, shares, marker="o", color=colors[one.cell], label=label)
+    for result in results:
+        label = None if result.cell in labelled else result.cell
+        labelled.add(result.cell)
+        distances, accuracies = list(result.accuracy), list(result.accuracy.values())
+        axes.plot(distances, accuracies, marker="o", color=colors[result.cell], label=label)
     axes.axhline(1 / 8, linestyle=":", color=_GRAY, label="chance")
     axes.set_xscale("log")
-    axes.set_xlabel("characters between a symbol and its return")
-    axes.set_ylabel("share recalled")
+    axes.set_xlabel("distance in characters")
+    axes.set_ylabel("accuracy")
     axes.legend(frameon=False)
     return figure
 
 
 def write_figure(figure: "Figure", file: BinaryIO, path: Path) -> None:
-    """Draw a figure into a file, in the format that its path's ending names."""
+    """Write a figure to a file, in the format of the path's suffix."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # letters that the font lacks become boxes
+        warnings.simplefilter("ignore")  # about glyphs missing from the font
         figure.savefig(file, dpi=150, format=path.suffix[1:])
 
 
@@ -145,9 +147,9 @@ def _figure(title: str, *, num_panels: int) -> "tuple[Figure, Sequence[Any]]":
 
     width, height = _PANEL_INCHES
     figure = Figure(figsize=(width * num_panels, height), layout="constrained")
-    # A dollar sign would begin a formula.
+    # A dollar sign would start a formula.
     figure.suptitle(escape_line(title).replace("$", r"\$"))
     axes = figure.subplots(1, num_panels, squeeze=False)[0]
-    for one in axes:
-        one.spines[["top", "right"]].set_visible(False)
+    for panel in axes:
+        panel.spines[["top", "right"]].set_visible(False)
     return figure, axes

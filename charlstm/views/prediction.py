@@ -1,4 +1,4 @@
-"""Predictions as bars, by context length, or as JSON."""
+"""Views of predictions: bars, ladder and JSON."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from charlstm.text.visible import named, visible
 from charlstm.views.tables import print_rows
 
 _DEFAULT_TOP: Final = 10
-_DEFAULT_TOP_OF_RUNG: Final = 5
+_DEFAULT_TOP_IN_LADDER: Final = 5
 _BAR_WIDTH: Final = 24
 _EIGHTHS: Final = " \u258f\u258e\u258d\u258c\u258b\u258a\u2589\u2588"
 _MAX_SHOWN_PREFIX: Final = 40
@@ -25,14 +25,18 @@ def as_record(prediction: NextCharacters, *, top: int | None) -> dict[str, Any]:
     }
 
 
-def ladder_record(rung: ContextPrediction, *, top: int | None) -> dict[str, Any]:
-    record = as_record(rung.prediction, top=top)
+def ladder_record(rung_prediction: ContextPrediction, *, top: int | None) -> dict[str, Any]:
+    record = as_record(rung_prediction.prediction, top=top)
     del record["prefix"]
-    return {"num_context": rung.num_context, "context": rung.context, **record}
+    return {
+        "num_context": rung_prediction.num_context,
+        "context": rung_prediction.context,
+        **record,
+    }
 
 
 def show_prediction(prediction: NextCharacters, *, top: int | None) -> None:
-    """The ranking, with its bars."""
+    """Print the most likely characters with bars."""
     shown = prediction.next[: top or _DEFAULT_TOP]
     print_rows(
         (f"after {_ending(prediction.prefix)}", f"entropy {prediction.entropy_bits:.2f} bits", ""),
@@ -41,37 +45,40 @@ def show_prediction(prediction: NextCharacters, *, top: int | None) -> None:
     )
 
 
-def show_ladder(rungs: Sequence[ContextPrediction], *, top: int | None) -> None:
-    """One line for each context length."""
+def show_ladder(contexts: Sequence[ContextPrediction], *, top: int | None) -> None:
+    """Print a line per context length."""
     print_rows(
         ("context", "characters", "entropy", "most likely next"),
         [
             (
-                _ending(rung.context),
-                f"{rung.num_context}",
-                f"{rung.prediction.entropy_bits:.2f} bits",
+                _ending(rung_prediction.context),
+                f"{rung_prediction.num_context}",
+                f"{rung_prediction.prediction.entropy_bits:.2f} bits",
                 "  ".join(
-                    map(with_percentage, rung.prediction.next[: top or _DEFAULT_TOP_OF_RUNG])
+                    map(
+                        with_percentage,
+                        rung_prediction.prediction.next[: top or _DEFAULT_TOP_IN_LADDER],
+                    )
                 ),
             )
-            for rung in rungs
+            for rung_prediction in contexts
         ],
         left=(3,),
     )
 
 
-def show_likely(found: Sequence[Continuation], *, as_json: bool) -> None:
-    """Probability and text of each continuation, separated by a tab."""
-    for one in found:
+def show_likely(continuations: Sequence[Continuation], *, as_json: bool) -> None:
+    """Print the probability and text of each continuation, tab-separated or as JSON lines."""
+    for continuation in continuations:
         if as_json:
-            print(json.dumps(one._asdict()))
+            print(json.dumps(continuation._asdict()))
         else:
-            print(f"{one.probability:.4%}\t{escape(one.text)}")
+            print(f"{continuation.probability:.4%}\t{escape(continuation.text)}")
 
 
-def bar(share: float, columns: int = _BAR_WIDTH) -> str:
-    """A bar for a share from 0 to 1 of the full width, to an eighth of a character."""
-    eighths = round(share * columns * 8)
+def bar(fraction: float, columns: int = _BAR_WIDTH) -> str:
+    """Return a bar for a fraction (0 to 1) of the full width, in eighths of a character."""
+    eighths = round(fraction * columns * 8)
     return _EIGHTHS[8] * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
 

@@ -1,4 +1,4 @@
-"""The list of runs as a table, and one run in full."""
+"""Views of runs: the list, one run in full, and differences."""
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,21 +18,21 @@ from charlstm.system.terminal import escape_line, shell_word
 from charlstm.text.visible import visible
 from charlstm.views.tables import figure, print_note, print_pairs, print_rows
 
-# What fits a terminal of 80 x 24.
+# Fits a terminal of 80 x 24.
 _NUM_SHOWN: Final = 9
 _SHOWN_SAMPLE_CHARS: Final = 52
-# Settings that no option sets.
+# Titles of settings without an option.
 _TITLES: Final = {
     "num_characters": "distinct characters",
     "num_evaluations": "evaluations",
     "paths": "files",
     "adapts_threads": "tunes threads",
-    "vocabulary_decay": "decay of embedding and head",
+    "vocabulary_decay": "embedding and head decay",
 }
 
 
 def with_history(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
-    """A run's record with its settings and its evaluations."""
+    """Return a run's record with settings and history."""
     spec = checkpoint.spec
     return {
         **run_record(name, checkpoint),
@@ -69,32 +69,32 @@ def show_runs(records: Iterable[Mapping[str, Any]]) -> None:
 
 
 def show_differences(checkpoints: Mapping[str, Checkpoint]) -> None:
-    """Runs side by side: the settings in which they differ, and what came of them."""
+    """Print the settings that differ between runs, and their results."""
     settings = {name: _settings(checkpoint) for name, checkpoint in checkpoints.items()}
-    names = dict.fromkeys(name for one in settings.values() for name in one)
+    names = dict.fromkeys(name for values in settings.values() for name in values)
     options = options_of(TrainSettings) | options_of(ReadingSettings)
     titles = _TITLES | {name: option.title for name, option in options.items()}
     rows = [
         (
             titles.get(name, name.replace("_", " ")),
-            *(_setting_text(one[name]) for one in settings.values()),
+            *(_setting_text(values[name]) for values in settings.values()),
         )
         for name in names
     ]
     rows = [row for row in rows if len(set(row[1:])) > 1]
-    best = [figure(one.best_val_bits_per_char) for one in checkpoints.values()]
-    last = [one.history[-1] if one.history else {} for one in checkpoints.values()]
+    best = [figure(each.best_val_bits_per_char) for each in checkpoints.values()]
+    last = [each.history[-1] if each.history else {} for each in checkpoints.values()]
     rows += [
         ("best val bits/char", *best),
         ("last train bits/char", *(figure(entry.get("train_bits_per_char")) for entry in last)),
         ("epochs", *(figure(entry.get("epoch"), digits=2) for entry in last)),
-        ("steps", *(f"{one.step:,}" for one in checkpoints.values())),
+        ("steps", *(f"{each.step:,}" for each in checkpoints.values())),
     ]
     print_rows(("", *checkpoints), rows)
 
 
 def _setting_text(value: Any) -> str:
-    """Return a setting as it is typed, or in words; a dash for none."""
+    """Format a setting's value; a dash for none."""
     match value:
         case None | ():
             return "-"
@@ -110,8 +110,8 @@ def _setting_text(value: Any) -> str:
 def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
     spec = checkpoint.spec
     own = asdict(spec.model_config) | asdict(spec.train_config) | asdict(spec.corpus)
-    # The rates at the latest evaluation, not their schedule.
-    own["dropout"], own["recurrent_dropout"] = (f"{one:.2g}" for one in checkpoint.dropouts)
+    # Show the rates at the last evaluation instead of their schedule.
+    own["dropout"], own["recurrent_dropout"] = (f"{rate:.2g}" for rate in checkpoint.dropouts)
     for name in ("dropout_epochs", "recurrent_dropout_epochs"):
         del own[name]
     return {"corpus": spec.corpus_name, "budget": str(spec.budget), **own}
@@ -120,10 +120,10 @@ def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
 def show_run(
     name: str, checkpoint: Checkpoint, *, with_details: bool, counts_bits: float | None
 ) -> None:
-    """Settings, then what was learned, evaluation by evaluation; without details ten of them.
+    """Print a run's settings, its evaluations (a selection without details) and advice.
 
     Args:
-        counts_bits: as of `advise`.
+        counts_bits: see `advise`.
     """
     spec = checkpoint.spec
     model, train = spec.model_config, spec.train_config
@@ -159,7 +159,7 @@ def show_run(
     history = checkpoint.history
     shown = history if with_details else _spread(history, _NUM_SHOWN)
     print_rows(
-        ("epoch", "train", "val", "sample, always from the same seed"),
+        ("epoch", "train", "val", "sample (same seed each time)"),
         [
             (
                 figure(entry.get("epoch"), digits=2),
@@ -183,19 +183,19 @@ def show_run(
         print_note(advice)
     if with_details:
         print_rows(
-            ("epoch", "mean openness of the gates, layer by layer"),
-            [(figure(entry.get("epoch"), digits=2), _openness(entry)) for entry in history],
+            ("epoch", "mean gate values, by layer"),
+            [(figure(entry.get("epoch"), digits=2), _gate_means(entry)) for entry in history],
             left=(1,),
         )
 
 
 def show_command(arguments: Sequence[str], store: Path) -> None:
-    """A command of charlstm as it is typed, a line that is never folded."""
+    """Print a charlstm command line, without folding it."""
     where = () if store == DEFAULT_STORE else ("--checkpoints", str(store))
     print(*map(shell_word, ["charlstm", *arguments, *where]), flush=True)
 
 
-def _openness(entry: LogEntry) -> str:
+def _gate_means(entry: LogEntry) -> str:
     return "   ".join(
         " ".join(f"{gate} {mean:.2f}" for gate, mean in layer.items())
         for layer in entry.get("gates", ())
@@ -212,6 +212,6 @@ def _spread(history: Sequence[LogEntry], number: int) -> list[LogEntry]:
 
 def _date(saved_at: float) -> str:
     moment = datetime.fromtimestamp(saved_at, UTC)
-    with contextlib.suppress(ValueError, OverflowError):  # a time zone that can't be
+    with contextlib.suppress(ValueError, OverflowError):  # invalid time zone
         moment = moment.astimezone()
     return moment.strftime("%Y-%m-%d %H:%M")

@@ -1,4 +1,4 @@
-"""Samples on stdout: as they come, one after another, or as JSON."""
+"""Views of samples: streamed, complete, and JSON."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -12,10 +12,9 @@ from charlstm.views.shading import shade
 
 
 def show_streaming(prime: str, drawn: Iterable[Drawn], alphabet: Alphabet, *, color: bool) -> str:
-    """Write a single sample character by character; bytes into a pipe or file exactly.
+    """Print a single sample character by character, and return it.
 
-    Returns:
-        The characters that were drawn.
+    Byte models write their exact bytes into a pipe or file.
     """
     written = []
     with text_output(as_bytes=alphabet.is_byte, styled=color) as write:
@@ -38,11 +37,11 @@ def show_samples(
     color: bool,
     with_headings: bool,
 ) -> None:
-    """Write finished samples one after another.
+    """Print complete samples.
 
     Args:
-        primes: what to write before each.
-        with_headings: each under its number, where there are several.
+        primes: text to print before each sample.
+        with_headings: whether to print a numbered heading before each of several samples.
     """
     with text_output(as_bytes=alphabet.is_byte, styled=color) as write:
         for number, (prime, sample) in enumerate(zip(primes, samples, strict=True), start=1):
@@ -57,7 +56,7 @@ def show_samples(
 
 
 def _end_line(write: TextWriter, text: str) -> None:
-    """End the line that a text leaves open."""
+    """Write a newline unless the text ends with one."""
     if not text.endswith("\n"):
         write("\n")
 
@@ -65,7 +64,7 @@ def _end_line(write: TextWriter, text: str) -> None:
 def report_copies(
     samples: Sequence[Sample], copies: Sequence[Copy] | None, alphabet: Alphabet
 ) -> None:
-    """Show each sample's longest passage that occurs in the training text."""
+    """Print each sample's longest passage that occurs in the training text to stderr."""
     if copies is None:
         return
     for number, (sample, copy) in enumerate(zip(samples, copies, strict=True), start=1):
@@ -87,10 +86,10 @@ def print_json(
     copies: Sequence[Copy] | None,
     alphabet: Alphabet,
 ) -> None:
-    """Print everything about the samples as one JSON object.
+    """Print the samples as one JSON object.
 
     Args:
-        prime: of all samples; None where each has its own of `primes`.
+        prime: the prime of all samples, or None if each has its own in `primes`.
     """
     records = []
     for own_prime, sample in zip(primes, samples, strict=True):
@@ -104,7 +103,7 @@ def print_json(
         if prime is None:
             record["prime"] = alphabet.to_text(own_prime)
         if alphabet.is_byte:
-            # The text can't tell a byte that is no UTF-8 from the escape that stands for it.
+            # The text doesn't distinguish an invalid byte from its escape sequence.
             record["hex"] = text.encode("latin-1").hex()
         records.append(record)
     for record, sample, copy in zip(records, samples, copies or (), strict=copies is not None):

@@ -1,4 +1,4 @@
-"""Results as tables on stdout, or as dictionaries for JSON."""
+"""Tables on stdout, and dictionaries for JSON."""
 
 import contextlib
 import io
@@ -29,12 +29,12 @@ def with_derived(result: "DataclassInstance", *names: str) -> dict[str, Any]:
 
 
 def figure(value: float | None, *, digits: int = 3) -> str:
-    """Format a figure of a table; a dash if it is unknown."""
+    """Format a number for a table; a dash for None."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 
 def print_pairs(title: Text, pairs: Iterable[tuple[str, str]]) -> None:
-    """A title and under it names with values."""
+    """Print a title followed by names with values."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim")
     table.add_column(overflow="fold")
@@ -52,12 +52,13 @@ def print_rows(
     left: Sequence[int] = (),
     caption: str | None = None,
 ) -> None:
-    """Rows under a header; the first column and those in `left` are text, the others figures.
+    """Print a table.
 
-    On a terminal that they don't fit, without columns that have no name, which hold bars; on a
-    narrow one, one figure a line.
+    The first column and those in `left` are text and left-aligned. If the table is too wide for
+    the terminal, columns without a name, which hold bars, are dropped; on a narrow terminal each
+    value gets its own line.
     """
-    # Text, never a plain string: rich would read markup in it.
+    # Text instead of str, so that rich doesn't interpret markup.
     cells = [[Text(escape_line(cell)) for cell in row] for row in rows]
 
     def table_of(numbers: Sequence[int]) -> Table:
@@ -77,10 +78,10 @@ def print_rows(
         table = table_of(range(len(header)))
         does_fit = console.width >= console.measure(table, options=options).maximum
         if does_fit or console.width >= _NARROW:
-            named = [number for number, name in enumerate(header) if name or not number]
-            console.print(table if does_fit else table_of(named))
+            named_columns = [number for number, name in enumerate(header) if name or not number]
+            console.print(table if does_fit else table_of(named_columns))
             return
-        # Folded into narrow columns nothing could be read, or copied.
+        # Narrow columns would be unreadable.
         for row in cells:
             console.print(row[0], style="bold")
             for name, cell in zip(header[1:], row[1:], strict=True):
@@ -91,19 +92,19 @@ def print_rows(
 
 
 def print_note(text: str) -> None:
-    """A sentence or two about a table, folded between words."""
+    """Print a note, wrapped between words."""
     with _console() as console:
         console.print(Text(escape_line(text)))
 
 
 def print_text(text: Text) -> None:
-    """A line that is never folded."""
+    """Print a line without wrapping."""
     with _console() as console:
         console.print(text, no_wrap=True, crop=False)
 
 
 def width() -> int:
-    """The columns that there are to write in."""
+    """Return the width of stdout in columns."""
     if not sys.stdout.isatty():
         return _PLAIN_WIDTH
     with _console() as console:
@@ -112,7 +113,7 @@ def width() -> int:
 
 @contextlib.contextmanager
 def _console() -> Iterator[Console]:
-    """Writes to stdout; into a pipe nothing is folded, and lines have no blanks at their end."""
+    """Yield a console for stdout; in a pipe it doesn't wrap, and strips trailing blanks."""
     force_terminal = False if is_colorless() else None
     options: dict[str, Any] = {"highlight": False, "emoji": False}
     if sys.stdout.isatty():

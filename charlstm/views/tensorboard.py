@@ -1,4 +1,4 @@
-"""A training run as curves for TensorBoard, in a folder of the run's own."""
+"""TensorBoard curves of a training run, in a subfolder of the run."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -11,21 +11,17 @@ from charlstm.run.log import Report
 from charlstm.system import layout
 from charlstm.system.terminal import say
 
-# By event: what was measured with it, not what was known from before.
-_OF_STEPS: Final = ("train_bits_per_char", "learning_rate", "chars_per_second")
+# Event -> metrics that it measured.
+_STEP_METRICS: Final = ("train_bits_per_char", "learning_rate", "chars_per_second")
 _CURVES: Final = {
     "started": (),
-    "stepped": _OF_STEPS,
-    "evaluated": (*_OF_STEPS, "val_bits_per_char"),
+    "stepped": _STEP_METRICS,
+    "evaluated": (*_STEP_METRICS, "val_bits_per_char"),
 }
 
 
 def require_tensorboard() -> None:
-    """Refuse to start without TensorBoard.
-
-    Raises:
-        ConfigError: when TensorBoard is missing.
-    """
+    """Raise ConfigError if TensorBoard is not installed."""
     try:
         import_module("torch.utils.tensorboard")
     except ImportError as error:
@@ -34,10 +30,10 @@ def require_tensorboard() -> None:
 
 @contextlib.contextmanager
 def open_board(folder: Path, *, wanted: bool, mode: int) -> Iterator[Callable[[Report], None]]:
-    """Yield a function that draws logged reports as curves; it does nothing unless `wanted`.
+    """Yield a function that writes logged reports to TensorBoard; a no-op unless `wanted`.
 
     Args:
-        mode: of the run's files; if only their owner may read them, so with the curves' folder.
+        mode: file mode of the run's files; private files make the subfolder private.
     """
     if not wanted:
         yield lambda _report: None
@@ -58,8 +54,8 @@ def open_board(folder: Path, *, wanted: bool, mode: int) -> Iterator[Callable[[R
         try:
             _draw(writer, report.record)
         except OSError as error:
-            # Curves are a by-product: training continues without them.
-            say(f"warning: TensorBoard's curves end here: {error.strerror}")
+            # Training continues without curves.
+            say(f"warning: can't write TensorBoard's curves any more: {error.strerror}")
             is_broken = True
 
     try:

@@ -1,4 +1,4 @@
-"""A running training: a progress bar in a terminal, elsewhere a plain line every few seconds."""
+"""View of a running training: a progress bar in a terminal, else a line every few seconds."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -20,13 +20,13 @@ from charlstm.system.terminal import escape, is_animated, say, shell_word
 from charlstm.text.visible import visible
 from charlstm.views.tables import figure, print_pairs
 
-# A log is read in terminals, mails and side by side.
+# Line width of logs.
 _PIPE_WIDTH: Final = 100
 
 
 @contextmanager
 def training_view(*, quiet: bool) -> Iterator[Callable[[Report], None]]:
-    """A function that shows a session's reports on stderr: below a bar, elsewhere line by line."""
+    """Yield a function that shows reports on stderr, with a progress bar on a terminal."""
     has_bar = is_animated(sys.stderr) and not quiet
     with progress_bar(is_shown=has_bar) as bar:
 
@@ -47,14 +47,14 @@ def training_view(*, quiet: bool) -> Iterator[Callable[[Report], None]]:
 
 
 def shell_command(name: str, folder: Path) -> str:
-    """Return the command line for a command and the run in a folder."""
+    """Return the command line for a command on the run in a folder."""
     store = folder.parent
     where = "" if store == DEFAULT_STORE else f" --checkpoints {shell_word(str(store))}"
     return f"charlstm {name} --run {shell_word(folder.name)}{where}"
 
 
 def watch_training(events: Iterator[TrainerEvent], name: str) -> Iterator[TrainerEvent]:
-    """Pass on a training's events, with a bar on a terminal."""
+    """Pass on a training's events, with a progress bar on a terminal."""
     with progress_bar() as bar:
         for event in events:
             if isinstance(event, Stepped):
@@ -64,7 +64,7 @@ def watch_training(events: Iterator[TrainerEvent], name: str) -> Iterator[Traine
 
 
 def show_plan(session: Session) -> None:
-    """The corpus, the model, its settings and the budget, on stderr."""
+    """Print corpus, model, settings and budget to stderr."""
     corpus, spec = session.corpus, session.spec
     model, train = spec.model_config, spec.train_config
     num_documents = len(corpus.train.starts)
@@ -86,7 +86,7 @@ def show_plan(session: Session) -> None:
 
 
 def show_finished_before(session: Session) -> None:
-    """Print to stderr that the run is already finished."""
+    """Print to stderr that the run is already finished, and how to continue it."""
     budget = session.spec.budget
     say(f"run {session.name} is finished: it used its {budget}")
     more = f"{shell_command('train --resume', session.folder)} --{budget.unit} N"
@@ -94,13 +94,13 @@ def show_finished_before(session: Session) -> None:
 
 
 def show_finished(session: Session, event: Finished) -> None:
-    """The run's result, on stdout, and what to type next."""
+    """Print the run's result to stdout, with a suggested next command."""
     bits = event.best_val_bits_per_char
     at = f"epoch {event.best_epoch:.2f} of {event.epoch:.2f}"
     if event.stopped_early:
-        at += "; stopped early, as it only overfits"
+        at += "; stopped early because of overfitting"
     elif overfits(session.history):
-        at += f"; it overfits: fewer {session.spec.budget.unit}, or more text"
+        at += f"; overfitting: use fewer {session.spec.budget.unit} or more text"
     print_pairs(
         Text(f"run {session.name}: trained"),
         [
@@ -119,10 +119,10 @@ def show_finished(session: Session, event: Finished) -> None:
 
 
 def _lines(report: Report, width: int) -> list[str]:
-    """Return an event's lines, warnings included; most events have none.
+    """Return an event's lines, including warnings; most events have none.
 
     Args:
-        width: the columns that a preview may fill.
+        width: maximum line width in columns.
     """
     match report.event:
         case Evaluated() as event:
@@ -134,7 +134,7 @@ def _lines(report: Report, width: int) -> list[str]:
             line.truncate(width, overflow="ellipsis")
             return [line.plain]
         case Stepped() as event if event.chose_threads and not event.was_skipped:
-            return [f"continuing on {_threads(event.threads)}, now faster"]
+            return [f"continuing with {_threads(event.threads)}, now faster"]
         case Started() as event if event.step:
             return [f"resumed at step {event.step:,}"]
         case _:
@@ -148,9 +148,9 @@ def _warnings(report: Report) -> list[str]:
             return [f"warning: {escape(event.reason)}"]
         case Stepped() as event if event.was_skipped and report.is_logged:
             if event.was_slowed:
-                why, what = "no finite gradient", "learning rate halved"
+                why, what = "gradient not finite", "learning rate halved"
             else:
-                why, what = "too large for float16", "loss scale halved"
+                why, what = "float16 overflow", "loss scale halved"
             return [f"step {event.step}: {why}, update skipped, {what}"]
         case _:
             return []

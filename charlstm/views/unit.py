@@ -1,4 +1,4 @@
-"""One unit's cell, drawn with characters: what came in, the gates, the memory; or as JSON."""
+"""Views of one unit's steps: table, diagram with its arithmetic, and JSON."""
 
 import math
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from charlstm.views.tables import print_rows, print_text
 
 _VALVE: Final = 8  # columns
 
-# Names in braces are the numbers of a step, each in eight columns; * becomes a multiplication sign.
-_DRAWINGS: Final = {
+# Names in braces are a step's numbers, in eight columns each; * becomes a multiplication sign.
+_DIAGRAMS: Final = {
     "lstm": """\
  cell state before                                     cell state now
  {before}  ───*──────────────────+─────────────────┬────────▶ {cell}
@@ -46,7 +46,7 @@ _DRAWINGS: Final = {
                   {reads}, h before of {size} units""",
 }
 
-# How the gates make the new state of the old one, with the numbers of a step.
+# The state update with a step's numbers.
 _EQUATIONS: Final = {
     "lstm": """\
 cell state now = forget * cell state before + input * candidate
@@ -61,12 +61,12 @@ h now = update * h before + (1 - update) * candidate
 
 
 def unit_record(steps: Sequence[UnitStep], layer: int, unit: int) -> dict[str, Any]:
-    """Return all steps, with every part of every sum, for `--json`."""
+    """Return the JSON record: all steps with all terms of their sums."""
     return {"layer": layer, "unit": unit, "steps": [asdict(step) for step in steps]}
 
 
 def show_unit(steps: Sequence[UnitStep], layer: int, unit: int, *, cell: str, size: int) -> None:
-    """Show all steps in a table, and the last one drawn, with its arithmetic."""
+    """Print all steps as a table, and the last one as a diagram with its arithmetic."""
     print_text(Text(f"layer {layer}, unit {unit}", style="bold"))
     print_rows(
         ("reads", *_values(steps[0])),
@@ -74,8 +74,8 @@ def show_unit(steps: Sequence[UnitStep], layer: int, unit: int, *, cell: str, si
     )
     last = steps[-1]
     print_text(Text(f"the last step, reading {named(last.char)}", style="bold"))
-    if cell in _DRAWINGS:
-        print_text(Text(_drawing(last, layer, cell, size)))
+    if cell in _DIAGRAMS:
+        print_text(Text(_diagram(last, layer, cell, size)))
     print_rows(
         (
             "",
@@ -96,24 +96,24 @@ def show_unit(steps: Sequence[UnitStep], layer: int, unit: int, *, cell: str, si
     )
     if cell in _EQUATIONS:
         print_text(Text(_equations(last, cell)))
-    print_text(Text("\nlargest parts of the sums, from LAYER:UNIT", style="bold"))
+    print_text(Text("\nlargest terms of the sums, from LAYER:UNIT", style="bold"))
     for gate in last.gates:
-        parts = ", ".join(
+        terms = ", ".join(
             f"{_signed(value)} from {layer - (source == 'below')}:{number}"
             for source, number, value in gate.largest
         )
-        print_text(Text(f"{gate.name}: {parts}"))
-    print_text(Text(f"units of layer {layer}: by their hidden states one step before", style="dim"))
+        print_text(Text(f"{gate.name}: {terms}"))
+    print_text(Text(f"layer {layer}: hidden states of the step before", style="dim"))
 
 
 def _values(step: UnitStep) -> dict[str, float]:
-    """The numbers of a step that a row shows, in its order."""
+    """Return the numbers of a table row, in order."""
     values = {gate.name: gate.value for gate in step.gates}
     if step.cell is not None and step.cell_before is not None:
         states = {"cell before": step.cell_before, "cell": step.cell}
     else:
         states = {"hidden before": step.hidden_before}
-    # A plain network's only value is its hidden state, which stands first.
+    # In a plain RNN `hidden` is already in `values`, and stays first.
     return values | states | {"hidden": step.hidden}
 
 
@@ -126,19 +126,19 @@ def _signed(value: float) -> str:
 
 
 def _numbers(step: UnitStep) -> dict[str, float]:
-    """Return the numbers of a step by the names that drawings and equations have."""
+    """Return a step's numbers by their names in diagrams and equations."""
     numbers = {gate.name: gate.value for gate in step.gates} | {"hidden": step.hidden}
     if step.cell is None or step.cell_before is None:
         return numbers | {"before": step.hidden_before}
     return numbers | {"before": step.cell_before, "cell": step.cell}
 
 
-def _drawing(step: UnitStep, layer: int, cell: str, size: int) -> str:
+def _diagram(step: UnitStep, layer: int, cell: str, size: int) -> str:
     char = named(step.char)
     reads = f"layer {layer - 1}, which read {char}" if layer > 1 else f"reads {char}"
     texts = {name: f"{_signed(value):<{_VALVE}}" for name, value in _numbers(step).items()}
     bars = {f"{gate.name}_bar": f"{bar(abs(gate.value), _VALVE):<{_VALVE}}" for gate in step.gates}
-    drawn = _with_times(_DRAWINGS[cell]).format(**texts, **bars, reads=reads, size=size)
+    drawn = _with_times(_DIAGRAMS[cell]).format(**texts, **bars, reads=reads, size=size)
     return "\n".join(line.rstrip() for line in drawn.splitlines())
 
 
