@@ -147,7 +147,7 @@ def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
 
 
 def _layer(weights: Arrays, layer: int, cell: CellSpec) -> Arrays:
-    """Return a layer's weights in ONNX's gate order; LSTM: W [1, 4H, E], R [1, 4H, H], B [1, 8H]."""
+    """Return a layer's weights in ONNX's gate order: W [1, 4H, E], R [1, 4H, H], B [1, 8H]."""
 
     def ordered(value: npt.NDArray[Any]) -> npt.NDArray[Any]:
         blocks = dict(zip(cell.blocks, np.split(value, len(cell.blocks)), strict=True))
@@ -159,7 +159,7 @@ def _layer(weights: Arrays, layer: int, cell: CellSpec) -> Arrays:
 
 
 def _difference(checkpoint: Checkpoint, session: Any) -> float:
-    """Return the largest difference of logits and states on random ids, relative for values above 1.
+    """Return the largest difference of logits and states on random ids, relative if above 1.
 
     Both sides start each step from the same state, because rounding errors may grow without bound
     in a plain RNN.

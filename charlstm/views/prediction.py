@@ -25,12 +25,12 @@ def as_record(prediction: NextCharacters, *, top: int | None) -> dict[str, Any]:
     }
 
 
-def ladder_record(rung_prediction: ContextPrediction, *, top: int | None) -> dict[str, Any]:
-    record = as_record(rung_prediction.prediction, top=top)
+def ladder_record(context: ContextPrediction, *, top: int | None) -> dict[str, Any]:
+    record = as_record(context.prediction, top=top)
     del record["prefix"]
     return {
-        "num_context": rung_prediction.num_context,
-        "context": rung_prediction.context,
+        "num_context": context.num_context,
+        "context": context.context,
         **record,
     }
 
@@ -51,17 +51,17 @@ def show_ladder(contexts: Sequence[ContextPrediction], *, top: int | None) -> No
         ("context", "characters", "entropy", "most likely next"),
         [
             (
-                _ending(rung_prediction.context),
-                f"{rung_prediction.num_context}",
-                f"{rung_prediction.prediction.entropy_bits:.2f} bits",
+                _ending(context.context),
+                f"{context.num_context}",
+                f"{context.prediction.entropy_bits:.2f} bits",
                 "  ".join(
                     map(
                         with_percentage,
-                        rung_prediction.prediction.next[: top or _DEFAULT_TOP_IN_LADDER],
+                        context.prediction.next[: top or _DEFAULT_TOP_IN_LADDER],
                     )
                 ),
             )
-            for rung_prediction in contexts
+            for context in contexts
         ],
         left=(3,),
     )
