@@ -14,7 +14,7 @@ from charlstm.text.split import Split
 TEXT = "the quick brown fox\u2603 quips.\n"
 
 
-def test_a_model_is_loaded_by_name_as_the_newest_or_from_a_file(stored, here):
+def test_load_by_name_newest_or_file(stored, here):
     named = charlstm.load("tiny")
     assert charlstm.load().predict("qu") == named.predict("qu")
     assert charlstm.load(checkpoints=here / "checkpoints").score("q") == named.score("q")
@@ -26,7 +26,7 @@ def test_a_model_is_loaded_by_name_as_the_newest_or_from_a_file(stored, here):
         charlstm.load(checkpoints=here / "nowhere")
 
 
-def test_score_is_the_evaluation_s_sum(checkpoint, stored):
+def test_score_matches_the_evaluation(checkpoint, stored):
     found = charlstm.load().score(TEXT)
     model = network_of(checkpoint)
     split = Split.of([TEXT], checkpoint.spec.vocabulary)
@@ -38,7 +38,7 @@ def test_score_is_the_evaluation_s_sum(checkpoint, stored):
         charlstm.load().score("")
 
 
-def test_score_is_the_sum_of_what_was_predicted(stored):
+def test_score_is_the_sum_of_predictions(stored):
     model = charlstm.load()
     nats = 0.0
     text = "the quick"
@@ -48,7 +48,7 @@ def test_score_is_the_sum_of_what_was_predicted(stored):
     assert model.score(text).nats == pytest.approx(nats, rel=1e-5)
 
 
-def test_a_file_is_scored_as_by_the_command(stored, here, run):
+def test_score_of_a_file_matches_the_command(stored, here, run):
     (here / "a.txt").write_bytes("the quick\r\nbrown fox jumps over \u2603".encode())
     record = run.json("eval", "a.txt")
     with pytest.warns(UserWarning, match=r"a\.txt: line ends CR or CRLF became LF"):
@@ -59,7 +59,7 @@ def test_a_file_is_scored_as_by_the_command(stored, here, run):
         charlstm.load().score(here / "absent.txt")
 
 
-def test_lengths_are_those_of_the_text_as_it_was_read(stored):
+def test_score_counts_normalized_characters(stored):
     found = charlstm.load().score("the\r\nfox")
     assert (found.num_chars, found.num_bytes) == (7, 7)
 
@@ -75,7 +75,7 @@ def test_samples_follow_their_seed_and_options(stored):
         model.sample("\u2603")
 
 
-def test_it_needs_no_torch(stored):
+def test_model_works_without_torch(stored):
     program = (
         "import sys, charlstm\n"
         "assert 'numpy' not in sys.modules\n"
@@ -86,13 +86,13 @@ def test_it_needs_no_torch(stored):
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_the_module_says_what_it_has_and_what_it_lacks():
+def test_module_lists_its_attributes():
     assert {"load", "Model"} <= set(dir(charlstm))
     with pytest.raises(AttributeError, match="lood"):
         charlstm.lood  # noqa: B018
 
 
-def test_warnings_are_safe_to_show(stored, here):
+def test_warnings_are_escaped(stored, here):
     (here / "checkpoints").rename(here / "a\x1b[2J")
     path = here / "a\x1b[2J/tiny/best.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
@@ -100,7 +100,7 @@ def test_warnings_are_safe_to_show(stored, here):
         charlstm.load("tiny", checkpoints=here / "a\x1b[2J")
 
 
-def test_a_stream_is_the_sample(stored):
+def test_stream_equals_sample(stored):
     model = charlstm.load()
     assert "".join(model.stream("qu", length=40, seed=1)) == model.sample("qu", length=40, seed=1)
     many = model.sample("qu", length=9, seed=1, num_samples=3)
@@ -109,7 +109,7 @@ def test_a_stream_is_the_sample(stored):
         model.sample(num_samples=0)
 
 
-def test_surprise_tells_what_each_character_cost(stored):
+def test_surprise_returns_bits_per_character(stored):
     model = charlstm.load()
     found = model.surprise(TEXT)
     assert "".join(one.char for one in found[:9]) == "the quick"
@@ -121,7 +121,7 @@ def test_surprise_tells_what_each_character_cost(stored):
         model.surprise("")
 
 
-def test_a_unit_s_steps_are_those_of_the_trace(stored):
+def test_unit_steps_match_the_trace(stored):
     model = charlstm.load()
     forget, cell = model.trace("quick")["forget"], model.trace("quick")["cell"]
     last = forget.shape[0] - 1
@@ -135,7 +135,7 @@ def test_a_unit_s_steps_are_those_of_the_trace(stored):
             model.unit_steps("quick", **wrong)
 
 
-def test_two_models_are_told_apart_as_the_command_does(run, stored, here):
+def test_difference_matches_the_command(run, stored, here):
     run.works("train", "tiny.txt", "--steps", 40, "--hidden-size", 8, "--run", "two")
     other = here / "other.txt"
     other.write_text((here / "tiny.txt").read_text("utf-8")[:900], encoding="utf-8")
@@ -158,7 +158,7 @@ def test_two_models_are_told_apart_as_the_command_does(run, stored, here):
         model.difference(charlstm.load("bytes"), other)
 
 
-def test_trace_is_what_the_cells_did(stored, checkpoint):
+def test_trace_matches_the_cells(stored, checkpoint):
     model = charlstm.load()
     found = model.trace("quick")
     config = checkpoint.spec.model_config
@@ -172,7 +172,7 @@ def test_trace_is_what_the_cells_did(stored, checkpoint):
 
 
 @pytest.mark.parametrize("part", ["test", "val"])
-def test_evaluate_is_the_command_s(stored, run, part):
+def test_evaluate_matches_the_command(stored, run, part):
     record = run.json("eval", "--split", part)
     found, both = (charlstm.load().evaluate(part, with_counts=yes) for yes in (False, True))
     assert found.nats_per_char == pytest.approx(record["nats_per_char"], rel=1e-5)
@@ -180,14 +180,14 @@ def test_evaluate_is_the_command_s(stored, run, part):
 
 
 @pytest.mark.parametrize("wrong", [3, None, b"qu", ["qu"]])
-def test_what_is_no_text_is_refused(stored, wrong):
+def test_invalid_text_is_rejected(stored, wrong):
     model = charlstm.load()
     for ask in (model.predict, model.sample, model.surprise, model.trace, model.score):
         with pytest.raises(ConfigError, match="must be a string"):
             ask(wrong)
 
 
-def test_other_wrong_arguments_are_named(stored, here):
+def test_invalid_arguments_are_named(stored, here):
     model = charlstm.load()
     for wrong in ("foo", "mode", "vocabulary"):
         with pytest.raises(ConfigError, match="train, val or test"):
@@ -240,7 +240,7 @@ def test_export_js_writes_what_the_command_writes(stored, here, run):
 
 
 @pytest.mark.parametrize("text", ["<script>alert(1)</script> & \x1b[31m", "two\nlines\ttab"])
-def test_what_a_notebook_shows_is_escaped(stored, text):
+def test_notebook_output_is_escaped(stored, text):
     model = charlstm.load()
     shown = [
         model.surprise(text)._repr_html_(),
@@ -261,7 +261,7 @@ def test_what_a_notebook_shows_is_escaped(stored, text):
     assert len(repr(model.predict("the"))) < 200
 
 
-def test_a_model_whose_store_is_gone_still_predicts_and_says_what_it_lacks(stored, here):
+def test_model_without_store_still_predicts(stored, here):
     import shutil
 
     model = charlstm.load()
@@ -285,9 +285,7 @@ def test_examples_in_docstrings_run(stored, here, name):
     assert not found.failed
 
 
-def test_the_store_of_python_comes_from_the_environment_and_a_path_is_taken(
-    stored, here, monkeypatch
-):
+def test_store_is_from_environment_or_argument(stored, here, monkeypatch):
     folder = here / "checkpoints" / "tiny"
     assert charlstm.load(folder).checkpoint.step == charlstm.load("tiny").checkpoint.step
     assert charlstm.load(folder / "best.safetensors").title == "best"
@@ -311,18 +309,18 @@ def test_the_store_of_python_comes_from_the_environment_and_a_path_is_taken(
         (lambda model: model.sample(until=3), "--until must be"),
     ],
 )
-def test_types_are_checked_at_the_edge(stored, ask, message):
+def test_argument_types_are_checked(stored, ask, message):
     with pytest.raises(ConfigError, match=message):
         ask(charlstm.load())
 
 
-def test_an_unknown_option_of_sample_is_named_with_those_there_are(stored):
+def test_unknown_sample_option_lists_valid_ones(stored):
     model = charlstm.load()
     for ask in (model.sample, lambda *a, **k: next(model.stream(*a, **k))):
         with pytest.raises(TypeError, match=r"'n'; it takes num_samples, .*temperature"):
             ask("qu", n=3)
 
 
-def test_a_file_s_name_that_is_scored_as_a_text_is_a_warning(stored):
+def test_scoring_a_file_name_as_text_warns(stored):
     with pytest.warns(UserWarning, match="tiny.txt is scored as a text"):
         assert charlstm.load().score("tiny.txt").num_chars == 8

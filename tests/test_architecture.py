@@ -102,7 +102,7 @@ def test_arrows_point_down(path):
 
 
 @pytest.mark.parametrize("place", WITHOUT_TORCH)
-def test_what_must_start_fast_loads_no_torch(place):
+def test_fast_modules_do_not_import_torch(place):
     for path in files(place):
         names = {name.split(".")[0] for name in imports(path, when_called=False)}
         assert "torch" not in names, path
@@ -113,7 +113,7 @@ def test_what_must_start_fast_loads_no_torch(place):
                 assert allowed, f"{path} loads {name}, which may load torch"
 
 
-def test_the_trainer_knows_no_files_and_no_store():
+def test_trainer_does_not_use_files_or_store():
     for path in files("training"):
         for name in imports(path):
             assert not re.match(r"charlstm\.(run|system\.files)\b", name), (path, name)
@@ -121,14 +121,14 @@ def test_the_trainer_knows_no_files_and_no_store():
         assert not re.match(r"charlstm\.text\.(corpus|storage|source)\b", name), name
 
 
-def test_the_model_knows_of_the_text_its_alphabet_alone():
+def test_model_only_imports_the_alphabet_of_text():
     for path in files("model"):
         for name in imports(path):
             if name.startswith("charlstm.text"):
                 assert name in ("charlstm.text.alphabet", "charlstm.text.vocabulary"), (path, name)
 
 
-def test_nothing_that_executes_what_it_reads():
+def test_no_code_executes_data():
     for path in files():
         names = {name.split(".")[0] for name in imports(path)}
         assert not names & {"pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle"}
@@ -147,19 +147,19 @@ def test_nothing_that_executes_what_it_reads():
         (r"num_layers} x ", {"model/config"}),
     ],
 )
-def test_what_is_decided_in_one_place_is_written_once(expression, places):
+def test_decisions_are_written_once(expression, places):
     for path in files():
         if re.search(expression, path.read_text(encoding="utf-8")):
             place = path.relative_to(PACKAGE).with_suffix("").as_posix()
             assert places & {place, room_of(path)}, place
 
 
-def test_every_module_says_what_it_is_for():
+def test_every_module_has_a_docstring():
     for path in files():
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
 
 
-def test_every_folder_is_on_the_map_and_names_its_modules():
+def test_module_map_is_complete():
     for folder in sorted(path for path in PACKAGE.iterdir() if path.name in FLOOR):
         if not folder.is_dir():
             continue
@@ -169,11 +169,11 @@ def test_every_folder_is_on_the_map_and_names_its_modules():
             assert path.stem == "__init__" or re.search(rf"\b{path.stem}\b", page), path
 
 
-def test_the_map_fits_on_a_screen():
+def test_module_map_fits_a_screen():
     assert len(charlstm.__doc__.splitlines()) <= 40
 
 
-def test_the_tests_lie_as_the_package_does():
+def test_tests_mirror_the_package():
     tests = Path(__file__).parent
     for path in tests.glob("*/test_*.py"):
         module = path.stem.removeprefix("test_")

@@ -20,7 +20,7 @@ from charlstm.run.store import CheckpointStore
 from charlstm.system import interrupts
 
 
-def test_from_a_text_to_a_score(run, corpus_file, here):
+def test_train_sample_and_eval_work_together(run, corpus_file, here):
     out, err = run.works("train", corpus_file, "--steps", 30, *SMALL)
     assert "run tiny: trained" in out
     assert "charlstm sample --run tiny" in out
@@ -47,7 +47,7 @@ def test_from_a_text_to_a_score(run, corpus_file, here):
     assert re.search(r"tiny\s+1 x 8 lstm\s+30 steps", run("runs")[1])
 
 
-def test_pictures_are_drawn(run, stored, here, monkeypatch):
+def test_plots_are_written(run, stored, here, monkeypatch):
     run.works("eval", "--plot", "eval.svg")
     run.works("runs", "show", "tiny", "--plot", "run.png")
     assert b"<svg" in (here / "eval.svg").read_bytes()
@@ -72,7 +72,7 @@ def test_pictures_are_drawn(run, stored, here, monkeypatch):
         ("CHARLSTM_SAMPLE_CHECKPOINTS", "absent", ["eval"], "tiny"),
     ],
 )
-def test_the_environment_is_named_as_the_options_are(
+def test_environment_variables_match_options(
     run, stored, monkeypatch, variable, value, arguments, out
 ):
     monkeypatch.setenv(variable, value)
@@ -131,7 +131,7 @@ def test_the_environment_is_named_as_the_options_are(
         (["sample", "--num-samples", "99999999999"], 2, "num-samples"),
     ],
 )
-def test_bad_input_gets_one_line_and_the_right_exit_code(run, arguments, code, message):
+def test_invalid_input_gives_one_line_and_exit_code(run, arguments, code, message):
     # Nothing on stdout, so that --json is never half an answer.
     result = run(*arguments)
     assert result[:2] == (code, "")
@@ -163,7 +163,7 @@ def test_bad_input_gets_one_line_and_the_right_exit_code(run, arguments, code, m
         (["eval", "missing.txt"], "missing.txt"),
     ],
 )  # fmt: skip
-def test_bad_input_to_a_run_gets_one_line(run, stored, here, arguments, message):
+def test_invalid_input_for_a_run_gives_one_line(run, stored, here, arguments, message):
     (here / "empty.txt").write_text("")
     code, out, err = run(*arguments)
     assert code in (1, 2)
@@ -172,7 +172,7 @@ def test_bad_input_to_a_run_gets_one_line(run, stored, here, arguments, message)
     assert err.count("\n") == 1
 
 
-def test_a_damaged_checkpoint_is_passed_over_with_a_warning(run, stored, here):
+def test_damaged_checkpoint_is_skipped_with_a_warning(run, stored, here):
     path = here / "checkpoints/tiny/best.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
     out, err = run.works("sample", "--length", 5, "--seed", 1)
@@ -182,7 +182,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(run, stored, here):
     err = run.fails(1, "sample", "--checkpoint", path)
 
 
-def test_options_come_from_the_environment_too(run, stored, monkeypatch):
+def test_options_are_read_from_the_environment(run, stored, monkeypatch):
     monkeypatch.setenv("CHARLSTM_SAMPLE_LENGTH", "7")
     monkeypatch.setenv("CHARLSTM_SAMPLE_SEED", "1")
     assert len(run("sample")[1]) == 8
@@ -193,7 +193,7 @@ def test_options_come_from_the_environment_too(run, stored, monkeypatch):
     ("typed", "minutes"),
     [("10", 10), ("1_0", 10), ("1.5h", 90), ("90s", 1.5), (" 2 M ", 2), ("1e2s", 100 / 60), (3, 3)],
 )
-def test_times_as_people_write_them(typed, minutes):
+def test_durations_are_parsed(typed, minutes):
     assert minutes_of(typed) == pytest.approx(minutes)
 
 
@@ -209,11 +209,11 @@ def test_times_as_people_write_them(typed, minutes):
         (4, 4),
     ],
 )
-def test_counts_as_people_write_them(typed, number):
+def test_counts_are_parsed(typed, number):
     assert whole_number(typed) == number
 
 
-def test_counts_and_times_are_understood_wherever_they_come_from(run, stored, monkeypatch, here):
+def test_environment_values_are_parsed_like_options(run, stored, monkeypatch, here):
     arguments = ["sample", "--seed", 1, "--num-samples", "1e0", "--length"]
     assert run(*arguments, "1e1") == run(*arguments, 10)
     monkeypatch.setenv("CHARLSTM_SAMPLE_LENGTH", "2e1")
@@ -224,17 +224,17 @@ def test_counts_and_times_are_understood_wherever_they_come_from(run, stored, mo
     assert "budget   20 steps" in run("train", "tiny.txt", "--steps", "2e1", *SMALL)[2]
 
 
-def test_the_store_comes_from_the_environment_too(run, stored, monkeypatch, tmp_path):
+def test_store_is_read_from_the_environment(run, stored, monkeypatch, tmp_path):
     monkeypatch.setenv("CHARLSTM_CHECKPOINTS", str(tmp_path / "elsewhere"))
     assert run("sample")[0] == 1
 
 
-def test_a_bare_call_shows_the_commands(run):
+def test_charlstm_without_arguments_lists_commands(run):
     out, _ = run.works()
     assert all(command in out for command in ("train", "sample", "eval", "runs"))
 
 
-def test_the_version_is_the_package_s(run):
+def test_version_is_printed(run):
     from charlstm import __version__
 
     assert run("--version")[:2] == (0, f"charlstm {__version__}\n")
@@ -245,11 +245,11 @@ def modules_after(statement):
     return set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
 
 
-def test_the_command_line_starts_without_torch_and_numpy():
+def test_help_does_not_import_torch_or_numpy():
     assert not {"torch", "numpy"} & modules_after("import charlstm.cli")
 
 
-def test_sampling_and_listing_start_without_torch(stored, charlstm):
+def test_sample_and_runs_do_not_import_torch(stored, charlstm):
     program = "from charlstm.cli import main; import os; main({}); "
     for arguments in (
         ["sample", "--length", "3", "--seed", "1"],
@@ -299,7 +299,7 @@ def test_a_full_disk_for_stdout_is_an_error(stored, here):
     assert result.stderr.count(b"\n") == 1
 
 
-def test_a_flag_drops_what_it_excludes_from_the_environment(run, stored, monkeypatch, here):
+def test_flag_overrides_conflicting_environment_variable(run, stored, monkeypatch, here):
     monkeypatch.setenv("CHARLSTM_TRAIN_MINUTES", "10")
     _, err = run.works("train", "tiny.txt", "--steps", 2, *SMALL)
     assert "budget   2 steps" in err
@@ -313,7 +313,7 @@ def test_a_flag_drops_what_it_excludes_from_the_environment(run, stored, monkeyp
     assert "val 1,155" in err
 
 
-def test_a_damaged_newest_run_is_never_passed_over_silently(run, stored, here):
+def test_damaged_newest_run_is_an_error(run, stored, here):
     with CheckpointStore(here / "checkpoints").run("newer").writer() as writer:
         path = writer.save_last(replace(stored, saved_at=9e9))
     path.write_bytes(path.read_bytes()[:-1])
@@ -324,7 +324,7 @@ def test_a_damaged_newest_run_is_never_passed_over_silently(run, stored, here):
     assert "newer" in run("runs")[2]
 
 
-def test_the_shell_completes_names_of_runs(stored, here):
+def test_completion_lists_run_names(stored, here):
     context = SimpleNamespace(params={})
     assert complete_run(context, "t") == ["tiny"]
     assert complete_run(context, "x") == []
@@ -342,7 +342,7 @@ def test_the_shell_completes_names_of_runs(stored, here):
         ("charlstm runs show ", "tiny"),
     ],
 )
-def test_a_shell_asks_for_names_of_runs(stored, typed, names):
+def test_shell_completion_completes_run_names(stored, typed, names):
     environment = {
         **os.environ,
         "_CHARLSTM_COMPLETE": "complete_bash",
@@ -359,7 +359,7 @@ def test_a_shell_asks_for_names_of_runs(stored, typed, names):
     assert done.stdout.strip() == names, done.stderr
 
 
-def test_options_stand_under_headings(run):
+def test_help_groups_options_under_headings(run):
     out = run("train", "--help")[1]
     headings = ["Arguments:", "Options:", "Reading the text:", "Model and training", "Machine:"]
     places = [out.index(heading) for heading in headings]
@@ -380,7 +380,7 @@ def test_options_stand_under_headings(run):
         (["corpus"], ["corpus", "--help"]),
     ],
 )
-def test_commands_as_people_type_them(run, stored, typed, meant):
+def test_command_line_variants_work(run, stored, typed, meant):
     assert run(*typed) == run(*meant)
     run.works(*typed)
 
@@ -407,14 +407,14 @@ def test_commands_as_people_type_them(run, stored, typed, meant):
         (["sample", "--run", "Tinyy"], "did you mean tiny? "),
     ],
 )
-def test_what_is_mistyped_gets_the_way_out(run, stored, arguments, message):
+def test_typos_get_a_suggestion(run, stored, arguments, message):
     code, out, err = run(*arguments)
     assert code in (1, 2)
     assert out == ""
     assert message in err
 
 
-def test_tables_in_pipes_have_no_blanks_at_their_ends(run, stored, here):
+def test_piped_tables_have_no_trailing_blanks(run, stored, here):
     (here / "tiny.txt").write_text(TEXT)
     for command in (["runs"], ["eval"], ["predict", "q"], ["corpus", "check", "tiny.txt"]):
         out = run(*command)[1]
@@ -437,7 +437,7 @@ def test_tables_in_pipes_have_no_blanks_at_their_ends(run, stored, here):
     ],
 )
 @pytest.mark.parametrize("model", ["checkpoints/tiny", "checkpoints/tiny/last.safetensors", "hub"])
-def test_a_model_is_named_by_its_run_a_folder_or_a_file(run, stored, command, model):
+def test_model_can_be_a_run_folder_or_file(run, stored, command, model):
     if model == "hub":
         run.works("export", "tiny", "--format", "hf", "-o", "hub")
     code, _, err = run(*command, model)
@@ -445,7 +445,7 @@ def test_a_model_is_named_by_its_run_a_folder_or_a_file(run, stored, command, mo
 
 
 @pytest.mark.parametrize("table", [usage.OPTIONS, usage.COMMANDS])
-def test_synonyms_mean_what_there_is_and_are_no_names_themselves(run, table):
+def test_synonyms_map_to_existing_names(run, table):
     commands = typer.main.get_command(app).commands
     known = {name for one in commands.values() for param in one.params for name in param.opts}
     for word, meant in table.items():
@@ -482,7 +482,7 @@ def test_synonyms_mean_what_there_is_and_are_no_names_themselves(run, table):
         (["eval", "--device", "gpu"], "'cuda'"),
     ],
 )
-def test_wrong_usage_names_the_way_out_and_no_needless_bound(run, arguments, message):
+def test_usage_errors_suggest_a_fix(run, arguments, message):
     err = run.fails(2, *arguments)
     assert message in err
     assert err.count("\n") == 1
@@ -497,7 +497,7 @@ def test_wrong_usage_names_the_way_out_and_no_needless_bound(run, arguments, mes
         ("tiny", "tiny"),
     ],
 )
-def test_a_text_that_is_not_there_is_refused_before_torch_is_loaded(
+def test_missing_text_is_rejected_before_torch_is_loaded(
     run, stored, monkeypatch, command, name, message
 ):
     monkeypatch.setattr(interrupts, "held_back", None)  # what loads torch needs it
@@ -515,13 +515,13 @@ def test_values_are_checked_before_torch_is_loaded(run, stored, monkeypatch):
             assert run(command, "tiny.txt", *wrong)[0] == 2
 
 
-def test_without_torch_it_says_what_to_install(run, stored, monkeypatch):
+def test_missing_torch_names_what_to_install(run, stored, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     for command in (["train", "tiny.txt"], ["eval"], ["compare", "tiny.txt"]):
         assert "needs PyTorch: pip install torch" in run.fails(2, *command)
 
 
-def test_help_has_no_types_of_python_and_no_bounds_of_the_machine(run):
+def test_help_shows_readable_types_and_bounds(run):
     commands = ["train", "sample", "inspect", "eval", "compare", "runs show", "corpus check"]
     out = "".join(run(*command.split(), "--help")[1] for command in commands)
     for word in ("<str>", "<int", "<float>", "list[", "RUN...}", "x>=", "<=x"):

@@ -23,7 +23,7 @@ def counted(run, corpus_file, here):
     return here / "checkpoints" / "tiny"
 
 
-def test_eval_shows_network_counts_and_both(run, counted):
+def test_eval_shows_lstm_ngrams_and_mixture(run, counted):
     record = run.json("eval")
     network, counts, both = (record[name] for name in ("network", "counts", "both"))
     assert network["bits_per_char"] == record["bits_per_char"]
@@ -41,7 +41,7 @@ def test_eval_shows_network_counts_and_both(run, counted):
     assert "context known to counts" in out
 
 
-def test_eval_says_that_mixing_showed_no_gain(run, corpus_file):
+def test_eval_reports_no_gain_from_interpolation(run, corpus_file):
     generator = np.random.default_rng(0)
     corpus_file.write_text("".join(generator.choice(list("acgt"), 40_000)))
     run.works("train", corpus_file, "--steps", 2, *SMALL)
@@ -53,7 +53,7 @@ def test_eval_says_that_mixing_showed_no_gain(run, corpus_file):
     assert f"--with-counts uses the {only} alone" in run("eval")[1]
 
 
-def test_it_is_said_that_the_mixture_was_chosen_on_the_validation_text(run, counted):
+def test_eval_on_validation_marks_the_tuned_mixture(run, counted):
     out = run("eval", "--split", "val")[1]
     assert "this model + counts*" in out
     assert "* mixed as suits this very text" in out
@@ -65,7 +65,7 @@ def test_it_is_said_that_the_mixture_was_chosen_on_the_validation_text(run, coun
     assert (counted / layout.COUNTS).read_bytes() == before
 
 
-def test_no_counts_of_the_text_that_they_were_made_of(run, counted):
+def test_eval_on_train_split_has_no_ngrams(run, counted):
     assert "both" not in run.json("eval", "--split", "train")
 
 
@@ -118,7 +118,7 @@ def test_bytes_with_counts(run, here):
     assert record["both"]["bits_per_char"] < 1
 
 
-def test_bytes_that_training_never_saw(run, here):
+def test_unseen_bytes_get_a_probability(run, here):
     (here / "bytes.bin").write_bytes(b"the quick brown fox. " * 99 + b"\xc3\xa9" * 90)
     options = ("--level", "byte", "--test-fraction", 0.08, "--steps", 2, *SMALL)
     run.works("train", "bytes.bin", *options)
@@ -129,11 +129,11 @@ def test_bytes_that_training_never_saw(run, here):
     run.works("inspect", "the fox", "--gates")
 
 
-def test_the_text_that_was_learned_from_is_no_test(run, counted, corpus_file):
+def test_eval_warns_about_training_text(run, counted, corpus_file):
     assert "is also in tiny's training text" in run("eval", corpus_file)[2]
 
 
-def test_counts_are_kept_beside_the_run(run, counted):
+def test_counts_are_cached_in_the_run(run, counted):
     path = counted / layout.COUNTS
     assert "counted" in run("predict", "the", "--with-counts")[2]
     data = path.read_bytes()
@@ -146,7 +146,7 @@ def test_counts_are_kept_beside_the_run(run, counted):
     assert not counted.exists()
 
 
-def test_counts_outlive_their_text(run, counted, corpus_file, here):
+def test_cached_counts_work_without_the_text(run, counted, corpus_file, here):
     before = run("predict", "the", "--with-counts")[1]
     corpus_file.unlink()
     for name in (layout.TEXT, layout.TEXT_IDS):
@@ -158,7 +158,7 @@ def test_counts_outlive_their_text(run, counted, corpus_file, here):
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "empty", "other", "folder"])
-def test_a_damaged_or_foreign_file_is_replaced_with_a_line(run, counted, harm):
+def test_damaged_or_foreign_counts_are_rebuilt_with_a_notice(run, counted, harm):
     path = counted / layout.COUNTS
     before = run("predict", "the", "--with-counts")[1]
     data = path.read_bytes()
@@ -177,7 +177,7 @@ def test_a_damaged_or_foreign_file_is_replaced_with_a_line(run, counted, harm):
         assert path.read_bytes() == data
 
 
-def test_another_model_has_other_counts(run, counted):
+def test_counts_belong_to_one_model(run, counted):
     run("predict", "the", "--with-counts")
     store = CheckpointStore(counted.parent)
     loaded = store.run("tiny").best()
@@ -188,20 +188,20 @@ def test_another_model_has_other_counts(run, counted):
     assert run("predict", "the", "--with-counts")[2] == ""
 
 
-def test_a_checkpoint_file_keeps_no_counts_beside_it(run, counted):
+def test_checkpoint_file_caches_no_counts(run, counted):
     _, err = run.works("predict", "the", "--with-counts", "--checkpoint", counted / layout.BEST)
     assert "counted" in err
     assert not (counted / layout.COUNTS).exists()
 
 
-def test_without_a_validation_text_the_usual_weights_are_used(run, corpus_file, here):
+def test_default_weights_without_validation_text(run, corpus_file, here):
     options = ("--val-fraction", 0, "--steps", 2, *SMALL)
     run.works("train", corpus_file, *options)
     run.works("predict", "the", "--with-counts")
     assert "both" in run.json("eval")
 
 
-def test_what_counting_reaches_is_told_before_training_and_after(run, counted, corpus_file, here):
+def test_ngram_baseline_is_shown_before_and_after_training(run, counted, corpus_file, here):
     record = run.json("corpus", "check", corpus_file)
     assert 0 < record["ngram_bits_per_char"] < 0.5
     assert "n-gram (order" in run("corpus", "check", corpus_file)[1]
@@ -209,7 +209,7 @@ def test_what_counting_reaches_is_told_before_training_and_after(run, counted, c
     assert "n-gram counts of the same training text reach" in (here / "card/README.md").read_text()
 
 
-def test_a_run_says_what_its_counts_reach_once_they_are_kept(run, counted):
+def test_runs_show_includes_the_ngram_loss(run, counted):
     assert "counting n-grams" not in run("runs", "show", "tiny")[1]
     assert run.json("runs", "show", "tiny")["counts_val_bits_per_char"] is None
     run.works("predict", "the", "--with-counts")
@@ -223,7 +223,7 @@ def test_a_run_says_what_its_counts_reach_once_they_are_kept(run, counted):
     assert "counting n-grams" not in run("runs", "show", "tiny")[1]
 
 
-def test_what_is_typed_is_predicted_with_counts_too(run, counted):
+def test_play_uses_counts(run, counted):
     model = load()
     draft = Draft(model.with_counts(), SampleConfig(), generator=np.random.default_rng(0))
     for char in "the quick brown ":
@@ -240,7 +240,7 @@ def test_what_is_typed_is_predicted_with_counts_too(run, counted):
 
 
 @pytest.mark.parametrize("is_known", [False, True])
-def test_what_comes_from_stdin_is_not_known_by_its_name(run, monkeypatch, is_known):
+def test_stdin_is_not_recognized_by_its_name(run, monkeypatch, is_known):
     own, other = "the quick brown fox. " * 90, "brown quick fox, the the. " * 90
     for text, command in ((own, "train"), (own if is_known else other, "eval")):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))

@@ -73,7 +73,7 @@ def learner_of(split, model, **changes):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_every_precision_learns(make, precision):
+def test_training_learns_in_every_precision(make, precision):
     assert finish(make(steps=120, precision=precision)).best_val_bits_per_char < 3.0
 
 
@@ -108,7 +108,7 @@ def test_weights_and_state_move_between_devices(make, split, names):
 
 
 @pytest.mark.parametrize("text", ["split", "poems", "names"])
-def test_steps_are_those_of_the_cpu(request, model, text):
+def test_cuda_steps_match_the_cpu(request, model, text):
     read = request.getfixturevalue(text)
     losses = []
     for device in ("cpu", "cuda"):
@@ -119,7 +119,7 @@ def test_steps_are_those_of_the_cpu(request, model, text):
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
-def test_the_head_in_chunks_is_that_of_the_cpu(monkeypatch):
+def test_chunked_head_matches_the_cpu(monkeypatch):
     monkeypatch.setitem(hardware._CHUNK_LOGITS, "cuda", 1)
     generator = torch.Generator().manual_seed(0)
     head = nn.Linear(64, 5000)
@@ -139,7 +139,7 @@ def test_the_head_in_chunks_is_that_of_the_cpu(monkeypatch):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_a_captured_step_is_the_step_that_was_captured(model, split, precision, monkeypatch):
+def test_captured_graph_matches_the_eager_step(model, split, precision, monkeypatch):
     """Weights, state and masks, while dropouts set in and change from step to step."""
     learners = []
     for num_eager in (2, 1000):
@@ -184,7 +184,7 @@ def test_a_step_never_waits_for_the_device(request, model, text, precision):
     assert outcome.loss.isfinite() or outcome.loss_scale < 65536
 
 
-def test_sizes_are_chosen_by_timed_steps(split, vocabulary):
+def test_sizes_are_chosen_by_step_benchmarks(split, vocabulary):
     timer = StepTimer(split, budget_seconds=10)
     plan = make_plan(
         TrainSettings(),
@@ -203,7 +203,7 @@ def test_sizes_are_chosen_by_timed_steps(split, vocabulary):
     assert nothing is None
 
 
-def test_train_by_the_clock_resume_eval(run, corpus_file):
+def test_timed_training_resume_and_eval(run, corpus_file):
     code, out, err = run("train", corpus_file, "--minutes", "0.1", "--run", "r", "--json")
     assert code == 0, err
     started, *_, finished = map(json.loads, out.splitlines())

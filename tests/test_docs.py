@@ -130,7 +130,7 @@ def beginner(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("page", [FRONT, *GUIDES])
-def test_every_command_of_a_page_works(page, beginner, monkeypatch, capsys):
+def test_commands_in_guides_work(page, beginner, monkeypatch, capsys):
     """In their order; the guides take it that the front page's model has been trained."""
     folder = beginner(page)
     if page != FRONT:
@@ -141,7 +141,7 @@ def test_every_command_of_a_page_works(page, beginner, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("page", [FRONT, *GUIDES])
-def test_no_command_of_a_page_is_left_out(page):
+def test_all_commands_in_guides_are_tested(page):
     """Each line that a reader sees is among those that are run, and there are some."""
     lines = [line for block in blocks(page) for line in block.splitlines()]
     seen = [line.split("  #")[0].strip() for line in lines if line.startswith("charlstm ")]
@@ -200,7 +200,7 @@ def test_every_command_has_examples_that_fit_a_terminal():
 
 
 @pytest.mark.slow
-def test_the_examples_of_the_help_work(beginner, monkeypatch, capsys):
+def test_help_examples_work(beginner, monkeypatch, capsys):
     folder = beginner(FRONT)
     for name in ("my-text.txt", "another.txt", "names.txt", "first-lines.txt"):
         (folder / name).write_text(EXAMPLE, encoding="utf-8")
@@ -218,7 +218,7 @@ def test_the_examples_of_the_help_work(beginner, monkeypatch, capsys):
         run(command, monkeypatch, capsys)
 
 
-def test_the_front_page_has_the_two_commands_after_the_small_torch():
+def test_front_page_lists_two_commands_after_small_torch():
     lines = list(shell_lines(FRONT))
     (small_torch,) = (place for place, line in enumerate(lines) if "/whl/cpu" in line)
     (train,) = (place for place, line in enumerate(lines) if "pip install -e . " in line)
@@ -228,11 +228,11 @@ def test_the_front_page_has_the_two_commands_after_the_small_torch():
     assert lines[test].endswith("pytest")
 
 
-def test_the_front_page_is_short():
+def test_front_page_is_short():
     assert len(PAGES[FRONT].splitlines()) <= MAX_FRONT_LINES
 
 
-def test_the_pages_python_works(tmp_path, monkeypatch, capsys):
+def test_python_examples_in_guides_work(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "shakespeare.txt").write_text("To be, or not. " + TEXT, encoding="utf-8")
     (tmp_path / "names.txt").write_text("anna\notto\nhannah\n" * 300, encoding="utf-8")
@@ -287,7 +287,7 @@ def headings(page, level="##+"):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page):
+def test_links_are_valid(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
         if target.startswith("https://"):
             continue
@@ -300,7 +300,7 @@ def test_links_lead_somewhere(page):
 
 
 @pytest.mark.parametrize("page", GUIDES)
-def test_a_guide_begins_with_its_purpose_and_its_sections(page):
+def test_guide_starts_with_purpose_and_sections(page):
     title, purpose, contents, *_ = prose(page).split("\n\n")
     assert re.fullmatch(r"# .+", title)
     assert purpose.endswith(".")
@@ -312,7 +312,7 @@ def test_a_guide_begins_with_its_purpose_and_its_sections(page):
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="the examples run in bash")
 @pytest.mark.parametrize("page", outputs.PAGES)
-def test_an_output_in_a_guide_is_what_the_program_prints(page):
+def test_guide_outputs_match_the_program(page):
     for _, trained, shown, printed in outputs.examples(PAGES[page]):
         assert not outputs.differs(shown, printed, trained=trained), printed
 

@@ -22,7 +22,7 @@ def poems(tmp_path):
     return path
 
 
-def test_the_end_is_a_symbol_of_the_vocabulary_and_costs_no_byte(poems):
+def test_eos_is_a_token_without_bytes(poems):
     config = CorpusConfig(paths=(str(poems),), split_documents="blank-lines")
     corpus = load_corpus(config)
     alphabet = corpus.alphabet
@@ -40,7 +40,7 @@ def test_the_end_is_a_symbol_of_the_vocabulary_and_costs_no_byte(poems):
 
 
 @pytest.mark.parametrize("level", ["char", "byte"])
-def test_the_end_of_a_document_is_replaced_in_a_running_text(tmp_path, level):
+def test_eos_in_running_text_is_replaced(tmp_path, level):
     """Of bytes, none is one."""
     text = f"quick {END} fox\n" * 40
     path = tmp_path / "a.txt"
@@ -60,7 +60,7 @@ def test_the_end_of_a_document_is_replaced_in_a_running_text(tmp_path, level):
     assert np.array_equal(corpus.train.ids, typed.train.ids)
 
 
-def test_the_end_of_a_document_is_replaced_in_what_is_typed(run, stored):
+def test_eos_in_typed_text_is_replaced(run, stored):
     for command in ("predict", "inspect"):
         code, _, err = run(command, f"qu{END}")
         assert (code, err.splitlines()[0]) == (1, END_NOTICE)
@@ -69,7 +69,7 @@ def test_the_end_of_a_document_is_replaced_in_what_is_typed(run, stored):
         assert charlstm.load().score(f"qu{END}").num_unknown == 1
 
 
-def test_several_files_end_and_one_does_not(tmp_path):
+def test_only_several_files_have_eos(tmp_path):
     paths = [tmp_path / name for name in ("a", "b")]
     for path in paths:
         path.write_text(POEMS * 20)
@@ -81,7 +81,7 @@ def test_several_files_end_and_one_does_not(tmp_path):
 
 
 @pytest.mark.parametrize("level", ["char", "byte"])
-def test_a_model_of_poems_ends_them(run, here, poems, level):
+def test_model_of_documents_samples_eos(run, here, poems, level):
     arguments = ["--split-documents", "blank-lines", "--level", level, "--learning-rate", 0.02]
     run.works("train", poems, "--steps", 400, *arguments, *SMALL)
     out, _ = run.works("sample", "--seed", 1, "--temperature", 0.5)

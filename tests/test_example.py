@@ -7,7 +7,7 @@ from charlstm.run import store
 from charlstm.system import layout
 
 
-def test_it_speaks_without_a_store(run, here):
+def test_example_samples_without_a_store(run, here):
     code, out, err = run("sample", "--run", "example", "--prime", "ROMEO:", "--seed", 1)
     assert (code, err) == (0, "")
     assert out.startswith("ROMEO:")
@@ -19,7 +19,7 @@ def test_it_speaks_without_a_store(run, here):
     run.works("inspect", "O Romeo", "--gates", "--run", "example")
 
 
-def test_it_scores_any_text_and_says_that_its_own_is_not_there(run, here):
+def test_example_scores_any_text_but_its_own(run, here):
     (here / "a.txt").write_text("To be, or not to be, that is the question.\n" * 3)
     record = run.json("eval", "a.txt", "--run", "example")
     assert record["bits_per_char"] < 3
@@ -35,7 +35,7 @@ def test_it_scores_any_text_and_says_that_its_own_is_not_there(run, here):
         )
 
 
-def test_it_is_never_taken_unasked(run, here, corpus_file):
+def test_example_is_never_the_default(run, here, corpus_file):
     assert "--run example" in run.fails(1, "sample")
     assert "example" not in run("runs")[1]
     assert "is the model that comes with charlstm" in run.fails(
@@ -44,7 +44,7 @@ def test_it_is_never_taken_unasked(run, here, corpus_file):
     assert "run example" in run("runs", "show", "example")[1]
 
 
-def test_it_is_small_and_tells_no_path():
+def test_example_is_small_and_contains_no_path():
     path = store.Path(store.__file__).parent / layout.EXAMPLE_FILE
     data = path.read_bytes()
     assert len(data) < 1_000_000

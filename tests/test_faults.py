@@ -51,7 +51,7 @@ def limited(tmp_path, arguments, **limits):
 
 
 @pytest.mark.slow
-def test_a_full_disk_at_the_first_save_refuses_to_train(tmp_path, corpus_file):
+def test_full_disk_at_first_save_stops_training(tmp_path, corpus_file):
     arguments = ["train", corpus_file, "--steps", 5, "--hidden-size", 64]
     result = limited(tmp_path, arguments, RLIMIT_FSIZE=50_000)
     assert result.returncode == 1
@@ -93,7 +93,7 @@ def test_a_failed_save_in_the_middle_is_reported_and_the_next_may_succeed(
         (False, "too large for float16, update skipped, loss scale halved"),
     ],
 )
-def test_a_skipped_update_says_what_was_halved(run, corpus_file, monkeypatch, slowed, said):
+def test_skipped_update_names_the_halved_value(run, corpus_file, monkeypatch, slowed, said):
     found = iter([losses.Reading(), losses.Reading(any_skipped=True, any_slowed=slowed)])
     monkeypatch.setattr(losses.LossMeter, "take_found", lambda _: next(found, losses.Reading()))
     assert run.works("train", corpus_file, "--steps", 4, *SMALL)[1].count(f"step 2: {said}") == 1
@@ -118,7 +118,7 @@ def test_a_best_model_that_could_not_be_saved_is_saved_with_the_next(
     assert best.best_val_bits_per_char == pytest.approx(2.0)
 
 
-def test_a_run_folder_deleted_in_mid_run_is_an_error(run, here, corpus_file, monkeypatch):
+def test_deleting_the_run_folder_is_an_error(run, here, corpus_file, monkeypatch):
     trainer_run = Trainer.run
 
     def deleting(self):
@@ -133,12 +133,12 @@ def test_a_run_folder_deleted_in_mid_run_is_an_error(run, here, corpus_file, mon
     assert "folder is gone" in err
 
 
-def test_a_second_trainer_is_refused_at_once(run, stored, here):
+def test_second_trainer_is_rejected(run, stored, here):
     with CheckpointStore(here / "checkpoints").run("tiny").writer():
         assert "another process" in run.fails(1, "train", "--resume", "--steps", 9)
 
 
-def test_readers_never_see_half_a_file(stored, tmp_path):
+def test_readers_never_see_partial_files(stored, tmp_path):
     store = CheckpointStore(tmp_path / "checkpoints")
     loaded, stop = [], threading.Event()
 
@@ -320,7 +320,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path, monkeypatch)
                 load_corpus(config)
 
 
-def test_what_happens_to_the_file_later_does_no_harm(tmp_path):
+def test_later_changes_of_the_file_are_harmless(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text(TEXT)
     corpus = load_corpus(CorpusConfig(paths=(str(path),)))
@@ -376,7 +376,7 @@ OURS = re.compile(r"\x1b\[[0-9;]*m|\x1b\[A|\x1b\[K")
 
 
 @pytest.mark.slow
-def test_no_command_from_data_reaches_a_terminal(tmp_path):
+def test_escape_sequences_in_data_never_reach_a_terminal(tmp_path):
     (tmp_path / "hostile\x1b[31m.txt").write_text(HOSTILE * 60, encoding="utf-8")
     commands = [
         ["train", "hostile\x1b[31m.txt", "--steps", 6, *SMALL],
@@ -403,7 +403,7 @@ def test_no_command_from_data_reaches_a_terminal(tmp_path):
         ),
     ],
 )
-def test_terminals_that_can_do_little_get_little(tmp_path, corpus_file, environment):
+def test_limited_terminals_get_plain_output(tmp_path, corpus_file, environment):
     written = in_a_terminal(tmp_path, ["train", "tiny.txt", "--steps", 6, *SMALL], **environment)
     if "COLUMNS" not in environment:
         assert "\x1b" not in written
@@ -411,7 +411,7 @@ def test_terminals_that_can_do_little_get_little(tmp_path, corpus_file, environm
 
 
 @pytest.mark.slow
-def test_without_a_terminal_there_are_plain_lines(charlstm, corpus_file):
+def test_output_without_terminal_is_plain_lines(charlstm, corpus_file):
     result = charlstm("train", "tiny.txt", "--steps", 6, *SMALL)
     assert b"\x1b" not in result.stdout + result.stderr
     assert b"\r" not in result.stderr
@@ -427,7 +427,7 @@ def test_unknown_characters_of_a_prime_are_refused_or_skipped(run, stored):
     assert run.works(*arguments, "--unknown", "skip")[0].startswith("quick")
 
 
-def test_closed_streams_are_no_crash(stored, tmp_path):
+def test_closed_streams_do_not_crash(stored, tmp_path):
     for closing in ("1>&-", "2>&-", "0<&- 1>&- 2>&-"):
         command = f"{sys.executable} -m charlstm sample --length 5 {closing}"
         result = subprocess.run(command, shell=True, check=False, capture_output=True)

@@ -17,7 +17,7 @@ import pytest
         pytest.param(60, "auto", marks=pytest.mark.torture),
     ],
 )
-def test_a_killed_run_resumed_is_the_run_left_in_peace(tmp_path, num_kills, precision):
+def test_killed_and_resumed_run_equals_uninterrupted_run(tmp_path, num_kills, precision):
     script = Path(__file__).with_name("kill_loop.py")
     result = subprocess.run(
         [sys.executable, script, tmp_path, str(num_kills), "1", precision],

@@ -20,7 +20,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_real_text_trains_is_scored_and_sampled(path, tmp_path, monkeypatch, capsys):
+def test_real_text_can_be_trained_scored_and_sampled(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     arguments = ["--steps", "8", "--hidden-size", "16", "--batch-size", "8", "--run", "real"]
     assert main(["train", str(path), *arguments]) == 0

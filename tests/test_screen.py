@@ -29,7 +29,7 @@ def lines(stored, here):
         "compare tiny.txt --steps 2 --hidden-size 8 --threads 1",
     ],
 )  # fmt: skip
-def test_the_default_output_fits_a_screen(lines, command):
+def test_default_output_fits_a_screen(lines, command):
     shown = lines(*command.split())
     assert max(map(len, shown)) <= 80
     assert len(shown) <= 24

@@ -117,7 +117,7 @@ def test_value_of_the_wrong_type_is_rejected_from_python(kind, option, corpus_fi
 
 @pytest.mark.parametrize(("kind", "option"), OPTIONS, ids=name_of)
 @pytest.mark.parametrize("value", ["", "x", "0x", "1,5"])
-def test_value_that_is_not_one_is_rejected_on_the_command_line(
+def test_unparsable_value_is_rejected_on_the_command_line(
     kind, option, value, run, corpus_file, monkeypatch
 ):
     if option.kind is bool or (option.kind in (str, tuple) and value):
@@ -141,12 +141,12 @@ def test_value_that_is_not_one_is_rejected_on_the_command_line(
         (RunSettings, {"resume": True, "init_from": "a"}, "give --resume or --from, not both"),
     ],
 )
-def test_settings_that_exclude_each_other(kind, values, message):
+def test_mutually_exclusive_settings_are_rejected(kind, values, message):
     with pytest.raises(ConfigError, match=f"^{message}"):
         kind(**values)
 
 
-def test_arguments_give_the_same_settings_again():
+def test_arguments_round_trip():
     settings = TrainSettings(
         steps=7, hidden_size=9, dropout=0.25, cell="gru", early_stop=False, threads=2
     )
@@ -161,7 +161,7 @@ def test_arguments_give_the_same_settings_again():
     assert settings_from(TrainSettings, given(settings)) == settings
 
 
-def test_a_flag_that_is_off_is_not_a_choice(run, here):
+def test_flag_that_is_off_is_not_given(run, here):
     (here / "tiny.txt").write_text(TEXT)
     assert given(settings_from(ReadingSettings, {"keep_line_ends": None})) == {}
     assert list(arguments_of(ReadingSettings(keep_line_ends=False))) == []

@@ -49,7 +49,7 @@ def outcome(paths, how):
         (kneser_ney, "_SCORED_AT_ONCE", 7),
     ],
 )
-def test_sizes_of_pieces_change_nothing(paths, monkeypatch, how, module, name, size):
+def test_chunk_sizes_do_not_change_results(paths, monkeypatch, how, module, name, size):
     expected = outcome(paths, how)
     monkeypatch.setattr(module, name, size)
     assert outcome(paths, how) == expected

@@ -22,7 +22,7 @@ SEED = int(os.environ.get("CHARLSTM_TEST_SOAK_SEED", "1"))
         pytest.param(MINUTES, SEED, marks=pytest.mark.torture),
     ],
 )
-def test_nothing_is_lost_whatever_happens(tmp_path, minutes, seed):
+def test_random_operations_lose_nothing(tmp_path, minutes, seed):
     script = Path(__file__).with_name("soak.py")
     result = subprocess.run(
         [sys.executable, script, tmp_path, str(minutes), str(seed)],

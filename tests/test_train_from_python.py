@@ -28,7 +28,7 @@ def train(here):
     return trained
 
 
-def test_the_run_is_that_of_the_command(train, run, corpus_file):
+def test_train_creates_the_same_run_as_the_command(train, run, corpus_file):
     model = train(corpus_file, seed=3, run="ours")
     options = [part for name, value in (SMALL | {"steps": 3, "seed": 3}).items()
                for part in (f"--{name.replace('_', '-')}", value)]  # fmt: skip
@@ -44,7 +44,7 @@ def test_the_run_is_that_of_the_command(train, run, corpus_file):
     ]
 
 
-def test_every_option_of_the_command_is_there():
+def test_train_has_every_option_of_the_command():
     import inspect
 
     from charlstm.commands.train import train as command
@@ -67,7 +67,7 @@ def test_a_text_in_memory(train):
     assert train(text="\xe9" * 99, level="byte").alphabet.is_byte
 
 
-def test_documents_in_memory_are_learned_one_by_one(train):
+def test_documents_in_memory_are_separate(train):
     names = train(documents=(name for name in ["anna", "otto", "hannah"] * 50))
     assert names.alphabet.are_lines
     assert len(names.corpus().train.starts) == 135
@@ -99,13 +99,13 @@ def test_documents_in_memory_are_learned_one_by_one(train):
         ({"text": TEXT, "checkpoints": __file__}, CharLSTMError, "not a folder"),
     ],
 )
-def test_errors_are_the_command_s(train, here, options, error, words):
+def test_train_raises_the_errors_of_the_command(train, here, options, error, words):
     with pytest.raises(error, match=words):
         train(**options)
     assert not list(here.glob("checkpoints/*/*.safetensors"))
 
 
-def test_reports_are_those_of_json(train, corpus_file, run):
+def test_reports_match_json(train, corpus_file, run):
     reports = []
     train(corpus_file, on_report=reports.append)
     options = [part for name, value in (SMALL | {"steps": 3}).items()
@@ -117,7 +117,7 @@ def test_reports_are_those_of_json(train, corpus_file, run):
     json.dumps(reports, allow_nan=False)
 
 
-def test_nothing_is_printed_but_the_bar(train, corpus_file, capfd):
+def test_train_only_prints_the_bar(train, corpus_file, capfd):
     train(corpus_file)
     assert capfd.readouterr() == ("", "")
     train(corpus_file, progress=True)
@@ -127,7 +127,7 @@ def test_nothing_is_printed_but_the_bar(train, corpus_file, capfd):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
-def test_an_interrupt_saves_and_returns_the_model_so_far(train, corpus_file):
+def test_interrupt_saves_and_returns_the_model(train, corpus_file):
     reports = []
 
     def interrupt(report):
@@ -144,7 +144,7 @@ def test_an_interrupt_saves_and_returns_the_model_so_far(train, corpus_file):
     assert more.checkpoint.step > model.checkpoint.step
 
 
-def test_it_trains_in_another_thread(train, corpus_file):
+def test_train_works_in_another_thread(train, corpus_file):
     found = []
     thread = threading.Thread(target=lambda: found.append(train(corpus_file)))
     thread.start()
@@ -152,13 +152,13 @@ def test_it_trains_in_another_thread(train, corpus_file):
     assert found[0].checkpoint.step == 3
 
 
-def test_a_finished_run_is_given_back_with_a_warning(train, corpus_file):
+def test_finished_run_is_returned_with_a_warning(train, corpus_file):
     first = train(corpus_file)
     assert train(resume=True, steps=None).checkpoint.step == first.checkpoint.step
 
 
 @pytest.mark.slow
-def test_waiting_threads_are_calmed_before_torch_is_loaded(tmp_path):
+def test_thread_waiting_is_configured_before_torch_is_loaded(tmp_path):
     program = (
         "import charlstm, os, sys\n"
         "assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
@@ -171,7 +171,7 @@ def test_waiting_threads_are_calmed_before_torch_is_loaded(tmp_path):
     assert found.stdout.split() == ["3000", "1"]
 
 
-def test_what_a_callback_does_to_a_report_stays_with_it(train):
+def test_callbacks_cannot_change_the_history(train):
     def spoil(report):
         report.clear()
         report["other"] = object()

@@ -16,7 +16,7 @@ def code_cells(path):
     return [cell for cell in cells if cell["cell_type"] == "code"]
 
 
-def test_the_kept_notebook_shows_what_came():
+def test_stored_notebook_has_outputs():
     assert all(cell["outputs"] for cell in code_cells(NOTEBOOK)[:-1])
     text = NOTEBOOK.read_text(encoding="utf-8")
     assert "Traceback" not in text

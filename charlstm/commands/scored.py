@@ -171,7 +171,7 @@ def _say_known(model: "Model", text: "Split") -> None:
     try:
         corpus = model.corpus()
     except CorpusError as error:
-        say(f"{model.name}: can't check whether it was trained on this text: {error}")
+        say(f"overlap with {model.name}'s training text is not checked: {error}")
         return
     if not corpus.alphabet.are_lines:
         _warn_of_known(model, text, corpus)

@@ -3,7 +3,7 @@ import json
 import pytest
 
 
-def test_compare_sets_cells_side_by_side(run, corpus_file, here):
+def test_compare_shows_all_cells(run, corpus_file, here):
     small = ["--steps", 3, "--hidden-size", 8, "--threads", 1]
     out, err = run.works("compare", corpus_file, *small, "--plot", "cells.svg")
     for cell in ("lstm", "gru", "rnn"):
@@ -16,7 +16,7 @@ def test_compare_sets_cells_side_by_side(run, corpus_file, here):
     assert all(len(one["runs"]) == 1 for one in result["cells"])
 
 
-def test_compare_reads_what_train_can(run, here):
+def test_compare_accepts_reading_options_of_train(run, here):
     text = "caf\u00e9 au lait, th\u00e9 au citron\r\n" * 300
     (here / "old.txt").write_bytes(text.encode("latin-1"))
     small = ["--steps", 2, "--hidden-size", 8, "--threads", 1, "--seeds", 1]
@@ -26,7 +26,7 @@ def test_compare_reads_what_train_can(run, here):
     assert "old.txt: line ends CR or CRLF became LF" in err
 
 
-def test_models_that_are_kept_are_runs(run, corpus_file, here):
+def test_compare_keep_creates_runs(run, corpus_file, here):
     small = ["--steps", 3, "--hidden-size", 8, "--threads", 1, "--seeds", 2, "--json"]
     out, err = run.works("compare", corpus_file.name, *small, "--keep")
     cells = json.loads(out)["cells"]
@@ -46,21 +46,21 @@ def test_models_that_are_kept_are_runs(run, corpus_file, here):
     assert "resumed at step 3" in err
 
 
-def test_what_cannot_be_kept_is_refused_before_training(run, corpus_file, here):
+def test_compare_keep_checks_store_before_training(run, corpus_file, here):
     (here / "checkpoints").write_text("no folder")
     err = run.fails(1, "compare", corpus_file, "--keep")
     assert err.count("\n") == 1
     assert "give --keep or --recall, not both" in run.fails(2, "compare", "--recall", "--keep")
 
 
-def test_nothing_is_kept_unless_asked(run, corpus_file, here):
+def test_compare_creates_no_runs_by_default(run, corpus_file, here):
     small = ["--steps", 3, "--hidden-size", 8, "--threads", 1, "--seeds", 1, "--json"]
     out = run("compare", corpus_file, *small)[1]
     assert json.loads(out)["cells"][0]["runs"][0]["kept_as"] is None
     assert not (here / "checkpoints").exists()
 
 
-def test_an_interrupted_comparison_shows_what_it_has(run, corpus_file, monkeypatch):
+def test_interrupted_compare_shows_partial_results(run, corpus_file, monkeypatch):
     from charlstm.analysis import comparison
 
     original = comparison.trained_model
@@ -80,7 +80,7 @@ def test_an_interrupted_comparison_shows_what_it_has(run, corpus_file, monkeypat
     assert run("compare", corpus_file, *small)[:2] == (130, "")
 
 
-def test_compare_recall_makes_its_own_text(run, here, monkeypatch):
+def test_compare_recall_generates_its_text(run, here, monkeypatch):
     from charlstm.analysis import recall
 
     monkeypatch.setattr(recall, "RECALL_DISTANCES", (2, 4))
@@ -102,7 +102,7 @@ def test_too_little_memory_is_said_before_the_first_step(run, corpus_file, monke
     assert "GB are free" in run.fails(1, "compare", corpus_file, "--hidden-size", 17_000)
 
 
-def test_runs_in_place_of_a_text_get_told_what_compares_runs(run, stored, here):
+def test_compare_with_run_names_suggests_other_commands(run, stored, here):
     err = run.fails(2, "compare", "tiny", "--steps", 1)
     assert "tiny is a run" in err
     assert "runs show tiny" in err

@@ -1,7 +1,7 @@
 import re
 
 
-def test_corpus_check_reports_what_train_would_read(run, here):
+def test_corpus_check_reports_what_train_reads(run, here):
     (here / "list.txt").write_bytes(b"".join(b"name%d\r\n" % n for n in range(300)) + b"\x1b")
     code, out, err = run("corpus", "check", "list.txt")
     assert (code, err) == (0, "")
@@ -19,7 +19,7 @@ def test_corpus_check_reports_what_train_would_read(run, here):
     assert found["control_characters"] == {}  # it stands in the test text
 
 
-def test_corpus_check_refuses_what_train_refuses(run, here):
+def test_corpus_check_rejects_what_train_rejects(run, here):
     (here / "old.txt").write_bytes("caf\xe9 au lait\r\n".encode("cp1252") * 9)
     (here / "few.txt").write_text("a")
     for name, message in (("old.txt", "cp1252"), ("few.txt", "too few"), ("absent.txt", "absent")):
@@ -27,7 +27,7 @@ def test_corpus_check_refuses_what_train_refuses(run, here):
         assert message in err
 
 
-def test_corpus_check_lists_every_file_that_is_skipped(run, here):
+def test_corpus_check_lists_all_skipped_files(run, here):
     (here / "folder").mkdir()
     (here / "folder/a.txt").write_text("the quick brown fox\n" * 20)
     for number in range(12):

@@ -10,14 +10,14 @@ from conftest import SMALL, TEXT
 from charlstm.run.store import CheckpointStore
 
 
-def test_eval_without_a_test_split_uses_val_and_says_so(run, corpus_file):
+def test_eval_without_test_split_uses_validation(run, corpus_file):
     run("train", corpus_file, "--test-fraction", 0, "--steps", 2, *SMALL)
     out, err = run.works("eval", "--json")
     assert json.loads(out)["split"] == "val"
     assert "no test split" in err
 
 
-def test_eval_without_held_out_text_says_only_that(run, corpus_file):
+def test_eval_without_held_out_text_is_an_error(run, corpus_file):
     run("train", corpus_file, "--val-fraction", 0, "--test-fraction", 0, "--steps", 2, *SMALL)
     err = run.fails(1, "eval")
     assert "neither test nor validation text" in err
@@ -33,7 +33,7 @@ def test_eval_scores_any_text(run, stored, here):
     assert "bits per character" in run("eval", "a.txt")[1]
 
 
-def test_eval_says_all_that_helps_to_judge(run, stored, here):
+def test_eval_details_shows_all_tables(run, stored, here):
     result = run.json("eval")
     names = [baseline["name"] for baseline in result["baselines"]]
     assert names == ["uniform", "order 0", "n-gram (order 11, Kneser-Ney)"]
@@ -55,7 +55,7 @@ def test_eval_says_all_that_helps_to_judge(run, stored, here):
     assert all(part in out for part in ("order 0", *details))
 
 
-def test_eval_says_why_the_test_may_be_worse_than_validation(run, here, corpus_file):
+def test_eval_explains_test_loss_above_validation_loss(run, here, corpus_file):
     (here / "val.txt").write_text(TEXT)
     (here / "other.txt").write_text("zebras yawn; vexing jumps quiz box\n" * 700)
     for test, is_worse in (("other.txt", True), ("val.txt", False)):
@@ -67,7 +67,7 @@ def test_eval_says_why_the_test_may_be_worse_than_validation(run, here, corpus_f
         assert "different stretch" not in run("eval", "other.txt", "--run", test)[1]
 
 
-def test_eval_of_another_text_does_without_the_corpus(run, stored, here, corpus_file):
+def test_eval_of_a_file_works_without_the_corpus(run, stored, here, corpus_file):
     (here / "a.txt").write_text("quick quips")
     assert run.json("eval", "a.txt")["baselines"]
     corpus_file.unlink()
@@ -78,11 +78,11 @@ def test_eval_of_another_text_does_without_the_corpus(run, stored, here, corpus_
     assert run("eval")[0] == 1
 
 
-def test_a_file_that_can_t_be_written_is_named(run, stored):
+def test_eval_plot_names_unwritable_file(run, stored):
     assert "absent/chars.svg" in run.fails(1, "eval", "--plot", "absent/chars.svg")
 
 
-def test_eval_gives_the_dynamic_figure_beside_the_static_one(run, stored):
+def test_eval_dynamic_adds_a_score(run, stored):
     static = run.json("eval")
     both = run.json("eval", "--dynamic")
     dynamic = both.pop("dynamic")
@@ -94,7 +94,7 @@ def test_eval_gives_the_dynamic_figure_beside_the_static_one(run, stored):
     assert f"{dynamic['bits_per_char']:.4f}" in out
 
 
-def test_a_text_that_is_gone_still_helps_to_judge(run, corpus_file, monkeypatch):
+def test_eval_uses_stored_text_of_missing_file(run, corpus_file, monkeypatch):
     run.works("train", corpus_file, "--steps", 3, *SMALL)
     before = run.json("eval")
     corpus_file.unlink()
@@ -107,7 +107,7 @@ def test_a_text_that_is_gone_still_helps_to_judge(run, corpus_file, monkeypatch)
     run.works("train", "--resume", "--run", "piped", "--steps", 5)
 
 
-def test_copying_is_found_whatever_the_types_of_ids(run, here):
+def test_check_copying_works_with_different_id_dtypes(run, here):
     common = "the quick brown fox. " * 100
     rare = "".join(map(chr, range(0x4E00, 0x4E00 + 400)))
     (here / "many.txt").write_text(common + rare)
@@ -116,7 +116,7 @@ def test_copying_is_found_whatever_the_types_of_ids(run, here):
     assert "of 20 characters" in err
 
 
-def test_json_has_no_infinity(run, stored, here):
+def test_eval_json_replaces_infinity_with_null(run, stored, here):
     weights = {**stored.weights, "head.bias": stored.weights["head.bias"].copy()}
     weights["head.bias"][-1] = 1e30
     with CheckpointStore(here / "checkpoints").run("tiny").writer() as writer:
@@ -126,7 +126,7 @@ def test_json_has_no_infinity(run, stored, here):
     run.works("eval")
 
 
-def test_no_output_over_what_is_read(run, stored, corpus_file, here):
+def test_outputs_never_overwrite_inputs(run, stored, corpus_file, here):
     model = here / "checkpoints/tiny/best.safetensors"
     copy = here / "model.safetensors"
     copy.write_bytes(model.read_bytes())
@@ -145,7 +145,7 @@ def test_no_output_over_what_is_read(run, stored, corpus_file, here):
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
-def test_pictures_are_announced(charlstm, stored):
+def test_written_plots_are_announced(charlstm, stored):
     assert b"eval.svg: written" in charlstm("eval", "--plot", "eval.svg").stderr
 
 
@@ -157,7 +157,7 @@ def two_runs(run, corpus_file):
         run.works("train", corpus_file, *options)
 
 
-def test_two_runs_are_compared_on_the_same_text(run, two_runs, here):
+def test_eval_against_scores_the_same_text(run, two_runs, here):
     code, out, err = run("eval", "--run", "s1", "--against", "s2", "--json")
     assert (code, err) == (0, "")
     found = json.loads(out)
@@ -182,7 +182,7 @@ def test_two_runs_are_compared_on_the_same_text(run, two_runs, here):
     assert "Every character costs both the same." in out
 
 
-def test_the_better_run_is_named(run, stored, here):
+def test_eval_against_names_the_better_run(run, stored, here):
     weights = {name: 0 * weight for name, weight in stored.weights.items()}
     with CheckpointStore(here / "checkpoints").run("zero").writer() as writer:
         writer.save_best(replace(stored, weights=weights, training=None))
@@ -192,7 +192,7 @@ def test_the_better_run_is_named(run, stored, here):
         assert "tiny predicts this text better than zero, by more than chance" in out
 
 
-def test_unknown_characters_are_no_advantage_in_a_comparison(run, two_runs, corpus_file):
+def test_eval_against_charges_for_unknown_characters(run, two_runs, corpus_file):
     options = ["--steps", 3, "--min-count", 60, "--run", "few", *SMALL]
     run.works("train", corpus_file, *options)
     found = run.json("eval", "--run", "s1", "--against", "few")
@@ -205,7 +205,7 @@ def test_unknown_characters_are_no_advantage_in_a_comparison(run, two_runs, corp
     assert f"named {alone['upper_bits_per_char']:.4f} bits" in " ".join(shown.split())
 
 
-def test_what_is_not_the_same_text_is_not_compared(run, two_runs, here, corpus_file):
+def test_eval_against_rejects_different_texts(run, two_runs, here, corpus_file):
     run.works("train", corpus_file, "--steps", 3, "--level", "byte", "--run", "raw", *SMALL)
     assert "(--level: char and byte)" in run.fails(1, "eval", "--run", "s1", "--against", "raw")
     (here / "other.txt").write_text(TEXT + "quick\n" * 50)
@@ -224,7 +224,7 @@ def test_what_is_not_the_same_text_is_not_compared(run, two_runs, here, corpus_f
     assert "give --against or --details" in err
 
 
-def test_lists_are_compared_by_their_documents(run, here):
+def test_eval_against_compares_lists_by_document(run, here):
     names = [f"{first}{middle}{last}" for first in "abcdefghij" for middle in "aeiou"
              for last in ("n", "ra", "llo", "ska")]  # fmt: skip
     (here / "names.txt").write_text("\n".join(names))
@@ -244,7 +244,7 @@ def test_lists_are_compared_by_their_documents(run, here):
         assert re.search(rf"of 260 documents are also in {name}'s training text", err)
 
 
-def test_characters_that_are_no_bytes_have_no_bits_per_byte(run, here):
+def test_undecodable_text_has_no_bits_per_byte(run, here):
     """The test text is the end of the last file."""
     for name in "abc":
         (here / f"{name}.txt").write_text(TEXT)
@@ -254,7 +254,7 @@ def test_characters_that_are_no_bytes_have_no_bits_per_byte(run, here):
     assert run.json("eval")["bits_per_byte"] is None
 
 
-def test_what_is_in_the_training_text_is_no_test_of_a_list(run, here):
+def test_eval_excludes_list_items_in_the_training_text(run, here):
     names = [
         f"{first}{second}{third}\n" for first in "abcdef" for second in "aeiou" for third in "xyz"
     ]

@@ -5,7 +5,7 @@ from conftest import SMALL, TEXT
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_inspect_looks_inside(run, corpus_file, cell):
+def test_inspect_shows_gates_units_and_reach(run, corpus_file, cell):
     run.works("train", corpus_file, "--steps", 30, *SMALL, "--cell", cell)
     text = TEXT[:300]
     run.works("inspect", text, "--units", "--reach", "--json")
@@ -23,7 +23,7 @@ def test_inspect_looks_inside(run, corpus_file, cell):
     assert all(gate in out for gate in gates)
 
 
-def test_inspect_reads_the_run_s_own_text(run, stored, here):
+def test_inspect_defaults_to_held_out_text(run, stored, here):
     out = run("inspect")[1]
     assert "t h e" in out
     units = run("inspect", "--units", "--file", "tiny.txt")[1]
@@ -34,7 +34,7 @@ def test_inspect_reads_the_run_s_own_text(run, stored, here):
     assert "half of the gradient" in run("inspect", "--reach", "--file", "tiny.txt")[1]
 
 
-def test_inspect_tells_documents_apart(run, here):
+def test_inspect_separates_documents(run, here):
     (here / "names.txt").write_text("anna\nberta\n" * 60, encoding="utf-8")
     options = ["--split-documents", "lines", "--steps", 30, *SMALL]
     run.works("train", "names.txt", *options)
@@ -57,14 +57,14 @@ def test_inspect_shows_eos_in_one_column(run, here):
     assert "\u25a1" not in out
 
 
-def test_inspect_shows_a_part_of_a_long_text_and_says_so(run, stored, here):
+def test_inspect_truncates_long_texts_with_a_notice(run, stored, here):
     (here / "long.txt").write_text(TEXT * 2, encoding="utf-8")
     out, err = run.works("inspect", "--file", "long.txt", "--json")
     assert len(json.loads(out)["characters"]) == 2000
     assert f"the first 2,000 of {2 * len(TEXT) - 1:,} characters are shown" in err
 
 
-def test_a_layer_or_unit_asks_for_gates(run, stored):
+def test_inspect_layer_or_unit_implies_gates(run, stored):
     assert "layer 1, unit 2" in run("inspect", "the", "--layer", 1, "--unit", 2)[1]
     assert run("inspect", "the", "--unit", 99)[0] == 2
 
@@ -95,7 +95,7 @@ def test_inspect_writes_a_page(run, stored, here, corpus_file):
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_a_cell_is_drawn_with_its_numbers(run, corpus_file, cell):
+def test_inspect_cell_shows_diagram_and_arithmetic(run, corpus_file, cell):
     run.works("train", corpus_file, "--steps", 30, *SMALL, "--cell", cell)
     code, out, err = run("inspect", "the quick", "--cell", "1:3")
     assert (code, err) == (0, "")
@@ -116,13 +116,13 @@ def test_a_cell_is_drawn_with_its_numbers(run, corpus_file, cell):
 @pytest.mark.parametrize(
     "wrong", ["3", "x:1", "1:x", "0:1", "9:1", "1:9999", "1:-1", ":", "\u00b2:1"]
 )
-def test_a_cell_that_is_none_gets_one_line(run, stored, wrong):
+def test_inspect_rejects_invalid_cell(run, stored, wrong):
     err = run.fails(2, "inspect", "the", "--cell", wrong)
     assert err.count("\n") == 1
     assert "--cell" in err
 
 
-def test_characters_without_width_can_be_inspected(run, here):
+def test_inspect_shows_zero_width_characters(run, here):
     (here / "marks.txt").write_text("a\u0301\u200d\u034f" * 300, encoding="utf-8")
     run.works("train", "marks.txt", "--steps", 1, *SMALL)
     for options in (["--gates"], ["--cell", "1:3"], []):
@@ -131,7 +131,7 @@ def test_characters_without_width_can_be_inspected(run, here):
         assert "\u200d" not in out
 
 
-def test_without_the_run_s_text_it_asks_for_one(run, stored, here):
+def test_inspect_without_corpus_needs_a_text(run, stored, here):
     (here / "tiny.txt").unlink()
     assert "give a TEXT or a --file" in run.fails(1, "inspect", "--html", "page.html")
     run.works("inspect", "the quick", "--html", "page.html")

@@ -28,7 +28,7 @@ def play(stored, here):
 
 
 @posix
-def test_keys_type_take_move_and_end(play):
+def test_keys_insert_move_and_quit(play):
     keys = b"qX\x7fu" + b"\x1b[D" * 2 + b"a" + b"\x1b[F" + b"\t" + b"\x102" + b"\x1b1" + b"\x04"
     left, written = play((b"", keys), options=["--prime", "the "])
     assert re.fullmatch(r"the aqu...", left, re.DOTALL)
@@ -36,7 +36,7 @@ def test_keys_type_take_move_and_end(play):
 
 
 @posix
-def test_a_line_is_written_and_stays(play):
+def test_ctrl_w_writes_a_line_that_remains(play):
     keys = [(b"", b"\x1b[B\x17"), ("\u23ce".encode(), b"\x1bq")]
     left, _ = play(*keys, options=["--temperature", "0.2", "--seed", "1", "--prime", "qu"])
     assert left.startswith("qu")
@@ -44,13 +44,13 @@ def test_a_line_is_written_and_stays(play):
 
 
 @posix
-def test_ctrl_c_ends_as_everywhere_and_leaves_the_text(play):
+def test_ctrl_c_exits_with_130_and_prints_the_text(play):
     left, _ = play((b"", b"quick\x03"), code=130)
     assert left == "quick"
 
 
 @posix
-def test_pasted_commands_never_reach_the_terminal(play):
+def test_pasted_escape_sequences_never_reach_the_terminal(play):
     pasted = b"\x1b[200~a\x1b]52;c;eA==\x07\xe2\x80\xae\xff\rb\x1b[201~\x04"
     left, written = play((b"", pasted), NO_COLOR="1")
     assert left == r"a\x1b]52;c;eA==\x07\u202e\udcff" + "\nb"
@@ -60,7 +60,7 @@ def test_pasted_commands_never_reach_the_terminal(play):
 
 
 @posix
-def test_where_nothing_can_be_drawn_there_is_one_line(stored, here, charlstm):
+def test_play_with_dumb_terminal_is_an_error(stored, here, charlstm):
     from pseudo_terminal import in_a_terminal
 
     written = in_a_terminal(here, ["play"], TERM="dumb", code=2)
@@ -69,7 +69,7 @@ def test_where_nothing_can_be_drawn_there_is_one_line(stored, here, charlstm):
     )
 
 
-def test_without_a_terminal_there_is_one_line(run):
+def test_play_without_terminal_is_an_error(run):
     err = run.fails(2, "play")
     assert err == "charlstm: play needs a terminal; in pipes use charlstm predict or sample\n"
 

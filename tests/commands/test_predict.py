@@ -23,7 +23,7 @@ def test_predict_ranks_the_next_characters(run, stored):
     assert out.count("%") == 3
 
 
-def test_predict_shows_what_context_is_worth(run, stored):
+def test_predict_ladder_shows_context_lengths(run, stored):
     result = run.json("predict", "the qui", "--ladder", "--top", 2)
     assert [rung["num_context"] for rung in result["ladder"]] == [0, 1, 2, 4, 7]
     assert [rung["context"] for rung in result["ladder"]] == ["", "i", "ui", " qui", "the qui"]
@@ -34,12 +34,12 @@ def test_predict_shows_what_context_is_worth(run, stored):
     assert "the\u2423qui" in out
 
 
-def test_predict_reads_a_pipe(run, stored, monkeypatch):
+def test_predict_reads_stdin(run, stored, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the q\n")))
     assert run.json("predict")["prefix"] == "the q"
 
 
-def test_a_last_line_end_of_a_file_is_left_out_whole(run, corpus_file, monkeypatch):
+def test_final_crlf_is_dropped(run, corpus_file, monkeypatch):
     corpus_file.write_bytes(TEXT.replace("\n", "\r\n").encode())
     options = ["--keep-line-ends", "--steps", 2, *SMALL]
     run.works("train", corpus_file, "--run", "crlf", *options)
@@ -48,7 +48,7 @@ def test_a_last_line_end_of_a_file_is_left_out_whole(run, corpus_file, monkeypat
     assert json.loads(result[1])["prime"] == "the quick"
 
 
-def test_weights_that_overflow_are_one_line(run, stored, here):
+def test_overflowing_weights_are_an_error(run, stored, here):
     weights = {**stored.weights, "head.bias": stored.weights["head.bias"] * 0 + 3e38}
     weights["head.bias"][::2] *= -1
     with CheckpointStore(here / "checkpoints").run("tiny").writer() as writer:

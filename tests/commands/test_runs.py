@@ -12,7 +12,7 @@ from conftest import SMALL, TEXT, posix
 from charlstm.run.store import CheckpointStore
 
 
-def test_runs_show_tells_how_a_run_learned(run, corpus_file):
+def test_runs_show_shows_history(run, corpus_file):
     run.works("train", corpus_file, "--steps", 30, *SMALL)
     code, out, err = run("runs", "show", "tiny")
     assert (code, err) == (0, "")
@@ -39,7 +39,7 @@ def test_runs_show_tells_how_a_run_learned(run, corpus_file):
     assert run("runs", "--checkpoints", "elsewhere", "show", "tiny")[0] == 1
 
 
-def test_the_store_of_runs_show_is_the_nearest_one_named(run, stored, here, monkeypatch):
+def test_runs_subcommand_prefers_its_own_store_option(run, stored, here, monkeypatch):
     monkeypatch.setenv("CHARLSTM_CHECKPOINTS", "elsewhere")
     assert run("runs", "show", "tiny")[0] == 1
     run.works("runs", "show", "tiny", "--checkpoints", "checkpoints")
@@ -49,7 +49,7 @@ def test_the_store_of_runs_show_is_the_nearest_one_named(run, stored, here, monk
     run.works("runs", "show", "tiny")
 
 
-def test_runs_are_deleted_only_when_that_is_meant(run, stored, here, monkeypatch):
+def test_runs_rm_needs_confirmation(run, stored, here, monkeypatch):
     folder = here / "checkpoints" / "tiny"
     err = run.fails(2, "runs", "rm", "tiny")
     assert "--yes" in err
@@ -70,14 +70,14 @@ def test_runs_are_deleted_only_when_that_is_meant(run, stored, here, monkeypatch
     assert "no checkpoint there" in run.fails(1, "runs", "rm", "tiny", "--yes")
 
 
-def test_a_model_alone_is_listed_and_shown(run, stored, here):
+def test_model_file_is_listed_and_shown(run, stored, here):
     for file in (here / "checkpoints" / "tiny").glob("[ls]*.safetensors"):
         file.unlink()
     assert [one["name"] for one in run.json("runs")] == ["tiny"]
     assert run.json("runs", "show", "tiny")["name"] == "tiny"
 
 
-def test_what_charlstm_did_not_write_is_not_deleted(run, stored, here):
+def test_runs_rm_keeps_foreign_files(run, stored, here):
     folder = here / "checkpoints" / "tiny"
     (folder / "thesis.txt").write_text("mine", encoding="utf-8")
     run.works("runs", "rm", "tiny", "--yes")
@@ -85,14 +85,14 @@ def test_what_charlstm_did_not_write_is_not_deleted(run, stored, here):
     assert {path.name for path in folder.iterdir()} <= {"thesis.txt", "lock"}
 
 
-def test_a_run_in_training_is_not_deleted(run, stored, here):
+def test_runs_rm_rejects_a_run_in_training(run, stored, here):
     with CheckpointStore(here / "checkpoints").run("tiny").writer():
         code, _, err = run("runs", "rm", "tiny", "--yes")
     assert code == 1
     assert "another process is training" in err
 
 
-def test_one_unreadable_run_does_not_hide_the_others(run, stored, here):
+def test_unreadable_run_does_not_hide_others(run, stored, here):
     folder = here / "checkpoints/broken"
     folder.mkdir()
     (folder / "last.safetensors").write_bytes(b"\0" * 100)
@@ -107,14 +107,14 @@ def test_listing_runs_reads_no_tensors(run, stored, monkeypatch):
     assert (listed["step"], listed["is_finished"]) == (stored.step, True)
 
 
-def test_a_run_saved_by_a_clock_that_was_ahead_is_not_the_newest(run, stored, here):
+def test_run_from_the_future_is_not_the_newest(run, stored, here):
     for name, saved_at in (("now", time.time() - 5), ("ahead", time.time() + 1e7)):
         with CheckpointStore(here / "checkpoints").run(name).writer() as writer:
             writer.save_best(replace(stored, saved_at=saved_at, training=None))
     assert run.json("sample", "--length", 1)["run"] == "now"
 
 
-def test_a_deleted_run_takes_its_copy_of_the_text_along(run, corpus_file, here):
+def test_runs_rm_deletes_the_encoded_text(run, corpus_file, here):
     for name in ("one", "two"):
         run.works("train", corpus_file, "--run", name, "--steps", 2, *SMALL)
     store = here / "checkpoints"
@@ -127,7 +127,7 @@ def test_a_deleted_run_takes_its_copy_of_the_text_along(run, corpus_file, here):
     assert list(store.iterdir()) == []
 
 
-def test_a_picture_never_replaces_the_text_of_its_run(run, here):
+def test_runs_show_plot_never_overwrites_the_corpus(run, here):
     pytest.importorskip("matplotlib")
     text = here / "text.svg"
     text.write_text("the quick brown fox\n" * 40, encoding="utf-8")
@@ -136,13 +136,13 @@ def test_a_picture_never_replaces_the_text_of_its_run(run, here):
     assert text.read_text("utf-8").startswith("the quick")
 
 
-def test_with_a_closed_stdin_nobody_is_asked(run, stored, monkeypatch):
+def test_runs_rm_with_closed_stdin_is_an_error(run, stored, monkeypatch):
     monkeypatch.setattr("sys.stdin", None)
     assert "--yes" in run.fails(2, "runs", "rm", "tiny")
 
 
 @posix
-def test_an_impossible_time_zone_is_no_crash(run, stored, monkeypatch):
+def test_invalid_time_zone_does_not_crash(run, stored, monkeypatch):
     monkeypatch.setenv("TZ", "<+99>-99")
     time.tzset()
     try:
@@ -152,7 +152,7 @@ def test_an_impossible_time_zone_is_no_crash(run, stored, monkeypatch):
         time.tzset()
 
 
-def test_runs_side_by_side_show_where_they_differ(run, corpus_file, here):
+def test_runs_show_of_several_shows_differences(run, corpus_file, here):
     (here / "val.txt").write_text(TEXT)
     for name, seed, extra in (("one", 1, []), ("two", 2, ["--val", "val.txt", "--keep-line-ends"])):
         options = ["--run", name, "--seed", seed, "--steps", 4, *extra, *SMALL]

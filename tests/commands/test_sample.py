@@ -12,18 +12,18 @@ from charlstm.commands.options import typed_text
 from charlstm.inference import sampling
 
 
-def test_a_prime_is_normalised_as_the_corpus_was(run, stored):
+def test_prime_is_normalized_like_the_corpus(run, stored):
     out, _ = run.works("sample", "--prime", "quips.\r\nquick", "--length", 1, "--seed", 1)
     assert out.startswith("quips.\nquick")
 
 
-def test_the_seed_is_told_when_it_was_not_given(run, stored):
+def test_random_seed_is_printed(run, stored):
     _, out, err = run("sample", "--length", 30)
     seed = re.fullmatch(r"seed (\d+)\n", err)[1]
     assert run("sample", "--length", 30, "--seed", seed)[1] == out
 
 
-def test_a_text_in_another_encoding_gets_advice_that_helps(run, stored, here, monkeypatch):
+def test_text_in_wrong_encoding_gets_advice(run, stored, here, monkeypatch):
     data = "caf\u00e9".encode("latin-1")
     (here / "text.txt").write_bytes(data)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
@@ -37,7 +37,7 @@ def test_a_text_in_another_encoding_gets_advice_that_helps(run, stored, here, mo
         assert "--encoding" not in err
 
 
-def test_many_samples_stand_under_their_numbers(run, stored):
+def test_several_samples_have_headings(run, stored):
     out, _ = run.works("sample", "--prime", "qu", "--length", 5, "--num-samples", 3, "--seed", 1)
     lines = re.fullmatch(
         "(?s)--- 1 of 3 ---\nqu(.{5})\n--- 2 of 3 ---\nqu(.{5})\n--- 3 of 3 ---\nqu(.{5})\n", out
@@ -51,13 +51,13 @@ def test_many_samples_stand_under_their_numbers(run, stored):
     assert all(len(sample["log_probabilities"]) == 5 for sample in result["samples"])
 
 
-def test_a_prime_comes_from_stdin(run, stored, monkeypatch):
+def test_prime_is_read_from_stdin(run, stored, monkeypatch):
     expected = run("sample", "--prime", "the q", "--length", 9, "--seed", 1)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the q\n")))
     assert run("sample", "--prime", "-", "--length", 9, "--seed", 1) == expected
 
 
-def test_copying_is_reported_beside_the_sample(run, stored):
+def test_check_copying_reports_the_longest_passage(run, stored):
     arguments = ("sample", "--length", 30, "--seed", 1, "--check-copying")
     code, out, err = run(*arguments)
     assert (code, len(out)) == (0, 31)
@@ -72,7 +72,7 @@ def test_copying_is_reported_beside_the_sample(run, stored):
     assert all(sample["text"][i : i + copy["num_chars"] + 1] not in train for i in starts)
 
 
-def test_a_shaded_sample_is_the_same_text(run, stored):
+def test_color_does_not_change_the_sample(run, stored):
     arguments = ("sample", "--prime", "qu", "--length", 40, "--seed", 1)
     shaded = run(*arguments, "--color")[1]
     assert "\x1b[38;5;16;48;5;" in shaded
@@ -80,7 +80,7 @@ def test_a_shaded_sample_is_the_same_text(run, stored):
 
 
 @pytest.mark.slow
-def test_in_a_pipe_text_is_raw_and_utf_8_whatever_the_locale(charlstm, tmp_path):
+def test_piped_sample_is_utf_8_in_any_locale(charlstm, tmp_path):
     text = "π\x1b[31m☃" * 40
     (tmp_path / "odd.txt").write_text(text, encoding="utf-8")
     environment = {"LANG": "C", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
@@ -89,14 +89,14 @@ def test_in_a_pipe_text_is_raw_and_utf_8_whatever_the_locale(charlstm, tmp_path)
     assert result.stdout.decode("utf-8").startswith("π\x1b[31m")
 
 
-def test_a_line_end_can_be_asked_for(run, stored):
+def test_until_accepts_a_line_end(run, stored):
     options = ["--length", 400, "--seed", 3, "--json"]
     written = json.loads(run("sample", "--until", "\\n", *options)[1])["samples"][0]["text"]
     assert written.find("\n") in (-1, len(written) - 1)
     assert written == json.loads(run("sample", "--until", "\n", *options)[1])["samples"][0]["text"]
 
 
-def test_no_color_where_none_is_wanted(run, stored, monkeypatch):
+def test_no_color_is_respected(run, stored, monkeypatch):
     options = ["sample", "--color", "--length", 30, "--seed", 1]
     assert "\x1b" in run(*options)[1]
     for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
@@ -117,7 +117,7 @@ def test_no_color_where_none_is_wanted(run, stored, monkeypatch):
         ("\n", "\n"),
     ],
 )
-def test_a_typed_text_has_escapes_and_a_way_to_write_a_backslash(typed, meant):
+def test_typed_text_is_unescaped(typed, meant):
     assert typed_text(typed) == meant
 
 
@@ -129,7 +129,7 @@ def test_a_typed_text_has_escapes_and_a_way_to_write_a_backslash(typed, meant):
         ["inspect", "--json"],
     ],
 )
-def test_every_typed_text_has_escapes_and_help_says_so(run, stored, command):
+def test_text_options_are_unescaped_and_documented(run, stored, command):
     written, typed = run(*command, "quips.\nquick"), run(*command, r"quips.\nquick")
     assert typed == written
     assert typed[0] == 0
@@ -137,7 +137,7 @@ def test_every_typed_text_has_escapes_and_help_says_so(run, stored, command):
     assert run(*command, r"a\\b")[2].startswith(r"charlstm: not in the model's vocabulary: '\\'")
 
 
-def test_forbidden_characters_several_stops_and_most_lines(run, stored):
+def test_sample_respects_forbid_until_and_max_lines(run, stored):
     options = ["--length", 400, "--seed", 3, "--temperature", 2]
     assert not set("aeiou") & set(run("sample", "--forbid", "aeiou", *options)[1])
     out = run("sample", "--until", "x", "--until", "z", *options)[1].strip("\n")
@@ -148,7 +148,7 @@ def test_forbidden_characters_several_stops_and_most_lines(run, stored):
     assert run("sample", "--prime", "qu", *options)[1] == f"qu{without}"
 
 
-def test_every_line_of_a_file_is_continued_on_a_line(run, stored, here):
+def test_primes_continues_each_line(run, stored, here):
     (here / "first.txt").write_text("the q\n\nqu\n", encoding="utf-8")
     options = ["--primes", "first.txt", "--seed", 1, "--length", 30]
     code, out, err = run("sample", *options)
@@ -174,7 +174,7 @@ def names(run, here):
     run.works("train", "names.txt", *options)
 
 
-def test_items_that_are_cut_are_counted(run, names, monkeypatch):
+def test_cut_items_are_counted(run, names, monkeypatch):
     for options in (["--num-samples", 9, "--length", 2], ["--num-samples", 1, "--length", 1]):
         err = run("sample", "--seed", 1, *options)[2]
         assert re.search(r"[1-9] of [19] samples cut at [12] characters; --length N", err)
@@ -184,7 +184,7 @@ def test_items_that_are_cut_are_counted(run, names, monkeypatch):
     assert "samples cut at 1 characters" in run("sample", "--seed", 1)[2]
 
 
-def test_new_items_are_in_no_part_of_the_list(run, here):
+def test_new_items_are_in_no_split(run, here):
     items = [a + b for a in "abcdefgh" for b in "abcdefgh"] * 4
     (here / "items.txt").write_text("\n".join(items) + "\n", encoding="utf-8")
     shares = ["--val-fraction", 0.3, "--test-fraction", 0.3]
@@ -195,7 +195,7 @@ def test_new_items_are_in_no_part_of_the_list(run, here):
     assert not set(out.splitlines()) & set(items)
 
 
-def test_bytes_are_exact(here, capfdbinary):
+def test_sample_writes_exact_bytes(here, capfdbinary):
     (here / "bytes.bin").write_bytes(bytes([0x83, 0x5C, 0x78, 0xFF]) * 300)
     assert main(["train", "bytes.bin", "--level", "byte", "--steps", "1", *SMALL]) == 0
     capfdbinary.readouterr()
@@ -209,7 +209,7 @@ def test_bytes_are_exact(here, capfdbinary):
 
 
 @pytest.mark.parametrize("command", [["predict"], ["inspect"], ["inspect", "--file"]])
-def test_unknown_characters_can_be_left_out_everywhere(run, stored, here, command):
+def test_unknown_skip_drops_characters(run, stored, here, command):
     (here / "odd.txt").write_text("the \u2603quick\n", encoding="utf-8")
     text = "odd.txt" if "--file" in command else "the \u2603quick"
     assert "--unknown skip" in run.fails(1, *command, text)
@@ -217,7 +217,7 @@ def test_unknown_characters_can_be_left_out_everywhere(run, stored, here, comman
     assert skipped == run(command[0], "the quick", "--json")
 
 
-def test_a_list_gives_more_items_one_a_line(run, known_names):
+def test_list_model_samples_one_item_per_line(run, known_names):
     code, out, _ = run("sample", "--seed", 1)
     items = out.splitlines()
     assert (code, len(items)) == (0, 20)
@@ -247,5 +247,5 @@ def test_new_and_unique_items_of_a_list(run, known_names, here):
     assert "--temperature" in err
 
 
-def test_items_are_asked_of_running_text_in_vain(run, stored):
+def test_new_and_unique_need_a_list(run, stored):
     assert "--split-documents lines" in run.fails(2, "sample", "--unique")

@@ -24,7 +24,7 @@ def rows_of(out):
     return [line.split("\t") for line in out.splitlines()]
 
 
-def test_each_line_has_its_bits_and_its_percentile(run, names, here):
+def test_score_prints_bits_and_percentile_per_line(run, names, here):
     (here / "odd.txt").write_bytes(b"anna\r\nadda\n\nclara\nbdc")
     code, out, _ = run("score", "odd.txt", "--run", "names", "--header")
     header, *rows = rows_of(out)
@@ -47,7 +47,7 @@ def test_each_line_has_its_bits_and_its_percentile(run, names, here):
     assert [one.bits for one in model.score_lines(lines)] == pytest.approx(bits, abs=1e-3)
 
 
-def test_above_a_limit_as_grep_does(run, names, here):
+def test_above_filters_lines_and_sets_exit_code(run, names, here):
     (here / "odd.txt").write_text("anna\nxqq\n")
     code, out, _ = run("score", "odd.txt", "--run", "names", "--above", "p99")
     assert (code, [row[3] for row in rows_of(out)]) == (0, ["xqq"])
@@ -58,7 +58,7 @@ def test_above_a_limit_as_grep_does(run, names, here):
         assert run("score", "odd.txt", "--run", "names", *wrong)[0] == 2
 
 
-def test_a_text_s_bits_for_scripts(run, stored):
+def test_score_text_prints_bits_only(run, stored):
     code, out, err = run("score", "--text", "the quick")
     assert (code, err) == (0, "")
     assert float(out) == pytest.approx(charlstm.load().score("the quick").nats / 0.693147, rel=1e-3)
@@ -68,7 +68,7 @@ def test_a_text_s_bits_for_scripts(run, stored):
     assert run("score", "a.txt", "--text", "the")[0] == 2
 
 
-def test_which_of_two_models_suits_a_line(run, names, here):
+def test_score_with_two_runs_classifies_lines(run, names, here):
     (here / "digits.txt").write_text("1234\n4321\n1432\n2143\n" * 60)
     options = ["--split-documents", "lines", "--steps", 60, *SMALL]
     assert run("train", "digits.txt", "--run", "digits", *options)[0] == 0
@@ -106,7 +106,7 @@ def kinds(run, here):
 ROWS = [["anna\nanna", "names"], ["1234", "names"], ['43,"21', "digits"], ["clara", "?"]]
 
 
-def test_columns_are_appended_to_a_table(run, kinds, here):
+def test_score_appends_columns_to_a_table(run, kinds, here):
     with open(here / "t.csv", "w", newline="") as file:
         csv.writer(file).writerows([["text", "kind"], *ROWS])
     records = "".join(json.dumps({"kind": kind, "text": text}) + "\n" for text, kind in ROWS)
@@ -137,7 +137,7 @@ def test_columns_are_appended_to_a_table(run, kinds, here):
         ('{"text": "b"}\n', ["--run", "tiny-2", "--expect", "kind"], "row 2: has no column 'kind'"),
     ],
 )
-def test_rows_before_a_broken_one_are_answered(run, stored, here, rows, options, message):
+def test_rows_before_an_invalid_one_are_written(run, stored, here, rows, options, message):
     shutil.copytree("checkpoints/tiny", "checkpoints/tiny-2")
     (here / "t.jsonl").write_text('{"text": "a", "kind": "tiny"}\n' + rows)
     code, out, err = run("score", "t.jsonl", "--column", "text", "--run", "tiny", *options)
@@ -147,9 +147,7 @@ def test_rows_before_a_broken_one_are_answered(run, stored, here, rows, options,
 
 
 @pytest.mark.parametrize("names", [("bytes", "tiny"), ("tiny", "bytes")])
-def test_bytes_that_are_no_text_cost_the_same_in_any_order_of_models(
-    run, stored, here, monkeypatch, names
-):
+def test_undecodable_bytes_score_the_same_in_any_model_order(run, stored, here, monkeypatch, names):
     (here / "a.txt").write_text(TEXT)
     assert run("train", "a.txt", "--level", "byte", "--run", "bytes", "--steps", 2, *SMALL)[0] == 0
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the \xff\n")))
@@ -159,7 +157,7 @@ def test_bytes_that_are_no_text_cost_the_same_in_any_order_of_models(
     assert json.loads(out)["bits"]["bytes"] == pytest.approx(expected.bits, rel=1e-5)
 
 
-def test_a_line_that_never_ends_is_refused(run, stored, here, monkeypatch):
+def test_endless_line_is_rejected(run, stored, here, monkeypatch):
     monkeypatch.setattr("charlstm.text.lines.MAX_LINE_CHARS", 10)
     (here / "a.txt").write_text("the quick\n" + "the quick brown")
     code, out, err = run("score", "a.txt")
@@ -167,7 +165,7 @@ def test_a_line_that_never_ends_is_refused(run, stored, here, monkeypatch):
     assert err.splitlines()[-1] == "charlstm: a.txt: a line has more than 10 characters"
 
 
-def test_the_best_model_is_compared_with_the_expected_one(run, kinds, here):
+def test_expect_prints_a_confusion_matrix(run, kinds, here):
     with open(here / "t.csv", "w", newline="") as file:
         csv.writer(file).writerows([["text", "kind"], *ROWS])
     code, out, err = run("score", "t.csv", "--column", "text", *kinds, "--expect", "kind")
@@ -199,14 +197,14 @@ def test_the_best_model_is_compared_with_the_expected_one(run, kinds, here):
         (["--column", "text", "--format", "jsonl"], "t.csv: row 1 (line 1): is not JSON"),
     ],
 )
-def test_what_a_table_does_not_take_is_refused(run, stored, here, options, message):
+def test_table_rejects_options_for_text(run, stored, here, options, message):
     (here / "t.csv").write_text("text,kind\nthe quick,names\n")
     code, out, err = run("score", "t.csv", *options)
     assert (code, out) == (2, "")
     assert err.splitlines()[-1].startswith(f"charlstm: {message}")
 
 
-def test_characters_and_documents_are_rows_too(run, stored, here):
+def test_score_per_char_and_per_document(run, stored, here):
     (here / "a.txt").write_text('the "\u2603"\nfox', encoding="utf-8")
     header, *rows = rows_of(run("score", "a.txt", "--per", "char", "--header")[1])
     assert header == ["place", "char", "bits", "rank", "expected"]
@@ -221,7 +219,7 @@ def test_characters_and_documents_are_rows_too(run, stored, here):
     assert row[3] == 'the "\u2603"\\x0afox'
 
 
-def test_counts_are_mixed_in(run, stored, here):
+def test_score_with_counts_changes_bits(run, stored, here):
     alone = float(run("score", "--text", "the quick brown")[1])
     both = float(run("score", "--text", "the quick brown", "--with-counts")[1])
     model = charlstm.load()
@@ -231,7 +229,7 @@ def test_counts_are_mixed_in(run, stored, here):
     )
 
 
-def test_long_texts_cost_the_same_in_torch(run, stored, here, monkeypatch):
+def test_numpy_and_torch_scores_agree(run, stored, here, monkeypatch):
     (here / "a.txt").write_text(TEXT)
     for options in ([], ["--with-counts"]):
         few = run("score", "a.txt", *options)[1]
@@ -243,7 +241,7 @@ def test_long_texts_cost_the_same_in_torch(run, stored, here, monkeypatch):
             assert float(one[0]) == pytest.approx(float(other[0]), abs=2e-3)
 
 
-def test_percentiles_are_kept_with_the_run(run, stored, here):
+def test_percentiles_are_cached_in_the_run(run, stored, here):
     (here / "a.txt").write_text("the quick\n")
     path = here / "checkpoints" / "tiny" / layout.PERCENTILES
     _, out, err = run("score", "a.txt")
@@ -256,7 +254,7 @@ def test_percentiles_are_kept_with_the_run(run, stored, here):
 
 
 @pytest.mark.parametrize("batch_chars", [1, 10, 1 << 20])
-def test_what_is_odd_to_read_is_scored(run, stored, here, monkeypatch, batch_chars):
+def test_unusual_input_is_scored(run, stored, here, monkeypatch, batch_chars):
     monkeypatch.setattr("charlstm.commands.rows._BATCH_CHARS", batch_chars)
     content = b"\xff\xfe\n\x00\nx\ty\r\n\n\xe2\x98\x83\n" + b"the " * 300 + b"\nlast"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
@@ -268,7 +266,7 @@ def test_what_is_odd_to_read_is_scored(run, stored, here, monkeypatch, batch_cha
 
 @posix
 @pytest.mark.parametrize("is_table", [False, True])
-def test_lines_are_answered_as_they_come(stored, here, is_table):
+def test_lines_are_scored_as_they_arrive(stored, here, is_table):
     options = ["--column", "text", "--format", "tsv", "--above", "0"] if is_table else []
     process = subprocess.Popen(
         [sys.executable, "-m", "charlstm", "score", *options],

@@ -21,7 +21,7 @@ from charlstm.text.vocabulary import Vocabulary
 from charlstm.views.training import training_view
 
 
-def test_quiet_leaves_warnings_and_json(run, corpus_file, here):
+def test_quiet_still_prints_warnings_and_json(run, corpus_file, here):
     arguments = ["train", corpus_file, "--steps", 8, *SMALL, "--run", "quiet", "-q"]
     assert run(*arguments) == (0, "", "")
     assert run("train", "--resume", "--run", "quiet", "--quiet") == (0, "", "")
@@ -38,7 +38,7 @@ def test_quiet_leaves_warnings_and_json(run, corpus_file, here):
     assert "run quiet exists" in run.fails(2, *arguments)
 
 
-def test_lines_of_a_log_fit_a_terminal(run, corpus_file, here):
+def test_log_lines_fit_a_terminal(run, corpus_file, here):
     _, _, err = run("train", corpus_file, "--steps", 8, *SMALL)
     previews = re.findall(r"^epoch .*", err, re.MULTILINE)
     assert previews
@@ -49,14 +49,14 @@ def test_lines_of_a_log_fit_a_terminal(run, corpus_file, here):
     assert max(map(len, samples)) == 160
 
 
-def test_quiet_keeps_what_goes_wrong_on_the_way(capsys):
+def test_quiet_still_prints_training_warnings(capsys):
     failed = SavingFailed(step=3, reason="disk full")
     with training_view(quiet=True) as show:
         show(Report(event=failed, record={}, is_logged=True))
     assert capsys.readouterr().err == "warning: disk full\n"
 
 
-def test_json_events_have_what_the_contract_says(run, corpus_file, here):
+def test_json_events_have_the_documented_keys(run, corpus_file, here):
     out, _ = run.works("train", corpus_file, "--steps", 8, *SMALL, "--json")
     events = [json.loads(line) for line in out.splitlines()]
     logged = (here / "checkpoints/tiny/events.jsonl").read_text(encoding="utf-8")
@@ -77,7 +77,7 @@ def test_json_events_have_what_the_contract_says(run, corpus_file, here):
     assert all(set(event["gates"][0]) == {"input", "forget", "output"} for event in evaluated)
 
 
-def test_an_interrupted_run_resumed_ends_as_if_never_interrupted(run, corpus_file, here):
+def test_resumed_run_equals_uninterrupted_run(run, corpus_file, here):
     budget = ["--steps", 12, *SMALL]
     run("train", corpus_file, *budget, "--run", "whole")
     store = CheckpointStore(here / "checkpoints")
@@ -113,12 +113,12 @@ def test_an_interrupted_run_resumed_ends_as_if_never_interrupted(run, corpus_fil
     assert store.run("parts").last().checkpoint.step == 14
 
 
-def test_resuming_finds_the_run_by_its_corpus(run, corpus_file, stored):
+def test_resume_finds_the_run_of_a_corpus(run, corpus_file, stored):
     _, err = run.works("train", corpus_file, "--resume", "--steps", 5)
     assert "resumed at step 4" in err
 
 
-def test_resuming_what_was_never_saved_starts_from_zero_and_says_so(run, corpus_file):
+def test_resume_without_checkpoint_starts_over_with_a_notice(run, corpus_file):
     _, err = run.works("train", corpus_file, "--resume", "--run", "fresh", "--steps", 2, *SMALL)
     assert "starting from the beginning" in err
 
@@ -135,7 +135,7 @@ def test_resuming_what_was_never_saved_starts_from_zero_and_says_so(run, corpus_
         (["same.txt"], "same: one character, repeated: there is nothing to learn"),
     ],
 )
-def test_an_option_whose_object_is_not_there_is_refused(run, corpus_file, here, options, message):
+def test_option_without_its_prerequisite_is_rejected(run, corpus_file, here, options, message):
     (here / "short.txt").write_text("ab" * 51)
     (here / "same.txt").write_text("a" * 5000)
     code, out, err = run("train", *options)
@@ -145,7 +145,7 @@ def test_an_option_whose_object_is_not_there_is_refused(run, corpus_file, here, 
 
 
 @pytest.mark.parametrize("budget", [["--steps", 3], ["--epochs", 0.01], ["--minutes", 0.0001]])
-def test_an_unfinished_run_takes_no_budget_that_it_is_past(run, corpus_file, monkeypatch, budget):
+def test_resume_rejects_a_budget_already_used(run, corpus_file, monkeypatch, budget):
     from charlstm.run import session
 
     step = session.Trainer._step
@@ -164,9 +164,7 @@ def test_an_unfinished_run_takes_no_budget_that_it_is_past(run, corpus_file, mon
 
 
 @pytest.mark.parametrize(("is_worse", "says"), [(False, ""), (True, "fewer steps, or more text")])
-def test_only_what_is_worse_overfits_and_is_told_in_steps(
-    run, corpus_file, monkeypatch, is_worse, says
-):
+def test_overfitting_advice_is_in_steps(run, corpus_file, monkeypatch, is_worse, says):
     if is_worse:
         monkeypatch.setattr("charlstm.analysis.advice.noise_bits", lambda number: -1.0)
     options = ["--steps", 20, "--learning-rate", 0, *SMALL]
@@ -185,7 +183,7 @@ def test_val_and_test_files_replace_fractions(run, corpus_file, here):
     assert run.json("eval", "--split", "val")["num_chars"] == 13
 
 
-def test_a_run_begins_with_another_one_s_model(run, corpus_file, here):
+def test_from_starts_with_another_model(run, corpus_file, here):
     run.works("train", corpus_file, "--steps", 60, "--run", "old", *SMALL)
     (here / "new.txt").write_text(TEXT.replace("fox", "f\u00f6x").replace("z", "s"))
     options = ["--steps", 1, "--learning-rate", 0, "--batch-size", 4, "--seq-len", 16]
@@ -209,7 +207,7 @@ def test_a_run_begins_with_another_one_s_model(run, corpus_file, here):
 
 
 @pytest.mark.parametrize("base", ["old", "checkpoints/old", "checkpoints/old/best.safetensors"])
-def test_characters_of_the_base_model_stay_known(run, corpus_file, here, base):
+def test_from_keeps_characters_of_the_base_model(run, corpus_file, here, base):
     run.works("train", corpus_file, "--steps", 20, "--run", "old", *SMALL)
     (here / "new.txt").write_text(TEXT.replace("z", "\u00f6"), encoding="utf-8")
     options = ["--steps", 6, "--batch-size", 4, "--seq-len", 16, "--threads", 1]
@@ -227,7 +225,7 @@ def test_characters_of_the_base_model_stay_known(run, corpus_file, here, base):
     assert "resuming from the copy" in err
 
 
-def test_a_model_of_bytes_is_tuned_on_bytes(run, corpus_file, here):
+def test_from_byte_model_reads_bytes(run, corpus_file, here):
     """Which characters end documents isn't inherited: the new text decides."""
     (here / "other.txt").write_text(TEXT)
     run.works("train", corpus_file, "other.txt", "--level", "byte", "--steps", 4, *SMALL)
@@ -238,7 +236,7 @@ def test_a_model_of_bytes_is_tuned_on_bytes(run, corpus_file, here):
     assert set(model.alphabet.vocabulary.characters) == {*TEXT, "\xc3", "\xa5"}
 
 
-def test_what_is_named_is_read_or_refused_on_resume(run, corpus_file, here):
+def test_resume_reads_or_rejects_a_given_corpus(run, corpus_file, here):
     run.works("train", corpus_file, "--steps", 3, "--run", "r", *SMALL)
     resume = ["--resume", "--run", "r", "--steps", 5]
     for content in (b"", b"\xff\xfe\0binary", b"x", None):
@@ -255,7 +253,7 @@ def test_what_is_named_is_read_or_refused_on_resume(run, corpus_file, here):
     assert f"{corpus_file}: missing" in err
 
 
-def test_a_copy_of_a_text_keeps_its_own_name(run, corpus_file, here):
+def test_copied_corpus_keeps_its_name(run, corpus_file, here):
     (here / "copy.txt").write_bytes(corpus_file.read_bytes())
     for name in ("tiny.txt", "copy.txt", "copy.txt"):
         run.works("train", name, "--steps", 2, *SMALL)
@@ -263,7 +261,7 @@ def test_a_copy_of_a_text_keeps_its_own_name(run, corpus_file, here):
     assert found == {"tiny": "tiny", "copy": "copy", "copy-2": "copy"}
 
 
-def test_a_folder_s_own_runs_are_no_text(run, here):
+def test_folder_corpus_excludes_its_runs(run, here):
     (here / "text.txt").write_text(TEXT)
     run.works("train", ".", "--steps", 2, "--run", "a", *SMALL)
     run.works("train", "--resume", "--run", "a", "--steps", 4)
@@ -272,7 +270,7 @@ def test_a_folder_s_own_runs_are_no_text(run, here):
     assert run.json("runs", "show", "b")["num_train_chars"] == first
 
 
-def test_bytes_are_shown_as_text(run, here):
+def test_byte_model_samples_are_shown_as_text(run, here):
     (here / "e.txt").write_text("caf\xe9 au lait \u65e5\u672c " * 60)
     run.works("train", "e.txt", "--level", "byte", "--steps", 60, *SMALL)
     result = run.json("predict", "caf\xe9", "--ladder")
@@ -286,7 +284,7 @@ def test_bytes_are_shown_as_text(run, here):
     assert all("\xc3" not in one["before"] for one in surprises)
 
 
-def test_a_parent_comes_from_the_environment_and_a_flag_is_stronger(run, corpus_file, monkeypatch):
+def test_flag_overrides_from_in_the_environment(run, corpus_file, monkeypatch):
     run.works("train", corpus_file, "--steps", 2, "--run", "old", *SMALL)
     monkeypatch.setenv("CHARLSTM_TRAIN_FROM", "old")
     options = ["--steps", 2, "--run", "new"]
@@ -294,7 +292,7 @@ def test_a_parent_comes_from_the_environment_and_a_flag_is_stronger(run, corpus_
     run.works("train", "--resume", "--run", "new", "--steps", 4)
 
 
-def test_a_preview_begins_the_next_item_from_a_zero_state(run, known_names, here):
+def test_preview_of_a_list_starts_with_a_zero_state(run, known_names, here):
     sample = run.json("runs", "show", "names")["history"][-1]["sample"]
     assert len(set(sample.split("\n")) & {"anna", "berta", "clara", "dora"}) >= 2
 
@@ -311,14 +309,14 @@ def test_a_preview_begins_the_next_item_from_a_zero_state(run, known_names, here
         ),
     ],
 )
-def test_documents_that_may_not_be_meant_are_told_of(run, here, text, how, notice):
+def test_unusual_document_splits_give_a_notice(run, here, text, how, notice):
     (here / "names.txt").write_text(text)
     options = ["--split-documents"] * len(how) + how
     _, _, err = run("train", "names.txt", *options, "--steps", 1, *SMALL)
     assert re.search(notice, err)
 
 
-def test_a_changed_corpus_is_refused_with_both_fingerprints(run, stored, corpus_file):
+def test_changed_corpus_is_rejected_with_both_fingerprints(run, stored, corpus_file):
     corpus_file.write_text(TEXT + "more")
     for command in (["eval"], ["train", "--resume", "--steps", 9]):
         err = run.fails(1, *command)
@@ -352,7 +350,7 @@ def test_the_same_seed_gives_the_same_file(run, corpus_file, here):
     assert replace(one, **same).to_bytes() == replace(two, **same).to_bytes()
 
 
-def test_a_run_of_another_device_goes_on_here(run, stored, here):
+def test_run_of_another_device_resumes_on_cpu(run, stored, here):
     """What a GPU saved is plain arrays: a machine without one reads, scores and resumes it."""
     elsewhere = replace(stored.spec.train_config, device="cuda", precision="float16")
     with CheckpointStore(here / "checkpoints").run("tiny").writer() as writer:
@@ -364,7 +362,7 @@ def test_a_run_of_another_device_goes_on_here(run, stored, here):
     assert "another device" in err
 
 
-def test_the_same_command_and_resume_goes_on_where_batches_were_shrunk(run, here):
+def test_resume_with_the_same_command_works_after_batch_shrinking(run, here):
     (here / "short.txt").write_text(TEXT[:600])
     arguments = ["train", "short.txt", "--batch-size", 64, "--seq-len", 64, "--hidden-size", 8]
     run.works(*arguments, "--steps", 2)
@@ -372,7 +370,7 @@ def test_the_same_command_and_resume_goes_on_where_batches_were_shrunk(run, here
     assert "resumed at step 2" in err
 
 
-def test_trainings_of_one_text_at_once_become_two_runs(run, corpus_file, here, monkeypatch):
+def test_concurrent_trainings_get_different_run_names(run, corpus_file, here, monkeypatch):
     """A name is taken before the text is read, which may take long."""
     from charlstm.run import preparation
 
@@ -395,13 +393,13 @@ def test_trainings_of_one_text_at_once_become_two_runs(run, corpus_file, here, m
     assert [store.run(name).last().checkpoint.step for name in store.run_names()] == [4, 2]
 
 
-def test_a_model_alone_is_no_checkpoint_to_resume(run, stored, here):
+def test_resume_rejects_a_checkpoint_without_training_state(run, stored, here):
     folder = here / "checkpoints/tiny"
     (folder / "last.safetensors").write_bytes((folder / "best.safetensors").read_bytes())
     assert "holds a model alone" in run.fails(1, "train", "--resume", "--steps", 9)
 
 
-def test_a_start_that_is_refused_leaves_nothing_behind(run, corpus_file, here, monkeypatch):
+def test_rejected_start_leaves_no_files(run, corpus_file, here, monkeypatch):
     from charlstm.training import hardware
 
     monkeypatch.setattr(hardware, "available_bytes", lambda: 1000)
@@ -409,7 +407,7 @@ def test_a_start_that_is_refused_leaves_nothing_behind(run, corpus_file, here, m
     assert list((here / "checkpoints").iterdir()) == []
 
 
-def test_a_run_of_stdin_says_that_its_text_is_gone(run, stored, here):
+def test_run_of_stdin_reports_missing_text(run, stored, here):
 
     with CheckpointStore(here / "checkpoints").run("tiny").writer() as writer:
         piped = with_spec(stored, corpus=CorpusConfig(paths=("-",)))
@@ -419,7 +417,7 @@ def test_a_run_of_stdin_says_that_its_text_is_gone(run, stored, here):
         assert "stdin" in run.fails(1, *command)
 
 
-def test_curves_for_tensorboard(run, corpus_file, here, monkeypatch):
+def test_tensorboard_writes_curves(run, corpus_file, here, monkeypatch):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -449,7 +447,7 @@ def test_curves_for_tensorboard(run, corpus_file, here, monkeypatch):
     )
 
 
-def test_a_finished_run_says_so_and_stays_as_it_is(run, corpus_file, here):
+def test_resume_of_finished_run_changes_nothing(run, corpus_file, here):
     start = run("train", corpus_file, "--steps", 8, *SMALL, "--json")[1]
     expected = json.loads(start.splitlines()[-1])
     last = here / "checkpoints" / "tiny" / "last.safetensors"
@@ -466,7 +464,7 @@ def test_a_finished_run_says_so_and_stays_as_it_is(run, corpus_file, here):
 
 
 @pytest.mark.slow
-def test_a_run_cut_short_by_a_closed_pipe_did_not_end_well(charlstm, corpus_file, tmp_path):
+def test_closed_json_pipe_saves_and_fails(charlstm, corpus_file, tmp_path):
     arguments = ["train", corpus_file, "--minutes", 5, *SMALL, "--run", "cut", "--json"]
     child = subprocess.Popen(
         [sys.executable, "-m", "charlstm", *map(str, arguments)],
@@ -483,7 +481,7 @@ def test_a_run_cut_short_by_a_closed_pipe_did_not_end_well(charlstm, corpus_file
 
 @pytest.mark.slow
 @posix
-def test_a_text_from_dev_stdin_is_resumed_from_its_copy(charlstm, tmp_path):
+def test_dev_stdin_run_resumes_from_its_copy(charlstm, tmp_path):
     options = ["--run", "piped", *SMALL]
     charlstm("train", "/dev/stdin", "--steps", 2, *options, stdin=TEXT.encode())
     done = charlstm("train", "--resume", "--run", "piped", "--steps", 4)
@@ -494,7 +492,7 @@ def test_a_text_from_dev_stdin_is_resumed_from_its_copy(charlstm, tmp_path):
         load_corpus_of_run(config, "f" * 64, Vocabulary("ab"), None)
 
 
-def test_python_s_documentation_may_change(run, here, monkeypatch):
+def test_resume_survives_changed_python_documentation(run, here, monkeypatch):
     from pydoc_data import topics
 
     monkeypatch.setattr(topics, "topics", {"a": TEXT, "b": TEXT})
@@ -504,7 +502,7 @@ def test_python_s_documentation_may_change(run, here, monkeypatch):
 
 
 @posix
-def test_what_is_made_of_a_private_text_is_private(run, corpus_file, here):
+def test_private_text_makes_private_runs(run, corpus_file, here):
     corpus_file.chmod(0o600)
     run.works("train", corpus_file, "--steps", 8, *SMALL)
     files = [file for file in (here / "checkpoints").rglob("*") if file.is_file()]
@@ -513,7 +511,7 @@ def test_what_is_made_of_a_private_text_is_private(run, corpus_file, here):
 
 
 @posix
-def test_a_text_that_became_private_makes_private_what_was_made_of_it(run, corpus_file, here):
+def test_resume_after_chmod_makes_run_private(run, corpus_file, here):
     run.works("train", corpus_file, "--steps", 2, *SMALL)
     corpus_file.chmod(0o600)
     run.works("train", "--resume", "--run", "tiny", "--steps", 4)
@@ -523,13 +521,13 @@ def test_a_text_that_became_private_makes_private_what_was_made_of_it(run, corpu
     assert {file.stat().st_mode & 0o077 for file in kept} == {0}
 
 
-def test_an_empty_name_is_no_folder(run, here):
+def test_empty_checkpoints_folder_is_rejected(run, here):
     (here / "text.txt").write_text(TEXT, encoding="utf-8")
     err = run.fails(1, "train", "", "--steps", 2, *SMALL)
     assert err == "charlstm: the name of a text is empty\n"
 
 
-def test_curves_of_a_start_that_fails_are_no_run(run, corpus_file, here, monkeypatch):
+def test_failed_start_leaves_no_tensorboard_folder(run, corpus_file, here, monkeypatch):
     pytest.importorskip("tensorboard")
     monkeypatch.setattr(
         "charlstm.run.writer.RunWriter.save_last", raising(CheckpointError("no room"))
@@ -538,13 +536,13 @@ def test_curves_of_a_start_that_fails_are_no_run(run, corpus_file, here, monkeyp
     assert not (here / "checkpoints/tiny").exists()
 
 
-def test_a_text_that_is_piped_in_and_not_named_is_noticed(charlstm):
+def test_unread_piped_text_is_an_error(charlstm):
     done = charlstm("train", "--steps", 1, *SMALL, stdin=TEXT.encode(), check=False)
     assert done.returncode == 2
     assert b"charlstm train -" in done.stderr
 
 
-def test_a_finished_run_keeps_best_and_last(run, corpus_file, here):
+def test_finished_run_keeps_best_and_last_checkpoint(run, corpus_file, here):
     run.works("train", corpus_file, "--steps", 8, *SMALL)
     names = {file.name for file in (here / "checkpoints/tiny").iterdir()}
     text = {"text.npy", "text.safetensors"}
@@ -553,7 +551,7 @@ def test_a_finished_run_keeps_best_and_last(run, corpus_file, here):
 
 @pytest.mark.slow
 @posix
-def test_one_end_of_what_is_typed_is_enough(here):
+def test_single_ctrl_d_ends_typed_text(here):
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "charlstm", "train", "-", "--steps", "2", *SMALL]

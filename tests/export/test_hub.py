@@ -13,7 +13,7 @@ from charlstm.model.checkpoints import read_checkpoint
 from charlstm.model.config import ModelConfig
 
 
-def test_a_folder_for_the_hub_is_read_back(model, tmp_path, capsys):
+def test_hub_folder_round_trips(model, tmp_path, capsys):
     folder = tmp_path / "folder" / "inner"
     export_folder(model, folder, name="a run")
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -47,7 +47,7 @@ def test_a_folder_for_the_hub_is_read_back(model, tmp_path, capsys):
     assert len(capsys.readouterr().out) == 21
 
 
-def test_the_card_has_no_figure_of_other_weights(checkpoint, tmp_path):
+def test_card_only_has_scores_of_its_weights(checkpoint, tmp_path):
     measured = {"step": checkpoint.step, "val_bits_per_char": 2.5}
     best = replace(checkpoint, training=None, history=(measured,))
     card = tmp_path / "best" / "README.md"
@@ -58,7 +58,7 @@ def test_the_card_has_no_figure_of_other_weights(checkpoint, tmp_path):
         assert "Measured: not measured" in card.read_text("utf-8")
 
 
-def test_nothing_local_is_published(checkpoint, tmp_path):
+def test_export_contains_no_local_paths(checkpoint, tmp_path):
     corpus = replace(checkpoint.spec.corpus, paths=("/home/me/secret/a.txt", "-"), val="/x/b.txt")
     export_folder(with_spec(checkpoint, corpus=corpus), tmp_path / "hub", name="mine")
     for file in (tmp_path / "hub").iterdir():
@@ -67,7 +67,7 @@ def test_nothing_local_is_published(checkpoint, tmp_path):
     assert (again.spec.corpus.paths, again.spec.corpus.val) == (("a.txt", "-"), "b.txt")
 
 
-def test_names_are_no_markup_in_the_card(checkpoint, tmp_path):
+def test_card_escapes_names(checkpoint, tmp_path):
     hostile = with_spec(checkpoint, corpus_name="<img src=x onerror=alert(1)>\n# [a](b)")
     export_folder(hostile, tmp_path / "hub", name="*a*")
     card = (tmp_path / "hub/README.md").read_text("utf-8")
@@ -77,7 +77,7 @@ def test_names_are_no_markup_in_the_card(checkpoint, tmp_path):
     assert "# \\*a\\*" in card
 
 
-def test_a_full_disk_leaves_the_older_export_whole(checkpoint, tmp_path, monkeypatch):
+def test_full_disk_keeps_the_old_export(checkpoint, tmp_path, monkeypatch):
     folder = tmp_path / "hub"
     export_folder(checkpoint, folder, name="new")
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
@@ -98,9 +98,7 @@ def test_a_full_disk_leaves_the_older_export_whole(checkpoint, tmp_path, monkeyp
 
 @pytest.mark.parametrize("num_renamed", range(4))
 @pytest.mark.parametrize("is_new", [True, False])
-def test_an_export_that_was_killed_is_made_again(
-    checkpoint, tmp_path, monkeypatch, num_renamed, is_new
-):
+def test_killed_export_can_be_repeated(checkpoint, tmp_path, monkeypatch, num_renamed, is_new):
     """And nothing half-written is left to be published."""
     folder = tmp_path / "hub"
     if not is_new:
@@ -128,7 +126,7 @@ def test_an_export_that_was_killed_is_made_again(
     assert "# killed" in (folder / "README.md").read_text("utf-8")
 
 
-def test_another_run_s_model_is_not_replaced(checkpoint, tmp_path):
+def test_export_of_another_run_is_not_replaced(checkpoint, tmp_path):
     export_folder(checkpoint, tmp_path, name="one")
     export_folder(replace(checkpoint, step=5), tmp_path, name="one")
     for name, other in (("two", checkpoint), ("one", with_spec(checkpoint, fingerprint="0" * 64))):
@@ -139,7 +137,7 @@ def test_another_run_s_model_is_not_replaced(checkpoint, tmp_path):
 
 @posix
 @pytest.mark.parametrize("kind", ["pipe", "endless", "nested", "folder", "list"])
-def test_a_foreign_configuration_is_refused_at_once(checkpoint, tmp_path, kind):
+def test_foreign_config_is_rejected(checkpoint, tmp_path, kind):
     path = tmp_path / "config.json"
     if kind == "pipe":
         os.mkfifo(path)

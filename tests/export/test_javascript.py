@@ -53,9 +53,7 @@ def in_node(tmp_path):
         ("lstm", HOSTILE, {}),
     ],
 )
-def test_the_module_predicts_and_scores_as_python_does(
-    in_node, checkpoint, cell, characters, reading
-):
+def test_module_predictions_and_scores_match_python(in_node, checkpoint, cell, characters, reading):
     model = with_vocabulary(checkpoint, characters, cell=cell, **reading)
     alphabet, predictor = model.spec.alphabet, Predictor(rounded(model))
     texts = ["", "the quick\r\nbrown\nfox", f"e\u0301\u00e9\u2603{END}\U0001f600", HOSTILE[:-6]]
@@ -72,7 +70,7 @@ def test_the_module_predicts_and_scores_as_python_does(
             assert bits == pytest.approx(scored.bits_per_char * scored.num_chars, rel=1e-4)
 
 
-def test_samples_are_drawn_as_the_options_say(in_node, checkpoint):
+def test_module_sampling_respects_options(in_node, checkpoint):
     running, best, same, other, given = in_node(
         with_vocabulary(checkpoint, TEXT),
         """[
@@ -88,7 +86,7 @@ def test_samples_are_drawn_as_the_options_say(in_node, checkpoint):
 
 
 @pytest.mark.parametrize("options", ["{ temperature: -1 }", "{ temperature: NaN }", "{ topK: 0 }"])
-def test_impossible_options_are_refused(in_node, checkpoint, options):
+def test_module_rejects_invalid_options(in_node, checkpoint, options):
     attempt = f"try {{ model.sample('t', {options}) }} catch (error) {{ return error.name }}"
     assert in_node(checkpoint, f"(() => {{ {attempt} }})()") == "RangeError"
 
@@ -97,7 +95,7 @@ def test_impossible_options_are_refused(in_node, checkpoint, options):
     ("characters", "reading"),
     [(TEXT, {"split_documents": "lines"}), (TEXT + END, {"split_documents": "blank-lines"})],
 )
-def test_a_sample_ends_with_its_document(in_node, checkpoint, characters, reading):
+def test_module_sample_stops_at_eos(in_node, checkpoint, characters, reading):
     model = with_vocabulary(checkpoint, characters, **reading)
     texts = in_node(model, "[...Array(20).keys()].map((seed) => model.sample('t', { seed }))")
     assert all(model.spec.alphabet.end not in text for text in texts)
@@ -105,7 +103,7 @@ def test_a_sample_ends_with_its_document(in_node, checkpoint, characters, readin
 
 
 @pytest.mark.slow
-def test_the_example_page_runs_the_module(browser, checkpoint, tmp_path):
+def test_example_page_runs_the_module(browser, checkpoint, tmp_path):
     model = with_vocabulary(checkpoint, TEXT)
     export_module(model, tmp_path / "js", name="tiny")
     page = browser.new_page()
@@ -133,7 +131,7 @@ def test_the_example_page_runs_the_module(browser, checkpoint, tmp_path):
     page.close()
 
 
-def test_the_command_writes_a_file_or_a_folder_and_names_the_rounding(stored, here, capsys):
+def test_export_js_command_writes_file_or_folder(stored, here, capsys):
     for output in ("tiny.js", "folder"):
         assert main(["export", "tiny", "--format", "js", "-o", output]) == 0
         said = capsys.readouterr().err

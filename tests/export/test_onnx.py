@@ -16,7 +16,7 @@ from charlstm.model.cell import CELLS, CellStack
 from charlstm.text.vocabulary import Vocabulary
 
 
-def test_the_graph_is_the_model(model, tmp_path):
+def test_onnx_graph_matches_the_model(model, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     path = tmp_path / "model.onnx"
     assert export_onnx(model, path) <= 1e-4
@@ -41,7 +41,7 @@ def test_the_graph_is_the_model(model, tmp_path):
             np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
-def test_a_graph_that_computes_something_else_is_not_written(model, tmp_path, monkeypatch):
+def test_differing_onnx_graph_is_not_written(model, tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
     cell = model.spec.model_config.cell
     monkeypatch.setitem(CELLS, cell, replace(CELLS[cell], onnx_order=CELLS[cell].blocks))
@@ -52,7 +52,7 @@ def test_a_graph_that_computes_something_else_is_not_written(model, tmp_path, mo
     assert not list(tmp_path.iterdir())
 
 
-def test_without_the_extra_one_line_names_it(checkpoint, tmp_path, monkeypatch):
+def test_missing_onnx_names_the_extra(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(ConfigError, match=r"pip install 'charlstm\[onnx\]'"):
         export_onnx(checkpoint, tmp_path / "model.onnx")
@@ -75,13 +75,13 @@ def test_the_command(stored, here, capsys):
     assert "can't be written" in capsys.readouterr().err
 
 
-def test_large_logits_are_compared_by_their_size(model, tmp_path):
+def test_large_logits_are_compared_relatively(model, tmp_path):
     pytest.importorskip("onnxruntime")
     weights = {**model.weights, "head.weight": model.weights["head.weight"] * 3000}
     assert export_onnx(replace(model, weights=weights), tmp_path / "model.onnx") <= 1e-4
 
 
-def test_the_guide_s_example_writes_what_the_model_would(stored, here, capsys):
+def test_guide_example_generates_the_model_text(stored, here, capsys):
     pytest.importorskip("onnxruntime")
     guide = (Path(__file__).parents[2] / "checkpoints/README.md").read_text("utf-8")
     (example,) = re.findall(r"^```py\n(import json\n.*?)^```", guide, re.DOTALL | re.MULTILINE)

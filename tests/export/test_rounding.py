@@ -13,7 +13,7 @@ from charlstm.inference.predictor import Predictor
 from charlstm.text.split import Split
 
 
-def test_rounding_is_to_the_nearest_of_255_steps_of_each_row():
+def test_rounding_uses_255_levels_per_row():
     matrix = np.array([[1.0, -0.5, 0.004], [0.0, 0.0, 0.0], [1e-42, 0.0, 0.0]], np.float32)
     found = RoundedMatrix.of(matrix)
     assert found.values.dtype == np.int8
@@ -25,7 +25,7 @@ def test_rounding_is_to_the_nearest_of_255_steps_of_each_row():
     assert np.all(np.abs(RoundedMatrix.of(random).to_array() - random) <= step * 0.501)
 
 
-def test_the_cost_of_rounding_is_what_scoring_says(checkpoint):
+def test_rounding_cost_matches_scoring(checkpoint):
     documents = [TEXT[:600], "quick", "the lazy dog", TEXT[3:26]]
     cost = measure_rounding(checkpoint, Split.of(documents, checkpoint.spec.vocabulary))
     assert cost.num_chars == 640

@@ -51,7 +51,7 @@ def test_the_page_is_small(checkpoint, tmp_path, hidden_size, num_characters):
     assert size <= 1.4 * config.num_parameters + 250_000
 
 
-def test_no_text_gets_out_of_its_place(checkpoint, tmp_path):
+def test_page_escapes_texts(checkpoint, tmp_path):
     hostile = with_vocabulary(checkpoint, HOSTILE)
     hostile = with_spec(hostile, corpus_name="</p><script>alert(1)</script>{{weights}}\udcff")
     text = "</script><script>alert(1)</script>{{style}}"
@@ -132,7 +132,7 @@ def learned(make_trainer, checkpoint):
 
 
 @pytest.mark.slow
-def test_after_q_comes_u(open_page, learned):
+def test_page_predicts_u_after_q(open_page, learned):
     page = open_page(learned, text="")
     page.locator("#text").press_sequentially("q")
     wait_for(page, "document.querySelector('#next-list .symbol').textContent === 'u'")
@@ -144,7 +144,7 @@ def test_after_q_comes_u(open_page, learned):
     ("cell", "documents"), [("lstm", None), ("gru", None), ("rnn", None), ("lstm", "lines")]
 )
 @pytest.mark.slow
-def test_the_page_predicts_what_python_predicts(open_page, checkpoint, cell, documents):
+def test_page_predictions_match_python(open_page, checkpoint, cell, documents):
     model = with_vocabulary(checkpoint, TEXT, cell=cell)
     model = with_spec(model, corpus=CorpusConfig(split_documents=documents))
     page = open_page(model)
@@ -166,7 +166,7 @@ def test_the_page_predicts_what_python_predicts(open_page, checkpoint, cell, doc
 
 
 @pytest.mark.slow
-def test_without_webassembly_it_predicts_the_same(browser, checkpoint, tmp_path):
+def test_predictions_match_without_webassembly(browser, checkpoint, tmp_path):
     model = with_vocabulary(checkpoint, TEXT)
     page = served(
         browser,
@@ -185,7 +185,7 @@ def test_without_webassembly_it_predicts_the_same(browser, checkpoint, tmp_path)
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 @pytest.mark.slow
-def test_a_cell_can_be_checked_by_hand(open_page, checkpoint, cell):
+def test_cell_arithmetic_adds_up(open_page, checkpoint, cell):
     model = with_vocabulary(checkpoint, TEXT, cell=cell)
     text = "the quick"
     page = open_page(model, text=text)
@@ -235,7 +235,7 @@ def number(text):
 
 
 @pytest.mark.slow
-def test_the_ladder_is_pythons(open_page, learned):
+def test_page_ladder_matches_python(open_page, learned):
     page = open_page(learned, text="the quick brown fox")
     settle(page, "document.querySelectorAll('#contexts tr').length === 7")
     rows = page.locator("#contexts tr")
@@ -249,7 +249,7 @@ def test_the_ladder_is_pythons(open_page, learned):
 
 
 @pytest.mark.slow
-def test_an_edit_is_followed_downstream(open_page, learned):
+def test_edit_updates_later_predictions(open_page, learned):
     page = open_page(learned, text="the quick brown fox jumps over")
     settle(page)
     assert page.locator("#strip [data-change]").count() == 0
@@ -275,7 +275,7 @@ def test_an_edit_is_followed_downstream(open_page, learned):
 
 
 @pytest.mark.slow
-def test_everything_can_be_reached_by_keyboard(open_page, learned):
+def test_page_is_keyboard_accessible(open_page, learned):
     page = open_page(learned, text="the quick")
     page.locator("#maps summary").click()
     reached = []
@@ -311,7 +311,7 @@ def test_everything_can_be_reached_by_keyboard(open_page, learned):
 
 
 @pytest.mark.slow
-def test_labels_say_what_a_picture_shows(open_page, learned):
+def test_graphics_have_labels(open_page, learned):
     page = open_page(learned)
     unnamed = page.evaluate(
         """() => [...document.querySelectorAll(
@@ -327,7 +327,7 @@ def test_labels_say_what_a_picture_shows(open_page, learned):
 
 
 @pytest.mark.slow
-def test_writing_can_be_repeated(open_page, learned):
+def test_writing_with_a_seed_is_reproducible(open_page, learned):
     page = open_page(learned, text="the ")
 
     def write(temperature, seed):
@@ -376,7 +376,7 @@ def test_what_is_not_seen_is_said_and_a_seed_is_a_seed(open_page, learned):
 
 
 @pytest.mark.slow
-def test_writing_begins_while_a_text_is_still_read(open_page, checkpoint):
+def test_writing_starts_while_the_text_is_read(open_page, checkpoint):
     page = open_page(with_vocabulary(checkpoint, TEXT, hidden_size=300), text="the")
     page.locator("#text").fill((TEXT * 2)[:1500])
     page.locator("#start").click()
@@ -385,7 +385,7 @@ def test_writing_begins_while_a_text_is_still_read(open_page, checkpoint):
 
 
 @pytest.mark.slow
-def test_temperature_acts_on_what_comes_next(open_page, learned):
+def test_temperature_changes_predictions(open_page, learned):
     page = open_page(learned, text="the ")
     log_p_V = Predictor(rounded(learned)).read_text("the ", Predictor(rounded(learned)).start())
     log_p = log_p_V.log_p[0].astype(np.float64)
@@ -406,7 +406,7 @@ def test_temperature_acts_on_what_comes_next(open_page, learned):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [320, 390, 700, 1200])
-def test_the_field_lies_over_its_shades(open_page, checkpoint, width):
+def test_field_is_aligned_with_its_shading(open_page, checkpoint, width):
     """Both break lines alike, so that a character's shade is under it."""
     model = with_vocabulary(checkpoint, TEXT + "\t\u0301\u4e2d")
     text = "the quick brown fox\tjumps " * 6 + "x\u0301\u4e2d\u4e2d\n\n" + "q" * 90 + "\n"
@@ -430,7 +430,7 @@ def test_the_field_lies_over_its_shades(open_page, checkpoint, width):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{"color_scheme": "dark"}, {"forced_colors": "active"}])
-def test_the_field_hides_no_shade(open_page, learned, options):
+def test_field_does_not_cover_shading(open_page, learned, options):
     page = open_page(learned, **options)
     look = page.evaluate(
         """() => {
@@ -442,7 +442,7 @@ def test_the_field_hides_no_shade(open_page, learned, options):
 
 
 @pytest.mark.slow
-def test_on_a_phone_no_table_is_cut_and_no_label_crosses_a_box(open_page, learned):
+def test_phone_layout_clips_nothing(open_page, learned):
     page = open_page(
         learned, text="the quick brown fox " * 5, viewport={"width": 390, "height": 844}
     )
@@ -479,7 +479,7 @@ def test_on_a_phone_no_table_is_cut_and_no_label_crosses_a_box(open_page, learne
 
 
 @pytest.mark.slow
-def test_a_list_is_predicted_from_its_last_line(open_page, checkpoint):
+def test_list_predictions_use_the_last_line(open_page, checkpoint):
     model = with_vocabulary(checkpoint, TEXT)
     model = with_spec(model, corpus=CorpusConfig(split_documents="lines"))
     page = open_page(model, text="the fox\nqui")
@@ -491,7 +491,7 @@ def test_a_list_is_predicted_from_its_last_line(open_page, checkpoint):
 
 
 @pytest.mark.slow
-def test_a_line_end_of_two_characters_can_be_clicked(open_page, checkpoint):
+def test_crlf_prediction_can_be_clicked(open_page, checkpoint):
     """In a byte model of CR LF, either prediction writes the whole line end."""
     model = with_vocabulary(checkpoint, "\r\n", level="byte")
     page = open_page(model, text="\r\n")
@@ -503,7 +503,7 @@ def test_a_line_end_of_two_characters_can_be_clicked(open_page, checkpoint):
 
 
 @pytest.mark.slow
-def test_the_mouse_looks_and_typing_takes_over(open_page, learned):
+def test_typing_overrides_mouse_position(open_page, learned):
     page = open_page(learned, text="the quick")
     settle(page)
     page.locator("#strip span").nth(2).hover(force=True)
@@ -517,7 +517,7 @@ def test_the_mouse_looks_and_typing_takes_over(open_page, learned):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("reading", [{"keep_line_ends": True}, {"level": "byte"}])
-def test_line_ends_are_those_of_the_text(open_page, checkpoint, reading):
+def test_page_keeps_line_ends(open_page, checkpoint, reading):
     model = with_vocabulary(checkpoint, TEXT + "\r", **reading)
     page = open_page(model, text="the\r\nfox")
     settle(page)
@@ -543,7 +543,7 @@ def test_writing_can_be_stopped(open_page, checkpoint):
 @pytest.mark.parametrize("width", [320, 390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.slow
-def test_it_fits_every_screen(open_page, learned, width, scheme):
+def test_page_fits_every_screen(open_page, learned, width, scheme):
     page = open_page(
         learned,
         text="the quick brown fox " * 8,
@@ -566,7 +566,7 @@ def test_it_fits_every_screen(open_page, learned, width, scheme):
 
 
 @pytest.mark.slow
-def test_hostile_characters_are_only_characters(open_page, checkpoint):
+def test_hostile_characters_are_escaped(open_page, checkpoint):
     model = with_vocabulary(checkpoint, HOSTILE)
     text = "</script><img src=x onerror=alert(1)>\x00\U0001f600{{script}}"
     page = open_page(model, text=text)
@@ -581,7 +581,7 @@ def test_hostile_characters_are_only_characters(open_page, checkpoint):
 
 
 @pytest.mark.slow
-def test_bytes_are_read_as_bytes(open_page, checkpoint):
+def test_page_encodes_bytes(open_page, checkpoint):
     model = with_vocabulary(checkpoint, map(chr, range(256)), level="byte")
     page = open_page(model, text=model.spec.alphabet.to_symbols("na\u00efve"))
     assert page.locator("#text").input_value() == "na\u00efve"
@@ -595,7 +595,7 @@ def test_bytes_are_read_as_bytes(open_page, checkpoint):
 
 
 @pytest.mark.slow
-def test_nothing_can_be_sent(browser, learned, tmp_path):
+def test_page_cannot_send_data(browser, learned, tmp_path):
     page = browser.new_page()
     page.goto(page_of(learned, tmp_path / "page.html").as_uri())
     reasons = page.evaluate(
@@ -622,7 +622,7 @@ AXE = os.environ.get("CHARLSTM_TEST_AXE")
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("look", ["light", "dark", "forced"])
 @pytest.mark.slow
-def test_it_is_accessible(open_page, learned, width, look):
+def test_page_is_accessible(open_page, learned, width, look):
     colors = {"forced_colors": "active"} if look == "forced" else {"color_scheme": look}
     page = open_page(
         learned,
@@ -655,7 +655,7 @@ def test_it_is_accessible(open_page, learned, width, look):
 
 
 @pytest.mark.slow
-def test_a_change_is_tried_and_taken_back(open_page, learned):
+def test_unit_change_can_be_undone(open_page, learned):
     text = "the quick brown fox jumps over"
     page = open_page(learned, text=text)
     page.locator("#change").click()
@@ -671,7 +671,7 @@ def test_a_change_is_tried_and_taken_back(open_page, learned):
 
 
 @pytest.mark.slow
-def test_what_is_written_goes_where_it_was_written_for(open_page, learned):
+def test_sample_is_inserted_at_its_position(open_page, learned):
     page = open_page(learned, text="the quick")
     page.locator("#text").focus()
     page.keyboard.press("Control+Home")
@@ -698,7 +698,7 @@ def test_what_is_written_goes_where_it_was_written_for(open_page, learned):
 
 
 @pytest.mark.slow
-def test_a_full_field_says_so(open_page, learned):
+def test_full_field_shows_a_notice(open_page, learned):
     page = open_page(learned, text="the quick")
     page.locator("#text").fill("the quick " * 200)
     settle(page)
@@ -724,7 +724,7 @@ def test_a_full_field_says_so(open_page, learned):
 
 
 @pytest.mark.slow
-def test_what_cannot_be_read_is_named_and_marks_are_seen(open_page, learned):
+def test_unknown_characters_are_named_and_marks_visible(open_page, learned):
     page = open_page(learned, text="the")
     page.locator("#text").fill("the " + "".join(map(chr, range(0x2600, 0x260B))))
     settle(page)
@@ -737,7 +737,7 @@ def test_what_cannot_be_read_is_named_and_marks_are_seen(open_page, learned):
 
 
 @pytest.mark.slow
-def test_nothing_jumps_while_it_opens(browser, learned, tmp_path):
+def test_page_loads_without_layout_shift(browser, learned, tmp_path):
     page = browser.new_page()
     page.goto(page_of(learned, tmp_path / "page.html", text="the quick brown").as_uri())
     wait_for(page, "globalThis.charlstm?.isRead()")
@@ -773,7 +773,7 @@ def served(browser, path, *, policy):
     "policy", ["default-src 'self'", "script-src 'unsafe-inline'; worker-src 'none'"]
 )
 @pytest.mark.slow
-def test_under_a_policy_that_forbids_it_it_says_so(browser, learned, tmp_path, policy):
+def test_forbidding_policy_shows_a_notice(browser, learned, tmp_path, policy):
     page = served(browser, page_of(learned, tmp_path / "page.html"), policy=policy)
     page.wait_for_timeout(3300)
     assert "forbids it" in page.locator("#dead").text_content()
@@ -782,7 +782,7 @@ def test_under_a_policy_that_forbids_it_it_says_so(browser, learned, tmp_path, p
 
 
 @pytest.mark.slow
-def test_without_scripts_it_says_what_is_missing(browser, learned, tmp_path):
+def test_page_without_scripts_shows_a_notice(browser, learned, tmp_path):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(page_of(learned, tmp_path / "page.html").as_uri())
@@ -792,7 +792,7 @@ def test_without_scripts_it_says_what_is_missing(browser, learned, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_tour_leads_from_a_letter_to_the_gates(open_page, learned):
+def test_tour_leads_from_a_letter_to_the_gates(open_page, learned):
     page = open_page(learned, text="the quick brown fox jumps over the lazy dog")
     page.locator("#tour-start").click()
     said = []
@@ -812,7 +812,7 @@ def test_the_tour_leads_from_a_letter_to_the_gates(open_page, learned):
 
 
 @pytest.mark.slow
-def test_shades_are_of_the_chosen_unit(open_page, learned):
+def test_shading_follows_the_selected_unit(open_page, learned):
     text = "the quick brown fox jumps over"
     page = open_page(learned, text=text)
     page.locator("#layer").select_option("0")
@@ -843,7 +843,7 @@ def greedy(checkpoint, text, length):
 
 
 @pytest.mark.slow
-def test_a_sample_continues_the_text_at_the_click_whatever_becomes_of_it(open_page, learned):
+def test_sample_continues_the_text_at_the_click(open_page, learned):
     page = open_page(learned, text="the")
     text = (TEXT * 3)[:2000]
     page.locator("#temperature").fill("0")
@@ -871,7 +871,7 @@ def test_a_sample_continues_the_text_at_the_click_whatever_becomes_of_it(open_pa
 
 
 @pytest.mark.slow
-def test_what_is_stopped_before_it_began_stays_stopped(open_page, checkpoint):
+def test_stop_before_start_cancels_writing(open_page, checkpoint):
     # Large enough that not everything is read and written before the click on "stop" is heard.
     page = open_page(with_vocabulary(checkpoint, TEXT, hidden_size=300), text="the")
     page.evaluate(
@@ -891,7 +891,7 @@ def test_what_is_stopped_before_it_began_stays_stopped(open_page, checkpoint):
 
 
 @pytest.mark.slow
-def test_every_byte_of_a_character_can_be_reached(open_page, checkpoint):
+def test_all_bytes_of_a_character_are_selectable(open_page, checkpoint):
     model = with_vocabulary(checkpoint, map(chr, range(256)), level="byte")
     page = open_page(model, text=model.spec.alphabet.to_symbols("a\u00e9b"))
     read = "document.getElementById('cell-words').textContent"
@@ -907,7 +907,7 @@ def test_every_byte_of_a_character_can_be_reached(open_page, checkpoint):
 
 
 @pytest.mark.slow
-def test_after_an_end_stands_the_beginning_of_a_document(open_page, checkpoint):
+def test_prediction_after_eos_starts_a_document(open_page, checkpoint):
     model = with_vocabulary(checkpoint, TEXT)
     model = with_spec(model, corpus=CorpusConfig(split_documents="lines"))
     page = open_page(model, text="the\n")
@@ -920,7 +920,7 @@ def test_after_an_end_stands_the_beginning_of_a_document(open_page, checkpoint):
 
 
 @pytest.mark.slow
-def test_only_an_edit_is_called_an_edit(open_page, learned):
+def test_only_edits_are_labeled_as_edits(open_page, learned):
     page = open_page(learned, text="the quick brown fox")
     page.locator("#text").fill("jumps over the lazy fox")
     settle(page)
@@ -937,7 +937,7 @@ def test_only_an_edit_is_called_an_edit(open_page, learned):
 
 
 @pytest.mark.slow
-def test_pasted_line_ends_count_as_the_field_counts_them(open_page, learned):
+def test_pasted_line_ends_count_like_the_field(open_page, learned):
     page = open_page(learned, text="")
     page.evaluate(
         """() => {
@@ -955,7 +955,7 @@ def test_pasted_line_ends_count_as_the_field_counts_them(open_page, learned):
 
 
 @pytest.mark.slow
-def test_a_full_field_keeps_the_sample(open_page, learned):
+def test_full_field_keeps_the_sample(open_page, learned):
     page = open_page(learned, text="the quick")
     page.locator("#text").fill("the quick " * 200)
     page.locator("#start").click()
@@ -966,7 +966,7 @@ def test_a_full_field_keeps_the_sample(open_page, learned):
 
 
 @pytest.mark.slow
-def test_right_to_left_turns_no_sentence_around(open_page, checkpoint):
+def test_right_to_left_text_keeps_sentence_direction(open_page, checkpoint):
     model = with_vocabulary(checkpoint, "\u05e9\u05dc\u05d5\u05dd \u05e2")
     page = open_page(model, text="\u05e9\u05dc\u05d5\u05dd")
     words = page.locator("#next-words").text_content()

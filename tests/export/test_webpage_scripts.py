@@ -118,7 +118,7 @@ def products():
 
 
 @pytest.mark.skipif(NODE is None, reason="Node is not installed")
-def test_scripts_compute_what_python_computes(checkpoint, tmp_path):
+def test_scripts_match_python(checkpoint, tmp_path):
     models = {
         name: vectors_of(with_biases(with_vocabulary(checkpoint, characters, **settings)))
         for name, (settings, characters) in MODELS.items()

@@ -12,7 +12,7 @@ def result(cell, nats):
 
 
 @pytest.mark.parametrize(("gru", "is_ahead"), [(1.45, True), (1.495, False), (1.6, False)])
-def test_a_cell_is_ahead_by_more_than_chance(capsys, gru, is_ahead):
+def test_note_on_the_best_cell_needs_a_significant_lead(capsys, gru, is_ahead):
     show_comparison([result("lstm", 1.5), result("gru", gru)], [], num_chars=10_000)
     out = capsys.readouterr().out
     assert ("The gru is ahead after this budget" in out) == is_ahead

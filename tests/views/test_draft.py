@@ -43,7 +43,7 @@ def shown(draft, size=(24, 80)):
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("size", [(24, 80), (24, 40), (50, 200), (5, 10), (1, 1), (2, 3)])
 @pytest.mark.parametrize("back", [0, 40, 10_000])
-def test_a_screen_is_filled_and_never_overflows(checkpoint, text, size, back):
+def test_screen_has_exact_size(checkpoint, text, size, back):
     draft = draft_of(checkpoint, TEXTS[text])
     draft.move(-back)
     lines = screen(draft, Size(*size), name="tiny")
@@ -54,7 +54,7 @@ def test_a_screen_is_filled_and_never_overflows(checkpoint, text, size, back):
         assert unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
-def test_all_there_is_to_see(checkpoint):
+def test_screen_shows_all_panels(checkpoint):
     draft = draft_of(checkpoint, "the quick")
     text = shown(draft)
     assert "\nthe quick" in text
@@ -69,14 +69,14 @@ def test_all_there_is_to_see(checkpoint):
     assert "^D end" in text
 
 
-def test_at_forty_columns_the_panels_are_below_each_other(checkpoint):
+def test_panels_are_stacked_at_forty_columns(checkpoint):
     lines = shown(draft_of(checkpoint, "the quick"), (40, 40)).split("\n")
     (ladder,) = (number for number, line in enumerate(lines) if line.startswith("context"))
     (bars,) = (number for number, line in enumerate(lines) if line.startswith("next"))
     assert ladder > bars + 9
 
 
-def test_each_character_has_the_shade_of_its_surprise(checkpoint):
+def test_characters_are_shaded_by_surprisal(checkpoint):
     (line,) = (
         line
         for line in screen(draft_of(checkpoint, "thezzzz"), Size(24, 80), name="tiny")
@@ -85,18 +85,18 @@ def test_each_character_has_the_shade_of_its_surprise(checkpoint):
     assert all("bg:#" in style for style, text in line if text == "z")
 
 
-def test_unknown_characters_are_marked_without_colors_too(checkpoint):
+def test_unknown_characters_are_underlined(checkpoint):
     lines = screen(draft_of(checkpoint, "qu\xc6"), Size(24, 80), name="tiny")
     assert any("underline" in style for line in lines for style, text in line if text == "\xc6")
 
 
-def test_what_is_still_read_and_what_did_not_fit_is_said(checkpoint):
+def test_screen_shows_progress_and_notices(checkpoint):
     text = shown(draft_of(checkpoint, "the quick " * 1500))
     assert "read 100 of 10,000" in text
     assert "5,000 of 15,000 left out" in text
 
 
-def test_bytes_are_shown_as_the_characters_they_are(checkpoint):
+def test_bytes_are_decoded_for_display(checkpoint):
     vocabulary = Vocabulary("".join(map(chr, [*range(97, 123), 0xA9, 0xC3])))
     config = CorpusConfig(paths=("x",), level="byte")
     draft = draft_of(with_spec(checkpoint, corpus=config, vocabulary=vocabulary), "a\xe9\u65e5b")

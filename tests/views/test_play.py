@@ -45,24 +45,24 @@ def typed(draft):
         ("ab\x1b[3~\x7f\x08\x7f", ""),
     ],
 )
-def test_keys_without_a_meaning_are_no_text(typed, keys, left):
+def test_keys_without_binding_insert_nothing(typed, keys, left):
     assert typed(f"{keys}\x04") == left
 
 
-def test_ctrl_c_ends_it_as_it_ends_other_commands(typed, draft, capsys):
+def test_ctrl_c_raises_keyboard_interrupt(typed, draft, capsys):
     with pytest.raises(KeyboardInterrupt):
         typed("quick\x03")
     assert draft.text == "quick"
     assert capsys.readouterr().out == "quick\n"
 
 
-def test_escape_and_ctrl_p_wait_for_the_key_after_them(typed):
+def test_escape_and_ctrl_p_wait_for_the_next_key(typed):
     left = typed("\x1011\x1b2\x1bOP\x1bqx")
     assert (len(left), left[1]) == (4, "1")
 
 
 @pytest.mark.parametrize("where", ["work", "gates", "insert"])
-def test_an_error_ends_it_and_leaves_the_text(typed, draft, monkeypatch, capsys, where):
+def test_error_quits_and_prints_the_text(typed, draft, monkeypatch, capsys, where):
     method = getattr(draft, where)
 
     def fail(*arguments):
@@ -76,7 +76,7 @@ def test_an_error_ends_it_and_leaves_the_text(typed, draft, monkeypatch, capsys,
     assert capsys.readouterr().out.startswith("qui")
 
 
-def test_a_terminal_that_is_gone_ends_it(draft):
+def test_closed_terminal_quits(draft):
     with create_pipe_input() as source:
         source.close()
         with create_app_session(input=source, output=DummyOutput()):
@@ -84,7 +84,7 @@ def test_a_terminal_that_is_gone_ends_it(draft):
 
 
 @posix
-def test_a_signal_counts_when_the_terminal_is_as_it_was(typed, draft, monkeypatch):
+def test_signal_is_raised_after_terminal_is_restored(typed, draft, monkeypatch):
     received = []
     before = signal.signal(signal.SIGTERM, lambda number, _frame: received.append(number))
     monkeypatch.setattr(draft, "gates", lambda: signal.raise_signal(signal.SIGTERM) or [{}])

@@ -22,7 +22,7 @@ def shown(monkeypatch):
     return lines
 
 
-def test_a_table_stands_in_columns_where_there_is_room(shown):
+def test_wide_terminal_shows_columns(shown):
     header, rule, row, caption = shown(90, ROW)
     assert header.split() == list(HEADER)
     assert set(rule.strip()) == {"\u2500"}
@@ -30,7 +30,7 @@ def test_a_table_stands_in_columns_where_there_is_room(shown):
     assert caption.strip() == "all of them"
 
 
-def test_in_a_narrow_terminal_no_cell_is_broken(shown):
+def test_narrow_terminal_does_not_break_cells(shown):
     assert shown(40, ROW, ("b", "", "gru", "1", "-")) == [
         "shakespeare-and-others",
         "  corpus  shakespeare",
@@ -50,7 +50,7 @@ def test_a_small_table_fits_a_narrow_terminal(shown):
 
 
 @pytest.mark.parametrize(("columns", "has_bar"), [(62, False), (70, True)])
-def test_bars_that_do_not_fit_are_left_out(shown, columns, has_bar):
+def test_bars_are_dropped_if_they_do_not_fit(shown, columns, has_bar):
     bar = "\u2588" * 20
     lines = shown(columns, ("n" * 30, "2.5", bar), header=("predictor", "bits per char", ""))
     assert len(lines) == 4
