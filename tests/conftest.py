@@ -41,7 +41,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="devices, pipes, links and mo
 
 
 def raising(error):
-    """A function that takes anything and raises the error, to stand in for one that fails."""
+    """Return a function that accepts any arguments and raises the error."""
 
     def fail(*_arguments, **_options):
         raise error
@@ -77,13 +77,13 @@ TRAIN = TrainConfig(
 
 
 def with_spec(checkpoint, **changes):
-    """The same checkpoint of a run with other settings."""
+    """Return a checkpoint with changed settings."""
     own = {name: changes.pop(name) for name in [*changes] if hasattr(checkpoint, name)}
     return replace(checkpoint, spec=replace(checkpoint.spec, **changes), **own)
 
 
 def with_vocabulary(checkpoint, characters, *, cell="lstm", hidden_size=8, **corpus):
-    """An untrained model, its weights large enough for predictions that differ."""
+    """Return an untrained model with weights large enough for distinct predictions."""
     vocabulary = Vocabulary("".join(sorted(set(characters))))
     config = replace(MODEL, num_characters=len(vocabulary), cell=cell, hidden_size=hidden_size)
     model = CharLSTM(config, generator=torch.Generator().manual_seed(3))
@@ -111,12 +111,12 @@ def alphabet_of(vocabulary, *, level="char", unknown_probability=1e-4):
 
 
 def evaluate(model, split):
-    """The sums that users get."""
+    """Select the matrix products that users get."""
     return Evaluation.of_scores(split, score(model, split))
 
 
 def network_of(checkpoint):
-    """A checkpoint's model in torch."""
+    """Return a checkpoint's torch module."""
     network = CharLSTM(
         checkpoint.spec.model_config,
         unknown_probability=checkpoint.spec.alphabet.unknown_probability,
@@ -137,7 +137,7 @@ def split(vocabulary):
 
 @pytest.fixture(scope="session")
 def make_trainer(split):
-    """A function (config changes, steps, resume) -> Trainer on the tiny text."""
+    """Return a function (config changes, steps, resume) -> Trainer on the tiny text."""
 
     def make(*, steps=12, resume=None, model=None, budget=None, val=None, **changes):
         return Trainer(
@@ -154,7 +154,7 @@ def make_trainer(split):
 
 @pytest.fixture(scope="session")
 def checkpoint(make_trainer, vocabulary, split):
-    """What a short run leaves, with all that resuming needs."""
+    """Return the checkpoint of a short run, with its training state."""
     trainer = make_trainer(steps=4)
     for _ in trainer.run():
         pass
@@ -192,14 +192,14 @@ def corpus_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """An empty folder to work in."""
+    """Change to an empty folder and return it."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def stored(here, checkpoint, corpus_file):
-    """A store with one trained run, whose corpus is at hand."""
+    """Return a store with one trained run and its corpus."""
     config = CorpusConfig(paths=(str(corpus_file),))
     fingerprint = load_corpus(config).fingerprint
     checkpoint = with_spec(checkpoint, corpus=config, fingerprint=fingerprint)
@@ -211,7 +211,7 @@ def stored(here, checkpoint, corpus_file):
 
 @pytest.fixture
 def charlstm(tmp_path):
-    """Run the program as a user does: in a process of its own, in a folder of its own."""
+    """Return a function that runs the program in its own process and folder."""
 
     def run(*arguments, check=True, stdin=b"", environment=None):
         result = subprocess.run(
@@ -231,7 +231,7 @@ def charlstm(tmp_path):
 
 
 class Program:
-    """Runs commands in this process."""
+    """Function that runs commands in this process."""
 
     def __init__(self, capsys):
         self._capsys = capsys
@@ -242,17 +242,17 @@ class Program:
         return code, *self._capsys.readouterr()
 
     def works(self, *arguments):
-        """Return (stdout, stderr) of a command that has to work."""
+        """Return (stdout, stderr) of a command that must succeed."""
         code, out, err = self(*arguments)
         assert code == 0, err
         return out, err
 
     def json(self, *arguments):
-        """Return what a command writes with --json."""
+        """Return a command's parsed --json output."""
         return json.loads(self.works(*arguments, "--json")[0])
 
     def fails(self, code, *arguments):
-        """Return the message of a command that has to fail, with nothing on stdout."""
+        """Return the message of a command that must fail without output on stdout."""
         result = self(*arguments)
         assert result[:2] == (code, ""), result
         return result[2]
@@ -265,7 +265,7 @@ def run(here, capsys):
 
 @pytest.fixture
 def known_names(run, here):
-    """A run that knows four names."""
+    """Return a run that has memorized four names."""
     (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
     arguments = ["--split-documents", "lines", "--steps", 400, "--learning-rate", 0.02]
     assert run("train", "names.txt", *arguments, *SMALL)[0] == 0

@@ -1,4 +1,4 @@
-"""Checkpoints as an attacker makes them: changed, with a digest that is right."""
+"""Tampered checkpoints with a valid digest."""
 
 import json
 import struct
@@ -10,7 +10,7 @@ from charlstm.system.container import to_bytes
 
 
 def edited(checkpoint: Checkpoint, edit) -> bytes:
-    """Return a file with a changed header and a digest that is right all the same."""
+    """Return a file with a changed header and a matching digest."""
     data = checkpoint.to_bytes()
     length = struct.unpack("<Q", data[:8])[0]
     outer = json.loads(data[8 : 8 + length])

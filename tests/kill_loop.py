@@ -1,4 +1,4 @@
-"""Kills a training run at random instants, resumes it, and compares it with one left in peace.
+"""Kill a training run at random times, resume it, and compare it with an uninterrupted one.
 
     python tests/kill_loop.py FOLDER NUM_KILLS SEED PRECISION
 

@@ -50,7 +50,7 @@ def settings_table():
 
 
 def run_shell(command, folder):
-    """Run a command as a reader would; return what a terminal of 80 columns shows."""
+    """Run a command and return its output on a terminal of 80 columns."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("CHARLSTM_")}
     own |= {"COLUMNS": "80", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
     own |= {f"CHARLSTM_TRAIN_{name}": value for name, value in _SAME_EVERYWHERE.items()}
@@ -73,7 +73,7 @@ def run_shell(command, folder):
 
 
 def printed_block(block, folder):
-    """Run a block's commands; return the block with what they print."""
+    """Run a block's commands and return the block with their output."""
     parts = re.split(r"^\$ (.*(?:\\\n.*)*)\n", block, flags=re.MULTILINE)[1:]
     lines = []
     for command, shown in zip(parts[::2], parts[1::2], strict=True):
@@ -100,7 +100,7 @@ def _numbers_agree(shown, printed):
 
 
 def differs(shown, printed, *, trained):
-    """Whether two outputs differ by more than their numbers may, and by what a model wrote."""
+    """Return whether two outputs differ in more than rounding and model-generated text."""
     before, after = (_BARS.sub("", text).splitlines() for text in (shown, printed))
     if len(before) != len(after):
         return True
@@ -116,7 +116,7 @@ def differs(shown, printed, *, trained):
 
 
 def update(page):
-    """Write a page's outputs and table anew; return how many blocks changed."""
+    """Rewrite a page's outputs and table; return the number of changed blocks."""
     text = (ROOT / page).read_text(encoding="utf-8")
     changes = [
         (match.start(2), match.end(2), printed)

@@ -1,4 +1,4 @@
-"""The program in a terminal of a chosen size."""
+"""Runs of the program in a pseudo-terminal."""
 
 import fcntl
 import os
@@ -10,7 +10,7 @@ import termios
 
 
 def in_a_terminal(tmp_path, arguments, *, size=(24, 80), keys=(), code=0, **environment):
-    """Run the program in a pseudo-terminal; gives all that was written to it.
+    """Run the program in a pseudo-terminal and return its output.
 
     Args:
         keys: pairs of bytes: after the program has written the first, the second is typed.

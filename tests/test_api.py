@@ -302,7 +302,7 @@ def test_store_is_from_environment_or_argument(stored, here, monkeypatch):
         (lambda model: charlstm.load(checkpoints=5), "checkpoints must be"),
         (lambda model: charlstm.runs(checkpoints=b"x"), "checkpoints must be"),
         (lambda model: charlstm.train(["a.txt"]), "a file of the corpus must be a name or a path"),
-        (lambda model: model.difference("name", "text"), "other must be a model"),
+        (lambda model: model.difference("name", "text"), "other: must be a charlstm.Model"),
         (lambda model: model.page(None), "path must be"),
         (lambda model: model.export_js(5), "path must be"),
         (lambda model: model.sample(num_samples=1 << 40), "num_samples must be"),
@@ -322,5 +322,5 @@ def test_unknown_sample_option_lists_valid_ones(stored):
 
 
 def test_scoring_a_file_name_as_text_warns(stored):
-    with pytest.warns(UserWarning, match="tiny.txt is scored as a text"):
+    with pytest.warns(UserWarning, match="tiny.txt: is scored as text"):
         assert charlstm.load().score("tiny.txt").num_chars == 8

@@ -1,4 +1,4 @@
-"""What all commands share, mostly in this process; what needs a fresh one says so."""
+"""Tests of behavior common to all commands, mostly in this process."""
 
 import json
 import os
@@ -154,12 +154,12 @@ def test_invalid_input_gives_one_line_and_exit_code(run, arguments, code, messag
         (["sample", "--prime", "☃"], "U+2603"),
         (["predict", "☃"], "U+2603"),
         (["inspect", "☃"], "U+2603"),
-        (["inspect", ""], "no text"),
+        (["inspect", ""], "the text is empty"),
         (["inspect", "the", "--gates", "--layer", "9"], "--layer 9: this model has 1 to 2"),
         (["inspect", "the", "--gates", "--unit", "8"], "--unit 8: this model has 0 to 7"),
         (["inspect", "the", "--units"], "too few"),
         (["inspect", "the", "--file", "x"], "not both"),
-        (["eval", "empty.txt"], "no text"),
+        (["eval", "empty.txt"], "is empty"),
         (["eval", "missing.txt"], "missing.txt"),
     ],
 )  # fmt: skip
@@ -390,10 +390,13 @@ def test_command_line_variants_work(run, stored, typed, meant):
     [
         (["sample", "qu"], 'give the text as --prime "qu"'),
         (["predict", "the", "quick"], "in quotes"),
-        (["train", "--minutes", "1d"], "'--minutes': must be minutes, such as 10, or with a unit"),
-        (["train", "--minutes", "m"], "'--minutes': must be minutes"),
-        (["train", "--minutes", ""], "'--minutes': must be minutes"),
-        (["train", "--minutes", "1\n2"], "'--minutes': must be minutes"),
+        (
+            ["train", "--minutes", "1d"],
+            "'--minutes': must be in minutes, such as 10, or have a unit",
+        ),
+        (["train", "--minutes", "m"], "'--minutes': must be in minutes"),
+        (["train", "--minutes", ""], "'--minutes': must be in minutes"),
+        (["train", "--minutes", "1\n2"], "'--minutes': must be in minutes"),
         (
             ["sample", "--length", "1.5e0"],
             "'--length': must be a whole number, such as 500, 10_000",
@@ -467,7 +470,7 @@ def test_synonyms_map_to_existing_names(run, table):
         (["sample", "--lr", "3"], "No such option: --lr ("),
         (["train", "--lr", "3"], "--lr: use --learning-rate"),
         (["sample", "--temprature", "3"], "did you mean --temperature?"),
-        (["predict", "-5"], "goes after --: charlstm predict -- -5"),
+        (["predict", "-5"], "put text that starts with - after --: charlstm predict -- -5"),
         (["runs", "shw"], "did you mean show?"),
         (["sample", "--length", "3", "--length", "4"], "--length is given twice"),
         (["sample", "--new", "--new"], "--new is given twice"),
@@ -505,7 +508,7 @@ def test_missing_text_is_rejected_before_torch_is_loaded(
     assert (code, out) in ((1, ""), (2, ""))
     assert message in err
     if name == "tiny" and command in ("train", "eval"):
-        assert "is a run, not a file; a run is named by --run tiny" in err
+        assert "is a run, not a file; use --run tiny" in err
 
 
 def test_values_are_checked_before_torch_is_loaded(run, stored, monkeypatch):

@@ -35,9 +35,9 @@ def test_eval_shows_lstm_ngrams_and_mixture(run, counted):
         total = sum(one["num_chars"] * one[f"{name}_bits_per_char"] for one in by_known)
         assert total / record["num_chars"] == pytest.approx(record[name]["bits_per_char"])
     out = run("eval", "--details")[1]
-    assert "this model + counts " in out
+    assert "LSTM + n-grams " in out
     assert "Kneser-Ney" in out
-    assert "better than the network" in out
+    assert "better than the LSTM" in out
     assert "context known to counts" in out
 
 
@@ -48,14 +48,15 @@ def test_eval_reports_no_gain_from_interpolation(run, corpus_file):
     record = run.json("eval")
     only = record["counts"]["only"]
     assert only in ("network", "counts")
+    part = "n-grams" if only == "counts" else "LSTM"
     bits = {name: record[name]["bits_per_char"] for name in ("network", "counts", "both")}
     assert bits["both"] == pytest.approx(bits[only], abs=1e-4)
-    assert f"--with-counts uses the {only} alone" in run("eval")[1]
+    assert f"--with-counts only uses the {part}" in run("eval")[1]
 
 
 def test_eval_on_validation_marks_the_tuned_mixture(run, counted):
     out = run("eval", "--split", "val")[1]
-    assert "this model + counts*" in out
+    assert "LSTM + n-grams*" in out
     assert "* mixed as suits this very text" in out
     assert "counts*" not in run("eval")[1]
     # Whatever is scored first, one mixture is kept and used.
@@ -172,7 +173,7 @@ def test_damaged_or_foreign_counts_are_rebuilt_with_a_notice(run, counted, harm)
         path.write_bytes({"cut": data[:500], "flip": flipped, "empty": b""}[harm])
     code, out, err = run("predict", "the", "--with-counts")
     assert (code, out) == (0, before)
-    assert "the text is counted again" in err
+    assert "counting n-grams again" in err
     if harm != "folder":
         assert path.read_bytes() == data
 
@@ -206,7 +207,9 @@ def test_ngram_baseline_is_shown_before_and_after_training(run, counted, corpus_
     assert 0 < record["ngram_bits_per_char"] < 0.5
     assert "n-gram (order" in run("corpus", "check", corpus_file)[1]
     run.works("export", "tiny", "--format", "hf", "--output", "card")
-    assert "n-gram counts of the same training text reach" in (here / "card/README.md").read_text()
+    assert (
+        "an n-gram model of the same training text reaches" in (here / "card/README.md").read_text()
+    )
 
 
 def test_runs_show_includes_the_ngram_loss(run, counted):
@@ -247,4 +250,4 @@ def test_stdin_is_not_recognized_by_its_name(run, monkeypatch, is_known):
         options = ["--steps", 2, *SMALL] if command == "train" else []
         code, _, err = run(command, "-", *options)
         assert code == 0
-    assert ("% of it is also in stdin's training text" in err) == is_known
+    assert ("% of the text is also in stdin's training text" in err) == is_known

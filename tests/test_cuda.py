@@ -140,7 +140,7 @@ def test_chunked_head_matches_the_cpu(monkeypatch):
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_captured_graph_matches_the_eager_step(model, split, precision, monkeypatch):
-    """Weights, state and masks, while dropouts set in and change from step to step."""
+    """Compare weights, state and masks while dropout rates change."""
     learners = []
     for num_eager in (2, 1000):
         monkeypatch.setattr(graphs, "_EAGER_STEPS", num_eager)

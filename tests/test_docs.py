@@ -1,4 +1,4 @@
-"""What the pages say is so."""
+"""Tests of the guides: commands, outputs, links and structure."""
 
 import json
 import os
@@ -24,7 +24,7 @@ GUIDES = (
     "checkpoints/README.md",
     "tests/benchmarks/README.md",
 )
-# No guides for users, but their links must hold as well.
+# Pages for contributors; only their links are tested.
 OTHERS = (
     "tests/README.md",
     "tests/benchmarks/LOG.md",
@@ -34,14 +34,14 @@ OTHERS = (
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in (FRONT, *GUIDES, *OTHERS)}
 MANUAL = "\n".join(PAGES[name] for name in (FRONT, *GUIDES))
 SHORT = ["--steps", "3", "--hidden-size", "8", "--batch-size", "4", "--threads", "1"]
-# Long enough for each split to hold something, and it has what the pages' primes are made of.
+# Long enough for three splits, with the characters of the pages' primes.
 EXAMPLE = "The beginning. ROMEO: To be, or not. " + TEXT * 4
 TABLE = "text,label\n" + "the quick brown fox,ham\nbuy now,spam\n" * 60
 MAX_FRONT_LINES = 205
 
 
 def blocks(page, language="sh"):
-    """The code blocks of a page in a language."""
+    """Return a page's code blocks in a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", PAGES[page], re.DOTALL | re.MULTILINE)
 
 
@@ -50,7 +50,7 @@ def is_sweep(block):
 
 
 def shell_lines(page):
-    """The commands that a reader sees, a line each, in their order; loops are left out."""
+    """Return a page's commands in order, one per line, without loops."""
     for language, block in re.findall(
         r"^```(sh|console).*?\n(.*?)^```", PAGES[page], re.DOTALL | re.MULTILINE
     ):
@@ -64,7 +64,7 @@ def shell_lines(page):
 
 
 def commands(page):
-    """What a page runs with charlstm, by itself, after an installation, or by torchrun."""
+    """Return a page's charlstm commands, including those after an installation or with torchrun."""
     for line in shell_lines(page):
         for part in re.split(r" && |; | \| ", line):
             if part.startswith("torchrun "):
@@ -102,17 +102,17 @@ def run(command, monkeypatch, capsys):
 
 
 def play(arguments):
-    """Begin it where somebody sits at a terminal, and end it."""
+    """Start an interactive command in a pseudo-terminal and quit it."""
     if os.name == "nt":
         pytest.skip("there is no pseudo-terminal")
     from pseudo_terminal import in_a_terminal
 
-    in_a_terminal(Path.cwd(), arguments, keys=[(b"^D end", b"\x04")])
+    in_a_terminal(Path.cwd(), arguments, keys=[(b"^D quit", b"\x04")])
 
 
 @pytest.fixture
 def beginner(tmp_path, monkeypatch):
-    """A folder with the texts that a page names, but not those that its commands write."""
+    """Return a folder with the input texts of a page."""
 
     def prepare(page):
         monkeypatch.chdir(tmp_path)
@@ -131,7 +131,7 @@ def beginner(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", [FRONT, *GUIDES])
 def test_commands_in_guides_work(page, beginner, monkeypatch, capsys):
-    """In their order; the guides take it that the front page's model has been trained."""
+    """Run them in order; the guides assume the model of the front page."""
     folder = beginner(page)
     if page != FRONT:
         (folder / "shakespeare.txt").write_text(EXAMPLE, encoding="utf-8")
@@ -142,12 +142,12 @@ def test_commands_in_guides_work(page, beginner, monkeypatch, capsys):
 
 @pytest.mark.parametrize("page", [FRONT, *GUIDES])
 def test_all_commands_in_guides_are_tested(page):
-    """Each line that a reader sees is among those that are run, and there are some."""
+    """Compare the visible command lines with those that are run."""
     lines = [line for block in blocks(page) for line in block.splitlines()]
     seen = [line.split("  #")[0].strip() for line in lines if line.startswith("charlstm ")]
     seen += re.findall(r"^\$ (charlstm .*\S)", PAGES[page], re.MULTILINE)
     assert seen
-    # A command after an installation, and those of torchrun, are run as well.
+    # Commands after an installation and with torchrun are also run.
     assert set(seen) <= set(commands(page))
     for block in blocks(page):
         if is_sweep(block):
@@ -162,7 +162,7 @@ def test_there_is_one_sweep_for_the_slow_test():
 
 @pytest.mark.slow
 def test_the_sweep_works(tmp_path):
-    """In a real shell, with small models and few steps."""
+    """Run the sweep in a real shell, with small models and few steps."""
     (block,) = filter(is_sweep, blocks("charlstm/README.md"))
     (tmp_path / "shakespeare.txt").write_text(TEXT * 4, encoding="utf-8")
     block = block.replace("32 64 128", "4 8").replace("--steps 500", "--steps 3 --threads 1")
@@ -180,7 +180,7 @@ def test_the_sweep_works(tmp_path):
 
 
 def help_examples(command=None, path="charlstm"):
-    """The examples in the help of the program and of each command, with the command's name."""
+    """Yield (command name, example) for the help of the program and all commands."""
     command = command or typer.main.get_command(app)
     for line in command.epilog.splitlines():
         yield path, line
@@ -208,12 +208,14 @@ def test_help_examples_work(beginner, monkeypatch, capsys):
     assert main(["train", "names.txt", "--split-documents", "lines", "--run", "names", *SHORT]) == 0
     for name in ("small", "large", "shakespeare", "ham", "spam", "newest"):
         assert main(["train", "my-text.txt", "--run", name, *SHORT]) == 0
-    # What is deleted is needed before.
+    # Run deleting commands last.
     lines = sorted((line for _, line in help_examples()), key=lambda line: " rm " in line)
     for line in dict.fromkeys(lines):
         command = line.split("  #")[0].strip()
         if command == "charlstm runs rm shakespeare":
-            assert main(["runs", "rm", "shakespeare", "--yes"]) == 0  # nobody is there to be asked
+            assert (
+                main(["runs", "rm", "shakespeare", "--yes"]) == 0
+            )  # no terminal for a confirmation
             continue
         run(command, monkeypatch, capsys)
 
@@ -273,12 +275,12 @@ def test_the_options_that_the_pages_name_exist():
 
 
 def prose(page):
-    """A page without its code blocks, whose comments look like headings."""
+    """Return a page without code blocks, whose comments look like headings."""
     return re.sub(r"^```.*?^```$", "", PAGES[page], flags=re.DOTALL | re.MULTILINE)
 
 
 def anchor(heading):
-    """What GitHub makes of a heading."""
+    """Return GitHub's anchor of a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 

@@ -1,4 +1,4 @@
-"""Documents that are no lines know their end, too: from files to samples."""
+"""EOS in documents other than lines, from files to samples."""
 
 import re
 from dataclasses import replace
@@ -41,7 +41,7 @@ def test_eos_is_a_token_without_bytes(poems):
 
 @pytest.mark.parametrize("level", ["char", "byte"])
 def test_eos_in_running_text_is_replaced(tmp_path, level):
-    """Of bytes, none is one."""
+    """In a byte model no byte is EOS."""
     text = f"quick {END} fox\n" * 40
     path = tmp_path / "a.txt"
     path.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Faults of the machine and hostile input, through the program as a user meets it."""
+"""End-to-end tests of machine faults and hostile input."""
 
 import math
 import os
@@ -30,7 +30,7 @@ resource = pytest.importorskip("resource", reason="limits of POSIX")
 
 
 def limited(tmp_path, arguments, **limits):
-    """Run the program with limits of the system."""
+    """Run the program with resource limits."""
 
     def limit():
         for name, value in limits.items():
@@ -64,7 +64,7 @@ FULL = CheckpointError("a.safetensors: saving failed: No space left on device")
 
 
 def failing_saves(monkeypatch, name, numbers):
-    """Let some calls of a writer's method fail; gives a list of the steps that it is called at."""
+    """Make some calls of a writer's method fail; return the list of steps of its calls."""
     save, steps = getattr(RunWriter, name), []
 
     def failing(self, checkpoint):
@@ -102,7 +102,7 @@ def test_skipped_update_names_the_halved_value(run, corpus_file, monkeypatch, sl
 def test_a_best_model_that_could_not_be_saved_is_saved_with_the_next(
     run, here, corpus_file, monkeypatch
 ):
-    """The later ones are worse: nothing else would ever save it."""
+    """Later evaluations are worse, so no other save would include it."""
     bits = iter([3.0, 2.0, 2.5, 2.6])
 
     def scored(*_, **__):

@@ -1,4 +1,4 @@
-"""Arbitrary input: the only outcomes are success or a CharLSTMError."""
+"""Fuzz tests: arbitrary input must succeed or raise a CharLSTMError."""
 
 import contextlib
 import json
@@ -32,7 +32,7 @@ json_values = st.recursive(
 
 @pytest.fixture(params=[EVERYDAY, pytest.param(LONG, marks=pytest.mark.torture)])
 def effort(request):
-    """A decorator with the number of examples."""
+    """Return a decorator that sets the number of examples."""
     return settings(
         max_examples=request.param,
         deadline=None,
@@ -119,7 +119,7 @@ def test_any_header_and_body_as_a_checkpoint(effort, tmp_path, checkpoint):
 
 
 def test_any_header_with_a_right_digest(effort, tmp_path, checkpoint):
-    """Somebody who wants harm computes the digest, too."""
+    """An attacker can compute a valid digest."""
     path = tmp_path / "checkpoint"
     one = replace(checkpoint, training=None)
     groups = ["model_config", "train_config", "budget", "corpus"]
@@ -155,7 +155,7 @@ def test_any_header_with_a_right_digest(effort, tmp_path, checkpoint):
 
 
 def test_any_bit_of_a_real_checkpoint(effort, tmp_path, checkpoint, request):
-    """A small one is in model/test_checkpoints.py; here is a file with its training state."""
+    """Flip bits of a file with training state; see model/test_checkpoints.py for a small one."""
     data = checkpoint.to_bytes()
     path = tmp_path / "checkpoint"
     number = 300 if "150" in request.node.name else 5000

@@ -1,4 +1,4 @@
-"""kill -9 at random instants; see kill_loop.py."""
+"""Runs killed with SIGKILL at random times; see kill_loop.py."""
 
 import json
 import subprocess

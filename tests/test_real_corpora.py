@@ -1,4 +1,4 @@
-"""Real texts, where they are at hand: set CHARLSTM_CORPORA to a folder of them."""
+"""Tests on real texts, if CHARLSTM_CORPORA is a folder of them."""
 
 import json
 import os

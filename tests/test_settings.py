@@ -1,4 +1,4 @@
-"""Settings are declared once: what the command line, the environment and Python make of them."""
+"""Declared settings on the command line, in the environment and in Python."""
 
 import inspect
 import math
@@ -34,7 +34,7 @@ def name_of(value):
 
 
 def bad_values(option):
-    """Values of the right type that are too small or too large."""
+    """Yield values of the right type that are out of bounds."""
     low, high = option.low, option.high
     if option.kind is int:
         return [low - 1, high + 1, 10**400]
@@ -62,7 +62,7 @@ def test_python_s_signature_and_documentation_have_every_setting():
 
 def test_help_has_every_setting(capsys):
     assert main(["train", "--help"]) == 0
-    out = "".join(capsys.readouterr().out.split())  # it is folded anywhere
+    out = "".join(capsys.readouterr().out.split())  # lines may be wrapped anywhere
     for _, option in OPTIONS:
         assert option.title + (option.metavar or "") in out
         assert "".join(option.summary.split()) in out

@@ -1,4 +1,4 @@
-"""Whatever is done piece by piece gives the same, however small the pieces are."""
+"""Results must not depend on the size of internal chunks."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`charlstm.train`: the command's options, runs and errors in a program or a notebook."""
+"""Tests of `charlstm.train`: options, runs and errors."""
 
 import json
 import os
@@ -20,7 +20,7 @@ TEXT = "the quick brown fox jumps over the lazy dog. " * 20
 
 @pytest.fixture
 def train(here):
-    """A function (options) -> a tiny model, without a bar."""
+    """Return a function (options) -> tiny model, without a progress bar."""
 
     def trained(*corpus, **options):
         return charlstm.train(*corpus, **{"steps": 3, "progress": False} | SMALL | options)
@@ -85,17 +85,17 @@ def test_documents_in_memory_are_separate(train):
         ({"documents": iter(())}, CorpusError, "empty"),
         ({"text": "ab", "documents": ["ab"]}, ConfigError, "not both"),
         ({"documents": "abc"}, ConfigError, "single string"),
-        ({"documents": ["ab"], "split_documents": "lines"}, ConfigError, "split already"),
+        ({"documents": ["ab"], "split_documents": "lines"}, ConfigError, "already split"),
         ({"text": TEXT, "minutes": 1}, ConfigError, "--minutes or --steps"),
         ({"text": TEXT, "val": "a.txt", "val_fraction": 0.1}, ConfigError, "not both"),
         ({"text": TEXT, "hidden_size": 0}, ConfigError, "--hidden-size"),
         ({"resume": True, "run": "absent"}, CharLSTMError, "absent"),
-        ({"resume": True, "text": TEXT}, ConfigError, "has its text"),
+        ({"resume": True, "text": TEXT}, ConfigError, "has its own text"),
         ({"text": TEXT.encode()}, ConfigError, "must be a string"),
         ({"documents": ["a", 3]}, ConfigError, "must be strings"),
         ({"text": TEXT, "include": "*.txt"}, ConfigError, "list of patterns"),
         ({"text": TEXT, "split_documents": "line"}, ConfigError, "neither lines"),
-        ({"text": TEXT, "on_report": 3}, ConfigError, "function"),
+        ({"text": TEXT, "on_report": 3}, ConfigError, "callable"),
         ({"text": TEXT, "checkpoints": __file__}, CharLSTMError, "not a folder"),
     ],
 )

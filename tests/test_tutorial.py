@@ -1,4 +1,4 @@
-"""The notebook runs from its first cell to its last on a machine that has nothing but charlstm."""
+"""The tutorial notebook runs with only charlstm installed."""
 
 import json
 import shutil

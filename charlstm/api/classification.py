@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from charlstm.api.model import Model
 from charlstm.errors import ConfigError
-from charlstm.evaluation.items import Classified, batches_of, classified
+from charlstm.evaluation.items import Classification, batches_of, classified
 
 
 def classify(
     lines: Iterable[str], models: Sequence[Model], *, with_counts: bool = False
-) -> Iterator[Classified]:
+) -> Iterator[Classification]:
     """Yield the best of several models for each line, as lines arrive.
 
     >>> first = next(charlstm.classify(["the quick"], [model, charlstm.load("example")]))

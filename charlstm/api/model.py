@@ -15,7 +15,7 @@ import numpy as np
 
 from charlstm.analysis.inspection import trace
 from charlstm.analysis.unit import UnitStep, unit_steps
-from charlstm.api.results import Activations, CharacterSurprise, Surprises
+from charlstm.api.results import Activations, CharacterSurprisal, Surprisals
 from charlstm.config import MAX_SAMPLES, NATS_PER_BIT, SampleConfig, SplitName
 from charlstm.errors import ConfigError, ContainerError, CorpusError
 from charlstm.evaluation.difference import Difference, compare, require_same_reading
@@ -352,7 +352,7 @@ class Model:
                 text is needed but unavailable.
         """
         symbols = self.alphabet.to_symbols(prefix, _warn)
-        return predict_next(self._chosen(with_counts=with_counts), symbols)
+        return predict_next(self._predictor_for(with_counts=with_counts), symbols)
 
     def ladder(self, prefix: str, *, with_counts: bool = False) -> list[ContextPrediction]:
         """Predict from the last 0, 1, 2, 4, 8 ... and from all characters of the prefix.
@@ -361,7 +361,7 @@ class Model:
             CorpusError: see `predict`.
         """
         return ladder(
-            self._chosen(with_counts=with_counts), self.alphabet.to_symbols(prefix, _warn)
+            self._predictor_for(with_counts=with_counts), self.alphabet.to_symbols(prefix, _warn)
         )
 
     @overload
@@ -423,7 +423,7 @@ class Model:
         if seed is not None:
             require_int("seed", seed, 0, MAX_SEED)
         items = draw_items(
-            self._chosen(with_counts=with_counts),
+            self._predictor_for(with_counts=with_counts),
             self.alphabet.to_symbols(prime, _warn),
             _sample_config(options),
             num_items=1 if num_samples is None else num_samples,
@@ -452,7 +452,7 @@ class Model:
             CorpusError, ConfigError: see `sample`; raised when the first character is drawn.
         """
         drawn = sample(
-            self._chosen(with_counts=with_counts),
+            self._predictor_for(with_counts=with_counts),
             self.alphabet.to_symbols(prime, _warn),
             _sample_config(options),
             generator=np.random.default_rng(seed),
@@ -468,7 +468,7 @@ class Model:
                 yield text
         yield decoder.decode(b"", final=True)
 
-    def surprise(self, text: str) -> Surprises:
+    def surprise(self, text: str) -> Surprisals:
         """Return each character's surprisal and the most likely alternatives.
 
         >>> [character.char for character in model.surprise("quick")]
@@ -478,9 +478,9 @@ class Model:
             ConfigError: if the text is empty.
         """
         characters = trace(self.predictor, self._documents(text)).characters
-        return Surprises(
+        return Surprisals(
             tuple(
-                CharacterSurprise(
+                CharacterSurprisal(
                     char=character.char,
                     bits=character.nats / NATS_PER_BIT,
                     probability=math.exp(-character.nats),
@@ -535,7 +535,7 @@ class Model:
             raise ConfigError(f"split {split!r}: must be train, val or test")
         corpus = self.corpus()
         text: Split = getattr(corpus, split)
-        return Evaluation.of_scores(text, self._chosen(with_counts=with_counts).score(text))
+        return Evaluation.of_scores(text, self._predictor_for(with_counts=with_counts).score(text))
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -609,7 +609,7 @@ class Model:
         body = markup.curve([value for value in bits if value is not None])
         return markup.titled(repr(self).strip("<>"), body + markup.quoted(drawn))
 
-    def _chosen(self, *, with_counts: bool) -> Predictor:
+    def _predictor_for(self, *, with_counts: bool) -> Predictor:
         return self.with_counts() if with_counts else self.predictor
 
     def score(self, text: str | Path, *, with_counts: bool = False) -> Evaluation:
@@ -627,7 +627,7 @@ class Model:
                 unavailable.
         """
         documents = self._documents(text)
-        predictor = self._chosen(with_counts=with_counts)
+        predictor = self._predictor_for(with_counts=with_counts)
         return Evaluation.of_scores(documents, predictor.score(documents))
 
     def difference(self, other: "Model", text: str | Path) -> Difference:

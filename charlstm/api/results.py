@@ -22,7 +22,7 @@ _NUM_UNITS: Final = 6
 _MAX_SHOWN_CHARS: Final = 120
 
 
-class CharacterSurprise(NamedTuple):
+class CharacterSurprisal(NamedTuple):
     """One character of a text.
 
     Args:
@@ -39,22 +39,24 @@ class CharacterSurprise(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Surprises(Sequence[CharacterSurprise]):
+class Surprisals(Sequence[CharacterSurprisal]):
     """Sequence of a text's characters with their surprisals; shaded in a notebook."""
 
-    characters: tuple[CharacterSurprise, ...]
+    characters: tuple[CharacterSurprisal, ...]
 
     @overload
-    def __getitem__(self, index: int) -> CharacterSurprise: ...
+    def __getitem__(self, index: int) -> CharacterSurprisal: ...
     @overload
-    def __getitem__(self, index: slice) -> tuple[CharacterSurprise, ...]: ...
-    def __getitem__(self, index: int | slice) -> CharacterSurprise | tuple[CharacterSurprise, ...]:
+    def __getitem__(self, index: slice) -> tuple[CharacterSurprisal, ...]: ...
+    def __getitem__(
+        self, index: int | slice
+    ) -> CharacterSurprisal | tuple[CharacterSurprisal, ...]:
         return self.characters[index]
 
     def __len__(self) -> int:
         return len(self.characters)
 
-    def __iter__(self) -> Iterator[CharacterSurprise]:
+    def __iter__(self) -> Iterator[CharacterSurprisal]:
         return iter(self.characters)
 
     @property

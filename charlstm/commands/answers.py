@@ -13,7 +13,7 @@ from charlstm.commands.rows import Rows, in_memory
 from charlstm.commands.scored import read_files
 from charlstm.errors import ConfigError
 from charlstm.evaluation.items import (
-    Classified,
+    Classification,
     ItemScore,
     Predict,
     character_scores,
@@ -103,7 +103,7 @@ def write_rows(
         answers = judge.answers([row.text for row in batch], batch[0].number)
         try:
             for row, answer in zip(batch, answers, strict=True):
-                if isinstance(answer, Classified):
+                if isinstance(answer, Classification):
                     counts[rows.label(row), answer.best] += 1
                 elif limit is not None and not limit.is_met(answer):
                     continue
@@ -114,7 +114,9 @@ def write_rows(
     return num_written, counts
 
 
-def say_counts(counts: Counter[tuple[str, str]], names: Sequence[str], *, has_labels: bool) -> None:
+def print_summary(
+    counts: Counter[tuple[str, str]], names: Sequence[str], *, has_labels: bool
+) -> None:
     """Print how often each model was the best, or with labels the confusion matrix, to stderr."""
     if has_labels:
         for line in confusion_lines(counts, names):

@@ -11,7 +11,7 @@ from charlstm.commands.options import (
     Checkpoints,
     Json,
     Only,
-    expect_texts,
+    require_texts,
     one_of,
     open_outputs,
     print_record,
@@ -96,7 +96,7 @@ def compare(
     one_of(context, keep=keep, recall=recall)
     _refuse_runs(corpus or [], checkpoints)
     config = CorpusConfig.of(reading, corpus or ())
-    expect_texts([*config.paths, *filter(None, (reading.val, reading.test))])
+    require_texts([*config.paths, *filter(None, (reading.val, reading.test))])
     if plot is not None:
         from charlstm.views.plots import require_plots
 

@@ -7,7 +7,7 @@ import typer
 from charlstm.commands.help import Command, Group
 from charlstm.commands.options import (
     Json,
-    expect_texts,
+    require_texts,
     print_record,
     with_settings,
 )
@@ -45,7 +45,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check a text before training: encoding, line ends, rare characters, repetition."""
-    expect_texts(files)
+    require_texts(files)
     config = CorpusConfig.of(reading, files)
 
     from charlstm.analysis.diagnosis import diagnose

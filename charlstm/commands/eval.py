@@ -13,17 +13,17 @@ from charlstm.commands.options import (
     Device,
     Json,
     Threads,
-    WhichModel,
+    ModelOptions,
     complete_run,
     exclude,
-    expect_texts,
+    require_texts,
     one_of,
     open_outputs,
     print_record,
     say_written,
     with_settings,
 )
-from charlstm.commands.scored import ScoredText, choose, same_text
+from charlstm.commands.scored import ScoredText, choose, encode_for_both
 from charlstm.config import SplitName
 from charlstm.errors import CorpusError
 from charlstm.system.interrupts import import_torch
@@ -51,7 +51,7 @@ charlstm eval --run large --against small  # two models on the same text"""
 @with_settings
 def evaluate(
     context: typer.Context,
-    which: WhichModel,
+    which: ModelOptions,
     files: Annotated[
         list[str] | None,
         typer.Argument(
@@ -111,7 +111,7 @@ def evaluate(
     rival = {"against": against, "against_checkpoint": against_checkpoint}
     one_of(context, **rival)
     exclude(context, rival, {"dynamic": dynamic, "details": details, "plot": plot})
-    expect_texts(files or (), which.checkpoints)
+    require_texts(files or (), which.checkpoints)
     model = which.load()
     if against is not None or against_checkpoint is not None:
         other = replace(which, run=against, checkpoint=against_checkpoint).load()
@@ -129,14 +129,14 @@ def evaluate(
         from charlstm.evaluation.scoring import predictions
         from charlstm.system.progress import counting_bar
         from charlstm.training.hardware import resolve_device, set_threads
-        from charlstm.views.evaluation import as_record, show_assessment, show_documents
+        from charlstm.views.evaluation import as_record, show_evaluation, show_documents
 
         set_threads(threads)
         network = model.network(resolve_device(device))
         counts: Counts | None = None
         # `choose` has already said why the training text is unavailable.
         with contextlib.suppress(CorpusError):
-            if scored.has_rivals:
+            if scored.has_baselines:
                 counts = model.counts(say, predict=partial(predictions, network))
         with counting_bar(scored.num_chars * (1 + dynamic), "scored") as progress:
             assessment = assess(
@@ -152,15 +152,15 @@ def evaluate(
             )
         title = f"{model.name}: {scored.name}"
         if plot is not None and picture is not None:
-            from charlstm.views.plots import plot_assessment, write_figure
+            from charlstm.views.plots import plot_evaluation, write_figure
 
-            write_figure(plot_assessment(assessment, title=title), picture, plot)
+            write_figure(plot_evaluation(assessment, title=title), picture, plot)
     say_written(plot)
     if as_json:
         record = as_record(assessment, run=model.name, split=scored.split, files=files or [])
         print_record(record)
         return
-    show_assessment(
+    show_evaluation(
         assessment,
         title=title,
         cell=model.checkpoint.spec.model_config.cell,
@@ -209,7 +209,7 @@ def _compare(
     as_json: bool,
 ) -> None:
     """Score the same text with two models and show the difference."""
-    name, text, other_text = same_text(model, other, files, split)
+    name, text, other_text = encode_for_both(model, other, files, split)
 
     import_torch()
     from charlstm.evaluation.difference import compare

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from charlstm.commands.options import WhichModel, complete_run, one_of, with_settings
+from charlstm.commands.options import ModelOptions, complete_run, one_of, with_settings
 from charlstm.system.terminal import say
 
 EXAMPLES: Final = """\
@@ -18,7 +18,7 @@ charlstm export shakespeare --format js -o shakespeare-js"""
 @with_settings
 def export(
     context: typer.Context,
-    which: WhichModel,
+    which: ModelOptions,
     form: Annotated[
         Literal["onnx", "hf", "js"],
         typer.Option(

@@ -11,8 +11,8 @@ import typer
 from charlstm.commands.options import (
     Json,
     Unknown,
-    WhichModel,
-    known_text,
+    ModelOptions,
+    apply_unknown_option,
     one_of,
     open_outputs,
     print_record,
@@ -47,7 +47,7 @@ charlstm inspect --html page.html"""
 @with_settings
 def inspect(
     context: typer.Context,
-    which: WhichModel,
+    which: ModelOptions,
     text: Annotated[
         str | None,
         typer.Argument(
@@ -147,9 +147,9 @@ def inspect(
         first = model.checkpoint.history[0] if model.checkpoint.history else {}
         before = first.get("gate_shares", ()) if first.get("event") == "started" else ()
         record["gates"] = views.gate_records(layer_trace, chosen, number)
-        record["gate_shares"] = views.share_records(shares, before)
+        record["gate_shares"] = views.gate_rate_records(shares, before)
         shows.append(lambda: views.show_gates(traced, layer_trace, chosen, number))
-        shows.append(lambda: views.show_shares(shares, before))
+        shows.append(lambda: views.show_gate_rates(shares, before))
     if units:
         tracked = track_features(predictor, watched.part(0, _WATCHED_CHARS))
         record["units"] = views.unit_records(tracked)
@@ -200,7 +200,7 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None, unknown
     elif text is not None:
         given = alphabet.to_symbols(text, say)
     if given is not None:
-        given = known_text(model, given, unknown)
+        given = apply_unknown_option(model, given, unknown)
     if given == "":
         raise ConfigError("the text is empty: give a TEXT or a --file to inspect")
     documents = None

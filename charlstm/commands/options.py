@@ -1,7 +1,7 @@
 """Options common to several commands, and the expansion of declared settings into options.
 
 `with_settings` replaces each command parameter that is annotated with a settings class, or with
-`WhichModel`, by the options that the class declares, and calls the command with an instance.
+`ModelOptions`, by the options that the class declares, and calls the command with an instance.
 """
 
 import contextlib
@@ -136,7 +136,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class WhichModel:
+class ModelOptions:
     """Options that select a model: a run (None for the newest) or a checkpoint file."""
 
     run: Run = None
@@ -153,7 +153,7 @@ class WhichModel:
         from charlstm.api.loading import open_model
 
         model = open_model(self.run, checkpoints=self.checkpoints, checkpoint=self.checkpoint)
-        say_warnings(model.notices)
+        print_warnings(model.notices)
         return model
 
 
@@ -220,7 +220,7 @@ def _settings_class(annotation: Any) -> tuple[Any, Only | None]:
 
 
 def _options(kind: Any, only: Only | None) -> list[inspect.Parameter]:
-    """Return the options of a settings class or of `WhichModel`."""
+    """Return the options of a settings class or of `ModelOptions`."""
     declared = options_of(kind)
     if not declared:
         hints = typing.get_type_hints(kind, include_extras=True)
@@ -279,7 +279,7 @@ def _instance(kind: Any, values: dict[str, Any]) -> Any:
     )
 
 
-def say_warnings(notices: Iterable[str]) -> None:
+def print_warnings(notices: Iterable[str]) -> None:
     """Print warnings to stderr."""
     for notice in notices:
         say(f"warning: {notice}")
@@ -322,7 +322,7 @@ def print_record(record: object) -> None:
     print(json.dumps(record, allow_nan=False), flush=True)
 
 
-def expect_texts(paths: Iterable[str], store: Path | None = None) -> None:
+def require_texts(paths: Iterable[str], store: Path | None = None) -> None:
     """Check that files exist, and prompt for the text if stdin is a terminal.
 
     Args:
@@ -361,10 +361,10 @@ def read_text(path: str, corpus: CorpusConfig) -> str:
     """
     from charlstm.text.source import FileSource
 
-    expect_texts([path])
+    require_texts([path])
     source = FileSource(path, corpus)
     try:
-        with advice_for_a_model():
+        with model_encoding_advice():
             text = "".join(source.pieces())
     finally:
         source.close()
@@ -373,7 +373,7 @@ def read_text(path: str, corpus: CorpusConfig) -> str:
     return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
 
 
-def known_text(model: "Model", text: str, unknown: str) -> str:
+def apply_unknown_option(model: "Model", text: str, unknown: str) -> str:
     """Apply --unknown to characters outside the vocabulary: drop (`skip`) or reject (`error`) them.
 
     Raises:
@@ -389,7 +389,7 @@ def known_text(model: "Model", text: str, unknown: str) -> str:
 
 
 @contextlib.contextmanager
-def advice_for_a_model() -> Iterator[None]:
+def model_encoding_advice() -> Iterator[None]:
     """Replace the advice in encoding errors: a trained model's --encoding is fixed."""
     try:
         yield

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from charlstm.commands.options import (
-    WhichModel,
+    ModelOptions,
     WithCounts,
     typed_text,
     with_settings,
@@ -24,7 +24,7 @@ charlstm play --prime "To be, or not to be" --temperature 0.7"""
 
 @with_settings
 def play(
-    which: WhichModel,
+    which: ModelOptions,
     prime: Annotated[
         str,
         typer.Option("--prime", parser=typed_text, metavar="TEXT", help="Text to start with."),

@@ -7,10 +7,10 @@ import typer
 from charlstm.commands.options import (
     Json,
     Unknown,
-    WhichModel,
+    ModelOptions,
     WithCounts,
     exclude,
-    known_text,
+    apply_unknown_option,
     print_record,
     read_text,
     typed_text,
@@ -29,7 +29,7 @@ charlstm predict "the qu" --words 5"""
 @with_settings
 def predict(
     context: typer.Context,
-    which: WhichModel,
+    which: ModelOptions,
     prefix: Annotated[
         str,
         typer.Argument(
@@ -83,7 +83,7 @@ def predict(
     predictor = model.with_counts(say) if with_counts else model.predictor
     corpus = model.checkpoint.spec.corpus
     text = read_text(STDIN, corpus) if prefix == STDIN else alphabet.to_symbols(prefix, say)
-    text = known_text(model, text, unknown)
+    text = apply_unknown_option(model, text, unknown)
     if words is not None:
         show_likely(likely_words(predictor, text, words), as_json=as_json)
         return

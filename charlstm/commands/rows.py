@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any, Final, Protocol
 
 from charlstm.api.model import Model
-from charlstm.commands.options import advice_for_a_model
+from charlstm.commands.options import model_encoding_advice
 from charlstm.commands.scored import read_files
 from charlstm.config import STDIN, CorpusConfig
 from charlstm.errors import CorpusError
@@ -157,7 +157,7 @@ def _pieces(path: str, config: CorpusConfig, errors: str = "replace") -> Iterato
         return
     source = FileSource(path, config)
     try:
-        with advice_for_a_model():
+        with model_encoding_advice():
             for piece in source.pieces():
                 yield _as_typed(piece) if config.level == "byte" else piece
     finally:

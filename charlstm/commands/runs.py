@@ -15,7 +15,7 @@ from charlstm.commands.options import (
     is_default,
     is_flag,
     print_record,
-    say_warnings,
+    print_warnings,
     say_written,
 )
 from charlstm.config import DEFAULT_STORE
@@ -97,7 +97,7 @@ def show(
     store = CheckpointStore(_nearest(context))
     found = {name: store.load_model(name, furthest=True) for name in names}
     for loaded in found.values():
-        say_warnings(loaded.notices)
+        print_warnings(loaded.notices)
     is_json = as_json or context.obj["as_json"]
     if command:
         if is_json or details or plot is not None:

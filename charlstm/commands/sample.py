@@ -7,10 +7,10 @@ import typer
 from charlstm.commands.options import (
     Json,
     Unknown,
-    WhichModel,
+    ModelOptions,
     WithCounts,
     exclude,
-    known_text,
+    apply_unknown_option,
     read_text,
     typed_text,
     whole_number,
@@ -50,7 +50,7 @@ charlstm sample --run shakespeare --primes first-lines.txt --no-prime"""
 @with_settings
 def sample(  # noqa: PLR0915 - three ways to write samples
     context: typer.Context,
-    which: WhichModel,
+    which: ModelOptions,
     prime: Annotated[
         str,
         typer.Option(
@@ -280,7 +280,7 @@ def _primes(model: "Model", prime: str, file: str | None, unknown: str) -> list[
         texts = [read_text(STDIN, reading)]
     else:
         texts = [model.alphabet.to_symbols(prime, say)]
-    return [known_text(model, text, unknown) for text in texts]
+    return [apply_unknown_option(model, text, unknown) for text in texts]
 
 
 def _items(

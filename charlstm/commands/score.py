@@ -12,10 +12,10 @@ from charlstm.commands.options import (
     Json,
     Only,
     Threads,
-    WhichModel,
+    ModelOptions,
     WithCounts,
     complete_run,
-    expect_texts,
+    require_texts,
     typed_text,
     with_settings,
 )
@@ -112,7 +112,7 @@ def score(
         Readers,
         judge,
         print_bits,
-        say_counts,
+        print_summary,
         write_characters,
         write_rows,
     )
@@ -135,8 +135,8 @@ def score(
             reading, expect, is_single=len(names) == 1, has_other_options=has_other_options
         )
         if text is None:
-            expect_texts(paths, checkpoints)
-        which = WhichModel(checkpoint=checkpoint, checkpoints=checkpoints)
+            require_texts(paths, checkpoints)
+        which = ModelOptions(checkpoint=checkpoint, checkpoints=checkpoints)
         models = [replace(which, run=name).load() for name in names]
         readers: Readers = {}
         for model in models:
@@ -167,7 +167,7 @@ def score(
             print(header_line, flush=True)
         num_written, counts = write_rows(rows, judged, limit)
         if len(models) > 1:
-            say_counts(counts, [*readers], has_labels=expect is not None)
+            print_summary(counts, [*readers], has_labels=expect is not None)
         if limit is not None and not num_written:
             raise typer.Exit(_EXIT_NOTHING)
     except CharLSTMError as error:

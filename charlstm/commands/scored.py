@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from charlstm.commands.options import advice_for_a_model
+from charlstm.commands.options import model_encoding_advice
 from charlstm.config import SplitName
 from charlstm.errors import CorpusError
 from charlstm.system.terminal import say
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from charlstm.text.split import Split
 
 # Warn above this fraction; quotations and boilerplate stay below it.
-_MUCH_KNOWN: Final = 0.1
+_MIN_WARNED_OVERLAP: Final = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class ScoredText:
         repeated: documents that also occur in the training text and are scored separately.
         is_known_D: which documents of `text` occur in the training text; None if unavailable.
         train: the training text; None if unavailable, or if it is the text to score.
-        has_rivals: whether to compare with n-grams of the training text.
+        has_baselines: whether to compare with n-grams of the training text.
     """
 
     name: str
@@ -40,7 +40,7 @@ class ScoredText:
     repeated: "Split | None" = None
     is_known_D: "npt.NDArray[np.bool_] | None" = None
     train: "Split | None" = None
-    has_rivals: bool = True
+    has_baselines: bool = True
 
     @property
     def num_chars(self) -> int:
@@ -68,7 +68,7 @@ def choose(model: "Model", files: list[str], split: SplitName | None) -> ScoredT
     name = chosen or ", ".join(files)
     if chosen == "train":
         say("no baselines for the training split, which they were fitted on")
-        return ScoredText(name=name, split=chosen, text=text, has_rivals=False)
+        return ScoredText(name=name, split=chosen, text=text, has_baselines=False)
     if corpus is None:
         return ScoredText(name=name, split=chosen, text=text)
     scored = ScoredText(name=name, split=chosen, text=text, train=corpus.train)
@@ -85,7 +85,7 @@ def choose(model: "Model", files: list[str], split: SplitName | None) -> ScoredT
     )
 
 
-def same_text(
+def encode_for_both(
     model: "Model", other: "Model", files: list[str], split: SplitName | None
 ) -> "tuple[SplitName | None, Split, Split]":
     """Return a split's name (None for files), and one text as encoded by each of two models.
@@ -126,7 +126,7 @@ def same_text(
 def read_files(files: list[str], model: "Model") -> "OtherText":
     from charlstm.text.corpus import encode_files
 
-    with advice_for_a_model():
+    with model_encoding_advice():
         other = encode_files(files, model.checkpoint.spec.corpus, model.alphabet)
     for notice in other.notices:
         say(notice)
@@ -189,5 +189,5 @@ def _warn_of_known(model: "Model", text: "Split", corpus: "Corpus") -> None:
     from charlstm.text.duplicates import share_in
 
     fraction = share_in(text.ids, corpus.train.ids)
-    if fraction > _MUCH_KNOWN:
+    if fraction > _MIN_WARNED_OVERLAP:
         say(f"warning: about {fraction:.0%} of the text is also in {model.name}'s training text")

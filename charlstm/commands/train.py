@@ -13,7 +13,7 @@ import typer
 from charlstm.commands.options import (
     Checkpoints,
     Json,
-    expect_texts,
+    require_texts,
     print_record,
     with_settings,
 )
@@ -65,7 +65,7 @@ def train(
         require_tensorboard()
     paths = corpus or []
     CorpusConfig.of(reading, paths)  # rejects invalid settings before torch is loaded
-    expect_texts([*paths, *filter(None, (reading.val, reading.test))], checkpoints)
+    require_texts([*paths, *filter(None, (reading.val, reading.test))], checkpoints)
     if not corpus and not run.resume:
         _refuse_unread_stdin()
 

@@ -111,7 +111,7 @@ class ItemScore(NamedTuple):
         return int(np.argmin(sums[: end + 1])), end
 
 
-class Classified(NamedTuple):
+class Classification(NamedTuple):
     """Scores of one item under several models.
 
     Args:
@@ -193,7 +193,7 @@ def classified(
     models: Mapping[str, tuple[Alphabet, Predict]],
     *,
     first_number: int = 1,
-) -> list[Classified]:
+) -> list[Classification]:
     """Score items with several models and find the best model for each.
 
     Args:
@@ -212,7 +212,7 @@ def classified(
         by_name = dict(zip(bits, item_bits, strict=True))
         best = min(by_name, key=by_name.__getitem__)
         posterior = 1 / sum(2.0 ** (by_name[best] - other) for other in item_bits)
-        results.append(Classified(number, text, by_name, best, posterior))
+        results.append(Classification(number, text, by_name, best, posterior))
     return results
 
 

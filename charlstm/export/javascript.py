@@ -45,11 +45,11 @@ def export_module(
     identity = identity_of(checkpoint, name)
     config, weights = model_data(checkpoint)
     data = f"const CONFIG = {as_data(config)};\nconst WEIGHTS = {json.dumps(weights)};\n"
-    module = (f"{_HEAD}{json.dumps(identity)}\n{data}{joined(_PARTS)}").encode()
+    module = (f"{_HEAD}{json.dumps(identity)}\n{data}{join_scripts(_PARTS)}").encode()
     if path.suffix not in _SUFFIXES:
         contents = {
-            "model.d.ts": part("module.d.ts").encode(),
-            "index.html": part("module.html").encode(),
+            "model.d.ts": read_script("module.d.ts").encode(),
+            "index.html": read_script("module.html").encode(),
             "model.js": module,
         }
         write_folder(path, contents, identity=identity, read=_read_head, inputs=inputs)
@@ -102,12 +102,12 @@ def model_data(checkpoint: Checkpoint) -> tuple[dict[str, Any], str]:
     return values, base64.b64encode(b"".join(packed)).decode("ascii")
 
 
-def joined(parts: Iterable[str]) -> str:
+def join_scripts(names: Iterable[str]) -> str:
     """Concatenate several scripts of `page/`."""
-    return "".join(["'use strict';\n", *map(part, parts)])
+    return "".join(["'use strict';\n", *map(read_script, names)])
 
 
-def part(name: str) -> str:
+def read_script(name: str) -> str:
     """Return a file of `page/`."""
     return (resources.files("charlstm.export") / "page" / name).read_text(encoding="utf-8")
 

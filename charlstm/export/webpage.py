@@ -17,7 +17,7 @@ from charlstm.analysis.inspection import (
     track_features,
 )
 from charlstm.errors import ConfigError
-from charlstm.export.javascript import as_data, joined, model_data, part
+from charlstm.export.javascript import as_data, join_scripts, model_data, read_script
 from charlstm.export.rounding import RoundingCost
 from charlstm.inference.predictor import Predictor
 from charlstm.model.checkpoints import Checkpoint
@@ -68,8 +68,8 @@ def build_page(
     """
     config, weights = model_data(checkpoint)
     views = _views(checkpoint, text, held_out)
-    style = part("page.css")
-    script = joined(_SCRIPTS)
+    style = read_script("page.css")
+    script = join_scripts(_SCRIPTS)
     symbol = "byte" if checkpoint.spec.alphabet.is_byte else "character"
     values = {
         "title": html.escape(f"{name}: a {symbol} model"),
@@ -78,12 +78,12 @@ def build_page(
         "policy": _policy(style=style, script=script),
         "style": style,
         "script": script,
-        "worker": joined(_WORKER),
+        "worker": join_scripts(_WORKER),
         "symbol": symbol,
         "model": as_data(config | views),
         "weights": weights,
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], part("page.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], read_script("page.html"))
 
 
 def opening(alphabet: Alphabet, held_out: Split) -> str:

@@ -14,7 +14,7 @@ from charlstm.inference.draft import NUM_CANDIDATES, Draft
 from charlstm.text.visible import DOTTED_CIRCLE, named, visible
 from charlstm.text.vocabulary import END, UNKNOWN
 from charlstm.views.prediction import bar, with_percentage
-from charlstm.views.shading import surprise_color
+from charlstm.views.shading import surprisal_color
 
 # prompt_toolkit styles; terminals without colors still show bold and underline.
 _DIM: Final = "ansibrightblack"
@@ -175,7 +175,7 @@ def _characters(symbols: str) -> Iterator[tuple[str, int]]:
 
 def _style(cell: _Cell) -> str:
     style = _UNKNOWN if cell.is_unknown else ""
-    color = None if cell.nats is None else surprise_color(cell.nats)
+    color = None if cell.nats is None else surprisal_color(cell.nats)
     if color is None:
         return style
     return f"{style} fg:#000000 bg:{_hex(color)}"

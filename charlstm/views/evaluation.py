@@ -83,7 +83,7 @@ def _cost_record(nats: float, assessment: Assessment) -> dict[str, float | None]
     }
 
 
-def show_assessment(
+def show_evaluation(
     assessment: Assessment,
     *,
     title: str,

@@ -14,7 +14,7 @@ from charlstm.text.visible import named, visible
 from charlstm.text.vocabulary import END
 from charlstm.views.context import context_records, show_context
 from charlstm.views.prediction import bar
-from charlstm.views.shading import surprise_color
+from charlstm.views.shading import surprisal_color
 from charlstm.views.tables import print_rows, print_text, width
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def show_characters(trace: Trace) -> None:
         line = characters[first : first + per_line]
         text = Text()
         for character in line:
-            color = surprise_color(character.nats)
+            color = surprisal_color(character.nats)
             style = Style(color="color(16)", bgcolor=color) if color else Style(bold=True)
             text.append(_cell(character.char, columns), style)
             text.append(" ")
@@ -109,7 +109,7 @@ def show_gates(trace: Trace, layer: LayerTrace, units: Sequence[int], number: in
     print_text(Text(f"{_SCALE}\n{'; '.join([*ranges, 'others: -1 to 1'])}", style="dim"))
 
 
-def share_records(
+def gate_rate_records(
     shares: Sequence[dict[str, GateShares]], before: Sequence[GatesBefore]
 ) -> list[dict[str, Any]]:
     """Return how often each gate is closed or open, now and, if known, before training."""
@@ -130,9 +130,9 @@ def share_records(
     return records
 
 
-def show_shares(shares: Sequence[dict[str, GateShares]], before: Sequence[GatesBefore]) -> None:
+def show_gate_rates(shares: Sequence[dict[str, GateShares]], before: Sequence[GatesBefore]) -> None:
     """Print how often gates are closed or open, now and before training."""
-    records = share_records(shares, before)
+    records = gate_rate_records(shares, before)
     if not records:
         return
     print_rows(

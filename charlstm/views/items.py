@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from charlstm.evaluation.items import CharacterScore, Classified, ItemScore
+from charlstm.evaluation.items import CharacterScore, Classification, ItemScore
 from charlstm.system.terminal import escape
 
 # Result for an item from one model or several.
-Answer = ItemScore | Classified
+Answer = ItemScore | Classification
 
 _MARK: Final = "\x1b[1;31m"
 _PLAIN: Final = "\x1b[0m"
@@ -38,7 +38,7 @@ def as_cells(columns: Mapping[str, Any]) -> dict[str, str]:
 
 def record(answer: Answer) -> dict[str, Any]:
     """Return an item's JSON record."""
-    if isinstance(answer, Classified):
+    if isinstance(answer, Classification):
         return answer._asdict()
     names = ("number", "num_chars", "bits", "bits_per_char", "percentile", "text")
     return {name: getattr(answer, name) for name in names}

@@ -13,7 +13,7 @@ from charlstm.config import NATS_PER_BIT
 _STEPS: Final = ((0.5, None), (1.5, 230), (3.0, 222), (5.0, 215), (8.0, 209), (math.inf, 203))
 
 
-def surprise_color(nats: float) -> str | None:
+def surprisal_color(nats: float) -> str | None:
     """Return Rich's name of the background color for a surprisal in nats; None for none."""
     number = _number(nats)
     return None if number is None else f"color({number})"

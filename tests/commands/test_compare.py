@@ -104,7 +104,7 @@ def test_too_little_memory_is_said_before_the_first_step(run, corpus_file, monke
 
 def test_compare_with_run_names_suggests_other_commands(run, stored, here):
     err = run.fails(2, "compare", "tiny", "--steps", 1)
-    assert "tiny is a run" in err
+    assert "tiny: is a run" in err
     assert "runs show tiny" in err
     run.works("train", "tiny.txt", "--steps", 1, "--hidden-size", 8, "--run", "two")
     assert "eval --run tiny --against two" in run.fails(2, "compare", "tiny", "two", "--steps", 1)

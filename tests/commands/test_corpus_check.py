@@ -15,8 +15,8 @@ def test_corpus_check_reports_what_train_reads(run, here):
     assert found["num_train_chars"] == 2061
     bits = found["ngram_bits_per_char"]
     assert bits in found["baseline_bits_per_char"].values()
-    assert found["xz_bits_per_char"] is None  # 115 characters of test text are too few
-    assert found["control_characters"] == {}  # it stands in the test text
+    assert found["xz_bits_per_char"] is None  # the test text is too short
+    assert found["control_characters"] == {}  # it is in the test text
 
 
 def test_corpus_check_rejects_what_train_rejects(run, here):

@@ -37,7 +37,7 @@ def test_eval_details_shows_all_tables(run, stored, here):
     result = run.json("eval")
     names = [baseline["name"] for baseline in result["baselines"]]
     assert names == ["uniform", "order 0", "n-gram (order 11, Kneser-Ney)"]
-    # Of so few characters xz tells nothing.
+    # The text is too short for xz.
     names = [one["name"] for one in run.json("eval", "tiny.txt")["baselines"]]
     assert names[2] == "xz"
     assert list(result["top_accuracy"]) == ["1", "3", "5"]
@@ -62,9 +62,9 @@ def test_eval_explains_test_loss_above_validation_loss(run, here, corpus_file):
         options = ["--val", "val.txt", "--test", test, "--run", test, "--steps", 60]
         run.works("train", corpus_file, *options, *SMALL)
         out = run("eval", "--run", test)[1]
-        assert ("It is a different stretch of text (95 % interval" in out) is is_worse
-        assert "different stretch" not in run("eval", "--run", test, "--split", "val")[1]
-        assert "different stretch" not in run("eval", "other.txt", "--run", test)[1]
+        assert ("The test split is another part of the text (95 % interval" in out) is is_worse
+        assert "another part" not in run("eval", "--run", test, "--split", "val")[1]
+        assert "another part" not in run("eval", "other.txt", "--run", test)[1]
 
 
 def test_eval_of_a_file_works_without_the_corpus(run, stored, here, corpus_file):
@@ -73,7 +73,7 @@ def test_eval_of_a_file_works_without_the_corpus(run, stored, here, corpus_file)
     corpus_file.unlink()
     code, out, err = run("eval", "a.txt", "--json")
     assert (code, json.loads(out)["baselines"]) == (0, [])
-    assert err.startswith("no baselines without the training text: ")
+    assert err.startswith("no baselines, because the training text is unavailable: ")
     assert corpus_file.name in err
     assert run("eval")[0] == 1
 
@@ -151,7 +151,7 @@ def test_written_plots_are_announced(charlstm, stored):
 
 @pytest.fixture
 def two_runs(run, corpus_file):
-    """Two runs of the same text."""
+    """Train two runs on the same text."""
     for seed in (1, 2):
         options = ["--steps", 3, "--seed", seed, "--run", f"s{seed}", *SMALL]
         run.works("train", corpus_file, *options)
@@ -169,7 +169,7 @@ def test_eval_against_scores_the_same_text(run, two_runs, here):
     for name in ("by_kind", "by_context"):
         assert sum(one["num_chars"] for one in found[name]) == found["num_chars"]
     out = run("eval", "--run", "s1", "--against", "s2")[1]
-    for part in ("s1 against s2: test", "letters", "too short to say", "1 block of 1,000"):
+    for part in ("s1 against s2: test", "letters", "too short for an interval", "1 block of 1,000"):
         assert part in out
     assert re.search(r"characters before it .*\n.*\n 0 to 15 .*\n 16 to 63 .*\n 64 to 255 ", out)
     file = here / "checkpoints/s1/best.safetensors"
@@ -189,7 +189,7 @@ def test_eval_against_names_the_better_run(run, stored, here):
     (here / "long.txt").write_text(TEXT * 10)
     for names in (("tiny", "zero"), ("zero", "tiny")):
         out = run("eval", "long.txt", "--run", names[0], "--against", names[1])[1]
-        assert "tiny predicts this text better than zero, by more than chance" in out
+        assert "tiny predicts this text significantly better than zero" in out
 
 
 def test_eval_against_charges_for_unknown_characters(run, two_runs, corpus_file):
@@ -202,7 +202,10 @@ def test_eval_against_charges_for_unknown_characters(run, two_runs, corpus_file)
     assert alone["upper_bits_per_char"] == pytest.approx(found["other_bits_per_char"], abs=1e-5)
     assert alone["upper_bits_per_char"] > found["bits_per_char"] > alone["bits_per_char"]
     shown = run("eval", "--run", "few")[1]
-    assert f"named {alone['upper_bits_per_char']:.4f} bits" in " ".join(shown.split())
+    assert (
+        f"{alone['upper_bits_per_char']:.4f} bits per character if each had to be named"
+        in " ".join(shown.split())
+    )
 
 
 def test_eval_against_rejects_different_texts(run, two_runs, here, corpus_file):
@@ -210,11 +213,11 @@ def test_eval_against_rejects_different_texts(run, two_runs, here, corpus_file):
     assert "(--level: char and byte)" in run.fails(1, "eval", "--run", "s1", "--against", "raw")
     (here / "other.txt").write_text(TEXT + "quick\n" * 50)
     run.works("train", "other.txt", "--steps", 3, "--run", "other", *SMALL)
-    assert "name a FILE" in run.fails(1, "eval", "--run", "s1", "--against", "other")
+    assert "give a FILE" in run.fails(1, "eval", "--run", "s1", "--against", "other")
     code, out, err = run("eval", "other.txt", "--run", "s1", "--against", "other", "--json")
     assert (code, json.loads(out)["num_chars"]) == (0, len(TEXT) + 300)
-    assert "of it is also in other's training text" in err
-    assert "of it is also in s1's training text" in err  # under another name
+    assert "of the text is also in other's training text" in err
+    assert "of the text is also in s1's training text" in err  # under a different name
     options = ["--steps", 3, "--normalize", "nfc", "--run", "nfc", *SMALL]
     run.works("train", corpus_file, *options)
     assert "--normalize" in run.fails(1, "eval", "other.txt", "--run", "s1", "--against", "nfc")
@@ -236,7 +239,7 @@ def test_eval_against_compares_lists_by_document(run, here):
     assert found["unit"] == "document"
     assert [(one["min_context"], one["max_context"]) for one in found["by_context"]] == [(0, 15)]
     assert found["by_context"][0]["bits_per_char"] == pytest.approx(found["bits_per_char"])
-    # All of them are short: nothing to tell apart.
+    # All contexts are short.
     assert "characters before it" not in run("eval", "--run", "n1", "--against", "n2")[1]
     (here / "more.txt").write_text("\n".join(names[:60] + [name * 3 for name in names]))
     _, err = run.works("eval", "more.txt", "--run", "n1", "--against", "n2")
@@ -245,7 +248,7 @@ def test_eval_against_compares_lists_by_document(run, here):
 
 
 def test_undecodable_text_has_no_bits_per_byte(run, here):
-    """The test text is the end of the last file."""
+    """Use the end of the last file as test text."""
     for name in "abc":
         (here / f"{name}.txt").write_text(TEXT)
     files = ["a.txt", "b.txt", "c.txt"]
@@ -268,6 +271,6 @@ def test_eval_excludes_list_items_in_the_training_text(run, here):
     bits = found["with_repeated"]["bits_per_char"]
     shown = f"{bits:.4f} bits per character, {4 * of} characters"
     assert shown in run("eval")[1]
-    # Of a file, too.
+    # Also in a file.
     _, out, _ = run("eval", "names.txt", "--json")
     assert json.loads(out)["num_chars"] < json.loads(out)["with_repeated"]["num_chars"]

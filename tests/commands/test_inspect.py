@@ -28,7 +28,7 @@ def test_inspect_defaults_to_held_out_text(run, stored, here):
     assert "t h e" in out
     units = run("inspect", "--units", "--file", "tiny.txt")[1]
     assert "position in the word" in units
-    # What it tells to type is what shows the unit.
+    # The suggested command shows the unit.
     command = units.rpartition("charlstm ")[2].split()
     assert f"layer {command[-3]}, unit {command[-1]}" in run(*command, "--file", "tiny.txt")[1]
     assert "half of the gradient" in run("inspect", "--reach", "--file", "tiny.txt")[1]
@@ -42,7 +42,7 @@ def test_inspect_separates_documents(run, here):
     found = run.json("inspect", "--file", "two.txt", "--reach", "--gates")
     assert "".join(one["char"] for one in found["characters"]) == "anna\nberta"
     score = run.json("eval", "two.txt")
-    # The last line end, which `inspect` leaves out, is the eleventh character.
+    # `inspect` drops the final newline, the eleventh character.
     single = run.json("inspect", "berta\n")["characters"]
     nats = sum(one["nats"] for one in found["characters"]) + single[-1]["nats"]
     assert nats == pytest.approx(score["nats_per_char"] * 11, rel=1e-4)
@@ -61,7 +61,7 @@ def test_inspect_truncates_long_texts_with_a_notice(run, stored, here):
     (here / "long.txt").write_text(TEXT * 2, encoding="utf-8")
     out, err = run.works("inspect", "--file", "long.txt", "--json")
     assert len(json.loads(out)["characters"]) == 2000
-    assert f"the first 2,000 of {2 * len(TEXT) - 1:,} characters are shown" in err
+    assert f"showing the first 2,000 of {2 * len(TEXT) - 1:,} characters" in err
 
 
 def test_inspect_layer_or_unit_implies_gates(run, stored):
@@ -87,8 +87,8 @@ def test_inspect_writes_a_page(run, stored, here, corpus_file):
     assert not (here / "third.html").exists()
     (here / "long.txt").write_text(TEXT * 2, encoding="utf-8")
     err = run("inspect", "--html", "page.html", "--file", "long.txt")[2]
-    assert "the page begins with the first 2,000" in err
-    # Without the run's own text, the given one is what the rounding is measured on.
+    assert "the page opens with the first 2,000" in err
+    # Without the corpus, rounding is measured on the given text.
     corpus_file.unlink()
     assert "(3 characters scored)" in run("inspect", "the", "--html", "page.html")[2]
     assert run("inspect", "--html", "page.html")[0] == 1
@@ -107,7 +107,7 @@ def test_inspect_cell_shows_diagram_and_arithmetic(run, corpus_file, cell):
         assert gate["pre_activation"] == pytest.approx(total)
     assert f"{step['hidden']:.3f}" in out
     assert "reads k, h before of " in out
-    # Stepping back is leaving out the last character: the same step again.
+    # Without the last character, the step before is the last one.
     shorter = run.json("inspect", "the quic", "--cell", "1:3")
     longer = run.json("inspect", "the quick", "--cell", "1:3")
     assert shorter["cell"]["steps"] == longer["cell"]["steps"][:-1]

@@ -1,4 +1,4 @@
-"""`charlstm play`, in a terminal that is no more than a program."""
+"""Tests of `charlstm play` in a pseudo-terminal."""
 
 import io
 import re
@@ -10,7 +10,7 @@ from conftest import posix
 from charlstm.commands.play import _require_terminal
 
 STARTED = b"\x1b[?1049h"
-DRAWN = b"^D end"
+DRAWN = b"^D quit"
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def play(stored, here):
     from pseudo_terminal import in_a_terminal
 
     def play(*keys, options=(), **more):
-        """What is left on the terminal, and all that was written to it."""
+        """Return what remains on the terminal, and everything written to it."""
         written = in_a_terminal(here, ["play", *options], keys=[(DRAWN, b""), *keys], **more)
         _, left = written.rsplit("\x1b[?1049l", 1)
         left = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", left).replace("\r\n", "\n")
@@ -64,17 +64,15 @@ def test_play_with_dumb_terminal_is_an_error(stored, here, charlstm):
     from pseudo_terminal import in_a_terminal
 
     written = in_a_terminal(here, ["play"], TERM="dumb", code=2)
-    assert (
-        written == "charlstm: play needs a terminal that can move its cursor, and TERM is dumb\r\n"
-    )
+    assert written == "charlstm: TERM=dumb: play needs a terminal that can move its cursor\r\n"
 
 
 def test_play_without_terminal_is_an_error(run):
     err = run.fails(2, "play")
-    assert err == "charlstm: play needs a terminal; in pipes use charlstm predict or sample\n"
+    assert err == "charlstm: play needs a terminal; in a pipe use charlstm predict or sample\n"
 
 
-def test_without_the_extra_there_is_one_line(monkeypatch):
+def test_play_without_extra_names_it(monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
             return True

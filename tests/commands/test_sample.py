@@ -33,7 +33,7 @@ def test_text_in_wrong_encoding_gets_advice(run, stored, here, monkeypatch):
         ["eval", "text.txt"],
     ):
         err = run.fails(1, *command)
-        assert "is not valid utf-8, as the model's own text was; convert it" in err
+        assert "is not valid utf-8, the encoding of the model's text; convert it" in err
         assert "--encoding" not in err
 
 
@@ -168,7 +168,7 @@ def test_primes_continues_each_line(run, stored, here):
 
 @pytest.fixture
 def names(run, here):
-    """A model that has hardly learned a list, whose items are long."""
+    """Return an undertrained model of a list with long items."""
     (here / "names.txt").write_text("anna\nberta\n" * 60, encoding="utf-8")
     options = ["--split-documents", "lines", "--steps", 1, *SMALL]
     run.works("train", "names.txt", *options)
@@ -229,7 +229,7 @@ def test_list_model_samples_one_item_per_line(run, known_names):
     assert [one["text"] for one in record["samples"]] == items
     for one in record["samples"]:
         assert one["is_ended"]
-        # The end costs something, too.
+        # EOS has a surprisal.
         assert len(one["log_probabilities"]) == len(one["text"]) + 1
         assert one["bits"] == pytest.approx(-sum(one["log_probabilities"]) / math.log(2))
 
@@ -240,7 +240,7 @@ def test_new_and_unique_items_of_a_list(run, known_names, here):
     assert code == 0
     assert len(set(items)) == 5
     assert not set(items) & {"anna", "berta", "clara", "dora"}
-    assert re.search(r"\d+ of \d+ samples are as wanted\n", err)
+    assert re.search(r"kept \d+ of \d+ samples\n", err)
     arguments = ("--temperature", 0, "--num-samples", 5, "--seed", 1)
     err = run.fails(1, "sample", "--new", *arguments)
     assert "only 0 of 5 items in" in err

@@ -14,7 +14,7 @@ from charlstm.system import layout
 
 @pytest.fixture
 def names(run, here):
-    """A run of a list in which half of the names are frequent."""
+    """Return a run of a list in which half of the names are frequent."""
     (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
     options = ["--split-documents", "lines", "--steps", 60, *SMALL]
     assert run("train", "names.txt", "--run", "names", *options)[0] == 0
@@ -33,7 +33,7 @@ def test_score_prints_bits_and_percentile_per_line(run, names, here):
     assert [row[3] for row in rows] == ["anna", "adda", "", "clara", "bdc"]
     bits = [float(row[0]) for row in rows]
     assert min(bits[1], bits[4]) > max(bits[0], bits[3])
-    for row, length in zip(rows, (5, 5, 1, 6, 4), strict=True):  # with the symbol that ends them
+    for row, length in zip(rows, (5, 5, 1, 6, 4), strict=True):  # including EOS
         assert float(row[1]) == pytest.approx(float(row[0]) / length, abs=1e-3)
         assert 0 <= float(row[2]) <= 100
     total = json.loads(run("eval", "odd.txt", "--run", "names", "--json")[1])
@@ -94,7 +94,7 @@ def test_score_with_two_runs_classifies_lines(run, names, here):
 
 @pytest.fixture
 def kinds(run, here):
-    """A run of names and one of numbers, learned from tables."""
+    """Train a run of names and one of numbers from tables."""
     for kind, words in (("names", "anna berta clara dora"), ("digits", "1234 4321 1432 2143")):
         rows = "".join(f'"{word}\n{word}",{kind}\n' for word in words.split() * 30)
         (here / f"{kind}.csv").write_text(f"text,kind\n{rows}")
@@ -175,7 +175,7 @@ def test_expect_prints_a_confusion_matrix(run, kinds, here):
     assert [row[4] for row in rows] == ["names", "digits", "digits", "names"]
     assert [line.split() for line in err.splitlines()[-6:]] == [
         ["accuracy", "0.6667:", "2", "of", "3"],
-        ["1", "more", "have", "a", "label", "that", "is", "no", "model's", "name"],
+        ["1", "more", "have", "a", "label", "that", "is", "not", "a", "model's", "name"],
         ["label", "names", "digits"],
         ["names", "1", "1"],
         ["digits", "0", "1"],
@@ -191,9 +191,9 @@ def test_expect_prints_a_confusion_matrix(run, kinds, here):
         (["--column", "text", "--expect", "kind"], "--expect needs --column and several --run"),
         (["--expect", "kind"], "--expect needs --column"),
         (["--format", "csv"], "--format is a table's: it needs --column"),
-        (["--column", "text", "--per", "document"], "--column writes one table as it is"),
-        (["--column", "text", "--json"], "--column writes one table as it is"),
-        (["--column", "text", "t.csv"], "--column writes one table as it is"),
+        (["--column", "text", "--per", "document"], "--column takes one file"),
+        (["--column", "text", "--json"], "--column takes one file"),
+        (["--column", "text", "t.csv"], "--column takes one file"),
         (["--column", "text", "--format", "jsonl"], "t.csv: row 1 (line 1): is not JSON"),
     ],
 )

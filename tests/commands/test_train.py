@@ -43,7 +43,7 @@ def test_log_lines_fit_a_terminal(run, corpus_file, here):
     previews = re.findall(r"^epoch .*", err, re.MULTILINE)
     assert previews
     assert all(len(line) == 100 for line in previews)
-    assert "reading" not in err  # which only a terminal shows
+    assert "reading" not in err  # only on a terminal
     logged = (here / "checkpoints/tiny/events.jsonl").read_text(encoding="utf-8").splitlines()
     samples = [json.loads(line).get("sample", "") for line in logged]
     assert max(map(len, samples)) == 160
@@ -163,7 +163,9 @@ def test_resume_rejects_a_budget_already_used(run, corpus_file, monkeypatch, bud
     )
 
 
-@pytest.mark.parametrize(("is_worse", "says"), [(False, ""), (True, "fewer steps, or more text")])
+@pytest.mark.parametrize(
+    ("is_worse", "says"), [(False, ""), (True, "use fewer steps or more text")]
+)
 def test_overfitting_advice_is_in_steps(run, corpus_file, monkeypatch, is_worse, says):
     if is_worse:
         monkeypatch.setattr("charlstm.analysis.advice.noise_bits", lambda number: -1.0)
@@ -192,7 +194,7 @@ def test_from_starts_with_another_model(run, corpus_file, here):
     assert f"from run old: its {len(set(TEXT))} characters and 1 new" in err
     tuned, old = (run.json("eval", "new.txt", "--run", name) for name in ("new", "old"))
     assert (old["num_unknown"], tuned["num_unknown"]) == (30, 0)
-    # Nothing was learned, and nothing was forgotten.
+    # With zero learning rate nothing changes.
     assert tuned["bits_per_char"] == pytest.approx(old["bits_per_char"], abs=0.1)
     for arguments, message in (
         (["--from", "absent"], "absent"),
@@ -217,7 +219,7 @@ def test_from_keeps_characters_of_the_base_model(run, corpus_file, here, base):
     others = TEXT.replace("z", "")
     out, _ = run.works("sample", "--run", "new", "--prime", "z", "--forbid", others)
     assert "z" in out[1:]
-    # The text doesn't have z: n-grams, baselines and the copy of the text bear it.
+    # z is not in the text; n-grams, baselines and the encoded text must handle it.
     assert run.json("eval", corpus_file, "--run", "new")["num_unknown"] == 0
     assert {row["name"] for row in run.json("eval", "--run", "new")["baselines"]} >= {"order 0"}
     (here / "new.txt").unlink()
@@ -226,7 +228,7 @@ def test_from_keeps_characters_of_the_base_model(run, corpus_file, here, base):
 
 
 def test_from_byte_model_reads_bytes(run, corpus_file, here):
-    """Which characters end documents isn't inherited: the new text decides."""
+    """EOS isn't inherited: the new text decides."""
     (here / "other.txt").write_text(TEXT)
     run.works("train", corpus_file, "other.txt", "--level", "byte", "--steps", 4, *SMALL)
     (here / "new.txt").write_text("m\u00e5l\n" * 300, encoding="utf-8")
@@ -343,7 +345,7 @@ def test_the_same_seed_gives_the_same_file(run, corpus_file, here):
     one, two = (
         CheckpointStore(here / "checkpoints").run(name).last().checkpoint for name in ("one", "two")
     )
-    # The clock's readings aside, byte for byte.
+    # Byte for byte, except for times.
     for checkpoint in (one, two):
         checkpoint.training.numbers["counters"]["elapsed_seconds"] = 0.0
     same = {"saved_at": 0.0, "history": ()}
@@ -351,7 +353,7 @@ def test_the_same_seed_gives_the_same_file(run, corpus_file, here):
 
 
 def test_run_of_another_device_resumes_on_cpu(run, stored, here):
-    """What a GPU saved is plain arrays: a machine without one reads, scores and resumes it."""
+    """Checkpoints of a GPU are plain arrays that CPUs can read, score and resume."""
     elsewhere = replace(stored.spec.train_config, device="cuda", precision="float16")
     with CheckpointStore(here / "checkpoints").run("tiny").writer() as writer:
         writer.save_best(with_spec(stored, train_config=elsewhere))
@@ -371,7 +373,7 @@ def test_resume_with_the_same_command_works_after_batch_shrinking(run, here):
 
 
 def test_concurrent_trainings_get_different_run_names(run, corpus_file, here, monkeypatch):
-    """A name is taken before the text is read, which may take long."""
+    """The name is reserved before the text is read, which may take long."""
     from charlstm.run import preparation
 
     load = preparation.load_corpus
@@ -438,7 +440,7 @@ def test_tensorboard_writes_curves(run, corpus_file, here, monkeypatch):
             "train", corpus_file, "--steps", 8, *SMALL, "--tensorboard", "--run", "full"
         )
     assert code == 0
-    assert err.count("TensorBoard's curves end here: No space left") == 1
+    assert err.count("can't write TensorBoard's curves any more: No space left") == 1
     run.works("runs", "rm", "tiny", "--yes")
     assert not (here / "checkpoints" / "tiny").exists()
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)

@@ -1,4 +1,4 @@
-"""Models of every cell, and a browser."""
+"""Fixtures: models of every cell, and a browser."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ CHROMIUM = os.environ.get("CHARLSTM_TEST_CHROMIUM") or shutil.which("chromium")
 
 @pytest.fixture(params=["lstm", "gru", "rnn"])
 def model(request, checkpoint):
-    """A model of each cell, all its weights and biases drawn at random."""
+    """Return a model of each cell with random weights and biases."""
     config = replace(checkpoint.spec.model_config, cell=request.param, num_layers=3)
     model = CharLSTM(config)
     generator = torch.Generator().manual_seed(1)

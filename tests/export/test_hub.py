@@ -34,12 +34,12 @@ def test_hub_folder_round_trips(model, tmp_path, capsys):
     with pytest.raises(CharLSTMError, match="read by the same command"):
         export_folder(model, folder, name="a run", inputs=[folder / "README.md"])
     (folder / "thesis.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(CharLSTMError, match="something else"):
+    with pytest.raises(CharLSTMError, match="not an export of charlstm"):
         export_folder(model, folder, name="a run")
     other = tmp_path / "other"
     other.mkdir()
     (other / "README.md").write_text("mine", encoding="utf-8")
-    with pytest.raises(CharLSTMError, match="something else"):
+    with pytest.raises(CharLSTMError, match="not an export of charlstm"):
         export_folder(model, other, name="a run")
     assert (other / "README.md").read_text("utf-8") == "mine"
     file = str(folder / "model.safetensors")
@@ -55,7 +55,7 @@ def test_card_only_has_scores_of_its_weights(checkpoint, tmp_path):
     assert "2.5000 bits per character on the validation" in card.read_text("utf-8")
     for other in (replace(best, step=99), replace(checkpoint, history=(measured,))):
         export_folder(other, card.parent, name="best")
-        assert "Measured: not measured" in card.read_text("utf-8")
+        assert "Evaluation: not measured" in card.read_text("utf-8")
 
 
 def test_export_contains_no_local_paths(checkpoint, tmp_path):
@@ -99,7 +99,7 @@ def test_full_disk_keeps_the_old_export(checkpoint, tmp_path, monkeypatch):
 @pytest.mark.parametrize("num_renamed", range(4))
 @pytest.mark.parametrize("is_new", [True, False])
 def test_killed_export_can_be_repeated(checkpoint, tmp_path, monkeypatch, num_renamed, is_new):
-    """And nothing half-written is left to be published."""
+    """No partial files may remain to be published."""
     folder = tmp_path / "hub"
     if not is_new:
         export_folder(checkpoint, folder, name="killed")
@@ -114,7 +114,7 @@ def test_killed_export_can_be_repeated(checkpoint, tmp_path, monkeypatch, num_re
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", killed)
-        # Who is killed cleans nothing up.
+        # A killed process doesn't clean up.
         patch.setattr(type(folder), "unlink", lambda *_, **__: None)
         with pytest.raises(KeyboardInterrupt):
             export_folder(checkpoint, folder, name="killed")
@@ -130,7 +130,7 @@ def test_export_of_another_run_is_not_replaced(checkpoint, tmp_path):
     export_folder(checkpoint, tmp_path, name="one")
     export_folder(replace(checkpoint, step=5), tmp_path, name="one")
     for name, other in (("two", checkpoint), ("one", with_spec(checkpoint, fingerprint="0" * 64))):
-        with pytest.raises(CharLSTMError, match="another run's model"):
+        with pytest.raises(CharLSTMError, match="export of another run"):
             export_folder(other, tmp_path, name=name)
     assert read_checkpoint(tmp_path / "model.safetensors").step == 5
 
@@ -147,5 +147,5 @@ def test_foreign_config_is_rejected(checkpoint, tmp_path, kind):
         path.mkdir()
     else:
         path.write_text("[" * 50_000 if kind == "nested" else "[1]", encoding="utf-8")
-    with pytest.raises(CharLSTMError, match="something else"):
+    with pytest.raises(CharLSTMError, match="not an export of charlstm"):
         export_folder(checkpoint, tmp_path, name="mine")

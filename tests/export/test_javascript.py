@@ -1,4 +1,4 @@
-"""The JavaScript module: the same predictions in Node as in Python, and what it may replace."""
+"""Tests of the JavaScript module: predictions in Node, and replacement of exports."""
 
 import json
 import re
@@ -23,7 +23,7 @@ BYTES = "".join(map(chr, range(256)))
 
 @pytest.fixture
 def in_node(tmp_path):
-    """A function (checkpoint, expression of `model`) -> its value in Node."""
+    """Return a function (checkpoint, expression of `model`) -> value in Node."""
     if NODE is None:
         pytest.skip("there is no node")
 
@@ -142,7 +142,7 @@ def test_export_js_command_writes_file_or_folder(stored, here, capsys):
     assert (here / "folder" / "model.js").read_bytes() == module
     assert main(["export", "--checkpoint", "checkpoints/tiny/best.safetensors", "--format", "js",
                  "-o", "checkpoints/tiny"]) == 1  # fmt: skip
-    assert "holds something else" in capsys.readouterr().err
+    assert "is not an export of charlstm" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("output", ["out.js", "out"])
@@ -153,7 +153,7 @@ def test_only_an_export_of_the_same_run_is_replaced(checkpoint, tmp_path, output
     export_module(checkpoint, path, name="one\nrun")
     before = module.read_bytes()
     for name, other in (("two", checkpoint), ("one\nrun", with_spec(checkpoint, fingerprint="0"))):
-        with pytest.raises(CharLSTMError, match="another run's model"):
+        with pytest.raises(CharLSTMError, match="export of another run"):
             export_module(other, path, name=name)
     with pytest.raises(CharLSTMError, match="read by the same command"):
         export_module(checkpoint, path, name="one\nrun", inputs=[module])

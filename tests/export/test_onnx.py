@@ -24,7 +24,7 @@ def test_onnx_graph_matches_the_model(model, tmp_path):
     properties = session.get_modelmeta().custom_metadata_map
     characters = "".join(map(chr, json.loads(properties["characters"])))
     assert characters == model.spec.vocabulary.characters
-    # As its user would: begin with the boundary, carry the state, any number of streams.
+    # Use it like a client: start with BOS, carry the state, any batch size.
     config = model.spec.model_config
     ids = Vocabulary(characters).encode(TEXT[:50]).astype(np.int64)
     stack = CellStack(config, model.weights)
@@ -47,7 +47,7 @@ def test_differing_onnx_graph_is_not_written(model, tmp_path, monkeypatch):
     monkeypatch.setitem(CELLS, cell, replace(CELLS[cell], onnx_order=CELLS[cell].blocks))
     if cell == "rnn":
         monkeypatch.setattr(export, "TOLERANCE", -1.0)
-    with pytest.raises(CharLSTMError, match="something else"):
+    with pytest.raises(CharLSTMError, match="differs from the model"):
         export_onnx(model, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
@@ -68,7 +68,7 @@ def test_the_command(stored, here, capsys):
     assert main(["export", "tiny", "--format", "png", "--output", "other"]) == 2
     (here / "file").write_bytes(b"")
     assert main(["export", "tiny", "--format", "hf", "--output", "file"]) == 1
-    assert "can't be made" in capsys.readouterr().err
+    assert "can't be created" in capsys.readouterr().err
     assert main(["export", "tiny", "--format", "onnx", "--output", "."]) == 1
     assert "name a file" in capsys.readouterr().err
     assert main(["export", "tiny", "--format", "onnx", "--output", "nowhere/x.onnx"]) == 1

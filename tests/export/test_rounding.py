@@ -1,4 +1,4 @@
-"""Rounded weights, and what the rounding costs."""
+"""Tests of rounded weights and the rounding cost."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The page: what it holds, and what it does in a real browser."""
+"""Tests of the page's contents and its behavior in a real browser."""
 
 import math
 import os
@@ -63,14 +63,14 @@ def test_page_escapes_texts(checkpoint, tmp_path):
     assert sorted(re.findall(r"\{\{\w+\}\}", page)) == ["{{style}}", "{{weights}}"]
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', page)
     assert "default-src 'none'" in policy
-    # WebAssembly may be compiled, text may not be evaluated.
+    # WebAssembly may be compiled, but strings not evaluated.
     assert "unsafe" not in policy.replace("'wasm-unsafe-eval'", "")
     assert "worker-src blob:" in policy
 
 
 @pytest.fixture
 def open_page(browser, tmp_path):
-    """A function (checkpoint, browser options) -> the opened page; what goes wrong in it fails."""
+    """Return a function (checkpoint, browser options) -> opened page; page errors fail the test."""
     troubles = []
     contexts = []
 
@@ -96,7 +96,7 @@ def open_page(browser, tmp_path):
 
 
 def is_own(url: str, path: Path) -> bool:
-    """The page itself, and the worker that it made from its own text."""
+    """Return the page and its worker."""
     return url == path.as_uri() or url.startswith("blob:")
 
 
@@ -105,7 +105,7 @@ def names(page):
 
 
 def wait_for(page, condition):
-    """Playwright's own waiting evaluates a string in the page, which its policy forbids."""
+    """Wait without evaluating a string in the page, which its policy forbids."""
     for _ in range(200):
         if page.evaluate(condition):
             return
@@ -118,13 +118,13 @@ def predictions(page, prefixes):
 
 
 def settle(page, condition="true"):
-    """Wait until all is read and drawn."""
+    """Wait until the page has read and drawn everything."""
     wait_for(page, f"charlstm.isRead() && ({condition})")
 
 
 @pytest.fixture(scope="module")
 def learned(make_trainer, checkpoint):
-    """A model that knows the tiny text."""
+    """Return a model that has memorized the tiny text."""
     trainer = make_trainer(steps=300)
     for _ in trainer.run():
         pass
@@ -201,7 +201,7 @@ def test_cell_arithmetic_adds_up(open_page, checkpoint, cell):
         at = f"ayer {layer}, unit {unit}, character {place}: "
         wait_for(page, f"document.getElementById('cell-words').textContent.includes({at!r})")
         step = unit_steps(rounded(model), split, layer=layer - 1, unit=unit)[place - 1]
-        # Its numbers are Python's ...
+        # The numbers match Python ...
         found = page.evaluate("charlstm.step()")
         for drawn, gate in zip(found["gates"], step.gates, strict=True):
             assert drawn["name"] == gate.name
@@ -213,7 +213,7 @@ def test_cell_arithmetic_adds_up(open_page, checkpoint, cell):
                 ("value", gate.value),
             ):
                 assert drawn[key] == pytest.approx(value, abs=1e-4)
-        # ... and what stands on the page adds up.
+        # ... and the displayed sums add up.
         rows = page.locator("#sums tbody tr")
         for row, gate in zip(rows.all(), step.gates, strict=True):
             name, *cells = row.locator("th, td").all_text_contents()
@@ -353,7 +353,7 @@ def test_writing_with_a_seed_is_reproducible(open_page, learned):
 
 
 @pytest.mark.slow
-def test_what_is_not_seen_is_said_and_a_seed_is_a_seed(open_page, learned):
+def test_screen_reader_status_and_seed_are_shown(open_page, learned):
     page = open_page(learned, text="the quick")
     settle(page)
     names = page.locator("#next-list button").evaluate_all(
@@ -407,7 +407,7 @@ def test_temperature_changes_predictions(open_page, learned):
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [320, 390, 700, 1200])
 def test_field_is_aligned_with_its_shading(open_page, checkpoint, width):
-    """Both break lines alike, so that a character's shade is under it."""
+    """Field and shading must wrap lines identically."""
     model = with_vocabulary(checkpoint, TEXT + "\t\u0301\u4e2d")
     text = "the quick brown fox\tjumps " * 6 + "x\u0301\u4e2d\u4e2d\n\n" + "q" * 90 + "\n"
     page = open_page(model, text=text, viewport={"width": width, "height": 700})
@@ -492,7 +492,7 @@ def test_list_predictions_use_the_last_line(open_page, checkpoint):
 
 @pytest.mark.slow
 def test_crlf_prediction_can_be_clicked(open_page, checkpoint):
-    """In a byte model of CR LF, either prediction writes the whole line end."""
+    """In a byte model with CR LF, either prediction inserts the complete line end."""
     model = with_vocabulary(checkpoint, "\r\n", level="byte")
     page = open_page(model, text="\r\n")
     for place in (0, 1):
@@ -756,7 +756,7 @@ def test_page_loads_without_layout_shift(browser, learned, tmp_path):
 
 
 def served(browser, path, *, policy):
-    """The page as a server gives it that has a policy of its own."""
+    """Open the page from a server that adds its own policy."""
     page = browser.new_page()
     page.route(
         "http://page.test/",

@@ -1,4 +1,4 @@
-"""The page's scripts that don't touch the DOM, in Node, compared with vectors from Python."""
+"""Tests of the page's scripts without DOM, run in Node against vectors from Python."""
 
 import json
 import shutil
@@ -46,7 +46,7 @@ def with_biases(model):
 
 
 def vectors_of(model):
-    """Predictions, states and a unit's steps for some texts, with the page's rounded weights."""
+    """Return predictions, states and unit steps for some texts, with rounded weights."""
     config, weights = model_data(model)
     model = rounded(model)
     alphabet, predictor = model.spec.alphabet, Predictor(model)
@@ -99,7 +99,7 @@ def vectors_of(model):
 
 
 def products():
-    """Products of matrices of odd shapes: (rows, values, scales, vector, product)."""
+    """Return products of matrices of unusual shapes: (rows, values, scales, vector, product)."""
     generator = np.random.default_rng(0)
     found = []
     for rows, columns in ((1, 1), (3, 15), (5, 16), (4, 33)):

@@ -15,5 +15,5 @@ def result(cell, nats):
 def test_note_on_the_best_cell_needs_a_significant_lead(capsys, gru, is_ahead):
     show_comparison([result("lstm", 1.5), result("gru", gru)], [], num_chars=10_000)
     out = capsys.readouterr().out
-    assert ("The gru is ahead after this budget" in out) == is_ahead
+    assert ("The gru is best with this budget" in out) == is_ahead
     assert "steps" not in out

@@ -1,4 +1,4 @@
-"""What is on the screen while a text is typed."""
+"""Tests of the screen of `charlstm play`."""
 
 import unicodedata
 
@@ -66,7 +66,7 @@ def test_screen_shows_all_panels(checkpoint):
         assert f" {num_context}  " in text
     assert "layer 2" in text
     assert "temperature 1" in text
-    assert "^D end" in text
+    assert "^D quit" in text
 
 
 def test_panels_are_stacked_at_forty_columns(checkpoint):

@@ -1,4 +1,4 @@
-"""Keys, errors and signals of the live view, without a terminal."""
+"""Tests of keys, errors and signals of `charlstm play`, without a terminal."""
 
 import signal
 
@@ -23,7 +23,7 @@ def draft(checkpoint):
 
 @pytest.fixture
 def typed(draft):
-    """A function of keys; gives the text that they leave."""
+    """Return a function (keys) -> resulting text."""
 
     def typed(keys):
         with create_pipe_input() as source:

@@ -11,7 +11,7 @@ ROW = ("shakespeare-and-others", "shakespeare", "lstm", "2,570", "2026-11-22 18:
 
 @pytest.fixture
 def shown(monkeypatch):
-    """A function (columns, rows) -> the lines of a table in so wide a terminal."""
+    """Return a function (columns, rows) -> lines of a table in a terminal of that width."""
 
     def lines(columns, *rows, header=HEADER):
         out = io.StringIO()
