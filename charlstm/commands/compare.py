@@ -11,10 +11,10 @@ from charlstm.commands.options import (
     Checkpoints,
     Json,
     Only,
-    require_texts,
     one_of,
     open_outputs,
     print_record,
+    require_texts,
     say_written,
     with_settings,
 )

@@ -7,8 +7,8 @@ import typer
 from charlstm.commands.help import Command, Group
 from charlstm.commands.options import (
     Json,
-    require_texts,
     print_record,
+    require_texts,
     with_settings,
 )
 from charlstm.config import CorpusConfig

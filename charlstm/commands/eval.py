@@ -12,14 +12,14 @@ import typer
 from charlstm.commands.options import (
     Device,
     Json,
-    Threads,
     ModelOptions,
+    Threads,
     complete_run,
     exclude,
-    require_texts,
     one_of,
     open_outputs,
     print_record,
+    require_texts,
     say_written,
     with_settings,
 )
@@ -129,7 +129,7 @@ def evaluate(
         from charlstm.evaluation.scoring import predictions
         from charlstm.system.progress import counting_bar
         from charlstm.training.hardware import resolve_device, set_threads
-        from charlstm.views.evaluation import as_record, show_evaluation, show_documents
+        from charlstm.views.evaluation import as_record, show_documents, show_evaluation
 
         set_threads(threads)
         network = model.network(resolve_device(device))

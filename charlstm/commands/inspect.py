@@ -10,8 +10,8 @@ import typer
 
 from charlstm.commands.options import (
     Json,
-    Unknown,
     ModelOptions,
+    Unknown,
     apply_unknown_option,
     one_of,
     open_outputs,

@@ -6,11 +6,11 @@ import typer
 
 from charlstm.commands.options import (
     Json,
-    Unknown,
     ModelOptions,
+    Unknown,
     WithCounts,
-    exclude,
     apply_unknown_option,
+    exclude,
     read_text,
     typed_text,
     whole_number,

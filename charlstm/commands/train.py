@@ -13,8 +13,8 @@ import typer
 from charlstm.commands.options import (
     Checkpoints,
     Json,
-    require_texts,
     print_record,
+    require_texts,
     with_settings,
 )
 from charlstm.config import DEFAULT_STORE, CorpusConfig
