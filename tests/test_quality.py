@@ -28,8 +28,8 @@ OPTIONS = {
     "precision": "float32",
     "progress": False,
 }
-# What the means over the seeds may differ by. PyTorch without AVX changes the fourth digit at most; a learning
-# rate of three quarters costs 1.1 to 2 %.
+# What the means over the seeds may differ by. ATEN_CPU_CAPABILITY=default gives the same four
+# digits; three quarters of the learning rate cost 1.1 to 2.0 %.
 TOLERANCE = 0.01
 
 RUNS = {
