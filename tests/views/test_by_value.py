@@ -56,7 +56,8 @@ def test_eval_shows_its_figures(both, long_text):
         pairs["accuracy"].replace("top 3", "").replace("top 5", ""), *top.values(), unit="%"
     )
     assert shows(pairs["characters scored"], found["num_chars"])
-    assert shows(pairs["unknown characters"], found["num_unknown"])
+    unknown = pairs["unknown characters"]
+    assert shows(unknown, found["num_unknown"], found["upper_bits_per_char"])
     others = {one["name"]: one for one in found["baselines"]}
     others["this model"], others["this model + counts"] = found["network"], found["both"]
     rows = shown.rows("predictor", "bits/char", "bits/byte", "")
