@@ -2,10 +2,15 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+
+# The models here are too small for two threads to share, and the tests run in parallel. Processes
+# that tests start inherit it; torch reads it when it is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import hypothesis
 import pytest
@@ -29,9 +34,6 @@ from charlstm.training.trainer import Fresh, Resume, Trainer
 # A busy machine is no failure.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
-
-# The models here are too small for two threads to share.
-torch.set_num_threads(1)
 
 TEXT = "the quick brown fox jumps over the lazy dog.\nquiet queens quote quick quips.\n" * 30
 
@@ -263,9 +265,20 @@ def run(here, capsys):
     return Program(capsys)
 
 
+@pytest.fixture(scope="session")
+def trained_names(tmp_path_factory):
+    """A folder with a run that knows four names."""
+    folder = tmp_path_factory.mktemp("names")
+    text = folder / "names.txt"
+    text.write_text("anna\nberta\nclara\ndora\n" * 60)
+    options = ["--split-documents", "lines", "--steps", "400", "--learning-rate", "0.02"]
+    arguments = ["train", str(text), "--checkpoints", str(folder / "checkpoints")]
+    assert main([*arguments, *options, *SMALL]) == 0
+    return folder
+
+
 @pytest.fixture
-def known_names(run, here):
-    """A run that knows four names."""
-    (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
-    arguments = ["--split-documents", "lines", "--steps", 400, "--learning-rate", 0.02]
-    assert run("train", "names.txt", *arguments, *SMALL)[0] == 0
+def known_names(trained_names, here, capsys):
+    """A run that knows four names, and its text."""
+    shutil.copytree(trained_names, here, dirs_exist_ok=True)
+    capsys.readouterr()

@@ -58,6 +58,22 @@ def test_above_a_limit_as_grep_does(run, names, here):
         assert run("score", "odd.txt", "--run", "names", *wrong)[0] == 2
 
 
+@pytest.mark.parametrize(("colors", "start", "end"), [("", "\x1b[1;31m", "\x1b[0m"), ("1", "", "")])
+def test_show_marks_the_most_surprising_stretch_on_a_terminal(
+    run, names, here, monkeypatch, colors, start, end
+):
+    (here / "odd.txt").write_text("annaqq\n")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", colors)
+    (item,) = charlstm.load("names").score_lines(["annaqq"])
+    first, after = item.surprising_stretch()
+    assert 0 < after - first < 6
+    expected = f"{item.text[:first]}{start}{item.text[first:after]}{end}{item.text[after:]}"
+    out = run.works("score", "odd.txt", "--run", "names", "--show")[0]
+    assert rows_of(out)[0][3] == expected
+
+
 def test_a_text_s_bits_for_scripts(run, stored):
     code, out, err = run("score", "--text", "the quick")
     assert (code, err) == (0, "")

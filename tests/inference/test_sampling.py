@@ -277,7 +277,7 @@ def test_frequencies_follow_the_distribution(sharp, options):
 def test_frequencies_of_single_streams_follow_it_too(sharp):
     """`sample` draws one character a call, as the command does."""
     generator, config = np.random.default_rng(0), SampleConfig(length=1, temperature=0.7)
-    drawn = [next(sampling.sample(sharp, "q", config, generator=generator)) for _ in range(4000)]
+    drawn = [next(sampling.sample(sharp, "q", config, generator=generator)) for _ in range(1000)]
     assert too_far(counts_of(sharp, drawn), expected_after(sharp, "q", temperature=0.7)) < 1
 
 

@@ -2,8 +2,6 @@ import itertools
 import math
 
 import numpy as np
-import pytest
-from conftest import SMALL
 
 from charlstm.inference.search import most_likely
 
@@ -45,15 +43,7 @@ def test_what_memory_leaves_unsearched_is_not_claimed(predictor):
     assert len(search.found) < 200
 
 
-@pytest.fixture
-def names(run, here):
-    """A run that knows four names."""
-    (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
-    options = ["--split-documents", "lines", "--steps", 400, "--learning-rate", 0.02]
-    run.works("train", "names.txt", "--run", "names", *options, *SMALL)
-
-
-def test_the_likeliest_items_and_words(run, names, stored):
+def test_the_likeliest_items_and_words(run, stored, known_names):
     found = [
         line.split("\t")
         for line in run("sample", "--run", "names", "--most-likely", 4)[1].splitlines()
@@ -73,7 +63,7 @@ def test_the_likeliest_items_and_words(run, names, stored):
     assert run("sample", "--run", "tiny", "--most-likely", 1)[0] == 2
 
 
-def test_samples_can_be_asked_to_match(run, names):
+def test_samples_can_be_asked_to_match(run, known_names):
     options = ["--run", "names", "--seed", 1, "--num-samples", 5]
     out, _ = run.works("sample", *options, "--match", "[ab].*a")
     assert len(out.splitlines()) == 5

@@ -161,3 +161,29 @@ def test_a_batch_of_documents_is_each_of_them_read_by_itself():
     torch.testing.assert_close(found / found.norm(), expected / expected.norm())
     after = learner.state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before if "carried" in name)
+
+
+def test_both_by_turns_read_each_text_from_its_beginning_and_all_of_it():
+    """As the documents and the stream by themselves would, whatever came between."""
+    train = replace(TRAIN, batch_size=8, seq_len=32)
+    split = split_of([5, 6] * 500 + [2000])
+    mixed = batches_of(split, train, boundary=501, world=ALONE)
+    is_short = np.append(np.full(1000, True), False)
+    alone = [
+        batches_of(split.documents(is_it), train, boundary=501, world=ALONE)
+        for is_it in (is_short, ~is_short)
+    ]
+    generators = [torch.Generator().manual_seed(0) for _ in range(2)]
+    for number in range(60):
+        assert mixed.cursor == number
+        batch = mixed.next(generators[0])
+        by_itself = alone[batch.counts_TB is None].next(generators[1])
+        assert torch.equal(batch.y_TB, by_itself.y_TB)
+        assert torch.equal(batch.begins_TB, by_itself.begins_TB)
+
+
+@pytest.mark.parametrize(("length", "kind"), [(256, DocumentBatches), (257, BatchStream)])
+def test_documents_of_a_step_are_read_whole_and_longer_ones_are_not(length, kind):
+    train = replace(TRAIN, batch_size=8, seq_len=32)
+    made = batches_of(split_of([length] * 3), train, boundary=501, world=ALONE)
+    assert isinstance(made, kind)

@@ -130,9 +130,9 @@ def test_a_larger_budget_goes_on_and_moves_back_along_the_schedule(make_trainer)
 def by_clock(make_trainer, split):
     """A function (now, started_at) -> a trainer of a minute, whose clock `now` shows; it ticks."""
 
-    def made(now, *, started_at=0.0, **options):
+    def made(now, *, started_at=0.0, tick=0.03, **options):
         def clock():
-            now[0] += 0.01
+            now[0] += tick
             return now[0]
 
         reference = make_trainer()
@@ -151,7 +151,7 @@ def by_clock(make_trainer, split):
 
 
 def test_minutes_are_kept_by_the_clock(by_clock):
-    events = finish(by_clock([100.0], started_at=95.0))
+    events = finish(by_clock([100.0], started_at=95.0, tick=0.01))
     stepped = [event for event in events if isinstance(event, Stepped)]
     assert events[-1].elapsed_seconds == pytest.approx(60, abs=3)
     assert stepped[-1].learning_rate < 0.02 * 0.01  # cooled down to the end
@@ -202,7 +202,7 @@ def test_evaluations_take_a_tenth_of_the_time_whatever_a_character_costs(by_cloc
 
     monkeypatch.setattr(trainer_module, "fit_temperature", slow)
     monkeypatch.setattr(trainer_module, "_MIN_VAL_CHARS", 20)
-    trainer = by_clock(now)
+    trainer = by_clock(now, tick=0.01)
     finish(trainer)
     assert len(taken) >= 4
     assert 3 < sum(taken) < 7
@@ -345,7 +345,6 @@ def test_running_out_of_memory_gets_advice(make_trainer, monkeypatch):
         ("carried.c_LBH", lambda value: value[:, :1]),
         ("generator.batches", lambda value: value[:7]),
     ],
-    ids=str,
 )
 def test_a_state_from_outside_never_reaches_a_kernel_unchecked(make_trainer, name, change):
     """The fused optimizer checks no sizes: it would write behind the array."""
