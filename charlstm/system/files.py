@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO, Final
 
 from charlstm.errors import CharLSTMError
@@ -184,10 +184,11 @@ def _rewritten(target: Path) -> Iterator[BinaryIO]:
                 file.truncate()
 
 
-def _descriptor_of(path: Path) -> int | None:
-    if str(path) in _STANDARD:
-        return _STANDARD[str(path)]
-    match = _DESCRIPTOR.fullmatch(str(path))
+def _descriptor_of(path: PurePath) -> int | None:
+    name = path.as_posix()  # Windows has no such files, but `-` stands for one of them
+    if name in _STANDARD:
+        return _STANDARD[name]
+    match = _DESCRIPTOR.fullmatch(name)
     return None if match is None else int(match[1])
 
 
