@@ -156,10 +156,11 @@ def _opened(path: Path, inputs: Iterable[str | Path]) -> AbstractContextManager[
     if not path.name or path.is_dir():
         raise CharLSTMError(f"{path}: is a folder; name a file")
     target = Path(os.path.realpath(path))  # where a link points to
-    if not target.exists():
+    try:
+        status = target.stat()
+    except FileNotFoundError:
         _refuse_run_file(path, target)
         return replace_file(target)
-    status = target.stat()
     refuse_inputs(path, inputs)
     _refuse_run_file(path, target)
     if not stat.S_ISREG(status.st_mode):

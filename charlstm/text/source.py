@@ -125,7 +125,7 @@ class FileSource:
             ):
                 pieces = self._decoded(self._decompressed(file))
                 yield from pieces if self._config.normalize == "none" else _composed(pieces)
-        except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        except _read_errors() as error:
             raise CorpusError(unreadable(self.name, error)) from error
 
     def close(self) -> None:
@@ -297,6 +297,16 @@ def _zstd(name: str, file: IO[bytes]) -> Readable:
         raise CorpusError(f"{name}: is compressed by zstd; give it as <(zstdcat FILE)") from error
     opened: Readable = zstd.ZstdFile(file)
     return opened
+
+
+def _read_errors() -> tuple[type[Exception], ...]:
+    """Return what reading raises for a file that can't be read or decompressed."""
+    errors = (OSError, EOFError, lzma.LZMAError, zlib.error)
+    with contextlib.suppress(ImportError):
+        from compression import zstd
+
+        return (*errors, zstd.ZstdError)
+    return errors
 
 
 def _explained(name: str, place: int, error: UnicodeDecodeError) -> EncodingError:
