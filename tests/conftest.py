@@ -1,5 +1,6 @@
 """A tiny text, a tiny model and runs made from them."""
 
+import builtins
 import json
 import os
 import shutil
@@ -14,26 +15,35 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import hypothesis
 import pytest
-import torch
 
 from charlstm.cli import main
 from charlstm.config import Budget, CorpusConfig, TrainConfig
 from charlstm.evaluation.scores import Evaluation
-from charlstm.evaluation.scoring import score
 from charlstm.inference.predictor import Predictor
-from charlstm.model.checkpoints import Checkpoint, RunSpec
+from charlstm.model.checkpoints import Checkpoint, RunSpec, read_checkpoint
 from charlstm.model.config import ModelConfig
-from charlstm.model.network import CharLSTM
 from charlstm.run.store import CheckpointStore
+from charlstm.system.interrupts import has_torch
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.corpus import load_corpus
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import Vocabulary
-from charlstm.training.trainer import Fresh, Resume, Trainer
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
+
+_NO_TORCH = "torch isn't installed"
+if has_torch():
+    import torch
+else:
+    # Whatever imports torch, a module of tests, a fixture or a command, skips what needs it.
+    def _import(name, *arguments, _import=builtins.__import__, **options):
+        if name.partition(".")[0] == "torch":
+            pytest.skip(_NO_TORCH, allow_module_level=True)
+        return _import(name, *arguments, **options)
+
+    builtins.__import__ = _import
 
 TEXT = "the quick brown fox jumps over the lazy dog.\nquiet queens quote quick quips.\n" * 30
 
@@ -52,6 +62,9 @@ def raising(error):
 
 
 DISK_FULL = OSError(28, "No space left on device")
+
+# The fixture `checkpoint`, for Pythons without torch; held up to date by test_golden.py.
+TINY = Path(__file__).parent / "model" / "golden" / "tiny.safetensors"
 
 # Options that make a training take no time.
 SMALL = ["--hidden-size", "8", "--num-layers", "1", "--batch-size", "4", "--seq-len", "16"]
@@ -86,6 +99,8 @@ def with_spec(checkpoint, **changes):
 
 def with_vocabulary(checkpoint, characters, *, cell="lstm", hidden_size=8, **corpus):
     """An untrained model, its weights large enough for predictions that differ."""
+    from charlstm.model.network import CharLSTM
+
     vocabulary = Vocabulary("".join(sorted(set(characters))))
     config = replace(MODEL, num_characters=len(vocabulary), cell=cell, hidden_size=hidden_size)
     model = CharLSTM(config, generator=torch.Generator().manual_seed(3))
@@ -114,11 +129,15 @@ def alphabet_of(vocabulary, *, level="char", unknown_probability=1e-4):
 
 def evaluate(model, split):
     """The sums that users get."""
+    from charlstm.evaluation.scoring import score
+
     return Evaluation.of_scores(split, score(model, split))
 
 
 def network_of(checkpoint):
     """A checkpoint's model in torch."""
+    from charlstm.model.network import CharLSTM
+
     network = CharLSTM(
         checkpoint.spec.model_config,
         unknown_probability=checkpoint.spec.alphabet.unknown_probability,
@@ -140,6 +159,7 @@ def split(vocabulary):
 @pytest.fixture(scope="session")
 def make_trainer(split):
     """A function (config changes, steps, resume) -> Trainer on the tiny text."""
+    from charlstm.training.trainer import Fresh, Resume, Trainer
 
     def make(*, steps=12, resume=None, model=None, budget=None, val=None, **changes):
         return Trainer(
@@ -155,9 +175,11 @@ def make_trainer(split):
 
 
 @pytest.fixture(scope="session")
-def checkpoint(make_trainer, vocabulary, split):
-    """What a short run leaves, with all that resuming needs."""
-    trainer = make_trainer(steps=4)
+def checkpoint(request, vocabulary, split):
+    """What a short run leaves, with all that resuming needs; without torch, the one on file."""
+    if not has_torch():
+        return read_checkpoint(TINY)
+    trainer = request.getfixturevalue("make_trainer")(steps=4)
     for _ in trainer.run():
         pass
     return Checkpoint(
@@ -225,6 +247,8 @@ def charlstm(tmp_path):
             check=False,
             env={**os.environ, **(environment or {})},
         )
+        if not has_torch() and b"needs PyTorch" in result.stderr:
+            pytest.skip(_NO_TORCH)
         if check:
             assert result.returncode == 0, result.stderr.decode()
         return result

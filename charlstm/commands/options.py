@@ -342,7 +342,8 @@ def expect_texts(paths: Iterable[str], store: Path | None = None) -> None:
         if path not in (STDIN, "") and not os.path.lexists(path):
             raise CorpusError(_missing_text(path, store))
     if STDIN in paths and sys.stdin is not None and sys.stdin.isatty():
-        say("type the text; end it with Ctrl-D on a line of its own")
+        end = "Ctrl-Z and Enter" if os.name == "nt" else "Ctrl-D"
+        say(f"type the text; end it with {end} on a line of its own")
 
 
 def _missing_text(path: str, store: Path | None) -> str:

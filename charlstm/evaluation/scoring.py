@@ -116,7 +116,7 @@ def fit_temperature(
             num_correct += int(((logits_NV.argmax(-1) == y_N) & (y_N != UNKNOWN)).sum())
             for number, temperature in enumerate(temperatures):
                 log_p_N = model.log_probabilities_of(logits_NV / temperature, y_N)
-                nats[number] -= float(log_p_N.double().sum())
+                nats[number] -= float(log_p_N.cpu().double().sum())
     *nats, all_correct = world.sum([*nats, num_correct])
     temperature, least = min(zip(temperatures, nats, strict=True), key=lambda pair: pair[1])
     return temperature, Evaluation.of(split, nats=least, num_correct=int(all_correct))

@@ -7,8 +7,9 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from conftest import TEXT
+from conftest import TEXT, TINY
 
 import charlstm
 from charlstm.model.checkpoints import FORMAT_VERSION, read_checkpoint
@@ -41,6 +42,16 @@ def test_golden_model_scores_as_it_did(name):
     assert model.score("the quick brown fox\n").bits_per_char == pytest.approx(
         SCORES[name], abs=1e-6
     )
+
+
+def test_tiny_checkpoint_on_file_is_the_one_that_training_makes(checkpoint):
+    kept = read_checkpoint(TINY)
+    hint = "write it again: TINY.write_bytes(checkpoint.to_bytes())"
+    assert kept.spec.to_plain() == checkpoint.spec.to_plain(), hint
+    assert kept.training.arrays.keys() == checkpoint.training.arrays.keys()
+    assert kept.training.numbers.keys() == checkpoint.training.numbers.keys()
+    for name, value in checkpoint.weights.items():
+        np.testing.assert_allclose(kept.weights[name], value, atol=1e-4)
 
 
 def test_golden_files_keep_what_the_user_chose():
