@@ -96,7 +96,7 @@ class Dropouts(NamedTuple):
     """The dropout rates at a moment of training.
 
     Args:
-        dropout: fraction of the last layer's output that is zeroed.
+        dropout: fraction of the layers' outputs that is zeroed before the head.
         recurrent_dropout: fraction of the recurrent weights that is zeroed.
     """
 
@@ -117,7 +117,7 @@ class TrainConfig:
         learning_rate: the peak of Muon's; AdamW uses three times as much.
         weight_decay: of Muon's matrices, times the learning rate.
         vocabulary_decay: of embedding and head, times AdamW's.
-        dropout: fraction of the last layer's output that is zeroed, at most.
+        dropout: fraction of the layers' outputs that is zeroed before the head, at most.
         dropout_epochs: (low, high): dropout rises linearly from 0 for a run of `low` epochs to its
             full value for one of `high` epochs.
         recurrent_dropout, recurrent_dropout_epochs: likewise for the recurrent weights.

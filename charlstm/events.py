@@ -26,7 +26,7 @@ class Stepped:
         seconds_left: to the end of the budget.
         chars_per_second: over this session's gradient steps.
         train_bits_per_char: running mean over the latest steps, in the steps' own precision.
-        dropout: share of the last layer's output that is hidden from the head.
+        dropout: fraction of the layers' outputs that is hidden from the head.
         recurrent_dropout: share of the recurrent weights that is zero.
         threads: CPU threads that the next steps use, but for a trial of other numbers.
         chose_threads: their number has just been changed.

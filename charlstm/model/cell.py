@@ -261,7 +261,8 @@ class CellStack:
             step = self._step(z @ weight_ih.T + bias_ih, h, c, weight_hh, bias_hh)
             after.append(step)
             z = step.h
-        return z @ self._head_weight.T + self._head_bias, after
+        read = np.concatenate([layer.h for layer in after], -1)
+        return read @ self._head_weight.T + self._head_bias, after
 
     def log_probabilities(self, logits: Array) -> Array:
         """Natural logarithms of the next symbol's probabilities, over the last axis.

@@ -46,12 +46,17 @@ class ModelConfig:
         """The id that starts a document, the last one that can be read."""
         return self.num_inputs - 1
 
+    @property
+    def head_size(self) -> int:
+        """What the head reads: the hidden states of all layers."""
+        return self.num_layers * self.hidden_size
+
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of every weight by its name; nothing is allocated."""
         num_rows = len(self.spec.blocks) * self.hidden_size
         shapes: dict[str, tuple[int, ...]] = {
             "embedding.weight": (self.num_inputs, self.embedding_size),
-            "head.weight": (self.num_outputs, self.hidden_size),
+            "head.weight": (self.num_outputs, self.head_size),
             "head.bias": (self.num_outputs,),
         }
         for layer in range(self.num_layers):
@@ -72,7 +77,7 @@ class ModelConfig:
     @property
     def num_stack_parameters(self) -> int:
         """The weights of the recurrent layers, without embedding and head."""
-        outer = (self.num_inputs * self.embedding_size) + self.num_outputs * (self.hidden_size + 1)
+        outer = (self.num_inputs * self.embedding_size) + self.num_outputs * (self.head_size + 1)
         return self.num_parameters - outer
 
     def __str__(self) -> str:

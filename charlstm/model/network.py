@@ -60,6 +60,9 @@ class State(NamedTuple):
 class CharLSTM(nn.Module):
     """Predicts the next character (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
 
+    The head reads the hidden states of all layers, not only of the last one (Graves 2013,
+    "Generating Sequences With Recurrent Neural Networks").
+
     The stack is made of one-layer modules: each is a primitive of its own in oneDNN and cuDNN
     anyway, and what stands between them stays in sight.
 
@@ -82,7 +85,7 @@ class CharLSTM(nn.Module):
         sizes = [config.embedding_size] + [config.hidden_size] * (config.num_layers - 1)
         self.embedding = nn.Embedding(config.num_inputs, config.embedding_size)
         self.layers = nn.ModuleList(cell(size, config.hidden_size) for size in sizes)
-        self.head = nn.Linear(config.hidden_size, config.num_outputs)
+        self.head = nn.Linear(config.head_size, config.num_outputs)
         self._initialize(generator)
 
     @torch.no_grad()
@@ -135,8 +138,9 @@ class CharLSTM(nn.Module):
         return self.head(z_TBH), state
 
     def read(self, x_TB: Tensor, state: State) -> tuple[Tensor, State]:
-        """As `forward`, but for the head: the last layer's output [T, B, H]."""
+        """As `forward`, but without the head: the outputs of all layers [T, B, L * H]."""
         z_TBH = self.embedding(x_TB)
+        outputs: list[Tensor] = []
         after: list[State] = []
         for number, layer in enumerate(self.layers):
             h_1BH = state.h_LBH[number : number + 1]
@@ -146,8 +150,9 @@ class CharLSTM(nn.Module):
             else:
                 z_TBH, h_1BH = layer(z_TBH, h_1BH)
                 after.append(State(h_1BH, h_1BH[:0]))
+            outputs.append(z_TBH)
         state = State(*(torch.cat(parts).float() for parts in zip(*after, strict=True)))
-        return z_TBH, state
+        return torch.cat(outputs, -1), state
 
     def log_probabilities(self, logits: Tensor) -> Tensor:
         """Natural logarithms of the next symbol's probabilities, over the last axis, float32.
@@ -213,7 +218,7 @@ class CharLSTM(nn.Module):
 
 
 def drop_output(z_TBH: Tensor, dropout: float | Tensor, generator: torch.Generator) -> Tensor:
-    """Apply dropout to the last layer's output, one mask per stream and window.
+    """Apply dropout to what the head reads, one mask per stream and window.
 
     See Gal & Ghahramani (2016). Between the layers, dropout cost 0.015 nats on tiny Shakespeare.
 

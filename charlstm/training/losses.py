@@ -35,7 +35,7 @@ def head_loss(z_NH: Tensor, head: nn.Linear, y_N: Tensor) -> tuple[Tensor, Tenso
     """Cross-entropy of the head's predictions, computed in the precision of `z_NH`.
 
     Args:
-        z_NH: the last layer's output.
+        z_NH: what the head reads.
         y_N: the symbols that follow, int64 [N].
 
     Returns:

@@ -51,11 +51,12 @@ def test_nothing_is_looked_at_before_the_beginning_of_a_document(model, vocabula
     for place in (1, 2):
         read = torch.tensor([vocabulary.boundary, *map(int, single.ids[:place])])
         embedded = embedding[read].detach().requires_grad_()
-        z = embedded[:, None]
+        z, outputs = embedded[:, None], []
         for layer in model.layers:
             z, _ = layer(z)
+            outputs.append(z)
         target = torch.tensor([int(single.ids[place])])
-        torch.nn.functional.cross_entropy(model.head(z[-1]), target).backward()
+        torch.nn.functional.cross_entropy(model.head(torch.cat(outputs, -1)[-1]), target).backward()
         for distance in range(1, place + 1):
             norms[distance].append(float(embedded.grad[place + 1 - distance].norm()))
     assert found.gradient[1] == pytest.approx(norms[2][0], rel=1e-4)

@@ -76,8 +76,9 @@ def scored_by_torch(path, documents):
     for document in documents:
         state, read = None, boundary
         for char in document:
-            z, state = cells(weights["embedding.weight"][read][None, None], state)
-            p = (weights["head.weight"] @ z[0, 0] + weights["head.bias"]).softmax(0)
+            _, state = cells(weights["embedding.weight"][read][None, None], state)
+            hidden = (state[0] if isinstance(state, tuple) else state).flatten()
+            p = (weights["head.weight"] @ hidden + weights["head.bias"]).softmax(0)
             if p[0] < floor:
                 p = torch.cat([torch.tensor([floor]), p[1:] * (1 - floor) / p[1:].sum()])
                 num_floored += 1
