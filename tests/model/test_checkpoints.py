@@ -97,7 +97,6 @@ def smallest(small):
 
 
 def test_bit_flip_in_any_byte_is_detected(write, smallest):
-
     data = smallest.to_bytes()
     assert_equal(read_checkpoint(write(data)), smallest)
     for place in range(len(data)):

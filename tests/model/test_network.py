@@ -123,7 +123,6 @@ def test_weight_drop_zeroes_recurrent_weights_within_context(cell):
 
 
 def test_weight_drop_gradient_matches_finite_difference():
-
     model = make().double()
     x_TB = random_ids(model, 6, 2)
 

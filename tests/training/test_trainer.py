@@ -264,7 +264,7 @@ def test_ten_such_steps_end_the_run(make_trainer):
     trainer = make_trainer(steps=50)
     poison(trainer)
     events = []
-    with pytest.raises(TrainingError, match=r"up to step 10, had no .* --learning-rate"):
+    with pytest.raises(TrainingError, match=r"up to step 10, were not .* --learning-rate"):
         events.extend(trainer.run())
     assert sum(isinstance(event, Stepped) for event in events) == 9
 
