@@ -10,15 +10,15 @@ from charlstm.training.hardware import resolve_device, resolve_precision, resolv
 
 
 def test_the_precision_is_the_quickest_that_the_device_trains_in(monkeypatch):
-    monkeypatch.setattr(hardware, "_computes_bfloat16", lambda _: True)
+    monkeypatch.setattr(hardware, "_supports_bfloat16", lambda _: True)
     assert resolve_precision("auto", "cuda") == "float16"
     assert resolve_precision("bfloat16", "cuda") == "bfloat16"
     assert resolve_precision("auto", "cpu") == "bfloat16"
-    monkeypatch.setattr(hardware, "_computes_bfloat16", lambda _: False)
+    monkeypatch.setattr(hardware, "_supports_bfloat16", lambda _: False)
     assert resolve_precision("auto", "cpu") == resolve_precision("auto", "mps") == "float32"
-    with pytest.raises(ConfigError, match=r"the cpu of this machine trains in float32$"):
+    with pytest.raises(ConfigError, match=r"the cpu of this machine supports float32$"):
         resolve_precision("float16", "cpu")
-    with pytest.raises(ConfigError, match=r"trains in float32 and float16$"):
+    with pytest.raises(ConfigError, match=r"supports float32 and float16$"):
         resolve_precision("bfloat16", "cuda")
 
 
@@ -61,7 +61,7 @@ def test_what_is_free_is_a_plausible_number():
 def test_what_cannot_fit_is_refused_with_both_figures(monkeypatch):
     monkeypatch.setattr(hardware, "available_bytes", lambda: 10**9)
     hardware.require_memory(MODEL, TRAIN)
-    with pytest.raises(TrainingError, match=r"about \d+\.\d GB of memory and 1\.0 GB are free"):
+    with pytest.raises(TrainingError, match=r"about \d+\.\d GB of memory, but only 1\.0 GB are free"):
         hardware.require_memory(replace(MODEL, hidden_size=10_000), TRAIN)
     monkeypatch.setattr(hardware, "available_bytes", lambda: None)
     hardware.require_memory(replace(MODEL, hidden_size=10_000), TRAIN)
@@ -73,7 +73,7 @@ def test_files_that_may_be_forgotten_are_free_in_a_container(tmp_path, monkeypat
     def free(limit, current, stat):
         for name, text in (("max", limit), ("current", current), ("stat", stat)):
             (tmp_path / f"memory.{name}").write_text(f"{text}\n", encoding="utf-8")
-        return hardware._free_of_cgroup()
+        return hardware._cgroup_available()
 
     assert free(1000, 900, "anon 100\ninactive_file 700") == 800
     assert free(1000, 1200, "anon 1200\ninactive_file 50") == 0
