@@ -26,7 +26,7 @@ def generator(seed=0):
 
 
 @given(batch_size=st.integers(1, 7), seq_len=st.integers(1, 30), num_batches=st.integers(1, 20))
-def test_each_stream_reads_on_where_it_stopped(batch_size, seq_len, num_batches):
+def test_streams_continue_between_batches(batch_size, seq_len, num_batches):
     batches = stream(batch_size=batch_size, seq_len=seq_len)
     random = generator()
     y_TB = torch.cat([batches.next(random).y_TB for _ in range(num_batches)])
@@ -36,14 +36,14 @@ def test_each_stream_reads_on_where_it_stopped(batch_size, seq_len, num_batches)
         assert set(steps % 100) <= {1}
 
 
-def test_one_pass_shows_every_character_once_as_a_target():
+def test_every_character_is_a_target_once_per_epoch():
     batches = stream(batch_size=4, seq_len=5)
     random = generator()
     targets = torch.cat([batches.next(random).y_TB.flatten() for _ in range(5)])
     assert sorted(targets.tolist()) == list(range(1, 101))
 
 
-def test_inputs_are_the_targets_before_and_boundaries_where_documents_begin():
+def test_inputs_are_previous_targets_or_bos():
     batches = stream((TEXT[:30], TEXT[30:]), batch_size=2, seq_len=20)
     batch = batches.next(generator())
     assert batch.begins_TB[0].tolist() == [True, True]  # nothing was carried yet
@@ -56,7 +56,7 @@ def test_inputs_are_the_targets_before_and_boundaries_where_documents_begin():
     assert batch.begins_TB[0].tolist() == [False, False]
 
 
-def test_a_document_that_begins_with_a_window_begins_from_zero():
+def test_document_at_window_start_resets_state():
     batches = stream((TEXT[:30], TEXT[30:]), batch_size=1, seq_len=30)
     random = generator()
     batches.next(random)
@@ -65,7 +65,7 @@ def test_a_document_that_begins_with_a_window_begins_from_zero():
     assert batch.x_TB[0].tolist() == [VOCABULARY.boundary]
 
 
-def test_resets_come_as_often_as_they_should_and_bring_the_boundary():
+def test_resets_have_given_probability_and_read_bos():
     batches = stream(batch_size=50, seq_len=3, reset_probability=0.1)
     random = generator()
     batches.next(random)
@@ -78,7 +78,7 @@ def test_resets_come_as_often_as_they_should_and_bring_the_boundary():
     assert 370 < resets < 640
 
 
-def test_a_stream_made_anew_with_the_cursor_goes_on_the_same_way():
+def test_cursor_restores_batches():
     first, random = stream(batch_size=3, seq_len=7, reset_probability=0.3), generator()
     for _ in range(5):
         first.next(random)
@@ -93,7 +93,7 @@ def test_a_stream_made_anew_with_the_cursor_goes_on_the_same_way():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
-def test_each_place_is_read_once_and_what_has_ended_no_more(share):
+def test_packing_reads_each_position_once(share):
     begins_TB = np.random.default_rng(0).random((20, 6)) < share
     pieces = Pieces.of(begins_TB)
     places, is_first = [], []

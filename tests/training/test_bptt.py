@@ -62,16 +62,14 @@ def first_loss(documents, vocabulary, *, seq_len):
     ("documents", "seq_len"),
     [([TEXT[:20], TEXT[40:47], TEXT[5:42]], 20 + 7 + 37), (["quick", "fox"] * 8, 64)],
 )
-def test_documents_inside_a_window_begin_from_zero_as_evaluation_has_it(
-    vocabulary, documents, seq_len
-):
+def test_training_loss_resets_at_documents_like_evaluation(vocabulary, documents, seq_len):
     loss, expected = first_loss(documents, vocabulary, seq_len=seq_len)
     assert loss == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.2, 0.6, 1.0])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_a_window_in_pieces_is_each_stream_read_by_itself(cell, share):
+def test_packed_window_matches_streams_read_one_by_one(cell, share):
     """Losses, states and gradients, against a loop over streams and their pieces."""
     seq_len, batch_size = 24, 5
     generator = torch.Generator().manual_seed(round(share * 100))
@@ -137,7 +135,7 @@ class _Readings(TorchDispatchMode):
 
 @any_precision
 @pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_a_step_reads_nothing_back_so_that_a_gpu_is_never_waited_for(batch, precision):
+def test_step_never_synchronizes(batch, precision):
     learner = learner_of(precision)
     batch.begins_TB[5, 2] = batch.begins_TB[0, 0] = True
     dropouts = Dropouts(0.1, 0.1)
@@ -155,7 +153,7 @@ def _window(batch):
     return torch.cat([batch.x_TB, batch.y_TB, batch.begins_TB[:1]])
 
 
-def test_a_whole_window_is_what_a_cuda_graph_is_made_of(split, vocabulary):
+def test_step_on_unsplit_window_matches_normal_step(split, vocabulary):
     """The step that a GPU captures, here without one."""
     config = replace(MODEL, num_characters=len(vocabulary))
     learners = []
@@ -190,7 +188,7 @@ def documents_of(batch):
 
 
 @pytest.mark.parametrize("shares", [Dropouts(0.5, 0.0), Dropouts(0.0, 0.5)])
-def test_dropout_reaches_every_way_of_reading_a_window(batch, shares):
+def test_dropout_applies_to_every_kind_of_batch(batch, shares):
     """Streams, whole windows as a GPU captures them, and documents: from the same draws."""
 
     def learner(seed=1):
@@ -215,9 +213,7 @@ def test_dropout_reaches_every_way_of_reading_a_window(batch, shares):
 
 
 @any_precision
-def test_the_loss_scale_grows_after_many_steps_and_is_halved_by_one_that_overflows(
-    batch, monkeypatch
-):
+def test_loss_scale_grows_and_is_halved_on_overflow(batch, monkeypatch):
     monkeypatch.setattr(bptt, "_LOSS_SCALE_GROWTH_STEPS", 3)
     learner = learner_of("float16")
     bias = learner._model.head.bias
@@ -236,7 +232,7 @@ def test_the_loss_scale_grows_after_many_steps_and_is_halved_by_one_that_overflo
     assert scales(1) == [1.0]
 
 
-def test_what_is_captured_reads_neither_rate_nor_dropouts(batch):
+def test_captured_step_never_reads_rate_or_dropouts(batch):
     learner = learner_of()
     window = _window(batch)
     rates = [torch.tensor(0.01), torch.tensor(0.1), torch.tensor(0.2)]
@@ -253,7 +249,7 @@ def test_what_is_captured_reads_neither_rate_nor_dropouts(batch):
 
 @any_precision
 @pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_a_step_that_is_passed_over_leaves_weights_and_moments(batch, precision):
+def test_skipped_step_keeps_weights_and_moments(batch, precision):
     learner = learner_of(precision, weight_decay=0.5)
     model = learner._model
     learner.step(batch, 0.01)
@@ -287,7 +283,7 @@ def state(batch):
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_each_process_takes_over_its_streams_and_its_generator(state, rank):
+def test_each_process_loads_its_streams_and_generator(state, rank):
     learner = learner_of(world=World(rank=rank, size=2))
     learner.load_state_dict(state)
     for name, part in learner._carried._asdict().items():
@@ -303,7 +299,7 @@ class Two(World):
         return [tensor, tensor + 1]
 
 
-def test_what_is_carried_and_drawn_by_all_processes_is_saved(state):
+def test_state_dict_gathers_all_processes(state):
     learner = learner_of(world=Two(rank=0, size=2))
     learner.load_state_dict(state)
     tensors = learner.state_dict()
@@ -315,7 +311,7 @@ def test_what_is_carried_and_drawn_by_all_processes_is_saved(state):
     assert torch.equal(tensors["generator.dropout.1"], state["generator.dropout"] + 1)
 
 
-def test_a_process_that_was_not_there_before_begins_with_its_own_generator(state):
+def test_added_process_starts_with_its_own_generator(state):
     learner = learner_of(world=World(rank=1, size=2))
     fresh = learner._generator.get_state()
     # Which is not the first one's.
@@ -328,7 +324,7 @@ def test_a_process_that_was_not_there_before_begins_with_its_own_generator(state
         learner_of().load_state_dict(state)
 
 
-def test_a_generator_of_another_kind_of_device_is_left_alone(state):
+def test_generator_state_of_another_device_type_is_ignored(state):
     learner = learner_of()
     fresh = learner._generator.get_state()
     learner.load_state_dict({**state, "generator.dropout": torch.zeros(16, dtype=torch.uint8)})
@@ -336,7 +332,7 @@ def test_a_generator_of_another_kind_of_device_is_left_alone(state):
 
 
 @any_precision
-def test_the_loss_scale_goes_on_with_the_same_precision_only(state, batch):
+def test_loss_scale_is_restored_only_for_the_same_precision(state, batch):
     def scale_after(precision, tensors):
         learner = learner_of(precision)
         learner.load_state_dict(tensors)
@@ -351,7 +347,7 @@ def test_the_loss_scale_goes_on_with_the_same_precision_only(state, batch):
             scale_after("float16", {**state, "loss_scale": torch.tensor(impossible)})
 
 
-def test_of_documents_only_what_is_no_filling_counts(batch):
+def test_padding_does_not_count(batch):
     """Whole documents begin from zero and leave the streams' state alone."""
     counts = torch.zeros(12, 4, dtype=torch.bool)
     for stream, length in enumerate((12, 5, 1, 7)):
@@ -371,7 +367,7 @@ def test_of_documents_only_what_is_no_filling_counts(batch):
     assert all(map(torch.equal, learner._carried, carried))
 
 
-def test_lower_precision_changes_a_loss_a_little(batch):
+def test_lower_precision_changes_loss_slightly(batch):
     exact, rounded = (
         float(learner_of(precision).step(batch, 0.0).loss) for precision in ("float32", "bfloat16")
     )
@@ -380,7 +376,7 @@ def test_lower_precision_changes_a_loss_a_little(batch):
 
 
 @any_precision
-def test_lower_precision_rounds_the_optimizers_products_where_it_may(batch):
+def test_muon_uses_bfloat16_but_not_float16(batch):
     """bfloat16 does; float16 has too small a range for them."""
 
     def change(precision):
@@ -397,7 +393,7 @@ def test_lower_precision_rounds_the_optimizers_products_where_it_may(batch):
 
 
 @any_precision
-def test_a_scaled_loss_gives_the_same_gradient(batch):
+def test_loss_scaling_keeps_gradient(batch):
     plain, scaled = learner_of(), learner_of("float16")
     for learner in (plain, scaled):
         learner.step(batch, 0.0)
@@ -407,7 +403,7 @@ def test_a_scaled_loss_gives_the_same_gradient(batch):
     assert "loss_scale" not in plain.state_dict()
 
 
-def test_a_stream_whose_loss_is_not_finite_begins_anew(batch):
+def test_stream_with_nonfinite_loss_is_reset(batch):
     learner = learner_of()
     learner.step(batch, 0.0)
     assert all(part.any() for part in learner._carried)
@@ -424,7 +420,7 @@ class Silent(World):
             tensor.zero_()
 
 
-def test_gradient_and_loss_are_the_mean_over_all_processes(batch):
+def test_gradient_and_loss_are_averaged_over_processes(batch):
     learner = learner_of(world=Silent())
     before = learner._model.head.bias.detach().clone()
     assert float(learner.step(batch, 0.01).loss) == 0

@@ -57,7 +57,7 @@ def documents_of(batch):
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=120))
-def test_every_document_comes_once_in_each_epoch(lengths):
+def test_every_document_is_read_once_per_epoch(lengths):
     split = split_of(lengths)
     batches = listed(split)
     per_epoch = -(-split.num_chars // 40)
@@ -74,7 +74,7 @@ def test_every_document_comes_once_in_each_epoch(lengths):
         assert orders[0] != orders[1]
 
 
-def test_batches_hold_as_many_characters_as_a_step_and_little_filling():
+def test_batches_have_expected_size_and_little_padding():
     lengths = np.random.default_rng(0).integers(2, 13, 20_000)
     batches = listed(split_of(lengths), chars_per_step=2048)
     sizes, filled = [], []
@@ -87,7 +87,7 @@ def test_batches_hold_as_many_characters_as_a_step_and_little_filling():
     assert sum(filled) < 1.1 * sum(sizes)
 
 
-def test_the_cursor_is_all_that_resuming_needs():
+def test_cursor_restores_document_batches():
     split = split_of([3, 9, 5, 30] * 20)
     first, second = listed(split), listed(split)
     for _ in range(25):
@@ -98,7 +98,7 @@ def test_the_cursor_is_all_that_resuming_needs():
         assert torch.equal(one.y_TB, other.y_TB)
 
 
-def test_processes_share_each_batch_by_its_characters():
+def test_batches_are_divided_over_processes_and_weighted():
     split = split_of([3, 9, 5, 30, 1] * 20)
     whole = listed(split)
     parts = [listed(split, rank=rank, num_processes=3) for rank in range(3)]
@@ -113,7 +113,7 @@ def test_processes_share_each_batch_by_its_characters():
         assert sum(share.weight for share in shares) == pytest.approx(3.0)
 
 
-def test_lists_are_read_whole_running_text_in_streams_and_both_by_turns():
+def test_batch_type_follows_document_lengths():
     train = replace(TRAIN, batch_size=8, seq_len=32)
 
     def kind(lengths):
@@ -133,7 +133,7 @@ def test_lists_are_read_whole_running_text_in_streams_and_both_by_turns():
     assert counted[True] / sum(counted) == pytest.approx(2000 / 7500, rel=0.05)
 
 
-def test_a_batch_of_documents_is_each_of_them_read_by_itself():
+def test_document_batch_matches_documents_read_one_by_one():
     """Loss and gradients, against a loop over documents; the carried state stays as it was."""
     split = split_of([4, 9, 1, 7, 3])
     model_config = replace(MODEL, num_characters=500)
