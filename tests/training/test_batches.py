@@ -46,7 +46,7 @@ def test_every_character_is_a_target_once_per_epoch():
 def test_inputs_are_previous_targets_or_bos():
     batches = stream((TEXT[:30], TEXT[30:]), batch_size=2, seq_len=20)
     batch = batches.next(generator())
-    assert batch.begins_TB[0].tolist() == [True, True]  # nothing was carried yet
+    assert batch.begins_TB[0].tolist() == [True, True]  # no state to carry over yet
     x_T = batch.x_TB[:, 0].tolist()
     assert x_T == [VOCABULARY.boundary, *range(1, 20)]
     batch = batches.next(generator())
@@ -74,7 +74,7 @@ def test_resets_have_given_probability_and_read_bos():
         batch = batches.next(random)
         resets += int(batch.begins_TB[0].sum())
         assert (batch.x_TB[0][batch.begins_TB[0]] == VOCABULARY.boundary).all()
-    # 5,000 draws at 0.1 (and the ring's beginning, 3 times): 500 +- 6 standard deviations.
+    # 5,000 draws at 0.1 (plus the start of the ring, 3 times): 500 +- 6 standard deviations.
     assert 370 < resets < 640
 
 
@@ -87,25 +87,24 @@ def test_cursor_restores_batches():
     copied = torch.Generator()
     copied.set_state(random.get_state())
     for _ in range(5):
-        one, other = first.next(random), second.next(copied)
-        assert torch.equal(one.x_TB, other.x_TB)
-        assert torch.equal(one.begins_TB, other.begins_TB)
+        expected, found = first.next(random), second.next(copied)
+        assert torch.equal(found.x_TB, expected.x_TB)
+        assert torch.equal(found.begins_TB, expected.begins_TB)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
-def test_packing_reads_each_position_once(share):
-    begins_TB = np.random.default_rng(0).random((20, 6)) < share
-    pieces = Pieces.of(begins_TB)
+@pytest.mark.parametrize("start_probability", [0.0, 0.1, 0.5, 1.0])
+def test_packing_reads_each_position_once(start_probability):
+    begins_TB = np.random.default_rng(0).random((20, 6)) < start_probability
+    packed = Pieces.of(begins_TB)
     places, is_first = [], []
-    for stretch in pieces.stretches:
-        places.append(stretch.place_TP.ravel())
-        is_first.append(np.zeros(stretch.place_TP.shape, np.bool_))
+    for chunk in packed.stretches:
+        places.append(chunk.place_TP.ravel())
+        is_first.append(np.zeros(chunk.place_TP.shape, np.bool_))
         is_first[-1][0] = True
-    places, is_first = np.concatenate(places), np.concatenate([one.ravel() for one in is_first])
-    # In the window's order the places stand one after another.
-    assert places[pieces.order_TB].ravel().tolist() == list(range(120))
-    # Whatever a stretch reads, it begins within its piece.
-    read = np.zeros(len(places), np.bool_)
-    read[pieces.order_TB.ravel()] = True
-    assert read[is_first].all()
-    assert pieces.is_whole == (not begins_TB[1:].any())
+    places, is_first = np.concatenate(places), np.concatenate([mask.ravel() for mask in is_first])
+    assert places[packed.order_TB].ravel().tolist() == list(range(120))
+    # The first step of a chunk is within the segment, never padding.
+    is_read = np.zeros(len(places), np.bool_)
+    is_read[packed.order_TB.ravel()] = True
+    assert is_read[is_first].all()
+    assert packed.is_whole == (not begins_TB[1:].any())

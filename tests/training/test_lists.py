@@ -22,7 +22,7 @@ GENERATOR = torch.Generator()
 
 
 def split_of(lengths, seed=0):
-    """Documents of these lengths."""
+    """Return random documents of these lengths."""
     lengths = np.array(lengths)
     ids = np.random.default_rng(seed).integers(1, 500, lengths.sum()).astype(np.uint16)
     return Split(ids=ids, starts=np.cumsum(lengths) - lengths)
@@ -44,7 +44,7 @@ def joined(found):
 
 
 def documents_of(batch):
-    """What the batch asks for, document by document; the inputs are checked on the way."""
+    """Check the inputs of a batch and return the target ids of each document."""
     found = []
     for x, y, counts in zip(batch.x_TB.T, batch.y_TB.T, batch.counts_TB.T, strict=True):
         length = int(counts.sum())
@@ -61,30 +61,30 @@ def test_every_document_is_read_once_per_epoch(lengths):
     split = split_of(lengths)
     batches = listed(split)
     per_epoch = -(-split.num_chars // 40)
-    whole = sorted(
+    documents = sorted(
         tuple(split.ids[start : start + length].tolist())
         for start, length in zip(split.starts, split.lengths, strict=True)
     )
     orders = []
     for _ in range(2):
         found = [documents_of(batches.next(GENERATOR)) for _ in range(per_epoch)]
-        assert sorted(joined(found)) == whole
+        assert sorted(joined(found)) == documents
         orders.append(joined(found))
-    if len(set(whole)) > 10:
+    if len(set(documents)) > 10:
         assert orders[0] != orders[1]
 
 
 def test_batches_have_expected_size_and_little_padding():
     lengths = np.random.default_rng(0).integers(2, 13, 20_000)
     batches = listed(split_of(lengths), chars_per_step=2048)
-    sizes, filled = [], []
+    sizes, padded_sizes = [], []
     for _ in range(60):
         counts = batches.next(GENERATOR).counts_TB
         sizes.append(int(counts.sum()))
-        filled.append(counts.numel())
+        padded_sizes.append(counts.numel())
     assert np.mean(sizes) == pytest.approx(2048, rel=0.03)
     assert max(sizes) < 2048 + 13
-    assert sum(filled) < 1.1 * sum(sizes)
+    assert sum(padded_sizes) < 1.1 * sum(sizes)
 
 
 def test_cursor_restores_document_batches():
@@ -94,23 +94,22 @@ def test_cursor_restores_document_batches():
         first.next(GENERATOR)
     second.cursor = first.cursor
     for _ in range(5):
-        one, other = first.next(GENERATOR), second.next(GENERATOR)
-        assert torch.equal(one.y_TB, other.y_TB)
+        assert torch.equal(first.next(GENERATOR).y_TB, second.next(GENERATOR).y_TB)
 
 
 def test_batches_are_divided_over_processes_and_weighted():
     split = split_of([3, 9, 5, 30, 1] * 20)
-    whole = listed(split)
-    parts = [listed(split, rank=rank, num_processes=3) for rank in range(3)]
+    all_batches = listed(split)
+    by_rank = [listed(split, rank=rank, num_processes=3) for rank in range(3)]
     for _ in range(10):
-        batch, shares = whole.next(GENERATOR), [part.next(GENERATOR) for part in parts]
-        found = [documents_of(share) for share in shares if share.weight]
+        batch, parts = all_batches.next(GENERATOR), [own.next(GENERATOR) for own in by_rank]
+        found = [documents_of(part) for part in parts if part.weight]
         assert sorted(joined(found)) == sorted(documents_of(batch))
         total = int(batch.counts_TB.sum())
-        for share in shares:
-            if share.weight:
-                assert share.weight == pytest.approx(3 * int(share.counts_TB.sum()) / total)
-        assert sum(share.weight for share in shares) == pytest.approx(3.0)
+        for part in parts:
+            if part.weight:
+                assert part.weight == pytest.approx(3 * int(part.counts_TB.sum()) / total)
+        assert sum(part.weight for part in parts) == pytest.approx(3.0)
 
 
 def test_batch_type_follows_document_lengths():
@@ -125,16 +124,16 @@ def test_batch_type_follows_document_lengths():
     assert isinstance(kind([5] + [6000] * 3), BatchStream)
     mixed = kind([5, 6] * 500 + [2000])
     assert isinstance(mixed, MixedBatches)
-    counted = [0, 0]
+    num_chars = [0, 0]
     for _ in range(400):
         batch = mixed.next(GENERATOR)
         is_long = batch.counts_TB is None
-        counted[is_long] += batch.y_TB.numel() if is_long else int(batch.counts_TB.sum())
-    assert counted[True] / sum(counted) == pytest.approx(2000 / 7500, rel=0.05)
+        num_chars[is_long] += batch.y_TB.numel() if is_long else int(batch.counts_TB.sum())
+    assert num_chars[True] / sum(num_chars) == pytest.approx(2000 / 7500, rel=0.05)
 
 
 def test_document_batch_matches_documents_read_one_by_one():
-    """Loss and gradients, against a loop over documents; the carried state stays as it was."""
+    """Compare loss and gradients with a loop over documents; the carried state is kept."""
     split = split_of([4, 9, 1, 7, 3])
     model_config = replace(MODEL, num_characters=500)
     model, plain = CharLSTM(model_config), CharLSTM(model_config)
@@ -153,10 +152,10 @@ def test_document_batch_matches_documents_read_one_by_one():
     loss = torch.cat(losses).mean()
     loss.backward()
     assert float(outcome.loss) == pytest.approx(loss.item(), rel=1e-5)
-    # The step shortened its gradient.
+    # The step clipped its gradient, so only directions are compared.
     found, expected = (
-        torch.cat([parameter.grad.flatten() for parameter in one.parameters()])
-        for one in (model, plain)
+        torch.cat([parameter.grad.flatten() for parameter in module.parameters()])
+        for module in (model, plain)
     )
     torch.testing.assert_close(found / found.norm(), expected / expected.norm())
     after = learner.state_dict()

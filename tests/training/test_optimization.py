@@ -94,7 +94,7 @@ def test_gradient_is_unscaled_and_clipped():
 
 
 def test_muon_step_is_polar_factor_of_nesterov_momentum():
-    """Against singular vectors: weights, less rate and length times U V', and decayed."""
+    """Compare the update with U V' from a singular value decomposition, scaled, plus decay."""
     model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
     optimizer = Optimizer(model, weight_decay=0.1)
     name = "layers.1.weight_hh_l0"
@@ -103,20 +103,20 @@ def test_muon_step_is_polar_factor_of_nesterov_momentum():
     momentum = torch.zeros_like(weight)
     for number in range(1, 181):
         for parameter in model.parameters():
-            # Short enough to be left as it is.
+            # Too small to be clipped.
             parameter.grad = torch.randn(parameter.shape, generator=generator) * 1e-3
         gradient, before = weight.grad.clone(), weight.detach().clone()
         optimizer.step(0.01)
-        kept = min(0.95, (1 + number) / (10 + number))
-        momentum = kept * momentum + (1 - kept) * gradient
-        u, _, vh = torch.linalg.svd((1 - kept) * gradient + kept * momentum, full_matrices=False)
+        beta = min(0.95, (1 + number) / (10 + number))
+        momentum = beta * momentum + (1 - beta) * gradient
+        u, _, vh = torch.linalg.svd((1 - beta) * gradient + beta * momentum, full_matrices=False)
         change = weight.detach() - before
-        # Only what moves toward zero is decayed: that decay doesn't turn a weight's direction.
+        # Only weights that move toward zero are decayed, so decay never changes a move's sign.
         decayed = change * before < 0
         assert 0.2 < decayed.float().mean() < 0.8
         change += 0.01 * 0.1 * before * decayed
         length = 0.01 * 0.2 * max(weight.shape) ** 0.5
-        # Newton-Schulz leaves the singular vectors as they are, and the values near to 1.
+        # Newton-Schulz keeps the singular vectors and moves the values close to 1.
         values = torch.diagonal(u.mT @ (-change / length) @ vh.mT)
         assert values.min() > 0.7
         assert values.max() < 1.3
@@ -125,7 +125,7 @@ def test_muon_step_is_polar_factor_of_nesterov_momentum():
 
 
 def test_other_parameters_match_torch_adamw():
-    """With a decay of its own for embedding and head; biases have none."""
+    """Embedding and head have a weight decay of their own, biases none."""
     model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         model.head.bias.fill_(1.0)
@@ -217,7 +217,7 @@ def test_batched_orthogonalize_matches_single_matrices(dtype):
 
 @pytest.mark.parametrize("num_matrices", [1, 2, 3])
 def test_orthogonalization_is_distributed_over_processes(num_matrices):
-    """Each finds some of them and adds them up with the others'."""
+    """Each process computes some of the matrices; all_reduce combines them."""
     found = []
 
     class Two(World):

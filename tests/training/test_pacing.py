@@ -5,7 +5,7 @@ from charlstm.training.pacing import ClockPace, Forecast, StepPace, Stopwatch, p
 
 
 class Clock:
-    """Stands still unless it is told to go on."""
+    """Clock that the tests advance by hand."""
 
     def __init__(self, now=1000.0):
         self.now = now
@@ -38,7 +38,7 @@ def test_step_budget_ignores_clock():
 
 
 def test_time_budget_progress_starts_at_first_step(clock):
-    """Of 100 seconds 10 went by before, 2 are kept for the end at first."""
+    """Start 10 s into a budget of 100 s, of which 2 s are reserved for the end at first."""
     stopwatch = Stopwatch(started_at=990.0, clock=clock)
     pace = ClockPace(100.0, stopwatch)
     assert pace.progress(0) == 0
@@ -88,7 +88,7 @@ def test_training_budget_matches_unit(clock):
 
 
 def read(paces):
-    """A run whose epochs per progress change: pairs of progress until then and pace."""
+    """Return the forecasts of a run for (progress, epochs per budget until then) pairs."""
     forecast = Forecast()
     found = []
     progress = epoch = 0.0
@@ -122,7 +122,7 @@ def test_forecast_before_first_step_is_zero():
 def test_forecast_state_round_trips():
     forecast = Forecast()
     forecast.add(progress=0.2, epoch=1.0)
-    again = Forecast(**vars(forecast))
-    for one in (forecast, again):
-        one.add(progress=0.3, epoch=2.0)
-    assert again.epochs == forecast.epochs
+    loaded = Forecast(**vars(forecast))
+    for either in (forecast, loaded):
+        either.add(progress=0.3, epoch=2.0)
+    assert loaded.epochs == forecast.epochs

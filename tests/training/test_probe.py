@@ -9,7 +9,7 @@ from charlstm.training.probe import StepTimer, ThreadChooser
 
 
 class Clock:
-    """Every look at it takes a tenth of a second."""
+    """Clock that advances by 0.1 s per reading."""
 
     def __init__(self):
         self.now = 0.0
@@ -30,7 +30,7 @@ def test_step_benchmark_uses_two_percent_of_budget(split, vocabulary):
     found = timer(candidates(vocabulary, 8, 16))
     assert found == pytest.approx([0.1, 0.1])
     assert clock.now <= 0.02 * 1000
-    # However many sizes and shapes of steps a plan asks about.
+    # The limit holds for all calls together.
     for _ in range(4):
         timer(candidates(vocabulary, 8, 16))
     assert clock.now <= 0.02 * 1000
@@ -72,7 +72,7 @@ def test_threads_are_tuned_once(split, vocabulary):
 
 
 class Computer:
-    """Steps take a time that depends on the threads and on how many cores others use."""
+    """Simulated step times, which depend on the threads and the number of free cores."""
 
     def __init__(self, cores):
         self.cores = cores
@@ -129,5 +129,5 @@ def test_single_core_runs_no_trials():
 def test_thread_chooser_prefers_fewer_threads_at_equal_speed():
     chooser = ThreadChooser(2, lambda _threads: None)
     while chooser.is_trying:
-        chooser.add(0.05)  # however many there are
+        chooser.add(0.05)  # for any number of threads
     assert chooser.chosen == 1

@@ -21,11 +21,11 @@ def finish(trainer):
     return list(trainer.run())
 
 
-def assert_same(one, other):
-    """Two trainers agree in every tensor and number, but for the time they took."""
-    for name, value in one.weights().items():
+def assert_same(trainer, other):
+    """Assert that two trainers agree in every tensor and number except elapsed time."""
+    for name, value in trainer.weights().items():
         np.testing.assert_array_equal(value, other.weights()[name], err_msg=name)
-    state, other_state = one.state_dict(), other.state_dict()
+    state, other_state = trainer.state_dict(), other.state_dict()
     assert state.arrays.keys() == other_state.arrays.keys()
     for name, value in state.arrays.items():
         np.testing.assert_array_equal(value, other_state.arrays[name], err_msg=name)
@@ -91,7 +91,7 @@ def test_resuming_needs_every_tensor(make_trainer):
     for name in state.arrays:
         arrays = {key: value for key, value in state.arrays.items() if key != name}
         if name.startswith("optimizer.") and not name.endswith(("momentum", "exp_avg")):
-            continue  # AdamW's parts come and go together
+            continue  # absent together with AdamW's other entries
         with pytest.raises(CheckpointError):
             make_trainer(resume=(weights, type(state)(arrays=arrays, numbers=state.numbers)))
 
@@ -126,7 +126,7 @@ def test_extended_budget_raises_learning_rate_again(make_trainer):
 
 @pytest.fixture
 def by_clock(make_trainer, split):
-    """A function (now, started_at) -> a trainer of a minute, whose clock `now` shows; it ticks."""
+    """Return (now, started_at) -> trainer for one minute; its clock advances `now` by `tick`."""
 
     def made(now, *, started_at=0.0, tick=0.03, **options):
         def clock():
@@ -152,9 +152,9 @@ def test_minutes_are_kept_by_the_clock(by_clock):
     events = finish(by_clock([100.0], started_at=95.0, tick=0.01))
     stepped = [event for event in events if isinstance(event, Stepped)]
     assert events[-1].elapsed_seconds == pytest.approx(60, abs=3)
-    assert stepped[-1].learning_rate < 0.02 * 0.01  # cooled down to the end
+    assert stepped[-1].learning_rate < 0.02 * 0.01  # decayed
     assert max(event.learning_rate for event in stepped) == pytest.approx(0.02, rel=0.01)
-    # Thirds of the budget, and before the first of them after 2 and 4 epochs.
+    # At thirds of the budget, and before the first of them after 2 and 4 epochs.
     assert sum(isinstance(event, Evaluated) for event in events) == 5
 
 
@@ -174,7 +174,7 @@ def test_a_pause_of_the_process_leaves_the_speed_as_it_was(by_clock, monkeypatch
 
 
 def test_time_is_kept_for_the_last_evaluation_and_save(by_clock, monkeypatch):
-    """Evaluations that take 4 of 60 seconds: the run ends after its last one, not later."""
+    """Evaluations take 4 of 60 seconds; the last one must end in time."""
     now = [0.0]
     fit = trainer_module.fit_temperature
 
@@ -189,7 +189,7 @@ def test_time_is_kept_for_the_last_evaluation_and_save(by_clock, monkeypatch):
 
 
 def test_slow_evaluations_score_fewer_characters(by_clock, monkeypatch):
-    """Scoring the whole text would take 24 of 60 seconds, each of five times."""
+    """Scoring the entire text would take 24 of 60 seconds for each of five evaluations."""
     now, taken = [0.0], []
     fit = trainer_module.fit_temperature
 
@@ -204,7 +204,7 @@ def test_slow_evaluations_score_fewer_characters(by_clock, monkeypatch):
     finish(trainer)
     assert len(taken) >= 4
     assert 3 < sum(taken) < 7
-    # A resumed run scores the same text.
+    # A resumed run scores the same number of characters.
     again = by_clock(now, start=Resume(weights=trainer.weights(), state=trainer.state_dict()))
     assert again._num_val_chars == trainer._num_val_chars == pytest.approx(200, abs=20)
 
@@ -283,7 +283,7 @@ def test_delayed_loss_reads_give_the_same_statistics(make_trainer, monkeypatch):
 
 
 def test_time_of_save_does_not_change_training(make_trainer, monkeypatch):
-    """Also where losses are read every few steps, and one of them halves the rate."""
+    """Also with losses read every few steps and a halved learning rate."""
     monkeypatch.setitem(losses._STEPS_PER_READING, "cpu", 8)
 
     def rates(save_after):
@@ -345,7 +345,7 @@ def test_out_of_memory_error_gives_advice(make_trainer, monkeypatch):
     ],
 )
 def test_untrusted_optimizer_state_is_validated(make_trainer, name, change):
-    """The fused optimizer checks no sizes: it would write behind the array."""
+    """The fused optimizer doesn't check sizes and would write out of bounds."""
     trainer = make_trainer(steps=4)
     finish(trainer)
     state = trainer.state_dict()
@@ -355,7 +355,7 @@ def test_untrusted_optimizer_state_is_validated(make_trainer, name, change):
 
 
 def small_text(make_trainer, split, **options):
-    """A hundred characters, of which a step of 4 x 16 reads 64."""
+    """Return 100 characters; a step of 4 x 16 reads 64."""
     return Trainer(
         make_trainer().model.config,
         replace(TRAIN, **{"num_evaluations": 3} | options.pop("config", {})),
@@ -367,10 +367,10 @@ def small_text(make_trainer, split, **options):
 
 
 def test_small_text_is_evaluated_early_after_doublings(make_trainer, split):
-    """Twenty steps are thirteen epochs: too late to see the best model."""
+    """The first regular evaluation, at 20 steps or 13 epochs, would miss the best model."""
     events = finish(small_text(make_trainer, split))
     steps = [event.step for event in events if isinstance(event, Evaluated)]
-    assert steps == [4, 7, 13, 20, 40, 60]  # 2, 4, 8 epochs, then thirds of the budget
+    assert steps == [4, 7, 13, 20, 40, 60]  # at 2, 4, 8 epochs, then thirds of the budget
     trainer = small_text(make_trainer, split)
     for event in trainer.run():
         if isinstance(event, Evaluated) and event.step == 7:
