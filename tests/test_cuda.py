@@ -18,8 +18,8 @@ from charlstm.system.distributed import ALONE
 from charlstm.text.split import Split
 from charlstm.training import graphs, hardware
 from charlstm.training.bptt import TruncatedBPTT
+from charlstm.training.head import head_loss
 from charlstm.training.lists import batches_of
-from charlstm.training.losses import head_loss
 from charlstm.training.probe import StepTimer
 from charlstm.training.recipe import Machine, make_plan
 

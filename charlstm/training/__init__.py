@@ -7,7 +7,8 @@
     lists         length-bucketed batches of complete documents
     bptt          one gradient step of truncated backpropagation through time
     graphs        gradient steps as CUDA graphs
-    losses        output-layer loss in chunks, and running loss statistics
+    head          cross-entropy of the output layer, in chunks
+    losses        running training-loss statistics
     optimization  Muon, AdamW, learning-rate schedule
     pacing        training budgets: progress, and expected epochs
     state         validated access to the entries of a state_dict

@@ -19,7 +19,8 @@ from charlstm.model.network import CharLSTM, State, drop_output
 from charlstm.system.distributed import ALONE, World
 from charlstm.training.batches import Batch, Pieces
 from charlstm.training.graphs import StepGraphs
-from charlstm.training.losses import Outcome, head_loss
+from charlstm.training.head import head_loss
+from charlstm.training.losses import Outcome
 from charlstm.training.optimization import Optimizer
 from charlstm.training.state import entry, tensor_entry, with_prefix, without_prefix
 
@@ -151,7 +152,7 @@ class TruncatedBPTT:
         if (
             self._scales_loss and "loss_scale" in state
         ):  # absent after training in another precision
-            scale = tensor_entry(state, "loss_scale", (2,), least=0.0)
+            scale = tensor_entry(state, "loss_scale", (2,), minimum=0.0)
             self._loss_scale.copy_(scale[0])
             self._num_steps_at_scale.copy_(scale[1])
 

@@ -56,7 +56,7 @@ def batches_of(split: Split, config: TrainConfig, *, boundary: int, world: World
     if is_short_D.all():
         return documents
     return MixedBatches(
-        documents, stream(split.documents(~is_short_D)), share=float(short_fraction)
+        documents, stream(split.documents(~is_short_D)), short_fraction=float(short_fraction)
     )
 
 
@@ -140,12 +140,12 @@ class MixedBatches:
     """Batches of short and long documents, interleaved in proportion to their characters.
 
     Args:
-        share: fraction of the characters in short documents.
+        short_fraction: fraction of the characters in short documents.
     """
 
-    def __init__(self, short: DocumentBatches, long: BatchStream, *, share: float) -> None:
+    def __init__(self, short: DocumentBatches, long: BatchStream, *, short_fraction: float) -> None:
         self._short, self._long = short, long
-        self._long_fraction = 1.0 - share
+        self._long_fraction = 1.0 - short_fraction
         self.cursor = 0
 
     def next(self, generator: torch.Generator) -> Batch:

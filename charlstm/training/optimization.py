@@ -213,7 +213,7 @@ class Optimizer:
                 # The fused kernel keeps the step counter on the device.
                 self._adamw.state[parameter] = {
                     key: tensor_entry(
-                        state, f"{name}.{key}", shape, least=None if key == "exp_avg" else 0.0
+                        state, f"{name}.{key}", shape, minimum=None if key == "exp_avg" else 0.0
                     ).to(parameter.device, copy=True)
                     for key, shape in shapes.items()
                 }

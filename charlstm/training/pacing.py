@@ -16,7 +16,7 @@ from charlstm.settings import MAX_COUNT, require_real
 
 Clock = Callable[[], float]
 # Fraction of a budget in minutes for evaluations, including previews and saves.
-EVALUATION_SHARE: Final = 0.1
+EVALUATION_FRACTION: Final = 0.1
 # Fraction of the budget reserved for the final evaluation until one has been timed.
 _FIRST_RESERVE: Final = 0.02
 # Time for the end of a run relative to an evaluation, for another save and output.
@@ -98,7 +98,7 @@ class ClockPace:
     @property
     def evaluation_seconds(self) -> float:
         """The time budget of all evaluations together."""
-        return EVALUATION_SHARE * self._total
+        return EVALUATION_FRACTION * self._total
 
     def add_evaluation(self, seconds: float) -> None:
         """Record the duration of an evaluation, including its preview and save."""
@@ -109,7 +109,7 @@ class ClockPace:
     def may_evaluate(self) -> bool:
         """Return whether there is time for an evaluation before the end of the run."""
         needed = self._evaluation_seconds + self._latest_seconds
-        return needed <= EVALUATION_SHARE * self._stopwatch.elapsed()
+        return needed <= EVALUATION_FRACTION * self._stopwatch.elapsed()
 
     def seconds_left(self, step: int, seconds_per_step: float) -> float:
         """Return the time to the end of the budget."""

@@ -14,7 +14,7 @@ from charlstm.config import Budget, Device, Precision, TrainConfig
 from charlstm.errors import TrainingError
 from charlstm.model.config import ModelConfig
 from charlstm.settings import TrainSettings, chosen
-from charlstm.training.pacing import EVALUATION_SHARE
+from charlstm.training.pacing import EVALUATION_FRACTION
 
 _CHARS_PER_PARAMETER: Final = 6.0
 # Recurrent parameters per character of the text; more never helped.
@@ -142,7 +142,7 @@ def make_plan(
     assert choice is not None
     model, train, num_chars = choice.model, choice.train, choice.num_chars
     if budget.minutes is not None:
-        num_chars *= (1.0 - EVALUATION_SHARE) * (1.0 - seconds_used() / (budget.minutes * 60))
+        num_chars *= (1.0 - EVALUATION_FRACTION) * (1.0 - seconds_used() / (budget.minutes * 60))
         num_chars = max(num_chars, float(train.chars_per_step))  # at least one step
     epochs = num_chars / num_train_chars
     total_steps = budget.total_steps(num_chars=num_train_chars, chars_per_step=train.chars_per_step)

@@ -31,12 +31,12 @@ def tensor_entry(
     name: str,
     shape: Sequence[int],
     *,
-    least: float | None = None,
+    minimum: float | None = None,
 ) -> Tensor:
     """Return a float32 tensor of a state_dict.
 
     Args:
-        least: minimum valid value; None for no minimum.
+        minimum: smallest valid value; None for no minimum.
 
     Raises:
         CheckpointError: if it is missing, has another shape or dtype, or contains invalid values.
@@ -47,7 +47,7 @@ def tensor_entry(
             f"{name} is {str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}, "
             f"not float32 {tuple(shape)}"
         )
-    if not value.isfinite().all() or (least is not None and bool((value < least).any())):
+    if not value.isfinite().all() or (minimum is not None and bool((value < minimum).any())):
         raise CheckpointError(f"{name} contains invalid values")
     return value
 

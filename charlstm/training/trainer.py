@@ -42,8 +42,8 @@ _MIN_VAL_CHARS: Final = 4096
 # the loss doubled within a minute.
 _OVERFIT_LOSS_RATIO: Final = 1.2
 _OVERFIT_STEP_RATIO: Final = 4
-# A step this many times longer than the average, and longer than this, is a pause of the process and
-# doesn't count for the speed.
+# A step that takes this many times the average, and more than a second, was interrupted by a pause of
+# the process. It doesn't count for the speed.
 _PAUSE_STEPS: Final = 50
 _PAUSE_SECONDS: Final = 1.0
 
@@ -424,9 +424,9 @@ class Trainer:
         return step * self.config.chars_per_step / self._num_train_chars
 
     def _was_paused(self, seconds: float) -> bool:
-        """Whether a step took so long that the process or the machine must have stood still."""
-        usual = self._session_seconds / max(1, self._session_steps)
-        return 0 < usual * _PAUSE_STEPS < seconds > _PAUSE_SECONDS
+        """Return whether the process or the machine must have been paused during a step."""
+        average = self._session_seconds / max(1, self._session_steps)
+        return 0 < average * _PAUSE_STEPS < seconds > _PAUSE_SECONDS
 
     @property
     def _chars_per_second(self) -> float:
