@@ -42,8 +42,8 @@ _MIN_VAL_CHARS: Final = 4096
 # the loss doubled within a minute.
 _OVERFIT_LOSS_RATIO: Final = 1.2
 _OVERFIT_STEP_RATIO: Final = 4
-# A step that takes this many times the average, and more than a second, was interrupted by a pause of
-# the process. It doesn't count for the speed.
+# A step that takes this many times the average, and more than a second, was interrupted by a pause
+# of the process. It doesn't count for the speed.
 _PAUSE_STEPS: Final = 50
 _PAUSE_SECONDS: Final = 1.0
 

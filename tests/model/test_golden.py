@@ -44,7 +44,7 @@ def test_golden_model_scores_are_unchanged(name):
     )
 
 
-def test_tiny_checkpoint_on_file_is_the_one_that_training_makes(checkpoint):
+def test_stored_tiny_checkpoint_matches_training(checkpoint):
     kept = read_checkpoint(TINY)
     hint = "write it again: TINY.write_bytes(checkpoint.to_bytes())"
     assert kept.spec.to_plain() == checkpoint.spec.to_plain(), hint
@@ -54,7 +54,7 @@ def test_tiny_checkpoint_on_file_is_the_one_that_training_makes(checkpoint):
         np.testing.assert_allclose(kept.weights[name], value, atol=1e-4)
 
 
-def test_golden_files_keep_what_the_user_chose():
+def test_golden_files_keep_user_settings():
     spec = read_checkpoint(path_of("list")).spec
     assert (spec.reading.split_documents, spec.settings.steps) == ("lines", 6)
     assert (spec.settings.dropout, spec.settings.cell, spec.settings.minutes) == (None, None, None)

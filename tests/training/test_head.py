@@ -23,10 +23,10 @@ def test_head_loss_matches_cross_entropy(num_chars, num_symbols):
 
     torch.testing.assert_close(loss_N, plain_N.detach())
     torch.testing.assert_close(mean, plain_N.mean())
-    for found, expected in zip(
+    for gradient, expected_gradient in zip(
         gradients, [expected.grad, layer.weight.grad, layer.bias.grad], strict=True
     ):
-        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(gradient, expected_gradient)
 
 
 def test_float16_gradients_do_not_underflow():

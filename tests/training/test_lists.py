@@ -162,8 +162,7 @@ def test_document_batch_matches_documents_read_one_by_one():
     assert all(torch.equal(after[name], before[name]) for name in before if "carried" in name)
 
 
-def test_both_by_turns_read_each_text_from_its_beginning_and_all_of_it():
-    """As the documents and the stream by themselves would, whatever came between."""
+def test_mixed_batches_match_their_parts():
     train = replace(TRAIN, batch_size=8, seq_len=32)
     split = split_of([5, 6] * 500 + [2000])
     mixed = batches_of(split, train, boundary=501, world=ALONE)
@@ -182,7 +181,7 @@ def test_both_by_turns_read_each_text_from_its_beginning_and_all_of_it():
 
 
 @pytest.mark.parametrize(("length", "kind"), [(256, DocumentBatches), (257, BatchStream)])
-def test_documents_of_a_step_are_read_whole_and_longer_ones_are_not(length, kind):
+def test_only_documents_up_to_a_step_are_bucketed(length, kind):
     train = replace(TRAIN, batch_size=8, seq_len=32)
     made = batches_of(split_of([length] * 3), train, boundary=501, world=ALONE)
     assert isinstance(made, kind)

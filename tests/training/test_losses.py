@@ -28,9 +28,7 @@ def test_running_mean_decays(meter):
 @pytest.mark.parametrize(
     ("scale", "found", "rate"), [(1.0, Reading(True, True), 0.5), (2.0, Reading(True, False), 1.0)]
 )
-def test_nonfinite_gradient_halves_rate_unless_loss_is_scaled(
-    meter, scale, found, rate
-):
+def test_nonfinite_gradient_halves_rate_unless_loss_is_scaled(meter, scale, found, rate):
     meter.add(outcome(1.0), 1)
     meter.add(outcome(math.nan, scale), 2)
     assert meter.counts.rate_factor == rate

@@ -148,7 +148,7 @@ def by_clock(make_trainer, split):
     return made
 
 
-def test_minutes_are_kept_by_the_clock(by_clock):
+def test_time_budget_is_kept(by_clock):
     events = finish(by_clock([100.0], started_at=95.0, tick=0.01))
     stepped = [event for event in events if isinstance(event, Stepped)]
     assert events[-1].elapsed_seconds == pytest.approx(60, abs=3)
@@ -158,7 +158,7 @@ def test_minutes_are_kept_by_the_clock(by_clock):
     assert sum(isinstance(event, Evaluated) for event in events) == 5
 
 
-def test_a_pause_of_the_process_leaves_the_speed_as_it_was(by_clock, monkeypatch):
+def test_pause_does_not_change_measured_speed(by_clock, monkeypatch):
     now = [0.0]
     step = bptt_module.TruncatedBPTT.step
 
@@ -173,7 +173,7 @@ def test_a_pause_of_the_process_leaves_the_speed_as_it_was(by_clock, monkeypatch
     assert event.chars_per_second == pytest.approx(usual, rel=0.01)
 
 
-def test_time_is_kept_for_the_last_evaluation_and_save(by_clock, monkeypatch):
+def test_time_is_reserved_for_final_evaluation_and_save(by_clock, monkeypatch):
     """Evaluations take 4 of 60 seconds; the last one must end in time."""
     now = [0.0]
     fit = trainer_module.fit_temperature
