@@ -12,7 +12,7 @@ from charlstm.errors import TrainingError
 from charlstm.settings import MAX_COUNT, require_int, require_real
 
 MAX_SKIPPED_STEPS: Final = 10
-# Reading a loss synchronizes with the GPU. Less than MAX_SKIPPED_STEPS, so that a lower learning
+# Each read synchronizes with the GPU. Less than MAX_SKIPPED_STEPS, so that a lower learning
 # rate is tried before the run ends.
 _STEPS_PER_READING: Final = {"cpu": 1, "cuda": 8, "mps": 8}
 # Decay per step of the running mean of the training loss.

@@ -153,7 +153,7 @@ class Trainer:
         self._stopwatch = Stopwatch(
             used_seconds=self._counters.elapsed_seconds, started_at=started_at, clock=clock
         )
-        self._pace = pace_for(
+        self._training_budget = pace_for(
             budget,
             num_chars=train.num_chars,
             chars_per_step=config.chars_per_step,
@@ -196,7 +196,7 @@ class Trainer:
             world_size=self._world.size,
             local_batch_size=self.config.batch_size // self._world.size,
         )
-        self._pace.add_evaluation(self._clock() - started_at)
+        self._training_budget.add_evaluation(self._clock() - started_at)
         while True:
             progress, must_stop, must_save, may_evaluate = self._agree()
             # Stops and saves wait for the next regular read of losses: an additional one could
@@ -211,7 +211,7 @@ class Trainer:
                 self._losses.read(counters.step)
                 evaluated = self._evaluate(progress)
                 yield evaluated
-                self._pace.add_evaluation(self._clock() - evaluation_started_at)
+                self._training_budget.add_evaluation(self._clock() - evaluation_started_at)
                 stopped_early = self._only_overfits(evaluated)
             if progress >= 1.0 or stopped_early:
                 break
@@ -293,14 +293,14 @@ class Trainer:
                 self._progress if leads else 0.0,
                 self._must_stop,
                 self._must_save,
-                leads and self._pace.may_evaluate(),
+                leads and self._training_budget.may_evaluate(),
             ]
         )
         return progress, bool(must_stop), bool(must_save), bool(may_evaluate)
 
     def _choose_num_val_chars(self, val: Split, num_streams: int) -> int:
         """Return the number of validation characters, for a budget in minutes from a benchmark."""
-        seconds = self._pace.evaluation_seconds / self.config.num_evaluations
+        seconds = self._training_budget.evaluation_seconds / self.config.num_evaluations
         if val.num_chars <= _MIN_VAL_CHARS or math.isinf(seconds):
             return _MAX_VAL_CHARS
         sample = val.in_parallel(num_streams, max_chars=_MIN_VAL_CHARS)
@@ -405,7 +405,7 @@ class Trainer:
     @property
     def _progress(self) -> float:
         # A run makes at least one step.
-        return self._pace.progress(self._counters.step) if self._counters.step else 0.0
+        return self._training_budget.progress(self._counters.step) if self._counters.step else 0.0
 
     @property
     def _dropouts(self) -> Dropouts:
@@ -414,7 +414,7 @@ class Trainer:
     @property
     def _seconds_left(self) -> float:
         seconds_per_step = self._session_seconds / max(1, self._session_steps)
-        return self._pace.seconds_left(self._counters.step, seconds_per_step)
+        return self._training_budget.seconds_left(self._counters.step, seconds_per_step)
 
     @property
     def _epoch(self) -> float:

@@ -283,7 +283,7 @@ def test_delayed_loss_reads_give_the_same_statistics(make_trainer, monkeypatch):
 
 
 def test_time_of_save_does_not_change_training(make_trainer, monkeypatch):
-    """Also with losses read every few steps and a halved learning rate."""
+    """Also with delayed reads and a halved learning rate."""
     monkeypatch.setitem(losses._STEPS_PER_READING, "cpu", 8)
 
     def rates(save_after):
