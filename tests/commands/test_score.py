@@ -210,7 +210,7 @@ def test_the_best_model_is_compared_with_the_expected_one(run, kinds, here):
         (["--column", "texts"], "t.csv: the header: has no column 'texts'; it has text, kind"),
         (["--column", "text", "--expect", "kind"], "--expect needs --column and several --run"),
         (["--expect", "kind"], "--expect needs --column"),
-        (["--format", "csv"], "--format is a table's: it needs --column"),
+        (["--format", "csv"], "--format needs --column: it applies to tables only"),
         (["--column", "text", "--per", "document"], "--column writes one table as it is"),
         (["--column", "text", "--json"], "--column writes one table as it is"),
         (["--column", "text", "t.csv"], "--column writes one table as it is"),

@@ -1,6 +1,6 @@
-"""Checkpoint files of this format, kept so that a change of it is noticed.
+"""Tests on stored checkpoint files, to detect unintended changes of the format.
 
-After a deliberate change: `python tests/model/golden/make.py`, and its figures in here.
+After a deliberate change, run `python tests/model/golden/make.py` and copy its scores here.
 """
 
 import json
@@ -30,21 +30,21 @@ def path_of(name):
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_golden_file_is_read_and_written_back_byte_for_byte(name):
+def test_golden_file_round_trips_byte_for_byte(name):
     checkpoint = read_checkpoint(path_of(name))
     assert checkpoint.to_bytes() == path_of(name).read_bytes()
     assert FORMAT_VERSION == 2
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_golden_model_scores_as_it_did(name):
+def test_golden_model_scores_are_unchanged(name):
     model = charlstm.load(checkpoint=path_of(name))
     assert model.score("the quick brown fox\n").bits_per_char == pytest.approx(
         SCORES[name], abs=1e-6
     )
 
 
-def test_tiny_checkpoint_on_file_is_the_one_that_training_makes(checkpoint):
+def test_stored_tiny_checkpoint_matches_training(checkpoint):
     kept = read_checkpoint(TINY)
     hint = "write it again: TINY.write_bytes(checkpoint.to_bytes())"
     assert kept.spec.to_plain() == checkpoint.spec.to_plain(), hint
@@ -54,7 +54,7 @@ def test_tiny_checkpoint_on_file_is_the_one_that_training_makes(checkpoint):
         np.testing.assert_allclose(kept.weights[name], value, atol=1e-4)
 
 
-def test_golden_files_keep_what_the_user_chose():
+def test_golden_files_keep_user_settings():
     spec = read_checkpoint(path_of("list")).spec
     assert (spec.reading.split_documents, spec.settings.steps) == ("lines", 6)
     assert (spec.settings.dropout, spec.settings.cell, spec.settings.minutes) == (None, None, None)
@@ -62,7 +62,7 @@ def test_golden_files_keep_what_the_user_chose():
     assert read_checkpoint(path_of("bytes")).spec.reading.level == "byte"
 
 
-def test_golden_run_is_resumed_with_the_same_losses(run, here):
+def test_golden_run_resumes_with_unchanged_losses(run, here):
     folder = here / "checkpoints" / "old"
     folder.mkdir(parents=True)
     shutil.copy(path_of("lstm"), folder / "last.safetensors")
@@ -71,5 +71,5 @@ def test_golden_run_is_resumed_with_the_same_losses(run, here):
     code, out, err = run(*arguments)
     assert code == 0, err
     records = [json.loads(line) for line in out.splitlines()]
-    bits = [one["val_bits_per_char"] for one in records if one["event"] == "evaluated"]
+    bits = [entry["val_bits_per_char"] for entry in records if entry["event"] == "evaluated"]
     assert bits == pytest.approx([4.520030668624254, 4.455463533358732], abs=1e-6)
