@@ -184,7 +184,7 @@ def test_another_model_has_other_counts(run, counted):
     loaded.checkpoint.weights["head.bias"][:] += np.float32(0.5)
     with store.run("tiny").writer() as writer:
         writer.save_best(loaded.checkpoint)
-    assert "of other weights" in run("predict", "the", "--with-counts")[2]
+    assert "belongs to another model" in run("predict", "the", "--with-counts")[2]
     assert run("predict", "the", "--with-counts")[2] == ""
 
 

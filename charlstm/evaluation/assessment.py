@@ -156,9 +156,9 @@ def assess(
 
 
 def _counts_assessment(found: ScoresWithNgrams, text: Split, counts: Counts) -> CountsAssessment:
-    num_chars_K = np.bincount(found.num_known_N)
+    num_chars_K = np.bincount(found.matched_N)
     network_K, ngrams_K, mixed_K = (
-        np.bincount(found.num_known_N, nats_N)
+        np.bincount(found.matched_N, nats_N)
         for nats_N in (found.network.nats_N, found.ngram_nats_N, found.mixed.nats_N)
     )
     return CountsAssessment(

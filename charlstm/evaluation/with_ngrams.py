@@ -30,13 +30,13 @@ class ScoresWithNgrams:
 
     Args:
         ngram_nats_N: the cost of each character by n-grams alone, float64.
-        num_known_N: symbols of context that the training text continues, int8.
+        matched_N: symbols of context that the training text continues, int8.
     """
 
     network: Scores
     mixed: Scores
     ngram_nats_N: npt.NDArray[np.float64]
-    num_known_N: npt.NDArray[np.int8]
+    matched_N: npt.NDArray[np.int8]
 
 
 def score_with_ngrams(
@@ -51,16 +51,16 @@ def score_with_ngrams(
         CorpusError: when there are no characters.
     """
     network, mixed = Scores.empty(text.num_chars), Scores.empty(text.num_chars)
-    nats_N, num_known_N = np.empty(text.num_chars), np.empty(text.num_chars, np.int8)
+    nats_N, matched_N = np.empty(text.num_chars), np.empty(text.num_chars, np.int8)
     context_NK = counts.ngrams.contexts(text)
     for place_N, network_NV in predictions:
         ids_N = text.ids[place_N]
-        ngrams_NV, num_known_N[place_N] = counts.ngrams.log_probabilities(context_NK[place_N])
+        ngrams_NV, matched_N[place_N] = counts.ngrams.log_probabilities(context_NK[place_N])
         nats_N[place_N] = -ngrams_NV[np.arange(len(ids_N)), ids_N]
         network.put(place_N, network_NV, ids_N)
-        mixed.put(place_N, counts.mixed(network_NV, ngrams_NV, num_known_N[place_N]), ids_N)
+        mixed.put(place_N, counts.mixed(network_NV, ngrams_NV, matched_N[place_N]), ids_N)
     return ScoresWithNgrams(
-        network=network, mixed=mixed, ngram_nats_N=nats_N, num_known_N=num_known_N
+        network=network, mixed=mixed, ngram_nats_N=nats_N, matched_N=matched_N
     )
 
 
@@ -90,8 +90,8 @@ def count(
     network_NV = np.empty((text.num_chars, len(alphabet)), np.float32)
     for place_N, log_p_NV in predict(text):
         network_NV[place_N] = log_p_NV
-    ngrams_NV, num_known_N = ngrams.log_probabilities(ngrams.contexts(text))
-    fitted_on = network_NV, ngrams_NV, num_known_N, text.ids
+    ngrams_NV, matched_N = ngrams.log_probabilities(ngrams.contexts(text))
+    fitted_on = network_NV, ngrams_NV, matched_N, text.ids
     mixture = Mixture.fit(*fitted_on, order=ngrams.order).or_better_part(*fitted_on)
     val_nats = float(ngrams.score(val).nats_N.mean())
     return Counts(ngrams=ngrams, mixture=mixture, val_nats_per_char=val_nats)
