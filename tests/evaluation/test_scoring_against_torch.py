@@ -1,7 +1,7 @@
 """Compare `charlstm eval` with torch's own cells in float64, one character at a time.
 
-Only the command line of charlstm is used: this module reads the weights with safetensors, splits the
-texts and computes the probabilities.
+Only the command line of charlstm is used: this module reads the weights with safetensors, splits
+the texts and computes the probabilities.
 """
 
 import json
@@ -19,8 +19,8 @@ NUM_LAYERS = 2
 
 # Short, so that the floor of the unknown probability is large.
 LEARNED = "the quick fox\n\nquiet owls\nhoot\n\nlazy dögs\n\n" * 6
-# Unknown letters at the start, in the middle and in a row, empty and blank lines, Windows line ends,
-# and a last line without a line end.
+# Unknown letters at the start, in the middle and in a row, empty and blank lines, Windows line
+# ends, and a last line without a line end.
 SCORED = "Éh the quick\r\nquiet ☃☃ owls\n\n\n  \nhoot lazy dögs fox Ж\n\nthe end"
 
 
