@@ -259,14 +259,14 @@ def _shares(values: Array) -> GateShares:
     )
 
 
-def _strongest(alphabet: Alphabet, symbols: str, memory_N: Floats) -> dict[str, Any]:
+def _strongest(alphabet: Alphabet, tokens: str, memory_N: Floats) -> dict[str, Any]:
     """Return the position of a unit's strongest activation, and the text around it."""
-    place = int(np.abs(memory_N).argmax())
-    stretch = slice(max(0, place - _STRETCH_CHARS), place + 1 + _STRETCH_CHARS)
-    before = symbols[max(0, place - _MARKED_CHARS) : place]
-    after = symbols[place + 1 : place + 1 + _MARKED_CHARS]
-    marked = "{}[{}]{}".format(*map(alphabet.to_text, (before, symbols[place], after)))
-    return {"place": place, "stretch": alphabet.to_text(symbols[stretch]), "marked": marked}
+    position = int(np.abs(memory_N).argmax())
+    stretch = slice(max(0, position - _STRETCH_CHARS), position + 1 + _STRETCH_CHARS)
+    before = tokens[max(0, position - _MARKED_CHARS) : position]
+    after = tokens[position + 1 : position + 1 + _MARKED_CHARS]
+    marked = "{}[{}]{}".format(*map(alphabet.to_text, (before, tokens[position], after)))
+    return {"place": position, "stretch": alphabet.to_text(tokens[stretch]), "marked": marked}
 
 
 def _ranks(values_NU: Floats) -> Floats:

@@ -194,7 +194,7 @@ class Scores:
         log_p_N1 = np.take_along_axis(log_p_NV, ids_N[:, None].astype(np.intp), -1)
         require_finite(log_p_N1)
         self.nats_N[position_N] = -log_p_N1[:, 0]
-        # The unknown token is never a correct guess, since it stands for no particular character.
+        # The unknown token is never a correct guess, since it does not name a particular character.
         rank_N = np.count_nonzero(log_p_NV > log_p_N1, -1)
         self.rank_N[position_N] = rank_N + (ids_N == UNKNOWN) * log_p_NV.shape[-1]
         self.confidence_N[position_N] = np.exp(log_p_NV.max(-1))
@@ -261,13 +261,13 @@ def document_scores(
     nats_D, lengths_D = scores.nats_of_documents(split), split.lengths
     for number in numbers.tolist():
         start, length = int(split.starts[number]), int(lengths_D[number])
-        symbols = alphabet.decode(split.ids[start : start + length])
+        tokens = alphabet.decode(split.ids[start : start + length])
         yield DocumentScore(
             number=number + 1,
             num_chars=length,
             nats=float(nats_D[number]),
             is_known=None if is_known_D is None else bool(is_known_D[number]),
-            text=alphabet.to_text(alphabet.without_end(symbols)),
+            text=alphabet.to_text(alphabet.without_end(tokens)),
         )
 
 

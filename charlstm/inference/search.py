@@ -63,7 +63,7 @@ def most_likely(
     *,
     max_open: int = MAX_OPEN,
 ) -> SearchResult:
-    """SearchResult for the most likely continuations up to an end.
+    """Search for the most likely continuations up to an end.
 
     Args:
         start: state of a single stream.
