@@ -43,15 +43,7 @@ def test_most_likely_returns_only_certain_results_at_the_limit(predictor):
     assert len(search.found) < 200
 
 
-@pytest.fixture
-def names(run, here):
-    """A run trained on four names."""
-    (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
-    options = ["--split-documents", "lines", "--steps", 400, "--learning-rate", 0.02]
-    run.works("train", "names.txt", "--run", "names", *options, *SMALL)
-
-
-def test_sample_most_likely_and_predict_words(run, names, stored):
+def test_sample_most_likely_and_predict_words(run, stored, known_names):
     found = [
         line.split("\t")
         for line in run("sample", "--run", "names", "--most-likely", 4)[1].splitlines()
@@ -71,7 +63,7 @@ def test_sample_most_likely_and_predict_words(run, names, stored):
     assert run("sample", "--run", "tiny", "--most-likely", 1)[0] == 2
 
 
-def test_sample_match_keeps_matching_items(run, names):
+def test_sample_match_keeps_matching_items(run, known_names):
     options = ["--run", "names", "--seed", 1, "--num-samples", 5]
     out, _ = run.works("sample", *options, "--match", "[ab].*a")
     assert len(out.splitlines()) == 5
