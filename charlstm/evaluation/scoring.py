@@ -129,8 +129,8 @@ def score_by_context(
 ) -> list[ContextScore]:
     """Return the loss per character with 1, 10, 100 and 1000 characters of context.
 
-    Scores the last tenth of windows at random positions, each from a zero state. Context lengths
-    longer than every document are omitted.
+    The loss is averaged over the last tenth of windows at random positions, each from a zero state.
+    Context lengths longer than every document are omitted.
 
     Args:
         progress: as in `score`; receives up to `MAX_CONTEXT_CHARS` characters in total.

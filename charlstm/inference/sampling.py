@@ -48,7 +48,7 @@ class Sample(NamedTuple):
 
     Args:
         text: the sampled characters, including EOS.
-        log_probabilities: log-probability of each under the model, as in `Drawn`, [len(text)].
+        log_probabilities: log-probability of each, as in `Drawn.log_p_B`, [len(text)].
     """
 
     text: str
