@@ -23,7 +23,7 @@ def head_loss(z_NH: Tensor, head: nn.Linear, y_N: Tensor) -> tuple[Tensor, Tenso
     """Return the cross-entropy of the head's predictions, computed in the precision of `z_NH`.
 
     Args:
-        z_NH: the last layer's output.
+        z_NH: the layers' outputs.
         y_N: target ids, int64 [N].
 
     Returns:

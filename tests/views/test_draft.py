@@ -93,7 +93,7 @@ def test_unknown_characters_are_marked_without_colors_too(checkpoint):
 def test_what_is_still_read_and_what_did_not_fit_is_said(checkpoint):
     text = shown(draft_of(checkpoint, "the quick " * 1500))
     assert "read 100 of 10,000" in text
-    assert "5,000 of 15,000 left out" in text
+    assert "5,000 of 15,000 omitted" in text
 
 
 def test_bytes_are_shown_as_the_characters_they_are(checkpoint):
