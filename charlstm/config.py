@@ -1,7 +1,7 @@
-"""Resolved configurations: complete, frozen, validated, plain enough to be stored as JSON.
+"""Resolved configurations: complete, frozen, validated and serializable as JSON.
 
-What the user sets, with types and bounds, is declared in `settings`; `training.recipe` and
-`CorpusConfig.of` make these from it.
+The user's settings, with types and bounds, are declared in `settings`; `training.recipe` and
+`CorpusConfig.of` resolve them.
 """
 
 import math
@@ -38,14 +38,14 @@ NATS_PER_BIT: Final = math.log(2)
 MAX_CHARACTERS: Final = 0x110000
 MAX_BITS: Final = 1e9
 MAX_SAMPLES: Final = 10_000_000
-MAX_SECONDS: Final = 250_000_000_000.0  # after 1970: the end of year 9891
+MAX_SECONDS: Final = 250_000_000_000.0  # since 1970: until the year 9892
 DEFAULT_STORE: Final = Path("checkpoints")
-# Instead of a path.
+# Path that means standard input.
 STDIN: Final = "-"
-# Stands for the path of a text that a Python program gave.
+# Path recorded for a text passed from Python.
 IN_MEMORY: Final = "(in memory)"
 
-# Documents are lines, or start after blank lines; anything else is a regular expression.
+# Keywords; anything else is a regular expression.
 DOCUMENT_WORDS: Final = ("lines", "blank-lines")
 _PATTERN_MARK: Final = "re:"
 _MAX_REPETITIONS: Final = 1_000_000
@@ -55,7 +55,7 @@ _Config = TypeVar("_Config")
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """How long to train: exactly one of wall-clock minutes, passes over the text, or steps."""
+    """Training budget: exactly one of wall-clock minutes, epochs, or gradient steps."""
 
     minutes: float | None = None
     epochs: float | None = None
@@ -64,28 +64,28 @@ class Budget:
     def __post_init__(self) -> None:
         names = [name for name in ("minutes", "epochs", "steps") if getattr(self, name) is not None]
         if len(names) != 1:
-            named = " and ".join(f"--{name}" for name in names) or "none"
-            raise ConfigError(f"give one of --minutes, --epochs, --steps, not {named}")
+            given = " and ".join(f"--{name}" for name in names) or "none"
+            raise ConfigError(f"give one of --minutes, --epochs, --steps, not {given}")
         check_resolved(self, TrainSettings)
 
     @classmethod
     def of(cls, settings: TrainSettings) -> "Budget | None":
-        """Return the budget that the user chose, or None."""
+        """Return the budget set by the user, or None."""
         minutes, epochs, steps = settings.minutes, settings.epochs, settings.steps
         if minutes is epochs is steps is None:
             return None
         return cls(minutes=minutes, epochs=epochs, steps=steps)
 
     def total_steps(self, *, num_chars: int, chars_per_step: int) -> int | None:
-        """The number of steps over a training text of `num_chars`; None for minutes."""
+        """Return the number of steps on a training text of `num_chars`; None for minutes."""
         if self.epochs is not None:
             return max(1, math.ceil(self.epochs * num_chars / chars_per_step))
         return self.steps
 
     @property
     def unit(self) -> str:
-        """What is counted: minutes, epochs or steps."""
-        return next(one.name for one in fields(self) if getattr(self, one.name) is not None)
+        """The unit: minutes, epochs or steps."""
+        return next(field.name for field in fields(self) if getattr(self, field.name) is not None)
 
     def __str__(self) -> str:
         value = getattr(self, self.unit)
@@ -93,10 +93,10 @@ class Budget:
 
 
 class Dropouts(NamedTuple):
-    """The dropout rates at a moment of training.
+    """Dropout rates at one point of training.
 
     Args:
-        dropout: fraction of the last layer's output that is zeroed.
+        dropout: fraction of the layers' outputs that is zeroed.
         recurrent_dropout: fraction of the recurrent weights that is zeroed.
     """
 
@@ -109,22 +109,22 @@ class Dropouts(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How a model is trained.
+    """Training hyperparameters.
 
     Args:
-        batch_size: streams read side by side, those of all processes together.
+        batch_size: parallel streams, over all processes.
         seq_len: characters of each stream in a gradient step.
-        learning_rate: the peak of Muon's; AdamW uses three times as much.
-        weight_decay: of Muon's matrices, times the learning rate.
-        vocabulary_decay: of embedding and head, times AdamW's.
-        dropout: fraction of the last layer's output that is zeroed, at most.
-        dropout_epochs: (low, high): dropout rises linearly from 0 for a run of `low` epochs to its
-            full value for one of `high` epochs.
+        learning_rate: peak learning rate of Muon; AdamW uses 3 times as much.
+        weight_decay: decoupled weight decay of Muon's matrices.
+        vocabulary_decay: decoupled weight decay of the embedding and the head.
+        dropout: maximum dropout on the layers' outputs.
+        dropout_epochs: (low, high): dropout rises linearly from 0 at `low` epochs to its full
+            value at `high` epochs.
         recurrent_dropout, recurrent_dropout_epochs: likewise for the recurrent weights.
-        reset_probability: for each stream and window, to restart from a zero state.
-        num_evaluations: over the whole run, evenly spaced; before the first of them also after 2,
-            4, 8 ... epochs.
-        early_stop: stop the run when validation shows that it only overfits.
+        reset_probability: probability, per stream and window, of restarting from a zero state.
+        num_evaluations: evaluations over the run, evenly spaced; before the first of them, the
+            model is also evaluated after 2, 4, 8 ... epochs.
+        early_stop: stop the run once it only overfits.
         adapts_threads: use at most `threads` CPU threads; the number is tuned by timing steps.
     """
 
@@ -152,7 +152,7 @@ class TrainConfig:
             raise ConfigError(f"adapts_threads must be a flag, not {self.adapts_threads!r}")
         _require_range("dropout_epochs", self.dropout_epochs)
         _require_range("recurrent_dropout_epochs", self.recurrent_dropout_epochs)
-        require_real("the vocabulary's weight decay", self.vocabulary_decay, 0.0, 10.0)
+        require_real("the embedding weight decay", self.vocabulary_decay, 0.0, 10.0)
         require_real("the reset probability", self.reset_probability, 0.0, 1.0)
         require_int("the number of evaluations", self.num_evaluations, 1, 10_000)
         _require_choice("--device", self.device, get_args(Device))
@@ -164,9 +164,9 @@ class TrainConfig:
 
     @property
     def decays(self) -> str:
-        """The weight decays, in words."""
-        of_vocabulary = f", {self.vocabulary_decay:g} of embedding and head"
-        return f"weight decay {self.weight_decay:g}" + of_vocabulary * bool(self.vocabulary_decay)
+        """The weight decays as a phrase for display."""
+        embedding_decay = f", {self.vocabulary_decay:g} of embedding and head"
+        return f"weight decay {self.weight_decay:g}" + embedding_decay * bool(self.vocabulary_decay)
 
     def dropouts(self, epochs: float) -> Dropouts:
         """Return the dropout rates for a run of this many epochs."""
@@ -178,24 +178,24 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig:
-    """Where the text is and how it is read; the defaults are those of a new run.
+    """Location of the text and how to read it; the defaults are those of a new run.
 
     Args:
-        paths: files and folders; none means Python's own documentation.
-        val: validation file, instead of a fraction of the text; `test` likewise.
-        encoding: only a byte order mark overrules the default.
-        keep_line_ends: leave CR and CRLF as they are.
-        level: `byte` takes any file as it is: each byte becomes the character of its number.
-        min_count: characters that occur less often in training become unknown.
-        include: in folders, read only files whose names match one of these patterns; without any,
-            all files that hold text.
-        split_documents: where documents start inside a file, see `documents.split_documents`.
-        split_by: whether documents are assigned to the splits in their order, at random, or, with
-            `auto`, at random where there are at least a hundred of them.
-        column: of tables, whose rows are documents, see `text.tables`; `format` is their form, None
-            for what the files' endings say.
+        paths: files and folders; empty for Python's own documentation.
+        val: validation file, used instead of a fraction of the text; `test` likewise.
+        encoding: text encoding; a byte order mark overrides the default, but no other value.
+        keep_line_ends: leave CR and CRLF unchanged.
+        level: `byte` reads any file; each byte becomes the character with its code point.
+        min_count: characters that occur less often in the training text become unknown.
+        include: in folders, read only files whose names match one of these patterns; empty for all
+            text files.
+        split_documents: where documents start within a file, see `documents.split_documents`.
+        split_by: assign documents to the splits in order or at random; `auto` is at random for at
+            least 100 documents.
+        column: column of a table whose rows are documents, see `text.tables`.
+        format: table format; None to infer it from the file extension.
         normalize: Unicode normal form.
-        split_seed: of the random assignment.
+        split_seed: seed of the random assignment.
     """
 
     paths: tuple[str, ...] = ()
@@ -226,7 +226,9 @@ class CorpusConfig:
             raise ConfigError("the corpus's paths must be strings")
         require_int("the seed of the splits", self.split_seed, 0, MAX_SEED)
         try:
-            "".encode(self.encoding)  # unlike codecs.lookup, it refuses codecs that encode no text
+            "".encode(
+                self.encoding
+            )  # unlike codecs.lookup, this rejects codecs that aren't for text
         except (LookupError, TypeError, ValueError) as error:
             raise ConfigError(f"--encoding {self.encoding!r} is not known to Python") from error
         if [*self.paths, self.val, self.test].count(STDIN) > 1:
@@ -234,7 +236,7 @@ class CorpusConfig:
         is_plain = self.encoding == "utf-8" and self.normalize == "none" and not self.keep_line_ends
         if self.level == "byte" and not is_plain:
             raise ConfigError(
-                "--level byte reads any bytes: it takes no --encoding, --normalize or line ends"
+                "--level byte can't be combined with --encoding, --normalize or --keep-line-ends"
             )
         if self.split_documents is not None:
             _check_document_rule(self.split_documents)
@@ -244,15 +246,15 @@ class CorpusConfig:
         if self.column == "":
             raise ConfigError("--column must be the name of a column")
         if self.column is None and self.format is not None:
-            raise ConfigError("--format is a table's: it needs --column")
+            raise ConfigError("--format needs --column: it applies to tables only")
         if self.column is not None and self.split_documents is not None:
             raise ConfigError("give --column or --split-documents, not both")
         if self.column is not None and self.level == "byte":
-            raise ConfigError("--column reads text: it takes no --level byte")
+            raise ConfigError("--column can't be combined with --level byte")
 
     @classmethod
     def of(cls, reading: ReadingSettings, paths: Sequence[str] = ()) -> "CorpusConfig":
-        """Return the user's settings, with the defaults of a new run for the rest."""
+        """Return the user's settings, completed with the defaults of a new run."""
         new = cls()
         return cls(
             paths=tuple(paths),
@@ -273,8 +275,7 @@ class CorpusConfig:
         )
 
     def split_sizes(self, num_chars: int) -> tuple[int, int, int]:
-        """Characters for training, validation and test, of a text of `num_chars`."""
-        # A file of its own takes nothing of the text.
+        """Return the sizes of train, validation and test for a text of `num_chars`."""
         num_val = math.ceil(num_chars * self.val_fraction) if self.val is None else 0
         num_test = math.ceil(num_chars * self.test_fraction) if self.test is None else 0
         return max(0, num_chars - num_val - num_test), num_val, num_test
@@ -286,21 +287,21 @@ class CorpusConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleConfig:
-    """How characters are drawn from the model's distribution.
+    """Sampling parameters.
 
     Args:
-        temperature: divides the log-probabilities; 0 is greedy: the most likely character.
+        temperature: divides the log-probabilities; 0 is greedy decoding.
         top_k: keep the k most likely characters.
         top_p: keep the fewest characters whose probabilities reach p (Holtzman et al. 2020,
             "The Curious Case of Neural Text Degeneration").
         min_p: keep the characters at least p times as probable as the most likely one
             (Nguyen et al. 2025, "Turning up the heat").
-        length: most characters to write; None for 500 of running text, 10,000 of a list's item.
-        max_lines: stop after so many line ends.
-        until: stop after this text, or the first of several.
-        forbid: characters that are never written.
-        filters: functions of the user's, from log-probabilities [..., V] to log-probabilities, in
-            which minus infinity excludes a character; applied in order, before the temperature.
+        length: maximum number of characters; None for 500 of running text, 10,000 of a list item.
+        max_lines: stop after this many lines.
+        until: stop after this text, or after the first of several.
+        forbid: characters that are never generated.
+        filters: user functions from log-probabilities [..., V] to log-probabilities, where minus
+            infinity excludes a character; applied in order, before the temperature.
     """
 
     length: int | None = None
@@ -328,7 +329,7 @@ class SampleConfig:
         if not isinstance(self.stops, tuple) or not all(
             isinstance(stop, str) and stop for stop in self.stops
         ):
-            raise ConfigError("--until must be a text to stop after, which is not empty")
+            raise ConfigError("--until must be a text to stop after, and must not be empty")
         if not isinstance(self.forbid, str):
             raise ConfigError(f"--forbid must be characters, not {reprlib.repr(self.forbid)}")
         if not isinstance(self.filters, tuple) or not all(map(callable, self.filters)):
@@ -342,18 +343,19 @@ class SampleConfig:
         return (self.until,) if isinstance(self.until, str) else self.until
 
 
-def document_pattern(how: str) -> str:
-    """Return the regular expression of a document rule that is one."""
-    return how.removeprefix(_PATTERN_MARK)
+def document_pattern(rule: str) -> str:
+    """Return the regular expression of a document rule that is not a keyword."""
+    return rule.removeprefix(_PATTERN_MARK)
 
 
 def from_plain(kind: type[_Config], values: object) -> _Config:
-    """Make a configuration from the output of `dataclasses.asdict` after a round trip as JSON.
+    """Build a configuration from the output of `dataclasses.asdict`, read back from JSON.
 
-    A setting whose default is None may be missing: the file is older than it.
+    Settings with a default of None may be missing, because they were added after the file was
+    written.
 
     Raises:
-        ConfigError: on unknown or missing keys and on impossible values.
+        ConfigError: if a key is unknown or missing, or a value is invalid.
     """
     if not isinstance(values, dict):
         raise ConfigError(f"{kind.__name__} must be an object, not {type(values).__name__}")
@@ -367,60 +369,53 @@ def from_plain(kind: type[_Config], values: object) -> _Config:
     return kind(**plain)
 
 
-def _check_document_rule(how: str) -> None:
-    """Refuse invalid patterns, and plain words, which are more likely a slip than a pattern.
-
-    Raises:
-        ConfigError: naming the rule.
-    """
-    if not how:
+def _check_document_rule(rule: str) -> None:
+    """Raise ConfigError for an invalid pattern or a plain word, which is more likely a typo."""
+    if not rule:
         raise ConfigError("--split-documents must be lines, blank-lines or a regular expression")
-    if how in DOCUMENT_WORDS:
+    if rule in DOCUMENT_WORDS:
         return
-    if re.fullmatch(r"[\w-]+", how):
+    if re.fullmatch(r"[\w-]+", rule):
         raise ConfigError(
-            f"--split-documents {how!r} is neither lines nor blank-lines; "
-            f"a pattern that is a word needs {_PATTERN_MARK}{how}"
+            f"--split-documents {rule!r} is neither lines nor blank-lines; "
+            f"to use the word as a pattern, write {_PATTERN_MARK}{rule}"
         )
-    require_pattern("--split-documents", document_pattern(how), shown=how)
+    require_pattern("--split-documents", document_pattern(rule), shown=rule)
 
 
 def require_pattern(option: str, pattern: str, *, shown: str | None = None) -> None:
-    """Refuse an invalid regular expression, or one that repeats something too often.
+    """Raise ConfigError for an invalid regular expression or one with too large repetition counts.
 
     Args:
-        shown: how the user gave it, where that is something else.
-
-    Raises:
-        ConfigError: naming the option.
+        shown: the option's value as the user typed it; None for the pattern itself.
     """
-    import regex  # not needed to show the help
+    import regex  # not needed for --help
 
-    named = f"{option} {(pattern if shown is None else shown)!r}"
+    label = f"{option} {(pattern if shown is None else shown)!r}"
     # `regex` unrolls counted repetitions.
     counts = (max(1, int(number)) for number in re.findall(r"\{(\d{1,9})", pattern))
     if math.prod(counts) > _MAX_REPETITIONS:
-        raise ConfigError(f"{named} repeats something more than {_MAX_REPETITIONS:,} times")
+        raise ConfigError(f"{label} repeats something more than {_MAX_REPETITIONS:,} times")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about syntax that may change its meaning
-            re.compile(pattern)  # its own extensions, recursion among them, are refused
+            warnings.simplefilter("ignore")  # about syntax whose meaning may change
+            re.compile(pattern)  # rejects extensions of `regex`, such as recursion
             regex.compile(pattern)
     except (re.error, regex.error, RecursionError, OverflowError) as error:
-        raise ConfigError(f"{named} is not a valid regular expression: {error}") from error
+        raise ConfigError(f"{label} is not a valid regular expression: {error}") from error
 
 
-def _ramp(epochs: float, between: tuple[float, float]) -> float:
-    first, last = between
-    return 1.0 if epochs >= last else max(0.0, epochs - first) / (last - first)
+def _ramp(epochs: float, bounds: tuple[float, float]) -> float:
+    low, high = bounds
+    return 1.0 if epochs >= high else max(0.0, epochs - low) / (high - low)
 
 
 def _require_range(name: str, value: object) -> None:
     if not isinstance(value, tuple) or len(value) != 2:
         raise ConfigError(f"{name} must be two numbers, not {reprlib.repr(value)}")
-    first, last = value
-    require_real(name, first, 0.0, MAX_COUNT)
-    require_real(name, last, first, MAX_COUNT)
+    low, high = value
+    require_real(name, low, 0.0, MAX_COUNT)
+    require_real(name, high, low, MAX_COUNT)
 
 
 def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -1,14 +1,14 @@
-"""Errors meant for the user: one line that names the thing, the value and the way out."""
+"""Errors meant for users. Each message is one line: what is wrong, the value, what to do."""
 
 
 class CharLSTMError(Exception):
-    """Base of every error that a user can cause or mend; shown as one line, exit code 1."""
+    """Base class of errors that a user can cause or fix; shown as one line, exit code 1."""
 
     exit_code = 1
 
 
 class ConfigError(CharLSTMError):
-    """A setting that is impossible or contradicts another one (wrong usage, exit code 2)."""
+    """An invalid setting, or one that contradicts another (usage error, exit code 2)."""
 
     exit_code = 2
 
@@ -18,15 +18,15 @@ class CorpusError(CharLSTMError):
 
 
 class ChangedTextError(CorpusError):
-    """A text that isn't the one a model was trained on."""
+    """A text that differs from the one a model was trained on."""
 
 
 class EncodingError(CorpusError):
-    """Bytes that aren't valid in the encoding that a text was read in.
+    """Bytes that are invalid in the text's encoding.
 
     Args:
-        what: where they are.
-        advice: for a corpus; a text for a model is read as the model's own was.
+        what: the file, and the position of the invalid byte where known.
+        advice: what to do for a training text; for other texts, callers use `what` with their own.
     """
 
     def __init__(self, what: str, advice: str) -> None:
@@ -35,20 +35,20 @@ class EncodingError(CorpusError):
 
 
 class PatternError(CorpusError):
-    """A user's regular expression that takes too long; the message lacks the file's name."""
+    """A user's regular expression that takes too long; the message doesn't name the file."""
 
 
 class ContainerError(CharLSTMError):
-    """A file of charlstm's own that is damaged or something else; the message lacks its name."""
+    """A file that is damaged or wasn't written by charlstm; the message doesn't name it."""
 
 
 class CheckpointError(CharLSTMError):
-    """A run or checkpoint that is missing, damaged, locked or can't be written."""
+    """A run or checkpoint that is missing, damaged, locked or not writable."""
 
 
 class RunLockedError(CheckpointError):
-    """A run that another process trains."""
+    """A run that another process is training."""
 
 
 class TrainingError(CharLSTMError):
-    """Training that can't start or continue: divergence, memory."""
+    """Training that can't start or continue: it diverged or ran out of memory."""

@@ -1,11 +1,11 @@
-"""What a training run reports, in order: started, stepped and evaluated many times, finished."""
+"""Events of a training run, in order: one Started, many Stepped and Evaluated, one Finished."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """The run starts or resumes."""
+    """The run started or resumed."""
 
     step: int
     num_parameters: int
@@ -17,21 +17,21 @@ class Started:
 class Stepped:
     """A gradient step was made, or skipped because its gradient was not finite.
 
-    A GPU's losses are read every few steps: what is said of them is true of all since the last
-    reading.
+    On a GPU, losses are read back every few steps; the loss fields then cover all steps since the
+    last read.
 
     Args:
-        progress: the part of the budget that is used, 0 to 1.
-        elapsed_seconds: since the command began, earlier sessions of the run included.
-        seconds_left: to the end of the budget.
-        chars_per_second: over this session's gradient steps.
-        train_bits_per_char: running mean over the latest steps, in the steps' own precision.
-        dropout: share of the last layer's output that is hidden from the head.
-        recurrent_dropout: share of the recurrent weights that is zero.
-        threads: CPU threads that the next steps use, but for a trial of other numbers.
-        chose_threads: their number has just been changed.
-        was_slowed: the step was skipped and the learning rate halved; float16 may also only have
-            scaled its loss too far, which mends itself.
+        progress: fraction of the budget used, 0 to 1.
+        elapsed_seconds: time since the command started, including earlier sessions of the run.
+        seconds_left: time to the end of the budget.
+        chars_per_second: average over this session's gradient steps.
+        train_bits_per_char: running mean over the latest steps, in the training precision.
+        dropout: fraction of the layers' outputs that is zeroed.
+        recurrent_dropout: fraction of the recurrent weights that is zeroed.
+        threads: CPU threads used, except during trials of other numbers.
+        chose_threads: the number of threads has just changed.
+        was_slowed: the step was skipped and the learning rate halved. A skipped float16 step may
+            only need a smaller loss scale, which is adjusted automatically.
     """
 
     step: int
@@ -55,11 +55,11 @@ class Evaluated:
     """The validation text was scored, in float32 and in parallel streams.
 
     Args:
-        val_bits_per_char: None when the corpus has no validation text.
-        num_val_chars: how many characters were scored.
-        num_val_streams: each began from an empty context.
-        temperature: the softmax temperature with the lowest validation cost, used for the figure.
-        is_best: lower than ever before in this run; always, where nothing is validated.
+        val_bits_per_char: loss at `temperature`; None without a validation text.
+        num_val_chars: number of characters scored.
+        num_val_streams: number of parallel streams, each starting from an empty context.
+        temperature: softmax temperature with the lowest validation loss.
+        is_best: lowest loss of this run so far; always true without a validation text.
     """
 
     step: int
@@ -83,8 +83,8 @@ class Finished:
     """The budget is used, the run was asked to stop, or it stopped early.
 
     Args:
-        best_epoch: when validation was best.
-        stopped_early: validation had become far worse than at its best.
+        best_epoch: epoch of the lowest validation loss.
+        stopped_early: the validation loss had risen far above its minimum.
     """
 
     step: int
@@ -99,12 +99,12 @@ class Finished:
 
 @dataclass(frozen=True, kw_only=True)
 class SaveDue:
-    """It was asked to save between evaluations, and all processes are ready to."""
+    """A save was requested between evaluations, and every process is ready."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """A checkpoint is safe on the disk."""
+    """A checkpoint was written and synced to disk."""
 
     step: int
     path: str
@@ -112,12 +112,12 @@ class Saved:
 
 @dataclass(frozen=True, kw_only=True)
 class SavingFailed:
-    """A checkpoint could not be written; the one before it is intact and training continues."""
+    """A checkpoint could not be written; the previous one is intact and training continues."""
 
     step: int
     reason: str
 
 
 TrainerEvent = Started | Stepped | Evaluated | SaveDue | Finished
-# What users are told.
+# Events passed on to users.
 Event = Started | Stepped | Evaluated | Finished | Saved | SavingFailed

@@ -1,37 +1,49 @@
 """A tiny text, a tiny model and runs made from them."""
 
+import builtins
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+# The models here are too small for two threads to share, and the tests run in parallel. Processes
+# that tests start inherit it; torch reads it when it is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import hypothesis
 import pytest
-import torch
 
 from charlstm.cli import main
 from charlstm.config import Budget, CorpusConfig, TrainConfig
 from charlstm.evaluation.scores import Evaluation
-from charlstm.evaluation.scoring import score
 from charlstm.inference.predictor import Predictor
-from charlstm.model.checkpoints import Checkpoint, RunSpec
+from charlstm.model.checkpoints import Checkpoint, RunSpec, read_checkpoint
 from charlstm.model.config import ModelConfig
-from charlstm.model.network import CharLSTM
 from charlstm.run.store import CheckpointStore
+from charlstm.system.interrupts import has_torch
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.corpus import load_corpus
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import Vocabulary
-from charlstm.training.trainer import Fresh, Resume, Trainer
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
-# The models here are too small for two threads to share.
-torch.set_num_threads(1)
+_NO_TORCH = "torch isn't installed"
+if has_torch():
+    import torch
+else:
+    # Whatever imports torch, a module of tests, a fixture or a command, skips what needs it.
+    def _import(name, *arguments, _import=builtins.__import__, **options):
+        if name.partition(".")[0] == "torch":
+            pytest.skip(_NO_TORCH, allow_module_level=True)
+        return _import(name, *arguments, **options)
+
+    builtins.__import__ = _import
 
 TEXT = "the quick brown fox jumps over the lazy dog.\nquiet queens quote quick quips.\n" * 30
 
@@ -50,6 +62,9 @@ def raising(error):
 
 
 DISK_FULL = OSError(28, "No space left on device")
+
+# The fixture `checkpoint`, for Pythons without torch; held up to date by test_golden.py.
+TINY = Path(__file__).parent / "model" / "golden" / "tiny.safetensors"
 
 # Options that make a training take no time.
 SMALL = ["--hidden-size", "8", "--num-layers", "1", "--batch-size", "4", "--seq-len", "16"]
@@ -84,6 +99,8 @@ def with_spec(checkpoint, **changes):
 
 def with_vocabulary(checkpoint, characters, *, cell="lstm", hidden_size=8, **corpus):
     """Return an untrained model with weights large enough for distinct predictions."""
+    from charlstm.model.network import CharLSTM
+
     vocabulary = Vocabulary("".join(sorted(set(characters))))
     config = replace(MODEL, num_characters=len(vocabulary), cell=cell, hidden_size=hidden_size)
     model = CharLSTM(config, generator=torch.Generator().manual_seed(3))
@@ -111,12 +128,16 @@ def alphabet_of(vocabulary, *, level="char", unknown_probability=1e-4):
 
 
 def evaluate(model, split):
-    """Select the matrix products that users get."""
+    """Return the evaluation that users get."""
+    from charlstm.evaluation.scoring import score
+
     return Evaluation.of_scores(split, score(model, split))
 
 
 def network_of(checkpoint):
     """Return a checkpoint's torch module."""
+    from charlstm.model.network import CharLSTM
+
     network = CharLSTM(
         checkpoint.spec.model_config,
         unknown_probability=checkpoint.spec.alphabet.unknown_probability,
@@ -138,6 +159,7 @@ def split(vocabulary):
 @pytest.fixture(scope="session")
 def make_trainer(split):
     """Return a function (config changes, steps, resume) -> Trainer on the tiny text."""
+    from charlstm.training.trainer import Fresh, Resume, Trainer
 
     def make(*, steps=12, resume=None, model=None, budget=None, val=None, **changes):
         return Trainer(
@@ -153,9 +175,11 @@ def make_trainer(split):
 
 
 @pytest.fixture(scope="session")
-def checkpoint(make_trainer, vocabulary, split):
-    """Return the checkpoint of a short run, with its training state."""
-    trainer = make_trainer(steps=4)
+def checkpoint(request, vocabulary, split):
+    """Return the checkpoint of a short run, or without torch the one on file."""
+    if not has_torch():
+        return read_checkpoint(TINY)
+    trainer = request.getfixturevalue("make_trainer")(steps=4)
     for _ in trainer.run():
         pass
     return Checkpoint(
@@ -223,6 +247,8 @@ def charlstm(tmp_path):
             check=False,
             env={**os.environ, **(environment or {})},
         )
+        if not has_torch() and b"needs PyTorch" in result.stderr:
+            pytest.skip(_NO_TORCH)
         if check:
             assert result.returncode == 0, result.stderr.decode()
         return result
@@ -263,9 +289,20 @@ def run(here, capsys):
     return Program(capsys)
 
 
+@pytest.fixture(scope="session")
+def trained_names(tmp_path_factory):
+    """Return a folder with a run that has memorized four names."""
+    folder = tmp_path_factory.mktemp("names")
+    text = folder / "names.txt"
+    text.write_text("anna\nberta\nclara\ndora\n" * 60)
+    options = ["--split-documents", "lines", "--steps", "400", "--learning-rate", "0.02"]
+    arguments = ["train", str(text), "--checkpoints", str(folder / "checkpoints")]
+    assert main([*arguments, *options, *SMALL]) == 0
+    return folder
+
+
 @pytest.fixture
-def known_names(run, here):
-    """Return a run that has memorized four names."""
-    (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
-    arguments = ["--split-documents", "lines", "--steps", 400, "--learning-rate", 0.02]
-    assert run("train", "names.txt", *arguments, *SMALL)[0] == 0
+def known_names(trained_names, here, capsys):
+    """Copy a run that has memorized four names, and its text, to the working folder."""
+    shutil.copytree(trained_names, here, dirs_exist_ok=True)
+    capsys.readouterr()

@@ -128,6 +128,12 @@ def test_model_only_imports_the_alphabet_of_text():
                 assert name in ("charlstm.text.alphabet", "charlstm.text.vocabulary"), (path, name)
 
 
+def test_tensors_become_float64_on_the_cpu_only():
+    for path in files():
+        # Apple's GPUs have no float64.
+        assert not re.search(r"(?<!\.cpu\(\))\.double\(\)", path.read_text("utf-8")), path
+
+
 def test_no_code_executes_data():
     for path in files():
         names = {name.split(".")[0] for name in imports(path)}

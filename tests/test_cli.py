@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,9 +14,11 @@ import pytest
 import typer
 from conftest import SMALL, TEXT, posix
 
+import charlstm
 from charlstm.cli import app
 from charlstm.commands import usage
 from charlstm.commands.options import complete_run, minutes_of, whole_number
+from charlstm.errors import ConfigError
 from charlstm.run.store import CheckpointStore
 from charlstm.system import interrupts
 
@@ -522,6 +525,22 @@ def test_missing_torch_names_what_to_install(run, stored, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     for command in (["train", "tiny.txt"], ["eval"], ["compare", "tiny.txt"]):
         assert "needs PyTorch: pip install torch" in run.fails(2, *command)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: charlstm.train("tiny.txt", steps=1),
+        lambda: ThreadPoolExecutor().submit(charlstm.train, "tiny.txt", steps=1).result(),
+        lambda: charlstm.load("tiny").to_torch(),
+        lambda: charlstm.load("tiny").network(),
+    ],
+    ids=["train", "train_in_a_thread", "to_torch", "network"],
+)
+def test_python_api_without_torch_names_what_to_install(stored, monkeypatch, call):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ConfigError, match="needs PyTorch: pip install torch"):
+        call()
 
 
 def test_help_shows_readable_types_and_bounds(run):

@@ -18,8 +18,8 @@ from charlstm.system.distributed import ALONE
 from charlstm.text.split import Split
 from charlstm.training import graphs, hardware
 from charlstm.training.bptt import TruncatedBPTT
+from charlstm.training.head import head_loss
 from charlstm.training.lists import batches_of
-from charlstm.training.losses import head_loss
 from charlstm.training.probe import StepTimer
 from charlstm.training.recipe import Machine, make_plan
 
@@ -153,7 +153,7 @@ def test_captured_graph_matches_the_eager_step(model, split, precision, monkeypa
             outcome = learner.step(batches.next(generator), 0.001 * number, dropouts)
         learners.append((learner, outcome))
     (captured, found), (eager, expected) = learners
-    assert sum(one._graph is not None for one in captured._graphs._by_kind.values()) == 2
+    assert sum(one._graph is not None for one in captured._graphs._graph_by_key.values()) == 2
     assert float(found.loss) == pytest.approx(float(expected.loss), abs=1e-4)
     assert found.loss_scale == expected.loss_scale
     pairs = [(captured._model.state_dict(), eager._model.state_dict())]

@@ -136,7 +136,7 @@ def test_commands_in_guides_work(page, beginner, monkeypatch, capsys):
     if page != FRONT:
         (folder / "shakespeare.txt").write_text(EXAMPLE, encoding="utf-8")
         assert main(["train", "shakespeare.txt", *SHORT]) == 0
-    for command in commands(page):
+    for command in dict.fromkeys(commands(page)):
         run(command, monkeypatch, capsys)
 
 

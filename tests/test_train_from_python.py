@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -145,11 +145,8 @@ def test_interrupt_saves_and_returns_the_model(train, corpus_file):
 
 
 def test_train_works_in_another_thread(train, corpus_file):
-    found = []
-    thread = threading.Thread(target=lambda: found.append(train(corpus_file)))
-    thread.start()
-    thread.join()
-    assert found[0].checkpoint.step == 3
+    with ThreadPoolExecutor() as threads:
+        assert threads.submit(train, corpus_file).result().checkpoint.step == 3
 
 
 def test_finished_run_is_returned_with_a_warning(train, corpus_file):

@@ -1,6 +1,6 @@
 """Advice on how to improve a run's model, based on its history.
 
-Differences within chance give no advice.
+Differences that are not significant give no advice.
 """
 
 import math
@@ -9,13 +9,14 @@ from typing import Final
 
 from charlstm.model.checkpoints import LogEntry, best_val_bits_per_char
 
-# Best so early in a run, and worse ever since: it overfits.
-_EARLY: Final = 0.5
-# Standard deviation, over characters, of the bits between two models: 1.1 to 1.7 on Shakespeare.
-_SPREAD_BITS: Final = 1.5
-_SURE: Final = 2.0  # standard errors
-# By how much, relative to it, validation may exceed training: less is hardly overfitted, more is
-# learned by heart. Training's figure is made with dropout, which hides some of it.
+# A run overfits if validation was best before this fraction of its epochs, and is worse at its end.
+_OVERFIT_BEFORE: Final = 0.5
+# Standard deviation, over characters, of the difference between two models in bits: 1.1 to 1.7 on
+# Shakespeare.
+_STD_BITS: Final = 1.5
+_SIGNIFICANT_ERRORS: Final = 2.0  # standard errors
+# Gap between validation and training loss, relative to validation: little overfitting below the
+# first, memorization above the second. Dropout raises the training loss, which hides some of it.
 _SMALL_GAP: Final = 0.04
 _LARGE_GAP: Final = 0.25
 
@@ -27,23 +28,23 @@ def advise(
     unit: str = "minutes",
     counts_bits: float | None = None,
 ) -> str | None:
-    """A few sentences; None where too little was evaluated to say anything.
+    """Return advice in a few sentences, or None with too few evaluations.
 
     Args:
-        unit: of the run's budget.
-        counts_bits: what n-gram counts of the same text reach on validation, where that is known.
+        unit: unit of the run's budget.
+        counts_bits: validation loss of an n-gram model of the same text, if known.
     """
-    found = _learned(history, is_finished=is_finished, unit=unit)
+    advice = _advise_on_history(history, is_finished=is_finished, unit=unit)
     best = best_val_bits_per_char(history)
     if counts_bits is None or best is None:
-        return found
+        return advice
     noise = noise_bits(history[-1].get("num_val_chars"))
-    return " ".join(filter(None, (found, _beside_counts(best, counts_bits, noise))))
+    return " ".join(filter(None, (advice, _compare_with_ngrams(best, counts_bits, noise))))
 
 
 def noise_bits(num_chars: int | None) -> float:
-    """Return the difference in bits per character that chance explains on `num_chars`."""
-    return _SURE * _SPREAD_BITS / math.sqrt(num_chars) if num_chars else 0.0
+    """Return the smallest significant difference in bits per character on `num_chars`."""
+    return _SIGNIFICANT_ERRORS * _STD_BITS / math.sqrt(num_chars) if num_chars else 0.0
 
 
 def overfits(history: Sequence[LogEntry]) -> bool:
@@ -54,22 +55,21 @@ def overfits(history: Sequence[LogEntry]) -> bool:
     best, last = min(scored, key=lambda entry: entry["val_bits_per_char"]), scored[-1]
     worse_bits = last["val_bits_per_char"] - best["val_bits_per_char"]
     is_noise = worse_bits <= noise_bits(last.get("num_val_chars"))
-    return best["epoch"] < _EARLY * last["epoch"] and not is_noise
+    return best["epoch"] < _OVERFIT_BEFORE * last["epoch"] and not is_noise
 
 
-def _beside_counts(best: float, counts: float, noise: float) -> str:
-    """Compare the network with n-gram counts."""
-    if abs(best - counts) <= noise:
-        return "Validation is as good as what counting n-grams reaches, within chance."
-    if best < counts:
-        return f"Validation is {counts - best:.2f} bits below what counting n-grams reaches."
+def _compare_with_ngrams(best: float, ngrams: float, noise: float) -> str:
+    if abs(best - ngrams) <= noise:
+        return "The validation loss does not differ significantly from an n-gram model's."
+    if best < ngrams:
+        return f"The validation loss is {ngrams - best:.2f} bits below an n-gram model's."
     return (
-        f"Validation is {best - counts:.2f} bits above what counting n-grams reaches: until the "
-        "network has learned more, sample and predict do better --with-counts."
+        f"The validation loss is {best - ngrams:.2f} bits above an n-gram model's: until the LSTM "
+        "has trained longer, use --with-counts for better samples and predictions."
     )
 
 
-def _learned(history: Sequence[LogEntry], *, is_finished: bool, unit: str) -> str | None:
+def _advise_on_history(history: Sequence[LogEntry], *, is_finished: bool, unit: str) -> str | None:
     scored = [
         (entry["epoch"], entry["train_bits_per_char"], entry["val_bits_per_char"])
         for entry in history
@@ -78,26 +78,27 @@ def _learned(history: Sequence[LogEntry], *, is_finished: bool, unit: str) -> st
     if len(scored) < 2:
         return None
     epoch, train, val = scored[-1]
-    best_epoch, _, best = min(scored, key=lambda one: one[2])
+    best_epoch, _, best = min(scored, key=lambda evaluation: evaluation[2])
     if overfits(history):
         return (
-            f"Validation was best at epoch {best_epoch:.1f} of {epoch:.1f}: it overfits. A larger "
-            f"text helps, or more regularization (--dropout, --weight-decay); more {unit} don't."
+            f"Validation was best at epoch {best_epoch:.1f} of {epoch:.1f}: the model overfits. "
+            "Use a larger text or more regularization (--dropout, --weight-decay), not more "
+            f"{unit}."
         )
     if not is_finished:
-        return "The run is not finished: train --resume continues it."
+        return "The run is not finished: continue it with train --resume."
     if val - train > _LARGE_GAP * best:
         return (
-            f"Training text costs {train:.2f} bits, validation text {val:.2f}: much is learned by "
-            "heart. A larger text helps most, then more regularization."
+            f"The training loss is {train:.2f} bits, the validation loss {val:.2f}: the model has "
+            "memorized much of the text. A larger text helps most, then more regularization."
         )
     if val - train < _SMALL_GAP * best:
-        larger = ", and bring a larger model" if unit == "minutes" else ""
+        larger = ", and allow a larger model" if unit == "minutes" else ""
         return (
-            f"Training text costs {train:.2f} bits, validation text {val:.2f}: hardly anything is "
-            f"learned by heart. More {unit} may help{larger}."
+            f"The training loss is {train:.2f} bits, the validation loss {val:.2f}: the model has "
+            f"memorized little. More {unit} may help{larger}."
         )
     return (
-        f"Training text costs {train:.2f} bits, validation text {val:.2f}: more {unit} and a "
+        f"The training loss is {train:.2f} bits, the validation loss {val:.2f}: more {unit} and a "
         "larger text may both help."
     )

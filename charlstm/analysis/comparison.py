@@ -1,4 +1,4 @@
-"""LSTM, GRU and plain RNN side by side: the same text, parameters, budget and recipe.
+"""Comparison of LSTM, GRU and plain RNN with the same text, size, budget and settings.
 
 Shapes: N characters of the scored text.
 """
@@ -27,16 +27,17 @@ from charlstm.training.trainer import Trainer
 CELLS: Final[tuple[Cell, ...]] = get_args(Cell)
 
 MAX_SCORED_CHARS: Final = 100_000
-_NEAR: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
+# Upper bounds of the classes of distance.
+_DISTANCES: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
 
+# Pass on the events of a training run with this name.
 Watch = Callable[[Iterator[TrainerEvent], str], Iterator[TrainerEvent]]
-
-
-# Keeps a model that was trained, by its trainer and the events; gives the name it has from then on.
+# Save a trained model, given its trainer and events; return the name of the run.
 Keep = Callable[[Trainer, Sequence[TrainerEvent]], str]
 
 
 def unwatched(events: Iterator[TrainerEvent], _name: str) -> Iterator[TrainerEvent]:
+    """Pass on events unchanged."""
     return events
 
 
@@ -45,10 +46,10 @@ class Trained:
     """One model of a comparison.
 
     Args:
-        bits_by_distance: of a closing bracket or quote, by characters since it was opened; only
-            distances that occur.
-        half_distance: the characters that carry half of the gradient of a prediction.
-        kept_as: the run that it is from now on; None where it isn't kept.
+        bits_by_distance: loss of closing brackets and quotes, by distance in characters from the
+            opening one; only distances that occur.
+        half_distance: number of characters that carry half of a prediction's gradient.
+        kept_as: name of the saved run; None if not saved.
     """
 
     seed: int
@@ -65,7 +66,7 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class CellResult:
-    """One kind of cell, trained from several seeds."""
+    """The results of one kind of cell with several seeds."""
 
     cell: Cell
     hidden_size: int
@@ -78,7 +79,7 @@ class CellResult:
 
     @property
     def spread(self) -> float:
-        """Half the distance between the best and the worst seed, bits per character."""
+        """Half the difference between the worst and the best seed, in bits per character."""
         bits = [run.bits_per_char for run in self.runs]
         return (max(bits) - min(bits)) / 2
 
@@ -88,11 +89,11 @@ class CellResult:
 
 
 def matched(model: ModelConfig, cell: Cell) -> ModelConfig:
-    """The same model with another cell, and the hidden size that gives it as many parameters."""
-    wanted = model.num_parameters
+    """Return the model with another cell and the hidden size closest in number of parameters."""
+    target = model.num_parameters
     sizes = range(1, 4 * model.hidden_size + 1)
     candidates = (replace(model, cell=cell, hidden_size=size) for size in sizes)
-    return min(candidates, key=lambda one: abs(one.num_parameters - wanted))
+    return min(candidates, key=lambda config: abs(config.num_parameters - target))
 
 
 def compare(
@@ -106,12 +107,12 @@ def compare(
     watch: Watch = unwatched,
     keep: Keep | None = None,
 ) -> Iterator[CellResult]:
-    """Train and measure one kind of cell after the other.
+    """Train and evaluate each kind of cell in turn.
 
     Args:
-        model: of the LSTM; the others get its number of parameters.
-        watch: passes on the events of each training, with its name.
-        keep: is given every model.
+        model: configuration of the LSTM; the other cells get the same number of parameters.
+        watch: receives the events of each training run.
+        keep: saves each model.
 
     Raises:
         ConfigError: when the scored text is too short to measure the context length.
@@ -154,7 +155,7 @@ def compare(
 
 
 class TrainedModel(NamedTuple):
-    """A model at the end of its budget, calibrated."""
+    """A trained model with calibrated temperature."""
 
     model: CharLSTM
     chars_per_second: float
@@ -171,11 +172,11 @@ def trained_model(
     watch: Watch = unwatched,
     keep: Keep | None = None,
 ) -> TrainedModel:
-    """Train a model to the end of the budget.
+    """Train a model until its budget is used up.
 
     Args:
-        watch: passes on the events of the training, with its name.
-        keep: is given the model.
+        watch: receives the events.
+        keep: saves the model.
     """
     set_threads(train.threads)
     trainer = Trainer(
@@ -187,13 +188,13 @@ def trained_model(
         started_at=time.monotonic(),
     )
     speed = 0.0
-    told: list[TrainerEvent] = []
+    events: list[TrainerEvent] = []
     for event in watch(trainer.run(), f"{model.cell}, seed {train.seed}"):
         if isinstance(event, Finished):
             speed = event.chars_per_second
         elif not isinstance(event, Stepped):
-            told.append(event)
-    kept_as = None if keep is None else keep(trainer, told)
+            events.append(event)
+    kept_as = None if keep is None else keep(trainer, events)
     trainer.model.load_arrays(trainer.calibrated(trainer.weights()))
     return TrainedModel(trainer.model, speed, kept_as)
 
@@ -201,10 +202,10 @@ def trained_model(
 def _by_distance(
     nats_N: npt.NDArray[np.float32], distance_N: npt.NDArray[np.int64]
 ) -> dict[int, float]:
-    """Bits of what closes, in classes of distance, each named by its longest."""
-    found = {}
-    for least, most in zip((0, *_NEAR), _NEAR, strict=False):
-        chosen = (distance_N > least) & (distance_N <= most)
-        if chosen.any():
-            found[most] = float(nats_N[chosen].mean()) / NATS_PER_BIT
-    return found
+    """Return the mean loss in bits by class of distance, keyed by the class's maximum."""
+    bits = {}
+    for after, last in zip((0, *_DISTANCES), _DISTANCES, strict=False):
+        is_in_class_N = (distance_N > after) & (distance_N <= last)
+        if is_in_class_N.any():
+            bits[last] = float(nats_N[is_in_class_N].mean()) / NATS_PER_BIT
+    return bits

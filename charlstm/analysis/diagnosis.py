@@ -17,7 +17,7 @@ from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN
 from charlstm.training.recipe import Machine, make_plan
 
-# Of longer training texts, this beginning is looked at.
+# Only the start of longer training texts is analysed.
 _SAMPLE_CHARS: Final = 16_000_000
 _MIN_SCORED_CHARS: Final = 100
 _RARE_COUNT: Final = 10
@@ -29,7 +29,7 @@ _ALLOWED_CONTROLS: Final = "\n\r\t"
 
 @dataclass(frozen=True, kw_only=True)
 class SplitReport:
-    """One split of the text; a document that is cut counts in both splits."""
+    """Statistics of one split; a document that is cut counts in both splits."""
 
     name: str
     num_chars: int
@@ -50,17 +50,18 @@ class Diagnosis:
     """The findings of `diagnose`.
 
     Args:
-        skipped: files of folders that are not read.
-        notices: those that `train` gives about the text.
-        num_characters: of the vocabulary; `num_rare` of them occur fewer than ten times in the
-            training text.
-        control_characters: how often each control character but tab and line end occurs there.
-        repeated_unit: `documents`, or `lines` where documents have many of them.
-        num_units: of all splits; `num_repeated` of them occurred before.
-        repeated_share: of the text, in repeated units.
-        baseline_bits_per_char: of the test text, or else the validation text, by other predictors,
-            as `eval` has them; empty where there is too little of both.
-        model: what the default budget would train on two cores, by estimate; None where the text
+        skipped: files in folders that are not text.
+        notices: notices that `train` shows for the text.
+        num_characters: size of the vocabulary.
+        num_rare: number of characters that occur fewer than ten times in the training text.
+        control_characters: counts of control characters other than tab and line ends there.
+        repeated_unit: `documents`, or `lines` if documents have several lines.
+        num_units: number of units in all splits.
+        num_repeated: number of units that occurred before.
+        repeated_share: fraction of the text in repeated units.
+        baseline_bits_per_char: baselines as in `eval`, on the test text or else the validation
+            text; empty if both are too short.
+        model: model that the default budget would train on two cores, estimated; None if the text
             is too short for that.
     """
 
@@ -85,7 +86,7 @@ class Diagnosis:
 
 
 def diagnose(config: CorpusConfig) -> Diagnosis:
-    """Read a corpus as `train` does, and look at it.
+    """Read a corpus as `train` does, and check it.
 
     Raises:
         CorpusError: as `load_corpus` does.
@@ -96,7 +97,7 @@ def diagnose(config: CorpusConfig) -> Diagnosis:
     train = corpus.train.part(0, _SAMPLE_CHARS)
     characters = corpus.vocabulary.characters
     counts_V = np.bincount(train.ids, minlength=len(corpus.alphabet))[1:]
-    # Of running text and of poems, lines repeat where documents don't.
+    # In running text and poems, lines may repeat although documents don't.
     has_lines = config.split_documents != "lines" and "\n" in characters
     parts = list(splits.values())
     if has_lines:
@@ -105,7 +106,7 @@ def diagnose(config: CorpusConfig) -> Diagnosis:
     is_repeated = np.ones(len(hashes), np.bool_)
     is_repeated[np.unique(hashes, return_index=True)[1]] = False
     lengths = np.concatenate([part.lengths for part in parts])
-    found = Diagnosis(
+    diagnosis = Diagnosis(
         files=corpus.files,
         skipped=files.skipped,
         notices=corpus.notices,
@@ -134,7 +135,7 @@ def diagnose(config: CorpusConfig) -> Diagnosis:
         problems=(),
     )
     text = corpus.alphabet.decode(train.ids)
-    return replace(found, problems=tuple(_problems(found, config, text)))
+    return replace(diagnosis, problems=tuple(_problems(diagnosis, config, text)))
 
 
 def _by_lines(split: Split, corpus: Corpus) -> Split:
@@ -153,8 +154,8 @@ def _baselines(corpus: Corpus, train: Split) -> dict[str, float]:
         text, val = val, val.part(0, 0)
     if text.num_chars < _MIN_SCORED_CHARS:
         return {}
-    found = all_baselines(corpus.alphabet, train=train, val=val, text=text)
-    return {one.name: one.nats / text.num_chars / NATS_PER_BIT for one in found}
+    baselines = all_baselines(corpus.alphabet, train=train, val=val, text=text)
+    return {baseline.name: baseline.nats / text.num_chars / NATS_PER_BIT for baseline in baselines}
 
 
 def _model(corpus: Corpus) -> str | None:
@@ -170,28 +171,28 @@ def _model(corpus: Corpus) -> str | None:
     return f"{plan.model}, {plan.reason}"
 
 
-def _problems(found: Diagnosis, config: CorpusConfig, text: str) -> Iterator[Problem]:
+def _problems(diagnosis: Diagnosis, config: CorpusConfig, text: str) -> Iterator[Problem]:
     is_char = config.level == "char"
-    if found.control_characters and is_char:
-        named = ", ".join(f"{code} {n:,} times" for code, n in found.control_characters.items())
+    if diagnosis.control_characters and is_char:
+        named = ", ".join(f"{code} {n:,} times" for code, n in diagnosis.control_characters.items())
         yield Problem(
-            what=f"control characters: {named}", cure="if it is not text, give --level byte"
+            what=f"control characters: {named}", cure="use --level byte if this is not text"
         )
     if is_char and config.normalize == "none" and not unicodedata.is_normalized("NFC", text):
         yield Problem(
-            what="accented letters in several forms, or in pieces", cure="--normalize nfc"
+            what="accented letters in composed and decomposed forms", cure="--normalize nfc"
         )
-    if found.repeated_share > _MANY_REPEATS:
-        cure = "remove the copies, or give separate --val and --test files"
-        if found.repeated_unit == "documents":
-            cure = "eval leaves out documents of the test that are in the training text"
+    if diagnosis.repeated_share > _MANY_REPEATS:
+        cure = "remove the copies, or use separate --val and --test files"
+        if diagnosis.repeated_unit == "documents":
+            cure = "eval excludes test documents that are in the training text"
         yield Problem(
-            what=f"{found.repeated_share:.0%} of the text is in repeated {found.repeated_unit}: "
-            "validation text may also be training text",
+            what=f"{diagnosis.repeated_share:.0%} of the text is in repeated "
+            f"{diagnosis.repeated_unit}: validation text may also be training text",
             cure=cure,
         )
-    if found.num_chars < _MIN_CHARS:
+    if diagnosis.num_chars < _MIN_CHARS:
         yield Problem(
-            what=f"{found.num_chars:,} characters are few: expect poor samples",
-            cure="add text, or start from a model of more text: --from RUN",
+            what=f"only {diagnosis.num_chars:,} characters: samples will be poor",
+            cure="add text, or fine-tune a model of a larger text: --from RUN",
         )

@@ -1,4 +1,4 @@
-"""Gates, cell states, and the features that units track.
+"""Gates, cell states, and units that track features of the text.
 
 Shapes: N characters read, H hidden size, U units of all layers, K shifted copies.
 """
@@ -17,7 +17,7 @@ from charlstm.text.alphabet import Alphabet
 from charlstm.text.features import FEATURES
 from charlstm.text.split import Split
 
-# A saturated gate (Karpathy, Johnson & Li 2015).
+# Thresholds of saturated gates (Karpathy, Johnson & Li 2015).
 CLOSED_BELOW: Final = 0.1
 OPEN_ABOVE: Final = 0.9
 
@@ -28,18 +28,19 @@ _NUM_BEST_UNITS: Final = 3
 _NUM_SHIFTS: Final = 20
 _STRETCH_CHARS: Final = 10
 _MARKED_CHARS: Final = 6
-_LETTER: Final = "\u00aa"  # neither capital nor small
+_LETTER: Final = "\u00aa"  # neither upper nor lower case
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Character:
-    """A character of a traced text, readable.
+    """A character of a traced text.
 
     Args:
-        nats: what it cost.
-        candidates: the most likely ones at its place, before it was read.
+        char: readable.
+        nats: its loss.
+        candidates: the most likely characters at its position.
     """
 
     char: str
@@ -49,10 +50,10 @@ class Character:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerTrace:
-    """What a layer did at each character.
+    """The activations of a layer at each character.
 
     Args:
-        values: float32 [N, H] each, by the names of `CellSpec.values`.
+        values: float32 [N, H] each, by the names in `CellSpec.values`.
     """
 
     values: dict[str, Array]
@@ -61,7 +62,7 @@ class LayerTrace:
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """A text as a model read it."""
+    """A text with a model's activations and predictions."""
 
     characters: tuple[Character, ...]
     layers: tuple[LayerTrace, ...]
@@ -69,12 +70,12 @@ class Trace:
 
 @dataclass(frozen=True, kw_only=True)
 class GateShares:
-    """How open a gate is, over units and characters.
+    """Statistics of a gate over units and characters.
 
     Args:
-        mean: of the gate's values, 0 to 1.
-        closed: share of values below 0.1.
-        open: share of values above 0.9.
+        mean: mean activation, 0 to 1.
+        closed: fraction of activations below 0.1.
+        open: fraction of activations above 0.9.
     """
 
     mean: float
@@ -83,14 +84,14 @@ class GateShares:
 
 
 class UnitScore(NamedTuple):
-    """A unit that tracks a readable feature.
+    """A unit that tracks a feature of the text.
 
     Args:
-        score: area under the ROC curve for what is or isn't, correlation for what is counted;
-            below 0.5 or 0 it falls where the other rises.
-        place: where it is strongest, in characters of the text.
+        score: area under the ROC curve for binary features, correlation for counts; negative
+            association gives values below 0.5 or 0.
+        place: position of the strongest activation in the text.
         stretch: the readable text around it.
-        marked: a shorter one, with the character in brackets.
+        marked: a shorter passage, with the character in brackets.
     """
 
     layer: int
@@ -107,8 +108,8 @@ class TrackedFeature:
 
     Args:
         measure: `auc` or `correlation`.
-        chance: the best unit's score on a text shifted against the units, mean of 20 shifts.
-        units: the best first.
+        chance: the best unit's score on shifted text, averaged over 20 shifts.
+        units: best first.
     """
 
     feature: str
@@ -118,30 +119,30 @@ class TrackedFeature:
 
     @property
     def strength(self) -> float:
-        """How well the best unit tracks it, from 0 to 1, whatever the measure and the sign."""
+        """Absolute association of the best unit, from 0 to 1, for either measure."""
         score = self.units[0].score
         return abs(2 * score - 1) if self.measure == "auc" else abs(score)
 
 
 def trace(predictor: Predictor, text: Split) -> Trace:
-    """Read a text and keep everything: some kilobytes for each character.
+    """Record a model's activations on a text; needs some kilobytes per character.
 
     Raises:
         ConfigError: when it is empty.
     """
     if not text.num_chars:
-        raise ConfigError("there is no text to look into")
+        raise ConfigError("the text is empty")
     characters = []
     steps: list[list[LayerState]] = []
     alphabet = predictor.alphabet
-    for char, symbol, (before, after) in zip(
+    for char, token, (before, after) in zip(
         alphabet.decode(text.ids), text.ids, predictor.trace(text), strict=True
     ):
         log_p_V = before.log_p[0].astype(np.float64)
         characters.append(
             Character(
                 char=alphabet.to_text(char),
-                nats=float(-log_p_V[symbol]),
+                nats=float(-log_p_V[token]),
                 candidates=ranked(alphabet, log_p_V).next[:_NUM_CANDIDATES],
             )
         )
@@ -157,46 +158,44 @@ def trace(predictor: Predictor, text: Split) -> Trace:
 
 
 def gate_text(val: Split, train: Split) -> Split:
-    """Return the text that gates are measured on, before and after training.
-
-    It is the start of the validation text or, without one, of the training text.
-    """
+    """Return the start of the validation text, or of the training text if that is empty."""
     return (val if val.num_chars else train).part(0, _GATE_CHARS)
 
 
 def gate_shares(predictor: Predictor, text: Split) -> list[dict[str, GateShares]]:
-    """How open each gate is on a text, layer by layer."""
-    found: list[dict[str, list[Array]]] = []
+    """Return statistics of each gate on a text, layer by layer."""
+    recorded: list[dict[str, list[Array]]] = []
     for _, after in predictor.trace(text):
-        found = found or [{gate: [] for gate in layer.gates} for layer in after.layers]
-        for layer, gates in zip(after.layers, found, strict=True):
+        recorded = recorded or [{gate: [] for gate in layer.gates} for layer in after.layers]
+        for layer, gates in zip(after.layers, recorded, strict=True):
             for gate, values in layer.gates.items():
                 gates[gate].append(values[0])
-    return [{gate: _shares(np.array(values)) for gate, values in layer.items()} for layer in found]
+    return [
+        {gate: _shares(np.array(values)) for gate, values in layer.items()} for layer in recorded
+    ]
 
 
 def most_variable_units(layer: LayerTrace, number: int) -> list[int]:
-    """Return the units that vary most, in descending order.
+    """Return the units with the most variable gates, in descending order.
 
-    Measured on the gates that keep the old state and let in the new one; for a plain RNN, which
-    has no gates, on the hidden state.
+    Uses the gates that mix the old state with the candidate; for a plain RNN, the hidden state.
     """
-    moving = layer.cell.keeping or ("hidden",)
-    spread_H = np.max([layer.values[name].std(0) for name in moving], axis=0)
+    measured = layer.cell.keeping or ("hidden",)
+    spread_H = np.max([layer.values[name].std(0) for name in measured], axis=0)
     order = np.argsort(-spread_H, kind="stable")
     return [int(unit) for unit in order[:number]]
 
 
 def track_features(predictor: Predictor, text: Split) -> list[TrackedFeature]:
-    """Find the units that track what a reader can see: quotes, brackets, lines, words, capitals.
+    """Find units that track quotes, brackets, lines, words and capitals.
 
-    Of bytes only those are looked at that are ASCII; all others count as letters.
+    Non-ASCII bytes count as letters.
 
     Args:
-        text: of some thousand characters.
+        text: some thousand characters.
 
     Raises:
-        ConfigError: when the text is too short to tell anything.
+        ConfigError: when the text is too short.
     """
     memories = [
         np.concatenate([np.tanh(layer.c[0]) for layer in after.layers])
@@ -205,7 +204,7 @@ def track_features(predictor: Predictor, text: Split) -> list[TrackedFeature]:
     if len(memories) < 10 * _MIN_POSITIVES:
         raise ConfigError(
             f"{len(memories)} characters are too few to find units that track features; "
-            f"give {10 * _MIN_POSITIVES} or more"
+            f"use at least {10 * _MIN_POSITIVES}"
         )
     memory_NU = np.array(memories, np.float64)
     hidden_size = predictor.hidden_size
@@ -213,16 +212,16 @@ def track_features(predictor: Predictor, text: Split) -> list[TrackedFeature]:
     alphabet = predictor.alphabet
     chars = alphabet.decode(text.ids)
     standard_NU = (memory_NU - memory_NU.mean(0)) / np.maximum(memory_NU.std(0), 1e-12)
-    # A text shifted against the units keeps its statistics and loses the connection.
+    # Shifted text has the same statistics, but no association with the units.
     shifts = np.random.default_rng(0).integers(
         _MIN_POSITIVES, len(chars) - _MIN_POSITIVES, _NUM_SHIFTS
     )
     readable = chars
     if alphabet.is_byte:
         readable = "".join(char if char.isascii() else _LETTER for char in chars)
-    found = []
-    for feature, of_text in FEATURES.items():
-        values_N = of_text(readable)
+    tracked = []
+    for feature, compute in FEATURES.items():
+        values_N = compute(readable)
         is_binary = values_N.dtype == np.bool_
         if is_binary and not _MIN_POSITIVES <= values_N.sum() <= len(chars) - _MIN_POSITIVES:
             continue
@@ -233,7 +232,7 @@ def track_features(predictor: Predictor, text: Split) -> list[TrackedFeature]:
         strength_UK = np.abs(scores_UK - (0.5 if is_binary else 0.0))
         best = np.argsort(-strength_UK[:, 0], kind="stable")[:_NUM_BEST_UNITS]
         chance = float(strength_UK[:, 1:].max(0).mean())
-        found.append(
+        tracked.append(
             TrackedFeature(
                 feature=feature,
                 measure="auc" if is_binary else "correlation",
@@ -249,7 +248,7 @@ def track_features(predictor: Predictor, text: Split) -> list[TrackedFeature]:
                 ),
             )
         )
-    return found
+    return tracked
 
 
 def _shares(values: Array) -> GateShares:
@@ -260,18 +259,18 @@ def _shares(values: Array) -> GateShares:
     )
 
 
-def _strongest(alphabet: Alphabet, symbols: str, memory_N: Floats) -> dict[str, Any]:
-    """Return the place where a unit is strongest, and the text around it."""
-    place = int(np.abs(memory_N).argmax())
-    stretch = slice(max(0, place - _STRETCH_CHARS), place + 1 + _STRETCH_CHARS)
-    before = symbols[max(0, place - _MARKED_CHARS) : place]
-    after = symbols[place + 1 : place + 1 + _MARKED_CHARS]
-    marked = "{}[{}]{}".format(*map(alphabet.to_text, (before, symbols[place], after)))
-    return {"place": place, "stretch": alphabet.to_text(symbols[stretch]), "marked": marked}
+def _strongest(alphabet: Alphabet, tokens: str, memory_N: Floats) -> dict[str, Any]:
+    """Return the position of a unit's strongest activation, and the text around it."""
+    position = int(np.abs(memory_N).argmax())
+    stretch = slice(max(0, position - _STRETCH_CHARS), position + 1 + _STRETCH_CHARS)
+    before = tokens[max(0, position - _MARKED_CHARS) : position]
+    after = tokens[position + 1 : position + 1 + _MARKED_CHARS]
+    marked = "{}[{}]{}".format(*map(alphabet.to_text, (before, tokens[position], after)))
+    return {"place": position, "stretch": alphabet.to_text(tokens[stretch]), "marked": marked}
 
 
 def _ranks(values_NU: Floats) -> Floats:
-    """Rank each column from 0 on; equal values get the mean of their ranks."""
+    """Rank the values of each column from 0; equal values get their mean rank."""
     ranks_NU = np.empty_like(values_NU)
     for values_N, ranks_N in zip(values_NU.T, ranks_NU.T, strict=True):
         _, inverse, counts = np.unique(values_N, return_inverse=True, return_counts=True)
@@ -280,7 +279,7 @@ def _ranks(values_NU: Floats) -> Floats:
 
 
 def _auc(rank_NU: Floats, is_NK: Floats) -> Floats:
-    """Area under the ROC curve by ranks (Mann & Whitney 1947), [U, K]."""
+    """Compute the area under the ROC curve from ranks (Mann & Whitney 1947), [U, K]."""
     num_positive = is_NK.sum(0)
     num_negative = len(is_NK) - num_positive
     rank_sum_UK = rank_NU.T @ is_NK
@@ -291,7 +290,7 @@ def _auc(rank_NU: Floats, is_NK: Floats) -> Floats:
 
 
 def _correlation(standard_NU: Floats, values_NK: Floats) -> Floats:
-    """Pearson's correlation, [U, K]."""
+    """Compute Pearson's correlation, [U, K]."""
     standard_NK = (values_NK - values_NK.mean(0)) / values_NK.std(0)
     correlation_UK: Floats = standard_NU.T @ standard_NK / len(standard_NK)
     return correlation_UK

@@ -1,4 +1,4 @@
-"""Effective context length: how far back predictions depend on what was read.
+"""Effective context length: how far back predictions depend on the text.
 
 Shapes: T window length, B windows, E embedding size, D distances.
 """
@@ -18,30 +18,30 @@ from charlstm.text.split import Split
 
 _MAX_DISTANCE: Final = 200
 _NUM_WINDOWS: Final = 256
-# Fewer windows are too few for a mean.
+# Distances that fewer windows cover are omitted.
 _MIN_WINDOWS: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """How much a prediction depends on the characters before it.
+    """The dependence of predictions on preceding characters.
 
     Args:
-        gradient: norm of the gradient of a prediction's nats to the embedding of the character that
-            stands 1, 2, 3 ... before it, mean over the windows that reach back so far.
+        gradient: norm of the gradient of the loss with respect to the embedding of the character
+            at distance 1, 2, 3, ..., averaged over the windows that are long enough.
     """
 
     gradient: tuple[float, ...]
 
     @property
     def half_distance(self) -> int:
-        """The characters that carry half of all the gradient."""
-        cumulated = np.cumsum(self.gradient)
-        return 1 + int(np.searchsorted(cumulated, cumulated[-1] / 2))
+        """Number of characters that carry half of the total gradient."""
+        cumulative = np.cumsum(self.gradient)
+        return 1 + int(np.searchsorted(cumulative, cumulative[-1] / 2))
 
 
 def require_reach(text: Split) -> None:
-    """Refuse a text without a character that has another one before it.
+    """Check that a text is long enough for `reach`.
 
     Raises:
         ConfigError: when no document has two characters.
@@ -51,22 +51,22 @@ def require_reach(text: Split) -> None:
 
 
 def reach(model: CharLSTM, text: Split, *, generator: np.random.Generator) -> Reach:
-    """Follow the gradient of predictions back to what was read, inside their documents.
+    """Measure the gradient of predictions with respect to preceding characters.
 
     Args:
-        generator: chooses the predictions; all characters with one before them are equally likely.
+        generator: draws the predicted positions, uniformly from all but the first of each document.
 
     Raises:
         ConfigError: when the text is too short.
     """
     require_reach(text)
-    places = np.setdiff1d(np.arange(text.num_chars), text.starts)
-    place_B = generator.choice(places, _NUM_WINDOWS)
-    start_B = text.starts[np.searchsorted(text.starts, place_B, "right") - 1]
-    distance_B = np.minimum(place_B - start_B, _MAX_DISTANCE)
-    # The boundary, then the characters before the place; what comes after them doesn't matter.
+    positions = np.setdiff1d(np.arange(text.num_chars), text.starts)
+    position_B = generator.choice(positions, _NUM_WINDOWS)
+    start_B = text.starts[np.searchsorted(text.starts, position_B, "right") - 1]
+    distance_B = np.minimum(position_B - start_B, _MAX_DISTANCE)
+    # BOS, then the characters before the position; later ones have no effect.
     offset_T1 = np.arange(distance_B.max() + 1)[:, None]
-    ids_TB = text.ids[np.minimum(place_B - distance_B + offset_T1 - 1, text.num_chars - 1)]
+    ids_TB = text.ids[np.minimum(position_B - distance_B + offset_T1 - 1, text.num_chars - 1)]
     ids_TB = np.where(offset_T1 == 0, model.config.boundary, ids_TB)
     embedded: list[Tensor] = []
 
@@ -79,15 +79,15 @@ def reach(model: CharLSTM, text: Split, *, generator: np.random.Generator) -> Re
         logits_TBV, _ = model(as_tensor(ids_TB, model), model.zero_state(_NUM_WINDOWS))
         last_B = as_tensor(distance_B, model)
         logits_BV = logits_TBV[last_B, torch.arange(_NUM_WINDOWS, device=model.device)]
-        loss = cross_entropy(logits_BV, as_tensor(text.ids[place_B], model), reduction="sum")
+        loss = cross_entropy(logits_BV, as_tensor(text.ids[position_B], model), reduction="sum")
         (gradient_TBE,) = torch.autograd.grad(loss, embedded)
     finally:
         hook.remove()
     norm_TB = gradient_TBE.norm(dim=-1).cpu().numpy()
     gradient = []
     for distance in range(1, int(distance_B.max()) + 1):
-        reaching = np.flatnonzero(distance_B >= distance)
-        if len(reaching) < _MIN_WINDOWS:
+        long_enough = np.flatnonzero(distance_B >= distance)
+        if len(long_enough) < _MIN_WINDOWS:
             break
-        gradient.append(float(norm_TB[distance_B[reaching] - distance + 1, reaching].mean()))
+        gradient.append(float(norm_TB[distance_B[long_enough] - distance + 1, long_enough].mean()))
     return Reach(gradient=tuple(gradient))

@@ -1,4 +1,4 @@
-"""A test of memory alone: a generated text where a symbol must be remembered over a distance."""
+"""A memory test: generated text in which a character must be recalled over a distance."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -18,13 +18,13 @@ from charlstm.text.split import Split
 from charlstm.text.vocabulary import Ids, Vocabulary
 
 RECALL_DISTANCES: Final = (5, 10, 20, 50, 100, 200)
-# Remembered: well above one in eight, which is chance.
+# Minimum accuracy that counts as recalled; chance is 1/8.
 RECALLED_ABOVE: Final = 0.9
 
-_RECALLED: Final = "ABCDEFGH"
+_LETTERS: Final = "ABCDEFGH"
 _CUE: Final = ">"
-_VOCABULARY: Final = Vocabulary("".join(sorted(_RECALLED + _CUE + "\n")))
-_SHORTEST: Final = 2
+_VOCABULARY: Final = Vocabulary("".join(sorted(_LETTERS + _CUE + "\n")))
+_MIN_DISTANCE: Final = 2
 _NUM_DOCUMENTS: Final = 12_000
 _NUM_TEST_DOCUMENTS: Final = 600
 _SEQ_LEN: Final = 256
@@ -33,10 +33,10 @@ _BATCH_SIZE: Final = 16
 
 @dataclass(frozen=True, kw_only=True)
 class RecallResult:
-    """How well one kind of cell recalls a symbol.
+    """Recall accuracy of one kind of cell.
 
     Args:
-        accuracy: by distance in characters.
+        accuracy: accuracy by distance in characters.
     """
 
     cell: Cell
@@ -47,13 +47,13 @@ class RecallResult:
 
     @property
     def longest_distance(self) -> int:
-        """Up to which nine of ten symbols are recalled; 0 for none."""
-        reached = 0
+        """Longest distance up to which accuracy is at least 0.9; 0 for none."""
+        longest = 0
         for distance, accuracy in sorted(self.accuracy.items()):
             if accuracy < RECALLED_ABOVE:
                 break
-            reached = distance
-        return reached
+            longest = distance
+        return longest
 
 
 def compare_recall(
@@ -64,15 +64,16 @@ def compare_recall(
     seeds: Sequence[int],
     watch: Watch = unwatched,
 ) -> Iterator[RecallResult]:
-    """Let each kind of cell learn to say again what it read some time ago.
+    """Train each kind of cell to recall a character that it read some time ago.
 
-    A document is a symbol, others of its kind, a cue, and the first symbol again: it has to be
-    let in, and all that follow kept out. Short and long distances are learned together, so that
-    the short ones show the way; each is tested by itself on documents that were not seen.
+    A document consists of a letter, further letters, a cue, and the first letter again. The cell
+    must store the first letter and ignore the others. It is trained on short and long distances
+    together, since the short ones are learned first, and tested on each distance with new
+    documents.
 
     Args:
-        model: of the LSTM; the others get its number of parameters.
-        watch: passes on the events of each training, with its name.
+        model: configuration of the LSTM; the other cells get the same number of parameters.
+        watch: receives the events of each training run.
     """
     model = replace(model, num_characters=len(_VOCABULARY), num_layers=1)
     train = replace(
@@ -83,18 +84,18 @@ def compare_recall(
         dropout=0.0,
         recurrent_dropout=0.0,
     )
-    shortest, longest = math.log(_SHORTEST), math.log(max(RECALL_DISTANCES))
+    shortest, longest = math.log(_MIN_DISTANCE), math.log(max(RECALL_DISTANCES))
     for seed in seeds:
         generator = np.random.default_rng(seed)
         distances = (
             np.exp(generator.uniform(shortest, longest, _NUM_DOCUMENTS)).round().astype(np.int64)
         )
-        learned = recall_documents(distances, generator)
-        no_text = learned.part(0, 0)
+        train_text = recall_documents(distances, generator)
+        no_text = train_text.part(0, 0)
         for cell in CELLS:
             config = matched(model, cell)
             trained = trained_model(
-                config, replace(train, seed=seed), budget, learned, no_text, watch=watch
+                config, replace(train, seed=seed), budget, train_text, no_text, watch=watch
             )
             yield RecallResult(
                 cell=cell,
@@ -109,23 +110,23 @@ def compare_recall(
 
 
 def recall_documents(distances: npt.NDArray[np.int64], generator: np.random.Generator) -> Split:
-    """Documents such as `CAFHB>C`, one for each distance between a symbol and its return."""
-    symbols, cue, end = (_VOCABULARY.encode(chars) for chars in (_RECALLED, _CUE, "\n"))
+    """Return documents such as `CAFHB>C`, one for each distance between the equal letters."""
+    letters, cue, line_end = (_VOCABULARY.encode(chars) for chars in (_LETTERS, _CUE, "\n"))
     documents: list[Ids] = []
     for distance in distances:
-        # The cue stands between them, too.
-        read = generator.choice(symbols, distance)
-        documents += [read, cue, read[:1], end]
+        # The cue counts towards the distance.
+        prefix = generator.choice(letters, distance)
+        documents += [prefix, cue, prefix[:1], line_end]
     lengths = distances + 3
     ids = np.concatenate(documents)
     return Split(ids=ids, starts=np.cumsum(lengths) - lengths)
 
 
 def _recall_accuracy(model: CharLSTM, distance: int, seed: int) -> float:
-    """How often the symbol after the cue is the most likely one."""
+    """Return how often the letter after the cue is ranked first."""
     generator = np.random.default_rng([seed, distance])
     documents = recall_documents(np.full(_NUM_TEST_DOCUMENTS, distance), generator)
     scores = score(model, documents)
-    # The symbol, the others, the cue, the symbol again.
-    place = documents.starts + distance + 1
-    return float((scores.rank_N[place] == 0).mean())
+    # The position after the letters and the cue.
+    position = documents.starts + distance + 1
+    return float((scores.rank_N[position] == 0).mean())

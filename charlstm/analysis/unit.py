@@ -1,9 +1,9 @@
-"""One unit's steps as arithmetic that can be followed by hand.
+"""One unit's steps, broken down so that they can be checked by hand.
 
-A gate is a sum, squashed: what comes from the character (or from the layer below), what comes from
-the hidden state before, and a bias. The page has the same in `unit.js`.
+A gate is the sigmoid of a sum: a part from the input (the character or the layer below), a part
+from the previous hidden state, and a bias. The web page has the same code in `unit.js`.
 
-Shapes: N characters read, H hidden size, E what a layer reads.
+Shapes: N characters read, H hidden size, E size of a layer's input.
 """
 
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ _NUM_LARGEST: Final = 3
 
 
 class Contribution(NamedTuple):
-    """What one unit adds to a sum.
+    """The contribution of one unit to a pre-activation.
 
     Args:
-        source: `hidden` for a unit of the same layer one step before, `below` for one of the layer
-            below.
+        source: `hidden` for a unit of the same layer in the previous step, `below` for a unit of
+            the layer below.
     """
 
     source: str
@@ -36,14 +36,15 @@ class Contribution(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class GateStep:
-    """A gate, or the candidate, in one step.
+    """A gate or candidate in one step.
 
     Args:
-        input: from the character that is read, or from the layer below.
-        hidden: from the hidden state before; for a GRU's candidate times the reset gate.
-        bias: the rest; the three add up to `pre_activation`.
-        value: its sigmoid; of a candidate, and of a plain network's hidden state, its tanh.
-        largest: the single contributions of units that are largest, whatever their sign.
+        input: contribution of the character or the layer below.
+        hidden: contribution of the previous hidden state; for a GRU's candidate, times the reset
+            gate.
+        bias: the bias; the three sum to `pre_activation`.
+        value: sigmoid of `pre_activation`; tanh for candidates and a plain RNN's hidden state.
+        largest: the largest contributions of units, by absolute value.
     """
 
     name: str
@@ -57,12 +58,12 @@ class GateStep:
 
 @dataclass(frozen=True, kw_only=True)
 class UnitStep:
-    """What a unit did when it read a character.
+    """A unit's step for one character.
 
     Args:
         char: the readable character.
-        gates: in the order in which a cell is drawn.
-        cell_before, cell: the cell state before and after; None for a GRU and a plain network.
+        gates: in the order of the diagrams.
+        cell_before, cell: the cell state before and after; None for a GRU and a plain RNN.
         hidden_before, hidden: the hidden state before and after.
     """
 
@@ -78,26 +79,26 @@ class UnitStep:
 
 
 def unit_steps(checkpoint: Checkpoint, text: Split, *, layer: int, unit: int) -> list[UnitStep]:
-    """Follow one unit through a text, a step for each character [N].
+    """Return the steps of one unit on a text, one for each character [N].
 
     Args:
-        layer, unit: from 0 on.
+        layer, unit: counted from 0.
 
     Raises:
         ConfigError: when the text is empty.
     """
     if not text.num_chars:
-        raise ConfigError("there is no text to look into")
+        raise ConfigError("the text is empty")
     predictor = Predictor(checkpoint)
     alphabet = predictor.alphabet
     steps = []
-    for char, symbol, (before, after) in zip(
+    for char, token, (before, after) in zip(
         alphabet.decode(text.ids), text.ids, predictor.trace(text), strict=True
     ):
         below_E = (
             after.layers[layer - 1].h[0]
             if layer
-            else checkpoint.weights["embedding.weight"][int(symbol)]
+            else checkpoint.weights["embedding.weight"][int(token)]
         )
         old, new = before.layers[layer], after.layers[layer]
         has_cell = checkpoint.spec.model_config.spec.has_cell_state
@@ -125,15 +126,15 @@ def _gates(
 ) -> tuple[GateStep, ...]:
     spec = checkpoint.spec.model_config.spec
     weight_ih, weight_hh, bias_ih, bias_hh = layer_weights(checkpoint.weights, layer)
-    found = []
+    steps = []
     for name in spec.drawn:
         row = spec.blocks.index(name) * before.h.shape[1] + unit
         gate = spec.recurrent_gates.get(name)
-        through = 1.0 if gate is None else float(after.gates[gate][0, unit])
+        factor = 1.0 if gate is None else float(after.gates[gate][0, unit])
         input_E = weight_ih[row].astype(np.float64) * below_E
-        hidden_H = through * weight_hh[row].astype(np.float64) * before.h[0]
-        bias = float(bias_ih[row]) + through * float(bias_hh[row])
-        found.append(
+        hidden_H = factor * weight_hh[row].astype(np.float64) * before.h[0]
+        bias = float(bias_ih[row]) + factor * float(bias_hh[row])
+        steps.append(
             GateStep(
                 name=name,
                 input=float(input_E.sum()),
@@ -141,11 +142,11 @@ def _gates(
                 bias=bias,
                 pre_activation=float(input_E.sum() + hidden_H.sum() + bias),
                 value=float(after.value(name)[0, unit]),
-                # Numbers of an embedding have no meaning of their own; units below have a name.
+                # Embedding dimensions are not units, so the first layer only lists hidden ones.
                 largest=_largest({"hidden": hidden_H} | ({"below": input_E} if layer else {})),
             )
         )
-    return tuple(found)
+    return tuple(steps)
 
 
 def _largest(parts: dict[str, npt.NDArray[np.float64]]) -> tuple[Contribution, ...]:
@@ -154,5 +155,5 @@ def _largest(parts: dict[str, npt.NDArray[np.float64]]) -> tuple[Contribution, .
         for source, values in parts.items()
         for unit in np.argsort(-np.abs(values), kind="stable")[:_NUM_LARGEST]
     ]
-    contributions.sort(key=lambda one: -abs(one.value))
+    contributions.sort(key=lambda contribution: -abs(contribution.value))
     return tuple(contributions[:_NUM_LARGEST])

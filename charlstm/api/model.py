@@ -43,7 +43,7 @@ from charlstm.ngram.storage import owner_of, read_counts, read_val_nats, write_c
 from charlstm.settings import MAX_SEED, require_int, require_path
 from charlstm.system import layout, markup
 from charlstm.system.files import open_output
-from charlstm.system.interrupts import has_torch
+from charlstm.system.interrupts import has_torch, import_torch
 from charlstm.system.terminal import escape_line
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.corpus import Corpus, encode_files
@@ -146,6 +146,7 @@ class Model:
 
     def network(self, device: str = "cpu") -> "CharLSTM":
         """Return the model as a torch module."""
+        import_torch()
         from charlstm.model.network import CharLSTM
 
         network = CharLSTM(
@@ -591,6 +592,7 @@ class Model:
         >>> logits_TBV.shape[:2]
         torch.Size([6, 1])
         """
+        import_torch()
         from charlstm.model.module import TextModel
 
         return TextModel(self.checkpoint)

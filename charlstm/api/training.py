@@ -86,9 +86,7 @@ def train(
     if is_list:
         reading = replace(reading, split_documents="lines")
     calm_waiting_threads()
-    is_main_thread = threading.current_thread() is threading.main_thread()
-    if is_main_thread:
-        import_torch(is_shown=False)
+    import_torch(is_shown=False)
     from charlstm.run.preparation import Request
     from charlstm.run.session import open_session
 
@@ -104,6 +102,7 @@ def train(
             warnings.warn(escape_line(notice), stacklevel=2)
         if not session.is_finished:
             # Only the main thread can handle signals.
+            is_main_thread = threading.current_thread() is threading.main_thread()
             stopping = stopping_on_interrupt(session.stop) if is_main_thread else nullcontext()
             with stopping:
                 _run(session, on_report, with_bar=progress)

@@ -336,7 +336,8 @@ def require_texts(paths: Iterable[str], store: Path | None = None) -> None:
         if path not in (STDIN, "") and not os.path.lexists(path):
             raise CorpusError(_missing_text(path, store))
     if STDIN in paths and sys.stdin is not None and sys.stdin.isatty():
-        say("type the text; end with Ctrl-D on an empty line")
+        end = "Ctrl-Z and Enter" if os.name == "nt" else "Ctrl-D"
+        say(f"type the text; end with {end} on an empty line")
 
 
 def _missing_text(path: str, store: Path | None) -> str:

@@ -1,11 +1,11 @@
-"""The cost of each character of a text for a model, next to other predictors.
+"""Per-character losses of a model on a text, and comparison with other predictors.
 
-    scoring      the cost of each character, in torch; start here: `score`
-    scores       the results: `Evaluation`, `Scores`, calibration, kinds of character
-    with_ngrams  LSTM, n-grams and both interpolated, in one pass
-    items        lines and documents with their percentiles, for `score`
-    difference   two models on the same text, with an interval
-    dynamic      dynamic evaluation: the model keeps learning from what it has scored
+    scoring      per-character losses in torch; start here: `score`
+    scores       the results: `Evaluation`, `Scores`, calibration, kinds of characters
+    with_ngrams  LSTM, n-gram model and their interpolation in one pass
+    items        losses and percentiles of lines and documents, for `score`
+    difference   significance of the difference between two models on the same text
+    dynamic      dynamic evaluation: the model keeps learning from the text it has scored
     baselines    simpler predictors of the same text
     assessment   all of these together, for `eval`
 

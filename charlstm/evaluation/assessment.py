@@ -1,4 +1,4 @@
-"""A model's score on a text, with all that helps to judge it."""
+"""The evaluation of a model on a text, with baselines, calibration and breakdowns."""
 
 from dataclasses import dataclass
 
@@ -31,10 +31,10 @@ _TOPS = (1, 3, 5)
 
 @dataclass(frozen=True, kw_only=True)
 class KnownScore:
-    """Characters before which the counts know so much context, in nats.
+    """Losses of the characters with a certain matched context length, in nats.
 
     Args:
-        num_known: length of the longest context that the training text continues.
+        num_known: the matched context length, in tokens.
     """
 
     num_known: int
@@ -46,14 +46,12 @@ class KnownScore:
 
 @dataclass(frozen=True, kw_only=True)
 class CountsAssessment:
-    """What counts make of the text.
+    """The evaluation of the n-gram model, and of its interpolation with the LSTM.
 
     Args:
-        order: the longest context that is counted.
-        num_ngrams: that were counted.
-        nats: by the counts alone.
-        both: network and counts mixed.
-        only: the part that `both` consists of where mixing did not pay on validation, else None.
+        nats: loss of the n-gram model alone.
+        both: LSTM + n-gram.
+        only: the part used alone because interpolation did not help on validation, or None.
     """
 
     order: int
@@ -66,17 +64,17 @@ class CountsAssessment:
 
 @dataclass(frozen=True, kw_only=True)
 class Assessment:
-    """What `assess` finds.
+    """The evaluation report of a model on a text.
 
     Args:
-        with_repeated: documents that the training text has among them; None where there are none,
-            or the text has no others.
-        upper_bits_per_char: the cost with every unknown character named.
-        scores: of each character.
-        dynamic: None where it was not asked for.
-        counts: None where there are none.
-        top_accuracy: share of characters among the k most likely, by k.
-        baselines: none where the training text isn't at hand.
+        with_repeated: including documents that also occur in the training text; None if there are
+            none, or no others.
+        upper_bits_per_char: the loss including the cost of naming each unknown character.
+        scores: per-character losses.
+        dynamic: None unless requested.
+        counts: None without an n-gram model.
+        top_accuracy: top-k accuracy by k.
+        baselines: empty if the training text is not available.
     """
 
     evaluation: Evaluation
@@ -105,29 +103,28 @@ def assess(
     with_dynamic: bool,
     progress: Progress = unseen,
 ) -> Assessment:
-    """Score a text in every way there is.
+    """Evaluate a model on a text.
 
     Args:
-        train: what the baselines learn from; None for none.
-        counts: of the training text, to be scored alone and mixed with the network; None for none.
-        repeated: documents of the text that the training text has, too, to be scored apart.
-        with_context: whether to find out what context is worth, for which windows are read again.
-        progress: as of `score`; with dynamic evaluation the text is read twice.
+        train: training text of the baselines; None to skip them.
+        counts: n-gram model to evaluate alone and interpolated with the LSTM; None to skip it.
+        repeated: documents that also occur in the training text, scored separately.
+        with_context: whether to measure the loss by context length.
+        progress: as in `score`; with dynamic evaluation the text is read twice.
 
     Raises:
         CorpusError: when the text is empty.
     """
     if counts is None:
-        scores, assessed = score(model, text, progress=progress), None
+        scores, ngram_report = score(model, text, progress=progress), None
     else:
-        predicted = predictions(model, text, progress=progress)
-        found = score_with_ngrams(predicted, text, counts)
-        scores, assessed = found.network, _counts_assessment(found, text, counts)
+        all_scores = score_with_ngrams(predictions(model, text, progress=progress), text, counts)
+        scores, ngram_report = all_scores.network, _ngram_report(all_scores, text, counts)
     baselines: list[Baseline] = []
     if train is not None:
         baselines = score_baselines(alphabet, train=train, text=text)
-        if counts is not None and assessed is not None:
-            baselines.append(ngram_baseline(counts.ngrams, assessed.nats))
+        if counts is not None and ngram_report is not None:
+            baselines.append(ngram_baseline(counts.ngrams, ngram_report.nats))
     evaluation, with_repeated = Evaluation.of_scores(text, scores), None
     if repeated is not None:
         with_repeated = evaluation.joined(
@@ -145,7 +142,7 @@ def assess(
         upper_bits_per_char=evaluation.upper_bits_per_char(alphabet.unknown_nats),
         scores=scores,
         dynamic=dynamic,
-        counts=assessed,
+        counts=ngram_report,
         baselines=tuple(baselines),
         top_accuracy={k: scores.top_accuracy(k) for k in _TOPS},
         calibration=calibration(scores),
@@ -155,26 +152,26 @@ def assess(
     )
 
 
-def _counts_assessment(found: ScoresWithNgrams, text: Split, counts: Counts) -> CountsAssessment:
-    num_chars_K = np.bincount(found.num_known_N)
-    network_K, ngrams_K, mixed_K = (
-        np.bincount(found.num_known_N, nats_N)
-        for nats_N in (found.network.nats_N, found.ngram_nats_N, found.mixed.nats_N)
+def _ngram_report(scores: ScoresWithNgrams, text: Split, counts: Counts) -> CountsAssessment:
+    num_chars_K = np.bincount(scores.matched_N)
+    lstm_K, ngram_K, mixed_K = (
+        np.bincount(scores.matched_N, nats_N)
+        for nats_N in (scores.network.nats_N, scores.ngram_nats_N, scores.mixed.nats_N)
     )
     return CountsAssessment(
         order=counts.ngrams.order,
         num_ngrams=counts.ngrams.num_ngrams,
-        nats=float(found.ngram_nats_N.sum()),
-        both=Evaluation.of_scores(text, found.mixed),
+        nats=float(scores.ngram_nats_N.sum()),
+        both=Evaluation.of_scores(text, scores.mixed),
         only=counts.mixture.only,
         by_known=tuple(
             KnownScore(
-                num_known=number,
-                num_chars=int(num_chars_K[number]),
-                network_nats=float(network_K[number]),
-                counts_nats=float(ngrams_K[number]),
-                both_nats=float(mixed_K[number]),
+                num_known=length,
+                num_chars=int(num_chars_K[length]),
+                network_nats=float(lstm_K[length]),
+                counts_nats=float(ngram_K[length]),
+                both_nats=float(mixed_K[length]),
             )
-            for number in np.flatnonzero(num_chars_K).tolist()
+            for length in np.flatnonzero(num_chars_K).tolist()
         ),
     )

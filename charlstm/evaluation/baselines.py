@@ -1,7 +1,7 @@
-"""What simpler predictors make of the same text, learned from the same training text.
+"""Baselines: simpler predictors trained and scored on the same texts.
 
-A model's figure says little alone: these say what is due to the letters' frequencies, to short
-stretches of text, and to plain repetition.
+They show how much of a model's performance is due to character frequencies, short contexts and
+repetition.
 
 Shapes: N characters of the scored text.
 """
@@ -20,18 +20,18 @@ from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN
 
-# A longer training text is compressed from its end only: xz takes memory and time.
+# Of longer training texts only the end is compressed, to limit memory and time.
 MAX_COMPRESSED_CHARS: Final = 16_000_000
 _MIN_XZ_CHARS: Final = 1000
-_MAX_UNKNOWN_SHARE: Final = 0.01
+_MAX_UNKNOWN_FRACTION: Final = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """A simple predictor's cost of a text.
+    """A simple predictor's loss on a text.
 
     Args:
-        is_dynamic: whether it learns from the text as it reads it.
+        is_dynamic: whether it adapts to the text while reading it.
     """
 
     name: str
@@ -40,22 +40,18 @@ class Baseline:
 
 
 def ngram_baseline(ngrams: NgramModel, nats: float) -> Baseline:
-    """What n-grams of the training text make of a text, which cost them so much."""
+    """Return an n-gram model's loss of `nats` as a baseline."""
     return Baseline(name=f"n-gram (order {ngrams.order}, Kneser-Ney)", nats=nats)
 
 
 def score_baselines(alphabet: Alphabet, *, train: Split, text: Split) -> list[Baseline]:
-    """Score a text by what can be had without counting and without a network.
-
-    Args:
-        train: what everything is learned from.
-    """
+    """Score a text with the baselines other than n-gram models."""
     frequencies = ngrams_of_order(train, alphabet, 0)
     baselines = [
         Baseline(name="uniform", nats=text.num_chars * math.log(len(alphabet))),
         Baseline(name="order 0", nats=float(frequencies.score(text).nats_N.sum())),
     ]
-    # xz counts in steps of 4 bytes.
+    # xz output has a granularity of 4 bytes, too coarse for short texts.
     if text.num_chars >= _MIN_XZ_CHARS and _can_be_compressed(text):
         nats = _compressed_nats(alphabet, _end(train), text)
         baselines.append(Baseline(name="xz", nats=nats, is_dynamic=True))
@@ -63,10 +59,10 @@ def score_baselines(alphabet: Alphabet, *, train: Split, text: Split) -> list[Ba
 
 
 def all_baselines(alphabet: Alphabet, *, train: Split, val: Split, text: Split) -> list[Baseline]:
-    """Score a text by every simpler predictor, n-grams among them.
+    """Score a text with all baselines.
 
     Args:
-        train, val: as of `learn_ngrams`.
+        val: for choosing the n-gram model's order, as in `learn_ngrams`.
     """
     ngrams = learn_ngrams(train, val, alphabet)
     return [
@@ -80,16 +76,16 @@ def _end(train: Split) -> Split:
 
 
 def _can_be_compressed(text: Split) -> bool:
-    """Unknown characters all look alike to a compressor."""
-    return bool(np.count_nonzero(text.ids == UNKNOWN) < _MAX_UNKNOWN_SHARE * text.num_chars)
+    """Return whether few characters are unknown, since these all look alike to a compressor."""
+    return bool(np.count_nonzero(text.ids == UNKNOWN) < _MAX_UNKNOWN_FRACTION * text.num_chars)
 
 
 def _compressed_nats(alphabet: Alphabet, train: Split, text: Split) -> float:
-    """By how much the text makes the compressed training text longer."""
+    """Return by how much appending the text lengthens the compressed training text, in nats."""
     encoding = "latin-1" if alphabet.is_byte else "utf-8"
 
     def num_bytes(*splits: Split) -> int:
-        data = b"".join(alphabet.decode(one.ids).encode(encoding, "replace") for one in splits)
+        data = b"".join(alphabet.decode(split.ids).encode(encoding, "replace") for split in splits)
         return len(lzma.compress(data, preset=9))
 
     return 8 * (num_bytes(train, text) - num_bytes(train)) * NATS_PER_BIT

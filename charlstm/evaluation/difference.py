@@ -1,9 +1,8 @@
-"""By how much two models' costs of one text differ, and whether chance explains it.
+"""The significance of the difference between two models' losses on a text.
 
-What a text costs two models depends on which text it is. So the differences of documents, or of
-blocks of 1,000 characters, are taken as a sample of what other texts of the kind would show:
-neighbouring characters depend on each other, the sums of long blocks hardly do. The interval says
-nothing of what another seed of the training would change.
+Differences of documents, or of blocks of 1,000 characters, are treated as an independent sample:
+neighbouring characters are correlated, the sums of long blocks hardly are. The interval covers the
+choice of the text, not the training seed.
 
 Shapes: N characters of the text, U blocks, G groups of characters.
 """
@@ -27,20 +26,20 @@ from charlstm.text.vocabulary import END, UNKNOWN
 Unit = Literal["character", "document"]
 
 _BLOCK_LENGTH: Final = 1000
-# Blocks, without which there is no interval.
+# Minimum number of blocks for a confidence interval.
 MIN_BLOCKS: Final = 20
-_NORMAL_QUANTILE: Final = 1.959964  # of 97.5 %
-# Relative to validation; what is less, runs that differ in their seed alone also show.
-_NOTABLE: Final = 0.03
-# What of a corpus's settings the symbols of another text depend on.
-_READING: Final = ("normalize", "keep_line_ends", "split_documents", "column", "encoding")
-# Lengths of context at which its effect is asked for, each four times the one before.
+_NORMAL_QUANTILE: Final = 1.959964  # 97.5 %
+# Excess over the validation loss; runs that only differ in their seed show smaller ones.
+_NOTABLE_EXCESS: Final = 0.03
+# The settings that determine how another text is read.
+_READING_SETTINGS: Final = ("normalize", "keep_line_ends", "split_documents", "column", "encoding")
+# Lower bounds of the classes of context length.
 _CONTEXT_EDGES: Final = (0, 16, 64, 256)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """What some characters cost both models, in all."""
+    """Both models' total losses on some characters."""
 
     num_chars: int
     nats: float
@@ -61,18 +60,18 @@ class Costs:
 
 @dataclass(frozen=True, kw_only=True)
 class KindDifference(Costs):
-    """What one kind of character cost both models."""
+    """Both models' losses on one kind of character."""
 
     kind: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContextDifference(Costs):
-    """What the characters that so much context stands before cost both models.
+    """Both models' losses on characters with a certain amount of context.
 
     Args:
-        min_context: characters of the document before each of them, at least.
-        max_context: at most; None for any number.
+        min_context: minimum number of preceding characters in the document.
+        max_context: maximum number; None for no limit.
     """
 
     min_context: int
@@ -80,7 +79,7 @@ class ContextDifference(Costs):
 
 
 class Interval(NamedTuple):
-    """An interval of 95 %, in the unit of the costs per character."""
+    """A 95 % confidence interval."""
 
     low: float
     high: float
@@ -88,16 +87,17 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Difference(Costs):
-    """A model and another one on the same text; differences are below 0 where it is the better.
+    """A comparison of two models on the same text; negative differences favour the first.
 
     Args:
-        num_unknown: characters that the model's vocabulary lacks; `other_num_unknown` likewise.
-        low_bits_per_char: where the interval of 95 % of the difference begins; None where the text
-            is too short for one. `high_bits_per_char` is where it ends.
-        unit: what the text was cut into: blocks of characters, or documents.
-        num_blocks: how many of them.
-        by_kind: a character that either model lacks is of the kind unknown.
-        by_context: by the number of characters before them in their document.
+        num_unknown: number of characters that are not in the model's vocabulary.
+        other_num_unknown: the same for the other model.
+        low_bits_per_char, high_bits_per_char: 95 % confidence interval of the difference; None if
+            the text is too short.
+        unit: whether blocks consist of characters or documents.
+        block_length: in units.
+        by_kind: characters that are unknown to either model are of the kind "unknown".
+        by_context: by the number of preceding characters in the document.
     """
 
     num_unknown: int
@@ -112,34 +112,34 @@ class Difference(Costs):
 
     @property
     def is_certain(self) -> bool:
-        """Whether there is an interval, and it leaves out 0."""
+        """Whether the difference is significant: the interval exists and excludes 0."""
         low, high = self.low_bits_per_char, self.high_bits_per_char
         return low is not None and high is not None and (low > 0 or high < 0)
 
 
 def require_same_reading(*specs: RunSpec, names: tuple[str, str], of_files: bool = True) -> None:
-    """Refuse models whose characters are not the same.
+    """Check that two models read texts in the same way.
 
     Args:
-        specs: of two models, with these names.
-        of_files: whether they are to read another text than the one that both learned from.
+        specs: of two models called `names`.
+        of_files: whether they will read text other than their common training text.
 
     Raises:
         CorpusError: naming the setting in which they differ.
     """
-    one, two = names
-    for name in ("level", *_READING) if of_files else ("level",):
-        own, others = (getattr(spec.corpus, name) for spec in specs)
-        if own != others:
+    first, second = names
+    for name in ("level", *_READING_SETTINGS) if of_files else ("level",):
+        value, other_value = (getattr(spec.corpus, name) for spec in specs)
+        if value != other_value:
             option = f"--{name.replace('_', '-')}"
             raise CorpusError(
-                f"{one} and {two} read texts in different ways ({option}: {own} and {others}), so "
-                "their costs per character can't be compared"
+                f"{first} and {second} read texts in different ways ({option}: {value} and "
+                f"{other_value}), so their losses per character can't be compared"
             )
     if of_files and len({END in spec.vocabulary.characters for spec in specs}) > 1:
         raise CorpusError(
-            f"one of {one} and {two} learned where files end, the other didn't: they read another "
-            "text in different ways"
+            f"only one of {first} and {second} was trained with ends of documents, so they read "
+            "other texts in different ways"
         )
 
 
@@ -153,11 +153,14 @@ def compare(
 ) -> Difference:
     """Compare two models character by character.
 
-    Unknown characters are named, so that a smaller vocabulary is not an advantage.
+    Losses include the cost of naming unknown characters, so that a smaller vocabulary is not an
+    advantage.
 
     Args:
-        scores: the model's scores; `other` the other model's.
-        text: as `alphabet` encodes it; `other_text` is the same text in `other_alphabet`.
+        scores: per-character losses of the model.
+        other: per-character losses of the other model.
+        text: the text encoded with `alphabet`.
+        other_text: the same text encoded with `other_alphabet`.
     """
     scores = scores.naming_unknown(text, alphabet)
     other = other.naming_unknown(other_text, other_alphabet)
@@ -205,9 +208,9 @@ def _by_context(scores: Scores, other: Scores, text: Split) -> Iterator[ContextD
 def _sums_by_group(
     scores: Scores, other: Scores, group_N: npt.NDArray[np.integer]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The number of each group that occurs, how many characters it has, and what they cost."""
+    """Yield (index, sums) for each group that occurs."""
     num_chars_G = np.bincount(group_N)
-    nats_G, other_nats_G = (np.bincount(group_N, one.nats_N) for one in (scores, other))
+    nats_G, other_nats_G = (np.bincount(group_N, s.nats_N) for s in (scores, other))
     for number in np.flatnonzero(num_chars_G):
         yield (
             int(number),
@@ -220,15 +223,15 @@ def _sums_by_group(
 
 
 def interval_of_mean(values_N: npt.NDArray[np.float64], text: Split) -> Interval | None:
-    """The interval of 95 % of the mean of one value for each character, say a difference of costs.
+    """Return the 95 % confidence interval of a mean over characters, or None with too few blocks.
 
-    The usual one of a ratio of two sums (Cochran 1977, "Sampling Techniques", 6.4), by Student's
-    distribution. Simulations (tests/evaluation/test_difference.py) found the mean outside for 3 to
-    8 % of texts of 20,000 characters, whether neighbours are independent, correlated by 0.9 or by
-    0.98, or hardly (by 0.08) but over hundreds of characters.
+    It is the interval of a ratio estimator (Cochran 1977, "Sampling Techniques", 6.4) with
+    Student's distribution. In simulations (tests/evaluation/test_difference.py) with 20,000
+    characters, the true mean was outside for 3 to 8 % of texts, for correlations between neighbours
+    of 0, 0.9 and 0.98, and for weak (0.08) but long-range correlations.
 
-    Returns:
-        None where there are too few blocks.
+    Args:
+        values_N: one value for each character, such as a difference of losses.
     """
     _, first_U = _blocks(text)
     number = len(first_U)
@@ -244,26 +247,26 @@ def interval_of_mean(values_N: npt.NDArray[np.float64], text: Split) -> Interval
 
 
 def _blocks(text: Split) -> tuple[Unit, npt.NDArray[np.integer]]:
-    """What a text is cut into, and where each begins."""
+    """Return the unit of a text's blocks, and where each block starts [U]."""
     lengths = text.lengths.astype(np.float64)
-    # As many documents of the same length would tell as much (Kish 1965).
+    # Effective number of documents, given their different lengths (Kish 1965).
     if lengths.sum() ** 2 >= MIN_BLOCKS * (lengths**2).sum():
         return "document", text.starts
     return "character", np.arange(0, max(1, text.num_chars - _BLOCK_LENGTH // 2), _BLOCK_LENGTH)
 
 
 def _student_quantile(freedom: int) -> float:
-    """Student's quantile of 97.5 % (Abramowitz & Stegun 1964, 26.7.5)."""
+    """Return the 97.5 % quantile of Student's t (Abramowitz & Stegun 1964, 26.7.5)."""
     z = _NORMAL_QUANTILE
     return z + (z**3 + z) / 4 / freedom + (5 * z**5 + 16 * z**3 + 3 * z) / 96 / freedom**2
 
 
 class WorseThanValidation(NamedTuple):
-    """A test text that costs notably more than validation did, bits per character.
+    """A test loss that is notably higher than the validation loss, in bits per character.
 
     Args:
-        low: where the interval of 95 % of the test's cost begins: what another part of the text as
-            long would cost; `high` is where it ends.
+        low, high: 95 % confidence interval of the test loss: the range expected of other parts of
+            the text with the same length.
     """
 
     bits_per_char: float
@@ -275,14 +278,14 @@ class WorseThanValidation(NamedTuple):
 def worse_than_validation(
     scores: Scores, text: Split, val_bits_per_char: float
 ) -> WorseThanValidation | None:
-    """Whether a test text costs so much more than validation that a reader would wonder.
+    """Return the two losses if the test loss is notably higher than validation's, else None.
 
     Args:
-        scores: of the test text.
+        scores: per-character losses of the test text.
     """
     bits_N = scores.nats_N.astype(np.float64) / NATS_PER_BIT
     bits = float(bits_N.mean())
     interval = interval_of_mean(bits_N, text)
-    if interval is None or bits <= (1 + _NOTABLE) * val_bits_per_char:
+    if interval is None or bits <= (1 + _NOTABLE_EXCESS) * val_bits_per_char:
         return None
     return WorseThanValidation(bits, val_bits_per_char, interval.low, interval.high)

@@ -1,11 +1,10 @@
-"""Dynamic evaluation: the model keeps learning from the text that it is scored on.
+"""Dynamic evaluation: the model keeps learning from the text it is scored on.
 
-A static model forgets a name as soon as its state does. Here every segment is scored first and
-learned from afterwards, so that what is peculiar to this text makes its rest less surprising
-(Mikolov et al. 2010; Krause et al. 2018). It says how well a model adapts; it is no substitute for
-the static figure.
+Each segment is scored first and learned from afterwards, so that the model adapts to the names and
+style of the text (Mikolov et al. 2010; Krause et al. 2018). The result measures adaptation and does
+not replace the static loss.
 
-Shapes: T segment length, V symbols that can be predicted.
+Shapes: T segment length, V tokens that can be predicted.
 """
 
 import copy
@@ -22,7 +21,7 @@ from charlstm.model.network import CharLSTM
 from charlstm.text.split import Split
 
 # Chosen on the first 30,000 characters of tiny Shakespeare's validation text, see
-# tests/benchmarks/LOG.md; every text is scored with them.
+# tests/benchmarks/LOG.md.
 _SEGMENT_LENGTH: Final = 64
 _LEARNING_RATE: Final = 2e-4
 _MEAN_SQUARE_DECAY: Final = 0.999
@@ -32,11 +31,10 @@ _RETURN_RATE: Final = 1e-3
 def score_dynamically(model: CharLSTM, split: Split, *, progress: Progress = unseen) -> Scores:
     """Score every character once, in order, and learn from each segment after scoring it.
 
-    The weights adapt through all documents; each starts from a zero state. The model that
-    is given stays as it is.
+    Weights are carried over between documents, states are not. `model` is not modified.
 
     Args:
-        progress: as of `score`.
+        progress: as in `score`.
 
     Raises:
         CorpusError: when there are no characters.
@@ -45,33 +43,33 @@ def score_dynamically(model: CharLSTM, split: Split, *, progress: Progress = uns
     model = copy.deepcopy(model)
     for layer in model.layers:
         if isinstance(layer, nn.RNNBase):
-            # A copy's weights are apart; cuDNN would gather them for each segment.
+            # deepcopy scatters the weights, which cuDNN would compact again for each segment.
             layer.flatten_parameters()
     adaptation = _Adaptation(model)
     for start, length in zip(split.starts, split.lengths, strict=True):
-        read, state = model.config.boundary, model.zero_state(1)
+        previous, state = model.config.boundary, model.zero_state(1)
         done = 0
         while done < length:
             first = int(start) + done
             ids_T = split.ids[first : first + min(adaptation.room, int(length) - done)]
-            x_T1 = as_tensor(np.append(read, ids_T[:-1]), model)[:, None]
+            x_T1 = as_tensor(np.append(previous, ids_T[:-1]), model)[:, None]
             y_T = as_tensor(ids_T, model)
             logits_T1V, state = model(x_T1, state)
             log_p_TV = model.log_probabilities(logits_T1V[:, 0])
             put_scores(scores, np.arange(first, first + len(ids_T)), log_p_TV.detach(), y_T)
             adaptation.learn(nll_loss(log_p_TV, y_T, reduction="none"))
             state = state.detached()
-            read, done = int(ids_T[-1]), done + len(ids_T)
+            previous, done = int(ids_T[-1]), done + len(ids_T)
             progress(len(ids_T))
     return scores
 
 
 class _Adaptation:
-    """Gradient steps divided by the gradient's usual size, with a pull back to where it began.
+    """RMSprop steps with decay towards the trained weights.
 
-    Krause et al. take that size from the training text, which need not be at hand here: it is a
-    running root mean square instead, as in RMSprop (Tieleman & Hinton 2012), and their return to
-    the trained weights has one rate for all.
+    Krause et al. scale gradients by statistics of the training text, which may not be available
+    here; a running root mean square replaces them (RMSprop, Tieleman & Hinton 2012), and the decay
+    has one rate for all weights.
 
     Attributes:
         room: characters until the segment is full.
@@ -81,13 +79,13 @@ class _Adaptation:
         self.room = _SEGMENT_LENGTH
         self._parameters: list[Tensor] = list(model.parameters())
         self._trained = [parameter.detach().clone() for parameter in self._parameters]
-        # Without momentum, Adam is RMSprop with a running mean that is right from the first step.
+        # Adam without momentum is RMSprop with bias correction.
         self._rmsprop = torch.optim.Adam(
             self._parameters, lr=_LEARNING_RATE, betas=(0.0, _MEAN_SQUARE_DECAY)
         )
 
     def learn(self, losses_T: Tensor) -> None:
-        """Gather the gradient of these losses; where they fill the segment, take a step."""
+        """Accumulate the gradient of these losses, and take a step when the segment is full."""
         (losses_T.sum() / _SEGMENT_LENGTH).backward()  # type: ignore[no-untyped-call]
         self.room -= len(losses_T)
         if not self.room:

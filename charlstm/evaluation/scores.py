@@ -1,6 +1,6 @@
-"""What a model made of a text, and of each of its characters, and what can be read off that.
+"""A model's per-character losses on a text, and statistics derived from them.
 
-Shapes: N characters of the text, in their order.
+Shapes: N characters of the text, in order.
 """
 
 import math
@@ -19,9 +19,9 @@ from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN
 
-# Is told how many more characters were dealt with.
+# Called with the number of characters processed since the last call.
 Progress = Callable[[int], object]
-# Places of some characters, and the natural logarithms of the distributions there, float32 [N, V].
+# Positions [N] of some characters, and the log-probabilities there in nats, float32 [N, V].
 Prediction = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 _NUM_BINS: Final = 10
@@ -33,31 +33,31 @@ _LINE_ENDS: Final = "\n\r\v\f\x85\u2028\u2029"
 
 
 def require_finite(nats_N: npt.NDArray[np.floating]) -> None:
-    """Refuse costs that large weights made overflow.
+    """Check that no loss has overflowed because of large weights.
 
     Raises:
-        CheckpointError: when one is not finite.
+        CheckpointError: when a loss is not finite.
     """
     if not np.isfinite(nats_N).all():
         raise CheckpointError("the model's weights are too large: its predictions overflow")
 
 
 def unseen(_num_chars: int) -> None:
-    """No progress is shown."""
+    """Ignore progress."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Sums over a scored text; nats are natural-logarithm units of information.
+    """Sums over a scored text.
 
-    The unknown characters count as one class: their cost is that of P(unknown), and so a lower
-    bound. `upper_bits_per_char` adds the cost of naming them.
+    Unknown characters count as one class with probability P(unknown), so the loss is a lower bound.
+    `upper_bits_per_char` adds the cost of naming them.
 
     Args:
-        num_chars: characters scored, each once, including the unknown ones.
-        num_unknown: characters that the model's vocabulary lacks.
-        num_correct: characters that were the model's most likely candidate.
-        num_bytes: the text's length in UTF-8; None where it isn't counted.
+        num_chars: number of characters scored, including unknown ones.
+        num_unknown: number of characters that are not in the vocabulary.
+        num_correct: number of characters that the model ranked first.
+        num_bytes: the text's length in UTF-8, or None if unknown.
     """
 
     num_chars: int
@@ -68,7 +68,7 @@ class Evaluation:
 
     @classmethod
     def of(cls, split: Split, *, nats: float, num_correct: int) -> Self:
-        """The sums over a whole split."""
+        """Return the sums over a text."""
         return cls(
             num_chars=split.num_chars,
             num_unknown=int(np.count_nonzero(split.ids == UNKNOWN)),
@@ -79,7 +79,7 @@ class Evaluation:
 
     @classmethod
     def of_scores(cls, split: Split, scores: "Scores") -> Self:
-        """The sums over the scores of a whole split."""
+        """Return the sums over per-character losses."""
         return cls.of(
             split,
             nats=float(scores.nats_N.sum(dtype=np.float64)),
@@ -87,9 +87,9 @@ class Evaluation:
         )
 
     def joined(self, other: Self) -> Self:
-        """The sums over both texts."""
-        mine, others = asdict(self), asdict(other)
-        return type(self)(**{name: mine[name] + others[name] for name in mine})
+        """Return the sums over both texts."""
+        sums, other_sums = asdict(self), asdict(other)
+        return type(self)(**{name: sums[name] + other_sums[name] for name in sums})
 
     @property
     def nats_per_char(self) -> float:
@@ -100,21 +100,21 @@ class Evaluation:
         return self.nats_per_char / NATS_PER_BIT
 
     def upper_bits_per_char(self, unknown_nats: float) -> float:
-        """Return the cost with every unknown character named.
+        """Return the loss including the cost of naming each unknown character.
 
         Args:
-            unknown_nats: as of `Alphabet`.
+            unknown_nats: cost of naming one character, as in `Alphabet`.
         """
         return (self.nats + self.num_unknown * unknown_nats) / self.num_chars / NATS_PER_BIT
 
     @property
     def bits_per_byte(self) -> float | None:
-        """Comparable between vocabularies and with compressors; None without a byte."""
+        """Loss per UTF-8 byte, comparable between vocabularies and with compressors, or None."""
         return self.nats / NATS_PER_BIT / self.num_bytes if self.num_bytes else None
 
     @property
     def perplexity(self) -> float:
-        """Infinite where it is too large for a float."""
+        """Perplexity per character; infinite if it is too large for a float."""
         return math.exp(self.nats_per_char) if self.nats_per_char < _MAX_EXPONENT else math.inf
 
     @property
@@ -124,7 +124,7 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class ContextScore:
-    """The cost of characters that are predicted from `num_context` characters before them."""
+    """Loss of characters predicted from `num_context` preceding characters."""
 
     num_context: int
     nats_per_char: float
@@ -136,13 +136,13 @@ class ContextScore:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Every character's score.
+    """Per-character losses of a text.
 
     Args:
-        nats_N: its cost, float32.
-        rank_N: how many characters were more likely, int32; for unknown characters the size of the
-            vocabulary or more, since the unknown symbol is never a guess.
-        confidence_N: the probability of the most likely character, float32.
+        nats_N: losses, float32.
+        rank_N: number of characters that were more likely, int32; at least the size of the
+            vocabulary for unknown characters, because the model can't guess them.
+        confidence_N: probability of the most likely character, float32.
     """
 
     nats_N: npt.NDArray[np.float32]
@@ -151,22 +151,22 @@ class Scores:
 
     @classmethod
     def of(cls, predictions: Iterable[Prediction], split: Split) -> Self:
-        """The scores of a text whose every character was predicted.
+        """Score a text from predictions of all its characters.
 
         Raises:
             CorpusError: when there are no characters.
         """
         scores = cls.empty(split.num_chars)
-        for place_N, log_p_NV in predictions:
-            scores.put(place_N, log_p_NV, split.ids[place_N])
+        for position_N, log_p_NV in predictions:
+            scores.put(position_N, log_p_NV, split.ids[position_N])
         return scores
 
     @classmethod
     def empty(cls, num_chars: int) -> Self:
-        """Room for the scores of so many characters.
+        """Return uninitialized arrays for `num_chars` characters.
 
         Raises:
-            CorpusError: when there are none.
+            CorpusError: when `num_chars` is 0.
         """
         if not num_chars:
             raise CorpusError("there are no characters to score")
@@ -178,45 +178,45 @@ class Scores:
 
     def put(
         self,
-        place_N: npt.NDArray[np.integer],
+        position_N: npt.NDArray[np.integer],
         log_p_NV: npt.NDArray[np.float32],
         ids_N: npt.NDArray[np.integer],
     ) -> None:
-        """Enter the scores of characters at some places.
+        """Fill in the losses at some positions.
 
         Args:
-            log_p_NV: the distributions that predicted them, natural logarithms.
-            ids_N: what came.
+            log_p_NV: predicted log-probabilities, in nats.
+            ids_N: the target ids.
 
         Raises:
-            CheckpointError: when finite weights gave costs that are not finite.
+            CheckpointError: when a loss is not finite.
         """
         log_p_N1 = np.take_along_axis(log_p_NV, ids_N[:, None].astype(np.intp), -1)
         require_finite(log_p_N1)
-        self.nats_N[place_N] = -log_p_N1[:, 0]
-        # Unknown is never a guess: whatever comes at its place, the model has no name for it.
+        self.nats_N[position_N] = -log_p_N1[:, 0]
+        # The unknown token is never a correct guess, since it does not name a particular character.
         rank_N = np.count_nonzero(log_p_NV > log_p_N1, -1)
-        self.rank_N[place_N] = rank_N + (ids_N == UNKNOWN) * log_p_NV.shape[-1]
-        self.confidence_N[place_N] = np.exp(log_p_NV.max(-1))
+        self.rank_N[position_N] = rank_N + (ids_N == UNKNOWN) * log_p_NV.shape[-1]
+        self.confidence_N[position_N] = np.exp(log_p_NV.max(-1))
 
     def naming_unknown(self, split: Split, alphabet: Alphabet) -> Self:
-        """Return the scores with the cost of naming each unknown character added.
+        """Return the losses including the cost of naming each unknown character.
 
         Args:
-            split: the scored text, as the alphabet encodes it.
+            split: the scored text, encoded with `alphabet`.
         """
-        named_N = (split.ids == UNKNOWN) * np.float32(alphabet.unknown_nats)
-        return replace(self, nats_N=self.nats_N + named_N)
+        naming_N = (split.ids == UNKNOWN) * np.float32(alphabet.unknown_nats)
+        return replace(self, nats_N=self.nats_N + naming_N)
 
     def nats_of_documents(self, split: Split) -> npt.NDArray[np.float64]:
-        """The cost of each document of the scored text, [num_documents]."""
+        """Return the loss of each document of the scored text, float64 [num_documents]."""
         nats_D: npt.NDArray[np.float64] = np.add.reduceat(
             self.nats_N, split.starts, dtype=np.float64
         )
         return nats_D
 
     def top_accuracy(self, k: int) -> float:
-        """The share of characters that were among the k most likely."""
+        """Return the fraction of characters that were among the k most likely."""
         return float(np.count_nonzero(self.rank_N < k)) / len(self.rank_N)
 
 
@@ -225,9 +225,9 @@ class DocumentScore:
     """One document of a scored text.
 
     Args:
-        number: from 1.
-        is_known: whether it stands in the training text; None where that isn't at hand.
-        text: without what ends it, readable.
+        number: counted from 1.
+        is_known: whether it also occurs in the training text; None if that is not available.
+        text: readable, without EOS.
     """
 
     number: int
@@ -253,31 +253,31 @@ def document_scores(
     *,
     is_known_D: npt.NDArray[np.bool_] | None,
 ) -> Iterator[DocumentScore]:
-    """Some of the documents, one after another.
+    """Yield the scores of some documents.
 
     Args:
-        numbers: which, from 0.
+        numbers: indices of the documents, from 0.
     """
     nats_D, lengths_D = scores.nats_of_documents(split), split.lengths
     for number in numbers.tolist():
         start, length = int(split.starts[number]), int(lengths_D[number])
-        symbols = alphabet.decode(split.ids[start : start + length])
+        tokens = alphabet.decode(split.ids[start : start + length])
         yield DocumentScore(
             number=number + 1,
             num_chars=length,
             nats=float(nats_D[number]),
             is_known=None if is_known_D is None else bool(is_known_D[number]),
-            text=alphabet.to_text(alphabet.without_end(symbols)),
+            text=alphabet.to_text(alphabet.without_end(tokens)),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationBin:
-    """Characters whose most likely candidate had about the same probability.
+    """A bin of predictions with similar confidence.
 
     Args:
-        confidence: the mean of that probability.
-        accuracy: how often the candidate came.
+        confidence: mean probability of the most likely character.
+        accuracy: fraction of predictions where it was correct.
     """
 
     num_chars: int
@@ -287,11 +287,11 @@ class CalibrationBin:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """How well confidence agrees with accuracy (Guo et al. 2017).
+    """The calibration of a model's confidence (Guo et al. 2017).
 
     Args:
-        expected_error: the mean distance of confidence and accuracy, weighted by characters.
-        bins: of equal width in confidence, the empty ones left out.
+        expected_error: expected calibration error, from 0 to 1.
+        bins: non-empty bins of equal width in confidence.
     """
 
     expected_error: float
@@ -300,7 +300,7 @@ class Calibration:
 
 @dataclass(frozen=True, kw_only=True)
 class KindScore:
-    """One kind of character: its share of the text and of the cost."""
+    """Number and loss of characters of one kind."""
 
     kind: str
     num_chars: int
@@ -312,12 +312,13 @@ class KindScore:
 
 
 class Surprise(NamedTuple):
-    """A character that the model didn't expect.
+    """A character that the model did not expect.
 
     Args:
-        place: in the text, counted from 0.
-        char: None where the vocabulary lacks it.
-        before: the end of what stands before it; `after`: what follows.
+        place: position in the text, from 0.
+        char: None if it is not in the vocabulary.
+        bits: its surprisal.
+        before, after: the text around it.
     """
 
     place: int
@@ -328,7 +329,7 @@ class Surprise(NamedTuple):
 
 
 def calibration(scores: Scores) -> Calibration:
-    """Compare confidence with accuracy."""
+    """Compute the calibration of a model's confidence."""
     number_N = np.minimum((scores.confidence_N * _NUM_BINS).astype(np.intp), _NUM_BINS - 1)
     num_chars = np.bincount(number_N, minlength=_NUM_BINS)
     confidence = np.bincount(number_N, scores.confidence_N, _NUM_BINS)
@@ -344,21 +345,21 @@ def calibration(scores: Scores) -> Calibration:
 
 
 def by_kind(scores: Scores, split: Split, alphabet: Alphabet) -> list[KindScore]:
-    """The cost of letters, digits, spaces and so on; kinds that don't occur are left out."""
+    """Return the losses of letters, digits, spaces and so on, for all kinds that occur."""
     number_N = kind_numbers(split, alphabet)
     num_chars = np.bincount(number_N, minlength=len(KINDS))
     nats = np.bincount(number_N, scores.nats_N, len(KINDS))
     return [
-        KindScore(kind=kind, num_chars=int(n), nats=float(sum_of_nats))
-        for kind, n, sum_of_nats in zip(KINDS, num_chars, nats, strict=True)
+        KindScore(kind=kind, num_chars=int(n), nats=float(sum_nats))
+        for kind, n, sum_nats in zip(KINDS, num_chars, nats, strict=True)
         if n
     ]
 
 
 def kind_numbers(split: Split, alphabet: Alphabet) -> npt.NDArray[np.intp]:
-    """The number in `KINDS` of each character's kind, [num_chars].
+    """Return the index in `KINDS` of each character's kind, [num_chars].
 
-    Of bytes only those that are ASCII have a known kind.
+    Non-ASCII bytes are of the kind "other".
     """
     is_byte = alphabet.is_byte
     kinds = [_kind(char, is_byte=is_byte) for char in alphabet.vocabulary.characters]
@@ -370,7 +371,7 @@ def kind_numbers(split: Split, alphabet: Alphabet) -> npt.NDArray[np.intp]:
 def most_surprising(
     scores: Scores, split: Split, alphabet: Alphabet, *, number: int = 10
 ) -> list[Surprise]:
-    """The most expensive characters, in descending order of cost."""
+    """Return the characters with the highest surprisal, in descending order."""
 
     def decode(first: int, after: int) -> str:
         return alphabet.text_of(split.ids[max(0, first) : after])

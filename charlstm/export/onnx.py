@@ -103,8 +103,11 @@ def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
             helper.make_node("Squeeze", [f"y{number}", "first_axis"], [f"z{number + 1}"]),
         ]
     nodes += [
-        helper.make_node("Squeeze", [f"z{config.num_layers}", "first_axis"], ["shown"]),
-        helper.make_node("Gemm", ["shown", "head_weight", "head_bias"], ["logits"], transB=1),
+        helper.make_node(
+            "Concat", [f"z{number + 1}" for number in range(config.num_layers)], ["all"], axis=2
+        ),
+        helper.make_node("Squeeze", ["all", "first_axis"], ["hidden"]),
+        helper.make_node("Gemm", ["hidden", "head_weight", "head_bias"], ["logits"], transB=1),
     ]
     for name in state_names:
         after = [f"{name}{number}_after" for number in range(config.num_layers)]

@@ -1,19 +1,19 @@
-"""How much of a text a model only repeats."""
+"""Find passages of generated text that are copied from the training text."""
 
 from typing import Final, NamedTuple
 
 from charlstm.text.vocabulary import Ids
 
-_PIECE_CHARS: Final = 1 << 24
+_CHUNK_CHARS: Final = 1 << 24
 
 
 class Copy(NamedTuple):
-    """A stretch of one text that stands in another.
+    """A passage of one text that occurs in another.
 
     Args:
         length: in characters.
-        start: where it begins in the text that was looked at.
-        source: where it begins in the text it was found in.
+        start: where it starts in the text.
+        source: where it starts in the training text.
     """
 
     length: int
@@ -22,37 +22,38 @@ class Copy(NamedTuple):
 
 
 def longest_copy(ids: Ids, training: Ids) -> Copy:
-    """The longest stretch of a text that stands, character by character, in another.
+    """Return the longest passage of a text that occurs verbatim in the training text.
+
+    Memory is bounded; the training text is searched about n times.
 
     Args:
-        ids: the text that is looked at [n].
-        training: the text that it may be copied from, of the same type, [m]; searched in bounded
-            memory, about n times.
+        ids: the text [n].
+        training: the training text [m], with the same dtype.
     """
     assert ids.dtype == training.dtype
     best = Copy(0, 0, 0)
     start = 0
     while start + best.length < len(ids):
-        # Only what is longer than the best so far counts: mostly one search says there is nothing.
-        place = _find(ids[start : start + best.length + 1], training)
-        if place is None:
+        # Search only for passages longer than the best so far; usually the first search fails.
+        source = _find(ids[start : start + best.length + 1], training)
+        if source is None:
             start += 1
             continue
-        ahead = min(len(ids) - start, len(training) - place)
-        differs = ids[start : start + ahead] != training[place : place + ahead]
-        best = Copy(int(differs.argmax()) if differs.any() else ahead, start, place)
+        ahead = min(len(ids) - start, len(training) - source)
+        differs = ids[start : start + ahead] != training[source : source + ahead]
+        best = Copy(int(differs.argmax()) if differs.any() else ahead, start, source)
     return best
 
 
 def _find(needle: Ids, haystack: Ids) -> int | None:
-    """The first place of some ids in a row of ids."""
-    wanted, size = needle.tobytes(), haystack.dtype.itemsize
-    for first in range(0, len(haystack), _PIECE_CHARS):
-        piece = haystack[first : first + _PIECE_CHARS + len(needle) - 1].tobytes()
-        place = piece.find(wanted)
-        # Bytes of two neighboring ids can look like those of one.
-        while place >= 0 and place % size:
-            place = piece.find(wanted, place + 1)
-        if place >= 0:
-            return first + place // size
+    """Return the first position of a sequence of ids in another, or None."""
+    needle_bytes, size = needle.tobytes(), haystack.dtype.itemsize
+    for first in range(0, len(haystack), _CHUNK_CHARS):
+        chunk = haystack[first : first + _CHUNK_CHARS + len(needle) - 1].tobytes()
+        position = chunk.find(needle_bytes)
+        # Skip matches that are not aligned with ids.
+        while position >= 0 and position % size:
+            position = chunk.find(needle_bytes, position + 1)
+        if position >= 0:
+            return first + position // size
     return None

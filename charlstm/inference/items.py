@@ -1,4 +1,4 @@
-"""More like these: whole documents of a list, drawn until there are enough that are wanted."""
+"""Sample items of a list until enough of them pass the filters."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,28 +12,29 @@ from charlstm.inference.sampling import Sample, collect, sample_many
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.patterns import found_in
 
-# Streams side by side: wider products of matrices are faster, up to a few thousand of them.
+# Parallel streams: larger matrix products are faster, up to a few thousand streams.
 _MAX_STREAMS: Final = 2048
 _MIN_STREAMS: Final = 64
-# Draws without one that is wanted, for each that is asked for, until it is given up.
-_PATIENCE: Final = 20
+# Give up after this number of rejected draws in a row, per requested item, but at least PATIENCE.
+_PATIENCE_PER_ITEM: Final = 20
 PATIENCE: Final = 2000
-# The same where a pattern says what is wanted: one in so many may fit.
+# PATIENCE for patterns, which may only match one in many draws.
 PATIENCE_FOR_MATCHES: Final = 100_000
-# Characters in vain until it is given up, however few draws that are: about half a minute.
-_MAX_CHARS_IN_VAIN: Final = 2_000_000
+# Give up after this number of characters in rejected draws, about half a minute.
+_MAX_REJECTED_CHARS: Final = 2_000_000
 
-# Which of some items are wanted, given as whole texts, prime and end included.
+# Return whether to keep each item, given as text including prime and EOS.
 ItemFilter = Callable[[list[str]], Iterable[bool]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Items:
-    """Items that were drawn.
+class DrawnItems:
+    """Sampled items that passed the filters.
 
     Args:
-        num_drawn: how many were, the unwanted ones among them; `num_wanted` passed all filters.
-        problem: why there are fewer than were asked for; None where there are as many.
+        num_drawn: number of samples, including rejected ones.
+        num_wanted: number of samples that passed all filters.
+        problem: why there are fewer items than requested, or None.
     """
 
     samples: tuple[Sample, ...]
@@ -51,56 +52,58 @@ def draw_items(
     generator: np.random.Generator,
     filters: Iterable[ItemFilter] = (),
     patience: int = PATIENCE,
-) -> Items:
-    """Draw documents until so many pass all filters, or hardly any does.
+) -> DrawnItems:
+    """Sample items until `num_items` pass all filters.
 
     Args:
-        prime: symbols that each begins with.
-        patience: draws without one that passes until it is given up, at least.
+        prime: tokens that each item starts with.
+        patience: minimum number of rejected draws in a row before giving up.
 
     Raises:
-        CorpusError: when the prime holds characters outside the vocabulary.
+        CorpusError: when the prime contains characters outside the vocabulary.
     """
     filters = tuple(filters)
-    end = predictor.alphabet.end
-    if filters and end is not None:
-        # What was cut at its longest is no item.
-        filters = (lambda texts: [text.endswith(end) for text in texts], *filters)
-    patience = max(patience, _PATIENCE * num_items)
+    eos = predictor.alphabet.end
+    if filters and eos is not None:
+        # Reject items that were cut at the maximum length.
+        filters = (lambda texts: [text.endswith(eos) for text in texts], *filters)
+    patience = max(patience, _PATIENCE_PER_ITEM * num_items)
     samples: list[Sample] = []
-    num_drawn = num_in_vain = chars_in_vain = 0
+    num_drawn = num_rejected = rejected_chars = 0
     while len(samples) < num_items:
-        if num_in_vain >= patience or chars_in_vain >= _MAX_CHARS_IN_VAIN:
+        if num_rejected >= patience or rejected_chars >= _MAX_REJECTED_CHARS:
             problem = (
                 f"only {len(samples):,} of {num_items:,} items in {num_drawn:,} draws, none in the "
-                f"last {num_in_vain:,}: the model hardly writes others; a higher --temperature or "
-                "another --match may help"
+                f"last {num_rejected:,}: the model rarely generates others; try a higher "
+                "--temperature or another --match"
             )
-            return Items(
+            return DrawnItems(
                 samples=tuple(samples),
                 num_drawn=num_drawn,
                 num_wanted=len(samples),
                 problem=problem,
             )
-        wanted = num_items - len(samples)
-        # The rarer what is wanted, the more at once.
-        least = max(_MIN_STREAMS, num_in_vain) if filters else 1
-        num_streams = min(_MAX_STREAMS, max(wanted, least))
-        drawn = sample_many(predictor, prime, config, num_samples=num_streams, generator=generator)
-        found = collect(drawn, num_streams)
-        num_drawn += len(found)
-        num_chars = sum(len(one.text) for one in found)
-        for is_wanted in filters:
-            texts = [prime + one.text for one in found]
-            found = [one for one, fits in zip(found, is_wanted(texts), strict=True) if fits]
-        samples += found
-        num_in_vain = 0 if found else num_in_vain + num_streams
-        chars_in_vain = 0 if found else chars_in_vain + num_chars
-    return Items(samples=tuple(samples[:num_items]), num_drawn=num_drawn, num_wanted=len(samples))
+        num_missing = num_items - len(samples)
+        # The rarer matches are, the more streams run in parallel.
+        min_streams = max(_MIN_STREAMS, num_rejected) if filters else 1
+        num_streams = min(_MAX_STREAMS, max(num_missing, min_streams))
+        steps = sample_many(predictor, prime, config, num_samples=num_streams, generator=generator)
+        batch = collect(steps, num_streams)
+        num_drawn += len(batch)
+        num_chars = sum(len(sample.text) for sample in batch)
+        for keep in filters:
+            texts = [prime + sample.text for sample in batch]
+            batch = [sample for sample, kept in zip(batch, keep(texts), strict=True) if kept]
+        samples += batch
+        num_rejected = 0 if batch else num_rejected + num_streams
+        rejected_chars = 0 if batch else rejected_chars + num_chars
+    return DrawnItems(
+        samples=tuple(samples[:num_items]), num_drawn=num_drawn, num_wanted=len(samples)
+    )
 
 
 def matching(pattern: str, alphabet: Alphabet) -> ItemFilter:
-    """Passes what a valid regular expression matches in full, without what ends it."""
+    """Return a filter that keeps items, without EOS, that fully match a regular expression."""
 
     def match(texts: list[str]) -> list[bool]:
         readable = [alphabet.to_text(alphabet.without_end(text)) for text in texts]
@@ -110,7 +113,7 @@ def matching(pattern: str, alphabet: Alphabet) -> ItemFilter:
 
 
 def unique() -> ItemFilter:
-    """Passes what was not seen before."""
+    """Return a filter that keeps the first of equal items."""
     seen: set[str] = set()
 
     def is_first(text: str) -> bool:

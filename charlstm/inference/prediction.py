@@ -1,4 +1,4 @@
-"""The distribution of the next character, and how it changes with the length of context."""
+"""The distribution of the next character, and its dependence on context length."""
 
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -16,7 +16,7 @@ _NUM_BARS: Final = 10
 
 
 class Candidate(NamedTuple):
-    """A readable character that may come next; None stands for all outside the vocabulary."""
+    """A possible next character, readable; None stands for all outside the vocabulary."""
 
     char: str | None
     probability: float
@@ -28,8 +28,8 @@ class NextCharacters:
 
     Args:
         prefix: the readable text before it.
-        entropy_bits: of the whole distribution; 0 where one character is certain.
-        next: the most likely first; all of them sum to one.
+        entropy_bits: entropy of the distribution.
+        next: candidates, most likely first.
     """
 
     prefix: str
@@ -41,7 +41,7 @@ class NextCharacters:
         return f"<after {self.prefix!r}: {shown}, ...; entropy {self.entropy_bits:.2f} bits>"
 
     def _repr_html_(self) -> str:
-        """Bars, for a notebook."""
+        """Return a bar chart for notebooks."""
         rows = [
             (named(char), probability, f"{probability:.2%}")
             for char, probability in self.next[:_NUM_BARS]
@@ -52,7 +52,7 @@ class NextCharacters:
 
 @dataclass(frozen=True, kw_only=True)
 class ContextPrediction:
-    """A prediction from the last `num_context` characters alone."""
+    """A prediction from only the last `num_context` characters."""
 
     num_context: int
     context: str
@@ -60,10 +60,10 @@ class ContextPrediction:
 
 
 def predict_next(predictor: Predictor, prefix: str) -> NextCharacters:
-    """What comes after a text, in symbols, that begins a document.
+    """Predict the next character after a prefix, in tokens, that starts a document.
 
     Raises:
-        CorpusError: when the prefix holds characters outside the vocabulary.
+        CorpusError: when the prefix contains characters outside the vocabulary.
     """
     predictor.alphabet.require_known(prefix)
     log_p_V = predictor.read_text(prefix, predictor.start()).log_p[0]
@@ -71,9 +71,9 @@ def predict_next(predictor: Predictor, prefix: str) -> NextCharacters:
 
 
 def ladder(predictor: Predictor, prefix: str) -> list[ContextPrediction]:
-    """The same prediction with 0, 1, 2, 4, 8 ... and finally all characters of the prefix.
+    """Predict the next character from the last 0, 1, 2, 4, 8, ... and all characters of the prefix.
 
-    Each starts from a zero state and the boundary symbol, as if the text began there.
+    Each prediction starts from a zero state and BOS, as if a document started there.
 
     Raises:
         CorpusError: as `predict_next` does.
@@ -81,13 +81,13 @@ def ladder(predictor: Predictor, prefix: str) -> list[ContextPrediction]:
     lengths = [0]
     while lengths[-1] < len(prefix):
         lengths.append(min(len(prefix), max(1, 2 * lengths[-1])))
-    found = []
+    predictions = []
     for length in lengths:
         prediction = predict_next(predictor, prefix[len(prefix) - length :])
-        found.append(
+        predictions.append(
             ContextPrediction(num_context=length, context=prediction.prefix, prediction=prediction)
         )
-    return found
+    return predictions
 
 
 def ranked(
@@ -97,10 +97,11 @@ def ranked(
     prefix: str = "",
     top: int | None = None,
 ) -> NextCharacters:
-    """Name and sort a distribution, natural logarithms of probabilities [V].
+    """Sort a distribution and make its characters readable.
 
     Args:
-        top: only so many of the most likely are named; all of them without it.
+        log_p_V: log-probabilities, in nats.
+        top: maximum number of candidates; None for all.
     """
     p_V = np.exp(log_p_V)
     p_V /= p_V.sum()
@@ -109,5 +110,5 @@ def ranked(
     return NextCharacters(
         prefix=alphabet.to_text(prefix),
         entropy_bits=float(-(p_V * np.log2(np.maximum(p_V, np.finfo(float).tiny))).sum()),
-        next=tuple(Candidate(chars[symbol], float(p_V[symbol])) for symbol in order[:top]),
+        next=tuple(Candidate(chars[token], float(p_V[token])) for token in order[:top]),
     )

@@ -1,6 +1,6 @@
-"""A trained model that predicts, without torch.
+"""Prediction with a trained model, without torch.
 
-Shapes: B streams side by side, V symbols that can be predicted, N characters of a text.
+Shapes: B parallel streams, V tokens that can be predicted, N characters of a text.
 """
 
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ _MAX_STREAMS: Final = 64
 
 
 class PredictorState(NamedTuple):
-    """The state of B streams after some characters, and what comes next.
+    """The state of B streams after some characters, and the prediction of the next one.
 
     Args:
-        log_p: natural logarithms of the next symbol's probabilities, float32 [B, V].
-        layers: what each layer did in the last step.
-        context_BK: what counts know of the text, as `NgramModel.read` gives it; K is 0 without any.
+        log_p: log-probabilities of the next token, in nats, float32 [B, V].
+        layers: state and gates of each layer after the last step.
+        context_BK: context of the n-gram model, as in `NgramModel.read`; K is 0 without one.
     """
 
     log_p: Array
@@ -34,7 +34,7 @@ class PredictorState(NamedTuple):
     context_BK: Numbers
 
     def of_streams(self, chosen: npt.NDArray[np.intp]) -> "PredictorState":
-        """The prediction for some of the streams, by number [n]; one may be chosen repeatedly."""
+        """Return the state of the streams with these indices [n], which may repeat."""
         return PredictorState(
             self.log_p[chosen],
             [layer.of_streams(chosen) for layer in self.layers],
@@ -44,13 +44,13 @@ class PredictorState(NamedTuple):
     def restarted(
         self, chosen_B: npt.NDArray[np.bool_], start: "PredictorState"
     ) -> "PredictorState":
-        """The same, but for chosen streams, bool [B], as at the beginning of a document."""
-        place_B = np.where(chosen_B, len(self.log_p), np.arange(len(self.log_p)))
-        return self.joined(start).of_streams(place_B)
+        """Return the state with the chosen streams, bool [B], reset to the start of a document."""
+        stream_B = np.where(chosen_B, len(self.log_p), np.arange(len(self.log_p)))
+        return self.joined(start).of_streams(stream_B)
 
     def joined(self, other: "PredictorState") -> "PredictorState":
-        """The streams of both side by side."""
-        layers = [one.joined(two) for one, two in zip(self.layers, other.layers, strict=True)]
+        """Concatenate the streams of two states."""
+        layers = [a.joined(b) for a, b in zip(self.layers, other.layers, strict=True)]
         return PredictorState(
             np.concatenate([self.log_p, other.log_p]),
             layers,
@@ -59,10 +59,10 @@ class PredictorState(NamedTuple):
 
 
 class Predictor:
-    """Reads characters and says what comes next.
+    """A model that reads characters and predicts the next one.
 
     Args:
-        counts: of the training text, to be mixed with the network; None for the network alone.
+        counts: n-gram model to interpolate with the LSTM; None to use only the LSTM.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, counts: Counts | None = None) -> None:
@@ -84,38 +84,38 @@ class Predictor:
         return self._stack.config.spec
 
     def start(self, batch_size: int = 1) -> PredictorState:
-        """The prediction before the first character of a text: zero state, boundary read."""
-        boundary_B = np.full(batch_size, self.alphabet.boundary)
+        """Return the state at the start of a document: zero state, after reading BOS."""
+        bos_B = np.full(batch_size, self.alphabet.boundary)
         context_BK = np.empty((batch_size, 0), np.int32)
         if self.counts is not None:
             context_BK = self.counts.ngrams.start(batch_size)
-        return self._read(boundary_B, self._stack.zero_state(batch_size), context_BK)
+        return self._read(bos_B, self._stack.zero_state(batch_size), context_BK)
 
     def read(self, ids_B: npt.NDArray[np.integer], before: PredictorState) -> PredictorState:
-        """The prediction after one more character in each of B streams."""
+        """Return the state after one more token in each of B streams."""
         context_BK = before.context_BK
         if self.counts is not None:
             context_BK = self.counts.ngrams.read(ids_B, context_BK)
         return self._read(ids_B, before.layers, context_BK)
 
     def read_text(self, symbols: str, before: PredictorState) -> PredictorState:
-        """The prediction after a text, read in one stream; what ends a document restarts it."""
-        for symbol in self.alphabet.encode(symbols):
-            is_end = symbol == self.alphabet.end_id
-            before = self.start() if is_end else self.read(np.array([symbol]), before)
+        """Return the state after a text in a single stream; EOS resets it."""
+        for token in self.alphabet.encode(symbols):
+            is_eos = token == self.alphabet.end_id
+            before = self.start() if is_eos else self.read(np.array([token]), before)
         return before
 
     def trace(self, text: Split) -> Iterator[tuple[PredictorState, PredictorState]]:
-        """The predictions before and after each character; each document from a zero state."""
-        beginning = after = self.start()
+        """Yield the states before and after each character; each document starts from zero."""
+        start = after = self.start()
         starts = set(text.starts.tolist())
-        for place, symbol in enumerate(text.ids):
-            before = beginning if place in starts else after
-            after = self.read(np.array([symbol]), before)
+        for position, token in enumerate(text.ids):
+            before = start if position in starts else after
+            after = self.read(np.array([token]), before)
             yield before, after
 
     def score(self, text: Split) -> Scores:
-        """Score every character once, documents side by side.
+        """Score every character once.
 
         Raises:
             CorpusError: when there are no characters.
@@ -123,16 +123,16 @@ class Predictor:
         return Scores.of(self.predictions(text), text)
 
     def predictions(self, text: Split) -> Iterator[Prediction]:
-        """The distribution of every character, in any order, documents side by side."""
+        """Yield the predictions of every character, in no particular order."""
         state = self.start()
-        for (place_B,), _, is_first in side_by_side(text, num_documents=_MAX_STREAMS):
+        for (position_B,), _, is_first in side_by_side(text, num_documents=_MAX_STREAMS):
             if is_first:
-                state = self.start(len(place_B))
+                state = self.start(len(position_B))
             else:
-                if len(place_B) < len(state.log_p):
-                    state = state.of_streams(np.arange(len(place_B)))
-                state = self.read(text.ids[place_B - 1], state)
-            yield place_B, state.log_p
+                if len(position_B) < len(state.log_p):
+                    state = state.of_streams(np.arange(len(position_B)))
+                state = self.read(text.ids[position_B - 1], state)
+            yield position_B, state.log_p
 
     def _read(
         self, ids_B: npt.NDArray[np.integer], before: list[LayerState], context_BK: Numbers

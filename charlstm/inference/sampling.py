@@ -1,10 +1,10 @@
-"""Drawing characters from a model's distribution.
+"""Sample characters from a model's distribution.
 
-A filter takes log-probabilities (natural logarithms) and returns them changed, with excluded
-characters at minus infinity. Filters compose: `filters_of` makes a list from the options,
-`next_distribution` applies it, and the rest is renormalized once, when a character is drawn.
+A filter maps log-probabilities (in nats) to log-probabilities, with excluded characters at minus
+infinity. `build_filters` makes a list of filters from the options, and `next_distribution` applies
+it; the result is renormalized once, when a character is drawn.
 
-Shapes: B streams side by side, V symbols; filters work on the last axis.
+Shapes: B parallel streams, V tokens; filters work on the last axis.
 """
 
 import functools
@@ -23,21 +23,20 @@ from charlstm.text.alphabet import Alphabet
 from charlstm.text.vocabulary import UNKNOWN
 
 LogProbabilities = npt.NDArray[np.float64]
-# On the last axis.
 Filter = Callable[[LogProbabilities], LogProbabilities]
 
 _TEXT_CHARS: Final = 500
-# Only a model that has learned no end reaches it.
+# Safety limit for models that never generate EOS.
 _MAX_ITEM_CHARS: Final = 10_000
 
 
 class Drawn(NamedTuple):
-    """One more character of every stream.
+    """The next character of every stream.
 
     Args:
-        chars: one a stream; empty where the stream has ended.
-        log_p_B: natural logarithms of the model's own probabilities, before temperature and
-            filters, float64 [B]; NaN where the stream has ended.
+        chars: one per stream; empty if the stream has ended.
+        log_p_B: log-probabilities under the model before temperature and filters, in nats, float64
+            [B]; NaN if the stream has ended.
     """
 
     chars: list[str]
@@ -45,11 +44,11 @@ class Drawn(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One finished continuation.
+    """A finished continuation.
 
     Args:
-        text: the characters that were drawn; where a document ended, the symbol that ends it.
-        log_probabilities: of each under the model, as in `Drawn`, [len(text)].
+        text: the sampled characters, including EOS.
+        log_probabilities: log-probability of each, as in `Drawn.log_p_B`, [len(text)].
     """
 
     text: str
@@ -57,7 +56,7 @@ class Sample(NamedTuple):
 
     @property
     def bits(self) -> float:
-        """What the model paid for the text."""
+        """Surprisal of the text under the model."""
         return -sum(self.log_probabilities) / NATS_PER_BIT
 
 
@@ -69,35 +68,35 @@ def exclude(log_p: LogProbabilities, ids: Sequence[int]) -> LogProbabilities:
 
 
 def keep_top_k(log_p: LogProbabilities, k: int) -> LogProbabilities:
-    """Keep the k most likely; of equals, the first."""
+    """Keep the k most likely; among equals, the first."""
     order = np.argsort(-log_p, axis=-1, kind="stable")
     return _keep(log_p, order, np.arange(log_p.shape[-1]) < k)
 
 
 def keep_top_p(log_p: LogProbabilities, p: float) -> LogProbabilities:
-    """Keep the fewest whose probabilities reach p of the whole (Holtzman et al. 2020).
+    """Keep the smallest set with a total probability of at least p (Holtzman et al. 2020).
 
-    Of equals, the first.
+    Among equals, keep the first.
     """
     order = np.argsort(-log_p, axis=-1, kind="stable")
     reached = np.cumsum(np.take_along_axis(probabilities(log_p), order, -1), -1)
-    # What is reached before a symbol decides on it, so that the first to reach p is kept; against
-    # rounding at p = 1.
+    # Compare the sum before each token, so that the token that reaches p is kept; the factor guards
+    # against rounding at p = 1.
     before = np.concatenate([np.zeros_like(reached[..., :1]), reached[..., :-1]], -1)
     return _keep(log_p, order, before < p * (1 - 1e-12))
 
 
 def keep_min_p(log_p: LogProbabilities, p: float) -> LogProbabilities:
     """Keep those at least p times as probable as the most likely (Nguyen et al. 2025)."""
-    least = log_p.max(-1, keepdims=True) + math.log(p)
-    return np.where(log_p >= least, log_p, -np.inf)
+    threshold = log_p.max(-1, keepdims=True) + math.log(p)
+    return np.where(log_p >= threshold, log_p, -np.inf)
 
 
 def with_temperature(log_p: LogProbabilities, temperature: float) -> LogProbabilities:
-    """Divide the logarithms by the temperature; at 0 only the most likely is left."""
+    """Divide log-probabilities by the temperature; 0 keeps only the most likely."""
     if temperature == 0:
         return keep_top_k(log_p, 1)
-    # The largest at 0 first: then the smallest temperature can't overflow what matters.
+    # Shift the maximum to 0, so that low temperatures only overflow negligible values.
     with np.errstate(over="ignore"):
         scaled: LogProbabilities = (log_p - log_p.max(-1, keepdims=True)) / temperature
     scaled[np.isneginf(log_p)] = -np.inf
@@ -111,19 +110,19 @@ def probabilities(log_p: LogProbabilities) -> npt.NDArray[np.float64]:
     return p
 
 
-def filters_of(config: SampleConfig, alphabet: Alphabet) -> list[Filter]:
-    """Return the filters that the options ask for, in the order in which they are applied.
+def build_filters(config: SampleConfig, alphabet: Alphabet) -> list[Filter]:
+    """Return the filters for the options, in the order of application.
 
-    The unknown character is never drawn, for it can't be written.
+    The unknown token is always excluded.
 
     Raises:
         ConfigError: when every character is forbidden.
     """
     excluded = {UNKNOWN, *alphabet.encode(alphabet.to_symbols(config.forbid)).tolist()}
     if len(excluded) == len(alphabet):
-        raise ConfigError("--forbid excludes every character of the model")
+        raise ConfigError("--forbid excludes every character of the model's vocabulary")
     allowed = partial(exclude, ids=sorted(excluded))
-    filters: list[Filter] = [allowed, *(_checked(one, allowed) for one in config.filters)]
+    filters: list[Filter] = [allowed, *(_checked(custom, allowed) for custom in config.filters)]
     filters.append(partial(with_temperature, temperature=config.temperature))
     if config.top_k is not None:
         filters.append(partial(keep_top_k, k=config.top_k))
@@ -137,18 +136,18 @@ def filters_of(config: SampleConfig, alphabet: Alphabet) -> list[Filter]:
 def next_distribution(
     log_p: npt.NDArray[np.floating], filters: Iterable[Filter]
 ) -> LogProbabilities:
-    """Return the model's log-probabilities after every filter."""
+    """Apply all filters to the model's log-probabilities."""
     filtered: LogProbabilities = log_p.astype(np.float64)
     for keep in filters:
         filtered = keep(filtered)
     return filtered
 
 
-def _checked(filter_of_user: Filter, allowed: Filter) -> Filter:
-    """Guard a user's filter: it must leave a distribution of allowed characters."""
+def _checked(custom: Filter, allowed: Filter) -> Filter:
+    """Wrap a user's filter to check that it leaves a distribution of allowed characters."""
 
     def keep(log_p: LogProbabilities) -> LogProbabilities:
-        filtered = np.asarray(filter_of_user(log_p.copy()), np.float64)
+        filtered = np.asarray(custom(log_p.copy()), np.float64)
         if filtered.shape != log_p.shape or np.isnan(filtered).any() or (filtered > 1e300).any():
             raise ConfigError(
                 f"a filter must return log-probabilities {log_p.shape}, not {filtered.shape} or NaN"
@@ -162,13 +161,18 @@ def _checked(filter_of_user: Filter, allowed: Filter) -> Filter:
 
 
 def draw(log_p: LogProbabilities, u_B: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """One symbol a stream [B]: where the cumulated probability [B, V] first passes u in [0, 1)."""
-    cumulated = np.cumsum(probabilities(log_p), -1)
-    whole = cumulated[:, -1]
-    # Below the whole, whatever the rounding: what has no probability is never passed last.
-    passed = np.minimum(u_B * whole, np.nextafter(whole, 0.0))
-    symbols: npt.NDArray[np.intp] = np.count_nonzero(cumulated <= passed[:, None], axis=-1)
-    return symbols
+    """Draw one token per stream [B] by inverse transform sampling.
+
+    Args:
+        log_p: log-probabilities in nats [B, V].
+        u_B: uniform random numbers in [0, 1).
+    """
+    cumulative = np.cumsum(probabilities(log_p), -1)
+    total = cumulative[:, -1]
+    # Stay below the total despite rounding, so that excluded tokens at the end are never drawn.
+    threshold = np.minimum(u_B * total, np.nextafter(total, 0.0))
+    ids: npt.NDArray[np.intp] = np.count_nonzero(cumulative <= threshold[:, None], axis=-1)
+    return ids
 
 
 def sample(
@@ -179,11 +183,11 @@ def sample(
     generator: np.random.Generator,
     restarts: bool = False,
 ) -> Iterator[str]:
-    """Continue a text, character by character; as `sample_many` does, once."""
-    for drawn in sample_many(
+    """Continue a text, character by character: `sample_many` with one stream."""
+    for step in sample_many(
         predictor, prime, config, num_samples=1, generator=generator, restarts=restarts
     ):
-        yield drawn.chars[0]
+        yield step.chars[0]
 
 
 def sample_many(
@@ -195,37 +199,37 @@ def sample_many(
     generator: np.random.Generator,
     restarts: bool = False,
 ) -> Iterator[Drawn]:
-    """Continue a text several times, all streams in one pass.
+    """Continue a text several times, in parallel streams.
 
-    A stream ends after `config.length` characters or `config.max_lines`, after the first of
-    `config.until` in what it wrote, or with its document.
+    A stream ends after `config.length` characters, `config.max_lines` lines, the first of
+    `config.stops`, or EOS.
 
     Args:
-        prime: symbols that come before, of all streams or of each; empty for the beginning of a
-            document.
-        restarts: after a document begins the next one, from a zero state.
+        prime: tokens before the continuation, for all streams or one for each; empty for the start
+            of a document.
+        restarts: whether to start the next document, from a zero state, after EOS.
 
     Raises:
-        CorpusError: when the prime holds characters outside the vocabulary.
-        ConfigError: when a filter of the user's leaves no character.
+        CorpusError: when the prime contains characters outside the vocabulary.
+        ConfigError: when a user's filter excludes every character.
     """
     alphabet = predictor.alphabet
     primes = [prime] * num_samples if isinstance(prime, str) else prime
-    prediction = _after_primes(predictor, primes)
+    state = _after_primes(predictor, primes)
     stops = tuple(map(alphabet.to_symbols, config.stops))
     max_lines = math.inf if config.max_lines is None else config.max_lines
     has_stops = bool(stops) or max_lines < math.inf
-    filters = filters_of(config, alphabet)
+    filters = build_filters(config, alphabet)
     endings = [""] * num_samples
     num_lines = [0] * num_samples
     open_B = np.arange(num_samples)
     for _ in range(max_chars(config, alphabet)):
-        # One number for every stream, open or not: none depends on when another ends.
+        # Draw a number for every stream, also for ended ones, so that streams are independent.
         u_B = generator.random(num_samples)[open_B]
-        ids_B = draw(next_distribution(prediction.log_p, filters), u_B)
+        ids_B = draw(next_distribution(state.log_p, filters), u_B)
         chars = [""] * num_samples
         log_p_B = np.full(num_samples, np.nan)
-        log_p_B[open_B] = np.take_along_axis(prediction.log_p, ids_B[:, None], -1)[:, 0]
+        log_p_B[open_B] = np.take_along_axis(state.log_p, ids_B[:, None], -1)[:, 0]
         for stream, char in zip(open_B, alphabet.decode(ids_B), strict=True):
             chars[stream] = char
         yield Drawn(chars, log_p_B)
@@ -233,53 +237,53 @@ def sample_many(
         if alphabet.end_id is not None:
             has_ended_B = ids_B == alphabet.end_id
         is_open_B = np.full(len(ids_B), fill_value=True) if restarts else ~has_ended_B
-        for place, stream in enumerate(open_B if has_stops else ()):
+        for row, stream in enumerate(open_B if has_stops else ()):
             endings[stream] = (endings[stream] + chars[stream])[-max(map(len, stops), default=1) :]
             num_lines[stream] += chars[stream] == "\n"
             has_stopped = num_lines[stream] >= max_lines or endings[stream].endswith(stops)
-            is_open_B[place] &= not has_stopped
+            is_open_B[row] &= not has_stopped
         if not is_open_B.any():
             return
         if not is_open_B.all():
-            prediction = prediction.of_streams(np.flatnonzero(is_open_B))
+            state = state.of_streams(np.flatnonzero(is_open_B))
             ids_B, open_B, has_ended_B = ids_B[is_open_B], open_B[is_open_B], has_ended_B[is_open_B]
-        prediction = predictor.read(ids_B, prediction)
+        state = predictor.read(ids_B, state)
         if has_ended_B.any():
-            prediction = prediction.restarted(has_ended_B, predictor.start())
+            state = state.restarted(has_ended_B, predictor.start())
 
 
 def max_chars(config: SampleConfig, alphabet: Alphabet) -> int:
-    """Return the most characters of a sample: an item of a list ends by itself."""
+    """Return the maximum length of a sample in characters; items of a list usually end earlier."""
     default = _MAX_ITEM_CHARS if alphabet.are_lines else _TEXT_CHARS
     return default if config.length is None else config.length
 
 
 def num_cut(samples: Iterable[str], config: SampleConfig, alphabet: Alphabet) -> int:
-    """Count the documents that reached the most characters instead of an end."""
+    """Count the samples that were cut at the maximum length."""
     if alphabet.end is None:
         return 0
     line_end = () if config.max_lines is None else ("\n",)
     ends = (alphabet.end, *map(alphabet.to_symbols, config.stops), *line_end)
-    most = max_chars(config, alphabet)
-    return sum(len(text) >= most and not text.endswith(ends) for text in samples)
+    limit = max_chars(config, alphabet)
+    return sum(len(text) >= limit and not text.endswith(ends) for text in samples)
 
 
 def _after_primes(predictor: Predictor, primes: Sequence[str]) -> PredictorState:
-    """Return the prediction after each prime, in as many streams."""
+    """Return the state after each prime, one stream per prime."""
     numbers = {prime: number for number, prime in enumerate(dict.fromkeys(primes))}
     for prime in numbers:
         predictor.alphabet.require_known(prime)
     states = (predictor.read_text(prime, predictor.start()) for prime in numbers)
-    together = functools.reduce(PredictorState.joined, states)
-    return together.of_streams(np.array([numbers[prime] for prime in primes], np.intp))
+    joined = functools.reduce(PredictorState.joined, states)
+    return joined.of_streams(np.array([numbers[prime] for prime in primes], np.intp))
 
 
-def collect(drawn: Iterable[Drawn], num_samples: int) -> list[Sample]:
-    """Put together what was drawn for each stream."""
+def collect(steps: Iterable[Drawn], num_samples: int) -> list[Sample]:
+    """Collect the characters of each stream into samples."""
     chars: list[list[str]] = [[] for _ in range(num_samples)]
     log_p: list[list[float]] = [[] for _ in range(num_samples)]
-    for drawn_chars, log_p_B in drawn:
-        for stream, char in enumerate(drawn_chars):
+    for step_chars, log_p_B in steps:
+        for stream, char in enumerate(step_chars):
             if char:
                 chars[stream].append(char)
                 log_p[stream].append(float(log_p_B[stream]))

@@ -1,9 +1,9 @@
-"""The most likely items, or words, exactly: best-first search over what may come next.
+"""Exact search for the most likely items or words.
 
-What is likeliest of all prefixes is read on; an ended one is found when nothing that is still open
-is likelier (uniform-cost search, Dijkstra 1959).
+Uniform-cost search (Dijkstra 1959): the most likely prefix is extended first, and an ended one is
+final when no open prefix is more likely.
 
-Shapes: B prefixes read at once, V symbols that can be predicted.
+Shapes: B prefixes in a batch, V tokens that can be predicted.
 """
 
 import bisect
@@ -20,38 +20,38 @@ from charlstm.inference.predictor import Predictor, PredictorState
 from charlstm.text.vocabulary import UNKNOWN
 
 _READ_AT_ONCE: Final = 64
-# Prefixes that are open, and that are read; a read one has some kilobytes of state.
+# Maximum numbers of open and of read prefixes; a read one has some kilobytes of state.
 MAX_OPEN: Final = 500_000
 _MAX_READ: Final = 20_000
-# Beside letters and digits.
-_IN_WORDS: Final = "'\u2019-"
+# In addition to letters and digits.
+_WORD_CHARS: Final = "'\u2019-"
 
 
-class Found(NamedTuple):
-    """One continuation, or the beginning of one.
+class Hypothesis(NamedTuple):
+    """A continuation or a prefix of one.
 
     Args:
-        nats: -log of the probability of these symbols, and of an end after them where it has ended.
-        ids: of the symbols, without what ends it.
+        nats: negative log-probability of these tokens and, once ended, of an end after them.
+        ids: token ids, without the end.
     """
 
     nats: float
     ids: tuple[int, ...]
 
 
-# What is open, a number that no other has, and the states of which stream it comes after.
-_Open = tuple[Found, int, PredictorState, int]
+# (open prefix, unique number for ties, states before its last token, its stream in them)
+_Entry = tuple[Hypothesis, int, PredictorState, int]
 
 
-class Search(NamedTuple):
-    """What was found.
+class SearchResult(NamedTuple):
+    """The result of a search.
 
     Args:
-        found: the most likely first.
-        is_exact: whether nothing likelier is missing; False where memory ended it.
+        found: continuations, most likely first.
+        is_exact: False if a limit ended the search early.
     """
 
-    found: list[Found]
+    found: list[Hypothesis]
     is_exact: bool
 
 
@@ -62,56 +62,56 @@ def most_likely(
     number: int,
     *,
     max_open: int = MAX_OPEN,
-) -> Search:
+) -> SearchResult:
     """Search for the most likely continuations up to an end.
 
     Args:
-        start: of one stream.
-        is_end_V: which symbols end one; which of them it is doesn't matter.
-        number: of continuations that are wanted.
-        max_open: prefixes to hold; with more the search ends.
+        start: state of a single stream.
+        is_end_V: which tokens end a continuation; their probabilities are summed.
+        number: number of continuations.
+        max_open: maximum number of open prefixes; the search stops beyond it.
     """
     is_open_V = ~is_end_V
     is_open_V[UNKNOWN] = False
-    heap: list[_Open] = []
-    ended: list[Found] = []
-    states, prefixes = start, [Found(0.0, ())]
+    heap: list[_Entry] = []
+    ended: list[Hypothesis] = []
+    states, prefixes = start, [Hypothesis(0.0, ())]
     num_read = 0
     while True:
         log_p_BV = states.log_p.astype(np.float64)
         ends_B = np.logaddexp.reduce(log_p_BV[:, is_end_V], axis=-1).tolist()
         for prefix, end in zip(prefixes, ends_B, strict=True):
-            bisect.insort(ended, Found(prefix.nats - end, prefix.ids))
+            bisect.insort(ended, Hypothesis(prefix.nats - end, prefix.ids))
         del ended[number:]
-        # What costs more than the last that is wanted isn't read on.
+        # Don't extend prefixes that are less likely than the last result.
         limit = ended[-1].nats if len(ended) == number else math.inf
         for stream, prefix in enumerate(prefixes):
             nats_V = prefix.nats - log_p_BV[stream]
-            for symbol in np.flatnonzero(is_open_V & (nats_V < limit)).tolist():
-                after = Found(float(nats_V[symbol]), (*prefix.ids, symbol))
+            for token in np.flatnonzero(is_open_V & (nats_V < limit)).tolist():
+                after = Hypothesis(float(nats_V[token]), (*prefix.ids, token))
                 heapq.heappush(heap, (after, num_read + stream, states, stream))
         num_read += len(prefixes)
         chosen = [heapq.heappop(heap) for _ in range(min(_READ_AT_ONCE, len(heap)))]
-        chosen = [one for one in chosen if one[0].nats < limit]
+        chosen = [entry for entry in chosen if entry[0].nats < limit]
         if not chosen or len(heap) > max_open or num_read > _MAX_READ:
-            # What is likelier than anything that is still open is certain.
-            least = min((one[0].nats for one in chosen), default=math.inf)
-            certain = [one for one in ended if one.nats <= least]
-            return Search(certain, is_exact=not chosen)
-        prefixes = [one[0] for one in chosen]
+            # Ended continuations that are more likely than all open prefixes are final.
+            min_open = min((entry[0].nats for entry in chosen), default=math.inf)
+            final = [continuation for continuation in ended if continuation.nats <= min_open]
+            return SearchResult(final, is_exact=not chosen)
+        prefixes = [entry[0] for entry in chosen]
         before = functools.reduce(
             PredictorState.joined,
             (states.of_streams(np.array([stream])) for _, _, states, stream in chosen),
         )
-        states = predictor.read(np.array([one.ids[-1] for one in prefixes]), before)
+        states = predictor.read(np.array([prefix.ids[-1] for prefix in prefixes]), before)
 
 
 class Continuation(NamedTuple):
     """One of the most likely continuations.
 
     Args:
-        text: readable, the prime included, without what ends it.
-        probability: of it and of an end after it, given the prime.
+        text: readable, including the prime, without the end.
+        probability: probability of the continuation and its end, given the prime.
     """
 
     text: str
@@ -119,41 +119,43 @@ class Continuation(NamedTuple):
 
 
 def likely_items(predictor: Predictor, prime: str, number: int) -> list[Continuation]:
-    """The most likely items of a list that begin with a prime.
+    """Return the most likely items of a list that start with a prime.
 
     Args:
-        prime: symbols.
+        prime: in tokens.
 
     Raises:
-        ConfigError: when the model knows no items.
-        CharLSTMError: when memory doesn't suffice for so many.
+        ConfigError: when the model was not trained with ends of documents.
+        CharLSTMError: when the search ends before it has found `number` items.
     """
-    if (end := predictor.alphabet.end_id) is None:
+    if (eos_id := predictor.alphabet.end_id) is None:
         raise ConfigError(
-            "the model learned from running text, which has no items; predict --words ends words"
+            "the model was trained on running text, which has no items; use predict --words to "
+            "complete words"
         )
     is_end_V = np.zeros(len(predictor.alphabet), np.bool_)
-    is_end_V[end] = True
+    is_end_V[eos_id] = True
     return _likely(predictor, prime, is_end_V, number)
 
 
 def likely_words(predictor: Predictor, prime: str, number: int) -> list[Continuation]:
-    """The most likely continuations of a text to the end of the word.
+    """Return the most likely continuations of a text to the end of the word.
 
     Args:
-        prime: symbols.
+        prime: in tokens.
 
     Raises:
-        CharLSTMError: when memory doesn't suffice for so many.
+        ConfigError: when the vocabulary has no letters.
+        CharLSTMError: when the search ends before it has found `number` continuations.
     """
     is_end_V = np.array(
         [
-            not (char and (char.isalnum() or char in _IN_WORDS))
+            not (char and (char.isalnum() or char in _WORD_CHARS))
             for char in predictor.alphabet.readable
         ]
     )
     if is_end_V.all():
-        raise ConfigError("the model knows no letters")
+        raise ConfigError("the model's vocabulary has no letters")
     return _likely(predictor, prime, is_end_V, number)
 
 
@@ -164,7 +166,7 @@ def _likely(
     search = most_likely(predictor, predictor.read_text(prime, predictor.start()), is_end_V, number)
     if len(search.found) < number and not search.is_exact:
         raise CharLSTMError(
-            f"memory suffices for {len(search.found):,} of {number:,}; give a longer beginning"
+            f"search limit reached after {len(search.found):,} of {number:,}; give a longer prime"
         )
     return [
         Continuation(

@@ -1,10 +1,9 @@
-"""The recurrent cells: one table of what each is, and one step of each in numpy.
+"""The recurrent cells: a table of their properties and one step of each in numpy.
 
-The torch model, the numpy model, ONNX export, unit analysis, memory estimate, views and page read
-`CELLS`. The fast sampler, the inspector and the tests of `torch.nn.LSTM` share the steps, which
-need no torch.
+`CELLS` is the only description of the cells in Python. Inference and the tests of the torch model
+share the step functions, which don't need torch.
 
-Shapes: B streams, E what a layer reads, H hidden size, L layers, V ids that can be predicted.
+Shapes: B batch size, H hidden size, V output ids.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,13 +23,13 @@ Array = npt.NDArray[np.float32]
 
 
 class LayerState(NamedTuple):
-    """What a layer does in one step, float32 [B, H] each.
+    """All values of a layer's step, float32 [B, H] each.
 
     Args:
-        h: the hidden state, what the cell shows.
-        c: the cell state, what an LSTM cell keeps; GRU and RNN show all they keep, h again.
+        h: hidden state.
+        c: the LSTM's cell state; h for GRU and RNN.
         gates: by name: LSTM `input`, `forget`, `output`; GRU `reset`, `update`; RNN none.
-        candidate: what could be written into the state.
+        candidate: candidate for the new state.
     """
 
     h: Array
@@ -39,89 +38,90 @@ class LayerState(NamedTuple):
     candidate: Array
 
     def value(self, name: str) -> Array:
-        """Return a gate, the candidate, the cell state or the hidden state by its name."""
+        """Return a gate, the candidate, the cell state or the hidden state by name."""
         others = {"candidate": self.candidate, "cell": self.c, "hidden": self.h}
         return self.gates[name] if name in self.gates else others[name]
 
     def of_streams(self, chosen: npt.NDArray[np.intp]) -> "LayerState":
-        """The state of some of the streams, by number [n]."""
+        """Return the state of the streams with these indices, [n]."""
         gates = {name: gate[chosen] for name, gate in self.gates.items()}
         return LayerState(self.h[chosen], self.c[chosen], gates, self.candidate[chosen])
 
     def joined(self, other: "LayerState") -> "LayerState":
-        """The streams of both side by side."""
+        """Concatenate two states along the batch axis."""
 
-        def both(one: Array, two: Array) -> Array:
-            return np.concatenate([one, two])
+        def concatenate(first: Array, second: Array) -> Array:
+            return np.concatenate([first, second])
 
-        gates = {name: both(gate, other.gates[name]) for name, gate in self.gates.items()}
+        gates = {name: concatenate(gate, other.gates[name]) for name, gate in self.gates.items()}
         return LayerState(
-            both(self.h, other.h),
-            both(self.c, other.c),
+            concatenate(self.h, other.h),
+            concatenate(self.c, other.c),
             gates,
-            both(self.candidate, other.candidate),
+            concatenate(self.candidate, other.candidate),
         )
 
 
-def lstm_step(read: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> LayerState:
-    """One LSTM step (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
+def lstm_step(wx: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> LayerState:
+    """Compute an LSTM step (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
 
     Args:
-        read: the input's part of the pre-activations, W_ih x + b_ih, [B, 4H].
-        h: hidden state before the step [B, H].
-        c: cell state before the step [B, H].
+        wx: input part of the pre-activations, W_ih x + b_ih, [B, 4H].
+        h: previous hidden state [B, H].
+        c: previous cell state [B, H].
         weight_hh: recurrent weights [4H, H].
         bias_hh: [4H].
     """
-    a_i, a_f, a_g, a_o = np.split(read + (h @ weight_hh.T + bias_hh), 4, axis=-1)
+    a_i, a_f, a_g, a_o = np.split(wx + (h @ weight_hh.T + bias_hh), 4, axis=-1)
     i, f, o = _sigmoid(a_i), _sigmoid(a_f), _sigmoid(a_o)
     g = np.tanh(a_g)
     c = f * c + i * g
     return LayerState(o * np.tanh(c), c, {"input": i, "forget": f, "output": o}, g)
 
 
-def gru_step(read: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> LayerState:
-    """One GRU step (Cho et al. 2014), in the variant of cuDNN and PyTorch; c is not used.
+def gru_step(wx: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> LayerState:
+    """Compute a GRU step (Cho et al. 2014) in the variant of cuDNN and PyTorch; c is unused.
 
     Args:
-        read: W_ih x + b_ih, [B, 3H]; weight_hh is [3H, H], bias_hh [3H].
+        wx: W_ih x + b_ih, [B, 3H]; weight_hh is [3H, H], bias_hh [3H].
     """
-    read_r, read_z, read_n = np.split(read, 3, axis=-1)
-    kept_r, kept_z, kept_n = np.split(h @ weight_hh.T + bias_hh, 3, axis=-1)
-    r, z = _sigmoid(read_r + kept_r), _sigmoid(read_z + kept_z)
-    n = np.tanh(read_n + r * kept_n)
+    wx_r, wx_z, wx_n = np.split(wx, 3, axis=-1)
+    wh_r, wh_z, wh_n = np.split(h @ weight_hh.T + bias_hh, 3, axis=-1)
+    r, z = _sigmoid(wx_r + wh_r), _sigmoid(wx_z + wh_z)
+    n = np.tanh(wx_n + r * wh_n)
     h = (1 - z) * n + z * h
     return LayerState(h, h, {"reset": r, "update": z}, n)
 
 
-def rnn_step(read: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> LayerState:
-    """One step of a plain recurrent network (Elman 1990) with tanh; c is not used.
+def rnn_step(wx: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> LayerState:
+    """Compute a step of a tanh RNN (Elman 1990); c is unused.
 
     Args:
-        read: W_ih x + b_ih, [B, H]; weight_hh is [H, H], bias_hh [H].
+        wx: W_ih x + b_ih, [B, H]; weight_hh is [H, H], bias_hh [H].
     """
-    h = np.tanh(read + (h @ weight_hh.T + bias_hh))
+    h = np.tanh(wx + (h @ weight_hh.T + bias_hh))
     return LayerState(h, h, {}, h)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellSpec:
-    """What the program needs to know of a cell.
+    """Properties of a cell type.
 
     A block is a gate or the candidate: H rows of each of PyTorch's weight matrices.
 
     Args:
-        blocks: in the order of the rows.
-        drawn: the blocks in the order in which a cell is drawn.
-        gates: the blocks that are squashed to [0, 1], in the order of computation.
-        keeping: the gates that decide what of the old state is kept and what enters.
-        has_cell_state: whether there is a cell state beside the hidden state.
-        step: (read, h, c, weight_hh, bias_hh) -> `LayerState`, see `lstm_step`.
-        torch_class: the module's name in `torch.nn`, or in `model.network`.
-        recurrent_gates: by block, the gate that multiplies its recurrent part.
-        onnx_operator: None where ONNX has no such cell; `onnx_order`: its order of blocks;
-            `onnx_options`: its attributes.
-        meanings: of each value, in words.
+        blocks: in row order.
+        drawn: the blocks in the order of diagrams.
+        gates: the blocks with a sigmoid, in order of computation.
+        keeping: the gates that control what the state keeps and what enters it.
+        has_cell_state: whether the cell has a cell state in addition to the hidden state.
+        step: (wx, h, c, weight_hh, bias_hh) -> `LayerState`, see `lstm_step`.
+        torch_class: class name in `torch.nn`, or in `model.network`.
+        recurrent_gates: for a block, the gate that multiplies its recurrent part.
+        onnx_operator: the ONNX operator; None if ONNX doesn't have the cell.
+        onnx_order: the operator's order of blocks.
+        onnx_options: the operator's attributes.
+        meanings: a description of each value.
     """
 
     blocks: tuple[str, ...]
@@ -139,12 +139,12 @@ class CellSpec:
 
     @property
     def values(self) -> tuple[str, ...]:
-        """The names of all that a step computes, in its order."""
+        """The names of a step's values, in order of computation."""
         candidate = ("candidate",) * ("candidate" in self.blocks)
         return (*self.gates, *candidate, *("cell",) * self.has_cell_state, "hidden")
 
 
-_CANDIDATE: Final = "what could be written"
+_CANDIDATE: Final = "candidate for the new state"
 _HIDDEN: Final = "the hidden state h: what the next layer and the next step read"
 
 CELLS: Final[dict[str, CellSpec]] = {
@@ -159,9 +159,9 @@ CELLS: Final[dict[str, CellSpec]] = {
         onnx_operator="LSTM",
         onnx_order=("input", "output", "forget", "candidate"),
         meanings={
-            "input": "share of the candidate that enters the cell state",
-            "forget": "share of the cell state that is kept",
-            "output": "share of the cell state, through tanh, that shows in the hidden state",
+            "input": "fraction of the candidate added to the cell state",
+            "forget": "fraction of the cell state that is kept",
+            "output": "fraction of tanh(cell state) passed to the hidden state",
             "candidate": _CANDIDATE,
             "cell": "the cell state: the memory",
             "hidden": _HIDDEN,
@@ -180,8 +180,8 @@ CELLS: Final[dict[str, CellSpec]] = {
         onnx_order=("update", "reset", "candidate"),
         onnx_options={"linear_before_reset": 1},
         meanings={
-            "reset": "share of the hidden state that the candidate reads",
-            "update": "share of the hidden state that is kept",
+            "reset": "fraction of the hidden state that the candidate reads",
+            "update": "fraction of the hidden state that is kept",
             "candidate": _CANDIDATE,
             "hidden": _HIDDEN,
         },
@@ -202,7 +202,7 @@ CELLS: Final[dict[str, CellSpec]] = {
 
 
 def layer_weight(layer: int, name: str) -> str:
-    """Return the name of a layer's weight, such as `weight_ih`, among a model's weights."""
+    """Return the full name of a layer's weight; `name` is `weight_ih`, for example."""
     return f"layers.{layer}.{name}_l0"
 
 
@@ -213,11 +213,11 @@ def layer_weights(weights: Mapping[str, npt.NDArray[Any]], layer: int) -> list[n
 
 
 class CellStack:
-    """A whole model in numpy, one character at a time.
+    """A complete model in numpy, reading one token per stream and step.
 
     Args:
-        weights: float32, by the names of `network.CharLSTM`.
-        unknown_probability: the least probability of the unknown symbol.
+        weights: float32, with the names of `network.CharLSTM`.
+        unknown_probability: minimum probability of the unknown id.
     """
 
     def __init__(
@@ -236,55 +236,55 @@ class CellStack:
         self._head_bias = weights["head.bias"]
 
     def zero_state(self, batch_size: int) -> list[LayerState]:
-        """The state before the first character of B streams."""
+        """Return the state of each layer before the first token."""
         zeros = np.zeros((batch_size, self.config.hidden_size), np.float32)
         return [LayerState(zeros, zeros, {}, zeros)] * self.config.num_layers
 
-    @np.errstate(over="ignore", invalid="ignore")  # `log_probabilities` tells
+    @np.errstate(over="ignore", invalid="ignore")  # `log_probabilities` raises
     def step(
         self, ids_B: npt.NDArray[np.integer], before: list[LayerState]
     ) -> tuple[Array, list[LayerState]]:
-        """Read one symbol in each stream.
+        """Read one token in each stream.
 
         Args:
-            ids_B: [B].
-            before: one `LayerState` a layer, from `zero_state` or the call before.
+            ids_B: input ids [B].
+            before: state of each layer, from `zero_state` or the previous call.
 
         Returns:
-            Logits of the next symbol [B, V], and what each layer did.
+            Logits of the next token [B, V] and the new state of each layer.
         """
         z: Array = self._embedding[ids_B]
-        after: list[LayerState] = []
+        states: list[LayerState] = []
         for (weight_ih, weight_hh, bias_ih, bias_hh), (h, c, _, _) in zip(
             self._layers, before, strict=True
         ):
-            step = self._step(z @ weight_ih.T + bias_ih, h, c, weight_hh, bias_hh)
-            after.append(step)
-            z = step.h
-        return z @ self._head_weight.T + self._head_bias, after
+            state = self._step(z @ weight_ih.T + bias_ih, h, c, weight_hh, bias_hh)
+            states.append(state)
+            z = state.h
+        hidden = np.concatenate([state.h for state in states], -1)
+        return hidden @ self._head_weight.T + self._head_bias, states
 
     def log_probabilities(self, logits: Array) -> Array:
-        """Natural logarithms of the next symbol's probabilities, over the last axis.
-
-        As `CharLSTM.log_probabilities`: unknown gets at least `unknown_probability`.
+        """Return the next token's log-probabilities, as `CharLSTM.log_probabilities` does.
 
         Raises:
-            CheckpointError: when finite weights gave logits that are not finite.
+            CheckpointError: if the logits are not finite, although the weights are.
         """
-        least = self._unknown_probability
+        minimum = self._unknown_probability
         with np.errstate(over="ignore", invalid="ignore"):
             log_p: Array = logits - logits.max(-1, keepdims=True)
             log_p -= np.log(np.exp(log_p).sum(-1, keepdims=True))
         if not np.isfinite(log_p).all():
             raise CheckpointError("the model's weights are too large: its predictions overflow")
-        # Zero where unknown is above its least probability.
-        log_p[..., 1:] += np.log1p(-least) - np.log1p(-np.minimum(np.exp(log_p[..., :1]), least))
-        np.maximum(log_p[..., :1], np.log(least), out=log_p[..., :1])
+        unknown_p = np.minimum(np.exp(log_p[..., :1]), minimum)
+        # Zero where unknown is above its minimum.
+        log_p[..., 1:] += np.log1p(-minimum) - np.log1p(-unknown_p)
+        np.maximum(log_p[..., :1], np.log(minimum), out=log_p[..., :1])
         return log_p
 
 
 def _sigmoid(x: Array) -> Array:
-    # tanh never overflows.
+    # Unlike exp, tanh never overflows.
     half = np.float32(0.5)
     sigmoid: Array = half * np.tanh(half * x) + half
     return sigmoid

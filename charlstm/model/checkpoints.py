@@ -1,6 +1,6 @@
-"""A checkpoint in one file: weights, vocabulary, settings, history. Never a pickle.
+"""Checkpoints: weights, vocabulary, settings and history in one safetensors file, no pickle.
 
-A safetensors file with a header and a digest, see `system.container`.
+For the header and the digest, see `system.container`.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ _MAX_BYTE: Final = 0xFF
 _MODEL: Final = "model."
 _TRAINING: Final = "training."
 _MAX_REASON_CHARS: Final = 200
-# The state of a Mersenne Twister for each of some thousand processes.
+# One Mersenne Twister state per process, for a few thousand processes.
 _MAX_GENERATOR_BYTES: Final = 16_000_000
 _HISTORY_REALS: Final = {
     "epoch": float(MAX_COUNT),
@@ -50,17 +50,17 @@ _HISTORY_REALS: Final = {
 }
 
 Arrays = dict[str, npt.NDArray[Any]]
-# A `Started` or `Evaluated` event of a run as it was logged, plain JSON.
+# A `Started` or `Evaluated` event as logged, plain JSON.
 LogEntry = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingState:
-    """What a trainer carries from step to step, beside the weights.
+    """Training state other than the weights.
 
     Args:
-        arrays: optimizer, carried state, random generators.
-        numbers: counters, running means, rate factor.
+        arrays: optimizer state, recurrent state, random generators.
+        numbers: counters, running means, learning-rate factor.
     """
 
     arrays: Arrays
@@ -69,15 +69,15 @@ class TrainingState:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """What stays constant over a run: the model, how it is trained, and on which text.
+    """Constants of a run: model, training and text.
 
     Args:
         corpus: how the training text was read.
-        corpus_name: the text's short name.
-        fingerprint: of the training text, see `Corpus`.
-        num_train_chars: the length of the training split.
-        reading, settings: the user's choices when the run started.
-        init_from: the run whose weights it started from.
+        corpus_name: short name of the text.
+        fingerprint: fingerprint of the training text, see `Corpus`.
+        num_train_chars: length of the training split.
+        reading, settings: the user's settings when the run started.
+        init_from: name of the run that provided the initial weights.
     """
 
     model_config: ModelConfig
@@ -94,9 +94,9 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         require_int("the number of training characters", self.num_train_chars, 2, MAX_COUNT)
-        others = self.vocabulary.codes[self.vocabulary.codes > _MAX_BYTE]
-        if self.corpus.level == "byte" and not set(others.tolist()) <= {ord(END)}:
-            raise ConfigError("at the byte level there are 256 characters and an end")
+        not_bytes = self.vocabulary.codes[self.vocabulary.codes > _MAX_BYTE]
+        if self.corpus.level == "byte" and not set(not_bytes.tolist()) <= {ord(END)}:
+            raise ConfigError("a byte-level vocabulary must consist of the 256 bytes and EOS only")
         if not isinstance(self.corpus_name, str) or not isinstance(self.fingerprint, str):
             raise ConfigError("the corpus's name and fingerprint must be strings")
         if not isinstance(self.init_from, str | None):
@@ -107,7 +107,7 @@ class RunSpec:
         return Alphabet.of(self.corpus, self.vocabulary, num_train_chars=self.num_train_chars)
 
     def to_plain(self) -> dict[str, Any]:
-        """As it stands in a file's header."""
+        """Return the content of a checkpoint's header, ready for JSON."""
         return {
             "model_config": asdict(self.model_config),
             "train_config": asdict(self.train_config),
@@ -116,7 +116,7 @@ class RunSpec:
             "corpus_name": self.corpus_name,
             "fingerprint": self.fingerprint,
             "num_train_chars": self.num_train_chars,
-            # Code points, as JSON would join two lone surrogates that happen to be neighbors.
+            # As code points: JSON would merge two adjacent lone surrogates.
             "vocabulary": self.vocabulary.codes.tolist(),
             "reading": asdict(self.reading),
             "settings": asdict(self.settings),
@@ -125,10 +125,10 @@ class RunSpec:
 
     @classmethod
     def from_plain(cls, header: Mapping[str, Any]) -> "RunSpec":
-        """From a file's header.
+        """Build from a checkpoint's header.
 
         Raises:
-            CharLSTMError, KeyError: when it makes no sense.
+            CharLSTMError, KeyError: if the header is invalid.
         """
         return cls(
             model_config=from_plain(ModelConfig, header["model_config"]),
@@ -147,13 +147,13 @@ class RunSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """Everything in a checkpoint but its tensors.
+    """A checkpoint without its tensors.
 
     Args:
         step: gradient steps made.
-        history: the run's `Started` and `Evaluated` events so far, as they were logged.
-        is_finished: the budget was used.
-        saved_at: seconds since 1970, UTC.
+        history: the run's `Started` and `Evaluated` events so far, as logged.
+        is_finished: whether the budget was used.
+        saved_at: Unix time, in seconds.
     """
 
     spec: RunSpec
@@ -173,22 +173,22 @@ class Header:
 
     @property
     def dropouts(self) -> Dropouts:
-        """Where dropout stood at the latest evaluation."""
-        most = self.spec.train_config.dropouts(math.inf)
+        """The dropout rates at the latest evaluation."""
+        maximum = self.spec.train_config.dropouts(math.inf)
         if not self.history:
-            return most
+            return maximum
         latest = self.history[-1]
-        known = {name: latest[name] for name in most._fields if latest.get(name) is not None}
-        return most._replace(**known)
+        logged = {name: latest[name] for name in maximum._fields if latest.get(name) is not None}
+        return maximum._replace(**logged)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint(Header):
-    """A model at a step of its run.
+    """A model at one step of its run.
 
     Args:
-        weights: float32, by the names of `network.CharLSTM`.
-        training: only in checkpoints that training can be resumed from.
+        weights: float32, with the names of `network.CharLSTM`.
+        training: state for resuming; None if the checkpoint is for inference only.
     """
 
     weights: Arrays
@@ -196,14 +196,14 @@ class Checkpoint(Header):
 
     @property
     def val_bits_per_char(self) -> float | None:
-        """Of these very weights: known of a best model, not of one in the midst of training."""
+        """Validation loss of exactly these weights, or None for a mid-training checkpoint."""
         if self.training is not None or not self.history:
             return None
         latest = self.history[-1]
         return latest.get("val_bits_per_char") if latest.get("step", 0) == self.step else None
 
     def to_bytes(self) -> bytes:
-        """The file's content."""
+        """Return the file's content."""
         training = self.training
         header = {
             "format_version": FORMAT_VERSION,
@@ -224,27 +224,27 @@ class Checkpoint(Header):
 
 
 def best_val_bits_per_char(history: Iterable[LogEntry]) -> float | None:
-    """The lowest validation figure of a history; None where nothing was validated."""
+    """Return the lowest validation loss of a history, or None if there is none."""
     bits = (entry.get("val_bits_per_char") for entry in history)
     return min((value for value in bits if value is not None), default=None)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read and check one checkpoint file.
+    """Read and validate a checkpoint file.
 
     Raises:
-        CheckpointError: when it is missing, damaged, of another version, or not a checkpoint.
+        CheckpointError: if it is missing, damaged, of another version or not a checkpoint.
     """
-    with _named_errors(path), open_container(path) as container:
+    with _errors_with_path(path), open_container(path) as container:
         header = _header(container)
-        # Before any data is read.
+        # Before reading any data.
         _check_entries(container.entries, header.spec)
         arrays = container.read()
         weights = _with_prefix(arrays, _MODEL)
         for name, weight in weights.items():
             if not np.isfinite(weight).all():
-                raise CheckpointError(f"is damaged: {name} holds NaN or infinity")
-        with _senseless_headers_explained():
+                raise CheckpointError(f"is damaged: {name} contains NaN or infinity")
+        with _invalid_header_errors():
             numbers = container.header["training"]
             training = None
             if numbers is not None:
@@ -255,36 +255,37 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def read_header(path: Path) -> Header:
-    """Read a checkpoint file's header, which proves nothing of its tensors.
+    """Read a checkpoint file's header, without validating the tensors.
 
     Raises:
-        CheckpointError: as `read_checkpoint` does, as far as the header shows it.
+        CheckpointError: if the file is missing, of another version or not a checkpoint, or its
+            header is invalid.
     """
-    with _named_errors(path), open_container(path) as container:
+    with _errors_with_path(path), open_container(path) as container:
         return _header(container)
 
 
 @contextlib.contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
+def _errors_with_path(path: Path) -> Iterator[None]:
     try:
         yield
     except (CheckpointError, ContainerError) as error:
         raise CheckpointError(f"{path}: {error}") from error
     except (OSError, ValueError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or error or "too little memory"
+        reason = getattr(error, "strerror", None) or error or "out of memory"
         raise CheckpointError(f"{path}: can't be read: {reason}") from error
 
 
 @contextlib.contextmanager
-def _senseless_headers_explained() -> Iterator[None]:
+def _invalid_header_errors() -> Iterator[None]:
     try:
         yield
     except CheckpointError:
         raise
     except (CharLSTMError, AttributeError, KeyError, TypeError, ValueError) as error:
-        # What it says may be megabytes of somebody else's text.
+        # The message may quote megabytes of the file.
         reason = str(error)[:_MAX_REASON_CHARS]
-        raise CheckpointError(f"is damaged: its header makes no sense: {reason}") from error
+        raise CheckpointError(f"is damaged: its header is invalid: {reason}") from error
 
 
 def _header(container: Container) -> Header:
@@ -295,43 +296,45 @@ def _header(container: Container) -> Header:
             f"has format version {reprlib.repr(version)}, "
             f"this charlstm reads version {FORMAT_VERSION}; use the charlstm that wrote it"
         )
-    with _senseless_headers_explained():
+    with _invalid_header_errors():
         spec = RunSpec.from_plain(plain)
         if len(spec.vocabulary) != spec.model_config.num_characters:
             raise CheckpointError("is damaged: vocabulary and model have different sizes")
-        records = plain["history"]
-        if not isinstance(records, list) or len(records) > MAX_HISTORY:
-            raise CheckpointError(f"is damaged: its history is no list of up to {MAX_HISTORY:,}")
+        log_entries = plain["history"]
+        if not isinstance(log_entries, list) or len(log_entries) > MAX_HISTORY:
+            raise CheckpointError(
+                f"is damaged: its history must be a list of at most {MAX_HISTORY:,} entries"
+            )
         return Header(
             spec=spec,
             step=plain["step"],
-            history=tuple(map(_checked_entry, records)),
+            history=tuple(map(_validated, log_entries)),
             is_finished=bool(plain["is_finished"]),
             saved_at=plain["saved_at"],
         )
 
 
-def _checked_entry(entry: object) -> LogEntry:
+def _validated(entry: object) -> LogEntry:
     if not isinstance(entry, dict):
-        raise ConfigError("a history is made of objects")
+        raise ConfigError("each entry of the history must be an object")
     require_int("a step", entry.get("step", 0), 0, MAX_COUNT)
     for name, highest in _HISTORY_REALS.items():
         if entry.get(name) is not None:
             require_real(name, entry[name], 0.0, highest)
     if not isinstance(entry.get("sample", ""), str):
         raise ConfigError("a sample must be a string")
-    shares = [mean for layer in entry.get("gates", ()) for mean in layer.values()]
+    fractions = [mean for layer in entry.get("gates", ()) for mean in layer.values()]
     for layer in entry.get("gate_shares", ()):
         for closed, is_open in layer.values():
-            shares += (closed, is_open)
-    for share in shares:
-        require_real("a share of a gate", share, 0.0, 1.0)
+            fractions += (closed, is_open)
+    for fraction in fractions:
+        require_real("a gate statistic", fraction, 0.0, 1.0)
     return entry
 
 
 def _vocabulary(codes: object) -> Vocabulary:
     if not isinstance(codes, list) or len(codes) > MAX_CHARACTERS:
-        raise CheckpointError("is damaged: its vocabulary is no list of code points")
+        raise CheckpointError("is damaged: its vocabulary is not a list of code points")
     for code in codes:
         require_int("a code point", code, 0, MAX_CHARACTERS - 1)
     return Vocabulary.of_codes(np.array(codes, np.uint32))
@@ -346,24 +349,28 @@ def _with_prefix(arrays: Arrays, prefix: str) -> Arrays:
 
 
 def _check_entries(entries: Mapping[str, Entry], spec: RunSpec) -> None:
-    """Refuse a table of arrays that a model of this shape doesn't have."""
+    """Raise CheckpointError unless the tensor table fits the model's configuration."""
     shapes = spec.model_config.weight_shapes()
     model = {n.removeprefix(_MODEL): e for n, e in entries.items() if n.startswith(_MODEL)}
-    others = sum(entry.num_bytes for name, entry in entries.items() if not name.startswith(_MODEL))
-    if unexpected := sorted(model.keys() ^ shapes.keys()):
-        what = "lacks" if unexpected[0] in shapes else "has a tensor that doesn't belong to it:"
-        raise CheckpointError(f"is damaged: it {what} {unexpected[0]!r}")
+    num_training_bytes = sum(
+        entry.num_bytes for name, entry in entries.items() if not name.startswith(_MODEL)
+    )
+    if mismatches := sorted(model.keys() ^ shapes.keys()):
+        kind = "missing" if mismatches[0] in shapes else "unexpected"
+        raise CheckpointError(f"is damaged: {kind} tensor {mismatches[0]!r}")
     for name, entry in model.items():
         if entry.shape != shapes[name] or entry.dtype != np.float32:
             raise CheckpointError(
                 f"is damaged: {name} is {entry.dtype} {entry.shape}, not float32 {shapes[name]}"
             )
-    if others > _max_training_bytes(spec):
-        raise CheckpointError(f"is damaged: {others:,} bytes are too many to resume from")
+    if num_training_bytes > _max_training_bytes(spec):
+        raise CheckpointError(
+            f"is damaged: its training state is too large ({num_training_bytes:,} bytes)"
+        )
 
 
 def _max_training_bytes(spec: RunSpec) -> int:
-    """Two moments for each parameter, a state for each stream, generators of many processes."""
+    """Return the size of two moments per parameter, a state per stream and the generators."""
     model = spec.model_config
     state = 2 * model.num_layers * model.hidden_size * spec.train_config.batch_size
     return 4 * (2 * model.num_parameters + state) + _MAX_GENERATOR_BYTES

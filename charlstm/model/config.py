@@ -1,4 +1,4 @@
-"""The shape of a model, as JSON stores it."""
+"""Model hyperparameters and the weight shapes that follow from them."""
 
 import math
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ from charlstm.settings import Cell, TrainSettings, check_resolved, require_int
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """What a model's weights depend on.
+    """Hyperparameters that determine a model's weight shapes.
 
-    `num_characters` is the vocabulary without its two reserved ids. The unknown id can be read and
-    predicted, the boundary (BOS) only read: it starts a document and never follows anything.
+    Args:
+        num_characters: vocabulary size without the two reserved ids. The unknown id is both an
+            input and an output; BOS starts a document and is only an input.
     """
 
     num_characters: int
@@ -28,36 +29,41 @@ class ModelConfig:
 
     @property
     def spec(self) -> CellSpec:
-        """The cell's table entry."""
+        """The cell's entry in `CELLS`."""
         return CELLS[self.cell]
 
     @property
     def num_inputs(self) -> int:
-        """Ids that can be read: unknown, the characters, boundary."""
+        """The number of input ids: unknown, the characters, BOS."""
         return self.num_characters + 2
 
     @property
     def num_outputs(self) -> int:
-        """Ids that can be predicted: unknown and the characters."""
+        """The number of output ids: unknown and the characters."""
         return self.num_characters + 1
 
     @property
     def boundary(self) -> int:
-        """The id that starts a document, the last one that can be read."""
+        """The BOS id, which starts a document: the last input id."""
         return self.num_inputs - 1
 
+    @property
+    def head_size(self) -> int:
+        """Input size of the head, which reads the hidden states of all layers."""
+        return self.num_layers * self.hidden_size
+
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the shape of every weight by its name; nothing is allocated."""
+        """Return the shape of every weight by name, without allocating any."""
         num_rows = len(self.spec.blocks) * self.hidden_size
         shapes: dict[str, tuple[int, ...]] = {
             "embedding.weight": (self.num_inputs, self.embedding_size),
-            "head.weight": (self.num_outputs, self.hidden_size),
+            "head.weight": (self.num_outputs, self.head_size),
             "head.bias": (self.num_outputs,),
         }
         for layer in range(self.num_layers):
-            num_read = self.hidden_size if layer else self.embedding_size
+            input_size = self.hidden_size if layer else self.embedding_size
             shapes |= {
-                layer_weight(layer, "weight_ih"): (num_rows, num_read),
+                layer_weight(layer, "weight_ih"): (num_rows, input_size),
                 layer_weight(layer, "weight_hh"): (num_rows, self.hidden_size),
                 layer_weight(layer, "bias_ih"): (num_rows,),
                 layer_weight(layer, "bias_hh"): (num_rows,),
@@ -66,13 +72,13 @@ class ModelConfig:
 
     @property
     def num_parameters(self) -> int:
-        """The number of weights."""
+        """The number of parameters."""
         return sum(math.prod(shape) for shape in self.weight_shapes().values())
 
     @property
     def num_stack_parameters(self) -> int:
-        """The weights of the recurrent layers, without embedding and head."""
-        outer = (self.num_inputs * self.embedding_size) + self.num_outputs * (self.hidden_size + 1)
+        """The number of parameters in the recurrent layers, without embedding and head."""
+        outer = (self.num_inputs * self.embedding_size) + self.num_outputs * (self.head_size + 1)
         return self.num_parameters - outer
 
     def __str__(self) -> str:

@@ -1,6 +1,6 @@
-"""A trained model as a torch module with its alphabet, for those who go on in PyTorch.
+"""A trained model as a torch module with its tokenizer, for further work in PyTorch.
 
-Shapes: T characters, B streams, V symbols that can be predicted.
+Shapes: T sequence length, B batch size, V output ids.
 """
 
 import torch
@@ -11,12 +11,11 @@ from charlstm.model.network import CharLSTM, State
 
 
 class TextModel(nn.Module):
-    """Reads ids, gives logits; `encode` and `decode` turn text into ids and back.
+    """Module from ids to logits; `encode` and `decode` convert between text and ids.
 
     Attributes:
-        network: embedding, `torch.nn.LSTM` layers and head; its weights are trained further like
-            those of any module.
-        boundary: the id that begins a document.
+        network: embedding, `torch.nn.LSTM` layers and head; it can be trained further.
+        boundary: the BOS id, which starts a document.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -29,14 +28,14 @@ class TextModel(nn.Module):
         self.network.load_arrays(checkpoint.weights)
 
     def forward(self, ids_TB: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Read characters.
+        """Compute the logits of the next character at each position.
 
         Args:
             ids_TB: int64 [T, B].
-            state: after the characters before; None for a zero state.
+            state: as returned by the previous call; None for a zero state.
 
         Returns:
-            Logits of the character after each, [T, B, V], and the state after the last.
+            Logits [T, B, V] and the final state.
         """
         if state is None:
             state = self.network.zero_state(ids_TB.shape[1])
@@ -45,10 +44,10 @@ class TextModel(nn.Module):
         return logits_TBV, state
 
     def encode(self, text: str) -> Tensor:
-        """The ids of a text, int64 [T], the boundary first; unknown characters become 0."""
+        """Return BOS and the ids of a text, int64 [1 + characters]; unknown characters become 0."""
         ids_T = self.alphabet.encode(self.alphabet.to_symbols(text)).astype("int64")
         return torch.cat([torch.tensor([self.boundary]), torch.from_numpy(ids_T)])
 
     def decode(self, ids_T: Tensor) -> str:
-        """The text of ids [T]; unknown becomes U+FFFD, the boundary nothing."""
+        """Return the text of ids [T]; unknown becomes U+FFFD, BOS is dropped."""
         return self.alphabet.text_of(ids_T.cpu().numpy())

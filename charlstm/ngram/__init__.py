@@ -1,10 +1,10 @@
-"""N-gram models: predict by counting what followed each context.
+"""N-gram models, and their log-linear interpolation with an LSTM.
 
-    counts           all n-grams of a text and how often each occurs, one length after another
-    kneser_ney       smoothed probabilities from the counts: `NgramModel`
-    order_selection  the order, chosen on validation text; start here: `learn_ngrams`
-    interpolation    LSTM and n-grams combined, weighted by the matched context length
-    storage          counts and weights in a file next to the run's checkpoints
+    counts           count the n-grams of a text, one length after another
+    kneser_ney       modified Kneser-Ney smoothing: `NgramModel`
+    order_selection  choose the order and prune on validation text; start here: `learn_ngrams`
+    interpolation    log-linear interpolation, with weights by matched context length
+    storage          the file with the n-gram model, next to the run's checkpoints
 
 Input: the training and validation `Split`. Output: probabilities of the next character.
 """

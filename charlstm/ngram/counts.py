@@ -1,14 +1,14 @@
-"""All n-grams of a text and how often each occurs, one length after another.
+"""Count the n-grams of a text, one length after another.
 
-An n-gram has a number: its place among those of its length, sorted by the number of its context
-(the n-gram without its last symbol), then by its last symbol. So an n-gram of any length is found
-by one 64-bit key, context * num_ids + symbol, in a sorted array, whatever the alphabet, and the
-continuations of a context stand side by side.
+An n-gram's number is its rank among those of its length, sorted by the number of its context (the
+n-gram without its last token), then by its last token. An n-gram of any length is thus found by one
+64-bit key, context * num_ids + token, in a sorted array, and the continuations of a context are
+contiguous.
 
-Each document is counted behind a boundary symbol, which begins contexts and is never predicted;
-no n-gram reaches over it.
+Each document starts with BOS, which only occurs in contexts and is never predicted. N-grams don't
+cross documents.
 
-Shapes: P places of a text, boundaries among them; G n-grams of one length.
+Shapes: P positions of a text, BOS included; G n-grams of one length.
 """
 
 from collections.abc import Iterator
@@ -23,21 +23,21 @@ from charlstm.text.split import Split
 Keys = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int32]
 
-NONE: Final = -1
-# Symbols of an n-gram, at most.
+NO_NGRAM: Final = -1
+# Tokens of the longest n-grams.
 MAX_LENGTH: Final = 17
-# Places that are sorted at once.
+# Positions sorted at a time, to bound memory.
 _SORTED_AT_ONCE: Final = 1 << 23
 
 
 @dataclass(frozen=True, kw_only=True)
-class Places:
-    """A text with a boundary symbol before each document.
+class PaddedText:
+    """A text with BOS before each document.
 
     Args:
-        ids_P: the smallest unsigned type that holds the boundary.
-        offset_P: symbols since the boundary, many as `MAX_LENGTH`, uint8.
-        num_ids: of the alphabet, the boundary among them, which is the last.
+        ids_P: token ids, in the smallest unsigned type that holds BOS.
+        offset_P: distance from BOS, capped at `MAX_LENGTH`, uint8.
+        num_ids: size of the vocabulary, including BOS, which is the last id.
     """
 
     ids_P: npt.NDArray[np.unsignedinteger]
@@ -45,26 +45,26 @@ class Places:
     num_ids: int
 
     @classmethod
-    def of(cls, split: Split, boundary: int) -> Self:
+    def of(cls, split: Split, bos_id: int) -> Self:
         ids_P = np.insert(
-            split.ids.astype(np.min_scalar_type(boundary), copy=False), split.starts, boundary
+            split.ids.astype(np.min_scalar_type(bos_id), copy=False), split.starts, bos_id
         )
         offset_P = np.full(len(ids_P), MAX_LENGTH, np.uint8)
-        begins = split.starts + np.arange(len(split.starts))
-        # The last offsets first: what belongs to the next document is overwritten by its own.
+        bos = split.starts + np.arange(len(split.starts))
+        # In descending order, so that the next document's offsets overwrite those past its BOS.
         for offset in reversed(range(MAX_LENGTH)):
-            offset_P[begins[begins + offset < len(ids_P)] + offset] = offset
-        return cls(ids_P=ids_P, offset_P=offset_P, num_ids=boundary + 1)
+            offset_P[bos[bos + offset < len(ids_P)] + offset] = offset
+        return cls(ids_P=ids_P, offset_P=offset_P, num_ids=bos_id + 1)
 
-    def keys(self, context_P: Numbers, chosen_P: npt.NDArray[np.intp]) -> Keys:
-        """The keys of the n-grams that end at chosen places.
+    def keys(self, context_P: Numbers, position_P: npt.NDArray[np.intp]) -> Keys:
+        """Return the keys of the n-grams that end at the chosen positions.
 
         Args:
-            context_P: the number of the n-gram, one shorter, that ends at each place.
+            context_P: the number of the n-gram one token shorter that ends at each position.
         """
-        keys = context_P[chosen_P - 1].astype(np.uint64)
+        keys = context_P[position_P - 1].astype(np.uint64)
         keys *= np.uint64(self.num_ids)
-        keys += self.ids_P[chosen_P]
+        keys += self.ids_P[position_P]
         return keys
 
 
@@ -73,95 +73,96 @@ class Ngrams:
     """All n-grams of one length.
 
     Args:
-        key_G: ascending, see above; of single symbols their ids, those that don't occur, too.
-        count_G: how often each occurs, int64.
-        suffix_G: the number of each without its first symbol, int32; of single symbols zeros.
-        is_first_G: whether it begins with the boundary: with a document.
-        num_contexts: n-grams that are one shorter.
+        key_G: ascending keys, see the module; for unigrams all ids, including those that don't
+            occur.
+        count_G: number of occurrences, int64.
+        suffix_G: the number of each n-gram without its first token, int32; zeros for unigrams.
+        starts_with_bos_G: whether the first token is BOS.
+        num_contexts: number of n-grams one token shorter.
     """
 
     key_G: Keys
     count_G: npt.NDArray[np.int64]
     suffix_G: Numbers
-    is_first_G: npt.NDArray[np.bool_]
+    starts_with_bos_G: npt.NDArray[np.bool_]
     num_contexts: int
 
 
-def count_ngrams(places: Places, *, max_length: int) -> Iterator[Ngrams]:
-    """Those of one symbol, of two, and so on."""
-    num_ids = places.num_ids
-    boundary = num_ids - 1
-    is_first_G = np.arange(num_ids) == boundary
+def count_ngrams(padded: PaddedText, *, max_length: int) -> Iterator[Ngrams]:
+    """Yield the n-grams of length 1, 2, and so on."""
+    num_ids = padded.num_ids
+    bos_id = num_ids - 1
+    starts_with_bos_G = np.arange(num_ids) == bos_id
     yield Ngrams(
         key_G=np.arange(num_ids, dtype=np.uint64),
-        count_G=np.bincount(places.ids_P, minlength=num_ids) * ~is_first_G,
+        count_G=np.bincount(padded.ids_P, minlength=num_ids) * ~starts_with_bos_G,
         suffix_G=np.zeros(num_ids, np.int32),
-        is_first_G=is_first_G,
+        starts_with_bos_G=starts_with_bos_G,
         num_contexts=1,
     )
-    number_P = places.ids_P.astype(np.int32)
+    number_P = padded.ids_P.astype(np.int32)
     num_shorter = num_ids
     for length in range(2, max_length + 1):
-        found, number_P = _longer(places, number_P, num_shorter, is_first_G, length)
-        yield found
-        is_first_G, num_shorter = found.is_first_G, len(found.key_G)
+        ngrams, number_P = _extend(padded, number_P, num_shorter, starts_with_bos_G, length)
+        yield ngrams
+        starts_with_bos_G, num_shorter = ngrams.starts_with_bos_G, len(ngrams.key_G)
 
 
-def _longer(
-    places: Places,
+def _extend(
+    padded: PaddedText,
     shorter_P: Numbers,
     num_shorter: int,
-    is_first_shorter_G: npt.NDArray[np.bool_],
+    shorter_starts_with_bos_G: npt.NDArray[np.bool_],
     length: int,
 ) -> tuple[Ngrams, Numbers]:
-    """The n-grams that are one longer, and the number of the one that ends at each place."""
-    number_P = np.full(len(places.ids_P), NONE, np.int32)
+    """Return the n-grams one token longer, and the number of the one that ends at each position."""
+    number_P = np.full(len(padded.ids_P), NO_NGRAM, np.int32)
     keys, counts, suffixes = [], [], []
-    num_found = 0
-    for chosen_P in _by_context(places, shorter_P, num_shorter, length):
-        key_N = places.keys(shorter_P, chosen_P)
+    num_ngrams = 0
+    for position_P in _positions_by_context(padded, shorter_P, num_shorter, length):
+        key_N = padded.keys(shorter_P, position_P)
         order_N = np.argsort(key_N)
         key_N = key_N[order_N]
         is_new_N = np.empty(len(key_N), np.bool_)
         is_new_N[:1] = True
         np.not_equal(key_N[1:], key_N[:-1], out=is_new_N[1:])
-        place_N = chosen_P[order_N]
-        del chosen_P, order_N
-        number_P[place_N] = np.cumsum(is_new_N, dtype=np.int32) + np.int32(num_found - 1)
+        position_N = position_P[order_N]
+        del position_P, order_N
+        number_P[position_N] = np.cumsum(is_new_N, dtype=np.int32) + np.int32(num_ngrams - 1)
         first_G = np.flatnonzero(is_new_N)
         keys.append(key_N[first_G])
         counts.append(np.diff(np.append(first_G, len(key_N))))
-        suffixes.append(shorter_P[place_N[first_G]])
-        num_found += len(first_G)
+        suffixes.append(shorter_P[position_N[first_G]])
+        num_ngrams += len(first_G)
     key_G = np.concatenate([np.empty(0, np.uint64), *keys])
-    context_G = key_G // np.uint64(places.num_ids)
+    context_G = key_G // np.uint64(padded.num_ids)
     ngrams = Ngrams(
         key_G=key_G,
         count_G=np.concatenate([np.empty(0, np.int64), *counts]),
         suffix_G=np.concatenate([np.empty(0, np.int32), *suffixes]),
-        is_first_G=is_first_shorter_G[context_G],
+        starts_with_bos_G=shorter_starts_with_bos_G[context_G],
         num_contexts=num_shorter,
     )
     return ngrams, number_P
 
 
-def _by_context(
-    places: Places, context_P: Numbers, num_contexts: int, length: int
+def _positions_by_context(
+    padded: PaddedText, context_P: Numbers, num_contexts: int, length: int
 ) -> Iterator[npt.NDArray[np.intp]]:
-    """The places where n-grams of a length end, in portions that share no context."""
-    has_room_P = places.offset_P >= length - 1
+    """Yield the positions where n-grams of a length end, in chunks that share no context."""
+    has_ngram_P = padded.offset_P >= length - 1
     if len(context_P) <= _SORTED_AT_ONCE:
-        yield np.flatnonzero(has_room_P)
+        yield np.flatnonzero(has_ngram_P)
         return
-    before_P, has_room_P = context_P[:-1], has_room_P[1:]
+    before_P, has_ngram_P = context_P[:-1], has_ngram_P[1:]
     num_each = np.zeros(num_contexts, np.int64)
     for first in range(0, len(before_P), _SORTED_AT_ONCE):
         part = slice(first, first + _SORTED_AT_ONCE)
-        num_each += np.bincount(before_P[part][has_room_P[part]], minlength=num_contexts)
-    portion = (np.cumsum(num_each) - num_each) // _SORTED_AT_ONCE
-    edges = np.searchsorted(portion, np.arange(portion.max(initial=0) + 2))
+        num_each += np.bincount(before_P[part][has_ngram_P[part]], minlength=num_contexts)
+    chunk = (np.cumsum(num_each) - num_each) // _SORTED_AT_ONCE
+    edges = np.searchsorted(chunk, np.arange(chunk.max(initial=0) + 2))
     for first, after in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        is_chosen_P = before_P >= first
-        is_chosen_P &= before_P < after
-        is_chosen_P &= has_room_P
-        yield np.flatnonzero(is_chosen_P) + 1
+        is_in_chunk_P = before_P >= first
+        is_in_chunk_P &= before_P < after
+        is_in_chunk_P &= has_ngram_P
+        yield np.flatnonzero(is_in_chunk_P) + 1

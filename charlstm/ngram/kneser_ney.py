@@ -1,13 +1,12 @@
 """Interpolated modified Kneser-Ney smoothing of character n-grams (Chen & Goodman 1998).
 
 P_n(s | c) = (a(c s) - D(a(c s))) / a(c) + g(c) P_n-1(s | c'), where c' is the context c without its
-first symbol, and g(c) what the discounts D have taken away: so it sums to one. a(c s) is how often
-c s occurs, where c is the longest context that is used; for shorter ones it is the number of
-different symbols before c s, since a shorter context only counts where the longer one failed. A
-context that was never seen leaves all to the shorter one; P_0 is uniform.
+first token, D the discounts, and g(c) the back-off weight: the discounted mass. For contexts of the
+model's order, a(c s) is the number of occurrences of c s; for shorter contexts it is the number of
+distinct tokens before c s. An unseen context backs off entirely; P_0 is uniform.
 
-Shapes: N characters, P places as in `ngrams`, G n-grams of one length, C their contexts, B streams,
-K lengths of context, V symbols that can be predicted.
+Shapes: N characters, P positions as in `counts`, G n-grams of one length, C their contexts, B
+streams, K context lengths, V tokens that can be predicted.
 """
 
 from dataclasses import dataclass
@@ -17,59 +16,59 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.ngram.counts import MAX_LENGTH, NONE, Keys, Ngrams, Numbers, Places
+from charlstm.ngram.counts import MAX_LENGTH, NO_NGRAM, Keys, Ngrams, Numbers, PaddedText
 from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN
 
 MAX_ORDER: Final = MAX_LENGTH - 1
 _SCORED_AT_ONCE: Final = 1 << 20
 _NUM_DISCOUNTS: Final = 3
-# N-grams of one and two symbols are all kept: they are few, and everything rests on them.
-NUM_WHOLE_LEVELS: Final = 2
-# Where the counts of counts say nothing, as in an alphabet whose symbols are all frequent.
-_USUAL_DISCOUNTS: Final = (0.5, 1.0, 1.5)
+# Unigrams and bigrams are never pruned: they are few, and every longer n-gram backs off to them.
+NUM_UNPRUNED_LEVELS: Final = 2
+# For counts of counts that give no valid estimate, such as unigrams that are all frequent.
+_DEFAULT_DISCOUNTS: Final = (0.5, 1.0, 1.5)
 
 Probabilities = npt.NDArray[np.float64]
 
 
 class NgramScores(NamedTuple):
-    """What each character of a text costs by counting.
+    """The n-gram model's per-character losses on a text.
 
     Args:
-        nats_N: float64.
-        num_known_N: symbols of context that the training text continues, int8.
+        nats_N: losses, float64.
+        matched_N: matched context lengths, in tokens, int8.
     """
 
     nats_N: npt.NDArray[np.float64]
-    num_known_N: npt.NDArray[np.int8]
+    matched_N: npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """The predictions from contexts of one length.
+    """Smoothed n-grams of one length.
 
     Args:
-        key_G: of the n-grams, ascending, as `Ngrams` has them.
-        share_G: the discounted share of each among its context's continuations, float32.
-        num_contexts: n-grams that are one shorter.
-        num_ids: of the alphabet, as in keys.
+        key_G: ascending keys, as in `Ngrams`.
+        discounted_G: discounted probability of each n-gram's last token given its context, float32.
+        num_contexts: number of n-grams one token shorter.
+        num_ids: size of the vocabulary, as in the keys.
     """
 
     key_G: Keys
-    share_G: npt.NDArray[np.float32]
+    discounted_G: npt.NDArray[np.float32]
     num_contexts: int
     num_ids: int
 
     @classmethod
     def of(cls, ngrams: Ngrams, counts_G: npt.NDArray[np.int64], num_ids: int) -> "Level":
-        """Discount counts, of occurrences or of different symbols before."""
+        """Discount counts of occurrences, or of distinct preceding tokens."""
         context_G = (ngrams.key_G // np.uint64(num_ids)).astype(np.int64)
         total_C = np.bincount(context_G, counts_G, ngrams.num_contexts)
         discount_G = np.append(0.0, _discounts(counts_G))[np.minimum(counts_G, _NUM_DISCOUNTS)]
-        share_G = (counts_G - discount_G) / np.maximum(total_C, 1.0)[context_G]
+        discounted_G = (counts_G - discount_G) / np.maximum(total_C, 1.0)[context_G]
         return cls(
             key_G=ngrams.key_G,
-            share_G=share_G.astype(np.float32),
+            discounted_G=discounted_G.astype(np.float32),
             num_contexts=ngrams.num_contexts,
             num_ids=num_ids,
         )
@@ -80,82 +79,85 @@ class Level:
         return (self.key_G // np.uint64(self.num_ids)).astype(np.int64)
 
     @cached_property
-    def symbol_G(self) -> npt.NDArray[np.unsignedinteger]:
-        """The last symbol of each n-gram."""
-        symbol_G = self.key_G % np.uint64(self.num_ids)
-        return symbol_G.astype(np.min_scalar_type(self.num_ids))
+    def token_G(self) -> npt.NDArray[np.unsignedinteger]:
+        """The last token of each n-gram."""
+        token_G = self.key_G % np.uint64(self.num_ids)
+        return token_G.astype(np.min_scalar_type(self.num_ids))
 
     @cached_property
     def first_C(self) -> npt.NDArray[np.int64]:
-        """Where the continuations of each context begin, and where the last ones end, [C + 1]."""
+        """The first n-gram of each context, then the number of n-grams, [C + 1]."""
         num_each_C = np.bincount(self.context_G, minlength=self.num_contexts)
         return np.append(0, np.cumsum(num_each_C))
 
     def continuations(
         self, context_B: Numbers
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The first n-gram of each context, and how many there are."""
+        """Return the first n-gram of each context, and their number."""
         first_B = self.first_C[context_B]
         return first_B, self.first_C[context_B + 1] - first_B
 
     @cached_property
-    def rest_C(self) -> npt.NDArray[np.float32]:
-        """What each context leaves to the shorter one, 1 where it has no continuations, float32."""
-        given_C = np.bincount(self.context_G, self.share_G, self.num_contexts)
-        rest_C: npt.NDArray[np.float32] = np.maximum(1.0 - given_C, 0.0).astype(np.float32)
-        return rest_C
+    def backoff_C(self) -> npt.NDArray[np.float32]:
+        """The back-off weight of each context; 1 if it has no continuations; float32."""
+        discounted_C = np.bincount(self.context_G, self.discounted_G, self.num_contexts)
+        backoff_C: npt.NDArray[np.float32] = np.maximum(1.0 - discounted_C, 0.0).astype(np.float32)
+        return backoff_C
 
-    def without_rare(
+    def pruned(
         self, is_frequent_G: npt.NDArray[np.bool_], is_kept_C: npt.NDArray[np.bool_]
     ) -> tuple["Level", npt.NDArray[np.bool_]]:
-        """Only frequent n-grams; the others' shares go to the shorter context.
+        """Keep only frequent n-grams; the others back off.
 
         Args:
-            is_frequent_G: whether each occurs often enough; then its context does, too.
+            is_frequent_G: whether each n-gram is frequent; its context then also is.
             is_kept_C: which contexts are kept.
 
         Returns:
-            The level, and which of its n-grams are kept.
+            The pruned level, and which of its n-grams are kept.
         """
         context_G = self.context_G
         is_kept_G = is_frequent_G & is_kept_C[context_G]
-        # Contexts are numbered anew.
         number_C = np.cumsum(is_kept_C) - 1
-        key_G = number_C[context_G[is_kept_G]] * self.num_ids + self.symbol_G[is_kept_G].astype(
+        key_G = number_C[context_G[is_kept_G]] * self.num_ids + self.token_G[is_kept_G].astype(
             np.int64
         )
         level = Level(
             key_G=key_G.astype(np.uint64),
-            share_G=self.share_G[is_kept_G],
+            discounted_G=self.discounted_G[is_kept_G],
             num_contexts=int(np.count_nonzero(is_kept_C)),
             num_ids=self.num_ids,
         )
         return level, is_kept_G
 
     def find(self, key_N: Keys) -> Numbers:
-        """The numbers of n-grams, `NONE` for those that never occurred."""
+        """Return the numbers of n-grams, `NO_NGRAM` for unseen ones."""
         if not len(self.key_G):
-            return np.full(len(key_N), NONE, np.int32)
-        place_N = np.minimum(np.searchsorted(self.key_G, key_N), len(self.key_G) - 1)
-        found: Numbers = np.where(self.key_G[place_N] == key_N, place_N, NONE).astype(np.int32)
+            return np.full(len(key_N), NO_NGRAM, np.int32)
+        position_N = np.minimum(np.searchsorted(self.key_G, key_N), len(self.key_G) - 1)
+        found: Numbers = np.where(self.key_G[position_N] == key_N, position_N, NO_NGRAM).astype(
+            np.int32
+        )
         return found
 
-    def share_of(self, number_N: Numbers) -> Probabilities:
-        """The discounted share of n-grams by number, 0 for `NONE`, float64."""
-        if not len(self.share_G):
+    def discounted_probability(self, number_N: Numbers) -> Probabilities:
+        """Return the discounted probabilities of n-grams by number, 0 for `NO_NGRAM`, float64."""
+        if not len(self.discounted_G):
             return np.zeros(len(number_N))
-        share_N: Probabilities = np.where(number_N == NONE, 0.0, self.share_G[number_N])
-        return share_N
+        discounted_N: Probabilities = np.where(
+            number_N == NO_NGRAM, 0.0, self.discounted_G[number_N]
+        )
+        return discounted_N
 
 
 class NgramModel:
-    """Predicts a symbol from up to `order` symbols before it; a document's first from its start.
+    """An n-gram model that predicts a token from up to `order` tokens before it.
 
     Args:
-        levels: from no context to the longest, `order`.
-        num_symbols: that can be predicted, unknown among them.
-        unknown_probability: of the unknown symbol, beside what it was counted; the others share
-            the rest.
+        levels: smoothed n-grams by context length, from 0 to `order`.
+        num_symbols: number of tokens that can be predicted, including unknown.
+        unknown_probability: added to the unknown token after scaling the distribution by
+            1 - unknown_probability.
     """
 
     def __init__(
@@ -178,151 +180,157 @@ class NgramModel:
         return self.num_symbols + 1
 
     def score(self, text: Split) -> NgramScores:
-        """The cost of every character."""
+        """Return the loss of every character."""
         nats_N = np.empty(text.num_chars)
-        num_known_N = np.empty(text.num_chars, np.int8)
-        places = Places.of(text, self.num_symbols)
+        matched_N = np.empty(text.num_chars, np.int8)
+        padded = PaddedText.of(text, self.num_symbols)
         done = 0
-        for first in range(0, len(places.ids_P), _SCORED_AT_ONCE):
-            # Symbols before the portion are its first contexts.
+        for first in range(0, len(padded.ids_P), _SCORED_AT_ONCE):
+            # Include the tokens before the chunk as context.
             begin = max(0, first - self.order)
-            portion = slice(begin, first + _SCORED_AT_ONCE)
-            part = Places(
-                ids_P=places.ids_P[portion],
-                offset_P=places.offset_P[portion],
-                num_ids=places.num_ids,
+            chunk = slice(begin, first + _SCORED_AT_ONCE)
+            part = PaddedText(
+                ids_P=padded.ids_P[chunk],
+                offset_P=padded.offset_P[chunk],
+                num_ids=padded.num_ids,
             )
-            p_P, num_known_P = self._predicted(part)
-            counts_P = part.offset_P > 0
-            counts_P[: first - begin] = False
-            after = done + int(np.count_nonzero(counts_P))
-            nats_N[done:after] = -np.log(p_P[counts_P])
-            num_known_N[done:after] = num_known_P[counts_P]
+            p_P, matched_P = self._predicted(part)
+            is_scored_P = part.offset_P > 0
+            is_scored_P[: first - begin] = False
+            after = done + int(np.count_nonzero(is_scored_P))
+            nats_N[done:after] = -np.log(p_P[is_scored_P])
+            matched_N[done:after] = matched_P[is_scored_P]
             done = after
-        return NgramScores(nats_N, num_known_N)
+        return NgramScores(nats_N, matched_N)
 
-    def _predicted(self, places: Places) -> tuple[Probabilities, npt.NDArray[np.int8]]:
-        """The probability of each symbol, and how much of its context is known."""
-        walk = Walk.of(places, self.levels[0])
+    def _predicted(self, padded: PaddedText) -> tuple[Probabilities, npt.NDArray[np.int8]]:
+        """Return the probability of each token, and its matched context length."""
+        probabilities = TextProbabilities.of(padded, self.levels[0])
         for level in self.levels[1:]:
-            walk = walk.longer(places, level)
-        return self._with_unknown(walk.p_P, places.ids_P == UNKNOWN), walk.num_known_P
+            probabilities = probabilities.extended(padded, level)
+        return self._with_unknown(
+            probabilities.p_P, padded.ids_P == UNKNOWN
+        ), probabilities.matched_P
 
     def contexts(self, text: Split) -> Numbers:
-        """The context of every character, as `read` gives it, int32 [N, K]."""
-        places = Places.of(text, self.num_symbols)
-        place_N = np.flatnonzero(places.offset_P > 0)
-        context_NK = np.empty((len(place_N), self.order), np.int32)
-        walk = Walk.of(places, self.levels[0])
+        """Return the context of every character, in the format of `read`, int32 [N, K]."""
+        padded = PaddedText.of(text, self.num_symbols)
+        position_N = np.flatnonzero(padded.offset_P > 0)
+        context_NK = np.empty((len(position_N), self.order), np.int32)
+        probabilities = TextProbabilities.of(padded, self.levels[0])
         for k, level in enumerate(self.levels[1:]):
-            context_NK[:, k] = walk.number_P[place_N - 1]
-            walk = walk.longer(places, level)
+            context_NK[:, k] = probabilities.number_P[position_N - 1]
+            probabilities = probabilities.extended(padded, level)
         return context_NK
 
     def start(self, batch_size: int = 1) -> Numbers:
-        """The context of streams that begin a document, int32 [B, K].
+        """Return the context at the start of a document, int32 [B, K].
 
-        Column k is the number of the n-gram of k + 1 symbols that ends here.
+        Column k is the number of the (k + 1)-gram that ends here.
         """
-        context_BK = np.full((batch_size, self.order), NONE, np.int32)
-        context_BK[:, :1] = self.num_symbols  # the boundary
+        context_BK = np.full((batch_size, self.order), NO_NGRAM, np.int32)
+        context_BK[:, :1] = self.num_symbols  # BOS
         return context_BK
 
     def read(self, ids_B: npt.NDArray[np.integer], context_BK: Numbers) -> Numbers:
-        """The context after one more symbol in each stream."""
-        after_BK = np.full(context_BK.shape, NONE, np.int32)
+        """Return the context after one more token in each stream."""
+        after_BK = np.full(context_BK.shape, NO_NGRAM, np.int32)
         after_BK[:, :1] = ids_B[:, None]
         for k, level in enumerate(self.levels[1:-1]):
-            known_B = np.flatnonzero(context_BK[:, k] != NONE)
-            key_B = context_BK[known_B, k].astype(np.uint64) * np.uint64(self._num_ids)
-            after_BK[known_B, k + 1] = level.find(key_B + ids_B[known_B].astype(np.uint64))
+            seen_B = np.flatnonzero(context_BK[:, k] != NO_NGRAM)
+            key_B = context_BK[seen_B, k].astype(np.uint64) * np.uint64(self._num_ids)
+            after_BK[seen_B, k + 1] = level.find(key_B + ids_B[seen_B].astype(np.uint64))
         return after_BK
 
     def log_probabilities(
         self, context_BK: Numbers
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]]:
-        """The distribution of the next symbol, and the length of context that is known.
+        """Predict the next token of each stream.
 
         Returns:
-            Natural logarithms, float32 [B, V], of what `score` takes its costs from; int8 [B].
+            Log-probabilities in nats, float32 [B, V], and matched context lengths, int8 [B].
         """
         num_streams = len(context_BK)
         p_BV = np.zeros((num_streams, self.num_symbols), np.float32)
-        num_known_B = np.zeros(num_streams, np.int8)
-        # The longest context first: what it leaves is shared out by the shorter ones.
-        rest_B = np.ones(num_streams, np.float32)
+        matched_B = np.zeros(num_streams, np.int8)
+        # Longest context first, each weighted by the back-off weights of the longer ones.
+        backoff_B = np.ones(num_streams, np.float32)
         for k in reversed(range(self.order)):
             level = self.levels[k + 1]
-            known_B = np.flatnonzero(context_BK[:, k] != NONE)
-            context_B = context_BK[known_B, k]
+            seen_B = np.flatnonzero(context_BK[:, k] != NO_NGRAM)
+            context_B = context_BK[seen_B, k]
             first_B, num_each_B = level.continuations(context_B)
-            place_N = np.repeat(first_B - (np.cumsum(num_each_B) - num_each_B), num_each_B)
-            place_N += np.arange(len(place_N))
-            stream_N = np.repeat(known_B, num_each_B)
-            p_BV[stream_N, level.symbol_G[place_N]] += rest_B[stream_N] * level.share_G[place_N]
-            rest_B[known_B] *= level.rest_C[context_B]
-            is_longest_B = (num_each_B > 0) & (num_known_B[known_B] == 0)
-            num_known_B[known_B[is_longest_B]] = k + 1
+            position_N = np.repeat(first_B - (np.cumsum(num_each_B) - num_each_B), num_each_B)
+            position_N += np.arange(len(position_N))
+            stream_N = np.repeat(seen_B, num_each_B)
+            p_BV[stream_N, level.token_G[position_N]] += (
+                backoff_B[stream_N] * level.discounted_G[position_N]
+            )
+            backoff_B[seen_B] *= level.backoff_C[context_B]
+            is_longest_B = (num_each_B > 0) & (matched_B[seen_B] == 0)
+            matched_B[seen_B[is_longest_B]] = k + 1
         first = self.levels[0]
-        p_V = first.share_G[: self.num_symbols] + first.rest_C[0] / np.float32(self.num_symbols)
-        p_BV += rest_B[:, None] * p_V
+        p_V = first.discounted_G[: self.num_symbols] + first.backoff_C[0] / np.float32(
+            self.num_symbols
+        )
+        p_BV += backoff_B[:, None] * p_V
         p_BV *= np.float32(1 - self.unknown_probability)
         p_BV[:, UNKNOWN] += np.float32(self.unknown_probability)
-        return np.log(p_BV), num_known_B
+        return np.log(p_BV), matched_B
 
     def _with_unknown(self, p: Probabilities, is_unknown: npt.NDArray[np.bool_]) -> Probabilities:
-        """A training text without the unknown symbol would leave it next to nothing."""
+        """Add `unknown_probability` to the unknown token, which training may not contain."""
         return p * (1 - self.unknown_probability) + is_unknown * self.unknown_probability
 
 
-class Walk(NamedTuple):
-    """A text read with contexts of up to some length.
+class TextProbabilities(NamedTuple):
+    """The probabilities of a text's tokens, from contexts of up to a certain length.
 
     Args:
-        length: of the context.
-        number_P: of the n-gram of one symbol more that ends at each place.
-        p_P: the probability of each symbol.
-        num_known_P: as `NgramScores` has it.
+        length: maximum context length.
+        number_P: the number of the (length + 1)-gram that ends at each position.
+        p_P: the probability of each token.
+        matched_P: matched context lengths.
     """
 
     length: int
     number_P: Numbers
     p_P: Probabilities
-    num_known_P: npt.NDArray[np.int8]
+    matched_P: npt.NDArray[np.int8]
 
     @classmethod
-    def of(cls, places: Places, level: Level) -> "Walk":
-        """Without context."""
-        uniform = 1 / (places.num_ids - 1)
-        p_P = level.share_G[places.ids_P] + np.float64(level.rest_C[0]) * uniform
-        return cls(0, places.ids_P.astype(np.int32), p_P, np.zeros(len(p_P), np.int8))
+    def of(cls, padded: PaddedText, level: Level) -> "TextProbabilities":
+        """Return the unigram probabilities."""
+        uniform = 1 / (padded.num_ids - 1)
+        p_P = level.discounted_G[padded.ids_P] + np.float64(level.backoff_C[0]) * uniform
+        return cls(0, padded.ids_P.astype(np.int32), p_P, np.zeros(len(p_P), np.int8))
 
-    def longer(self, places: Places, level: Level) -> "Walk":
-        """With contexts that are one longer."""
+    def extended(self, padded: PaddedText, level: Level) -> "TextProbabilities":
+        """Return the probabilities from contexts one token longer."""
         length = self.length + 1
-        has_context_P = (places.offset_P[length:] >= length) & (
-            self.number_P[length - 1 : -1] != NONE
+        has_context_P = (padded.offset_P[length:] >= length) & (
+            self.number_P[length - 1 : -1] != NO_NGRAM
         )
-        chosen_P = length + np.flatnonzero(has_context_P)
-        found = level.find(places.keys(self.number_P, chosen_P))
-        rest = level.rest_C[self.number_P[chosen_P - 1]]
-        p_P, num_known_P = self.p_P.copy(), self.num_known_P.copy()
-        p_P[chosen_P] = rest * p_P[chosen_P] + level.share_of(found)
-        has_continuations = level.continuations(self.number_P[chosen_P - 1])[1] > 0
-        num_known_P[chosen_P[has_continuations]] = length
-        number_P = np.full(len(p_P), NONE, np.int32)
-        number_P[chosen_P] = found
-        return Walk(length, number_P, p_P, num_known_P)
+        position_P = length + np.flatnonzero(has_context_P)
+        ngram_N = level.find(padded.keys(self.number_P, position_P))
+        backoff_N = level.backoff_C[self.number_P[position_P - 1]]
+        p_P, matched_P = self.p_P.copy(), self.matched_P.copy()
+        p_P[position_P] = backoff_N * p_P[position_P] + level.discounted_probability(ngram_N)
+        has_continuations = level.continuations(self.number_P[position_P - 1])[1] > 0
+        matched_P[position_P[has_continuations]] = length
+        number_P = np.full(len(p_P), NO_NGRAM, np.int32)
+        number_P[position_P] = ngram_N
+        return TextProbabilities(length, number_P, p_P, matched_P)
 
 
 def _discounts(counts_G: npt.NDArray[np.int64]) -> tuple[float, ...]:
-    """How much is taken from counts of 1, 2, and 3 or more (Chen & Goodman 1998, equation 26)."""
+    """Estimate the discounts of counts 1, 2, and 3 or more (Chen & Goodman 1998, equation 26)."""
     n1, n2, n3, n4 = np.bincount(np.minimum(counts_G, _NUM_DISCOUNTS + 2), minlength=6)[
         1:5
     ].tolist()
     if not (n1 and n2 and n3 and n4):
-        return _USUAL_DISCOUNTS
+        return _DEFAULT_DISCOUNTS
     y = n1 / (n1 + 2 * n2)
-    found = (1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3)
-    is_possible = all(0 < one <= number for number, one in enumerate(found, start=1))
-    return found if is_possible else _USUAL_DISCOUNTS
+    discounts = (1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3)
+    is_valid = all(0 < discount <= count for count, discount in enumerate(discounts, start=1))
+    return discounts if is_valid else _DEFAULT_DISCOUNTS

@@ -1,8 +1,7 @@
-"""N-grams of a text, as long as another text wants them, and without those that don't pay.
+"""Choose the order of an n-gram model, and which n-grams to prune, on validation text.
 
-Most long n-grams come once. They take most of the memory, and what follows them is learned better
-from shorter ones, unless the text repeats itself word for word: so it is decided anew for each
-length, by what costs the other text less.
+Most long n-grams occur once. They take most of the memory, and help only if the text repeats itself
+word for word. So for each length, singletons are pruned unless they lower the validation loss.
 """
 
 import math
@@ -13,150 +12,162 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.ngram.counts import MAX_LENGTH, Ngrams, Places, count_ngrams
-from charlstm.ngram.kneser_ney import MAX_ORDER, NUM_WHOLE_LEVELS, Level, NgramModel, Walk
+from charlstm.ngram.counts import MAX_LENGTH, Ngrams, PaddedText, count_ngrams
+from charlstm.ngram.kneser_ney import (
+    MAX_ORDER,
+    NUM_UNPRUNED_LEVELS,
+    Level,
+    NgramModel,
+    TextProbabilities,
+)
 from charlstm.text.alphabet import Alphabet
 from charlstm.text.split import Split
 
-# Of all lengths together, 17 bytes each: with them 60 million characters take 1.9 GB.
+# All lengths together, 17 bytes each; at this limit, 60 million characters need 1.9 GB.
 _MAX_NGRAMS: Final = 1 << 24
-# Characters that decide: enough to tell costs apart that differ by a thousandth.
-_MAX_CHOSEN_ON: Final = 1 << 18
-# Lengths that are tried after the best one: verses repeat their ends, not their middles.
+# Validation characters used: enough to resolve losses that differ by 0.1 %.
+_MAX_VAL_CHARS: Final = 1 << 18
+# Lengths tried after the best one: a text may repeat long passages but few shorter ones.
 _PATIENCE: Final = 4
-# Of the cost, without which longer n-grams aren't worth their memory.
-_LEAST_GAIN: Final = 1e-4
-# What n-grams that occur once may cost: they help a network that is mixed with them.
-_SLACK: Final = 5e-3
-# How often an n-gram must occur to be kept.
+# Relative gain in loss that longer n-grams need to be worth their memory.
+_MIN_GAIN: Final = 1e-4
+# Relative loss up to which singletons are kept anyway: they help in interpolation with an LSTM.
+_SINGLETON_SLACK: Final = 5e-3
+# Minimum counts: keep all n-grams, or only those that repeat.
 _ALL: Final = 0
 _REPEATED: Final = 2
-# Of the training text, where there is no other to decide on.
-_HELD_OUT_SHARE: Final = 0.1
+# Of the training text, if there is no validation text.
+_HELD_OUT_FRACTION: Final = 0.1
 
-# A level with the n-grams that occur so often, and which those are.
-_Make = Callable[[int], tuple[Level, npt.NDArray[np.bool_]]]
+# Build the level with the n-grams that have a minimum count, and a mask of those n-grams.
+_MakeLevel = Callable[[int], tuple[Level, npt.NDArray[np.bool_]]]
 
 
 def learn_ngrams(train: Split, val: Split, alphabet: Alphabet) -> NgramModel:
-    """Count a text, in n-grams as long as predict another text best.
+    """Fit an n-gram model, choosing its order on validation text.
 
     Args:
-        val: what decides; where it is empty, the end of the training text by what comes before.
+        val: if empty, the end of the training text is held out for the choice.
     """
     if val.num_chars:
-        return _grow(train, alphabet, _ByValidation(val, alphabet))
-    edge = max(1, round(train.num_chars * (1 - _HELD_OUT_SHARE)))
-    held_out = _ByValidation(train.part(edge), alphabet)
-    _grow(train.part(0, edge), alphabet, held_out)
-    return _grow(train, alphabet, _ByPlan(held_out.plan))
+        return _fit(train, alphabet, _ValidationChooser(val, alphabet))
+    edge = max(1, round(train.num_chars * (1 - _HELD_OUT_FRACTION)))
+    held_out = _ValidationChooser(train.part(edge), alphabet)
+    _fit(train.part(0, edge), alphabet, held_out)
+    return _fit(train, alphabet, _FixedChooser(held_out.best_min_counts))
 
 
 def ngrams_of_order(train: Split, alphabet: Alphabet, order: int) -> NgramModel:
-    """Count a text: all n-grams of up to `order` symbols of context, at most `MAX_ORDER`."""
+    """Fit an unpruned n-gram model with `order` tokens of context, at most `MAX_ORDER`."""
     assert order <= MAX_ORDER
-    return _grow(train, alphabet, _ByPlan([_ALL] * (order + 1)))
+    return _fit(train, alphabet, _FixedChooser([_ALL] * (order + 1)))
 
 
-class _ByPlan:
-    """How often n-grams of each length must occur to be kept, as decided before."""
+class _FixedChooser:
+    """Chooser that replays the minimum counts of each length."""
 
     is_best = True
 
-    def __init__(self, plan: Sequence[int]) -> None:
-        self._plan = iter(plan)
+    def __init__(self, min_counts: Sequence[int]) -> None:
+        self._min_counts = iter(min_counts)
 
-    def choose(self, _make: _Make) -> int | None:
-        return next(self._plan, None)
+    def choose(self, _make: _MakeLevel) -> int | None:
+        return next(self._min_counts, None)
 
     def take(self, _level: Level) -> None:
         pass
 
 
-class _ByValidation:
-    """The same by trial: all n-grams of a length, or the repeated ones, whichever cost less.
+class _ValidationChooser:
+    """Chooser that keeps all n-grams of a length or only repeated ones, by validation loss.
 
     Attributes:
-        is_best: whether the length that was chosen last is the best so far.
+        is_best: whether the last chosen length is the best so far.
+        min_counts: the minimum count of each length so far.
     """
 
     def __init__(self, val: Split, alphabet: Alphabet) -> None:
-        self._places = Places.of(val.part(0, _MAX_CHOSEN_ON), alphabet.boundary)
-        self._walk: Walk | None = None
-        self._least_nats = math.inf
+        self._padded = PaddedText.of(val.part(0, _MAX_VAL_CHARS), alphabet.boundary)
+        self._probabilities: TextProbabilities | None = None
+        self._best_nats = math.inf
         self._num_best = 0
         self.is_best = True
-        self.chosen: list[int] = []
+        self.min_counts: list[int] = []
 
-    def choose(self, make: _Make) -> int | None:
-        """Choose for the next length, given what its level would be; None to stop before it."""
-        rare = [_REPEATED] if self.chosen[-1:] == [_REPEATED] else [_ALL, _REPEATED]
-        if len(self.chosen) < NUM_WHOLE_LEVELS:
-            rare = [_ALL]
-        costs = {least: self._nats(self._read(make(least)[0])) for least in rare}
-        enough = self._least_nats * (1 - _LEAST_GAIN)
-        gaining = {least: nats for least, nats in costs.items() if nats < enough} or costs
-        best = min(gaining, key=lambda least: gaining[least] * (1 + _SLACK * (least == _REPEATED)))
-        self.is_best = costs[best] < enough
-        if not self.is_best and len(self.chosen) >= self._num_best + _PATIENCE:
+    def choose(self, make: _MakeLevel) -> int | None:
+        """Return the minimum count of the next length, or None to stop before it."""
+        options = [_REPEATED] if self.min_counts[-1:] == [_REPEATED] else [_ALL, _REPEATED]
+        if len(self.min_counts) < NUM_UNPRUNED_LEVELS:
+            options = [_ALL]
+        losses = {option: self._sum_nats(self._extended(make(option)[0])) for option in options}
+        threshold = self._best_nats * (1 - _MIN_GAIN)
+        gaining = {option: nats for option, nats in losses.items() if nats < threshold} or losses
+        best = min(
+            gaining,
+            key=lambda option: gaining[option] * (1 + _SINGLETON_SLACK * (option == _REPEATED)),
+        )
+        self.is_best = losses[best] < threshold
+        if not self.is_best and len(self.min_counts) >= self._num_best + _PATIENCE:
             return None
-        self.chosen.append(best)
+        self.min_counts.append(best)
         if self.is_best:
-            self._least_nats, self._num_best = costs[best], len(self.chosen)
+            self._best_nats, self._num_best = losses[best], len(self.min_counts)
         return best
 
     @property
-    def plan(self) -> list[int]:
-        """What was chosen, up to the length that is best."""
-        return self.chosen[: self._num_best]
+    def best_min_counts(self) -> list[int]:
+        """The minimum counts up to the best length."""
+        return self.min_counts[: self._num_best]
 
     def take(self, level: Level) -> None:
-        """Take a finished level: the contexts that longer ones fall back to."""
-        self._walk = self._read(level)
+        """Take a finished level, which longer contexts back off to."""
+        self._probabilities = self._extended(level)
 
-    def _read(self, level: Level) -> Walk:
-        if self._walk is None:
-            return Walk.of(self._places, level)
-        return self._walk.longer(self._places, level)
+    def _extended(self, level: Level) -> TextProbabilities:
+        if self._probabilities is None:
+            return TextProbabilities.of(self._padded, level)
+        return self._probabilities.extended(self._padded, level)
 
-    def _nats(self, walk: Walk) -> float:
-        return float(-np.log(walk.p_P[self._places.offset_P > 0]).sum())
+    def _sum_nats(self, probabilities: TextProbabilities) -> float:
+        return float(-np.log(probabilities.p_P[self._padded.offset_P > 0]).sum())
 
 
-def _grow(train: Split, alphabet: Alphabet, chooser: "_ByPlan | _ByValidation") -> NgramModel:
-    """Count longer and longer n-grams, as far as the chooser and memory allow."""
-    places = Places.of(train, alphabet.boundary)
+def _fit(
+    train: Split, alphabet: Alphabet, chooser: "_FixedChooser | _ValidationChooser"
+) -> NgramModel:
+    """Add longer n-grams until the chooser stops or memory is full."""
+    padded = PaddedText.of(train, alphabet.boundary)
     finished: list[Level] = []
     best: list[Level] = []
     before: Ngrams | None = None
-    least = _ALL
+    min_count = _ALL
     is_kept_C = np.ones(1, np.bool_)
-    for ngrams in count_ngrams(places, max_length=MAX_LENGTH):
+    for ngrams in count_ngrams(padded, max_length=MAX_LENGTH):
         if before is not None:
             num_before_G = np.bincount(ngrams.suffix_G, minlength=len(before.key_G))
-            # What begins a document has nothing before it.
-            counts_G = np.where(before.is_first_G, before.count_G, num_before_G)
-            level = Level.of(before, counts_G, places.num_ids)
-            level, is_kept_C = level.without_rare(before.count_G >= least, is_kept_C)
+            # No token precedes BOS, so n-grams that start with it keep their counts.
+            counts_G = np.where(before.starts_with_bos_G, before.count_G, num_before_G)
+            level = Level.of(before, counts_G, padded.num_ids)
+            level, is_kept_C = level.pruned(before.count_G >= min_count, is_kept_C)
             finished.append(level)
             chooser.take(level)
-        longest = Level.of(ngrams, ngrams.count_G, places.num_ids)
-        make = partial(_kept, longest, ngrams.count_G, is_kept_C)
+        longest = Level.of(ngrams, ngrams.count_G, padded.num_ids)
+        make = partial(_pruned, longest, ngrams.count_G, is_kept_C)
         choice = chooser.choose(make)
         if choice is None:
             break
-        least, before = choice, ngrams
-        found = [*finished, make(least)[0]]
+        min_count, before = choice, ngrams
+        levels = [*finished, make(min_count)[0]]
         if chooser.is_best:
-            best = found
-        if sum(len(level.key_G) for level in found) > _MAX_NGRAMS:
+            best = levels
+        if sum(len(level.key_G) for level in levels) > _MAX_NGRAMS:
             break
     return NgramModel(
         best, num_symbols=len(alphabet), unknown_probability=alphabet.unknown_probability
     )
 
 
-def _kept(
-    level: Level, count_G: npt.NDArray[np.int64], is_kept_C: npt.NDArray[np.bool_], least: int
+def _pruned(
+    level: Level, count_G: npt.NDArray[np.int64], is_kept_C: npt.NDArray[np.bool_], min_count: int
 ) -> tuple[Level, npt.NDArray[np.bool_]]:
-    return level.without_rare(count_G >= least, is_kept_C)
+    return level.pruned(count_G >= min_count, is_kept_C)

@@ -1,10 +1,10 @@
-"""Counts and mixture in a file beside the run's checkpoints, so that a text is counted once.
+"""The file with an interpolated n-gram model, next to the run's checkpoints.
 
-A container as checkpoints are (`system.container`). It belongs to one text and one model: for
-others it is refused, and the text is counted again.
+It has the checkpoints' container format (`system.container`) and belongs to one text and one LSTM;
+for others it is rejected, and the n-grams are counted again.
 
-Per n-gram it holds the last symbol and its share; per context the number of
-continuations. What follows from these isn't stored.
+For each n-gram it holds the last token and its discounted probability, for each context the number
+of continuations; the rest is derived.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ _MAX_NATS: Final = 1000.0
 
 
 def owner_of(weights: Mapping[str, npt.NDArray[Any]], fingerprint: str) -> str:
-    """What a file of counts belongs to: a model, and the text that it was trained on."""
+    """Return the digest of the model and its training text that an n-gram file belongs to."""
     digest = hashlib.sha256(fingerprint.encode())
     for name in sorted(weights):
         digest.update(np.ascontiguousarray(weights[name]).tobytes())
@@ -39,10 +39,10 @@ def owner_of(weights: Mapping[str, npt.NDArray[Any]], fingerprint: str) -> str:
 
 
 def write_counts(path: Path, counts: Counts, *, owner: str, mode: int) -> None:
-    """Write a file whole or not at all.
+    """Write a file atomically.
 
     Args:
-        mode: of the new file, less the umask.
+        mode: permissions of the new file, before the umask.
 
     Raises:
         OSError: when it can't be written.
@@ -51,8 +51,8 @@ def write_counts(path: Path, counts: Counts, *, owner: str, mode: int) -> None:
     for number, level in enumerate(counts.ngrams.levels):
         continuations_C = np.diff(level.first_C)
         values: tuple[npt.NDArray[Any], ...] = (
-            level.symbol_G,
-            level.share_G,
+            level.token_G,
+            level.discounted_G,
             continuations_C.astype(np.min_scalar_type(int(continuations_C.max(initial=0)))),
         )
         arrays |= {f"{number}.{name}": value for name, value in zip(_ARRAYS, values, strict=True)}
@@ -73,19 +73,17 @@ def read_counts(path: Path, alphabet: Alphabet, *, owner: str) -> Counts:
         ContainerError: when it is damaged, or belongs to another model or text.
         OSError: when it can't be read.
     """
-    with _open_own(path, owner) as container, _senseless_explained():
+    with _open_own(path, owner) as container, _errors_as_damage():
         return _counts(container.header, container.read(), alphabet)
 
 
 def read_val_nats(path: Path, *, owner: str) -> float | None:
-    """What the validation text costs the counts in a file, nats per character.
-
-    None where the file doesn't tell; it is younger than the format.
+    """Return the n-gram model's validation loss in nats per character, or None if not in the file.
 
     Raises:
         ContainerError, OSError: as `read_counts` does.
     """
-    with _open_own(path, owner) as container, _senseless_explained():
+    with _open_own(path, owner) as container, _errors_as_damage():
         return _val_nats(container.header)
 
 
@@ -93,7 +91,7 @@ def read_val_nats(path: Path, *, owner: str) -> float | None:
 def _open_own(path: Path, owner: str) -> Iterator[Container]:
     with open_container(path) as container:
         if container.header.get("format") != _FORMAT or container.header.get("owner") != owner:
-            raise ContainerError("is of other weights, another text or version")
+            raise ContainerError("belongs to another model, text or version")
         yield container
 
 
@@ -102,29 +100,29 @@ def _val_nats(header: Mapping[str, Any]) -> float | None:
     if nats is None:
         return None
     if type(nats) is not float or not 0 <= nats <= _MAX_NATS:
-        raise ValueError("its score is impossible")
+        raise ValueError(f"its validation loss is invalid: {nats!r}")
     return nats
 
 
 def _counts(
     header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], alphabet: Alphabet
 ) -> Counts:
-    """Check what the file holds; it may come from anybody."""
+    """Check and convert a file's content, which is untrusted."""
     order = header["order"]
     if type(order) is not int or not 0 <= order <= MAX_ORDER:
-        raise ValueError("its order is impossible")
+        raise ValueError(f"its order is invalid: {order!r}")
     levels: list[Level] = []
     num_contexts = 1
     for number in range(order + 1):
         levels.append(_level(arrays, number, num_contexts, alphabet.boundary + 1))
         num_contexts = len(levels[-1].key_G)
     if len(levels[0].key_G) != alphabet.boundary + 1:
-        raise ValueError("it is of another alphabet")
+        raise ValueError("its vocabulary is another one")
     weights_K2 = arrays["mixture"]
     if weights_K2.dtype != np.float64 or weights_K2.shape != (order + 1, 2):
-        raise ValueError("its mixture has another shape")
+        raise ValueError("its interpolation weights have the wrong type or shape")
     if not (np.abs(weights_K2) <= _MAX_WEIGHT).all():
-        raise ValueError("its mixture is impossible")
+        raise ValueError("its interpolation weights are invalid")
     return Counts(
         ngrams=NgramModel(
             levels,
@@ -139,39 +137,39 @@ def _counts(
 def _level(
     arrays: Mapping[str, npt.NDArray[Any]], number: int, num_contexts: int, num_ids: int
 ) -> Level:
-    symbol_G, share_G, continuations_C = (arrays[f"{number}.{name}"] for name in _ARRAYS)
-    if any(array.ndim != 1 for array in (symbol_G, share_G, continuations_C)):
-        raise ValueError("its arrays have another shape")
-    kinds = symbol_G.dtype.kind + continuations_C.dtype.kind
-    if kinds != "uu" or share_G.dtype != np.float32:
-        raise ValueError("its arrays have another type")
-    num_ngrams = len(symbol_G)
-    if len(share_G) != num_ngrams or len(continuations_C) != num_contexts:
-        raise ValueError("its arrays have other lengths")
-    if int(continuations_C.sum(dtype=np.uint64)) != num_ngrams or (symbol_G >= num_ids).any():
-        raise ValueError("its n-grams make no sense")
+    token_G, discounted_G, continuations_C = (arrays[f"{number}.{name}"] for name in _ARRAYS)
+    if any(array.ndim != 1 for array in (token_G, discounted_G, continuations_C)):
+        raise ValueError("its arrays have the wrong shape")
+    kinds = token_G.dtype.kind + continuations_C.dtype.kind
+    if kinds != "uu" or discounted_G.dtype != np.float32:
+        raise ValueError("its arrays have the wrong type")
+    num_ngrams = len(token_G)
+    if len(discounted_G) != num_ngrams or len(continuations_C) != num_contexts:
+        raise ValueError("its arrays have the wrong lengths")
+    if int(continuations_C.sum(dtype=np.uint64)) != num_ngrams or (token_G >= num_ids).any():
+        raise ValueError("its n-grams are invalid")
     key_G = np.repeat(np.arange(num_contexts, dtype=np.uint64), continuations_C)
-    key_G = key_G * np.uint64(num_ids) + symbol_G.astype(np.uint64)
+    key_G = key_G * np.uint64(num_ids) + token_G.astype(np.uint64)
     level = Level(
         key_G=key_G,
-        share_G=share_G,
+        discounted_G=discounted_G,
         num_contexts=num_contexts,
         num_ids=num_ids,
     )
-    # The boundary, the last id, is never predicted; among single symbols it has its place.
-    is_boundary_G = symbol_G == num_ids - 1
-    if share_G[is_boundary_G].any() or (number and is_boundary_G.any()):
-        raise ValueError("its n-grams make no sense")
-    if (key_G[1:] <= key_G[:-1]).any() or not ((share_G >= 0) & (share_G <= 1)).all():
-        raise ValueError("its n-grams make no sense")
-    given_C = np.bincount(level.context_G, share_G, num_contexts)
-    if not (given_C <= 1 + math.sqrt(np.finfo(np.float32).eps)).all():
-        raise ValueError("its probabilities are larger than one")
+    # BOS, the last id, is never predicted; as a unigram it has probability 0.
+    is_bos_G = token_G == num_ids - 1
+    if discounted_G[is_bos_G].any() or (number and is_bos_G.any()):
+        raise ValueError("its n-grams predict BOS")
+    if (key_G[1:] <= key_G[:-1]).any() or not ((discounted_G >= 0) & (discounted_G <= 1)).all():
+        raise ValueError("its n-grams are not sorted, or their probabilities not in [0, 1]")
+    sum_C = np.bincount(level.context_G, discounted_G, num_contexts)
+    if not (sum_C <= 1 + math.sqrt(np.finfo(np.float32).eps)).all():
+        raise ValueError("its probabilities sum to more than 1")
     return level
 
 
 @contextlib.contextmanager
-def _senseless_explained() -> Iterator[None]:
+def _errors_as_damage() -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, OverflowError) as error:

@@ -154,6 +154,8 @@ def hold_lock(folder: Path) -> Iterator[None]:
             yield
         finally:
             made = (name for name in layout.MADE_EARLY if name not in before)
+            if os.name == "nt":
+                lock.close()  # no open file can be deleted there, nor one that another one locks
             _remove_if_unused(folder, is_new=is_new, made=made)
 
 

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO, Final
 
 from charlstm.errors import CharLSTMError
@@ -156,10 +156,11 @@ def _opened(path: Path, inputs: Iterable[str | Path]) -> AbstractContextManager[
     if not path.name or path.is_dir():
         raise CharLSTMError(f"{path}: is a folder; name a file")
     target = Path(os.path.realpath(path))  # where a link points to
-    if not target.exists():
+    try:
+        status = target.stat()
+    except FileNotFoundError:
         _refuse_run_file(path, target)
         return replace_file(target)
-    status = target.stat()
     refuse_inputs(path, inputs)
     _refuse_run_file(path, target)
     if not stat.S_ISREG(status.st_mode):
@@ -184,10 +185,11 @@ def _rewritten(target: Path) -> Iterator[BinaryIO]:
                 file.truncate()
 
 
-def _descriptor_of(path: Path) -> int | None:
-    if str(path) in _STANDARD:
-        return _STANDARD[str(path)]
-    match = _DESCRIPTOR.fullmatch(str(path))
+def _descriptor_of(path: PurePath) -> int | None:
+    name = path.as_posix()  # Windows has no such files, but `-` stands for one of them
+    if name in _STANDARD:
+        return _STANDARD[name]
+    match = _DESCRIPTOR.fullmatch(name)
     return None if match is None else int(match[1])
 
 

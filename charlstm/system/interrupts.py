@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final
@@ -96,7 +97,7 @@ def held_back() -> Iterator[None]:
 
 
 def import_torch(*, is_shown: bool = True) -> None:
-    """Import torch, signals held back.
+    """Import torch, signals held back where this is the main thread, which gets them.
 
     The exception that a signal raises would abort the process where torch, while it starts, calls
     Python from C++.
@@ -107,7 +108,11 @@ def import_torch(*, is_shown: bool = True) -> None:
     Raises:
         ConfigError: when it isn't installed.
     """
-    with waiting("loading PyTorch", is_shown=is_shown), held_back():
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    with (
+        waiting("loading PyTorch", is_shown=is_shown),
+        held_back() if is_main_thread else contextlib.nullcontext(),
+    ):
         try:
             import torch  # noqa: F401
         except ModuleNotFoundError as error:

@@ -125,7 +125,7 @@ class FileSource:
             ):
                 pieces = self._decoded(self._decompressed(file))
                 yield from pieces if self._config.normalize == "none" else _composed(pieces)
-        except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        except _read_errors() as error:
             raise CorpusError(unreadable(self.name, error)) from error
 
     def close(self) -> None:
@@ -299,8 +299,18 @@ def _zstd(name: str, file: IO[bytes]) -> Readable:
     return opened
 
 
+def _read_errors() -> tuple[type[Exception], ...]:
+    """Return what reading raises for a file that can't be read or decompressed."""
+    errors = (OSError, EOFError, lzma.LZMAError, zlib.error)
+    with contextlib.suppress(ImportError):
+        from compression import zstd
+
+        return (*errors, zstd.ZstdError)
+    return errors
+
+
 def _explained(name: str, place: int, error: UnicodeDecodeError) -> EncodingError:
-    byte = error.object[error.start]
+    byte = f"0x{error.object[error.start]:02X}" if error.start < len(error.object) else "the end"
     advice = "give its --encoding, or --level byte if it is not text"
     guesses = likely_encodings(error.object[max(0, error.start - _PIECE_BYTES // 16) :])
     if len(guesses) == 1:
@@ -309,9 +319,7 @@ def _explained(name: str, place: int, error: UnicodeDecodeError) -> EncodingErro
     elif guesses:
         named = ", ".join(f"{guess} ({piece!r})" for guess, piece in guesses.items())
         advice = f"it may be {named}: give the right one as --encoding, or --level byte"
-    return EncodingError(
-        f"{name}: byte {place} (0x{byte:02X}) is not valid {error.encoding}", advice
-    )
+    return EncodingError(f"{name}: byte {place} ({byte}) is not valid {error.encoding}", advice)
 
 
 def _refuse_utf_16(name: str, text: str, encoding: str) -> None:

@@ -1,18 +1,19 @@
-"""Train a model on an encoded text within a budget.
+"""Training: from an encoded text and a budget to a trained model.
 
-    recipe        auto-configuration: settings from text, machine and budget
-    probe         step benchmark: a step's time, and the fastest number of CPU threads
+    recipe        auto-configuration of the settings that the user left open
+    probe         step benchmarks: model sizes before a run, CPU threads also during it
     hardware      device, precision, threads, memory
-    batches       truncated-BPTT batches, and windows split at document starts
-    lists         length-bucketed batches of whole short documents
-    bptt          one gradient step of truncated backpropagation through time (BPTT)
-    graphs        the same as one CUDA graph
-    losses        the output layer's loss in chunks; the loss meter
-    optimization  Muon, AdamW, the learning-rate schedule
-    pacing        the budget: progress, and the forecast of epochs that dropout follows
-    state         the training state in a checkpoint, read
-    trainer       the loop, a generator of events; start here: `Trainer.run`
+    batches       truncated-BPTT batches, and their packing into document segments
+    lists         length-bucketed batches of complete documents
+    bptt          one gradient step of truncated backpropagation through time
+    graphs        gradient steps as CUDA graphs
+    head          cross-entropy of the output layer, in chunks
+    losses        running training-loss statistics
+    optimization  Muon, AdamW, learning-rate schedule
+    pacing        training budgets: progress, and expected epochs
+    state         validated access to the entries of a state_dict
+    trainer       the training loop, a generator of events; start here: `Trainer.run`
 
-Input: a `Split` and settings. Output: events (see `charlstm.events`), weights, and a state to
-resume from. Nothing here knows files: `run` decides what is saved, and when.
+Input: a `Split` and settings. Output: events (see `charlstm.events`), weights and a `state_dict`
+for resuming. This package writes no files; `run` decides what to save and when.
 """

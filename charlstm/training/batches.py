@@ -1,15 +1,14 @@
-"""An endless stream of batches for truncated backpropagation through time.
+"""Batches for truncated backpropagation through time (BPTT).
 
-The training text is read as a ring. Stream b of B starts at b/B of it and never ends, so
-that every stream's state stays valid from batch to batch, no character is left out, and the
-place of the windows' edges differs from pass to pass. The cursor is one number: batches read.
+The training text is read as a ring. Stream b of B starts at b/B of the text and never ends: states
+carry over from batch to batch, no character is skipped, and window edges differ between epochs. The
+position in the text is a single cursor, the number of batches read.
 
-Windows are cut where documents begin, for nn.LSTM can't drop a state half-way. A piece is what a
-window's stream holds from one beginning to the next. Pieces lie side by side, the longest first,
-and drop out as they end, the way a packed sequence does: each is read from its own state, and a
-list of names costs little more than one long text.
+Windows are split into segments at document starts, because nn.LSTM can't reset its state
+mid-sequence. The segments are packed as in a PackedSequence: side by side, longest first, each with
+its own initial state, so a list of names costs little more than one long text.
 
-Shapes: T sequence length, B batch size, P pieces.
+Shapes: T sequence length, B batch size, P segments.
 """
 
 from dataclasses import dataclass
@@ -27,15 +26,15 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """One window of every stream, or whole documents side by side.
+    """One window of every stream, or complete documents side by side.
 
     Args:
-        x_TB: what the model reads, int64 [T, B].
-        y_TB: what follows, int64 [T, B].
+        x_TB: input ids, int64 [T, B].
+        y_TB: target ids, int64 [T, B].
         begins_TB: where a stream restarts from a zero state, bool [T, B].
-        counts_TB: of whole documents what is no filling, bool [T, B]; None for streams, whose state
-            is carried from window to window.
-        weight: of this process's share beside the others', 1 on average.
+        counts_TB: padding mask of complete documents, false for padding, bool [T, B]; None for
+            streams, whose state carries over to the next window.
+        weight: loss weight of this process, 1 on average over processes.
     """
 
     x_TB: Tensor
@@ -46,19 +45,19 @@ class Batch:
 
     @property
     def is_whole(self) -> bool:
-        """Whether streams are read from end to end: none restarts but at the window's beginning."""
+        """Whether no stream restarts after the window's first step."""
         return self.counts_TB is None and not self.begins_TB[1:].any()
 
 
 class BatchStream:
-    """Windows of a training split.
+    """Truncated-BPTT batches of a training split.
 
-    Where a document begins, so does the stream: zero state, boundary as its first input. It also
-    does so with `reset_probability` per window: thus the model learns to begin, which `sample` and
-    `eval` ask of it.
+    At each document start, the stream restarts from a zero state with BOS as its first input. The
+    same happens with `reset_probability` per window, so that the model learns to start from BOS in
+    a running text, as `sample` and `eval` do.
 
     Args:
-        shard: this process's streams; all of them by default.
+        shard: this process's streams; all by default.
     """
 
     def __init__(
@@ -81,36 +80,36 @@ class BatchStream:
         self.cursor = 0
 
     def next(self, generator: torch.Generator) -> Batch:
-        """The next window of each stream; `generator` decides which streams are reset."""
-        place = self._origin_B[self._shard] + self.cursor * len(self._offset_T)
-        place_TB = (self._offset_T[:, None] + place) % len(self._ids)
-        # Drawn for all streams, so that the generator's state is the same in all processes.
+        """Return the next window of each stream; `generator` draws the streams to reset."""
+        start_B = self._origin_B[self._shard] + self.cursor * len(self._offset_T)
+        index_TB = (self._offset_T[:, None] + start_B) % len(self._ids)
+        # Drawn for all streams, to keep the generators of all processes in the same state.
         reset_B = torch.rand(len(self._origin_B), generator=generator) < self._reset_probability
         if self.cursor == 0:
             reset_B.fill_(value=True)
-        begins_TB = self._begins_document(place_TB)
+        begins_TB = self._is_document_start(index_TB)
         begins_TB[0] |= reset_B.numpy()[self._shard]
-        x_TB = np.where(begins_TB, self._boundary, self._ids[place_TB - 1])
+        x_TB = np.where(begins_TB, self._boundary, self._ids[index_TB - 1])
         self.cursor += 1
         return Batch(
             x_TB=torch.from_numpy(x_TB.astype(np.int64)),
-            y_TB=torch.from_numpy(self._ids[place_TB].astype(np.int64)),
+            y_TB=torch.from_numpy(self._ids[index_TB].astype(np.int64)),
             begins_TB=torch.from_numpy(begins_TB),
         )
 
-    def _begins_document(self, place_TB: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        nearest = np.searchsorted(self._starts, place_TB, side="right") - 1
-        is_start: npt.NDArray[np.bool_] = self._starts[nearest] == place_TB
+    def _is_document_start(self, index_TB: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        document_TB = np.searchsorted(self._starts, index_TB, side="right") - 1
+        is_start: npt.NDArray[np.bool_] = self._starts[document_TB] == index_TB
         return is_start
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stretch:
-    """As many steps as the same pieces take side by side.
+    """Consecutive time steps of a packed window with the same segments.
 
     Args:
-        place_TP: the places in the window, t * B + b; past the end of a piece they are arbitrary.
-        ends_P: pieces that end with this stretch, at the window's end: their state is carried on.
+        place_TP: flat indices into the window, t * B + b; arbitrary past the end of a segment.
+        ends_P: segments that end here and at the window's end; their state carries over.
     """
 
     place_TP: Integers
@@ -119,14 +118,14 @@ class Stretch:
 
 @dataclass(frozen=True, kw_only=True)
 class Pieces:
-    """How to read a window.
+    """Window packed into segments.
 
     Args:
-        stream_P: the stream of each piece.
-        begins_P: whether it begins from a zero state; otherwise from its stream's.
-        stretches: one after another; each holds the first pieces of the one before.
-        order_TB: where each place of the window is found among all stretches' places.
-        stream_order_B: likewise each stream among all stretches' ends.
+        stream_P: the stream of each segment.
+        begins_P: whether a segment starts from a zero state or from its stream's state.
+        stretches: in time order; each contains the first, longest segments of the previous one.
+        order_TB: for each position of the window, its index in the concatenated `place_TP`.
+        stream_order_B: for each stream, its index in the concatenated `ends_P`.
     """
 
     stream_P: Integers
@@ -137,12 +136,12 @@ class Pieces:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing is cut, and so everything in its place."""
+        """Whether no stream was split, so that the packed order is the window's order."""
         return bool(len(self.stream_P) == self.order_TB.shape[1])
 
     @classmethod
     def of(cls, begins_TB: npt.NDArray[np.bool_]) -> "Pieces":
-        """Cut a window at its beginnings, bool [T, B]."""
+        """Split a window at its document starts, bool [T, B]."""
         seq_len, batch_size = begins_TB.shape
         is_first_TB = begins_TB.copy()
         is_first_TB[0] = True
@@ -155,19 +154,19 @@ class Pieces:
         )
         stretches = []
         order_TB = np.empty((seq_len, batch_size), np.int64)
-        num_before = 0
-        # Only a state that is needed later needs a stretch that ends with its piece.
+        num_packed = 0
+        # A chunk ends only where a segment's final state carries over to the next window.
         ends = np.unique(length_P[is_last_P])
-        for first, after in pairwise([0, *ends[ends < length_P[0]], length_P[0]]):
-            num_pieces = int(np.count_nonzero(length_P > first))
-            offset_T1 = np.arange(first, after)[:, None]
-            time_TP = np.minimum(time_P[:num_pieces] + offset_T1, seq_len - 1)
-            place_TP = time_TP * batch_size + stream_P[:num_pieces]
-            is_inside_TP = offset_T1 < length_P[:num_pieces]
+        for start, end in pairwise([0, *ends[ends < length_P[0]], length_P[0]]):
+            num_segments = int(np.count_nonzero(length_P > start))
+            offset_T1 = np.arange(start, end)[:, None]
+            time_TP = np.minimum(time_P[:num_segments] + offset_T1, seq_len - 1)
+            place_TP = time_TP * batch_size + stream_P[:num_segments]
+            is_inside_TP = offset_T1 < length_P[:num_segments]
             inside = np.flatnonzero(is_inside_TP)
-            order_TB.ravel()[place_TP.ravel()[inside]] = num_before + inside
-            num_before += place_TP.size
-            ends_P = np.flatnonzero(is_last_P & (length_P == after))
+            order_TB.ravel()[place_TP.ravel()[inside]] = num_packed + inside
+            num_packed += place_TP.size
+            ends_P = np.flatnonzero(is_last_P & (length_P == end))
             stretches.append(Stretch(place_TP=place_TP, ends_P=ends_P))
         ended = np.concatenate([stream_P[stretch.ends_P] for stretch in stretches])
         return cls(

@@ -1,9 +1,7 @@
-"""Gradient steps as CUDA graphs: a whole step is launched at once, not kernel by kernel.
+"""Gradient steps as CUDA graphs, which launch all kernels of a step at once.
 
-A step of 2 x 256, 32 x 64, has 290 kernels. To launch them took 10 ms on the host of an H100, which
-computes them in 1.7 ms (tests/benchmarks/LOG.md).
-
-Shapes: T sequence length, B batch size.
+A step of a 2 x 256 model on a batch of 32 x 64 has 290 kernels. An H100 computes them in 1.7 ms,
+but launching them one by one took 10 ms (tests/benchmarks/LOG.md).
 """
 
 from collections.abc import Callable, Hashable
@@ -14,7 +12,7 @@ from torch import Tensor
 
 from charlstm.config import Dropouts
 
-# Before one is captured: they set up what is set up once, such as the optimizer's moments.
+# Steps before capture, for one-time setup such as allocating the optimizer's moments.
 _EAGER_STEPS: Final = 2
 
 # (window, learning rate, dropout, recurrent dropout) -> outcome.
@@ -22,38 +20,38 @@ Step = Callable[[Tensor, Tensor, float | Tensor, float | Tensor], tuple[Tensor, 
 
 
 class StepGraphs:
-    """A step of whole windows, captured when its third is due, and replayed from then on.
+    """Gradient step on unsplit windows, captured on the third call and replayed from then on.
 
-    All that changes from step to step lies in fixed places on the device: the window, the rate and
-    the dropouts here, the rest where `step` keeps it, which has to change it in place.
+    Values that change between steps stay at fixed addresses on the device: window, learning rate
+    and dropout rates here, all others in `step`, which must update them in place.
 
     Args:
-        step: must neither wait for the device nor copy to it.
-        generator: that the step draws from, on the device.
+        step: must neither synchronize with the device nor copy to it.
+        generator: random generator of the step, on the device.
     """
 
     def __init__(self, step: Step, generator: torch.Generator) -> None:
         self._step = step
         self._generator = generator
-        self._by_kind: dict[Hashable, _StepGraph] = {}
-        # One is replayed at a time.
+        self._graph_by_key: dict[Hashable, _StepGraph] = {}
+        # Shared, because graphs never run concurrently.
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(
         self, window: Tensor, learning_rate: float, dropouts: Dropouts
     ) -> tuple[Tensor, ...]:
-        """Make the step.
+        """Run one step.
 
         Args:
-            window: in main memory; of any shape, which seldom changes.
-            dropouts: where one is zero, nothing is drawn for it.
+            window: host tensor; each new shape needs a graph of its own.
+            dropouts: no mask is drawn for a rate of zero.
         """
-        kind = (window.shape, *map(bool, dropouts))
-        if kind not in self._by_kind:
-            self._by_kind[kind] = _StepGraph(
+        key = (window.shape, *map(bool, dropouts))
+        if key not in self._graph_by_key:
+            self._graph_by_key[key] = _StepGraph(
                 self._step, self._generator, window, dropouts, pool=self._pool
             )
-        return self._by_kind[kind](window, learning_rate, dropouts)
+        return self._graph_by_key[key](window, learning_rate, dropouts)
 
 
 class _StepGraph:
@@ -73,37 +71,37 @@ class _StepGraph:
         self._window = torch.empty_like(window, device=device)
         self._learning_rate = torch.zeros((), device=device)
         self._rates = [torch.zeros((), device=device) if rate else None for rate in dropouts]
-        # Autograd remembers the stream that it ran on: the same for all.
+        # Autograd remembers its stream, so warm-up and capture use the same one.
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._num_eager = 0
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._made: tuple[Tensor, ...] = ()
+        self._outputs: tuple[Tensor, ...] = ()
 
     def __call__(
         self, window: Tensor, learning_rate: float, dropouts: Dropouts
     ) -> tuple[Tensor, ...]:
         self._window.copy_(window.pin_memory(), non_blocking=True)
         self._learning_rate.fill_(learning_rate)
-        for place, rate in zip(self._rates, dropouts, strict=True):
-            if place is not None:
-                place.fill_(rate)
+        for buffer, rate in zip(self._rates, dropouts, strict=True):
+            if buffer is not None:
+                buffer.fill_(rate)
         if self._num_eager < _EAGER_STEPS:
             self._num_eager += 1
             current = torch.cuda.current_stream()
             self._stream.wait_stream(current)
             with torch.cuda.stream(self._stream):
-                made = self._make()
+                outputs = self._run_step()
             current.wait_stream(self._stream)
-            return made
+            return outputs
         if self._graph is None:
             self._graph = torch.cuda.CUDAGraph()
             self._graph.register_generator_state(self._generator)
             with torch.cuda.graph(self._graph, pool=self._pool, stream=self._stream):
-                self._made = self._make()
+                self._outputs = self._run_step()
         self._graph.replay()
-        # The next replay writes to the same places.
-        return tuple(part.clone() for part in self._made)
+        # The next replay overwrites the outputs.
+        return tuple(output.clone() for output in self._outputs)
 
-    def _make(self) -> tuple[Tensor, ...]:
+    def _run_step(self) -> tuple[Tensor, ...]:
         dropout, recurrent_dropout = (0.0 if rate is None else rate for rate in self._rates)
         return self._step(self._window, self._learning_rate, dropout, recurrent_dropout)

@@ -1,10 +1,9 @@
-"""Batches of whole documents, for lists: names, words, short poems, lines of a log.
+"""Length-bucketed batches for lists: names, words, short poems, log lines.
 
-Documents of like length lie side by side, each read once from its beginning to its end, so that a
-layer is one call of nn.LSTM and hardly anything is filling. Names took half the time that they take
-as pieces of windows.
+A batch holds complete documents of similar length, so a layer is a single call of nn.LSTM with
+little padding. Names took half the time of packed windows (`batches`).
 
-Shapes: T longest document, B documents of a batch.
+Shapes: T longest document, B documents in a batch, D all documents.
 """
 
 from typing import Final
@@ -18,22 +17,20 @@ from charlstm.system.distributed import World
 from charlstm.text.split import Split
 from charlstm.training.batches import Batch, BatchStream
 
-# Longer documents are read as streams, window after window, with their state carried along.
-_LONGEST: Final = 256
-# Documents that are sorted by length together: enough to find neighbors of like length, few enough
-# that a batch is a random choice.
-_POOL: Final = 4096
-# With less of a text in short documents, streams do for all of it.
-_LEAST_SHARE: Final = 0.05
+# Longer documents are read by truncated BPTT.
+_MAX_LENGTH: Final = 256
+# Documents sorted by length together: enough for similar lengths, few enough for random batches.
+_POOL_SIZE: Final = 4096
+# With a smaller fraction of the text in short documents, all of it is read by truncated BPTT.
+_MIN_SHORT_FRACTION: Final = 0.05
 
 Integers = npt.NDArray[np.int64]
 
 
 def batches_of(split: Split, config: TrainConfig, *, boundary: int, world: World) -> "Batches":
-    """Streams of a running text, whole documents of a list, or both by turns."""
-    longest = min(_LONGEST, config.chars_per_step)
-    is_short_D = split.lengths <= longest
-    share = split.lengths[is_short_D].sum() / split.num_chars
+    """Return truncated-BPTT batches, length-bucketed batches for a list, or a mix of both."""
+    is_short_D = split.lengths <= min(_MAX_LENGTH, config.chars_per_step)
+    short_fraction = split.lengths[is_short_D].sum() / split.num_chars
 
     def stream(part: Split) -> BatchStream:
         return BatchStream(
@@ -45,7 +42,7 @@ def batches_of(split: Split, config: TrainConfig, *, boundary: int, world: World
             shard=world.share(config.batch_size),
         )
 
-    if len(split.starts) == 1 or share < _LEAST_SHARE:
+    if len(split.starts) == 1 or short_fraction < _MIN_SHORT_FRACTION:
         return stream(split)
     documents = DocumentBatches(
         split,
@@ -58,19 +55,20 @@ def batches_of(split: Split, config: TrainConfig, *, boundary: int, world: World
     )
     if is_short_D.all():
         return documents
-    return MixedBatches(documents, stream(split.documents(~is_short_D)), share=float(share))
+    return MixedBatches(
+        documents, stream(split.documents(~is_short_D)), short_fraction=float(short_fraction)
+    )
 
 
 class DocumentBatches:
-    """Whole documents in random order, all of them once in each epoch.
+    """Length-bucketed batches of complete documents, in random order, once per epoch.
 
-    The order of an epoch follows from the seed and its number: so a resumed run goes on where it
-    was.
+    The order depends only on the seed and the epoch, so a resumed run continues it exactly.
 
     Args:
-        documents: their numbers; none of them longer than a step.
-        chars_per_step: of a batch, on average.
-        rank, num_processes: each process gets its share of a batch's documents.
+        documents: indices of the documents, each at most `chars_per_step` long.
+        chars_per_step: average number of characters in a batch.
+        rank, num_processes: select this process's documents of each batch.
     """
 
     def __init__(
@@ -96,66 +94,69 @@ class DocumentBatches:
         self._order, self._edges = np.zeros(0, np.int64), np.zeros(1, np.int64)
 
     def next(self, generator: torch.Generator) -> Batch:
-        """The next batch."""
+        """Return the next batch."""
         epoch, number = divmod(self.cursor, self._num_batches)
         if epoch != self._epoch:
             self._order, self._edges = self._shuffled(epoch)
             self._epoch = epoch
         self.cursor += 1
         documents = self._order[self._edges[number] : self._edges[number + 1]]
-        mine = documents[self._rank :: self._num_processes]
-        # Where there are fewer than processes, some learn nothing from the first.
-        num_mine = self._length_D[mine].sum()
-        weight = float(num_mine * self._num_processes / self._length_D[documents].sum())
-        return self._batch(mine if len(mine) else documents[:1], weight)
+        own = documents[self._rank :: self._num_processes]
+        num_own_chars = self._length_D[own].sum()
+        weight = float(num_own_chars * self._num_processes / self._length_D[documents].sum())
+        # A process without documents reads the first one with weight 0.
+        return self._batch(own if len(own) else documents[:1], weight)
 
     def _batch(self, documents: Integers, weight: float) -> Batch:
         start_B, length_B = self._start_D[documents], self._length_D[documents]
         offset_T1 = np.arange(int(length_B.max()))[:, None]
-        place_TB = np.minimum(start_B + offset_T1, len(self._ids) - 1)
-        x_TB = np.where(offset_T1 == 0, self._boundary, self._ids[place_TB - 1])
+        index_TB = np.minimum(start_B + offset_T1, len(self._ids) - 1)
+        x_TB = np.where(offset_T1 == 0, self._boundary, self._ids[index_TB - 1])
         return Batch(
             x_TB=torch.from_numpy(x_TB.astype(np.int64)),
-            y_TB=torch.from_numpy(self._ids[place_TB].astype(np.int64)),
+            y_TB=torch.from_numpy(self._ids[index_TB].astype(np.int64)),
             begins_TB=torch.from_numpy(np.broadcast_to(offset_T1 == 0, x_TB.shape).copy()),
             counts_TB=torch.from_numpy(offset_T1 < length_B),
             weight=weight,
         )
 
     def _shuffled(self, epoch: int) -> tuple[Integers, Integers]:
-        """The documents of an epoch, batch after batch, and where the batches begin."""
+        """Return an epoch's documents in batch order, and the edges between batches."""
         generator = np.random.default_rng([self._seed, epoch])
         order = generator.permutation(len(self._start_D))
-        pool = np.arange(len(order)) // _POOL
-        # Up and down by turns, so that a batch across two pools has like lengths, too.
+        pool = np.arange(len(order)) // _POOL_SIZE
+        # Alternately ascending and descending: batches across two pools have similar lengths, too.
         order = order[np.lexsort((self._length_D[order] * (1 - 2 * (pool % 2)), pool))]
-        # A batch ends with the document whose last character fills it.
         batch = (np.cumsum(self._length_D[order]) - 1) // self._chars_per_step
-        # In random order, or each pool would begin with its shortest documents.
-        place = np.argsort(generator.permutation(self._num_batches)[batch], kind="stable")
-        changes = np.flatnonzero(np.diff(batch[place])) + 1
+        # Shuffle the batches: otherwise lengths would rise and fall over each pool.
+        by_batch = np.argsort(generator.permutation(self._num_batches)[batch], kind="stable")
+        changes = np.flatnonzero(np.diff(batch[by_batch])) + 1
         edges = np.concatenate([[0], changes, [len(order)]])
         assert len(edges) == self._num_batches + 1
-        return order[place], edges
+        return order[by_batch], edges
 
 
 class MixedBatches:
-    """Short documents and long ones by turns, in proportion to their characters."""
+    """Batches of short and long documents, interleaved in proportion to their characters.
 
-    def __init__(self, short: DocumentBatches, long: BatchStream, *, share: float) -> None:
+    Args:
+        short_fraction: fraction of the characters in short documents.
+    """
+
+    def __init__(self, short: DocumentBatches, long: BatchStream, *, short_fraction: float) -> None:
         self._short, self._long = short, long
-        self._long_share = 1.0 - share
+        self._long_fraction = 1.0 - short_fraction
         self.cursor = 0
 
     def next(self, generator: torch.Generator) -> Batch:
-        """The next batch of either."""
-        num_long = int(self.cursor * self._long_share)
-        is_long = int((self.cursor + 1) * self._long_share) > num_long
+        """Return the next batch."""
+        num_long = int(self.cursor * self._long_fraction)
+        is_long = int((self.cursor + 1) * self._long_fraction) > num_long
         chosen: BatchStream | DocumentBatches = self._long if is_long else self._short
         chosen.cursor = num_long if is_long else self.cursor - num_long
         self.cursor += 1
         return chosen.next(generator)
 
 
-# Each has `next`, and a `cursor`: the number of batches read, which is all of its state.
+# Each has `next` and a `cursor`, the number of batches read, which is its entire state.
 Batches = BatchStream | DocumentBatches | MixedBatches

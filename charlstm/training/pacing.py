@@ -1,8 +1,8 @@
-"""How far along its budget a run is, and how many epochs it will have read at its end.
+"""Training budgets: the progress of a run, and the expected number of epochs at its end.
 
-Progress counts steps, or goes by the clock. What regularizes a run follows from its epochs: a
-budget of steps or epochs makes them exact; by the clock the pace changes, by a factor of 1.5 within
-seconds and of 3 when other programs start.
+Dropout depends on the number of epochs of the entire run. A budget in steps or epochs determines
+it exactly. With a budget in minutes it is a forecast: the speed varies by a factor of 1.5 within
+seconds, and of 3 when other programs start.
 """
 
 import math
@@ -15,23 +15,23 @@ from charlstm.config import Budget, from_plain
 from charlstm.settings import MAX_COUNT, require_real
 
 Clock = Callable[[], float]
-# Of a budget in minutes: all that evaluations take, with their previews and saves.
-EVALUATION_SHARE: Final = 0.1
-# Kept free at the end of a run by the clock, until a first evaluation has shown what one takes.
+# Fraction of a budget in minutes for evaluations, including previews and saves.
+EVALUATION_FRACTION: Final = 0.1
+# Fraction of the budget reserved for the final evaluation until one has been timed.
 _FIRST_RESERVE: Final = 0.02
-# What the end takes beyond an evaluation: another save, printing.
+# Time for the end of a run relative to an evaluation, for another save and output.
 _END_RESERVE: Final = 1.2
 _MIN_END_RESERVE_SECONDS: Final = 0.5
-# Of the budget: how long the pace of a moment is remembered.
-_MEMORY: Final = 0.1
+# Time constant of the running mean of the speed, as a fraction of the budget.
+_TIME_CONSTANT: Final = 0.1
 
 
 class Stopwatch:
-    """Seconds that a run has used, over all its sessions.
+    """Elapsed time of a run over all its sessions.
 
     Args:
-        used_seconds: by earlier sessions.
-        started_at: when this session's command began, by `clock`; None for now.
+        used_seconds: time used by earlier sessions.
+        started_at: `clock` reading when this session's command started; None for now.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Stopwatch:
 
 
 class StepPace:
-    """Counts steps; never looks at a clock."""
+    """Budget in steps, independent of the clock."""
 
     def __init__(self, total_steps: int) -> None:
         self.total_steps = total_steps
@@ -73,10 +73,10 @@ class StepPace:
 
 
 class ClockPace:
-    """Divides the time from its making to the end of the budget.
+    """Budget in wall-clock time.
 
-    The time before the first step, for imports and reading, isn't progress: so that the schedule
-    begins at its beginning.
+    Progress starts at construction, not at the start of the command, so that imports and reading
+    the text don't shorten the warm-up.
     """
 
     def __init__(self, total_seconds: float, stopwatch: Stopwatch) -> None:
@@ -85,10 +85,10 @@ class ClockPace:
         self._first_elapsed = stopwatch.elapsed()
         self._first_progress = min(1.0, stopwatch.used_seconds / total_seconds)
         self._reserved = _FIRST_RESERVE * total_seconds
-        self._evaluated_seconds = self._latest_seconds = 0.0
+        self._evaluation_seconds = self._latest_seconds = 0.0
 
     def progress(self, step: int) -> float:
-        """Return the part of the budget that is used, from 0 to 1."""
+        """Return the fraction of the budget used, 0 to 1."""
         used = self._stopwatch.elapsed() - self._first_elapsed
         left = self._total - self._reserved - self._stopwatch.elapsed()
         if left <= 0:
@@ -97,22 +97,22 @@ class ClockPace:
 
     @property
     def evaluation_seconds(self) -> float:
-        """What all evaluations may take."""
-        return EVALUATION_SHARE * self._total
+        """The time budget of all evaluations together."""
+        return EVALUATION_FRACTION * self._total
 
     def add_evaluation(self, seconds: float) -> None:
-        """Take how long an evaluation took, with its preview and save."""
-        self._evaluated_seconds += seconds
+        """Record the duration of an evaluation, including its preview and save."""
+        self._evaluation_seconds += seconds
         self._latest_seconds = seconds
         self._reserved = _END_RESERVE * seconds + _MIN_END_RESERVE_SECONDS
 
     def may_evaluate(self) -> bool:
-        """Return whether there is time for an evaluation in the middle of the run."""
-        wanted = self._evaluated_seconds + self._latest_seconds
-        return wanted <= EVALUATION_SHARE * self._stopwatch.elapsed()
+        """Return whether there is time for an evaluation before the end of the run."""
+        needed = self._evaluation_seconds + self._latest_seconds
+        return needed <= EVALUATION_FRACTION * self._stopwatch.elapsed()
 
     def seconds_left(self, step: int, seconds_per_step: float) -> float:
-        """Return the seconds to the end of the budget."""
+        """Return the time to the end of the budget."""
         return max(0.0, self._total - self._stopwatch.elapsed())
 
 
@@ -120,7 +120,7 @@ Pace = StepPace | ClockPace
 
 
 def pace_for(budget: Budget, *, num_chars: int, chars_per_step: int, stopwatch: Stopwatch) -> Pace:
-    """The pace that keeps to a budget over a training text of `num_chars`."""
+    """Return the training budget for a text of `num_chars`."""
     total = budget.total_steps(num_chars=num_chars, chars_per_step=chars_per_step)
     if total is not None:
         return StepPace(total)
@@ -130,12 +130,13 @@ def pace_for(budget: Budget, *, num_chars: int, chars_per_step: int, stopwatch: 
 
 @dataclass(kw_only=True)
 class Forecast:
-    """The numbers that are stored for resuming.
+    """Forecast of a run's total epochs, stored for resuming.
 
     Attributes:
-        progress: the part of the budget that was used at the latest step, 0 to 1.
-        epoch: read by then.
-        recent_epochs: of the latest steps, each one's weight decaying; `recent_progress` likewise.
+        progress: fraction of the budget used at the latest step, 0 to 1.
+        epoch: epochs read at the latest step.
+        recent_epochs: exponentially decaying sum of the epochs of recent steps.
+        recent_progress: likewise for their progress.
     """
 
     progress: float = 0.0
@@ -148,24 +149,24 @@ class Forecast:
             require_real(name, getattr(self, name), 0.0, float(MAX_COUNT))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the numbers."""
+        """Return the numbers for a checkpoint."""
         return asdict(self)
 
     def load_state_dict(self, state: Any) -> None:
         """Load what `state_dict` returned.
 
         Raises:
-            ConfigError: when a number is missing or impossible.
+            ConfigError: if a number is missing or invalid.
         """
         for name, value in asdict(from_plain(Forecast, state)).items():
             setattr(self, name, value)
 
     def add(self, *, progress: float, epoch: float) -> None:
-        """Take where a run stands after a step."""
+        """Record the progress and the epoch before a step."""
         used = max(0.0, progress - self.progress)
-        kept = math.exp(-used / _MEMORY)
-        self.recent_progress = kept * self.recent_progress + used
-        self.recent_epochs = kept * self.recent_epochs + max(0.0, epoch - self.epoch)
+        decay = math.exp(-used / _TIME_CONSTANT)
+        self.recent_progress = decay * self.recent_progress + used
+        self.recent_epochs = decay * self.recent_epochs + max(0.0, epoch - self.epoch)
         self.progress, self.epoch = progress, epoch
 
     @property
@@ -173,5 +174,5 @@ class Forecast:
         """Expected epochs at the end of the run."""
         if not self.recent_progress:
             return self.epoch
-        pace = self.recent_epochs / self.recent_progress
-        return self.epoch + (1.0 - self.progress) * pace
+        epochs_per_budget = self.recent_epochs / self.recent_progress
+        return self.epoch + (1.0 - self.progress) * epochs_per_budget

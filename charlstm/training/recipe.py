@@ -1,9 +1,9 @@
-"""Auto-configuration: every setting that the user left open, from text, budget and machine.
+"""Auto-configuration: choose the settings that the user left open from text, budget and machine.
 
 Two rules, fitted on the runs in tests/benchmarks/LOG.md. Size: a model should read about six
-characters for each parameter of its recurrent stack; a larger one is left half trained, a smaller
-one has nothing more to learn. Regularization: it grows with the parameters per character of the
-text and with the number of epochs.
+characters per parameter of its recurrent layers; larger models end undertrained, smaller ones lack
+capacity. Regularization grows with the parameters per character of the text and with the number of
+epochs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,27 +14,26 @@ from charlstm.config import Budget, Device, Precision, TrainConfig
 from charlstm.errors import TrainingError
 from charlstm.model.config import ModelConfig
 from charlstm.settings import TrainSettings, chosen
-from charlstm.training.pacing import EVALUATION_SHARE
+from charlstm.training.pacing import EVALUATION_FRACTION
 
 _CHARS_PER_PARAMETER: Final = 6.0
-# Of the recurrent stack, for each character of the text: more were never seen to help.
+# Recurrent parameters per character of the text; more never helped.
 _MAX_PARAMETERS_PER_CHAR: Final = 30.0
-# Where the clock is no limit, and the sizes to choose from where it is one: steps of 64, which
-# vector units divide evenly. The smallest are for texts of thousands of different characters, whose
-# softmax takes most of the time. cuDNN keeps the weights of a layer on the chip, its fastest
-# way with small steps, only for multiples of 128 up to 1024, of layer and input, in float16
-# (`use_persist_common_heuristics` in PyTorch's aten/src/ATen/native/cudnn/RNN.cpp); larger layers
-# fill a GPU without.
+# The default size without a time limit, and the candidates with one: multiples of 64, to suit
+# vector units. The smallest are for vocabularies of thousands, where the softmax takes most of the
+# time. cuDNN's persistent kernels, its fastest for small steps, need float16 and multiples of 128
+# up to 1024 as hidden and input size (`use_persist_common_heuristics` in PyTorch's
+# aten/src/ATen/native/cudnn/RNN.cpp); larger layers fill a GPU without them.
 _HIDDEN_SIZE: Final = 256
 _HIDDEN_SIZES: Final = (64, 96, *range(128, 1024 + 1, 64))
 _CUDA_HIDDEN_SIZES: Final = tuple(range(128, 2048 + 1, 128))
 _EMBEDDING_SIZE: Final = 64
 _CUDA_EMBEDDING_SIZE: Final = 128
 _NUM_LAYERS: Final = 2
-# Streams and characters of a step. Larger steps read more in the same time, as they share the
-# optimizer's work among more characters. Of 16 million characters of a text that is hardly repeated
-# 4,000 steps learned the most, 2,000 lost 0.010 nats, 8,000 lost 0.005. Where a text is read often
-# anyway, to read it still more often gains nothing.
+# Batch size and sequence length. Larger steps read more characters in the same time, because the
+# optimizer's work is amortized over more of them. On 16 million characters with few repetitions,
+# 4,000 steps were best; 2,000 were 0.010 nats worse, 8,000 were 0.005 nats worse. With many epochs,
+# reading more characters doesn't help.
 _STEP_SHAPES: Final = ((32, 64), (64, 64), (128, 64), (128, 128))
 _MIN_STEPS: Final = 3000
 _MAX_EPOCHS_IN_LARGER_STEPS: Final = 20.0
@@ -43,10 +42,10 @@ _LEARNING_RATE: Final = 0.012
 _MIN_WEIGHT_DECAY: Final = 0.2
 _WEIGHT_DECAY_PER_PARAMETER: Final = 0.1
 _MAX_WEIGHT_DECAY: Final = 0.75
-# Of embedding and head. After equal numbers of characters it gained 0.5 nats on 20 kB, read 75
-# times, 0.03 to 0.05 on 200 kB, read 18 times, and 0.09 on poems with 6,000 different characters.
-_VOCABULARY_DECAY_PER_PARAMETER: Final = 0.08
-_MAX_VOCABULARY_DECAY: Final = 0.8
+# Embedding weight decay. At equal numbers of characters it gained 0.5 nats on 20 kB in 75 epochs,
+# 0.03 to 0.05 on 200 kB in 18 epochs, and 0.09 on poems with 6,000 different characters.
+_EMBEDDING_DECAY_PER_PARAMETER: Final = 0.08
+_MAX_EMBEDDING_DECAY: Final = 0.8
 _DROPOUT_PER_EPOCH: Final = 0.015
 _MAX_DROPOUT: Final = 0.6
 _PARAMETERS_AT_HALF_DROPOUT: Final = 3.5  # of the maximum
@@ -54,14 +53,14 @@ _EPOCHS_WITHOUT_RECURRENT_DROPOUT: Final = 6.0
 _RECURRENT_DROPOUT_PER_EPOCH: Final = 0.0125
 _MAX_RECURRENT_DROPOUT: Final = 0.4
 _OPERATIONS_PER_PARAMETER: Final = 6  # per character, forward and backward
-# The softmax walks through the logits: as many products could be made meanwhile for each of them.
+# The softmax is limited by memory bandwidth; this is its time per logit, in operations.
 _OPERATIONS_PER_LOGIT: Final = 400
-# The first guess before it is measured: what training reaches on two cores with bfloat16; on a GPU
-# of large models, since small ones take hardly less time there than those of the middle.
+# Estimate before any measurement: the rate of training on two cores with bfloat16, or of large
+# models on a GPU, where small models take about as long as medium ones.
 _OPERATIONS_PER_SECOND: Final = {"cpu": 2e11, "mps": 2e11, "cuda": 5e13}
-# Sizes whose steps are timed.
+# Maximum number of model sizes to benchmark.
 _MAX_MEASURED: Final = 3
-# Often enough to learn how a text begins, too seldom to cost anything in its middle.
+# Often enough to learn to start from BOS, rarely enough to cost nothing elsewhere.
 _RESET_PROBABILITY: Final = 0.01
 _MIN_EVALUATIONS: Final = 4
 _MAX_EVALUATIONS: Final = 20
@@ -71,7 +70,7 @@ _EVALUATIONS_PER_EPOCH: Final = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What a training runs on, resolved."""
+    """Resolved device, precision and number of threads."""
 
     device: Device
     precision: Precision
@@ -80,12 +79,13 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Complete configurations, and the reasons.
+    """Result of auto-configuration.
 
     Args:
-        num_chars: characters to be read in training; the expected number for a budget in minutes.
-        epochs: the same in passes over the text.
-        notices: requested settings that had to be reduced.
+        num_chars: characters to read in training; an estimate for a budget in minutes.
+        epochs: the same in epochs.
+        reason: summary of `num_chars` and `epochs` for display.
+        notices: messages about reduced settings.
     """
 
     model: ModelConfig
@@ -96,8 +96,8 @@ class Plan:
     notices: tuple[str, ...]
 
 
-# Seconds of a step of each candidate; None where it doesn't fit in memory.
 Candidate = tuple[ModelConfig, TrainConfig]
+# Returns the step time of each candidate in seconds; None if it doesn't fit in memory.
 StepTimes = Callable[[Sequence[Candidate]], Sequence[float | None]]
 
 
@@ -111,55 +111,58 @@ def make_plan(
     step_times: StepTimes | None = None,
     seconds_used: Callable[[], float] = lambda: 0.0,
 ) -> Plan:
-    """Choose every setting that the user left open.
+    """Choose the settings that the user left open.
 
     Args:
-        settings: explicit values win.
-        step_times: measures candidates for a budget in minutes, on which nothing else depends;
-            None estimates them for typical hardware.
-        seconds_used: of a budget in minutes, by loading and by measuring; no text is read then.
+        settings: the user's settings, which are never changed except to fit a short text.
+        num_characters: vocabulary size.
+        step_times: benchmark of candidates, used only for a budget in minutes; None to estimate
+            step times for typical hardware.
+        seconds_used: returns the part of a budget in minutes spent on loading and benchmarking.
 
     Raises:
-        ConfigError: when a requested setting is impossible.
-        TrainingError: when not even the smallest model fits in memory.
+        ConfigError: if a setting is invalid.
+        TrainingError: if not even the smallest model fits in memory.
     """
     speed = None
     if budget.minutes is not None:
         speed = _Speed(budget.minutes * 60, step_times, num_train_chars)
-    # With a number of steps, larger ones would be more work.
+    # With a budget in steps, larger steps would take more time.
     may_grow = budget.steps is None and settings.batch_size is settings.seq_len is None
-    draft = None
+    choice = None
     for shape in _STEP_SHAPES if may_grow else _STEP_SHAPES[:1]:
-        if draft is not None and not draft.has_time_for(shape, num_train_chars):
+        if choice is not None and not choice.has_time_for(shape, num_train_chars):
             break
-        larger = _draft(shape, settings, machine, budget, speed, num_train_chars, num_characters)
-        if draft is not None and not larger.has_time_for(shape, num_train_chars):
+        larger = _choose_for_step_shape(
+            shape, settings, machine, budget, speed, num_train_chars, num_characters
+        )
+        if choice is not None and not larger.has_time_for(shape, num_train_chars):
             break
-        draft = larger
-    assert draft is not None
-    model, train, num_chars = draft.model, draft.train, draft.num_chars
+        choice = larger
+    assert choice is not None
+    model, train, num_chars = choice.model, choice.train, choice.num_chars
     if budget.minutes is not None:
-        num_chars *= (1.0 - EVALUATION_SHARE) * (1.0 - seconds_used() / (budget.minutes * 60))
-        num_chars = max(num_chars, float(train.chars_per_step))  # one step is always made
+        num_chars *= (1.0 - EVALUATION_FRACTION) * (1.0 - seconds_used() / (budget.minutes * 60))
+        num_chars = max(num_chars, float(train.chars_per_step))  # at least one step
     epochs = num_chars / num_train_chars
     total_steps = budget.total_steps(num_chars=num_train_chars, chars_per_step=train.chars_per_step)
     about = "about " if total_steps is None else ""
     return Plan(
         model=model,
         train=replace(
-            _regularized(model, train, settings, num_train_chars),
+            _with_regularization(model, train, settings, num_train_chars),
             num_evaluations=_num_evaluations(budget, total_steps, epochs),
         ),
         num_chars=num_chars,
         epochs=epochs,
         reason=f"{about}{_rounded(num_chars)} characters, {_rounded(epochs)} epochs",
-        notices=draft.notices,
+        notices=choice.notices,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Draft:
-    """A plan with one shape of steps, before it is regularized."""
+class _Choice:
+    """Configurations for one batch size and sequence length, without regularization."""
 
     model: ModelConfig
     train: TrainConfig
@@ -167,7 +170,7 @@ class _Draft:
     notices: tuple[str, ...]
 
     def has_time_for(self, shape: tuple[int, int], num_train_chars: int) -> bool:
-        """Return whether steps of this shape, larger than usual, are worth it."""
+        """Return whether there is time for enough steps of a larger shape, in few enough epochs."""
         return (
             not self.notices
             and self.num_chars >= _MIN_STEPS * shape[0] * shape[1]
@@ -175,7 +178,7 @@ class _Draft:
         )
 
 
-def _draft(
+def _choose_for_step_shape(
     shape: tuple[int, int],
     settings: TrainSettings,
     machine: Machine,
@@ -183,16 +186,16 @@ def _draft(
     speed: "_Speed | None",
     num_train_chars: int,
     num_characters: int,
-) -> _Draft:
-    # Validated as requested, before it is reduced to fit the text.
-    train, notices = _made_to_fit(
+) -> _Choice:
+    # TrainConfig validates the user's settings before they are reduced to fit the text.
+    train, notices = _fit_to_text(
         TrainConfig(
             batch_size=chosen(settings.batch_size, shape[0]),
             seq_len=chosen(settings.seq_len, shape[1]),
             learning_rate=chosen(settings.learning_rate, _LEARNING_RATE),
             weight_decay=chosen(settings.weight_decay, _MIN_WEIGHT_DECAY),
             seed=chosen(settings.seed, 0),
-            # With steps and epochs a run does what was asked for.
+            # Budgets in steps or epochs are used up by default.
             early_stop=chosen(settings.early_stop, budget.minutes is not None),
             device=machine.device,
             precision=machine.precision,
@@ -220,30 +223,30 @@ def _draft(
         steps = budget.total_steps(num_chars=num_train_chars, chars_per_step=train.chars_per_step)
         assert steps is not None
         num_chars = float(steps * train.chars_per_step)
-    return _Draft(model=model, train=train, num_chars=num_chars, notices=notices)
+    return _Choice(model=model, train=train, num_chars=num_chars, notices=notices)
 
 
-def _made_to_fit(train: TrainConfig, num_train_chars: int) -> tuple[TrainConfig, tuple[str, ...]]:
-    """Batches that a short text can fill, and a notice where that makes them smaller."""
+def _fit_to_text(train: TrainConfig, num_train_chars: int) -> tuple[TrainConfig, tuple[str, ...]]:
+    """Reduce the batches to what a short text can fill, with a notice if they get smaller."""
     seq_len = min(train.seq_len, max(1, num_train_chars // 2))
     batch_size = min(train.batch_size, max(1, num_train_chars // seq_len))
     if (batch_size, seq_len) == (train.batch_size, train.seq_len):
         return train, ()
     notice = (
-        f"{num_train_chars:,} characters are few: batches of {batch_size} x "
+        f"the text has only {num_train_chars:,} characters: training in batches of {batch_size} x "
         f"{seq_len} instead of {train.batch_size} x {train.seq_len}"
     )
     return replace(train, batch_size=batch_size, seq_len=seq_len), (notice,)
 
 
 class _Speed:
-    """How much each size reads in the time, and which size suits it.
+    """Choice of the model size for a budget in minutes.
 
-    Up to three sizes are measured; what others take is estimated, corrected by a line through
-    those: overhead that every step has, and time for each operation.
+    Up to three sizes are benchmarked. The step times of the others are predicted from a line
+    through the measured ones: an overhead per step plus a time per operation.
 
     Args:
-        seconds: of the budget.
+        seconds: the budget.
     """
 
     def __init__(self, seconds: float, step_times: StepTimes | None, num_train_chars: int) -> None:
@@ -254,13 +257,16 @@ class _Speed:
     def choose(
         self, models: Sequence[ModelConfig], train: TrainConfig
     ) -> tuple[ModelConfig, float, tuple[str, ...]]:
-        """Choose the largest of some models, in ascending order, that can be trained in the time.
+        """Choose the largest model that can be trained in time.
+
+        Args:
+            models: candidates in ascending order of size.
 
         Returns:
-            The model, how many characters it will read, and notices.
+            The model, the number of characters it will read, and notices.
 
         Raises:
-            TrainingError: when not even the smallest fits in memory.
+            TrainingError: if not even the smallest fits in memory.
         """
         times: dict[ModelConfig, float] = {}
         notices: tuple[str, ...] = ()
@@ -268,16 +274,16 @@ class _Speed:
         while self._step_times is not None and model not in times:
             if len(times) == _MAX_MEASURED:
                 model = self._largest(
-                    sorted(times, key=lambda one: one.num_stack_parameters), train, times
+                    sorted(times, key=lambda timed: timed.num_stack_parameters), train, times
                 )
                 break
-            timed = (*times, model)
-            found = self._step_times([(one, train) for one in timed])
-            pairs = zip(timed, found, strict=True)
-            times |= {one: time for one, time in pairs if time is not None}
+            to_time = (*times, model)
+            measured = self._step_times([(timed, train) for timed in to_time])
+            pairs = zip(to_time, measured, strict=True)
+            times |= {timed: seconds for timed, seconds in pairs if seconds is not None}
             if model not in times:
                 models = models[: models.index(model)]
-                notices = (f"{model} does not fit in memory: a smaller model",)
+                notices = (f"{model} does not fit in memory: training a smaller model",)
                 if not models:
                     raise TrainingError(f"{model} does not fit in memory")
             model = self._largest(models, train, times)
@@ -286,14 +292,14 @@ class _Speed:
     def _largest(
         self, models: Sequence[ModelConfig], train: TrainConfig, times: Mapping[ModelConfig, float]
     ) -> ModelConfig:
-        suited = [
+        trainable = [
             model
             for model in models[1:]
             if self._num_chars(model, train, times)
             >= _CHARS_PER_PARAMETER * model.num_stack_parameters
             and model.num_stack_parameters <= _MAX_PARAMETERS_PER_CHAR * self._num_train_chars
         ]
-        return suited[-1] if suited else models[0]
+        return trainable[-1] if trainable else models[0]
 
     def _num_chars(
         self, model: ModelConfig, train: TrainConfig, times: Mapping[ModelConfig, float]
@@ -304,53 +310,57 @@ class _Speed:
 def _step_seconds(
     model: ModelConfig, train: TrainConfig, times: Mapping[ModelConfig, float]
 ) -> float:
-    """As measured; else on the line through the nearest two that were, or through the only one."""
+    """Return a step's time in seconds, measured or predicted from the measured ones.
+
+    The prediction is a line through the two nearest measurements, or proportional to a single one.
+    """
     if model in times:
         return times[model]
-    wanted = _estimated_seconds(model, train)
-    known = sorted(
-        ((_estimated_seconds(one, train), time) for one, time in times.items()),
-        key=lambda pair: abs(pair[0] - wanted),
+    estimate = _estimate_seconds(model, train)
+    measurements = sorted(
+        ((_estimate_seconds(measured, train), seconds) for measured, seconds in times.items()),
+        key=lambda pair: abs(pair[0] - estimate),
     )
-    if not known:
-        return wanted
-    x, y = known[0]
-    if len(known) == 1:
-        return wanted * y / x
-    other_x, other_y = known[1]
-    # Never less than nothing, and never faster per operation than a twentieth of the nearest.
+    if not measurements:
+        return estimate
+    x, y = measurements[0]
+    if len(measurements) == 1:
+        return estimate * y / x
+    other_x, other_y = measurements[1]
+    # Slope and time are at least a twentieth of the nearest measurement's, and so positive.
     slope = max((other_y - y) / (other_x - x), y / x / 20)
-    return max(y + slope * (wanted - x), y / 20)
+    return max(y + slope * (estimate - x), y / 20)
 
 
-def _estimated_seconds(model: ModelConfig, train: TrainConfig) -> float:
+def _estimate_seconds(model: ModelConfig, train: TrainConfig) -> float:
     """Estimate a step's time on typical hardware."""
     operations = _operations_per_char(model, train) * train.chars_per_step
     return operations / _OPERATIONS_PER_SECOND[train.device]
 
 
 def _operations_per_char(model: ModelConfig, train: TrainConfig) -> float:
-    """Forward, backward, and the optimizer's share: its work is the same for any batch."""
-    # Four Newton-Schulz steps for each [4H, H] matrix, nine products of H x H x H each.
+    """Estimate the operations of a step per character: forward, backward and optimizer."""
+    # Four Newton-Schulz iterations for each [4H, H] matrix, nine H x H x H products each.
     num_matrices = 2 * model.num_layers - 1
     optimizer = num_matrices * 4 * 9 * 2 * model.hidden_size**3
-    # Those that every character is multiplied with: of the embedding it only takes a row.
+    # Without the embedding, which is a lookup.
     active = model.num_parameters - model.num_inputs * model.embedding_size
     softmax = _OPERATIONS_PER_LOGIT * model.num_outputs
     return _OPERATIONS_PER_PARAMETER * active + softmax + optimizer / train.chars_per_step
 
 
-def _regularized(
+def _with_regularization(
     model: ModelConfig, train: TrainConfig, settings: TrainSettings, num_train_chars: int
 ) -> TrainConfig:
-    """Set dropout, recurrent dropout and weight decay; explicit dropouts apply from the start."""
-    parameters = model.num_parameters / num_train_chars
-    # The maximum of each, and the epochs at which it is reached: the number of epochs follows from
-    # the speed.
+    """Set dropout, recurrent dropout and weight decay; the user's dropouts apply at any epochs."""
+    parameters_per_char = model.num_parameters / num_train_chars
+    # Dropouts depend on the epochs, which in turn depend on the speed of training. So only the
+    # maximum is chosen here, and the number of epochs at which it is reached.
     if settings.dropout is not None:
         train = replace(train, dropout=settings.dropout)
     else:
-        dropout = round(_MAX_DROPOUT * parameters / (_PARAMETERS_AT_HALF_DROPOUT + parameters), 2)
+        saturation = parameters_per_char / (_PARAMETERS_AT_HALF_DROPOUT + parameters_per_char)
+        dropout = round(_MAX_DROPOUT * saturation, 2)
         ramp = (0.0, round(dropout / _DROPOUT_PER_EPOCH, 1))
         train = replace(train, dropout=dropout, dropout_epochs=ramp)
     if settings.recurrent_dropout is not None:
@@ -364,23 +374,23 @@ def _regularized(
             recurrent_dropout_epochs=(low, high),
         )
     if settings.weight_decay is None:
-        decay = _MIN_WEIGHT_DECAY + _WEIGHT_DECAY_PER_PARAMETER * parameters
-        train = replace(train, weight_decay=round(min(_MAX_WEIGHT_DECAY, decay), 2))
-    vocabulary_decay = min(_MAX_VOCABULARY_DECAY, _VOCABULARY_DECAY_PER_PARAMETER * parameters)
-    if train.weight_decay == 0:  # as requested: then nothing decays
-        vocabulary_decay = 0.0
-    return replace(train, vocabulary_decay=round(vocabulary_decay, 2))
+        weight_decay = _MIN_WEIGHT_DECAY + _WEIGHT_DECAY_PER_PARAMETER * parameters_per_char
+        train = replace(train, weight_decay=round(min(_MAX_WEIGHT_DECAY, weight_decay), 2))
+    embedding_decay = _EMBEDDING_DECAY_PER_PARAMETER * parameters_per_char
+    if train.weight_decay == 0:  # the user switched weight decay off
+        embedding_decay = 0.0
+    return replace(train, vocabulary_decay=round(min(_MAX_EMBEDDING_DECAY, embedding_decay), 2))
 
 
 def _rounded(number: float) -> str:
-    """Three significant digits, without an exponent."""
+    """Format a number with three significant digits and without an exponent."""
     return f"{float(f'{number:.3g}'):,.7g}" if number < 1e6 else f"{float(f'{number:.3g}'):,.0f}"
 
 
 def _num_evaluations(budget: Budget, total_steps: int | None, epochs: float) -> int:
-    """Enough to see the run's course and to keep its best model, at a few percent of its time."""
-    wanted = epochs * _EVALUATIONS_PER_EPOCH
+    """Return the number of evaluations, which take a few percent of the run's time."""
+    number = epochs * _EVALUATIONS_PER_EPOCH
     if budget.minutes is not None:
-        wanted = budget.minutes * _EVALUATIONS_PER_MINUTE
-    number = max(_MIN_EVALUATIONS, min(_MAX_EVALUATIONS, round(wanted)))
-    return number if total_steps is None else min(number, total_steps)
+        number = budget.minutes * _EVALUATIONS_PER_MINUTE
+    bounded = max(_MIN_EVALUATIONS, min(_MAX_EVALUATIONS, round(number)))
+    return bounded if total_steps is None else min(bounded, total_steps)

@@ -1,7 +1,7 @@
-"""Reading a training state from a checkpoint, which anybody may have written.
+"""Validated access to the entries of a state_dict, which may come from an untrusted checkpoint.
 
-Every part of training has `state_dict` and `load_state_dict`: tensors by dotted names where it
-holds tensors, a dictionary of plain numbers otherwise. A missing entry is an error by its name.
+Every part of training has `state_dict` and `load_state_dict`. A state_dict maps dotted names to
+tensors, or is a dictionary of plain numbers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,10 @@ _Value = TypeVar("_Value")
 
 
 def entry(state: Mapping[str, _Value], name: str) -> _Value:
-    """Return an entry of a state.
+    """Return an entry of a state_dict.
 
     Raises:
-        CheckpointError: when it is missing.
+        CheckpointError: if it is missing.
     """
     if name not in state:
         raise CheckpointError(f"{name} is missing")
@@ -31,15 +31,15 @@ def tensor_entry(
     name: str,
     shape: Sequence[int],
     *,
-    least: float | None = None,
+    minimum: float | None = None,
 ) -> Tensor:
-    """Return a float32 tensor of a state.
+    """Return a float32 tensor of a state_dict.
 
     Args:
-        least: the smallest value that training can give; None for any.
+        minimum: smallest valid value; None for no minimum.
 
     Raises:
-        CheckpointError: when it is missing, has another shape or type, or impossible values.
+        CheckpointError: if it is missing, has another shape or dtype, or contains invalid values.
     """
     value = entry(state, name)
     if value.dtype is not torch.float32 or tuple(value.shape) != tuple(shape):
@@ -47,18 +47,18 @@ def tensor_entry(
             f"{name} is {str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}, "
             f"not float32 {tuple(shape)}"
         )
-    if not value.isfinite().all() or (least is not None and bool((value < least).any())):
-        raise CheckpointError(f"{name} holds values that no training gives")
+    if not value.isfinite().all() or (minimum is not None and bool((value < minimum).any())):
+        raise CheckpointError(f"{name} contains invalid values")
     return value
 
 
 def with_prefix(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a part's state under the names that the whole gives it."""
+    """Return a state_dict with `prefix` and a dot added to all names."""
     return {f"{prefix}.{name}": value for name, value in state.items()}
 
 
 def without_prefix(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a part's state under its own names."""
+    """Return the entries of a state_dict with this prefix, without it."""
     start = f"{prefix}."
     return {
         name.removeprefix(start): value for name, value in state.items() if name.startswith(start)

@@ -1,7 +1,4 @@
-"""The trainer: a generator of events. It prints nothing and saves nothing.
-
-Shapes: T sequence length, B batch size.
-"""
+"""The training loop: a generator of events, which neither prints nor saves anything."""
 
 import math
 import time
@@ -34,25 +31,26 @@ from charlstm.training.pacing import Clock, Forecast, Stopwatch, pace_for
 from charlstm.training.probe import ThreadChooser
 from charlstm.training.state import entry
 
-# Validation while training: enough characters to tell two evaluations of one run apart, in streams
-# long enough that their empty beginnings hardly count.
+# Validation during training: enough characters to compare two evaluations of a run, in streams long
+# enough that starting from an empty context hardly matters.
 _MAX_VAL_CHARS: Final = 1 << 17
 _MAX_VAL_STREAMS: Final = 32
 _MIN_VAL_STREAM_LENGTH: Final = 4096
-# At least, however little time there is for it.
 _MIN_VAL_CHARS: Final = 4096
-# Validation so much worse than at its best, after so many times the steps, comes back no more, not
-# even when the learning rate falls: of 500 characters the cost doubled within a minute.
-_OVERFITS_ABOVE: Final = 1.2
-_OVERFITS_AFTER: Final = 4
-# A step is no measure of speed that takes so many times the usual one, and so many seconds.
+# Early stopping: the validation loss exceeds its minimum by this factor, after this many times the
+# steps to the minimum. It then doesn't recover even as the learning rate decays; on 500 characters
+# the loss doubled within a minute.
+_OVERFIT_LOSS_RATIO: Final = 1.2
+_OVERFIT_STEP_RATIO: Final = 4
+# A step that takes this many times the average, and more than a second, was interrupted by a pause
+# of the process. It doesn't count for the speed.
 _PAUSE_STEPS: Final = 50
 _PAUSE_SECONDS: Final = 1.0
 
 
 @dataclass(kw_only=True)
 class _Counters:
-    """The numbers that a run carries along, all of them stored for resuming."""
+    """Counters of a run, stored for resuming."""
 
     step: int = 0
     num_evaluations: int = 0
@@ -83,7 +81,7 @@ class FromWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class Resume:
-    """Continue an earlier session exactly."""
+    """Resume an earlier session exactly."""
 
     weights: Arrays
     state: TrainingState
@@ -94,20 +92,20 @@ _FRESH: Final = Fresh()
 
 
 class Trainer:
-    """Trains a model from the beginning of a budget to its end.
+    """Training of a model over a budget.
 
-    With a budget of steps or epochs the run depends on its settings alone; with minutes the clock
-    decides how many steps there are.
+    With a budget in steps or epochs, the result depends only on the settings. With a budget in
+    minutes, the number of steps depends on the clock.
 
     Args:
-        start: from random weights, from another model's, or where an earlier session ended.
-        started_at: when the command began, by `clock`; a new run's minutes count from there.
-        clock: seconds; replaced by tests.
-        world: the processes that train together. All of them take the same events, and `state_dict`
-            at each but `Stepped`; the first one's clock counts.
+        start: random weights, another model's weights, or an earlier session to resume.
+        started_at: `clock` reading when the command started, from which a new run's minutes count.
+        clock: returns seconds; replaced in tests.
+        world: the processes of the run. Every process must consume the same events and call
+            `state_dict` at the same ones; only the main process's clock is used.
 
     Raises:
-        CheckpointError: when the state to resume from lacks something or has another shape.
+        CheckpointError: if the state to resume from is incomplete or doesn't fit the model.
     """
 
     def __init__(
@@ -150,12 +148,12 @@ class Trainer:
             case Resume(weights=weights, state=state):
                 self.model.load_arrays(weights)
                 self._load_state_dict(state)
-                # Preparing again takes nothing of what is left.
+                # The time to load a resumed run doesn't count.
                 started_at = None
         self._stopwatch = Stopwatch(
             used_seconds=self._counters.elapsed_seconds, started_at=started_at, clock=clock
         )
-        self._pace = pace_for(
+        self._training_budget = pace_for(
             budget,
             num_chars=train.num_chars,
             chars_per_step=config.chars_per_step,
@@ -163,57 +161,57 @@ class Trainer:
         )
         num_streams = max(1, min(_MAX_VAL_STREAMS, val.num_chars // _MIN_VAL_STREAM_LENGTH))
         if self._num_val_chars is None:
-            self._num_val_chars = self._affordable_val_chars(val, num_streams)
+            self._num_val_chars = self._choose_num_val_chars(val, num_streams)
         self._val = val.in_parallel(num_streams, max_chars=self._num_val_chars)
-        # A larger budget than before moves the run back along its schedule.
-        done = int(self._agree()[0] * config.num_evaluations)
-        self._counters.num_evaluations = min(self._counters.num_evaluations, done)
+        # Extending the budget reduces the progress.
+        num_evaluations = int(self._agree()[0] * config.num_evaluations)
+        self._counters.num_evaluations = min(self._counters.num_evaluations, num_evaluations)
         self._session_steps = 0
         self._session_seconds = 0.0
         self._temperature = 1.0
 
     def stop(self) -> None:
-        """Ask `run` to end after the step that it is making, in every process."""
+        """Make `run` end after the current step, in every process."""
         self._must_stop = True
 
     def ask_to_save(self) -> None:
-        """Ask `run` for a `SaveDue` before its next step, in every process."""
+        """Make `run` yield a `SaveDue` before one of the next steps, in every process."""
         self._must_save = True
 
     def run(self) -> Iterator[TrainerEvent]:
         """Train until the budget is used or `stop` is called.
 
-        `weights` may be called whenever an event has been received; `state_dict` at each but
-        `Stepped`, or also at that with a single process on a CPU.
+        `weights` may be called after any event, `state_dict` after any except `Stepped`; with a
+        single process on a CPU, also after `Stepped`.
 
         Raises:
-            TrainingError: after ten steps in a row without a finite gradient, and when memory
-                runs out.
+            TrainingError: after ten steps in a row without a finite gradient, or out of memory.
         """
         counters = self._counters
         stopped_early = False
-        began = self._clock()
+        started_at = self._clock()
         yield Started(
             step=counters.step,
             num_parameters=sum(parameter.numel() for parameter in self.model.parameters()),
             world_size=self._world.size,
             local_batch_size=self.config.batch_size // self._world.size,
         )
-        self._pace.add_evaluation(self._clock() - began)
+        self._training_budget.add_evaluation(self._clock() - started_at)
         while True:
             progress, must_stop, must_save, may_evaluate = self._agree()
-            # Losses are read at fixed steps, lest the time of a save change what is learned.
+            # Stops and saves wait for the next regular read of losses: an additional one could
+            # change the step at which the learning rate is halved.
             if must_stop and self._losses.is_read:
                 break
             if must_save and self._losses.is_read:
                 self._must_save = False
                 yield SaveDue()
             if (may_evaluate or progress >= 1.0) and self._is_evaluation_due(progress):
-                began = self._clock()
+                evaluation_started_at = self._clock()
                 self._losses.read(counters.step)
                 evaluated = self._evaluate(progress)
                 yield evaluated
-                self._pace.add_evaluation(self._clock() - began)
+                self._training_budget.add_evaluation(self._clock() - evaluation_started_at)
                 stopped_early = self._only_overfits(evaluated)
             if progress >= 1.0 or stopped_early:
                 break
@@ -232,27 +230,27 @@ class Trainer:
 
     @property
     def step(self) -> int:
-        """Gradient steps made so far, skipped ones included."""
+        """The number of gradient steps so far, including skipped ones."""
         return self._counters.step
 
     @property
     def best_epoch(self) -> float:
-        """The epoch of the best validation so far."""
+        """The epoch of the lowest validation loss so far."""
         return self._epoch_of(self._counters.best_step)
 
     def weights(self) -> Arrays:
-        """The model's weights by name, float32; copies."""
+        """Return copies of the model's weights by name, float32."""
         return {name: _to_array(value) for name, value in self.model.state_dict().items()}
 
     def calibrated(self, weights: Arrays) -> Arrays:
-        """The weights with the latest evaluation's softmax temperature worked into the head."""
+        """Return the weights with the head divided by the latest evaluation's temperature."""
         head = ("head.weight", "head.bias")
         return weights | {name: weights[name] / np.float32(self._temperature) for name in head}
 
     def state_dict(self) -> TrainingState:
-        """Return all that a later session needs in addition to the weights to resume exactly.
+        """Return everything needed to resume exactly, except the weights.
 
-        It is gathered from all processes, so all of them have to call this.
+        This is a collective operation: every process must call it.
         """
         assert self._losses.is_read, "not after Stepped"
         self._counters.elapsed_seconds = self._stopwatch.elapsed()
@@ -285,9 +283,9 @@ class Trainer:
             raise CheckpointError(f"the checkpoint can't be resumed: {error}") from error
 
     def _agree(self) -> tuple[float, bool, bool, bool]:
-        """Return the progress, and whether to stop, to save and to evaluate, for all processes.
+        """Return the progress and whether to stop, save and evaluate, the same in all processes.
 
-        Progress and time for an evaluation are the main process's; any process may ask for a stop.
+        The main process decides on progress and evaluation; any process may request a stop or save.
         """
         leads = self._world.leads
         progress, must_stop, must_save, may_evaluate = self._world.sum(
@@ -295,25 +293,25 @@ class Trainer:
                 self._progress if leads else 0.0,
                 self._must_stop,
                 self._must_save,
-                leads and self._pace.may_evaluate(),
+                leads and self._training_budget.may_evaluate(),
             ]
         )
         return progress, bool(must_stop), bool(must_save), bool(may_evaluate)
 
-    def _affordable_val_chars(self, val: Split, num_streams: int) -> int:
-        """Time the scoring of a little text, where the clock limits what evaluations take."""
-        seconds = self._pace.evaluation_seconds / self.config.num_evaluations
+    def _choose_num_val_chars(self, val: Split, num_streams: int) -> int:
+        """Return the number of validation characters, for a budget in minutes from a benchmark."""
+        seconds = self._training_budget.evaluation_seconds / self.config.num_evaluations
         if val.num_chars <= _MIN_VAL_CHARS or math.isinf(seconds):
             return _MAX_VAL_CHARS
-        little = val.in_parallel(num_streams, max_chars=_MIN_VAL_CHARS)
-        began = self._clock()
-        fit_temperature(self.model, little, world=self._world)
-        number = seconds / (self._clock() - began) * little.num_chars
-        (agreed,) = self._world.sum([number if self._world.leads else 0.0])
-        return int(min(_MAX_VAL_CHARS, max(_MIN_VAL_CHARS, agreed)))
+        sample = val.in_parallel(num_streams, max_chars=_MIN_VAL_CHARS)
+        started_at = self._clock()
+        fit_temperature(self.model, sample, world=self._world)
+        num_affordable = seconds / (self._clock() - started_at) * sample.num_chars
+        (num_chars,) = self._world.sum([num_affordable if self._world.leads else 0.0])
+        return int(min(_MAX_VAL_CHARS, max(_MIN_VAL_CHARS, num_chars)))
 
     def _step(self, progress: float) -> Stepped:
-        began = self._clock()
+        started_at = self._clock()
         counters = self._counters
         learning_rate = self._learning_rate(progress)
         self._forecast.add(progress=progress, epoch=self._epoch)
@@ -322,20 +320,20 @@ class Trainer:
             outcome = self._bptt.step(batch, learning_rate, self._dropouts)
             counters.step += 1
             self._losses.add(outcome, counters.step)
-        found = self._losses.take_found()
-        seconds = self._clock() - began
+        flags = self._losses.take_found()
+        seconds = self._clock() - started_at
         chose_threads = False
         if not self._was_paused(seconds):
             self._session_steps += 1
             self._session_seconds += seconds
             chose_threads = self._threads is not None and self._threads.add(seconds)
         return Stepped(
-            **self._figures(learning_rate),
+            **self._common_fields(learning_rate),
             progress=self._progress,
             seconds_left=self._seconds_left,
             chose_threads=chose_threads,
-            was_skipped=found.any_skipped,
-            was_slowed=found.any_slowed,
+            was_skipped=flags.any_skipped,
+            was_slowed=flags.any_slowed,
         )
 
     def _learning_rate(self, progress: float) -> float:
@@ -343,9 +341,10 @@ class Trainer:
         return self.config.learning_rate * scale * self._losses.counts.rate_factor
 
     def _is_evaluation_due(self, progress: float) -> bool:
-        """At even parts of the budget; before the first of them each time that the epochs doubled.
+        """Return whether to evaluate now.
 
-        A small text may be read a thousand times, and overfitted, in a hundredth of the budget.
+        Evaluations are evenly spaced; before the first of them, the model is also evaluated each
+        time the number of epochs has doubled, since it may overfit a small text soon.
         """
         counters = self._counters
         if int(progress * self.config.num_evaluations) > counters.num_evaluations:
@@ -354,16 +353,16 @@ class Trainer:
 
     @property
     def _doublings(self) -> int:
-        """How often the epochs doubled since the first."""
+        """The number of times the epochs have doubled since the first."""
         return int(math.log2(max(1.0, self._epoch)))
 
     def _only_overfits(self, evaluated: Evaluated) -> bool:
-        """Return whether the best model is long past and validation is far worse since."""
+        """Return whether the validation loss rose far above its minimum, which is long past."""
         best, bits = self._counters.best_val_bits_per_char, evaluated.val_bits_per_char
         if not self.config.early_stop or best is None or bits is None:
             return False
-        is_long_past = self._counters.step >= _OVERFITS_AFTER * self._counters.best_step
-        return is_long_past and bits > _OVERFITS_ABOVE * best
+        is_long_past = self._counters.step >= _OVERFIT_STEP_RATIO * self._counters.best_step
+        return is_long_past and bits > _OVERFIT_LOSS_RATIO * best
 
     def _evaluate(self, progress: float) -> Evaluated:
         counters = self._counters
@@ -382,7 +381,7 @@ class Trainer:
         counters.num_evaluations = int(progress * self.config.num_evaluations)
         counters.num_early_evaluations = self._doublings
         return Evaluated(
-            **self._figures(self._learning_rate(progress)),
+            **self._common_fields(self._learning_rate(progress)),
             val_bits_per_char=bits,
             num_val_chars=self._val.num_chars,
             num_val_streams=len(self._val.starts),
@@ -390,8 +389,8 @@ class Trainer:
             is_best=is_best,
         )
 
-    def _figures(self, learning_rate: float) -> dict[str, Any]:
-        """Return the fields that reports of steps and of evaluations share."""
+    def _common_fields(self, learning_rate: float) -> dict[str, Any]:
+        """Return the fields common to Stepped and Evaluated."""
         return {
             "step": self._counters.step,
             "epoch": self._epoch,
@@ -405,8 +404,8 @@ class Trainer:
 
     @property
     def _progress(self) -> float:
-        # However short the budget, a run makes one step.
-        return self._pace.progress(self._counters.step) if self._counters.step else 0.0
+        # A run makes at least one step.
+        return self._training_budget.progress(self._counters.step) if self._counters.step else 0.0
 
     @property
     def _dropouts(self) -> Dropouts:
@@ -415,7 +414,7 @@ class Trainer:
     @property
     def _seconds_left(self) -> float:
         seconds_per_step = self._session_seconds / max(1, self._session_steps)
-        return self._pace.seconds_left(self._counters.step, seconds_per_step)
+        return self._training_budget.seconds_left(self._counters.step, seconds_per_step)
 
     @property
     def _epoch(self) -> float:
@@ -425,9 +424,9 @@ class Trainer:
         return step * self.config.chars_per_step / self._num_train_chars
 
     def _was_paused(self, seconds: float) -> bool:
-        """Whether a step took so long that the process or the machine must have stood still."""
-        usual = self._session_seconds / max(1, self._session_steps)
-        return 0 < usual * _PAUSE_STEPS < seconds > _PAUSE_SECONDS
+        """Return whether the process or the machine must have been paused during a step."""
+        average = self._session_seconds / max(1, self._session_steps)
+        return 0 < average * _PAUSE_STEPS < seconds > _PAUSE_SECONDS
 
     @property
     def _chars_per_second(self) -> float:

@@ -12,7 +12,7 @@ from charlstm.text.split import Split
 
 @pytest.mark.parametrize("hidden_size", [8, 64, 200])
 @pytest.mark.parametrize("cell", CELLS)
-def test_cells_are_compared_at_the_same_number_of_parameters(cell, hidden_size):
+def test_matched_keeps_the_number_of_parameters(cell, hidden_size):
     model = replace(MODEL, hidden_size=hidden_size)
     other = matched(model, cell)
     assert other.cell == cell
@@ -20,7 +20,7 @@ def test_cells_are_compared_at_the_same_number_of_parameters(cell, hidden_size):
     assert matched(model, "lstm") == model
 
 
-def test_each_cell_is_trained_from_each_seed(vocabulary):
+def test_compare_trains_each_cell_with_each_seed(vocabulary):
     split = Split.of([TEXT], vocabulary)
     results = list(
         compare(
@@ -40,11 +40,11 @@ def test_each_cell_is_trained_from_each_seed(vocabulary):
             seeds=range(2),
         )
     )
-    assert [one.cell for one in results] == list(CELLS)
-    for one in results:
-        assert [run.seed for run in one.runs] == [0, 1]
-        bits = [run.bits_per_char for run in one.runs]
-        assert one.bits_per_char == pytest.approx(np.mean(bits))
-        assert one.spread == pytest.approx(abs(bits[0] - bits[1]) / 2)
-        assert one.spread > 0
-        assert all(run.chars_per_second > 0 and run.half_distance >= 1 for run in one.runs)
+    assert [result.cell for result in results] == list(CELLS)
+    for result in results:
+        assert [run.seed for run in result.runs] == [0, 1]
+        bits = [run.bits_per_char for run in result.runs]
+        assert result.bits_per_char == pytest.approx(np.mean(bits))
+        assert result.spread == pytest.approx(abs(bits[0] - bits[1]) / 2)
+        assert result.spread > 0
+        assert all(run.chars_per_second > 0 and run.half_distance >= 1 for run in result.runs)

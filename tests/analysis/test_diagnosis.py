@@ -37,12 +37,12 @@ def cures(found):
         {"level": "byte"},
     ],
 )
-def test_everything_is_as_train_reads_it(check, tmp_path, options):
+def test_diagnose_matches_load_corpus(check, tmp_path, options):
     text = "".join(f"name {number}\nand \xe9\n\n" for number in range(300))
     found = check(text, **options)
     corpus = load_corpus(CorpusConfig(paths=(str(tmp_path / "text.txt"),), **options))
     splits = (corpus.train, corpus.val, corpus.test)
-    assert [(one.num_chars, one.num_documents) for one in found.splits] == [
+    assert [(split.num_chars, split.num_documents) for split in found.splits] == [
         (split.num_chars, len(split.starts)) for split in splits
     ]
     assert (found.notices, found.files) == (corpus.notices, corpus.files)
@@ -50,7 +50,7 @@ def test_everything_is_as_train_reads_it(check, tmp_path, options):
     baselines = score_baselines(corpus.alphabet, train=corpus.train, text=corpus.test)
     ngrams = learn_ngrams(corpus.train, corpus.val, corpus.alphabet)
     baselines.append(ngram_baseline(ngrams, ngrams.score(corpus.test).nats_N.sum()))
-    bits = {one.name: one.nats / corpus.test.num_chars / math.log(2) for one in baselines}
+    bits = {b.name: b.nats / corpus.test.num_chars / math.log(2) for b in baselines}
     assert found.baseline_bits_per_char == pytest.approx(bits)
 
 
@@ -63,7 +63,7 @@ def test_everything_is_as_train_reads_it(check, tmp_path, options):
         ("a" * 100, None, "documents", 0),
     ],
 )
-def test_what_repeats_is_counted_whatever_its_length(check, text, how, unit, num_repeated):
+def test_diagnose_counts_repeated_units(check, text, how, unit, num_repeated):
     found = check(text, split_documents=how, val_fraction=0.0, test_fraction=0.0)
     assert (found.repeated_unit, found.num_repeated) == (unit, num_repeated)
     is_problem = any(f"in repeated {unit}" in problem.what for problem in found.problems)
@@ -85,8 +85,8 @@ def test_good_text_has_no_problems(check):
         ("a few words", {}, "--from RUN"),
     ],
 )
-def test_problems_have_cures(check, text, options, cure):
-    assert any(cure in one for one in cures(check(text, **options)))
+def test_diagnose_suggests_cures(check, text, options, cure):
+    assert any(cure in found for found in cures(check(text, **options)))
     assert cures(check(text.encode(), level="byte")) == cures(check("a few words"))[-1:]
 
 
@@ -99,12 +99,14 @@ def test_problems_have_cures(check, text, options, cure):
     ],
 )
 @pytest.mark.parametrize("keep_line_ends", [False, True])
-def test_files_are_reported_as_they_stand(check, content, encoding, line_ends, keep_line_ends):
+def test_diagnose_reports_encoding_and_line_ends(
+    check, content, encoding, line_ends, keep_line_ends
+):
     (file,) = check(content, keep_line_ends=keep_line_ends).files
     assert (file.encoding, set(file.line_ends)) == (encoding, set(line_ends))
 
 
-def test_no_model_is_announced_for_a_poem_that_would_be_read_thousands_of_times(check):
+def test_diagnose_suggests_no_model_for_a_very_short_text(check):
     poem = "Two roads diverged in a yellow wood,\nAnd sorry I could not travel both\n"
     found = check(poem)
     assert found.num_rare > 10

@@ -24,34 +24,34 @@ from charlstm.text.vocabulary import Vocabulary
 
 @pytest.fixture(scope="module")
 def document(vocabulary):
-    """A function (texts) -> the texts as documents."""
+    """A function that encodes texts as documents."""
     return lambda *texts: Split.of(texts, vocabulary)
 
 
-def test_a_trace_holds_what_each_step_did(predictor, document):
+def test_trace_records_losses_candidates_and_activations(predictor, document):
     traced = trace(predictor, document("the quick"))
-    assert "".join(one.char for one in traced.characters) == "the quick"
+    assert "".join(character.char for character in traced.characters) == "the quick"
     prediction = predictor.start()
-    for place, one in enumerate(traced.characters):
-        (number,) = predictor.alphabet.encode(one.char)
-        assert one.nats == pytest.approx(-prediction.log_p[0, number], rel=1e-6)
-        p = [candidate.probability for candidate in one.candidates]
+    for position, character in enumerate(traced.characters):
+        (token,) = predictor.alphabet.encode(character.char)
+        assert character.nats == pytest.approx(-prediction.log_p[0, token], rel=1e-6)
+        p = [candidate.probability for candidate in character.candidates]
         assert len(p) == 5
         assert p[0] == pytest.approx(math.exp(prediction.log_p[0].max()), rel=1e-4)
-        prediction = predictor.read(np.array([number]), prediction)
+        prediction = predictor.read(np.array([token]), prediction)
         for layer, step in zip(traced.layers, prediction.layers, strict=True):
             for gate, values in step.gates.items():
-                np.testing.assert_array_equal(layer.values[gate][place], values[0])
-            np.testing.assert_array_equal(layer.values["cell"][place], step.c[0])
-            np.testing.assert_array_equal(layer.values["hidden"][place], step.h[0])
+                np.testing.assert_array_equal(layer.values[gate][position], values[0])
+            np.testing.assert_array_equal(layer.values["cell"][position], step.c[0])
+            np.testing.assert_array_equal(layer.values["hidden"][position], step.h[0])
     assert list(traced.layers[0].values) == [
         "input", "forget", "output", "candidate", "cell", "hidden",
     ]  # fmt: skip
-    with pytest.raises(ConfigError, match="no text"):
+    with pytest.raises(ConfigError, match="text is empty"):
         trace(predictor, document(""))
 
 
-def test_each_document_is_traced_from_nothing(predictor, document):
+def test_trace_starts_each_document_from_a_zero_state(predictor, document):
     together = trace(predictor, document("the quick", "fox"))
     alone = trace(predictor, document("fox"))
     for one, other in zip(together.characters[-3:], alone.characters, strict=True):
@@ -64,14 +64,14 @@ def test_each_document_is_traced_from_nothing(predictor, document):
             assert found.mean == pytest.approx(other[gate].mean, rel=1e-6)
 
 
-def test_unknown_characters_are_read_as_unknown(predictor, document):
+def test_trace_accepts_unknown_characters(predictor, document):
     traced = trace(predictor, document("t\u2603e"))
-    assert [one.char for one in traced.characters] == ["t", "\ufffd", "e"]
+    assert [character.char for character in traced.characters] == ["t", "\ufffd", "e"]
     with pytest.raises(CorpusError):
         predictor.alphabet.require_known("t\u2603e")
 
 
-def test_equal_values_share_their_ranks():
+def test_ranks_of_equal_values_are_averaged():
     values_NU = np.array([[2.0, 1.0, 1.0, 3.0, 1.0], [5.0] * 5]).T
     assert inspection._ranks(values_NU).T.tolist() == [[3, 1, 1, 4, 1], [2] * 5]
     is_N = np.array([0, 0, 0, 1, 1.0])
@@ -79,7 +79,7 @@ def test_equal_values_share_their_ranks():
     assert constant[0, 0] == pytest.approx(0.5)
 
 
-def test_bytes_past_ascii_are_no_quotes(predictor):
+def test_track_features_ignores_non_ascii_bytes(predictor):
     text = "caf\u00c3\u00ab sat\u00bb. " * 40
     vocabulary = Vocabulary.of(text)
     other = SimpleNamespace(
@@ -87,12 +87,12 @@ def test_bytes_past_ascii_are_no_quotes(predictor):
         hidden_size=8,
         trace=lambda split: predictor.trace(replace(split, ids=split.ids % 20)),
     )
-    found = {one.feature for one in track_features(other, Split.of([text], vocabulary))}
+    found = {tracked.feature for tracked in track_features(other, Split.of([text], vocabulary))}
     assert "inside quotes" not in found
     assert "position in the word" in found
 
 
-def test_shares_count_what_is_closed_and_open(predictor, document, monkeypatch):
+def test_gate_shares_count_closed_and_open_gates(predictor, document, monkeypatch):
     monkeypatch.setattr(inspection, "CLOSED_BELOW", 0.5)
     monkeypatch.setattr(inspection, "OPEN_ABOVE", 0.5)
     for layer in gate_shares(predictor, document("the quick brown fox")):
@@ -101,7 +101,7 @@ def test_shares_count_what_is_closed_and_open(predictor, document, monkeypatch):
             assert 0 < gate.mean < 1
 
 
-def test_the_units_whose_gates_move_come_first(predictor, document):
+def test_most_variable_units_sorts_by_gates(predictor, document):
     layer = trace(predictor, document(TEXT[:200])).layers[0]
     units = most_variable_units(layer, 3)
     moved = np.maximum(layer.values["forget"].std(0), layer.values["input"].std(0))
@@ -109,13 +109,13 @@ def test_the_units_whose_gates_move_come_first(predictor, document):
     assert list(moved[units]) == sorted(moved[units], reverse=True)
 
 
-def test_of_a_plain_network_those_come_first_whose_state_varies():
+def test_most_variable_units_of_a_plain_rnn_sorts_by_hidden_state():
     values = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32) * np.arange(1, 7)
     layer = LayerTrace(values={"hidden": values}, cell=CELLS["rnn"])
     assert most_variable_units(layer, 6) == [5, 4, 3, 2, 1, 0]
 
 
-def test_areas_under_the_curve_are_those_of_the_definition():
+def test_auc_matches_its_definition():
     generator = np.random.default_rng(0)
     memory_NU = generator.standard_normal((40, 3))
     is_N = generator.random(40) < 0.4
@@ -127,7 +127,7 @@ def test_areas_under_the_curve_are_those_of_the_definition():
         assert found[unit] == pytest.approx(expected)
 
 
-def test_correlations_are_pearson_s():
+def test_correlation_matches_numpy():
     generator = np.random.default_rng(0)
     memory_NU, values_N = generator.standard_normal((40, 3)), generator.standard_normal(40)
     standard_NU = (memory_NU - memory_NU.mean(0)) / memory_NU.std(0)
@@ -137,20 +137,20 @@ def test_correlations_are_pearson_s():
         assert found[unit] == pytest.approx(expected)
 
 
-def test_a_cell_that_follows_is_found_and_chance_is_told(predictor, document, monkeypatch):
-    """One cell is made to know the position in the word."""
+def test_track_features_finds_a_tracking_unit(predictor, document, monkeypatch):
+    """One cell state is replaced by the position in the word."""
     text = TEXT[:900]
     positions = FEATURES["position in the word"](text)
     original = Predictor.trace
 
-    def with_a_knowing_cell(self, text):
+    def with_a_tracking_unit(self, text):
         for number, (before, after) in enumerate(original(self, text)):
             layer = after.layers[1]
             layer.c[0, 5] = positions[number] / 10
             yield before, after
 
-    monkeypatch.setattr(Predictor, "trace", with_a_knowing_cell)
-    found = {one.feature: one for one in track_features(predictor, document(text))}
+    monkeypatch.setattr(Predictor, "trace", with_a_tracking_unit)
+    found = {tracked.feature: tracked for tracked in track_features(predictor, document(text))}
     best = found["position in the word"].units[0]
     assert (best.layer, best.unit) == (1, 5)
     assert best.score > 0.95
@@ -158,7 +158,7 @@ def test_a_cell_that_follows_is_found_and_chance_is_told(predictor, document, mo
     assert best.stretch in text
     assert best.marked.replace("[", "").replace("]", "") in best.stretch
     assert f"[{text[best.place]}]" in best.marked
-    # What the text doesn't have is left out.
+    # Features that do not occur are omitted.
     assert "inside quotes" not in found
     with pytest.raises(ConfigError, match="too few"):
         track_features(predictor, document("the"))

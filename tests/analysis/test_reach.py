@@ -13,8 +13,8 @@ def model(checkpoint):
     return network_of(checkpoint)
 
 
-def test_a_model_that_forgets_looks_at_the_last_character_only(model, vocabulary):
-    """Without recurrent weights and with shut forget gates nothing but the last step counts."""
+def test_model_without_memory_depends_on_the_last_character(model, vocabulary):
+    """Recurrent weights are zero and forget gates closed, so only the last step matters."""
     size = model.config.hidden_size
     with torch.no_grad():
         for layer in model.layers:
@@ -26,7 +26,7 @@ def test_a_model_that_forgets_looks_at_the_last_character_only(model, vocabulary
     assert found.half_distance == 1
 
 
-def test_a_model_that_keeps_all_looks_further(model, vocabulary):
+def test_open_forget_gates_increase_the_half_distance(model, vocabulary):
     split = Split.of([TEXT], vocabulary)
     before = reach(model, split, generator=np.random.default_rng(0))
     size = model.config.hidden_size
@@ -39,29 +39,30 @@ def test_a_model_that_keeps_all_looks_further(model, vocabulary):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_nothing_is_looked_at_before_the_beginning_of_a_document(model, vocabulary):
+def test_reach_does_not_cross_documents_and_matches_autograd(model, vocabulary):
     split = Split.of(["quick", "fox"] * 40, vocabulary)
     found = reach(model, split, generator=np.random.default_rng(0))
     assert len(found.gradient) == 4
-    # By hand: a document, and the gradient at each of its characters.
+    # Compare with the gradient of a single document.
     single = Split.of(["fox"], vocabulary)
     found = reach(model, single, generator=np.random.default_rng(0))
     embedding = model.embedding.weight
     norms = {1: [], 2: []}
-    for place in (1, 2):
-        read = torch.tensor([vocabulary.boundary, *map(int, single.ids[:place])])
-        embedded = embedding[read].detach().requires_grad_()
-        z = embedded[:, None]
+    for position in (1, 2):
+        inputs = torch.tensor([vocabulary.boundary, *map(int, single.ids[:position])])
+        embedded = embedding[inputs].detach().requires_grad_()
+        z, outputs = embedded[:, None], []
         for layer in model.layers:
             z, _ = layer(z)
-        target = torch.tensor([int(single.ids[place])])
-        torch.nn.functional.cross_entropy(model.head(z[-1]), target).backward()
-        for distance in range(1, place + 1):
-            norms[distance].append(float(embedded.grad[place + 1 - distance].norm()))
+            outputs.append(z)
+        target = torch.tensor([int(single.ids[position])])
+        torch.nn.functional.cross_entropy(model.head(torch.cat(outputs, -1)[-1]), target).backward()
+        for distance in range(1, position + 1):
+            norms[distance].append(float(embedded.grad[position + 1 - distance].norm()))
     assert found.gradient[1] == pytest.approx(norms[2][0], rel=1e-4)
     assert min(norms[1]) <= found.gradient[0] <= max(norms[1])
 
 
-def test_a_short_text_is_refused(model, vocabulary):
+def test_reach_rejects_short_text(model, vocabulary):
     with pytest.raises(ConfigError, match="too short"):
         reach(model, Split.of(["q", "u"], vocabulary), generator=np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""A unit's steps add up to what the cell computes."""
+"""Test that a unit's steps add up to the activations that torch computes."""
 
 import math
 from dataclasses import replace
@@ -28,12 +28,12 @@ def model_of(checkpoint, cell):
 
 
 def states_by_torch(checkpoint, text):
-    """Hidden states [layers][N, H] and, of an LSTM, cell states, by torch alone."""
+    """Compute hidden states [layers][N, H] and, for an LSTM, cell states with torch modules."""
     config = checkpoint.spec.model_config
     kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[config.cell]
     weights = {name: torch.tensor(value) for name, value in checkpoint.weights.items()}
-    boundary = checkpoint.spec.vocabulary.boundary
-    ids = [boundary, *checkpoint.spec.vocabulary.encode(text)]
+    bos_id = checkpoint.spec.vocabulary.boundary
+    ids = [bos_id, *checkpoint.spec.vocabulary.encode(text)]
     z = weights["embedding.weight"][torch.tensor(ids)]
     hidden, cells = [], []
     for layer in range(config.num_layers):
@@ -53,17 +53,17 @@ def states_by_torch(checkpoint, text):
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 @pytest.mark.parametrize("layer", [0, 1])
-def test_the_sums_make_the_states_that_torch_computes(checkpoint, cell, layer):
+def test_unit_steps_match_torch_states(checkpoint, cell, layer):
     model = model_of(checkpoint, cell)
     hidden, cells = states_by_torch(model, TEXT)
     split = Split.of([TEXT], model.spec.vocabulary)
     for unit in range(7):
         steps = unit_steps(model, split, layer=layer, unit=unit)
         assert [step.char for step in steps] == list(TEXT)
-        for place, step in enumerate(steps):
-            # Row 0 is the boundary that begins a document.
-            assert step.hidden_before == pytest.approx(hidden[layer][place, unit], abs=1e-5)
-            assert step.hidden == pytest.approx(hidden[layer][place + 1, unit], abs=1e-5)
+        for position, step in enumerate(steps):
+            # Row 0 is BOS.
+            assert step.hidden_before == pytest.approx(hidden[layer][position, unit], abs=1e-5)
+            assert step.hidden == pytest.approx(hidden[layer][position + 1, unit], abs=1e-5)
             for gate in step.gates:
                 total = gate.input + gate.hidden + gate.bias
                 assert gate.pre_activation == pytest.approx(total)
@@ -72,7 +72,7 @@ def test_the_sums_make_the_states_that_torch_computes(checkpoint, cell, layer):
                 assert gate.value == pytest.approx(squashed, abs=1e-5)
             value = {gate.name: gate.value for gate in step.gates}
             if cell == "lstm":
-                assert step.cell_before == pytest.approx(cells[layer][place, unit], abs=1e-5)
+                assert step.cell_before == pytest.approx(cells[layer][position, unit], abs=1e-5)
                 assert step.cell == pytest.approx(
                     value["forget"] * step.cell_before + value["input"] * value["candidate"],
                     abs=1e-5,
@@ -90,37 +90,37 @@ def test_the_sums_make_the_states_that_torch_computes(checkpoint, cell, layer):
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_the_largest_parts_are_the_largest(checkpoint, cell):
+def test_largest_contributions_match_brute_force(checkpoint, cell):
     model = model_of(checkpoint, cell)
     hidden, _ = states_by_torch(model, TEXT)
     split = Split.of([TEXT], model.spec.vocabulary)
-    unit, place = 4, 6
+    unit, position = 4, 6
     rows = {"lstm": {"input": 0, "forget": 1, "candidate": 2, "output": 3}}.get(
         cell, {"reset": 0, "update": 1, "candidate": 2} if cell == "gru" else {"hidden": 0}
     )
-    step = unit_steps(model, split, layer=1, unit=unit)[place]
+    step = unit_steps(model, split, layer=1, unit=unit)[position]
     for gate in step.gates:
-        through = 1.0
+        factor = 1.0
         if cell == "gru" and gate.name == "candidate":
-            through = next(one.value for one in step.gates if one.name == "reset")
+            factor = next(g.value for g in step.gates if g.name == "reset")
         row = rows[gate.name] * 7 + unit
         parts = {
-            ("hidden", number): through * model.weights["layers.1.weight_hh_l0"][row, number] * h
-            for number, h in enumerate(hidden[1][place])
+            ("hidden", number): factor * model.weights["layers.1.weight_hh_l0"][row, number] * h
+            for number, h in enumerate(hidden[1][position])
         } | {
             ("below", number): model.weights["layers.1.weight_ih_l0"][row, number] * h
-            for number, h in enumerate(hidden[0][place + 1])
+            for number, h in enumerate(hidden[0][position + 1])
         }
         best = sorted(parts, key=lambda key: -abs(parts[key]))[:3]
-        assert [(one.source, one.unit) for one in gate.largest] == best
+        assert [(c.source, c.unit) for c in gate.largest] == best
         np.testing.assert_allclose(
-            [one.value for one in gate.largest], [parts[key] for key in best], atol=1e-5
+            [c.value for c in gate.largest], [parts[key] for key in best], atol=1e-5
         )
 
 
-def test_a_first_layer_has_units_of_its_own_only_and_no_text_is_refused(checkpoint):
+def test_first_layer_lists_hidden_units_only_and_empty_text_is_rejected(checkpoint):
     model = model_of(checkpoint, "lstm")
     step = unit_steps(model, Split.of(["the"], model.spec.vocabulary), layer=0, unit=0)[-1]
-    assert {one.source for gate in step.gates for one in gate.largest} == {"hidden"}
-    with pytest.raises(ConfigError, match="no text"):
+    assert {c.source for gate in step.gates for c in gate.largest} == {"hidden"}
+    with pytest.raises(ConfigError, match="text is empty"):
         unit_steps(model, Split.of([], model.spec.vocabulary), layer=0, unit=0)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from conftest import SMALL, TEXT, posix
 
@@ -56,6 +57,22 @@ def test_above_filters_lines_and_sets_exit_code(run, names, here):
     assert run("score", "odd.txt", "--run", "names", "--above", limit + 1)[:2] == (1, "")
     for wrong in (["--above", "p101"], ["--above", "much"], ["absent.txt"], ["--run", "absent"]):
         assert run("score", "odd.txt", "--run", "names", *wrong)[0] == 2
+
+
+@pytest.mark.parametrize(("colors", "start", "end"), [("", "\x1b[1;31m", "\x1b[0m"), ("1", "", "")])
+def test_show_highlights_the_most_surprising_passage(
+    run, names, here, monkeypatch, colors, start, end
+):
+    (here / "odd.txt").write_text("annaqq\n")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", colors)
+    (item,) = charlstm.load("names").score_lines(["annaqq"])
+    first, after = item.surprising_stretch()
+    assert 0 < after - first < 6
+    expected = f"{item.text[:first]}{start}{item.text[first:after]}{end}{item.text[after:]}"
+    out = run.works("score", "odd.txt", "--run", "names", "--show")[0]
+    assert rows_of(out)[0][3] == expected
 
 
 def test_score_text_prints_bits_only(run, stored):
@@ -154,7 +171,8 @@ def test_undecodable_bytes_score_the_same_in_any_model_order(run, stored, here, 
     (out,) = run("score", "--json", *(f"--run={name}" for name in names))[1].splitlines()
     model = charlstm.load("bytes")
     (expected,) = model.score_lines([b"the \xff".decode("utf-8", "surrogateescape")])
-    assert json.loads(out)["bits"]["bytes"] == pytest.approx(expected.bits, rel=1e-5)
+    named = expected.bits + model.alphabet.unknown_nats / np.log(2)
+    assert json.loads(out)["bits"]["bytes"] == pytest.approx(named, rel=1e-5)
 
 
 def test_endless_line_is_rejected(run, stored, here, monkeypatch):
@@ -190,7 +208,7 @@ def test_expect_prints_a_confusion_matrix(run, kinds, here):
         (["--column", "texts"], "t.csv: the header: has no column 'texts'; it has text, kind"),
         (["--column", "text", "--expect", "kind"], "--expect needs --column and several --run"),
         (["--expect", "kind"], "--expect needs --column"),
-        (["--format", "csv"], "--format is a table's: it needs --column"),
+        (["--format", "csv"], "--format needs --column: it applies to tables only"),
         (["--column", "text", "--per", "document"], "--column takes one file"),
         (["--column", "text", "--json"], "--column takes one file"),
         (["--column", "text", "t.csv"], "--column takes one file"),

@@ -12,7 +12,7 @@ from charlstm.text.vocabulary import Vocabulary
 ABC = Vocabulary("abc")
 
 
-def test_the_baselines_of_a_text(vocabulary, monkeypatch):
+def test_score_baselines_matches_direct_computation(vocabulary, monkeypatch):
     train, text = "the quick brown fox. " * 50, "brown quick fox. " * 90
     splits = {"train": Split.of([train], vocabulary), "text": Split.of([text], vocabulary)}
     found = {b.name: b.nats for b in score_baselines(alphabet_of(vocabulary), **splits)}
@@ -32,31 +32,31 @@ def score_abc(train, text):
     return {baseline.name: baseline.nats for baseline in found}
 
 
-def test_of_a_long_training_text_the_end_is_compressed(monkeypatch):
-    whole = score_abc("abcacb" * 700, "abc" * 400)
+def test_xz_compresses_only_the_end_of_long_training_texts(monkeypatch):
+    full = score_abc("abcacb" * 700, "abc" * 400)
     monkeypatch.setattr(baselines, "MAX_COMPRESSED_CHARS", 40)
     ended = score_abc("abcacb" * 700, "abc" * 400)
-    assert ended.pop("xz") != whole.pop("xz")
-    assert ended == whole
+    assert ended.pop("xz") != full.pop("xz")
+    assert ended == full
 
 
-def test_xz_says_nothing_of_short_or_unknown_texts():
+def test_xz_is_omitted_for_short_or_unknown_texts():
     assert "xz" not in score_abc("abc" * 500, "abc" * 300)
     assert "xz" in score_abc("abc" * 500, "abc" * 400)
     assert "xz" not in score_abc("abc" * 500, "abc" * 400 + "?" * 20)
-    # From one in a hundred on.
+    # Fewer than 1 % of the characters may be unknown.
     assert "xz" in score_abc("abc" * 500, "a" * 991 + "?" * 9)
     assert "xz" not in score_abc("abc" * 500, "a" * 990 + "?" * 10)
 
 
-def test_a_thousand_characters_are_enough_for_xz():
+def test_xz_needs_a_thousand_characters():
     assert "xz" in score_abc("abc" * 500, "a" * 1000)
     assert "xz" not in score_abc("abc" * 500, "a" * 999)
 
 
-def test_bytes_are_compressed_as_they_are():
+def test_xz_compresses_bytes_as_latin1():
     train, text = ("".join(map(chr, range(0x60, 0x100))) * number for number in (9, 8))
-    # One that training never saw stands as any other such byte.
+    # An unknown byte is replaced.
     text += "?"
     vocabulary = Vocabulary.of(train)
     found = score_baselines(
@@ -65,7 +65,7 @@ def test_bytes_are_compressed_as_they_are():
         text=Split.of([text], vocabulary),
     )
     before, after = (
-        len(lzma.compress(one.encode("latin-1"), preset=9)) for one in (train, train + text)
+        len(lzma.compress(data.encode("latin-1"), preset=9)) for data in (train, train + text)
     )
-    (xz,) = (one.nats for one in found if one.name == "xz")
+    (xz,) = (baseline.nats for baseline in found if baseline.name == "xz")
     assert xz == pytest.approx((after - before) * 8 * math.log(2))

@@ -27,7 +27,7 @@ def is_outside(values, mean, lengths=None):
 
 
 def autoregressive(correlation_S, num_chars, generator):
-    """Series of mean 0 and variance 1 whose neighbours are correlated, [S, num_chars]."""
+    """Return autoregressive series of mean 0 and variance 1, [S, num_chars]."""
     innovation_S = np.sqrt(1 - correlation_S**2)
     values = np.empty((num_chars, len(correlation_S)))
     values[0] = generator.standard_normal(len(correlation_S))
@@ -39,7 +39,7 @@ def autoregressive(correlation_S, num_chars, generator):
 
 @pytest.fixture(scope="module")
 def texts():
-    """Differences of mean 0 for texts of several kinds, each [NUM_TEXTS, NUM_CHARS]."""
+    """Differences of mean 0 with several correlations, each [NUM_TEXTS, NUM_CHARS]."""
     generator = np.random.default_rng(1)
     series = autoregressive(np.repeat([0.0, 0.9, 0.98], NUM_TEXTS), NUM_CHARS, generator)
     independent, close, far = np.split(series, 3)
@@ -47,43 +47,43 @@ def texts():
         "independent": independent,
         "correlated": close,
         "long": far,
-        # From one character to the next a correlation of 0.08, but over hundreds of them.
+        # A weak (0.08) but long-range correlation.
         "hidden": independent + 0.3 * far,
     }
 
 
-def test_false_alarms_are_as_rare_as_they_should_be(texts):
-    share = {
+def test_interval_misses_the_mean_in_about_5_percent_of_texts(texts):
+    miss_rate = {
         name: np.mean([is_outside(values, 0.0) for values in found])
         for name, found in texts.items()
     }
-    assert 0.03 <= np.mean(list(share.values())) <= 0.07, share
-    assert max(share.values()) <= 0.1, share
+    assert 0.03 <= np.mean(list(miss_rate.values())) <= 0.07, miss_rate
+    assert max(miss_rate.values()) <= 0.1, miss_rate
 
 
-def test_as_if_all_characters_were_independent_it_would_alarm_all_the_time(texts):
-    """That the simulated texts are a test at all."""
+def test_interval_that_assumes_independence_misses_correlated_means(texts):
+    """Check that the simulated texts are a real test."""
     values = texts["correlated"]
     error = values.std(1) / np.sqrt(NUM_CHARS)
     assert np.mean(np.abs(values.mean(1)) > 1.96 * error) > 0.5
 
 
-def test_a_known_difference_is_found_and_covered(texts):
+def test_interval_covers_a_known_difference(texts):
     found = [interval(values + 0.1) for values in texts["independent"]]
-    assert all(one.low > 0 for one in found)
-    assert 0.9 <= np.mean([one.low <= 0.1 <= one.high for one in found]) <= 1.0
+    assert all(i.low > 0 for i in found)
+    assert 0.9 <= np.mean([i.low <= 0.1 <= i.high for i in found]) <= 1.0
     moved, still = interval(texts["long"][0] + 0.1), interval(texts["long"][0])
     assert moved.low == pytest.approx(still.low + 0.1)
     assert moved.high == pytest.approx(still.high + 0.1)
 
 
 @pytest.mark.parametrize("num_documents", [30, 300])
-def test_documents_are_the_sample_where_there_are_many(num_documents):
+def test_interval_of_correlated_documents_has_the_right_coverage(num_documents):
     generator = np.random.default_rng(2)
     outside = []
     for _ in range(400):
         lengths = generator.integers(20, 120, num_documents)
-        # Within a document all characters share its luck, so that they are no sample of their own.
+        # Characters of a document miss_rate a random offset.
         values = np.repeat(generator.standard_normal(num_documents), lengths)
         values += generator.standard_normal(len(values))
         outside.append(is_outside(values, 0.0, lengths))
@@ -97,10 +97,10 @@ def test_documents_are_the_sample_where_there_are_many(num_documents):
         ([10] * 19, "character", 1, False),
         ([19_499], "character", 19, False),
         ([19_501], "character", 20, True),
-        ([100_000, *[10] * 300], "character", 103, True),  # one of them decides everything
+        ([100_000, *[10] * 300], "character", 103, True),  # one document dominates
     ],
 )
-def test_there_is_an_interval_from_20_documents_or_blocks_on(
+def test_compare_needs_20_documents_or_blocks_for_an_interval(
     lengths, unit, num_blocks, has_interval
 ):
     text = text_of(lengths)
@@ -111,7 +111,7 @@ def test_there_is_an_interval_from_20_documents_or_blocks_on(
     assert has_interval or not found.is_certain
 
 
-def test_of_equal_blocks_it_is_students_interval():
+def test_interval_of_equal_blocks_matches_student():
     values = np.random.default_rng(3).standard_normal((20, 1000))
     error = values.mean(1).std(ddof=1) / np.sqrt(20)
     found = interval(values.ravel())
@@ -134,7 +134,7 @@ def compared(nats, other, text, vocabulary, other_vocabulary):
     )
 
 
-def test_a_model_is_no_better_than_itself_and_the_order_flips_the_sign():
+def test_compare_with_itself_is_zero_and_swapping_flips_the_sign():
     text = "the 7 foxes.\n" * 2000
     vocabulary = Vocabulary.of(text)
     generator = np.random.default_rng(4)
@@ -155,7 +155,7 @@ def test_a_model_is_no_better_than_itself_and_the_order_flips_the_sign():
     assert better.difference_bits_per_char == pytest.approx(-1 / np.log(2))
 
 
-def test_kinds_add_up_to_the_difference_and_unknown_to_either_is_a_kind():
+def test_kinds_add_up_to_the_difference():
     text = "the 7 foxes, \u2603.\n" * 40
     generator = np.random.default_rng(5)
     own, other = generator.exponential(size=(2, len(text)))
@@ -171,14 +171,14 @@ def test_kinds_add_up_to_the_difference_and_unknown_to_either_is_a_kind():
     assert sum(kind.other_nats for kind in found.by_kind) == pytest.approx(found.other_nats)
 
 
-def test_unknown_characters_cost_their_naming_in_a_comparison():
+def test_compare_adds_the_cost_of_naming_unknown_characters():
     own, other = np.ones((2, 10))
     found = compared(own, other, "abab\u2603" * 2, Vocabulary.of("ab"), Vocabulary.of("ab\u2603"))
     assert found.nats - 10 == pytest.approx(2 * np.log(0x110000 - 2))
     assert found.other_nats == pytest.approx(10)
 
 
-def test_lengths_of_context_add_up_to_the_difference():
+def test_context_classes_add_up_to_the_difference():
     texts = ["x" * 300, "y" * 20, "z"]
     vocabulary = Vocabulary.of("".join(texts))
     split = Split.of(texts, vocabulary)
@@ -196,7 +196,7 @@ def test_lengths_of_context_add_up_to_the_difference():
     assert sum(one.nats for one in found.by_context) == pytest.approx(found.nats)
 
 
-def test_a_test_text_that_is_notably_worse_gets_its_interval():
+def test_worse_than_validation_returns_the_interval():
     vocabulary = Vocabulary.of("x")
     split = Split.of(["x" * 50_000], vocabulary)
     generator = np.random.default_rng(7)

@@ -21,7 +21,7 @@ def model(vocabulary):
 
 
 @pytest.mark.parametrize("segment_length", [1, 7, 64])
-def test_without_learning_it_is_the_static_figure(model, vocabulary, monkeypatch, segment_length):
+def test_learning_rate_zero_gives_the_static_loss(model, vocabulary, monkeypatch, segment_length):
     monkeypatch.setattr(dynamic, "_SEGMENT_LENGTH", segment_length)
     monkeypatch.setattr(dynamic, "_LEARNING_RATE", 0.0)
     split = Split.of([TEXT[:90], "q", TEXT[20:70], "☃"], vocabulary)
@@ -30,7 +30,7 @@ def test_without_learning_it_is_the_static_figure(model, vocabulary, monkeypatch
     assert result == replace(static, nats=pytest.approx(static.nats, rel=1e-5))
 
 
-def test_it_learns_what_repeats_and_leaves_the_model_alone(model, vocabulary, monkeypatch):
+def test_repetition_lowers_the_loss_and_the_model_stays_unchanged(model, vocabulary, monkeypatch):
     monkeypatch.setattr(dynamic, "_LEARNING_RATE", 1e-2)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     once = "the quick brown fox "
@@ -43,28 +43,27 @@ def test_it_learns_what_repeats_and_leaves_the_model_alone(model, vocabulary, mo
 
 
 @pytest.mark.parametrize("changed", [63, 64, 100, 127, 128, 190])
-def test_nothing_is_learned_from_what_is_not_yet_scored(model, vocabulary, monkeypatch, changed):
-    """Another character changes its own cost and later ones, never an earlier one."""
+def test_losses_do_not_depend_on_later_characters(model, vocabulary, monkeypatch, changed):
     monkeypatch.setattr(dynamic, "_LEARNING_RATE", 1e-2)
     text = (TEXT * 9)[:200]
     other = text[:changed] + ("z" if text[changed] != "z" else "y") + text[changed + 1 :]
-    costs, other_costs = (
-        score_dynamically(model, Split.of([one], vocabulary)).nats_N for one in (text, other)
+    losses, other_losses = (
+        score_dynamically(model, Split.of([t], vocabulary)).nats_N for t in (text, other)
     )
-    np.testing.assert_array_equal(costs[:changed], other_costs[:changed])
-    assert np.all(costs[changed + 1 : changed + 5] != other_costs[changed + 1 : changed + 5])
+    np.testing.assert_array_equal(losses[:changed], other_losses[:changed])
+    assert np.all(losses[changed + 1 : changed + 5] != other_losses[changed + 1 : changed + 5])
 
 
-def test_a_segment_changes_the_weights_after_it(model, vocabulary, monkeypatch):
-    """With the state cut by a new document, only weights can carry anything over."""
+def test_later_segments_use_the_adapted_weights(model, vocabulary, monkeypatch):
+    """The second document starts from a zero state, so only the weights carry over."""
     monkeypatch.setattr(dynamic, "_LEARNING_RATE", 1e-2)
     first = "the quick brown fox " * 4
     split = Split.of([first[:64], first[:64]], vocabulary)
-    costs = score_dynamically(model, split).nats_N
-    assert costs[64:].sum() < 0.997 * costs[:64].sum()
+    losses = score_dynamically(model, split).nats_N
+    assert losses[64:].sum() < 0.997 * losses[:64].sum()
 
 
-def test_short_documents_fill_a_segment_together(model, vocabulary, monkeypatch):
+def test_short_documents_share_a_segment(model, vocabulary, monkeypatch):
     steps = []
     step = dynamic._Adaptation._step
     monkeypatch.setattr(dynamic._Adaptation, "_step", lambda self: (steps.append(self), step(self)))
@@ -73,15 +72,14 @@ def test_short_documents_fill_a_segment_together(model, vocabulary, monkeypatch)
     assert len(steps) == 5
 
 
-def test_steps_are_those_of_rmsprop_with_a_pull_back(model, vocabulary, monkeypatch):
-    """Against the equations, over segments that documents share."""
+def test_steps_match_the_equations_of_rmsprop_with_decay(model, vocabulary, monkeypatch):
     monkeypatch.setattr(dynamic, "_SEGMENT_LENGTH", 10)
     monkeypatch.setattr(dynamic, "_LEARNING_RATE", 1e-2)
     documents = [TEXT[:25], TEXT[30:36], TEXT[50:70]]
     split = Split.of(documents, vocabulary)
-    told = []
-    found = score_dynamically(model, split, progress=told.append).nats_N
-    assert sum(told) == split.num_chars
+    progress = []
+    found = score_dynamically(model, split, progress=progress.append).nats_N
+    assert sum(progress) == split.num_chars
 
     trained = [parameter.detach().clone() for parameter in model.parameters()]
     squares = [torch.zeros_like(parameter) for parameter in trained]
@@ -89,9 +87,9 @@ def test_steps_are_those_of_rmsprop_with_a_pull_back(model, vocabulary, monkeypa
     for text in documents:
         ids = vocabulary.encode(text).astype(int).tolist()
         state = model.zero_state(1)
-        for read, number in zip([vocabulary.boundary, *ids], ids, strict=False):
-            logits, state = model(torch.tensor([[read]]), state)
-            segment.append(-model.log_probabilities(logits)[0, 0, number])
+        for previous, token in zip([vocabulary.boundary, *ids], ids, strict=False):
+            logits, state = model(torch.tensor([[previous]]), state)
+            segment.append(-model.log_probabilities(logits)[0, 0, token])
             expected.append(segment[-1].item())
             if len(segment) == 10:
                 (sum(segment) / 10).backward()
@@ -103,21 +101,23 @@ def test_steps_are_those_of_rmsprop_with_a_pull_back(model, vocabulary, monkeypa
 
 @torch.no_grad()
 def step(weights, trained, squares, *, number):
-    """Back by a thousandth, then down the gradient over the root of its mean square."""
+    """Decay by 0.001 to the trained weights, then an RMSprop step."""
     for weight, origin, square in zip(weights, trained, squares, strict=True):
         square.lerp_(weight.grad**2, 1e-3)
-        usual = (square / (1 - 0.999**number)).sqrt() + 1e-8
-        weight.lerp_(origin, 1e-3).sub_(1e-2 * weight.grad / usual)
+        rms = (square / (1 - 0.999**number)).sqrt() + 1e-8
+        weight.lerp_(origin, 1e-3).sub_(1e-2 * weight.grad / rms)
 
 
-def test_a_gradient_that_is_not_finite_changes_nothing(model, monkeypatch):
+def test_non_finite_gradient_skips_the_step(model, monkeypatch):
     monkeypatch.setattr(dynamic, "_SEGMENT_LENGTH", 2)
     before = [parameter.detach().clone() for parameter in model.parameters()]
     adaptation = dynamic._Adaptation(model)
 
     def learn(factor):
-        costs = sum(parameter.sum() for parameter in model.parameters()) * torch.tensor([factor, 1])
-        adaptation.learn(costs)
+        losses = sum(parameter.sum() for parameter in model.parameters()) * torch.tensor(
+            [factor, 1]
+        )
+        adaptation.learn(losses)
 
     learn(torch.inf)
     assert all(map(torch.equal, model.parameters(), before))
@@ -126,6 +126,6 @@ def test_a_gradient_that_is_not_finite_changes_nothing(model, monkeypatch):
     assert all(parameter.isfinite().all() for parameter in model.parameters())
 
 
-def test_nothing_to_score_is_an_error(model, vocabulary):
+def test_empty_text_is_an_error(model, vocabulary):
     with pytest.raises(CorpusError, match="no characters"):
         score_dynamically(model, Split.of([], vocabulary))

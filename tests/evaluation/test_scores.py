@@ -36,7 +36,7 @@ def make(nats=(1.0,), rank=None, confidence=None):
     )
 
 
-def test_each_character_s_cost_stands_at_its_place(model, vocabulary):
+def test_scores_are_in_text_order(model, vocabulary):
     split = Split.of(DOCUMENTS, vocabulary)
     scores = score(model, split)
     whole = evaluate(model, split)
@@ -50,7 +50,7 @@ def test_each_character_s_cost_stands_at_its_place(model, vocabulary):
 
 
 @torch.no_grad()
-def test_rank_and_confidence_of_a_character(model, vocabulary):
+def test_rank_and_confidence_match_the_distribution(model, vocabulary):
     split = Split.of(["the\u2603"], vocabulary)
     scores = score(model, split)
     ids = torch.tensor([[vocabulary.boundary], *split.ids[:, None].tolist()])
@@ -60,12 +60,12 @@ def test_rank_and_confidence_of_a_character(model, vocabulary):
         assert scores.confidence_N[place] == pytest.approx(float(p[1:].max()), rel=1e-3)
         if number != UNKNOWN:
             assert scores.rank_N[place] == int((p > p[int(number)]).sum())
-    # What the model has no name for is never among its guesses.
+    # The unknown token is never a correct guess.
     assert scores.rank_N[3] >= len(vocabulary)
     assert scores.top_accuracy(len(vocabulary) + 1) == 0.75
 
 
-def test_calibration_compares_confidence_with_accuracy():
+def test_calibration_returns_confidence_and_accuracy_by_bin():
     scores = make([1.0] * 4, rank=[0, 1, 0, 0], confidence=[0.51, 0.59, 0.98, 1.0])
     found = calibration(scores)
     assert [one.num_chars for one in found.bins] == [2, 2]
@@ -74,17 +74,16 @@ def test_calibration_compares_confidence_with_accuracy():
     assert found.expected_error == pytest.approx((2 * 0.05 + 2 * 0.01) / 4, abs=1e-6)
 
 
-def test_bins_of_calibration_are_a_tenth_wide():
+def test_calibration_bins_are_a_tenth_wide():
     found = calibration(make([1.0] * 4, rank=[0, 0, 1, 1], confidence=[0.11, 0.29, 0.89, 0.95]))
     assert [one.num_chars for one in found.bins] == [1, 1, 1, 1]
     assert [one.accuracy for one in found.bins] == [1, 1, 0, 0]
     assert found.expected_error == pytest.approx((0.89 + 0.71 + 0.89 + 0.95) / 4)
-    # The highest bins may be empty.
     (low,) = calibration(make([1.0], confidence=[0.11])).bins
     assert low.num_chars == 1
 
 
-def test_where_nothing_is_expected_of_a_character_it_has_no_score():
+def test_empty_scores_have_dtypes_and_need_a_character():
     with pytest.raises(CorpusError, match="no characters"):
         Scores.empty(0)
     room = Scores.empty(1)
@@ -93,18 +92,18 @@ def test_where_nothing_is_expected_of_a_character_it_has_no_score():
     assert len(room.nats_N) == len(room.rank_N) == len(room.confidence_N) == 1
 
 
-def put_of_torch(scores, places, log_p_NV, ids_N):
-    put_scores(scores, places, torch.tensor(log_p_NV), torch.tensor(ids_N.astype(int)))
+def put_of_torch(scores, positions, log_p_NV, ids_N):
+    put_scores(scores, positions, torch.tensor(log_p_NV), torch.tensor(ids_N.astype(int)))
 
 
 @pytest.mark.parametrize("put", [Scores.put, put_of_torch])
-def test_what_comes_is_scored_by_the_distribution_that_predicted_it(put):
+def test_put_fills_loss_rank_and_confidence_and_rejects_overflow(put):
     scores = Scores.empty(4)
     p_NV = np.array([[0.2, 0.4, 0.3, 0.1], [0.5, 0.3, 0.1, 0.1], [0.1, 0.2, 0.6, 0.1]], np.float32)
     ids_N = np.array([2, UNKNOWN, 1], np.uint8)
     put(scores, np.array([3, 0, 1]), np.log(p_NV), ids_N)
     np.testing.assert_allclose(scores.nats_N[[3, 0, 1]], -np.log([0.3, 0.5, 0.2]), rtol=1e-6)
-    # Behind the whole vocabulary comes what it has no name for, however likely that was.
+    # Unknown characters rank after the whole vocabulary, whatever their probability.
     assert scores.rank_N[[3, 0, 1]].tolist() == [1, 4, 1]
     np.testing.assert_allclose(scores.confidence_N[[3, 0, 1]], [0.4, 0.5, 0.6], rtol=1e-6)
     for cost in (math.nan, math.inf, -math.inf):
@@ -112,7 +111,7 @@ def test_what_comes_is_scored_by_the_distribution_that_predicted_it(put):
             put(scores, np.array([0]), np.array([[cost]], np.float32), np.array([0]))
 
 
-def test_evaluations_of_two_texts_are_summed():
+def test_joined_sums_two_evaluations():
     one = Evaluation(num_chars=4, num_unknown=1, num_correct=2, num_bytes=6, nats=15.0)
     other = Evaluation(num_chars=1, num_unknown=0, num_correct=1, num_bytes=3, nats=0.5)
     assert one.joined(other) == Evaluation(
@@ -120,26 +119,26 @@ def test_evaluations_of_two_texts_are_summed():
     )
 
 
-def test_the_cost_of_a_long_document_is_not_rounded_as_it_grows():
+def test_document_losses_are_summed_in_float64():
     split = Split.of(["qqqqq"], Vocabulary("q"))
     scores = make([2.0**24, 1, 1, 1, 1])
     assert scores.nats_of_documents(split).tolist() == [2**24 + 4]
     assert Evaluation.of_scores(split, scores).nats == 2**24 + 4
 
 
-def test_the_share_among_the_k_likeliest():
+def test_top_accuracy_counts_ranks_below_k():
     scores = make([1.0] * 4, rank=[0, 1, 2, 9])
     assert [scores.top_accuracy(k) for k in (1, 2, 3, 9, 10)] == [0.25, 0.5, 0.75, 0.75, 1]
 
 
-def test_sums_over_scores():
+def test_of_scores_sums_losses():
     vocabulary = Vocabulary("ab")
     split = Split.of(["ab\u2603b"], vocabulary)
     found = Evaluation.of_scores(split, make([1.0, 2.0, 4.0, 8.0], rank=[0, 1, 3, 0]))
     assert found == Evaluation(num_chars=4, num_unknown=1, num_correct=2, num_bytes=6, nats=15.0)
 
 
-def test_a_cost_too_large_for_a_float_has_an_infinite_perplexity():
+def test_perplexity_overflows_to_infinity():
     sums = {"num_unknown": 0, "num_correct": 0, "num_bytes": 1, "num_chars": 1}
     assert Evaluation(nats=700.0, **sums).perplexity == pytest.approx(math.exp(700))
     assert Evaluation(nats=710.0, **sums).perplexity == math.inf
@@ -147,7 +146,7 @@ def test_a_cost_too_large_for_a_float_has_an_infinite_perplexity():
 
 
 @pytest.mark.parametrize("is_known", [None, [True, False, True]])
-def test_documents_have_their_own_cost_and_text(is_known):
+def test_document_scores_have_loss_and_text(is_known):
     text = ["ab\n", "b\n", "aab"]
     vocabulary = Vocabulary("\nab")
     alphabet = replace(alphabet_of(vocabulary), are_lines=True)
@@ -184,20 +183,20 @@ def test_documents_have_their_own_cost_and_text(is_known):
         ("\x80", "other"),
     ],
 )
-def test_the_kind_of_a_character(char, kind):
+def test_kind_of_a_character(char, kind):
     vocabulary = Vocabulary(char)
     (found,) = by_kind(make([2.0]), Split.of([char], vocabulary), alphabet_of(vocabulary))
     assert found.kind == kind
 
 
-def test_bytes_beyond_ascii_have_no_kind():
+def test_non_ascii_bytes_are_of_kind_other():
     vocabulary = Vocabulary("\x7f\x80\xaa")
     split = Split.of(["\x80\xaa"], vocabulary)
     (found,) = by_kind(make([1.0, 1.0]), split, alphabet_of(vocabulary, level="byte"))
     assert (found.kind, found.num_chars) == ("other", 2)
 
 
-def test_kinds_share_out_the_cost():
+def test_kinds_add_up_to_the_loss():
     text = "Ab1 \n.\u2603\u00e9"
     vocabulary = Vocabulary("".join(sorted(set(text) - {"\u2603"})))
     split = Split.of([text], vocabulary)
@@ -218,7 +217,7 @@ def test_kinds_share_out_the_cost():
     assert other.kind == "unknown"
 
 
-def test_the_most_expensive_places_come_first_with_what_stands_around(vocabulary):
+def test_most_surprising_sorts_by_surprisal_and_shows_context(vocabulary):
     split = Split.of(["the quick\u2603fox"], vocabulary)
     nats = [0.1] * 13
     nats[4], nats[9] = 5.0, 9.0
@@ -229,7 +228,7 @@ def test_the_most_expensive_places_come_first_with_what_stands_around(vocabulary
     assert len(most_surprising(make(nats), split, alphabet_of(vocabulary), number=99)) == 13
 
 
-def test_the_most_expensive_are_found_wherever_they_stand(vocabulary):
+def test_most_surprising_finds_characters_at_any_position(vocabulary):
     generator = np.random.default_rng(0)
     text = "".join(generator.choice(list("abcdefgh"), 200))
     split = Split.of([text], vocabulary)
@@ -244,8 +243,8 @@ def test_the_most_expensive_are_found_wherever_they_stand(vocabulary):
     assert len(most_surprising(make(nats), split, alphabet_of(vocabulary))) == 10
 
 
-def test_context_is_what_stands_before_and_nothing_else(model, vocabulary):
-    """A text of one repeated character: every window looks alike."""
+def test_context_scores_depend_only_on_the_context(model, vocabulary):
+    """In a text of one repeated character, all windows are equal."""
     split = Split.of(["q" * 300], vocabulary)
     found = score_by_context(model, split, generator=np.random.default_rng(0))
     assert [one.num_context for one in found] == [1, 10, 100]
@@ -255,7 +254,7 @@ def test_context_is_what_stands_before_and_nothing_else(model, vocabulary):
     assert found[2].nats_per_char == pytest.approx(float(alone[91:101].mean()), rel=1e-5)
 
 
-def test_the_last_tenth_of_a_window_counts_and_all_of_it_is_read(model, vocabulary, monkeypatch):
+def test_context_scores_average_the_last_tenth_of_each_window(model, vocabulary, monkeypatch):
     monkeypatch.setattr(scoring, "_CONTEXTS", ((3, 5), (20, 7)))
     monkeypatch.setattr(
         scoring,

@@ -28,20 +28,20 @@ def model(vocabulary):
 
 @torch.no_grad()
 def by_hand(model, vocabulary, documents):
-    """The sum over one document after another, one character after another."""
+    """Return the summed loss, one document and one character at a time."""
     nats = 0.0
     for text in documents:
         ids = vocabulary.encode(text).astype(int)
-        state, read = model.zero_state(1), vocabulary.boundary
-        for number in ids:
-            logits, state = model(torch.tensor([[read]]), state)
+        state, previous = model.zero_state(1), vocabulary.boundary
+        for token in ids:
+            logits, state = model(torch.tensor([[previous]]), state)
             log_p = logits[0, 0].log_softmax(-1)
             unknown = float(log_p[0].exp())
             if unknown < FLOOR:
                 log_p[1:] += math.log((1 - FLOOR) / (1 - unknown))
                 log_p[0] = math.log(FLOOR)
-            nats -= float(log_p[number])
-            read = number
+            nats -= float(log_p[token])
+            previous = token
     return nats
 
 
@@ -50,7 +50,7 @@ DOCUMENTS = [TEXT[:70], "q", TEXT[10:95], "quick!", "\u2603 snow"]
 
 @pytest.mark.parametrize(("batch_size", "batch_chars"), [(1, 1), (2, 1), (64, 1), (1, 1000)])
 @pytest.mark.parametrize("max_window", [1, 16, 512])
-def test_it_is_the_sum_over_each_character_whatever_the_batches(
+def test_loss_does_not_depend_on_batching(
     model, vocabulary, monkeypatch, batch_size, batch_chars, max_window
 ):
     monkeypatch.setattr(evaluation, "_BATCH_SIZE", batch_size)
@@ -63,8 +63,8 @@ def test_it_is_the_sum_over_each_character_whatever_the_batches(
     assert result.nats == pytest.approx(by_hand(model, vocabulary, DOCUMENTS), rel=1e-5)
 
 
-class Watched:
-    """A model that notes how many logits it makes at once, and of how many characters."""
+class RecordingModel:
+    """A model that records the size of its batches of logits, and the number of characters read."""
 
     def __init__(self, model):
         self._model = model
@@ -81,18 +81,18 @@ class Watched:
         return getattr(self._model, name)
 
 
-def test_logits_at_once_are_bounded(model, vocabulary, monkeypatch):
+def test_score_limits_the_logits_per_window(model, vocabulary, monkeypatch):
     split = Split.of([TEXT[:90], TEXT[:80], TEXT[:7]], vocabulary)
     for most, limit in [(1 << 22, 1 << 22), (1000, 1000), (10, 3 * model.config.num_outputs)]:
         monkeypatch.setattr(evaluation, "_MAX_LOGITS", most)
-        watched = Watched(model)
-        evaluation.score(watched, split)
-        assert max(watched.num_logits) <= limit
-    # One character of each document at once; what has ended is read no more.
-    assert watched.num_read == split.num_chars
+        recording = RecordingModel(model)
+        evaluation.score(recording, split)
+        assert max(recording.num_logits) <= limit
+    # Documents that have ended are not padded.
+    assert recording.num_read == split.num_chars
 
 
-def test_derived_figures_divide_the_sums_once():
+def test_evaluation_derives_rates_from_sums():
     result = Evaluation(
         num_chars=4, num_unknown=1, num_correct=2, num_bytes=8, nats=8 * math.log(2)
     )
@@ -102,7 +102,7 @@ def test_derived_figures_divide_the_sums_once():
     assert result.accuracy == 0.5
 
 
-def test_accuracy_counts_the_most_likely_one(model, vocabulary):
+def test_num_correct_counts_top_predictions(model, vocabulary):
     with torch.no_grad():
         saved = model.head.bias.clone()
         model.head.bias[int(vocabulary.encode("e")[0])] += 1000
@@ -114,11 +114,10 @@ def test_accuracy_counts_the_most_likely_one(model, vocabulary):
     assert result.num_correct == 2
 
 
-def test_calibration_finds_the_temperature_that_suits_the_text(model, vocabulary):
+def test_fit_temperature_lowers_the_loss_of_an_overconfident_model(model, vocabulary):
     split = Split.of([TEXT], vocabulary)
     temperature, calibrated = fit_temperature(model, split)
     assert calibrated.nats <= evaluate(model, split).nats
-    # The figure is that of a model whose head was divided by the temperature.
     changed = CharLSTM(model.config, unknown_probability=FLOOR)
     changed.load_state_dict(model.state_dict())
     with torch.no_grad():
@@ -126,15 +125,15 @@ def test_calibration_finds_the_temperature_that_suits_the_text(model, vocabulary
         changed.head.bias /= temperature
     again = evaluate(changed, split)
     assert again.nats == pytest.approx(calibrated.nats, rel=1e-5)
-    # The fixture's model doubled its weights: it is overconfident.
+    # The fixture's model has doubled weights, so it is overconfident.
     assert temperature > 1
 
 
-def test_a_short_text_calibrates_nothing(model, vocabulary):
+def test_fit_temperature_on_a_short_text_is_one(model, vocabulary):
     split = Split.of([TEXT[:500]], vocabulary)
     assert fit_temperature(model, split)[0] == 1.0
 
 
-def test_nothing_to_score_is_an_error(model, vocabulary):
+def test_empty_text_is_an_error(model, vocabulary):
     with pytest.raises(CorpusError, match="no characters"):
         evaluate(model, Split.of([], vocabulary))

@@ -24,17 +24,17 @@ def brute_force(text, training):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
-@pytest.mark.parametrize("piece", [1, 3, 1000])
+@pytest.mark.parametrize("chunk_chars", [1, 3, 1000])
 @given(ids, ids)
-def test_it_is_the_longest_stretch_that_both_texts_have(dtype, piece, text, training):
+def test_longest_copy_matches_brute_force(dtype, chunk_chars, text, training):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(copying, "_PIECE_CHARS", piece)
+        patch.setattr(copying, "_CHUNK_CHARS", chunk_chars)
         copy = longest_copy(np.array(text, dtype), np.array(training, dtype))
     assert copy.length == brute_force(text, training)
-    stretch = text[copy.start : copy.start + copy.length]
-    assert stretch == training[copy.source : copy.source + copy.length]
+    passage = text[copy.start : copy.start + copy.length]
+    assert passage == training[copy.source : copy.source + copy.length]
 
 
-def test_ids_are_not_mixed_up_with_the_halves_of_their_neighbours():
+def test_longest_copy_ignores_unaligned_bytes():
     training = np.array([0x0201, 0x0403], np.uint16)
     assert longest_copy(np.array([0x0302], np.uint16), training).length == 0

@@ -1,4 +1,4 @@
-"""A text that is being typed: whatever keys do, what is shown is what reading it anew gives."""
+"""Test that after any keys, a draft shows the same as a new one with the same text."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from charlstm.text.vocabulary import Vocabulary
 
 @pytest.fixture
 def lines_predictor(checkpoint):
-    """Of a model whose documents are lines."""
+    """A predictor whose documents are lines."""
     config = replace(checkpoint.spec.corpus, split_documents="lines")
     return Predictor(with_spec(checkpoint, corpus=config))
 
@@ -28,7 +28,7 @@ def draft_of(predictor, text="", **config):
 
 
 def finish(draft):
-    """Do all the work; gives the number of steps."""
+    """Do all pending work; return the number of steps."""
     num_steps = 0
     while draft.work():
         num_steps += 1
@@ -36,14 +36,14 @@ def finish(draft):
 
 
 def close(prediction, expected):
-    """The same candidates, but for rounding in products of other sizes."""
+    """Return whether two predictions are equal up to rounding."""
     assert prediction.entropy_bits == pytest.approx(expected.entropy_bits, abs=1e-4)
     found = [candidate.probability for candidate in prediction.next]
     wanted = [candidate.probability for candidate in expected.next[: len(found)]]
     assert found == pytest.approx(wanted, abs=1e-5)
 
 
-def is_as_read_anew(draft, predictor):
+def matches_new_draft(draft, predictor):
     known = draft.text[draft.document_start : draft.cursor]
     close(draft.prediction(), predict_next(predictor, known))
     expected = [rung for rung in ladder(predictor, known) if rung.num_context <= 16]
@@ -60,7 +60,7 @@ def is_as_read_anew(draft, predictor):
 
 
 @pytest.mark.parametrize("kind", ["predictor", "lines_predictor"])
-def test_whatever_keys_do_all_is_as_if_read_anew(kind, request):
+def test_any_keys_give_the_state_of_a_new_draft(kind, request):
     predictor = request.getfixturevalue(kind)
     draft = draft_of(predictor, length=40)
     random = np.random.default_rng(0)
@@ -82,12 +82,12 @@ def test_whatever_keys_do_all_is_as_if_read_anew(kind, request):
         for _ in range(random.integers(30)):
             draft.work()
         if number % 10 == 0:
-            draft.move(0)  # whatever is being written ends
+            draft.move(0)  # stop writing
             finish(draft)
-            is_as_read_anew(draft, predictor)
+            matches_new_draft(draft, predictor)
 
 
-def test_a_character_in_the_place_of_another(predictor):
+def test_replacing_a_character_updates_the_prediction(predictor):
     draft = draft_of(predictor, "the quick brown fo")
     finish(draft)
     draft.insert("x")
@@ -95,22 +95,24 @@ def test_a_character_in_the_place_of_another(predictor):
     draft.delete()
     draft.insert("g")
     finish(draft)
-    is_as_read_anew(draft, predictor)
+    matches_new_draft(draft, predictor)
 
 
-def test_back_to_a_place_that_was_passed_over(predictor):
+def test_moving_back_restarts_context_predictions(predictor):
     draft = draft_of(predictor, "quick")
     finish(draft)
     draft.move(-2)
-    assert sum(draft.work() for _ in range(20)) == 3  # the streams of its ladder begin anew
-    is_as_read_anew(draft, predictor)
+    assert (
+        sum(draft.work() for _ in range(20)) == 3
+    )  # the streams of its context predictions restart
+    matches_new_draft(draft, predictor)
 
 
-def test_what_is_known_is_not_read_again(predictor):
+def test_cached_states_are_not_read_again(predictor):
     draft = draft_of(predictor, "the quick brown fox")
     finish(draft)
     draft.insert("e")
-    assert finish(draft) == 2  # the character, and one step of all streams of the ladder
+    assert finish(draft) == 2  # the character, and one step of all context lengths
     draft.delete()
     assert finish(draft) == 0
     draft.move(-5)
@@ -119,7 +121,7 @@ def test_what_is_known_is_not_read_again(predictor):
     assert finish(draft) == 0
 
 
-def test_what_is_not_known_yet_is_not_shown(predictor):
+def test_pending_predictions_are_none(predictor):
     draft = draft_of(predictor, "the quick")
     draft.work()
     assert (draft.num_read, draft.prediction()) == (1, None)
@@ -135,7 +137,7 @@ def test_what_is_not_known_yet_is_not_shown(predictor):
     assert draft.gates()[0].keys() == {"input", "forget", "output"}
 
 
-def test_the_cursor_comes_before_what_follows_it(predictor):
+def test_work_reads_up_to_the_cursor_first(predictor):
     draft = draft_of(predictor, TEXT[:500])
     draft.move(-500)
     finish(draft)
@@ -146,7 +148,7 @@ def test_the_cursor_comes_before_what_follows_it(predictor):
     assert all(rung.prediction is not None for rung in draft.ladder())
 
 
-def test_a_line_is_written_as_sample_writes_it(predictor):
+def test_write_line_matches_sample(predictor):
     draft = draft_of(predictor, "qu", temperature=0.5)
     draft.write_line()
     assert draft.is_writing
@@ -158,7 +160,7 @@ def test_a_line_is_written_as_sample_writes_it(predictor):
     assert not draft.is_writing
 
 
-def test_a_key_ends_the_writing(predictor):
+def test_keys_stop_writing(predictor):
     draft = draft_of(predictor, "qu")
     draft.write_line()
     draft.work()
@@ -167,9 +169,9 @@ def test_a_key_ends_the_writing(predictor):
     assert len(draft.text) <= 3
 
 
-def test_candidates_are_picked_by_rank_and_unknown_never(predictor):
+def test_pick_inserts_by_rank_but_never_unknown(predictor):
     draft = draft_of(predictor, "qu")
-    draft.pick(1)  # before it was read
+    draft.pick(1)  # not read yet
     assert draft.text == "qu" + predict_next(predictor, "qu").next[1].char
     draft.delete()
     unknown = next(
@@ -180,10 +182,10 @@ def test_candidates_are_picked_by_rank_and_unknown_never(predictor):
     assert draft.text == "qu"
 
 
-def test_a_text_is_bounded_and_says_so(predictor):
+def test_insert_is_limited_to_max_chars(predictor):
     draft = draft_of(predictor, "the quick " * 1500)
     assert len(draft.text) == draft.max_chars == 10_000
-    assert "5,000 of 15,000 left out" in draft.notice
+    assert "5,000 of 15,000 omitted" in draft.notice
     draft.move(0)
     assert draft.notice == ""
     finish(draft)
@@ -197,7 +199,7 @@ def test_a_text_is_bounded_and_says_so(predictor):
     assert (draft.text[-1], draft.notice) == ("x", "")
 
 
-def test_unknown_characters_are_kept_and_cost_what_unknown_does(predictor):
+def test_unknown_characters_are_kept_with_the_loss_of_unknown(predictor):
     draft = draft_of(predictor, "quÆ\x1b\ud800")
     finish(draft)
     assert draft.text == "quÆ\x1b\ud800"
@@ -206,11 +208,11 @@ def test_unknown_characters_are_kept_and_cost_what_unknown_does(predictor):
     assert draft.prediction() is not None
 
 
-def test_line_ends_are_typed_as_carriage_returns(predictor):
+def test_insert_converts_carriage_returns(predictor):
     assert draft_of(predictor, "a\rb\r\nc").text == "a\nb\nc"
 
 
-def test_an_accent_joins_the_letter_before_it_where_the_corpus_was_so(checkpoint):
+def test_insert_composes_accents_for_nfc_models(checkpoint):
     spec = with_spec(checkpoint, corpus=replace(checkpoint.spec.corpus, normalize="nfc"))
     draft = draft_of(Predictor(spec), "e")
     draft.insert("\u0301")
@@ -219,7 +221,7 @@ def test_an_accent_joins_the_letter_before_it_where_the_corpus_was_so(checkpoint
     assert (draft.text, draft.cursor) == ("\xe9x", 2)
 
 
-def test_bytes_are_typed_as_characters(checkpoint):
+def test_insert_encodes_characters_as_bytes(checkpoint):
     vocabulary = Vocabulary("".join(map(chr, [*range(97, 123), 0xA9, 0xC3])))
     config = CorpusConfig(paths=("x",), level="byte")
     draft = draft_of(Predictor(with_spec(checkpoint, corpus=config, vocabulary=vocabulary)), "\xe9")
@@ -228,7 +230,7 @@ def test_bytes_are_typed_as_characters(checkpoint):
     assert draft.text == "\xc3"
 
 
-def test_the_temperature_is_never_below_zero(predictor):
+def test_temperature_is_at_least_zero(predictor):
     draft = draft_of(predictor, temperature=0.1)
     for temperature in (0.0, 0.0):
         draft.change_temperature(-0.1)

@@ -14,7 +14,7 @@ from charlstm.inference.sampling import collect, sample_many
 
 @pytest.fixture
 def predictor(checkpoint):
-    """A model of lines that end soon."""
+    """A predictor whose documents are short lines."""
     assert "\n" in checkpoint.spec.vocabulary.characters
     weights = dict(checkpoint.weights)
     weights["head.bias"] = weights["head.bias"].copy()
@@ -30,18 +30,18 @@ def draw(predictor, number, **options):
     )
 
 
-def test_each_stream_ends_with_its_document(predictor):
-    drawn = sample_many(
+def test_sample_many_ends_streams_at_eos(predictor):
+    steps = sample_many(
         predictor, "", SampleConfig(length=60), num_samples=50, generator=np.random.default_rng(0)
     )
-    for one in collect(drawn, 50):
-        assert one.text.count("\n") == one.text.endswith("\n")
-        assert len(one.log_probabilities) == len(one.text)
+    for sample in collect(steps, 50):
+        assert sample.text.count("\n") == sample.text.endswith("\n")
+        assert len(sample.log_probabilities) == len(sample.text)
 
 
-def test_where_it_restarts_the_next_document_has_a_zero_state(predictor):
+def test_sample_many_restarts_documents_from_a_zero_state(predictor):
     start = predictor.start().log_p[0]
-    drawn = list(
+    steps = list(
         sample_many(
             predictor,
             "",
@@ -51,27 +51,27 @@ def test_where_it_restarts_the_next_document_has_a_zero_state(predictor):
             restarts=True,
         )
     )
-    assert len(drawn) == 200
+    assert len(steps) == 200
     num_restarts = 0
-    for before, after in pairwise(drawn):
+    for before, after in pairwise(steps):
         for stream in range(3):
-            symbol = int(predictor.alphabet.encode(after.chars[stream])[0])
+            token = int(predictor.alphabet.encode(after.chars[stream])[0])
             if before.chars[stream] == "\n":
-                assert after.log_p_B[stream] == pytest.approx(start[symbol], rel=1e-5)
+                assert after.log_p_B[stream] == pytest.approx(start[token], rel=1e-5)
                 num_restarts += 1
     assert num_restarts > 20
 
 
-def test_as_many_are_drawn_as_are_wanted(predictor):
+def test_draw_items_returns_the_requested_number(predictor):
     assert len(draw(predictor, 7).samples) == 7
     wanted = draw(predictor, 7, filters=[lambda texts: ["q" in text for text in texts]])
-    assert all("q" in one.text for one in wanted.samples)
+    assert all("q" in sample.text for sample in wanted.samples)
     assert wanted.num_drawn > 7
-    texts = [one.text for one in draw(predictor, 60, filters=[unique()]).samples]
+    texts = [sample.text for sample in draw(predictor, 60, filters=[unique()]).samples]
     assert len(set(texts)) == 60
 
 
-def test_it_gives_up_where_nothing_is_wanted(predictor):
+def test_draw_items_gives_up_when_too_few_pass(predictor):
     nothing = draw(predictor, 3, filters=[lambda texts: [False] * len(texts)])
     assert re.match(r"only 0 of 3 items in 2,\d\d\d draws", nothing.problem)
     assert nothing.samples == ()
@@ -81,7 +81,7 @@ def test_it_gives_up_where_nothing_is_wanted(predictor):
     assert draw(predictor, 3).problem is None
 
 
-def test_what_was_cut_is_no_item(predictor):
+def test_draw_items_rejects_cut_items(predictor):
     found = draw(predictor, 50, config={"length": 3}, filters=[lambda texts: [True] * len(texts)])
-    assert all(one.text.endswith("\n") for one in found.samples)
+    assert all(sample.text.endswith("\n") for sample in found.samples)
     assert found.num_drawn > 50

@@ -10,7 +10,7 @@ from charlstm.inference.prediction import ladder, predict_next
 
 
 @given(st.text("the quick\n", max_size=12))
-def test_it_is_a_distribution_over_every_symbol(predictor, prefix):
+def test_predict_next_returns_a_distribution_over_the_vocabulary(predictor, prefix):
     prediction = predict_next(predictor, prefix)
     p = np.array([candidate.probability for candidate in prediction.next])
     assert p.sum() == pytest.approx(1, abs=1e-12)
@@ -32,14 +32,14 @@ def test_it_is_a_distribution_over_every_symbol(predictor, prefix):
         ("q" * 8, [0, 1, 2, 4, 8]),
     ],
 )
-def test_a_ladder_doubles_its_context_up_to_all_of_it(predictor, prefix, lengths):
-    rungs = ladder(predictor, prefix)
-    assert [rung.num_context for rung in rungs] == lengths
-    for rung in rungs:
-        assert prefix.endswith(rung.context)
-        assert rung.prediction == predict_next(predictor, rung.context)
+def test_ladder_doubles_the_context_length(predictor, prefix, lengths):
+    predictions = ladder(predictor, prefix)
+    assert [prediction.num_context for prediction in predictions] == lengths
+    for prediction in predictions:
+        assert prefix.endswith(prediction.context)
+        assert prediction.prediction == predict_next(predictor, prediction.context)
 
 
-def test_characters_never_seen_are_refused(predictor):
+def test_ladder_rejects_unknown_characters(predictor):
     with pytest.raises(CorpusError, match=r"U\+2603"):
         ladder(predictor, "\u2603")

@@ -14,14 +14,14 @@ from charlstm.text.split import Split
 TEXTS = ["the quick brown fox", "quips.\n"]
 
 
-def test_its_log_probabilities_add_up_to_the_evaluation(checkpoint):
+def test_log_probabilities_add_up_to_the_evaluation(checkpoint):
     predictor = Predictor(checkpoint)
     nats = 0.0
     for text in TEXTS:
         prediction = predictor.start()
-        for number in checkpoint.spec.vocabulary.encode(text):
-            nats -= prediction.log_p[0, number]
-            prediction = predictor.read(np.array([number]), prediction)
+        for token in checkpoint.spec.vocabulary.encode(text):
+            nats -= prediction.log_p[0, token]
+            prediction = predictor.read(np.array([token]), prediction)
     model = network_of(checkpoint)
     split = Split.of(TEXTS, checkpoint.spec.vocabulary)
     result = evaluate(model, split)
@@ -32,7 +32,7 @@ def test_its_log_probabilities_add_up_to_the_evaluation(checkpoint):
     assert Evaluation.of_scores(split, scores).num_correct == result.num_correct
 
 
-def test_streams_side_by_side_are_predicted_as_if_alone(checkpoint):
+def test_parallel_streams_match_single_ones(checkpoint):
     predictor = Predictor(checkpoint)
     encode = checkpoint.spec.vocabulary.encode
     ids = np.stack([encode("the quick"), encode("quips.\nqu")])
@@ -44,7 +44,7 @@ def test_streams_side_by_side_are_predicted_as_if_alone(checkpoint):
         np.testing.assert_allclose(together.log_p[number], alone.log_p[0], atol=1e-5)
 
 
-def test_probabilities_sum_to_one_and_unknown_has_its_floor(checkpoint):
+def test_probabilities_sum_to_one_with_a_floor_for_unknown(checkpoint):
     predictor = Predictor(checkpoint)
     prediction = predictor.read_text("the q", predictor.start())
     p = np.exp(prediction.log_p.astype(float))
@@ -52,7 +52,7 @@ def test_probabilities_sum_to_one_and_unknown_has_its_floor(checkpoint):
     assert p[0, 0] >= checkpoint.spec.alphabet.unknown_probability * (1 - 1e-5)
 
 
-def test_openness_is_the_mean_of_each_gate_by_layer(checkpoint):
+def test_gate_shares_average_gates_by_layer(checkpoint):
     layers = gate_shares(Predictor(checkpoint), Split.of(["quick"], checkpoint.spec.vocabulary))
     assert [sorted(layer) for layer in layers] == [["forget", "input", "output"]] * 2
     assert all(0 < gate.mean < 1 for layer in layers for gate in layer.values())
@@ -61,7 +61,7 @@ def test_openness_is_the_mean_of_each_gate_by_layer(checkpoint):
     assert layers[0]["forget"].closed == 0
 
 
-def test_weights_whose_predictions_overflow_are_an_error(checkpoint):
+def test_overflowing_predictions_are_an_error(checkpoint):
     weights = {**checkpoint.weights, "head.bias": checkpoint.weights["head.bias"] * 0 + 3e38}
     weights["head.bias"][::2] *= -1
     crafted = replace(checkpoint, weights=weights)

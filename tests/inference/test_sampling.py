@@ -14,7 +14,7 @@ from charlstm.config import SampleConfig
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.inference import sampling
 from charlstm.inference.predictor import Predictor
-from charlstm.inference.sampling import filters_of
+from charlstm.inference.sampling import build_filters
 from charlstm.text.vocabulary import UNKNOWN, Vocabulary
 
 LETTERS = alphabet_of(Vocabulary.of("abcdefgh"))
@@ -26,7 +26,7 @@ def log_softmax(x):
 
 
 @given(logits, st.integers(1, 40))
-def test_top_k_keeps_the_k_likeliest(x, k):
+def test_top_k_keeps_the_k_most_likely(x, k):
     kept = np.isfinite(sampling.keep_top_k(x, k))
     assert kept.sum() == min(k, len(x))
     if not kept.all():
@@ -34,7 +34,7 @@ def test_top_k_keeps_the_k_likeliest(x, k):
 
 
 @given(logits, st.floats(0.01, 1))
-def test_top_p_keeps_the_fewest_that_reach_p(x, p):
+def test_top_p_keeps_the_smallest_set_that_reaches_p(x, p):
     kept = np.isfinite(sampling.keep_top_p(x, p))
     probabilities = np.exp(log_softmax(x))
     assert probabilities[kept].sum() >= p * (1 - 1e-9)
@@ -45,15 +45,15 @@ def test_top_p_keeps_the_fewest_that_reach_p(x, p):
 
 
 @pytest.mark.parametrize("shape", [(40,), (3, 40)])
-def test_of_equals_the_first_are_kept(shape):
-    """So that the same seed gives the same text on every machine."""
+def test_top_k_and_top_p_keep_the_first_of_equals(shape):
+    """Ties are resolved alike on every machine."""
     equal = np.zeros(shape)
     for filtered in (sampling.keep_top_k(equal, 10), sampling.keep_top_p(equal, 0.25)):
         assert np.isfinite(filtered[..., :10]).all()
         assert np.isneginf(filtered[..., 10:]).all()
 
 
-def test_of_equals_in_any_places_the_first_are_kept():
+def test_top_k_keeps_the_first_of_equals_at_any_position():
     x = np.random.default_rng(0).choice([0.0, -9.0], 2000)
     likeliest = np.flatnonzero(x == 0)
     for filtered in (
@@ -63,14 +63,14 @@ def test_of_equals_in_any_places_the_first_are_kept():
         assert np.flatnonzero(np.isfinite(filtered)).tolist() == likeliest[:100].tolist()
 
 
-def test_what_reaches_p_exactly_is_enough():
+def test_top_p_stops_when_p_is_reached_exactly():
     kept = np.isfinite(sampling.keep_top_p(np.log([0.25, 0.5, 0.25]), 0.5))
     assert kept.tolist() == [False, True, False]
     assert np.isfinite(sampling.keep_top_p(np.log([0.25, 0.5, 0.25]), 1.0)).all()
 
 
 @given(logits, st.floats(0.001, 1))
-def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest(x, p):
+def test_min_p_keeps_probabilities_above_a_fraction_of_the_maximum(x, p):
     filtered = sampling.keep_min_p(x, p)
     kept = filtered > -np.inf
     np.testing.assert_array_equal(filtered[kept], x[kept])
@@ -90,16 +90,16 @@ def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest(x, p):
         min_p=st.none() | st.floats(0.01, 1),
     ),
 )
-def test_streams_are_filtered_each_by_itself(x, config):
-    together = sampling.next_distribution(x, filters_of(config, LETTERS))
+def test_filters_treat_streams_independently(x, config):
+    together = sampling.next_distribution(x, build_filters(config, LETTERS))
     for row, alone in zip(together, x, strict=True):
         np.testing.assert_array_equal(
-            row, sampling.next_distribution(alone, filters_of(config, LETTERS))
+            row, sampling.next_distribution(alone, build_filters(config, LETTERS))
         )
 
 
 @given(logits, st.floats(0, 1, exclude_max=True))
-def test_what_has_no_probability_is_never_drawn(x, u):
+def test_draw_never_returns_excluded_tokens(x, u):
     log_p = sampling.keep_top_k(x, 2)[None]
     for number in (u, 0.0, np.nextafter(1.0, 0.0)):
         symbol = sampling.draw(log_p, np.array([number]))
@@ -107,15 +107,15 @@ def test_what_has_no_probability_is_never_drawn(x, u):
 
 
 @given(logits, st.floats(1e-300, 1e300))
-def test_any_temperature_leaves_a_distribution(x, temperature):
+def test_with_temperature_returns_a_distribution(x, temperature):
     p = sampling.probabilities(sampling.with_temperature(log_softmax(x), temperature))
     assert p.sum() == pytest.approx(1)
     assert np.isfinite(p).all()
-    # The order stays, as far as rounding lets it be seen.
+    # The order is the same, up to rounding.
     assert p[np.argmax(x)] == p.max()
 
 
-def test_numbers_far_from_zero_and_temperatures_close_to_it_lose_nothing():
+def test_with_temperature_is_stable_for_extreme_values():
     far = np.array([[0.0, -1.0], [-800.0, -801.0]])
     np.testing.assert_allclose(*sampling.probabilities(far))
     for temperature in (1e-306, 5e-324):
@@ -124,25 +124,25 @@ def test_numbers_far_from_zero_and_temperatures_close_to_it_lose_nothing():
 
 
 @given(logits)
-def test_temperature_zero_takes_the_likeliest(x):
+def test_temperature_zero_keeps_the_most_likely(x):
     p = sampling.probabilities(sampling.with_temperature(x, 0))
     assert p[np.argmax(x)] == 1
 
 
 @given(logits)
-def test_temperature_one_changes_nothing(x):
+def test_temperature_one_is_the_identity(x):
     log_p = log_softmax(x)
     p = sampling.probabilities(sampling.with_temperature(log_p, 1))
     np.testing.assert_allclose(p, np.exp(log_p), atol=1e-12)
 
 
-def test_filters_compose_and_unknown_is_never_left():
+def test_build_filters_composes_and_excludes_unknown():
     log_p = np.log([0.4, 0.3, 0.2, 0.05, 0.05])
     config = SampleConfig(temperature=0.5, top_k=3, top_p=0.7)
-    kept = np.isfinite(sampling.next_distribution(log_p, filters_of(config, LETTERS)))
+    kept = np.isfinite(sampling.next_distribution(log_p, build_filters(config, LETTERS)))
     assert kept.tolist() == [False, True, True, False, False]
     assert not np.isfinite(
-        sampling.next_distribution(log_p, filters_of(SampleConfig(), LETTERS))[UNKNOWN]
+        sampling.next_distribution(log_p, build_filters(SampleConfig(), LETTERS))[UNKNOWN]
     )
 
 
@@ -151,25 +151,25 @@ def sample(predictor, prime="qu", *, seed=0, **options):
     return "".join(sampling.sample(predictor, prime, SampleConfig(**options), generator=generator))
 
 
-def test_the_same_seed_gives_the_same_text(predictor):
+def test_sample_is_deterministic_for_a_seed(predictor):
     assert sample(predictor, length=50) == sample(predictor, length=50)
     assert sample(predictor, length=50) != sample(predictor, length=50, seed=1)
     assert len(sample(predictor, length=50)) == 50
     assert sample(predictor, length=0) == ""
 
 
-def test_extreme_temperatures_do_not_crash(predictor):
+def test_sample_accepts_extreme_temperatures(predictor):
     likeliest = sample(predictor, length=20, temperature=0)
     assert sample(predictor, length=20, temperature=1e-9) == likeliest
     assert len(sample(predictor, length=20, temperature=1e9)) == 20
 
 
-def test_characters_that_the_model_never_saw_are_named(predictor):
+def test_sample_names_unknown_characters_of_the_prime(predictor):
     with pytest.raises(CorpusError, match=r"'!' \(U\+0021\), '☃' \(U\+2603\)"):
         sample(predictor, "qu!☃")
 
 
-def test_an_empty_prime_begins_a_document(predictor):
+def test_empty_prime_starts_a_document(predictor):
     assert len(sample(predictor, "", length=10)) == 10
 
 
@@ -197,14 +197,14 @@ NUM_DRAWS = 20_000
 
 @pytest.fixture(scope="module")
 def sharp(checkpoint):
-    """A predictor whose distribution is far from uniform: its head is multiplied."""
+    """A predictor with scaled head weights, whose distribution is far from uniform."""
     weights = dict(checkpoint.weights)
     weights["head.weight"] = weights["head.weight"] * np.float32(250)
     return Predictor(replace(checkpoint, weights=weights))
 
 
 def expected_after(predictor, text, *, temperature=1.0, top_k=None, top_p=None, min_p=None):
-    """The distribution that is asked for, written out, one symbol after another."""
+    """Compute the filtered distribution directly, one token at a time."""
     log_p_V = predictor.read_text(text, predictor.start()).log_p[0].astype(float)
     p = [0.0] + [math.exp(log_p / temperature) for log_p in log_p_V[1:]]
     likeliest_first = sorted(range(len(p)), key=lambda symbol: -p[symbol])
@@ -223,11 +223,11 @@ def expected_after(predictor, text, *, temperature=1.0, top_k=None, top_p=None, 
 
 
 def too_far(counts, expected):
-    """Chi-square by its limit: above 1 once in 10,000 seeds of a right program, or never drawn."""
+    """Return chi-square divided by its 0.9999 quantile."""
     num_draws = counts.sum()
     if counts[expected == 0].any():
         return math.inf
-    # The least expected are pooled until they are expected five times.
+    # Pool the rarest outcomes until each class is expected five times.
     order = np.argsort(expected)
     pooled, found, wanted = [], 0.0, 0.0
     for symbol in order[expected[order] > 0]:
@@ -236,7 +236,7 @@ def too_far(counts, expected):
         if wanted >= 5:
             pooled.append((found, wanted))
             found = wanted = 0.0
-    assert not wanted  # the likeliest is expected more often than that
+    assert not wanted  # the most likely outcome is expected more than five times
     statistic = sum((found - wanted) ** 2 / wanted for found, wanted in pooled)
     degrees = len(pooled) - 1
     assert degrees > 0
@@ -262,7 +262,7 @@ SETTINGS = [
 
 
 def distance(predictor, options, *, seed=0):
-    """How far 20,000 draws of one character lie from what is asked for."""
+    """Return the scaled chi-square of 20,000 draws of one character."""
     drawn = many(predictor, "q", num_samples=NUM_DRAWS, length=1, seed=seed, **options)
     counts = counts_of(predictor, [sample.text for sample in drawn])
     assert counts.sum() == NUM_DRAWS
@@ -274,14 +274,14 @@ def test_frequencies_follow_the_distribution(sharp, options):
     assert distance(sharp, options) < 1
 
 
-def test_frequencies_of_single_streams_follow_it_too(sharp):
-    """`sample` draws one character a call, as the command does."""
+def test_frequencies_of_single_streams_follow_the_distribution(sharp):
+    """`sample` draws one character per call, like the command."""
     generator, config = np.random.default_rng(0), SampleConfig(length=1, temperature=0.7)
-    drawn = [next(sampling.sample(sharp, "q", config, generator=generator)) for _ in range(4000)]
+    drawn = [next(sampling.sample(sharp, "q", config, generator=generator)) for _ in range(1000)]
     assert too_far(counts_of(sharp, drawn), expected_after(sharp, "q", temperature=0.7)) < 1
 
 
-def test_the_second_character_follows_the_first_of_its_own_stream(sharp):
+def test_second_characters_depend_on_their_own_stream(sharp):
     drawn = many(sharp, "q", num_samples=NUM_DRAWS, length=2)
     texts = [sample.text for sample in drawn]
     for first, _ in Counter(text[0] for text in texts).most_common(3):
@@ -290,12 +290,12 @@ def test_the_second_character_follows_the_first_of_its_own_stream(sharp):
         assert too_far(counts_of(sharp, second), expected) < 1
 
 
-def without_least(log_p):
+def without_most_unlikely(log_p):
     least = np.where(np.isfinite(log_p), log_p, np.inf).min(-1, keepdims=True)
     return np.where(log_p > least, log_p, -np.inf)
 
 
-# What is wrong: a function of the module, what it does instead, given itself, and options.
+# Faulty samplers: (function name, replacement given the original, options).
 MUTANTS = {
     "the temperature counts twice": (
         "with_temperature",
@@ -309,29 +309,29 @@ MUTANTS = {
     "unknown is drawn": ("exclude", lambda keep, x, ids: x, {}),
     "one too many": ("keep_top_k", lambda keep, x, k: keep(x, k + 1), {"top_k": 5}),
     "one too few": ("keep_top_k", lambda keep, x, k: keep(x, k - 1), {"top_k": 5}),
-    "what crosses p is left out": (
-        "keep_top_p", lambda keep, x, p: without_least(keep(x, p)), {"top_p": 0.6}
+    "the token that reaches p is excluded": (
+        "keep_top_p", lambda keep, x, p: without_most_unlikely(keep(x, p)), {"top_p": 0.6}
     ),
     "min-p is squared": ("keep_min_p", lambda keep, x, p: keep(x, p**2), {"min_p": 0.3}),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_a_wrong_sampler_is_noticed(sharp, monkeypatch, name):
-    """Or the tests of frequencies would prove nothing."""
+def test_faulty_samplers_fail_the_frequency_test(sharp, monkeypatch, name):
+    """Check that the frequency tests detect faults."""
     function, change, options = MUTANTS[name]
     assert distance(sharp, options) < 1
     monkeypatch.setattr(sampling, function, partial(change, getattr(sampling, function)))
     assert distance(sharp, options) > 2
 
 
-def test_each_of_many_samples_is_a_text_of_its_own(predictor):
+def test_sample_many_returns_different_texts(predictor):
     samples = many(predictor, num_samples=5, length=40)
     assert len({sample.text for sample in samples}) == 5
     assert {len(sample.text) for sample in samples} == {40}
 
 
-def test_its_log_probabilities_are_the_models(predictor):
+def test_sample_many_returns_the_models_log_probabilities(predictor):
     samples = many(predictor, num_samples=3, length=20, temperature=0.5, until="e")
     for text, log_p in samples:
         prediction = predictor.read_text("qu", predictor.start())
@@ -342,7 +342,7 @@ def test_its_log_probabilities_are_the_models(predictor):
 
 
 @pytest.mark.parametrize("num_stops", [1, 2])
-def test_a_stream_ends_behind_the_first_text_it_waits_for(predictor, num_stops):
+def test_stream_ends_after_its_first_stop(predictor, num_stops):
     whole = many(predictor, num_samples=8, length=60)
     until = (whole[3].text[20:22], whole[5].text[30:33])[:num_stops]
     cut = many(predictor, num_samples=8, length=60, until=until if num_stops > 1 else until[0])
@@ -352,7 +352,7 @@ def test_a_stream_ends_behind_the_first_text_it_waits_for(predictor, num_stops):
         assert ended.text == sample.text[: min(ends, default=None)]
 
 
-def test_a_stream_ends_after_the_most_lines(predictor):
+def test_stream_ends_after_max_lines(predictor):
     whole = many(predictor, num_samples=8, length=60, temperature=2.0)
     for sample, ended in zip(
         whole,
@@ -362,7 +362,7 @@ def test_a_stream_ends_after_the_most_lines(predictor):
         assert ended.text == "".join(sample.text.splitlines(keepends=True)[:2])
 
 
-def test_each_stream_has_its_own_prime(predictor):
+def test_sample_many_accepts_a_prime_per_stream(predictor):
     primes = ["qu", "the q", "", "qu"]
     drawn = many(predictor, primes, num_samples=4, length=30, temperature=0)
     for prime, found in zip(primes, drawn, strict=True):
@@ -378,7 +378,7 @@ def test_forbidden_characters_are_never_drawn(predictor):
         sample(predictor, forbid=predictor.alphabet.vocabulary.characters)
 
 
-def test_cut_items_are_counted(predictor, lines_predictor):
+def test_num_cut_counts_samples_without_eos(predictor, lines_predictor):
     running, lines = predictor.alphabet, lines_predictor.alphabet
     config = SampleConfig(length=3, until="x")
     texts = ["abc", "ab\n", "abx", "ab"]
@@ -389,7 +389,7 @@ def test_cut_items_are_counted(predictor, lines_predictor):
 
 @pytest.fixture(scope="module")
 def lines_predictor(checkpoint):
-    """Of a model whose documents are lines, which it ends soon."""
+    """A predictor whose documents are short lines."""
     corpus = replace(checkpoint.spec.corpus, split_documents="lines")
     weights = dict(checkpoint.weights)
     weights["head.bias"] = weights["head.bias"].copy()
@@ -397,12 +397,12 @@ def lines_predictor(checkpoint):
     return Predictor(with_spec(checkpoint, corpus=corpus, weights=weights))
 
 
-def test_one_sample_is_the_only_one_of_many(predictor):
+def test_sample_matches_sample_many_with_one_stream(predictor):
     (only,) = many(predictor, num_samples=1, length=50)
     assert sample(predictor, length=50) == only.text
 
 
-def test_a_stream_ends_with_its_document_and_the_others_go_on(lines_predictor):
+def test_stream_ends_at_eos_and_others_continue(lines_predictor):
     steps = drawn_by(lines_predictor, "qu", num_samples=6, length=40)
     texts = ["".join(chars) for chars in zip(*(step.chars for step in steps), strict=True)]
     assert len({len(text) for text in texts}) > 1
@@ -413,7 +413,7 @@ def test_a_stream_ends_with_its_document_and_the_others_go_on(lines_predictor):
         assert np.isfinite(costs[: len(text)]).all()
         assert np.isnan(costs[len(text) :]).all()
     assert {step.log_p_B.dtype for step in steps} == {np.dtype(np.float64)}
-    # Nothing is drawn once all have ended.
+    # Sampling stops when all streams have ended.
     assert len(steps) == max(map(len, texts))
     collected = sampling.collect(steps, 6)
     assert [one.text for one in collected] == texts
@@ -421,17 +421,17 @@ def test_a_stream_ends_with_its_document_and_the_others_go_on(lines_predictor):
     assert collected[0].bits == pytest.approx(-sum(collected[0].log_probabilities) / np.log(2))
 
 
-def test_waiting_for_a_text_does_not_revive_what_has_ended(lines_predictor):
+def test_stops_do_not_revive_ended_streams(lines_predictor):
     whole = drawn_by(lines_predictor, "qu", num_samples=6, length=40)
     waiting = drawn_by(lines_predictor, "qu", num_samples=6, length=40, until="never comes")
     assert [step.chars for step in whole] == [step.chars for step in waiting]
-    # Nor does anything count that the stream did not write itself.
+    # Stops in the prime do not count.
     for char in lines_predictor.alphabet.vocabulary.characters:
         steps = drawn_by(lines_predictor, "qu", num_samples=6, length=40, until="XX" + char)
         assert [step.chars for step in whole] == [step.chars for step in steps]
 
 
-def test_after_a_document_comes_the_next_one_if_it_is_asked_for(lines_predictor):
+def test_restarts_continues_with_the_next_document(lines_predictor):
     def text(*, restarts):
         config = SampleConfig(length=60)
         generator = np.random.default_rng(0)
@@ -444,7 +444,7 @@ def test_after_a_document_comes_the_next_one_if_it_is_asked_for(lines_predictor)
     assert first.count("\n") == 1
     assert longer.startswith(first)
     assert (len(longer), longer.count("\n") > 2) == (60, True)
-    # Each from a zero state: what comes costs what it costs at the beginning.
+    # Each document starts from a zero state, so its first character has the same loss.
     steps = drawn_by(lines_predictor, "qu", num_samples=1, length=60, more={"restarts": True})
     costs = [float(step.log_p_B[0]) for step in steps]
     beginning = longer[len(first) :].split("\n")[0] + "\n"
@@ -473,7 +473,7 @@ def test_after_a_document_comes_the_next_one_if_it_is_asked_for(lines_predictor)
         {"forbid": 3},
     ],
 )
-def test_impossible_settings_are_refused(options):
+def test_invalid_settings_are_rejected(options):
     with pytest.raises(ConfigError):
         SampleConfig(**options)
 
@@ -486,15 +486,15 @@ def forbidding(ids):
     return keep
 
 
-def test_filters_of_the_user_come_before_temperature_and_top_k(predictor):
-    """At top-k 1 the best of what is allowed is left, not nothing."""
+def test_custom_filters_precede_temperature_and_top_k(predictor):
+    """With top-k 1, the most likely allowed character remains."""
     log_p = predictor.start().log_p[0]
     order = np.argsort(-log_p[1:], kind="stable") + 1
     for temperature in (0.0, 0.5):
         config = SampleConfig(
             temperature=temperature, top_k=1, filters=(forbidding(order[:3]), forbidding(order[3]))
         )
-        left = sampling.next_distribution(log_p, filters_of(config, LETTERS))
+        left = sampling.next_distribution(log_p, build_filters(config, LETTERS))
         assert np.flatnonzero(np.isfinite(left)).tolist() == [order[4]]
 
 
@@ -507,12 +507,12 @@ def test_filters_of_the_user_come_before_temperature_and_top_k(predictor):
         (forbidding(slice(1, None)), "exclude every"),
     ],
 )
-def test_filters_that_leave_no_distribution_are_errors(predictor, bad, message):
+def test_custom_filters_without_a_distribution_are_errors(predictor, bad, message):
     with pytest.raises(ConfigError, match=message):
         sample(predictor, filters=(bad,))
 
 
 @pytest.mark.parametrize("filters", [[], "e", (3,), None])
-def test_filters_that_are_no_functions_are_errors(filters):
+def test_filters_must_be_callable(filters):
     with pytest.raises(ConfigError, match="tuple of functions"):
         SampleConfig(filters=filters)

@@ -2,42 +2,40 @@ import itertools
 import math
 
 import numpy as np
-import pytest
-from conftest import SMALL
 
 from charlstm.inference.search import most_likely
 
 
 def by_hand(predictor, is_end_V, length):
-    """Every continuation of up to so many symbols, and what it costs with its end."""
+    """Return all (nats, ids) of continuations of up to `length` tokens, sorted."""
     found = []
-    symbols = [one for one in np.flatnonzero(~is_end_V).tolist() if one]
+    tokens = [token for token in np.flatnonzero(~is_end_V).tolist() if token]
     for number in range(length + 1):
-        for ids in itertools.product(symbols, repeat=number):
+        for ids in itertools.product(tokens, repeat=number):
             state, nats = predictor.start(), 0.0
-            for symbol in ids:
-                nats -= float(state.log_p[0, symbol])
-                state = predictor.read(np.array([symbol]), state)
+            for token in ids:
+                nats -= float(state.log_p[0, token])
+                state = predictor.read(np.array([token]), state)
             ends = state.log_p[0, is_end_V].astype(float)
             found.append((nats - math.log(np.exp(ends).sum()), ids))
     return sorted(found)
 
 
-def test_nothing_likelier_is_missing(predictor):
-    # All but three symbols end one.
+def test_most_likely_matches_brute_force(predictor):
+    # Only three tokens continue.
     is_end_V = np.ones(len(predictor.alphabet), np.bool_)
     is_end_V[[1, 5, 9]] = False
     expected = by_hand(predictor, is_end_V, 4)[:6]
-    assert max(len(ids) for _, ids in expected) < 4  # nothing longer can be among them
+    assert max(len(ids) for _, ids in expected) < 4  # longer ones are less likely
     search = most_likely(predictor, predictor.start(), is_end_V, 6)
     assert search.is_exact
-    assert [one.ids for one in search.found] == [ids for _, ids in expected]
+    assert [found.ids for found in search.found] == [ids for _, ids in expected]
     np.testing.assert_allclose(
-        [one.nats for one in search.found], [nats for nats, _ in expected], rtol=1e-4
+        [found.nats for found in search.found], [nats for nats, _ in expected], rtol=1e-4
     )
 
 
-def test_what_memory_leaves_unsearched_is_not_claimed(predictor):
+def test_most_likely_returns_only_certain_results_at_the_limit(predictor):
     is_end_V = np.zeros(len(predictor.alphabet), np.bool_)
     is_end_V[3] = True
     search = most_likely(predictor, predictor.start(), is_end_V, 200, max_open=100)
@@ -45,21 +43,13 @@ def test_what_memory_leaves_unsearched_is_not_claimed(predictor):
     assert len(search.found) < 200
 
 
-@pytest.fixture
-def names(run, here):
-    """A run that knows four names."""
-    (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
-    options = ["--split-documents", "lines", "--steps", 400, "--learning-rate", 0.02]
-    run.works("train", "names.txt", "--run", "names", *options, *SMALL)
-
-
-def test_the_likeliest_items_and_words(run, names, stored):
+def test_sample_most_likely_and_predict_words(run, stored, known_names):
     found = [
         line.split("\t")
         for line in run("sample", "--run", "names", "--most-likely", 4)[1].splitlines()
     ]
     assert {text for _, text in found} == {"anna", "berta", "clara", "dora"}
-    assert 0.3 < sum(float(share.rstrip("%")) for share, _ in found) / 100 <= 1
+    assert 0.3 < sum(float(percent.rstrip("%")) for percent, _ in found) / 100 <= 1
     assert (
         run.json("sample", "--run", "names", "--most-likely", 1, "--prime", "b")["text"] == "berta"
     )
@@ -73,12 +63,12 @@ def test_the_likeliest_items_and_words(run, names, stored):
     assert run("sample", "--run", "tiny", "--most-likely", 1)[0] == 2
 
 
-def test_samples_can_be_asked_to_match(run, names):
+def test_sample_match_keeps_matching_items(run, known_names):
     options = ["--run", "names", "--seed", 1, "--num-samples", 5]
     out, _ = run.works("sample", *options, "--match", "[ab].*a")
     assert len(out.splitlines()) == 5
     assert set(out.splitlines()) <= {
-        one for one in out.splitlines() if one[0] in "ab" and one[-1] == "a"
+        line for line in out.splitlines() if line[0] in "ab" and line[-1] == "a"
     }
     assert "only 0 of 5" in run.fails(1, "sample", *options, "--match", "zzz")
     assert run("sample", *options, "--match", "(")[0] == 2

@@ -20,19 +20,19 @@ from charlstm.model.checkpoints import (
 from charlstm.text.vocabulary import END, Vocabulary
 
 
-def assert_equal(one: Checkpoint, other: Checkpoint):
-    for name, value in one.weights.items():
-        np.testing.assert_array_equal(value, other.weights[name])
-    assert one.weights.keys() == other.weights.keys()
-    assert (one.training is None) == (other.training is None)
-    if one.training is not None:
-        assert one.training.numbers == other.training.numbers
-        for name, value in one.training.arrays.items():
-            np.testing.assert_array_equal(value, other.training.arrays[name])
-    assert one.spec.vocabulary.characters == other.spec.vocabulary.characters
-    plain = {"weights": {}, "training": None, "spec": replace(one.spec, vocabulary=LETTER)}
-    spec = replace(other.spec, vocabulary=LETTER)
-    assert replace(one, **plain) == replace(other, **plain | {"spec": spec})
+def assert_equal(found: Checkpoint, expected: Checkpoint):
+    for name, value in found.weights.items():
+        np.testing.assert_array_equal(value, expected.weights[name])
+    assert found.weights.keys() == expected.weights.keys()
+    assert (found.training is None) == (expected.training is None)
+    if found.training is not None:
+        assert found.training.numbers == expected.training.numbers
+        for name, value in found.training.arrays.items():
+            np.testing.assert_array_equal(value, expected.training.arrays[name])
+    assert found.spec.vocabulary.characters == expected.spec.vocabulary.characters
+    plain = {"weights": {}, "training": None, "spec": replace(found.spec, vocabulary=LETTER)}
+    spec = replace(expected.spec, vocabulary=LETTER)
+    assert replace(found, **plain) == replace(expected, **plain | {"spec": spec})
 
 
 LETTER = Vocabulary("a")
@@ -50,21 +50,21 @@ def write(tmp_path):
 
 @pytest.fixture(scope="module")
 def small(checkpoint):
-    """The same without what resuming needs: fewer bytes to damage."""
+    """Return the checkpoint without training state: fewer bytes to damage."""
     return replace(checkpoint, training=None)
 
 
-def test_reading_gives_back_what_was_written(write, checkpoint, small):
-    for one in (checkpoint, small):
-        assert_equal(read_checkpoint(write(one.to_bytes())), one)
+def test_checkpoint_round_trip(write, checkpoint, small):
+    for original in (checkpoint, small):
+        assert_equal(read_checkpoint(write(original.to_bytes())), original)
 
 
-def test_writing_is_a_function_of_the_content(checkpoint):
+def test_checkpoint_bytes_are_deterministic(checkpoint):
     assert checkpoint.to_bytes() == checkpoint.to_bytes()
 
 
-def test_a_vocabulary_of_any_characters_survives(write, small):
-    # The last of the high surrogates and the first of the low ones stand side by side.
+def test_vocabulary_with_lone_surrogates_round_trips(write, small):
+    # Sorted, a high surrogate is followed by a low one.
     odd = set(map(chr, range(len(small.spec.vocabulary) - 7))) | set(
         '"\\\u2028\ud800\udc00\udfff\U0010ffff'
     )
@@ -74,21 +74,21 @@ def test_a_vocabulary_of_any_characters_survives(write, small):
     assert_equal(read_checkpoint(write(changed.to_bytes())), changed)
 
 
-def test_a_file_cut_anywhere_is_refused(write, small):
+def test_truncated_checkpoint_is_rejected(write, small):
     data = small.to_bytes()
     for length in [*range(200), *range(200, len(data), 37), len(data) - 1]:
         with pytest.raises(CheckpointError):
             read_checkpoint(write(data[:length]))
 
 
-def test_added_bytes_are_refused(write, small):
+def test_trailing_bytes_are_rejected(write, small):
     with pytest.raises(CheckpointError):
         read_checkpoint(write(small.to_bytes() + b"\0"))
 
 
 @pytest.fixture(scope="module")
 def smallest(small):
-    """A checkpoint of a few kilobytes, so that each of its bytes can be damaged."""
+    """Return a checkpoint of a few kilobytes, so that each of its bytes can be damaged."""
     config = replace(
         small.spec.model_config, num_characters=1, embedding_size=1, hidden_size=1, num_layers=1
     )
@@ -96,8 +96,7 @@ def smallest(small):
     return with_spec(small, model_config=config, weights=weights, vocabulary=LETTER)
 
 
-def test_every_byte_counts(write, smallest):
-    """A flipped bit anywhere, and a cut anywhere, are seen."""
+def test_bit_flip_in_any_byte_is_detected(write, smallest):
     data = smallest.to_bytes()
     assert_equal(read_checkpoint(write(data)), smallest)
     for place in range(len(data)):
@@ -108,20 +107,20 @@ def test_every_byte_counts(write, smallest):
                 read_checkpoint(write(content))
 
 
-def test_tensors_that_overlap_or_repeat_are_refused(write):
+def test_overlapping_or_duplicate_tensors_are_rejected(write):
     def file(table, size):
         header = ("{" + ",".join(f'"{n}":{json.dumps(v)}' for n, v in table) + "}").encode()
         return struct.pack("<Q", len(header)) + header + bytes(size)
 
-    one = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
     metadata = ("__metadata__", {"charlstm": "{}"})
     for table, size in [
-        ([metadata, ("a", one), ("a", one)], 8),
-        ([metadata, ("a", one), ("b", one)], 8),
-        ([metadata, ("a", one), ("b", {**one, "data_offsets": [4, 12]})], 12),
-        ([metadata, ("a", {**one, "data_offsets": [8, 0]})], 0),
-        ([metadata, ("a", {**one, "shape": [2**40]})], 8),
-        ([metadata, ("a", {**one, "data_offsets": [0, 2**62]})], 8),
+        ([metadata, ("a", entry), ("a", entry)], 8),
+        ([metadata, ("a", entry), ("b", entry)], 8),
+        ([metadata, ("a", entry), ("b", {**entry, "data_offsets": [4, 12]})], 12),
+        ([metadata, ("a", {**entry, "data_offsets": [8, 0]})], 0),
+        ([metadata, ("a", {**entry, "shape": [2**40]})], 8),
+        ([metadata, ("a", {**entry, "data_offsets": [0, 2**62]})], 8),
     ]:
         with pytest.raises(CheckpointError):
             read_checkpoint(write(file(table, size)))
@@ -141,13 +140,13 @@ def setting(group, name, value):
         (lambda header: header.update(vocabulary=[98, 97]), "ascending"),
         (lambda header: header.update(vocabulary=[97, 98]), "different sizes"),
         (lambda header: header.update(vocabulary=[0x110000]), "code point"),
-        (lambda header: header.update(saved_at=1e12), "makes no sense: the save time"),
-        (lambda header: header.update(saved_at=-1.0), "makes no sense: the save time"),
-        (lambda header: header.update(saved_at="now"), "makes no sense: the save time"),
-        (lambda header: header.pop("fingerprint"), "makes no sense: 'fingerprint'"),
+        (lambda header: header.update(saved_at=1e12), "is invalid: the save time"),
+        (lambda header: header.update(saved_at=-1.0), "is invalid: the save time"),
+        (lambda header: header.update(saved_at="now"), "is invalid: the save time"),
+        (lambda header: header.pop("fingerprint"), "is invalid: 'fingerprint'"),
         (lambda header: header.update(history=[{"val_bits_per_char": 1e300}]), "bits"),
         (lambda header: header.update(num_train_chars=-1), "training characters"),
-        (lambda header: header.update(history=[1]), "makes no sense"),
+        (lambda header: header.update(history=[1]), "is invalid"),
         (setting("model_config", "num_layers", -49), "-49"),
         (setting("model_config", "num_layers", True), "True"),
         (setting("model_config", "hidden_size", 10**9), "1000000000"),
@@ -164,9 +163,9 @@ def setting(group, name, value):
         (setting("model_config", "A" * 100_000, 1), "unknown setting"),
     ],
 )
-def test_a_header_that_makes_no_sense_is_refused(write, small, edit, message):
+def test_invalid_header_is_rejected(write, small, edit, message):
     path = write(edited(small, edit))
-    # What the tensors should be, only reading them shows.
+    # Only read_checkpoint compares the tensor table with the header.
     for read in (read_checkpoint, read_header)[: 1 if message == "float32" else 2]:
         with pytest.raises(CheckpointError, match=message) as caught:
             read(path)
@@ -178,7 +177,7 @@ def test_a_header_that_makes_no_sense_is_refused(write, small, edit, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda weights: weights.pop("head.bias"), "lacks 'head.bias'"),
+        (lambda weights: weights.pop("head.bias"), "missing tensor 'head.bias'"),
         (lambda weights: weights.update(extra=np.zeros(3, np.float32)), "'extra'"),
         (lambda weights: weights.update({"head.bias": np.zeros(1, np.float32)}), r"\(1,\)"),
         (
@@ -188,7 +187,7 @@ def test_a_header_that_makes_no_sense_is_refused(write, small, edit, message):
         (lambda weights: weights.update({"head.bias": weights["head.bias"] * np.nan}), "NaN"),
     ],
 )
-def test_weights_that_do_not_fit_are_named(write, small, change, message):
+def test_mismatched_weights_are_named(write, small, change, message):
     weights = dict(small.weights)
     change(weights)
     with pytest.raises(CheckpointError, match=message):
@@ -219,13 +218,13 @@ class Bomb:
         safetensors.numpy.save({"a": np.zeros(3)}, {"charlstm": '{"a":1,"a":2}'}),
     ],
 )
-def test_what_is_no_checkpoint_is_refused(write, content):
+def test_other_file_formats_are_rejected(write, content):
     with pytest.raises(CheckpointError):
         read_checkpoint(write(content))
 
 
 @posix
-def test_what_is_no_file_is_refused_without_waiting(tmp_path):
+def test_special_files_are_rejected_without_blocking(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path in (pipe, tmp_path, "/dev/zero", tmp_path / "missing", "nul\0byte"):
@@ -233,7 +232,7 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path):
             read_checkpoint(path)
 
 
-def test_a_header_is_read_without_the_tensors(write, checkpoint):
+def test_read_header_ignores_damaged_tensors(write, checkpoint):
     data = checkpoint.to_bytes()
     damaged = data[:-1] + bytes([data[-1] ^ 1])
     header = read_header(write(damaged))
@@ -244,7 +243,7 @@ def test_a_header_is_read_without_the_tensors(write, checkpoint):
 
 
 @pytest.mark.parametrize(
-    "record",
+    "entry",
     [
         {"step": -1},
         {"step": 0.5},
@@ -260,26 +259,26 @@ def test_a_header_is_read_without_the_tensors(write, checkpoint):
         {"gate_shares": [{"input": [-0.01, 0.5]}]},
     ],
 )
-def test_impossible_records_are_refused(write, small, record):
-    data = edited(small, lambda header: header.update(history=[record]))
-    with pytest.raises(CheckpointError, match="makes no sense"):
+def test_invalid_log_entries_are_rejected(write, small, entry):
+    data = edited(small, lambda header: header.update(history=[entry]))
+    with pytest.raises(CheckpointError, match="is invalid"):
         read_checkpoint(write(data))
 
 
-def test_dropout_stands_where_the_latest_evaluation_had_it(small):
+def test_dropouts_are_those_of_latest_evaluation(small):
     config = replace(small.spec.train_config, dropout=0.3, recurrent_dropout=0.2)
-    one = with_spec(small, train_config=config, history=())
-    assert one.dropouts == (0.3, 0.2)
-    for record, expected in [
+    changed = with_spec(small, train_config=config, history=())
+    assert changed.dropouts == (0.3, 0.2)
+    for entry, expected in [
         ({"dropout": 0.1, "recurrent_dropout": 0.0}, (0.1, 0.0)),
         ({"dropout": 0.0}, (0.0, 0.2)),
         ({"recurrent_dropout": 0.1}, (0.3, 0.1)),
     ]:
-        history = ({"dropout": 0.01}, record)
-        assert replace(one, history=history).dropouts == expected
+        history = ({"dropout": 0.01}, entry)
+        assert replace(changed, history=history).dropouts == expected
 
 
-def test_validation_is_known_of_these_weights_only(checkpoint, small):
+def test_validation_loss_belongs_to_exactly_these_weights(checkpoint, small):
     history = (
         {"step": 3, "val_bits_per_char": 9.0},
         {"step": 4, "val_bits_per_char": 3.5},
@@ -290,9 +289,9 @@ def test_validation_is_known_of_these_weights_only(checkpoint, small):
     assert replace(checkpoint, history=history, step=4).val_bits_per_char is None
 
 
-def test_the_least_of_everything_is_accepted(write, small):
-    one = with_spec(small, step=0, saved_at=0.0, history=(), num_train_chars=2)
-    assert_equal(read_checkpoint(write(one.to_bytes())), one)
+def test_minimum_values_are_accepted_and_smaller_ones_rejected(write, small):
+    minimal = with_spec(small, step=0, saved_at=0.0, history=(), num_train_chars=2)
+    assert_equal(read_checkpoint(write(minimal.to_bytes())), minimal)
     for changes, message in [
         ({"step": -1}, r"^the step "),
         ({"saved_at": -0.1}, r"^the save time "),
@@ -303,7 +302,7 @@ def test_the_least_of_everything_is_accepted(write, small):
             with_spec(small, **changes)
 
 
-def test_bytes_and_an_end_are_a_vocabulary_at_the_byte_level(small):
+def test_byte_level_vocabulary_allows_only_bytes_and_eos(small):
     corpus = replace(small.spec.corpus, level="byte")
     size = len(small.spec.vocabulary)
     for last, is_possible in [("\xff", True), (END, True), ("\u0100", False), ("\ufdd1", False)]:
@@ -311,29 +310,29 @@ def test_bytes_and_an_end_are_a_vocabulary_at_the_byte_level(small):
         if is_possible:
             with_spec(small, corpus=corpus, vocabulary=Vocabulary(characters))
         else:
-            with pytest.raises(ConfigError, match="256 characters and an end"):
+            with pytest.raises(ConfigError, match="256 bytes and EOS"):
                 with_spec(small, corpus=corpus, vocabulary=Vocabulary(characters))
 
 
 @pytest.mark.parametrize("name", ["corpus_name", "fingerprint"])
-def test_names_are_strings(small, name):
+def test_corpus_name_and_fingerprint_must_be_strings(small, name):
     with pytest.raises(ConfigError, match="must be strings"):
         with_spec(small, **{name: 7})
 
 
-def test_best_validation_is_the_lowest_of_the_history(small):
+def test_best_validation_is_lowest_of_history(small):
     bits = [None, 3.0, 2.0, 2.5]
     history = tuple({"val_bits_per_char": value} for value in bits)
     assert replace(small, history=history).best_val_bits_per_char == 2.0
     assert replace(small, history=()).best_val_bits_per_char is None
 
 
-def test_state_is_only_data(checkpoint):
+def test_training_numbers_are_json(checkpoint):
     assert isinstance(checkpoint.training, TrainingState)
     json.dumps(checkpoint.training.numbers, allow_nan=False)
 
 
-def test_a_history_is_bounded_and_checked(write, small):
+def test_history_is_bounded_and_validated(write, small):
     for history in ([{}] * 20_001, [{"epoch": 10**400}], [{"gates": [{"forget": 7}]}], [[]], {}):
         data = edited(small, lambda header, history=history: header.update(history=history))
         with pytest.raises(CheckpointError, match="damaged"):
@@ -341,8 +340,8 @@ def test_a_history_is_bounded_and_checked(write, small):
 
 
 @posix
-def test_a_file_that_declares_more_than_its_model_needs_is_refused_unread(small, tmp_path):
-    """A sparse file of 20 GB costs nothing to make."""
+def test_oversized_training_state_is_rejected_before_reading(small, tmp_path):
+    # A sparse file of 20 GB takes no disk space.
     data = small.to_bytes()
     length = int.from_bytes(data[:8], "little")
     table = json.loads(data[8 : 8 + length])
@@ -357,11 +356,11 @@ def test_a_file_that_declares_more_than_its_model_needs_is_refused_unread(small,
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text + data[8 + length :])
         file.truncate(8 + len(text) + end + size)
-    with pytest.raises(CheckpointError, match="too many to resume from"):
+    with pytest.raises(CheckpointError, match="training state is too large"):
         read_checkpoint(path)
 
 
-def test_what_no_reader_accepts_is_not_written(small):
+def test_header_too_large_to_read_is_not_written(small):
     corpus = replace(small.spec.corpus, paths=tuple("/long/" + "x" * 900 for _ in range(20_000)))
     with pytest.raises(CheckpointError, match="name a folder instead of its files"):
         with_spec(small, corpus=corpus).to_bytes()

@@ -23,9 +23,9 @@ def random_ids(model, *shape):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_torch_agrees_with_the_equations_written_out(cell):
+def test_torch_model_matches_numpy_model(cell):
     model = make(cell)
-    # Biases are zero at first: make them count.
+    # Initial biases are zero.
     for parameter in model.parameters():
         parameter.data += torch.randn(
             parameter.shape, generator=torch.Generator().manual_seed(2)
@@ -45,16 +45,16 @@ def test_torch_agrees_with_the_equations_written_out(cell):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_two_chunks_with_the_state_carried_equal_one_long_chunk(cell):
+def test_state_carries_over_between_chunks(cell):
     model = make(cell)
     x_TB = random_ids(model, 20, 2)
-    whole, _ = model(x_TB, model.zero_state(2))
+    expected, _ = model(x_TB, model.zero_state(2))
     first, state = model(x_TB[:7], model.zero_state(2))
     second, _ = model(x_TB[7:], state)
-    torch.testing.assert_close(torch.cat([first, second]), whole)
+    torch.testing.assert_close(torch.cat([first, second]), expected)
 
 
-def test_a_fresh_lstm_keeps_what_it_has_and_guesses_evenly():
+def test_initial_lstm_has_forget_bias_one_and_near_uniform_predictions():
     model = make()
     size = MODEL.hidden_size
     for layer in model.layers:
@@ -68,14 +68,14 @@ def test_a_fresh_lstm_keeps_what_it_has_and_guesses_evenly():
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_expected_shapes_are_those_of_the_model(cell):
+def test_weight_shapes_match_model(cell):
     model = make(cell)
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     assert shapes == model.config.weight_shapes()
     assert model.config.num_parameters == sum(p.numel() for p in model.parameters())
 
 
-def test_resetting_zeroes_the_chosen_streams_even_of_nan():
+def test_reset_zeroes_selected_streams_even_with_nan():
     state = State(torch.full((2, 3, 4), math.nan), torch.ones(2, 3, 4))
     reset = state.reset(torch.tensor([True, False, True]))
     assert reset.h_LBH[:, [0, 2]].eq(0).all()
@@ -83,47 +83,46 @@ def test_resetting_zeroes_the_chosen_streams_even_of_nan():
     assert reset.c_LBH[:, 1].eq(1).all()
 
 
-def test_dropout_hides_a_share_of_each_stream_and_uses_its_own_generator():
+def test_output_dropout_masks_each_stream_with_given_generator():
     ones_TBH = torch.ones(6, 40, 50)
 
-    def dropped(seed, share=0.3):
-        return drop_output(ones_TBH, share, torch.Generator().manual_seed(seed))
+    def dropped(seed, dropout=0.3):
+        return drop_output(ones_TBH, dropout, torch.Generator().manual_seed(seed))
 
     before = torch.get_rng_state()
     found = dropped(1)
     torch.testing.assert_close(found, dropped(1))
     assert not torch.equal(found, dropped(2))
     assert 0.25 < float((found == 0).float().mean()) < 0.35
-    assert (found == found[0]).all()  # one mask for a window
-    assert (found[0] != found[0, 0]).any()  # and for a stream
+    assert (found == found[0]).all()  # one mask per window
+    assert (found[0] != found[0, 0]).any()  # and stream
     torch.testing.assert_close(found[found > 0].unique(), torch.tensor([1 / 0.7]))
-    assert dropped(1, share=0.0) is ones_TBH
+    assert dropped(1, dropout=0.0) is ones_TBH
     assert torch.equal(before, torch.get_rng_state())
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_recurrent_dropout_hides_a_share_of_the_recurrent_weights_for_a_while(cell):
+def test_weight_drop_zeroes_recurrent_weights_within_context(cell):
     model = make(cell, hidden_size=64)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     generator = torch.Generator().manual_seed(0)
     with model.weight_drop(0.3, generator):
-        hidden = [layer.weight_hh_l0 == 0 for layer in model.layers]
-        assert all(0.25 < float(mask.float().mean()) < 0.35 for mask in hidden)
-        for number, (layer, mask) in enumerate(zip(model.layers, hidden, strict=True)):
+        dropped = [layer.weight_hh_l0 == 0 for layer in model.layers]
+        assert all(0.25 < float(mask.float().mean()) < 0.35 for mask in dropped)
+        for number, (layer, mask) in enumerate(zip(model.layers, dropped, strict=True)):
             kept = before[f"layers.{number}.weight_hh_l0"][~mask] / 0.7
             torch.testing.assert_close(layer.weight_hh_l0[~mask], kept)
         x_TB = random_ids(model, 6, 2)
         logits, _ = model(x_TB, model.zero_state(2))
         logits.square().sum().backward()
     assert all(value.equal(before[name]) for name, value in model.state_dict().items())
-    for layer, mask in zip(model.layers, hidden, strict=True):
+    for layer, mask in zip(model.layers, dropped, strict=True):
         assert layer.weight_hh_l0.grad[mask].eq(0).all()
         assert layer.weight_hh_l0.grad[~mask].ne(0).any()
     assert not torch.equal(logits, model(x_TB, model.zero_state(2))[0])
 
 
-def test_recurrent_dropout_gives_the_gradient_of_what_was_computed():
-    """Against a finite difference, with the same mask."""
+def test_weight_drop_gradient_matches_finite_difference():
     model = make().double()
     x_TB = random_ids(model, 6, 2)
 
@@ -148,7 +147,7 @@ def test_recurrent_dropout_gives_the_gradient_of_what_was_computed():
     assert slope == pytest.approx((after - before) / 2e-6, rel=1e-5)
 
 
-def test_weights_come_back_even_where_the_block_fails():
+def test_weight_drop_restores_weights_after_error():
     model = make()
     before = model.layers[0].weight_hh_l0.clone()
     with (
@@ -160,7 +159,7 @@ def test_weights_come_back_even_where_the_block_fails():
 
 
 @pytest.mark.parametrize("unknown_logit", [-200.0, -9.0, 0.0, 5.0, 30.0, 200.0])
-def test_unknown_has_a_floor_and_probabilities_sum_to_one(unknown_logit):
+def test_unknown_has_minimum_and_probabilities_sum_to_one(unknown_logit):
     logits = torch.tensor([[unknown_logit, 1.0, 2.0, -3.0]])
     model = CharLSTM(MODEL, unknown_probability=1e-3)
     log_p = model.log_probabilities(logits)
@@ -168,7 +167,7 @@ def test_unknown_has_a_floor_and_probabilities_sum_to_one(unknown_logit):
     assert float(p.sum()) == pytest.approx(1, abs=1e-6)
     assert float(p[0, 0]) >= 1e-3 * (1 - 1e-6)
     if unknown_logit < 0:
-        # The others keep their proportions.
+        # The ratios of the others don't change.
         assert float(p[0, 2] / p[0, 1]) == pytest.approx(math.e, rel=1e-4)
     else:
         torch.testing.assert_close(log_p, logits.log_softmax(-1))
@@ -177,22 +176,22 @@ def test_unknown_has_a_floor_and_probabilities_sum_to_one(unknown_logit):
     np.testing.assert_allclose(stack.log_probabilities(logits.numpy()), log_p.numpy(), atol=1e-5)
 
 
-def test_the_log_probability_of_one_symbol_is_that_among_all():
+def test_log_probabilities_of_targets_match_full_distribution():
     model = CharLSTM(MODEL, unknown_probability=1e-3)
     generator = torch.Generator().manual_seed(0)
     logits_NV = 5 * torch.randn(200, MODEL.num_outputs, generator=generator)
-    # Unknown far below its least probability, just there, and above.
+    # Unknown ranges from far below to above its minimum.
     logits_NV[:, 0] = torch.linspace(-40, 10, 200)
     y_N = torch.arange(200) % MODEL.num_outputs
     expected = model.log_probabilities(logits_NV)
     found = torch.stack(
         [
-            model.log_probabilities_of(logits_NV, torch.full((200,), symbol))
-            for symbol in range(MODEL.num_outputs)
+            model.log_probabilities_of(logits_NV, torch.full((200,), token_id))
+            for token_id in range(MODEL.num_outputs)
         ],
         1,
     )
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(found.exp().sum(1), torch.ones(200))
-    one = model.log_probabilities_of(logits_NV, y_N)
-    torch.testing.assert_close(one, expected.gather(1, y_N[:, None])[:, 0])
+    log_p_N = model.log_probabilities_of(logits_NV, y_N)
+    torch.testing.assert_close(log_p_N, expected.gather(1, y_N[:, None])[:, 0])

@@ -29,7 +29,7 @@ def nats(model, *documents):
 
 
 class Textbook:
-    """Chen and Goodman's formulas from dictionaries, one symbol at a time; "^" is the boundary."""
+    """Chen and Goodman's formulas with dictionaries, one token at a time; "^" is BOS."""
 
     def __init__(self, documents, order, symbols):
         self.order, self.symbols = order, symbols
@@ -41,14 +41,17 @@ class Textbook:
         )
         self.counts = defaultdict(dict)
         for gram, count in occurrences.items():
-            befores = {longer[0] for longer in occurrences if longer[1:] == gram}
-            is_whole = len(gram) > order or gram[0] == "^"
-            self.counts[gram[:-1]][gram[-1]] = count if is_whole else len(befores)
+            preceding = {longer[0] for longer in occurrences if longer[1:] == gram}
+            uses_count = len(gram) > order or gram[0] == "^"
+            self.counts[gram[:-1]][gram[-1]] = count if uses_count else len(preceding)
         self.discounts = [self.discounts_of(n) for n in range(order + 1)]
 
     def discounts_of(self, n):
         all_counts = [
-            c for context, of in self.counts.items() if len(context) == n for c in of.values()
+            c
+            for context, counts in self.counts.items()
+            if len(context) == n
+            for c in counts.values()
         ]
         n1, n2, n3, n4 = (all_counts.count(number) for number in (1, 2, 3, 4))
         if 0 in (n1, n2, n3, n4):
@@ -65,9 +68,9 @@ class Textbook:
         if not counts:
             return shorter
         total = sum(counts.values())
-        taken = sum(discounts[min(count, 3)] for count in counts.values())
+        discounted = sum(discounts[min(count, 3)] for count in counts.values())
         count = counts.get(symbol, 0)
-        return (count - discounts[min(count, 3)]) / total + taken / total * shorter
+        return (count - discounts[min(count, 3)]) / total + discounted / total * shorter
 
     def nats(self, document):
         padded = "^" + document.replace("d", "?")
@@ -80,14 +83,14 @@ class Textbook:
 
 @given(texts, others, st.integers(0, 4))
 @settings(max_examples=80, deadline=None)
-def test_it_is_the_textbooks_smoothing(train, text, order):
+def test_score_matches_the_textbook_formulas(train, text, order):
     model = ngrams_of_order(split_of(train), ALPHABET, order)
     textbook = Textbook(train, order, "abc?")
     expected = [cost for document in text for cost in textbook.nats(document)]
     np.testing.assert_allclose(nats(model, *text), expected, rtol=1e-5)
 
 
-def test_estimated_discounts_are_the_textbooks():
+def test_estimated_discounts_match_the_textbook_formulas():
     generator = np.random.default_rng(0)
     train = ["".join(generator.choice(list("abc"), 300, p=[0.6, 0.3, 0.1])) for _ in range(3)]
     textbook = Textbook(train, 5, "abc?")
@@ -99,23 +102,23 @@ def test_estimated_discounts_are_the_textbooks():
 @pytest.mark.parametrize(
     ("numbers", "expected"),
     [
-        # How many n-grams come once, twice, three and four times, and more often.
+        # Numbers of n-grams that occur once, twice, three times, four times, more often.
         ((8, 2, 1, 1, 9), (2 / 3, 1, 1 / 3)),
         ((8, 2, 1, 0, 9), (0.5, 1, 1.5)),
-        # One of the three would be nothing, or less.
+        # One of the three estimates is zero or negative.
         ((4, 1, 1, 1, 0), (0.5, 1, 1.5)),
         ((1, 1, 5, 1, 0), (0.5, 1, 1.5)),
         ((8, 2, 1, 3, 0), (0.5, 1, 1.5)),
     ],
 )
-def test_discounts_that_make_no_sense_are_the_usual_ones(numbers, expected):
+def test_discounts_without_valid_estimate_are_the_defaults(numbers, expected):
     counts = np.repeat([1, 2, 3, 4, 7], numbers)
     assert kneser_ney._discounts(counts) == pytest.approx(expected)
 
 
 @given(texts, st.text("abcd", max_size=9), st.integers(0, 5))
 @settings(max_examples=60, deadline=None)
-def test_distributions_sum_to_one_and_are_what_is_scored(train, text, order):
+def test_distributions_sum_to_one_and_match_score(train, text, order):
     model = ngrams_of_order(split_of(train), ALPHABET, order)
     context = model.start()
     ids = ABC.encode(text)
@@ -132,44 +135,43 @@ def test_distributions_sum_to_one_and_are_what_is_scored(train, text, order):
 
 @given(texts, st.text("abcd", min_size=1, max_size=9), st.text("abcd", min_size=1, max_size=9))
 @settings(max_examples=30, deadline=None)
-def test_it_never_looks_ahead(train, begin, end):
+def test_score_ignores_later_characters(train, begin, end):
     model = ngrams_of_order(split_of(train), ALPHABET, 4)
     np.testing.assert_array_equal(nats(model, begin + end)[: len(begin)], nats(model, begin))
 
 
-def test_streams_side_by_side_are_those_alone():
+def test_batched_streams_match_single_ones():
     model = ngrams_of_order(split_of(["abcab", "cba", "aab"]), ALPHABET, 3)
     together = model.start(3)
     alone = [model.start() for _ in range(3)]
     for ids_B in np.array([[1, 2, 3], [2, 0, 3], [3, 1, 1]]):
         together = model.read(ids_B, together)
-        alone = [model.read(ids_B[b : b + 1], one) for b, one in enumerate(alone)]
+        alone = [model.read(ids_B[b : b + 1], state) for b, state in enumerate(alone)]
         np.testing.assert_array_equal(together, np.concatenate(alone))
         np.testing.assert_allclose(
             model.log_probabilities(together)[0],
-            np.concatenate([model.log_probabilities(one)[0] for one in alone]),
+            np.concatenate([model.log_probabilities(state)[0] for state in alone]),
         )
 
 
-def test_a_document_begins_as_documents_begin():
+def test_documents_are_independent():
     model = ngrams_of_order(split_of(["ab", "ab", "ab", "ba"]), ALPHABET, 2)
     assert nats(model, "a")[0] < nats(model, "b")[0] < nats(model, "c")[0]
-    # Its end is no context of the next one.
     np.testing.assert_array_equal(nats(model, "ab", "ab")[2:], nats(model, "ab"))
 
 
-def test_how_much_context_is_known():
+def test_score_returns_matched_context_lengths():
     model = ngrams_of_order(split_of(["abcabcabc"]), ALPHABET, 3)
-    # The boundary is context, too; after "aa" nothing but "a" was seen before.
-    assert model.score(split_of(["abcaab"])).num_known_N.tolist() == [1, 2, 3, 3, 3, 1]
+    # BOS counts as context; "aa" never occurred in training, so only "a" matches at the end.
+    assert model.score(split_of(["abcaab"])).matched_N.tolist() == [1, 2, 3, 3, 3, 1]
 
 
 @given(texts, others, st.integers(0, 4))
 @settings(max_examples=30, deadline=None)
-def test_reading_on_and_scoring_know_as_much_context(train, text, order):
+def test_read_and_score_match_the_same_context(train, text, order):
     model = ngrams_of_order(split_of(train), ALPHABET, order)
     split = split_of(text)
-    nats_N, num_known_N = model.score(split)
+    nats_N, matched_N = model.score(split)
     contexts = []
     for document in text:
         context = model.start()
@@ -178,12 +180,12 @@ def test_reading_on_and_scoring_know_as_much_context(train, text, order):
             context = model.read(np.array([symbol]), context)
     together_NK = model.contexts(split)
     np.testing.assert_array_equal(together_NK, np.concatenate(contexts))
-    log_p_NV, known_N = model.log_probabilities(together_NK)
-    np.testing.assert_array_equal(known_N, num_known_N)
+    log_p_NV, read_matched_N = model.log_probabilities(together_NK)
+    np.testing.assert_array_equal(read_matched_N, matched_N)
     np.testing.assert_allclose(-log_p_NV[np.arange(len(log_p_NV)), split.ids], nats_N, rtol=1e-5)
-    # As the docstrings have it: the mixture and the file of counts rely on small types.
-    assert {one.dtype for one in (*contexts, together_NK)} == {np.dtype(np.int32)}
-    assert (log_p_NV.dtype, known_N.dtype, num_known_N.dtype) == (np.float32, np.int8, np.int8)
+    # Interpolation and storage rely on these types.
+    assert {context.dtype for context in (*contexts, together_NK)} == {np.dtype(np.int32)}
+    assert (log_p_NV.dtype, read_matched_N.dtype, matched_N.dtype) == (np.float32, np.int8, np.int8)
 
 
 def assert_predicts(model):
@@ -192,29 +194,31 @@ def assert_predicts(model):
     assert p_BV.shape == (1, 4)
 
 
-def test_rare_n_grams_leave_their_share_to_shorter_contexts():
+def test_pruned_level_still_predicts_a_distribution():
     model = ngrams_of_order(split_of(["abcab", "abcba", "abb"]), ALPHABET, 2)
     longest = model.levels[2]
     is_frequent_G = np.arange(len(longest.key_G)) % 2 == 0
     is_kept_C = np.ones(longest.num_contexts, np.bool_)
-    kept, is_kept_G = longest.without_rare(is_frequent_G, is_kept_C)
+    pruned, is_kept_G = longest.pruned(is_frequent_G, is_kept_C)
     np.testing.assert_array_equal(is_kept_G, is_frequent_G)
-    np.testing.assert_array_equal(kept.key_G, longest.key_G[is_frequent_G])
-    assert_predicts(NgramModel([*model.levels[:2], kept], num_symbols=4, unknown_probability=FLOOR))
+    np.testing.assert_array_equal(pruned.key_G, longest.key_G[is_frequent_G])
+    assert_predicts(
+        NgramModel([*model.levels[:2], pruned], num_symbols=4, unknown_probability=FLOOR)
+    )
 
 
-def test_levels_are_kept_in_small_types():
+def test_levels_have_small_dtypes():
     model = ngrams_of_order(split_of(["abcab", "abcba", "abb"]), ALPHABET, 4)
     for level in model.levels:
-        assert [level.key_G.dtype, level.share_G.dtype] == [np.uint64, np.float32]
-        assert level.rest_C.dtype == np.float32
+        assert [level.key_G.dtype, level.discounted_G.dtype] == [np.uint64, np.float32]
+        assert level.backoff_C.dtype == np.float32
         assert level.find(level.key_G).dtype == np.int32
 
 
 @pytest.mark.parametrize(
     "train", ["a" * 500, "abc", "a", "".join(map(chr, range(0x4E00, 0x4E00 + 20_000)))]
 )
-def test_texts_without_variety_or_repeats(train):
+def test_texts_without_variety_or_repeats_give_finite_losses(train):
     vocabulary = Vocabulary.of(train)
     alphabet = alphabet_of(vocabulary)
     text = Split.of([train[:100] + "\U0001f600"], vocabulary)
@@ -225,9 +229,8 @@ def test_texts_without_variety_or_repeats(train):
     assert np.exp(model.log_probabilities(model.start())[0]).sum() == pytest.approx(1)
 
 
-def test_a_hundred_thousand_different_characters():
+def test_vocabulary_of_a_hundred_thousand_characters():
     vocabulary = Vocabulary("".join(map(chr, range(0x10000, 0x10000 + 100_000))))
     train = Split.of([vocabulary.characters * 2], vocabulary)
     model = ngrams_of_order(train, alphabet_of(vocabulary), 2)
-    # Each of them came once before, after the same one.
     assert model.score(train).nats_N[10:].max() < 1.2

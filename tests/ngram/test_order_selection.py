@@ -14,23 +14,23 @@ def split_of(documents):
     return Split.of(documents, ABC)
 
 
-def test_the_order_is_chosen_on_another_text():
+def test_order_is_chosen_on_held_out_text():
     generator = np.random.default_rng(0)
     noise = "".join(generator.choice(list("abc"), 4000))
     assert learn_ngrams(split_of([noise[:3000]]), split_of([noise[3000:]]), ALPHABET).order <= 3
-    # Without one, not on what was learned.
+    # Without validation text, on the end of the training text.
     assert learn_ngrams(split_of([noise]), split_of([]), ALPHABET).order <= 3
     regular = "aabbcacb" * 300
     assert learn_ngrams(split_of([regular]), split_of([regular]), ALPHABET).order >= 2
 
 
-def test_memory_ends_the_growth(monkeypatch):
+def test_memory_limits_the_order(monkeypatch):
     monkeypatch.setattr(order_selection, "_MAX_NGRAMS", 30)
     text = split_of(["abcacbbca" * 40])
     assert ngrams_of_order(text, ALPHABET, 9).order < 5
 
 
-def test_for_each_length_the_other_text_decides_on_what_comes_once():
+def test_singletons_are_pruned_unless_validation_text_repeats_them():
     generator = np.random.default_rng(0)
     vocabulary = Vocabulary(" abcdefgh")
     alphabet = alphabet_of(vocabulary)
@@ -43,16 +43,16 @@ def test_for_each_length_the_other_text_decides_on_what_comes_once():
         return Split.of([" ".join(chosen)], vocabulary)
 
     def has_all(model, order):
-        """Whether what comes once was kept, too."""
-        whole = ngrams_of_order(train, alphabet, order)
-        return len(model.levels[order].key_G) == len(whole.levels[order].key_G)
+        """Return whether singletons were kept."""
+        unpruned = ngrams_of_order(train, alphabet, order)
+        return len(model.levels[order].key_G) == len(unpruned.levels[order].key_G)
 
-    # Two words that come once together say nothing of others.
+    # Word pairs that occur once do not generalize.
     train = text(3000)
     model = learn_ngrams(train, text(800), alphabet)
     assert has_all(model, 2)
     assert not has_all(model, model.order)
-    # Where the other text is a passage of this one, they do.
+    # They help if the validation text is a passage of the training text.
     copied = learn_ngrams(train, train.part(2000, 5000), alphabet)
     assert has_all(copied, copied.order)
     assert copied.order > model.order

@@ -38,26 +38,26 @@ def path(tmp_path, counts):
     return path
 
 
-def test_what_is_read_is_what_was_written(path, counts):
+def test_read_returns_what_was_written(path, counts):
     again = read_counts(path, ALPHABET, owner="me")
     np.testing.assert_array_equal(again.ngrams.score(TEXT).nats_N, counts.ngrams.score(TEXT).nats_N)
     np.testing.assert_array_equal(again.mixture.weights_K2, counts.mixture.weights_K2)
 
 
-def test_counts_of_another_model_or_text_are_refused(path):
-    with pytest.raises(ContainerError, match="other weights"):
+def test_read_rejects_files_of_another_model_or_vocabulary(path):
+    with pytest.raises(ContainerError, match="another model"):
         read_counts(path, ALPHABET, owner="you")
     with pytest.raises(ContainerError, match="damaged"):
         read_counts(path, alphabet_of(Vocabulary("abcd")), owner="me")
 
 
-def test_the_score_on_validation_is_kept(path, counts):
+def test_validation_loss_is_stored_and_checked(path, counts):
     assert read_val_nats(path, owner="me") is None
     scored = replace(counts, val_nats_per_char=1.25)
     write_counts(path, scored, owner="me", mode=0o666)
     assert read_val_nats(path, owner="me") == 1.25
     assert read_counts(path, ALPHABET, owner="me").val_nats_per_char == 1.25
-    with pytest.raises(ContainerError, match="other weights"):
+    with pytest.raises(ContainerError, match="another model"):
         read_val_nats(path, owner="you")
     for impossible in (-1.0, 1e9, "one", [1.0], True):
         write_counts(path, replace(counts, val_nats_per_char=impossible), owner="me", mode=0o666)
@@ -65,11 +65,11 @@ def test_the_score_on_validation_is_kept(path, counts):
             lambda: read_val_nats(path, owner="me"),
             lambda: read_counts(path, ALPHABET, owner="me"),
         ):
-            with pytest.raises(ContainerError, match="damaged: its score is impossible"):
+            with pytest.raises(ContainerError, match="damaged: its validation loss is invalid"):
                 read()
 
 
-def test_every_changed_byte_is_noticed(path):
+def test_read_rejects_every_changed_byte(path):
     data = path.read_bytes()
     for place in range(0, len(data), 7):
         changed = bytearray(data)
@@ -84,27 +84,26 @@ def test_every_changed_byte_is_noticed(path):
 
 
 @pytest.mark.parametrize("level", [0, 1])
-def test_a_boundary_that_is_predicted_is_refused(path, counts, level):
+def test_read_rejects_ngrams_that_predict_bos(path, counts, level):
     first, *longer = counts.ngrams.levels
     if level:
-        # The last continuation of a context becomes the boundary.
+        # Replace the last continuation of a context by BOS.
         key_G = longer[0].key_G.copy()
         key_G[-1] = key_G[-1] // 5 * 5 + 4
         longer[0] = replace(longer[0], key_G=key_G)
     else:
-        share_G = first.share_G.copy()
-        share_G[-1] = 0.1
-        first = replace(first, share_G=share_G)
+        discounted_G = first.discounted_G.copy()
+        discounted_G[-1] = 0.1
+        first = replace(first, discounted_G=discounted_G)
     ngrams = NgramModel([first, *longer], num_symbols=4, unknown_probability=1e-4)
     write_counts(path, Counts(ngrams=ngrams, mixture=Mixture.usual(3)), owner="me", mode=0o666)
-    with pytest.raises(ContainerError, match="no sense"):
+    with pytest.raises(ContainerError, match="predict BOS"):
         read_counts(path, ALPHABET, owner="me")
 
 
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_crafted_files_are_refused_or_make_sense(tmp_path_factory, data):
-    """With a digest that fits: whatever is accepted predicts, and sums to one."""
+def test_read_rejects_crafted_files_or_returns_valid_distributions(tmp_path_factory, data):
     from charlstm.system.container import to_bytes
 
     path = tmp_path_factory.mktemp("crafted") / "counts.safetensors"
@@ -140,13 +139,13 @@ def test_crafted_files_are_refused_or_make_sense(tmp_path_factory, data):
     assert np.exp(log_p_BV).sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_a_link_or_a_pipe_is_no_file_of_counts(tmp_path):
+def test_read_rejects_pipes(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ContainerError):
         read_counts(tmp_path / "pipe", ALPHABET, owner="me")
 
 
-def test_the_owner_is_model_and_text():
+def test_owner_depends_on_model_and_text():
     weights = {"a": np.zeros(3), "b": np.ones(2)}
     assert owner_of(weights, "text") == owner_of(dict(reversed(weights.items())), "text")
     others = [owner_of(weights | {"a": np.ones(3)}, "text"), owner_of(weights, "other")]

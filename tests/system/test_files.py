@@ -2,13 +2,13 @@ import os
 import subprocess
 import sys
 import threading
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 from conftest import posix
 
 from charlstm.errors import CharLSTMError
-from charlstm.system.files import open_output, remove_leftovers, replace_file
+from charlstm.system.files import _descriptor_of, open_output, remove_leftovers, replace_file
 
 
 def write_output(path, data):
@@ -34,6 +34,10 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     with pytest.raises(ZeroDivisionError), open_output(tmp_path / "new.txt"):
         raise ZeroDivisionError
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_standard_output_is_known_by_its_name_on_windows_too():
+    assert _descriptor_of(PureWindowsPath("/dev/stdout")) == 1
 
 
 def test_what_cannot_be_written_is_refused_before_the_work(tmp_path):

@@ -18,7 +18,7 @@ from charlstm.config import CorpusConfig
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.text.corpus import encode_files, load_corpus
 from charlstm.text.filelist import FileList
-from charlstm.text.source import _composed
+from charlstm.text.source import _composed, _explained
 from charlstm.text.vocabulary import END
 
 
@@ -96,7 +96,7 @@ def test_without_a_path_it_is_the_documentation_of_python():
         "naïve\r\nlines\r\n".encode(),
         "naïve\rlines\r".encode(),
         "naïve\r\nlines\r".encode(),
-        gzip.compress("naïve\nlines\n".encode()),
+        gzip.compress("naïve\nlines\n".encode(), mtime=0),
         bz2.compress("naïve\nlines\n".encode()),
         lzma.compress("naïve\nlines\n".encode()),
     ],
@@ -129,15 +129,23 @@ def test_the_fingerprint_changes_with_text_and_with_splits(write):
         (b"\xef\xbb\xbf", "empty"),
         (b"x", "too few"),
         ("caf\xe9 au lait".encode("cp1252"), r"byte 3 \(0xE9\) is not valid utf-8.*cp1252"),
-        (b"\x28\xb5\x2f\xfd....", "zstd"),
+        (b"\x28\xb5\x2f\xfd....", "zstd|can't be read: .*Zstandard"),
         (b"%PDF-1.7 ...", "PDF"),
-        (gzip.compress(b"text " * 100)[:-9], "can't be read: Compressed file ended"),
+        (gzip.compress(b"text " * 100, mtime=0)[:-9], "can't be read: Compressed file ended"),
     ],
 )
 def test_what_is_no_text_gets_one_line_that_says_why(write, content, message):
     with pytest.raises(CorpusError, match=message) as caught:
         load(write(content))
     assert "\n" not in str(caught.value)
+
+
+def test_text_that_stops_too_early_for_its_encoding_is_explained():
+    # As Python 3.13 reports it: beyond the last byte.
+    error = UnicodeDecodeError("punycode", b"BZh9", 4, 5, "incomplete punycode string")
+    assert str(_explained("a.txt", 4, error)).startswith(
+        "a.txt: byte 4 (the end) is not valid punycode"
+    )
 
 
 @posix

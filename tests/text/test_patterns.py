@@ -33,10 +33,10 @@ def test_regex_finds_what_re_finds(pattern, lines):
 @pytest.mark.parametrize("pattern", [ENDLESS, r"(\w+\s?)*$", "(x+x+)+y"])
 def test_catastrophic_patterns_end_in_time(impatient, pattern):
     line = {"(x+x+)+y": "x"}.get(pattern, "a") * 100_000 + "!"
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(PatternError, match=r"took more than 0\.3 seconds, on line 1 "):
         found_in(pattern, [line])
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_what_takes_too_long_is_named(impatient):

@@ -145,8 +145,10 @@ def test_any_damage_is_noticed_and_repaired(folder, path):
         damaged[place] ^= 1 << int(generator.integers(8))
         (folder / name).write_bytes(damaged if number % 4 < 2 else whole[:place])
         assert again(folder, config, first) is None
-        kept(folder, config)
-        assert {name: (folder / name).read_bytes() for name in files} == files
+        if number < 8:  # each file and kind of damage twice
+            kept(folder, config)
+            assert {name: (folder / name).read_bytes() for name in files} == files
+        (folder / name).write_bytes(whole)
 
 
 @posix

@@ -26,7 +26,7 @@ def generator(seed=0):
 
 
 @given(batch_size=st.integers(1, 7), seq_len=st.integers(1, 30), num_batches=st.integers(1, 20))
-def test_each_stream_reads_on_where_it_stopped(batch_size, seq_len, num_batches):
+def test_streams_continue_between_batches(batch_size, seq_len, num_batches):
     batches = stream(batch_size=batch_size, seq_len=seq_len)
     random = generator()
     y_TB = torch.cat([batches.next(random).y_TB for _ in range(num_batches)])
@@ -36,17 +36,17 @@ def test_each_stream_reads_on_where_it_stopped(batch_size, seq_len, num_batches)
         assert set(steps % 100) <= {1}
 
 
-def test_one_pass_shows_every_character_once_as_a_target():
+def test_every_character_is_a_target_once_per_epoch():
     batches = stream(batch_size=4, seq_len=5)
     random = generator()
     targets = torch.cat([batches.next(random).y_TB.flatten() for _ in range(5)])
     assert sorted(targets.tolist()) == list(range(1, 101))
 
 
-def test_inputs_are_the_targets_before_and_boundaries_where_documents_begin():
+def test_inputs_are_previous_targets_or_bos():
     batches = stream((TEXT[:30], TEXT[30:]), batch_size=2, seq_len=20)
     batch = batches.next(generator())
-    assert batch.begins_TB[0].tolist() == [True, True]  # nothing was carried yet
+    assert batch.begins_TB[0].tolist() == [True, True]  # no state to carry over yet
     x_T = batch.x_TB[:, 0].tolist()
     assert x_T == [VOCABULARY.boundary, *range(1, 20)]
     batch = batches.next(generator())
@@ -56,7 +56,7 @@ def test_inputs_are_the_targets_before_and_boundaries_where_documents_begin():
     assert batch.begins_TB[0].tolist() == [False, False]
 
 
-def test_a_document_that_begins_with_a_window_begins_from_zero():
+def test_document_at_window_start_resets_state():
     batches = stream((TEXT[:30], TEXT[30:]), batch_size=1, seq_len=30)
     random = generator()
     batches.next(random)
@@ -65,7 +65,7 @@ def test_a_document_that_begins_with_a_window_begins_from_zero():
     assert batch.x_TB[0].tolist() == [VOCABULARY.boundary]
 
 
-def test_resets_come_as_often_as_they_should_and_bring_the_boundary():
+def test_resets_have_given_probability_and_read_bos():
     batches = stream(batch_size=50, seq_len=3, reset_probability=0.1)
     random = generator()
     batches.next(random)
@@ -74,11 +74,11 @@ def test_resets_come_as_often_as_they_should_and_bring_the_boundary():
         batch = batches.next(random)
         resets += int(batch.begins_TB[0].sum())
         assert (batch.x_TB[0][batch.begins_TB[0]] == VOCABULARY.boundary).all()
-    # 5,000 draws at 0.1 (and the ring's beginning, 3 times): 500 +- 6 standard deviations.
+    # 5,000 draws at 0.1 (plus the start of the ring, 3 times): 500 +- 6 standard deviations.
     assert 370 < resets < 640
 
 
-def test_a_stream_made_anew_with_the_cursor_goes_on_the_same_way():
+def test_cursor_restores_batches():
     first, random = stream(batch_size=3, seq_len=7, reset_probability=0.3), generator()
     for _ in range(5):
         first.next(random)
@@ -87,25 +87,24 @@ def test_a_stream_made_anew_with_the_cursor_goes_on_the_same_way():
     copied = torch.Generator()
     copied.set_state(random.get_state())
     for _ in range(5):
-        one, other = first.next(random), second.next(copied)
-        assert torch.equal(one.x_TB, other.x_TB)
-        assert torch.equal(one.begins_TB, other.begins_TB)
+        expected, found = first.next(random), second.next(copied)
+        assert torch.equal(found.x_TB, expected.x_TB)
+        assert torch.equal(found.begins_TB, expected.begins_TB)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
-def test_each_place_is_read_once_and_what_has_ended_no_more(share):
-    begins_TB = np.random.default_rng(0).random((20, 6)) < share
-    pieces = Pieces.of(begins_TB)
+@pytest.mark.parametrize("start_probability", [0.0, 0.1, 0.5, 1.0])
+def test_packing_reads_each_position_once(start_probability):
+    begins_TB = np.random.default_rng(0).random((20, 6)) < start_probability
+    packed = Pieces.of(begins_TB)
     places, is_first = [], []
-    for stretch in pieces.stretches:
-        places.append(stretch.place_TP.ravel())
-        is_first.append(np.zeros(stretch.place_TP.shape, np.bool_))
+    for chunk in packed.stretches:
+        places.append(chunk.place_TP.ravel())
+        is_first.append(np.zeros(chunk.place_TP.shape, np.bool_))
         is_first[-1][0] = True
-    places, is_first = np.concatenate(places), np.concatenate([one.ravel() for one in is_first])
-    # In the window's order the places stand one after another.
-    assert places[pieces.order_TB].ravel().tolist() == list(range(120))
-    # Whatever a stretch reads, it begins within its piece.
-    read = np.zeros(len(places), np.bool_)
-    read[pieces.order_TB.ravel()] = True
-    assert read[is_first].all()
-    assert pieces.is_whole == (not begins_TB[1:].any())
+    places, is_first = np.concatenate(places), np.concatenate([mask.ravel() for mask in is_first])
+    assert places[packed.order_TB].ravel().tolist() == list(range(120))
+    # The first step of a chunk is within the segment, never padding.
+    is_read = np.zeros(len(places), np.bool_)
+    is_read[packed.order_TB.ravel()] = True
+    assert is_read[is_first].all()
+    assert packed.is_whole == (not begins_TB[1:].any())

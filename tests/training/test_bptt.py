@@ -25,7 +25,7 @@ def batch():
 
 @pytest.fixture
 def _any_precision(monkeypatch):
-    """A CPU's nn.LSTM doesn't train in float16; its loss scale can be watched all the same."""
+    """Disable autocast: nn.LSTM doesn't train in float16 on a CPU, but loss scaling is testable."""
     monkeypatch.setattr(TruncatedBPTT, "_autocast", lambda _: contextlib.nullcontext())
 
 
@@ -39,7 +39,7 @@ def learner_of(precision="float32", world=ALONE, **settings):
 
 
 def first_loss(documents, vocabulary, *, seq_len):
-    """Nats per character of the first step, before anything is learned."""
+    """Return the first step's loss in nats per character, and that of evaluation."""
     config = replace(MODEL, num_characters=len(vocabulary))
     model = CharLSTM(config, generator=torch.Generator().manual_seed(0))
     for parameter in model.parameters():
@@ -62,19 +62,17 @@ def first_loss(documents, vocabulary, *, seq_len):
     ("documents", "seq_len"),
     [([TEXT[:20], TEXT[40:47], TEXT[5:42]], 20 + 7 + 37), (["quick", "fox"] * 8, 64)],
 )
-def test_documents_inside_a_window_begin_from_zero_as_evaluation_has_it(
-    vocabulary, documents, seq_len
-):
+def test_training_loss_resets_at_documents_like_evaluation(vocabulary, documents, seq_len):
     loss, expected = first_loss(documents, vocabulary, seq_len=seq_len)
     assert loss == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.02, 0.2, 0.6, 1.0])
+@pytest.mark.parametrize("start_probability", [0.0, 0.02, 0.2, 0.6, 1.0])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_a_window_in_pieces_is_each_stream_read_by_itself(cell, share):
-    """Losses, states and gradients, against a loop over streams and their pieces."""
+def test_packed_window_matches_streams_read_one_by_one(cell, start_probability):
+    """Compare losses, states and gradients with a loop over streams and time steps."""
     seq_len, batch_size = 24, 5
-    generator = torch.Generator().manual_seed(round(share * 100))
+    generator = torch.Generator().manual_seed(round(start_probability * 100))
     config = replace(MODEL, cell=cell)
     weights = CharLSTM(config, generator=generator).state_dict()
     shape = (seq_len, batch_size)
@@ -82,7 +80,7 @@ def test_a_window_in_pieces_is_each_stream_read_by_itself(cell, share):
         Batch(
             x_TB=torch.randint(config.num_inputs, shape, generator=generator),
             y_TB=torch.randint(config.num_outputs, shape, generator=generator),
-            begins_TB=torch.rand(shape, generator=generator) < share,
+            begins_TB=torch.rand(shape, generator=generator) < start_probability,
         )
         for _ in range(3)
     ]
@@ -103,7 +101,7 @@ def test_a_window_in_pieces_is_each_stream_read_by_itself(cell, share):
         expected = torch.stack(losses).mean()
         plain.zero_grad()
         expected.backward()
-        # A rate of 0 leaves the weights, and the gradient, as they are.
+        # A learning rate of 0 keeps the weights.
         assert float(learner.step(window, 0.0).loss) == pytest.approx(expected.item(), rel=1e-5)
         norm = torch.stack([parameter.grad.norm() for parameter in plain.parameters()]).norm()
         for (name, parameter), other in zip(
@@ -117,7 +115,7 @@ def test_a_window_in_pieces_is_each_stream_read_by_itself(cell, share):
 
 
 class _Readings(TorchDispatchMode):
-    """Notes the operations that hand a tensor's value, or a size that depends on it, to Python."""
+    """Recorder of operations that return a tensor's value, or a size that depends on it."""
 
     NAMES = frozenset({"_local_scalar_dense", "equal", "nonzero", "masked_select", "unique"})
 
@@ -137,7 +135,7 @@ class _Readings(TorchDispatchMode):
 
 @any_precision
 @pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_a_step_reads_nothing_back_so_that_a_gpu_is_never_waited_for(batch, precision):
+def test_step_never_synchronizes(batch, precision):
     learner = learner_of(precision)
     batch.begins_TB[5, 2] = batch.begins_TB[0, 0] = True
     dropouts = Dropouts(0.1, 0.1)
@@ -155,8 +153,8 @@ def _window(batch):
     return torch.cat([batch.x_TB, batch.y_TB, batch.begins_TB[:1]])
 
 
-def test_a_whole_window_is_what_a_cuda_graph_is_made_of(split, vocabulary):
-    """The step that a GPU captures, here without one."""
+def test_step_on_unsplit_window_matches_normal_step(split, vocabulary):
+    """Compare the function captured on GPUs with the normal step, on the CPU."""
     config = replace(MODEL, num_characters=len(vocabulary))
     learners = []
     for _ in range(2):
@@ -177,21 +175,21 @@ def test_a_whole_window_is_what_a_cuda_graph_is_made_of(split, vocabulary):
         expected = learner.step(batch, 0.01)
         found = captured._learn_from_window(_window(batch), torch.tensor(0.01), 0.0, 0.0)
         assert float(found.loss) == pytest.approx(float(expected.loss), rel=1e-5)
-    for one, two in zip(model.parameters(), other.parameters(), strict=True):
-        torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-4)
+    for parameter, other_parameter in zip(model.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(parameter, other_parameter, atol=1e-5, rtol=1e-4)
     begins_TB = batch.begins_TB.clone()
     begins_TB[3, 0] = True
     assert not replace(batch, begins_TB=begins_TB).is_whole
 
 
 def documents_of(batch):
-    """The same window as whole documents, side by side."""
+    """Return the window as a batch of complete documents."""
     return replace(batch, counts_TB=torch.ones_like(batch.begins_TB))
 
 
-@pytest.mark.parametrize("shares", [Dropouts(0.5, 0.0), Dropouts(0.0, 0.5)])
-def test_dropout_reaches_every_way_of_reading_a_window(batch, shares):
-    """Streams, whole windows as a GPU captures them, and documents: from the same draws."""
+@pytest.mark.parametrize("rates", [Dropouts(0.5, 0.0), Dropouts(0.0, 0.5)])
+def test_dropout_applies_to_every_kind_of_batch(batch, rates):
+    """Use the same masks for streams, unsplit windows (as captured on GPUs) and documents."""
 
     def learner(seed=1):
         made = learner_of(seed=seed)
@@ -206,18 +204,16 @@ def test_dropout_reaches_every_way_of_reading_a_window(batch, shares):
             float(learner(**options).step(documents_of(batch), 0.0, dropouts).loss),
         ]
 
-    whole, dropped = losses(Dropouts()), losses(shares)
-    assert whole == pytest.approx([whole[0]] * 3)
+    plain, dropped = losses(Dropouts()), losses(rates)
+    assert plain == pytest.approx([plain[0]] * 3)
     assert dropped == pytest.approx([dropped[0]] * 3)
-    assert dropped[0] != pytest.approx(whole[0], rel=1e-3)
-    assert dropped == losses(shares)
-    assert dropped != losses(shares, seed=2)
+    assert dropped[0] != pytest.approx(plain[0], rel=1e-3)
+    assert dropped == losses(rates)
+    assert dropped != losses(rates, seed=2)
 
 
 @any_precision
-def test_the_loss_scale_grows_after_many_steps_and_is_halved_by_one_that_overflows(
-    batch, monkeypatch
-):
+def test_loss_scale_grows_and_is_halved_on_overflow(batch, monkeypatch):
     monkeypatch.setattr(bptt, "_LOSS_SCALE_GROWTH_STEPS", 3)
     learner = learner_of("float16")
     bias = learner._model.head.bias
@@ -229,31 +225,31 @@ def test_the_loss_scale_grows_after_many_steps_and_is_halved_by_one_that_overflo
     bias.data[0] = torch.nan
     assert scales(3) == [4 * 65536, 2 * 65536, 65536]
     bias.data[0] = 0.0
-    # A step that fails begins the count anew.
+    # A skipped step restarts the count of steps.
     assert scales(5) == [32768] * 3 + [65536] * 2
     bias.data[0] = torch.nan
     scales(30)
     assert scales(1) == [1.0]
 
 
-def test_what_is_captured_reads_neither_rate_nor_dropouts(batch):
+def test_captured_step_never_reads_rate_or_dropouts(batch):
     learner = learner_of()
     window = _window(batch)
     rates = [torch.tensor(0.01), torch.tensor(0.1), torch.tensor(0.2)]
     learner._learn_from_window(window, *rates)
-    learner._optimizer._adamw.step = lambda: None  # on a CPU it reads its rate
+    learner._optimizer._adamw.step = lambda: None  # on a CPU, it reads the learning rate
     carried = [part.data_ptr() for part in learner._carried]
     with _Readings() as readings:
         outcome = learner._learn_from_window(window, *rates)
     assert readings.found == []
     assert outcome.loss.isfinite()
-    # Found by the next replay where this one found it.
+    # A graph's replays need the state at a fixed address.
     assert [part.data_ptr() for part in learner._carried] == carried
 
 
 @any_precision
 @pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_a_step_that_is_passed_over_leaves_weights_and_moments(batch, precision):
+def test_skipped_step_keeps_weights_and_moments(batch, precision):
     learner = learner_of(precision, weight_decay=0.5)
     model = learner._model
     learner.step(batch, 0.01)
@@ -269,7 +265,7 @@ def test_a_step_that_is_passed_over_leaves_weights_and_moments(batch, precision)
     for name, value in before.items():
         if name.startswith("optimizer."):
             assert torch.equal(value, after[name]), name
-    # Only the stream that was to blame begins anew.
+    # Only the stream with the NaN is reset.
     for name in ("carried.h_LBH", "carried.c_LBH"):
         assert after[name].isfinite().all()
         assert after[name].any(-1).all(0).tolist() == [True, False, True, True]
@@ -278,7 +274,7 @@ def test_a_step_that_is_passed_over_leaves_weights_and_moments(batch, precision)
 
 @pytest.fixture
 def state(batch):
-    """What a step leaves, and generators of two processes."""
+    """Return the state_dict after a step, with generators of two processes."""
     learner = learner_of()
     learner.step(batch, 0.01, Dropouts(0.2, 0.0))
     tensors = {name: value.clone() for name, value in learner.state_dict().items()}
@@ -287,7 +283,7 @@ def state(batch):
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_each_process_takes_over_its_streams_and_its_generator(state, rank):
+def test_each_process_loads_its_streams_and_generator(state, rank):
     learner = learner_of(world=World(rank=rank, size=2))
     learner.load_state_dict(state)
     for name, part in learner._carried._asdict().items():
@@ -297,28 +293,28 @@ def test_each_process_takes_over_its_streams_and_its_generator(state, rank):
 
 
 class Two(World):
-    """The first of two processes; the other's tensors are this one's plus one."""
+    """World of two processes, the second with the first one's tensors plus 1."""
 
     def gather(self, tensor):
         return [tensor, tensor + 1]
 
 
-def test_what_is_carried_and_drawn_by_all_processes_is_saved(state):
+def test_state_dict_gathers_all_processes(state):
     learner = learner_of(world=Two(rank=0, size=2))
     learner.load_state_dict(state)
     tensors = learner.state_dict()
     assert tensors.keys() == state.keys()
     for name in ("carried.h_LBH", "carried.c_LBH"):
-        mine = state[name][:, :2]
-        assert torch.equal(tensors[name], torch.cat([mine, mine + 1], 1))
+        own = state[name][:, :2]
+        assert torch.equal(tensors[name], torch.cat([own, own + 1], 1))
     assert torch.equal(tensors["generator.dropout"], state["generator.dropout"])
     assert torch.equal(tensors["generator.dropout.1"], state["generator.dropout"] + 1)
 
 
-def test_a_process_that_was_not_there_before_begins_with_its_own_generator(state):
+def test_added_process_starts_with_its_own_generator(state):
     learner = learner_of(world=World(rank=1, size=2))
     fresh = learner._generator.get_state()
-    # Which is not the first one's.
+
     assert not torch.equal(fresh, learner_of()._generator.get_state())
     del state["generator.dropout.1"]
     learner.load_state_dict(state)
@@ -328,7 +324,7 @@ def test_a_process_that_was_not_there_before_begins_with_its_own_generator(state
         learner_of().load_state_dict(state)
 
 
-def test_a_generator_of_another_kind_of_device_is_left_alone(state):
+def test_generator_state_of_another_device_type_is_ignored(state):
     learner = learner_of()
     fresh = learner._generator.get_state()
     learner.load_state_dict({**state, "generator.dropout": torch.zeros(16, dtype=torch.uint8)})
@@ -336,7 +332,7 @@ def test_a_generator_of_another_kind_of_device_is_left_alone(state):
 
 
 @any_precision
-def test_the_loss_scale_goes_on_with_the_same_precision_only(state, batch):
+def test_loss_scale_is_restored_only_for_the_same_precision(state, batch):
     def scale_after(precision, tensors):
         learner = learner_of(precision)
         learner.load_state_dict(tensors)
@@ -346,13 +342,13 @@ def test_the_loss_scale_goes_on_with_the_same_precision_only(state, batch):
     assert scale_after("float16", scaled) == 1024
     assert scale_after("float16", state) == 65536
     assert scale_after("float32", scaled) == 1
-    for impossible in ([-1.0, 0.0], [1.0, -1.0], [torch.nan, 0.0], [1.0]):
+    for invalid in ([-1.0, 0.0], [1.0, -1.0], [torch.nan, 0.0], [1.0]):
         with pytest.raises(CheckpointError, match="loss_scale"):
-            scale_after("float16", {**state, "loss_scale": torch.tensor(impossible)})
+            scale_after("float16", {**state, "loss_scale": torch.tensor(invalid)})
 
 
-def test_of_documents_only_what_is_no_filling_counts(batch):
-    """Whole documents begin from zero and leave the streams' state alone."""
+def test_padding_does_not_count(batch):
+    """Also check that documents start from a zero state and keep the carried state."""
     counts = torch.zeros(12, 4, dtype=torch.bool)
     for stream, length in enumerate((12, 5, 1, 7)):
         counts[:length, stream] = True
@@ -365,13 +361,13 @@ def test_of_documents_only_what_is_no_filling_counts(batch):
     expected = cross_entropy(logits[counts], batch.y_TB[counts]).item()
     documents = replace(batch, counts_TB=counts)
     assert float(learner.step(documents, 0.0).loss) == pytest.approx(expected, rel=1e-5)
-    # A share of the processes' work counts as it is weighed.
+
     halved = learner.step(replace(documents, weight=0.5), 0.0)
     assert float(halved.loss) == pytest.approx(expected / 2, rel=1e-5)
     assert all(map(torch.equal, learner._carried, carried))
 
 
-def test_lower_precision_changes_a_loss_a_little(batch):
+def test_lower_precision_changes_loss_slightly(batch):
     exact, rounded = (
         float(learner_of(precision).step(batch, 0.0).loss) for precision in ("float32", "bfloat16")
     )
@@ -380,9 +376,7 @@ def test_lower_precision_changes_a_loss_a_little(batch):
 
 
 @any_precision
-def test_lower_precision_rounds_the_optimizers_products_where_it_may(batch):
-    """bfloat16 does; float16 has too small a range for them."""
-
+def test_muon_uses_bfloat16_but_not_float16(batch):
     def change(precision):
         learner = learner_of(precision)
         weight = learner._model.layers[1].weight_hh_l0
@@ -397,17 +391,17 @@ def test_lower_precision_rounds_the_optimizers_products_where_it_may(batch):
 
 
 @any_precision
-def test_a_scaled_loss_gives_the_same_gradient(batch):
+def test_loss_scaling_keeps_gradient(batch):
     plain, scaled = learner_of(), learner_of("float16")
     for learner in (plain, scaled):
         learner.step(batch, 0.0)
-    for one, other in zip(plain._model.parameters(), scaled._model.parameters(), strict=True):
-        torch.testing.assert_close(one.grad, other.grad)
+    for expected, found in zip(plain._model.parameters(), scaled._model.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, expected.grad)
     assert scaled.state_dict()["loss_scale"].tolist() == [65536, 1]
     assert "loss_scale" not in plain.state_dict()
 
 
-def test_a_stream_whose_loss_is_not_finite_begins_anew(batch):
+def test_stream_with_nonfinite_loss_is_reset(batch):
     learner = learner_of()
     learner.step(batch, 0.0)
     assert all(part.any() for part in learner._carried)
@@ -417,14 +411,14 @@ def test_a_stream_whose_loss_is_not_finite_begins_anew(batch):
 
 
 class Silent(World):
-    """The mean over all processes is nothing."""
+    """World in which every mean over processes is 0."""
 
     def average_(self, tensors):
         for tensor in tensors:
             tensor.zero_()
 
 
-def test_gradient_and_loss_are_the_mean_over_all_processes(batch):
+def test_gradient_and_loss_are_averaged_over_processes(batch):
     learner = learner_of(world=Silent())
     before = learner._model.head.bias.detach().clone()
     assert float(learner.step(batch, 0.01).loss) == 0

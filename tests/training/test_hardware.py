@@ -9,20 +9,20 @@ from charlstm.training import hardware
 from charlstm.training.hardware import resolve_device, resolve_precision, resolve_threads
 
 
-def test_the_precision_is_the_quickest_that_the_device_trains_in(monkeypatch):
-    monkeypatch.setattr(hardware, "_computes_bfloat16", lambda _: True)
+def test_auto_precision_is_fastest_supported(monkeypatch):
+    monkeypatch.setattr(hardware, "_supports_bfloat16", lambda _: True)
     assert resolve_precision("auto", "cuda") == "float16"
     assert resolve_precision("bfloat16", "cuda") == "bfloat16"
     assert resolve_precision("auto", "cpu") == "bfloat16"
-    monkeypatch.setattr(hardware, "_computes_bfloat16", lambda _: False)
+    monkeypatch.setattr(hardware, "_supports_bfloat16", lambda _: False)
     assert resolve_precision("auto", "cpu") == resolve_precision("auto", "mps") == "float32"
-    with pytest.raises(ConfigError, match=r"the cpu of this machine trains in float32$"):
+    with pytest.raises(ConfigError, match=r"the cpu of this machine supports float32$"):
         resolve_precision("float16", "cpu")
-    with pytest.raises(ConfigError, match=r"trains in float32 and float16$"):
+    with pytest.raises(ConfigError, match=r"supports float32 and float16$"):
         resolve_precision("bfloat16", "cuda")
 
 
-def test_a_gpu_is_taken_where_there_is_one_and_mps_only_when_asked(monkeypatch):
+def test_auto_device_prefers_cuda_but_not_mps(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert resolve_device("auto") == "cpu"
@@ -33,7 +33,7 @@ def test_a_gpu_is_taken_where_there_is_one_and_mps_only_when_asked(monkeypatch):
     assert resolve_device("auto") == "cuda"
 
 
-def test_threads_are_torch_s_choice_or_the_user_s():
+def test_threads_default_to_torch_or_follow_user():
     assert resolve_threads(None) == torch.get_num_threads()
     assert resolve_threads(3) == 3
     for wrong in (0, 5000):
@@ -41,7 +41,7 @@ def test_threads_are_torch_s_choice_or_the_user_s():
             resolve_threads(wrong)
 
 
-def test_more_of_anything_takes_more():
+def test_memory_estimate_grows_with_every_size():
     base = hardware.estimate_bytes(MODEL, TRAIN)
     for model, train in [
         (replace(MODEL, hidden_size=64), TRAIN),
@@ -53,27 +53,29 @@ def test_more_of_anything_takes_more():
         assert hardware.estimate_bytes(model, train) > base
 
 
-def test_what_is_free_is_a_plausible_number():
+def test_available_memory_is_plausible():
     available = hardware.available_bytes()
     assert available is None or 1 << 20 < available < 1 << 50
 
 
-def test_what_cannot_fit_is_refused_with_both_figures(monkeypatch):
+def test_too_large_training_is_rejected_with_both_sizes(monkeypatch):
     monkeypatch.setattr(hardware, "available_bytes", lambda: 10**9)
     hardware.require_memory(MODEL, TRAIN)
-    with pytest.raises(TrainingError, match=r"about \d+\.\d GB of memory and 1\.0 GB are free"):
+    with pytest.raises(
+        TrainingError, match=r"about \d+\.\d GB of memory, but only 1\.0 GB are free"
+    ):
         hardware.require_memory(replace(MODEL, hidden_size=10_000), TRAIN)
     monkeypatch.setattr(hardware, "available_bytes", lambda: None)
     hardware.require_memory(replace(MODEL, hidden_size=10_000), TRAIN)
 
 
-def test_files_that_may_be_forgotten_are_free_in_a_container(tmp_path, monkeypatch):
+def test_cgroup_page_cache_counts_as_available(tmp_path, monkeypatch):
     monkeypatch.setattr(hardware, "_CGROUP", str(tmp_path))
 
     def free(limit, current, stat):
         for name, text in (("max", limit), ("current", current), ("stat", stat)):
             (tmp_path / f"memory.{name}").write_text(f"{text}\n", encoding="utf-8")
-        return hardware._free_of_cgroup()
+        return hardware._cgroup_available()
 
     assert free(1000, 900, "anon 100\ninactive_file 700") == 800
     assert free(1000, 1200, "anon 1200\ninactive_file 50") == 0

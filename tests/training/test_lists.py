@@ -22,7 +22,7 @@ GENERATOR = torch.Generator()
 
 
 def split_of(lengths, seed=0):
-    """Documents of these lengths."""
+    """Return random documents of these lengths."""
     lengths = np.array(lengths)
     ids = np.random.default_rng(seed).integers(1, 500, lengths.sum()).astype(np.uint16)
     return Split(ids=ids, starts=np.cumsum(lengths) - lengths)
@@ -44,7 +44,7 @@ def joined(found):
 
 
 def documents_of(batch):
-    """What the batch asks for, document by document; the inputs are checked on the way."""
+    """Check the inputs of a batch and return the target ids of each document."""
     found = []
     for x, y, counts in zip(batch.x_TB.T, batch.y_TB.T, batch.counts_TB.T, strict=True):
         length = int(counts.sum())
@@ -57,63 +57,62 @@ def documents_of(batch):
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=120))
-def test_every_document_comes_once_in_each_epoch(lengths):
+def test_every_document_is_read_once_per_epoch(lengths):
     split = split_of(lengths)
     batches = listed(split)
     per_epoch = -(-split.num_chars // 40)
-    whole = sorted(
+    documents = sorted(
         tuple(split.ids[start : start + length].tolist())
         for start, length in zip(split.starts, split.lengths, strict=True)
     )
     orders = []
     for _ in range(2):
         found = [documents_of(batches.next(GENERATOR)) for _ in range(per_epoch)]
-        assert sorted(joined(found)) == whole
+        assert sorted(joined(found)) == documents
         orders.append(joined(found))
-    if len(set(whole)) > 10:
+    if len(set(documents)) > 10:
         assert orders[0] != orders[1]
 
 
-def test_batches_hold_as_many_characters_as_a_step_and_little_filling():
+def test_batches_have_expected_size_and_little_padding():
     lengths = np.random.default_rng(0).integers(2, 13, 20_000)
     batches = listed(split_of(lengths), chars_per_step=2048)
-    sizes, filled = [], []
+    sizes, padded_sizes = [], []
     for _ in range(60):
         counts = batches.next(GENERATOR).counts_TB
         sizes.append(int(counts.sum()))
-        filled.append(counts.numel())
+        padded_sizes.append(counts.numel())
     assert np.mean(sizes) == pytest.approx(2048, rel=0.03)
     assert max(sizes) < 2048 + 13
-    assert sum(filled) < 1.1 * sum(sizes)
+    assert sum(padded_sizes) < 1.1 * sum(sizes)
 
 
-def test_the_cursor_is_all_that_resuming_needs():
+def test_cursor_restores_document_batches():
     split = split_of([3, 9, 5, 30] * 20)
     first, second = listed(split), listed(split)
     for _ in range(25):
         first.next(GENERATOR)
     second.cursor = first.cursor
     for _ in range(5):
-        one, other = first.next(GENERATOR), second.next(GENERATOR)
-        assert torch.equal(one.y_TB, other.y_TB)
+        assert torch.equal(first.next(GENERATOR).y_TB, second.next(GENERATOR).y_TB)
 
 
-def test_processes_share_each_batch_by_its_characters():
+def test_batches_are_divided_over_processes_and_weighted():
     split = split_of([3, 9, 5, 30, 1] * 20)
-    whole = listed(split)
-    parts = [listed(split, rank=rank, num_processes=3) for rank in range(3)]
+    all_batches = listed(split)
+    by_rank = [listed(split, rank=rank, num_processes=3) for rank in range(3)]
     for _ in range(10):
-        batch, shares = whole.next(GENERATOR), [part.next(GENERATOR) for part in parts]
-        found = [documents_of(share) for share in shares if share.weight]
+        batch, parts = all_batches.next(GENERATOR), [own.next(GENERATOR) for own in by_rank]
+        found = [documents_of(part) for part in parts if part.weight]
         assert sorted(joined(found)) == sorted(documents_of(batch))
         total = int(batch.counts_TB.sum())
-        for share in shares:
-            if share.weight:
-                assert share.weight == pytest.approx(3 * int(share.counts_TB.sum()) / total)
-        assert sum(share.weight for share in shares) == pytest.approx(3.0)
+        for part in parts:
+            if part.weight:
+                assert part.weight == pytest.approx(3 * int(part.counts_TB.sum()) / total)
+        assert sum(part.weight for part in parts) == pytest.approx(3.0)
 
 
-def test_lists_are_read_whole_running_text_in_streams_and_both_by_turns():
+def test_batch_type_follows_document_lengths():
     train = replace(TRAIN, batch_size=8, seq_len=32)
 
     def kind(lengths):
@@ -125,16 +124,16 @@ def test_lists_are_read_whole_running_text_in_streams_and_both_by_turns():
     assert isinstance(kind([5] + [6000] * 3), BatchStream)
     mixed = kind([5, 6] * 500 + [2000])
     assert isinstance(mixed, MixedBatches)
-    counted = [0, 0]
+    num_chars = [0, 0]
     for _ in range(400):
         batch = mixed.next(GENERATOR)
         is_long = batch.counts_TB is None
-        counted[is_long] += batch.y_TB.numel() if is_long else int(batch.counts_TB.sum())
-    assert counted[True] / sum(counted) == pytest.approx(2000 / 7500, rel=0.05)
+        num_chars[is_long] += batch.y_TB.numel() if is_long else int(batch.counts_TB.sum())
+    assert num_chars[True] / sum(num_chars) == pytest.approx(2000 / 7500, rel=0.05)
 
 
-def test_a_batch_of_documents_is_each_of_them_read_by_itself():
-    """Loss and gradients, against a loop over documents; the carried state stays as it was."""
+def test_document_batch_matches_documents_read_one_by_one():
+    """Compare loss and gradients with a loop over documents; the carried state is kept."""
     split = split_of([4, 9, 1, 7, 3])
     model_config = replace(MODEL, num_characters=500)
     model, plain = CharLSTM(model_config), CharLSTM(model_config)
@@ -153,11 +152,36 @@ def test_a_batch_of_documents_is_each_of_them_read_by_itself():
     loss = torch.cat(losses).mean()
     loss.backward()
     assert float(outcome.loss) == pytest.approx(loss.item(), rel=1e-5)
-    # The step shortened its gradient.
+    # The step clipped its gradient, so only directions are compared.
     found, expected = (
-        torch.cat([parameter.grad.flatten() for parameter in one.parameters()])
-        for one in (model, plain)
+        torch.cat([parameter.grad.flatten() for parameter in module.parameters()])
+        for module in (model, plain)
     )
     torch.testing.assert_close(found / found.norm(), expected / expected.norm())
     after = learner.state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before if "carried" in name)
+
+
+def test_mixed_batches_match_their_parts():
+    train = replace(TRAIN, batch_size=8, seq_len=32)
+    split = split_of([5, 6] * 500 + [2000])
+    mixed = batches_of(split, train, boundary=501, world=ALONE)
+    is_short = np.append(np.full(1000, True), False)
+    alone = [
+        batches_of(split.documents(is_it), train, boundary=501, world=ALONE)
+        for is_it in (is_short, ~is_short)
+    ]
+    generators = [torch.Generator().manual_seed(0) for _ in range(2)]
+    for number in range(60):
+        assert mixed.cursor == number
+        batch = mixed.next(generators[0])
+        by_itself = alone[batch.counts_TB is None].next(generators[1])
+        assert torch.equal(batch.y_TB, by_itself.y_TB)
+        assert torch.equal(batch.begins_TB, by_itself.begins_TB)
+
+
+@pytest.mark.parametrize(("length", "kind"), [(256, DocumentBatches), (257, BatchStream)])
+def test_only_documents_up_to_a_step_are_bucketed(length, kind):
+    train = replace(TRAIN, batch_size=8, seq_len=32)
+    made = batches_of(split_of([length] * 3), train, boundary=501, world=ALONE)
+    assert isinstance(made, kind)

@@ -12,7 +12,7 @@ from charlstm.training.optimization import Optimizer, learning_rate_scale, ortho
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(20, 64, 16), (20, 16, 40), (20, 4, 1), (2, 256, 64)])
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
-def test_singular_values_end_close_to_one_and_directions_stay(dtype, shape, scale):
+def test_orthogonalize_keeps_singular_vectors(dtype, shape, scale):
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * scale
     result = orthogonalize(matrices, dtype)
     values = torch.linalg.svdvals(result)
@@ -25,14 +25,14 @@ def test_singular_values_end_close_to_one_and_directions_stay(dtype, shape, scal
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_lopsided_or_empty_matrix_does_no_harm(dtype):
+def test_orthogonalize_is_finite_for_degenerate_matrices(dtype):
     generator = torch.Generator().manual_seed(0)
     lopsided = torch.randn(5, 64, 1, generator=generator) @ torch.randn(5, 1, 16)
     assert torch.linalg.svdvals(orthogonalize(lopsided, dtype)).max() < 1.3
     assert orthogonalize(torch.zeros(1, 4, 3), dtype).eq(0).all()
 
 
-def test_the_rate_warms_up_falls_and_ends_at_zero():
+def test_learning_rate_warms_up_and_decays_to_zero():
     scales = [learning_rate_scale(progress / 1000) for progress in range(1001)]
     assert scales[-1] == 0
     # A run of one step learns, too.
@@ -46,7 +46,7 @@ def test_the_rate_warms_up_falls_and_ends_at_zero():
     assert learning_rate_scale(2.0) == 0
 
 
-def test_it_learns_and_its_state_can_be_carried_over():
+def test_optimizer_learns_and_resumes_exactly():
     def make():
         model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
         return model, Optimizer(model, weight_decay=0.1)
@@ -77,7 +77,7 @@ def test_it_learns_and_its_state_can_be_carried_over():
         assert torch.equal(one, other)
 
 
-def test_the_gradient_is_shortened_and_divided_by_the_scale():
+def test_gradient_is_unscaled_and_clipped():
     model = CharLSTM(MODEL)
     optimizer = Optimizer(model, weight_decay=0.0)
     for parameter in model.parameters():
@@ -93,8 +93,8 @@ def test_the_gradient_is_shortened_and_divided_by_the_scale():
     assert float(norm) == pytest.approx(0.5, rel=1e-4)
 
 
-def test_a_step_of_muon_is_the_polar_factor_of_the_momentum_that_looks_ahead():
-    """Against singular vectors: weights, less rate and length times U V', and decayed."""
+def test_muon_step_is_polar_factor_of_nesterov_momentum():
+    """Compare the update with U V' from a singular value decomposition, scaled, plus decay."""
     model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
     optimizer = Optimizer(model, weight_decay=0.1)
     name = "layers.1.weight_hh_l0"
@@ -103,20 +103,20 @@ def test_a_step_of_muon_is_the_polar_factor_of_the_momentum_that_looks_ahead():
     momentum = torch.zeros_like(weight)
     for number in range(1, 181):
         for parameter in model.parameters():
-            # Short enough to be left as it is.
+            # Too small to be clipped.
             parameter.grad = torch.randn(parameter.shape, generator=generator) * 1e-3
         gradient, before = weight.grad.clone(), weight.detach().clone()
         optimizer.step(0.01)
-        kept = min(0.95, (1 + number) / (10 + number))
-        momentum = kept * momentum + (1 - kept) * gradient
-        u, _, vh = torch.linalg.svd((1 - kept) * gradient + kept * momentum, full_matrices=False)
+        beta = min(0.95, (1 + number) / (10 + number))
+        momentum = beta * momentum + (1 - beta) * gradient
+        u, _, vh = torch.linalg.svd((1 - beta) * gradient + beta * momentum, full_matrices=False)
         change = weight.detach() - before
-        # Only what moves toward zero is decayed: that decay doesn't turn a weight's direction.
+        # Only weights that move toward zero are decayed, so decay never changes a move's sign.
         decayed = change * before < 0
         assert 0.2 < decayed.float().mean() < 0.8
         change += 0.01 * 0.1 * before * decayed
         length = 0.01 * 0.2 * max(weight.shape) ** 0.5
-        # Newton-Schulz leaves the singular vectors as they are, and the values near to 1.
+        # Newton-Schulz keeps the singular vectors and moves the values close to 1.
         values = torch.diagonal(u.mT @ (-change / length) @ vh.mT)
         assert values.min() > 0.7
         assert values.max() < 1.3
@@ -124,8 +124,8 @@ def test_a_step_of_muon_is_the_polar_factor_of_the_momentum_that_looks_ahead():
         assert across.abs().max() < 1e-3
 
 
-def test_all_but_the_layers_matrices_step_as_torchs_adamw():
-    """With a decay of its own for embedding and head; biases have none."""
+def test_other_parameters_match_torch_adamw():
+    """Embedding and head have a weight decay of their own, biases none."""
     model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         model.head.bias.fill_(1.0)
@@ -160,7 +160,7 @@ def stepped():
     return model, optimizer
 
 
-def test_a_state_is_taken_over_as_a_copy():
+def test_load_state_dict_copies():
     _, optimizer = stepped()
     state = {name: value.clone() for name, value in optimizer.state_dict().items()}
     _, other = stepped()
@@ -172,7 +172,7 @@ def test_a_state_is_taken_over_as_a_copy():
 
 
 @pytest.mark.parametrize("name", ["head.bias.exp_avg", "layers.0.weight_hh_l0.momentum"])
-def test_a_state_that_lacks_something_is_refused(name):
+def test_incomplete_optimizer_state_is_rejected(name):
     _, optimizer = stepped()
     state = dict(optimizer.state_dict())
     del state[name]
@@ -180,7 +180,7 @@ def test_a_state_that_lacks_something_is_refused(name):
         optimizer.load_state_dict(state)
 
 
-def test_a_parameter_without_moments_begins_anew():
+def test_parameter_without_moments_starts_fresh():
     model, optimizer = stepped()
     state = {
         name: value.clone()
@@ -195,7 +195,7 @@ def test_a_parameter_without_moments_begins_anew():
     assert float(other.state_dict()["head.weight.step"]) == 2
 
 
-def test_moments_may_be_negative_where_they_are_means():
+def test_only_first_moments_may_be_negative():
     _, optimizer = stepped()
     state = {name: value.clone() for name, value in optimizer.state_dict().items()}
     state["head.bias.exp_avg"].fill_(-0.5)
@@ -206,7 +206,7 @@ def test_moments_may_be_negative_where_they_are_means():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_each_matrix_is_orthogonalized_by_itself_wide_or_tall(dtype):
+def test_batched_orthogonalize_matches_single_matrices(dtype):
     matrices = torch.randn(2, 6, 9, generator=torch.Generator().manual_seed(0))
     matrices[1] *= 1e6
     together = orthogonalize(matrices, dtype)
@@ -216,8 +216,8 @@ def test_each_matrix_is_orthogonalized_by_itself_wide_or_tall(dtype):
 
 
 @pytest.mark.parametrize("num_matrices", [1, 2, 3])
-def test_processes_share_the_matrices(num_matrices):
-    """Each finds some of them and adds them up with the others'."""
+def test_orthogonalization_is_distributed_over_processes(num_matrices):
+    """Each process computes some of the matrices; all_reduce combines them."""
     found = []
 
     class Two(World):

@@ -5,7 +5,7 @@ from charlstm.training.pacing import ClockPace, Forecast, StepPace, Stopwatch, p
 
 
 class Clock:
-    """Stands still unless it is told to go on."""
+    """Clock that the tests advance by hand."""
 
     def __init__(self, now=1000.0):
         self.now = now
@@ -19,7 +19,7 @@ def clock():
     return Clock()
 
 
-def test_a_stopwatch_goes_on_where_earlier_sessions_stopped(clock):
+def test_stopwatch_adds_earlier_sessions(clock):
     fresh = Stopwatch(clock=clock)
     resumed = Stopwatch(used_seconds=30.0, clock=clock)
     early = Stopwatch(used_seconds=30.0, started_at=998.0, clock=clock)
@@ -28,7 +28,7 @@ def test_a_stopwatch_goes_on_where_earlier_sessions_stopped(clock):
     assert (fresh.used_seconds, resumed.used_seconds, early.used_seconds) == (0, 30, 30)
 
 
-def test_by_steps_the_clock_says_nothing():
+def test_step_budget_ignores_clock():
     pace = StepPace(8)
     assert [pace.progress(step) for step in (0, 2, 8, 9)] == [0, 0.25, 1, 1]
     pace.add_evaluation(100.0)
@@ -37,8 +37,8 @@ def test_by_steps_the_clock_says_nothing():
     assert [pace.seconds_left(step, 3.0) for step in (0, 6, 8, 9)] == [24, 6, 0, 0]
 
 
-def test_by_the_clock_the_schedule_begins_with_the_first_step(clock):
-    """Of 100 seconds 10 went by before, 2 are kept for the end at first."""
+def test_time_budget_progress_starts_at_first_step(clock):
+    """Start 10 s into a budget of 100 s, of which 2 s are reserved for the end at first."""
     stopwatch = Stopwatch(started_at=990.0, clock=clock)
     pace = ClockPace(100.0, stopwatch)
     assert pace.progress(0) == 0
@@ -55,7 +55,7 @@ def test_by_the_clock_the_schedule_begins_with_the_first_step(clock):
     assert pace.seconds_left(1, 9.0) == 0
 
 
-def test_what_a_resumed_run_did_before_is_progress(clock):
+def test_time_budget_counts_earlier_sessions(clock):
     pace = ClockPace(100.0, Stopwatch(used_seconds=40.0, clock=clock))
     assert pace.progress(0) == pytest.approx(0.4)
     clock.now += 29
@@ -68,7 +68,7 @@ def test_what_a_resumed_run_did_before_is_progress(clock):
     assert beyond.seconds_left(0, 1.0) == 0
 
 
-def test_evaluations_have_a_tenth_of_the_time(clock):
+def test_evaluations_get_a_tenth_of_the_time(clock):
     pace = ClockPace(100.0, Stopwatch(clock=clock))
     assert pace.evaluation_seconds == 10
     assert pace.may_evaluate()
@@ -78,7 +78,7 @@ def test_evaluations_have_a_tenth_of_the_time(clock):
         assert pace.may_evaluate() == may_evaluate
 
 
-def test_a_budget_has_its_pace(clock):
+def test_training_budget_matches_unit(clock):
     text = {"num_chars": 1000, "chars_per_step": 100, "stopwatch": Stopwatch(clock=clock)}
     assert pace_for(Budget(steps=7), **text).progress(1) == pytest.approx(1 / 7)
     assert pace_for(Budget(epochs=3), **text).progress(3) == pytest.approx(3 / 30)
@@ -88,7 +88,7 @@ def test_a_budget_has_its_pace(clock):
 
 
 def read(paces):
-    """A run whose epochs per progress change: pairs of progress until then and pace."""
+    """Return the forecasts of a run for (progress, epochs per budget until then) pairs."""
     forecast = Forecast()
     found = []
     progress = epoch = 0.0
@@ -101,28 +101,28 @@ def read(paces):
     return found
 
 
-def test_an_even_pace_is_known_from_its_first_step():
+def test_forecast_at_constant_speed_is_exact():
     assert read([(1.0, 8.0)]) == pytest.approx([8.0] * 1000)
 
 
-def test_a_change_of_pace_is_known_a_tenth_of_the_budget_later():
+def test_forecast_adapts_within_a_tenth_of_the_budget():
     found = read([(0.5, 9.0), (1.0, 3.0)])
     assert found[499] == pytest.approx(9.0)
     assert found[799] == pytest.approx(6.0, rel=0.05)
     assert found[999] == pytest.approx(6.0)
 
 
-def test_nothing_is_expected_before_the_first_step():
+def test_forecast_before_first_step_is_zero():
     forecast = Forecast()
     assert forecast.epochs == 0.0
     forecast.add(progress=0.0, epoch=0.0)
     assert forecast.epochs == 0.0
 
 
-def test_what_is_stored_continues_exactly():
+def test_forecast_state_round_trips():
     forecast = Forecast()
     forecast.add(progress=0.2, epoch=1.0)
-    again = Forecast(**vars(forecast))
-    for one in (forecast, again):
-        one.add(progress=0.3, epoch=2.0)
-    assert again.epochs == forecast.epochs
+    loaded = Forecast(**vars(forecast))
+    for either in (forecast, loaded):
+        either.add(progress=0.3, epoch=2.0)
+    assert loaded.epochs == forecast.epochs

@@ -9,7 +9,7 @@ from charlstm.training.probe import StepTimer, ThreadChooser
 
 
 class Clock:
-    """Every look at it takes a tenth of a second."""
+    """Clock that advances by 0.1 s per reading."""
 
     def __init__(self):
         self.now = 0.0
@@ -24,31 +24,31 @@ def candidates(vocabulary, *sizes):
     return [(replace(model, hidden_size=size), TRAIN) for size in sizes]
 
 
-def test_steps_are_timed_within_two_percent_of_the_budget(split, vocabulary):
+def test_step_benchmark_uses_two_percent_of_budget(split, vocabulary):
     clock = Clock()
     timer = StepTimer(split, budget_seconds=1000, clock=clock)
     found = timer(candidates(vocabulary, 8, 16))
     assert found == pytest.approx([0.1, 0.1])
     assert clock.now <= 0.02 * 1000
-    # However many sizes and shapes of steps a plan asks about.
+    # The limit holds for all calls together.
     for _ in range(4):
         timer(candidates(vocabulary, 8, 16))
     assert clock.now <= 0.02 * 1000
 
 
-def test_a_short_budget_still_gets_a_measurement(split, vocabulary):
+def test_short_budget_still_gets_a_benchmark(split, vocabulary):
     (seconds,) = StepTimer(split, budget_seconds=0.01)(candidates(vocabulary, 8))
     assert 0 < seconds < 5
 
 
-def test_what_does_not_fit_in_memory_has_no_time(split, vocabulary):
+def test_candidate_too_large_for_memory_gets_none(split, vocabulary):
     timer = StepTimer(split, budget_seconds=0.1)
     first, second = timer(candidates(vocabulary, 8, 60_000))
     assert first is not None
     assert second is None
 
 
-def test_only_memory_explains_a_failure(split, vocabulary, monkeypatch):
+def test_other_errors_are_not_reported_as_memory(split, vocabulary, monkeypatch):
     def fail(*_arguments, **_options):
         raise RuntimeError("broken")
 
@@ -57,7 +57,7 @@ def test_only_memory_explains_a_failure(split, vocabulary, monkeypatch):
         StepTimer(split, budget_seconds=0.1)(candidates(vocabulary, 8))
 
 
-def test_threads_are_tried_once_and_set(split, vocabulary):
+def test_threads_are_tuned_once(split, vocabulary):
     numbers = []
     before = torch.get_num_threads()
     timer = StepTimer(split, budget_seconds=0.1, set_threads=numbers.append)
@@ -72,7 +72,7 @@ def test_threads_are_tried_once_and_set(split, vocabulary):
 
 
 class Computer:
-    """Steps take a time that depends on the threads and on how many cores others use."""
+    """Simulated step times, which depend on the threads and the number of free cores."""
 
     def __init__(self, cores):
         self.cores = cores
@@ -92,7 +92,7 @@ def run(chooser, computer, steps):
 
 
 @pytest.mark.parametrize("cores", [2, 4, 8])
-def test_all_cores_when_they_are_free_fewer_beside_another_program(cores):
+def test_thread_chooser_adapts_to_free_cores(cores):
     computer = Computer(cores)
     chooser = ThreadChooser(cores, computer.set_threads)
     run(chooser, computer, 100)
@@ -107,7 +107,7 @@ def test_all_cores_when_they_are_free_fewer_beside_another_program(cores):
     assert chooser.chosen == computer.threads == cores
 
 
-def test_trials_are_rare():
+def test_thread_trials_are_rare():
     computer = Computer(2)
     computer.busy = 1
     chooser = ThreadChooser(2, computer.set_threads)
@@ -119,15 +119,15 @@ def test_trials_are_rare():
     assert tried < 0.02 * 5000
 
 
-def test_a_single_core_has_no_choice():
+def test_single_core_runs_no_trials():
     computer = Computer(1)
     chooser = ThreadChooser(1, computer.set_threads)
     assert not chooser.is_trying
     assert run(chooser, computer, 100) == 0
 
 
-def test_more_threads_must_be_worth_it():
+def test_thread_chooser_prefers_fewer_threads_at_equal_speed():
     chooser = ThreadChooser(2, lambda _threads: None)
     while chooser.is_trying:
-        chooser.add(0.05)  # however many there are
+        chooser.add(0.05)  # for any number of threads
     assert chooser.chosen == 1

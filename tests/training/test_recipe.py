@@ -36,7 +36,7 @@ def plan(
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "options",
     [
         {"hidden_size": 77},
         {"num_layers": 3},
@@ -51,13 +51,13 @@ def plan(
         {"seed": 9},
     ],
 )
-def test_every_wish_is_granted(wish):
-    made = plan(**wish)
+def test_user_settings_are_kept(options):
+    made = plan(**options)
     settings = asdict(made.model) | asdict(made.train)
-    assert all(settings[name] == value for name, value in wish.items())
+    assert all(settings[name] == value for name, value in options.items())
 
 
-def test_a_wish_of_zero_is_a_wish():
+def test_zero_counts_as_a_user_setting():
     assert plan(seed=0, dropout=0.0).train.dropout == 0.0
     with pytest.raises(ConfigError):
         plan(hidden_size=0)
@@ -67,46 +67,46 @@ def test_a_wish_of_zero_is_a_wish():
     ("num_train_chars", "shape"),
     [(2, (2, 1)), (3, (3, 1)), (100, (2, 50)), (128, (2, 64)), (1000, (15, 64)), (2048, (32, 64))],
 )
-def test_a_short_text_gets_smaller_batches_and_is_told_so(num_train_chars, shape):
+def test_short_text_gets_smaller_batches_and_a_notice(num_train_chars, shape):
     made = plan(num_train_chars, budget=Budget(steps=1))
     assert (made.train.batch_size, made.train.seq_len) == shape
-    told = [f"{num_train_chars:,} characters are few" in notice for notice in made.notices]
-    assert told == [True] * (shape != (32, 64))
+    matches = [f"only {num_train_chars:,} characters" in notice for notice in made.notices]
+    assert matches == [True] * (shape != (32, 64))
 
 
-def test_a_text_read_more_often_is_regularized_more():
+def test_regularization_grows_with_epochs():
     made = plan(10**5)
     found = [made.train.dropouts(epochs) for epochs in (0.1, 1, 5, 6, 14, 100)]
-    dropouts = [one.dropout for one in found]
+    dropouts = [rates.dropout for rates in found]
     assert dropouts == sorted(dropouts)
     assert dropouts[0] < 0.01
     assert dropouts[2] == pytest.approx(0.075, abs=0.005)
-    recurrent = [one.recurrent_dropout for one in found]
+    recurrent = [rates.recurrent_dropout for rates in found]
     assert recurrent == sorted(recurrent)
     assert (recurrent[3], recurrent[-1]) == (0.0, 0.4)
 
 
-def test_what_was_asked_for_is_constant():
+def test_user_dropouts_do_not_depend_on_epochs():
     made = plan(10**6, dropout=0.1, recurrent_dropout=0.3)
     for epochs in (0, 100):
         assert made.train.dropouts(epochs) == (0.1, 0.3)
 
 
-def test_a_model_that_is_large_for_its_text_is_regularized_more():
-    made = [plan(size, budget=Budget(epochs=20)) for size in (10**8, 10**6, 10**5, 10**3)]
-    decays = [one.train.weight_decay for one in made]
+def test_regularization_grows_with_parameters_per_character():
+    configs = [plan(size, budget=Budget(epochs=20)).train for size in (10**8, 10**6, 10**5, 10**3)]
+    decays = [config.weight_decay for config in configs]
     assert decays == sorted(decays)
     assert (decays[0], decays[-1]) == (0.2, 0.75)
-    vocabulary_decays = [one.train.vocabulary_decay for one in made]
-    assert vocabulary_decays == sorted(vocabulary_decays)
-    assert (vocabulary_decays[0], vocabulary_decays[-1]) == (0.0, 0.8)
-    dropouts = [one.train.dropout for one in made]
+    embedding_decays = [config.vocabulary_decay for config in configs]
+    assert embedding_decays == sorted(embedding_decays)
+    assert (embedding_decays[0], embedding_decays[-1]) == (0.0, 0.8)
+    dropouts = [config.dropout for config in configs]
     assert dropouts == sorted(dropouts)
     assert (dropouts[0], dropouts[-1]) == (0.0, 0.6)
 
 
 class Machine:
-    """Takes a fixed time for each step and for each of its operations; remembers what it timed."""
+    """Simulated step benchmark: an overhead per step and a time per operation."""
 
     def __init__(self, operations_per_second, *, overhead=0.0, largest=10**9):
         self.rate = operations_per_second
@@ -132,18 +132,18 @@ def timed(minutes, machine, *, num_train_chars=1_003_854, **options):
 
 @pytest.mark.parametrize("rate", [2e10, 2e11, 2e12])
 @pytest.mark.parametrize("overhead", [0.0, 0.02])
-def test_the_size_suits_the_measured_time_whatever_was_estimated(rate, overhead):
+def test_model_size_follows_measured_step_times(rate, overhead):
     machine = Machine(rate, overhead=overhead)
     made = timed(3, machine, batch_size=32)
     expected = 0.9 * 180 / machine.seconds(made.model, made.train) * made.train.chars_per_step
     assert made.num_chars == pytest.approx(expected, rel=1e-6)
-    # About six characters for each parameter of the stack; the next size would have too few.
+    # About six characters per parameter of the recurrent layers.
     stack = made.model.num_parameters - 65 * (64 + made.model.hidden_size)
     assert 5 * stack < expected < 25 * stack
     assert len(machine.timed) <= 3
 
 
-def test_more_time_or_a_faster_machine_make_a_larger_model():
+def test_more_time_or_speed_gives_a_larger_model():
     sizes = [timed(minutes, Machine(2e11)).model.hidden_size for minutes in (0.1, 1, 5, 30, 6000)]
     assert sizes == sorted(sizes)
     assert sizes[0] < 150
@@ -151,7 +151,7 @@ def test_more_time_or_a_faster_machine_make_a_larger_model():
     assert timed(30, Machine(2e11), hidden_size=77).model.hidden_size == 77
 
 
-def test_what_does_not_fit_in_memory_is_not_chosen():
+def test_model_too_large_for_memory_is_not_chosen():
     made = timed(6000, Machine(1e12, largest=500))
     assert made.model.hidden_size == 448
     assert "does not fit in memory" in made.notices[0]
@@ -159,7 +159,7 @@ def test_what_does_not_fit_in_memory_is_not_chosen():
         timed(3, Machine(1e12, largest=50), hidden_size=100)
 
 
-def test_a_long_run_of_a_long_text_makes_larger_steps():
+def test_long_runs_on_long_texts_use_larger_steps():
     def shape(minutes, num_train_chars, **overrides):
         machine = Machine(2e11)
         train = timed(minutes, machine, num_train_chars=num_train_chars, **overrides).train
@@ -169,19 +169,19 @@ def test_a_long_run_of_a_long_text_makes_larger_steps():
     assert shape(10, 10**8) == (64, 64)
     assert shape(60, 10**8) == (128, 64)
     assert shape(600, 10**9) == (128, 128)
-    # What is read often anyway gains nothing by more of it; what was asked for stays.
+    # Not with many epochs, a user's batch size or a budget in steps.
     assert shape(60, 10**6) == (32, 64)
     assert shape(60, 10**8, batch_size=16) == (16, 64)
     made = plan(10**8, budget=Budget(steps=10**5))
     assert (made.train.batch_size, made.train.seq_len) == (32, 64)
 
 
-def test_a_short_text_gets_no_giant_however_fast_the_machine_is():
+def test_model_size_is_bounded_by_text_length():
     made = timed(30, Machine(1e15), num_train_chars=18_000)
     assert made.model.hidden_size == 192
 
 
-def test_on_cuda_every_size_is_one_that_cudnn_is_fast_with():
+def test_cuda_sizes_suit_cudnn_kernels():
     for minutes in (0.1, 1, 5, 30):
         made = timed(minutes, Machine(4e12), device="cuda", precision="float16")
         assert made.model.hidden_size % 128 == made.model.embedding_size % 128 == 0
@@ -191,31 +191,31 @@ def test_on_cuda_every_size_is_one_that_cudnn_is_fast_with():
     assert made.model.hidden_size == 77
 
 
-def test_on_cuda_the_first_guess_is_a_size_that_fills_it():
-    """Where every step takes a while to launch, a small size says nothing about larger ones."""
+def test_cuda_first_benchmark_is_a_large_model():
+    """Launch overhead dominates small models, so their times don't extrapolate to larger ones."""
     gpu = {"device": "cuda", "precision": "float16"}
     made = timed(0.5, Machine(2e14, overhead=2e-3), **gpu)
     assert made.model.hidden_size >= 512
     assert timed(600, Machine(2e14), num_train_chars=10**8, **gpu).model.hidden_size == 2048
 
 
-def test_on_cuda_a_text_that_is_read_a_dozen_times_gets_larger_steps_and_a_larger_model():
+def test_cuda_run_of_a_dozen_epochs_gets_larger_steps_and_model():
     machine = Machine(2e14, overhead=2e-3)
     text = {"num_train_chars": 5 * 10**6, "device": "cuda", "precision": "float16"}
-    usual = timed(1.25, machine, batch_size=32, seq_len=64, **text)
+    default = timed(1.25, machine, batch_size=32, seq_len=64, **text)
     larger = timed(1.25, machine, **text)
-    assert 7 < usual.epochs < 20
-    assert larger.train.chars_per_step > usual.train.chars_per_step
-    assert larger.model.hidden_size > usual.model.hidden_size
+    assert 7 < default.epochs < 20
+    assert larger.train.chars_per_step > default.train.chars_per_step
+    assert larger.model.hidden_size > default.model.hidden_size
 
 
-def test_without_a_clock_nothing_is_timed():
+def test_budget_without_minutes_runs_no_benchmark():
     made = plan(budget=Budget(epochs=20), step_times=raising(AssertionError()))
     assert "about" not in made.reason
 
 
-def test_a_large_vocabulary_counts_as_work():
-    """The head of 6,000 symbols computes more than the recurrent layers."""
+def test_large_vocabulary_reduces_model_size():
+    """With an output vocabulary of 6,000, the head takes more time than the recurrent layers."""
     sizes = [
         timed(5, Machine(2e11), num_train_chars=10**6, num_characters=number).model.hidden_size
         for number in (6257, 65)
@@ -224,7 +224,7 @@ def test_a_large_vocabulary_counts_as_work():
 
 
 def stack_of(model):
-    """Parameters of the recurrent layers alone."""
+    """Return the number of parameters of the recurrent layers."""
     shapes = model.weight_shapes()
     return sum(
         rows * columns
@@ -235,7 +235,7 @@ def stack_of(model):
 
 @pytest.mark.parametrize("num_characters", [65, 6257])
 @pytest.mark.parametrize("minutes", [0.3, 2, 5, 20])
-def test_the_largest_size_is_chosen_that_reads_six_characters_a_parameter(num_characters, minutes):
+def test_model_reads_six_characters_per_parameter(num_characters, minutes):
     text = {"num_train_chars": 10**6, "num_characters": num_characters, "batch_size": 32}
     made = timed(minutes, None, **text)
     assert made.num_chars >= 6 * stack_of(made.model)
@@ -243,14 +243,14 @@ def test_the_largest_size_is_chosen_that_reads_six_characters_a_parameter(num_ch
     assert larger.num_chars < 6 * stack_of(larger.model)
 
 
-def test_parameters_of_the_stack_are_those_of_its_layers():
+def test_num_stack_parameters_counts_layers_only():
     for cell in ("lstm", "gru"):
         model = plan(hidden_size=40, embedding_size=7, num_layers=3, cell=cell).model
         assert model.num_stack_parameters == stack_of(model)
 
 
-def test_there_is_a_size_for_every_speed():
-    """The smallest two, which vocabularies of thousands need, among them."""
+def test_every_hidden_size_is_chosen_at_some_speed():
+    """Include the smallest two, which are for vocabularies of thousands."""
     sizes = {
         timed(1, Machine(rate), num_characters=5000, batch_size=32).model.hidden_size
         for rate in np.geomspace(1e9, 1e12, 60)
@@ -258,9 +258,9 @@ def test_there_is_a_size_for_every_speed():
     assert sizes == {64, 96, 128, 192}
 
 
-def test_without_measurements_the_time_of_a_usual_machine_is_taken():
-    """Six operations for each number that a character is multiplied with, 400 for each logit; nine
-    products of H^3 in each of four steps for each of the five square matrices of three layers."""
+def test_step_time_estimate_counts_operations():
+    """Count 6 operations per parameter and 400 per logit, plus the optimizer's: 5 recurrent
+    matrices in 3 layers, with 4 iterations of 9 H x H x H products."""
     made = timed(
         5, None, hidden_size=100, num_layers=3, embedding_size=10, batch_size=20, seq_len=50
     )
@@ -271,8 +271,8 @@ def test_without_measurements_the_time_of_a_usual_machine_is_taken():
     assert made.num_chars == pytest.approx(0.9 * 300 * 2e11 / operations)
 
 
-class Odd(Machine):
-    """Takes more or less time for a size than its operations say."""
+class Noisy(Machine):
+    """Simulated step benchmark with a random factor for each size."""
 
     def __init__(self, seed):
         super().__init__(5e11)
@@ -283,29 +283,29 @@ class Odd(Machine):
         return super().seconds(model, train) * float(factor)
 
 
-def test_where_times_are_on_no_line_the_best_of_three_measured_sizes_is_taken():
+def test_best_of_three_benchmarked_sizes_is_chosen():
     num_undecided = 0
     for seed in range(60):
-        machine = Odd(seed)
+        machine = Noisy(seed)
         made = timed(3, machine, batch_size=32)
         assert len(machine.timed) <= 3
         assert made.model.hidden_size in machine.timed[-1]
-        read = {
+        num_chars = {
             size: 0.9 * 180 / machine.seconds(model, made.train) * made.train.chars_per_step
             for size in machine.timed[-1]
             for model in [replace(made.model, hidden_size=size)]
         }
-        assert made.num_chars == pytest.approx(read[made.model.hidden_size])
+        assert made.num_chars == pytest.approx(num_chars[made.model.hidden_size])
         assert made.notices == ()
         if len(machine.timed) == 3 and made.model.hidden_size != machine.timed[-1][-1]:
             num_undecided += 1
-            stacks = {size: stack_of(replace(made.model, hidden_size=size)) for size in read}
-            enough = [size for size in read if read[size] / 0.9 >= 6 * stacks[size]]
-            assert made.model.hidden_size == max(enough, default=min(read))
+            stacks = {size: stack_of(replace(made.model, hidden_size=size)) for size in num_chars}
+            trainable = [size for size in stacks if num_chars[size] / 0.9 >= 6 * stacks[size]]
+            assert made.model.hidden_size == max(trainable, default=min(stacks))
     assert num_undecided > 10
 
 
-def test_steps_between_measured_ones_take_what_a_line_says():
+def test_step_times_are_interpolated_linearly():
     made = plan(batch_size=32)
     models = {
         size: replace(made.model, hidden_size=size) for size in (64, 128, 256, 320, 384, 512, 1024)
@@ -314,18 +314,18 @@ def test_steps_between_measured_ones_take_what_a_line_says():
     def seconds(size, times):
         return recipe._step_seconds(models[size], made.train, times)
 
-    usual = {size: seconds(size, {}) for size in models}
-    line = {size: 0.01 + 2 * usual[size] for size in models}
-    # Through the nearest two; what is far away says nothing.
-    known = {models[1024]: usual[320], models[256]: line[256], models[384]: line[384]}
-    assert seconds(320, known) == pytest.approx(line[320])
-    assert seconds(256, known) == line[256]
-    # Through one: as much slower or faster than usual.
-    assert seconds(512, {models[128]: 3 * usual[128]}) == pytest.approx(3 * usual[512])
-    # Larger sizes never seem to cost nothing, nor smaller ones less than nothing.
+    estimates = {size: seconds(size, {}) for size in models}
+    line = {size: 0.01 + 2 * estimates[size] for size in models}
+    # Only the nearest two measurements count.
+    measured = {models[1024]: estimates[320], models[256]: line[256], models[384]: line[384]}
+    assert seconds(320, measured) == pytest.approx(line[320])
+    assert seconds(256, measured) == line[256]
+    # A single measurement scales the estimates.
+    assert seconds(512, {models[128]: 3 * estimates[128]}) == pytest.approx(3 * estimates[512])
+    # Slope and step time are bounded from below.
     flat = {models[256]: 1.0, models[320]: 0.5}
-    slope = 0.5 / usual[320] / 20
-    assert seconds(512, flat) == pytest.approx(0.5 + slope * (usual[512] - usual[320]))
+    slope = 0.5 / estimates[320] / 20
+    assert seconds(512, flat) == pytest.approx(0.5 + slope * (estimates[512] - estimates[320]))
     steep = {models[256]: 1.0, models[320]: 100.0}
     assert seconds(64, steep) == pytest.approx(1.0 / 20)
 
@@ -333,24 +333,24 @@ def test_steps_between_measured_ones_take_what_a_line_says():
 @pytest.mark.parametrize(
     ("num_train_chars", "epochs", "shape"),
     [
-        # 3,000 steps of 64 x 64, and what is a step short of them.
+        # 3,000 steps of 64 x 64, and one step less.
         (3000 * 64 * 64, 1, (64, 64)),
         (3000 * 64 * 64 - 64 * 64, 1, (32, 64)),
-        # Read twenty times, and more often.
+        # Twenty epochs, and more.
         (3000 * 64 * 64, 20, (128, 128)),
         (3000 * 64 * 64, 20.1, (32, 64)),
     ],
 )
-def test_steps_are_larger_where_there_are_thousands_of_them(num_train_chars, epochs, shape):
+def test_step_shape_grows_with_number_of_steps(num_train_chars, epochs, shape):
     made = plan(num_train_chars, budget=Budget(epochs=epochs))
     assert (made.train.batch_size, made.train.seq_len) == shape
 
 
-def test_what_was_asked_for_of_a_step_keeps_the_rest_of_it():
+def test_user_batch_size_or_seq_len_keeps_default_of_the_other():
     text = {"num_train_chars": 10**9}
-    for wish in ({"batch_size": 16}, {"seq_len": 32}):
-        train = timed(600, Machine(2e11), **text, **wish).train
-        expected = {"batch_size": 32, "seq_len": 64} | wish
+    for options in ({"batch_size": 16}, {"seq_len": 32}):
+        train = timed(600, Machine(2e11), **text, **options).train
+        expected = {"batch_size": 32, "seq_len": 64} | options
         assert (train.batch_size, train.seq_len) == tuple(expected.values())
 
 
@@ -363,22 +363,22 @@ def test_what_was_asked_for_of_a_step_keeps_the_rest_of_it():
         (Budget(epochs=1234), None, "1,230,000,000 characters, 1,230 epochs"),
     ],
 )
-def test_how_much_is_read_is_told_in_three_digits(budget, num_chars, reason):
+def test_reason_has_three_significant_digits(budget, num_chars, reason):
     made = plan(10**6, budget=budget)
     assert made.reason == reason
-    assert re.fullmatch("about .* epochs", plan().reason)  # by the clock
+    assert re.fullmatch("about .* epochs", plan().reason)  # with a budget in minutes
     assert made.num_chars == num_chars or num_chars is None
     assert made.epochs == pytest.approx(made.num_chars / 10**6)
 
 
-def test_the_time_before_training_is_not_read_in():
-    whole, late = (
+def test_time_before_training_is_subtracted():
+    early, late = (
         timed(3, Machine(2e11), seconds_used=lambda used=used: used) for used in (0.0, 60.0)
     )
-    assert late.num_chars == pytest.approx(whole.num_chars * 2 / 3)
-    assert late.epochs == pytest.approx(whole.epochs * 2 / 3)
-    assert late.model == whole.model
-    # One step is made even then.
+    assert late.num_chars == pytest.approx(early.num_chars * 2 / 3)
+    assert late.epochs == pytest.approx(early.epochs * 2 / 3)
+    assert late.model == early.model
+    # At least one step is made.
     assert timed(3, Machine(2e11), seconds_used=lambda: 200.0).num_chars == 32 * 64
 
 
@@ -396,13 +396,13 @@ def test_the_time_before_training_is_not_read_in():
         (Budget(minutes=600), 20),
     ],
 )
-def test_how_often_a_run_is_evaluated(budget, number):
+def test_number_of_evaluations_follows_budget(budget, number):
     assert plan(10**6, budget=budget).train.num_evaluations == number
     for num_train_chars in (2, 10**9):
         assert 1 <= plan(num_train_chars, budget=budget).train.num_evaluations <= 20
 
 
-def test_what_nobody_asked_for():
+def test_default_settings():
     made = plan(budget=Budget(epochs=1))
     assert (made.train.seed, made.train.early_stop) == (0, False)
     assert (made.model.num_layers, made.model.cell, made.model.embedding_size) == (2, "lstm", 64)
@@ -411,8 +411,8 @@ def test_what_nobody_asked_for():
     assert not plan(budget=Budget(minutes=1), early_stop=False).train.early_stop
 
 
-def test_the_strength_of_regularization():
-    """In few digits, as it is shown."""
+def test_regularization_values():
+    """Values are rounded as displayed."""
     made = plan(300_000, budget=Budget(epochs=1))
     parameters = made.model.num_parameters / 300_000
     assert 2.5 < parameters < 3.5
@@ -434,8 +434,8 @@ def test_the_strength_of_regularization():
     ],
 )
 @pytest.mark.parametrize("budget", [Budget(minutes=3), Budget(steps=100)])
-def test_embedding_and_head_of_many_characters_decay_more(budget, options, decay):
+def test_embedding_decay_grows_with_vocabulary(budget, options, decay):
     made = plan(budget=budget, **options)
     assert made.train.vocabulary_decay == decay
-    said = f"weight decay {made.train.weight_decay:g}"
-    assert made.train.decays == said + f", {decay:g} of embedding and head" * (decay > 0)
+    expected = f"weight decay {made.train.weight_decay:g}"
+    assert made.train.decays == expected + f", {decay:g} of embedding and head" * (decay > 0)

@@ -21,11 +21,11 @@ def finish(trainer):
     return list(trainer.run())
 
 
-def assert_same(one, other):
-    """Two trainers agree in every tensor and number, but for the time they took."""
-    for name, value in one.weights().items():
+def assert_same(trainer, other):
+    """Assert that two trainers agree in every tensor and number except elapsed time."""
+    for name, value in trainer.weights().items():
         np.testing.assert_array_equal(value, other.weights()[name], err_msg=name)
-    state, other_state = one.state_dict(), other.state_dict()
+    state, other_state = trainer.state_dict(), other.state_dict()
     assert state.arrays.keys() == other_state.arrays.keys()
     for name, value in state.arrays.items():
         np.testing.assert_array_equal(value, other_state.arrays[name], err_msg=name)
@@ -34,7 +34,7 @@ def assert_same(one, other):
     assert state.numbers == other_state.numbers
 
 
-def test_events_come_in_order_and_add_up(make_trainer):
+def test_events_are_ordered_and_consistent(make_trainer):
     events = finish(make_trainer(steps=12))
     assert isinstance(events[0], Started)
     assert isinstance(events[-1], Finished)
@@ -43,14 +43,14 @@ def test_events_come_in_order_and_add_up(make_trainer):
     assert events[-1].epoch == pytest.approx(12 * 4 * 16 / (77 * 30), rel=0.05)
 
 
-def test_it_learns_a_sentence_by_heart(make_trainer, split):
+def test_trainer_memorizes_a_sentence(make_trainer, split):
     model = replace(MODEL, num_characters=int(split.ids.max()), hidden_size=48)
     events = finish(make_trainer(steps=150, model=model, reset_probability=0.01))
     bits = [event.val_bits_per_char for event in events if isinstance(event, Evaluated)]
     assert bits[-1] < 0.4 < bits[0]
 
 
-def test_the_same_seed_gives_the_same_tensors_and_another_seed_others(make_trainer):
+def test_training_is_determined_by_seed(make_trainer):
     one, same, other = make_trainer(), make_trainer(), make_trainer(seed=2)
     for trainer in (one, same, other):
         finish(trainer)
@@ -63,9 +63,7 @@ def test_the_same_seed_gives_the_same_tensors_and_another_seed_others(make_train
     ["lstm", *(pytest.param(cell, marks=pytest.mark.slow) for cell in ("gru", "rnn"))],
 )
 @pytest.mark.parametrize(("dropout", "precision"), [(0.0, "float32"), (0.3, "bfloat16")])
-def test_resumed_after_any_event_equals_never_interrupted(
-    make_trainer, split, cell, dropout, precision
-):
+def test_resumed_run_equals_uninterrupted_run(make_trainer, split, cell, dropout, precision):
     precision = resolve_precision("auto" if precision == "bfloat16" else precision, "cpu")
     model = replace(
         MODEL,
@@ -86,26 +84,26 @@ def test_resumed_after_any_event_equals_never_interrupted(
         assert_same(resumed, whole)
 
 
-def test_resuming_needs_all_that_was_saved(make_trainer):
+def test_resuming_needs_every_tensor(make_trainer):
     trainer = make_trainer(steps=2)
     finish(trainer)
     weights, state = trainer.weights(), trainer.state_dict()
     for name in state.arrays:
         arrays = {key: value for key, value in state.arrays.items() if key != name}
         if name.startswith("optimizer.") and not name.endswith(("momentum", "exp_avg")):
-            continue  # AdamW's parts come and go together
+            continue  # absent together with AdamW's other entries
         with pytest.raises(CheckpointError):
             make_trainer(resume=(weights, type(state)(arrays=arrays, numbers=state.numbers)))
 
 
-def test_evaluating_does_not_change_the_training(make_trainer):
+def test_evaluation_does_not_change_training(make_trainer):
     often, seldom = make_trainer(num_evaluations=12), make_trainer(num_evaluations=1)
     finish(often)
     finish(seldom)
     np.testing.assert_array_equal(often.weights()["head.weight"], seldom.weights()["head.weight"])
 
 
-def test_stopping_ends_after_the_step(make_trainer):
+def test_stop_ends_after_current_step(make_trainer):
     trainer = make_trainer(steps=1000)
     events = []
     for event in trainer.run():
@@ -116,7 +114,7 @@ def test_stopping_ends_after_the_step(make_trainer):
     assert events[-1].step == 3
 
 
-def test_a_larger_budget_goes_on_and_moves_back_along_the_schedule(make_trainer):
+def test_extended_budget_raises_learning_rate_again(make_trainer):
     short = make_trainer(steps=6)
     finish(short)
     longer = make_trainer(budget=Budget(steps=12), resume=(short.weights(), short.state_dict()))
@@ -128,11 +126,11 @@ def test_a_larger_budget_goes_on_and_moves_back_along_the_schedule(make_trainer)
 
 @pytest.fixture
 def by_clock(make_trainer, split):
-    """A function (now, started_at) -> a trainer of a minute, whose clock `now` shows; it ticks."""
+    """Return (now, started_at) -> trainer for one minute; its clock advances `now` by `tick`."""
 
-    def made(now, *, started_at=0.0, **options):
+    def made(now, *, started_at=0.0, tick=0.03, **options):
         def clock():
-            now[0] += 0.01
+            now[0] += tick
             return now[0]
 
         reference = make_trainer()
@@ -150,17 +148,17 @@ def by_clock(make_trainer, split):
     return made
 
 
-def test_minutes_are_kept_by_the_clock(by_clock):
-    events = finish(by_clock([100.0], started_at=95.0))
+def test_time_budget_is_kept(by_clock):
+    events = finish(by_clock([100.0], started_at=95.0, tick=0.01))
     stepped = [event for event in events if isinstance(event, Stepped)]
     assert events[-1].elapsed_seconds == pytest.approx(60, abs=3)
-    assert stepped[-1].learning_rate < 0.02 * 0.01  # cooled down to the end
+    assert stepped[-1].learning_rate < 0.02 * 0.01  # decayed
     assert max(event.learning_rate for event in stepped) == pytest.approx(0.02, rel=0.01)
-    # Thirds of the budget, and before the first of them after 2 and 4 epochs.
+    # At thirds of the budget, and before the first of them after 2 and 4 epochs.
     assert sum(isinstance(event, Evaluated) for event in events) == 5
 
 
-def test_a_pause_of_the_process_leaves_the_speed_as_it_was(by_clock, monkeypatch):
+def test_pause_does_not_change_measured_speed(by_clock, monkeypatch):
     now = [0.0]
     step = bptt_module.TruncatedBPTT.step
 
@@ -175,8 +173,8 @@ def test_a_pause_of_the_process_leaves_the_speed_as_it_was(by_clock, monkeypatch
     assert event.chars_per_second == pytest.approx(usual, rel=0.01)
 
 
-def test_time_is_kept_for_the_last_evaluation_and_save(by_clock, monkeypatch):
-    """Evaluations that take 4 of 60 seconds: the run ends after its last one, not later."""
+def test_time_is_reserved_for_final_evaluation_and_save(by_clock, monkeypatch):
+    """Evaluations take 4 of 60 seconds; the last one must end in time."""
     now = [0.0]
     fit = trainer_module.fit_temperature
 
@@ -190,8 +188,8 @@ def test_time_is_kept_for_the_last_evaluation_and_save(by_clock, monkeypatch):
     assert 56 < last.elapsed_seconds <= 60
 
 
-def test_evaluations_take_a_tenth_of_the_time_whatever_a_character_costs(by_clock, monkeypatch):
-    """Scoring the whole text would take 24 of 60 seconds, each of five times."""
+def test_slow_evaluations_score_fewer_characters(by_clock, monkeypatch):
+    """Scoring the entire text would take 24 of 60 seconds for each of five evaluations."""
     now, taken = [0.0], []
     fit = trainer_module.fit_temperature
 
@@ -202,16 +200,16 @@ def test_evaluations_take_a_tenth_of_the_time_whatever_a_character_costs(by_cloc
 
     monkeypatch.setattr(trainer_module, "fit_temperature", slow)
     monkeypatch.setattr(trainer_module, "_MIN_VAL_CHARS", 20)
-    trainer = by_clock(now)
+    trainer = by_clock(now, tick=0.01)
     finish(trainer)
     assert len(taken) >= 4
     assert 3 < sum(taken) < 7
-    # A resumed run scores the same text.
+    # A resumed run scores the same number of characters.
     again = by_clock(now, start=Resume(weights=trainer.weights(), state=trainer.state_dict()))
     assert again._num_val_chars == trainer._num_val_chars == pytest.approx(200, abs=20)
 
 
-def test_preparing_to_resume_takes_nothing_of_what_is_left(by_clock):
+def test_loading_a_resumed_run_does_not_use_its_budget(by_clock):
     now = [0.0]
     trainer = by_clock(now)
     for event in trainer.run():
@@ -226,7 +224,7 @@ def test_preparing_to_resume_takes_nothing_of_what_is_left(by_clock):
     assert events[-1].elapsed_seconds == pytest.approx(60, abs=3)
 
 
-def test_without_validation_text_the_latest_counts_as_best(make_trainer, vocabulary):
+def test_latest_model_is_best_without_validation_text(make_trainer, vocabulary):
     events = finish(make_trainer(val=Split.of([], vocabulary)))
     evaluated = [event for event in events if isinstance(event, Evaluated)]
     assert len(evaluated) == 3
@@ -238,7 +236,7 @@ def poison(trainer):
         trainer.model.head.bias[0] = math.nan
 
 
-def test_a_step_without_a_finite_gradient_is_passed_over_and_halves_the_rate(make_trainer):
+def test_nonfinite_gradient_skips_step_and_halves_learning_rate(make_trainer):
     trainer = make_trainer(steps=8)
     events = []
     clean = None
@@ -260,16 +258,16 @@ def test_a_step_without_a_finite_gradient_is_passed_over_and_halves_the_rate(mak
     assert rest[0].learning_rate == pytest.approx(0.01 * (1 - 4 / 8) / 0.97, rel=1e-6)
 
 
-def test_ten_such_steps_end_the_run(make_trainer):
+def test_ten_skipped_steps_end_the_run(make_trainer):
     trainer = make_trainer(steps=50)
     poison(trainer)
     events = []
-    with pytest.raises(TrainingError, match=r"up to step 10, had no .* --learning-rate"):
+    with pytest.raises(TrainingError, match=r"up to step 10, were not .* --learning-rate"):
         events.extend(trainer.run())
     assert sum(isinstance(event, Stepped) for event in events) == 9
 
 
-def test_losses_read_every_few_steps_are_counted_as_if_read_at_once(make_trainer, monkeypatch):
+def test_delayed_loss_reads_give_the_same_statistics(make_trainer, monkeypatch):
     def figures(steps_per_reading):
         monkeypatch.setitem(losses._STEPS_PER_READING, "cpu", steps_per_reading)
         trainer = make_trainer(steps=20)
@@ -284,8 +282,8 @@ def test_losses_read_every_few_steps_are_counted_as_if_read_at_once(make_trainer
     assert figures(8) == figures(1)
 
 
-def test_the_time_of_a_save_changes_nothing_that_is_learned(make_trainer, monkeypatch):
-    """Also where losses are read every few steps, and one of them halves the rate."""
+def test_time_of_save_does_not_change_training(make_trainer, monkeypatch):
+    """Also with delayed reads and a halved learning rate."""
     monkeypatch.setitem(losses._STEPS_PER_READING, "cpu", 8)
 
     def rates(save_after):
@@ -307,7 +305,7 @@ def test_the_time_of_a_save_changes_nothing_that_is_learned(make_trainer, monkey
     assert rates(4) == rates(None)
 
 
-def test_ten_skipped_steps_end_the_run_however_seldom_losses_are_read(make_trainer, monkeypatch):
+def test_ten_skipped_steps_end_the_run_with_delayed_loss_reads(make_trainer, monkeypatch):
     monkeypatch.setitem(losses._STEPS_PER_READING, "cpu", 8)
     trainer = make_trainer(steps=50)
     poison(trainer)
@@ -320,7 +318,7 @@ def test_ten_skipped_steps_end_the_run_however_seldom_losses_are_read(make_train
     assert stepped[7].was_slowed
 
 
-def test_running_out_of_memory_gets_advice(make_trainer, monkeypatch):
+def test_out_of_memory_error_gives_advice(make_trainer, monkeypatch):
     trainer = make_trainer()
     full = RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
     monkeypatch.setattr(trainer._bptt, "step", raising(full))
@@ -345,10 +343,9 @@ def test_running_out_of_memory_gets_advice(make_trainer, monkeypatch):
         ("carried.c_LBH", lambda value: value[:, :1]),
         ("generator.batches", lambda value: value[:7]),
     ],
-    ids=str,
 )
-def test_a_state_from_outside_never_reaches_a_kernel_unchecked(make_trainer, name, change):
-    """The fused optimizer checks no sizes: it would write behind the array."""
+def test_untrusted_optimizer_state_is_validated(make_trainer, name, change):
+    """The fused optimizer doesn't check sizes and would write out of bounds."""
     trainer = make_trainer(steps=4)
     finish(trainer)
     state = trainer.state_dict()
@@ -358,7 +355,7 @@ def test_a_state_from_outside_never_reaches_a_kernel_unchecked(make_trainer, nam
 
 
 def small_text(make_trainer, split, **options):
-    """A hundred characters, of which a step of 4 x 16 reads 64."""
+    """Return 100 characters; a step of 4 x 16 reads 64."""
     return Trainer(
         make_trainer().model.config,
         replace(TRAIN, **{"num_evaluations": 3} | options.pop("config", {})),
@@ -369,11 +366,11 @@ def small_text(make_trainer, split, **options):
     )
 
 
-def test_a_small_text_is_evaluated_early_and_in_growing_distances(make_trainer, split):
-    """Twenty steps are thirteen epochs: too late to see the best model."""
+def test_small_text_is_evaluated_early_after_doublings(make_trainer, split):
+    """The first regular evaluation, at 20 steps or 13 epochs, would miss the best model."""
     events = finish(small_text(make_trainer, split))
     steps = [event.step for event in events if isinstance(event, Evaluated)]
-    assert steps == [4, 7, 13, 20, 40, 60]  # 2, 4, 8 epochs, then thirds of the budget
+    assert steps == [4, 7, 13, 20, 40, 60]  # at 2, 4, 8 epochs, then thirds of the budget
     trainer = small_text(make_trainer, split)
     for event in trainer.run():
         if isinstance(event, Evaluated) and event.step == 7:
@@ -383,7 +380,7 @@ def test_a_small_text_is_evaluated_early_and_in_growing_distances(make_trainer, 
     assert [event.step for event in events if isinstance(event, Evaluated)] == steps[2:]
 
 
-def test_a_run_that_only_overfits_early_stop_if_it_may(make_trainer, split):
+def test_overfitting_run_stops_early_if_enabled(make_trainer, split):
     val = split.part(100, 400)
     shuffled = replace(val, ids=np.random.default_rng(0).permutation(val.ids))
     options = {"budget": Budget(steps=2000), "val": shuffled}

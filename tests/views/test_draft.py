@@ -93,7 +93,7 @@ def test_unknown_characters_are_underlined(checkpoint):
 def test_screen_shows_progress_and_notices(checkpoint):
     text = shown(draft_of(checkpoint, "the quick " * 1500))
     assert "read 100 of 10,000" in text
-    assert "5,000 of 15,000 left out" in text
+    assert "5,000 of 15,000 omitted" in text
 
 
 def test_bytes_are_decoded_for_display(checkpoint):

@@ -85,9 +85,12 @@ class CellStack {
 
   /** Return the next symbol's log-probabilities, [V]. @param {Float32Array} state */
   predict(state) {
-    const top = this.valuesOf(state, this.config.numLayers - 1, "hidden");
+    const hidden = new Float32Array(this.config.numLayers * this.size);
+    for (let layer = 0; layer < this.config.numLayers; layer += 1) {
+      hidden.set(this.valuesOf(state, layer, "hidden"), layer * this.size);
+    }
     return logSoftmax(
-      plus(this.headWeight.times(top), this.headBias),
+      plus(this.headWeight.times(hidden), this.headBias),
       this.config.unknownProbability,
     );
   }

@@ -20,7 +20,7 @@ SMALL = {"hidden_size": 8, "num_layers": 1, "batch_size": 4, "seq_len": 16}
 SMALL |= {"threads": 1, "device": "cpu", "precision": "float32", "steps": 6, "progress": False}
 RUNS = {
     "lstm": {"dropout": 0.2, "recurrent_dropout": 0.1},
-    "gru": {"cell": "gru"},
+    "gru": {"cell": "gru", "num_layers": 2},
     "rnn": {"cell": "rnn"},
     "list": {"split_documents": "lines"},
     "bytes": {"level": "byte"},
@@ -32,7 +32,7 @@ def main() -> None:
         text = Path(store) / "tiny.txt"
         text.write_text(TEXT, encoding="utf-8")
         for name, options in RUNS.items():
-            charlstm.train(text, run=name, checkpoints=store, **SMALL, **options)
+            charlstm.train(text, run=name, checkpoints=store, **(SMALL | options))
             run = CheckpointStore(Path(store)).run(name)
             checkpoint = run.last().checkpoint if name == "lstm" else run.best().checkpoint
             plain = replace(without_paths(checkpoint), saved_at=1.8e9)

@@ -1,0 +1,314 @@
+"""What tables show is what results hold, to the digit and in the unit that the header names.
+
+A command's table is read back and compared with what it writes with --json, and that with what
+its fields say: bits are nats over log 2.
+"""
+
+import json
+import math
+import re
+from types import SimpleNamespace
+
+import pytest
+from conftest import SMALL, TEXT
+from printed import read, shows
+
+from charlstm.analysis.comparison import CellResult, Trained
+from charlstm.analysis.recall import RecallResult
+from charlstm.evaluation.baselines import Baseline
+from charlstm.events import Finished
+from charlstm.views import comparison, training
+
+LOG_2 = math.log(2)
+
+
+@pytest.fixture
+def both(run):
+    """A function of a command -> its tables, and what it writes with --json."""
+
+    def both(*arguments):
+        return read(run.works(*arguments)[0]), run.json(*arguments)
+
+    return both
+
+
+@pytest.fixture
+def long_text(here, stored):
+    """Text with unknown characters and bytes that are no characters, long enough for intervals."""
+    (here / "long.txt").write_text(TEXT * 9 + "naïve ☃\n" * 30, encoding="utf-8")
+    return "long.txt"
+
+
+def in_bits(found):
+    return found["nats"] / found["num_chars"] / LOG_2
+
+
+def test_eval_shows_its_figures(both, long_text):
+    shown, found = both("eval", long_text)
+    bits, pairs = in_bits(found), shown.pairs
+    assert found["bits_per_char"] == pytest.approx(bits)
+    assert shows(pairs["bits per character"], bits)
+    assert shows(pairs["bits per byte"], bits * found["num_chars"] / found["num_bytes"])
+    assert shows(pairs["nats per character"], bits * LOG_2)
+    assert shows(pairs["perplexity"], 2**bits)
+    top = found["top_accuracy"]
+    assert shows(
+        pairs["accuracy"].replace("top 3", "").replace("top 5", ""), *top.values(), unit="%"
+    )
+    assert shows(pairs["characters scored"], found["num_chars"])
+    unknown = pairs["unknown characters"]
+    assert shows(unknown, found["num_unknown"], found["upper_bits_per_char"])
+    others = {one["name"]: one for one in found["baselines"]}
+    others["this model"], others["this model + counts"] = found["network"], found["both"]
+    rows = shown.rows("predictor", "bits/char", "bits/byte", "")
+    assert {row[0] for row in rows} == set(others)
+    for name, per_char, per_byte, _ in rows:
+        assert shows(per_char, others[name]["bits_per_char"])
+        assert shows(per_byte, others[name]["bits_per_byte"])
+        assert others[name]["nats_per_char"] == pytest.approx(others[name]["bits_per_char"] * LOG_2)
+    assert [row[0] for row in rows] == sorted(
+        others, key=lambda name: others[name]["bits_per_char"]
+    )
+
+
+def test_eval_shows_its_details(both, long_text):
+    shown, found = both("eval", long_text, "--details")
+    kinds = shown.rows("kind of character", "share of text", "share of bits", "bits/char")
+    for row, one in zip(kinds, found["by_kind"], strict=True):
+        assert row[0] == one["kind"]
+        assert shows(row[1], one["num_chars"] / found["num_chars"], unit="%")
+        assert shows(row[2], one["nats"] / found["nats"], unit="%")
+        assert shows(row[3], in_bits(one))
+    bins = shown.rows("confidence", "accuracy", "", "share of text")
+    for row, one in zip(bins, found["calibration"]["bins"], strict=True):
+        assert shows(row[0], one["confidence"], unit="%")
+        assert shows(row[1], one["accuracy"], unit="%")
+        assert shows(row[3], one["num_chars"] / found["num_chars"], unit="%")
+    contexts = shown.rows("context length", "bits/char", "")
+    for row, one in zip(contexts, found["by_context"], strict=True):
+        assert shows(row[0], one["num_context"])
+        assert shows(row[1], one["nats_per_char"] / LOG_2)
+    known = shown.rows("context known to counts", "share of text", "network", "counts", "both")
+    for row, one in zip(known, found["by_known_context"], strict=True):
+        assert shows(row[0], one["num_known"])
+        assert shows(row[1], one["num_chars"] / found["num_chars"], unit="%")
+        for cell, name in zip(row[2:], ("network", "counts", "both"), strict=True):
+            assert shows(cell, one[f"{name}_bits_per_char"])
+    surprises = shown.rows("position", "bits", "most surprising characters")
+    for row, one in zip(surprises, found["most_surprising"], strict=True):
+        assert shows(row[0], one["place"])
+        assert shows(row[1], one["bits"])
+
+
+def test_a_difference_shows_its_figures(both, run, here, long_text, corpus_file):
+    run.works("train", corpus_file, "--steps", 3, "--min-count", 60, "--run", "few", *SMALL)
+    shown, found = both("eval", long_text, "--run", "tiny", "--against", "few")
+    one, other = (found[name] / found["num_chars"] / LOG_2 for name in ("nats", "other_nats"))
+    pairs = shown.pairs
+    assert shows(pairs["bits per character"], one, other)
+    assert shows(
+        pairs["difference"].replace("95 %", ""),
+        one - other,
+        found["low_bits_per_char"],
+        found["high_bits_per_char"],
+    )
+    assert shows(pairs["characters scored"], found["num_chars"])
+    assert shows(pairs["unknown characters"], found["num_unknown"], found["other_num_unknown"])
+    assert found["num_unknown"] != found["other_num_unknown"]
+    assert shows(pairs["compared by"], found["num_blocks"], found["block_length"])
+    header = ("share of text", "bits/char", "against", "of the difference")
+    rows = shown.rows("kind of character", *header)
+    for row, part in zip(rows, found["by_kind"], strict=True):
+        assert row[0] == part["kind"]
+        assert shows(row[1], part["num_chars"] / found["num_chars"], unit="%")
+        assert shows(row[2], in_bits(part))
+        assert shows(row[3], part["other_nats"] / part["num_chars"] / LOG_2)
+        assert shows(row[4], (part["nats"] - part["other_nats"]) / found["num_chars"] / LOG_2)
+
+
+def test_predict_shows_its_figures(both, stored):
+    shown, found = both("predict", "the q")
+    ((header, rows),) = shown.tables
+    assert header[0] == "after the␣q"
+    assert shows(header[1], found["entropy_bits"], unit="bits")
+    for (char, share, _), one in zip(rows, found["next"], strict=False):
+        assert char == {" ": "␣", "\n": "⏎"}.get(one["char"], one["char"]) or one["char"] is None
+        assert shows(share, one["probability"], unit="%")
+    p = [one["probability"] for one in found["next"]]
+    assert found["entropy_bits"] == pytest.approx(-sum(one * math.log2(one) for one in p))
+
+
+def test_the_ladder_shows_its_figures(both, stored):
+    shown, found = both("predict", "quick", "--ladder")
+    ((header, rows),) = shown.tables
+    assert header[:4] == ["context", "characters", "entropy", "most likely next"]
+    for row, rung in zip(rows, found["ladder"], strict=True):
+        assert row[0] == (rung["context"] or "(no context)")
+        assert shows(row[1], rung["num_context"])
+        assert shows(row[2], rung["entropy_bits"], unit="bits")
+        shares = " ".join(row[3:])
+        assert shows(shares, *(one["probability"] for one in rung["next"][:5]), unit="%")
+
+
+@pytest.fixture
+def two_runs(run, corpus_file):
+    for name, steps in (("one", 30), ("two", 4)):
+        run.works("train", corpus_file, "--run", name, "--steps", steps, *SMALL)
+
+
+def test_runs_show_their_figures(both, two_runs):
+    shown, found = both("runs")
+    rows = shown.rows("run", "model", "budget", "bits/char", "size", "saved")
+    for row, one in zip(rows, found, strict=True):
+        assert row[:3] == [one["name"], one["model"], one["budget"]]
+        assert shows(row[3], one["best_val_bits_per_char"])
+        assert shows(row[4], one["num_bytes"] / 1e6, unit="MB")
+
+
+def test_a_run_shows_its_figures(both, two_runs):
+    shown, found = both("runs", "show", "one")
+    assert shows(shown.pairs["steps"], found["step"])
+    assert str(found["num_train_chars"]) in shown.pairs["corpus"].replace(",", "")
+    rows = shown.rows("epoch", "train", "val", "sample, always from the same seed")
+    for row, entry in zip(rows, found["history"], strict=True):
+        for cell, name in zip(
+            row, ("epoch", "train_bits_per_char", "val_bits_per_char"), strict=False
+        ):
+            assert cell == "-" if entry[name] is None else shows(cell, entry[name])
+    best = min(entry["val_bits_per_char"] for entry in found["history"][1:])
+    assert found["best_val_bits_per_char"] == best
+
+
+def test_runs_side_by_side_show_their_figures(both, two_runs):
+    shown, found = both("runs", "show", "one", "two")
+    ((_, rows),) = shown.tables
+    rows = {name: cells for name, *cells in rows}
+    last = [one["history"][-1] for one in found]
+    for name, values in (
+        ("best val bits/char", [one["best_val_bits_per_char"] for one in found]),
+        ("last train bits/char", [one["train_bits_per_char"] for one in last]),
+        ("epochs", [one["epoch"] for one in last]),
+        ("steps", [one["step"] for one in found]),
+    ):
+        assert all(shows(cell, value) for cell, value in zip(rows[name], values, strict=True))
+
+
+def test_corpus_check_shows_its_figures(both, long_text):
+    shown, found = both("corpus", "check", long_text)
+    (row,) = shown.rows("file", "encoding", "characters", "line ends")
+    assert shows(row[2], found["files"][0]["num_chars"])
+    for name, field in (
+        ("characters", "num_chars"),
+        ("documents", "num_documents"),
+        ("unknown characters", "num_unknown"),
+    ):
+        splits = found["splits"]
+        assert shows(shown.pairs[name], *(one[field] for one in splits))
+        assert [word for word in shown.pairs[name].split() if word.isalpha()] == [
+            one["name"] for one in splits
+        ]
+    assert shows(shown.pairs["distinct characters"], found["num_characters"], found["num_rare"])
+    repeated = shown.pairs[f"repeated {found['repeated_unit']}"].removesuffix(" of the text")
+    counted, _, share = repeated.rpartition(", ")
+    assert shows(counted, found["num_repeated"], found["num_units"])
+    assert shows(share, found["repeated_share"], unit="%")
+    cells = dict(re.findall(r"(\S.*?) (\d+\.\d+)(?:, |$)", shown.pairs["bits per character"]))
+    assert cells.keys() == found["baseline_bits_per_char"].keys()
+    assert all(shows(cells[name], bits) for name, bits in found["baseline_bits_per_char"].items())
+
+
+def test_inspect_shows_its_figures(both, stored):
+    shown, found = both("inspect", "--gates")
+    gates = ("closed (< 0.1)", "before training", "open (> 0.9)", "before training")
+    for row, one in zip(shown.rows("gate", *gates), found["gate_shares"], strict=True):
+        assert row[0] == f"layer {one['layer']}, {one['gate']}"
+        for cell, name in zip(
+            row[1:], ("closed", "closed_before", "open", "open_before"), strict=True
+        ):
+            assert cell == "-" if name not in one else shows(cell, one[name], unit="%")
+
+
+def test_the_reach_shows_its_figures(both, stored):
+    shown, found = both("inspect", "--reach")
+    gradient = found["reach"]["gradient"]
+    rows = shown.rows("distance back", "gradient", "")
+    assert len(rows) > 3
+    for distance, cell, _ in rows:
+        assert shows(cell, gradient[int(distance) - 1] / max(gradient))
+
+
+def test_units_show_their_figures(both, stored, corpus_file):
+    shown, found = both("inspect", "--units", "--file", corpus_file)
+    header = ("feature", "measure", "chance", "score", "layer", "unit", "strongest at [ ]")
+    rows = iter(shown.rows(*header))
+    for one in found["units"]:
+        for place, (unit, row) in enumerate(zip(one["units"], rows, strict=False)):
+            if not place:
+                assert row[:2] == [one["feature"], one["measure"]]
+                assert shows(row[2], one["chance"])
+            assert shows(row[3], unit["score"])
+            assert row[4:6] == [str(unit["layer"]), str(unit["unit"])]
+    assert not list(rows)
+
+
+def test_score_writes_the_same_figures_as_json(run, stored, here):
+    (here / "lines.txt").write_text("the quick\nlazy dog.\nzzz\n", encoding="utf-8")
+    header, *rows = run.works("score", "lines.txt", "--header")[0].splitlines()
+    found = [json.loads(line) for line in run.works("score", "lines.txt", "--json")[0].splitlines()]
+    names = header.split("\t")
+    for row, one in zip(rows, found, strict=True):
+        for name, cell in zip(names, row.split("\t"), strict=True):
+            assert cell == one[name] if name == "text" else shows(cell, one[name])
+        ends = round(one["bits"] / one["bits_per_char"]) - one["num_chars"]
+        assert ends in (0, 1)
+
+
+def trained(seed, nats):
+    return Trained(
+        seed=seed, nats_per_char=nats, chars_per_second=1234.0 * (seed + 1),
+        bits_by_distance={}, half_distance=7 + 2 * seed,
+    )  # fmt: skip
+
+
+def test_compare_shows_its_figures(capsys):
+    runs = (trained(0, 1.5), trained(1, 1.7))
+    result = CellResult(cell="gru", hidden_size=31, num_parameters=12_345, runs=runs)
+    baseline = Baseline(name="order 0", nats=3000.0)
+    comparison.show_comparison([result], [baseline], num_chars=1000)
+    rows = read(capsys.readouterr().out).rows(
+        "cell", "size", "parameters", "bits/char", "seeds", "chars/s", "context"
+    )
+    for cell, value in zip(
+        rows[0][1:], (31, 12_345, 1.6 / LOG_2, 0.1 / LOG_2, 1851, 8), strict=True
+    ):
+        assert shows(cell, value)
+    assert shows(rows[1][3], 3 / LOG_2)
+    assert rows[1][1:3] + rows[1][4:] == [""] * 5
+
+
+def test_recall_shows_its_figures(capsys):
+    result = RecallResult(
+        cell="rnn", hidden_size=31, num_parameters=9, seed=2, accuracy={4: 0.97, 16: 0.43}
+    )
+    comparison.show_recall([result])
+    ((header, (row,)),) = read(capsys.readouterr().out).tables
+    assert header[3:5] == ["4", "16"]
+    assert row[:3] == ["rnn", "31", "2"]
+    assert shows(row[3], 0.97, unit="%")
+    assert shows(row[4], 0.43, unit="%")
+    assert row[5] == str(result.longest_distance)
+
+
+def test_a_training_shows_its_result(capsys, tmp_path):
+    event = Finished(
+        step=9, epoch=4.5, best_epoch=3.25, best_val_bits_per_char=2.3456, elapsed_seconds=83.4,
+        chars_per_second=12_345.6, was_interrupted=False,
+    )  # fmt: skip
+    session = SimpleNamespace(name="one", folder=tmp_path, history=())
+    training.show_finished(session, event)
+    pairs = read(capsys.readouterr().out).pairs
+    assert shows(pairs["best validation bits per character"], 2.3456)
+    assert shows(pairs["best validation perplexity"], 2**2.3456)
+    assert shows(pairs["best at"], 3.25, 4.5)
+    assert pairs["time"] == "1:23"
+    assert shows(pairs["characters per second"], 12_345.6)

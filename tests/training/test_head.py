@@ -1,0 +1,36 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from charlstm.training.head import head_loss
+
+
+@pytest.mark.parametrize(("num_chars", "num_symbols"), [(1, 2), (130, 7), (200, 5000)])
+def test_head_loss_matches_cross_entropy(num_chars, num_symbols):
+    generator = torch.Generator().manual_seed(0)
+    layer = nn.Linear(6, num_symbols)
+    values = torch.randn(num_chars, 6, generator=generator)
+    y_N = torch.randint(num_symbols, (num_chars,), generator=generator)
+    found, expected = [values.clone().requires_grad_() for _ in range(2)]
+
+    mean, loss_N = head_loss(found, layer, y_N)
+    (mean * 3).backward()
+    gradients = [found.grad, layer.weight.grad, layer.bias.grad]
+    layer.zero_grad()
+    plain_N = cross_entropy(layer(expected), y_N, reduction="none")
+    (plain_N.mean() * 3).backward()
+
+    torch.testing.assert_close(loss_N, plain_N.detach())
+    torch.testing.assert_close(mean, plain_N.mean())
+    for gradient, expected_gradient in zip(
+        gradients, [expected.grad, layer.weight.grad, layer.bias.grad], strict=True
+    ):
+        torch.testing.assert_close(gradient, expected_gradient)
+
+
+def test_float16_gradients_do_not_underflow():
+    layer = nn.Linear(4, 3).half()
+    z_NH = torch.ones(4096, 4, dtype=torch.float16, requires_grad=True)
+    head_loss(z_NH, layer, torch.zeros(4096, dtype=torch.int64))[0].mul(65536.0).backward()
+    assert (z_NH.grad != 0).all()
