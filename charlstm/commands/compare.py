@@ -10,7 +10,7 @@ import typer
 from charlstm.commands.options import (
     Checkpoints,
     Json,
-    Only,
+    SettingsSubset,
     one_of,
     open_outputs,
     print_record,
@@ -54,7 +54,7 @@ def compare(
     context: typer.Context,
     settings: Annotated[
         TrainSettings,
-        Only(
+        SettingsSubset(
             {
                 "steps": "Gradient steps for each model.  "
                 f"[default: {_STEPS}; with --recall {_RECALL_STEPS}]",

@@ -129,7 +129,7 @@ def evaluate(
         from charlstm.evaluation.scoring import predictions
         from charlstm.system.progress import counting_bar
         from charlstm.training.hardware import resolve_device, set_threads
-        from charlstm.views.evaluation import as_record, show_documents, show_evaluation
+        from charlstm.views.evaluation import as_record, show_assessment, show_documents
 
         set_threads(threads)
         network = model.network(resolve_device(device))
@@ -152,15 +152,15 @@ def evaluate(
             )
         title = f"{model.name}: {scored.name}"
         if plot is not None and picture is not None:
-            from charlstm.views.plots import plot_evaluation, write_figure
+            from charlstm.views.plots import plot_assessment, write_figure
 
-            write_figure(plot_evaluation(assessment, title=title), picture, plot)
+            write_figure(plot_assessment(assessment, title=title), picture, plot)
     say_written(plot)
     if as_json:
         record = as_record(assessment, run=model.name, split=scored.split, files=files or [])
         print_record(record)
         return
-    show_evaluation(
+    show_assessment(
         assessment,
         title=title,
         cell=model.checkpoint.spec.model_config.cell,

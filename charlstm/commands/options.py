@@ -158,7 +158,7 @@ class ModelOptions:
 
 
 @dataclass(frozen=True)
-class Only:
+class SettingsSubset:
     """A subset of a class's settings, with help texts; None keeps the declared one."""
 
     helps: dict[str, str | None]
@@ -177,7 +177,7 @@ _EXCLUSIVE: Final = (
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Expand a command's dataclass parameters into options.
 
-    `Annotated[TrainSettings, Only({...})]` selects some of the settings.
+    `Annotated[TrainSettings, SettingsSubset({...})]` selects some of the settings.
     """
     signature = inspect.signature(command)
     parameters: list[inspect.Parameter] = []
@@ -211,15 +211,15 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     return expanded
 
 
-def _settings_class(annotation: Any) -> tuple[Any, Only | None]:
+def _settings_class(annotation: Any) -> tuple[Any, SettingsSubset | None]:
     only = None
     if typing.get_origin(annotation) is Annotated:
         annotation, *extras = typing.get_args(annotation)
-        only = next((extra for extra in extras if isinstance(extra, Only)), None)
+        only = next((extra for extra in extras if isinstance(extra, SettingsSubset)), None)
     return (annotation if is_dataclass(annotation) else None), only
 
 
-def _options(kind: Any, only: Only | None) -> list[inspect.Parameter]:
+def _options(kind: Any, only: SettingsSubset | None) -> list[inspect.Parameter]:
     """Return the options of a settings class or of `ModelOptions`."""
     declared = options_of(kind)
     if not declared:
@@ -251,7 +251,7 @@ def _typed(hint: Any) -> Any:
     return list[str] | None if tuple[str, ...] in typing.get_args(hint) else hint
 
 
-def _typer_option(option: Option, only: Only | None) -> Any:
+def _typer_option(option: Option, only: SettingsSubset | None) -> Any:
     own = None if only is None else only.helps[option.name]
     functions = globals()
     return typer.Option(

@@ -11,7 +11,7 @@ from charlstm.commands.options import (
     Device,
     Json,
     ModelOptions,
-    Only,
+    SettingsSubset,
     Threads,
     WithCounts,
     complete_run,
@@ -76,7 +76,7 @@ def score(
     *,
     reading: Annotated[
         ReadingSettings,
-        Only(
+        SettingsSubset(
             {
                 "column": "Score the text in this column of a CSV, TSV or JSON Lines table.",
                 "format": None,

@@ -83,7 +83,7 @@ def _cost_record(nats: float, assessment: Assessment) -> dict[str, float | None]
     }
 
 
-def show_evaluation(
+def show_assessment(
     assessment: Assessment,
     *,
     title: str,

@@ -40,7 +40,7 @@ def require_plots(path: Path) -> None:
         raise ConfigError("--plot needs matplotlib: pip install 'charlstm[plot]'") from error
 
 
-def plot_evaluation(assessment: "Assessment", *, title: str) -> "Figure":
+def plot_assessment(assessment: "Assessment", *, title: str) -> "Figure":
     """Plot bits per character by context length, and calibration."""
     figure, (context_axes, calibration_axes) = _figure(title, num_panels=2)
     contexts = assessment.by_context
