@@ -30,7 +30,7 @@ _EXIT_NOTHING: Final = 1
 _EXIT_ERROR: Final = 2
 
 EXAMPLES: Final = """\
-charlstm score another.txt --above p50           # the more surprising half of its lines
+charlstm score another.txt --above p50           # lines above the median
 charlstm score another.txt --run large --run small --header
 charlstm score mails.csv --column text --run ham --run spam --expect label
 charlstm score --text "To be or not to be"       # its bits"""
