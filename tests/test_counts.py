@@ -38,7 +38,7 @@ def test_eval_shows_lstm_ngrams_and_mixture(run, counted):
     assert "LSTM + n-grams " in out
     assert "Kneser-Ney" in out
     assert "better than the LSTM" in out
-    assert "context known to counts" in out
+    assert "matched context" in out
 
 
 def test_eval_reports_no_gain_from_interpolation(run, corpus_file):
@@ -57,7 +57,7 @@ def test_eval_reports_no_gain_from_interpolation(run, corpus_file):
 def test_eval_on_validation_marks_the_tuned_mixture(run, counted):
     out = run("eval", "--split", "val")[1]
     assert "LSTM + n-grams*" in out
-    assert "* mixed as suits this very text" in out
+    assert "* interpolation tuned on this text" in out
     assert "counts*" not in run("eval")[1]
     # Whatever is scored first, one mixture is kept and used.
     before = (counted / layout.COUNTS).read_bytes()

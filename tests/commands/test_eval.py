@@ -171,7 +171,7 @@ def test_eval_against_scores_the_same_text(run, two_runs, here):
     out = run("eval", "--run", "s1", "--against", "s2")[1]
     for part in ("s1 against s2: test", "letters", "too short for an interval", "1 block of 1,000"):
         assert part in out
-    assert re.search(r"characters before it .*\n.*\n 0 to 15 .*\n 16 to 63 .*\n 64 to 255 ", out)
+    assert re.search(r"context length .*\n.*\n 0 to 15 .*\n 16 to 63 .*\n 64 to 255 ", out)
     file = here / "checkpoints/s1/best.safetensors"
     (here / "long.txt").write_text(TEXT * 10)
     found = run.json("eval", "long.txt", "--run", "s1", "--against", "s2")
@@ -179,7 +179,7 @@ def test_eval_against_scores_the_same_text(run, two_runs, here):
     assert found["difference_bits_per_char"] < found["high_bits_per_char"]
     out = run("eval", "long.txt", "--run", "s1", "--against-checkpoint", file)[1]
     assert "95 % interval +0.0000 to +0.0000" in out
-    assert "Every character costs both the same." in out
+    assert "Both assign every character the same probability." in out
 
 
 def test_eval_against_names_the_better_run(run, stored, here):

@@ -159,5 +159,5 @@ def test_only_an_export_of_the_same_run_is_replaced(checkpoint, tmp_path, output
         export_module(checkpoint, path, name="one\nrun", inputs=[module])
     assert module.read_bytes() == before
     module.write_text("// charlstm export [", encoding="utf-8")
-    with pytest.raises(CharLSTMError, match="something else"):
+    with pytest.raises(CharLSTMError, match="not an export of charlstm"):
         export_module(checkpoint, path, name="one\nrun")
