@@ -110,7 +110,7 @@ def test_eval_matches_torch_cells_in_float64(run, here, cell, layout):
     for path, text in zip(scored, texts, strict=True):
         path.write_bytes(text.encode())
     size = [*SMALL[:2], *SMALL[4:], "--num-layers", NUM_LAYERS, "--learning-rate", 0.03]
-    run.works("train", *learned, "--steps", 40, "--cell", cell, *options, *size)
+    run.works("train", *learned, "--steps", 20, "--cell", cell, *options, *size)
     found = run.json("eval", *scored)
 
     if layout != "bytes":

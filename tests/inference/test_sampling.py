@@ -199,7 +199,7 @@ NUM_DRAWS = 20_000
 def sharp(checkpoint):
     """A predictor with scaled head weights, whose distribution is far from uniform."""
     weights = dict(checkpoint.weights)
-    weights["head.weight"] = weights["head.weight"] * np.float32(250)
+    weights["head.weight"] = weights["head.weight"] * np.float32(50)
     return Predictor(replace(checkpoint, weights=weights))
 
 

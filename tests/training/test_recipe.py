@@ -265,7 +265,7 @@ def test_step_time_estimate_counts_operations():
         5, None, hidden_size=100, num_layers=3, embedding_size=10, batch_size=20, seq_len=50
     )
     recurrent = 400 * (10 + 100) + 2 * 400 * (100 + 100) + 3 * 800
-    head = 66 * 101
+    head = 66 * (3 * 100 + 1)
     optimizer = 5 * 4 * 9 * 2 * 100**3 / (20 * 50)
     operations = 6 * (recurrent + head) + 400 * 66 + optimizer
     assert made.num_chars == pytest.approx(0.9 * 300 * 2e11 / operations)

@@ -47,7 +47,7 @@ def test_trainer_memorizes_a_sentence(make_trainer, split):
     model = replace(MODEL, num_characters=int(split.ids.max()), hidden_size=48)
     events = finish(make_trainer(steps=150, model=model, reset_probability=0.01))
     bits = [event.val_bits_per_char for event in events if isinstance(event, Evaluated)]
-    assert bits[-1] < 0.4 < bits[0]
+    assert bits[-1] < 0.1
 
 
 def test_training_is_determined_by_seed(make_trainer):
@@ -296,7 +296,7 @@ def test_time_of_save_does_not_change_training(make_trainer, monkeypatch):
                 found.append(event.learning_rate)
                 was_skipped += event.was_skipped
                 if event.step == 2:
-                    trainer._bptt._carried.h_LBH[0, 0, 0] = math.nan
+                    trainer._bptt._carried.h_LBH[0, :, 0] = math.nan
                 if event.step == save_after:
                     trainer.ask_to_save()
         assert was_skipped == 1
