@@ -162,7 +162,7 @@ def test_invalid_input_gives_one_line_and_exit_code(run, arguments, code, messag
         (["inspect", "the", "--gates", "--unit", "8"], "--unit 8: this model has 0 to 7"),
         (["inspect", "the", "--units"], "too few"),
         (["inspect", "the", "--file", "x"], "not both"),
-        (["eval", "empty.txt"], "is empty"),
+        (["eval", "empty.txt"], "no text"),
         (["eval", "missing.txt"], "missing.txt"),
     ],
 )  # fmt: skip
