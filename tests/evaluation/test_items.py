@@ -45,7 +45,7 @@ def test_items_cost_the_bits_of_their_characters():
 
 def test_a_percentile_is_the_place_among_items_of_like_length(monkeypatch):
     monkeypatch.setattr(items, "_MIN_SIMILAR", 10)
-    monkeypatch.setattr(items, "_LIKE_SHARE", 0.5)
+    monkeypatch.setattr(items, "_SIMILAR_FRACTION", 0.5)
     # Ten of 2 characters that cost 1 to 10 bits each, ten of 4 that cost 10 times as much.
     lengths = np.array([4] * 10 + [2] * 10)
     costs = np.array([*range(10, 101, 10), *range(1, 11)])
