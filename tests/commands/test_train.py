@@ -171,7 +171,7 @@ def test_overfitting_advice_is_in_steps(run, corpus_file, monkeypatch, is_worse,
         monkeypatch.setattr("charlstm.analysis.advice.noise_bits", lambda number: -1.0)
     options = ["--steps", 20, "--learning-rate", 0, *SMALL]
     out, _ = run.works("train", corpus_file, *options)
-    assert ("overfits" in out) == is_worse
+    assert ("overfitting" in out) == is_worse
     assert says in out
 
 
