@@ -64,7 +64,7 @@ def test_the_longest_document_is_divided_only_where_the_others_are_too_short():
     assert found.lengths_D[-3:].tolist() == [100_000 - 10_000, 5000, 5000]
     assert found.split_D[-3:].tolist() == [0, 1, 2]
     assert found.sizes == (90_810, 5045, 5045)
-    assert found.notices[0].startswith("test text: 5,045 of 5,045 characters, in part of longer")
+    assert found.notices[0].startswith("test text: 5,045 of 5,045 characters, partly from longer")
 
 
 def test_a_split_that_can_t_have_its_share_is_noticed():

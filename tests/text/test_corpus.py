@@ -239,7 +239,7 @@ def test_an_empty_file_to_validate_or_test_on_is_refused(write):
     for name in ("val", "test"):
         for how in (None, "blank-lines"):
             with pytest.raises(
-                CorpusError, match=f"^--{name} .*empty.txt: there is no text in it$"
+                CorpusError, match=f"^--{name} .*empty.txt: contains no text$"
             ):
                 load(path, **{name: str(empty)}, split_documents=how)
 
