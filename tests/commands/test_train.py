@@ -129,7 +129,7 @@ def test_resuming_what_was_never_saved_starts_from_zero_and_says_so(run, corpus_
         (["--resume"], "checkpoints: no run to resume; to start one, name its text"),
         (["--resume", "--run", "absent"], "absent: no such run; to start it, name its text"),
         (["--from", "absent"], "absent: no checkpoint there"),
-        (["tiny.txt", "--include", "*.py"], "--include chooses files in folders: name a folder"),
+        (["tiny.txt", "--include", "*.py"], "--include selects files in folders: name a folder"),
         (["tiny.txt", "--val-fraction", 0, "--early-stop"], "--early-stop needs validation text"),
         (["short.txt"], "short: 90 characters are too few to train on"),
         (["same.txt"], "same: one character, repeated: there is nothing to learn"),
@@ -307,7 +307,7 @@ def test_a_preview_begins_the_next_item_from_a_zero_state(run, known_names, here
         (
             "anna\n\nberta\n" * 60,
             ["re:x{9}"],
-            re.escape("--split-documents re:x{9}: found nowhere, the text is one document"),
+            re.escape("--split-documents re:x{9}: no match, the text is one document"),
         ),
     ],
 )
@@ -490,7 +490,7 @@ def test_a_text_from_dev_stdin_is_resumed_from_its_copy(charlstm, tmp_path):
     assert b"resuming from the copy" in done.stderr
     os.mkfifo(tmp_path / "pipe")
     config = CorpusConfig(paths=(str(tmp_path / "pipe"),))
-    with pytest.raises(CorpusError, match="a pipe, and no copy"):
+    with pytest.raises(CorpusError, match="a pipe, and the run has no copy"):
         load_corpus_of_run(config, "f" * 64, Vocabulary("ab"), None)
 
 

@@ -125,7 +125,7 @@ def test_what_stands_in_the_way_is_said(run, texts):
     run.works("train", "--resume", "--run", "first", "--steps", 8)
     assert "budget was changed" in notes()
     (texts / "tiny.txt").write_text(TEXT + "and more")
-    assert "the text changed" in notes()
+    assert "the text has changed" in notes()
     (texts / "tiny.txt").unlink()
     assert "tiny.txt isn't there any more" in notes()
     store = CheckpointStore(STORE)
