@@ -398,7 +398,7 @@ def test_trainings_of_one_text_at_once_become_two_runs(run, corpus_file, here, m
 def test_a_model_alone_is_no_checkpoint_to_resume(run, stored, here):
     folder = here / "checkpoints/tiny"
     (folder / "last.safetensors").write_bytes((folder / "best.safetensors").read_bytes())
-    assert "holds a model alone" in run.fails(1, "train", "--resume", "--steps", 9)
+    assert "contains only a model" in run.fails(1, "train", "--resume", "--steps", 9)
 
 
 def test_a_start_that_is_refused_leaves_nothing_behind(run, corpus_file, here, monkeypatch):
