@@ -72,7 +72,7 @@ USUAL = (
 )
 # ... when the run was deleted or damaged while it ran, ...
 DISTURBED = (
-    r"no checkpoint there|no such run|no run yet|can be used|folder is gone|No such file|"
+    r"no checkpoint found|no such run|no run yet|can be used|folder no longer exists|No such file|"
     r"the run has no copy of it"
 )
 # ... and where there is no room.

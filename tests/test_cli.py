@@ -127,7 +127,7 @@ def test_the_environment_is_named_as_the_options_are(
         (["compare", "x", "--learning-rate", "2"], 2, "--learning-rate"),
         (["eval"], 1, "charlstm train"),
         (["corpus", "check", "\ud800"], 1, r"\ud800: can't be read"),
-        (["sample", "--run", "\ud800"], 1, r"\ud800: no checkpoint there"),
+        (["sample", "--run", "\ud800"], 1, r"\ud800: no checkpoint found"),
         (["eval", "x", "--split", "val"], 2, "not both"),
         (["eval", "--split", "dev"], 2, "dev"),
         (["eval", "--threads", "100000"], 1, "charlstm train"),

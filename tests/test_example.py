@@ -38,7 +38,7 @@ def test_it_scores_any_text_and_says_that_its_own_is_not_there(run, here):
 def test_it_is_never_taken_unasked(run, here, corpus_file):
     assert "--run example" in run.fails(1, "sample")
     assert "example" not in run("runs")[1]
-    assert "is the model that comes with charlstm" in run.fails(
+    assert "is reserved for charlstm's example model" in run.fails(
         1, "train", corpus_file, "--run", "example", "--steps", 2, *SMALL
     )
     assert "run example" in run("runs", "show", "example")[1]

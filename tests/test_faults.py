@@ -130,7 +130,7 @@ def test_a_run_folder_deleted_in_mid_run_is_an_error(run, here, corpus_file, mon
     monkeypatch.setattr(Trainer, "run", deleting)
     code, _, err = run("train", corpus_file, "--steps", 8, *SMALL)
     assert code == 1
-    assert "folder is gone" in err
+    assert "folder no longer exists" in err
 
 
 def test_a_second_trainer_is_refused_at_once(run, stored, here):

@@ -66,7 +66,7 @@ def test_runs_are_deleted_only_when_that_is_meant(run, stored, here, monkeypatch
     assert folder.is_dir()
     run.works("runs", "rm", "tiny", "--yes")
     assert not folder.exists()
-    assert "no checkpoint there" in run.fails(1, "runs", "rm", "tiny", "--yes")
+    assert "no checkpoint found" in run.fails(1, "runs", "rm", "tiny", "--yes")
 
 
 def test_a_model_alone_is_listed_and_shown(run, stored, here):

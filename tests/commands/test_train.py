@@ -128,7 +128,7 @@ def test_resuming_what_was_never_saved_starts_from_zero_and_says_so(run, corpus_
     [
         (["--resume"], "checkpoints: no run to resume; to start one, name its text"),
         (["--resume", "--run", "absent"], "absent: no such run; to start it, name its text"),
-        (["--from", "absent"], "absent: no checkpoint there"),
+        (["--from", "absent"], "absent: no checkpoint found"),
         (["tiny.txt", "--include", "*.py"], "--include selects files in folders: name a folder"),
         (["tiny.txt", "--val-fraction", 0, "--early-stop"], "--early-stop needs validation text"),
         (["short.txt"], "short: 90 characters are too few to train on"),
