@@ -445,7 +445,7 @@ def require_real(
     """Raise ConfigError unless value is a number in [low, high]; bools and NaN are rejected.
 
     Args:
-        above, below: whether `low`, or `high`, is itself excluded.
+        above, below: whether `low` or `high` is excluded.
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     excluded = [low] * above + [high] * below

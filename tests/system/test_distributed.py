@@ -193,7 +193,7 @@ def test_distributed_training_matches_a_single_process(start, tmp_path, text):
     single, _ = finish(start(1, text, *options, "--run", "p1"))
     for number in (2, 4):
         together, err = finish(start(number, text, *options, "--run", f"p{number}"))
-        np.testing.assert_allclose(curve(together), curve(alone), rtol=1e-4)
+        np.testing.assert_allclose(curve(together), curve(single), rtol=1e-4)
         assert len(curve(together)) >= 4
         started = next(event for event in together if event["event"] == "started")
         assert started["world_size"] == number
@@ -321,7 +321,7 @@ def test_two_agents_match_one(start, tmp_path, text):
     agent += ["--rdzv-id=test", "--local-addr=127.0.0.1"]
     agents = [start(1, text, *options, "--run", "two", agent=agent) for _ in range(2)]
     together = [event for process in agents for event in finish(process)[0]]
-    np.testing.assert_allclose(curve(together), curve(alone), rtol=1e-4)
+    np.testing.assert_allclose(curve(together), curve(single), rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -338,7 +338,7 @@ def test_text_from_stdin_reaches_all_processes(start, tmp_path, text):
     single, _ = finish(start(1, text, *OPTIONS, "--steps", 5, "--run", "one"))
     process = start(2, "-", *OPTIONS, "--steps", 5, "--run", "two")
     together, _ = finish(process, stdin=(tmp_path / text).read_text("utf-8"))
-    np.testing.assert_allclose(curve(together), curve(alone), rtol=1e-4)
+    np.testing.assert_allclose(curve(together), curve(single), rtol=1e-4)
 
 
 @pytest.mark.slow
