@@ -102,7 +102,7 @@ class Alphabet:
         return math.log(max(1, num_possible - len(self.vocabulary)))
 
     def documents(self, chars: str) -> list[str]:
-        """Split a text after each EOS; without EOS, return it as one document."""
+        """Cut a text after each EOS; without EOS, return it as one document."""
         if self.end is None:
             return [chars]
         *ended, last = chars.split(self.end)

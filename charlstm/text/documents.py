@@ -1,4 +1,4 @@
-"""Split files into documents: names of a list, poems, tunes, messages.
+"""Splitting of files into documents: names of a list, poems, tunes, messages.
 
 A document starts at the start of a line and includes its last line end. If each line is a
 document, the line end is EOS; other documents and files get `END`.
