@@ -1,4 +1,4 @@
-"""Training runs: starting, resuming, saving and loading them.
+"""Training runs: starting, resuming, storing and loading them.
 
     preparation  the user's settings -> a run that can start or resume
     session      one session of a run: trainer and files; start here: `open_session`

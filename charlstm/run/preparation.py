@@ -181,7 +181,7 @@ def prepare_new(
         settings = _with_shape_of(spec.model_config, settings)
         _refuse_changes("--from", request.reading, {"level": spec.corpus.level})
         corpus_config = replace(corpus_config, level=spec.corpus.level)
-    corpus = load_corpus(corpus_config, texts=request.texts, known=old_characters)
+    corpus = load_corpus(corpus_config, texts=request.texts, extra_characters=old_characters)
     if settings.early_stop and not corpus.val.num_chars:
         raise ConfigError("--early-stop needs validation text: see --val-fraction and --val")
     machine = resolve_machine(settings)
@@ -370,7 +370,7 @@ def _resumed_corpus(spec: RunSpec, folder: Path, request: Request) -> tuple[Corp
     if not paths:
         # Python's documentation changes with each Python version.
         return _stored_corpus(spec, folder), None
-    corpus = load_corpus(config, known=spec.vocabulary.characters)
+    corpus = load_corpus(config, extra_characters=spec.vocabulary.characters)
     corpus.require_fingerprint(spec.fingerprint)
     return corpus, None
 

@@ -83,8 +83,8 @@ class Run:
         except OSError:
             return False
         # Without a lock, a text file isn't charlstm's.
-        run_files = {layout.LOCK, layout.TEXT, layout.TEXT_IDS} if layout.LOCK in names else set()
-        return all(name in run_files or is_leftover(name) for name in names)
+        own_files = {layout.LOCK, layout.TEXT, layout.TEXT_IDS} if layout.LOCK in names else set()
+        return all(name in own_files or is_leftover(name) for name in names)
 
     @property
     def is_abandoned(self) -> bool:

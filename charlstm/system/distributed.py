@@ -74,7 +74,7 @@ class World:
             )
 
     def sum(self, values: Sequence[float]) -> list[float]:
-        """Return the sum of each value over all processes, in float64 (all-reduce)."""
+        """Add up each value over all processes, in float64 (all-reduce)."""
         if self.size == 1:
             return list(values)
         total = torch.tensor(values, dtype=torch.float64)

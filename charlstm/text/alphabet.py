@@ -147,7 +147,7 @@ class Alphabet:
         return chars
 
     def num_bytes(self, chars: str) -> int:
-        """Return the text's size in a UTF-8 file, without end-of-document characters."""
+        """Return the text's size in a UTF-8 file, without EOS characters."""
         chars = chars.replace(END, "")
         return len(chars if self.is_byte else chars.encode("utf-8", "surrogatepass"))
 

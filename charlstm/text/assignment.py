@@ -1,6 +1,6 @@
 """Random assignment of documents to training, validation and test.
 
-If a sorted list were split in order, the test would only have names from the end of the alphabet.
+If a sorted list were split in order, all test names would start with late letters.
 """
 
 from collections.abc import Iterator

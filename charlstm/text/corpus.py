@@ -122,14 +122,14 @@ def load_corpus(
     files: FileList | None = None,
     *,
     texts: Sequence[str] = (),
-    known: str = "",
+    extra_characters: str = "",
 ) -> Corpus:
     """Read, split and encode a corpus; the vocabulary comes from the training split.
 
     Args:
         files: the configuration's files, if they were listed before.
         texts: texts in memory, if the configuration's path is `IN_MEMORY`.
-        known: characters to add to the vocabulary, even if the text lacks them.
+        extra_characters: characters to add to the vocabulary, even if the text lacks them.
 
     Raises:
         CorpusError: if a file is missing, empty, not text, or too short to be split.
@@ -147,7 +147,9 @@ def load_corpus(
         main_starts = counted.starts[counted.starts < num_chars]
         assignment = Assignment.of(config, main_starts, num_chars)
         spans = _spans(config, counted, num_main, len(files.val), assignment)
-        return _split(config, sources, reader, counted, spans, assignment, known, mode=files.mode())
+        return _split(
+            config, sources, reader, counted, spans, assignment, extra_characters, mode=files.mode()
+        )
 
 
 class OtherText(NamedTuple):
@@ -388,12 +390,12 @@ def _split(
     counted: _Counted,
     spans: Sequence[tuple[int, int]],
     assignment: Assignment | None,
-    known: str,
+    extra_characters: str,
     *,
     mode: int,
 ) -> Corpus:
     """Encode with all characters, then restrict the vocabulary to those in the training split."""
-    extra_codes = code_points(known)
+    extra_codes = code_points(extra_characters)
     all_characters = Vocabulary.of_codes(
         np.union1d(np.flatnonzero(counted.char_counts), extra_codes)
     )

@@ -63,7 +63,7 @@ def load_corpus_of_run(
             "the run's text came from Python, stdin or a pipe, and the run has no copy of it; "
             "name a file"
         )
-    corpus = load_corpus(config, known=vocabulary.characters)
+    corpus = load_corpus(config, extra_characters=vocabulary.characters)
     corpus.require_fingerprint(fingerprint)
     return corpus
 

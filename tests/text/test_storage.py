@@ -84,7 +84,7 @@ def test_copy_with_another_vocabulary_is_rejected(folder, path):
     assert again(folder, config_of(path, level="byte"), first) is None
     for corpus in (
         load_corpus(config_of(path, min_count=41)),
-        load_corpus(config_of(path), known="\u0101"),
+        load_corpus(config_of(path), extra_characters="\u0101"),
     ):
         assert corpus.fingerprint == first.fingerprint
         assert again(folder, config_of(path), corpus) is None
