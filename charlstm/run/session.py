@@ -307,7 +307,7 @@ def _prepare(
 
 
 def _continued(request: Request, world: World) -> Request:
-    """After a restart by torchrun, change the request to resume the run of an earlier attempt."""
+    """Change the request to resume an earlier attempt's run, after a restart by torchrun."""
     if not world.attempt:
         return request
     if world.notes is None:
