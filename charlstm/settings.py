@@ -224,7 +224,7 @@ class TrainSettings:
         panel=MODEL_PANEL, low=1, high=MAX_SIZE, default="64; on CUDA 128",
     )  # fmt: skip
     dropout: float | None = _setting(
-        "Dropout on the layers' outputs, before the head.",
+        "Dropout on the layers' outputs, before the output layer.",
         panel=MODEL_PANEL, high=0.95, default="by model size and epochs",
     )  # fmt: skip
     recurrent_dropout: float | None = _setting(

@@ -157,7 +157,7 @@ def hold_lock(folder: Path) -> Iterator[None]:
         finally:
             made = (name for name in layout.MADE_EARLY if name not in before)
             if os.name == "nt":
-                lock.close()  # no open file can be deleted there, nor one that another one locks
+                lock.close()  # Windows deletes no open or locked file
             _remove_if_unused(folder, is_new=is_new, made=made)
 
 

@@ -185,7 +185,7 @@ def _rewritten(target: Path) -> Iterator[BinaryIO]:
 
 
 def _descriptor_of(path: PurePath) -> int | None:
-    name = path.as_posix()  # Windows has no such files, but `-` stands for one of them
+    name = path.as_posix()  # `-` also means /dev/stdout on Windows
     if name in _STANDARD:
         return _STANDARD[name]
     match = _DESCRIPTOR.fullmatch(name)

@@ -18,7 +18,7 @@ from charlstm.config import CorpusConfig
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.text.corpus import encode_files, load_corpus
 from charlstm.text.filelist import FileList
-from charlstm.text.source import _composed, _explained
+from charlstm.text.source import _composed, _encoding_error
 from charlstm.text.vocabulary import END
 
 
@@ -140,10 +140,10 @@ def test_non_text_files_give_a_one_line_error(write, content, message):
     assert "\n" not in str(caught.value)
 
 
-def test_text_that_stops_too_early_for_its_encoding_is_explained():
-    # As Python 3.13 reports it: beyond the last byte.
+def test_encoding_error_at_the_end_of_a_text_has_its_position():
+    # Python 3.13 reports a position after the last byte.
     error = UnicodeDecodeError("punycode", b"BZh9", 4, 5, "incomplete punycode string")
-    assert str(_explained("a.txt", 4, error)).startswith(
+    assert str(_encoding_error("a.txt", 4, error)).startswith(
         "a.txt: byte 4 (the end) is not valid punycode"
     )
 

@@ -147,5 +147,5 @@ def test_document_rule_is_a_name_or_a_pattern(rule, documents):
 
 @pytest.mark.parametrize("slip", ["line", "blank_lines", "blank-line", "re"])
 def test_plain_word_is_rejected_as_a_document_rule(slip):
-    with pytest.raises(ConfigError, match=f"'{slip}' is neither .* needs re:{slip}$"):
+    with pytest.raises(ConfigError, match=f"'{slip}' is neither .* write re:{slip}$"):
         CorpusConfig(split_documents=slip)

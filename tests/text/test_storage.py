@@ -148,7 +148,7 @@ def test_damage_is_detected_and_repaired(folder, path):
         if number < 8:  # each file and kind of damage twice
             kept(folder, config)
             assert {name: (folder / name).read_bytes() for name in files} == files
-        (folder / name).write_bytes(whole)
+        (folder / name).write_bytes(content)
 
 
 @posix
