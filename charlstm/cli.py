@@ -1,4 +1,4 @@
-"""The command line: registers the commands and turns every error into one line and an exit code."""
+"""Command line: registers the commands, and reports errors as one line and an exit code."""
 
 import contextlib
 import os
@@ -39,7 +39,7 @@ charlstm eval"""
 
 app = typer.Typer(
     name="charlstm",
-    help="Train an LSTM on any text, let it predict the next characters, and measure how well.",
+    help="Train an LSTM on any text, predict and generate characters, and evaluate the model.",
     epilog=_EXAMPLES,
     cls=Group,
     add_completion=True,
@@ -51,7 +51,7 @@ app.command("train", cls=Command, epilog=train.EXAMPLES)(train.train)
 app.command(
     "sample",
     cls=Command,
-    short_help="Continue a text; of a list, write more items.",
+    short_help="Generate text, or new items of a list.",
     epilog=sample.EXAMPLES,
 )(sample.sample)
 app.command("predict", cls=Command, epilog=predict.EXAMPLES)(predict.predict)
@@ -62,7 +62,7 @@ app.command("eval", cls=Command, epilog=eval_command.EXAMPLES)(eval_command.eval
 app.command(
     "score",
     cls=Command,
-    short_help="Score lines as they come: which are odd, which model suits them.",
+    short_help="Score lines as they arrive, to find unusual ones or the best model.",
     epilog=score.EXAMPLES,
 )(score.score)
 app.command("export", cls=Command, epilog=export.EXAMPLES)(export.export)
@@ -84,7 +84,7 @@ def _options(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    # `debug` is read where an error is caught, which may be before this runs.
+    # `main` reads --debug from its arguments, because errors can occur before this runs.
     pass
 
 
@@ -92,10 +92,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit code: 0; 1 for an error; 2 for wrong usage; 130, 143, 129 after SIGINT, SIGTERM,
-        SIGHUP.
+        The exit code: 0; 1 for an error; 2 for incorrect usage; 130, 143 or 129 after SIGINT,
+        SIGTERM or SIGHUP.
     """
-    arguments = _as_typed((sys.argv[1:] if arguments is None else arguments) or ["--help"])
+    arguments = _expand_aliases((sys.argv[1:] if arguments is None else arguments) or ["--help"])
     prepare_streams()
     calm_waiting_threads()
     try:
@@ -109,21 +109,21 @@ def main(arguments: list[str] | None = None) -> int:
         _abandon_stdout()
         return 0
     except SystemExit as exit_:
-        # Typer's own answer to a closed pipe is to exit with 1.
+        # Typer exits with 1 if stdout is closed.
         if isinstance(exit_.__context__, OSError):
             _abandon_stdout()
             return 0
         raise
     except Exception as error:
-        wanted = os.environ.get("CHARLSTM_DEBUG", "").lower()
-        if arguments[0] == "--debug" or wanted in _TRUE:
+        debug = os.environ.get("CHARLSTM_DEBUG", "").lower()
+        if arguments[0] == "--debug" or debug in _TRUE:
             raise
         return _explain(error)
     return code if isinstance(code, int) else 0
 
 
-def _as_typed(arguments: list[str]) -> list[str]:
-    """Understand `help`, `version` and `runs list`, as people type them."""
+def _expand_aliases(arguments: list[str]) -> list[str]:
+    """Expand `help`, `version`, `runs list` and a bare `corpus`."""
     match arguments:
         case ["help", *command]:
             return [*command, "--help"]
@@ -137,24 +137,24 @@ def _as_typed(arguments: list[str]) -> list[str]:
 
 
 def _name_environment(command: Any, prefix: str) -> None:
-    """Let every option come from CHARLSTM_COMMAND_OPTION, named as on the command line."""
+    """Let each option be set by an environment variable, CHARLSTM_COMMAND_OPTION."""
     for parameter in command.params:
         names = [name for name in parameter.opts if name.startswith("--")]
         if names:
-            own = f"{prefix}_{names[0].lstrip('-')}".upper().replace("-", "_")
+            variable = f"{prefix}_{names[0].lstrip('-')}".upper().replace("-", "_")
             others = parameter.envvar or []
-            parameter.show_envvar = False  # the README says how they are named
-            parameter.envvar = [own, *([others] if isinstance(others, str) else others)]
+            parameter.show_envvar = False  # the README explains the names
+            parameter.envvar = [variable, *([others] if isinstance(others, str) else others)]
     for name, inner in getattr(command, "commands", {}).items():
         _name_environment(inner, f"{prefix}_{name}")
 
 
 def _explain(error: Exception) -> int:
-    """Say in one line what is wrong; returns the exit code."""
+    """Print an error in one line; return the exit code."""
     if isinstance(error, CharLSTMError):
         say(f"charlstm: {error}")
         return error.exit_code
-    # Typer's own errors, whatever they are called inside of it.
+    # Typer's error classes are private.
     exit_code = getattr(error, "exit_code", None)
     if exit_code is not None and hasattr(error, "format_message"):
         context = getattr(error, "ctx", None)
@@ -170,6 +170,6 @@ def _explain(error: Exception) -> int:
 
 
 def _abandon_stdout() -> None:
-    """Keep Python's exit from flushing into what can't be written, and complaining about it."""
-    with contextlib.suppress(OSError, ValueError):  # nor can what stands in for a closed stdout
+    """Redirect stdout to the null device, so that Python's exit doesn't fail to flush it."""
+    with contextlib.suppress(OSError, ValueError):  # stdout may have no file descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,12 +1,12 @@
-"""Every setting of reading and training, declared once.
+"""Declarations of all settings for reading and training.
 
-A declaration has a name, a type, bounds, a help text, a heading for `--help` and a default.
-From it follow the options of `train`, `compare` and `corpus check`, their environment variables,
-the signature and documentation of `charlstm.train`, the check of a value and its message, the
-user's choices in a checkpoint, the check against a resumed run, the command that repeats a run, and
-the guide's table.
+A declaration has a name, a type, bounds, a help text, a heading for `--help` and a default. The
+following are derived from it: the options of `train`, `compare` and `corpus check`, their
+environment variables, the signature and documentation of `charlstm.train`, validation and error
+messages, the user's settings in a checkpoint, the check against a resumed run, the command that
+repeats a run, and the guide's table.
 
-A value of None means that the user left the choice to the program: `training.recipe` makes it.
+None means that the program chooses the value (see `training.recipe`).
 """
 
 import functools
@@ -29,8 +29,7 @@ TableFormat = Literal["csv", "tsv", "jsonl"]
 DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionChoice = Literal["auto", "float32", "bfloat16", "float16"]
 
-# A value can come from a file that somebody else wrote: the bounds keep sizes, and with them the
-# memory that is taken, within reason before anything is allocated.
+# Values can come from untrusted files: the bounds limit memory before anything is allocated.
 MAX_SIZE: Final = 1 << 16
 MAX_LAYERS: Final = 64
 MAX_COUNT: Final = 1 << 48
@@ -38,7 +37,7 @@ MAX_SEED: Final = (1 << 63) - 1
 MAX_MINUTES: Final = 60 * 24 * 365.0
 DEFAULT_MINUTES: Final = 5.0
 
-# Higher bounds are of no use to people.
+# Higher bounds are not shown.
 _LARGEST_SHOWN: Final = 1e5
 
 # Headings in --help; options without one come first.
@@ -52,20 +51,20 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """The declaration of one setting.
+    """Declaration of a setting.
 
     Args:
-        help: one sentence.
-        panel: the heading in `--help`.
+        help: help text, one sentence.
+        panel: heading in `--help`.
         low, high: bounds of a number.
-        above, below: whether `low`, or `high`, is itself excluded.
-        default: what the program chooses, in words.
-        flag: on the command line; `--early-stop/--no-early-stop` can be turned off.
-        metavar: what stands for the value in `--help`.
-        parse: how the command line reads a value, as the name of a function in `commands.options`;
-            `complete`: likewise what the shell offers.
-        name: of the field, and of the argument in Python.
-        kind: `int`, `float`, `bool`, `str`, `tuple` (of strings), or the tuple of possible values.
+        above, below: whether `low` or `high` is excluded.
+        default: description of the default.
+        flag: option name; one like `--early-stop/--no-early-stop` can be turned off.
+        metavar: placeholder for the value in `--help`.
+        parse: name of the function in `commands.options` that parses the value.
+        complete: name of the function in `commands.options` for shell completion.
+        name: name of the field, and of the argument in Python.
+        kind: `int`, `float`, `bool`, `str`, `tuple` (of strings), or a tuple of possible values.
     """
 
     help: str
@@ -84,12 +83,12 @@ class Option:
 
     @property
     def can_be_off(self) -> bool:
-        """Whether False differs from not given."""
+        """Whether the option has a negative form, so that False differs from None."""
         return "/" in self.flag
 
     @property
     def title(self) -> str:
-        """The option as messages name it."""
+        """The option's name in messages."""
         return self.flag.split("/")[0]
 
     @property
@@ -101,16 +100,16 @@ class Option:
 
     @property
     def bounds(self) -> str:
-        """The possible numbers in words; empty where only the program's limits bound them."""
+        """The bounds in words; empty if only the technical limits apply."""
         if self.kind not in (int, float) or self.high > _LARGEST_SHOWN:
             return ""
         return f"{self.low:,g} to {'below ' * self.below}{self.high:,g}"
 
     def check(self, value: object) -> None:
-        """Refuse an impossible value.
+        """Validate a value.
 
         Raises:
-            ConfigError: naming the option, what it takes, and the value.
+            ConfigError: if it is invalid, naming the option, the allowed values, and the value.
         """
         if self.kind is int:
             require_int(self.title, value, int(self.low), int(self.high))
@@ -123,7 +122,7 @@ class Option:
             if not isinstance(value, str):
                 raise ConfigError(f"{self.title} must be a string, not {reprlib.repr(value)}")
         elif self.kind is tuple:
-            if not isinstance(value, tuple) or not all(isinstance(one, str) for one in value):
+            if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
                 raise ConfigError(f"{self.title} must be strings, not {reprlib.repr(value)}")
         elif value not in self.kind:
             raise ConfigError(
@@ -132,20 +131,20 @@ class Option:
 
 
 def _setting(help_text: str, **declaration: Any) -> Any:
-    """Declare a field; its name and type complete the `Option`."""
+    """Return a dataclass field with an `Option`; name and kind are filled in by `options_of`."""
     return field(default=None, metadata={"option": Option(help=help_text, **declaration)})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingSettings:
-    """How texts are read and split."""
+    """Settings for reading and splitting texts."""
 
     val_fraction: float | None = _setting(
         "Fraction of the text for validation.",
         panel=TEXT_PANEL, high=1, below=True, default="0.05",
     )  # fmt: skip
     test_fraction: float | None = _setting(
-        "Fraction of the text for eval, at its end.",
+        "Fraction of the text, at its end, for testing (eval).",
         panel=TEXT_PANEL, high=1, below=True, default="0.05",
     )  # fmt: skip
     val: str | None = _setting(
@@ -153,7 +152,7 @@ class ReadingSettings:
         panel=TEXT_PANEL, metavar="FILE",
     )  # fmt: skip
     test: str | None = _setting(
-        "Keep this file for eval instead of a fraction of the text.",
+        "Test (eval) on this file instead of a fraction of the text.",
         panel=TEXT_PANEL, metavar="FILE",
     )  # fmt: skip
     encoding: str | None = _setting(
@@ -163,7 +162,7 @@ class ReadingSettings:
         "Keep CR and CRLF instead of turning them into LF.", panel=TEXT_PANEL
     )
     level: Level | None = _setting(
-        "What is predicted: characters, or the bytes of any file.",
+        "Tokens: characters of text, or bytes of any file.",
         panel=TEXT_PANEL, default="char",
     )  # fmt: skip
     min_count: int | None = _setting(
@@ -171,25 +170,25 @@ class ReadingSettings:
         panel=TEXT_PANEL, low=1, default="1", metavar="N",
     )  # fmt: skip
     include: tuple[str, ...] | None = _setting(
-        "In folders, read only files with such names, as in '*.py'; may be repeated.",
+        "In folders, only read files with matching names, such as '*.py'; repeatable.",
         panel=TEXT_PANEL, metavar="PATTERN",
     )  # fmt: skip
     split_documents: str | None = _setting(
-        "Split files into documents: lines, blank-lines, or re:PATTERN, which starts one at each "
-        "line that matches.",
+        "How to split files into documents: lines, blank-lines (at blank lines), or re:PATTERN (at "
+        "matching lines).",
         panel=TEXT_PANEL, metavar="HOW",
     )  # fmt: skip
     split_by: SplitBy | None = _setting(
-        "How documents are assigned to training, validation and test: in their order, or at "
-        "random, which auto does from 100 documents on.",
+        "How to assign documents to training, validation and test: in order or at random; auto is "
+        "random for 100 or more documents.",
         panel=TEXT_PANEL, default="auto",
     )  # fmt: skip
     column: str | None = _setting(
-        "Read tables, each row a document: the text in this column.",
+        "Read tables; each row's text in this column is a document.",
         panel=TEXT_PANEL, metavar="NAME",
     )  # fmt: skip
     format: TableFormat | None = _setting(
-        "Form of the tables of --column, where their names don't end so.", panel=TEXT_PANEL
+        "Format of tables without such a file name extension.", panel=TEXT_PANEL
     )
     normalize: Normalize | None = _setting(
         "Unicode normalization; nfc composes accented letters.", panel=TEXT_PANEL, default="none"
@@ -203,10 +202,10 @@ class ReadingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """The budget, the model, how it is trained, and on what machine."""
+    """Settings of the budget, the model, its training, and the hardware."""
 
     minutes: float | None = _setting(
-        "Budget: wall-clock minutes, or with a unit, as in 90s and 2h.",
+        "Budget: wall-clock minutes, or a time with a unit, such as 90s or 2h.",
         high=MAX_MINUTES, above=True, default=f"{DEFAULT_MINUTES:g}", metavar="TIME",
         parse="minutes_of",
     )  # fmt: skip
@@ -215,17 +214,17 @@ class TrainSettings:
         "Budget: gradient steps.", low=1, metavar="N", parse="whole_number"
     )
     hidden_size: int | None = _setting(
-        "Units per layer.", panel=MODEL_PANEL, low=1, high=MAX_SIZE, default="by the budget"
+        "Hidden units per layer.", panel=MODEL_PANEL, low=1, high=MAX_SIZE, default="by the budget"
     )
     num_layers: int | None = _setting(
-        "Layers.", panel=MODEL_PANEL, low=1, high=MAX_LAYERS, default="2"
+        "Number of layers.", panel=MODEL_PANEL, low=1, high=MAX_LAYERS, default="2"
     )
     embedding_size: int | None = _setting(
         "Embedding dimension.",
         panel=MODEL_PANEL, low=1, high=MAX_SIZE, default="64; on CUDA 128",
     )  # fmt: skip
     dropout: float | None = _setting(
-        "Dropout on the layers' outputs, before the head.",
+        "Dropout on the layers' outputs, before the output layer.",
         panel=MODEL_PANEL, high=0.95, default="by model size and epochs",
     )  # fmt: skip
     recurrent_dropout: float | None = _setting(
@@ -233,7 +232,7 @@ class TrainSettings:
         panel=MODEL_PANEL, high=0.95, default="by epochs",
     )  # fmt: skip
     weight_decay: float | None = _setting(
-        "Weight decay of the layers' matrices, apart from the gradient; with 0, nothing decays.",
+        "Decoupled weight decay of weight matrices; 0 turns all weight decay off.",
         panel=MODEL_PANEL, high=10, default="by model size",
     )  # fmt: skip
     batch_size: int | None = _setting(
@@ -241,30 +240,32 @@ class TrainSettings:
         panel=MODEL_PANEL, low=1, high=MAX_SIZE, default="32 or more",
     )  # fmt: skip
     seq_len: int | None = _setting(
-        "Characters that gradients flow back through (truncated BPTT).",
+        "Sequence length of truncated BPTT, in characters.",
         panel=MODEL_PANEL, low=1, high=MAX_SIZE, default="64 or more",
     )  # fmt: skip
     learning_rate: float | None = _setting(
         "Peak learning rate of Muon, after warm-up; AdamW uses 3 times as much.",
         panel=MODEL_PANEL, high=10, default="0.012",
     )  # fmt: skip
-    cell: Cell | None = _setting("lstm, gru, or a plain rnn.", panel=MODEL_PANEL, default="lstm")
+    cell: Cell | None = _setting(
+        "Recurrent cell: lstm, gru or plain rnn.", panel=MODEL_PANEL, default="lstm"
+    )
     seed: int | None = _setting(
-        "With --steps or --epochs the same seed gives the same model; runs show --command prints "
-        "the whole line.",
+        "Random seed; with --steps or --epochs, training is reproducible by the command that runs "
+        "show --command prints.",
         panel=MODEL_PANEL, high=MAX_SEED, default="0",
     )  # fmt: skip
     threads: int | None = _setting(
-        "CPU threads.", panel=MACHINE_PANEL, low=1, high=4096, default="one per core"
+        "Number of CPU threads.", panel=MACHINE_PANEL, low=1, high=4096, default="one per core"
     )
     device: DeviceChoice | None = _setting(
-        "auto is CUDA if present, else the CPU.", panel=MACHINE_PANEL, default="auto"
+        "Device; auto is CUDA if available, else CPU.", panel=MACHINE_PANEL, default="auto"
     )
     precision: PrecisionChoice | None = _setting(
-        "Precision of gradient steps.", panel=MACHINE_PANEL, default="auto"
+        "Floating-point precision of training.", panel=MACHINE_PANEL, default="auto"
     )
     early_stop: bool | None = _setting(
-        "Stop when the model only overfits.",
+        "Stop when the validation loss no longer improves.",
         panel=MODEL_PANEL, flag="--early-stop/--no-early-stop", default="with --minutes",
     )  # fmt: skip
 
@@ -275,7 +276,7 @@ class TrainSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """Which run is trained, and what it starts from."""
+    """Settings that name the run and the model it starts from."""
 
     run: str | None = _setting(
         "Name of the run.",
@@ -283,7 +284,7 @@ class RunSettings:
     )  # fmt: skip
     resume: bool | None = _setting("Resume --run, or the newest run.")
     init_from: str | None = _setting(
-        "Start from this run's weights: fine-tuning.",
+        "Start from this run's weights (fine-tuning).",
         flag="--from", metavar="RUN", complete="complete_run",
     )  # fmt: skip
 
@@ -293,7 +294,7 @@ class RunSettings:
 
 
 class TrainOptions(TypedDict, total=False):
-    """The same settings for `charlstm.train`, as editors and type checkers know them."""
+    """Keyword arguments of `charlstm.train`, for editors and type checkers."""
 
     minutes: float | None
     epochs: float | None
@@ -333,7 +334,7 @@ class TrainOptions(TypedDict, total=False):
 
 
 def options_of(kind: Any) -> dict[str, Option]:
-    """Return the declarations of a class of settings, by name."""
+    """Return the options of a settings class, by name."""
     return _declared(kind)
 
 
@@ -341,24 +342,24 @@ def options_of(kind: Any) -> dict[str, Option]:
 def _declared(kind: Any) -> dict[str, Option]:
     hints = typing.get_type_hints(kind)
     return {
-        one.name: replace(
+        member.name: replace(
             option,
-            name=one.name,
-            kind=_kind(hints[one.name]),
-            flag=option.flag or f"--{one.name.replace('_', '-')}",
+            name=member.name,
+            kind=_kind(hints[member.name]),
+            flag=option.flag or f"--{member.name.replace('_', '-')}",
         )
-        for one in fields(kind)
-        if (option := one.metadata.get("option")) is not None
+        for member in fields(kind)
+        if (option := member.metadata.get("option")) is not None
     }
 
 
 def chosen(wanted: _Value | None, default: _Value) -> _Value:
-    """Return the user's choice, or the program's where there is none."""
+    """Return the user's value, or the default if it is None."""
     return default if wanted is None else wanted
 
 
 def given(settings: object) -> dict[str, Any]:
-    """The settings that the user chose, by name."""
+    """Return the settings that the user gave, by name."""
     return {
         name: value
         for name in options_of(settings.__class__)
@@ -367,20 +368,20 @@ def given(settings: object) -> dict[str, Any]:
 
 
 def settings_from(kind: type[_Settings], values: Mapping[str, object]) -> _Settings:
-    """Make settings of a class from the values that have its fields' names; others are ignored.
+    """Create settings from values by name; names that aren't settings of `kind` are ignored.
 
     Raises:
-        ConfigError: when a value is impossible, or two exclude each other.
+        ConfigError: if a value is invalid, or two settings exclude each other.
     """
-    chosen = {name: value for name, value in values.items() if name in options_of(kind)}
-    return kind(**{name: _plain(name, value) for name, value in chosen.items()})
+    names = [name for name in values if name in options_of(kind)]
+    return kind(**{name: _normalized(name, values[name]) for name in names})
 
 
 def check_given(settings: object) -> None:
-    """Refuse impossible values among those that the user chose.
+    """Validate the settings that the user gave.
 
     Raises:
-        ConfigError: naming the first.
+        ConfigError: naming the first invalid one.
     """
     for name, option in options_of(settings.__class__).items():
         value = getattr(settings, name)
@@ -389,10 +390,10 @@ def check_given(settings: object) -> None:
 
 
 def check_resolved(config: Any, kind: Any) -> None:
-    """Check the fields of a configuration that have the names of settings.
+    """Validate the fields of a configuration that are named like settings of `kind`.
 
     Raises:
-        ConfigError: naming the first that is impossible.
+        ConfigError: naming the first invalid one.
     """
     options = options_of(kind)
     for name in _names_in(config.__class__, kind):
@@ -403,26 +404,26 @@ def check_resolved(config: Any, kind: Any) -> None:
 
 
 def require_one(settings: object, *names: str) -> None:
-    """Refuse settings that exclude each other.
+    """Require that at most one of some settings is given.
 
     Raises:
         ConfigError: naming those that are given.
     """
     options = options_of(settings.__class__)
-    both = [options[name].title for name in names if getattr(settings, name)]
-    if len(both) > 1:
-        raise ConfigError(f"give {' or '.join(both)}, not both")
+    titles = [options[name].title for name in names if getattr(settings, name)]
+    if len(titles) > 1:
+        raise ConfigError(f"give {' or '.join(titles)}, not both")
 
 
 def arguments_of(settings: object) -> Iterator[str]:
-    """The words of a command line that say the same."""
+    """Yield the command-line arguments for the settings that the user gave."""
     for name, value in given(settings).items():
         option = options_of(settings.__class__)[name]
         if option.kind is bool:
             yield from option.flag.split("/")[not value : 1 + (not value)]
             continue
-        for one in value if isinstance(value, tuple) else (value,):
-            yield from (option.title, str(one))
+        for item in value if isinstance(value, tuple) else (value,):
+            yield from (option.title, str(item))
 
 
 def require_int(name: str, value: object, low: int, high: int) -> None:
@@ -444,20 +445,20 @@ def require_real(
     """Raise ConfigError unless value is a number in [low, high]; bools and NaN are rejected.
 
     Args:
-        above, below: whether `low`, or `high`, is itself excluded.
+        above, below: whether `low` or `high` is excluded.
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     excluded = [low] * above + [high] * below
     if is_number and low <= value <= high and value not in excluded:  # type: ignore[operator]
         return
-    limits = f"{'more than' if above else 'of at least'} {low:g}"
+    limits = f"{'greater than' if above else 'of at least'} {low:g}"
     if high <= _LARGEST_SHOWN:
         limits = f"from {'above ' * above}{low:g} to {'below ' * below}{high:g}"
     raise ConfigError(f"{name} must be a number {limits}, not {reprlib.repr(value)}")
 
 
 def require_path(name: str, value: object) -> str:
-    """Return a path, or a run's name, as a string; raise ConfigError for anything else."""
+    """Return a path or a run's name as a string; raise ConfigError for anything else."""
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(path, str):
         raise ConfigError(f"{name} must be a name or a path, not {reprlib.repr(value)}")
@@ -466,27 +467,27 @@ def require_path(name: str, value: object) -> str:
 
 @functools.cache
 def _names_in(config: Any, kind: Any) -> tuple[str, ...]:
-    """The settings that a configuration has fields for."""
-    return tuple(one.name for one in fields(config) if one.name in options_of(kind))
+    """Return the names of a configuration's fields that are settings of `kind`."""
+    return tuple(member.name for member in fields(config) if member.name in options_of(kind))
 
 
 @functools.cache
 def _optional_in(config: Any) -> frozenset[str]:
-    """The fields of a configuration that may be None."""
+    """Return the names of a configuration's fields that may be None."""
     hints = typing.get_type_hints(config)
     return frozenset(name for name, hint in hints.items() if types.NoneType in get_args(hint))
 
 
 def _kind(hint: Any) -> Any:
-    """The kind of an `Option`, from a type such as `int | None`."""
-    (kind,) = [one for one in get_args(hint) if one is not types.NoneType]
+    """Return the `Option.kind` of a type hint such as `int | None`."""
+    (kind,) = [member for member in get_args(hint) if member is not types.NoneType]
     if get_origin(kind) is Literal:
         return get_args(kind)
     return get_origin(kind) or kind
 
 
-def _plain(name: str, value: Any) -> Any:
-    """A value from Python as it is stored: paths as strings, several strings as a tuple."""
+def _normalized(name: str, value: Any) -> Any:
+    """Return a value with paths as strings and lists of strings as tuples."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if name == "include" and value is not None:

@@ -72,11 +72,11 @@ USUAL = (
 )
 # ... when the run was deleted or damaged while it ran, ...
 DISTURBED = (
-    r"no checkpoint there|no such run|no run yet|can be used|folder is gone|No such file|"
-    r"no copy of it was kept"
+    r"no checkpoint found|no such run|no run yet|can be used|folder no longer exists|No such file|"
+    r"the run has no copy of it"
 )
 # ... and where there is no room.
-NO_ROOM = r"No space left|File too large|no copy of it was kept"
+NO_ROOM = r"No space left|File too large|the run has no copy of it"
 
 
 @dataclass(kw_only=True)
@@ -589,7 +589,7 @@ class Soak:
                     self.failures.append(f"a stuck lock: {error}")
                 step = str(known + 5)
                 arguments = ["train", "--resume", "--run", run.name, "--steps", step]
-                self._finally(store, arguments, r"no copy of it was kept")
+                self._finally(store, arguments, r"the run has no copy of it")
                 if any(is_leftover(path.name) for path in run.folder.iterdir()):
                     self.failures.append(f"leftovers in {run.folder}")
             for run in there.runs():

@@ -51,7 +51,7 @@ def test_score_is_the_sum_of_predictions(stored):
 def test_score_of_a_file_matches_the_command(stored, here, run):
     (here / "a.txt").write_bytes("the quick\r\nbrown fox jumps over \u2603".encode())
     record = run.json("eval", "a.txt")
-    with pytest.warns(UserWarning, match=r"a\.txt: line ends CR or CRLF became LF"):
+    with pytest.warns(UserWarning, match=r"a\.txt: CR and CRLF line ends became LF"):
         found = charlstm.load().score(here / "a.txt")
     assert found.nats == pytest.approx(record["nats"], rel=1e-5)
     assert (found.num_chars, found.num_unknown) == (record["num_chars"], 1)

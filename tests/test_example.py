@@ -38,7 +38,7 @@ def test_example_scores_any_text_but_its_own(run, here):
 def test_example_is_never_the_default(run, here, corpus_file):
     assert "--run example" in run.fails(1, "sample")
     assert "example" not in run("runs")[1]
-    assert "is the model that comes with charlstm" in run.fails(
+    assert "is reserved for charlstm's example model" in run.fails(
         1, "train", corpus_file, "--run", "example", "--steps", 2, *SMALL
     )
     assert "run example" in run("runs", "show", "example")[1]

@@ -130,7 +130,7 @@ def test_deleting_the_run_folder_is_an_error(run, here, corpus_file, monkeypatch
     monkeypatch.setattr(Trainer, "run", deleting)
     code, _, err = run("train", corpus_file, "--steps", 8, *SMALL)
     assert code == 1
-    assert "folder is gone" in err
+    assert "folder no longer exists" in err
 
 
 def test_second_trainer_is_rejected(run, stored, here):

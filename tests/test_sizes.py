@@ -40,7 +40,7 @@ def outcome(paths, how):
 @pytest.mark.parametrize(
     ("module", "name", "size"),
     [
-        (assignment, "_PIECE_DOCUMENTS", 7),
+        (assignment, "_CHUNK_DOCUMENTS", 7),
         (corpus, "_PIECE_CHARS", 7),
         (documents, "_MAX_HELD_CHARS", 400),
         (duplicates, "_PIECE_CHARS", 7),

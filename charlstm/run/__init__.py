@@ -1,13 +1,13 @@
-"""One training run: requested, trained, saved, and found again.
+"""Training runs: starting, resuming, storing and loading them.
 
     preparation  the user's settings -> a run that can start or resume
-    session      one session of a run: trainer and files together; start here: `open_session`
-    log          what a session reports, and the run's history
+    session      one session of a run: trainer and files; start here: `open_session`
+    log          log entries of a session, and the run's history
     saving       when and in which order checkpoints are written
-    keeping      models trained outside a session become runs
+    keeping      saves models trained outside a session as runs
     repetition   the command that repeats a run
-    store        the folder of runs: finds and loads them; `CheckpointStore`
-    writer       a run's lock, and all that is written under it
+    store        the folder of runs, for reading; `CheckpointStore`
+    writer       a run's lock and files, for writing
 
 Input: a `Request` and a `CheckpointStore`. Output: log entries, checkpoint files, loaded
 checkpoints. `store`, `writer`, `log` and `repetition` need no torch.

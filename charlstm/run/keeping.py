@@ -1,4 +1,4 @@
-"""A model that was trained outside a session becomes a run like any other."""
+"""Saving of models trained outside a session as runs."""
 
 import time
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from charlstm.training.trainer import Trainer
 
 @dataclass(frozen=True, kw_only=True)
 class Keeper:
-    """Keeps models of one text as runs.
+    """Saves models of one corpus as runs.
 
     Args:
-        config: how the text was read, its paths absolute.
+        config: how the corpus was read, with absolute paths.
     """
 
     store: CheckpointStore
@@ -27,25 +27,25 @@ class Keeper:
     budget: Budget
 
     def prove(self) -> None:
-        """Prove that runs can be kept, before anything is trained.
+        """Check, before training, that runs can be saved.
 
         Raises:
-            CheckpointError: when they can't.
+            CheckpointError: if they can't.
         """
         with self.store.new_run(self.corpus.name):
-            pass  # which leaves nothing behind
+            pass  # an unused run leaves no files
 
     def keep(self, trainer: Trainer, events: Sequence[TrainerEvent]) -> str:
-        """Save a model at the end of its budget, to be used or resumed.
+        """Save a model at the end of its budget.
 
         Args:
-            events: of its training.
+            events: the events of its training.
 
         Returns:
-            The name of the run: the text's and the cell's, with a number where that is taken.
+            The name of the run: corpus and cell, with a number if that name is taken.
 
         Raises:
-            CheckpointError: when it can't be saved.
+            CheckpointError: if it can't be saved.
         """
         journal = Journal(())
         for event in events:

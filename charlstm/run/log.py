@@ -1,4 +1,4 @@
-"""Reports of a session: events with the latest figures, and the run's history."""
+"""Run log: training events with the latest metrics, and the run's history."""
 
 import time
 from collections.abc import Iterable
@@ -10,8 +10,8 @@ from charlstm.model.checkpoints import LogEntry, best_val_bits_per_char
 
 REPORT_SECONDS: Final = 3.0
 
-# Carried from event to event, so that each record has all of them.
-_FIGURES: Final = (
+# Carried over from event to event, so that each log entry has all of them.
+_METRICS: Final = (
     "step",
     "epoch",
     "elapsed_seconds",
@@ -24,11 +24,11 @@ _FIGURES: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """An event, and what the event log and `--json` get for it.
+    """An event with its log entry.
 
     Args:
-        record: the event's fields, the latest figures, and what was found out about it.
-        is_logged: gradient steps are many: one every few seconds is enough for a log.
+        record: the entry for the event log and `--json`: the event's fields and latest metrics.
+        is_logged: whether to log it; of gradient steps, only one every few seconds is logged.
     """
 
     event: Event
@@ -37,7 +37,7 @@ class Report:
 
 
 def status(report: Report) -> str:
-    """A gradient step in a few words, for a bar or a log."""
+    """Describe a gradient step in one line, for a progress bar or log."""
     event, val = report.event, report.record["val_bits_per_char"]
     assert isinstance(event, Stepped)
     return (
@@ -53,22 +53,27 @@ def duration(seconds: float) -> str:
 
 
 class Journal:
-    """Makes reports of events.
+    """The log of a run.
 
     Args:
-        history: of earlier sessions.
+        history: log entries of earlier sessions.
     """
 
     def __init__(self, history: Iterable[LogEntry]) -> None:
         self.history = list(history)
-        self._latest: dict[str, Any] = dict.fromkeys(_FIGURES)
+        self._latest: dict[str, Any] = dict.fromkeys(_METRICS)
         self._reported_at = time.monotonic()
         self._was_skipping = False
 
     def report(self, kind: str, event: Event, **extra: Any) -> Report:
-        """Make the report of an event; of gradient steps one every few seconds is logged."""
+        """Return an event with its log entry.
+
+        Args:
+            kind: the entry's `event` field.
+            extra: further fields.
+        """
         values = asdict(event)
-        self._latest.update({name: values[name] for name in _FIGURES if name in values})
+        self._latest.update({name: values[name] for name in _METRICS if name in values})
         return Report(
             event=event,
             record={"event": kind, **self._latest, **values, **extra},
@@ -76,11 +81,11 @@ class Journal:
         )
 
     def finished_before(self, *, step: int, best_epoch: float) -> dict[str, Any]:
-        """The record of a run that was finished in an earlier session."""
+        """Return the log entry of a run that was finished in an earlier session."""
         latest = self.history[-1] if self.history else {}
         return {
             "event": "finished",
-            **{name: latest.get(name) for name in _FIGURES},
+            **{name: latest.get(name) for name in _METRICS},
             "step": step,
             "best_val_bits_per_char": best_val_bits_per_char(self.history),
             "best_epoch": best_epoch,
@@ -92,7 +97,7 @@ class Journal:
         now = time.monotonic()
         is_due = now - self._reported_at >= REPORT_SECONDS
         if event.was_skipped and not self._was_skipping:
-            is_due = True  # said once, not at each of a row
+            is_due = True  # log the first of consecutive skipped steps
         is_due |= event.chose_threads
         self._was_skipping = event.was_skipped
         if is_due:

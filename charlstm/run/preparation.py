@@ -1,4 +1,4 @@
-"""Preparing a run from the user's settings, so that it can start or resume."""
+"""Preparation of a new or resumed run from the user's settings."""
 
 import contextlib
 import os
@@ -38,19 +38,19 @@ from charlstm.training.probe import StepTimer
 from charlstm.training.recipe import make_plan
 from charlstm.training.trainer import Fresh, FromWeights, Resume, Start
 
-# A run by the clock ends a little before its time is up, to have time for its last save.
-_USED_SHARE: Final = 0.95
-# Too few to learn from, and to validate on a twentieth of them.
+# Runs with --minutes end slightly early, to leave time for the last save.
+_USED_FRACTION: Final = 0.95
+# Fewer are too few to learn from, and to validate on a twentieth of them.
 _MIN_TRAIN_CHARS: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked for.
+    """The user's request for a run.
 
     Args:
         paths: files and folders; empty for Python's documentation or, with `resume`, the run's own.
-        texts: in memory, where the path is `IN_MEMORY`.
+        texts: texts in memory, if the path is `IN_MEMORY`.
     """
 
     paths: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Request:
     run: RunSettings = RunSettings()
 
     def corpus_config(self) -> CorpusConfig:
-        """Return how a new run reads its text; paths lead to the same files from anywhere."""
+        """Return the reading configuration of a new run, with absolute paths."""
         config = CorpusConfig.of(self.reading, tuple(map(absolute, self.paths)))
         return replace(
             config,
@@ -70,21 +70,21 @@ class Request:
 
 
 def absolute(path: str) -> str:
-    """Return the same path from anywhere; an empty name is not the current folder."""
+    """Return the absolute path; stdin, texts in memory and empty names stay."""
     return path if path in (STDIN, IN_MEMORY, "") else os.path.abspath(path)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A run before its next step.
+    """A run that is ready to train.
 
     Args:
-        history: of earlier sessions.
-        is_finished: the budget is used; there is nothing to train.
-        reason: how the plan was chosen; empty for a resumed run.
-        dropouts: as they are expected to be.
-        notices: what may not be as the user meant it.
-        news: what was done as asked.
+        history: log entries of earlier sessions.
+        is_finished: whether the budget is used up, so that nothing is left to train.
+        reason: how the settings were chosen; empty for a resumed run.
+        dropouts: the expected dropout rates.
+        notices: warnings for the user.
+        news: confirmations for the user.
     """
 
     name: str
@@ -99,17 +99,17 @@ class Prepared:
     news: tuple[str, ...] = ()
 
     def without_text(self) -> "Prepared":
-        """The same, small enough to be sent to another process."""
-        nothing = self.corpus.train.part(0, 0)
-        return replace(self, corpus=replace(self.corpus, train=nothing, val=nothing, test=nothing))
+        """Return a copy without text, small enough to send to another process."""
+        empty = self.corpus.train.part(0, 0)
+        return replace(self, corpus=replace(self.corpus, train=empty, val=empty, test=empty))
 
 
 def run_to_resume(store: CheckpointStore, request: Request) -> Run | None:
     """Return the run to resume; None for a new one, or if the named run has no checkpoint yet.
 
     Raises:
-        CheckpointError: when there is neither a run nor a text, or the run has to be guessed and
-            one that it may be is damaged.
+        CheckpointError: if there is neither a run nor a text, or no run is named and a run that
+            may be the newest is damaged.
     """
     if not request.run.resume:
         return None
@@ -120,27 +120,25 @@ def run_to_resume(store: CheckpointStore, request: Request) -> Run | None:
         if not request.paths:
             raise CheckpointError(f"{run.folder}: no such run; to start it, name its text")
         return None
-    wanted = corpus_name(request.corpus_config()) if request.paths else None
-    newest, warnings = store.newest(resumable=True, corpus_name=wanted)
+    name = corpus_name(request.corpus_config()) if request.paths else None
+    newest, warnings = store.newest(resumable=True, corpus_name=name)
     if warnings:
-        # It may be the one that is meant.
-        raise CheckpointError(f"{warnings[0]}; name the run by --run")
+        # The damaged run may be the newest.
+        raise CheckpointError(f"{warnings[0]}; name the run with --run")
     if newest is not None:
         return store.run(newest.run)
-    if wanted is None:
+    if name is None:
         raise CheckpointError(f"{store.root}: no run to resume; to start one, name its text")
     return None
 
 
 @contextlib.contextmanager
 def claim_new_run(store: CheckpointStore, request: Request) -> Iterator[RunWriter]:
-    """The run that a request starts, under its lock, before anything is read.
-
-    Abandoned folders of the store are deleted first.
+    """Create and lock the folder of a new run, after deleting the store's abandoned folders.
 
     Raises:
-        ConfigError: when it exists.
-        CheckpointError: when another process trains it, or nothing can be written.
+        ConfigError: if the run exists.
+        CheckpointError: if another process trains it, or the folder can't be written.
     """
     store.remove_abandoned()
     if request.run.run is None:
@@ -150,7 +148,7 @@ def claim_new_run(store: CheckpointStore, request: Request) -> Iterator[RunWrite
     run = store.run(request.run.run)
     if not run.has_checkpoint:
         with run.writer() as writer:
-            # Asked again under the lock.
+            # Check again under the lock.
             if not run.has_checkpoint:
                 yield writer
                 return
@@ -167,31 +165,31 @@ def prepare_new(
     started_at: float,
     num_processes: int = 1,
 ) -> Prepared:
-    """Read the corpus and plan a run of it.
+    """Read the corpus and configure a run.
 
     Args:
-        started_at: when the command began, by `time.monotonic`.
+        started_at: start of the command, by `time.monotonic`.
 
     Raises:
-        CharLSTMError: when the corpus or the settings are impossible.
+        CharLSTMError: if the corpus or the settings are invalid.
     """
     corpus_config, init_from = request.corpus_config(), request.run.init_from
-    parent = None if init_from is None else store.load_model(init_from)
-    settings, known = request.settings, ""
-    if parent is not None:
-        spec, known = parent.checkpoint.spec, characters_to_keep(parent.checkpoint)
+    initial = None if init_from is None else store.load_model(init_from)
+    settings, old_characters = request.settings, ""
+    if initial is not None:
+        spec, old_characters = initial.checkpoint.spec, characters_to_keep(initial.checkpoint)
         settings = _with_shape_of(spec.model_config, settings)
         _refuse_changes("--from", request.reading, {"level": spec.corpus.level})
         corpus_config = replace(corpus_config, level=spec.corpus.level)
-    corpus = load_corpus(corpus_config, texts=request.texts, known=known)
+    corpus = load_corpus(corpus_config, texts=request.texts, extra_characters=old_characters)
     if settings.early_stop and not corpus.val.num_chars:
         raise ConfigError("--early-stop needs validation text: see --val-fraction and --val")
     machine = resolve_machine(settings)
     budget = Budget.of(settings) or Budget(minutes=DEFAULT_MINUTES)
-    # With steps or epochs nothing may depend on the clock.
+    # With --steps or --epochs, nothing may depend on the clock.
     step_times, adapts_threads = None, False
     if budget.minutes is not None:
-        _require_something_to_learn(corpus)
+        _require_enough_text(corpus)
         adapts_threads = settings.threads is None and num_processes == 1 and machine.device == "cpu"
         step_times = StepTimer(
             corpus.train,
@@ -212,11 +210,13 @@ def prepare_new(
     notices = [*corpus.notices, *plan.notices]
     news: list[str] = []
     start: Start = Fresh()
-    if parent is not None:
-        notices += parent.notices
-        start = FromWeights(weights=transplant(parent.checkpoint, corpus.vocabulary))
-        num_new = len(set(corpus.vocabulary.characters) - {*known, END})
-        news.append(f"from run {init_from}: its {len(known):,} characters and {num_new:,} new")
+    if initial is not None:
+        notices += initial.notices
+        start = FromWeights(weights=transplant(initial.checkpoint, corpus.vocabulary))
+        num_new = len(set(corpus.vocabulary.characters) - {*old_characters, END})
+        news.append(
+            f"from run {init_from}: its {len(old_characters):,} characters and {num_new:,} new"
+        )
     if request.run.resume:
         notices.insert(0, f"run {name} has no checkpoint yet: starting from the beginning")
     return Prepared(
@@ -245,8 +245,8 @@ def prepare_new(
     )
 
 
-def _require_something_to_learn(corpus: Corpus) -> None:
-    """Refuse a text too small to train on for minutes; steps or epochs are made as asked.
+def _require_enough_text(corpus: Corpus) -> None:
+    """Refuse a text that is too small for a budget in minutes.
 
     Raises:
         CorpusError: naming the text.
@@ -255,28 +255,30 @@ def _require_something_to_learn(corpus: Corpus) -> None:
     if num_chars < _MIN_TRAIN_CHARS:
         raise CorpusError(
             f"{corpus.name}: {num_chars} characters are too few to train on for minutes; "
-            "a few thousand are the least that makes sense"
+            "use at least a few thousand"
         )
     if len(corpus.vocabulary.characters) < 2:
         raise CorpusError(f"{corpus.name}: one character, repeated: there is nothing to learn")
 
 
 def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> Prepared:
-    """Load a run's latest checkpoint and the corpus that it was trained on.
+    """Load a run's latest checkpoint and the corpus it was trained on.
 
     Raises:
-        CharLSTMError: when no checkpoint loads, the text changed, or an option contradicts the run.
+        CharLSTMError: if no checkpoint loads, the text changed, or an option contradicts the run.
     """
     loaded = run.last()
     checkpoint, notices = loaded.checkpoint, list(loaded.notices)
     news: list[str] = []
     if checkpoint.training is None:
-        raise CheckpointError(f"{loaded.path}: holds a model alone; training can't resume from it")
+        raise CheckpointError(
+            f"{loaded.path}: contains only a model; training can't resume from it"
+        )
     spec, is_finished = checkpoint.spec, checkpoint.is_finished
     _refuse_contradictions(spec, request)
     spec = replace(spec, corpus=_moved(spec.corpus, request))
     try:
-        corpus, notice = _corpus_again(spec, run.folder, request)
+        corpus, notice = _resumed_corpus(spec, run.folder, request)
     except ChangedTextError as error:
         raise CorpusError(
             f"{error}; --from {run.name} starts a new run from this one's weights"
@@ -324,63 +326,61 @@ def _is_used(budget: Budget, checkpoint: Checkpoint) -> bool:
     assert budget.minutes is not None
     assert checkpoint.training is not None
     used_seconds: float = checkpoint.training.numbers["counters"]["elapsed_seconds"]
-    return used_seconds >= _USED_SHARE * budget.minutes * 60
+    return used_seconds >= _USED_FRACTION * budget.minutes * 60
 
 
-def prepare_to_follow(store: CheckpointStore, leader: Prepared) -> Prepared:
-    """Prepare a worker: the same run, its text found by this process itself.
+def prepare_to_follow(store: CheckpointStore, prepared: Prepared) -> Prepared:
+    """Prepare the same run in a worker, which loads the text itself.
 
     Args:
-        leader: as the main process prepared it, without the text.
+        prepared: the run prepared by the main process, without text.
 
     Raises:
-        CorpusError: when the text isn't here, or another one.
+        CorpusError: if the text is missing or has changed.
     """
-    spec = leader.spec
-    folder = store.run(leader.name).folder
-    return replace(leader, corpus=_kept_text(spec, folder))
+    folder = store.run(prepared.name).folder
+    return replace(prepared, corpus=_stored_corpus(prepared.spec, folder))
 
 
-def _with_shape_of(parent: ModelConfig, settings: TrainSettings) -> TrainSettings:
-    """Return the settings with a parent's shape, which they must not contradict."""
-    shape = asdict(parent)
-    _refuse_changes("--from", settings, shape)
+def _with_shape_of(model: ModelConfig, settings: TrainSettings) -> TrainSettings:
+    """Return the settings with a model's shape, which they must not contradict."""
+    _refuse_changes("--from", settings, asdict(model))
     return replace(
         settings,
-        hidden_size=parent.hidden_size,
-        num_layers=parent.num_layers,
-        embedding_size=parent.embedding_size,
-        cell=parent.cell,
+        hidden_size=model.hidden_size,
+        num_layers=model.num_layers,
+        embedding_size=model.embedding_size,
+        cell=model.cell,
     )
 
 
-def _corpus_again(spec: RunSpec, folder: Path, request: Request) -> tuple[Corpus, str | None]:
-    """Return the text of a resumed run, which must not have changed; if it is gone, its copy.
+def _resumed_corpus(spec: RunSpec, folder: Path, request: Request) -> tuple[Corpus, str | None]:
+    """Load the unchanged text of a resumed run from its files, or from its copy if they are gone.
 
     Returns:
-        The corpus, and a notice where it is the copy.
+        The corpus, and a notice if it is the copy.
     """
     config = spec.corpus
     paths = [path for path in (*config.paths, config.val, config.test) if path is not None]
     gone = [path for path in paths if is_fleeting(path) or not os.path.exists(path)]
     # Explicit arguments win.
     if gone and not request.paths and not given(request.reading):
-        corpus = _kept_text(spec, folder)
+        corpus = _stored_corpus(spec, folder)
         return corpus, f"{gone[0]}: missing; resuming from the copy of its text in the run's folder"
     if not paths:
-        # Python's documentation changes with each of its versions.
-        return _kept_text(spec, folder), None
-    corpus = load_corpus(config, known=spec.vocabulary.characters)
+        # Python's documentation changes with each Python version.
+        return _stored_corpus(spec, folder), None
+    corpus = load_corpus(config, extra_characters=spec.vocabulary.characters)
     corpus.require_fingerprint(spec.fingerprint)
     return corpus, None
 
 
-def _kept_text(spec: RunSpec, folder: Path) -> Corpus:
+def _stored_corpus(spec: RunSpec, folder: Path) -> Corpus:
     return load_corpus_of_run(spec.corpus, spec.fingerprint, spec.vocabulary, folder)
 
 
 def _hardware(stored: TrainConfig, settings: TrainSettings) -> TrainConfig:
-    """Return the stored configuration for this machine, which may be another one."""
+    """Return the stored configuration, adapted to this machine and the user's settings."""
     try:
         device = resolve_device(settings.device or stored.device)
         precision = resolve_precision(settings.precision or stored.precision, device)
@@ -398,7 +398,7 @@ def _hardware(stored: TrainConfig, settings: TrainSettings) -> TrainConfig:
 
 
 def _moved(config: CorpusConfig, request: Request) -> CorpusConfig:
-    """Return how a run's text is read, where its files may have other names by now."""
+    """Return a run's reading configuration with the user's new paths, if any."""
     new = request.corpus_config()
     return replace(
         config,
@@ -408,16 +408,19 @@ def _moved(config: CorpusConfig, request: Request) -> CorpusConfig:
     )
 
 
-# What may change from session to session.
+# Settings that may change from session to session.
 _BUDGET: Final = ("minutes", "epochs", "steps")
 _HARDWARE: Final = ("threads", "device", "precision")
 _FILES: Final = ("val", "test")
 
 
 def _refuse_contradictions(spec: RunSpec, request: Request) -> None:
-    """Refuse settings that would make it another run; the text of files is compared later.
+    """Refuse settings that differ from the run's; file contents are compared later.
 
-    A setting may be repeated as it was given at first, or as it was resolved.
+    A setting may be repeated as it was given originally, or as it was resolved.
+
+    Raises:
+        ConfigError: naming all of them.
     """
     resolved = asdict(spec.model_config) | asdict(spec.train_config)
     for name, value in given(spec.settings).items():
@@ -435,7 +438,7 @@ def _refuse_contradictions(spec: RunSpec, request: Request) -> None:
 def _refuse_changes(
     option: str, settings: TrainSettings | ReadingSettings, stored: Mapping[str, object]
 ) -> None:
-    """Refuse settings that contradict what a run has.
+    """Refuse settings that contradict stored ones.
 
     Raises:
         ConfigError: naming all of them.

@@ -1,4 +1,4 @@
-"""The command that makes a run again, from what the user chose and what was resolved."""
+"""The command that repeats a run, from the user's and the resolved settings."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _NO_FILES: Final = {STDIN: "stdin", IN_MEMORY: "a Python program"}
 
 
 def repetition(checkpoint: Checkpoint) -> tuple[list[str], list[str]]:
-    """Return the arguments of `charlstm`, unquoted, that make a run again, and their limits."""
+    """Return the unquoted arguments of `charlstm` that repeat a run, and notes on limitations."""
     spec = checkpoint.spec
     parts = (_settings(checkpoint), RunSettings(init_from=spec.init_from), spec.reading)
     arguments = [word for part in parts for word in arguments_of(part)]
@@ -24,7 +24,7 @@ def repetition(checkpoint: Checkpoint) -> tuple[list[str], list[str]]:
 
 
 def _settings(checkpoint: Checkpoint) -> TrainSettings:
-    """Return the user's choices, and what the machine and the clock decided."""
+    """Return the user's settings, completed by those that depended on machine and clock."""
     spec = checkpoint.spec
     model, train = spec.model_config, spec.train_config
     settings = replace(
@@ -53,17 +53,17 @@ def _notes(checkpoint: Checkpoint) -> Iterator[str]:
     if spec.budget.minutes is not None:
         steps = Budget(steps=max(1, checkpoint.step))
         yield (
-            f"its budget was {spec.budget}, and the clock set its pace: the {steps} that it made "
-            "give a model like it, not the same weights"
+            f"its budget was {spec.budget}, so timing decided the number of steps: repeating the "
+            f"{steps} gives a similar model, not the same weights"
         )
     else:
-        yield "the same weights need the same torch, kind of processor and number of threads"
+        yield "the same weights need the same torch version, CPU type and number of threads"
     if not checkpoint.is_finished:
         yield f"the run isn't finished: it is at step {checkpoint.step:,} of its {spec.budget}"
     if Budget.of(spec.settings) not in (None, spec.budget):
-        yield "its budget was changed on resuming, which no single command repeats"
+        yield "its budget was changed on resuming; no single command repeats that"
     if spec.init_from is not None:
-        yield f"it started from run {spec.init_from} as that was then"
+        yield f"it started from run {spec.init_from}, which may have changed since"
     started = checkpoint.history[0] if checkpoint.history else {}
     if (num_processes := started.get("world_size", 1)) != 1:
         yield f"{num_processes} processes trained it: use torchrun --nproc-per-node {num_processes}"
@@ -71,17 +71,17 @@ def _notes(checkpoint: Checkpoint) -> Iterator[str]:
 
 
 def _text_notes(spec: RunSpec) -> Iterator[str]:
-    """Yield whether the command would read the same text."""
+    """Yield notes if the command would not read the same text."""
     config = spec.corpus
-    gone = False
+    is_missing = False
     for path in filter(None, (*config.paths, config.val, config.test)):
         if path in _NO_FILES:
-            gone = True
+            is_missing = True
             yield f"its text came from {_NO_FILES[path]}: pipe the same text in again"
         elif is_fleeting(path) or not os.path.exists(path):
-            gone = True
-            yield f"{path} isn't there any more"
-    if gone:
+            is_missing = True
+            yield f"{path} no longer exists"
+    if is_missing:
         return
     try:
         load_corpus(config).require_fingerprint(spec.fingerprint)

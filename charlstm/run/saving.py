@@ -12,10 +12,10 @@ SAVE_SECONDS: Final = 30.0
 
 
 class Saver:
-    """Writes the best model and what training resumes from.
+    """Writes the best model and the last training state.
 
     Attributes:
-        unsaved_best: the model that validates best, until a save has written it.
+        unsaved_best: the best model so far, until it is written.
     """
 
     def __init__(self, writer: RunWriter) -> None:
@@ -25,21 +25,21 @@ class Saver:
 
     @property
     def is_due(self) -> bool:
-        """Whether the last try is long enough ago."""
+        """Whether `SAVE_SECONDS` have passed since the last attempt."""
         return time.monotonic() - self._saved_at >= SAVE_SECONDS
 
     def save(self, model: Checkpoint, weights: Arrays, state: TrainingState) -> Saved:
-        """Write the best model, if it is new, and then what training resumes from.
+        """Write the best model, if it is new, and then the training state.
 
         Args:
-            model: as it would be used, calibrated.
-            weights: as training continues with them.
+            model: the calibrated model, without training state.
+            weights: the uncalibrated weights that training continues with.
 
         Raises:
-            CheckpointError: when that fails; what was there before is intact.
+            CheckpointError: if that fails; the previous files are intact.
         """
-        # `best` first: a kill in between leaves an older `last`, which comes this way again. And no
-        # `last` tells of a best model that could not be saved yet.
+        # `best` first: after a kill in between, training resumes from an older `last` and gets
+        # here again, and `last` never refers to a best model that wasn't saved.
         self._saved_at = time.monotonic()
         if self.unsaved_best is not None:
             self._writer.save_best(self.unsaved_best)

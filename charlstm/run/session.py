@@ -1,6 +1,6 @@
-"""One session of a training run: trainer and store put together.
+"""One session of a training run: connects trainer and store.
 
-It decides when to save, and reports what happens; it prints nothing.
+A session decides when to save and reports events; it prints nothing.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ _RUN_NOTE: Final = "run"
 
 
 class Session:
-    """Made by `open_session`; `run` trains, `stop` ends it early."""
+    """A training session, created by `open_session`."""
 
     def __init__(
         self, prepared: Prepared, writer: RunWriter, *, world: World, started_at: float
@@ -86,16 +86,16 @@ class Session:
         return record | {"run": self.name}
 
     def stop(self) -> None:
-        """Ask `run` to save and end after the step that it is making."""
+        """Ask `run` to save and end after the current step."""
         self._trainer.stop()
 
     def run(self) -> Iterator[Report]:
-        """Train, save and report.
+        """Train and save, yielding events with log entries.
 
         Raises:
-            TrainingError: when training can't continue.
-            CheckpointError: when the first or the last checkpoint can't be saved, or the run's
-                folder is gone.
+            TrainingError: if training can't continue.
+            CheckpointError: if the first or last checkpoint can't be saved, or the run's folder
+                is gone.
         """
         for event in self._trainer.run():
             if isinstance(event, Stepped):
@@ -106,7 +106,7 @@ class Session:
                 yield from self._at_pause(event, self._trainer.state_dict())
 
     def _at_pause(self, event: TrainerEvent, state: TrainingState) -> Iterator[Report]:
-        """Report and save at an event between steps; the weights are copied once."""
+        """Save at an event between steps and yield log entries; weights are copied once."""
         journal, saver = self._journal, self._saver
         weights = self._trainer.weights()
         calibrated = self._trainer.calibrated(weights)
@@ -118,8 +118,8 @@ class Session:
                 if not journal.history:
                     # Record the untrained model as a baseline.
                     journal.history.append(report.record)
-                # Saved before the first step, and before anything else is written: what can't
-                # be saved need not be trained, and a start that is killed leaves nothing.
+                # Save before training and logging: errors show at once, and a killed start
+                # leaves no log.
                 saved = saver.save(self._model(calibrated), weights, state)
                 yield self._logged(report)
                 yield self._logged(journal.report("saved", saved))
@@ -153,16 +153,16 @@ class Session:
         }
 
     def _preview(self, weights: Arrays) -> dict[str, Any]:
-        """A short sample and how open the gates are; consumes none of training's randomness."""
+        """Return a sample and gate statistics, without using training's random generator."""
         predictor = Predictor(self._model(weights))
         generator = np.random.default_rng(_PREVIEW_SEED)
         try:
-            written = "".join(sample(predictor, "", _PREVIEW, generator=generator, restarts=True))
+            text = "".join(sample(predictor, "", _PREVIEW, generator=generator, restarts=True))
             layers = gate_shares(predictor, self._gate_text)
-        except CheckpointError:  # the training diverges
+        except CheckpointError:  # training has diverged
             return {"sample": "", "gates": [], "gate_shares": []}
         return {
-            "sample": predictor.alphabet.to_text(written),
+            "sample": predictor.alphabet.to_text(text),
             "gates": [{name: gate.mean for name, gate in layer.items()} for layer in layers],
             "gate_shares": [
                 {name: [gate.closed, gate.open] for name, gate in layer.items()} for layer in layers
@@ -177,13 +177,13 @@ class Session:
     def _try_to_save(
         self, model: Checkpoint, weights: Arrays, state: TrainingState, *, is_kept: bool = False
     ) -> Report:
-        """Save in the middle of a run, where a failure stops nothing: the next may succeed.
+        """Save during training; a failure is only reported, as the next save may succeed.
 
         Args:
-            is_kept: also keep this checkpoint under its step.
+            is_kept: whether to keep a copy of this checkpoint, named by its step.
 
         Raises:
-            CheckpointError: when the run's folder is gone.
+            CheckpointError: if the run's folder is gone.
         """
         try:
             saved = self._saver.save(model, weights, state)
@@ -209,7 +209,7 @@ class Session:
 
 
 class Follower:
-    """The same session in another process of the training: it reports and saves nothing."""
+    """A worker's part of a session: it trains, but neither reports nor saves."""
 
     def __init__(self, prepared: Prepared, *, world: World, started_at: float) -> None:
         self.is_finished = prepared.is_finished
@@ -223,11 +223,11 @@ class Follower:
         """Train to the end.
 
         Raises:
-            TrainingError: when training can't continue.
+            TrainingError: if training can't continue.
         """
         for event in self._trainer.run():
             if not isinstance(event, Stepped):
-                self._trainer.state_dict()  # gathered from all processes
+                self._trainer.state_dict()  # a collective operation
 
 
 @contextlib.contextmanager
@@ -239,14 +239,14 @@ def open_session(
     world: World = ALONE,
     before_training: Callable[[], None] = lambda: None,
 ) -> Iterator[Session]:
-    """Prepare a new run or the next session of an old one; holds the run's lock.
+    """Prepare a new or resumed run, holding its lock.
 
     Args:
-        world: the other processes are told what was prepared, or that nothing could be.
-        before_training: called when everything is prepared and the trainer will be made.
+        world: the training processes; the workers get the prepared run, or None if that failed.
+        before_training: called after preparation, before the trainer is created.
 
     Raises:
-        CharLSTMError: when the corpus, the run or the settings don't allow it.
+        CharLSTMError: if the corpus, the run or the settings are invalid.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -266,18 +266,18 @@ def open_follower(
     world: World,
     before_training: Callable[[], None] = lambda: None,
 ) -> Follower | None:
-    """Wait until the main process has prepared the run; None if it failed, and said why.
+    """Wait until the main process has prepared the run; None if that failed.
 
     Args:
         before_training: as in `open_session`.
 
     Raises:
-        CharLSTMError: when the text isn't here.
+        CharLSTMError: if the text is missing on this machine.
     """
-    leader: Prepared | None = world.broadcast(None)
-    if leader is None:
+    received: Prepared | None = world.broadcast(None)
+    if received is None:
         return None
-    prepared = prepare_to_follow(store, leader)
+    prepared = prepare_to_follow(store, received)
     before_training()
     return Follower(prepared, world=world, started_at=started_at)
 
@@ -307,20 +307,20 @@ def _prepare(
 
 
 def _continued(request: Request, world: World) -> Request:
-    """The same request, to resume what an earlier attempt of these processes has started."""
+    """Change the request to resume an earlier attempt's run, after a restart by torchrun."""
     if not world.attempt:
         return request
     if world.notes is None:
         return replace(request, run=replace(request.run, resume=True))
     run = world.noted(_RUN_NOTE)
-    # Where nothing was started yet, the newest run of the text would be another one.
+    # If no run was started yet, resuming the newest one would be wrong.
     return request if run is None else replace(request, run=RunSettings(run=run, resume=True))
 
 
 def _trainer(prepared: Prepared, world: World, started_at: float) -> Trainer:
     spec, corpus = prepared.spec, prepared.corpus
-    share = spec.train_config.batch_size // world.size
-    require_memory(spec.model_config, replace(spec.train_config, batch_size=share))
+    batch_size = spec.train_config.batch_size // world.size
+    require_memory(spec.model_config, replace(spec.train_config, batch_size=batch_size))
     set_threads(spec.train_config.threads)
     return Trainer(
         spec.model_config,

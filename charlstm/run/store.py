@@ -1,4 +1,4 @@
-"""The folder of runs, to be read; `writer` writes it. Readers never wait."""
+"""The folder of runs, for reading (see `writer` for writing). Readers never wait for locks."""
 
 import contextlib
 import difflib
@@ -18,10 +18,10 @@ from charlstm.run.writer import RunWriter, hold_lock
 from charlstm.system import layout
 from charlstm.system.files import is_leftover
 
-# Bytes of a name in UTF-8: file systems allow 255, and a number may be added.
+# UTF-8 bytes of a name: file systems allow 255, and a number may be appended.
 _MAX_NAME_BYTES: Final = 100
 _NUM_LISTED: Final = 10
-# A folder is not taken for abandoned between its creation and the locking of its lock.
+# Minimum age of an abandoned folder: a starting process locks it shortly after creating it.
 _ABANDONED_SECONDS: Final = 10
 _OTHER_FILES: Final = (*layout.DERIVED, layout.TEXT, layout.TEXT_IDS)
 _Read = TypeVar("_Read")
@@ -29,10 +29,11 @@ _Read = TypeVar("_Read")
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A checkpoint, its file, and warnings of damaged files that were tried before it.
+    """A loaded checkpoint.
 
     Args:
-        is_of_run: whether a run was named, not a file by itself.
+        warnings: errors of damaged files that were tried first.
+        is_of_run: whether it belongs to a run, rather than being a single file.
     """
 
     checkpoint: Checkpoint
@@ -43,16 +44,16 @@ class Loaded:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """The warnings, and what was taken instead."""
+        """The warnings, and the file used instead."""
         return (*self.warnings, f"using {self.path} instead") if self.warnings else ()
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: a folder with checkpoints, which need not be there yet.
+    """A run: a folder with checkpoints, which may not exist yet.
 
     Args:
-        store_names: names the runs of the store, for messages.
+        store_names: returns the names of the store's runs, for messages.
     """
 
     name: str
@@ -60,13 +61,13 @@ class Run:
     store_names: Callable[[], Sequence[str]]
 
     def files(self) -> list[Path]:
-        """Its checkpoints: best, last, then the kept ones, the newest first."""
+        """Return its checkpoints: best, last, then those named by step, newest first."""
         try:
             names = os.listdir(self.folder)
         except OSError:
             return []
-        found = sorted(filter(layout.is_checkpoint, names), key=layout.order_of)
-        return [self.folder / name for name in found]
+        checkpoints = sorted(filter(layout.is_checkpoint, names), key=layout.order_of)
+        return [self.folder / name for name in checkpoints]
 
     @property
     def has_checkpoint(self) -> bool:
@@ -74,22 +75,22 @@ class Run:
 
     @property
     def is_unused(self) -> bool:
-        """Whether there is nothing, or only what a start leaves that was killed at once."""
+        """Whether the folder is missing, empty, or only has files of a start that was killed."""
         try:
             names = set(os.listdir(self.folder))
         except FileNotFoundError:
             return not os.path.lexists(self.folder)
         except OSError:
             return False
-        # A text without a lock is somebody else's.
-        own = {layout.LOCK, layout.TEXT, layout.TEXT_IDS} if layout.LOCK in names else set()
-        return all(name in own or is_leftover(name) for name in names)
+        # Without a lock, a text file isn't charlstm's.
+        own_files = {layout.LOCK, layout.TEXT, layout.TEXT_IDS} if layout.LOCK in names else set()
+        return all(name in own_files or is_leftover(name) for name in names)
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether there is only what a start left that was killed, not just now.
+        """Whether the folder only has old files of a start that was killed.
 
-        A start that is at work looks the same, but holds the lock.
+        A start in progress looks the same, but holds the lock.
         """
         with contextlib.suppress(OSError):
             is_old = time.time() - self.folder.stat().st_mtime > _ABANDONED_SECONDS
@@ -97,35 +98,35 @@ class Run:
         return False
 
     def best(self) -> Loaded:
-        """Load the model with the best validation, or the next newer one if it is damaged.
+        """Load the model with the lowest validation loss; if damaged, the next checkpoint.
 
         Raises:
-            CheckpointError: when there is none that loads.
+            CheckpointError: if no checkpoint loads.
         """
         return self._load(self._required())
 
     def last(self) -> Loaded:
-        """Load the last checkpoint, to resume training, or the next older sound one.
+        """Load the last checkpoint for resuming; if damaged, the next older one.
 
         Raises:
-            CheckpointError: when there is none that loads.
+            CheckpointError: if no checkpoint loads.
         """
         return self._load(_resumable(self._required()))
 
     def furthest(self) -> Loaded:
-        """Load the latest state of the run: its last checkpoint, or else its best model.
+        """Load the last checkpoint, or the best model if there is no other file.
 
         Raises:
-            CheckpointError: when there is none that loads.
+            CheckpointError: if no checkpoint loads.
         """
         files = self._required()
         return self._load(_resumable(files) or files)
 
     def header(self, *, resumable: bool = False) -> tuple[Header, tuple[str, ...]]:
-        """Return what the run's latest checkpoint says of itself, and warnings of damaged files.
+        """Return the header of the latest checkpoint, and warnings about damaged files.
 
         Args:
-            resumable: only of a checkpoint that training can resume from, not of a model alone.
+            resumable: only consider checkpoints that training can resume from.
 
         Raises:
             CheckpointError: if no checkpoint is readable.
@@ -133,33 +134,33 @@ class Run:
         files = self._required()
         newest_first = _resumable(files)
         if not resumable:
-            # The best model may be older than the rest.
+            # The best model may be older than the others.
             newest_first += [file for file in files if file.name == layout.BEST]
         header, path, warnings = self._first_sound(newest_first, read_header)
         return header, (*warnings, f"using {path} instead") if warnings else ()
 
     def size(self) -> int:
-        """Return the bytes of its checkpoints, counts and text on the disk.
+        """Return the disk usage of its checkpoints, n-grams, percentiles and text, in bytes.
 
         Raises:
-            CheckpointError: when there are none.
+            CheckpointError: if there is no checkpoint.
         """
         sizes = {}
         others = [self.folder / name for name in _OTHER_FILES]
         for file in (*self._required(), *others):
-            with contextlib.suppress(OSError):  # not there, or a link that points nowhere
+            with contextlib.suppress(OSError):  # missing, or a dangling link
                 status = file.stat()
-                # Kept ones may be the latest one under another name.
+                # Count hard links to the same file once.
                 sizes[status.st_dev, status.st_ino] = status.st_size
         return sum(sizes.values())
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[RunWriter]:
-        """Make the folder and hold its lock.
+        """Create the folder and hold its lock.
 
         Raises:
-            RunLockedError: when another process trains the run.
-            CheckpointError: when nothing can be written.
+            RunLockedError: if another process trains the run.
+            CheckpointError: if the folder can't be written.
         """
         with hold_lock(self.folder):
             writer = RunWriter(self.name, self.folder)
@@ -167,17 +168,17 @@ class Run:
             yield writer
 
     def remove(self) -> None:
-        """Delete what charlstm wrote of it; a folder with other files in it stays.
+        """Delete the run's files, and its folder unless it has other files.
 
         Raises:
-            CheckpointError: when another process trains the run, or it can't be deleted.
+            CheckpointError: if another process trains the run, or it can't be deleted.
         """
         with self.writer():
             try:
                 shutil.rmtree(self.folder / layout.TENSORBOARD, ignore_errors=True)
                 for name in (*_OTHER_FILES, layout.EVENTS):
                     (self.folder / name).unlink(missing_ok=True)
-                # Last, so that what is left of a deletion that is killed is still listed.
+                # Checkpoints last, so that a partly deleted run is still listed.
                 for file in self.files():
                     file.unlink()
             except OSError as error:
@@ -198,28 +199,28 @@ class Run:
     def _first_sound(
         self, files: Sequence[Path], read: Callable[[Path], _Read]
     ) -> tuple[_Read, Path, tuple[str, ...]]:
-        """Return the first file that can be read: its content, its path, and earlier errors."""
+        """Return the content and path of the first readable file, and the errors of others."""
         warnings: list[str] = []
         for file in files:
             try:
                 return read(file), file, tuple(warnings)
             except CheckpointError as error:
                 warnings.append(str(error))
-        reason = warnings[0] if warnings else f"only {layout.BEST} is there"
+        reason = warnings[0] if warnings else f"there is only {layout.BEST}"
         raise CheckpointError(f"no checkpoint of run {self.name} can be used: {reason}")
 
 
 class CheckpointStore:
-    """Runs in a folder, which need not exist yet."""
+    """Runs in a folder, which may not exist yet."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def run(self, name: str) -> Run:
-        """A run, existing or not, certainly inside the store.
+        """Return a run, existing or not, inside the store.
 
         Raises:
-            CheckpointError: when the name could lead elsewhere.
+            CheckpointError: if the name is invalid or could lead out of the store.
         """
         if problem := _name_problem(name):
             raise CheckpointError(f"run name {name!r} {problem}")
@@ -229,13 +230,13 @@ class CheckpointStore:
         return Run(name, folder, self._names_newest_first)
 
     def find(self, name: str) -> Run | Path:
-        """Find the model that a name means: a run, its folder, or a file.
+        """Find a model by name or path.
 
-        In this order: the example that comes with the package, a run of the store, a run's folder
-        or one for the Hub anywhere, a checkpoint file.
+        Searched in this order: the package's example, the store's runs, a run's folder or Hub
+        folder, a checkpoint file.
 
         Raises:
-            CheckpointError: when there is nothing of that name.
+            CheckpointError: if nothing is found.
         """
         if name == layout.EXAMPLE:
             return Path(__file__).parent / layout.EXAMPLE_FILE
@@ -244,9 +245,9 @@ class CheckpointStore:
             return run
         path = Path(name)
         if os.path.isdir(name):
-            found = Run(path.resolve().name, path, self._names_newest_first)
-            if found.has_checkpoint:
-                return found
+            other_run = Run(path.resolve().name, path, self._names_newest_first)
+            if other_run.has_checkpoint:
+                return other_run
             if os.path.lexists(path / layout.HUB_MODEL):
                 return path / layout.HUB_MODEL
         elif os.path.lexists(name):
@@ -255,10 +256,10 @@ class CheckpointStore:
         raise _missing(where, path.name, self._names_newest_first())
 
     def runs(self) -> list[Run]:
-        """The folders that hold a checkpoint, by name.
+        """Return the runs with a checkpoint, sorted by name.
 
         Raises:
-            CheckpointError: when the store can't be read.
+            CheckpointError: if the store can't be read.
         """
         return [run for run in self._folders() if run.has_checkpoint]
 
@@ -269,21 +270,21 @@ class CheckpointStore:
             return []
         except OSError as error:
             raise CheckpointError(f"{self.root}: can't be read: {error.strerror}") from error
-        found = []
+        runs = []
         for name in names:
             with contextlib.suppress(CheckpointError):
-                found.append(self.run(name))
-        return found
+                runs.append(self.run(name))
+        return runs
 
     def remove_abandoned(self) -> None:
-        """Delete what killed starts left: no checkpoint, so no list of runs shows them."""
+        """Delete the folders of killed starts; without a checkpoint, they are not listed."""
         with contextlib.suppress(CheckpointError):
             for run in filter(lambda run: run.is_abandoned, self._folders()):
-                with contextlib.suppress(CheckpointError):  # its lock is held, or it is read-only
+                with contextlib.suppress(CheckpointError):  # locked or read-only
                     run.remove()
 
     def folders(self) -> Iterator[Path]:
-        """Yield the folders of the runs, found when asked for."""
+        """Yield the folders of the runs, lazily."""
         for run in self.runs():
             yield run.folder
 
@@ -297,29 +298,28 @@ class CheckpointStore:
     def newest(
         self, *, resumable: bool = False, corpus_name: str | None = None
     ) -> tuple[Loaded | None, tuple[str, ...]]:
-        """The run that was saved last, by its own account, and warnings of unreadable ones.
+        """Return the run saved last, by its header's time, and warnings about unreadable runs.
 
         Args:
-            resumable: load what training resumes from, not the best model.
-            corpus_name: only runs of that corpus count.
+            resumable: load the last checkpoint instead of the best model.
+            corpus_name: only consider runs of this corpus.
         """
-        found: list[tuple[float, Run]] = []
+        candidates: list[tuple[float, Run]] = []
         damaged: list[str] = []
         for run in self.runs():
             try:
                 header, _ = run.header(resumable=resumable)
             except CheckpointError as error:
-                # What it was trained on can't be read any more, but its name tells.
+                # The run's corpus is unknown, but its default name starts with it.
                 if corpus_name is None or run.name.startswith(corpus_name):
                     damaged.append(str(error))
                 continue
             if corpus_name in (None, header.spec.corpus_name):
-                found.append((header.saved_at, run))
-        # Only the newest are read whole, until one proves sound. What was saved in the future, by a
-        # clock that was ahead, says nothing.
+                candidates.append((header.saved_at, run))
+        # Load the newest until one is valid. Times in the future, from a wrong clock, come last.
         now = time.time()
         newest_first = sorted(
-            found, key=lambda pair: (pair[0] <= now, pair[0], pair[1].name), reverse=True
+            candidates, key=lambda pair: (pair[0] <= now, pair[0], pair[1].name), reverse=True
         )
         for _, run in newest_first:
             try:
@@ -331,13 +331,13 @@ class CheckpointStore:
         return None, tuple(damaged)
 
     def load_model(self, name: str | None = None, *, furthest: bool = False) -> Loaded:
-        """Load the model that a name means, see `find`; the newest run's, where none is named.
+        """Load a model by name or path (see `find`), or the newest run's.
 
         Args:
-            furthest: load the latest state of a run, not its best model.
+            furthest: load a run's last checkpoint instead of its best model.
 
         Raises:
-            CheckpointError: when there is none that loads.
+            CheckpointError: if no checkpoint loads.
         """
         if name is not None:
             found = self.find(name)
@@ -347,7 +347,7 @@ class CheckpointStore:
         loaded, warnings = self.newest()
         if loaded is None:
             missing = (
-                f"{self.root}: no run yet; make one with: charlstm train, "
+                f"{self.root}: no run yet; create one with: charlstm train, "
                 f"or try a small one: --run {layout.EXAMPLE}"
             )
             raise CheckpointError(warnings[0] if warnings else missing)
@@ -355,13 +355,13 @@ class CheckpointStore:
 
     @contextlib.contextmanager
     def new_run(self, wanted: str) -> Iterator[RunWriter]:
-        """A run that wasn't there, under its lock: `wanted`, or with -2, -3, ... when it is taken.
+        """Create a new run and hold its lock.
 
         Args:
-            wanted: made fit for a folder's name.
+            wanted: preferred name, made valid, with -2, -3, ... appended if it is taken.
 
         Raises:
-            CheckpointError: when nothing can be written.
+            CheckpointError: if the folder can't be written.
         """
         if self.root.exists() and not self.root.is_dir():
             raise CheckpointError(f"{self.root}: is not a folder")
@@ -373,7 +373,7 @@ class CheckpointStore:
                 try:
                     writer = stack.enter_context(run.writer())
                 except RunLockedError:
-                    continue  # taken a moment ago
+                    continue  # another process was faster
                 if run.has_checkpoint:
                     stack.close()
                     continue
@@ -388,9 +388,9 @@ def run_records(store: CheckpointStore, warn: Callable[[str], object]) -> list[d
         warn: called with each notice about a damaged file.
 
     Raises:
-        CheckpointError: when the store can't be read.
+        CheckpointError: if the store can't be read.
     """
-    found = []
+    records = []
     for run in store.runs():
         try:
             header, notices = run.header()
@@ -399,8 +399,8 @@ def run_records(store: CheckpointStore, warn: Callable[[str], object]) -> list[d
             continue
         for notice in notices:
             warn(notice)
-        found.append(run_record(run.name, header) | {"num_bytes": run.size()})
-    return sorted(found, key=lambda record: record["saved_at"])
+        records.append(run_record(run.name, header) | {"num_bytes": run.size()})
+    return sorted(records, key=lambda record: record["saved_at"])
 
 
 def run_record(name: str, header: Header) -> dict[str, Any]:
@@ -422,25 +422,25 @@ def run_record(name: str, header: Header) -> dict[str, Any]:
 
 
 def _names_like(wanted: str) -> Iterator[str]:
-    plain = re.sub(r"[^\w.+-]+", "-", wanted).strip("-. ")
-    plain = plain.encode("utf-8")[: _MAX_NAME_BYTES - 8].decode("utf-8", "ignore")
-    plain = plain.rstrip("-. ") or "run"
-    if _name_problem(plain) is not None:
-        plain = f"run-{plain}"
-    yield plain
+    name = re.sub(r"[^\w.+-]+", "-", wanted).strip("-. ")
+    name = name.encode("utf-8")[: _MAX_NAME_BYTES - 8].decode("utf-8", "ignore")
+    name = name.rstrip("-. ") or "run"
+    if _name_problem(name) is not None:
+        name = f"run-{name}"
+    yield name
     for number in itertools.count(2):
-        yield f"{plain}-{number}"
+        yield f"{name}-{number}"
 
 
 def _missing(where: Path, name: str, names: Sequence[str]) -> CheckpointError:
-    """Return the error for a model that isn't there, with the names that may be meant."""
-    known = [*names, layout.EXAMPLE]
-    close = difflib.get_close_matches(name.lower(), map(str.lower, known), 1)
-    hint = "".join(f"did you mean {one}? " for one in known if one.lower() in close)
+    """Return the error for a missing model, with similar names."""
+    all_names = [*names, layout.EXAMPLE]
+    close = difflib.get_close_matches(name.lower(), map(str.lower, all_names), 1)
+    hint = "".join(f"did you mean {other}? " for other in all_names if other.lower() in close)
     listed = ", ".join(names[:_NUM_LISTED]) or "none"
     more = f" and {len(names) - _NUM_LISTED} more" if len(names) > _NUM_LISTED else ""
     return CheckpointError(
-        f"{where.absolute()}: no checkpoint there; {hint}runs in the store: {listed}{more}"
+        f"{where.absolute()}: no checkpoint found; {hint}runs in the store: {listed}{more}"
     )
 
 
@@ -453,13 +453,13 @@ def _name_problem(name: str) -> str | None:
     try:
         length = len(name.encode("utf-8"))
     except UnicodeEncodeError:
-        return "holds a character that no file name can have"
+        return "contains a character that is not allowed in file names"
     if not 0 < length <= _MAX_NAME_BYTES:
         return f"must have 1 to {_MAX_NAME_BYTES} bytes"
     if not re.fullmatch(r"[\w+-][\w.+ -]*", name) or name.endswith((".", " ")):
-        return "may hold letters, digits, spaces and . + - _ only, and not begin or end with ."
+        return "may only contain letters, digits, spaces and . + - _, and not start or end with ."
     if name == layout.EXAMPLE:
-        return "is the model that comes with charlstm"
+        return "is reserved for charlstm's example model"
     stem = name.split(".", 1)[0].upper()
     if stem in {"CON", "PRN", "AUX", "NUL"} or re.fullmatch(r"(COM|LPT)\d", stem):
         return "is reserved on Windows"

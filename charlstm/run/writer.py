@@ -1,4 +1,4 @@
-"""Writing one run's files, under a lock that only one process holds."""
+"""Writing of a run's files, under an exclusive lock."""
 
 import contextlib
 import errno
@@ -21,10 +21,10 @@ NUM_KEPT: Final = 3
 
 
 class RunWriter:
-    """Writes one run's files; made by `Run.writer`, which holds the lock.
+    """Writes one run's files; created by `Run.writer`, which holds the lock.
 
     Attributes:
-        mode: of new files, less the umask: no more readable than the text of the run.
+        mode: permissions of new files, before the umask; limited to those of the run's text.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -33,39 +33,39 @@ class RunWriter:
         self.mode = 0o666
 
     def prove(self) -> None:
-        """Remove what a killed writer left half-written, and prove that writing works.
+        """Remove temporary files of killed writers, and check that the folder is writable.
 
         Raises:
-            CheckpointError: when it doesn't.
+            CheckpointError: if it isn't.
         """
-        # Named like a half-written file, so that it is removed as one if this process is killed.
-        probe = self.folder / f".charlstm-{0:016x}.tmp"
+        # Named like a temporary file, so that it is removed later if this process is killed.
+        test_file = self.folder / f".charlstm-{0:016x}.tmp"
         try:
             remove_leftovers(self.folder)
-            with replace_file(probe):
+            with replace_file(test_file):
                 pass
-            probe.unlink()
+            test_file.unlink()
         except OSError as error:
             raise CheckpointError(f"{self.folder}: can't be written: {error.strerror}") from error
 
     def save_best(self, checkpoint: Checkpoint) -> Path:
-        """Write the model that validates best, replacing the one before it.
+        """Write the best model, replacing the previous one.
 
         Raises:
-            CheckpointError: when that fails; the one before is still there.
+            CheckpointError: if that fails; the previous one is intact.
         """
         return self._save(checkpoint, layout.BEST)
 
     def save_last(self, checkpoint: Checkpoint) -> Path:
-        """Write what training resumes from, replacing the one before it.
+        """Write the checkpoint for resuming, replacing the previous one.
 
         Raises:
-            CheckpointError: when that fails; the one before is still there.
+            CheckpointError: if that fails; the previous one is intact.
         """
         return self._save(checkpoint, layout.LAST)
 
     def save_text(self, corpus: Corpus, config: CorpusConfig, others: Iterable[Path] = ()) -> None:
-        """Keep the encoded text; without room for it, the run depends on the text's files.
+        """Write a copy of the encoded text; if that fails, the run depends on the text's files.
 
         Args:
             others: folders of other runs, which may have the same text.
@@ -74,9 +74,9 @@ class RunWriter:
             write_text(self.folder, corpus, config, mode=self.mode, others=others)
 
     def keep(self, step: int) -> None:
-        """Keep `last`, as it is now, under its step; the oldest such file goes.
+        """Keep the current `last` checkpoint, named by its step, and delete the oldest such file.
 
-        A hard link, as the file is never written again, only replaced; or a copy.
+        It is a hard link, as checkpoints are replaced but never modified; otherwise a copy.
         """
         last, kept = self.folder / layout.LAST, self.folder / layout.step_file(step)
         with contextlib.suppress(OSError):
@@ -91,20 +91,20 @@ class RunWriter:
                 (self.folder / name).unlink()
 
     def drop_kept(self) -> None:
-        """Delete the earlier checkpoints of a run that is finished."""
+        """Delete the earlier checkpoints of a finished run."""
         with contextlib.suppress(OSError):
             for name in os.listdir(self.folder):
                 if layout.step_of(name) is not None:
                     (self.folder / name).unlink()
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """Append one line to the event log; what can't be written doesn't stop training."""
+        """Append a line to the event log; errors are ignored, so training continues."""
         line = (json.dumps(record, allow_nan=False) + "\n").encode("ascii")
         path = self.folder / layout.EVENTS
         with contextlib.suppress(OSError), open_to_append(path, mode=self.mode) as file:
-            if hasattr(os, "fchmod"):  # the text may have become private since
+            if hasattr(os, "fchmod"):  # the text's permissions may have been reduced since
                 os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode & self.mode)
-            # A full disk may have cut the last line short.
+            # The last line may be incomplete after a full disk.
             size = file.seek(0, os.SEEK_END)
             if size:
                 file.seek(size - 1)
@@ -118,19 +118,21 @@ class RunWriter:
                 file.write(checkpoint.to_bytes())
         except OSError as error:
             if not self.folder.is_dir():
-                raise CheckpointError(f"{self.folder}: the run's folder is gone") from error
-            intact = "; the checkpoint before it is intact" if path.exists() else ""
+                raise CheckpointError(
+                    f"{self.folder}: the run's folder no longer exists"
+                ) from error
+            intact = "; the previous checkpoint is intact" if path.exists() else ""
             raise CheckpointError(f"{path}: saving failed: {error.strerror}{intact}") from error
         return path
 
 
 @contextlib.contextmanager
 def hold_lock(folder: Path) -> Iterator[None]:
-    """Make a run's folder and hold its lock; a run that was never saved leaves nothing behind.
+    """Create a run's folder and hold its lock; afterwards, delete the folder if it is unused.
 
     Raises:
-        RunLockedError: when another process holds it.
-        CheckpointError: when the folder or the lock can't be made.
+        RunLockedError: if another process holds the lock.
+        CheckpointError: if the folder or the lock can't be created.
     """
     is_new = not folder.exists()
     before = {name for name in layout.MADE_EARLY if os.path.lexists(folder / name)}
@@ -144,7 +146,7 @@ def hold_lock(folder: Path) -> Iterator[None]:
         raise CheckpointError(f"{folder}: can't be written: {error.strerror or error}") from error
     with lock:
         try:
-            _take(lock, folder)
+            _acquire(lock, folder)
         except RunLockedError:
             raise
         except CheckpointError:
@@ -155,12 +157,12 @@ def hold_lock(folder: Path) -> Iterator[None]:
         finally:
             made = (name for name in layout.MADE_EARLY if name not in before)
             if os.name == "nt":
-                lock.close()  # no open file can be deleted there, nor one that another one locks
+                lock.close()  # Windows deletes no open or locked file
             _remove_if_unused(folder, is_new=is_new, made=made)
 
 
-def _take(file: IO[bytes], folder: Path) -> None:
-    """Take the lock, which the system drops when its process ends, however that ends."""
+def _acquire(file: IO[bytes], folder: Path) -> None:
+    """Acquire the lock; the operating system releases it when the process ends."""
     try:
         if os.name == "nt":
             import msvcrt
@@ -177,15 +179,15 @@ def _take(file: IO[bytes], folder: Path) -> None:
     with contextlib.suppress(OSError):
         if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / layout.LOCK)):
             return
-    # Its owner ended before its first save, and took the lock's file away.
+    # Another process held the lock, ended before its first save, and deleted the lock file.
     raise RunLockedError(f"{folder}: another process was about to train this run; try again")
 
 
 def _remove_if_unused(folder: Path, *, is_new: bool, made: Iterable[str]) -> None:
-    """Leave nothing of a run that ended before its first save, and all that isn't its own.
+    """Delete the files of a run that ended before its first save; other files stay.
 
     Args:
-        made: names of files that weren't there before.
+        made: names of files created by this run.
     """
     with contextlib.suppress(OSError):
         names = set(os.listdir(folder))
@@ -196,6 +198,6 @@ def _remove_if_unused(folder: Path, *, is_new: bool, made: Iterable[str]) -> Non
         if is_new:
             shutil.rmtree(folder / layout.TENSORBOARD, ignore_errors=True)
         lock = folder / layout.LOCK
-        if not lock.stat().st_size:  # ours is empty
+        if not lock.stat().st_size:  # charlstm's lock is empty
             lock.unlink()
         folder.rmdir()

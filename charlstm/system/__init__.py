@@ -1,12 +1,12 @@
-"""The outside world: processes, terminals, files, signals.
+"""Processes, terminals, files and signals.
 
-distributed  the processes that train one model together (torchrun)
-markup       results in a notebook: bars, shaded text, heat maps
-terminal     text from outside, escaped for display
-progress     the progress bar
-files        files written completely or not at all; output that the user named
+distributed  distributed training (torchrun)
+markup       HTML for notebooks: bars, shaded text, heat maps
+terminal     terminal output, with untrusted text escaped
+progress     progress bars
+files        atomic file writes, and output files named by the user
 container    safetensors files with charlstm's metadata and a digest
-layout       the names of the files of a run
-interrupts   signals as a request to stop
-waiting      threads that wait for work without using the processor
+layout       file names of a run
+interrupts   signals as requests to stop
+waiting      settings that keep idle threads from spinning
 """

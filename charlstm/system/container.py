@@ -1,9 +1,9 @@
-"""Safetensors files with one JSON header of charlstm's own, and a digest of all they hold.
+"""Safetensors files with charlstm's JSON header and a digest of the content.
 
-The header is the value of the metadata key `charlstm`: JSON with sorted keys, as Python writes it.
-Its `digest` is the SHA-256 of the other keys and of every tensor's name, type, shape and bytes:
-safetensors checks a file's structure, not its values. The kind and size of a file, the length of
-its header and the shapes of its tensors are checked before any data is read.
+The header is the value of the metadata key `charlstm`: canonical JSON with sorted keys. Its
+`digest` is the SHA-256 of the other keys and of every tensor's name, dtype, shape and bytes, since
+safetensors checks a file's structure but not its values. The file's type and size and the header's
+length are checked before any tensor is read.
 """
 
 import contextlib
@@ -24,11 +24,11 @@ from safetensors.numpy import save
 
 from charlstm.errors import ContainerError
 
-# A vocabulary of all code points takes 9 MB; parsed JSON can take 20 times its text.
+# A vocabulary of all code points takes 9 MB; parsed JSON can take 20 times the size of its text.
 MAX_HEADER_BYTES: Final = 16_000_000
-# What safetensors adds for its table of tensors.
+# Reserved for the tensor table of safetensors.
 _TABLE_BYTES: Final = 1 << 20
-# Empty ones take the most memory for their text; a history that fills a header has 200,000.
+# Bounds memory: empty lists need the most per byte of JSON; the longest history has 200,000.
 _MAX_LISTS: Final = 1_000_000
 _KEY: Final = "charlstm"
 _LENGTH_BYTES: Final = 8
@@ -49,7 +49,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """The type and shape of a tensor in a file."""
+    """Dtype and shape of a tensor in a file."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
@@ -61,10 +61,10 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """An open file whose structure is sound.
+    """An open file with a valid structure.
 
     Args:
-        header: charlstm's own, without the digest.
+        header: charlstm's header without the digest.
     """
 
     header: dict[str, Any]
@@ -73,10 +73,10 @@ class Container:
 
     @cached_property
     def entries(self) -> dict[str, Entry]:
-        """The types and shapes by the tensors' names.
+        """Dtypes and shapes of the tensors, by name.
 
         Raises:
-            ContainerError: when a type is none that charlstm writes.
+            ContainerError: if a dtype is not supported.
         """
         return {name: _entry(self.file.get_slice(name)) for name in self.file.keys()}  # noqa: SIM118
 
@@ -84,7 +84,7 @@ class Container:
         """Read all tensors.
 
         Raises:
-            ContainerError: when the file isn't what was written.
+            ContainerError: if the digest doesn't match.
         """
         arrays = {name: self.file.get_tensor(name) for name in self.entries}
         if _digest(self.header, arrays) != self.digest:
@@ -94,18 +94,18 @@ class Container:
 
 @contextlib.contextmanager
 def open_container(path: Path) -> Iterator[Container]:
-    """Open a file and check its structure; never waits, not even for a pipe.
+    """Open a file and check its structure; never blocks, not even on a pipe.
 
     Raises:
-        ContainerError: when it isn't one of charlstm's, or is damaged as far as that shows it.
-        OSError: when it can't be read.
+        ContainerError: if it isn't a charlstm file, or its structure is damaged.
+        OSError: if it can't be read.
     """
     _check_beginning(path)
     try:
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get(_KEY)
             if text is None:
-                raise ContainerError("is a safetensors file, but not charlstm's")
+                raise ContainerError("is a safetensors file, but not from charlstm")
             header = _parse(text)
             digest = header.pop("digest", None)
             yield Container(header=header, digest=str(digest), file=file)
@@ -114,16 +114,16 @@ def open_container(path: Path) -> Iterator[Container]:
 
 
 def to_bytes(arrays: Mapping[str, Array], header: Mapping[str, Any]) -> bytes:
-    """Return a file's content.
+    """Return the content of a file with arrays and a header.
 
     Raises:
-        ContainerError: when the header is longer than readers accept.
+        ContainerError: if the header is longer than readers accept.
     """
     arrays = {
         name: value if value.flags.c_contiguous else value.copy() for name, value in arrays.items()
     }
     text = _dumps({**header, "digest": _digest(header, arrays)})
-    # Safetensors escapes the quotes once more.
+    # Safetensors escapes quotes and backslashes again.
     if len(text) + text.count('"') + text.count("\\") > MAX_HEADER_BYTES - _TABLE_BYTES:
         raise ContainerError(
             f"a header of {len(text) / 1e6:.1f} MB is too long: name a folder instead of its files"
@@ -132,13 +132,13 @@ def to_bytes(arrays: Mapping[str, Array], header: Mapping[str, Any]) -> bytes:
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
-    """Open a plain file without waiting and return its descriptor.
+    """Open a regular file without blocking and return its descriptor.
 
     Raises:
-        ContainerError: when it is a pipe, a folder or a device.
-        OSError: when it can't be read.
+        ContainerError: if it is a pipe, a folder or a device.
+        OSError: if it can't be read.
     """
-    # Opening a FIFO otherwise waits for a writer.
+    # Without O_NONBLOCK, opening a FIFO waits for a writer.
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -150,16 +150,16 @@ def _check_beginning(path: Path) -> None:
     with os.fdopen(open_regular(path), "rb") as file:
         head = file.read(_LENGTH_BYTES + 1)
         length = int.from_bytes(head[:_LENGTH_BYTES], "little")
-        most = min(os.fstat(file.fileno()).st_size - _LENGTH_BYTES, MAX_HEADER_BYTES)
-        if head[_LENGTH_BYTES:] != b"{" or length > most:
+        max_length = min(os.fstat(file.fileno()).st_size - _LENGTH_BYTES, MAX_HEADER_BYTES)
+        if head[_LENGTH_BYTES:] != b"{" or length > max_length:
             raise ContainerError("is not a checkpoint, or is cut short")
 
 
-def _entry(found: Any) -> Entry:
-    kind, shape = found.get_dtype(), tuple(found.get_shape())
-    if kind not in _TYPES:
-        raise ContainerError(f"is damaged: it holds a tensor of type {kind}")
-    return Entry(dtype=np.dtype(_TYPES[kind]), shape=shape)
+def _entry(tensor: Any) -> Entry:
+    dtype, shape = tensor.get_dtype(), tuple(tensor.get_shape())
+    if dtype not in _TYPES:
+        raise ContainerError(f"is damaged: it contains a tensor of type {dtype}")
+    return Entry(dtype=np.dtype(_TYPES[dtype]), shape=shape)
 
 
 def _digest(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
@@ -176,9 +176,12 @@ def _dumps(header: Mapping[str, Any]) -> str:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    """Parse a header, and refuse one that Python would have written in another way.
+    """Parse a header and check that it is canonical JSON.
 
-    So repeated keys, NaN, infinity and any changed byte are noticed.
+    This rejects repeated keys, NaN, infinity and any changed byte.
+
+    Raises:
+        ContainerError: if it isn't.
     """
     if text.count("[") + text.count("{") > _MAX_LISTS:
         raise ContainerError("is damaged: its header has too many parts")

@@ -1,8 +1,8 @@
-"""Several processes that train one model together, each on its share of the streams.
+"""Distributed training: several processes train one model, each on a part of the streams.
 
-They are started by torchrun and talk through torch.distributed: gloo between CPUs, NCCL between
-GPUs. All of them make the same steps in the same order; the first one plans, keeps the time,
-prints and writes.
+torchrun starts the processes; they communicate by torch.distributed (gloo on CPUs, NCCL on GPUs).
+All processes make the same steps in the same order. The main process configures the run, keeps the
+time, prints and writes files.
 """
 
 import contextlib
@@ -22,24 +22,24 @@ from torch.distributed.rendezvous import rendezvous
 
 from charlstm.errors import ConfigError, TrainingError
 
-# Longer than a text takes to be read and a checkpoint to be written, while the others wait.
+# Workers wait this long while the main process reads a text or writes a checkpoint.
 _DEFAULT_TIMEOUT_SECONDS: Final = 600.0
 _TIMEOUT_NAME: Final = "CHARLSTM_DISTRIBUTED_TIMEOUT"
-# What the first process takes to say why it ends.
-_LAST_WORDS_SECONDS: Final = 2.0
+# Time for the main process to print its error.
+_ERROR_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """The processes of a training; `World()` is one alone, which exchanges nothing.
+    """The training processes; `World()` is a single process without communication.
 
-    What exchanges something has to be called by all processes, in the same order.
+    Collective operations must be called by every process in the same order.
 
     Args:
-        rank: this process's number; the first one, 0, leads.
-        size: how many there are.
-        attempt: how often torchrun has started them again, after it lost one.
-        notes: outlive such a start, where torchrun keeps them.
+        rank: number of this process; the main process is 0.
+        size: number of processes.
+        attempt: number of restarts by torchrun after losing a process.
+        notes: key-value store that survives restarts, if torchrun keeps one.
     """
 
     rank: int = 0
@@ -52,17 +52,17 @@ class World:
         return self.rank == 0
 
     def share(self, number: int) -> slice:
-        """This process's part of so many streams.
+        """Return this process's slice of `number` streams.
 
         Raises:
-            ConfigError: when they can't be divided evenly.
+            ConfigError: if they can't be divided evenly.
         """
         self.require_divisible(number)
-        part = number // self.size
-        return slice(self.rank * part, (self.rank + 1) * part)
+        num_streams = number // self.size
+        return slice(self.rank * num_streams, (self.rank + 1) * num_streams)
 
     def require_divisible(self, number: int) -> None:
-        """Refuse a number of streams that the processes can't share evenly.
+        """Refuse a number of streams that can't be divided evenly among the processes.
 
         Raises:
             ConfigError: naming both numbers.
@@ -74,7 +74,7 @@ class World:
             )
 
     def sum(self, values: Sequence[float]) -> list[float]:
-        """The sums of numbers over all processes, in float64."""
+        """Add up each value over all processes, in float64 (all-reduce)."""
         if self.size == 1:
             return list(values)
         total = torch.tensor(values, dtype=torch.float64)
@@ -82,7 +82,7 @@ class World:
         return [float(value) for value in total]
 
     def average_(self, tensors: Sequence[Tensor]) -> None:
-        """Replace float32 tensors by their means over all processes, in one exchange."""
+        """Average float32 tensors over all processes, in place, with one all-reduce."""
         if self.size == 1:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
@@ -93,57 +93,57 @@ class World:
             tensor.copy_(part.view_as(tensor))
 
     def add_up_(self, tensor: Tensor) -> None:
-        """Replace a tensor by its sum over all processes."""
+        """Sum a tensor over all processes, in place (all-reduce)."""
         if self.size == 1:
             return
-        with _lost_peers_explained():
+        with _translate_errors():
             dist.all_reduce(tensor)
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
-        """Every process's tensor, all of one shape, by rank."""
+        """Return every process's tensor, by rank; all must have the same shape (all-gather)."""
         if self.size == 1:
             return [tensor]
-        found = [torch.empty_like(tensor) for _ in range(self.size)]
-        with _lost_peers_explained():
-            dist.all_gather(found, tensor.contiguous())
-        return found
+        tensors = [torch.empty_like(tensor) for _ in range(self.size)]
+        with _translate_errors():
+            dist.all_gather(tensors, tensor.contiguous())
+        return tensors
 
     def broadcast(self, value: Any) -> Any:
-        """The first process's value."""
+        """Return the main process's value."""
         if self.size == 1:
             return value
         values = [value]
-        with _lost_peers_explained():
+        with _translate_errors():
             dist.broadcast_object_list(values)
         return values[0]
 
     def wait_for_leader(self) -> None:
-        """Return when the first process has ended.
+        """Wait until the main process has ended.
 
-        torchrun ends all of them when one does, and the first has to say why.
+        torchrun ends all processes when one ends; the main process must print its error first.
         """
         with contextlib.suppress(TrainingError):
             self.broadcast(None)
-        # It leaves the others first, and then speaks.
-        time.sleep(_LAST_WORDS_SECONDS)
+        # The main process leaves the group before printing.
+        time.sleep(_ERROR_SECONDS)
 
     def note(self, name: str, value: str) -> None:
-        """Write down what a later attempt may want to know."""
+        """Store a value for later attempts."""
         if self.notes is not None:
-            with _lost_peers_explained():
+            with _translate_errors():
                 self.notes.set(name, value)
 
     def noted(self, name: str) -> str | None:
-        """What an earlier attempt wrote down, None for nothing."""
+        """Return the value stored by an earlier attempt, or None."""
         if self.notes is None:
             return None
-        with _lost_peers_explained():
+        with _translate_errors():
             return self.notes.get(name).decode() if self.notes.check([name]) else None
 
     def leave(self, exit_code: int) -> None:
-        """End this process, if it is one of several, when all is done and closed.
+        """If there are several processes, exit immediately, after everything is closed.
 
-        At once: gloo's threads sometimes abort an interpreter that takes itself down.
+        gloo's threads sometimes abort the interpreter during a normal shutdown.
         """
         if self.size > 1:
             sys.stdout.flush()
@@ -156,11 +156,11 @@ ALONE: Final = World()
 
 @contextlib.contextmanager
 def join_world(environment: Mapping[str, str] = os.environ) -> Iterator[World]:
-    """Meet the other processes, if torchrun started several.
+    """Initialize the process group, if torchrun started several processes.
 
     Raises:
-        ConfigError: when the time limit in the environment is no number.
-        TrainingError: when they can't be reached.
+        ConfigError: if a value in the environment is invalid.
+        TrainingError: if the other processes can't be reached.
     """
     size = _whole_number(environment, "WORLD_SIZE", 1)
     attempt = _whole_number(environment, "TORCHELASTIC_RESTART_COUNT", 0)
@@ -172,15 +172,15 @@ def join_world(environment: Mapping[str, str] = os.environ) -> Iterator[World]:
         torch.cuda.set_device(_whole_number(environment, "LOCAL_RANK", 0))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     timeout = timedelta(seconds=_timeout(environment))
-    with _lost_peers_explained():
+    with _translate_errors():
         store, rank, size = next(rendezvous("env://", timeout=timeout))
     notes = PrefixStore("charlstm", store) if keeps_notes else None
     if size == 1:
         yield World(attempt=attempt, notes=notes)
         return
-    with _lost_peers_explained():
-        # torchrun keeps its store when it starts the processes again, with the addresses of those
-        # that are no more.
+    with _translate_errors():
+        # After a restart, torchrun's store still has the addresses of the previous processes,
+        # hence a prefix for each attempt.
         dist.init_process_group(
             backend,
             store=PrefixStore(f"charlstm/{attempt}", store),
@@ -203,18 +203,18 @@ def _whole_number(environment: Mapping[str, str], name: str, default: int) -> in
 
 
 def _timeout(environment: Mapping[str, str]) -> float:
-    wanted = environment.get(_TIMEOUT_NAME, "")
+    text = environment.get(_TIMEOUT_NAME, "")
     try:
-        seconds = float(wanted or _DEFAULT_TIMEOUT_SECONDS)
+        seconds = float(text or _DEFAULT_TIMEOUT_SECONDS)
     except ValueError:
         seconds = 0.0
     if not 0.0 < seconds < 1e6:
-        raise ConfigError(f"{_TIMEOUT_NAME}={wanted}: must be seconds above 0")
+        raise ConfigError(f"{_TIMEOUT_NAME}={text}: must be a number of seconds greater than 0")
     return seconds
 
 
 @contextlib.contextmanager
-def _lost_peers_explained() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:

@@ -1,8 +1,8 @@
-"""Files written whole or not at all; output that goes where the user sends it.
+"""Atomic file writes.
 
-`replace_file` is how everything of charlstm's own is written: under a new name, forced to the disk,
-then renamed. `open_output` is for files that the user named: they are opened before the work, so
-that what can't be written is refused before it, and take their place after it.
+`replace_file` is for charlstm's own files: it writes a temporary file, syncs it to disk and renames
+it. `open_output` is for files named by the user: it opens them before the work starts, so that
+errors show early, and writes them at the end.
 """
 
 import contextlib
@@ -22,37 +22,37 @@ from typing import BinaryIO, Final
 from charlstm.errors import CharLSTMError
 from charlstm.system import layout
 
-# Short, so that any file's folder has room for it; no other program's files look like this.
+# Short, to stay below limits on path lengths; no other program uses such names.
 _TEMPORARY: Final = re.compile(r"\.charlstm-[0-9a-f]{16}\.tmp")
 _DEFAULT_MODE: Final = 0o666
-# Windows refuses to replace a file while somebody reads it.
+# Windows refuses to replace a file while it is open.
 _REPLACE_TRIES: Final = 50
 _REPLACE_PAUSE_SECONDS: Final = 0.1
-# A descriptor by its name: writing to it appends to whatever it is, as with `cat`.
+# File descriptors by name: output is appended, as with `cat`.
 _DESCRIPTOR: Final = re.compile(r"/(?:dev|proc/(?:self|\d+|thread-self))/fd/(\d+)")
 _STANDARD: Final = {"/dev/stdout": 1, "/dev/stderr": 2}
 
 
 @contextlib.contextmanager
 def replace_file(path: Path, *, mode: int = _DEFAULT_MODE) -> Iterator[BinaryIO]:
-    """A new file that replaces `path` when the block has ended without an error.
+    """Open a new file that replaces `path` when the block ends without an error.
 
-    Durable: after that either the old or the new content is found, whatever happens.
+    Atomic and durable: even after a crash, `path` has either the old or the new content.
 
     Args:
-        mode: of the new file, less the umask; never more than what was there before.
+        mode: permissions of the new file, before the umask; limited to those of an existing file.
 
     Raises:
-        OSError: when that fails; what was there before is intact.
+        OSError: if that fails; an existing file is intact.
     """
-    before = None
+    old_mode = None
     with contextlib.suppress(OSError):
-        before = stat.S_IMODE(path.lstat().st_mode)
+        old_mode = stat.S_IMODE(path.lstat().st_mode)
     temporary = path.parent / f".charlstm-{secrets.token_hex(8)}.tmp"
     try:
-        with _open_new(temporary, mode=mode if before is None else mode & before) as file:
-            if before is not None and hasattr(os, "fchmod"):
-                os.fchmod(file.fileno(), mode & before)  # whatever the umask
+        with _open_new(temporary, mode=mode if old_mode is None else mode & old_mode) as file:
+            if old_mode is not None and hasattr(os, "fchmod"):
+                os.fchmod(file.fileno(), mode & old_mode)  # regardless of the umask
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -64,16 +64,16 @@ def replace_file(path: Path, *, mode: int = _DEFAULT_MODE) -> Iterator[BinaryIO]
 
 
 def _open_new(path: Path, *, mode: int) -> BinaryIO:
-    """A file that didn't exist, not even as a link."""
+    """Create a file that must not exist, not even as a link."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _flag("O_NOFOLLOW") | _flag("O_BINARY")
     return os.fdopen(os.open(path, flags, mode), "wb")
 
 
 def open_to_append(path: Path, *, mode: int = _DEFAULT_MODE) -> BinaryIO:
-    """A plain file to append to, read from as well; no link, and nothing that would wait.
+    """Open a regular file for appending and reading, without following links or blocking.
 
     Raises:
-        OSError: when it is something else.
+        OSError: if it isn't a regular file.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | _flag("O_BINARY")
     flags |= _flag("O_NOFOLLOW") | _flag("O_NONBLOCK")
@@ -85,7 +85,7 @@ def open_to_append(path: Path, *, mode: int = _DEFAULT_MODE) -> BinaryIO:
 
 
 def _rename(source: Path, target: Path) -> None:
-    """Replace a file by another one of the same folder."""
+    """Rename a file within a folder, replacing an existing one."""
     for _ in range(_REPLACE_TRIES if os.name == "nt" else 0):
         with contextlib.suppress(PermissionError):
             os.replace(source, target)
@@ -95,7 +95,7 @@ def _rename(source: Path, target: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut; Windows has no such call."""
+    """Make a rename durable; not available on Windows."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -106,18 +106,18 @@ def _sync_folder(folder: Path) -> None:
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a file is what a killed writer left half-written."""
+    """Return whether a file is a temporary file of a killed writer."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
 def remove_leftovers(folder: Path, *, older_than_seconds: float = 0.0) -> None:
-    """Remove what killed writers left half-written, and nothing else.
+    """Delete temporary files of killed writers.
 
     Raises:
-        OSError: when that can't be done.
+        OSError: if that fails.
     """
     for file in folder.iterdir():
-        # Another process may be writing a file beside a run's checkpoints, and be done by now.
+        # Another process may have renamed its temporary file in the meantime.
         with contextlib.suppress(FileNotFoundError):
             if is_leftover(file.name) and time.time() - file.lstat().st_mtime >= older_than_seconds:
                 file.unlink()
@@ -125,24 +125,23 @@ def remove_leftovers(folder: Path, *, older_than_seconds: float = 0.0) -> None:
 
 @contextlib.contextmanager
 def open_output(path: Path, *, inputs: Iterable[str | Path] = ()) -> Iterator[BinaryIO]:
-    """A file that the user named, opened before the work and in its place after it.
+    """Open an output file named by the user, before the work starts.
 
-    A descriptor (/dev/stdout, /dev/fd/3) and what is no plain file (a pipe, a device) are written
-    into. A file is replaced whole; where that can't be, since its folder is read-only or it is a
-    mount point, it is written over at the end.
+    Descriptors (/dev/stdout, /dev/fd/3), pipes and devices are written directly. A regular file is
+    replaced at the end; if that is impossible (read-only folder, mount point), it is overwritten.
 
     Args:
-        inputs: what the same command reads; none of them may be written.
+        inputs: files that the same command reads; they must not be written.
 
     Raises:
         CharLSTMError: naming the file.
-        BrokenPipeError: when nobody reads the pipe any more.
+        BrokenPipeError: if the pipe's reader has closed it.
     """
     try:
         with _opened(path, inputs) as file:
             yield file
     except BrokenPipeError:
-        raise  # whoever reads has had enough
+        raise  # the reader has closed the pipe
     except OSError as error:
         raise CharLSTMError(f"{path}: can't be written: {error.strerror or error}") from error
 
@@ -155,7 +154,7 @@ def _opened(path: Path, inputs: Iterable[str | Path]) -> AbstractContextManager[
         return os.fdopen(os.dup(descriptor), "wb")
     if not path.name or path.is_dir():
         raise CharLSTMError(f"{path}: is a folder; name a file")
-    target = Path(os.path.realpath(path))  # where a link points to
+    target = Path(os.path.realpath(path))  # follow links
     try:
         status = target.stat()
     except FileNotFoundError:
@@ -170,23 +169,23 @@ def _opened(path: Path, inputs: Iterable[str | Path]) -> AbstractContextManager[
 
 @contextlib.contextmanager
 def _rewritten(target: Path) -> Iterator[BinaryIO]:
-    """An existing file, whose new content is kept aside until it is whole."""
-    os.close(os.open(target, os.O_WRONLY))  # refused now, if at all
-    with tempfile.TemporaryFile() as aside:
-        yield aside
-        aside.seek(0)
+    """Open an existing file whose new content is buffered until it is complete."""
+    os.close(os.open(target, os.O_WRONLY))  # check permissions early
+    with tempfile.TemporaryFile() as buffer:
+        yield buffer
+        buffer.seek(0)
         try:
             with replace_file(target) as file:
-                shutil.copyfileobj(aside, file)
+                shutil.copyfileobj(buffer, file)
         except OSError:
-            aside.seek(0)
+            buffer.seek(0)
             with open(target, "r+b") as file:
-                shutil.copyfileobj(aside, file)
+                shutil.copyfileobj(buffer, file)
                 file.truncate()
 
 
 def _descriptor_of(path: PurePath) -> int | None:
-    name = path.as_posix()  # Windows has no such files, but `-` stands for one of them
+    name = path.as_posix()  # `-` also means /dev/stdout on Windows
     if name in _STANDARD:
         return _STANDARD[name]
     match = _DESCRIPTOR.fullmatch(name)
@@ -194,7 +193,7 @@ def _descriptor_of(path: PurePath) -> int | None:
 
 
 def refuse_inputs(path: Path, inputs: Iterable[str | Path]) -> None:
-    """Refuse to write over a file that the same command reads.
+    """Refuse to overwrite a file that the same command reads.
 
     Raises:
         CharLSTMError: naming the file.
@@ -208,7 +207,7 @@ def refuse_inputs(path: Path, inputs: Iterable[str | Path]) -> None:
 
 
 def _refuse_run_file(path: Path, target: Path) -> None:
-    """Refuse to write over a file of a store."""
+    """Refuse to overwrite a file of a run."""
     is_of_run = layout.is_run_file(target.name) and (
         target.exists() or (target.parent / layout.LOCK).exists()
     )
@@ -217,5 +216,5 @@ def _refuse_run_file(path: Path, target: Path) -> None:
 
 
 def _flag(name: str) -> int:
-    """A flag of `os.open` that not every system has."""
+    """Return a flag of `os.open`; 0 on systems without it."""
     return int(getattr(os, name, 0))

@@ -1,4 +1,4 @@
-"""Signals that ask a program to end, turned into a request to stop at the next safe point."""
+"""Signal handling: requests to stop at the next safe point."""
 
 import contextlib
 import importlib.util
@@ -16,13 +16,13 @@ _INTERRUPTED: Final = 130
 
 
 class StopSignals:
-    """What SIGINT, SIGTERM and SIGHUP do; made by `stop_signals`.
+    """Handler for SIGINT, SIGTERM and SIGHUP; created by `stop_signals`.
 
-    At first they end what is going on by an exception, so that everything is left as it was found;
-    after `hold` they are only remembered; after `forward` they call a function.
+    Signals initially raise an exception, so that context managers clean up; after `hold`, they are
+    only recorded; after `forward`, they call a function.
 
     Attributes:
-        received: the number of the first signal, None while none came.
+        received: number of the first signal received, or None.
     """
 
     def __init__(self) -> None:
@@ -31,11 +31,11 @@ class StopSignals:
         self._stop: Callable[[], None] | None = None
 
     def hold(self) -> None:
-        """From now on only remember: an exception could get lost in somebody else's code."""
-        self._stop = _remember_only
+        """Only record signals from now on: third-party code might swallow an exception."""
+        self._stop = _record_only
 
     def forward(self, stop: Callable[[], None]) -> None:
-        """From now on call `stop`; now, if a signal came while they were held."""
+        """Call `stop` for signals from now on; at once, if a signal was recorded."""
         self._stop = stop
         if self.received is not None:
             stop()
@@ -55,40 +55,40 @@ class StopSignals:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[StopSignals]:
-    """Handle SIGINT, SIGTERM and SIGHUP; a second SIGINT ends the process at once.
+    """Handle SIGINT, SIGTERM and SIGHUP; a second SIGINT ends the process immediately.
 
-    A signal that the parent had set to be ignored, as nohup does, stays ignored.
+    Signals that the parent process ignores (nohup) stay ignored.
     """
     signals = StopSignals()
-    before = {}
+    old_handlers = {}
     for number in _numbers():
         if signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, signals.handle)
+            old_handlers[number] = signal.signal(number, signals.handle)
     try:
         yield signals
     finally:
-        for number, handler in before.items():
+        for number, handler in old_handlers.items():
             signal.signal(number, handler)
 
 
 @contextlib.contextmanager
 def stopping_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Call a function at the first Ctrl-C; a second one raises KeyboardInterrupt, as usual."""
+    """Call a function on the first Ctrl-C; a second one raises KeyboardInterrupt."""
 
     def handle(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, old_handler)
         stop()
 
-    before = signal.signal(signal.SIGINT, handle)
+    old_handler = signal.signal(signal.SIGINT, handle)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, old_handler)
 
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Deliver SIGINT, SIGTERM and SIGHUP when the block has ended; a second SIGINT ends at once."""
+    """Defer SIGINT, SIGTERM and SIGHUP until the block ends; a second SIGINT exits immediately."""
     with stop_signals() as signals:
         signals.hold()
         yield
@@ -97,16 +97,16 @@ def held_back() -> Iterator[None]:
 
 
 def import_torch(*, is_shown: bool = True) -> None:
-    """Import torch, signals held back where this is the main thread, which gets them.
+    """Import torch; in the main thread, signals are deferred meanwhile.
 
-    The exception that a signal raises would abort the process where torch, while it starts, calls
-    Python from C++.
+    During its import, torch calls Python from C++, where a signal's exception would abort the
+    process.
 
     Args:
-        is_shown: whether a terminal says so meanwhile.
+        is_shown: whether to show a message on a terminal.
 
     Raises:
-        ConfigError: when it isn't installed.
+        ConfigError: if torch isn't installed.
     """
     is_main_thread = threading.current_thread() is threading.main_thread()
     with (
@@ -120,7 +120,7 @@ def import_torch(*, is_shown: bool = True) -> None:
 
 
 def has_torch() -> bool:
-    """Whether torch is installed; sampling, predicting and scoring go without."""
+    """Return whether torch is installed; sampling, predicting and scoring don't need it."""
     return importlib.util.find_spec("torch") is not None
 
 
@@ -130,5 +130,5 @@ def _numbers() -> list[signal.Signals]:
     return [getattr(signal, name) for name in names if hasattr(signal, name)]
 
 
-def _remember_only() -> None:
+def _record_only() -> None:
     pass

@@ -1,16 +1,17 @@
-"""What a store looks like on the disk: the names of its files and folders.
+"""Names of the files and folders of a store.
 
-STORE/RUN/best.safetensors           weights with the best validation
-STORE/RUN/last.safetensors           weights and all that `--resume` needs
-STORE/RUN/step-00001234.safetensors  a few earlier `last`s, in case the newest is damaged
-STORE/RUN/counts.safetensors         n-grams of the training text, once they were asked for
-STORE/RUN/percentiles.safetensors    costs of validation items, once `score` asked for them
-STORE/RUN/events.jsonl               what happened, one JSON object a line
-STORE/RUN/tensorboard/               curves, where they are asked for
-STORE/RUN/text.npy                   ids of the encoded text; text.safetensors: all else of it
-STORE/RUN/lock                       held by the one process that trains the run
+STORE/RUN/best.safetensors           weights with the lowest validation loss
+STORE/RUN/last.safetensors           weights and training state, for `--resume`
+STORE/RUN/step-00001234.safetensors  earlier `last` checkpoints, in case the newest is damaged
+STORE/RUN/counts.safetensors         n-gram model of the training text, created on demand
+STORE/RUN/percentiles.safetensors    surprisal of validation items, created by `score`
+STORE/RUN/events.jsonl               event log, one JSON object per line
+STORE/RUN/tensorboard/               TensorBoard logs, on request
+STORE/RUN/text.npy                   ids of the encoded text
+STORE/RUN/text.safetensors           vocabulary, document starts and sizes of the encoded text
+STORE/RUN/lock                       lock of the process that trains the run
 
-A run's folder is all of the run.
+A run has no files outside its folder.
 """
 
 import re
@@ -29,24 +30,24 @@ TEXT: Final = f"text{SUFFIX}"
 TEXT_IDS: Final = "text.npy"
 # Written before the first checkpoint.
 MADE_EARLY: Final = (EVENTS, TEXT, TEXT_IDS)
-# Made from the best model and the text, and made again where they are missing.
+# Derived from the best model and the text; recreated if missing.
 DERIVED: Final = (COUNTS, PERCENTILES, PERCENTILES_WITH_COUNTS)
-# A model that comes with the package, by its name alone.
+# The package's example model.
 EXAMPLE: Final = "example"
 EXAMPLE_FILE: Final = f"example{SUFFIX}"
-# In a folder for the Hugging Face Hub.
+# Model file in a folder for the Hugging Face Hub.
 HUB_MODEL: Final = f"model{SUFFIX}"
 
 _STEP: Final = re.compile(rf"step-(\d{{8,}}){re.escape(SUFFIX)}")
 
 
 def step_file(step: int) -> str:
-    """The name under which the last checkpoint of a step is kept."""
+    """Return the file name of an earlier checkpoint."""
     return f"step-{step:08d}{SUFFIX}"
 
 
 def step_of(name: str) -> int | None:
-    """The step of a kept checkpoint's name; None for another name."""
+    """Return the step in the file name of an earlier checkpoint; None for other names."""
     match = _STEP.fullmatch(name)
     return None if match is None else int(match[1])
 
@@ -56,11 +57,11 @@ def is_checkpoint(name: str) -> bool:
 
 
 def order_of(name: str) -> tuple[int, int]:
-    """Sorts checkpoints: best, last, then the kept ones, the newest first."""
+    """Return a sort key for checkpoints: best, last, then those named by step, newest first."""
     step = step_of(name)
     return (2, -step) if step is not None else (int(name != BEST), 0)
 
 
 def is_run_file(name: str) -> bool:
-    """Return whether a file of this name in a run's folder is charlstm's own."""
+    """Return whether charlstm writes a file of this name to a run's folder."""
     return is_checkpoint(name) or name in (*DERIVED, EVENTS, LOCK, TEXT, TEXT_IDS)

@@ -1,4 +1,4 @@
-"""Results in a notebook: static HTML, for light and dark, with everything from outside escaped."""
+"""Static HTML for notebooks, for light and dark themes, with untrusted text escaped."""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -9,35 +9,36 @@ import numpy.typing as npt
 
 from charlstm.system.terminal import escape
 
-# Shades that are seen on white and on black.
+# Colors that are visible on white and on black.
 _WARM: Final = "220, 90, 40"
 _COLD: Final = "60, 130, 200"
 
 
 def bars(rows: Iterable[tuple[str, float, str]]) -> str:
-    """Labels, shares from 0 to 1 as bars, and what is written beside them."""
+    """Return a bar chart of (label, value from 0 to 1, text after the bar)."""
     cells = "".join(
         "<tr style='background:none'>"
         f"<td style='text-align:right;font-family:monospace'>{_escaped(label)}</td>"
         "<td style='width:16em;text-align:left'><div style='height:0.9em;"
-        f"width:{100 * min(1.0, max(0.0, share)):.1f}%;background:rgb({_COLD})'></div></td>"
-        f"<td style='text-align:right'>{_escaped(figure)}</td></tr>"
-        for label, share, figure in rows
+        f"width:{100 * min(1.0, max(0.0, value)):.1f}%;background:rgb({_COLD})'></div></td>"
+        f"<td style='text-align:right'>{_escaped(note)}</td></tr>"
+        for label, value, note in rows
     )
     return f"<table>{cells}</table>"
 
 
 def shaded(chars: Sequence[str], bits: Sequence[float], *, most: float) -> str:
-    """A text, each character on a ground that is the stronger the more it cost.
+    """Return a text with each character shaded by its surprisal.
 
     Args:
-        most: bits that give the strongest.
+        bits: surprisal of each character.
+        most: surprisal, in bits, with the strongest shade.
     """
     spans = "".join(
-        f"<span title='{cost:.2f} bits' style='background:"
-        f"rgba({_WARM}, {0.75 * min(1.0, cost / most):.2f})'>"
+        f"<span title='{surprisal:.2f} bits' style='background:"
+        f"rgba({_WARM}, {0.75 * min(1.0, surprisal / most):.2f})'>"
         f"{_escaped(char)}</span>"
-        for char, cost in zip(chars, bits, strict=True)
+        for char, surprisal in zip(chars, bits, strict=True)
     )
     return f"<pre style='white-space:pre-wrap;line-height:1.5'>{spans}</pre>"
 
@@ -45,11 +46,11 @@ def shaded(chars: Sequence[str], bits: Sequence[float], *, most: float) -> str:
 def heat(
     values_NR: npt.NDArray[np.floating], chars: Sequence[str], names: Sequence[str], *, least: float
 ) -> str:
-    """A map with a row for each name and a column for each character.
+    """Return a heat map with a row for each name and a column for each character.
 
     Args:
-        values_NR: [N, R], from `least` to 1.
-        least: 0 or -1, where what is below zero is shown in another color.
+        values_NR: values [N characters, R rows], from `least` to 1.
+        least: 0 or -1; negative values have a different color.
     """
     rows = [
         f"<tr style='background:none'><td>{_escaped(name)}</td>"
@@ -68,17 +69,17 @@ def heat(
 
 
 def titled(title: str, body: str) -> str:
-    """A line above something."""
+    """Return HTML below a title."""
     return f"<div><div><b>{_escaped(title)}</b></div>{body}</div>"
 
 
 def quoted(text: str) -> str:
-    """A text in its lines."""
+    """Return preformatted text."""
     return f"<pre style='white-space:pre-wrap'>{_escaped(text)}</pre>"
 
 
 def curve(values: Sequence[float]) -> str:
-    """A line through values, from left to right; the largest on top."""
+    """Return a line chart of values."""
     if len(values) < 2:
         return ""
     low, high = min(values), max(values)

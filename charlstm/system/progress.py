@@ -1,4 +1,4 @@
-"""The progress bar (tqdm) of commands and of Python."""
+"""Progress bars (tqdm) of commands and the Python API."""
 
 import sys
 import warnings
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_bar(*, is_shown: bool | None = None, **options: Any) -> Iterator["tqdm[Any]"]:
-    """A bar from 0 to 1, whose description may change.
+    """Open a progress bar from 0 to 1.
 
     Args:
-        is_shown: None for where stderr is a terminal; without, the bar does nothing.
-        options: of tqdm.
+        is_shown: whether to show it; None to show it if stderr is a terminal.
+        options: options of tqdm.
     """
     with warnings.catch_warnings():
-        # That a notebook's bars are new, or lack ipywidgets: then there is a bar of text.
+        # Notebook bars are experimental, and fall back to text without ipywidgets.
         warnings.simplefilter("ignore")
         from tqdm.autonotebook import tqdm
 
@@ -39,14 +39,18 @@ def progress_bar(*, is_shown: bool | None = None, **options: Any) -> Iterator["t
 
 
 def move(bar: "tqdm[Any]", progress: float, description: str) -> None:
-    """Move a bar to a share of the work, and say how it stands."""
+    """Set a bar's progress (0 to 1) and description."""
     bar.set_description_str(description, refresh=False)
     bar.update(progress - bar.n)
 
 
 @contextmanager
 def counting_bar(num_chars: int, what: str) -> Iterator[Callable[[int], object]]:
-    """A function to be told of so many characters, some at a time; shown after a second."""
+    """Open a progress bar for `num_chars` characters, shown after one second.
+
+    Yields:
+        A function to call with the number of characters since its last call.
+    """
     with progress_bar(
         total=num_chars,
         desc=what,

@@ -1,7 +1,7 @@
-"""What comes from outside, made safe to show.
+"""Terminal output with untrusted text escaped.
 
-Text, names and vocabularies can hold characters that command a terminal: move its cursor, write
-to its clipboard, reverse the reading order. They are shown as their code points instead.
+Texts, names and vocabularies can contain characters that control a terminal: move its cursor, write
+to its clipboard, reverse the reading order. They are shown as code points instead.
 """
 
 import codecs
@@ -14,8 +14,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import IO, Final, Protocol
 
-# U+061C, U+200E/F, U+202A-E, U+2066-9 turn the direction of text; the categories are control
-# characters, lone surrogates, line and paragraph separators.
+# Control characters, lone surrogates, line and paragraph separators.
 _UNSAFE_CATEGORIES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _BIDI_CONTROLS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e") | frozenset(
     "\u2066\u2067\u2068\u2069"
@@ -26,10 +25,10 @@ _ERASED_LINE: Final = "\r\x1b[K"
 
 
 def escape(text: str, *, keep: str = "") -> str:
-    r"""Replace what could command a terminal by \\x1b, \\u202e and the like.
+    r"""Replace control characters by \\x1b, \\u202e and the like.
 
     Args:
-        keep: control characters to leave as they are, such as line ends.
+        keep: control characters to leave unchanged, such as line ends.
     """
     return "".join(
         char if char in keep or not _is_unsafe(char) else code_point(char) for char in text
@@ -37,12 +36,12 @@ def escape(text: str, *, keep: str = "") -> str:
 
 
 def escape_line(text: object) -> str:
-    """Make a message one safe line."""
+    """Return a message as one line without control characters."""
     return escape(str(text).replace("\n", " "))
 
 
 def shell_word(word: str) -> str:
-    r"""Quote a word for a shell; what could command a terminal in bash's way, as in $'a\nb'."""
+    r"""Quote a word for a shell; control characters are quoted as in bash's $'a\nb'."""
     if escape(word) == word:
         return shlex.quote(word)
     chars = (
@@ -55,26 +54,26 @@ def shell_word(word: str) -> str:
 
 
 def _file_bytes(char: str) -> bytes:
-    """Return the bytes of a character of a file's name, which need not be UTF-8."""
+    """Return the bytes of a character of a file name, which may not be valid UTF-8."""
     is_byte = "\udc80" <= char <= "\udcff"
     return char.encode("utf-8", "surrogateescape" if is_byte else "surrogatepass")
 
 
 def is_animated(stream: IO[str]) -> bool:
-    """Whether a stream is a terminal that can redraw a line."""
+    """Return whether a stream is a terminal that can redraw a line."""
     return stream.isatty() and not is_colorless()
 
 
 def is_colorless() -> bool:
-    """Whether plain text is asked for (no-color.org), or all that the terminal can show."""
+    """Return whether the user wants plain text (no-color.org) or the terminal is dumb."""
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
 
 def prepare_streams() -> None:
-    """Let any character be written to stdout and stderr, whatever the locale says."""
+    """Make stdout and stderr accept any character, regardless of the locale."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by the caller: what is written goes nowhere
+        if stream is None:  # closed by the caller: discard output
             setattr(sys, name, io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
         elif isinstance(stream, io.TextIOWrapper):
             if stream.isatty():
@@ -84,24 +83,24 @@ def prepare_streams() -> None:
 
 
 def is_escaped(*, styled: bool) -> bool:
-    """Whether results are shown to people, not handed on as they are."""
+    """Return whether results are for display and must be escaped."""
     return styled or sys.stdout.isatty()
 
 
 class TextWriter(Protocol):
-    """Writes a piece of a result; `style` is an SGR sequence that a terminal shows it in."""
+    """Function that writes a piece of a result; `style` is an SGR escape sequence."""
 
     def __call__(self, text: str, *, style: str = "") -> None: ...
 
 
 @contextlib.contextmanager
 def text_output(*, as_bytes: bool, styled: bool = False) -> Iterator[TextWriter]:
-    """A function that writes results to stdout: escaped where they are shown, raw elsewhere.
+    """Yield a function that writes results to stdout, escaped for a terminal, raw for a pipe.
 
     Args:
-        as_bytes: the characters stand for bytes, as with `--level byte`; shown is what of them is
-            UTF-8.
-        styled: styles are written, in a pipe too; so the text is escaped there too.
+        as_bytes: whether characters stand for bytes, as with `--level byte`; a terminal shows them
+            decoded as UTF-8.
+        styled: whether to also write styles, and escape the text, in a pipe.
     """
     is_shown = is_escaped(styled=styled)
     decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
@@ -110,7 +109,7 @@ def text_output(*, as_bytes: bool, styled: bool = False) -> Iterator[TextWriter]
         data = text.encode("latin-1") if as_bytes else b""
         if is_shown:
             shown = escape(decoder.decode(data) if as_bytes else text, keep="\n\t")
-            # A line end would color the rest of the line.
+            # A styled line end would color the rest of the line.
             sys.stdout.write(f"{style}{shown}{_PLAIN}" if style and shown.strip("\n") else shown)
             sys.stdout.flush()
         elif as_bytes:
@@ -123,18 +122,14 @@ def text_output(*, as_bytes: bool, styled: bool = False) -> Iterator[TextWriter]
 
 
 def say(message: str) -> None:
-    """Write a line to stderr; a terminal that is gone stops nothing."""
+    """Write a line to stderr; errors are ignored, in case the terminal was closed."""
     with contextlib.suppress(OSError, ValueError):
         print(escape_line(message), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
-def waiting(what: str, *, is_shown: bool = True) -> Iterator[None]:
-    """Show on a terminal's stderr what takes a while, until it is done.
-
-    Args:
-        is_shown: False to show nothing.
-    """
+def waiting(activity: str, *, is_shown: bool = True) -> Iterator[None]:
+    """Show a message on a terminal until the block ends."""
     has_line = is_shown and is_animated(sys.stderr)
 
     def write(text: str) -> None:
@@ -142,7 +137,7 @@ def waiting(what: str, *, is_shown: bool = True) -> Iterator[None]:
             print(text, end="", file=sys.stderr, flush=True)
 
     if has_line:
-        write(f"{what} ...")
+        write(f"{activity} ...")
     try:
         yield
     finally:
@@ -155,7 +150,7 @@ def _is_unsafe(char: str) -> bool:
 
 
 def code_point(char: str) -> str:
-    r"""Return a character's code point as \x1b, \u202e and the like."""
+    r"""Return a character's escape sequence, such as \x1b or \u202e."""
     number = ord(char)
     if number < 0x100:
         return f"\\x{number:02x}"

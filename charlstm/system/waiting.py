@@ -1,21 +1,20 @@
-"""Threads that wait for work: how they are kept from taking the processor from others.
+"""Settings that keep idle threads of torch and numpy from spinning.
 
-Threads of torch (libgomp) and of numpy (OpenBLAS) spin while they wait for one another. Beside a
-busy program, on as many cores as there are threads, the one that is waited for isn't running: steps
-of training took 7 to 10 times as long, and products of small matrices 15 times. Figures in
-tests/benchmarks/LOG.md.
+Threads of torch (libgomp) and numpy (OpenBLAS) spin while they wait for each other. If another
+program is busy and all cores are in use, spinning threads displace the one they wait for: training
+steps took 7 to 10 times as long, small matrix products 15 times. See tests/benchmarks/LOG.md.
 """
 
 import os
 from typing import Final
 
-# Spins of libgomp before a thread sleeps: on an idle machine 2 to 6 % slower than its default.
+# Spins before a libgomp thread sleeps; 2 to 6 % slower than the default on an idle machine.
 _SPIN_COUNT: Final = "3000"
-# The products that numpy makes here are small: a second thread gains a fifth at most.
+# Numpy's matrix products here are small: a second thread makes them at most 20 % faster.
 _NUMPY_THREADS: Final = "1"
 
 
 def calm_waiting_threads() -> None:
-    """Set what the libraries read when they are loaded; what the user has set stays."""
+    """Set the libraries' environment variables before they are loaded, unless the user has."""
     os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", _NUMPY_THREADS)

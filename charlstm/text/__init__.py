@@ -1,24 +1,24 @@
 """Read texts: files, pipes and folders become encoded documents.
 
-    source      bytes of one file or pipe -> decompressed, decoded pieces of text
-    encodings   a guess at an encoding, for messages
-    filelist    the files of a corpus, found once
-    documents   where documents start inside a file, and what ends them
-    lines       lines as soon as they are complete
+    source      bytes of one file or pipe -> decompressed, decoded chunks of text
+    encodings   encoding detection for error messages
+    filelist    the files of a corpus
+    documents   document starts inside a file, and end-of-document characters
+    lines       lines from a stream, as soon as they are complete
     tables      CSV, TSV and JSON lines, each row a document
-    patterns    a user's regular expression, searched in bounded time
-    assignment  which documents are for training, validation and test, at random
+    patterns    search for a user's regular expression with a time limit
+    assignment  random assignment of documents to training, validation and test
     vocabulary  characters <-> ids
-    alphabet    the vocabulary and the normalization: text <-> ids
+    alphabet    vocabulary and normalization: text <-> ids
     visible     visible forms of characters
-    split       an encoded text: documents one after another
-    walk        many documents read in parallel
+    split       encoded text: concatenated documents
+    walk        windows of many documents read in parallel
     corpus      files -> vocabulary and splits; start here: `load_corpus`
     notices     notices about an encoded text
     storage     the encoded text in a run's folder
     duplicates  documents that also occur in another text
-    features    what a reader sees in a text: quotes, lines, words
+    features    quotes, brackets, words and lines of a text
 
-Input: paths or strings. Output: a `Corpus` with a train, val and test `Split`. Memory is bounded
-whatever the size of the text. Nothing here needs torch.
+Input: paths or strings. Output: a `Corpus` with a train, val and test `Split`. Memory use is
+bounded, regardless of the text's size. Nothing here needs torch.
 """

@@ -1,7 +1,7 @@
-"""The symbols of a model: how a text becomes ids, and how ids become a text again.
+"""Character and byte tokenizer: text <-> ids.
 
-A symbol is a character, or at the byte level the character whose number is the byte. Between a text
-as people see it and ids stand `symbols`: the text in the form that the corpus was read in.
+Encoding has two steps: text -> `chars`, a string with one character per token, normalized like the
+training text -> ids. At the byte level, each character of `chars` stands for one byte (Latin-1).
 """
 
 import math
@@ -35,14 +35,14 @@ _REPLACEMENT_BYTES: Final = REPLACEMENT.encode().decode("latin-1")
 
 @dataclass(frozen=True, kw_only=True)
 class Alphabet:
-    """A vocabulary, and the form that texts are brought to before they are encoded.
+    """A vocabulary and the normalization applied before encoding.
 
     Args:
-        level: whether a symbol is a character or a byte.
+        level: whether tokens are characters or bytes.
         normalize: Unicode normal form.
-        keep_line_ends: CR and CRLF stay as they are.
-        unknown_probability: the least probability of the unknown symbol.
-        are_lines: whether each document is a line.
+        keep_line_ends: keep CR and CRLF instead of turning them into LF.
+        unknown_probability: lower bound for the probability of the unknown token.
+        are_lines: whether each document is a line, so that LF is EOS.
     """
 
     vocabulary: Vocabulary
@@ -56,10 +56,10 @@ class Alphabet:
     def of(
         cls, config: CorpusConfig, vocabulary: Vocabulary, *, num_train_chars: int
     ) -> "Alphabet":
-        """The alphabet of a corpus that was read so.
+        """Build the tokenizer of a corpus.
 
         Args:
-            num_train_chars: the length of its training split.
+            num_train_chars: length of the training split.
         """
         return cls(
             vocabulary=vocabulary,
@@ -76,58 +76,56 @@ class Alphabet:
 
     @property
     def boundary(self) -> int:
-        """The id that begins a document; it is read and never predicted."""
+        """BOS: the id before a document's first character; an input only, never predicted."""
         return self.vocabulary.boundary
 
     @property
     def end(self) -> str | None:
-        """The symbol that ends a document: a line's end, or one that stands for nothing else.
-
-        None for running text, and where training showed no end.
-        """
+        """EOS: LF if documents are lines, else `END`; None if the training text has neither."""
         end = "\n" if self.are_lines else END
         return end if end in self.vocabulary.characters else None
 
     @cached_property
     def end_id(self) -> int | None:
-        """The id of `end`."""
+        """The id of EOS; None if there is none."""
         return None if self.end is None else int(self.encode(self.end)[0])
 
     @property
     def unknown_nats(self) -> float:
-        """The cost of naming an unknown symbol: all that the vocabulary lacks are equally likely.
+        """Surprisal, in nats, of one particular character given that it is unknown.
 
-        P(unknown) times this uniform distribution is a complete prediction, so models with
-        different vocabularies can be compared.
+        Characters outside the vocabulary are taken to be equally likely. P(unknown) times this
+        uniform distribution completes the prediction, so that models with different vocabularies
+        can be compared.
         """
-        num_symbols = 256 if self.is_byte else sys.maxunicode + 1
-        return math.log(max(1, num_symbols - len(self.vocabulary)))
+        num_possible = 256 if self.is_byte else sys.maxunicode + 1
+        return math.log(max(1, num_possible - len(self.vocabulary)))
 
-    def documents(self, symbols: str) -> list[str]:
-        """The documents of a text, each with what ends it; running text is one."""
+    def documents(self, chars: str) -> list[str]:
+        """Cut a text after each EOS; without EOS, return it as one document."""
         if self.end is None:
-            return [symbols]
-        *ended, last = symbols.split(self.end)
+            return [chars]
+        *ended, last = chars.split(self.end)
         return [*(document + self.end for document in ended), last]
 
-    def without_end(self, symbols: str) -> str:
-        """A document without the symbol that ends it."""
-        return symbols.removesuffix(self.end or "")
+    def without_end(self, chars: str) -> str:
+        """Return a document without its EOS."""
+        return chars.removesuffix(self.end or "")
 
     def __len__(self) -> int:
-        """Symbols that can be predicted: unknown and the characters."""
+        """Return the number of ids that can be predicted: unknown and the characters."""
         return len(self.vocabulary) + 1
 
     @cached_property
     def readable(self) -> tuple[str | None, ...]:
-        """Each symbol that can be predicted, by id, for people; None for unknown."""
+        """Display text of each id that can be predicted; None for unknown."""
         return (None, *map(self.to_text, self.vocabulary.characters))
 
     def to_symbols(self, text: str, notify: Callable[[str], object] = lambda _: None) -> str:
-        """Return a typed text as it would have been read from a file of the corpus.
+        """Normalize a text like the files of the corpus.
 
         Args:
-            notify: called with what the typist may want to know.
+            notify: called with a notice if characters were replaced.
         """
         return to_symbols(
             text,
@@ -137,82 +135,82 @@ class Alphabet:
             notify=notify,
         )
 
-    def to_text(self, symbols: str) -> str:
-        """Back to what people read; bytes that are not UTF-8 are escaped."""
+    def to_text(self, chars: str) -> str:
+        """Return readable text; bytes that are not valid UTF-8 are escaped."""
         if self.is_byte:
-            # Unknown bytes stand as U+FFFD, which is no byte.
-            documents = symbols.replace(REPLACEMENT, _REPLACEMENT_BYTES).split(END)
+            # Unknown bytes are U+FFFD, which Latin-1 can't encode.
+            documents = chars.replace(REPLACEMENT, _REPLACEMENT_BYTES).split(END)
             return END.join(
                 document.encode("latin-1").decode("utf-8", "backslashreplace")
                 for document in documents
             )
-        return symbols
+        return chars
 
-    def num_bytes(self, symbols: str) -> int:
-        """The length of a text in a file, UTF-8."""
-        symbols = symbols.replace(END, "")
-        return len(symbols if self.is_byte else symbols.encode("utf-8", "surrogatepass"))
+    def num_bytes(self, chars: str) -> int:
+        """Return the text's size in a UTF-8 file, without EOS characters."""
+        chars = chars.replace(END, "")
+        return len(chars if self.is_byte else chars.encode("utf-8", "surrogatepass"))
 
-    def encode(self, symbols: str) -> Ids:
-        """Ids [len(symbols)]; unknown ones become `UNKNOWN`."""
-        return self.vocabulary.encode(symbols)
+    def encode(self, chars: str) -> Ids:
+        """Return ids [len(chars)]; characters outside the vocabulary become `UNKNOWN`."""
+        return self.vocabulary.encode(chars)
 
     def decode(self, ids: npt.NDArray[np.integer]) -> str:
-        """Symbols of ids [n]; unknown becomes U+FFFD, boundary nothing."""
+        """Return the characters of ids [n]; unknown becomes U+FFFD, BOS is dropped."""
         return self.vocabulary.decode(ids)
 
     def text_of(self, ids: npt.NDArray[np.integer]) -> str:
-        """The readable text of ids [n]."""
+        """Return the readable text of ids [n]."""
         return self.to_text(self.decode(ids))
 
     def split(self, documents: Iterable[str]) -> Split:
-        """Encode documents, each a string of symbols; empty ones leave no trace."""
+        """Encode documents; empty ones are dropped."""
         return Split.of(documents, self.vocabulary, num_bytes=self.num_bytes)
 
-    def without_unknown(self, symbols: str) -> str:
-        """The text without the symbols outside the vocabulary."""
-        unknown = set(self.vocabulary.unknown_in(symbols))
-        return "".join(char for char in symbols if char not in unknown)
+    def without_unknown(self, chars: str) -> str:
+        """Return the text without characters outside the vocabulary."""
+        unknown = set(self.vocabulary.unknown_in(chars))
+        return "".join(char for char in chars if char not in unknown)
 
-    def require_known(self, symbols: str) -> None:
-        """Refuse a text with symbols outside the vocabulary.
+    def require_known(self, chars: str) -> None:
+        """Refuse a text with characters outside the vocabulary.
 
         Raises:
             CorpusError: naming them.
         """
-        if unknown := self.vocabulary.unknown_in(symbols):
-            what = f"not in the model's vocabulary: {self.listed(unknown)}"
+        if unknown := self.vocabulary.unknown_in(chars):
+            message = f"not in the model's vocabulary: {self.listed(unknown)}"
             if found := self.in_other_form(unknown):
-                what += f"; known in another Unicode normal form: {self.listed(found)}"
-            raise CorpusError(what)
+                message += f"; known in another Unicode normal form: {self.listed(found)}"
+            raise CorpusError(message)
 
     def in_other_form(self, unknown: str) -> str:
-        """Return those of some unknown characters that are known composed, or decomposed."""
+        """Return the unknown characters whose composed or decomposed form is in the vocabulary."""
         if self.is_byte:
             return ""
-        known = set(self.vocabulary.characters)
-        parts = {part for char in known for part in unicodedata.normalize("NFD", char)[1:]}
+        vocabulary = set(self.vocabulary.characters)
+        marks = {mark for char in vocabulary for mark in unicodedata.normalize("NFD", char)[1:]}
         return "".join(
             char
             for char in unknown
-            if char in parts or known.issuperset(unicodedata.normalize("NFD", char))
+            if char in marks or vocabulary.issuperset(unicodedata.normalize("NFD", char))
         )
 
-    def listed(self, symbols: str) -> str:
-        """Return the first of some symbols in words, and the number of the others."""
-        shown = ", ".join(map(self._named, symbols[:_MAX_NAMED]))
-        more = len(symbols) - _MAX_NAMED
+    def listed(self, chars: str) -> str:
+        """Describe the first few characters, and count the others."""
+        shown = ", ".join(map(self._named, chars[:_MAX_NAMED]))
+        more = len(chars) - _MAX_NAMED
         return shown + (f" and {more:,} more" if more > 0 else "")
 
-    def _named(self, symbol: str) -> str:
+    def _named(self, char: str) -> str:
         if not self.is_byte:
-            return f"{symbol!r} (U+{ord(symbol):04X})"
-        # Past ASCII a byte is no character: only a part of one.
-        byte = f"byte 0x{ord(symbol):02X}"
-        return f"{symbol!r} ({byte})" if symbol.isascii() else byte
+            return f"{char!r} (U+{ord(char):04X})"
+        # Beyond ASCII, a byte is only a part of a character.
+        byte = f"byte 0x{ord(char):02X}"
+        return f"{char!r} ({byte})" if char.isascii() else byte
 
     def settings(self) -> dict[str, Any]:
-        """What another program needs, beside the vocabulary, to read texts as the model did."""
+        """Return the settings, apart from the vocabulary, that another program needs to encode."""
         return {
             "level": self.level,
             "normalize": self.normalize,
@@ -229,15 +227,18 @@ def to_symbols(
     keep_line_ends: bool,
     notify: Callable[[str], object],
 ) -> str:
-    """A text in the form that `Alphabet` describes.
+    """Normalize a text; see `Alphabet` for the arguments.
+
+    Args:
+        notify: called with a notice if characters were replaced.
 
     Raises:
-        ConfigError: when it isn't a string.
+        ConfigError: if the text isn't a string.
     """
     if not isinstance(text, str):
         raise ConfigError(f"a text must be a string, not {reprlib.repr(text)}")
     if level == "byte":
-        # Undecodable bytes of a command line come as lone surrogates.
+        # Undecodable bytes on a command line arrive as lone surrogates.
         try:
             data = text.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:

@@ -1,7 +1,7 @@
 """Read files into a vocabulary and a train, validation and test split.
 
-Everything is read twice: once to count and to fingerprint, once to encode into a file that is
-mapped into memory. So memory stays bounded, and later changes of the files do no harm.
+Everything is read twice: once to count characters and compute the fingerprint, once to encode into
+a memory-mapped temporary file. So memory use is bounded, and files may change afterwards.
 """
 
 import contextlib
@@ -36,12 +36,12 @@ _HELD_OUT_CHARS: Final = 50_000
 
 @dataclass(frozen=True, kw_only=True)
 class FileReport:
-    """One file of a corpus.
+    """Facts about one file of a corpus.
 
     Args:
-        encoding: that it was read in; `utf-8-sig` is UTF-8 with a byte order mark.
-        num_chars: as it was read, what ends its documents among them.
-        line_ends: those that it has.
+        encoding: the encoding used; `utf-8-sig` is UTF-8 with a byte order mark.
+        num_chars: characters, including end-of-document characters.
+        line_ends: the distinct line ends found in the file.
     """
 
     path: str
@@ -52,14 +52,13 @@ class FileReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """A text, ready to train on and to be measured by.
+    """The encoded splits of a text.
 
     Args:
-        fingerprint: SHA-256 of the text, of where it is split and of where documents begin, in
-            hexadecimal.
-        notices: shown to the user: what was changed in the text, and what may be wrong with it.
-        mode: who may read what is made of it, as permission bits of files.
-        files: those that it was read from; none for a run's copy.
+        fingerprint: SHA-256 of the text, its split points and its document starts, in hexadecimal.
+        notices: shown to the user: changes to the text, and possible problems with it.
+        mode: permission bits of files derived from the text.
+        files: the files read; empty for a run's copy.
     """
 
     name: str
@@ -81,30 +80,30 @@ class Corpus:
 
         Without test text, use the validation text, or else the training text.
         """
-        split = next(one for one in (self.test, self.val, self.train) if one.num_chars)
+        split = next(part for part in (self.test, self.val, self.train) if part.num_chars)
         return split.part(0, _HELD_OUT_CHARS)
 
     def require_fingerprint(self, expected: str) -> None:
-        """Refuse a text that isn't the one a model was trained on.
+        """Check that this is the text a model was trained on.
 
         Raises:
             ChangedTextError: naming both fingerprints.
         """
         if self.fingerprint != expected:
             raise ChangedTextError(
-                f"{self.name}: the text changed since the run began: its fingerprint was "
+                f"{self.name}: the text has changed since the run started: its fingerprint was "
                 f"{expected[:12]} and is {self.fingerprint[:12]}"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Counted:
-    """The result of the first reading.
+    """Result of the first reading.
 
     Args:
-        lengths: characters of each source.
-        starts: where documents begin in the concatenated sources.
-        char_counts: how often each code point comes, int64 [0x110000].
+        lengths: number of characters of each source.
+        starts: document starts in the concatenated sources.
+        char_counts: count of each code point, int64 [0x110000].
         digest: SHA-256 of the text.
     """
 
@@ -123,17 +122,17 @@ def load_corpus(
     files: FileList | None = None,
     *,
     texts: Sequence[str] = (),
-    known: str = "",
+    extra_characters: str = "",
 ) -> Corpus:
     """Read, split and encode a corpus; the vocabulary comes from the training split.
 
     Args:
-        files: those of the configuration, where they were found before.
-        texts: in memory, where the configuration's path is `IN_MEMORY`.
-        known: characters to add to the vocabulary, whether the text has them or not.
+        files: the configuration's files, if they were listed before.
+        texts: texts in memory, if the configuration's path is `IN_MEMORY`.
+        extra_characters: characters to add to the vocabulary, even if the text lacks them.
 
     Raises:
-        CorpusError: when a file is missing, empty, not text, or too short to be split.
+        CorpusError: if a file is missing, empty, not text, or too short to be split.
     """
     files = files or FileList.of(config)
     with contextlib.ExitStack() as stack:
@@ -142,21 +141,22 @@ def load_corpus(
         num_main = len(sources) + len(files.main)
         sources += _open(files, config, stack)
         has_documents = bool(config.split_documents or config.column) or num_main > 1
-        reader = _Reader(config, marks_ends=has_documents)
+        reader = _Reader(config, adds_eos=has_documents)
         counted = _count(sources, reader)
         num_chars = int(counted.lengths[:num_main].sum())
         main_starts = counted.starts[counted.starts < num_chars]
         assignment = Assignment.of(config, main_starts, num_chars)
         spans = _spans(config, counted, num_main, len(files.val), assignment)
-        return _split(config, sources, reader, counted, spans, assignment, known, mode=files.mode())
+        return _split(
+            config, sources, reader, counted, spans, assignment, extra_characters, mode=files.mode()
+        )
 
 
 class OtherText(NamedTuple):
-    """A text that a corpus's vocabulary was applied to.
+    """A text encoded with the vocabulary of another one.
 
     Args:
-        split: encoded; what the vocabulary lacks is unknown.
-        original: a function that gives the symbols from one place to another, unknown ones too.
+        original: returns the characters from one position to another, including unknown ones.
     """
 
     split: Split
@@ -165,37 +165,37 @@ class OtherText(NamedTuple):
 
 
 def encode_files(paths: Sequence[str], config: CorpusConfig, alphabet: Alphabet) -> OtherText:
-    """Read other texts the way a corpus was read, cut into documents likewise."""
+    """Read and encode files with a given configuration and tokenizer."""
     vocabulary = alphabet.vocabulary
     files = FileList.of(replace(config, paths=tuple(paths), val=None, test=None))
     with contextlib.ExitStack() as stack:
         sources = _open(files, config, stack)
-        reader = _Reader(config, marks_ends=END in vocabulary.characters)
+        reader = _Reader(config, adds_eos=END in vocabulary.characters)
         counted = _count(sources, reader)
         if not counted.num_chars:
-            raise CorpusError(f"{', '.join(paths)}: there is no text")
-        everything = Vocabulary.of_codes(np.flatnonzero(counted.char_counts))
-        original = _encode(sources, reader, everything, counted)
-        numbers = np.append(UNKNOWN, vocabulary.encode(everything.characters))
-        numbers = numbers.astype(vocabulary.dtype)
-        ids = (numbers[piece] for piece in _pieces(original))
+            raise CorpusError(f"{', '.join(paths)}: no text")
+        all_characters = Vocabulary.of_codes(np.flatnonzero(counted.char_counts))
+        original = _encode(sources, reader, all_characters, counted)
+        new_ids = np.append(UNKNOWN, vocabulary.encode(all_characters.characters))
+        new_ids = new_ids.astype(vocabulary.dtype)
+        ids = (new_ids[piece] for piece in _pieces(original))
         split = Split(
             ids=_mapped(ids, vocabulary.dtype, counted.num_chars),
             starts=counted.starts,
-            bytes_D=_bytes_of_documents(original, counted.starts, everything, config),
+            bytes_D=_bytes_of_documents(original, counted.starts, all_characters, config),
         )
         notices = [
             *_notices(sources),
             *unknown_notices(split, "text"),
-            *form_notices(everything, alphabet),
+            *form_notices(all_characters, alphabet),
         ]
         return OtherText(
-            split, lambda first, after: everything.decode(original[first:after]), tuple(notices)
+            split, lambda first, after: all_characters.decode(original[first:after]), tuple(notices)
         )
 
 
 def corpus_name(config: CorpusConfig) -> str:
-    """The corpus's short name: its first file's, without folder and endings."""
+    """Return the corpus's short name: the first file's, without folder and extensions."""
     if not config.paths:
         return DEFAULT_NAME
     if config.paths[0] in (STDIN, IN_MEMORY):
@@ -213,7 +213,7 @@ def _open(files: FileList, config: CorpusConfig, stack: contextlib.ExitStack) ->
     sources: list[Source] = []
     notices = dict(files.notices)
     for path in files.all:
-        # Said once, where a file is named twice.
+        # If a file is named twice, its notices are shown once.
         sources.append(FileSource(path, config, notices=notices.pop(path, ())))
         stack.callback(sources[-1].close)
     return sources
@@ -226,17 +226,16 @@ def _spans(
     num_val_sources: int,
     assignment: Assignment | None,
 ) -> list[tuple[int, int]]:
-    """Return the edges of train, val and test in the concatenated documents."""
+    """Return (start, end) of train, val and test in the concatenated documents."""
     num_main = int(counted.lengths[:num_sources].sum())
     if not num_main:
-        raise CorpusError(f"{_listed(config)}: the corpus is empty")
+        raise CorpusError(f"{_names_of(config)}: the corpus is empty")
     sizes = config.split_sizes(num_main) if assignment is None else assignment.sizes
     num_train, num_val, num_test = sizes
-    # Nothing can be learned from a single character.
     if num_train < 2:
         raise CorpusError(
-            f"{_listed(config)}: {num_main} characters are too few to train on; "
-            "a few thousand are the least that makes sense"
+            f"{_names_of(config)}: {num_main} characters are too few to train on; "
+            "use at least a few thousand"
         )
     val_edge = num_main + int(counted.lengths[num_sources:][:num_val_sources].sum())
     for name, path, size in (
@@ -244,7 +243,7 @@ def _spans(
         ("test", config.test, counted.num_chars - val_edge),
     ):
         if path is not None and not size:
-            raise CorpusError(f"--{name} {path}: there is no text in it")
+            raise CorpusError(f"--{name} {path}: contains no text")
     return [
         (0, num_train),
         (num_train, num_train + num_val) if config.val is None else (num_main, val_edge),
@@ -253,41 +252,41 @@ def _spans(
 
 
 class _Reader:
-    """Reads a source as documents, the same way each time.
+    """Reads sources as documents.
 
     Args:
-        marks_ends: they get a character that ends them, unless they are lines.
+        adds_eos: whether to add `END` to each document, unless documents are lines.
     """
 
-    def __init__(self, config: CorpusConfig, *, marks_ends: bool) -> None:
+    def __init__(self, config: CorpusConfig, *, adds_eos: bool) -> None:
         self._config = config
-        self._how = config.split_documents
-        self._marks_ends = marks_ends and self._how != "lines"
+        self._rule = config.split_documents
+        self._adds_eos = adds_eos and self._rule != "lines"
 
     def read(self, source: Source) -> Iterator[tuple[str, list[int]]]:
-        """Pieces of the text, and where in each of them documents begin.
+        """Yield pieces of the text, each with its document starts.
 
         Raises:
-            CorpusError: when the text can't be read or split.
+            CorpusError: if the text can't be read or split.
         """
         if self._config.column is None:
-            documents = split_documents(source.pieces(), self._how)
+            documents = split_documents(source.pieces(), self._rule)
         else:
             documents = self._rows(source, self._config.column)
         try:
-            yield from with_ends(documents) if self._marks_ends else documents
+            yield from with_ends(documents) if self._adds_eos else documents
         except PatternError as error:
             raise CorpusError(f"{source.name}: {error}") from error
 
     def _rows(self, source: Source, column: str) -> Iterator[tuple[str, list[int]]]:
-        """The documents of a table, as `split_documents` yields those of a text."""
+        """Yield the documents of a table like `split_documents`."""
 
         def notify(notice: str) -> None:
             if (named := f"{source.name}: {notice}") not in source.notices:
                 source.notices.append(named)
 
         for rows in Table(source.name, source.pieces(), column, self._config.format).rows():
-            # An escape of JSON stands for any character.
+            # JSON escapes can stand for any character, so cells are normalized too.
             texts = [_symbols(row.text, self._config, notify) for row in rows]
             yield "".join(texts), [0, *accumulate(map(len, texts[:-1]))]
 
@@ -330,7 +329,7 @@ def _count(sources: Sequence[Source], reader: _Reader) -> _Counted:
 def _encode(
     sources: Sequence[Source], reader: _Reader, vocabulary: Vocabulary, counted: _Counted
 ) -> Ids:
-    """Ids of all documents, one after another, in a temporary file mapped into memory."""
+    """Return the ids of all documents, concatenated, as a memory-mapped temporary file."""
     digest = _Digest()
 
     def encoded() -> Iterator[Ids]:
@@ -342,15 +341,15 @@ def _encode(
 
     ids = _mapped(encoded(), vocabulary.dtype, counted.num_chars)
     if digest.hexdigest() != counted.digest:
-        raise CorpusError(f"{sources[0].name}: changed while it was read")
+        raise CorpusError(f"{sources[0].name}: changed while it was being read")
     return ids
 
 
 def _mapped(pieces: Iterable[Ids], dtype: npt.DTypeLike, num_chars: int) -> Ids:
-    """Pieces one after another, in a temporary file mapped into memory."""
+    """Concatenate pieces in a temporary file and map it into memory."""
     with tempfile.TemporaryFile() as file:
         try:
-            # Written, not mapped at once: a full disk is an error here and a crash there.
+            # Write instead of filling a map: a full disk would crash the process there.
             for piece in pieces:
                 file.write(piece.tobytes())
             file.flush()
@@ -359,14 +358,14 @@ def _mapped(pieces: Iterable[Ids], dtype: npt.DTypeLike, num_chars: int) -> Ids:
                 f"no room for the encoded text in {tempfile.gettempdir()}: {error.strerror}"
             ) from error
         if file.tell() != num_chars * np.dtype(dtype).itemsize:
-            raise CorpusError("a text changed while it was read")
+            raise CorpusError("a text changed while it was being read")
         if not num_chars:
             return np.zeros(0, dtype)
         return np.memmap(file, dtype, "r+", shape=(num_chars,))
 
 
 class _Digest:
-    """SHA-256 over texts and the borders between them."""
+    """SHA-256 of texts and the boundaries between sources."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
@@ -391,38 +390,40 @@ def _split(
     counted: _Counted,
     spans: Sequence[tuple[int, int]],
     assignment: Assignment | None,
-    known: str,
+    extra_characters: str,
     *,
     mode: int,
 ) -> Corpus:
-    """Encode with all characters of the corpus, then drop those that the training split lacks."""
-    known_codes = code_points(known)
-    everything = Vocabulary.of_codes(np.union1d(np.flatnonzero(counted.char_counts), known_codes))
-    ids = _encode(sources, reader, everything, counted)
+    """Encode with all characters, then restrict the vocabulary to those in the training split."""
+    extra_codes = code_points(extra_characters)
+    all_characters = Vocabulary.of_codes(
+        np.union1d(np.flatnonzero(counted.char_counts), extra_codes)
+    )
+    ids = _encode(sources, reader, all_characters, counted)
     starts = counted.starts
     if assignment is not None:
-        rest = int(assignment.lengths_D.sum())
-        ids = _mapped(chain(assignment.grouped(ids), _pieces(ids[rest:])), ids.dtype, len(ids))
-        starts = np.concatenate([assignment.grouped_starts, starts[starts >= rest]])
-    codes = np.append(0, everything.codes)
-    is_known = _counts(ids[slice(*spans[0])], len(codes)) >= config.min_count
-    is_known[1:] |= np.isin(everything.codes, known_codes)
-    if not is_known.any():
+        main_end = int(assignment.lengths_D.sum())
+        ids = _mapped(chain(assignment.grouped(ids), _pieces(ids[main_end:])), ids.dtype, len(ids))
+        starts = np.concatenate([assignment.grouped_starts, starts[starts >= main_end]])
+    codes = np.append(0, all_characters.codes)
+    is_kept = _counts(ids[slice(*spans[0])], len(codes)) >= config.min_count
+    is_kept[1:] |= np.isin(all_characters.codes, extra_codes)
+    if not is_kept.any():
         raise CorpusError(
-            f"{_listed(config)}: no character comes --min-count {config.min_count} times"
+            f"{_names_of(config)}: no character occurs --min-count {config.min_count} times"
         )
-    vocabulary = Vocabulary.of_codes(codes[is_known])
+    vocabulary = Vocabulary.of_codes(codes[is_kept])
 
     def split(first: int, last: int) -> Split:
         inner = starts[(starts > first) & (starts < last)]
         begins = np.append(np.int64(0), inner - first)[: last - first]
-        bytes_D = _bytes_of_documents(ids[first:last], begins, everything, config)
+        bytes_D = _bytes_of_documents(ids[first:last], begins, all_characters, config)
         return Split(ids=ids[first:last], starts=begins, bytes_D=bytes_D)
 
     train, val, test = (split(*span) for span in spans)
     # The splits are views of the same ids.
-    if not is_known[1:].all():
-        _renumber(ids, np.where(is_known, np.cumsum(is_known), UNKNOWN).astype(ids.dtype))
+    if not is_kept[1:].all():
+        _renumber(ids, np.where(is_kept, np.cumsum(is_kept), UNKNOWN).astype(ids.dtype))
     alphabet = Alphabet.of(config, vocabulary, num_train_chars=train.num_chars)
     notices = [
         *_notices(sources),
@@ -430,7 +431,7 @@ def _split(
         *document_notices(train, alphabet, config),
         *unknown_notices(val, "validation text"),
         *unknown_notices(test, "test text"),
-        *form_notices(everything, alphabet),
+        *form_notices(all_characters, alphabet),
     ]
     digest = hashlib.sha256(f"{counted.digest} {spans}".encode("ascii"))
     if config.split_documents is not None:
@@ -459,7 +460,7 @@ def _split(
 
 
 def _pieces(ids: Ids) -> Iterator[Ids]:
-    """Views of a long array, so that what is computed of it stays small."""
+    """Yield views of a long array, to bound the memory of computations on it."""
     for first in range(0, len(ids), _PIECE_CHARS):
         yield ids[first : first + _PIECE_CHARS]
 
@@ -471,20 +472,20 @@ def _counts(ids: Ids, num_ids: int) -> npt.NDArray[np.int64]:
     return counts
 
 
-def _renumber(ids: Ids, numbers: Ids) -> None:
+def _renumber(ids: Ids, new_ids: Ids) -> None:
     for piece in _pieces(ids):
-        piece[:] = numbers[piece]
+        piece[:] = new_ids[piece]
 
 
 def _bytes_of_documents(
-    ids: Ids, starts: npt.NDArray[np.int64], everything: Vocabulary, config: CorpusConfig
+    ids: Ids, starts: npt.NDArray[np.int64], all_characters: Vocabulary, config: CorpusConfig
 ) -> npt.NDArray[np.int64]:
-    """Return the bytes of each document, int64 [num_documents].
+    """Return the number of bytes of each document, int64 [num_documents].
 
     Args:
-        everything: all characters of the text.
+        ids: ids in `all_characters`.
     """
-    codes = np.append(0, everything.codes)
+    codes = np.append(0, all_characters.codes)
     num_bytes_V = np.ones(len(codes), np.int64)
     if config.level == "char":
         num_bytes_V += (codes >= 0x80).astype(np.int64) + (codes >= 0x800) + (codes >= 0x10000)
@@ -505,15 +506,15 @@ def _notices(sources: Sequence[Source]) -> tuple[str, ...]:
 
 
 def _python_docs() -> Source:
-    """The language reference that every Python carries for `help()`."""
+    """Return the language reference that Python's `help()` uses."""
     try:
         from pydoc_data.topics import topics
     except ImportError as error:
         raise CorpusError(
-            "this Python comes without its documentation (pydoc_data); name a text file"
+            "this Python lacks its documentation (pydoc_data); name a text file"
         ) from error
     return TextSource(DEFAULT_NAME, "\n\n".join(topics[name] for name in sorted(topics)))
 
 
-def _listed(config: CorpusConfig) -> str:
+def _names_of(config: CorpusConfig) -> str:
     return ", ".join(config.paths) or DEFAULT_NAME

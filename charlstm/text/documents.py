@@ -1,7 +1,7 @@
-"""Find documents inside a file: names of a list, poems, tunes, messages.
+"""Splitting of files into documents: names of a list, poems, tunes, messages.
 
-A document begins at the beginning of a line. Its own line end belongs to it: of lines, that is what
-a model learns their end by. Other documents, and files, get a character that ends them.
+A document starts at the start of a line and includes its last line end. If each line is a
+document, the line end is EOS; other documents and files get `END`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,26 +12,26 @@ from charlstm.config import DOCUMENT_WORDS, document_pattern
 from charlstm.text.patterns import found_in
 from charlstm.text.vocabulary import END
 
-# How many lines of at most how many characters look like a list.
+# More than _LIST_LINES lines of at most _SHORT_LINE characters look like a list.
 _LIST_LINES: Final = 200
 _SHORT_LINE: Final = 40
-# A line longer than this is taken in parts; only its first part can begin a document.
+# Longer lines are processed in parts; only the first part can start a document.
 _MAX_HELD_CHARS: Final = 1 << 20
 
 
 def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[str, list[int]]]:
-    """Find the documents in a text that comes in pieces.
+    """Find the document starts in a text.
 
     Args:
-        how: `lines`: each line is one; `blank-lines`: one begins after blank lines; anything else
-            is a regular expression: one begins at each line that it is found in; None: all is one.
-            The first line always begins one.
+        how: `lines`: each line is a document; `blank-lines`: documents start after blank lines;
+            anything else is a regular expression: documents start at lines that match; None: the
+            text is one document. The first line always starts one.
 
     Yields:
-        Pieces of the same text, and where in each of them documents begin.
+        Pieces of the same text, each with its document starts.
 
     Raises:
-        PatternError: when a regular expression takes too long.
+        PatternError: if the regular expression takes too long.
     """
     if how is None:
         is_first = True
@@ -42,19 +42,19 @@ def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[st
         return
     at_line_start, before, held = True, None, ""
     num_lines = 0
-    for piece in _whole_lines(pieces):
+    for piece in _complete_lines(pieces):
         starts = []
-        place = 0
+        position = 0
         lines = piece.split("\n")
-        # The first line always begins a document; a continued line never does.
+        # The first line always starts a document; a continued line never does.
         searched = lines if at_line_start and before is not None else ["", *lines[1:]]
         for line, is_found in zip(lines, _found(how, searched, num_lines), strict=True):
-            if at_line_start and place < len(piece) and _begins(how, line, before, is_found):
-                starts.append(place)
-            place += len(line) + 1
-            # The last part of the split is not a whole line; the next piece continues it.
-            at_line_start = place <= len(piece)
-            # A line that comes in parts is blank only if all of them are.
+            if at_line_start and position < len(piece) and _begins(how, line, before, is_found):
+                starts.append(position)
+            position += len(line) + 1
+            # The last line is incomplete; the next piece continues it.
+            at_line_start = position <= len(piece)
+            # A line in parts is blank only if all parts are.
             held = held if held.strip() else line
             if at_line_start:
                 before, held = held, ""
@@ -64,10 +64,10 @@ def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[st
 
 
 def with_ends(documents: Iterable[tuple[str, list[int]]]) -> Iterator[tuple[str, list[int]]]:
-    """Yield the same pieces, with an end after each document.
+    """Yield the same pieces with `END` after each document.
 
     Args:
-        documents: of one file, as `split_documents` yields them.
+        documents: the documents of one file, as yielded by `split_documents`.
     """
     is_open = False
     for piece, starts in documents:
@@ -77,10 +77,10 @@ def with_ends(documents: Iterable[tuple[str, list[int]]]) -> Iterator[tuple[str,
         length = 0
         for number, (first, after) in enumerate(pairwise(edges)):
             if number:
-                mark = END if is_open else ""
-                begins.append(length + len(mark))
-                parts.append(mark)
-                length += len(mark)
+                eos = END if is_open else ""
+                begins.append(length + len(eos))
+                parts.append(eos)
+                length += len(eos)
                 is_open = True
             parts.append(piece[first:after])
             length += after - first
@@ -90,24 +90,24 @@ def with_ends(documents: Iterable[tuple[str, list[int]]]) -> Iterator[tuple[str,
 
 
 def documents_in(text: str, how: str | None) -> list[str]:
-    """Return the documents of a whole text; see `split_documents`."""
-    found: list[str] = []
+    """Return the documents of a text; see `split_documents`."""
+    documents: list[str] = []
     for piece, starts in split_documents([text], how):
         first, *rest = [*starts, len(piece)]
-        if found:
-            found[-1] += piece[:first]
-        found += [piece[begin:end] for begin, end in pairwise([first, *rest])]
-    return found
+        if documents:
+            documents[-1] += piece[:first]
+        documents += [piece[begin:end] for begin, end in pairwise([first, *rest])]
+    return documents
 
 
 def looks_like_list(sample: str) -> bool:
-    """Return whether a text, or its start, consists of many short lines, none of them empty."""
+    """Return whether a text consists of many short, non-empty lines; its start is enough."""
     lines = sample.split("\n")
     return len(lines) > _LIST_LINES and all(0 < len(line) <= _SHORT_LINE for line in lines[:-1])
 
 
 def _begins(how: str, line: str, before: str | None, is_found: bool) -> bool:  # noqa: FBT001
-    """Return whether a document begins with a line; `before` is the line before it, if any."""
+    """Return whether a document starts at a line; `before` is the previous line, if any."""
     if before is None:
         return True
     if how == "blank-lines":
@@ -116,14 +116,14 @@ def _begins(how: str, line: str, before: str | None, is_found: bool) -> bool:  #
 
 
 def _found(how: str, lines: Sequence[str], num_before: int) -> Iterable[bool]:
-    """Return for each line whether the pattern is found; True for rules without a pattern."""
+    """Return for each line whether the pattern matches; True for rules without a pattern."""
     if how in DOCUMENT_WORDS:
         return repeat(True, len(lines))
     return found_in(document_pattern(how), lines, first_number=num_before + 1)
 
 
-def _whole_lines(pieces: Iterable[str]) -> Iterator[str]:
-    """Yield the same text in pieces that end with a line, unless it is too long."""
+def _complete_lines(pieces: Iterable[str]) -> Iterator[str]:
+    """Yield the same text in pieces that end at a line end, unless the line is too long."""
     held: list[str] = []
     num_held = 0
     for piece in pieces:
@@ -132,7 +132,7 @@ def _whole_lines(pieces: Iterable[str]) -> Iterator[str]:
             end = end or len(piece)
             yield "".join([*held, piece[:end]])
             held, num_held = [], 0
-            piece = piece[end:]  # noqa: PLW2901 - the rest of it
+            piece = piece[end:]  # noqa: PLW2901
         if piece:
             held.append(piece)
             num_held += len(piece)

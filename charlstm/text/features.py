@@ -1,6 +1,6 @@
-"""What a reader can see in a text, character by character: quotes, brackets, lines, words.
+"""Interpretable features of each character's position: quotes, brackets, lines, words.
 
-Shapes: N characters.
+N is the number of characters.
 """
 
 from collections.abc import Callable
@@ -18,16 +18,16 @@ _SENTENCE_ENDS: Final = ".!?\u3002\uff01\uff1f"
 
 
 def distances_to_opening(text: str) -> npt.NDArray[np.int64]:
-    """For each closing bracket or quote the characters since its opening one, else 0, [N]."""
+    """Return each closing bracket's or quote's distance to its opening one, else 0, int64 [N]."""
     opened: list[tuple[str, int]] = []
-    found = np.zeros(len(text), np.int64)
-    for place, char in enumerate(text):
+    distances = np.zeros(len(text), np.int64)
+    for position, char in enumerate(text):
         kind = _CLOSING.find(char)
         if kind >= 0 and opened and opened[-1][0] == _OPENING[kind]:
-            found[place] = place - opened.pop()[1]
+            distances[position] = position - opened.pop()[1]
         elif char in _OPENING:
-            opened.append((char, place))
-    return found
+            opened.append((char, position))
+    return distances
 
 
 def _inside_quotes(text: str) -> npt.NDArray[np.bool_]:
@@ -45,7 +45,7 @@ def _bracket_depth(text: str) -> npt.NDArray[np.int64]:
 
 
 def _since(text: str, ends: Callable[[str], bool]) -> npt.NDArray[np.int64]:
-    """Characters since the last one that ends something."""
+    """Count the characters since the last one for which `ends` is true."""
     count, counts = 0, []
     for char in text:
         count = 0 if ends(char) else count + 1
@@ -54,8 +54,8 @@ def _since(text: str, ends: Callable[[str], bool]) -> npt.NDArray[np.int64]:
 
 
 def _indentation(text: str) -> npt.NDArray[np.int64]:
-    """Spaces at the beginning of the line so far; all of them once something else came."""
-    found, indentation, is_leading = [], 0, True
+    """Count the spaces and tabs at the start of the line, up to each position."""
+    indentations, indentation, is_leading = [], 0, True
     for char in text:
         if char == "\n":
             indentation, is_leading = 0, True
@@ -63,11 +63,11 @@ def _indentation(text: str) -> npt.NDArray[np.int64]:
             indentation += 1
         else:
             is_leading = False
-        found.append(indentation)
-    return np.array(found)
+        indentations.append(indentation)
+    return np.array(indentations)
 
 
-# By name: what a text holds after each of its characters, bool or int64 [N].
+# Functions from a text to the feature's value after each character, bool or int64 [N].
 FEATURES: Final[dict[str, Callable[[str], npt.NDArray[np.generic]]]] = {
     "inside quotes": _inside_quotes,
     "inside brackets": lambda text: _bracket_depth(text) > 0,

@@ -1,4 +1,4 @@
-"""Lines of a text that comes in pieces, as soon as they are complete."""
+"""Lines of a stream, as soon as they are complete."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -6,21 +6,21 @@ from typing import Final, Literal
 
 from charlstm.errors import CorpusError
 
-# What never ends, such as /dev/zero, is not held beyond this.
+# Bounds memory for endless input such as /dev/zero.
 MAX_LINE_CHARS: Final = 1 << 26
 
 
 def complete_lines(
     name: str, pieces: Iterable[str], ends: Literal["\n", "\r\n"] = "\n"
 ) -> Iterator[list[str]]:
-    r"""Yield lines with their ends, as many at once as are there.
+    r"""Yield lines with their line ends, as many at a time as are available.
 
     Args:
-        name: of the text, for messages.
-        ends: the characters that end a line; \r\n also ends one line only.
+        name: name of the text, for messages.
+        ends: the characters that end a line; \r\n counts as one line end.
 
     Raises:
-        CorpusError: when a line is too long to be held.
+        CorpusError: if a line has more than `MAX_LINE_CHARS` characters.
     """
     held: list[str] = []
     num_held = 0

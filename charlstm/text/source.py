@@ -1,6 +1,6 @@
-"""One document on its way in: bytes of a file or pipe -> decompressed -> decoded -> pieces of text.
+"""Input files and pipes: bytes -> decompressed -> decoded -> pieces of text.
 
-Memory is bounded whatever the size: a document is read piece by piece, as often as needed.
+Memory use is bounded: files are read piece by piece, as often as needed.
 """
 
 import bz2
@@ -30,12 +30,12 @@ _PIECE_BYTES: Final = 1 << 20
 
 
 class Readable(Protocol):
-    """The part of a binary file that is needed here."""
+    """Binary stream with `read`."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
-# The longest mark first: UTF-32-LE's begins with UTF-16-LE's.
+# Longest mark first: UTF-32-LE's starts with UTF-16-LE's.
 BYTE_ORDER_MARKS: Final = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -45,7 +45,7 @@ BYTE_ORDER_MARKS: Final = (
 )
 _DECOMPRESSORS: Final[tuple[tuple[bytes, Callable[[IO[bytes]], Readable]], ...]] = (
     (b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file)),
-    # The second half is the first block's magic, or the end's: "BZh" alone can begin a text.
+    # Includes the magic of the first block or of the stream's end: a text can start with "BZh".
     *((b"BZh%c1AY&SY" % level, bz2.BZ2File) for level in b"123456789"),
     *((b"BZh%c\x17rE8P\x90" % level, bz2.BZ2File) for level in b"123456789"),
     (b"\xfd7zXZ\x00", lzma.LZMAFile),
@@ -56,13 +56,13 @@ _MAGIC_BYTES: Final = 10
 
 
 class Source(Protocol):
-    """A document that can be read again and again.
+    """A text that can be read repeatedly.
 
-    Args:
-        notices: of the latest reading, shown to the user.
-        encoding: that the latest reading used; `utf-8-sig` is UTF-8 with a byte order mark, and a
-            text in memory has none.
-        line_ends: those that it found, as they stand in the file.
+    Attributes:
+        notices: notices of the latest reading, for the user.
+        encoding: encoding used by the latest reading; `utf-8-sig` is UTF-8 with a byte order
+            mark; empty for a text in memory.
+        line_ends: the distinct line ends found in the file.
     """
 
     name: str
@@ -71,14 +71,14 @@ class Source(Protocol):
     line_ends: tuple[str, ...]
 
     def pieces(self) -> Iterator[str]:
-        """The text from its beginning, in pieces of a megabyte or so."""
+        """Yield the text from its start, in pieces of about a megabyte."""
 
     def close(self) -> None:
         """Delete the temporary copy, if there is one."""
 
 
 class TextSource:
-    """A document that is in memory."""
+    """A text in memory."""
 
     def __init__(self, name: str, text: str, notices: Iterable[str] = ()) -> None:
         self.name = name
@@ -95,10 +95,10 @@ class TextSource:
 
 
 class FileSource:
-    """A file, or a pipe, whose bytes are copied to a temporary file to be read twice.
+    """A file or pipe; a pipe's bytes are copied to a temporary file, so they can be read twice.
 
     Raises:
-        CorpusError: when it is missing or no file.
+        CorpusError: if it is missing, or is neither a file nor a pipe.
     """
 
     def __init__(self, path: str, config: CorpusConfig, *, notices: Iterable[str] = ()) -> None:
@@ -108,20 +108,18 @@ class FileSource:
         self.line_ends: tuple[str, ...] = ()
         self._first_notices = list(notices)
         self._config = config
-        self._aside = _put_aside(path) if _is_pipe(path) else None
+        self._copy = _copy_pipe(path) if _is_pipe(path) else None
 
     def pieces(self) -> Iterator[str]:
         """See `Source.pieces`.
 
         Raises:
-            CorpusError: when the bytes can't be read, decompressed or decoded.
+            CorpusError: if the bytes can't be read, decompressed or decoded.
         """
         self.notices[:] = self._first_notices
         try:
             with (
-                contextlib.nullcontext(self._aside)
-                if self._aside
-                else open(self.name, "rb") as file
+                contextlib.nullcontext(self._copy) if self._copy else open(self.name, "rb") as file
             ):
                 pieces = self._decoded(self._decompressed(file))
                 yield from pieces if self._config.normalize == "none" else _composed(pieces)
@@ -129,8 +127,8 @@ class FileSource:
             raise CorpusError(unreadable(self.name, error)) from error
 
     def close(self) -> None:
-        if self._aside is not None:
-            self._aside.close()
+        if self._copy is not None:
+            self._copy.close()
 
     def _decompressed(self, file: IO[bytes]) -> Readable:
         file.seek(0)
@@ -143,9 +141,9 @@ class FileSource:
                 return decompress(file)
         if magic.startswith(_ZSTD_MAGIC):
             return _zstd(self.name, file)
-        for begin, what in _BINARY_MAGICS:
+        for begin, kind in _BINARY_MAGICS:
             if magic.startswith(begin):
-                raise CorpusError(f"{self.name}: is {what}, not text; extract its text first")
+                raise CorpusError(f"{self.name}: is {kind}, not text; extract its text first")
         return file
 
     def _encoding(self, first: bytes) -> str:
@@ -153,10 +151,10 @@ class FileSource:
             return "latin-1"
         if codecs.lookup(self._config.encoding).name != "utf-8":
             return self._config.encoding
-        # A byte order mark overrules the default.
+        # A byte order mark overrides the default.
         marked = next((name for mark, name in BYTE_ORDER_MARKS if first.startswith(mark)), None)
         if marked not in (None, "utf-8-sig"):
-            self.notices.append(f"{self.name}: read as {marked}, as its first bytes say")
+            self.notices.append(f"{self.name}: read as {marked} because of its byte order mark")
         return marked or "utf-8"
 
     def _decoded(self, file: Readable) -> Iterator[str]:
@@ -172,11 +170,11 @@ class FileSource:
             try:
                 text = decoder.decode(piece, final=not piece)
             except UnicodeDecodeError as error:
-                place = num_bytes - len(error.object) + error.start
-                raise _explained(self.name, place, error) from error
+                position = num_bytes - len(error.object) + error.start
+                raise _encoding_error(self.name, position, error) from error
             except UnicodeError as error:
-                what = f"{self.name}: is not valid {encoding}: {error}"
-                raise EncodingError(what, "give its --encoding") from error
+                message = f"{self.name}: is not valid {encoding}: {error}"
+                raise EncodingError(message, "give its --encoding") from error
             if not has_nul and "\0" in text:
                 has_nul = True
                 _refuse_utf_16(self.name, text, encoding)
@@ -188,22 +186,22 @@ class FileSource:
             piece = file.read(_PIECE_BYTES)
         if has_nul and self._config.level == "char":
             self.notices.append(
-                f"{self.name}: holds NUL characters; if it is not text, give --level byte"
+                f"{self.name}: contains NUL characters; if it is not text, use --level byte"
             )
         if has_end:
             self.notices.append(f"{self.name}: {END_NOTICE}")
         self.line_ends = _as_tuple(decoder.newlines)
         if not keeps_line_ends and set(self.line_ends) - {"\n"}:
             self.notices.append(
-                f"{self.name}: line ends CR or CRLF became LF (--keep-line-ends keeps them)"
+                f"{self.name}: CR and CRLF line ends became LF (--keep-line-ends keeps them)"
             )
 
 
 def _composed(pieces: Iterator[str]) -> Iterator[str]:
-    """Yield the same text in Unicode's normal form C.
+    """Yield the same text in Unicode normal form C.
 
-    Characters at the end of a piece may combine with what follows; so each piece is cut before its
-    last character that never combines with anything before it.
+    The end of a piece may combine with the next piece, so each piece is cut before its last
+    character that never combines with preceding ones.
     """
     held = ""
     for piece in pieces:
@@ -217,17 +215,17 @@ def _composed(pieces: Iterator[str]) -> Iterator[str]:
 
 
 def _stands_alone(char: str) -> bool:
-    """Return whether a character never combines with those before it."""
+    """Return whether a character never combines with preceding ones."""
     if char < "\u0300":
         return True
-    # Some Tibetan marks are starters themselves, but are made of two that combine.
+    # Some Tibetan marks are starters, but decompose into two combining ones.
     first = unicodedata.normalize("NFD", char)[0]
     return not unicodedata.combining(first) and first not in _combining_starters()
 
 
 @functools.cache
 def _combining_starters() -> frozenset[str]:
-    """Characters of class 0 that are the second half of a composed one: Indic vowels, Hangul."""
+    """Return the starters (class 0) that compose with a preceding one: Indic vowels, Hangul."""
     found = {chr(code) for code in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))}
     for code in range(0x110000):
         parts = unicodedata.decomposition(chr(code)).split()
@@ -239,7 +237,7 @@ def _combining_starters() -> frozenset[str]:
 
 
 def _is_pipe(path: str) -> bool:
-    """Return whether a path names a pipe, not a file; refuse anything else."""
+    """Return whether a path is a pipe rather than a file; refuse anything else."""
     if path == STDIN:
         return True
     try:
@@ -252,37 +250,37 @@ def _is_pipe(path: str) -> bool:
     return stat.S_ISFIFO(mode)
 
 
-def _put_aside(path: str) -> IO[bytes]:
-    """Copy what comes out of a pipe into a temporary file."""
+def _copy_pipe(path: str) -> IO[bytes]:
+    """Copy a pipe's content to a temporary file."""
     try:
-        aside = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
     except OSError as error:
-        raise CorpusError(f"no temporary folder can be written: {error.strerror}") from error
+        raise CorpusError(f"no temporary folder is writable: {error.strerror}") from error
     try:
         if path == STDIN:
             if sys.stdin is None:
                 raise OSError(errno.EBADF, "stdin is closed")
-            # Piece by piece: a single end of what is typed is enough.
+            # `read1` stops at the first Ctrl-D of a terminal.
             stdin: Any = sys.stdin.buffer
             for piece in iter(functools.partial(stdin.read1, _PIECE_BYTES), b""):
-                aside.write(piece)
+                copy.write(piece)
         else:
             with open(path, "rb") as pipe:
-                shutil.copyfileobj(pipe, aside)
+                shutil.copyfileobj(pipe, copy)
     except OSError as error:
-        aside.close()
+        copy.close()
         if error.errno == errno.ENOSPC:
-            place = tempfile.gettempdir()
-            raise CorpusError(f"no room for a copy of {path} in {place}") from error
+            folder = tempfile.gettempdir()
+            raise CorpusError(f"no room for a copy of {path} in {folder}") from error
         raise CorpusError(unreadable(path, error)) from error
-    return aside
+    return copy
 
 
 def kind_of(begin: bytes) -> str | None:
-    """Return a file's kind by its first bytes, if it is compressed or not text."""
+    """Return the kind of a compressed or binary file by its first bytes; None for others."""
     if begin.startswith((_ZSTD_MAGIC, *(magic for magic, _ in _DECOMPRESSORS))):
         return "compressed"
-    return next((what for magic, what in _BINARY_MAGICS if begin.startswith(magic)), None)
+    return next((kind for magic, kind in _BINARY_MAGICS if begin.startswith(magic)), None)
 
 
 def unreadable(path: str, error: Exception) -> str:
@@ -294,13 +292,13 @@ def _zstd(name: str, file: IO[bytes]) -> Readable:
     try:
         from compression import zstd  # type: ignore[import-not-found,unused-ignore] # Python 3.14
     except ImportError as error:
-        raise CorpusError(f"{name}: is compressed by zstd; give it as <(zstdcat FILE)") from error
+        raise CorpusError(f"{name}: is compressed with zstd; pass <(zstdcat FILE)") from error
     opened: Readable = zstd.ZstdFile(file)
     return opened
 
 
 def _read_errors() -> tuple[type[Exception], ...]:
-    """Return what reading raises for a file that can't be read or decompressed."""
+    """Return the exceptions that reading and decompressing can raise."""
     errors = (OSError, EOFError, lzma.LZMAError, zlib.error)
     with contextlib.suppress(ImportError):
         from compression import zstd
@@ -309,26 +307,30 @@ def _read_errors() -> tuple[type[Exception], ...]:
     return errors
 
 
-def _explained(name: str, place: int, error: UnicodeDecodeError) -> EncodingError:
+def _encoding_error(name: str, position: int, error: UnicodeDecodeError) -> EncodingError:
     byte = f"0x{error.object[error.start]:02X}" if error.start < len(error.object) else "the end"
-    advice = "give its --encoding, or --level byte if it is not text"
+    advice = "give its --encoding, or use --level byte if it is not text"
     guesses = likely_encodings(error.object[max(0, error.start - _PIECE_BYTES // 16) :])
     if len(guesses) == 1:
         ((guess, piece),) = guesses.items()
-        advice = f"it looks like {guess} ({piece!r}): give --encoding {guess}, or --level byte"
+        advice = f"it looks like {guess} ({piece!r}): use --encoding {guess}, or --level byte"
     elif guesses:
-        named = ", ".join(f"{guess} ({piece!r})" for guess, piece in guesses.items())
-        advice = f"it may be {named}: give the right one as --encoding, or --level byte"
-    return EncodingError(f"{name}: byte {place} ({byte}) is not valid {error.encoding}", advice)
+        listed = ", ".join(f"{guess} ({piece!r})" for guess, piece in guesses.items())
+        advice = f"it may be {listed}: use --encoding with the right one, or --level byte"
+    return EncodingError(f"{name}: byte {position} ({byte}) is not valid {error.encoding}", advice)
 
 
 def _refuse_utf_16(name: str, text: str, encoding: str) -> None:
-    """Refuse UTF-16 without a byte order mark, where half of the ASCII text's bytes are NUL."""
+    """Refuse UTF-16 without a byte order mark: every second byte of ASCII text is NUL.
+
+    Raises:
+        EncodingError: naming the likely encoding.
+    """
     for half, likely in ((1, "utf-16-le"), (0, "utf-16-be")):
         others = text[1 - half :: 2]
         if encoding == "utf-8" and text[half::2].count("\0") > 0.9 * len(others) > 5:
-            what = f"{name}: every second byte is NUL"
-            raise EncodingError(what, f"it looks like {likely}: give --encoding {likely}")
+            message = f"{name}: every second byte is NUL"
+            raise EncodingError(message, f"it looks like {likely}: use --encoding {likely}")
 
 
 def _as_tuple(newlines: str | tuple[str, ...] | None) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""An encoded text: documents in a row, as training and evaluation read them."""
+"""Encoded text: concatenated documents, as training and evaluation read them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,16 +12,15 @@ from charlstm.text.vocabulary import Ids, Vocabulary
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """An encoded text: a part of a corpus, or any other.
+    """Encoded documents: a part of a corpus, or any other text.
 
-    Every character is predicted once: the first of a document from the boundary symbol and a zero
-    state, each other one from the characters before it.
+    Every character is predicted once: a document's first one from BOS and a zero state, each other
+    one from the characters before it.
 
     Args:
-        ids: the characters of all documents, one after another, [num_chars].
-        starts: where each document begins, ascending, int64 [num_documents].
-        bytes_D: the length of each document in UTF-8, at the byte level its bytes, int64
-            [num_documents]; None where it isn't counted.
+        ids: ids of all documents, concatenated, [num_chars].
+        starts: document starts, ascending, int64 [num_documents].
+        bytes_D: size of each document in bytes (UTF-8), int64 [num_documents]; None if not counted.
     """
 
     ids: Ids
@@ -36,10 +35,10 @@ class Split:
         *,
         num_bytes: Callable[[str], int] = lambda text: len(text.encode("utf-8", "surrogatepass")),
     ) -> "Split":
-        """Encode documents, without the empty ones.
+        """Encode documents; empty ones are dropped.
 
         Args:
-            num_bytes: returns the bytes that a document has.
+            num_bytes: returns the size of a document in bytes.
         """
         parts = [text for text in documents if text]
         lengths = np.array([len(text) for text in parts], np.int64)
@@ -55,29 +54,25 @@ class Split:
 
     @property
     def num_bytes(self) -> int | None:
-        """Bytes of all documents; None where they aren't counted."""
+        """Total size in bytes; None if not counted."""
         return None if self.bytes_D is None else int(self.bytes_D.sum())
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """Characters of each document, int64 [num_documents]."""
+        """Length of each document in characters, int64 [num_documents]."""
         return np.diff(np.append(self.starts, self.num_chars))
 
     def part(self, first: int, after: int | None = None) -> "Split":
-        """Return the characters from `first` up to `after`, their bytes not counted.
+        """Return the characters from `first` up to `after`, without byte counts.
 
-        A document that is cut restarts there.
+        A document that is cut starts anew at `first`.
         """
         ids = self.ids[first:after]
         inner = self.starts[(self.starts > first) & (self.starts < first + len(ids))] - first
         return Split(ids=ids, starts=np.append(np.int64(0), inner)[: len(ids)])
 
     def documents(self, chosen_D: npt.NDArray[np.bool_]) -> "Split":
-        """Return a copy of some of the documents, in their order.
-
-        Args:
-            chosen_D: bool [num_documents].
-        """
+        """Return a copy of the documents selected by a mask, bool [num_documents]."""
         lengths = self.lengths[chosen_D]
         ids = self.ids[np.repeat(chosen_D, self.lengths)]
         return Split(
@@ -87,10 +82,10 @@ class Split:
         )
 
     def in_parallel(self, num_streams: int, *, max_chars: int) -> "Split":
-        """Cut the documents into at least `num_streams`, for a faster evaluation.
+        """Cut the text into `num_streams` parts of equal length, for faster evaluation.
 
-        Of a text longer than `max_chars` each stream keeps its beginning. Documents keep theirs;
-        bytes are not counted.
+        Each part starts a new document; other document starts are kept. If the text is longer than
+        `max_chars`, the parts are truncated. Bytes are not counted.
         """
         edges = np.linspace(0, self.num_chars, num_streams + 1).astype(np.int64)
         kept = max(1, max_chars // num_streams)

@@ -1,8 +1,8 @@
-"""The encoded text in a run's folder, so that a run doesn't depend on the files it was read from.
+"""A run's copy of its encoded text, which makes it independent of the original files.
 
-`text.npy` holds the ids of training, validation and test text one after another, to be mapped into
-memory; `text.safetensors` all else. Runs of the same text share the first by a hard link. Neither
-file is more readable than the text.
+`text.npy` holds the ids of training, validation and test text, concatenated, for memory-mapping;
+`text.safetensors` holds everything else. Runs of the same text share `text.npy` by a hard link.
+The files' permissions don't exceed those of the original text.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from charlstm.text.vocabulary import Ids, Vocabulary
 _SPLITS: Final = ("train", "val", "test")
 _PIECE_CHARS: Final = 1 << 24
 Array = npt.NDArray[Any]
-# What reading a file can raise that somebody else wrote.
+# Exceptions that an invalid or foreign file can cause.
 _UNUSABLE: Final = (
     OSError,
     ValueError,
@@ -47,23 +47,23 @@ _UNUSABLE: Final = (
 def load_corpus_of_run(
     config: CorpusConfig, fingerprint: str, vocabulary: Vocabulary, folder: Path | None
 ) -> Corpus:
-    """Return the corpus that a run was trained on: its copy, or the files read again.
+    """Return a run's corpus from its copy, or else from the original files.
 
     Args:
-        folder: the run's.
+        folder: the run's folder.
 
     Raises:
-        CorpusError: when neither is possible, or the text is another one by now.
+        CorpusError: if there is no copy and the files are missing or have changed.
     """
-    kept = None if folder is None else read_text(folder, config, fingerprint, vocabulary)
-    if kept is not None:
-        return kept
+    copy = None if folder is None else read_text(folder, config, fingerprint, vocabulary)
+    if copy is not None:
+        return copy
     if any(map(is_fleeting, (*config.paths, config.val, config.test))):
         raise CorpusError(
-            "the run's text came from a program, stdin or a pipe, and no copy of it was kept; "
+            "the run's text came from Python, stdin or a pipe, and the run has no copy of it; "
             "name a file"
         )
-    corpus = load_corpus(config, known=vocabulary.characters)
+    corpus = load_corpus(config, extra_characters=vocabulary.characters)
     corpus.require_fingerprint(fingerprint)
     return corpus
 
@@ -76,21 +76,21 @@ def write_text(
     mode: int,
     others: Iterable[Path] = (),
 ) -> None:
-    """Keep a corpus in a run's folder, unless it is there already.
+    """Write a corpus to a run's folder, unless it is there already.
 
     Args:
-        mode: of new files, less the umask.
-        others: folders of runs, the first of which with the same text shares its file.
+        mode: permissions of new files, before the umask.
+        others: folders of runs that may have the same text; its file is linked instead of written.
 
     Raises:
-        OSError: when it can't be written.
-        ContainerError: when its header would be too long.
+        OSError: if it can't be written.
+        ContainerError: if its header would be too long.
     """
     ids_path, path = folder / layout.TEXT_IDS, folder / layout.TEXT
     if read_text(folder, config, corpus.fingerprint, corpus.vocabulary) is None:
         with contextlib.suppress(FileNotFoundError):
             ids_path.unlink()
-        if not any(_share(other, ids_path, config, corpus) for other in others):
+        if not any(_link_ids(other, ids_path, config, corpus) for other in others):
             with replace_file(ids_path, mode=mode) as file:
                 splits = [getattr(corpus, name) for name in _SPLITS]
                 num_chars = sum(split.num_chars for split in splits)
@@ -99,16 +99,16 @@ def write_text(
                     for piece in _pieces(split.ids):
                         file.write(piece)
         with replace_file(path, mode=mode) as file:
-            file.write(_description(corpus, config))
-    for kept in (ids_path, path):
-        # The text may have become private since.
-        kept.chmod(kept.stat().st_mode & mode)
+            file.write(_metadata(corpus, config))
+    for file_path in (ids_path, path):
+        # The text's permissions may have been reduced since.
+        file_path.chmod(file_path.stat().st_mode & mode)
 
 
 def read_text(
     folder: Path, config: CorpusConfig, fingerprint: str, vocabulary: Vocabulary
 ) -> Corpus | None:
-    """Return the corpus in a run's folder; None if it is missing, damaged or another one."""
+    """Return the corpus in a run's folder; None if it is missing, damaged or a different one."""
     try:
         with open_container(folder / layout.TEXT) as container:
             header = container.header
@@ -124,8 +124,8 @@ def read_text(
         return None
 
 
-def _share(other: Path, ids_path: Path, config: CorpusConfig, corpus: Corpus) -> bool:
-    """Take another run's ids by a hard link, if they are the same and the file system can."""
+def _link_ids(other: Path, ids_path: Path, config: CorpusConfig, corpus: Corpus) -> bool:
+    """Link another run's ids if they are the same; return whether that succeeded."""
     if read_text(other, config, corpus.fingerprint, corpus.vocabulary) is None:
         return False
     try:
@@ -135,7 +135,7 @@ def _share(other: Path, ids_path: Path, config: CorpusConfig, corpus: Corpus) ->
     return True
 
 
-def _description(corpus: Corpus, config: CorpusConfig) -> bytes:
+def _metadata(corpus: Corpus, config: CorpusConfig) -> bytes:
     splits: dict[str, Split] = {name: getattr(corpus, name) for name in _SPLITS}
     digest = hashlib.sha256()
     for split in splits.values():
@@ -163,7 +163,7 @@ def _pieces(ids: Ids) -> Iterable[bytes]:
 
 
 def _array_header(dtype: np.dtype[Any], num_chars: int) -> bytes:
-    """Return the beginning of a .npy file with an array of one dimension."""
+    """Return the header of a .npy file with a one-dimensional array."""
     file = io.BytesIO()
     descr = np.lib.format.dtype_to_descr(dtype)
     header = {"descr": descr, "fortran_order": False, "shape": (num_chars,)}
@@ -172,10 +172,14 @@ def _array_header(dtype: np.dtype[Any], num_chars: int) -> bytes:
 
 
 def _mapped_ids(file: BinaryIO, dtype: np.dtype[Any], num_chars: int) -> Ids:
-    """Map a .npy file into memory, if it is exactly what was written."""
+    """Map a .npy file into memory after checking its header.
+
+    Raises:
+        ValueError: if the header isn't the expected one.
+    """
     header = _array_header(dtype, num_chars)
     if file.read(len(header)) != header:
-        raise ValueError("not the array that was written")
+        raise ValueError("unexpected array header")
     if not num_chars:
         return np.zeros(0, dtype)
     return np.memmap(file, dtype, "c", len(header), (num_chars,))
@@ -190,34 +194,34 @@ def _corpus(
     *,
     mode: int,
 ) -> Corpus:
-    """Check what a folder holds; the ids stay in the file.
+    """Build a corpus from a run's files after checking them; the ids stay memory-mapped.
 
     Raises:
-        ValueError, LookupError, TypeError, AttributeError: when it isn't what was written.
+        ValueError, LookupError, TypeError, AttributeError: if the files are invalid.
     """
     sizes = header["num_chars"]
     if not all(type(size) is int and size >= 0 for size in sizes):
-        raise ValueError("not the splits that were written")
-    # A small vocabulary may need fewer bytes than the whole text's characters did.
+        raise ValueError("invalid split sizes")
+    # The vocabulary alone may allow a smaller dtype than the text was encoded with.
     ids = _mapped_ids(file, np.dtype(header["dtype"]), sum(sizes))
     digest = hashlib.sha256()
     for piece in _pieces(ids):
         digest.update(piece)
     if digest.hexdigest() != header["ids"] or ids.dtype.kind != "u":
-        raise ValueError("not the ids that were written")
+        raise ValueError("the ids don't match their digest")
     splits = {}
     first = 0
     for name, size in zip(_SPLITS, sizes, strict=True):
         starts, bytes_D = arrays[f"{name}.starts"], arrays[f"{name}.bytes"]
         if bytes_D.dtype != np.int64 or bytes_D.shape != starts.shape or np.any(bytes_D < 0):
-            raise ValueError("not the lengths that were written")
+            raise ValueError("invalid document sizes")
         if starts.dtype != np.int64 or starts.ndim != 1 or np.any(np.diff(starts) <= 0):
-            raise ValueError("not the documents that were written")
+            raise ValueError("invalid document starts")
         if size and (starts[:1].tolist() != [0] or starts[-1] >= size):
-            raise ValueError("not the documents that were written")
+            raise ValueError("invalid document starts")
         part = ids[first : first + size]
         if size and int(part.max()) > len(vocabulary):
-            raise ValueError("not the characters that were written")
+            raise ValueError("ids outside the vocabulary")
         splits[name] = Split(ids=part, starts=starts, bytes_D=bytes_D)
         first += size
     return Corpus(

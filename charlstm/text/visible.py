@@ -1,4 +1,4 @@
-"""Characters as people can see them: one table for predictions, inspection, previews, notebooks."""
+"""Visible forms of characters, for predictions, inspection, previews and notebooks."""
 
 import unicodedata
 from typing import Final
@@ -6,25 +6,25 @@ from typing import Final
 from charlstm.system.terminal import code_point
 from charlstm.text.vocabulary import END
 
-DOTTED_CIRCLE: Final = "\u25cc"  # what a combining mark stands on where no letter does
+DOTTED_CIRCLE: Final = "\u25cc"  # base for a combining mark without a letter
 
 _SIGNS: Final = {" ": "\u2423", "\n": "\u23ce", "\t": "\u21e5", END: "(end)"}
-# Controls, invisible format characters such as U+200D, surrogates, separators and other spaces.
+# Control, format (such as U+200D), surrogate, separator and space characters.
 _HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
 _VARIATION_SELECTORS: Final = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0))
 
 
 def visible(text: str, *, keep: str = "") -> str:
-    """Replace what can't be seen, or could command a terminal, by signs and code points.
+    """Replace invisible and control characters by signs and code points.
 
     Args:
-        keep: characters to leave as they are, such as spaces.
+        keep: characters to leave unchanged.
     """
     return "".join(char if char in keep else _sign(char) for char in text)
 
 
 def named(char: str | None) -> str:
-    """Return a character, or a text, that stands by itself; None is the unknown character."""
+    """Return the visible form of a character shown on its own; None is the unknown token."""
     if char is None:
         return "(unknown)"
     shown = visible(char)

@@ -1,6 +1,6 @@
-"""Reading many documents at once, one window after another, each from its beginning.
+"""Windows of many documents, read in parallel, each document from its start.
 
-Shapes: B documents side by side, T characters of a window.
+B is the number of documents in a window, T its length in characters.
 """
 
 from collections.abc import Iterator
@@ -11,17 +11,17 @@ import numpy.typing as npt
 
 from charlstm.text.split import Split
 
-_ALL: Final = slice(None)
+_ALL_DOCUMENTS: Final = slice(None)
 
 
 class Window(NamedTuple):
-    """The next characters of some documents.
+    """The next characters of B documents.
 
     Args:
-        place_TB: where each character stands in the split, int64; past the end of a document any.
-        is_inside_TB: whether it belongs to the document.
-        is_first: whether these documents begin here; otherwise they are the first B of those of the
-            window before, the others have ended.
+        place_TB: index of each character in the split, int64; arbitrary past a document's end.
+        is_inside_TB: whether the character belongs to the document (False is padding).
+        is_first: whether these documents start here; otherwise they are the first B documents of
+            the previous window, and the others have ended.
     """
 
     place_TB: npt.NDArray[np.int64]
@@ -36,15 +36,16 @@ def side_by_side(
     num_chars: int = 0,
     max_steps: int = 1,
     max_chars: int = 0,
-    share: slice = _ALL,
+    share: slice = _ALL_DOCUMENTS,
 ) -> Iterator[Window]:
-    """All characters once, the longest documents first, so that little of a window is filling.
+    """Yield windows that cover each character once, the longest documents first, to reduce padding.
 
     Args:
-        num_documents: side by side, at least, as far as there are so many.
-        num_chars: of short ones as many more as have so many characters.
-        max_steps: of a window; `max_chars` of all its documents, beyond one of each.
-        share: which documents, in descending order of length.
+        num_documents: minimum batch size, if there are enough documents.
+        num_chars: batches of short documents grow until they have this many characters.
+        max_steps: maximum length of a window.
+        max_chars: maximum number of characters in a window, but at least one per document.
+        share: slice of the documents, in descending order of length.
     """
     length_D = split.lengths
     order = np.argsort(-length_D, kind="stable")[share]
@@ -53,11 +54,11 @@ def side_by_side(
         chosen = order[first:][: max(num_documents, num_chars // int(length_D[order[first]]))]
         first += len(chosen)
         start_B, length_B = split.starts[chosen], length_D[chosen]
-        longest = int(length_B[0])
+        max_length = int(length_B[0])
         num_steps = max(1, min(max_steps, max_chars // len(chosen)))
-        for begin in range(0, longest, num_steps):
-            num_left = int(np.count_nonzero(length_B > begin))
-            start_B, length_B = start_B[:num_left], length_B[:num_left]
-            offset_T1 = np.arange(begin, min(begin + num_steps, longest))[:, None]
+        for begin in range(0, max_length, num_steps):
+            num_active = int(np.count_nonzero(length_B > begin))
+            start_B, length_B = start_B[:num_active], length_B[:num_active]
+            offset_T1 = np.arange(begin, min(begin + num_steps, max_length))[:, None]
             place_TB = np.minimum(start_B + offset_T1, split.num_chars - 1)
             yield Window(place_TB, offset_T1 < length_B, begin == 0)

@@ -20,10 +20,10 @@ def test_compare_accepts_reading_options_of_train(run, here):
     text = "caf\u00e9 au lait, th\u00e9 au citron\r\n" * 300
     (here / "old.txt").write_bytes(text.encode("latin-1"))
     small = ["--steps", 2, "--hidden-size", 8, "--threads", 1, "--seeds", 1]
-    assert "give --encoding cp1252" in run.fails(1, "compare", "old.txt", *small)
+    assert "use --encoding cp1252" in run.fails(1, "compare", "old.txt", *small)
     options = ["--encoding", "cp1252", "--split-documents", "lines"]
     _, err = run.works("compare", "old.txt", *small, *options)
-    assert "old.txt: line ends CR or CRLF became LF" in err
+    assert "old.txt: CR and CRLF line ends became LF" in err
 
 
 def test_compare_keep_creates_runs(run, corpus_file, here):

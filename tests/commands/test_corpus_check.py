@@ -7,7 +7,7 @@ def test_corpus_check_reports_what_train_reads(run, here):
     assert (code, err) == (0, "")
     assert "\x1b" not in out
     assert re.search(r"list\.txt +utf-8 +2,291 +CRLF", out)
-    assert "line ends CR or CRLF became LF (--keep-line-ends keeps them)" in out
+    assert "CR and CRLF line ends became LF (--keep-line-ends keeps them)" in out
     assert "the text looks like a list: --split-documents lines" in out
     assert re.search(r"default model \(5 minutes, 2 cores\) +- \(the text is too short\)", out)
     found = run.json("corpus", "check", "list.txt")

@@ -66,7 +66,7 @@ def test_runs_rm_needs_confirmation(run, stored, here, monkeypatch):
     assert folder.is_dir()
     run.works("runs", "rm", "tiny", "--yes")
     assert not folder.exists()
-    assert "no checkpoint there" in run.fails(1, "runs", "rm", "tiny", "--yes")
+    assert "no checkpoint found" in run.fails(1, "runs", "rm", "tiny", "--yes")
 
 
 def test_model_file_is_listed_and_shown(run, stored, here):

@@ -150,7 +150,7 @@ def test_score_appends_columns_to_a_table(run, kinds, here):
     ("rows", "options", "message"),
     [
         ("1\n", [], "row 2 (line 2): is not a JSON object"),
-        ('{"text": "b", "bits": 1}\n', [], "row 2: has a column 'bits' already"),
+        ('{"text": "b", "bits": 1}\n', [], "row 2: already has a column 'bits'"),
         ('{"text": "b"}\n', ["--run", "tiny-2", "--expect", "kind"], "row 2: has no column 'kind'"),
     ],
 )

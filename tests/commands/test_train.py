@@ -128,8 +128,8 @@ def test_resume_without_checkpoint_starts_over_with_a_notice(run, corpus_file):
     [
         (["--resume"], "checkpoints: no run to resume; to start one, name its text"),
         (["--resume", "--run", "absent"], "absent: no such run; to start it, name its text"),
-        (["--from", "absent"], "absent: no checkpoint there"),
-        (["tiny.txt", "--include", "*.py"], "--include chooses files in folders: name a folder"),
+        (["--from", "absent"], "absent: no checkpoint found"),
+        (["tiny.txt", "--include", "*.py"], "--include selects files in folders: name a folder"),
         (["tiny.txt", "--val-fraction", 0, "--early-stop"], "--early-stop needs validation text"),
         (["short.txt"], "short: 90 characters are too few to train on"),
         (["same.txt"], "same: one character, repeated: there is nothing to learn"),
@@ -307,7 +307,7 @@ def test_preview_of_a_list_starts_with_a_zero_state(run, known_names, here):
         (
             "anna\n\nberta\n" * 60,
             ["re:x{9}"],
-            re.escape("--split-documents re:x{9}: found nowhere, the text is one document"),
+            re.escape("--split-documents re:x{9}: no match, the text is one document"),
         ),
     ],
 )
@@ -398,7 +398,7 @@ def test_concurrent_trainings_get_different_run_names(run, corpus_file, here, mo
 def test_resume_rejects_a_checkpoint_without_training_state(run, stored, here):
     folder = here / "checkpoints/tiny"
     (folder / "last.safetensors").write_bytes((folder / "best.safetensors").read_bytes())
-    assert "holds a model alone" in run.fails(1, "train", "--resume", "--steps", 9)
+    assert "contains only a model" in run.fails(1, "train", "--resume", "--steps", 9)
 
 
 def test_rejected_start_leaves_no_files(run, corpus_file, here, monkeypatch):
@@ -490,7 +490,7 @@ def test_dev_stdin_run_resumes_from_its_copy(charlstm, tmp_path):
     assert b"resuming from the copy" in done.stderr
     os.mkfifo(tmp_path / "pipe")
     config = CorpusConfig(paths=(str(tmp_path / "pipe"),))
-    with pytest.raises(CorpusError, match="a pipe, and no copy"):
+    with pytest.raises(CorpusError, match="a pipe, and the run has no copy"):
         load_corpus_of_run(config, "f" * 64, Vocabulary("ab"), None)
 
 

@@ -30,7 +30,7 @@ def texts(here):
 
 
 def weights(name):
-    """All tensors of a run by name, of its best and its last checkpoint."""
+    """Return all tensors of a run's best and last checkpoints, by name."""
     run = CheckpointStore(STORE).run(name)
     best, last = run.best().checkpoint, run.last().checkpoint
     return {f"best.{key}": value for key, value in best.weights.items()} | last.weights
@@ -41,7 +41,7 @@ def given_in(spec):
 
 
 def again(run, name):
-    """Run the line that a run gives; returns the notes, and the new run's name."""
+    """Repeat a run with its command; return the notes and the new run's name."""
     out, err = run.works("runs", "show", name, "--command")
     (line,) = out.splitlines()
     program, *arguments = shlex.split(line)
@@ -70,7 +70,7 @@ def again(run, name):
     ],
     ids=lambda arguments: " ".join(map(str, arguments[:5])),
 )
-def test_the_line_gives_the_same_weights_bit_for_bit(run, texts, arguments):
+def test_repeated_run_has_bit_identical_weights(run, texts, arguments):
     run.works("train", *arguments, "--run", "first")
     notes, other = again(run, "first")
     assert len(notes) == 1
@@ -81,7 +81,7 @@ def test_the_line_gives_the_same_weights_bit_for_bit(run, texts, arguments):
     assert all(np.array_equal(own[name], found[name]) for name in own)
     specs = [CheckpointStore(STORE).run(name).last().checkpoint.spec.to_plain()
              for name in ("first", other)]  # fmt: skip
-    # What the machine decided is explicit in the command.
+    # Settings chosen by the machine are explicit in the command.
     assert given_in(specs[0]).items() <= given_in(specs[1]).items()
     assert given_in(specs[1]).keys() - given_in(specs[0]).keys() <= {
         "threads",
@@ -93,7 +93,7 @@ def test_the_line_gives_the_same_weights_bit_for_bit(run, texts, arguments):
     assert specs[0] == specs[1]
 
 
-def test_a_run_by_the_clock_is_repeated_as_far_as_that_can_be(run, texts):
+def test_run_with_minutes_is_repeated_with_its_steps(run, texts):
     run.works("train", "tiny.txt", "--minutes", 0.02, "--run", "first", "--threads", 1)
     first = CheckpointStore(STORE).run("first").last().checkpoint
     notes, other = again(run, "first")
@@ -108,16 +108,16 @@ def test_a_run_by_the_clock_is_repeated_as_far_as_that_can_be(run, texts):
     assert {name for name in own if own[name] != found[name]} <= BY_BUDGET
 
 
-def test_the_run_that_another_started_from_is_named(run, texts):
+def test_note_names_the_run_given_by_from(run, texts):
     run.works("train", "tiny.txt", "--steps", 9, "--run", "first", *SMALL)
     run.works("train", "names.txt", "--from", "first", "--steps", 5, "--run", "tuned")
     notes, other = again(run, "tuned")
-    assert "it started from run first as that was then" in notes
+    assert "it started from run first, which may have changed since" in notes
     own, found = weights("tuned"), weights(other)
     assert all(np.array_equal(own[name], found[name]) for name in own)
 
 
-def test_what_stands_in_the_way_is_said(run, texts):
+def test_notes_state_what_prevents_repetition(run, texts):
     def notes(name="first"):
         return run("runs", "show", name, "--command")[2]
 
@@ -125,9 +125,9 @@ def test_what_stands_in_the_way_is_said(run, texts):
     run.works("train", "--resume", "--run", "first", "--steps", 8)
     assert "budget was changed" in notes()
     (texts / "tiny.txt").write_text(TEXT + "and more")
-    assert "the text changed" in notes()
+    assert "the text has changed" in notes()
     (texts / "tiny.txt").unlink()
-    assert "tiny.txt isn't there any more" in notes()
+    assert "tiny.txt no longer exists" in notes()
     store = CheckpointStore(STORE)
     last = store.run("first").last().checkpoint
 
@@ -144,7 +144,7 @@ def test_what_stands_in_the_way_is_said(run, texts):
     assert "isn't finished: it is at step 8 of its 8 steps" in kept_as("cut", is_finished=False)
 
 
-def test_the_command_alone_is_printed(run, texts):
+def test_only_the_command_is_printed(run, texts):
     run.works("train", "tiny.txt", "--steps", 3, "--checkpoints", "my runs", *SMALL)
     place = ("--checkpoints", "my runs")
     out = run("runs", "show", "tiny", "--command", *place)[1]
@@ -156,9 +156,9 @@ def test_the_command_alone_is_printed(run, texts):
 
 
 @posix
-def test_a_text_from_a_pipe_is_not_waited_for(run, texts):
+def test_command_does_not_wait_for_a_pipe(run, texts):
     run.works("train", "tiny.txt", "--steps", 3, "--run", "first", *SMALL)
     (texts / "tiny.txt").unlink()
     os.mkfifo(texts / "tiny.txt")
     _, err = run.works("runs", "show", "first", "--command")
-    assert "isn't there any more" in err
+    assert "no longer exists" in err

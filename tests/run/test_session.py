@@ -3,7 +3,7 @@ from conftest import SMALL
 from charlstm.training.trainer import Trainer
 
 
-def test_weights_are_copied_once_for_each_event_that_needs_them(run, corpus_file, monkeypatch):
+def test_weights_are_copied_once_per_event(run, corpus_file, monkeypatch):
     steps = []
     weights = Trainer.weights
 
@@ -13,5 +13,5 @@ def test_weights_are_copied_once_for_each_event_that_needs_them(run, corpus_file
 
     monkeypatch.setattr(Trainer, "weights", counted)
     run.works("train", corpus_file, "--steps", 8, *SMALL)
-    # Started, four evaluations of which the last is at the end, finished.
+    # Started, four evaluations including the final one, finished.
     assert steps == [0, 2, 4, 6, 8, 8]

@@ -27,9 +27,9 @@ def store(tmp_path):
 def save(store, checkpoint, name, *, steps=(4,), saved_at=1000.0):
     with store.run(name).writer() as writer:
         for step in steps:
-            one = replace(checkpoint, step=step, saved_at=saved_at)
-            writer.save_best(replace(one, training=None))
-            writer.save_last(one)
+            saved = replace(checkpoint, step=step, saved_at=saved_at)
+            writer.save_best(replace(saved, training=None))
+            writer.save_last(saved)
             writer.keep(step)
     return store.run(name).folder
 
@@ -42,18 +42,18 @@ def damage(path):
 
 
 def only_best(folder):
-    """Delete all of a run but its best model."""
+    """Delete all files of a run except its best model."""
     for file in folder.glob("[ls]*.safetensors"):
         file.unlink()
 
 
 def ruin(folder, pattern="*.safetensors"):
-    """Let files of a run be unreadable: not even when it was saved can be told."""
+    """Overwrite files of a run so that not even their headers can be read."""
     for file in folder.glob(pattern):
         file.write_bytes(b"\0" * 400)
 
 
-def test_an_empty_or_missing_store_has_no_runs_and_tells_the_way_to_one(store):
+def test_empty_or_missing_store_has_no_runs_and_suggests_train(store):
     assert store.run_names() == []
     assert newest(store) is None
     with pytest.raises(CheckpointError, match=r"store: no run yet; .*: --run example$"):
@@ -61,12 +61,12 @@ def test_an_empty_or_missing_store_has_no_runs_and_tells_the_way_to_one(store):
 
 
 def newest(store, **options):
-    """The name of the newest run that training can be resumed from."""
+    """Return the name of the newest resumable run."""
     loaded, _ = store.newest(resumable=True, **options)
     return loaded and loaded.run
 
 
-def test_the_latest_run_is_the_one_saved_last_by_its_own_account(store, checkpoint):
+def test_newest_run_has_the_latest_saved_at(store, checkpoint):
     save(store, checkpoint, "new", saved_at=3000.0)
     save(store, checkpoint, "old", saved_at=2000.0)
     assert store.run_names() == ["new", "old"]
@@ -75,7 +75,7 @@ def test_the_latest_run_is_the_one_saved_last_by_its_own_account(store, checkpoi
     assert newest(store, corpus_name="other") is None
 
 
-def test_to_find_the_latest_run_only_the_newest_is_read_whole(store, checkpoint, monkeypatch):
+def test_newest_loads_only_one_checkpoint(store, checkpoint, monkeypatch):
     for number in range(6):
         save(store, checkpoint, f"run{number}", saved_at=1000.0 + number)
     damage(store.run("run5").folder / "last.safetensors")
@@ -102,7 +102,7 @@ def test_to_find_the_latest_run_only_the_newest_is_read_whole(store, checkpoint,
     assert store.load_model("run0").run == "run0"
 
 
-def test_a_model_alone_is_a_run_to_use_and_none_to_go_on_with(store, checkpoint):
+def test_run_with_only_a_model_is_usable_but_not_resumable(store, checkpoint):
     save(store, checkpoint, "older", saved_at=1000.0)
     folder = save(store, checkpoint, "alone", saved_at=2000.0)
     only_best(folder)
@@ -111,19 +111,19 @@ def test_a_model_alone_is_a_run_to_use_and_none_to_go_on_with(store, checkpoint)
     assert newest(store) == "older"
     with pytest.raises(CheckpointError, match="only best"):
         store.run("alone").last()
-    # It counts when a run was saved, not when it was best.
+    # `saved_at` counts, not the time of the best model.
     with store.run("older").writer() as writer:
         writer.save_last(replace(checkpoint, saved_at=3000.0))
     assert store.load_model().run == "older"
 
 
-def test_only_a_few_earlier_checkpoints_are_kept(store, checkpoint):
+def test_keep_limits_the_number_of_earlier_checkpoints(store, checkpoint):
     folder = save(store, checkpoint, "run", steps=range(1, 8))
     kept = sorted(file.name for file in folder.glob("step-*"))
     assert kept == [f"step-{step:08d}.safetensors" for step in range(8 - NUM_KEPT, 8)]
 
 
-def test_a_damaged_file_is_passed_over_with_a_warning(store, checkpoint):
+def test_damaged_file_is_skipped_with_a_warning(store, checkpoint):
     folder = save(store, checkpoint, "run", steps=(4, 8))
     damage(folder / "last.safetensors")
     loaded = store.run("run").last()
@@ -143,7 +143,7 @@ def test_a_damaged_file_is_passed_over_with_a_warning(store, checkpoint):
     assert "damaged" in warnings[0]
 
 
-def test_a_second_writer_is_refused_until_the_first_is_gone(store, checkpoint):
+def test_second_writer_is_rejected_until_the_first_ends(store, checkpoint):
     with store.run("run").writer():
         with pytest.raises(CheckpointError, match="another process"), store.run("run").writer():
             pass
@@ -154,7 +154,7 @@ def test_a_second_writer_is_refused_until_the_first_is_gone(store, checkpoint):
 
 
 @posix
-def test_the_lock_dies_with_its_owner(store):
+def test_lock_is_released_when_its_process_dies(store):
     program = (
         "import os, sys; from pathlib import Path\n"
         "from charlstm.run.store import CheckpointStore\n"
@@ -179,7 +179,7 @@ def test_the_lock_dies_with_its_owner(store):
     ["", ".", "..", "../x", "a/b", "/etc", "a\\b", ".hidden", "a\nb", "a\x1b[31m", "\u202ex",
      "nul", "COM1.txt", "x" * 101, "\u5510" * 34, "trailing.", "a:b", "a\0b", "a\udcff"],
 )  # fmt: skip
-def test_names_that_could_leave_the_store_are_refused(store, checkpoint, name):
+def test_names_that_lead_out_of_the_store_are_rejected(store, checkpoint, name):
     with pytest.raises(CheckpointError), store.run(name).writer():
         pass
     with pytest.raises(CheckpointError):
@@ -191,12 +191,12 @@ def test_names_that_could_leave_the_store_are_refused(store, checkpoint, name):
     ("problem", "names"),
     [
         ("must have 1 to 100 bytes", ["", "x" * 101]),
-        ("may hold letters, .* only, and not begin or end with .", ["a/b", "trailing ", "a."]),
-        ("holds a character that no file name can have", ["a\udcff"]),
+        ("may only contain letters, .*, and not start or end with .", ["a/b", "trailing ", "a."]),
+        ("contains a character that is not allowed in file names", ["a\udcff"]),
         ("is reserved on Windows", ["con", "Prn.txt", "aux", "nul.a.b", "com1", "LPT9.x"]),
     ],
 )
-def test_what_is_wrong_with_a_name_is_told(store, problem, names):
+def test_name_error_states_the_problem(store, problem, names):
     for name in names:
         with pytest.raises(CheckpointError, match=f" {problem}$"):
             store.run(name)
@@ -207,13 +207,13 @@ def test_what_is_wrong_with_a_name_is_told(store, problem, names):
     ["shakespeare", "run-2", "Война и мир", "a.b", "_x", "唐诗", "x", "x" * 100, "-a", "+",
      "console", "com", "com10", "a.nul"],
 )  # fmt: skip
-def test_ordinary_names_are_accepted(store, checkpoint, name):
+def test_valid_names_are_accepted(store, checkpoint, name):
     save(store, checkpoint, name)
     assert store.run_names() == [name]
 
 
 @posix
-def test_a_symbolic_link_is_no_run(store, checkpoint, tmp_path):
+def test_symbolic_link_is_not_a_run(store, checkpoint, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     store.root.mkdir()
@@ -240,20 +240,20 @@ def test_a_symbolic_link_is_no_run(store, checkpoint, tmp_path):
         ("_-", "_"),
     ],
 )
-def test_a_default_name_is_made_fit(store, wanted, expected):
+def test_default_name_is_made_valid(store, wanted, expected):
     with store.new_run(wanted) as writer:
         assert writer.name == expected
     assert list(store.root.iterdir()) == []
 
 
-def test_a_taken_default_name_gets_a_number(store, checkpoint):
+def test_taken_default_name_gets_a_number(store, checkpoint):
     save(store, checkpoint, "tiny")
     with store.new_run("tiny") as second, store.new_run("tiny") as third:
         assert (second.name, third.name) == ("tiny-2", "tiny-3")
     assert store.run_names() == ["tiny"]
 
 
-def test_leftovers_of_a_killed_writer_go_with_the_next(store, checkpoint):
+def test_next_writer_removes_leftovers_of_a_killed_one(store, checkpoint):
     folder = save(store, checkpoint, "run")
     leftovers = [
         folder / ".charlstm-0123456789abcdef.tmp",
@@ -270,7 +270,7 @@ def test_leftovers_of_a_killed_writer_go_with_the_next(store, checkpoint):
 @pytest.mark.parametrize(
     "names", [("lock",), ("lock", "text.npy", ".charlstm-0123456789abcdef.tmp")]
 )
-def test_folders_of_killed_starts_are_removed(store, checkpoint, names):
+def test_remove_abandoned_deletes_folders_of_killed_starts(store, checkpoint, names):
     folder = store.root / "killed"
     folder.mkdir(parents=True)
     for name in names:
@@ -283,7 +283,7 @@ def test_folders_of_killed_starts_are_removed(store, checkpoint, names):
 
 
 @pytest.mark.parametrize("name", ["saved", "others", "empty", "unlocked", "starting"])
-def test_folders_that_are_in_use_are_not_removed(store, checkpoint, name):
+def test_remove_abandoned_keeps_folders_in_use(store, checkpoint, name):
     save(store, checkpoint, "saved")
     for folder, files in (
         ("others", ("lock", "notes.txt")), ("empty", ()), ("unlocked", ("text.npy",))
@@ -299,7 +299,7 @@ def test_folders_that_are_in_use_are_not_removed(store, checkpoint, name):
         assert sorted((store.root / name).iterdir()) == before
 
 
-def test_a_deletion_that_fails_half_way_leaves_the_run_listed(store, checkpoint, monkeypatch):
+def test_partly_deleted_run_is_still_listed(store, checkpoint, monkeypatch):
     folder = save(store, checkpoint, "run")
     (folder / "events.jsonl").unlink(missing_ok=True)
     (folder / "events.jsonl").mkdir()  # which no unlink deletes
@@ -308,7 +308,7 @@ def test_a_deletion_that_fails_half_way_leaves_the_run_listed(store, checkpoint,
     assert store.run_names() == ["run"]
 
 
-def test_nothing_is_deleted_that_was_there_before_a_start_that_is_refused(store):
+def test_rejected_start_deletes_no_existing_files(store):
     folder = store.root / "run"
     (folder / "tensorboard").mkdir(parents=True)
     mine = [folder / name for name in ("events.jsonl", "lock", "notes.txt", "tensorboard/x")]
@@ -320,7 +320,7 @@ def test_nothing_is_deleted_that_was_there_before_a_start_that_is_refused(store)
 
 
 @posix
-def test_links_in_the_place_of_a_run_s_files_are_not_followed(store, checkpoint, tmp_path):
+def test_links_in_place_of_run_files_are_not_followed(store, checkpoint, tmp_path):
     folder = save(store, checkpoint, "run")
     target = tmp_path / "target"
     target.write_bytes(b"mine")
@@ -339,14 +339,14 @@ def test_links_in_the_place_of_a_run_s_files_are_not_followed(store, checkpoint,
 
 
 @posix
-def test_a_pipe_in_the_place_of_the_event_log_stops_nothing(store):
+def test_pipe_in_place_of_the_event_log_is_ignored(store):
     with store.run("run").writer() as writer:
         os.mkfifo(writer.folder / "events.jsonl")
         writer.log({"event": "started"})
 
 
 @posix
-def test_a_dangling_link_does_not_keep_a_run_from_being_deleted(store, checkpoint, tmp_path):
+def test_run_with_a_dangling_link_can_be_deleted(store, checkpoint, tmp_path):
     folder = save(store, checkpoint, "run")
     (folder / "best.safetensors").unlink()
     (folder / "best.safetensors").symlink_to(tmp_path / "nowhere")
@@ -355,7 +355,7 @@ def test_a_dangling_link_does_not_keep_a_run_from_being_deleted(store, checkpoin
     assert not folder.exists()
 
 
-def test_without_locks_a_start_is_refused_and_leaves_nothing(store, monkeypatch):
+def test_without_locks_a_start_is_rejected_and_leaves_no_files(store, monkeypatch):
     fcntl = pytest.importorskip("fcntl")
     monkeypatch.setattr(fcntl, "flock", raising(OSError(38, "Function not implemented")))
     for _ in range(2):
@@ -367,7 +367,7 @@ def test_without_locks_a_start_is_refused_and_leaves_nothing(store, monkeypatch)
         assert list(store.root.iterdir()) == []
 
 
-def test_without_hard_links_earlier_checkpoints_are_copies(store, checkpoint, monkeypatch):
+def test_without_hard_links_earlier_checkpoints_are_copied(store, checkpoint, monkeypatch):
     monkeypatch.setattr(os, "link", raising(OSError(1, "Operation not permitted")))
     folder = save(store, checkpoint, "run", steps=(4, 8))
     kept = [read_checkpoint(file).step for file in sorted(folder.glob("step-*"))]
@@ -375,7 +375,7 @@ def test_without_hard_links_earlier_checkpoints_are_copies(store, checkpoint, mo
 
 
 @posix
-def test_files_are_no_more_readable_than_they_may_be(store, checkpoint):
+def test_file_permissions_are_limited_by_mode(store, checkpoint):
     with store.run("run").writer() as writer:
         writer.mode = 0o600
         log = writer.folder / "events.jsonl"
@@ -398,13 +398,13 @@ def test_files_are_no_more_readable_than_they_may_be(store, checkpoint):
 @pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
 )
-def test_a_folder_that_cannot_be_written_is_refused(store):
+def test_unwritable_folder_is_rejected(store):
     store.root.mkdir(mode=0o500)
     with pytest.raises(CheckpointError, match="can't be written"), store.run("run").writer():
         pass
 
 
-def test_a_file_in_the_place_of_the_store_is_refused(tmp_path):
+def test_file_in_place_of_the_store_is_rejected(tmp_path):
     (tmp_path / "file").write_text("x")
     with (
         pytest.raises(CheckpointError, match="can't be written"),
@@ -416,10 +416,8 @@ def test_a_file_in_the_place_of_the_store_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace", "write"])
-def test_whatever_call_fails_in_a_save_the_checkpoint_before_stays(
-    store, checkpoint, monkeypatch, call
-):
-    """Faults at the 1st, 2nd, ... such call, until a save needs no more of them."""
+def test_failed_save_keeps_the_previous_checkpoint(store, checkpoint, monkeypatch, call):
+    """Let the 1st, 2nd, ... such call fail, until a save succeeds."""
 
     def failing_at(number, original):
         calls = itertools.count(1)
@@ -432,7 +430,7 @@ def test_whatever_call_fails_in_a_save_the_checkpoint_before_stays(
         return failing
 
     def opening(number, original):
-        """Open files whose writes fail at that one."""
+        """Open files whose n-th write fails."""
 
         def opened(*arguments, **options):
             file = original(*arguments, **options)
@@ -463,20 +461,20 @@ def test_whatever_call_fails_in_a_save_the_checkpoint_before_stays(
     raise AssertionError("a save never succeeded")
 
 
-def test_a_run_folder_that_is_gone_is_named(store, checkpoint):
+def test_missing_run_folder_is_named(store, checkpoint):
     with store.run("run").writer() as writer:
         shutil.rmtree(writer.folder)
-        with pytest.raises(CheckpointError, match="folder is gone"):
+        with pytest.raises(CheckpointError, match="folder no longer exists"):
             writer.save_last(checkpoint)
 
 
-def test_the_event_log_is_one_object_a_line(store):
+def test_event_log_has_one_object_per_line(store):
     with store.run("run").writer() as writer:
         writer.log({"event": "started", "text": "\u2603\n\ud800"})
         writer.log({"event": "finished"})
         lines = (writer.folder / "events.jsonl").read_text(encoding="utf-8").splitlines()
         assert [json.loads(line)["event"] for line in lines] == ["started", "finished"]
-        # A disk that was full for a while.
+        # A line cut short by a full disk.
         with (writer.folder / "events.jsonl").open("ab") as file:
             file.write(b'{"event": "step')
         writer.log({"event": "saved"})
@@ -486,7 +484,7 @@ def test_the_event_log_is_one_object_a_line(store):
 
 @pytest.fixture
 def bare_store(store):
-    """A store whose runs only have names, the first one touched last."""
+    """Create a store with empty checkpoints; the first run is the newest."""
 
     def make(*names):
         for number, name in enumerate(names):
@@ -501,19 +499,19 @@ def bare_store(store):
 @pytest.mark.parametrize(
     ("names", "told"),
     [
-        ([], "no checkpoint there; runs in the store: none"),
-        (["zebra", "poems"], "no checkpoint there; runs in the store: zebra, poems"),
+        ([], "no checkpoint found; runs in the store: none"),
+        (["zebra", "poems"], "no checkpoint found; runs in the store: zebra, poems"),
         (
             ["zebra", "Shakespeare"],
             "; did you mean Shakespeare? runs in the store: zebra, Shakespeare",
         ),
-        # Only the closest is proposed.
-        (["shakespeare-2", "shakespeare"], "there; did you mean shakespeare? runs in the store: "),
+        # Only the closest name is suggested.
+        (["shakespeare-2", "shakespeare"], "found; did you mean shakespeare? runs in the store: "),
         (list("abcdefghij"), "runs in the store: a, b, c, d, e, f, g, h, i, j"),
         (list("abcdefghijkl"), "runs in the store: a, b, c, d, e, f, g, h, i, j and 2 more"),
     ],
 )
-def test_where_a_run_is_missing_others_are_proposed(bare_store, names, told):
+def test_missing_run_error_suggests_others(bare_store, names, told):
     with pytest.raises(CheckpointError) as found:
         bare_store(*names).run("SHAKESPEAR").best()
     message = str(found.value)
@@ -521,13 +519,13 @@ def test_where_a_run_is_missing_others_are_proposed(bare_store, names, told):
     assert "XX" not in message
 
 
-def test_names_that_differ_in_case_alone_are_equally_close(tmp_path):
+def test_names_that_only_differ_in_case_are_all_suggested(tmp_path):
     run = store_module.Run("tinyy", tmp_path / "tinyy", lambda: ["Tiny", "tiny"])
     with pytest.raises(CheckpointError, match=r"; did you mean Tiny\? did you mean tiny\? runs"):
         run.best()
 
 
-def test_the_newest_run_is_of_the_past_and_equals_go_by_name(store, checkpoint, monkeypatch):
+def test_newest_ignores_future_times_and_breaks_ties_by_name(store, checkpoint, monkeypatch):
     save(store, checkpoint, "b", saved_at=3000.0)
     save(store, checkpoint, "a", saved_at=3000.0)
     save(store, checkpoint, "future", saved_at=3000.5)
@@ -538,7 +536,7 @@ def test_the_newest_run_is_of_the_past_and_equals_go_by_name(store, checkpoint, 
     assert newest(store) == "future"
 
 
-def test_of_unreadable_runs_those_are_named_that_may_be_of_the_corpus(store, checkpoint):
+def test_newest_warns_about_unreadable_runs_of_the_corpus(store, checkpoint):
     for name in ("tiny-2", "other"):
         ruin(save(store, checkpoint, name))
     _, warnings = store.newest(corpus_name="tiny")
@@ -549,7 +547,7 @@ def test_of_unreadable_runs_those_are_named_that_may_be_of_the_corpus(store, che
         store.load_model()
 
 
-def test_warnings_of_other_runs_come_before_its_own(store, checkpoint):
+def test_warnings_about_other_runs_come_first(store, checkpoint):
     save(store, checkpoint, "sound", saved_at=1000.0)
     damage(store.run("sound").folder / "best.safetensors")
     ruin(save(store, checkpoint, "unreadable", saved_at=2000.0))
@@ -562,19 +560,19 @@ def test_warnings_of_other_runs_come_before_its_own(store, checkpoint):
     assert store.run("sound").last().notices == ()
 
 
-def test_the_example_s_name_is_reserved(store):
+def test_name_of_the_example_is_reserved(store):
     loaded = store.load_model("example")
     assert loaded.run == "example"
     assert loaded.path.name == "example.safetensors"
     assert loaded.checkpoint.weights.keys() == read_checkpoint(loaded.path).weights.keys()
-    with pytest.raises(CheckpointError, match="comes with charlstm"):
+    with pytest.raises(CheckpointError, match="charlstm's example model"):
         store.run("example")
     with store.new_run("example") as writer:
         assert writer.name == "run-example"
 
 
 @pytest.mark.parametrize("relative", [True, False])
-def test_a_model_is_found_by_run_folder_file_and_hub_folder(
+def test_model_is_found_by_run_folder_file_and_hub_folder(
     store, checkpoint, tmp_path, monkeypatch, relative
 ):
     folder = save(store, checkpoint, "tiny")
@@ -591,11 +589,11 @@ def test_a_model_is_found_by_run_folder_file_and_hub_folder(
     assert store.load_model("tiny").path.parent == folder
     monkeypatch.chdir(folder)
     for nothing in ("", "..", "absent", "../absent", "nul\0"):
-        with pytest.raises(CheckpointError, match="no checkpoint there"):
+        with pytest.raises(CheckpointError, match="no checkpoint found"):
             store.load_model(nothing)
 
 
-def test_a_missing_run_is_named_by_its_whole_path_and_the_example_proposed(monkeypatch, tmp_path):
+def test_missing_run_error_has_the_full_path_and_suggests_the_example(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError) as raised:
         CheckpointStore(Path("store")).load_model("exmaple")
@@ -604,7 +602,7 @@ def test_a_missing_run_is_named_by_its_whole_path_and_the_example_proposed(monke
     assert "did you mean example?" in message
 
 
-def test_the_furthest_checkpoint_is_the_last_or_the_model_that_is_all(store, checkpoint):
+def test_furthest_is_the_last_checkpoint_or_the_only_model(store, checkpoint):
     folder = save(store, checkpoint, "run", steps=(4, 8))
     with store.run("run").writer() as writer:
         writer.save_best(replace(checkpoint, step=4, training=None))
@@ -614,7 +612,7 @@ def test_the_furthest_checkpoint_is_the_last_or_the_model_that_is_all(store, che
 
 
 @pytest.mark.parametrize("texts", [(), ("text.npy", "text.safetensors")])
-def test_a_start_that_was_killed_is_no_run_and_gives_its_name_back(store, texts):
+def test_killed_start_is_not_a_run_and_frees_its_name(store, texts):
     folder = store.root / "tiny"
     folder.mkdir(parents=True)
     for name in ("lock", ".charlstm-0123456789abcdef.tmp", *texts):
@@ -623,7 +621,7 @@ def test_a_start_that_was_killed_is_no_run_and_gives_its_name_back(store, texts)
     with store.new_run("tiny") as writer:
         assert writer.name == "tiny"
     assert folder.exists() == bool(texts)
-    # A text that isn't the program's stays, and so does its folder.
+    # Files that are not the program's stay, and so does their folder.
     (store.root / "mine").mkdir()
     (store.root / "mine/text.npy").write_bytes(b"mine")
     with store.new_run("mine") as writer:
@@ -633,7 +631,7 @@ def test_a_start_that_was_killed_is_no_run_and_gives_its_name_back(store, texts)
     assert (store.root / "mine/text.npy").read_bytes() == b"mine"
 
 
-def test_a_record_tells_what_programs_ask_for(checkpoint):
+def test_run_record_fields(checkpoint):
     assert store_module.run_record("tiny-2", checkpoint) == {
         "name": "tiny-2",
         "corpus": "tiny",
@@ -650,7 +648,7 @@ def test_a_record_tells_what_programs_ask_for(checkpoint):
     }
 
 
-def test_a_finished_run_drops_its_earlier_checkpoints_only(store, checkpoint):
+def test_drop_kept_deletes_only_earlier_checkpoints(store, checkpoint):
     folder = save(store, checkpoint, "run", steps=(4, 8))
     (folder / "notes.txt").touch()
     with store.run("run").writer() as writer:
@@ -663,7 +661,7 @@ def test_a_finished_run_drops_its_earlier_checkpoints_only(store, checkpoint):
         writer.drop_kept()  # nothing there is no error
 
 
-def test_a_run_is_deleted_with_all_that_was_written_of_it(store, checkpoint):
+def test_remove_deletes_all_files_of_a_run(store, checkpoint):
     folder = save(store, checkpoint, "run")
     (folder / "tensorboard").mkdir()
     for name in ("counts.safetensors", "events.jsonl", "tensorboard/curve"):
@@ -677,7 +675,7 @@ def test_a_run_is_deleted_with_all_that_was_written_of_it(store, checkpoint):
 
 
 @posix
-def test_files_are_as_readable_as_others_unless_told_otherwise(store, checkpoint, monkeypatch):
+def test_default_permissions_follow_the_umask(store, checkpoint, monkeypatch):
     umask = os.umask(0o022)
     try:
         folder = save(store, checkpoint, "run")
@@ -695,18 +693,20 @@ def test_files_are_as_readable_as_others_unless_told_otherwise(store, checkpoint
     assert set(modes.values()) == {0o644}
 
 
-def test_where_nothing_was_saved_nothing_is_kept(store):
+def test_keep_without_a_last_checkpoint_does_nothing(store):
     with store.run("run").writer() as writer:
         writer.keep(4)
         assert os.listdir(writer.folder) == ["lock"]
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-def test_a_failed_save_says_what_is_left(store, checkpoint, monkeypatch, is_first):
+def test_failed_save_error_states_whether_a_checkpoint_is_intact(
+    store, checkpoint, monkeypatch, is_first
+):
     if not is_first:
         save(store, checkpoint, "run")
 
-    intact = "" if is_first else "; the checkpoint before it is intact"
+    intact = "" if is_first else "; the previous checkpoint is intact"
     with store.run("run").writer() as writer:
         monkeypatch.setattr(os, "replace", raising(DISK_FULL))
         with pytest.raises(CheckpointError, match=f"failed: No space left on device{intact}$"):
@@ -714,8 +714,8 @@ def test_a_failed_save_says_what_is_left(store, checkpoint, monkeypatch, is_firs
 
 
 @posix
-def test_a_lock_that_its_owner_took_away_is_no_lock(store, monkeypatch):
-    """Between opening it and taking it the owner ended, before its first save."""
+def test_lock_file_deleted_by_its_owner_is_rejected(store, monkeypatch):
+    """The owner ended between opening and locking the file, before its first save."""
     import fcntl
 
     flock = fcntl.flock
@@ -729,7 +729,7 @@ def test_a_lock_that_its_owner_took_away_is_no_lock(store, monkeypatch):
         pass
 
 
-def test_of_a_run_that_was_never_saved_nothing_is_left(store):
+def test_run_that_was_never_saved_leaves_no_files(store):
     with store.new_run("tiny") as writer:
         (writer.folder / "tensorboard").mkdir()
         (writer.folder / "tensorboard" / "curve").touch()
@@ -737,12 +737,12 @@ def test_of_a_run_that_was_never_saved_nothing_is_left(store):
     assert list(store.root.iterdir()) == []
 
 
-def test_no_number_is_logged_that_json_lacks(store):
+def test_nan_is_not_logged(store):
     with store.run("run").writer() as writer, pytest.raises(ValueError, match="JSON"):
         writer.log({"loss": float("nan")})
 
 
-def test_the_size_of_a_run_counts_a_kept_file_once_and_its_counts(store, checkpoint):
+def test_size_counts_hard_links_once_and_includes_ngrams(store, checkpoint):
     folder = save(store, checkpoint, "run")
     (folder / "counts.safetensors").write_bytes(b"x" * 1000)
     (folder / "notes.txt").write_bytes(b"x" * 5000)

@@ -17,7 +17,7 @@ ARRAYS = {
 }
 
 
-def test_written_file_is_read_back_here_and_by_safetensors(tmp_path):
+def test_written_file_is_read_back_by_charlstm_and_safetensors(tmp_path):
     header = {"name": 'caf\xe9 "digest":"' + "0" * 64, "n": [1, 2.5, None]}
     path = tmp_path / "file"
     path.write_bytes(to_bytes(ARRAYS, header))
@@ -32,11 +32,11 @@ def test_written_file_is_read_back_here_and_by_safetensors(tmp_path):
 
 
 @given(st.data())
-def test_any_flipped_bit_is_noticed(tmp_path_factory, data):
-    whole = to_bytes(ARRAYS, {"n": 1, "name": "caf\xe9"})
-    place = data.draw(st.integers(0, len(whole) - 1))
-    damaged = bytearray(whole)
-    damaged[place] ^= 1 << data.draw(st.integers(0, 7))
+def test_any_flipped_bit_is_detected(tmp_path_factory, data):
+    content = to_bytes(ARRAYS, {"n": 1, "name": "caf\xe9"})
+    position = data.draw(st.integers(0, len(content) - 1))
+    damaged = bytearray(content)
+    damaged[position] ^= 1 << data.draw(st.integers(0, 7))
     path = tmp_path_factory.getbasetemp() / "flipped"
     path.write_bytes(damaged)
     with pytest.raises(ContainerError), open_container(path) as container:
@@ -51,7 +51,7 @@ def test_headers_that_readers_reject_are_not_written():
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity", "1e2", "01", '{"a":1}'])
-def test_numbers_that_python_would_not_write_are_rejected(tmp_path, number):
+def test_non_canonical_numbers_are_rejected(tmp_path, number):
     data = to_bytes({}, {"n": 123456789})
     text = number.replace('"', '\\"').encode()
     place = data.index(b"123456789")

@@ -1,6 +1,6 @@
-"""Several processes train as one does, and end cleanly when one of them is lost.
+"""Distributed training with real processes.
 
-Each test starts real processes by torchrun, on the loopback address.
+torchrun starts them on the loopback address.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ from charlstm.system.distributed import ALONE, World, join_world
 SENTENCES = "the quick brown fox jumps over the lazy dog.\nquiet queens quote quick quips.\n"
 OPTIONS = ["--hidden-size", "16", "--batch-size", "8", "--seq-len", "16", "--threads", "1"]
 OPTIONS += ["--precision", "float32", "--json", "--learning-rate", "0.01"]
-# Other numbers of processes round sums otherwise, and AdamW's first steps are as long as the rate,
-# however small a gradient is: a low rate keeps the weights together.
+# The number of processes changes rounding, and AdamW's first steps have the size of the learning
+# rate even for tiny gradients: a low rate keeps the weights close.
 COMPARED = [*OPTIONS[:-1], "0.001", "--dropout", 0]
 
 
-def test_one_process_alone_exchanges_nothing():
+def test_single_process_does_not_communicate():
     import torch
 
     assert ALONE.leads
@@ -40,7 +40,7 @@ def test_one_process_alone_exchanges_nothing():
     assert ALONE.broadcast("a") == "a"
 
 
-def test_streams_are_shared_evenly_or_not_at_all():
+def test_streams_must_be_divisible_by_the_processes():
     worlds = [World(rank=rank, size=3) for rank in range(3)]
     numbers = [number for world in worlds for number in range(12)[world.share(12)]]
     assert numbers == list(range(12))
@@ -48,13 +48,13 @@ def test_streams_are_shared_evenly_or_not_at_all():
         worlds[0].share(8)
 
 
-def test_a_world_of_one_is_joined_without_meeting_anybody():
+def test_single_process_needs_no_process_group():
     for environment in ({}, {"WORLD_SIZE": "1", "MASTER_ADDR": "nowhere"}, {"WORLD_SIZE": "4"}):
         with join_world(environment) as world:
             assert world == ALONE
 
 
-def test_what_an_attempt_notes_the_next_one_knows():
+def test_notes_survive_a_restart():
     import torch.distributed as dist
 
     assert ALONE.noted("run") is None
@@ -69,7 +69,7 @@ def test_what_an_attempt_notes_the_next_one_knows():
 
 
 @pytest.mark.parametrize("wrong", ["soon", "-1", "nan"])
-def test_a_time_limit_has_to_be_one(wrong):
+def test_invalid_timeout_is_rejected(wrong):
     environment = {
         "WORLD_SIZE": "2",
         "MASTER_ADDR": "127.0.0.1",
@@ -79,7 +79,7 @@ def test_a_time_limit_has_to_be_one(wrong):
         pass
 
 
-def test_processes_that_never_come_are_given_up():
+def test_missing_processes_time_out():
     environment = {
         "WORLD_SIZE": "2",
         "RANK": "0",
@@ -96,7 +96,7 @@ def test_processes_that_never_come_are_given_up():
 
 @pytest.fixture
 def text(tmp_path):
-    """A text whose lines differ, so that streams do."""
+    """Write a text with different lines, so that streams differ."""
     generator = np.random.default_rng(0)
     words = SENTENCES.split()
     (tmp_path / "text.txt").write_text(
@@ -107,7 +107,7 @@ def text(tmp_path):
 
 @pytest.fixture
 def start(tmp_path):
-    """A function (processes, arguments) -> a running torchrun; what is left is killed."""
+    """Return a function (processes, arguments) -> running torchrun, killed at the end."""
     started = []
 
     def start(num_processes, *arguments, agent=("--standalone",), restarts=0, **environment):
@@ -134,7 +134,7 @@ def start(tmp_path):
 
 
 def finish(process, *, code=0, stdin=None):
-    """Wait for a process; gives its events and what it said."""
+    """Wait for a process; return its events and its stderr."""
     out, err = process.communicate(stdin, timeout=120)
     assert process.returncode == code, err
     return [json.loads(line) for line in out.splitlines() if line.startswith("{")], err
@@ -152,17 +152,17 @@ def stored(tmp_path, run):
     return CheckpointStore(tmp_path / "checkpoints").run(run).last().checkpoint
 
 
-def assert_same(one, other):
-    assert one.weights.keys() == other.weights.keys()
-    for name, value in one.weights.items():
+def assert_same(checkpoint, other):
+    assert checkpoint.weights.keys() == other.weights.keys()
+    for name, value in checkpoint.weights.items():
         np.testing.assert_array_equal(value, other.weights[name])
-    assert one.training.arrays.keys() == other.training.arrays.keys()
-    for name, value in one.training.arrays.items():
+    assert checkpoint.training.arrays.keys() == other.training.arrays.keys()
+    for name, value in checkpoint.training.arrays.items():
         np.testing.assert_array_equal(value, other.training.arrays[name], err_msg=name)
 
 
 def workers(run_folder, process):
-    """Process ids of torchrun's workers, by rank, once training has begun."""
+    """Return the process ids of the workers, by rank, once training has started."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         log = run_folder / "events.jsonl"
@@ -188,46 +188,46 @@ def worker_pids(process):
 
 
 @pytest.mark.slow
-def test_many_processes_learn_what_one_learns(start, tmp_path, text):
+def test_distributed_training_matches_a_single_process(start, tmp_path, text):
     options = [*COMPARED, "--steps", 40, "--split-documents", "lines"]
-    alone, _ = finish(start(1, text, *options, "--run", "p1"))
+    single, _ = finish(start(1, text, *options, "--run", "p1"))
     for number in (2, 4):
         together, err = finish(start(number, text, *options, "--run", f"p{number}"))
-        np.testing.assert_allclose(curve(together), curve(alone), rtol=1e-4)
+        np.testing.assert_allclose(curve(together), curve(single), rtol=1e-4)
         assert len(curve(together)) >= 4
         started = next(event for event in together if event["event"] == "started")
         assert started["world_size"] == number
         assert started["local_batch_size"] == 8 // number
-        assert err.count("characters in") == 1  # one process speaks
-    one, other = stored(tmp_path, "p1"), stored(tmp_path, "p4")
-    for name, value in one.weights.items():
+        assert err.count("characters in") == 1  # only the main process prints
+    single, other = stored(tmp_path, "p1"), stored(tmp_path, "p4")
+    for name, value in single.weights.items():
         np.testing.assert_allclose(other.weights[name], value, atol=2e-4)
     for name in ("carried.h_LBH", "carried.c_LBH"):
         np.testing.assert_allclose(
-            other.training.arrays[name], one.training.arrays[name], atol=2e-3
+            other.training.arrays[name], single.training.arrays[name], atol=2e-3
         )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_process_changes_nothing(start, tmp_path, text, victim):
+def test_restart_after_a_killed_process_is_bit_identical(start, tmp_path, text, victim):
     options = [*OPTIONS, "--steps", 500, "--dropout", 0.2, "--recurrent-dropout", 0.1]
-    finish(start(2, text, *options, "--run", "whole"))
+    finish(start(2, text, *options, "--run", "uninterrupted"))
     process = start(2, text, *options, "--run", "killed", restarts=1)
     os.kill(workers(tmp_path / "checkpoints" / "killed", process)[victim], signal.SIGKILL)
     events, err = finish(process)
     assert "resumed at step" in err
     assert [event["event"] for event in events].count("started") == 2
     assert events[-1]["step"] == 500
-    assert_same(stored(tmp_path, "killed"), stored(tmp_path, "whole"))
+    assert_same(stored(tmp_path, "killed"), stored(tmp_path, "uninterrupted"))
 
 
 @pytest.mark.slow
-def test_processes_lost_before_the_first_save_touch_no_other_run(start, tmp_path, text):
-    """The newest run of the text is another one then, and finished."""
+def test_restart_before_the_first_save_touches_no_other_run(start, tmp_path, text):
+    """The newest run of the text is a different, finished one."""
     finish(start(1, text, *OPTIONS, "--steps", 5))
     before = stored(tmp_path, "text")
-    # No file: the leader waits for its text until a worker is killed and the next attempt begins.
+    # A pipe: the main process waits for its text until a worker is killed and torchrun restarts.
     os.mkfifo(tmp_path / "pipe")
     process = start(2, text, "--val", "pipe", *OPTIONS, "--steps", 6, "--dropout", 0, restarts=1)
     deadline = time.monotonic() + 60
@@ -249,14 +249,14 @@ def test_processes_lost_before_the_first_save_touch_no_other_run(start, tmp_path
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_another_number_of_processes(start, tmp_path, text):
+def test_run_resumes_with_another_number_of_processes(start, tmp_path, text):
     finish(start(2, text, *COMPARED, "--run", "moved", "--steps", 20))
     finish(start(4, text, "--resume", "--run", "moved", "--steps", 40, "--json"))
-    finish(start(2, text, *COMPARED, "--run", "whole", "--steps", 20))
-    finish(start(1, text, "--resume", "--run", "whole", "--steps", 40, "--json"))
-    one, other = stored(tmp_path, "moved"), stored(tmp_path, "whole")
-    assert one.step == other.step == 40
-    for name, value in one.weights.items():
+    finish(start(2, text, *COMPARED, "--run", "uninterrupted", "--steps", 20))
+    finish(start(1, text, "--resume", "--run", "uninterrupted", "--steps", 40, "--json"))
+    single, other = stored(tmp_path, "moved"), stored(tmp_path, "uninterrupted")
+    assert single.step == other.step == 40
+    for name, value in single.weights.items():
         np.testing.assert_allclose(other.weights[name], value, atol=2e-4)
 
 
@@ -267,7 +267,7 @@ def test_a_run_goes_on_with_another_number_of_processes(start, tmp_path, text):
         pytest.param("SIGSTOP", marks=pytest.mark.torture),
     ],
 )
-def test_a_lost_process_ends_the_training_with_a_clear_error(start, tmp_path, text, how):
+def test_lost_process_ends_training_with_a_clear_error(start, tmp_path, text, how):
     process = start(
         2, text, *OPTIONS, "--minutes", 5, "--run", "lost", CHARLSTM_DISTRIBUTED_TIMEOUT="8"
     )
@@ -275,7 +275,7 @@ def test_a_lost_process_ends_the_training_with_a_clear_error(start, tmp_path, te
     began = time.monotonic()
     os.kill(pids[1], getattr(signal, how))
     if how == "SIGSTOP":
-        # torchrun waits for what is stopped; the other one doesn't.
+        # torchrun waits for the stopped process; the other process doesn't.
         while os.path.exists(f"/proc/{pids[0]}") and _state_of(pids[0]) != "Z":
             assert time.monotonic() - began < 40
             time.sleep(0.2)
@@ -296,14 +296,14 @@ def _state_of(pid):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("whom", ["leader", "follower", "torchrun"])
-def test_a_signal_to_any_of_them_saves_and_ends(start, tmp_path, text, whom):
+def test_signal_to_any_process_saves_and_ends(start, tmp_path, text, whom):
     process = start(2, text, *OPTIONS, "--minutes", 5, "--run", "stopped")
     pids = workers(tmp_path / "checkpoints" / "stopped", process)
     if whom == "torchrun":
         process.send_signal(signal.SIGINT)  # as Ctrl-C does: workers are in sessions of their own
     else:
         os.kill(pids[["leader", "follower"].index(whom)], signal.SIGTERM)
-    events, err = finish(process, code=1)  # torchrun's own code: a worker ended with another one
+    events, err = finish(process, code=1)  # the exit code of torchrun, not of a worker
     assert events[-1]["event"] == "finished"
     assert events[-1]["was_interrupted"]
     assert "interrupted and saved" in err
@@ -311,9 +311,9 @@ def test_a_signal_to_any_of_them_saves_and_ends(start, tmp_path, text, whom):
 
 
 @pytest.mark.slow
-def test_two_agents_train_as_one_does(start, tmp_path, text):
+def test_two_agents_match_one(start, tmp_path, text):
     options = [*OPTIONS, "--steps", 30, "--dropout", 0]
-    alone, _ = finish(start(1, text, *options, "--run", "alone"))
+    single, _ = finish(start(1, text, *options, "--run", "alone"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -321,11 +321,11 @@ def test_two_agents_train_as_one_does(start, tmp_path, text):
     agent += ["--rdzv-id=test", "--local-addr=127.0.0.1"]
     agents = [start(1, text, *options, "--run", "two", agent=agent) for _ in range(2)]
     together = [event for process in agents for event in finish(process)[0]]
-    np.testing.assert_allclose(curve(together), curve(alone), rtol=1e-4)
+    np.testing.assert_allclose(curve(together), curve(single), rtol=1e-4)
 
 
 @pytest.mark.slow
-def test_mistakes_are_said_once(start, tmp_path, text):
+def test_errors_are_printed_once(start, tmp_path, text):
     _, err = finish(start(3, text, *OPTIONS, "--steps", 5), code=1)
     assert err.count("can't be divided by 3 processes") == 1
     assert "Traceback (most recent call last)" not in err.split("=====")[0].split("E1")[0]
@@ -334,15 +334,15 @@ def test_mistakes_are_said_once(start, tmp_path, text):
 
 
 @pytest.mark.slow
-def test_a_text_from_stdin_reaches_all_of_them(start, tmp_path, text):
-    alone, _ = finish(start(1, text, *OPTIONS, "--steps", 5, "--run", "one"))
+def test_text_from_stdin_reaches_all_processes(start, tmp_path, text):
+    single, _ = finish(start(1, text, *OPTIONS, "--steps", 5, "--run", "one"))
     process = start(2, "-", *OPTIONS, "--steps", 5, "--run", "two")
     together, _ = finish(process, stdin=(tmp_path / text).read_text("utf-8"))
-    np.testing.assert_allclose(curve(together), curve(alone), rtol=1e-4)
+    np.testing.assert_allclose(curve(together), curve(single), rtol=1e-4)
 
 
 @pytest.mark.slow
-def test_the_first_clock_counts(start, text):
+def test_main_process_keeps_the_time(start, text):
     began = time.monotonic()
     events, _ = finish(start(2, text, *OPTIONS, "--minutes", 0.1, "--run", "clock"))
     assert events[-1]["event"] == "finished"
@@ -350,7 +350,7 @@ def test_the_first_clock_counts(start, text):
     assert time.monotonic() - began < 40
 
 
-def test_what_torchrun_says_of_itself_is_checked():
+def test_invalid_environment_of_torchrun_is_rejected():
     with join_world({"WORLD_SIZE": ""}) as world:
         assert world.size == 1
     with pytest.raises(ConfigError, match="WORLD_SIZE=x"), join_world({"WORLD_SIZE": "x"}):

@@ -16,7 +16,7 @@ def write_output(path, data):
         file.write(data)
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path):
+def test_replace_file_is_atomic(tmp_path):
     path = tmp_path / "a.txt"
     write_output(path, b"one")
     assert path.read_bytes() == b"one"
@@ -36,11 +36,11 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_standard_output_is_known_by_its_name_on_windows_too():
+def test_standard_output_is_recognized_by_its_name_on_windows():
     assert _descriptor_of(PureWindowsPath("/dev/stdout")) == 1
 
 
-def test_what_cannot_be_written_is_refused_before_the_work(tmp_path):
+def test_unwritable_output_is_rejected_before_the_work(tmp_path):
     worked = []
     for path, reason in (
         (tmp_path, "name a file"),
@@ -52,7 +52,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(tmp_path):
     assert not worked
 
 
-def test_long_names_are_written(tmp_path):
+def test_long_file_names_are_written(tmp_path):
     path = tmp_path / ("x" * 250)
     write_output(path, b"one")
     write_output(path, b"two")
@@ -60,7 +60,7 @@ def test_long_names_are_written(tmp_path):
 
 
 @posix
-def test_a_link_is_followed_and_a_mode_kept(tmp_path):
+def test_open_output_follows_links_and_keeps_the_mode(tmp_path):
     target = tmp_path / "target.txt"
     target.write_bytes(b"old")
     target.chmod(0o600)
@@ -81,7 +81,7 @@ def test_a_link_is_followed_and_a_mode_kept(tmp_path):
 
 
 @posix
-def test_a_pipe_that_nobody_reads_is_no_error_of_the_file():
+def test_closed_pipe_raises_broken_pipe_error():
     reader, writer = os.pipe()
     os.close(reader)
     with pytest.raises(BrokenPipeError), open_output(Path(f"/dev/fd/{writer}")) as file:
@@ -90,7 +90,7 @@ def test_a_pipe_that_nobody_reads_is_no_error_of_the_file():
 
 
 @posix
-def test_a_pipe_is_opened_once_and_written_into(tmp_path):
+def test_pipe_is_opened_once(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     received = []
@@ -106,7 +106,7 @@ def test_a_pipe_is_opened_once_and_written_into(tmp_path):
 
 @posix
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
-def test_a_descriptor_is_appended_to_as_cat_does(tmp_path, name):
+def test_output_to_a_descriptor_is_appended(tmp_path, name):
     log = tmp_path / "log.txt"
     log.write_bytes(b"before\n")
     program = (
@@ -123,7 +123,7 @@ def test_a_descriptor_is_appended_to_as_cat_does(tmp_path, name):
 
 
 @posix
-def test_where_no_file_can_be_renamed_the_old_one_is_written_over(tmp_path, monkeypatch):
+def test_file_is_overwritten_if_it_cannot_be_renamed(tmp_path, monkeypatch):
     path = tmp_path / "mounted.txt"
     path.write_bytes(b"old and longer")
     inode = path.stat().st_ino
@@ -139,7 +139,7 @@ def test_where_no_file_can_be_renamed_the_old_one_is_written_over(tmp_path, monk
 
 
 @posix
-def test_a_writable_file_in_a_folder_that_is_not(tmp_path, monkeypatch):
+def test_writable_file_in_a_read_only_folder_is_overwritten(tmp_path, monkeypatch):
     path = tmp_path / "a.txt"
     path.write_bytes(b"old and longer")
     opened = os.open
@@ -156,7 +156,7 @@ def test_a_writable_file_in_a_folder_that_is_not(tmp_path, monkeypatch):
     assert path.read_bytes() == b"new"
 
 
-def test_what_is_read_is_not_written(tmp_path):
+def test_inputs_are_not_overwritten(tmp_path):
     text = tmp_path / "mine.txt"
     text.write_bytes(b"mine")
     (tmp_path / "again.txt").hardlink_to(text)
@@ -169,7 +169,7 @@ def test_what_is_read_is_not_written(tmp_path):
     assert text.read_bytes() == b"mine"
 
 
-def test_the_files_of_a_store_are_not_replaced(tmp_path):
+def test_files_of_a_store_are_not_overwritten(tmp_path):
     files = [tmp_path / name for name in ("lock", "best.safetensors", "text.npy")]
     for file in files:
         file.write_bytes(b"mine")
@@ -181,7 +181,7 @@ def test_the_files_of_a_store_are_not_replaced(tmp_path):
     write_output(tmp_path / "page.html", b"beside it")
 
 
-def test_of_leftovers_only_charlstm_s_own_go(tmp_path):
+def test_remove_leftovers_deletes_only_charlstm_s_files(tmp_path):
     for name in (".charlstm-0123456789abcdef.tmp", ".charlstm-mine.tmp", "a.tmp-2024.txt"):
         (tmp_path / name).write_bytes(b"x")
     remove_leftovers(tmp_path, older_than_seconds=1000)
@@ -190,15 +190,15 @@ def test_of_leftovers_only_charlstm_s_own_go(tmp_path):
     assert sorted(os.listdir(tmp_path)) == [".charlstm-mine.tmp", "a.tmp-2024.txt"]
 
 
-def test_a_half_written_file_that_is_done_meanwhile_is_no_error(tmp_path, monkeypatch):
-    """`eval` writes counts into a run's folder while another process starts to train the run."""
+def test_remove_leftovers_ignores_files_that_vanish(tmp_path, monkeypatch):
+    """`eval` may write an n-gram model into the folder while another process starts the run."""
     gone = tmp_path / ".charlstm-0123456789abcdef.tmp"
     monkeypatch.setattr(type(tmp_path), "iterdir", lambda folder: iter([gone]))
     remove_leftovers(tmp_path)
 
 
 @posix
-def test_a_planted_link_is_not_followed(tmp_path, monkeypatch):
+def test_planted_link_is_not_followed(tmp_path, monkeypatch):
     target = tmp_path / "target"
     target.write_bytes(b"mine")
     monkeypatch.setattr("charlstm.system.files.secrets.token_hex", lambda _: "0" * 16)
@@ -209,8 +209,8 @@ def test_a_planted_link_is_not_followed(tmp_path, monkeypatch):
 
 
 @posix
-def test_what_is_renamed_is_on_the_disk_before_and_the_name_after(tmp_path, monkeypatch):
-    """After a power cut a name must never stand for content that isn't there."""
+def test_content_is_synced_before_the_rename_and_the_folder_after(tmp_path, monkeypatch):
+    """After a power cut, a name must never refer to missing content."""
     calls = []
     sync, rename = os.fsync, os.replace
 

@@ -14,7 +14,7 @@ pty = pytest.importorskip("pty", reason="terminals and signals of POSIX")
 
 @pytest.fixture(autouse=True)
 def _no_ignored_signals():
-    """nohup and scripts that start jobs with & ignore signals, which all their children inherit."""
+    """nohup and scripts with background jobs ignore signals, which child processes inherit."""
     defaults = {
         signal.SIGINT: signal.default_int_handler,
         signal.SIGTERM: signal.SIG_DFL,
@@ -26,7 +26,7 @@ def _no_ignored_signals():
         signal.signal(number, handler)
 
 
-def test_the_first_signal_asks_to_stop_and_handlers_are_given_back():
+def test_first_signal_calls_stop_and_handlers_are_restored():
     before = signal.getsignal(signal.SIGTERM)
     asked = []
     with stop_signals() as signals:
@@ -38,7 +38,7 @@ def test_the_first_signal_asks_to_stop_and_handlers_are_given_back():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_before_training_a_signal_is_an_exception():
+def test_signal_before_training_raises_an_exception():
     with pytest.raises(SystemExit) as ended, stop_signals():
         os.kill(os.getpid(), signal.SIGTERM)
     assert ended.value.code == 143
@@ -46,7 +46,7 @@ def test_before_training_a_signal_is_an_exception():
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_signal_that_is_held_counts_as_soon_as_it_can():
+def test_forward_calls_stop_for_a_held_signal():
     asked = []
     with stop_signals() as signals:
         signals.hold()
@@ -56,7 +56,7 @@ def test_a_signal_that_is_held_counts_as_soon_as_it_can():
         assert asked == [True]
 
 
-def test_a_signal_that_is_held_back_is_delivered_after_the_block():
+def test_held_back_signal_is_delivered_after_the_block():
     done = []
 
     def block(number):
@@ -71,7 +71,7 @@ def test_a_signal_that_is_held_back_is_delivered_after_the_block():
     assert done == [signal.SIGINT, signal.SIGTERM]
 
 
-def test_what_the_parent_ignored_stays_ignored():
+def test_signals_ignored_by_the_parent_stay_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with stop_signals() as signals:
@@ -86,7 +86,7 @@ ENDLESS = ["train", "tiny.txt", "--steps", "1000000", "--hidden-size", "8", "--t
 
 @pytest.fixture
 def training(corpus_file, tmp_path):
-    """Start an endless training; gives the process when it has made its first steps."""
+    """Start endless training; return the process after its first steps."""
     children = []
 
     def start(prefix=(), arguments=(), **options):
@@ -114,7 +114,7 @@ def training(corpus_file, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_ends_the_step_saves_and_tells_how_to_go_on(training, tmp_path, name):
+def test_signal_saves_and_prints_how_to_resume(training, tmp_path, name):
     child = training()
     number = getattr(signal, name)
     child.send_signal(number)
@@ -131,7 +131,7 @@ def test_a_signal_ends_the_step_saves_and_tells_how_to_go_on(training, tmp_path,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_in_the_first_seconds_leaves_a_sound_run_or_nothing(corpus_file, tmp_path, name):
+def test_signal_during_startup_leaves_a_valid_run_or_nothing(corpus_file, tmp_path, name):
     store = CheckpointStore(tmp_path / "checkpoints")
     outcomes = set()
     for number in range(8):
@@ -154,7 +154,7 @@ def test_a_signal_in_the_first_seconds_leaves_a_sound_run_or_nothing(corpus_file
 
 
 @pytest.mark.slow
-def test_a_second_ctrl_c_ends_at_once_and_loses_no_save(training, tmp_path):
+def test_second_ctrl_c_exits_at_once_and_keeps_the_last_save(training, tmp_path):
     child = training()
     child.send_signal(signal.SIGINT)
     child.send_signal(signal.SIGINT)
@@ -164,7 +164,7 @@ def test_a_second_ctrl_c_ends_at_once_and_loses_no_save(training, tmp_path):
 
 
 @pytest.mark.slow
-def test_nohup_goes_on_after_a_hangup(training):
+def test_training_under_nohup_survives_a_hangup(training):
     child = training(prefix=["nohup"])
     child.send_signal(signal.SIGHUP)
     time.sleep(1)
@@ -175,7 +175,7 @@ def test_nohup_goes_on_after_a_hangup(training):
 
 
 @pytest.mark.slow
-def test_a_terminal_that_is_gone_stops_no_save(training, tmp_path):
+def test_closed_terminal_does_not_prevent_saving(training, tmp_path):
     ours, theirs = pty.openpty()
     child = training(stderr=theirs, start_new_session=True)
     os.close(theirs)
@@ -190,7 +190,7 @@ def test_a_terminal_that_is_gone_stops_no_save(training, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_signal_counts_though_nobody_reads_the_json(training, tmp_path):
+def test_signal_works_although_the_json_pipe_is_closed(training, tmp_path):
     child = training(stdout=subprocess.PIPE, arguments=["--json"])
     child.stdout.close()
     child.send_signal(signal.SIGINT)

@@ -23,7 +23,7 @@ class Terminal(io.StringIO):
         (Terminal, False, False),
     ],
 )
-def test_a_bar_is_shown_in_a_terminal_or_on_demand(monkeypatch, stream, is_shown, shows):
+def test_progress_bar_is_shown_in_a_terminal_or_on_request(monkeypatch, stream, is_shown, shows):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", stream())
@@ -35,7 +35,7 @@ def test_a_bar_is_shown_in_a_terminal_or_on_demand(monkeypatch, stream, is_shown
     assert bool(written) == shows
 
 
-def test_a_counting_bar_waits_a_second(monkeypatch):
+def test_counting_bar_appears_after_a_second(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", Terminal())
@@ -48,7 +48,7 @@ def test_a_counting_bar_waits_a_second(monkeypatch):
     ("stream", "is_shown", "shows"),
     [(Terminal, True, True), (io.StringIO, True, False), (Terminal, False, False)],
 )
-def test_a_terminal_shows_what_takes_a_while_until_it_is_done(monkeypatch, stream, is_shown, shows):
+def test_waiting_message_is_shown_until_the_block_ends(monkeypatch, stream, is_shown, shows):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", stream())

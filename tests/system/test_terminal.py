@@ -11,7 +11,7 @@ from charlstm.system.terminal import escape, escape_line, shell_word
 
 
 @given(st.text(st.characters()))
-def test_nothing_that_is_shown_commands_a_terminal(text):
+def test_escaped_text_has_no_control_characters(text):
     shown = escape(text)
     assert not any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in shown)
     assert not any(unicodedata.bidirectional(c) in {"RLO", "LRO", "RLE", "LRI"} for c in shown)
@@ -30,11 +30,11 @@ def test_nothing_that_is_shown_commands_a_terminal(text):
         ("\u2028", r"\u2028"),
     ],
 )
-def test_code_points_are_shown_in_the_place_of_commands(text, shown):
+def test_control_characters_are_shown_as_code_points(text, shown):
     assert escape(text) == shown
 
 
-def test_some_may_be_kept_and_messages_are_one_line():
+def test_escape_keeps_given_characters_and_escape_line_joins_lines():
     assert escape("a\n\tb\r", keep="\n\t") == "a\n\tb\\x0d"
     assert escape_line("two\nlines") == "two lines"
 
@@ -43,7 +43,7 @@ def test_some_may_be_kept_and_messages_are_one_line():
 @pytest.mark.parametrize(
     "word", ["plain", "two words", "it's", "a\nb'\\n", "\x1b[31m\x9b", "\u202eab", "\udcff\udc80 x"]
 )
-def test_shell_word_is_one_safe_word_of_bash(word):
+def test_shell_word_is_one_bash_word_without_control_characters(word):
     quoted = shell_word(word)
     assert escape(quoted) == quoted
     done = subprocess.run(["bash", "-c", f"printf %s {quoted}"], capture_output=True, check=True)

@@ -19,7 +19,7 @@ BYTES = "".join(map(chr, range(256)))
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_bytes_come_back_as_the_text_they_were(text):
+def test_bytes_round_trip(text):
     alphabet = of(BYTES, level="byte")
     symbols = alphabet.to_symbols(text)
     assert symbols.encode("latin-1") == text.encode()
@@ -28,7 +28,7 @@ def test_bytes_come_back_as_the_text_they_were(text):
 
 
 @given(st.text())
-def test_any_typed_text_has_symbols_and_documents(text):
+def test_any_text_can_be_normalized_and_split_into_documents(text):
     for options in ({}, {"level": "byte"}, {"normalize": "nfc"}, {"keep_line_ends": True}):
         alphabet = of(TEXT, **options)
         symbols = alphabet.to_symbols(text)
@@ -40,19 +40,19 @@ def test_any_typed_text_has_symbols_and_documents(text):
         assert not np.any(alphabet.encode(kept) == UNKNOWN)
 
 
-def test_line_ends_are_those_of_the_corpus():
+def test_line_ends_are_normalized_like_the_corpus():
     assert of("ab").to_symbols("a\r\nb\r") == "a\nb\n"
     for kept in (of("ab", keep_line_ends=True), of("ab", level="byte")):
         assert kept.to_symbols("a\r\nb\r") == "a\r\nb\r"
         assert kept.settings()["keep_line_ends"]
 
 
-def test_what_is_unknown_is_named_five_at_most():
+def test_at_most_five_unknown_characters_are_named():
     with pytest.raises(CorpusError, match=r"'A' \(U\+0041\).*'E' \(U\+0045\) and 2 more"):
         of("ab").require_known("AaBbCDEFG")
 
 
-def test_symbols_that_can_be_predicted_have_a_readable_form():
+def test_readable_has_a_text_for_each_predictable_id():
     assert of("ab").readable == (None, "a", "b")
     assert of("a\xff", level="byte").readable == (None, "a", "\\xff")
     assert len(of("ab")) == 3

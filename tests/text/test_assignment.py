@@ -9,7 +9,7 @@ from charlstm.config import CorpusConfig
 from charlstm.text.assignment import Assignment
 from charlstm.text.corpus import load_corpus
 
-# Sizes of a folder's files that left nothing for validation.
+# File sizes of a folder for which validation once got no text.
 LUMPY = [
     min(150_000, int(size) + 1) for size in np.random.default_rng(11).lognormal(6, 2.2, size=103)
 ]
@@ -22,7 +22,7 @@ def assigned(lengths, **options):
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=200), st.integers(0, 9))
-def test_every_document_is_in_one_split_and_keeps_its_text(lengths, seed):
+def test_every_document_is_in_exactly_one_split_unchanged(lengths, seed):
     found = assigned(lengths, split_seed=seed, val_fraction=0.2, test_fraction=0.1)
     ids = np.arange(sum(lengths))
     grouped = np.concatenate(list(found.grouped(ids)))
@@ -39,47 +39,47 @@ def test_every_document_is_in_one_split_and_keeps_its_text(lengths, seed):
     assert {train, train + val} <= set(starts)
 
 
-def test_the_seed_decides():
-    one, same, other = (assigned([3] * 300, split_seed=seed) for seed in (0, 0, 1))
-    assert np.array_equal(one.split_D, same.split_D)
-    assert not np.array_equal(one.split_D, other.split_D)
-    assert one.sizes == (810, 45, 45)
+def test_assignment_depends_on_the_seed():
+    first, same, other = (assigned([3] * 300, split_seed=seed) for seed in (0, 0, 1))
+    assert np.array_equal(first.split_D, same.split_D)
+    assert not np.array_equal(first.split_D, other.split_D)
+    assert first.sizes == (810, 45, 45)
 
 
 @pytest.mark.parametrize(
     "lengths", [[3] * 300 + [100_000], [60] * 110 + [300_000], [100_000, *[3] * 200, 90_000], LUMPY]
 )
 @pytest.mark.parametrize("fractions", [(0.05, 0.05), (0.4, 0.4), (0.0, 0.3), (0.001, 0.6)])
-def test_each_split_has_its_share_within_a_factor_of_two(lengths, fractions):
+def test_split_sizes_are_within_a_factor_of_two_of_their_fractions(lengths, fractions):
     val, test = fractions
     found = assigned(lengths, val_fraction=val, test_fraction=test)
     for size, fraction in zip(found.sizes, (1 - val - test, val, test), strict=True):
         assert fraction / 2 <= size / sum(lengths) <= 2 * fraction + 1e-5
 
 
-def test_the_longest_document_is_divided_only_where_the_others_are_too_short():
+def test_the_longest_document_is_divided_only_if_the_others_are_too_short():
     assert assigned([3] * 300).notices == ()
     assert len(assigned([3] * 300).lengths_D) == 300
     found = assigned([3] * 300 + [100_000])
     assert found.lengths_D[-3:].tolist() == [100_000 - 10_000, 5000, 5000]
     assert found.split_D[-3:].tolist() == [0, 1, 2]
     assert found.sizes == (90_810, 5045, 5045)
-    assert found.notices[0].startswith("test text: 5,045 of 5,045 characters, in part of longer")
+    assert found.notices[0].startswith("test text: 5,045 of 5,045 characters, partly from longer")
 
 
-def test_a_split_that_can_t_have_its_share_is_noticed():
+def test_a_split_that_is_too_small_gives_a_notice():
     found = assigned([16, 19, 5], val_fraction=0.49, test_fraction=0.5, split_seed=2)
     assert (found.sizes, found.notices) == ((0, 35, 5), ("test text: 5 of 20 characters",))
 
 
-def test_few_documents_stay_in_their_order_unless_asked():
+def test_few_documents_are_split_in_order_by_default():
     assert assigned([3] * 99, split_by="auto") is None
     assert assigned([3] * 100, split_by="auto") is not None
     assert assigned([3] * 100, split_by="order") is None
     assert assigned([3] * 9, split_by="random") is not None
 
 
-def test_a_sorted_list_is_tested_on_all_of_its_letters(tmp_path):
+def test_test_items_of_a_sorted_list_cover_all_letters(tmp_path):
     path = tmp_path / "sorted.txt"
     words = [f"{letter}{number:02}\n" for letter in "abcdefghij" for number in range(60)]
     path.write_text("".join(words))
@@ -92,7 +92,7 @@ def test_a_sorted_list_is_tested_on_all_of_its_letters(tmp_path):
     assert [len(part.starts) for part in (corpus.train, corpus.val, corpus.test)] == [540, 30, 30]
 
 
-def test_files_for_validation_and_test_stay_as_they_are(tmp_path):
+def test_val_and_test_files_are_not_shuffled(tmp_path):
     for name, text in (("train", "ab\n" * 200), ("val", "ba\n" * 3), ("test", "bb\n" * 5)):
         (tmp_path / name).write_text(text)
     paths = {name: str(tmp_path / name) for name in ("val", "test")}

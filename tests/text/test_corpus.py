@@ -18,7 +18,7 @@ from charlstm.config import CorpusConfig
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.text.corpus import encode_files, load_corpus
 from charlstm.text.filelist import FileList
-from charlstm.text.source import _composed, _explained
+from charlstm.text.source import _composed, _encoding_error
 from charlstm.text.vocabulary import END
 
 
@@ -40,7 +40,7 @@ def write(tmp_path):
     return write
 
 
-def test_splits_are_train_val_test_in_the_order_of_the_text(write):
+def test_order_splits_are_train_val_test_in_text_order(write):
     text = "abcdefghij" * 20
     corpus = load(write(text), val_fraction=0.1, test_fraction=0.2)
     assert text_of(corpus, "train") == text[:140]
@@ -53,7 +53,7 @@ def test_splits_are_train_val_test_in_the_order_of_the_text(write):
     num_val=st.floats(0, 0.4),
     num_test=st.floats(0, 0.4),
 )
-def test_every_character_is_in_one_split(tmp_path_factory, documents, num_val, num_test):
+def test_every_character_is_in_exactly_one_split(tmp_path_factory, documents, num_val, num_test):
     folder = tmp_path_factory.mktemp("documents")
     paths = [folder / f"{number}.txt" for number in range(len(documents))]
     for path, text in zip(paths, documents, strict=True):
@@ -65,15 +65,15 @@ def test_every_character_is_in_one_split(tmp_path_factory, documents, num_val, n
         return
     splits = [corpus.train, corpus.val, corpus.test]
     num_documents = sum(bool(text) for text in documents)
-    # Where there are several files, each document has an end.
+    # With several files, each document has EOS.
     num_ends = num_documents if len(documents) > 1 else 0
     assert sum(split.num_chars for split in splits) == len("".join(documents)) + num_ends
-    # Documents begin where files begin, and where a split begins.
+    # Documents start at file starts and split starts.
     starts = sum(len(split.starts) for split in splits)
     assert num_documents <= starts <= num_documents + 2
 
 
-def test_files_replace_fractions(write):
+def test_val_and_test_files_replace_fractions(write):
     train, val, test = write("a" * 50), write("ab", "val.txt"), write("cccc", "test.txt")
     corpus = load(train, val=str(val), test=str(test))
     assert [corpus.train.num_chars, corpus.val.num_chars, corpus.test.num_chars] == [50, 2, 4]
@@ -81,7 +81,7 @@ def test_files_replace_fractions(write):
     assert corpus.val.ids.tolist() == [1, 0]
 
 
-def test_without_a_path_it_is_the_documentation_of_python():
+def test_default_corpus_is_the_python_documentation():
     corpus = load()
     assert corpus.name == "python-docs"
     assert corpus.train.num_chars > 300_000
@@ -101,7 +101,7 @@ def test_without_a_path_it_is_the_documentation_of_python():
         lzma.compress("naïve\nlines\n".encode()),
     ],
 )
-def test_the_same_text_in_other_clothes_is_the_same_corpus(write, content):
+def test_compression_encoding_and_line_ends_don_t_change_the_corpus(write, content):
     options = {"val_fraction": 0.0, "test_fraction": 0.0}
     plain = load(write("naïve\nlines\n"), **options)
     dressed = load(write(content, "dressed"), **options)
@@ -109,13 +109,13 @@ def test_the_same_text_in_other_clothes_is_the_same_corpus(write, content):
     assert dressed.fingerprint == plain.fingerprint
 
 
-def test_line_ends_are_kept_on_request(write):
+def test_keep_line_ends_keeps_cr_and_crlf(write):
     path = write("one\r\ntwo\r\n" * 4)
     assert "\r" not in load(path).vocabulary.characters
     assert "\r" in load(path, keep_line_ends=True).vocabulary.characters
 
 
-def test_the_fingerprint_changes_with_text_and_with_splits(write):
+def test_fingerprint_depends_on_text_and_splits(write):
     first = load(write("abcdefghij" * 10)).fingerprint
     assert load(write("abcdefghij" * 10, "other-name")).fingerprint == first
     assert load(write("abcdefghiX" * 10)).fingerprint != first
@@ -134,36 +134,36 @@ def test_the_fingerprint_changes_with_text_and_with_splits(write):
         (gzip.compress(b"text " * 100, mtime=0)[:-9], "can't be read: Compressed file ended"),
     ],
 )
-def test_what_is_no_text_gets_one_line_that_says_why(write, content, message):
+def test_non_text_files_give_a_one_line_error(write, content, message):
     with pytest.raises(CorpusError, match=message) as caught:
         load(write(content))
     assert "\n" not in str(caught.value)
 
 
-def test_text_that_stops_too_early_for_its_encoding_is_explained():
-    # As Python 3.13 reports it: beyond the last byte.
+def test_encoding_error_at_the_end_of_a_text_has_its_position():
+    # Python 3.13 reports a position after the last byte.
     error = UnicodeDecodeError("punycode", b"BZh9", 4, 5, "incomplete punycode string")
-    assert str(_explained("a.txt", 4, error)).startswith(
+    assert str(_encoding_error("a.txt", 4, error)).startswith(
         "a.txt: byte 4 (the end) is not valid punycode"
     )
 
 
 @posix
-def test_missing_files_folders_and_endless_devices_are_refused(tmp_path):
+def test_missing_files_folders_and_devices_are_rejected(tmp_path):
     for path in (tmp_path / "missing", "/dev/zero", "nul\0byte"):
         with pytest.raises(CorpusError):
             load(path)
-    with pytest.raises(CorpusError, match="holds no text file"):
+    with pytest.raises(CorpusError, match="contains no text file"):
         load(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["\n" * 50, "a" * 50, "ab\0" * 20])
-def test_odd_but_readable_texts_work(write, text):
+def test_unusual_but_valid_texts_are_accepted(write, text):
     corpus = load(write(text))
     assert text_of(corpus, "train") + text_of(corpus, "val") + text_of(corpus, "test") == text
 
 
-def test_bytes_are_those_of_each_document(write):
+def test_bytes_are_counted_per_document(write):
     lines = [f"{number} Li\n" for number in range(60)] + ["床前明月\n", "\U0001f600é\n"] * 30
     path = write("".join(lines))
     corpus = load(path, split_documents="lines", min_count=40)  # some are unknown
@@ -199,7 +199,7 @@ def folder(tmp_path):
     return tmp_path / "tree"
 
 
-def test_a_folder_is_every_text_in_it_in_order(folder):
+def test_a_folder_stands_for_its_text_files_in_order(folder):
     corpus = load(folder, **WHOLE)
     assert everything(corpus) == f"bbbb\n{END}zzzz\n{END}"
     assert corpus.train.starts.tolist() == [0, 6]
@@ -208,14 +208,14 @@ def test_a_folder_is_every_text_in_it_in_order(folder):
     assert "(" in notice
 
 
-def test_what_of_a_folder_is_no_text_is_named_with_the_reason(tmp_path):
+def test_skipped_files_of_a_folder_are_named_with_a_reason(tmp_path):
     (tmp_path / "a.txt").write_text("the quick brown fox\n" * 20)
     (tmp_path / "b.gz").write_bytes(gzip.compress(b"text"))
     (tmp_path / "c.pdf").write_bytes(b"%PDF-1.7 \x00")
     (tmp_path / "d").write_bytes(b"\0")
     (tmp_path / "e.txt").write_bytes("caf\u00e9".encode("cp1252"))
     files = FileList.of(CorpusConfig(paths=(str(tmp_path),)))
-    assert [(os.path.basename(one.path), one.reason) for one in files.skipped] == [
+    assert [(os.path.basename(file.path), file.reason) for file in files.skipped] == [
         ("b.gz", "compressed"), ("c.pdf", "a PDF"), ("d", "binary"), ("e.txt", "not UTF-8")
     ]  # fmt: skip
     ((notice,),) = files.notices.values()
@@ -230,33 +230,33 @@ def test_what_of_a_folder_is_no_text_is_named_with_the_reason(tmp_path):
     ((notice,),) = files.notices.values()
     assert notice.endswith("f15 (binary), and 4 more; corpus check lists all")
     (tmp_path / "a.txt").unlink()
-    with pytest.raises(CorpusError, match=r"holds no text file: skipped 14 .*b\.gz \(compressed\)"):
+    with pytest.raises(
+        CorpusError, match=r"contains no text file: skipped 14 .*b\.gz \(compressed\)"
+    ):
         load(tmp_path)
 
 
-def test_an_empty_file_to_validate_or_test_on_is_refused(write):
+def test_empty_val_and_test_files_are_rejected(write):
     path, empty = write("the quick brown fox\n" * 20), write("", "empty.txt")
     for name in ("val", "test"):
         for how in (None, "blank-lines"):
-            with pytest.raises(
-                CorpusError, match=f"^--{name} .*empty.txt: there is no text in it$"
-            ):
+            with pytest.raises(CorpusError, match=f"^--{name} .*empty.txt: contains no text$"):
                 load(path, **{name: str(empty)}, split_documents=how)
 
 
-def test_of_a_folder_patterns_choose(folder):
+def test_include_selects_files_of_a_folder(folder):
     corpus = load(folder, include=("*.py",), **WHOLE)
     assert everything(corpus) == "zzzz\n"
     assert corpus.notices == ()
     assert everything(load(folder, include=("*.py", "b*"), **WHOLE)) == f"bbbb\n{END}zzzz\n{END}"
-    with pytest.raises(CorpusError, match=r"no file whose name matches \*.c"):
+    with pytest.raises(CorpusError, match=r"no file name matches \*.c"):
         load(folder, include=("*.c",))
-    # What was asked for is never skipped.
+    # Files named by --include are never skipped.
     with pytest.raises(CorpusError, match="not valid utf-8"):
         load(folder, include=("*.txt",))
 
 
-def test_documents_inside_a_file_begin_anew(write):
+def test_documents_inside_a_file_have_their_own_starts(write):
     path = write("anna\nberta\nclara\n" * 8)
     corpus = load(path, split_documents="lines", **WHOLE)
     assert len(corpus.train.starts) == 24
@@ -269,9 +269,11 @@ def test_documents_inside_a_file_begin_anew(write):
     assert len(split.val.starts) >= 5
 
 
-@example(text="a\u0f74\u0f73", cuts=[3])  # the last one comes apart, and its parts go first
+@example(
+    text="a\u0f74\u0f73", cuts=[3]
+)  # the last character decomposes, and its parts are reordered
 @given(text=st.text(max_size=40), cuts=st.lists(st.integers(1, 9), max_size=9))
-def test_normal_form_c_doesn_t_depend_on_the_pieces(text, cuts):
+def test_nfc_doesn_t_depend_on_piece_boundaries(text, cuts):
     from unicodedata import normalize
 
     pieces, place = [], 0
@@ -282,7 +284,7 @@ def test_normal_form_c_doesn_t_depend_on_the_pieces(text, cuts):
     assert "".join(_composed(iter(pieces))) == normalize("NFC", text)
 
 
-def test_accents_take_one_form_on_request(write):
+def test_normalize_nfc_composes_accents(write):
     path = write("cafe\u0301 " * 30)
     assert "\u0301" in load(path).vocabulary.characters
     composed = load(path, normalize="nfc")
@@ -304,7 +306,7 @@ def test_accents_take_one_form_on_request(write):
         {"level": "byte", "normalize": "nfc"},
     ],
 )
-def test_impossible_ways_to_read_are_refused(options):
+def test_invalid_reading_options_are_rejected(options):
     with pytest.raises(ConfigError):
         CorpusConfig(**options)
 
@@ -312,12 +314,12 @@ def test_impossible_ways_to_read_are_refused(options):
 @settings(max_examples=40)
 @given(
     text=st.text(min_size=2, max_size=60),
-    size=st.integers(4, 17),  # a byte order mark comes in one piece
+    size=st.integers(4, 17),  # the first piece must hold a byte order mark
     codec=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
     normalize=st.sampled_from(["none", "nfc"]),
     how=st.sampled_from([None, "lines", "blank-lines", "^a"]),
 )
-def test_ids_don_t_depend_on_how_the_bytes_come(
+def test_ids_don_t_depend_on_piece_size_or_source(
     tmp_path_factory, text, size, codec, normalize, how
 ):
     from charlstm.text import source
@@ -345,7 +347,7 @@ def test_ids_don_t_depend_on_how_the_bytes_come(
 
 
 @posix
-def test_links_to_files_of_the_same_folder_count_once(tmp_path):
+def test_links_to_files_of_the_same_folder_are_skipped(tmp_path):
     (tmp_path / "a.txt").write_text("the quick brown fox\n" * 20)
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner/b.txt").symlink_to(tmp_path / "a.txt")
@@ -355,29 +357,29 @@ def test_links_to_files_of_the_same_folder_count_once(tmp_path):
     assert "skipped 2 links to files that are read anyway" in corpus.notices[0]
 
 
-def test_a_file_that_is_named_twice_is_noticed(write):
+def test_repeated_and_copied_files_give_a_notice(write):
     path = write("the quick brown fox\n" * 20)
     (notice,) = load(path, path).notices
     assert "is read twice" in notice
     (notice,) = load(path, val=str(path)).notices
-    assert "is read twice, to learn and to score" in notice
+    assert "is read twice, used for both training and evaluation" in notice
     copy = path.with_name("copy.txt")
     copy.write_bytes(path.read_bytes())
     (notice,) = load(path, test=str(copy)).notices
-    assert notice == f"{copy}: is a copy of {path}, to learn and to score"
+    assert notice == f"{copy}: is a copy of {path}, used for both training and evaluation"
     copy.write_bytes(path.read_bytes()[::-1])
     assert not load(path, test=str(copy)).notices
 
 
-def test_kana_are_composed_piece_by_piece():
-    """Each piece comes out with the next one, so that time and memory grow with the text alone."""
+def test_nfc_of_kana_runs_in_bounded_memory():
+    """Each piece is yielded with the next one, so time and memory are linear in the text."""
     pieces = iter(["\u304b\u3099" * 50] * 3)
     composed = _composed(pieces)
     assert len(next(composed)) == 49
     assert next(pieces, None) is not None
 
 
-def test_no_room_for_a_copy_of_a_pipe_is_said(monkeypatch):
+def test_full_disk_while_copying_a_pipe_gives_an_error(monkeypatch):
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"text")))
     full = SimpleNamespace(write=raising(DISK_FULL), close=lambda: None)
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda: full)
@@ -386,15 +388,15 @@ def test_no_room_for_a_copy_of_a_pipe_is_said(monkeypatch):
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-def test_utf_16_without_a_mark_is_named(tmp_path, encoding):
+def test_utf_16_without_a_byte_order_mark_is_recognized(tmp_path, encoding):
     path = tmp_path / "text.txt"
     path.write_bytes(("the quick brown fox\n" * 20).encode(encoding))
-    with pytest.raises(CorpusError, match=f"give --encoding {encoding}"):
+    with pytest.raises(CorpusError, match=f"use --encoding {encoding}"):
         load(path)
     assert load(path, encoding=encoding).train.num_chars > 300
 
 
-def test_rows_of_tables_are_documents(write):
+def test_table_rows_are_documents(write):
     rows = [("a\u0301\r\n", "b"), ("", "c,d"), (f"x{END}", "e")]
     lines = [json.dumps({"text": text, "other": other}) for text, other in rows]
     of_json = load(write("\n".join(lines), "t.jsonl"), column="text", normalize="nfc", **WHOLE)
@@ -405,7 +407,7 @@ def test_rows_of_tables_are_documents(write):
     csv.writer(table).writerows([("text", "other"), *rows])
     of_csv = load(write(table.getvalue(), "t.csv"), column="text", normalize="nfc", **WHOLE)
     assert of_csv.fingerprint == of_json.fingerprint
-    assert "1 of 3 documents are empty, learned like others" in of_csv.notices
+    assert "1 of 3 documents are empty and trained on like others" in of_csv.notices
 
 
 @pytest.mark.parametrize(
@@ -416,7 +418,7 @@ def test_rows_of_tables_are_documents(write):
         ({"format": "csv"}, ["a.csv", "b.jsonl", "c.md"], "skipped 1 file: d (binary)"),
     ],
 )
-def test_tables_of_a_folder_are_read(tmp_path, options, expected, skipped):
+def test_a_folder_stands_for_its_tables_with_column(tmp_path, options, expected, skipped):
     for name, content in (("a.csv", b"x"), ("b.jsonl", b"y"), ("c.md", b"z"), ("d", b"\0")):
         (tmp_path / name).write_bytes(content)
     files = FileList.of(CorpusConfig(paths=(str(tmp_path),), column="text", **options))
@@ -424,7 +426,7 @@ def test_tables_of_a_folder_are_read(tmp_path, options, expected, skipped):
     assert [*files.notices.values()] == ([[f"{tmp_path}: {skipped}"]] if skipped else [])
 
 
-def test_column_of_a_model_is_read_from_other_tables(write):
+def test_encode_files_reads_the_model_s_column(write):
     config = CorpusConfig(paths=(str(write("text\nab\nba\n", "t.csv")),), column="text", **WHOLE)
     other = write('{"text": "b"}\n{"text": "ab"}\n', "o.jsonl")
     found = encode_files([str(other)], config, load_corpus(config).alphabet)

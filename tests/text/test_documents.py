@@ -18,7 +18,7 @@ pieces = st.lists(st.text("ab \n", max_size=7), max_size=6)
 
 
 def found(pieces, how):
-    """The documents as strings."""
+    """Return the documents as strings."""
     text, starts = "", []
     for piece, begins in split_documents(pieces, how):
         starts += [len(text) + begin for begin in begins]
@@ -32,18 +32,18 @@ def found(pieces, how):
 
 
 @given(pieces)
-def test_a_whole_text_is_one_document(pieces):
+def test_without_a_rule_the_text_is_one_document(pieces):
     text = "".join(pieces)
     assert found(pieces, None) == ([text] if text else [])
 
 
 @given(pieces)
-def test_lines(pieces):
+def test_lines_rule_makes_each_line_a_document(pieces):
     assert found(pieces, "lines") == re.findall(r"[^\n]*\n|[^\n]+", "".join(pieces))
 
 
 @given(pieces)
-def test_behind_blank_lines(pieces):
+def test_blank_lines_rule_starts_documents_after_blank_lines(pieces):
     text = "".join(pieces)
     expected, blank = [], False
     for line in re.findall(r"[^\n]*\n|[^\n]+", text):
@@ -55,7 +55,7 @@ def test_behind_blank_lines(pieces):
 
 
 @given(pieces)
-def test_at_lines_where_a_pattern_is_found(pieces):
+def test_pattern_rule_starts_documents_at_matching_lines(pieces):
     text = "".join(pieces)
     expected = []
     for line in re.findall(r"[^\n]*\n|[^\n]+", text):
@@ -67,7 +67,7 @@ def test_at_lines_where_a_pattern_is_found(pieces):
 
 @pytest.mark.parametrize("how", ["lines", "blank-lines", "^b"])
 @pytest.mark.parametrize("length", [3, 7, 30])
-def test_an_endless_line_is_not_held(monkeypatch, how, length):
+def test_endless_lines_are_processed_in_parts(monkeypatch, how, length):
     monkeypatch.setattr(documents, "_MAX_HELD_CHARS", 10)
     seen = []
 
@@ -82,20 +82,20 @@ def test_an_endless_line_is_not_held(monkeypatch, how, length):
         assert sum(map(len, seen)) <= (number + 1) * (10 + length) + length
 
 
-def test_a_line_is_matched_whole_wherever_the_pieces_end(monkeypatch):
+def test_matches_don_t_depend_on_piece_boundaries(monkeypatch):
     monkeypatch.setattr(documents, "_MAX_HELD_CHARS", 10)
     pieces = ["first line\nsec", "ond\nthird line\n", "second\n"]
     assert found(pieces, "^second$") == ["first line\n", "second\nthird line\n", "second\n"]
 
 
-def test_a_line_that_comes_in_parts_is_blank_only_if_all_of_it_is(monkeypatch):
+def test_a_line_in_parts_is_blank_only_if_all_parts_are(monkeypatch):
     monkeypatch.setattr(documents, "_MAX_HELD_CHARS", 4)
     pieces = ["abcdefgh", "\n", "second\n", "       ", " \n", "third"]
     assert found(pieces, "blank-lines") == ["abcdefgh\nsecond\n        \n", "third"]
 
 
 @given(pieces, st.sampled_from([None, "blank-lines", "^a"]))
-def test_each_document_gets_its_end(pieces, how):
+def test_with_ends_adds_one_eos_per_document(pieces, how):
     marked, starts = "", []
     for piece, begins in with_ends(split_documents(pieces, how)):
         starts += [len(marked) + begin for begin in begins]
@@ -107,14 +107,14 @@ def test_each_document_gets_its_end(pieces, how):
     ]
 
 
-def test_each_of_many_documents_in_one_piece_gets_its_end_and_its_place():
+def test_with_ends_shifts_the_starts_of_many_documents():
     (marked, starts), (last, none) = with_ends(split_documents(["ab\nc\ndef\ng\n"], "lines"))
     assert marked + last == "".join(f"{line}\n{END}" for line in ("ab", "c", "def", "g"))
     assert starts == [0, 4, 7, 12]
     assert (last, none) == (END, [])
 
 
-def test_a_list_is_made_of_short_lines():
+def test_looks_like_list_needs_many_short_lines():
     assert documents.looks_like_list("anna\n" * 300)
     assert documents.looks_like_list("anna\n" * 300 + "be")
     assert not documents.looks_like_list("anna\n" * 50)
@@ -122,7 +122,7 @@ def test_a_list_is_made_of_short_lines():
     assert not documents.looks_like_list("a\n" * 199)
     assert documents.looks_like_list(("a" * 40 + "\n") * 200)
     assert not documents.looks_like_list(("a" * 41 + "\n") * 200)
-    # The last full line counts, what stands after it may be cut.
+    # The last complete line counts; the rest may be truncated.
     assert not documents.looks_like_list("a\n" * 200 + "b" * 41 + "\n")
     assert documents.looks_like_list("a\n" * 200 + "b" * 41)
     assert not documents.looks_like_list("anna\n\n" * 300)
@@ -147,5 +147,5 @@ def test_document_rule_is_a_name_or_a_pattern(rule, documents):
 
 @pytest.mark.parametrize("slip", ["line", "blank_lines", "blank-line", "re"])
 def test_plain_word_is_rejected_as_a_document_rule(slip):
-    with pytest.raises(ConfigError, match=f"'{slip}' is neither .* needs re:{slip}$"):
+    with pytest.raises(ConfigError, match=f"'{slip}' is neither .* write re:{slip}$"):
         CorpusConfig(split_documents=slip)

@@ -16,51 +16,51 @@ documents = st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_siz
 
 
 @given(documents, documents)
-def test_known_is_what_stands_there(some, others):
-    known = KnownDocuments(ALPHABET.split([one + "\n" for one in others]), ALPHABET)
-    # With or without the end of its line.
+def test_have_finds_exactly_the_shared_documents(some, others):
+    seen = KnownDocuments(ALPHABET.split([item + "\n" for item in others]), ALPHABET)
+    # With or without EOS.
     for end in ("\n", ""):
-        found = known.have(ALPHABET.split([one + end for one in some]))
-        assert found.tolist() == [one in others for one in some]
+        found = seen.have(ALPHABET.split([item + end for item in some]))
+        assert found.tolist() == [item in others for item in some]
 
 
-def test_long_documents_and_many_pieces(monkeypatch):
+def test_hashes_don_t_depend_on_piece_size(monkeypatch):
     monkeypatch.setattr(duplicates, "_PIECE_CHARS", 7)
     long = "abc" * 3000
     split = ALPHABET.split([long, "a\n", "b\n", long[:-1], "ab\n" * 40])
-    known = KnownDocuments(split, ALPHABET)
+    seen = KnownDocuments(split, ALPHABET)
     asked = ["a", long + "\n", "c\n", long[1:], "ab\n" * 40, long[:-1]]
-    assert known.have(ALPHABET.split(asked)).tolist() == [True, True, False, False, True, True]
+    assert seen.have(ALPHABET.split(asked)).tolist() == [True, True, False, False, True, True]
 
 
 @pytest.mark.parametrize("length", [3, 10, 11])
-def test_the_end_of_a_document_doesn_t_count_whatever_its_length(monkeypatch, length):
+def test_hashes_ignore_eos(monkeypatch, length):
     monkeypatch.setattr(duplicates, "_SHORT", 10)
     line = ("abc" * length)[:length]
-    known = KnownDocuments(ALPHABET.split([line + "\n"]), ALPHABET)
-    assert known.have(ALPHABET.split([line, line + "\n", line[1:]])).tolist() == [True, True, False]
+    seen = KnownDocuments(ALPHABET.split([line + "\n"]), ALPHABET)
+    assert seen.have(ALPHABET.split([line, line + "\n", line[1:]])).tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize("length", [1, 10_000])
-def test_documents_with_unknown_characters_are_not_known(length):
-    known = KnownDocuments(ALPHABET.split(["a" * length + "x\n", "b\n"]), ALPHABET)
+def test_documents_with_unknown_characters_are_never_found(length):
+    seen = KnownDocuments(ALPHABET.split(["a" * length + "x\n", "b\n"]), ALPHABET)
     asked = ALPHABET.split(["a" * length + "y\n", "a" * length + "x\n", "b\n"])
-    assert known.have(asked).tolist() == [False, False, True]
+    assert seen.have(asked).tolist() == [False, False, True]
 
 
-def test_of_no_documents_none_is_known():
+def test_an_empty_text_contains_no_documents():
     nothing = ALPHABET.split([])
     assert KnownDocuments(nothing, ALPHABET).have(ALPHABET.split(["a"])).tolist() == [False]
     assert KnownDocuments(nothing, ALPHABET).have(nothing).tolist() == []
 
 
 @pytest.mark.parametrize("piece_chars", [7, 100, 1 << 22])
-def test_share_in_is_the_copied_share(monkeypatch, piece_chars):
+def test_share_in_estimates_the_copied_fraction(monkeypatch, piece_chars):
     monkeypatch.setattr(duplicates, "_PIECE_CHARS", piece_chars)
     own, other = np.random.default_rng(0).integers(1, 30, (2, 5000), np.uint8)
     assert share_in(own[777:3210], own) == pytest.approx(1, abs=0.02)
     assert share_in(np.append(own[:1001], other[:3003]).astype(np.uint16), own) == pytest.approx(
         0.25, abs=0.02
     )
-    for text, known in ((other, own), (own[:31], own), (own, own[:31]), (own[:0], own[:0])):
-        assert share_in(text, known) == 0
+    for text, other_text in ((other, own), (own[:31], own), (own, own[:31]), (own[:0], own[:0])):
+        assert share_in(text, other_text) == 0

@@ -23,7 +23,7 @@ ASCII = b"the quick brown fox\n" * 100
         ("옛날 옛적에 호랑이가 담배 피우던 시절에 한 나무꾼이 살았습니다. ", "cp949"),
     ],
 )
-def test_the_right_encoding_is_among_the_guesses_with_its_text(text, encoding):
+def test_likely_encodings_include_the_right_one_with_an_excerpt(text, encoding):
     data = (text * 3).encode(encoding)
     guesses = likely_encodings(data)
     assert guesses[encoding] in text * 3
@@ -32,7 +32,7 @@ def test_the_right_encoding_is_among_the_guesses_with_its_text(text, encoding):
         assert encoding in likely_encodings(ASCII + data)
 
 
-def test_a_short_text_has_several_guesses():
+def test_a_short_text_has_several_likely_encodings():
     guesses = likely_encodings("caf\xe9 au lait".encode("cp1252"))
     assert (len(guesses), next(iter(guesses.items()))) == (3, ("cp1252", "caf\xe9 au lait"))
 
@@ -44,5 +44,5 @@ def test_a_short_text_has_several_guesses():
         RUSSIAN.encode() * 10 + b"\xff" + RUSSIAN.encode() * 10,
     ],
 )
-def test_of_binary_data_and_damaged_utf_8_nothing_is_guessed(data):
+def test_binary_data_and_damaged_utf_8_have_no_likely_encoding(data):
     assert likely_encodings(data) == {}

@@ -16,11 +16,11 @@ from charlstm.text.features import FEATURES, distances_to_opening
         ("indentation", "  a b\n c", [1, 2, 2, 2, 2, 0, 1, 1]),
     ],
 )
-def test_what_a_reader_sees(feature, text, expected):
+def test_features_of_a_text(feature, text, expected):
     assert FEATURES[feature](text).astype(int).tolist() == expected
 
 
-def test_what_closes_knows_how_far_it_was_opened():
+def test_distances_to_opening_of_brackets_and_quotes():
     text = 'a(b[c]d) "e" ) ('
     expected = [0] * len(text)
     expected[text.index("]")] = 2

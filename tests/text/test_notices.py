@@ -9,7 +9,7 @@ COMPOSED, DECOMPOSED = "caf\xe9 au lait\n" * 40, "cafe\u0301 au lait\n" * 40
 
 @pytest.fixture
 def load(tmp_path):
-    """Load files of some texts."""
+    """Return a function that loads a corpus from texts."""
 
     def load(train, **options):
         for name, text in {"train": train, **options}.items():
@@ -22,10 +22,10 @@ def load(tmp_path):
     return load
 
 
-def test_validation_text_of_unknown_characters_is_noticed(load, tmp_path):
+def test_many_unknown_characters_give_a_notice(load, tmp_path):
     greek = "\u03bc\u03b9\u03b1 \u03c6\u03bf\u03c1\u03ac\n" * 40
     corpus = load(COMPOSED, val=greek)
-    notice = "78% of the {} are characters that the vocabulary lacks"
+    notice = "78% of the {} consists of characters outside the vocabulary"
     assert corpus.notices == (notice.format("validation text"),)
     scored = encode_files([str(tmp_path / "val")], CorpusConfig(), corpus.alphabet)
     assert scored.notices == (notice.format("text"),)
@@ -36,7 +36,7 @@ def test_validation_text_of_unknown_characters_is_noticed(load, tmp_path):
     ("train", "val", "char"),
     [(COMPOSED, DECOMPOSED, "\u0301"), (DECOMPOSED, COMPOSED, "\xe9")],
 )
-def test_another_normal_form_is_noticed(load, train, val, char):
+def test_unknown_normal_form_gives_a_notice(load, train, val, char):
     corpus = load(train, val=val)
     assert "--normalize nfc" in corpus.notices[-1]
     assert f"(U+{ord(char):04X})" in corpus.notices[-1]
@@ -45,8 +45,8 @@ def test_another_normal_form_is_noticed(load, train, val, char):
     assert load(train, val=val, normalize="nfc").notices == ()
 
 
-def test_unknown_characters_without_another_form_are_no_matter_of_forms(load):
-    """The letter that an accent stands on isn't known by that."""
+def test_characters_unknown_in_every_form_give_no_form_notice(load):
+    """A known accented letter does not make its base letter known."""
     corpus = load("caf\xe9 au lait\n".replace("e", "") * 40, val="\xe8 e" * 2 + "caf" * 40)
     assert corpus.notices == ()
     with pytest.raises(CorpusError, match=r"\(U\+0065\)$"):
@@ -54,7 +54,7 @@ def test_unknown_characters_without_another_form_are_no_matter_of_forms(load):
 
 
 @pytest.mark.parametrize("how", ["lines", "blank-lines", "re:^x"])
-def test_rules_that_find_no_document_are_noticed(load, how):
+def test_rules_without_a_match_give_a_notice(load, how):
     text = "one line, and a long one at that, without an end" * 9
-    notice = f"--split-documents {how}: found nowhere, the text is one document"
+    notice = f"--split-documents {how}: no match, the text is one document"
     assert notice in load(text, split_documents=how).notices

@@ -12,7 +12,7 @@ from charlstm.text import patterns
 from charlstm.text.documents import split_documents
 from charlstm.text.patterns import found_in
 
-# Tries more ways than anyone can wait for.
+# Catastrophic backtracking.
 ENDLESS, LINE = "(a|aa)+$", "a" * 10_000 + "!"
 
 
@@ -26,12 +26,12 @@ def impatient(monkeypatch):
     st.sampled_from(["^a", "^a+", "(?i)B|é$", "x*", "\\s?\\ud800", "a\nb|c", "[^\x00]{2}"]),
     st.lists(st.text("abBc é\x00\ud800\r\ufdd0", max_size=6), max_size=6),
 )
-def test_regex_finds_what_re_finds(pattern, lines):
+def test_found_in_agrees_with_re(pattern, lines):
     assert found_in(pattern, lines) == [re.search(pattern, line) is not None for line in lines]
 
 
 @pytest.mark.parametrize("pattern", [ENDLESS, r"(\w+\s?)*$", "(x+x+)+y"])
-def test_catastrophic_patterns_end_in_time(impatient, pattern):
+def test_catastrophic_patterns_time_out(impatient, pattern):
     line = {"(x+x+)+y": "x"}.get(pattern, "a") * 100_000 + "!"
     started = time.process_time()
     with pytest.raises(PatternError, match=r"took more than 0\.3 seconds, on line 1 "):
@@ -39,27 +39,27 @@ def test_catastrophic_patterns_end_in_time(impatient, pattern):
     assert time.process_time() - started < 5
 
 
-def test_what_takes_too_long_is_named(impatient):
+def test_timeout_error_names_pattern_and_line(impatient):
     with pytest.raises(
         PatternError, match=r"re:\(a\|aa\)\+\$ took .* on line 1,003 \('aaa.*'\.\.\.\)"
     ):
         found_in(ENDLESS, ["a", "b", "a", LINE, "c"], first_number=1000)
 
 
-def test_many_slow_lines_take_no_longer_than_one(monkeypatch):
+def test_time_limit_applies_to_all_lines_together(monkeypatch):
     clock = iter(range(100))
     monkeypatch.setattr(patterns.time, "monotonic", lambda: next(clock))
     with pytest.raises(PatternError, match="on line 6 "):
         found_in(ENDLESS, ["ab"] * 5 + [LINE] * 10)
 
 
-def test_lines_are_counted_through_all_pieces(impatient):
+def test_line_numbers_continue_across_pieces(impatient):
     pieces = ["a\nb\nc", "\nd\n", f"e\n{LINE}\n"]
     with pytest.raises(PatternError, match="on line 6 "):
         list(split_documents(pieces, ENDLESS))
 
 
-def test_a_command_names_the_file_and_the_line(impatient, run, tmp_path):
+def test_command_error_names_file_and_line(impatient, run, tmp_path):
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts/a.txt").write_text("quick\n" * 50)
     (tmp_path / "texts/b.txt").write_text(f"fox\n{LINE}\n" * 50)
@@ -68,7 +68,7 @@ def test_a_command_names_the_file_and_the_line(impatient, run, tmp_path):
     assert err.count("\n") == 1
 
 
-def test_other_threads_go_on_meanwhile(impatient):
+def test_search_releases_the_interpreter_lock(impatient):
     caught = []
 
     def search():
@@ -97,6 +97,6 @@ def test_other_threads_go_on_meanwhile(impatient):
         "re:(?P<x>a)(?P<x>b)",
     ],
 )
-def test_patterns_that_take_all_memory_or_that_re_refuses_are_refused(how):
+def test_invalid_and_memory_hungry_patterns_are_rejected(how):
     with pytest.raises(ConfigError, match="--split-documents"):
         CorpusConfig(split_documents=how)

@@ -6,7 +6,7 @@ from charlstm.text.vocabulary import Vocabulary
 VOCABULARY = Vocabulary.of("abé")
 
 
-def test_documents_stand_in_a_row_and_empty_ones_leave_no_trace():
+def test_documents_are_concatenated_without_empty_ones():
     split = Split.of(["ab", "", "é"], VOCABULARY)
     assert split.ids.tolist() == [1, 2, 3]
     assert split.starts.tolist() == [0, 2]
@@ -14,7 +14,7 @@ def test_documents_stand_in_a_row_and_empty_ones_leave_no_trace():
     assert split.num_bytes == 4
 
 
-def test_chosen_documents_keep_their_order_and_their_bytes():
+def test_selected_documents_keep_order_and_bytes():
     split = Split.of(["ab", "a", "bé", "bbba"], VOCABULARY)
     chosen = split.documents(np.array([True, False, True, True]))
     assert chosen.ids.tolist() == [1, 2, 2, 3, 2, 2, 2, 1]
@@ -24,7 +24,7 @@ def test_chosen_documents_keep_their_order_and_their_bytes():
     assert (nothing.num_chars, nothing.num_bytes, len(nothing.starts)) == (0, 0, 0)
 
 
-def test_a_part_restarts_where_a_document_is_cut():
+def test_part_starts_a_document_at_the_cut():
     split = Split.of(["aba", "bb", "é"], VOCABULARY)
     part = split.part(1, 5)
     assert part.ids.tolist() == [2, 1, 2, 2]
@@ -38,14 +38,14 @@ def test_a_part_restarts_where_a_document_is_cut():
     assert (nothing.num_chars, len(nothing.starts)) == (0, 0)
 
 
-def test_parallel_streams_hold_the_same_characters_and_keep_documents_apart():
+def test_parallel_streams_keep_characters_and_document_starts():
     split = Split.of(["ab" * 10, "ba" * 5], VOCABULARY)
     parallel = split.in_parallel(4, max_chars=1000)
     assert parallel.ids.tolist() == split.ids.tolist()
     assert set(parallel.starts) == {0, 7, 15, 20, 22}
 
 
-def test_of_a_long_text_each_stream_keeps_its_beginning():
+def test_parallel_streams_of_a_long_text_are_truncated():
     split = Split.of(["ab" * 50], VOCABULARY)
     parallel = split.in_parallel(4, max_chars=40)
     assert parallel.num_chars == 40
@@ -56,28 +56,28 @@ def test_of_a_long_text_each_stream_keeps_its_beginning():
     )
 
 
-def test_more_streams_than_characters_lose_none():
+def test_more_streams_than_characters_keep_all_characters():
     split = Split.of(["ab"], VOCABULARY)
     parallel = split.in_parallel(5, max_chars=100)
     assert parallel.ids.tolist() == [1, 2]
     assert parallel.starts.tolist() == [0, 1]
-    # Of a long text at least one of each.
+    # Of a long text, at least one character per stream.
     assert Split.of(["ab" * 50], VOCABULARY).in_parallel(4, max_chars=2).num_chars == 4
 
 
-def test_a_document_that_begins_where_a_stream_is_cut_is_none_of_it():
+def test_a_document_that_starts_at_a_stream_s_end_is_excluded():
     split = Split.of(["é" * 10] * 10, VOCABULARY)
     parallel = split.in_parallel(2, max_chars=40)
     assert parallel.starts.tolist() == [0, 10, 20, 30]
     assert parallel.num_chars == 40
 
 
-def test_no_text_has_no_streams():
+def test_an_empty_text_has_no_streams():
     empty = Split.of([], VOCABULARY)
     assert empty.in_parallel(3, max_chars=10).num_chars == 0
     assert empty.num_bytes == 0
     assert empty.starts.dtype == np.int64
 
 
-def test_bytes_are_counted_by_whoever_knows_better():
+def test_bytes_are_counted_by_the_given_function():
     assert Split.of(["é", "ab"], VOCABULARY, num_bytes=len).bytes_D.tolist() == [1, 2]

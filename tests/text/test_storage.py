@@ -34,11 +34,11 @@ def folder(tmp_path):
     return folder
 
 
-def same(one, other):
-    assert (one.name, one.fingerprint) == (other.name, other.fingerprint)
-    assert one.vocabulary.characters == other.vocabulary.characters
+def same(corpus, other):
+    assert (corpus.name, corpus.fingerprint) == (other.name, other.fingerprint)
+    assert corpus.vocabulary.characters == other.vocabulary.characters
     for name in ("train", "val", "test"):
-        first, second = getattr(one, name), getattr(other, name)
+        first, second = getattr(corpus, name), getattr(other, name)
         assert np.array_equal(first.ids, second.ids)
         assert first.ids.dtype == second.ids.dtype
         assert np.array_equal(first.starts, second.starts)
@@ -51,12 +51,12 @@ def config_of(*paths, **options):
 
 
 def again(folder, config, corpus):
-    """Read a corpus as it was kept."""
+    """Read the copy of a corpus."""
     return read_text(folder, config, corpus.fingerprint, corpus.vocabulary)
 
 
 def kept(folder, config, *, texts=(), others=(), mode=None):
-    """Read a text and keep it; returns it as it was read."""
+    """Load a corpus, write its copy and return the corpus."""
     corpus = load_corpus(config, texts=texts)
     write_text(folder, corpus, config, mode=corpus.mode if mode is None else mode, others=others)
     return corpus
@@ -72,26 +72,26 @@ def kept(folder, config, *, texts=(), others=(), mode=None):
         {"level": "byte"},
     ],
 )
-def test_kept_text_equals_the_text_that_was_read(folder, path, options):
+def test_written_text_is_read_back_unchanged(folder, path, options):
     config = config_of(path, **options)
     first = kept(folder, config)
     assert same(first, again(folder, config, first))
 
 
-def test_kept_text_of_another_vocabulary_is_not_used(folder, path):
-    """The fingerprint is the text's, and the same for all."""
+def test_copy_with_another_vocabulary_is_rejected(folder, path):
+    """The fingerprint covers the text, not the vocabulary."""
     first = kept(folder, config_of(path))
     assert again(folder, config_of(path, level="byte"), first) is None
     for corpus in (
         load_corpus(config_of(path, min_count=41)),
-        load_corpus(config_of(path), known="\u0101"),
+        load_corpus(config_of(path), extra_characters="\u0101"),
     ):
         assert corpus.fingerprint == first.fingerprint
         assert again(folder, config_of(path), corpus) is None
     assert read_text(folder, config_of(path), "f" * 64, first.vocabulary) is None
 
 
-def test_a_missing_text_is_replaced_by_its_copy(folder, path):
+def test_missing_files_are_replaced_by_the_copy(folder, path):
     config = config_of(path)
     first = kept(folder, config)
     path.unlink()
@@ -108,7 +108,7 @@ def test_a_missing_text_is_replaced_by_its_copy(folder, path):
         load_corpus_of_run(config, first.fingerprint, first.vocabulary, None)
 
 
-def test_without_a_copy_an_unchanged_text_is_read_again(folder, path):
+def test_without_a_copy_unchanged_files_are_read_again(folder, path):
     first = load_corpus(config_of(path))
     for place in (None, folder):
         assert same(
@@ -120,43 +120,43 @@ def test_without_a_copy_an_unchanged_text_is_read_again(folder, path):
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_a_text_from_a_pipe_cannot_be_read_again(folder, path, split):
+def test_a_pipe_without_a_copy_gives_an_error(folder, path, split):
     config = CorpusConfig(paths=(str(path),), **{split: "-"})
-    with pytest.raises(CorpusError, match="stdin or a pipe, and no copy"):
+    with pytest.raises(CorpusError, match="stdin or a pipe, and the run has no copy"):
         load_corpus_of_run(config, "f" * 64, VOCABULARY, folder)
 
 
-def test_a_text_in_memory_is_kept(folder):
+def test_a_text_in_memory_is_written(folder):
     config = config_of(IN_MEMORY)
     first = kept(folder, config, texts=[TEXT])
     assert same(first, again(folder, config, first))
 
 
-def test_any_damage_is_noticed_and_repaired(folder, path):
+def test_damage_is_detected_and_repaired(folder, path):
     config = config_of(path)
     first = kept(folder, config)
     files = {name: (folder / name).read_bytes() for name in ("text.npy", "text.safetensors")}
     generator = np.random.default_rng(0)
     for number in range(200):
         name = list(files)[number % 2]
-        whole = files[name]
-        place = int(generator.integers(len(whole)))
-        damaged = bytearray(whole)
+        content = files[name]
+        place = int(generator.integers(len(content)))
+        damaged = bytearray(content)
         damaged[place] ^= 1 << int(generator.integers(8))
-        (folder / name).write_bytes(damaged if number % 4 < 2 else whole[:place])
+        (folder / name).write_bytes(damaged if number % 4 < 2 else content[:place])
         assert again(folder, config, first) is None
         if number < 8:  # each file and kind of damage twice
             kept(folder, config)
             assert {name: (folder / name).read_bytes() for name in files} == files
-        (folder / name).write_bytes(whole)
+        (folder / name).write_bytes(content)
 
 
 @posix
-def test_pipes_links_and_folders_are_not_waited_for(folder, path, tmp_path):
+def test_pipes_links_and_folders_are_rejected_without_waiting(folder, path, tmp_path):
     config = config_of(path)
     first = kept(folder, config)
     for name in ("text.npy", "text.safetensors"):
-        whole = (folder / name).read_bytes()
+        content = (folder / name).read_bytes()
         (folder / name).unlink()
         os.mkfifo(folder / name)
         assert again(folder, config, first) is None
@@ -164,7 +164,7 @@ def test_pipes_links_and_folders_are_not_waited_for(folder, path, tmp_path):
         (folder / name).mkdir()
         assert again(folder, config, first) is None
         (folder / name).rmdir()
-        (folder / name).write_bytes(whole)
+        (folder / name).write_bytes(content)
     assert same(first, again(folder, config, first))
 
 
@@ -189,7 +189,7 @@ def test_pipes_links_and_folders_are_not_waited_for(folder, path, tmp_path):
         {"codes": np.zeros(0, np.uint32)},
     ],
 )
-def test_crafted_description_with_a_right_digest_is_rejected(folder, path, edit):
+def test_crafted_metadata_with_a_valid_digest_is_rejected(folder, path, edit):
     config = config_of(path)
     first = kept(folder, config)
     with open_container(folder / "text.safetensors") as container:
@@ -200,7 +200,7 @@ def test_crafted_description_with_a_right_digest_is_rejected(folder, path, edit)
     assert again(folder, config, first) is None
 
 
-def test_another_text_in_its_place_is_rejected(folder, path, tmp_path):
+def test_ids_of_another_text_are_rejected(folder, path, tmp_path):
     other = tmp_path / "other.txt"
     other.write_text("a text of its own, " * 50, encoding="utf-8")
     first = kept(folder, config_of(path))
@@ -211,7 +211,7 @@ def test_another_text_in_its_place_is_rejected(folder, path, tmp_path):
 
 
 @posix
-def test_runs_of_one_text_share_its_ids(folder, path, tmp_path):
+def test_runs_of_the_same_text_share_the_ids_file(folder, path, tmp_path):
     first = kept(folder, config_of(path))
     others = [tmp_path / name for name in ("missing", "run")]
     for options, is_shared in (({}, True), ({"min_count": 41}, False)):
@@ -223,7 +223,7 @@ def test_runs_of_one_text_share_its_ids(folder, path, tmp_path):
     assert same(first, again(tmp_path / "new0", config_of(path), first))
 
 
-def test_without_hard_links_each_run_has_its_own(folder, path, tmp_path, monkeypatch):
+def test_without_hard_links_each_run_has_its_own_ids_file(folder, path, tmp_path, monkeypatch):
     kept(folder, config_of(path))
     monkeypatch.setattr(storage.os, "link", raising(OSError()))
     (tmp_path / "new").mkdir()
@@ -232,14 +232,14 @@ def test_without_hard_links_each_run_has_its_own(folder, path, tmp_path, monkeyp
 
 
 @posix
-def test_kept_text_is_no_more_readable_than_the_text(folder, path):
+def test_copy_is_not_more_readable_than_the_text(folder, path):
     path.chmod(0o640)
     config = config_of(path)
     first = kept(folder, config)
     for file in folder.iterdir():
         assert file.stat().st_mode & 0o777 == 0o640 & ~0o022
     assert again(folder, config, first).mode == 0o640
-    # It became private since.
+    # The text has become private since.
     path.chmod(0o600)
     kept(folder, config)
     assert {file.stat().st_mode & 0o077 for file in folder.iterdir()} == {0}
@@ -247,14 +247,14 @@ def test_kept_text_is_no_more_readable_than_the_text(folder, path):
 
 @posix
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root gives files away")
-def test_group_readers_of_a_text_are_not_those_of_its_copy(path):
+def test_another_group_s_read_permission_is_dropped(path):
     for mode, readers in ((0o640, 0o600), (0o644, 0o644), (0o664, 0o644)):
         os.chown(path, -1, os.getegid() + 1)
         path.chmod(mode)
         assert FileList.of(config_of(path)).mode() == readers
 
 
-def test_pieces_of_any_size_give_the_same_files(folder, path, tmp_path, monkeypatch):
+def test_written_files_don_t_depend_on_piece_size(folder, path, tmp_path, monkeypatch):
     first = kept(folder, config_of(path))
     monkeypatch.setattr(storage, "_PIECE_CHARS", 7)
     assert same(first, again(folder, config_of(path), first))
@@ -265,7 +265,7 @@ def test_pieces_of_any_size_give_the_same_files(folder, path, tmp_path, monkeypa
 
 
 @pytest.mark.slow
-def test_killed_writers_leave_a_sound_text_or_none(folder, path):
+def test_a_killed_writer_leaves_a_valid_copy_or_none(folder, path):
     path.write_text(TEXT * 2000, encoding="utf-8")
     program = (
         "import sys\n"

@@ -28,7 +28,7 @@ def texts(found):
         ("-", "csv", 'id,text\n1,"a,b"\n2,"say ""x""\nand\ty"\n3,""\n'),
     ],
 )
-def test_rows_are_read_and_written_in_the_table_s_own_form(name, form, text, size):
+def test_rows_round_trip_in_the_table_s_format(name, form, text, size):
     found = table(text, name, form=form, size=size)
     rows = [row for some in found.rows() for row in some]
     assert [row.text for row in rows] == [text for _, text in ROWS]
@@ -38,11 +38,11 @@ def test_rows_are_read_and_written_in_the_table_s_own_form(name, form, text, siz
     assert texts(table("\n".join(filter(None, lines)), name, form=form)) == [t for _, t in ROWS]
 
 
-def test_numbers_of_json_are_texts_too():
+def test_json_numbers_are_converted_to_text():
     assert texts(table('{"text": 12}\n{"text": 0.5}\n', "a.jsonl")) == ["12", "0.5"]
 
 
-def test_rows_come_as_soon_as_their_lines_are_there():
+def test_rows_are_yielded_as_soon_as_their_lines_are_complete():
     taken = []
 
     def pieces():
@@ -76,23 +76,23 @@ def test_rows_come_as_soon_as_their_lines_are_there():
         ),
     ],
 )
-def test_what_is_broken_is_named_with_its_row(name, text, message):
+def test_errors_name_the_row(name, text, message):
     with pytest.raises(CorpusError, match=f"^{re.escape(message)}"):
         texts(table(text, name))
 
 
 @pytest.mark.parametrize("broken", ["2\n", '2,"b\n', '2,"b"c\n'])
-def test_rows_before_a_broken_one_come_first(broken):
+def test_rows_before_an_invalid_one_are_yielded(broken):
     batches = table("id,text\n1,a\n" + broken).rows()
     assert [row.text for row in next(batches)] == ["a"]
     with pytest.raises(CorpusError, match=r"t\.csv: row 2 "):
         next(batches)
 
 
-def test_a_column_that_is_there_is_not_written_again():
-    with pytest.raises(CorpusError, match="has a column 'bits' already"):
+def test_existing_columns_are_not_overwritten():
+    with pytest.raises(CorpusError, match="already has a column 'bits'"):
         table("text,bits\n").header(["bits"])
     found = table('{"text": "a", "bits": 1}', "a.jsonl")
     ((row,),) = found.rows()
-    with pytest.raises(CorpusError, match="row 1: has a column 'bits' already"):
+    with pytest.raises(CorpusError, match="row 1: already has a column 'bits'"):
         found.line(row, {"bits": 2})

@@ -27,17 +27,17 @@ from charlstm.text.vocabulary import END
         ("\ud800", r"\ud800"),
     ],
 )
-def test_every_character_can_be_seen(char, shown):
+def test_every_character_has_a_visible_form(char, shown):
     assert named(char) == shown
     prediction = NextCharacters(prefix="", entropy_bits=0.0, next=(Candidate(char, 1.0),))
     assert f">{shown}</td>" in prediction._repr_html_()
 
 
-def test_a_mark_stays_on_its_letter_and_spaces_may_be_kept():
+def test_combining_marks_stay_on_letters_and_spaces_can_be_kept():
     assert visible("e\u0301 \n", keep=" ") == "e\u0301 \u23ce"
 
 
-def test_previews_of_bytes_are_characters(run, here):
+def test_byte_level_previews_show_characters(run, here):
     (here / "bytes.txt").write_text("m\u00e5l\u00e5\n\u00e5sa\n" * 200, encoding="utf-8")
     shown = run("train", "bytes.txt", "--level", "byte", "--steps", 30, *SMALL)[2]
     for text in (shown, run("runs", "show", "bytes")[1]):
@@ -45,7 +45,7 @@ def test_previews_of_bytes_are_characters(run, here):
         assert "\u00c3" not in text
 
 
-def test_previews_of_documents_show_their_end(run, here):
+def test_previews_show_the_end_of_documents(run, here):
     for number in range(5):
         (here / f"{number}.txt").write_text("so it goes. " * 9, encoding="utf-8")
     shown = run("train", ".", "--include", "*.txt", "--steps", 20, "--run", "ends", *SMALL)[2]
@@ -54,5 +54,5 @@ def test_previews_of_documents_show_their_end(run, here):
         assert END not in text
 
 
-def test_before_the_first_character_stands_nothing():
+def test_no_character_precedes_the_first_one():
     assert named("") == ""

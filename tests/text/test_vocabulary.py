@@ -16,31 +16,31 @@ def test_decoding_inverts_encoding(text):
 
 
 @given(any_text.filter(bool), any_text)
-def test_characters_outside_the_vocabulary_are_unknown_and_no_others(known, text):
-    vocabulary = Vocabulary.of(known)
-    expected = [char not in known for char in text]
+def test_exactly_the_characters_outside_the_vocabulary_are_unknown(chars, text):
+    vocabulary = Vocabulary.of(chars)
+    expected = [char not in chars for char in text]
     assert (vocabulary.encode(text) == UNKNOWN).tolist() == expected
-    assert set(vocabulary.unknown_in(text)) == set(text) - set(known)
+    assert set(vocabulary.unknown_in(text)) == set(text) - set(chars)
 
 
-def test_ids_follow_code_points_and_boundary_comes_last():
+def test_ids_are_in_code_point_order_with_bos_last():
     vocabulary = Vocabulary.of("cab\U0001f600")
     assert vocabulary.encode("abc\U0001f600").tolist() == [1, 2, 3, 4]
     assert vocabulary.boundary == 5
     assert vocabulary.decode(np.array([UNKNOWN, 1, vocabulary.boundary])) == "\ufffda"
 
 
-def test_ids_take_the_smallest_integer_type():
+def test_ids_have_the_smallest_integer_type():
     assert Vocabulary.of("ab").encode("ab").dtype == np.uint8
     assert Vocabulary.of("".join(map(chr, range(300)))).encode("ab").dtype == np.uint16
 
 
 @pytest.mark.parametrize("characters", ["", "ba", "aa", "acb", "abb"])
-def test_characters_that_are_no_ascending_set_are_refused(characters):
+def test_unsorted_and_repeated_characters_are_rejected(characters):
     with pytest.raises(CorpusError):
         Vocabulary(characters)
 
 
-def test_the_floor_of_unknown_is_one_more_than_was_read():
+def test_least_unknown_probability_is_one_in_n_plus_one():
     assert least_unknown_probability(9) == pytest.approx(1 / 10)
     assert least_unknown_probability(999_999) == pytest.approx(1e-6)
