@@ -428,7 +428,7 @@ def test_regularization_values():
     ("options", "decay"),
     [
         ({"num_characters": 65, "hidden_size": 256}, 0.07),
-        ({"num_characters": 6000, "hidden_size": 256}, 0.22),
+        ({"num_characters": 6000, "hidden_size": 256}, 0.35),
         ({"num_train_chars": 10**8}, 0.0),
         ({"num_train_chars": 10**5, "num_characters": 5000, "weight_decay": 0.0}, 0.0),
     ],
