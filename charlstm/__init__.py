@@ -2,7 +2,7 @@ r"""charlstm trains an LSTM on any text, predicts the next characters with it, a
 
 How a text becomes a model, and a model becomes text:
 
-    files -> Corpus -> Split -> batches -> CharLSTM -> loss -> Optimizer
+    files -> Corpus -> EncodedText -> batches -> CharLSTM -> loss -> Optimizer
                                    \______ Trainer ______/
                                               | events, weights, training state
                                            Session -> run/ -> checkpoint files

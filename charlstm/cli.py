@@ -24,8 +24,8 @@ from charlstm.commands import eval as eval_command
 from charlstm.commands.help import Command, Group
 from charlstm.commands.usage import explain
 from charlstm.errors import CharLSTMError
+from charlstm.system.spinning import limit_spinning
 from charlstm.system.terminal import prepare_streams, say
-from charlstm.system.waiting import calm_waiting_threads
 
 _EXIT_ERROR: Final = 1
 _EXIT_INTERRUPTED: Final = 130
@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     arguments = _expand_aliases((sys.argv[1:] if arguments is None else arguments) or ["--help"])
     prepare_streams()
-    calm_waiting_threads()
+    limit_spinning()
     try:
         command = typer.main.get_command(app)
         _name_environment(command, app.info.name or "")

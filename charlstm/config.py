@@ -1,7 +1,7 @@
 """Resolved configurations: complete, frozen, validated and serializable as JSON.
 
-The user's settings, with types and bounds, are declared in `settings`; `training.recipe` and
-`CorpusConfig.of` resolve them.
+The user's settings, with types and bounds, are declared in `settings`; `training.auto_config` and
+`ReadingConfig.of` resolve them.
 """
 
 import math
@@ -177,7 +177,7 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorpusConfig:
+class ReadingConfig:
     """Location of the text and how to read it; the defaults are those of a new run.
 
     Args:
@@ -253,7 +253,7 @@ class CorpusConfig:
             raise ConfigError("--column can't be combined with --level byte")
 
     @classmethod
-    def of(cls, reading: ReadingSettings, paths: Sequence[str] = ()) -> "CorpusConfig":
+    def of(cls, reading: ReadingSettings, paths: Sequence[str] = ()) -> "ReadingConfig":
         """Return the user's settings, completed with the defaults of a new run."""
         new = cls()
         return cls(

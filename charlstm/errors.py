@@ -38,7 +38,7 @@ class PatternError(CorpusError):
     """A user's regular expression that takes too long; the message doesn't name the file."""
 
 
-class ContainerError(CharLSTMError):
+class TensorFileError(CharLSTMError):
     """A file that is damaged or wasn't written by charlstm; the message doesn't name it."""
 
 

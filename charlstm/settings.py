@@ -6,7 +6,7 @@ environment variables, the signature and documentation of `charlstm.train`, vali
 messages, the user's settings in a checkpoint, the check against a resumed run, the command that
 repeats a run, and the guide's table.
 
-None means that the program chooses the value (see `training.recipe`).
+None means that the program chooses the value (see `training.auto_config`).
 """
 
 import functools
@@ -196,8 +196,8 @@ class ReadingSettings:
 
     def __post_init__(self) -> None:
         check_given(self)
-        require_one(self, "val", "val_fraction")
-        require_one(self, "test", "test_fraction")
+        require_at_most_one(self, "val", "val_fraction")
+        require_at_most_one(self, "test", "test_fraction")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,7 +271,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         check_given(self)
-        require_one(self, "minutes", "epochs", "steps")
+        require_at_most_one(self, "minutes", "epochs", "steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,7 +290,7 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         check_given(self)
-        require_one(self, "resume", "init_from")
+        require_at_most_one(self, "resume", "init_from")
 
 
 class TrainOptions(TypedDict, total=False):
@@ -403,7 +403,7 @@ def check_resolved(config: Any, kind: Any) -> None:
         options[name].check(value)
 
 
-def require_one(settings: object, *names: str) -> None:
+def require_at_most_one(settings: object, *names: str) -> None:
     """Require that at most one of some settings is given.
 
     Raises:

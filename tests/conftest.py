@@ -17,16 +17,16 @@ import hypothesis
 import pytest
 
 from charlstm.cli import main
-from charlstm.config import Budget, CorpusConfig, TrainConfig
+from charlstm.config import Budget, ReadingConfig, TrainConfig
 from charlstm.evaluation.scores import Evaluation
 from charlstm.inference.predictor import Predictor
 from charlstm.model.checkpoints import Checkpoint, RunSpec, read_checkpoint
 from charlstm.model.config import ModelConfig
 from charlstm.run.store import CheckpointStore
 from charlstm.system.interrupts import has_torch
-from charlstm.text.alphabet import Alphabet
 from charlstm.text.corpus import load_corpus
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
+from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.vocabulary import Vocabulary
 
 # A busy machine is no failure.
@@ -99,7 +99,7 @@ def with_spec(checkpoint, **changes):
 
 def with_vocabulary(checkpoint, characters, *, cell="lstm", hidden_size=8, **corpus):
     """Return an untrained model with weights large enough for distinct predictions."""
-    from charlstm.model.network import CharLSTM
+    from charlstm.model.lstm import CharLSTM
 
     vocabulary = Vocabulary("".join(sorted(set(characters))))
     config = replace(MODEL, num_characters=len(vocabulary), cell=cell, hidden_size=hidden_size)
@@ -118,7 +118,7 @@ def with_vocabulary(checkpoint, characters, *, cell="lstm", hidden_size=8, **cor
 
 
 def alphabet_of(vocabulary, *, level="char", unknown_probability=1e-4):
-    return Alphabet(
+    return CharTokenizer(
         vocabulary=vocabulary,
         level=level,
         normalize="none",
@@ -136,11 +136,11 @@ def evaluate(model, split):
 
 def network_of(checkpoint):
     """Return a checkpoint's torch module."""
-    from charlstm.model.network import CharLSTM
+    from charlstm.model.lstm import CharLSTM
 
     network = CharLSTM(
         checkpoint.spec.model_config,
-        unknown_probability=checkpoint.spec.alphabet.unknown_probability,
+        unknown_probability=checkpoint.spec.tokenizer.unknown_probability,
     )
     network.load_arrays(checkpoint.weights)
     return network
@@ -153,7 +153,7 @@ def vocabulary():
 
 @pytest.fixture(scope="session")
 def split(vocabulary):
-    return Split.of([TEXT], vocabulary)
+    return EncodedText.of([TEXT], vocabulary)
 
 
 @pytest.fixture(scope="session")
@@ -187,7 +187,7 @@ def checkpoint(request, vocabulary, split):
             model_config=trainer.model.config,
             train_config=TRAIN,
             budget=Budget(steps=4),
-            corpus=CorpusConfig(paths=("/somewhere/tiny.txt",)),
+            corpus=ReadingConfig(paths=("/somewhere/tiny.txt",)),
             corpus_name="tiny",
             fingerprint="f" * 64,
             num_train_chars=split.num_chars,
@@ -224,7 +224,7 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture
 def stored(here, checkpoint, corpus_file):
     """Return a store with one trained run and its corpus."""
-    config = CorpusConfig(paths=(str(corpus_file),))
+    config = ReadingConfig(paths=(str(corpus_file),))
     fingerprint = load_corpus(config).fingerprint
     checkpoint = with_spec(checkpoint, corpus=config, fingerprint=fingerprint)
     with CheckpointStore(here / "checkpoints").run("tiny").writer() as writer:

@@ -6,7 +6,7 @@ import struct
 import safetensors.numpy
 
 from charlstm.model.checkpoints import Checkpoint
-from charlstm.system.container import to_bytes
+from charlstm.system.tensor_file import to_bytes
 
 
 def edited(checkpoint: Checkpoint, edit) -> bytes:

@@ -29,8 +29,8 @@ from pathlib import Path
 import torch._dynamo  # noqa: F401 - here, so that no child has to: optimizers want it
 
 import charlstm.api.loading
-import charlstm.evaluation.assessment
 import charlstm.evaluation.dynamic
+import charlstm.evaluation.report
 import charlstm.export.hub
 import charlstm.run.session
 import charlstm.views.evaluation
@@ -39,7 +39,7 @@ from charlstm.cli import main
 from charlstm.errors import CheckpointError, RunLockedError
 from charlstm.model.checkpoints import read_checkpoint
 from charlstm.run.store import CheckpointStore
-from charlstm.system import layout
+from charlstm.system import run_files
 from charlstm.system.files import is_leftover
 
 NUM_AT_ONCE = 5
@@ -422,7 +422,7 @@ class Soak:
             sound = [
                 path
                 for path in CheckpointStore(store).run(name).files()
-                if path.name != layout.BEST and identity(path) not in self.damaged
+                if path.name != run_files.BEST and identity(path) not in self.damaged
             ]
             is_written = any(
                 one.store == store and one.kind in (*WRITERS, "rm") and one.run in (name, None)
@@ -572,7 +572,7 @@ class Soak:
             if str(path) not in str(error):
                 self.failures.append(f"doesn't name {path}: {error}")
             return None
-        return checkpoint.step if path.name != layout.BEST else None
+        return checkpoint.step if path.name != run_files.BEST else None
 
     def _end(self):
         """Every run goes on, can be deleted, and then nothing is left."""

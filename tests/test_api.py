@@ -9,7 +9,7 @@ from conftest import evaluate, network_of
 
 import charlstm
 from charlstm.errors import CharLSTMError, CheckpointError, ConfigError, CorpusError
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
 
 TEXT = "the quick brown fox\u2603 quips.\n"
 
@@ -29,7 +29,7 @@ def test_load_by_name_newest_or_file(stored, here):
 def test_score_matches_the_evaluation(checkpoint, stored):
     found = charlstm.load().score(TEXT)
     model = network_of(checkpoint)
-    split = Split.of([TEXT], checkpoint.spec.vocabulary)
+    split = EncodedText.of([TEXT], checkpoint.spec.vocabulary)
     expected = evaluate(model, split)
     assert found.nats == pytest.approx(expected.nats, rel=1e-5)
     assert (found.num_chars, found.num_unknown) == (expected.num_chars, expected.num_unknown)

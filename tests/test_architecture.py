@@ -34,13 +34,14 @@ FLOOR = {name: -number for number, row in enumerate(FLOORS) for name in row}
 
 # What starts in a fraction of a second: `sample`, `predict`, `runs` and `inspect` import these.
 WITHOUT_TORCH = [
-    "api", "config", "settings", "errors", "events", "system/container", "system/files",
-    "system/interrupts", "system/layout", "system/markup", "system/terminal", "system/waiting",
+    "api", "config", "settings", "errors", "events", "system/tensor_file", "system/files",
+    "system/interrupts", "system/run_files", "system/notebook_html", "system/terminal",
+    "system/spinning",
     "text", "ngram", "model/cell", "model/config", "model/checkpoints", "model/finetuning",
     "inference",
     "evaluation/scores", "evaluation/baselines", "evaluation/difference", "evaluation/items",
-    "evaluation/with_ngrams", "training/pacing", "training/recipe",
-    "run/store", "run/writer", "run/log", "run/repetition",
+    "evaluation/with_ngrams", "training/budgets", "training/auto_config",
+    "run/store", "run/writer", "run/log", "run/repeat_command",
     "analysis/advice", "analysis/inspection",
     "analysis/diagnosis", "analysis/unit",
     "export", "commands",
@@ -125,7 +126,7 @@ def test_model_only_imports_the_alphabet_of_text():
     for path in files("model"):
         for name in imports(path):
             if name.startswith("charlstm.text"):
-                assert name in ("charlstm.text.alphabet", "charlstm.text.vocabulary"), (path, name)
+                assert name in ("charlstm.text.tokenizer", "charlstm.text.vocabulary"), (path, name)
 
 
 def test_tensors_become_float64_on_the_cpu_only():

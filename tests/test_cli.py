@@ -17,7 +17,7 @@ from conftest import SMALL, TEXT, posix
 import charlstm
 from charlstm.cli import app
 from charlstm.commands import usage
-from charlstm.commands.options import complete_run, minutes_of, whole_number
+from charlstm.commands.options import complete_run, parse_count, parse_minutes
 from charlstm.errors import ConfigError
 from charlstm.run.store import CheckpointStore
 from charlstm.system import interrupts
@@ -197,7 +197,7 @@ def test_options_are_read_from_the_environment(run, stored, monkeypatch):
     [("10", 10), ("1_0", 10), ("1.5h", 90), ("90s", 1.5), (" 2 M ", 2), ("1e2s", 100 / 60), (3, 3)],
 )
 def test_durations_are_parsed(typed, minutes):
-    assert minutes_of(typed) == pytest.approx(minutes)
+    assert parse_minutes(typed) == pytest.approx(minutes)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_durations_are_parsed(typed, minutes):
     ],
 )
 def test_counts_are_parsed(typed, number):
-    assert whole_number(typed) == number
+    assert parse_count(typed) == number
 
 
 def test_environment_values_are_parsed_like_options(run, stored, monkeypatch, here):

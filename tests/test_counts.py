@@ -12,7 +12,7 @@ from charlstm import load
 from charlstm.config import SampleConfig
 from charlstm.inference.draft import Draft
 from charlstm.run.store import CheckpointStore
-from charlstm.system import layout
+from charlstm.system import run_files
 
 
 @pytest.fixture
@@ -60,10 +60,10 @@ def test_eval_on_validation_marks_the_tuned_mixture(run, counted):
     assert "* interpolation tuned on this text" in out
     assert "counts*" not in run("eval")[1]
     # Whatever is scored first, one mixture is kept and used.
-    before = (counted / layout.COUNTS).read_bytes()
-    (counted / layout.COUNTS).unlink()
+    before = (counted / run_files.COUNTS).read_bytes()
+    (counted / run_files.COUNTS).unlink()
     run.works("eval")
-    assert (counted / layout.COUNTS).read_bytes() == before
+    assert (counted / run_files.COUNTS).read_bytes() == before
 
 
 def test_eval_on_train_split_has_no_ngrams(run, counted):
@@ -135,10 +135,10 @@ def test_eval_warns_about_training_text(run, counted, corpus_file):
 
 
 def test_counts_are_cached_in_the_run(run, counted):
-    path = counted / layout.COUNTS
+    path = counted / run_files.COUNTS
     assert "counted" in run("predict", "the", "--with-counts")[2]
     data = path.read_bytes()
-    assert path.stat().st_mode & 0o777 == (counted / layout.BEST).stat().st_mode & 0o777
+    assert path.stat().st_mode & 0o777 == (counted / run_files.BEST).stat().st_mode & 0o777
     # Kept: nothing is said, and nothing is read but the file.
     assert run("predict", "the", "--with-counts")[2] == ""
     weights = sum(array.nbytes for array in load().checkpoint.weights.values())
@@ -150,24 +150,24 @@ def test_counts_are_cached_in_the_run(run, counted):
 def test_cached_counts_work_without_the_text(run, counted, corpus_file, here):
     before = run("predict", "the", "--with-counts")[1]
     corpus_file.unlink()
-    for name in (layout.TEXT, layout.TEXT_IDS):
+    for name in (run_files.TEXT, run_files.TEXT_IDS):
         (counted / name).unlink(missing_ok=True)
     assert run("predict", "the", "--with-counts")[1] == before
-    (counted / layout.COUNTS).unlink()
+    (counted / run_files.COUNTS).unlink()
     err = run.fails(1, "predict", "the", "--with-counts")
     assert corpus_file.name in err
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "empty", "other", "folder"])
 def test_damaged_or_foreign_counts_are_rebuilt_with_a_notice(run, counted, harm):
-    path = counted / layout.COUNTS
+    path = counted / run_files.COUNTS
     before = run("predict", "the", "--with-counts")[1]
     data = path.read_bytes()
     path.unlink()
     if harm == "folder":
         path.mkdir()
     elif harm == "other":
-        path.write_bytes((counted / layout.BEST).read_bytes())
+        path.write_bytes((counted / run_files.BEST).read_bytes())
     else:
         flipped = data[:-9] + bytes([data[-9] ^ 4]) + data[-8:]
         path.write_bytes({"cut": data[:500], "flip": flipped, "empty": b""}[harm])
@@ -190,9 +190,9 @@ def test_counts_belong_to_one_model(run, counted):
 
 
 def test_checkpoint_file_caches_no_counts(run, counted):
-    _, err = run.works("predict", "the", "--with-counts", "--checkpoint", counted / layout.BEST)
+    _, err = run.works("predict", "the", "--with-counts", "--checkpoint", counted / run_files.BEST)
     assert "counted" in err
-    assert not (counted / layout.COUNTS).exists()
+    assert not (counted / run_files.COUNTS).exists()
 
 
 def test_default_weights_without_validation_text(run, corpus_file, here):
@@ -222,7 +222,7 @@ def test_runs_show_includes_the_ngram_loss(run, counted):
     assert bits == pytest.approx(counts.ngrams.score(val).nats_N.mean() / math.log(2))
     out = run("runs", "show", "tiny")[1]
     assert "bits above an n-gram model" in out
-    (counted / layout.COUNTS).write_bytes(b"damaged")
+    (counted / run_files.COUNTS).write_bytes(b"damaged")
     assert "counting n-grams" not in run("runs", "show", "tiny")[1]
 
 

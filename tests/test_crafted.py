@@ -18,14 +18,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from charlstm.api.model import Model
-from charlstm.config import CorpusConfig
-from charlstm.errors import CharLSTMError, ContainerError
+from charlstm.config import ReadingConfig
+from charlstm.errors import CharLSTMError, TensorFileError
 from charlstm.events import Stepped
 from charlstm.model.checkpoints import read_checkpoint
-from charlstm.system.container import open_container, to_bytes
+from charlstm.system.tensor_file import open_tensor_file, to_bytes
 from charlstm.text.corpus import load_corpus
 from charlstm.text.storage import read_text, write_text
-from charlstm.training.batches import BatchStream
+from charlstm.training.batches import BPTTBatches
 from charlstm.training.hardware import require_memory
 from charlstm.training.trainer import Resume, Trainer
 from charlstm.views.runs import show_run, with_history
@@ -169,7 +169,7 @@ def test_a_crafted_checkpoint_works_or_is_refused(checkpoint, split, tmp_path, c
 def test_crafted_text_works_or_is_rejected(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text(TEXT, encoding="utf-8")
-    config = CorpusConfig(paths=(str(text),), split_documents="lines")
+    config = ReadingConfig(paths=(str(text),), split_documents="lines")
     first = load_corpus(config)
     write_text(tmp_path, first, config, mode=0o666)
     kept = tmp_path / "text.safetensors"
@@ -179,7 +179,7 @@ def test_crafted_text_works_or_is_rejected(tmp_path):
     @given(st.data())
     def check(data):
         kept.write_bytes(whole)
-        with open_container(kept) as container:
+        with open_tensor_file(kept) as container:
             arrays, header = container.read(), container.header
         for _ in range(data.draw(st.integers(1, 3))):
             if data.draw(st.booleans()):
@@ -188,15 +188,15 @@ def test_crafted_text_works_or_is_rejected(tmp_path):
                 change_array(arrays, data)
         try:
             kept.write_bytes(to_bytes(arrays, header))
-        except (ContainerError, KeyError, TypeError, ValueError):
+        except (TensorFileError, KeyError, TypeError, ValueError):
             return  # nobody can write that
         found = read_text(tmp_path, config, first.fingerprint, first.vocabulary)
         if found is not None:
             for split in (found.train, found.val, found.test):
-                assert len(found.alphabet.text_of(split.ids)) == split.num_chars
+                assert len(found.tokenizer.text_of(split.ids)) == split.num_chars
                 assert split.lengths.sum() == split.num_chars
-            stream = BatchStream(
-                found.train, boundary=1, batch_size=2, seq_len=4, reset_probability=0.1
+            stream = BPTTBatches(
+                found.train, bos_id=1, batch_size=2, seq_len=4, reset_probability=0.1
             )
             stream.next(torch.Generator().manual_seed(0))
 

@@ -12,16 +12,16 @@ from torch import nn
 from charlstm.config import Budget, Dropouts
 from charlstm.evaluation.dynamic import score_dynamically
 from charlstm.events import Finished, Stepped
-from charlstm.model.network import CharLSTM
+from charlstm.model.lstm import CharLSTM
 from charlstm.settings import TrainSettings
-from charlstm.system.distributed import ALONE
-from charlstm.text.split import Split
+from charlstm.system.distributed import SINGLE_PROCESS
+from charlstm.text.encoded_text import EncodedText
 from charlstm.training import graphs, hardware
+from charlstm.training.auto_config import Machine, auto_configure
 from charlstm.training.bptt import TruncatedBPTT
+from charlstm.training.bucketing import batches_of
 from charlstm.training.head import head_loss
-from charlstm.training.lists import batches_of
-from charlstm.training.probe import StepTimer
-from charlstm.training.recipe import Machine, make_plan
+from charlstm.training.step_benchmark import StepBenchmark
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 
@@ -37,13 +37,13 @@ def model(vocabulary):
 @pytest.fixture
 def names(vocabulary):
     """A list of words, each a document."""
-    return Split.of(LISTED, vocabulary)
+    return EncodedText.of(LISTED, vocabulary)
 
 
 @pytest.fixture
 def poems(vocabulary):
     """Documents that are read in windows, and begin inside of them."""
-    return Split.of([TEXT[:200]] * 12, vocabulary)
+    return EncodedText.of([TEXT[:200]] * 12, vocabulary)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def learner_of(split, model, **changes):
     """A learner of the same first weights on any device, and what it reads."""
     train = replace(TRAIN, **changes)
     network = CharLSTM(model, generator=torch.Generator().manual_seed(0)).to(train.device)
-    batches = batches_of(split, train, boundary=model.boundary, world=ALONE)
+    batches = batches_of(split, train, bos_id=model.bos_id, world=SINGLE_PROCESS)
     return TruncatedBPTT(network, train), batches
 
 
@@ -185,8 +185,8 @@ def test_a_step_never_waits_for_the_device(request, model, text, precision):
 
 
 def test_sizes_are_chosen_by_step_benchmarks(split, vocabulary):
-    timer = StepTimer(split, budget_seconds=10)
-    plan = make_plan(
+    timer = StepBenchmark(split, budget_seconds=10)
+    plan = auto_configure(
         TrainSettings(),
         num_train_chars=10**6,
         num_characters=len(vocabulary),

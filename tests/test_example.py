@@ -4,7 +4,7 @@ from conftest import SMALL
 
 import charlstm
 from charlstm.run import store
-from charlstm.system import layout
+from charlstm.system import run_files
 
 
 def test_example_samples_without_a_store(run, here):
@@ -45,7 +45,7 @@ def test_example_is_never_the_default(run, here, corpus_file):
 
 
 def test_example_is_small_and_contains_no_path():
-    path = store.Path(store.__file__).parent / layout.EXAMPLE_FILE
+    path = store.Path(store.__file__).parent / run_files.EXAMPLE_FILE
     data = path.read_bytes()
     assert len(data) < 1_000_000
     assert b"/home" not in data

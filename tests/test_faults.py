@@ -14,7 +14,7 @@ import pytest
 from conftest import SMALL, TEXT
 from pseudo_terminal import in_a_terminal
 
-from charlstm.config import CorpusConfig
+from charlstm.config import ReadingConfig
 from charlstm.errors import CheckpointError, CorpusError
 from charlstm.evaluation.scores import Evaluation
 from charlstm.run.store import CheckpointStore
@@ -22,7 +22,7 @@ from charlstm.run.writer import RunWriter
 from charlstm.text import corpus as corpus_module
 from charlstm.text.corpus import load_corpus
 from charlstm.text.storage import read_text, write_text
-from charlstm.training import losses
+from charlstm.training import loss_meter
 from charlstm.training.trainer import Trainer
 
 pty = pytest.importorskip("pty", reason="terminals of POSIX")
@@ -94,8 +94,12 @@ def test_a_failed_save_in_the_middle_is_reported_and_the_next_may_succeed(
     ],
 )
 def test_skipped_update_names_the_halved_value(run, corpus_file, monkeypatch, slowed, said):
-    found = iter([losses.Reading(), losses.Reading(any_skipped=True, any_slowed=slowed)])
-    monkeypatch.setattr(losses.LossMeter, "take_found", lambda _: next(found, losses.Reading()))
+    found = iter(
+        [loss_meter.StepFlags(), loss_meter.StepFlags(any_skipped=True, any_slowed=slowed)]
+    )
+    monkeypatch.setattr(
+        loss_meter.LossMeter, "take_found", lambda _: next(found, loss_meter.StepFlags())
+    )
     assert run.works("train", corpus_file, "--steps", 4, *SMALL)[1].count(f"step 2: {said}") == 1
 
 
@@ -245,7 +249,7 @@ def test_memory_stays_bounded_whatever_the_size(tmp_path, line, megabytes):
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    config = CorpusConfig(paths=(str(path),), split_documents="lines")
+    config = ReadingConfig(paths=(str(path),), split_documents="lines")
     try:
         corpus = load_corpus(config)
         write_text(tmp_path, corpus, config, mode=0o666)
@@ -268,11 +272,11 @@ def test_a_vocabulary_of_tens_of_thousands_trains(run, here):
 def test_rare_characters_are_folded_into_unknown(tmp_path):
     path = tmp_path / "rare.txt"
     path.write_text("abab" * 50 + "☃" + "abab" * 50, encoding="utf-8")
-    corpus = load_corpus(CorpusConfig(paths=(str(path),), min_count=2))
+    corpus = load_corpus(ReadingConfig(paths=(str(path),), min_count=2))
     assert corpus.vocabulary.characters == "ab"
     assert np.count_nonzero(corpus.train.ids == 0) == 1
     with pytest.raises(CorpusError, match="--min-count 999"):
-        load_corpus(CorpusConfig(paths=(str(path),), min_count=999))
+        load_corpus(ReadingConfig(paths=(str(path),), min_count=999))
 
 
 @pytest.mark.slow
@@ -299,7 +303,7 @@ def test_odd_texts_train_and_are_scored(run, here, text):
 def test_nul_characters_are_noticed(tmp_path):
     path = tmp_path / "nul.txt"
     path.write_bytes(b"ab\0" * 50)
-    assert "--level byte" in load_corpus(CorpusConfig(paths=(str(path),))).notices[0]
+    assert "--level byte" in load_corpus(ReadingConfig(paths=(str(path),))).notices[0]
 
 
 def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path, monkeypatch):
@@ -313,7 +317,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path, monkeypatch)
             path.write_bytes(change)
             return counted
 
-        config = CorpusConfig(paths=(str(path),))
+        config = ReadingConfig(paths=(str(path),))
         with monkeypatch.context() as patch:
             patch.setattr(corpus_module, "_count", counting)
             with pytest.raises(CorpusError, match="changed while"):
@@ -323,7 +327,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path, monkeypatch)
 def test_later_changes_of_the_file_are_harmless(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text(TEXT)
-    corpus = load_corpus(CorpusConfig(paths=(str(path),)))
+    corpus = load_corpus(ReadingConfig(paths=(str(path),)))
     path.write_bytes(b"")
     assert corpus.vocabulary.decode(corpus.train.ids) == TEXT[: corpus.train.num_chars]
 
@@ -350,9 +354,9 @@ def test_a_closed_stdin_is_an_error(tmp_path):
 
 def test_a_text_may_begin_like_a_compressed_file(tmp_path):
     (tmp_path / "text.txt").write_text("BZhello world\n" * 9)
-    assert load_corpus(CorpusConfig(paths=(str(tmp_path / "text.txt"),))).train.num_chars > 100
+    assert load_corpus(ReadingConfig(paths=(str(tmp_path / "text.txt"),))).train.num_chars > 100
     (tmp_path / "any.bin").write_bytes(b"\x1f\x8b and so on" * 9)
-    config = CorpusConfig(paths=(str(tmp_path / "any.bin"),), level="byte")
+    config = ReadingConfig(paths=(str(tmp_path / "any.bin"),), level="byte")
     assert load_corpus(config).train.num_chars > 90
 
 
@@ -362,7 +366,7 @@ def test_a_named_pipe_is_read_like_stdin(tmp_path):
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_text, args=(TEXT,))
     writer.start()
-    corpus = load_corpus(CorpusConfig(paths=(str(pipe),)))
+    corpus = load_corpus(ReadingConfig(paths=(str(pipe),)))
     writer.join()
     assert corpus.vocabulary.decode(corpus.train.ids) == TEXT[: corpus.train.num_chars]
 

@@ -12,7 +12,7 @@ from crafted import edited
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from charlstm.config import Budget, CorpusConfig, SampleConfig, TrainConfig
+from charlstm.config import Budget, ReadingConfig, SampleConfig, TrainConfig
 from charlstm.errors import CharLSTMError, CheckpointError
 from charlstm.inference.predictor import Predictor
 from charlstm.model.checkpoints import read_checkpoint
@@ -61,7 +61,7 @@ def test_any_bytes_as_a_corpus(effort, tmp_path):
         path.write_bytes(magic + data)
 
         def load():
-            config = CorpusConfig(
+            config = ReadingConfig(
                 paths=(str(path),), level=level, encoding=encoding, min_count=min_count
             )
             corpus = load_corpus(config)
@@ -80,7 +80,7 @@ def test_any_text_comes_back_from_a_corpus(effort, tmp_path):
     @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=2, max_size=300))
     def check(text):
         path.write_bytes(b"\xef\xbb\xbf" + text.encode())
-        config = CorpusConfig(
+        config = ReadingConfig(
             paths=(str(path),), keep_line_ends=True, val_fraction=0.0, test_fraction=0.0
         )
         corpus = load_corpus(config)
@@ -169,14 +169,14 @@ def test_any_bit_of_a_real_checkpoint(effort, tmp_path, checkpoint, request):
 
 def test_any_text_as_a_prime(effort, checkpoint):
     predictor = Predictor(checkpoint)
-    alphabet = predictor.alphabet
+    tokenizer = predictor.tokenizer
 
     @effort
     @given(text)
     def check(prime):
-        survives(lambda: alphabet.require_known(prime))
-        kept = alphabet.without_unknown(prime)
-        alphabet.require_known(kept)
+        survives(lambda: tokenizer.require_known(prime))
+        kept = tokenizer.without_unknown(prime)
+        tokenizer.require_known(kept)
         predictor.read_text(kept[:20], predictor.start())
 
     check()
@@ -202,7 +202,7 @@ def test_any_text_as_a_run_name(effort, tmp_path):
 
 
 def test_any_values_as_settings(effort):
-    kinds = [ModelConfig, TrainConfig, Budget, SampleConfig, CorpusConfig]
+    kinds = [ModelConfig, TrainConfig, Budget, SampleConfig, ReadingConfig]
 
     likely = st.sampled_from(
         [None, 0, 1, 0.5, True, "", "lstm", "cpu", "utf-8", "char", (), ("a",)]

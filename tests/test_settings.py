@@ -10,7 +10,7 @@ from outputs import settings_table
 
 import charlstm
 from charlstm.cli import main
-from charlstm.config import CorpusConfig
+from charlstm.config import ReadingConfig
 from charlstm.errors import CharLSTMError, ConfigError
 from charlstm.settings import (
     MAX_COUNT,
@@ -75,7 +75,7 @@ def test_the_guide_s_table_is_printed_from_the_declarations():
 
 
 def test_stated_defaults_are_those_of_a_new_run():
-    new = CorpusConfig()
+    new = ReadingConfig()
     for option in options_of(ReadingSettings).values():
         if option.default:
             assert option.default == str(getattr(new, option.name)), option.name

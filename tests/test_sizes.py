@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from charlstm.config import CorpusConfig
+from charlstm.config import ReadingConfig
 from charlstm.ngram import counts, kneser_ney
-from charlstm.ngram.order_selection import learn_ngrams
+from charlstm.ngram.order_selection import fit_ngrams
 from charlstm.text import assignment, corpus, documents, duplicates, source
 from charlstm.text.corpus import encode_files, load_corpus
-from charlstm.text.duplicates import KnownDocuments
+from charlstm.text.duplicates import DocumentHashes
 
 
 @pytest.fixture(scope="module")
@@ -22,16 +22,16 @@ def paths(tmp_path_factory):
 
 
 def outcome(paths, how):
-    config = CorpusConfig(paths=paths[:1], split_documents=how, normalize="nfc")
+    config = ReadingConfig(paths=paths[:1], split_documents=how, normalize="nfc")
     read = load_corpus(config)
-    other = encode_files(paths, config, read.alphabet)
+    other = encode_files(paths, config, read.tokenizer)
     splits = (read.train, read.val, read.test, other.split)
-    ngrams = learn_ngrams(read.train, read.val, read.alphabet)
+    ngrams = fit_ngrams(read.train, read.val, read.tokenizer)
     return [
         read.fingerprint,
         other.original(0, 500),
         *(array.tolist() for one in splits for array in (one.ids, one.starts, one.bytes_D)),
-        KnownDocuments(read.train, read.alphabet).have(other.split).tolist(),
+        DocumentHashes(read.train, read.tokenizer).have(other.split).tolist(),
         ngrams.score(other.split).nats_N.tolist(),
     ]
 

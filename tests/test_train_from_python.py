@@ -57,23 +57,23 @@ def test_train_has_every_option_of_the_command():
 
 def test_a_text_in_memory(train):
     model = train(text=TEXT.replace(" ", "\r\n"))
-    assert "\r" not in model.alphabet.vocabulary.characters
+    assert "\r" not in model.tokenizer.vocabulary.characters
     assert model.corpus().train.num_chars == 810
     assert model.name == "text"
     with pytest.warns(UserWarning, match="copy of its text"):
         again = train(resume=True, steps=5)
     assert again.checkpoint.step == 5
     assert train(text=TEXT).name == "text-2"
-    assert train(text="\xe9" * 99, level="byte").alphabet.is_byte
+    assert train(text="\xe9" * 99, level="byte").tokenizer.is_byte
 
 
 def test_documents_in_memory_are_separate(train):
     names = train(documents=(name for name in ["anna", "otto", "hannah"] * 50))
-    assert names.alphabet.are_lines
+    assert names.tokenizer.are_lines
     assert len(names.corpus().train.starts) == 135
     poems = train(documents=["a\nb", "ba\n", "ab\nba"] * 50)
-    assert not poems.alphabet.are_lines
-    assert poems.alphabet.end is not None
+    assert not poems.tokenizer.are_lines
+    assert poems.tokenizer.eos is not None
     assert len(poems.corpus().train.starts) == 135
 
 

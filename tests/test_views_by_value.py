@@ -13,7 +13,7 @@ import pytest
 from conftest import SMALL, TEXT
 from printed import read, shows
 
-from charlstm.analysis.comparison import CellResult, Trained
+from charlstm.analysis.comparison import CellResult, TrainedRun
 from charlstm.analysis.recall import RecallResult
 from charlstm.evaluation.baselines import Baseline
 from charlstm.events import Finished
@@ -264,7 +264,7 @@ def test_score_writes_the_same_figures_as_json(run, stored, here):
 
 
 def trained(seed, nats):
-    return Trained(
+    return TrainedRun(
         seed=seed, nats_per_char=nats, chars_per_second=1234.0 * (seed + 1),
         bits_by_distance={}, half_distance=7 + 2 * seed,
     )  # fmt: skip

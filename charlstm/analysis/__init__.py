@@ -8,6 +8,6 @@
     advice      advice on how to improve a run's model
     diagnosis   checks of a text before training, for `corpus check`
 
-Input: a model (or cells to train) and a `Split`. Output: frozen results. Start with
+Input: a model (or cells to train) and an `EncodedText`. Output: frozen results. Start with
 `inspection.trace`.
 """

@@ -16,11 +16,11 @@ from charlstm.config import NATS_PER_BIT, Budget, TrainConfig
 from charlstm.evaluation.scoring import score
 from charlstm.events import Finished, Stepped, TrainerEvent
 from charlstm.model.config import ModelConfig
-from charlstm.model.network import CharLSTM
+from charlstm.model.lstm import CharLSTM
 from charlstm.settings import Cell
 from charlstm.text.corpus import Corpus
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.features import distances_to_opening
-from charlstm.text.split import Split
 from charlstm.training.hardware import set_threads
 from charlstm.training.trainer import Trainer
 
@@ -36,13 +36,13 @@ Watch = Callable[[Iterator[TrainerEvent], str], Iterator[TrainerEvent]]
 Keep = Callable[[Trainer, Sequence[TrainerEvent]], str]
 
 
-def unwatched(events: Iterator[TrainerEvent], _name: str) -> Iterator[TrainerEvent]:
+def no_watch(events: Iterator[TrainerEvent], _name: str) -> Iterator[TrainerEvent]:
     """Pass on events unchanged."""
     return events
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class TrainedRun:
     """One model of a comparison.
 
     Args:
@@ -71,7 +71,7 @@ class CellResult:
     cell: Cell
     hidden_size: int
     num_parameters: int
-    runs: tuple[Trained, ...]
+    runs: tuple[TrainedRun, ...]
 
     @property
     def bits_per_char(self) -> float:
@@ -88,7 +88,7 @@ class CellResult:
         return float(np.mean([run.chars_per_second for run in self.runs]))
 
 
-def matched(model: ModelConfig, cell: Cell) -> ModelConfig:
+def match_num_parameters(model: ModelConfig, cell: Cell) -> ModelConfig:
     """Return the model with another cell and the hidden size closest in number of parameters."""
     target = model.num_parameters
     sizes = range(1, 4 * model.hidden_size + 1)
@@ -102,9 +102,9 @@ def compare(
     budget: Budget,
     *,
     corpus: Corpus,
-    scored_text: Split,
+    scored_text: EncodedText,
     seeds: Sequence[int],
-    watch: Watch = unwatched,
+    watch: Watch = no_watch,
     keep: Keep | None = None,
 ) -> Iterator[CellResult]:
     """Train and evaluate each kind of cell in turn.
@@ -119,7 +119,7 @@ def compare(
     """
     require_reach(scored_text)
     for cell in CELLS:
-        config = matched(model, cell)
+        config = match_num_parameters(model, cell)
         runs = []
         for seed in seeds:
             trained = trained_model(
@@ -132,10 +132,10 @@ def compare(
                 keep=keep,
             )
             scores = score(trained.model, scored_text)
-            distance_N = distances_to_opening(corpus.alphabet.decode(scored_text.ids))
+            distance_N = distances_to_opening(corpus.tokenizer.decode(scored_text.ids))
             generator = np.random.default_rng(0)
             runs.append(
-                Trained(
+                TrainedRun(
                     seed=seed,
                     nats_per_char=float(scores.nats_N.mean(dtype=np.float64)),
                     chars_per_second=trained.chars_per_second,
@@ -166,10 +166,10 @@ def trained_model(
     model: ModelConfig,
     train: TrainConfig,
     budget: Budget,
-    text: Split,
-    val: Split,
+    text: EncodedText,
+    val: EncodedText,
     *,
-    watch: Watch = unwatched,
+    watch: Watch = no_watch,
     keep: Keep | None = None,
 ) -> TrainedModel:
     """Train a model until its budget is used up.

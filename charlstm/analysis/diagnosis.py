@@ -7,15 +7,15 @@ from typing import Final
 
 import numpy as np
 
-from charlstm.config import NATS_PER_BIT, Budget, CorpusConfig
+from charlstm.config import NATS_PER_BIT, Budget, ReadingConfig
 from charlstm.evaluation.baselines import all_baselines
 from charlstm.settings import DEFAULT_MINUTES, TrainSettings
 from charlstm.text.corpus import Corpus, FileReport, load_corpus
 from charlstm.text.duplicates import hashes_of
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.filelist import FileList, Skipped
-from charlstm.text.split import Split
 from charlstm.text.vocabulary import UNKNOWN
-from charlstm.training.recipe import Machine, make_plan
+from charlstm.training.auto_config import Machine, auto_configure
 
 # Only the start of longer training texts is analysed.
 _SAMPLE_CHARS: Final = 16_000_000
@@ -85,7 +85,7 @@ class Diagnosis:
         return sum(split.num_chars for split in self.splits)
 
 
-def diagnose(config: CorpusConfig) -> Diagnosis:
+def diagnose(config: ReadingConfig) -> Diagnosis:
     """Read a corpus as `train` does, and check it.
 
     Raises:
@@ -96,13 +96,13 @@ def diagnose(config: CorpusConfig) -> Diagnosis:
     splits = {"train": corpus.train, "val": corpus.val, "test": corpus.test}
     train = corpus.train.part(0, _SAMPLE_CHARS)
     characters = corpus.vocabulary.characters
-    counts_V = np.bincount(train.ids, minlength=len(corpus.alphabet))[1:]
+    counts_V = np.bincount(train.ids, minlength=len(corpus.tokenizer))[1:]
     # In running text and poems, lines may repeat although documents don't.
     has_lines = config.split_documents != "lines" and "\n" in characters
     parts = list(splits.values())
     if has_lines:
         parts = [_by_lines(part.part(0, _SAMPLE_CHARS), corpus) for part in parts]
-    hashes = np.concatenate([hashes_of(part, corpus.alphabet) for part in parts])
+    hashes = np.concatenate([hashes_of(part, corpus.tokenizer) for part in parts])
     is_repeated = np.ones(len(hashes), np.bool_)
     is_repeated[np.unique(hashes, return_index=True)[1]] = False
     lengths = np.concatenate([part.lengths for part in parts])
@@ -134,32 +134,32 @@ def diagnose(config: CorpusConfig) -> Diagnosis:
         model=_model(corpus),
         problems=(),
     )
-    text = corpus.alphabet.decode(train.ids)
+    text = corpus.tokenizer.decode(train.ids)
     return replace(diagnosis, problems=tuple(_problems(diagnosis, config, text)))
 
 
-def _by_lines(split: Split, corpus: Corpus) -> Split:
+def _by_lines(split: EncodedText, corpus: Corpus) -> EncodedText:
     """Return the lines of a split as documents, without the empty ones."""
-    (line_end,) = corpus.alphabet.encode("\n")
+    (line_end,) = corpus.tokenizer.encode("\n")
     ends = np.flatnonzero(split.ids == line_end) + 1
     starts = np.union1d(split.starts, ends[ends < split.num_chars])
-    lines = Split(ids=split.ids, starts=starts)
+    lines = EncodedText(ids=split.ids, starts=starts)
     return lines.documents(lines.lengths > 1)
 
 
-def _baselines(corpus: Corpus, train: Split) -> dict[str, float]:
+def _baselines(corpus: Corpus, train: EncodedText) -> dict[str, float]:
     """Return the bits per character of held-out text, by predictor."""
     text, val = corpus.test, corpus.val
     if text.num_chars < _MIN_SCORED_CHARS:
         text, val = val, val.part(0, 0)
     if text.num_chars < _MIN_SCORED_CHARS:
         return {}
-    baselines = all_baselines(corpus.alphabet, train=train, val=val, text=text)
+    baselines = all_baselines(corpus.tokenizer, train=train, val=val, text=text)
     return {baseline.name: baseline.nats / text.num_chars / NATS_PER_BIT for baseline in baselines}
 
 
 def _model(corpus: Corpus) -> str | None:
-    plan = make_plan(
+    plan = auto_configure(
         TrainSettings(),
         num_train_chars=corpus.train.num_chars,
         num_characters=len(corpus.vocabulary),
@@ -171,7 +171,7 @@ def _model(corpus: Corpus) -> str | None:
     return f"{plan.model}, {plan.reason}"
 
 
-def _problems(diagnosis: Diagnosis, config: CorpusConfig, text: str) -> Iterator[Problem]:
+def _problems(diagnosis: Diagnosis, config: ReadingConfig, text: str) -> Iterator[Problem]:
     is_char = config.level == "char"
     if diagnosis.control_characters and is_char:
         named = ", ".join(f"{code} {n:,} times" for code, n in diagnosis.control_characters.items())

@@ -13,9 +13,9 @@ from charlstm.errors import ConfigError
 from charlstm.inference.prediction import Candidate, ranked
 from charlstm.inference.predictor import Predictor
 from charlstm.model.cell import Array, CellSpec, LayerState
-from charlstm.text.alphabet import Alphabet
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.features import FEATURES
-from charlstm.text.split import Split
+from charlstm.text.tokenizer import CharTokenizer
 
 # Thresholds of saturated gates (Karpathy, Johnson & Li 2015).
 CLOSED_BELOW: Final = 0.1
@@ -69,7 +69,7 @@ class Trace:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GateShares:
+class GateStatistics:
     """Statistics of a gate over units and characters.
 
     Args:
@@ -124,7 +124,7 @@ class TrackedFeature:
         return abs(2 * score - 1) if self.measure == "auc" else abs(score)
 
 
-def trace(predictor: Predictor, text: Split) -> Trace:
+def trace(predictor: Predictor, text: EncodedText) -> Trace:
     """Record a model's activations on a text; needs some kilobytes per character.
 
     Raises:
@@ -134,16 +134,16 @@ def trace(predictor: Predictor, text: Split) -> Trace:
         raise ConfigError("the text is empty")
     characters = []
     steps: list[list[LayerState]] = []
-    alphabet = predictor.alphabet
+    tokenizer = predictor.tokenizer
     for char, token, (before, after) in zip(
-        alphabet.decode(text.ids), text.ids, predictor.trace(text), strict=True
+        tokenizer.decode(text.ids), text.ids, predictor.trace(text), strict=True
     ):
         log_p_V = before.log_p[0].astype(np.float64)
         characters.append(
             Character(
-                char=alphabet.to_text(char),
+                char=tokenizer.to_text(char),
                 nats=float(-log_p_V[token]),
-                candidates=ranked(alphabet, log_p_V).next[:_NUM_CANDIDATES],
+                candidates=ranked(tokenizer, log_p_V).next[:_NUM_CANDIDATES],
             )
         )
         steps.append(after.layers)
@@ -157,12 +157,12 @@ def trace(predictor: Predictor, text: Split) -> Trace:
     )
 
 
-def gate_text(val: Split, train: Split) -> Split:
+def gate_text(val: EncodedText, train: EncodedText) -> EncodedText:
     """Return the start of the validation text, or of the training text if that is empty."""
     return (val if val.num_chars else train).part(0, _GATE_CHARS)
 
 
-def gate_shares(predictor: Predictor, text: Split) -> list[dict[str, GateShares]]:
+def gate_shares(predictor: Predictor, text: EncodedText) -> list[dict[str, GateStatistics]]:
     """Return statistics of each gate on a text, layer by layer."""
     recorded: list[dict[str, list[Array]]] = []
     for _, after in predictor.trace(text):
@@ -180,13 +180,13 @@ def most_variable_units(layer: LayerTrace, number: int) -> list[int]:
 
     Uses the gates that mix the old state with the candidate; for a plain RNN, the hidden state.
     """
-    measured = layer.cell.keeping or ("hidden",)
+    measured = layer.cell.memory_gates or ("hidden",)
     spread_H = np.max([layer.values[name].std(0) for name in measured], axis=0)
     order = np.argsort(-spread_H, kind="stable")
     return [int(unit) for unit in order[:number]]
 
 
-def track_features(predictor: Predictor, text: Split) -> list[TrackedFeature]:
+def track_features(predictor: Predictor, text: EncodedText) -> list[TrackedFeature]:
     """Find units that track quotes, brackets, lines, words and capitals.
 
     Non-ASCII bytes count as letters.
@@ -209,15 +209,15 @@ def track_features(predictor: Predictor, text: Split) -> list[TrackedFeature]:
     memory_NU = np.array(memories, np.float64)
     hidden_size = predictor.hidden_size
     rank_NU = _ranks(memory_NU)
-    alphabet = predictor.alphabet
-    chars = alphabet.decode(text.ids)
+    tokenizer = predictor.tokenizer
+    chars = tokenizer.decode(text.ids)
     standard_NU = (memory_NU - memory_NU.mean(0)) / np.maximum(memory_NU.std(0), 1e-12)
     # Shifted text has the same statistics, but no association with the units.
     shifts = np.random.default_rng(0).integers(
         _MIN_POSITIVES, len(chars) - _MIN_POSITIVES, _NUM_SHIFTS
     )
     readable = chars
-    if alphabet.is_byte:
+    if tokenizer.is_byte:
         readable = "".join(char if char.isascii() else _LETTER for char in chars)
     tracked = []
     for feature, compute in FEATURES.items():
@@ -242,7 +242,7 @@ def track_features(predictor: Predictor, text: Split) -> list[TrackedFeature]:
                         layer=int(u) // hidden_size,
                         unit=int(u) % hidden_size,
                         score=float(scores_UK[u, 0]),
-                        **_strongest(alphabet, chars, memory_NU[:, u]),
+                        **_strongest(tokenizer, chars, memory_NU[:, u]),
                     )
                     for u in best
                 ),
@@ -251,22 +251,22 @@ def track_features(predictor: Predictor, text: Split) -> list[TrackedFeature]:
     return tracked
 
 
-def _shares(values: Array) -> GateShares:
-    return GateShares(
+def _shares(values: Array) -> GateStatistics:
+    return GateStatistics(
         mean=float(values.mean()),
         closed=float((values < CLOSED_BELOW).mean()),
         open=float((values > OPEN_ABOVE).mean()),
     )
 
 
-def _strongest(alphabet: Alphabet, tokens: str, memory_N: Floats) -> dict[str, Any]:
+def _strongest(tokenizer: CharTokenizer, tokens: str, memory_N: Floats) -> dict[str, Any]:
     """Return the position of a unit's strongest activation, and the text around it."""
     position = int(np.abs(memory_N).argmax())
     stretch = slice(max(0, position - _STRETCH_CHARS), position + 1 + _STRETCH_CHARS)
     before = tokens[max(0, position - _MARKED_CHARS) : position]
     after = tokens[position + 1 : position + 1 + _MARKED_CHARS]
-    marked = "{}[{}]{}".format(*map(alphabet.to_text, (before, tokens[position], after)))
-    return {"place": position, "stretch": alphabet.to_text(tokens[stretch]), "marked": marked}
+    marked = "{}[{}]{}".format(*map(tokenizer.to_text, (before, tokens[position], after)))
+    return {"place": position, "stretch": tokenizer.to_text(tokens[stretch]), "marked": marked}
 
 
 def _ranks(values_NU: Floats) -> Floats:

@@ -13,8 +13,8 @@ from torch.nn.functional import cross_entropy
 
 from charlstm.errors import ConfigError
 from charlstm.evaluation.scoring import as_tensor
-from charlstm.model.network import CharLSTM
-from charlstm.text.split import Split
+from charlstm.model.lstm import CharLSTM
+from charlstm.text.encoded_text import EncodedText
 
 _MAX_DISTANCE: Final = 200
 _NUM_WINDOWS: Final = 256
@@ -40,7 +40,7 @@ class Reach:
         return 1 + int(np.searchsorted(cumulative, cumulative[-1] / 2))
 
 
-def require_reach(text: Split) -> None:
+def require_reach(text: EncodedText) -> None:
     """Check that a text is long enough for `reach`.
 
     Raises:
@@ -50,7 +50,7 @@ def require_reach(text: Split) -> None:
         raise ConfigError("the text is too short to measure the context length")
 
 
-def reach(model: CharLSTM, text: Split, *, generator: np.random.Generator) -> Reach:
+def reach(model: CharLSTM, text: EncodedText, *, generator: np.random.Generator) -> Reach:
     """Measure the gradient of predictions with respect to preceding characters.
 
     Args:
@@ -67,7 +67,7 @@ def reach(model: CharLSTM, text: Split, *, generator: np.random.Generator) -> Re
     # BOS, then the characters before the position; later ones have no effect.
     offset_T1 = np.arange(distance_B.max() + 1)[:, None]
     ids_TB = text.ids[np.minimum(position_B - distance_B + offset_T1 - 1, text.num_chars - 1)]
-    ids_TB = np.where(offset_T1 == 0, model.config.boundary, ids_TB)
+    ids_TB = np.where(offset_T1 == 0, model.config.bos_id, ids_TB)
     embedded: list[Tensor] = []
 
     def keep(_module: object, _inputs: object, output: Tensor) -> None:

@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.analysis.comparison import CELLS, Watch, matched, trained_model, unwatched
+from charlstm.analysis.comparison import CELLS, Watch, match_num_parameters, no_watch, trained_model
 from charlstm.config import Budget, TrainConfig
 from charlstm.evaluation.scoring import score
 from charlstm.model.config import ModelConfig
-from charlstm.model.network import CharLSTM
+from charlstm.model.lstm import CharLSTM
 from charlstm.settings import Cell
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import Ids, Vocabulary
 
 RECALL_DISTANCES: Final = (5, 10, 20, 50, 100, 200)
@@ -62,7 +62,7 @@ def compare_recall(
     budget: Budget,
     *,
     seeds: Sequence[int],
-    watch: Watch = unwatched,
+    watch: Watch = no_watch,
 ) -> Iterator[RecallResult]:
     """Train each kind of cell to recall a character that it read some time ago.
 
@@ -93,7 +93,7 @@ def compare_recall(
         train_text = recall_documents(distances, generator)
         no_text = train_text.part(0, 0)
         for cell in CELLS:
-            config = matched(model, cell)
+            config = match_num_parameters(model, cell)
             trained = trained_model(
                 config, replace(train, seed=seed), budget, train_text, no_text, watch=watch
             )
@@ -109,7 +109,9 @@ def compare_recall(
             )
 
 
-def recall_documents(distances: npt.NDArray[np.int64], generator: np.random.Generator) -> Split:
+def recall_documents(
+    distances: npt.NDArray[np.int64], generator: np.random.Generator
+) -> EncodedText:
     """Return documents such as `CAFHB>C`, one for each distance between the equal letters."""
     letters, cue, line_end = (_VOCABULARY.encode(chars) for chars in (_LETTERS, _CUE, "\n"))
     documents: list[Ids] = []
@@ -119,7 +121,7 @@ def recall_documents(distances: npt.NDArray[np.int64], generator: np.random.Gene
         documents += [prefix, cue, prefix[:1], line_end]
     lengths = distances + 3
     ids = np.concatenate(documents)
-    return Split(ids=ids, starts=np.cumsum(lengths) - lengths)
+    return EncodedText(ids=ids, starts=np.cumsum(lengths) - lengths)
 
 
 def _recall_accuracy(model: CharLSTM, distance: int, seed: int) -> float:

@@ -16,7 +16,7 @@ from charlstm.errors import ConfigError
 from charlstm.inference.predictor import Predictor
 from charlstm.model.cell import LayerState, layer_weights
 from charlstm.model.checkpoints import Checkpoint
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
 
 _NUM_LARGEST: Final = 3
 
@@ -78,7 +78,9 @@ class UnitStep:
         return next(gate for gate in self.gates if gate.name == name)
 
 
-def unit_steps(checkpoint: Checkpoint, text: Split, *, layer: int, unit: int) -> list[UnitStep]:
+def unit_steps(
+    checkpoint: Checkpoint, text: EncodedText, *, layer: int, unit: int
+) -> list[UnitStep]:
     """Return the steps of one unit on a text, one for each character [N].
 
     Args:
@@ -90,10 +92,10 @@ def unit_steps(checkpoint: Checkpoint, text: Split, *, layer: int, unit: int) ->
     if not text.num_chars:
         raise ConfigError("the text is empty")
     predictor = Predictor(checkpoint)
-    alphabet = predictor.alphabet
+    tokenizer = predictor.tokenizer
     steps = []
     for char, token, (before, after) in zip(
-        alphabet.decode(text.ids), text.ids, predictor.trace(text), strict=True
+        tokenizer.decode(text.ids), text.ids, predictor.trace(text), strict=True
     ):
         below_E = (
             after.layers[layer - 1].h[0]
@@ -104,7 +106,7 @@ def unit_steps(checkpoint: Checkpoint, text: Split, *, layer: int, unit: int) ->
         has_cell = checkpoint.spec.model_config.spec.has_cell_state
         steps.append(
             UnitStep(
-                char=alphabet.to_text(char),
+                char=tokenizer.to_text(char),
                 gates=_gates(checkpoint, below_E, old, new, layer=layer, unit=unit),
                 cell_before=float(old.c[0, unit]) if has_cell else None,
                 cell=float(new.c[0, unit]) if has_cell else None,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from charlstm.api.model import Model
 from charlstm.errors import ConfigError
-from charlstm.evaluation.items import Classification, batches_of, classified
+from charlstm.evaluation.items import Classification, classify_items, line_batches
 
 
 def classify(
@@ -25,9 +25,10 @@ def classify(
         CorpusError: if a training text is needed but unavailable.
     """
     by_name = {
-        model.name: (model.alphabet, model.predictions(with_counts=with_counts)) for model in models
+        model.name: (model.tokenizer, model.predictions(with_counts=with_counts))
+        for model in models
     }
     if not models or len(by_name) < len(models):
         raise ConfigError("give at least one model, each once")
-    for number, texts in batches_of(lines):
-        yield from classified(texts, by_name, first_number=number)
+    for number, texts in line_batches(lines):
+        yield from classify_items(texts, by_name, first_number=number)

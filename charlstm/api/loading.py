@@ -10,7 +10,7 @@ from charlstm.config import DEFAULT_STORE
 from charlstm.errors import ConfigError
 from charlstm.run.store import CheckpointStore, run_records
 from charlstm.settings import require_path
-from charlstm.system import layout
+from charlstm.system import run_files
 from charlstm.system.terminal import escape_line
 
 PathLike = str | os.PathLike[str]
@@ -85,7 +85,7 @@ def open_model(
     name = None if wanted is None else require_path("run", wanted)
     loaded = open_store(checkpoints).load_model(name)
     # Derived files belong to a run's best model only.
-    is_best = loaded.is_of_run and loaded.path.name == layout.BEST
+    is_best = loaded.is_of_run and loaded.path.name == run_files.BEST
     return Model(
         loaded.checkpoint,
         name=loaded.run,

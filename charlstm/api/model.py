@@ -17,43 +17,43 @@ from charlstm.analysis.inspection import trace
 from charlstm.analysis.unit import UnitStep, unit_steps
 from charlstm.api.results import Activations, CharacterSurprisal, Surprisals
 from charlstm.config import MAX_SAMPLES, NATS_PER_BIT, SampleConfig, SplitName
-from charlstm.errors import ConfigError, ContainerError, CorpusError
+from charlstm.errors import ConfigError, CorpusError, TensorFileError
 from charlstm.evaluation.difference import Difference, compare, require_same_reading
 from charlstm.evaluation.items import (
     ItemScore,
     Percentiles,
-    batches_of,
+    line_batches,
     read_percentiles,
     score_items,
     validation_items,
     write_percentiles,
 )
-from charlstm.evaluation.scores import Evaluation, Prediction, Scores
-from charlstm.evaluation.with_ngrams import count, mixed
+from charlstm.evaluation.scores import CharLosses, Evaluation, Prediction
+from charlstm.evaluation.with_ngrams import count, interpolated
 from charlstm.export.javascript import export_module
 from charlstm.export.rounding import measure_rounding
-from charlstm.export.webpage import build_page, opening
+from charlstm.export.webpage import build_page, opening_text
 from charlstm.inference.items import draw_items
 from charlstm.inference.prediction import ContextPrediction, NextCharacters, ladder, predict_next
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import Filter, sample
 from charlstm.model.checkpoints import Checkpoint
-from charlstm.ngram.interpolation import Counts
-from charlstm.ngram.storage import owner_of, read_counts, read_val_nats, write_counts
+from charlstm.ngram.interpolation import InterpolatedNgrams
+from charlstm.ngram.storage import file_owner, read_ngrams, read_val_nats, write_ngrams
 from charlstm.settings import MAX_SEED, require_int, require_path
-from charlstm.system import layout, markup
+from charlstm.system import notebook_html, run_files
 from charlstm.system.files import open_output
 from charlstm.system.interrupts import has_torch, import_torch
 from charlstm.system.terminal import escape_line
-from charlstm.text.alphabet import Alphabet
 from charlstm.text.corpus import Corpus, encode_files
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.filelist import sources_of
-from charlstm.text.split import Split
 from charlstm.text.storage import load_corpus_of_run
+from charlstm.text.tokenizer import CharTokenizer
 
 if TYPE_CHECKING:
-    from charlstm.model.module import TextModel
-    from charlstm.model.network import CharLSTM
+    from charlstm.model.lstm import CharLSTM
+    from charlstm.model.text_model import TextModel
 
 
 _REPR_CHARS: Final = 200
@@ -68,7 +68,7 @@ def _warn(notice: str) -> None:
     warnings.warn(escape_line(notice), stacklevel=4)
 
 
-def ignored(_message: str) -> None:
+def ignore_notice(_message: str) -> None:
     """Drop a notice."""
 
 
@@ -134,11 +134,11 @@ class Model:
     @property
     def title(self) -> str:
         """Name without folders and suffix."""
-        return Path(self.name).name.removesuffix(layout.SUFFIX)
+        return Path(self.name).name.removesuffix(run_files.SUFFIX)
 
     @property
-    def alphabet(self) -> Alphabet:
-        return self.checkpoint.spec.alphabet
+    def tokenizer(self) -> CharTokenizer:
+        return self.checkpoint.spec.tokenizer
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -147,21 +147,21 @@ class Model:
     def network(self, device: str = "cpu") -> "CharLSTM":
         """Return the model as a torch module."""
         import_torch()
-        from charlstm.model.network import CharLSTM
+        from charlstm.model.lstm import CharLSTM
 
         network = CharLSTM(
             self.checkpoint.spec.model_config,
-            unknown_probability=self.alphabet.unknown_probability,
+            unknown_probability=self.tokenizer.unknown_probability,
         )
         network.load_arrays(self.checkpoint.weights)
         return network.to(device)
 
     def counts(
         self,
-        notify: Notify = ignored,
+        notify: Notify = ignore_notice,
         *,
-        predict: Callable[[Split], Iterable[Prediction]] | None = None,
-    ) -> Counts:
+        predict: Callable[[EncodedText], Iterable[Prediction]] | None = None,
+    ) -> InterpolatedNgrams:
         """Return the n-gram model of the training text, from the cache or fitted now.
 
         Fitting takes seconds per megabyte.
@@ -173,19 +173,19 @@ class Model:
         Raises:
             CorpusError: if it isn't cached and the training text is unavailable.
         """
-        path = self._derived(layout.COUNTS)
+        path = self._derived(run_files.COUNTS)
         if path is not None:
             try:
-                return read_counts(path, self.alphabet, owner=self._owner)
+                return read_ngrams(path, self.tokenizer, owner=self._owner)
             except FileNotFoundError:
                 pass
-            except ContainerError as error:
+            except TensorFileError as error:
                 notify(f"{path}: {error}; counting n-grams again")
             except OSError as error:
                 notify(f"{path}: {error.strerror}; counting n-grams again")
         corpus = self.corpus()
         predict = predict or self.predictor.predictions
-        counts = count(predict, self.alphabet, corpus.train, corpus.val)
+        counts = count(predict, self.tokenizer, corpus.train, corpus.val)
         notify(
             f"counted {corpus.train.num_chars:,} characters: {counts.ngrams.num_ngrams:,} n-grams "
             f"with up to {counts.ngrams.order} characters of context"
@@ -197,7 +197,7 @@ class Model:
         if path is not None:
             # The cache is optional: the disk may be full or the folder read-only.
             with contextlib.suppress(OSError):
-                write_counts(path, counts, owner=self._owner, mode=self._mode_of(corpus))
+                write_ngrams(path, counts, owner=self._owner, mode=self._mode_of(corpus))
         return counts
 
     def counts_val_bits(self, *, may_count: bool = False) -> float | None:
@@ -206,7 +206,7 @@ class Model:
         Args:
             may_count: whether to fit the n-gram model if it isn't cached.
         """
-        path = self._derived(layout.COUNTS)
+        path = self._derived(run_files.COUNTS)
         try:
             if may_count:
                 nats = self.counts().val_nats_per_char
@@ -214,11 +214,11 @@ class Model:
                 return None
             else:
                 nats = read_val_nats(path, owner=self._owner)
-        except (CorpusError, ContainerError, OSError):
+        except (CorpusError, TensorFileError, OSError):
             return None
         return None if nats is None else nats / NATS_PER_BIT
 
-    def with_counts(self, notify: Notify = ignored) -> Predictor:
+    def with_counts(self, notify: Notify = ignore_notice) -> Predictor:
         """Return the predictor that interpolates LSTM and n-grams.
 
         Raises:
@@ -229,7 +229,7 @@ class Model:
         return self._with_counts
 
     def percentiles(
-        self, *, with_counts: bool = False, notify: Notify = ignored
+        self, *, with_counts: bool = False, notify: Notify = ignore_notice
     ) -> Percentiles | None:
         """Return the surprisals of validation items, cached or computed now, for percentiles.
 
@@ -240,19 +240,21 @@ class Model:
         Returns:
             None if there is no validation text.
         """
-        path = self._derived(layout.PERCENTILES_WITH_COUNTS if with_counts else layout.PERCENTILES)
+        path = self._derived(
+            run_files.PERCENTILES_WITH_COUNTS if with_counts else run_files.PERCENTILES
+        )
         if path is not None and (cached := read_percentiles(path, owner=self._owner)) is not None:
             return cached
         try:
             corpus = self.corpus()
         except CorpusError:
             return None
-        items = validation_items(corpus.val, self.alphabet)
+        items = validation_items(corpus.val, self.tokenizer)
         if not items.num_chars:
             return None
         notify(f"scoring {len(items.starts):,} validation items for percentiles")
         predict = self.predictions(with_counts=with_counts)
-        percentiles = Percentiles.of(Scores.of(predict(items), items), items)
+        percentiles = Percentiles.of(CharLosses.of(predict(items), items), items)
         if path is not None:
             with contextlib.suppress(OSError):
                 write_percentiles(path, percentiles, owner=self._owner, mode=self._mode_of(corpus))
@@ -260,7 +262,7 @@ class Model:
 
     @cached_property
     def _owner(self) -> str:
-        return owner_of(self.checkpoint.weights, self.checkpoint.spec.fingerprint)
+        return file_owner(self.checkpoint.weights, self.checkpoint.spec.fingerprint)
 
     def _derived(self, name: str) -> Path | None:
         return None if self._derived_folder is None else self._derived_folder / name
@@ -275,8 +277,8 @@ class Model:
         with_counts: bool = False,
         device: str = "auto",
         threads: int | None = None,
-        notify: Notify = ignored,
-    ) -> Callable[[Split], Iterable[Prediction]]:
+        notify: Notify = ignore_notice,
+    ) -> Callable[[EncodedText], Iterable[Prediction]]:
         """Return a function that predicts every character, using torch for long texts.
 
         Args:
@@ -287,7 +289,7 @@ class Model:
         predictor = self.with_counts(notify) if with_counts else self.predictor
         network: list[CharLSTM] = []
 
-        def predict(text: Split) -> Iterable[Prediction]:
+        def predict(text: EncodedText) -> Iterable[Prediction]:
             if text.num_chars < _FEW_CHARS or not has_torch():
                 return predictor.predictions(text)
             from charlstm.evaluation import scoring
@@ -299,7 +301,7 @@ class Model:
             predictions = scoring.predictions(network[0], text)
             if predictor.counts is None:
                 return predictions
-            return mixed(predictions, text, predictor.counts)
+            return interpolated(predictions, text, predictor.counts)
 
         return predict
 
@@ -318,8 +320,8 @@ class Model:
         """
         predict = self.predictions(with_counts=with_counts)
         percentiles = self.percentiles(with_counts=with_counts)
-        for number, texts in batches_of(lines):
-            yield from score_items(texts, self.alphabet, predict, percentiles, first_number=number)
+        for number, texts in line_batches(lines):
+            yield from score_items(texts, self.tokenizer, predict, percentiles, first_number=number)
 
     def sources(self) -> Iterator[str]:
         """Yield the checkpoint file and the existing files of its corpus."""
@@ -332,7 +334,7 @@ class Model:
         Raises:
             CorpusError: if neither is available, or the text has changed.
         """
-        if self.name == layout.EXAMPLE:
+        if self.name == run_files.EXAMPLE:
             raise CorpusError(
                 "the example comes without its text: give another text, or train a model of your "
                 "own"
@@ -352,7 +354,7 @@ class Model:
             CorpusError: if the prefix contains characters outside the vocabulary, or a training
                 text is needed but unavailable.
         """
-        symbols = self.alphabet.to_symbols(prefix, _warn)
+        symbols = self.tokenizer.to_chars(prefix, _warn)
         return predict_next(self._predictor_for(with_counts=with_counts), symbols)
 
     def ladder(self, prefix: str, *, with_counts: bool = False) -> list[ContextPrediction]:
@@ -362,7 +364,7 @@ class Model:
             CorpusError: see `predict`.
         """
         return ladder(
-            self._predictor_for(with_counts=with_counts), self.alphabet.to_symbols(prefix, _warn)
+            self._predictor_for(with_counts=with_counts), self.tokenizer.to_chars(prefix, _warn)
         )
 
     @overload
@@ -399,7 +401,7 @@ class Model:
         >>> text = model.sample("qu", length=300, temperature=0.7, seed=1)
         >>> three = model.sample("qu", length=20, num_samples=3)
         >>> def without_e(log_p):
-        ...     log_p[..., model.alphabet.encode("e")] = -math.inf
+        ...     log_p[..., model.tokenizer.encode("e")] = -math.inf
         ...     return log_p
         >>> "e" in model.sample("qu", length=200, filters=(without_e,))
         False
@@ -425,13 +427,14 @@ class Model:
             require_int("seed", seed, 0, MAX_SEED)
         items = draw_items(
             self._predictor_for(with_counts=with_counts),
-            self.alphabet.to_symbols(prime, _warn),
+            self.tokenizer.to_chars(prime, _warn),
             _sample_config(options),
             num_items=1 if num_samples is None else num_samples,
             generator=np.random.default_rng(seed),
         )
         texts = [
-            self.alphabet.to_text(self.alphabet.without_end(drawn.text)) for drawn in items.samples
+            self.tokenizer.to_text(self.tokenizer.without_end(drawn.text))
+            for drawn in items.samples
         ]
         return texts[0] if num_samples is None else texts
 
@@ -454,12 +457,12 @@ class Model:
         """
         drawn = sample(
             self._predictor_for(with_counts=with_counts),
-            self.alphabet.to_symbols(prime, _warn),
+            self.tokenizer.to_chars(prime, _warn),
             _sample_config(options),
             generator=np.random.default_rng(seed),
         )
-        symbols = (symbol for symbol in drawn if symbol != self.alphabet.end)
-        if not self.alphabet.is_byte:
+        symbols = (symbol for symbol in drawn if symbol != self.tokenizer.eos)
+        if not self.tokenizer.is_byte:
             yield from symbols
             return
         # A character may take several bytes.
@@ -535,7 +538,7 @@ class Model:
         if split not in get_args(SplitName):
             raise ConfigError(f"split {split!r}: must be train, val or test")
         corpus = self.corpus()
-        text: Split = getattr(corpus, split)
+        text: EncodedText = getattr(corpus, split)
         return Evaluation.of_scores(text, self._predictor_for(with_counts=with_counts).score(text))
 
     @property
@@ -556,10 +559,10 @@ class Model:
         path = Path(require_path("path", path))
         held_out = self.corpus().held_out()
         if text is None:
-            shown = opening(self.alphabet, held_out)
+            shown = opening_text(self.tokenizer, held_out)
         else:
-            shown = self.alphabet.to_symbols(text, _warn)
-            self.alphabet.require_known(shown)
+            shown = self.tokenizer.to_chars(text, _warn)
+            self.tokenizer.require_known(shown)
         page = build_page(
             self.checkpoint,
             name=self.title,
@@ -593,7 +596,7 @@ class Model:
         torch.Size([6, 1])
         """
         import_torch()
-        from charlstm.model.module import TextModel
+        from charlstm.model.text_model import TextModel
 
         return TextModel(self.checkpoint)
 
@@ -608,8 +611,8 @@ class Model:
         """Render size, score, training curve and a sample in a notebook."""
         bits = [entry["val_bits_per_char"] for entry in self.history]
         drawn = self.sample(length=_REPR_CHARS, temperature=0.8, seed=0)
-        body = markup.curve([value for value in bits if value is not None])
-        return markup.titled(repr(self).strip("<>"), body + markup.quoted(drawn))
+        body = notebook_html.curve([value for value in bits if value is not None])
+        return notebook_html.titled(repr(self).strip("<>"), body + notebook_html.quoted(drawn))
 
     def _predictor_for(self, *, with_counts: bool) -> Predictor:
         return self.with_counts() if with_counts else self.predictor
@@ -652,25 +655,25 @@ class Model:
             raise ConfigError(f"other: must be a charlstm.Model, not {reprlib.repr(other)}")
         specs = (self.checkpoint.spec, other.checkpoint.spec)
         require_same_reading(*specs, names=("the model", "the other"))
-        own, others = (self._documents(text, model.alphabet) for model in (self, other))
+        own, others = (self._documents(text, model.tokenizer) for model in (self, other))
         return compare(
             self.predictor.score(own),
             other.predictor.score(others),
             own,
             others,
-            self.alphabet,
-            other.alphabet,
+            self.tokenizer,
+            other.tokenizer,
         )
 
-    def _documents(self, text: str | Path, alphabet: Alphabet | None = None) -> Split:
-        """Read a text with the model's settings and encode it, by default with its alphabet."""
-        alphabet = alphabet or self.alphabet
+    def _documents(self, text: str | Path, tokenizer: CharTokenizer | None = None) -> EncodedText:
+        """Read a text with the model's settings and encode it, by default with its tokenizer."""
+        tokenizer = tokenizer or self.tokenizer
         if isinstance(text, Path):
             config = self.checkpoint.spec.corpus
-            other = encode_files([str(text)], config, alphabet)
+            other = encode_files([str(text)], config, tokenizer)
             for notice in other.notices:
                 _warn(notice)
             return other.split
         if isinstance(text, str) and os.path.isfile(text):
             _warn(f"{text}: is scored as text; for the file give a pathlib.Path")
-        return alphabet.split(self.alphabet.documents(self.alphabet.to_symbols(text, _warn)))
+        return tokenizer.split(self.tokenizer.documents(self.tokenizer.to_chars(text, _warn)))

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from charlstm.analysis.inspection import Trace
 from charlstm.inference.prediction import Candidate
-from charlstm.system import markup
+from charlstm.system import notebook_html
 from charlstm.text.visible import named, visible
-from charlstm.text.vocabulary import END
+from charlstm.text.vocabulary import EOS
 
 _STRONGEST_BITS: Final = 8.0
 _NUM_IN_REPR: Final = 12
@@ -69,12 +69,12 @@ class Surprisals(Sequence[CharacterSurprisal]):
         return f"<{self.bits_per_char:.3f} bits per character: {shown}{more}>"
 
     def _repr_html_(self) -> str:
-        text = markup.shaded(
+        text = notebook_html.shaded(
             [_in_lines(character.char) for character in self],
             [character.bits for character in self],
             most=_STRONGEST_BITS,
         )
-        return markup.titled(f"{self.bits_per_char:.3f} bits per character", text)
+        return notebook_html.titled(f"{self.bits_per_char:.3f} bits per character", text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +120,9 @@ class Activations:
         names = [f"unit {unit}" for unit in units]
         chars = [*map(named, self.text[shown])]
         parts = [
-            markup.titled(
+            notebook_html.titled(
                 f"{name}, last layer",
-                markup.heat(
+                notebook_html.heat(
                     self.values[name][-1][shown, units],
                     chars,
                     names,
@@ -136,4 +136,4 @@ class Activations:
 
 def _in_lines(char: str) -> str:
     """Return a visible character, followed by a line break if it ends a line."""
-    return visible(char, keep=" ") + "\n" * (char in ("\n", END))
+    return visible(char, keep=" ") + "\n" * (char in ("\n", EOS))

@@ -27,8 +27,8 @@ from charlstm.settings import (
     settings_from,
 )
 from charlstm.system.interrupts import import_torch, stopping_on_interrupt
+from charlstm.system.spinning import limit_spinning
 from charlstm.system.terminal import escape_line
-from charlstm.system.waiting import calm_waiting_threads
 
 if TYPE_CHECKING:
     from charlstm.run.session import Session
@@ -85,7 +85,7 @@ def train(
         raise ConfigError("resume: a resumed run has its own text; drop text and documents")
     if is_list:
         reading = replace(reading, split_documents="lines")
-    calm_waiting_threads()
+    limit_spinning()
     import_torch(is_shown=False)
     from charlstm.run.preparation import Request
     from charlstm.run.session import open_session

@@ -18,7 +18,7 @@ from charlstm.commands.options import (
     say_written,
     with_settings,
 )
-from charlstm.config import DEFAULT_STORE, Budget, CorpusConfig
+from charlstm.config import DEFAULT_STORE, Budget, ReadingConfig
 from charlstm.errors import ConfigError
 from charlstm.settings import ReadingSettings, TrainSettings, chosen
 from charlstm.system.interrupts import import_torch
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from charlstm.analysis.comparison import CellResult, Keep
-    from charlstm.run.keeping import Keeper
+    from charlstm.run.model_saver import ModelSaver
     from charlstm.text.corpus import Corpus
-    from charlstm.training.recipe import Plan
+    from charlstm.training.auto_config import AutoConfig
 
 _Result = TypeVar("_Result")
 
@@ -95,7 +95,7 @@ def compare(
     one_of(context, corpus=corpus, recall=recall)
     one_of(context, keep=keep, recall=recall)
     _refuse_runs(corpus or [], checkpoints)
-    config = CorpusConfig.of(reading, corpus or ())
+    config = ReadingConfig.of(reading, corpus or ())
     require_texts([*config.paths, *filter(None, (reading.val, reading.test))])
     if plot is not None:
         from charlstm.views.plots import require_plots
@@ -105,13 +105,13 @@ def compare(
     hidden_size = _RECALL_HIDDEN_SIZE if recall else _HIDDEN_SIZE
 
     import_torch()
+    from charlstm.training.auto_config import auto_configure
     from charlstm.training.hardware import require_memory, resolve_machine
-    from charlstm.training.recipe import make_plan
 
     machine = resolve_machine(settings)
 
-    def planned(num_train_chars: int, num_characters: int) -> "Plan":
-        plan = make_plan(
+    def planned(num_train_chars: int, num_characters: int) -> "AutoConfig":
+        plan = auto_configure(
             replace(
                 settings,
                 hidden_size=chosen(settings.hidden_size, hidden_size),
@@ -171,18 +171,18 @@ def _refuse_runs(corpus: list[str], store: Path) -> None:
     )
 
 
-def _open_keeper(store: Path, config: CorpusConfig, budget: Budget) -> "Keeper":
+def _open_keeper(store: Path, config: ReadingConfig, budget: Budget) -> "ModelSaver":
     """Load the corpus and open a keeper, which stores the trained models as runs."""
-    from charlstm.run.keeping import Keeper
+    from charlstm.run.model_saver import ModelSaver
     from charlstm.run.preparation import absolute
     from charlstm.run.store import CheckpointStore
     from charlstm.text.corpus import load_corpus
 
     own = replace(config, paths=tuple(map(absolute, config.paths)))
-    keeper = Keeper(
+    keeper = ModelSaver(
         store=CheckpointStore(store), corpus=load_corpus(config), config=own, budget=budget
     )
-    keeper.prove()
+    keeper.check_writable()
     return keeper
 
 
@@ -202,7 +202,7 @@ class _Picture(NamedTuple):
 
 def _compare(
     text: "Corpus",
-    plan: "Plan",
+    plan: "AutoConfig",
     budget: Budget,
     seeds: range,
     picture: _Picture,
@@ -230,7 +230,7 @@ def _compare(
         keep=keep,
     )
     results, was_interrupted = _until_interrupted(compared, _described)
-    baselines = all_baselines(text.alphabet, train=text.train, val=text.val, text=scored)
+    baselines = all_baselines(text.tokenizer, train=text.train, val=text.val, text=scored)
     num_chars = scored.num_chars
     picture.draw(lambda: plot_comparison(results))
     if as_json:
@@ -248,7 +248,7 @@ def _described(result: "CellResult") -> str:
 
 
 def _compare_recall(
-    plan: "Plan", budget: Budget, seeds: range, picture: _Picture, *, as_json: bool
+    plan: "AutoConfig", budget: Budget, seeds: range, picture: _Picture, *, as_json: bool
 ) -> None:
     from charlstm.analysis.recall import compare_recall
     from charlstm.views.comparison import recall_record, show_recall

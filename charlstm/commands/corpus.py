@@ -11,7 +11,7 @@ from charlstm.commands.options import (
     require_texts,
     with_settings,
 )
-from charlstm.config import CorpusConfig
+from charlstm.config import ReadingConfig
 from charlstm.settings import ReadingSettings
 
 _CHECK_EXAMPLES: Final = """\
@@ -46,7 +46,7 @@ def check(
 ) -> None:
     """Check a text before training: encoding, line ends, rare characters, repetition."""
     require_texts(files)
-    config = CorpusConfig.of(reading, files)
+    config = ReadingConfig.of(reading, files)
 
     from charlstm.analysis.diagnosis import diagnose
     from charlstm.views.diagnosis import diagnosis_record, show_diagnosis

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from charlstm.commands.eval_text import ScoredText, choose, encode_for_both
 from charlstm.commands.options import (
     Device,
     Json,
@@ -23,7 +24,6 @@ from charlstm.commands.options import (
     say_written,
     with_settings,
 )
-from charlstm.commands.scored import ScoredText, choose, encode_for_both
 from charlstm.config import SplitName
 from charlstm.errors import CorpusError
 from charlstm.system.interrupts import import_torch
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from charlstm.api.model import Model
     from charlstm.evaluation.difference import WorseThanValidation
-    from charlstm.evaluation.scores import DocumentScore, Scores
-    from charlstm.ngram.interpolation import Counts
-    from charlstm.text.alphabet import Alphabet
+    from charlstm.evaluation.scores import CharLosses, DocumentScore
+    from charlstm.ngram.interpolation import InterpolatedNgrams
+    from charlstm.text.tokenizer import CharTokenizer
 
 _NUM_EXTREMES: Final = 5
 
@@ -125,24 +125,24 @@ def evaluate(
         scored = choose(model, files or [], split)
 
         import_torch()
-        from charlstm.evaluation.assessment import assess
+        from charlstm.evaluation.report import evaluate_text
         from charlstm.evaluation.scoring import predictions
-        from charlstm.system.progress import counting_bar
+        from charlstm.system.progress import character_bar
         from charlstm.training.hardware import resolve_device, set_threads
-        from charlstm.views.evaluation import as_record, show_assessment, show_documents
+        from charlstm.views.evaluation import as_record, show_documents, show_report
 
         set_threads(threads)
         network = model.network(resolve_device(device))
-        counts: Counts | None = None
+        counts: InterpolatedNgrams | None = None
         # `choose` has already said why the training text is unavailable.
         with contextlib.suppress(CorpusError):
             if scored.has_baselines:
                 counts = model.counts(say, predict=partial(predictions, network))
-        with counting_bar(scored.num_chars * (1 + dynamic), "scored") as progress:
-            assessment = assess(
+        with character_bar(scored.num_chars * (1 + dynamic), "scored") as progress:
+            report = evaluate_text(
                 network,
                 scored.text,
-                model.alphabet,
+                model.tokenizer,
                 train=scored.train,
                 counts=counts,
                 repeated=scored.repeated,
@@ -152,28 +152,28 @@ def evaluate(
             )
         title = f"{model.name}: {scored.name}"
         if plot is not None and picture is not None:
-            from charlstm.views.plots import plot_assessment, write_figure
+            from charlstm.views.plots import plot_report, write_figure
 
-            write_figure(plot_assessment(assessment, title=title), picture, plot)
+            write_figure(plot_report(report, title=title), picture, plot)
     say_written(plot)
     if as_json:
-        record = as_record(assessment, run=model.name, split=scored.split, files=files or [])
+        record = as_record(report, run=model.name, split=scored.split, files=files or [])
         print_record(record)
         return
-    show_assessment(
-        assessment,
+    show_report(
+        report,
         title=title,
         cell=model.checkpoint.spec.model_config.cell,
         with_details=details,
         is_chosen_on=scored.split == "val",
-        worse=_worse_than_validation(model, scored, assessment.scores),
+        worse=_worse_than_validation(model, scored, report.scores),
     )
     if details and len(scored.text.starts) > 1:
-        show_documents(*_extremes(assessment.scores, scored, model.alphabet))
+        show_documents(*_extremes(report.scores, scored, model.tokenizer))
 
 
 def _worse_than_validation(
-    model: "Model", scored: ScoredText, scores: "Scores"
+    model: "Model", scored: ScoredText, scores: "CharLosses"
 ) -> "WorseThanValidation | None":
     """Return how much worse the test split is than validation; None if that is unremarkable."""
     from charlstm.evaluation.difference import worse_than_validation
@@ -185,15 +185,15 @@ def _worse_than_validation(
 
 
 def _extremes(
-    scores: "Scores", scored: ScoredText, alphabet: "Alphabet"
+    scores: "CharLosses", scored: ScoredText, tokenizer: "CharTokenizer"
 ) -> "tuple[Iterator[DocumentScore], Iterator[DocumentScore]]":
     """Return the most and the least surprising documents, each most extreme first."""
     from charlstm.evaluation.scores import document_scores
 
-    order = scores.nats_of_documents(scored.text).argsort(kind="stable")
+    order = scores.document_nats(scored.text).argsort(kind="stable")
     number = min(_NUM_EXTREMES, len(order) // 2)
     scores_of = partial(
-        document_scores, scores, scored.text, alphabet, is_known_D=scored.is_known_D
+        document_scores, scores, scored.text, tokenizer, is_known_D=scored.is_known_D
     )
     return scores_of(order[::-1][:number]), scores_of(order[:number])
 
@@ -214,16 +214,16 @@ def _compare(
     import_torch()
     from charlstm.evaluation.difference import compare
     from charlstm.evaluation.scoring import score
-    from charlstm.system.progress import counting_bar
+    from charlstm.system.progress import character_bar
     from charlstm.training.hardware import resolve_device, set_threads
     from charlstm.views.difference import difference_record, show_difference
 
     set_threads(threads)
     torch_device = resolve_device(device)
-    with counting_bar(2 * text.num_chars, "scored") as progress:
+    with character_bar(2 * text.num_chars, "scored") as progress:
         scores = score(model.network(torch_device), text, progress=progress)
         other_scores = score(other.network(torch_device), other_text, progress=progress)
-    difference = compare(scores, other_scores, text, other_text, model.alphabet, other.alphabet)
+    difference = compare(scores, other_scores, text, other_text, model.tokenizer, other.tokenizer)
     if as_json:
         record = {"run": model.name, "against": other.name, "split": name, "files": files}
         print_record(record | difference_record(difference))

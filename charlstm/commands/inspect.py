@@ -17,7 +17,7 @@ from charlstm.commands.options import (
     open_outputs,
     print_record,
     read_text,
-    typed_text,
+    unescape_text,
     with_settings,
 )
 from charlstm.errors import ConfigError, CorpusError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from charlstm.analysis.reach import Reach
     from charlstm.api.model import Model
     from charlstm.evaluation.scores import ContextScore
-    from charlstm.text.split import Split
+    from charlstm.text.encoded_text import EncodedText
 
 _SHOWN_CHARS: Final = 78  # two or three lines of a terminal
 _MAX_SHOWN_CHARS: Final = 2000
@@ -51,7 +51,7 @@ def inspect(
     text: Annotated[
         str | None,
         typer.Argument(
-            parser=typed_text,
+            parser=unescape_text,
             metavar="TEXT",
             help="Text to read.  [default: the start of the test text]",
         ),
@@ -177,9 +177,9 @@ class _Texts(NamedTuple):
     """
 
     given: str | None
-    watched: "Split"
-    held_out: "Split"
-    gate_text: "Split"
+    watched: "EncodedText"
+    held_out: "EncodedText"
+    gate_text: "EncodedText"
 
 
 def _choose_texts(model: "Model", *, text: str | None, file: str | None, unknown: str) -> _Texts:
@@ -193,19 +193,19 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None, unknown
     from charlstm.analysis.inspection import gate_text
     from charlstm.text.documents import documents_in
 
-    config, alphabet = model.checkpoint.spec.corpus, model.alphabet
+    config, tokenizer = model.checkpoint.spec.corpus, model.tokenizer
     given = None
     if file is not None:
         given = read_text(file, config)
     elif text is not None:
-        given = alphabet.to_symbols(text, say)
+        given = tokenizer.to_chars(text, say)
     if given is not None:
         given = apply_unknown_option(model, given, unknown)
     if given == "":
         raise ConfigError("the text is empty: give a TEXT or a --file to inspect")
     documents = None
     if given is not None:
-        documents = alphabet.split(documents_in(given, config.split_documents))
+        documents = tokenizer.split(documents_in(given, config.split_documents))
     try:
         corpus = model.corpus()
     except CorpusError as error:
@@ -219,11 +219,11 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None, unknown
 def _write_page(model: "Model", path: Path, file: BinaryIO, texts: _Texts) -> dict[str, Any]:
     """Write the page and return its record, with the rounding cost on held-out text."""
     from charlstm.export.rounding import measure_rounding
-    from charlstm.export.webpage import build_page, opening
+    from charlstm.export.webpage import build_page, opening_text
 
     shown = texts.given
     if shown is None:
-        shown = opening(model.alphabet, texts.held_out)
+        shown = opening_text(model.tokenizer, texts.held_out)
     if len(shown) > _MAX_SHOWN_CHARS:
         say(f"the page opens with the first {_MAX_SHOWN_CHARS:,} of {len(shown):,} characters")
         shown = shown[:_MAX_SHOWN_CHARS]
@@ -246,7 +246,9 @@ def _write_page(model: "Model", path: Path, file: BinaryIO, texts: _Texts) -> di
     }
 
 
-def _follow(model: "Model", cell: str, text: "Split") -> tuple[dict[str, Any], Callable[[], None]]:
+def _follow(
+    model: "Model", cell: str, text: "EncodedText"
+) -> tuple[dict[str, Any], Callable[[], None]]:
     """Trace a unit through a text; return the record and a function that prints it."""
     from charlstm.analysis.unit import unit_steps
     from charlstm.views.unit import show_unit, unit_record
@@ -276,17 +278,17 @@ def _existing(option: str, number: int, first: int, last: int) -> int:
     return number
 
 
-def _measure_reach(model: "Model", text: "Split") -> "tuple[Reach, list[ContextScore]]":
+def _measure_reach(model: "Model", text: "EncodedText") -> "tuple[Reach, list[ContextScore]]":
     import numpy as np
 
     import_torch()
     from charlstm.analysis.reach import reach
     from charlstm.evaluation.scoring import MAX_CONTEXT_CHARS, score_by_context
-    from charlstm.system.progress import counting_bar
+    from charlstm.system.progress import character_bar
 
     network = model.network()
     generator = np.random.default_rng(0)
-    with counting_bar(MAX_CONTEXT_CHARS, "read") as progress:
+    with character_bar(MAX_CONTEXT_CHARS, "read") as progress:
         contexts = score_by_context(network, text, generator=generator, progress=progress)
     with waiting("measuring how far back predictions reach"):
         return reach(network, text, generator=generator), contexts

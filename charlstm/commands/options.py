@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal
 
 import typer
 
-from charlstm.config import DEFAULT_STORE, STDIN, CorpusConfig
+from charlstm.config import DEFAULT_STORE, STDIN, ReadingConfig
 from charlstm.errors import ConfigError, CorpusError, EncodingError
 from charlstm.settings import DeviceChoice, Option, options_of, settings_from
-from charlstm.system import layout
+from charlstm.system import run_files
 from charlstm.system.files import open_output
 from charlstm.system.terminal import say
 
@@ -35,7 +35,7 @@ _FLAG: Final = "COMMANDLINE"
 _DEFAULT: Final = "DEFAULT"
 
 
-def whole_number(text: str | int) -> int:
+def parse_count(text: str | int) -> int:
     """Parse a count such as 500, 10_000 or 1e3."""
     with contextlib.suppress(ValueError):
         return int(text)
@@ -46,7 +46,7 @@ def whole_number(text: str | int) -> int:
     raise typer.BadParameter("must be a whole number, such as 500, 10_000 or 1e3")
 
 
-def minutes_of(text: str | float) -> float:
+def parse_minutes(text: str | float) -> float:
     """Parse a duration, in minutes or with a unit (90s, 10m, 2h), and return minutes."""
     with contextlib.suppress(ValueError):
         if not isinstance(text, str):
@@ -60,7 +60,7 @@ def minutes_of(text: str | float) -> float:
 _ESCAPES: Final = {r"\n": "\n", r"\t": "\t", "\\\\": "\\"}
 
 
-def typed_text(text: str) -> str:
+def unescape_text(text: str) -> str:
     r"""Unescape \n, \t and \\ in a text from the command line."""
     return re.sub(r"\\[nt\\]", lambda match: _ESCAPES[match[0]], text)
 
@@ -343,7 +343,7 @@ def require_texts(paths: Iterable[str], store: Path | None = None) -> None:
 def _missing_text(path: str, store: Path | None) -> str:
     if re.match(r"https?://", path):
         return f"{path}: is a URL, not a file; pipe its text: curl -s {path} | charlstm ... -"
-    if store is not None and path in (layout.EXAMPLE, *_run_names(store)):
+    if store is not None and path in (run_files.EXAMPLE, *_run_names(store)):
         return f"{path}: is a run, not a file; use --run {path}"
     folder, name = os.path.split(path)
     names: list[str] = []
@@ -354,7 +354,7 @@ def _missing_text(path: str, store: Path | None) -> str:
     return f"{path}: can't be read: No such file or directory{hint}"
 
 
-def read_text(path: str, corpus: CorpusConfig) -> str:
+def read_text(path: str, corpus: ReadingConfig) -> str:
     """Read a file or stdin with the corpus's settings; drop the final newline.
 
     Raises:
@@ -381,9 +381,9 @@ def apply_unknown_option(model: "Model", text: str, unknown: str) -> str:
         CorpusError: if they are rejected.
     """
     if unknown == "skip":
-        return model.alphabet.without_unknown(text)
+        return model.tokenizer.without_unknown(text)
     try:
-        model.alphabet.require_known(text)
+        model.tokenizer.require_known(text)
     except CorpusError as error:
         raise CorpusError(f"{error}; --unknown skip drops them") from error
     return text

@@ -10,7 +10,7 @@ import typer
 from charlstm.commands.options import (
     ModelOptions,
     WithCounts,
-    typed_text,
+    unescape_text,
     with_settings,
 )
 from charlstm.config import SampleConfig
@@ -27,7 +27,7 @@ def play(
     which: ModelOptions,
     prime: Annotated[
         str,
-        typer.Option("--prime", parser=typed_text, metavar="TEXT", help="Text to start with."),
+        typer.Option("--prime", parser=unescape_text, metavar="TEXT", help="Text to start with."),
     ] = "",
     temperature: Annotated[
         float,

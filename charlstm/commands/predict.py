@@ -13,7 +13,7 @@ from charlstm.commands.options import (
     exclude,
     print_record,
     read_text,
-    typed_text,
+    unescape_text,
     with_settings,
 )
 from charlstm.config import STDIN
@@ -33,7 +33,7 @@ def predict(
     prefix: Annotated[
         str,
         typer.Argument(
-            parser=typed_text,
+            parser=unescape_text,
             metavar="PREFIX",
             help="Text before the character to predict; - is stdin, without the final newline.",
         ),
@@ -79,10 +79,10 @@ def predict(
 
     exclude(context, {"words": words}, {"top": top, "with_ladder": with_ladder})
     model = which.load()
-    alphabet = model.alphabet
+    tokenizer = model.tokenizer
     predictor = model.with_counts(say) if with_counts else model.predictor
     corpus = model.checkpoint.spec.corpus
-    text = read_text(STDIN, corpus) if prefix == STDIN else alphabet.to_symbols(prefix, say)
+    text = read_text(STDIN, corpus) if prefix == STDIN else tokenizer.to_chars(prefix, say)
     text = apply_unknown_option(model, text, unknown)
     if words is not None:
         show_likely(likely_words(predictor, text, words), as_json=as_json)

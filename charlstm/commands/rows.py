@@ -9,9 +9,9 @@ from itertools import count
 from typing import Any, Final, Protocol
 
 from charlstm.api.model import Model
+from charlstm.commands.eval_text import read_files
 from charlstm.commands.options import model_encoding_advice
-from charlstm.commands.scored import read_files
-from charlstm.config import STDIN, CorpusConfig
+from charlstm.config import STDIN, ReadingConfig
 from charlstm.errors import CorpusError
 from charlstm.evaluation.items import ItemScore
 from charlstm.settings import ReadingSettings
@@ -62,7 +62,7 @@ class TextRows:
     ) -> None:
         self._paths = paths
         self._model = models[0]
-        has_bytes = any(model.alphabet.is_byte for model in models)
+        has_bytes = any(model.tokenizer.is_byte for model in models)
         self._errors = "surrogateescape" if has_bytes else "replace"
         self._documents = documents
         self._as_json = as_json
@@ -97,12 +97,12 @@ class TextRows:
 
     def _documents_of(self, path: str) -> Iterator[Iterable[str]]:
         """Yield a file's documents, split as the model's corpus was."""
-        alphabet = self._model.alphabet
+        tokenizer = self._model.tokenizer
         other = read_files([path], self._model)
         spans = zip(other.split.starts.tolist(), other.split.lengths.tolist(), strict=True)
         symbols = (other.original(start, start + length) for start, length in spans)
-        texts = map(alphabet.without_end, symbols)
-        yield map(_as_typed, texts) if alphabet.is_byte else texts
+        texts = map(tokenizer.without_end, symbols)
+        yield map(_as_typed, texts) if tokenizer.is_byte else texts
 
 
 class TableRows:
@@ -116,7 +116,7 @@ class TableRows:
         self, path: str, model: Model, reading: ReadingSettings, expect: str | None
     ) -> None:
         # Cells keep their line ends here; models normalize texts themselves.
-        config = CorpusConfig(encoding=model.checkpoint.spec.corpus.encoding, keep_line_ends=True)
+        config = ReadingConfig(encoding=model.checkpoint.spec.corpus.encoding, keep_line_ends=True)
         self._table = Table(path, _pieces(path, config), reading.column or "", reading.format)
         self.batches = self._table.rows
         self._expect = expect
@@ -135,7 +135,7 @@ class TableRows:
         return "" if self._expect is None else self._table.cell(row, self._expect)
 
 
-def in_memory(batches: Iterable[Iterable[Row]]) -> Iterator[list[Row]]:
+def batched(batches: Iterable[Iterable[Row]]) -> Iterator[list[Row]]:
     """Collect rows into batches of limited size."""
     for rows in batches:
         collected: list[Row] = []
@@ -150,7 +150,7 @@ def in_memory(batches: Iterable[Iterable[Row]]) -> Iterator[list[Row]]:
             yield collected
 
 
-def _pieces(path: str, config: CorpusConfig, errors: str = "replace") -> Iterator[str]:
+def _pieces(path: str, config: ReadingConfig, errors: str = "replace") -> Iterator[str]:
     """Yield the text of a file or stdin, decoded with the model's settings."""
     if path == STDIN:
         yield from _arriving(config, errors)
@@ -166,7 +166,7 @@ def _pieces(path: str, config: CorpusConfig, errors: str = "replace") -> Iterato
         say(notice)
 
 
-def _arriving(config: CorpusConfig, errors: str) -> Iterator[str]:
+def _arriving(config: ReadingConfig, errors: str) -> Iterator[str]:
     """Yield text from stdin as it arrives; `errors` is Python's decoding error handler."""
     if sys.stdin is None:
         raise CorpusError("stdin is closed")

@@ -24,7 +24,7 @@ from charlstm.system.files import open_output
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
-    from charlstm.run.store import CheckpointStore, Loaded
+    from charlstm.run.store import CheckpointStore, LoadedCheckpoint
 
 _EXAMPLES: Final = """\
 charlstm runs
@@ -156,13 +156,13 @@ def _counts_bits(run: str, store: "CheckpointStore") -> float | None:
     return None
 
 
-def _print_commands(store: "CheckpointStore", found: "dict[str, Loaded]") -> None:
+def _print_commands(store: "CheckpointStore", found: "dict[str, LoadedCheckpoint]") -> None:
     """Print the command that reproduces each run, and notes on its limits."""
-    from charlstm.run.repetition import repetition
+    from charlstm.run.repeat_command import repeat_command
     from charlstm.views.runs import show_command
 
     for name, loaded in found.items():
-        arguments, notes = repetition(loaded.checkpoint)
+        arguments, notes = repeat_command(loaded.checkpoint)
         show_command(arguments, store.root)
         for note in notes:
             say(f"{name}: {note}")

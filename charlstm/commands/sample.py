@@ -11,9 +11,9 @@ from charlstm.commands.options import (
     WithCounts,
     apply_unknown_option,
     exclude,
+    parse_count,
     read_text,
-    typed_text,
-    whole_number,
+    unescape_text,
     with_settings,
 )
 from charlstm.config import MAX_SAMPLES, STDIN, SampleConfig, require_pattern
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     import numpy as np
 
     from charlstm.api.model import Model
-    from charlstm.inference.copying import Copy
+    from charlstm.inference.copying import CopiedPassage
     from charlstm.inference.items import ItemFilter
     from charlstm.inference.predictor import Predictor
     from charlstm.inference.sampling import Sample
-    from charlstm.text.alphabet import Alphabet
+    from charlstm.text.tokenizer import CharTokenizer
 
 _NUM_ITEMS: Final = 20
 _PRIMES_AT_ONCE: Final = 64
@@ -55,7 +55,7 @@ def sample(  # noqa: PLR0915 - three ways to write samples
         str,
         typer.Option(
             "--prime",
-            parser=typed_text,
+            parser=unescape_text,
             metavar="TEXT",
             help="Text to continue; - reads it from stdin.",
         ),
@@ -75,20 +75,20 @@ def sample(  # noqa: PLR0915 - three ways to write samples
         int | None,
         typer.Option(
             "--length",
-            parser=whole_number,
+            parser=parse_count,
             metavar="N",
             help="Maximum number of characters.  [default: 500; for an item of a list 10,000]",
         ),
     ] = None,
     max_lines: Annotated[
         int | None,
-        typer.Option("--max-lines", parser=whole_number, metavar="N", help="Stop after N lines."),
+        typer.Option("--max-lines", parser=parse_count, metavar="N", help="Stop after N lines."),
     ] = None,
     until: Annotated[
         list[str] | None,
         typer.Option(
             "--until",
-            parser=typed_text,
+            parser=unescape_text,
             metavar="TEXT",
             help="Stop after this text; may be repeated.",
         ),
@@ -97,7 +97,7 @@ def sample(  # noqa: PLR0915 - three ways to write samples
         str,
         typer.Option(
             "--forbid",
-            parser=typed_text,
+            parser=unescape_text,
             metavar="CHARS",
             help="Never generate these characters.",
         ),
@@ -106,7 +106,7 @@ def sample(  # noqa: PLR0915 - three ways to write samples
         int | None,
         typer.Option(
             "--num-samples",
-            parser=whole_number,
+            parser=parse_count,
             metavar="N",
             help="Number of samples.  [default: 20 items of a list, else 1]",
         ),
@@ -211,7 +211,7 @@ def sample(  # noqa: PLR0915 - three ways to write samples
     from charlstm.views.sampling import print_json, report_copies, show_samples, show_streaming
 
     model = which.load()
-    alphabet = model.alphabet
+    tokenizer = model.tokenizer
     before = _primes(model, prime, primes, unknown)
     predictor = model.with_counts(say) if with_counts else model.predictor
     if most_likely is not None:
@@ -224,11 +224,11 @@ def sample(  # noqa: PLR0915 - three ways to write samples
         say(f"seed {seed}")
     generator = np.random.default_rng(seed)
     color = color and not is_colorless()
-    is_list = alphabet.are_lines and alphabet.end is not None
+    is_list = tokenizer.are_lines and tokenizer.eos is not None
     wanted = num_samples or (_NUM_ITEMS if is_list else 1)
     if primes is None and wanted == 1 and not (new or unique or match or check_copying or as_json):
         drawn = sample_many(predictor, before[0], config, num_samples=1, generator=generator)
-        texts = [show_streaming(shown[0], drawn, alphabet, color=color)]
+        texts = [show_streaming(shown[0], drawn, tokenizer, color=color)]
         problem = None
     else:
         if primes is None:
@@ -250,24 +250,24 @@ def sample(  # noqa: PLR0915 - three ways to write samples
                 primes=before,
                 samples=samples,
                 copies=copies,
-                alphabet=alphabet,
+                tokenizer=tokenizer,
             )
         else:
             with_headings = primes is None and not is_list
-            show_samples(shown, samples, alphabet, color=color, with_headings=with_headings)
-            report_copies(samples, copies, alphabet)
+            show_samples(shown, samples, tokenizer, color=color, with_headings=with_headings)
+            report_copies(samples, copies, tokenizer)
         texts = [sample.text for sample in samples]
-    _say_cut(texts, config, alphabet)
+    _say_cut(texts, config, tokenizer)
     if problem is not None:
         raise CharLSTMError(problem)
 
 
-def _say_cut(texts: list[str], config: SampleConfig, alphabet: "Alphabet") -> None:
+def _say_cut(texts: list[str], config: SampleConfig, tokenizer: "CharTokenizer") -> None:
     """Print how many samples were cut at the maximum length."""
     from charlstm.inference.sampling import max_chars, num_cut
 
-    if number := num_cut(texts, config, alphabet):
-        limit = f"{max_chars(config, alphabet):,} characters; --length N allows more"
+    if number := num_cut(texts, config, tokenizer):
+        limit = f"{max_chars(config, tokenizer):,} characters; --length N allows more"
         say(f"{number:,} of {len(texts):,} samples cut at {limit}")
 
 
@@ -279,7 +279,7 @@ def _primes(model: "Model", prime: str, file: str | None, unknown: str) -> list[
     elif prime == STDIN:
         texts = [read_text(STDIN, reading)]
     else:
-        texts = [model.alphabet.to_symbols(prime, say)]
+        texts = [model.tokenizer.to_chars(prime, say)]
     return [apply_unknown_option(model, text, unknown) for text in texts]
 
 
@@ -305,7 +305,7 @@ def _items(
         patience=patience,
     )
     if filters:
-        say(f"kept {items.num_wanted:,} of {items.num_drawn:,} samples")
+        say(f"kept {items.num_accepted:,} of {items.num_drawn:,} samples")
     return list(items.samples), items.problem
 
 
@@ -326,14 +326,14 @@ def _continue_each(
     return samples
 
 
-def _copies(model: "Model", samples: "list[Sample]") -> "list[Copy]":
+def _copies(model: "Model", samples: "list[Sample]") -> "list[CopiedPassage]":
     """Find the longest passage of each sample that occurs in the training text."""
     from charlstm.inference.copying import longest_copy
 
     training = model.corpus().train.ids
     return [
         # encode's dtype may be wider than that of the training ids.
-        longest_copy(model.alphabet.encode(sample.text).astype(training.dtype), training)
+        longest_copy(model.tokenizer.encode(sample.text).astype(training.dtype), training)
         for sample in samples
     ]
 
@@ -345,25 +345,25 @@ def _filters(model: "Model", *, new: bool, unique: bool, match: str | None) -> "
         ConfigError: if --new or --unique is given and the model has no EOS.
     """
     from charlstm.inference import items
-    from charlstm.text.duplicates import KnownDocuments
+    from charlstm.text.duplicates import DocumentHashes
 
-    if (new or unique) and model.alphabet.end is None:
+    if (new or unique) and model.tokenizer.eos is None:
         option = "--new" if new else "--unique"
         raise ConfigError(
             f"{option}: {model.name} was trained on running text, which has no items; "
             "train with --split-documents lines"
         )
     # Cheapest first.
-    filters = [] if match is None else [items.matching(match, model.alphabet)]
+    filters = [] if match is None else [items.matching(match, model.tokenizer)]
     if unique:
         filters.append(items.unique())
     if new:
-        alphabet, corpus = model.alphabet, model.corpus()
+        tokenizer, corpus = model.tokenizer, model.corpus()
         splits = (corpus.train, corpus.val, corpus.test)
-        known_documents = [KnownDocuments(split, alphabet) for split in splits]
+        known_documents = [DocumentHashes(split, tokenizer) for split in splits]
 
         def are_new(texts: list[str]) -> "Iterable[bool]":
-            items = alphabet.split(texts)
+            items = tokenizer.split(texts)
             return [
                 not any(flags)
                 for flags in zip(*(known.have(items) for known in known_documents), strict=True)

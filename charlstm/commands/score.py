@@ -16,10 +16,10 @@ from charlstm.commands.options import (
     WithCounts,
     complete_run,
     require_texts,
-    typed_text,
+    unescape_text,
     with_settings,
 )
-from charlstm.config import DEFAULT_STORE, STDIN, CorpusConfig
+from charlstm.config import DEFAULT_STORE, STDIN, ReadingConfig
 from charlstm.errors import CharLSTMError, ConfigError
 from charlstm.settings import ReadingSettings
 from charlstm.system.terminal import say
@@ -60,7 +60,7 @@ def score(
         str | None,
         typer.Option(
             "--text",
-            parser=typed_text,
+            parser=unescape_text,
             metavar="TEXT",
             help="Score this text and print only its bits.",
         ),
@@ -107,7 +107,8 @@ def score(
     found, 1 if none were, and 2 after an error.
     In TEXT, \n is a line end, \t a tab, \\ a backslash.
     """
-    from charlstm.commands.answers import (
+    from charlstm.commands.rows import Rows, TableRows, TextRows
+    from charlstm.commands.score_output import (
         Limit,
         Readers,
         judge,
@@ -116,7 +117,6 @@ def score(
         write_characters,
         write_rows,
     )
-    from charlstm.commands.rows import Rows, TableRows, TextRows
 
     try:
         limit = None if above is None else Limit.parse(above)
@@ -143,7 +143,7 @@ def score(
             predict = model.predictions(
                 with_counts=with_counts, device=device, threads=threads, notify=say
             )
-            readers[model.name] = model.alphabet, predict
+            readers[model.name] = model.tokenizer, predict
         if len(readers) < len(models):
             raise ConfigError("--run: give each run once")
         model = models[0]
@@ -188,7 +188,7 @@ def _check_table(
         is_single: whether there is only one model.
         has_other_options: whether several files, or options for text only, are given.
     """
-    CorpusConfig.of(reading)
+    ReadingConfig.of(reading)
     if reading.column is not None and has_other_options:
         raise ConfigError(
             "--column takes one file, and no --text, --show, --header, --json or --per"

@@ -17,15 +17,15 @@ from charlstm.commands.options import (
     require_texts,
     with_settings,
 )
-from charlstm.config import DEFAULT_STORE, CorpusConfig
+from charlstm.config import DEFAULT_STORE, ReadingConfig
 from charlstm.errors import ConfigError
 from charlstm.settings import ReadingSettings, RunSettings, TrainSettings
 from charlstm.system.interrupts import StopSignals, import_torch, stop_signals
 from charlstm.system.terminal import say, waiting
 
 if TYPE_CHECKING:
-    from charlstm.run.log import Report
-    from charlstm.run.session import Follower, Session
+    from charlstm.run.log import LoggedEvent
+    from charlstm.run.session import Session, Worker
 
 
 EXAMPLES: Final = """\
@@ -64,21 +64,21 @@ def train(
 
         require_tensorboard()
     paths = corpus or []
-    CorpusConfig.of(reading, paths)  # rejects invalid settings before torch is loaded
+    ReadingConfig.of(reading, paths)  # rejects invalid settings before torch is loaded
     require_texts([*paths, *filter(None, (reading.val, reading.test))], checkpoints)
     if not corpus and not run.resume:
         _refuse_unread_stdin()
 
     import_torch(is_shown=not quiet)
     from charlstm.run.preparation import Request
-    from charlstm.run.session import open_follower, open_session
+    from charlstm.run.session import open_session, open_worker
     from charlstm.run.store import CheckpointStore
     from charlstm.system.distributed import join_world
 
     request = Request(paths=tuple(paths), reading=reading, settings=settings, run=run)
     store = CheckpointStore(checkpoints)
     with stop_signals() as signals, join_world() as world:
-        if world.leads:
+        if world.is_main_process:
             with contextlib.ExitStack() as stack:
                 preparing = stack.enter_context(contextlib.ExitStack())
                 what = "reading the text and choosing the model"
@@ -106,17 +106,17 @@ def train(
                     as_json=as_json,
                 )
         else:
-            follower = open_follower(
+            follower = open_worker(
                 store, started_at=started_at, world=world, before_training=signals.hold
             )
             if follower is None:
-                world.wait_for_leader()
+                world.wait_for_main_process()
             exit_code = 1 if follower is None else _follow(follower, signals)
         world.leave(exit_code)
     raise typer.Exit(exit_code)
 
 
-def _follow(follower: "Follower", signals: StopSignals) -> int:
+def _follow(follower: "Worker", signals: StopSignals) -> int:
     """Train until the leader finishes; return the exit code."""
     if follower.is_finished:
         return 0
@@ -155,7 +155,7 @@ def _show(
     if not quiet:
         show_plan(session)
     broken: OSError | None = None
-    finished: Report | None = None
+    finished: LoggedEvent | None = None
     with (
         training_view(quiet=quiet) as show,
         open_board(session.folder, wanted=with_tensorboard, mode=session.corpus.mode) as draw,

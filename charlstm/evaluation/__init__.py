@@ -1,7 +1,7 @@
 """Per-character losses of a model on a text, and comparison with other predictors.
 
     scoring      per-character losses in torch; start here: `score`
-    scores       the results: `Evaluation`, `Scores`, calibration, kinds of characters
+    scores       the results: `Evaluation`, `CharLosses`, calibration, kinds of characters
     with_ngrams  LSTM, n-gram model and their interpolation in one pass
     items        losses and percentiles of lines and documents, for `score`
     difference   significance of the difference between two models on the same text
@@ -9,5 +9,5 @@
     baselines    simpler predictors of the same text
     assessment   all of these together, for `eval`
 
-Input: a model and a `Split`. Output: frozen results in nats per character.
+Input: a model and an `EncodedText`. Output: frozen results in nats per character.
 """

@@ -15,9 +15,9 @@ import numpy as np
 
 from charlstm.config import NATS_PER_BIT
 from charlstm.ngram.kneser_ney import NgramModel
-from charlstm.ngram.order_selection import learn_ngrams, ngrams_of_order
-from charlstm.text.alphabet import Alphabet
-from charlstm.text.split import Split
+from charlstm.ngram.order_selection import fit_ngrams, fit_ngrams_of_order
+from charlstm.text.encoded_text import EncodedText
+from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.vocabulary import UNKNOWN
 
 # Of longer training texts only the end is compressed, to limit memory and time.
@@ -44,48 +44,52 @@ def ngram_baseline(ngrams: NgramModel, nats: float) -> Baseline:
     return Baseline(name=f"n-gram (order {ngrams.order}, Kneser-Ney)", nats=nats)
 
 
-def score_baselines(alphabet: Alphabet, *, train: Split, text: Split) -> list[Baseline]:
+def score_baselines(
+    tokenizer: CharTokenizer, *, train: EncodedText, text: EncodedText
+) -> list[Baseline]:
     """Score a text with the baselines other than n-gram models."""
-    frequencies = ngrams_of_order(train, alphabet, 0)
+    frequencies = fit_ngrams_of_order(train, tokenizer, 0)
     baselines = [
-        Baseline(name="uniform", nats=text.num_chars * math.log(len(alphabet))),
+        Baseline(name="uniform", nats=text.num_chars * math.log(len(tokenizer))),
         Baseline(name="order 0", nats=float(frequencies.score(text).nats_N.sum())),
     ]
     # xz output has a granularity of 4 bytes, too coarse for short texts.
     if text.num_chars >= _MIN_XZ_CHARS and _can_be_compressed(text):
-        nats = _compressed_nats(alphabet, _end(train), text)
+        nats = _compressed_nats(tokenizer, _end(train), text)
         baselines.append(Baseline(name="xz", nats=nats, is_dynamic=True))
     return baselines
 
 
-def all_baselines(alphabet: Alphabet, *, train: Split, val: Split, text: Split) -> list[Baseline]:
+def all_baselines(
+    tokenizer: CharTokenizer, *, train: EncodedText, val: EncodedText, text: EncodedText
+) -> list[Baseline]:
     """Score a text with all baselines.
 
     Args:
-        val: for choosing the n-gram model's order, as in `learn_ngrams`.
+        val: for choosing the n-gram model's order, as in `fit_ngrams`.
     """
-    ngrams = learn_ngrams(train, val, alphabet)
+    ngrams = fit_ngrams(train, val, tokenizer)
     return [
-        *score_baselines(alphabet, train=train, text=text),
+        *score_baselines(tokenizer, train=train, text=text),
         ngram_baseline(ngrams, float(ngrams.score(text).nats_N.sum())),
     ]
 
 
-def _end(train: Split) -> Split:
+def _end(train: EncodedText) -> EncodedText:
     return train.part(max(0, train.num_chars - MAX_COMPRESSED_CHARS))
 
 
-def _can_be_compressed(text: Split) -> bool:
+def _can_be_compressed(text: EncodedText) -> bool:
     """Return whether few characters are unknown, since these all look alike to a compressor."""
     return bool(np.count_nonzero(text.ids == UNKNOWN) < _MAX_UNKNOWN_FRACTION * text.num_chars)
 
 
-def _compressed_nats(alphabet: Alphabet, train: Split, text: Split) -> float:
+def _compressed_nats(tokenizer: CharTokenizer, train: EncodedText, text: EncodedText) -> float:
     """Return by how much appending the text lengthens the compressed training text, in nats."""
-    encoding = "latin-1" if alphabet.is_byte else "utf-8"
+    encoding = "latin-1" if tokenizer.is_byte else "utf-8"
 
-    def num_bytes(*splits: Split) -> int:
-        data = b"".join(alphabet.decode(split.ids).encode(encoding, "replace") for split in splits)
+    def num_bytes(*splits: EncodedText) -> int:
+        data = b"".join(tokenizer.decode(split.ids).encode(encoding, "replace") for split in splits)
         return len(lzma.compress(data, preset=9))
 
     return 8 * (num_bytes(train, text) - num_bytes(train)) * NATS_PER_BIT

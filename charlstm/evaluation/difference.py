@@ -17,11 +17,11 @@ import numpy.typing as npt
 
 from charlstm.config import NATS_PER_BIT
 from charlstm.errors import CorpusError
-from charlstm.evaluation.scores import KINDS, UNKNOWN_KIND, Scores, kind_numbers
+from charlstm.evaluation.scores import KINDS, UNKNOWN_KIND, CharLosses, kind_numbers
 from charlstm.model.checkpoints import RunSpec
-from charlstm.text.alphabet import Alphabet
-from charlstm.text.split import Split
-from charlstm.text.vocabulary import END, UNKNOWN
+from charlstm.text.encoded_text import EncodedText
+from charlstm.text.tokenizer import CharTokenizer
+from charlstm.text.vocabulary import EOS, UNKNOWN
 
 Unit = Literal["character", "document"]
 
@@ -38,7 +38,7 @@ _CONTEXT_EDGES: Final = (0, 16, 64, 256)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Costs:
+class PairedLosses:
     """Both models' total losses on some characters."""
 
     num_chars: int
@@ -59,14 +59,14 @@ class Costs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class KindDifference(Costs):
+class KindDifference(PairedLosses):
     """Both models' losses on one kind of character."""
 
     kind: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContextDifference(Costs):
+class ContextDifference(PairedLosses):
     """Both models' losses on characters with a certain amount of context.
 
     Args:
@@ -86,7 +86,7 @@ class Interval(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference(Costs):
+class Difference(PairedLosses):
     """A comparison of two models on the same text; negative differences favour the first.
 
     Args:
@@ -136,7 +136,7 @@ def require_same_reading(*specs: RunSpec, names: tuple[str, str], of_files: bool
                 f"{first} and {second} read texts in different ways ({option}: {value} and "
                 f"{other_value}), so their losses per character can't be compared"
             )
-    if of_files and len({END in spec.vocabulary.characters for spec in specs}) > 1:
+    if of_files and len({EOS in spec.vocabulary.characters for spec in specs}) > 1:
         raise CorpusError(
             f"only one of {first} and {second} was trained with ends of documents, so they read "
             "other texts in different ways"
@@ -144,12 +144,12 @@ def require_same_reading(*specs: RunSpec, names: tuple[str, str], of_files: bool
 
 
 def compare(
-    scores: Scores,
-    other: Scores,
-    text: Split,
-    other_text: Split,
-    alphabet: Alphabet,
-    other_alphabet: Alphabet,
+    scores: CharLosses,
+    other: CharLosses,
+    text: EncodedText,
+    other_text: EncodedText,
+    tokenizer: CharTokenizer,
+    other_tokenizer: CharTokenizer,
 ) -> Difference:
     """Compare two models character by character.
 
@@ -159,16 +159,16 @@ def compare(
     Args:
         scores: per-character losses of the model.
         other: per-character losses of the other model.
-        text: the text encoded with `alphabet`.
-        other_text: the same text encoded with `other_alphabet`.
+        text: the text encoded with `tokenizer`.
+        other_text: the same text encoded with `other_tokenizer`.
     """
-    scores = scores.naming_unknown(text, alphabet)
-    other = other.naming_unknown(other_text, other_alphabet)
+    scores = scores.with_naming_cost(text, tokenizer)
+    other = other.with_naming_cost(other_text, other_tokenizer)
     unit, first_U = _blocks(text)
     nats_N = scores.nats_N.astype(np.float64) - other.nats_N
     low, high = interval_of_mean(nats_N / NATS_PER_BIT, text) or (None, None)
     is_other_unknown_N = other_text.ids == UNKNOWN
-    kind_N = np.where(is_other_unknown_N, UNKNOWN_KIND, kind_numbers(text, alphabet))
+    kind_N = np.where(is_other_unknown_N, UNKNOWN_KIND, kind_numbers(text, tokenizer))
     return Difference(
         num_chars=text.num_chars,
         num_unknown=int(np.count_nonzero(text.ids == UNKNOWN)),
@@ -186,13 +186,15 @@ def compare(
 
 
 def _by_kind(
-    scores: Scores, other: Scores, kind_N: npt.NDArray[np.integer]
+    scores: CharLosses, other: CharLosses, kind_N: npt.NDArray[np.integer]
 ) -> Iterator[KindDifference]:
     for number, sums in _sums_by_group(scores, other, kind_N):
         yield KindDifference(kind=KINDS[number], **sums)
 
 
-def _by_context(scores: Scores, other: Scores, text: Split) -> Iterator[ContextDifference]:
+def _by_context(
+    scores: CharLosses, other: CharLosses, text: EncodedText
+) -> Iterator[ContextDifference]:
     context_N = np.arange(text.num_chars) - np.repeat(text.starts, text.lengths)
     edges = (*_CONTEXT_EDGES, None)
     group_N = np.searchsorted(_CONTEXT_EDGES, context_N, side="right") - 1
@@ -206,7 +208,7 @@ def _by_context(scores: Scores, other: Scores, text: Split) -> Iterator[ContextD
 
 
 def _sums_by_group(
-    scores: Scores, other: Scores, group_N: npt.NDArray[np.integer]
+    scores: CharLosses, other: CharLosses, group_N: npt.NDArray[np.integer]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (index, sums) for each group that occurs."""
     num_chars_G = np.bincount(group_N)
@@ -222,7 +224,7 @@ def _sums_by_group(
         )
 
 
-def interval_of_mean(values_N: npt.NDArray[np.float64], text: Split) -> Interval | None:
+def interval_of_mean(values_N: npt.NDArray[np.float64], text: EncodedText) -> Interval | None:
     """Return the 95 % confidence interval of a mean over characters, or None with too few blocks.
 
     It is the interval of a ratio estimator (Cochran 1977, "Sampling Techniques", 6.4) with
@@ -246,7 +248,7 @@ def interval_of_mean(values_N: npt.NDArray[np.float64], text: Split) -> Interval
     return Interval(mean - margin, mean + margin)
 
 
-def _blocks(text: Split) -> tuple[Unit, npt.NDArray[np.integer]]:
+def _blocks(text: EncodedText) -> tuple[Unit, npt.NDArray[np.integer]]:
     """Return the unit of a text's blocks, and where each block starts [U]."""
     lengths = text.lengths.astype(np.float64)
     # Effective number of documents, given their different lengths (Kish 1965).
@@ -276,7 +278,7 @@ class WorseThanValidation(NamedTuple):
 
 
 def worse_than_validation(
-    scores: Scores, text: Split, val_bits_per_char: float
+    scores: CharLosses, text: EncodedText, val_bits_per_char: float
 ) -> WorseThanValidation | None:
     """Return the two losses if the test loss is notably higher than validation's, else None.
 

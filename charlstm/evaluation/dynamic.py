@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import nll_loss
 
-from charlstm.evaluation.scores import Progress, Scores, unseen
-from charlstm.evaluation.scoring import as_tensor, put_scores
-from charlstm.model.network import CharLSTM
-from charlstm.text.split import Split
+from charlstm.evaluation.scores import CharLosses, Progress, no_progress
+from charlstm.evaluation.scoring import as_tensor, fill_scores
+from charlstm.model.lstm import CharLSTM
+from charlstm.text.encoded_text import EncodedText
 
 # Chosen on the first 30,000 characters of tiny Shakespeare's validation text, see
 # tests/benchmarks/LOG.md.
@@ -28,7 +28,9 @@ _MEAN_SQUARE_DECAY: Final = 0.999
 _RETURN_RATE: Final = 1e-3
 
 
-def score_dynamically(model: CharLSTM, split: Split, *, progress: Progress = unseen) -> Scores:
+def score_dynamically(
+    model: CharLSTM, split: EncodedText, *, progress: Progress = no_progress
+) -> CharLosses:
     """Score every character once, in order, and learn from each segment after scoring it.
 
     Weights are carried over between documents, states are not. `model` is not modified.
@@ -39,7 +41,7 @@ def score_dynamically(model: CharLSTM, split: Split, *, progress: Progress = uns
     Raises:
         CorpusError: when there are no characters.
     """
-    scores = Scores.empty(split.num_chars)
+    scores = CharLosses.empty(split.num_chars)
     model = copy.deepcopy(model)
     for layer in model.layers:
         if isinstance(layer, nn.RNNBase):
@@ -47,7 +49,7 @@ def score_dynamically(model: CharLSTM, split: Split, *, progress: Progress = uns
             layer.flatten_parameters()
     adaptation = _Adaptation(model)
     for start, length in zip(split.starts, split.lengths, strict=True):
-        previous, state = model.config.boundary, model.zero_state(1)
+        previous, state = model.config.bos_id, model.zero_state(1)
         done = 0
         while done < length:
             first = int(start) + done
@@ -56,7 +58,7 @@ def score_dynamically(model: CharLSTM, split: Split, *, progress: Progress = uns
             y_T = as_tensor(ids_T, model)
             logits_T1V, state = model(x_T1, state)
             log_p_TV = model.log_probabilities(logits_T1V[:, 0])
-            put_scores(scores, np.arange(first, first + len(ids_T)), log_p_TV.detach(), y_T)
+            fill_scores(scores, np.arange(first, first + len(ids_T)), log_p_TV.detach(), y_T)
             adaptation.learn(nll_loss(log_p_TV, y_T, reduction="none"))
             state = state.detached()
             previous, done = int(ids_T[-1]), done + len(ids_T)

@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.config import NATS_PER_BIT
-from charlstm.errors import ContainerError
-from charlstm.evaluation.scores import Prediction, Scores
-from charlstm.system.container import open_container, to_bytes
+from charlstm.errors import TensorFileError
+from charlstm.evaluation.scores import CharLosses, Prediction
 from charlstm.system.files import replace_file
-from charlstm.text.alphabet import Alphabet
-from charlstm.text.split import Split
+from charlstm.system.tensor_file import open_tensor_file, to_bytes
+from charlstm.text.encoded_text import EncodedText
+from charlstm.text.tokenizer import CharTokenizer
 
 # A model's prediction function for every character of a text.
-Predict = Callable[[Split], Iterable[Prediction]]
+Predict = Callable[[EncodedText], Iterable[Prediction]]
 
 # Validation items to keep; enough to resolve the top percent.
 _MAX_ITEMS: Final = 4096
@@ -51,11 +51,11 @@ class Percentiles:
     bits_per_char_I: npt.NDArray[np.float32]
 
     @classmethod
-    def of(cls, scores: Scores, items: Split) -> "Percentiles":
+    def of(cls, scores: CharLosses, items: EncodedText) -> "Percentiles":
         """Build from scored items, one per document."""
         lengths = items.lengths
         order = np.argsort(lengths, kind="stable")
-        bits_per_char = scores.nats_of_documents(items) / NATS_PER_BIT / lengths
+        bits_per_char = scores.document_nats(items) / NATS_PER_BIT / lengths
         return cls(lengths[order].astype(np.int32), bits_per_char[order].astype(np.float32))
 
     def percentile(self, num_chars: int, bits_per_char: float) -> float:
@@ -97,7 +97,7 @@ class ItemScore(NamedTuple):
         """Mean surprisal in bits; None for an empty item."""
         return self.bits / self.num_chars if self.num_chars else None
 
-    def surprising_stretch(self) -> tuple[int, int]:
+    def surprising_passage(self) -> tuple[int, int]:
         """Return start and end of the passage with the largest total surprisal above threshold.
 
         The threshold per character is 1.5 times the item's mean. The result is approximate if the
@@ -112,7 +112,7 @@ class ItemScore(NamedTuple):
 
 
 class Classification(NamedTuple):
-    """Scores of one item under several models.
+    """CharLosses of one item under several models.
 
     Args:
         number: counted from 1.
@@ -146,7 +146,7 @@ class CharacterScore(NamedTuple):
 
 def score_items(
     texts: Sequence[str],
-    alphabet: Alphabet,
+    tokenizer: CharTokenizer,
     predict: Predict,
     percentiles: Percentiles | None,
     *,
@@ -160,12 +160,12 @@ def score_items(
         names_unknown: add the cost of naming unknown characters, which makes models with different
             vocabularies comparable.
     """
-    symbols = [alphabet.to_symbols(text) + (alphabet.end or "") for text in texts]
-    split = alphabet.split(symbols)
+    symbols = [tokenizer.to_chars(text) + (tokenizer.eos or "") for text in texts]
+    split = tokenizer.split(symbols)
     nats_N = np.empty(0, np.float32)
     if split.num_chars:
-        scores = Scores.of(predict(split), split)
-        nats_N = (scores.naming_unknown(split, alphabet) if names_unknown else scores).nats_N
+        scores = CharLosses.of(predict(split), split)
+        nats_N = (scores.with_naming_cost(split, tokenizer) if names_unknown else scores).nats_N
     lengths = [len(item_symbols) for item_symbols in symbols]
     ends = np.cumsum(lengths)
     items = []
@@ -180,7 +180,7 @@ def score_items(
     return items
 
 
-def batches_of(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+def line_batches(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield (number of the first line, lines without line ends); a list in batches, else singly."""
     size = _LINES_AT_ONCE if isinstance(lines, Sequence) else 1
     rest = enumerate(lines, start=1)
@@ -188,22 +188,22 @@ def batches_of(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
         yield batch[0][0], [line.removesuffix("\n") for _, line in batch]
 
 
-def classified(
+def classify_items(
     texts: Sequence[str],
-    models: Mapping[str, tuple[Alphabet, Predict]],
+    models: Mapping[str, tuple[CharTokenizer, Predict]],
     *,
     first_number: int = 1,
 ) -> list[Classification]:
     """Score items with several models and find the best model for each.
 
     Args:
-        models: model name -> (alphabet, prediction function).
+        models: model name -> (tokenizer, prediction function).
     """
     bits = {
         name: [
-            item.bits for item in score_items(texts, alphabet, predict, None, names_unknown=True)
+            item.bits for item in score_items(texts, tokenizer, predict, None, names_unknown=True)
         ]
-        for name, (alphabet, predict) in models.items()
+        for name, (tokenizer, predict) in models.items()
     }
     results = []
     for number, (text, *item_bits) in enumerate(
@@ -217,9 +217,9 @@ def classified(
 
 
 def character_scores(
-    text: Split,
+    text: EncodedText,
     original: Callable[[int, int], str],
-    alphabet: Alphabet,
+    tokenizer: CharTokenizer,
     predict: Predict,
 ) -> Iterator[CharacterScore]:
     """Yield the score of every character of a text, in order.
@@ -227,24 +227,24 @@ def character_scores(
     Args:
         original: returns the text's symbols between two positions, including unknown ones.
     """
-    scores, expected_N = Scores.empty(text.num_chars), np.empty(text.num_chars, np.int64)
+    scores, expected_N = CharLosses.empty(text.num_chars), np.empty(text.num_chars, np.int64)
     for place_N, log_p_NV in predict(text):
-        scores.put(place_N, log_p_NV, text.ids[place_N])
+        scores.fill(place_N, log_p_NV, text.ids[place_N])
         # Skip id 0, the unknown character.
         expected_N[place_N] = 1 + log_p_NV[:, 1:].argmax(-1)
     for place, (nats, rank, expected) in enumerate(
         zip(scores.nats_N.tolist(), scores.rank_N.tolist(), expected_N.tolist(), strict=True)
     ):
-        char = alphabet.to_text(original(place, place + 1))
-        likely = alphabet.readable[expected] or ""
+        char = tokenizer.to_text(original(place, place + 1))
+        likely = tokenizer.readable[expected] or ""
         yield CharacterScore(place, char, nats / NATS_PER_BIT, rank, likely)
 
 
-def validation_items(val: Split, alphabet: Alphabet) -> Split:
+def validation_items(val: EncodedText, tokenizer: CharTokenizer) -> EncodedText:
     """Return the validation documents, or lines of running text; evenly sampled if too many."""
-    if alphabet.end is None:
-        lines = alphabet.decode(val.ids).split("\n")
-        val = alphabet.split([line for line in lines if line.strip()])
+    if tokenizer.eos is None:
+        lines = tokenizer.decode(val.ids).split("\n")
+        val = tokenizer.split([line for line in lines if line.strip()])
     number = len(val.starts)
     if number <= _MAX_ITEMS:
         return val
@@ -267,10 +267,10 @@ def write_percentiles(path: Path, percentiles: Percentiles, *, owner: str, mode:
 def read_percentiles(path: Path, *, owner: str) -> Percentiles | None:
     """Read percentiles from a file; None if it is missing, damaged or of another model."""
     try:
-        with open_container(path) as container:
+        with open_tensor_file(path) as container:
             arrays, is_own = container.read(), container.header.get("owner") == owner
         num_chars_I, bits_per_char_I = arrays["num_chars"], arrays["bits_per_char"]
-    except (OSError, ContainerError, KeyError):
+    except (OSError, TensorFileError, KeyError):
         return None
     has_types = num_chars_I.dtype == np.int32 and bits_per_char_I.dtype == np.float32
     if not (is_own and has_types and 0 < len(num_chars_I) == len(bits_per_char_I)):

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from charlstm.config import NATS_PER_BIT
 from charlstm.errors import CheckpointError, CorpusError
-from charlstm.text.alphabet import Alphabet
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
+from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.vocabulary import UNKNOWN
 
 # Called with the number of characters processed since the last call.
@@ -42,7 +42,7 @@ def require_finite(nats_N: npt.NDArray[np.floating]) -> None:
         raise CheckpointError("the model's weights are too large: its predictions overflow")
 
 
-def unseen(_num_chars: int) -> None:
+def no_progress(_num_chars: int) -> None:
     """Ignore progress."""
 
 
@@ -67,7 +67,7 @@ class Evaluation:
     nats: float
 
     @classmethod
-    def of(cls, split: Split, *, nats: float, num_correct: int) -> Self:
+    def of(cls, split: EncodedText, *, nats: float, num_correct: int) -> Self:
         """Return the sums over a text."""
         return cls(
             num_chars=split.num_chars,
@@ -78,7 +78,7 @@ class Evaluation:
         )
 
     @classmethod
-    def of_scores(cls, split: Split, scores: "Scores") -> Self:
+    def of_scores(cls, split: EncodedText, scores: "CharLosses") -> Self:
         """Return the sums over per-character losses."""
         return cls.of(
             split,
@@ -103,7 +103,7 @@ class Evaluation:
         """Return the loss including the cost of naming each unknown character.
 
         Args:
-            unknown_nats: cost of naming one character, as in `Alphabet`.
+            unknown_nats: cost of naming one character, as in `CharTokenizer`.
         """
         return (self.nats + self.num_unknown * unknown_nats) / self.num_chars / NATS_PER_BIT
 
@@ -135,7 +135,7 @@ class ContextScore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scores:
+class CharLosses:
     """Per-character losses of a text.
 
     Args:
@@ -150,7 +150,7 @@ class Scores:
     confidence_N: npt.NDArray[np.float32]
 
     @classmethod
-    def of(cls, predictions: Iterable[Prediction], split: Split) -> Self:
+    def of(cls, predictions: Iterable[Prediction], split: EncodedText) -> Self:
         """Score a text from predictions of all its characters.
 
         Raises:
@@ -158,7 +158,7 @@ class Scores:
         """
         scores = cls.empty(split.num_chars)
         for position_N, log_p_NV in predictions:
-            scores.put(position_N, log_p_NV, split.ids[position_N])
+            scores.fill(position_N, log_p_NV, split.ids[position_N])
         return scores
 
     @classmethod
@@ -176,7 +176,7 @@ class Scores:
             confidence_N=np.empty(num_chars, np.float32),
         )
 
-    def put(
+    def fill(
         self,
         position_N: npt.NDArray[np.integer],
         log_p_NV: npt.NDArray[np.float32],
@@ -199,16 +199,16 @@ class Scores:
         self.rank_N[position_N] = rank_N + (ids_N == UNKNOWN) * log_p_NV.shape[-1]
         self.confidence_N[position_N] = np.exp(log_p_NV.max(-1))
 
-    def naming_unknown(self, split: Split, alphabet: Alphabet) -> Self:
+    def with_naming_cost(self, split: EncodedText, tokenizer: CharTokenizer) -> Self:
         """Return the losses including the cost of naming each unknown character.
 
         Args:
-            split: the scored text, encoded with `alphabet`.
+            split: the scored text, encoded with `tokenizer`.
         """
-        naming_N = (split.ids == UNKNOWN) * np.float32(alphabet.unknown_nats)
+        naming_N = (split.ids == UNKNOWN) * np.float32(tokenizer.unknown_nats)
         return replace(self, nats_N=self.nats_N + naming_N)
 
-    def nats_of_documents(self, split: Split) -> npt.NDArray[np.float64]:
+    def document_nats(self, split: EncodedText) -> npt.NDArray[np.float64]:
         """Return the loss of each document of the scored text, float64 [num_documents]."""
         nats_D: npt.NDArray[np.float64] = np.add.reduceat(
             self.nats_N, split.starts, dtype=np.float64
@@ -246,9 +246,9 @@ class DocumentScore:
 
 
 def document_scores(
-    scores: Scores,
-    split: Split,
-    alphabet: Alphabet,
+    scores: CharLosses,
+    split: EncodedText,
+    tokenizer: CharTokenizer,
     numbers: npt.NDArray[np.integer],
     *,
     is_known_D: npt.NDArray[np.bool_] | None,
@@ -258,16 +258,16 @@ def document_scores(
     Args:
         numbers: indices of the documents, from 0.
     """
-    nats_D, lengths_D = scores.nats_of_documents(split), split.lengths
+    nats_D, lengths_D = scores.document_nats(split), split.lengths
     for number in numbers.tolist():
         start, length = int(split.starts[number]), int(lengths_D[number])
-        tokens = alphabet.decode(split.ids[start : start + length])
+        tokens = tokenizer.decode(split.ids[start : start + length])
         yield DocumentScore(
             number=number + 1,
             num_chars=length,
             nats=float(nats_D[number]),
             is_known=None if is_known_D is None else bool(is_known_D[number]),
-            text=alphabet.to_text(alphabet.without_end(tokens)),
+            text=tokenizer.to_text(tokenizer.without_end(tokens)),
         )
 
 
@@ -311,7 +311,7 @@ class KindScore:
         return self.nats / self.num_chars / NATS_PER_BIT
 
 
-class Surprise(NamedTuple):
+class UnexpectedCharacter(NamedTuple):
     """A character that the model did not expect.
 
     Args:
@@ -328,7 +328,7 @@ class Surprise(NamedTuple):
     after: str
 
 
-def calibration(scores: Scores) -> Calibration:
+def calibration(scores: CharLosses) -> Calibration:
     """Compute the calibration of a model's confidence."""
     number_N = np.minimum((scores.confidence_N * _NUM_BINS).astype(np.intp), _NUM_BINS - 1)
     num_chars = np.bincount(number_N, minlength=_NUM_BINS)
@@ -344,9 +344,9 @@ def calibration(scores: Scores) -> Calibration:
     )
 
 
-def by_kind(scores: Scores, split: Split, alphabet: Alphabet) -> list[KindScore]:
+def by_kind(scores: CharLosses, split: EncodedText, tokenizer: CharTokenizer) -> list[KindScore]:
     """Return the losses of letters, digits, spaces and so on, for all kinds that occur."""
-    number_N = kind_numbers(split, alphabet)
+    number_N = kind_numbers(split, tokenizer)
     num_chars = np.bincount(number_N, minlength=len(KINDS))
     nats = np.bincount(number_N, scores.nats_N, len(KINDS))
     return [
@@ -356,31 +356,31 @@ def by_kind(scores: Scores, split: Split, alphabet: Alphabet) -> list[KindScore]
     ]
 
 
-def kind_numbers(split: Split, alphabet: Alphabet) -> npt.NDArray[np.intp]:
+def kind_numbers(split: EncodedText, tokenizer: CharTokenizer) -> npt.NDArray[np.intp]:
     """Return the index in `KINDS` of each character's kind, [num_chars].
 
     Non-ASCII bytes are of the kind "other".
     """
-    is_byte = alphabet.is_byte
-    kinds = [_kind(char, is_byte=is_byte) for char in alphabet.vocabulary.characters]
+    is_byte = tokenizer.is_byte
+    kinds = [_kind(char, is_byte=is_byte) for char in tokenizer.vocabulary.characters]
     number_of_id = np.array([UNKNOWN_KIND, *map(KINDS.index, kinds)])
     number_N: npt.NDArray[np.intp] = number_of_id[split.ids]
     return number_N
 
 
 def most_surprising(
-    scores: Scores, split: Split, alphabet: Alphabet, *, number: int = 10
-) -> list[Surprise]:
+    scores: CharLosses, split: EncodedText, tokenizer: CharTokenizer, *, number: int = 10
+) -> list[UnexpectedCharacter]:
     """Return the characters with the highest surprisal, in descending order."""
 
     def decode(first: int, after: int) -> str:
-        return alphabet.text_of(split.ids[max(0, first) : after])
+        return tokenizer.text_of(split.ids[max(0, first) : after])
 
     number = min(number, len(scores.nats_N))
     places = np.argpartition(-scores.nats_N, number - 1)[:number]
     places = places[np.argsort(-scores.nats_N[places], kind="stable")]
     return [
-        Surprise(
+        UnexpectedCharacter(
             place=int(place),
             char=None if split.ids[place] == UNKNOWN else decode(place, place + 1),
             bits=float(scores.nats_N[place] / NATS_PER_BIT),

@@ -12,19 +12,19 @@ import torch
 from torch import Tensor
 
 from charlstm.evaluation.scores import (
+    CharLosses,
     ContextScore,
     Evaluation,
     Prediction,
     Progress,
-    Scores,
+    no_progress,
     require_finite,
-    unseen,
 )
-from charlstm.model.network import CharLSTM
-from charlstm.system.distributed import ALONE, World
-from charlstm.text.split import Split
+from charlstm.model.lstm import CharLSTM
+from charlstm.system.distributed import SINGLE_PROCESS, World
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import UNKNOWN
-from charlstm.text.walk import side_by_side
+from charlstm.text.windows import parallel_windows
 
 # Minimum number of documents in a batch; short documents are batched up to _BATCH_CHARS.
 _BATCH_SIZE: Final = 64
@@ -42,7 +42,7 @@ MAX_CONTEXT_CHARS: Final = sum((length + 1) * number for length, number in _CONT
 
 
 @torch.inference_mode()
-def score(model: CharLSTM, split: Split, *, progress: Progress = unseen) -> Scores:
+def score(model: CharLSTM, split: EncodedText, *, progress: Progress = no_progress) -> CharLosses:
     """Score every character once, in float32; the state is carried within documents.
 
     Args:
@@ -51,16 +51,16 @@ def score(model: CharLSTM, split: Split, *, progress: Progress = unseen) -> Scor
     Raises:
         CorpusError: when there are no characters.
     """
-    scores = Scores.empty(split.num_chars)
+    scores = CharLosses.empty(split.num_chars)
     for logits_NV, y_N, position_N in _predictions(model, split):
-        put_scores(scores, position_N, model.log_probabilities(logits_NV), y_N)
+        fill_scores(scores, position_N, model.log_probabilities(logits_NV), y_N)
         progress(len(position_N))
     return scores
 
 
 @torch.inference_mode()
 def predictions(
-    model: CharLSTM, split: Split, *, progress: Progress = unseen
+    model: CharLSTM, split: EncodedText, *, progress: Progress = no_progress
 ) -> Iterator[Prediction]:
     """Yield the predictions of every character, in no particular order.
 
@@ -72,10 +72,10 @@ def predictions(
         progress(len(position_N))
 
 
-def put_scores(
-    scores: Scores, position_N: npt.NDArray[np.int64], log_p_NV: Tensor, y_N: Tensor
+def fill_scores(
+    scores: CharLosses, position_N: npt.NDArray[np.int64], log_p_NV: Tensor, y_N: Tensor
 ) -> None:
-    """Do the same as `Scores.put`, on the model's device.
+    """Do the same as `CharLosses.fill`, on the model's device.
 
     Raises:
         CheckpointError: when a loss is not finite.
@@ -91,7 +91,7 @@ def put_scores(
 
 @torch.inference_mode()
 def fit_temperature(
-    model: CharLSTM, split: Split, *, world: World = ALONE
+    model: CharLSTM, split: EncodedText, *, world: World = SINGLE_PROCESS
 ) -> tuple[float, Evaluation]:
     """Find the softmax temperature with the lowest loss on a text (Guo et al. 2017).
 
@@ -113,19 +113,19 @@ def fit_temperature(
             logits_NV, y_N = all_logits_NV[first : first + chunk], all_y_N[first : first + chunk]
             num_correct += int(((logits_NV.argmax(-1) == y_N) & (y_N != UNKNOWN)).sum())
             for number, temperature in enumerate(temperatures):
-                log_p_N = model.log_probabilities_of(logits_NV / temperature, y_N)
+                log_p_N = model.target_log_probabilities(logits_NV / temperature, y_N)
                 nats[number] -= float(log_p_N.cpu().double().sum())
-    *nats, all_correct = world.sum([*nats, num_correct])
+    *nats, all_correct = world.all_reduce([*nats, num_correct])
     temperature, min_nats = min(zip(temperatures, nats, strict=True), key=lambda pair: pair[1])
     return temperature, Evaluation.of(split, nats=min_nats, num_correct=int(all_correct))
 
 
 def score_by_context(
     model: CharLSTM,
-    split: Split,
+    split: EncodedText,
     *,
     generator: np.random.Generator,
-    progress: Progress = unseen,
+    progress: Progress = no_progress,
 ) -> list[ContextScore]:
     """Return the loss per character with 1, 10, 100 and 1000 characters of context.
 
@@ -149,7 +149,7 @@ def score_by_context(
             + position_W
             - (np.cumsum(num_positions) - num_positions)[document_W]
         )
-        windows = Split(
+        windows = EncodedText(
             ids=split.ids[first_W[:, None] + np.arange(window)].ravel(),
             starts=np.arange(num_windows, dtype=np.int64) * window,
         )
@@ -161,10 +161,10 @@ def score_by_context(
 
 
 def _predictions(
-    model: CharLSTM, split: Split, world: World = ALONE
+    model: CharLSTM, split: EncodedText, world: World = SINGLE_PROCESS
 ) -> Iterator[tuple[Tensor, Tensor, npt.NDArray[np.int64]]]:
     """Yield (logits [N, V], targets [N], positions [N]) batch by batch, in no particular order."""
-    windows = side_by_side(
+    windows = parallel_windows(
         split,
         num_documents=_BATCH_SIZE,
         num_chars=_BATCH_CHARS,
@@ -178,7 +178,7 @@ def _predictions(
         state = model.zero_state(num_documents) if is_first else state.first(num_documents)
         x_TB = split.ids[position_TB - 1].astype(np.int64)
         if is_first:
-            x_TB[0] = model.config.boundary
+            x_TB[0] = model.config.bos_id
         logits_TBV, state = model(as_tensor(x_TB, model), state)
         position_N = position_TB[is_inside_TB]
         logits_NV = logits_TBV[torch.from_numpy(is_inside_TB).to(model.device)]

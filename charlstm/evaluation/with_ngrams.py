@@ -10,11 +10,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.evaluation.scores import Prediction, Scores
-from charlstm.ngram.interpolation import Counts, Mixture
-from charlstm.ngram.order_selection import learn_ngrams
-from charlstm.text.alphabet import Alphabet
-from charlstm.text.split import Split
+from charlstm.evaluation.scores import CharLosses, Prediction
+from charlstm.ngram.interpolation import InterpolatedNgrams, LogLinearWeights
+from charlstm.ngram.order_selection import fit_ngrams
+from charlstm.text.encoded_text import EncodedText
+from charlstm.text.tokenizer import CharTokenizer
 
 # Log-probabilities that the interpolation is fitted on, 4 bytes each.
 _MAX_FITTED: Final = 1 << 25
@@ -33,14 +33,14 @@ class ScoresWithNgrams:
         matched_N: matched context lengths, in tokens, int8.
     """
 
-    network: Scores
-    mixed: Scores
+    network: CharLosses
+    interpolated: CharLosses
     ngram_nats_N: npt.NDArray[np.float64]
     matched_N: npt.NDArray[np.int8]
 
 
 def score_with_ngrams(
-    predictions: Iterable[Prediction], text: Split, counts: Counts
+    predictions: Iterable[Prediction], text: EncodedText, counts: InterpolatedNgrams
 ) -> ScoresWithNgrams:
     """Score every character with each predictor, in one pass.
 
@@ -50,46 +50,55 @@ def score_with_ngrams(
     Raises:
         CorpusError: when there are no characters.
     """
-    network, mixed = Scores.empty(text.num_chars), Scores.empty(text.num_chars)
+    network, interpolated = CharLosses.empty(text.num_chars), CharLosses.empty(text.num_chars)
     nats_N, matched_N = np.empty(text.num_chars), np.empty(text.num_chars, np.int8)
     context_NK = counts.ngrams.contexts(text)
     for place_N, lstm_NV in predictions:
         ids_N = text.ids[place_N]
         ngram_NV, matched_N[place_N] = counts.ngrams.log_probabilities(context_NK[place_N])
         nats_N[place_N] = -ngram_NV[np.arange(len(ids_N)), ids_N]
-        network.put(place_N, lstm_NV, ids_N)
-        mixed.put(place_N, counts.mixed(lstm_NV, ngram_NV, matched_N[place_N]), ids_N)
-    return ScoresWithNgrams(network=network, mixed=mixed, ngram_nats_N=nats_N, matched_N=matched_N)
+        network.fill(place_N, lstm_NV, ids_N)
+        interpolated.fill(
+            place_N, counts.interpolated(lstm_NV, ngram_NV, matched_N[place_N]), ids_N
+        )
+    return ScoresWithNgrams(
+        network=network, interpolated=interpolated, ngram_nats_N=nats_N, matched_N=matched_N
+    )
 
 
-def mixed(predictions: Iterable[Prediction], text: Split, counts: Counts) -> Iterator[Prediction]:
+def interpolated(
+    predictions: Iterable[Prediction], text: EncodedText, counts: InterpolatedNgrams
+) -> Iterator[Prediction]:
     """Yield an LSTM's predictions of a text, interpolated with an n-gram model."""
     context_NK = counts.ngrams.contexts(text)
     for place_N, lstm_NV in predictions:
         ngrams = counts.ngrams.log_probabilities(context_NK[place_N])
-        yield place_N, counts.mixed(lstm_NV, *ngrams)
+        yield place_N, counts.interpolated(lstm_NV, *ngrams)
 
 
 def count(
-    predict: Callable[[Split], Iterable[Prediction]], alphabet: Alphabet, train: Split, val: Split
-) -> Counts:
+    predict: Callable[[EncodedText], Iterable[Prediction]],
+    tokenizer: CharTokenizer,
+    train: EncodedText,
+    val: EncodedText,
+) -> InterpolatedNgrams:
     """Fit an n-gram model to a training text, and its interpolation with an LSTM.
 
     Args:
         predict: returns the LSTM's predictions of a text.
         val: for choosing the order and the weights; if empty, the weights are the defaults.
     """
-    ngrams = learn_ngrams(train, val, alphabet)
+    ngrams = fit_ngrams(train, val, tokenizer)
     if not val.num_chars:
-        return Counts(ngrams=ngrams, mixture=Mixture.usual(ngrams.order))
-    max_chars = min(_MAX_FITTED_CHARS, _MAX_FITTED // len(alphabet))
+        return InterpolatedNgrams(ngrams=ngrams, mixture=LogLinearWeights.usual(ngrams.order))
+    max_chars = min(_MAX_FITTED_CHARS, _MAX_FITTED // len(tokenizer))
     num_streams = min(val.num_chars, max_chars) // _MIN_STREAM_LENGTH
     text = val.in_parallel(max(1, min(_NUM_STREAMS, num_streams)), max_chars=max_chars)
-    lstm_NV = np.empty((text.num_chars, len(alphabet)), np.float32)
+    lstm_NV = np.empty((text.num_chars, len(tokenizer)), np.float32)
     for place_N, log_p_NV in predict(text):
         lstm_NV[place_N] = log_p_NV
     ngram_NV, matched_N = ngrams.log_probabilities(ngrams.contexts(text))
     data = lstm_NV, ngram_NV, matched_N, text.ids
-    mixture = Mixture.fit(*data, order=ngrams.order).or_better_part(*data)
+    mixture = LogLinearWeights.fit(*data, order=ngrams.order).or_better_part(*data)
     val_nats = float(ngrams.score(val).nats_N.mean())
-    return Counts(ngrams=ngrams, mixture=mixture, val_nats_per_char=val_nats)
+    return InterpolatedNgrams(ngrams=ngrams, mixture=mixture, val_nats_per_char=val_nats)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from charlstm.errors import CharLSTMError, ContainerError
+from charlstm.errors import CharLSTMError, TensorFileError
 from charlstm.model.checkpoints import Checkpoint
-from charlstm.system.container import open_regular
 from charlstm.system.files import is_leftover, refuse_inputs, remove_leftovers, replace_file
+from charlstm.system.tensor_file import open_regular
 from charlstm.system.terminal import escape_line
 
 # Reads an export's identity from the start of a file; ValueError or None if it is not an export.
@@ -37,7 +37,7 @@ def require_same_run(
     found = None
     if file is not None:
         with (
-            contextlib.suppress(OSError, ContainerError, ValueError, RecursionError),
+            contextlib.suppress(OSError, TensorFileError, ValueError, RecursionError),
             os.fdopen(open_regular(file), "rb") as opened,
         ):
             found = read(opened.read(_MAX_IDENTITY_BYTES))

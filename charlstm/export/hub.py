@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from charlstm.export.folder import identity_of, write_folder
 from charlstm.model.checkpoints import Checkpoint
-from charlstm.system import layout
+from charlstm.system import run_files
 from charlstm.system.terminal import escape_line
 
 _MODEL_TYPE: Final = "charlstm"
@@ -43,19 +43,19 @@ def export_folder(
         "model_type": _MODEL_TYPE,
         **identity,
         **asdict(spec.model_config),
-        "boundary_token_id": spec.alphabet.boundary,
+        "boundary_token_id": spec.tokenizer.bos_id,
         "unknown_token_id": 0,
-        "eos_token_id": spec.alphabet.end_id,
-        **spec.alphabet.settings(),
+        "eos_token_id": spec.tokenizer.eos_id,
+        **spec.tokenizer.settings(),
         "library_name": "charlstm",
     }
     codes = spec.vocabulary.codes.tolist()
-    vocabulary = {"unknown": 0, "boundary": spec.alphabet.boundary, "code_points": codes}
+    vocabulary = {"unknown": 0, "boundary": spec.tokenizer.bos_id, "code_points": codes}
     card = _card(checkpoint, name, ngram_bits).encode("utf-8", "backslashreplace")
     model = without_paths(checkpoint).to_bytes()
     contents = {
         "vocab.json": _json(vocabulary),
-        layout.HUB_MODEL: model,
+        run_files.HUB_MODEL: model,
         "README.md": card,
         "config.json": _json(config),
     }

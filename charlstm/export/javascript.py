@@ -74,9 +74,9 @@ def model_data(checkpoint: Checkpoint) -> tuple[dict[str, Any], str]:
         else:
             packed.append(value.astype("<f4").tobytes())
             shapes[key] = (len(value), 0)
-    config, alphabet = checkpoint.spec.model_config, checkpoint.spec.alphabet
+    config, tokenizer = checkpoint.spec.model_config, checkpoint.spec.tokenizer
     cell = config.spec
-    settings = alphabet.settings()
+    settings = tokenizer.settings()
     values = {
         "cell": config.cell,
         "spec": {
@@ -90,13 +90,13 @@ def model_data(checkpoint: Checkpoint) -> tuple[dict[str, Any], str]:
         },
         "numLayers": config.num_layers,
         "hiddenSize": config.hidden_size,
-        "boundary": alphabet.boundary,
-        "end": alphabet.end_id,
+        "boundary": tokenizer.bos_id,
+        "end": tokenizer.eos_id,
         "unknownProbability": settings["unknown_probability"],
         "level": settings["level"],
         "normalize": settings["normalize"],
         "keepLineEnds": settings["keep_line_ends"],
-        "codes": alphabet.vocabulary.codes.tolist(),
+        "codes": tokenizer.vocabulary.codes.tolist(),
         "shapes": shapes,
     }
     return values, base64.b64encode(b"".join(packed)).decode("ascii")

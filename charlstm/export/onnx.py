@@ -86,7 +86,7 @@ def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
     ]
     for name in state_names:
         parts = [f"{name}{number}" for number in range(config.num_layers)]
-        nodes.append(helper.make_node("Split", [name], parts, axis=0))
+        nodes.append(helper.make_node("EncodedText", [name], parts, axis=0))
     for number in range(config.num_layers):
         for key, value in _layer(weights, number, cell).items():
             constants[f"{key}{number}"] = value
@@ -141,9 +141,9 @@ def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
         {
             "characters": json.dumps(spec.vocabulary.codes.tolist()),
             "unknown": "0",
-            "boundary": str(spec.alphabet.boundary),
-            **({} if spec.alphabet.end_id is None else {"end": str(spec.alphabet.end_id)}),
-            **{name: str(value) for name, value in spec.alphabet.settings().items()},
+            "boundary": str(spec.tokenizer.bos_id),
+            **({} if spec.tokenizer.eos_id is None else {"end": str(spec.tokenizer.eos_id)}),
+            **{name: str(value) for name, value in spec.tokenizer.settings().items()},
         },
     )
     return model

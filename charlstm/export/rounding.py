@@ -13,7 +13,7 @@ from charlstm.evaluation.scores import Evaluation
 from charlstm.inference.predictor import Predictor
 from charlstm.model.cell import Array
 from charlstm.model.checkpoints import Checkpoint
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
 
 _LARGEST: Final = 127
 _NUM_WINDOWS: Final = 64
@@ -73,7 +73,7 @@ def rounded(checkpoint: Checkpoint) -> Checkpoint:
     return replace(checkpoint, weights=weights)
 
 
-def measure_rounding(checkpoint: Checkpoint, text: Split) -> RoundingCost:
+def measure_rounding(checkpoint: Checkpoint, text: EncodedText) -> RoundingCost:
     """Score the start of a text with and without rounding.
 
     Documents are cut into windows, each read with an empty context, so that they can be batched.

@@ -21,8 +21,8 @@ from charlstm.export.javascript import as_data, join_scripts, model_data, read_s
 from charlstm.export.rounding import RoundingCost
 from charlstm.inference.predictor import Predictor
 from charlstm.model.checkpoints import Checkpoint
-from charlstm.text.alphabet import Alphabet
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
+from charlstm.text.tokenizer import CharTokenizer
 
 # Scripts of the worker, and of the page.
 _WORKER: Final = (
@@ -56,7 +56,7 @@ _TRACKED_FROM: Final = 0.4
 
 
 def build_page(
-    checkpoint: Checkpoint, *, name: str, text: str, held_out: Split, cost: RoundingCost
+    checkpoint: Checkpoint, *, name: str, text: str, held_out: EncodedText, cost: RoundingCost
 ) -> str:
     """Return a model's page as HTML.
 
@@ -70,7 +70,7 @@ def build_page(
     views = _views(checkpoint, text, held_out)
     style = read_script("page.css")
     script = join_scripts(_SCRIPTS)
-    symbol = "byte" if checkpoint.spec.alphabet.is_byte else "character"
+    symbol = "byte" if checkpoint.spec.tokenizer.is_byte else "character"
     values = {
         "title": html.escape(f"{name}: a {symbol} model"),
         "facts": html.escape(_facts(checkpoint, symbol)),
@@ -86,31 +86,31 @@ def build_page(
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], read_script("page.html"))
 
 
-def opening(alphabet: Alphabet, held_out: Split) -> str:
+def opening_text(tokenizer: CharTokenizer, held_out: EncodedText) -> str:
     """Return some held-out lines for the page to open with, in symbols.
 
     They start with the first line of prose, and usually end in the middle of a word, where a
     prediction is interesting.
     """
-    text = alphabet.text_of(held_out.ids[:_TRACKED_CHARS])
-    if not alphabet.are_lines and alphabet.end is not None:
+    text = tokenizer.text_of(held_out.ids[:_TRACKED_CHARS])
+    if not tokenizer.are_lines and tokenizer.eos is not None:
         # EOS can't be typed, so use the first non-empty document.
-        text = next(filter(None, text.split(alphabet.end)), "")
+        text = next(filter(None, text.split(tokenizer.eos)), "")
     lines = text.strip("\n").split("\n")
     is_prose = [sum(map(str.isalpha, line)) >= max(10, 0.7 * len(line)) for line in lines]
     first = is_prose.index(True) if any(is_prose) else 0
     shown = lines[first : first + _OPENING_LINES]
-    return alphabet.to_symbols(("\n".join(shown) or text)[:_OPENING_CHARS])
+    return tokenizer.to_chars(("\n".join(shown) or text)[:_OPENING_CHARS])
 
 
-def _views(checkpoint: Checkpoint, text: str, held_out: Split) -> dict[str, Any]:
+def _views(checkpoint: Checkpoint, text: str, held_out: EncodedText) -> dict[str, Any]:
     """Return the page's initial data, with JavaScript names."""
     layers = trace(Predictor(checkpoint), held_out.part(0, _WATCHED_CHARS)).layers
     return {
         "units": [most_variable_units(layer, _NUM_UNITS) for layer in layers],
         "tracked": _tracked(checkpoint, held_out),
-        "text": checkpoint.spec.alphabet.to_text(text),
-        "lineEnd": _line_end(text, checkpoint.spec.alphabet.decode(held_out.ids)),
+        "text": checkpoint.spec.tokenizer.to_text(text),
+        "lineEnd": _line_end(text, checkpoint.spec.tokenizer.decode(held_out.ids)),
     }
 
 
@@ -120,7 +120,7 @@ def _line_end(*texts: str) -> list[int]:
     return [13, 10] if 2 * text.count("\r\n") > text.count("\n") else [10]
 
 
-def _tracked(checkpoint: Checkpoint, held_out: Split) -> list[dict[str, Any]]:
+def _tracked(checkpoint: Checkpoint, held_out: EncodedText) -> list[dict[str, Any]]:
     """Return the best unit for each feature that some unit tracks well."""
     text = held_out.part(0, _TRACKED_CHARS)
     try:

@@ -7,7 +7,7 @@ from charlstm.text.vocabulary import Ids
 _CHUNK_CHARS: Final = 1 << 24
 
 
-class Copy(NamedTuple):
+class CopiedPassage(NamedTuple):
     """A passage of one text that occurs in another.
 
     Args:
@@ -21,7 +21,7 @@ class Copy(NamedTuple):
     source: int
 
 
-def longest_copy(ids: Ids, training: Ids) -> Copy:
+def longest_copy(ids: Ids, training: Ids) -> CopiedPassage:
     """Return the longest passage of a text that occurs verbatim in the training text.
 
     Memory is bounded; the training text is searched about n times.
@@ -31,7 +31,7 @@ def longest_copy(ids: Ids, training: Ids) -> Copy:
         training: the training text [m], with the same dtype.
     """
     assert ids.dtype == training.dtype
-    best = Copy(0, 0, 0)
+    best = CopiedPassage(0, 0, 0)
     start = 0
     while start + best.length < len(ids):
         # Search only for passages longer than the best so far; usually the first search fails.
@@ -41,7 +41,7 @@ def longest_copy(ids: Ids, training: Ids) -> Copy:
             continue
         ahead = min(len(ids) - start, len(training) - source)
         differs = ids[start : start + ahead] != training[source : source + ahead]
-        best = Copy(int(differs.argmax()) if differs.any() else ahead, start, source)
+        best = CopiedPassage(int(differs.argmax()) if differs.any() else ahead, start, source)
     return best
 
 

@@ -56,7 +56,7 @@ class Draft:
         generator: source of randomness for sampling.
 
     Attributes:
-        text: in tokens, see `Alphabet`.
+        text: in tokens, see `CharTokenizer`.
         cursor: position, in tokens, where the next character is typed and predicted.
         config: the configuration with the current temperature.
         max_chars: maximum length, in tokens, so that the cached states fit in memory.
@@ -66,7 +66,7 @@ class Draft:
     def __init__(
         self, predictor: Predictor, config: SampleConfig, *, generator: np.random.Generator
     ) -> None:
-        self.alphabet = predictor.alphabet
+        self.tokenizer = predictor.tokenizer
         self.text = ""
         self.cursor = 0
         self.config = config
@@ -94,19 +94,19 @@ class Draft:
     @property
     def document_start(self) -> int:
         """Start of the document under the cursor: after the last EOS."""
-        eos = self.alphabet.end
+        eos = self.tokenizer.eos
         return 0 if eos is None else self.text.rfind(eos, 0, self.cursor) + 1
 
     def insert(self, text: str) -> None:
         """Insert typed or pasted text; line ends may be LF, CR or CR LF."""
         self._stop()
         text = text.replace("\r\n", _LINE).replace("\r", _LINE)
-        tokens = self.alphabet.to_symbols(text)
+        tokens = self.tokenizer.to_chars(text)
         before = self.text[max(0, self.cursor - 1) : self.cursor]
         start = self.cursor
-        if self.alphabet.normalize == "nfc" and not self.alphabet.is_byte:
+        if self.tokenizer.normalize == "nfc" and not self.tokenizer.is_byte:
             # A combining accent may be typed after its letter.
-            composed = self.alphabet.to_symbols(before + text)
+            composed = self.tokenizer.to_chars(before + text)
             if not composed.startswith(before):
                 start, tokens = start - 1, composed
         fitting = tokens[: self.max_chars - (len(self.text) - (self.cursor - start))]
@@ -149,7 +149,7 @@ class Draft:
     def write_line(self) -> None:
         """Start writing with the model, up to the end of the line or document."""
         self._stop()
-        self._num_to_write = max_chars(self.config, self.alphabet)
+        self._num_to_write = max_chars(self.config, self.tokenizer)
 
     def work(self) -> bool:
         """Do the next step of pending work; return False if there is none.
@@ -170,7 +170,7 @@ class Draft:
 
     def nats(self, first: int, last: int) -> list[float | None]:
         """Return the losses of tokens `first` to `last` (exclusive); None if not read yet."""
-        ids = self.alphabet.encode(self.text[first:last])
+        ids = self.tokenizer.encode(self.text[first:last])
         done = self._positions[first:last]
         nats: list[float | None] = [
             -float(position.state.log_p[0, token])
@@ -212,7 +212,7 @@ class Draft:
 
     def _append(self, ids: npt.NDArray[np.integer]) -> None:
         if len(self.text) < self.max_chars:
-            self._replace(self.cursor, self.alphabet.decode(ids))
+            self._replace(self.cursor, self.tokenizer.decode(ids))
         else:
             self.notice = f"full at {self.max_chars:,} characters"
 
@@ -226,19 +226,19 @@ class Draft:
 
     def _read(self) -> None:
         """Read the next unread token."""
-        (token,) = self.alphabet.encode(self.text[self.num_read])
-        is_eos = token == self.alphabet.end_id
+        (token,) = self.tokenizer.encode(self.text[self.num_read])
+        is_eos = token == self.tokenizer.eos_id
         before = self._positions[-1].state
         after = self._start if is_eos else self._predictor.read(np.array([token]), before)
         self._positions.append(_Position(after))
 
     def _write(self) -> None:
         """Sample a token."""
-        filters = build_filters(self.config, self.alphabet)
+        filters = build_filters(self.config, self.tokenizer)
         log_p = next_distribution(self._positions[self.cursor].state.log_p, filters)
         self._append(draw(log_p, self._generator.random(1)))
         self._num_to_write -= 1
-        if self.notice or self.text[self.cursor - 1] in (_LINE, self.alphabet.end):
+        if self.notice or self.text[self.cursor - 1] in (_LINE, self.tokenizer.eos):
             self._num_to_write = 0
 
     def _read_contexts(self) -> None:
@@ -256,7 +256,7 @@ class Draft:
             streams = (
                 self._start if streams is None else self._start.joined(streams.of_streams(kept))
             )
-            (token,) = self.alphabet.encode(self.text[self._suffix_position])
+            (token,) = self.tokenizer.encode(self.text[self._suffix_position])
             streams = self._predictor.read(np.full(len(streams.log_p), token), streams)
             self._suffix_position += 1
         self._suffixes = streams
@@ -272,7 +272,7 @@ class Draft:
         return [length for length in _CONTEXTS if length < self.cursor - self.document_start]
 
     def _ranked(self, state: PredictorState, stream: int = 0) -> NextCharacters:
-        return ranked(self.alphabet, state.log_p[stream].astype(np.float64), top=NUM_CANDIDATES)
+        return ranked(self.tokenizer, state.log_p[stream].astype(np.float64), top=NUM_CANDIDATES)
 
 
 def _num_bytes(state: PredictorState) -> int:

@@ -9,8 +9,8 @@ import numpy as np
 from charlstm.config import SampleConfig
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import Sample, collect, sample_many
-from charlstm.text.alphabet import Alphabet
 from charlstm.text.patterns import found_in
+from charlstm.text.tokenizer import CharTokenizer
 
 # Parallel streams: larger matrix products are faster, up to a few thousand streams.
 _MAX_STREAMS: Final = 2048
@@ -33,13 +33,13 @@ class DrawnItems:
 
     Args:
         num_drawn: number of samples, including rejected ones.
-        num_wanted: number of samples that passed all filters.
+        num_accepted: number of samples that passed all filters.
         problem: why there are fewer items than requested, or None.
     """
 
     samples: tuple[Sample, ...]
     num_drawn: int
-    num_wanted: int
+    num_accepted: int
     problem: str | None = None
 
 
@@ -63,7 +63,7 @@ def draw_items(
         CorpusError: when the prime contains characters outside the vocabulary.
     """
     filters = tuple(filters)
-    eos = predictor.alphabet.end
+    eos = predictor.tokenizer.eos
     if filters and eos is not None:
         # Reject items that were cut at the maximum length.
         filters = (lambda texts: [text.endswith(eos) for text in texts], *filters)
@@ -80,7 +80,7 @@ def draw_items(
             return DrawnItems(
                 samples=tuple(samples),
                 num_drawn=num_drawn,
-                num_wanted=len(samples),
+                num_accepted=len(samples),
                 problem=problem,
             )
         num_missing = num_items - len(samples)
@@ -98,15 +98,15 @@ def draw_items(
         num_rejected = 0 if batch else num_rejected + num_streams
         rejected_chars = 0 if batch else rejected_chars + num_chars
     return DrawnItems(
-        samples=tuple(samples[:num_items]), num_drawn=num_drawn, num_wanted=len(samples)
+        samples=tuple(samples[:num_items]), num_drawn=num_drawn, num_accepted=len(samples)
     )
 
 
-def matching(pattern: str, alphabet: Alphabet) -> ItemFilter:
+def matching(pattern: str, tokenizer: CharTokenizer) -> ItemFilter:
     """Return a filter that keeps items, without EOS, that fully match a regular expression."""
 
     def match(texts: list[str]) -> list[bool]:
-        readable = [alphabet.to_text(alphabet.without_end(text)) for text in texts]
+        readable = [tokenizer.to_text(tokenizer.without_end(text)) for text in texts]
         return found_in(rf"\A(?:{pattern})\Z", readable)
 
     return match

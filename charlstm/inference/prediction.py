@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.inference.predictor import Predictor
-from charlstm.system import markup
-from charlstm.text.alphabet import Alphabet
+from charlstm.system import notebook_html
+from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.visible import named
 
 _NUM_IN_REPR: Final = 5
@@ -47,7 +47,7 @@ class NextCharacters:
             for char, probability in self.next[:_NUM_BARS]
         ]
         title = f"after {self.prefix!r}: entropy {self.entropy_bits:.2f} bits"
-        return markup.titled(title, markup.bars(rows))
+        return notebook_html.titled(title, notebook_html.bars(rows))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +65,9 @@ def predict_next(predictor: Predictor, prefix: str) -> NextCharacters:
     Raises:
         CorpusError: when the prefix contains characters outside the vocabulary.
     """
-    predictor.alphabet.require_known(prefix)
+    predictor.tokenizer.require_known(prefix)
     log_p_V = predictor.read_text(prefix, predictor.start()).log_p[0]
-    return ranked(predictor.alphabet, log_p_V.astype(np.float64), prefix=prefix)
+    return ranked(predictor.tokenizer, log_p_V.astype(np.float64), prefix=prefix)
 
 
 def ladder(predictor: Predictor, prefix: str) -> list[ContextPrediction]:
@@ -91,7 +91,7 @@ def ladder(predictor: Predictor, prefix: str) -> list[ContextPrediction]:
 
 
 def ranked(
-    alphabet: Alphabet,
+    tokenizer: CharTokenizer,
     log_p_V: npt.NDArray[np.float64],
     *,
     prefix: str = "",
@@ -106,9 +106,9 @@ def ranked(
     p_V = np.exp(log_p_V)
     p_V /= p_V.sum()
     order = np.argsort(-p_V, kind="stable")
-    chars = alphabet.readable
+    chars = tokenizer.readable
     return NextCharacters(
-        prefix=alphabet.to_text(prefix),
+        prefix=tokenizer.to_text(prefix),
         entropy_bits=float(-(p_V * np.log2(np.maximum(p_V, np.finfo(float).tiny))).sum()),
         next=tuple(Candidate(chars[token], float(p_V[token])) for token in order[:top]),
     )

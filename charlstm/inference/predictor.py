@@ -9,13 +9,13 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.evaluation.scores import Prediction, Scores
+from charlstm.evaluation.scores import CharLosses, Prediction
 from charlstm.model.cell import Array, CellSpec, CellStack, LayerState
 from charlstm.model.checkpoints import Checkpoint
-from charlstm.ngram.counts import Numbers
-from charlstm.ngram.interpolation import Counts
-from charlstm.text.split import Split
-from charlstm.text.walk import side_by_side
+from charlstm.ngram.counts import NgramNumbers
+from charlstm.ngram.interpolation import InterpolatedNgrams
+from charlstm.text.encoded_text import EncodedText
+from charlstm.text.windows import parallel_windows
 
 _MAX_STREAMS: Final = 64
 
@@ -31,7 +31,7 @@ class PredictorState(NamedTuple):
 
     log_p: Array
     layers: list[LayerState]
-    context_BK: Numbers
+    context_BK: NgramNumbers
 
     def of_streams(self, chosen: npt.NDArray[np.intp]) -> "PredictorState":
         """Return the state of the streams with these indices [n], which may repeat."""
@@ -65,14 +65,14 @@ class Predictor:
         counts: n-gram model to interpolate with the LSTM; None to use only the LSTM.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, counts: Counts | None = None) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, counts: InterpolatedNgrams | None = None) -> None:
         spec = checkpoint.spec
         self.counts = counts
-        self.alphabet = spec.alphabet
+        self.tokenizer = spec.tokenizer
         self._stack = CellStack(
             spec.model_config,
             checkpoint.weights,
-            unknown_probability=self.alphabet.unknown_probability,
+            unknown_probability=self.tokenizer.unknown_probability,
         )
 
     @property
@@ -85,7 +85,7 @@ class Predictor:
 
     def start(self, batch_size: int = 1) -> PredictorState:
         """Return the state at the start of a document: zero state, after reading BOS."""
-        bos_B = np.full(batch_size, self.alphabet.boundary)
+        bos_B = np.full(batch_size, self.tokenizer.bos_id)
         context_BK = np.empty((batch_size, 0), np.int32)
         if self.counts is not None:
             context_BK = self.counts.ngrams.start(batch_size)
@@ -100,12 +100,12 @@ class Predictor:
 
     def read_text(self, symbols: str, before: PredictorState) -> PredictorState:
         """Return the state after a text in a single stream; EOS resets it."""
-        for token in self.alphabet.encode(symbols):
-            is_eos = token == self.alphabet.end_id
+        for token in self.tokenizer.encode(symbols):
+            is_eos = token == self.tokenizer.eos_id
             before = self.start() if is_eos else self.read(np.array([token]), before)
         return before
 
-    def trace(self, text: Split) -> Iterator[tuple[PredictorState, PredictorState]]:
+    def trace(self, text: EncodedText) -> Iterator[tuple[PredictorState, PredictorState]]:
         """Yield the states before and after each character; each document starts from zero."""
         start = after = self.start()
         starts = set(text.starts.tolist())
@@ -114,18 +114,18 @@ class Predictor:
             after = self.read(np.array([token]), before)
             yield before, after
 
-    def score(self, text: Split) -> Scores:
+    def score(self, text: EncodedText) -> CharLosses:
         """Score every character once.
 
         Raises:
             CorpusError: when there are no characters.
         """
-        return Scores.of(self.predictions(text), text)
+        return CharLosses.of(self.predictions(text), text)
 
-    def predictions(self, text: Split) -> Iterator[Prediction]:
+    def predictions(self, text: EncodedText) -> Iterator[Prediction]:
         """Yield the predictions of every character, in no particular order."""
         state = self.start()
-        for (position_B,), _, is_first in side_by_side(text, num_documents=_MAX_STREAMS):
+        for (position_B,), _, is_first in parallel_windows(text, num_documents=_MAX_STREAMS):
             if is_first:
                 state = self.start(len(position_B))
             else:
@@ -135,10 +135,12 @@ class Predictor:
             yield position_B, state.log_p
 
     def _read(
-        self, ids_B: npt.NDArray[np.integer], before: list[LayerState], context_BK: Numbers
+        self, ids_B: npt.NDArray[np.integer], before: list[LayerState], context_BK: NgramNumbers
     ) -> PredictorState:
         logits, layers = self._stack.step(ids_B, before)
         log_p = self._stack.log_probabilities(logits)
         if self.counts is not None:
-            log_p = self.counts.mixed(log_p, *self.counts.ngrams.log_probabilities(context_BK))
+            log_p = self.counts.interpolated(
+                log_p, *self.counts.ngrams.log_probabilities(context_BK)
+            )
         return PredictorState(log_p, layers, context_BK)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from charlstm.config import NATS_PER_BIT, SampleConfig
 from charlstm.errors import ConfigError
 from charlstm.inference.predictor import Predictor, PredictorState
-from charlstm.text.alphabet import Alphabet
+from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.vocabulary import UNKNOWN
 
 LogProbabilities = npt.NDArray[np.float64]
@@ -30,7 +30,7 @@ _TEXT_CHARS: Final = 500
 _MAX_ITEM_CHARS: Final = 10_000
 
 
-class Drawn(NamedTuple):
+class DrawnCharacters(NamedTuple):
     """The next character of every stream.
 
     Args:
@@ -48,7 +48,7 @@ class Sample(NamedTuple):
 
     Args:
         text: the sampled characters, including EOS.
-        log_probabilities: log-probability of each, as in `Drawn.log_p_B`, [len(text)].
+        log_probabilities: log-probability of each, as in `DrawnCharacters.log_p_B`, [len(text)].
     """
 
     text: str
@@ -110,7 +110,7 @@ def probabilities(log_p: LogProbabilities) -> npt.NDArray[np.float64]:
     return p
 
 
-def build_filters(config: SampleConfig, alphabet: Alphabet) -> list[Filter]:
+def build_filters(config: SampleConfig, tokenizer: CharTokenizer) -> list[Filter]:
     """Return the filters for the options, in the order of application.
 
     The unknown token is always excluded.
@@ -118,8 +118,8 @@ def build_filters(config: SampleConfig, alphabet: Alphabet) -> list[Filter]:
     Raises:
         ConfigError: when every character is forbidden.
     """
-    excluded = {UNKNOWN, *alphabet.encode(alphabet.to_symbols(config.forbid)).tolist()}
-    if len(excluded) == len(alphabet):
+    excluded = {UNKNOWN, *tokenizer.encode(tokenizer.to_chars(config.forbid)).tolist()}
+    if len(excluded) == len(tokenizer):
         raise ConfigError("--forbid excludes every character of the model's vocabulary")
     allowed = partial(exclude, ids=sorted(excluded))
     filters: list[Filter] = [allowed, *(_checked(custom, allowed) for custom in config.filters)]
@@ -198,7 +198,7 @@ def sample_many(
     num_samples: int,
     generator: np.random.Generator,
     restarts: bool = False,
-) -> Iterator[Drawn]:
+) -> Iterator[DrawnCharacters]:
     """Continue a text several times, in parallel streams.
 
     A stream ends after `config.length` characters, `config.max_lines` lines, the first of
@@ -213,29 +213,29 @@ def sample_many(
         CorpusError: when the prime contains characters outside the vocabulary.
         ConfigError: when a user's filter excludes every character.
     """
-    alphabet = predictor.alphabet
+    tokenizer = predictor.tokenizer
     primes = [prime] * num_samples if isinstance(prime, str) else prime
     state = _after_primes(predictor, primes)
-    stops = tuple(map(alphabet.to_symbols, config.stops))
+    stops = tuple(map(tokenizer.to_chars, config.stops))
     max_lines = math.inf if config.max_lines is None else config.max_lines
     has_stops = bool(stops) or max_lines < math.inf
-    filters = build_filters(config, alphabet)
+    filters = build_filters(config, tokenizer)
     endings = [""] * num_samples
     num_lines = [0] * num_samples
     open_B = np.arange(num_samples)
-    for _ in range(max_chars(config, alphabet)):
+    for _ in range(max_chars(config, tokenizer)):
         # Draw a number for every stream, also for ended ones, so that streams are independent.
         u_B = generator.random(num_samples)[open_B]
         ids_B = draw(next_distribution(state.log_p, filters), u_B)
         chars = [""] * num_samples
         log_p_B = np.full(num_samples, np.nan)
         log_p_B[open_B] = np.take_along_axis(state.log_p, ids_B[:, None], -1)[:, 0]
-        for stream, char in zip(open_B, alphabet.decode(ids_B), strict=True):
+        for stream, char in zip(open_B, tokenizer.decode(ids_B), strict=True):
             chars[stream] = char
-        yield Drawn(chars, log_p_B)
+        yield DrawnCharacters(chars, log_p_B)
         has_ended_B = np.zeros(len(ids_B), np.bool_)
-        if alphabet.end_id is not None:
-            has_ended_B = ids_B == alphabet.end_id
+        if tokenizer.eos_id is not None:
+            has_ended_B = ids_B == tokenizer.eos_id
         is_open_B = np.full(len(ids_B), fill_value=True) if restarts else ~has_ended_B
         for row, stream in enumerate(open_B if has_stops else ()):
             endings[stream] = (endings[stream] + chars[stream])[-max(map(len, stops), default=1) :]
@@ -252,19 +252,19 @@ def sample_many(
             state = state.restarted(has_ended_B, predictor.start())
 
 
-def max_chars(config: SampleConfig, alphabet: Alphabet) -> int:
+def max_chars(config: SampleConfig, tokenizer: CharTokenizer) -> int:
     """Return the maximum length of a sample in characters; items of a list usually end earlier."""
-    default = _MAX_ITEM_CHARS if alphabet.are_lines else _TEXT_CHARS
+    default = _MAX_ITEM_CHARS if tokenizer.are_lines else _TEXT_CHARS
     return default if config.length is None else config.length
 
 
-def num_cut(samples: Iterable[str], config: SampleConfig, alphabet: Alphabet) -> int:
+def num_cut(samples: Iterable[str], config: SampleConfig, tokenizer: CharTokenizer) -> int:
     """Count the samples that were cut at the maximum length."""
-    if alphabet.end is None:
+    if tokenizer.eos is None:
         return 0
     line_end = () if config.max_lines is None else ("\n",)
-    ends = (alphabet.end, *map(alphabet.to_symbols, config.stops), *line_end)
-    limit = max_chars(config, alphabet)
+    ends = (tokenizer.eos, *map(tokenizer.to_chars, config.stops), *line_end)
+    limit = max_chars(config, tokenizer)
     return sum(len(text) >= limit and not text.endswith(ends) for text in samples)
 
 
@@ -272,13 +272,13 @@ def _after_primes(predictor: Predictor, primes: Sequence[str]) -> PredictorState
     """Return the state after each prime, one stream per prime."""
     numbers = {prime: number for number, prime in enumerate(dict.fromkeys(primes))}
     for prime in numbers:
-        predictor.alphabet.require_known(prime)
+        predictor.tokenizer.require_known(prime)
     states = (predictor.read_text(prime, predictor.start()) for prime in numbers)
     joined = functools.reduce(PredictorState.joined, states)
     return joined.of_streams(np.array([numbers[prime] for prime in primes], np.intp))
 
 
-def collect(steps: Iterable[Drawn], num_samples: int) -> list[Sample]:
+def collect(steps: Iterable[DrawnCharacters], num_samples: int) -> list[Sample]:
     """Collect the characters of each stream into samples."""
     chars: list[list[str]] = [[] for _ in range(num_samples)]
     log_p: list[list[float]] = [[] for _ in range(num_samples)]

@@ -128,12 +128,12 @@ def likely_items(predictor: Predictor, prime: str, number: int) -> list[Continua
         ConfigError: when the model was not trained with ends of documents.
         CharLSTMError: when the search ends before it has found `number` items.
     """
-    if (eos_id := predictor.alphabet.end_id) is None:
+    if (eos_id := predictor.tokenizer.eos_id) is None:
         raise ConfigError(
             "the model was trained on running text, which has no items; use predict --words to "
             "complete words"
         )
-    is_end_V = np.zeros(len(predictor.alphabet), np.bool_)
+    is_end_V = np.zeros(len(predictor.tokenizer), np.bool_)
     is_end_V[eos_id] = True
     return _likely(predictor, prime, is_end_V, number)
 
@@ -151,7 +151,7 @@ def likely_words(predictor: Predictor, prime: str, number: int) -> list[Continua
     is_end_V = np.array(
         [
             not (char and (char.isalnum() or char in _WORD_CHARS))
-            for char in predictor.alphabet.readable
+            for char in predictor.tokenizer.readable
         ]
     )
     if is_end_V.all():
@@ -162,7 +162,7 @@ def likely_words(predictor: Predictor, prime: str, number: int) -> list[Continua
 def _likely(
     predictor: Predictor, prime: str, is_end_V: npt.NDArray[np.bool_], number: int
 ) -> list[Continuation]:
-    alphabet = predictor.alphabet
+    tokenizer = predictor.tokenizer
     search = most_likely(predictor, predictor.read_text(prime, predictor.start()), is_end_V, number)
     if len(search.found) < number and not search.is_exact:
         raise CharLSTMError(
@@ -170,7 +170,7 @@ def _likely(
         )
     return [
         Continuation(
-            alphabet.to_text(prime + alphabet.decode(np.array(ids, np.int64))), math.exp(-nats)
+            tokenizer.to_text(prime + tokenizer.decode(np.array(ids, np.int64))), math.exp(-nats)
         )
         for nats, ids in search.found
     ]

@@ -1,6 +1,6 @@
 """The LSTM in torch (training) and numpy (inference), and the checkpoint file format.
 
-    network      embedding -> nn.LSTM layers -> head; `CharLSTM`
+    lstm         embedding -> nn.LSTM layers -> head; `CharLSTM`
     cell         the recurrent cells and one step of each in numpy; start here: `lstm_step`
     config       model hyperparameters and weight shapes
     checkpoints  one safetensors file: weights, vocabulary, settings, history
@@ -8,5 +8,5 @@
     finetuning   weights resized to another vocabulary
 
 Input: token ids and a state, or a file. Output: logits and the next state, or a `Checkpoint`. Of
-the text, only the vocabulary is needed. Only `network` and `module` import torch.
+the text, only the vocabulary is needed. Only `lstm` and `text_model` import torch.
 """

@@ -113,10 +113,10 @@ class CellSpec:
         blocks: in row order.
         drawn: the blocks in the order of diagrams.
         gates: the blocks with a sigmoid, in order of computation.
-        keeping: the gates that control what the state keeps and what enters it.
+        memory_gates: the gates that control what the state keeps and what enters it.
         has_cell_state: whether the cell has a cell state in addition to the hidden state.
         step: (wx, h, c, weight_hh, bias_hh) -> `LayerState`, see `lstm_step`.
-        torch_class: class name in `torch.nn`, or in `model.network`.
+        torch_class: class name in `torch.nn`, or in `model.lstm`.
         recurrent_gates: for a block, the gate that multiplies its recurrent part.
         onnx_operator: the ONNX operator; None if ONNX doesn't have the cell.
         onnx_order: the operator's order of blocks.
@@ -127,7 +127,7 @@ class CellSpec:
     blocks: tuple[str, ...]
     drawn: tuple[str, ...]
     gates: tuple[str, ...]
-    keeping: tuple[str, ...]
+    memory_gates: tuple[str, ...]
     has_cell_state: bool
     step: Callable[[Array, Array, Array, Array, Array], LayerState]
     torch_class: str
@@ -152,7 +152,7 @@ CELLS: Final[dict[str, CellSpec]] = {
         blocks=("input", "forget", "candidate", "output"),
         drawn=("forget", "input", "candidate", "output"),
         gates=("input", "forget", "output"),
-        keeping=("input", "forget"),
+        memory_gates=("input", "forget"),
         has_cell_state=True,
         step=lstm_step,
         torch_class="LSTM",
@@ -171,7 +171,7 @@ CELLS: Final[dict[str, CellSpec]] = {
         blocks=("reset", "update", "candidate"),
         drawn=("update", "candidate", "reset"),
         gates=("reset", "update"),
-        keeping=("update",),
+        memory_gates=("update",),
         has_cell_state=False,
         step=gru_step,
         torch_class="GRU",
@@ -190,7 +190,7 @@ CELLS: Final[dict[str, CellSpec]] = {
         blocks=("hidden",),
         drawn=("hidden",),
         gates=(),
-        keeping=(),
+        memory_gates=(),
         has_cell_state=False,
         step=rnn_step,
         torch_class="RNN",
@@ -216,7 +216,7 @@ class CellStack:
     """A complete model in numpy, reading one token per stream and step.
 
     Args:
-        weights: float32, with the names of `network.CharLSTM`.
+        weights: float32, with the names of `lstm.CharLSTM`.
         unknown_probability: minimum probability of the unknown id.
     """
 

@@ -1,6 +1,6 @@
 """Checkpoints: weights, vocabulary, settings and history in one safetensors file, no pickle.
 
-For the header and the digest, see `system.container`.
+For the header and the digest, see `system.tensor_file`.
 """
 
 import contextlib
@@ -20,17 +20,17 @@ from charlstm.config import (
     MAX_CHARACTERS,
     MAX_SECONDS,
     Budget,
-    CorpusConfig,
     Dropouts,
+    ReadingConfig,
     TrainConfig,
     from_plain,
 )
-from charlstm.errors import CharLSTMError, CheckpointError, ConfigError, ContainerError
+from charlstm.errors import CharLSTMError, CheckpointError, ConfigError, TensorFileError
 from charlstm.model.config import ModelConfig
 from charlstm.settings import MAX_COUNT, ReadingSettings, TrainSettings, require_int, require_real
-from charlstm.system.container import Container, Entry, open_container, to_bytes
-from charlstm.text.alphabet import Alphabet
-from charlstm.text.vocabulary import END, Vocabulary
+from charlstm.system.tensor_file import Entry, TensorFile, open_tensor_file, to_bytes
+from charlstm.text.tokenizer import CharTokenizer
+from charlstm.text.vocabulary import EOS, Vocabulary
 
 FORMAT_VERSION: Final = 2
 MAX_HISTORY: Final = 20_000
@@ -83,7 +83,7 @@ class RunSpec:
     model_config: ModelConfig
     train_config: TrainConfig
     budget: Budget
-    corpus: CorpusConfig
+    corpus: ReadingConfig
     corpus_name: str
     fingerprint: str
     num_train_chars: int
@@ -95,7 +95,7 @@ class RunSpec:
     def __post_init__(self) -> None:
         require_int("the number of training characters", self.num_train_chars, 2, MAX_COUNT)
         not_bytes = self.vocabulary.codes[self.vocabulary.codes > _MAX_BYTE]
-        if self.corpus.level == "byte" and not set(not_bytes.tolist()) <= {ord(END)}:
+        if self.corpus.level == "byte" and not set(not_bytes.tolist()) <= {ord(EOS)}:
             raise ConfigError("a byte-level vocabulary must consist of the 256 bytes and EOS only")
         if not isinstance(self.corpus_name, str) or not isinstance(self.fingerprint, str):
             raise ConfigError("the corpus's name and fingerprint must be strings")
@@ -103,8 +103,8 @@ class RunSpec:
             raise ConfigError("init_from must be a run's name")
 
     @cached_property
-    def alphabet(self) -> Alphabet:
-        return Alphabet.of(self.corpus, self.vocabulary, num_train_chars=self.num_train_chars)
+    def tokenizer(self) -> CharTokenizer:
+        return CharTokenizer.of(self.corpus, self.vocabulary, num_train_chars=self.num_train_chars)
 
     def to_plain(self) -> dict[str, Any]:
         """Return the content of a checkpoint's header, ready for JSON."""
@@ -134,7 +134,7 @@ class RunSpec:
             model_config=from_plain(ModelConfig, header["model_config"]),
             train_config=from_plain(TrainConfig, header["train_config"]),
             budget=from_plain(Budget, header["budget"]),
-            corpus=from_plain(CorpusConfig, header["corpus"]),
+            corpus=from_plain(ReadingConfig, header["corpus"]),
             corpus_name=header["corpus_name"],
             fingerprint=header["fingerprint"],
             num_train_chars=header["num_train_chars"],
@@ -187,7 +187,7 @@ class Checkpoint(Header):
     """A model at one step of its run.
 
     Args:
-        weights: float32, with the names of `network.CharLSTM`.
+        weights: float32, with the names of `lstm.CharLSTM`.
         training: state for resuming; None if the checkpoint is for inference only.
     """
 
@@ -219,7 +219,7 @@ class Checkpoint(Header):
             arrays |= {f"{_TRAINING}{name}": value for name, value in training.arrays.items()}
         try:
             return to_bytes(arrays, header)
-        except ContainerError as error:
+        except TensorFileError as error:
             raise CheckpointError(f"can't be saved: {error}") from error
 
 
@@ -235,7 +235,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: if it is missing, damaged, of another version or not a checkpoint.
     """
-    with _errors_with_path(path), open_container(path) as container:
+    with _errors_with_path(path), open_tensor_file(path) as container:
         header = _header(container)
         # Before reading any data.
         _check_entries(container.entries, header.spec)
@@ -261,7 +261,7 @@ def read_header(path: Path) -> Header:
         CheckpointError: if the file is missing, of another version or not a checkpoint, or its
             header is invalid.
     """
-    with _errors_with_path(path), open_container(path) as container:
+    with _errors_with_path(path), open_tensor_file(path) as container:
         return _header(container)
 
 
@@ -269,7 +269,7 @@ def read_header(path: Path) -> Header:
 def _errors_with_path(path: Path) -> Iterator[None]:
     try:
         yield
-    except (CheckpointError, ContainerError) as error:
+    except (CheckpointError, TensorFileError) as error:
         raise CheckpointError(f"{path}: {error}") from error
     except (OSError, ValueError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or error or "out of memory"
@@ -288,7 +288,7 @@ def _invalid_header_errors() -> Iterator[None]:
         raise CheckpointError(f"is damaged: its header is invalid: {reason}") from error
 
 
-def _header(container: Container) -> Header:
+def _header(container: TensorFile) -> Header:
     plain = container.header
     version = plain.get("format_version")
     if version != FORMAT_VERSION:
@@ -337,7 +337,7 @@ def _vocabulary(codes: object) -> Vocabulary:
         raise CheckpointError("is damaged: its vocabulary is not a list of code points")
     for code in codes:
         require_int("a code point", code, 0, MAX_CHARACTERS - 1)
-    return Vocabulary.of_codes(np.array(codes, np.uint32))
+    return Vocabulary.from_codes(np.array(codes, np.uint32))
 
 
 def _with_prefix(arrays: Arrays, prefix: str) -> Arrays:

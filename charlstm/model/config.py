@@ -43,7 +43,7 @@ class ModelConfig:
         return self.num_characters + 1
 
     @property
-    def boundary(self) -> int:
+    def bos_id(self) -> int:
         """The BOS id, which starts a document: the last input id."""
         return self.num_inputs - 1
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from charlstm.model.checkpoints import Arrays, Checkpoint
-from charlstm.text.vocabulary import END, UNKNOWN, Vocabulary
+from charlstm.text.vocabulary import EOS, UNKNOWN, Vocabulary
 
 # The weights with a row for each symbol.
 _READ = ("embedding.weight",)
@@ -15,13 +15,13 @@ def characters_to_keep(parent: Checkpoint) -> str:
 
     What ends a document is not among them: whether there is such an end, the new text decides.
     """
-    return parent.spec.vocabulary.characters.replace(END, "")
+    return parent.spec.vocabulary.characters.replace(EOS, "")
 
 
 def transplant(parent: Checkpoint, vocabulary: Vocabulary) -> Arrays:
     """Return a model's weights for another vocabulary.
 
-    The recurrent layers stay; so do the rows of known characters, of unknown and of boundary. The
+    The recurrent layers stay; so do the rows of known characters, of unknown and of bos_id. The
     row of a new character is the mean of the old characters' rows: neither likely nor unlikely.
     """
     old = parent.spec.vocabulary
@@ -32,6 +32,6 @@ def transplant(parent: Checkpoint, vocabulary: Vocabulary) -> Arrays:
         rows = parent.weights[name]
         mean = rows[1 : len(old) + 1].mean(0, keepdims=True)
         characters = np.where(is_kept.reshape(-1, *[1] * (rows.ndim - 1)), rows[place], mean)
-        boundary = rows[old.boundary :] if name in _READ else rows[:0]
-        weights[name] = np.concatenate([rows[:1], characters, boundary]).astype(np.float32)
+        bos_id = rows[old.bos_id :] if name in _READ else rows[:0]
+        weights[name] = np.concatenate([rows[:1], characters, bos_id]).astype(np.float32)
     return weights

@@ -18,10 +18,10 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
 
 Keys = npt.NDArray[np.uint64]
-Numbers = npt.NDArray[np.int32]
+NgramNumbers = npt.NDArray[np.int32]
 
 NO_NGRAM: Final = -1
 # Tokens of the longest n-grams.
@@ -45,7 +45,7 @@ class PaddedText:
     num_ids: int
 
     @classmethod
-    def of(cls, split: Split, bos_id: int) -> Self:
+    def of(cls, split: EncodedText, bos_id: int) -> Self:
         ids_P = np.insert(
             split.ids.astype(np.min_scalar_type(bos_id), copy=False), split.starts, bos_id
         )
@@ -56,7 +56,7 @@ class PaddedText:
             offset_P[bos[bos + offset < len(ids_P)] + offset] = offset
         return cls(ids_P=ids_P, offset_P=offset_P, num_ids=bos_id + 1)
 
-    def keys(self, context_P: Numbers, position_P: npt.NDArray[np.intp]) -> Keys:
+    def keys(self, context_P: NgramNumbers, position_P: npt.NDArray[np.intp]) -> Keys:
         """Return the keys of the n-grams that end at the chosen positions.
 
         Args:
@@ -83,7 +83,7 @@ class Ngrams:
 
     key_G: Keys
     count_G: npt.NDArray[np.int64]
-    suffix_G: Numbers
+    suffix_G: NgramNumbers
     starts_with_bos_G: npt.NDArray[np.bool_]
     num_contexts: int
 
@@ -110,11 +110,11 @@ def count_ngrams(padded: PaddedText, *, max_length: int) -> Iterator[Ngrams]:
 
 def _extend(
     padded: PaddedText,
-    shorter_P: Numbers,
+    shorter_P: NgramNumbers,
     num_shorter: int,
     shorter_starts_with_bos_G: npt.NDArray[np.bool_],
     length: int,
-) -> tuple[Ngrams, Numbers]:
+) -> tuple[Ngrams, NgramNumbers]:
     """Return the n-grams one token longer, and the number of the one that ends at each position."""
     number_P = np.full(len(padded.ids_P), NO_NGRAM, np.int32)
     keys, counts, suffixes = [], [], []
@@ -147,7 +147,7 @@ def _extend(
 
 
 def _positions_by_context(
-    padded: PaddedText, context_P: Numbers, num_contexts: int, length: int
+    padded: PaddedText, context_P: NgramNumbers, num_contexts: int, length: int
 ) -> Iterator[npt.NDArray[np.intp]]:
     """Yield the positions where n-grams of a length end, in chunks that share no context."""
     has_ngram_P = padded.offset_P >= length - 1

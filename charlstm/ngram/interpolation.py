@@ -36,7 +36,7 @@ _CHUNK_CHARS: Final = 4096
 
 
 @dataclass(frozen=True)
-class Mixture:
+class LogLinearWeights:
     """Log-linear interpolation weights of the LSTM and the n-gram model.
 
     Args:
@@ -46,12 +46,12 @@ class Mixture:
     weights_K2: npt.NDArray[np.float64]
 
     @classmethod
-    def usual(cls, order: int) -> "Mixture":
+    def usual(cls, order: int) -> "LogLinearWeights":
         """Return typical weights, for models without validation text."""
         return cls.constant(_DEFAULT_WEIGHTS, order)
 
     @classmethod
-    def constant(cls, weights: tuple[float, float], order: int) -> "Mixture":
+    def constant(cls, weights: tuple[float, float], order: int) -> "LogLinearWeights":
         """Return the same weights [2] for each matched context length."""
         return cls(np.tile(weights, (order + 1, 1)))
 
@@ -70,7 +70,7 @@ class Mixture:
         ids_N: npt.NDArray[np.integer],
         *,
         order: int,
-    ) -> "Mixture":
+    ) -> "LogLinearWeights":
         """Fit the weights by maximum likelihood.
 
         Args:
@@ -99,7 +99,7 @@ class Mixture:
         ngram_NV: Floats,
         matched_N: npt.NDArray[np.integer],
         ids_N: npt.NDArray[np.integer],
-    ) -> "Mixture":
+    ) -> "LogLinearWeights":
         """Return this interpolation if it helps on the text it was fitted on, else the better part.
 
         Its gain must exceed one nat for each effective parameter (Akaike 1974; their number under
@@ -151,7 +151,7 @@ class Mixture:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counts:
+class InterpolatedNgrams:
     """An n-gram model, and the weights that interpolate it with an LSTM.
 
     Args:
@@ -159,10 +159,10 @@ class Counts:
     """
 
     ngrams: NgramModel
-    mixture: Mixture
+    mixture: LogLinearWeights
     val_nats_per_char: float | None = None
 
-    def mixed(
+    def interpolated(
         self, lstm_NV: Floats, ngram_NV: Floats, matched_N: npt.NDArray[np.integer]
     ) -> Floats:
         """Return the interpolated log-probabilities, in nats, float32 [N, V].

@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.ngram.counts import MAX_LENGTH, NO_NGRAM, Keys, Ngrams, Numbers, PaddedText
-from charlstm.text.split import Split
+from charlstm.ngram.counts import MAX_LENGTH, NO_NGRAM, Keys, NgramNumbers, Ngrams, PaddedText
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import UNKNOWN
 
 MAX_ORDER: Final = MAX_LENGTH - 1
@@ -91,7 +91,7 @@ class Level:
         return np.append(0, np.cumsum(num_each_C))
 
     def continuations(
-        self, context_B: Numbers
+        self, context_B: NgramNumbers
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return the first n-gram of each context, and their number."""
         first_B = self.first_C[context_B]
@@ -130,17 +130,17 @@ class Level:
         )
         return level, is_kept_G
 
-    def find(self, key_N: Keys) -> Numbers:
+    def find(self, key_N: Keys) -> NgramNumbers:
         """Return the numbers of n-grams, `NO_NGRAM` for unseen ones."""
         if not len(self.key_G):
             return np.full(len(key_N), NO_NGRAM, np.int32)
         position_N = np.minimum(np.searchsorted(self.key_G, key_N), len(self.key_G) - 1)
-        found: Numbers = np.where(self.key_G[position_N] == key_N, position_N, NO_NGRAM).astype(
-            np.int32
-        )
+        found: NgramNumbers = np.where(
+            self.key_G[position_N] == key_N, position_N, NO_NGRAM
+        ).astype(np.int32)
         return found
 
-    def discounted_probability(self, number_N: Numbers) -> Probabilities:
+    def discounted_probability(self, number_N: NgramNumbers) -> Probabilities:
         """Return the discounted probabilities of n-grams by number, 0 for `NO_NGRAM`, float64."""
         if not len(self.discounted_G):
             return np.zeros(len(number_N))
@@ -179,7 +179,7 @@ class NgramModel:
     def _num_ids(self) -> int:
         return self.num_symbols + 1
 
-    def score(self, text: Split) -> NgramScores:
+    def score(self, text: EncodedText) -> NgramScores:
         """Return the loss of every character."""
         nats_N = np.empty(text.num_chars)
         matched_N = np.empty(text.num_chars, np.int8)
@@ -212,7 +212,7 @@ class NgramModel:
             probabilities.p_P, padded.ids_P == UNKNOWN
         ), probabilities.matched_P
 
-    def contexts(self, text: Split) -> Numbers:
+    def contexts(self, text: EncodedText) -> NgramNumbers:
         """Return the context of every character, in the format of `read`, int32 [N, K]."""
         padded = PaddedText.of(text, self.num_symbols)
         position_N = np.flatnonzero(padded.offset_P > 0)
@@ -223,7 +223,7 @@ class NgramModel:
             probabilities = probabilities.extended(padded, level)
         return context_NK
 
-    def start(self, batch_size: int = 1) -> Numbers:
+    def start(self, batch_size: int = 1) -> NgramNumbers:
         """Return the context at the start of a document, int32 [B, K].
 
         Column k is the number of the (k + 1)-gram that ends here.
@@ -232,7 +232,7 @@ class NgramModel:
         context_BK[:, :1] = self.num_symbols  # BOS
         return context_BK
 
-    def read(self, ids_B: npt.NDArray[np.integer], context_BK: Numbers) -> Numbers:
+    def read(self, ids_B: npt.NDArray[np.integer], context_BK: NgramNumbers) -> NgramNumbers:
         """Return the context after one more token in each stream."""
         after_BK = np.full(context_BK.shape, NO_NGRAM, np.int32)
         after_BK[:, :1] = ids_B[:, None]
@@ -243,7 +243,7 @@ class NgramModel:
         return after_BK
 
     def log_probabilities(
-        self, context_BK: Numbers
+        self, context_BK: NgramNumbers
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]]:
         """Predict the next token of each stream.
 
@@ -294,7 +294,7 @@ class TextProbabilities(NamedTuple):
     """
 
     length: int
-    number_P: Numbers
+    number_P: NgramNumbers
     p_P: Probabilities
     matched_P: npt.NDArray[np.int8]
 

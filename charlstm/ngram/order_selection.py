@@ -20,8 +20,8 @@ from charlstm.ngram.kneser_ney import (
     NgramModel,
     TextProbabilities,
 )
-from charlstm.text.alphabet import Alphabet
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
+from charlstm.text.tokenizer import CharTokenizer
 
 # All lengths together, 17 bytes each; at this limit, 60 million characters need 1.9 GB.
 _MAX_NGRAMS: Final = 1 << 24
@@ -43,24 +43,24 @@ _HELD_OUT_FRACTION: Final = 0.1
 _MakeLevel = Callable[[int], tuple[Level, npt.NDArray[np.bool_]]]
 
 
-def learn_ngrams(train: Split, val: Split, alphabet: Alphabet) -> NgramModel:
+def fit_ngrams(train: EncodedText, val: EncodedText, tokenizer: CharTokenizer) -> NgramModel:
     """Fit an n-gram model, choosing its order on validation text.
 
     Args:
         val: if empty, the end of the training text is held out for the choice.
     """
     if val.num_chars:
-        return _fit(train, alphabet, _ValidationChooser(val, alphabet))
+        return _fit(train, tokenizer, _ValidationChooser(val, tokenizer))
     edge = max(1, round(train.num_chars * (1 - _HELD_OUT_FRACTION)))
-    held_out = _ValidationChooser(train.part(edge), alphabet)
-    _fit(train.part(0, edge), alphabet, held_out)
-    return _fit(train, alphabet, _FixedChooser(held_out.best_min_counts))
+    held_out = _ValidationChooser(train.part(edge), tokenizer)
+    _fit(train.part(0, edge), tokenizer, held_out)
+    return _fit(train, tokenizer, _FixedChooser(held_out.best_min_counts))
 
 
-def ngrams_of_order(train: Split, alphabet: Alphabet, order: int) -> NgramModel:
+def fit_ngrams_of_order(train: EncodedText, tokenizer: CharTokenizer, order: int) -> NgramModel:
     """Fit an unpruned n-gram model with `order` tokens of context, at most `MAX_ORDER`."""
     assert order <= MAX_ORDER
-    return _fit(train, alphabet, _FixedChooser([_ALL] * (order + 1)))
+    return _fit(train, tokenizer, _FixedChooser([_ALL] * (order + 1)))
 
 
 class _FixedChooser:
@@ -86,8 +86,8 @@ class _ValidationChooser:
         min_counts: the minimum count of each length so far.
     """
 
-    def __init__(self, val: Split, alphabet: Alphabet) -> None:
-        self._padded = PaddedText.of(val.part(0, _MAX_VAL_CHARS), alphabet.boundary)
+    def __init__(self, val: EncodedText, tokenizer: CharTokenizer) -> None:
+        self._padded = PaddedText.of(val.part(0, _MAX_VAL_CHARS), tokenizer.bos_id)
         self._probabilities: TextProbabilities | None = None
         self._best_nats = math.inf
         self._num_best = 0
@@ -133,10 +133,10 @@ class _ValidationChooser:
 
 
 def _fit(
-    train: Split, alphabet: Alphabet, chooser: "_FixedChooser | _ValidationChooser"
+    train: EncodedText, tokenizer: CharTokenizer, chooser: "_FixedChooser | _ValidationChooser"
 ) -> NgramModel:
     """Add longer n-grams until the chooser stops or memory is full."""
-    padded = PaddedText.of(train, alphabet.boundary)
+    padded = PaddedText.of(train, tokenizer.bos_id)
     finished: list[Level] = []
     best: list[Level] = []
     before: Ngrams | None = None
@@ -163,7 +163,7 @@ def _fit(
         if sum(len(level.key_G) for level in levels) > _MAX_NGRAMS:
             break
     return NgramModel(
-        best, num_symbols=len(alphabet), unknown_probability=alphabet.unknown_probability
+        best, num_symbols=len(tokenizer), unknown_probability=tokenizer.unknown_probability
     )
 
 

@@ -1,7 +1,7 @@
 """The file with an interpolated n-gram model, next to the run's checkpoints.
 
-It has the checkpoints' container format (`system.container`) and belongs to one text and one LSTM;
-for others it is rejected, and the n-grams are counted again.
+It has the checkpoints' format (`system.tensor_file`) and belongs to one text and one LSTM; for
+others it is rejected, and the n-grams are counted again.
 
 For each n-gram it holds the last token and its discounted probability, for each context the number
 of continuations; the rest is derived.
@@ -17,12 +17,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.errors import ContainerError
-from charlstm.ngram.interpolation import Counts, Mixture
+from charlstm.errors import TensorFileError
+from charlstm.ngram.interpolation import InterpolatedNgrams, LogLinearWeights
 from charlstm.ngram.kneser_ney import MAX_ORDER, Level, NgramModel
-from charlstm.system.container import Container, open_container, to_bytes
 from charlstm.system.files import replace_file
-from charlstm.text.alphabet import Alphabet
+from charlstm.system.tensor_file import TensorFile, open_tensor_file, to_bytes
+from charlstm.text.tokenizer import CharTokenizer
 
 _FORMAT: Final = 2
 _ARRAYS: Final = ("symbols", "shares", "continuations")
@@ -30,7 +30,7 @@ _MAX_WEIGHT: Final = 100.0
 _MAX_NATS: Final = 1000.0
 
 
-def owner_of(weights: Mapping[str, npt.NDArray[Any]], fingerprint: str) -> str:
+def file_owner(weights: Mapping[str, npt.NDArray[Any]], fingerprint: str) -> str:
     """Return the digest of the model and its training text that an n-gram file belongs to."""
     digest = hashlib.sha256(fingerprint.encode())
     for name in sorted(weights):
@@ -38,7 +38,7 @@ def owner_of(weights: Mapping[str, npt.NDArray[Any]], fingerprint: str) -> str:
     return digest.hexdigest()
 
 
-def write_counts(path: Path, counts: Counts, *, owner: str, mode: int) -> None:
+def write_ngrams(path: Path, counts: InterpolatedNgrams, *, owner: str, mode: int) -> None:
     """Write a file atomically.
 
     Args:
@@ -66,32 +66,32 @@ def write_counts(path: Path, counts: Counts, *, owner: str, mode: int) -> None:
         file.write(to_bytes(arrays, header))
 
 
-def read_counts(path: Path, alphabet: Alphabet, *, owner: str) -> Counts:
+def read_ngrams(path: Path, tokenizer: CharTokenizer, *, owner: str) -> InterpolatedNgrams:
     """Read a file.
 
     Raises:
-        ContainerError: when it is damaged, or belongs to another model or text.
+        TensorFileError: when it is damaged, or belongs to another model or text.
         OSError: when it can't be read.
     """
     with _open_own(path, owner) as container, _errors_as_damage():
-        return _counts(container.header, container.read(), alphabet)
+        return _counts(container.header, container.read(), tokenizer)
 
 
 def read_val_nats(path: Path, *, owner: str) -> float | None:
     """Return the n-gram model's validation loss in nats per character, or None if not in the file.
 
     Raises:
-        ContainerError, OSError: as `read_counts` does.
+        TensorFileError, OSError: as `read_ngrams` does.
     """
     with _open_own(path, owner) as container, _errors_as_damage():
         return _val_nats(container.header)
 
 
 @contextlib.contextmanager
-def _open_own(path: Path, owner: str) -> Iterator[Container]:
-    with open_container(path) as container:
+def _open_own(path: Path, owner: str) -> Iterator[TensorFile]:
+    with open_tensor_file(path) as container:
         if container.header.get("format") != _FORMAT or container.header.get("owner") != owner:
-            raise ContainerError("belongs to another model, text or version")
+            raise TensorFileError("belongs to another model, text or version")
         yield container
 
 
@@ -105,8 +105,8 @@ def _val_nats(header: Mapping[str, Any]) -> float | None:
 
 
 def _counts(
-    header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], alphabet: Alphabet
-) -> Counts:
+    header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], tokenizer: CharTokenizer
+) -> InterpolatedNgrams:
     """Check and convert a file's content, which is untrusted."""
     order = header["order"]
     if type(order) is not int or not 0 <= order <= MAX_ORDER:
@@ -114,22 +114,22 @@ def _counts(
     levels: list[Level] = []
     num_contexts = 1
     for number in range(order + 1):
-        levels.append(_level(arrays, number, num_contexts, alphabet.boundary + 1))
+        levels.append(_level(arrays, number, num_contexts, tokenizer.bos_id + 1))
         num_contexts = len(levels[-1].key_G)
-    if len(levels[0].key_G) != alphabet.boundary + 1:
+    if len(levels[0].key_G) != tokenizer.bos_id + 1:
         raise ValueError("its vocabulary is another one")
     weights_K2 = arrays["mixture"]
     if weights_K2.dtype != np.float64 or weights_K2.shape != (order + 1, 2):
         raise ValueError("its interpolation weights have the wrong type or shape")
     if not (np.abs(weights_K2) <= _MAX_WEIGHT).all():
         raise ValueError("its interpolation weights are invalid")
-    return Counts(
+    return InterpolatedNgrams(
         ngrams=NgramModel(
             levels,
-            num_symbols=len(alphabet),
-            unknown_probability=alphabet.unknown_probability,
+            num_symbols=len(tokenizer),
+            unknown_probability=tokenizer.unknown_probability,
         ),
-        mixture=Mixture(weights_K2),
+        mixture=LogLinearWeights(weights_K2),
         val_nats_per_char=_val_nats(header),
     )
 
@@ -173,4 +173,4 @@ def _errors_as_damage() -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ContainerError(f"is damaged: {str(error)[:200]}") from error
+        raise TensorFileError(f"is damaged: {str(error)[:200]}") from error

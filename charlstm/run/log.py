@@ -23,7 +23,7 @@ _METRICS: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class LoggedEvent:
     """An event with its log entry.
 
     Args:
@@ -36,7 +36,7 @@ class Report:
     is_logged: bool
 
 
-def status(report: Report) -> str:
+def status(report: LoggedEvent) -> str:
     """Describe a gradient step in one line, for a progress bar or log."""
     event, val = report.event, report.record["val_bits_per_char"]
     assert isinstance(event, Stepped)
@@ -52,7 +52,7 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-class Journal:
+class RunLog:
     """The log of a run.
 
     Args:
@@ -65,7 +65,7 @@ class Journal:
         self._reported_at = time.monotonic()
         self._was_skipping = False
 
-    def report(self, kind: str, event: Event, **extra: Any) -> Report:
+    def report(self, kind: str, event: Event, **extra: Any) -> LoggedEvent:
         """Return an event with its log entry.
 
         Args:
@@ -74,7 +74,7 @@ class Journal:
         """
         values = asdict(event)
         self._latest.update({name: values[name] for name in _METRICS if name in values})
-        return Report(
+        return LoggedEvent(
             event=event,
             record={"event": kind, **self._latest, **values, **extra},
             is_logged=not isinstance(event, Stepped) or self._is_due(event),

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from charlstm.config import IN_MEMORY, STDIN, Budget, CorpusConfig, Dropouts, TrainConfig
+from charlstm.config import IN_MEMORY, STDIN, Budget, Dropouts, ReadingConfig, TrainConfig
 from charlstm.errors import ChangedTextError, CheckpointError, ConfigError, CorpusError
 from charlstm.model.checkpoints import Checkpoint, LogEntry, RunSpec
 from charlstm.model.config import ModelConfig
@@ -24,9 +24,10 @@ from charlstm.settings import (
     options_of,
 )
 from charlstm.text.corpus import Corpus, corpus_name, load_corpus
-from charlstm.text.filelist import is_fleeting
+from charlstm.text.filelist import is_read_once
 from charlstm.text.storage import load_corpus_of_run
-from charlstm.text.vocabulary import END
+from charlstm.text.vocabulary import EOS
+from charlstm.training.auto_config import auto_configure
 from charlstm.training.hardware import (
     resolve_device,
     resolve_machine,
@@ -34,8 +35,7 @@ from charlstm.training.hardware import (
     resolve_threads,
     set_threads,
 )
-from charlstm.training.probe import StepTimer
-from charlstm.training.recipe import make_plan
+from charlstm.training.step_benchmark import StepBenchmark
 from charlstm.training.trainer import Fresh, FromWeights, Resume, Start
 
 # Runs with --minutes end slightly early, to leave time for the last save.
@@ -59,9 +59,9 @@ class Request:
     settings: TrainSettings = TrainSettings()
     run: RunSettings = RunSettings()
 
-    def corpus_config(self) -> CorpusConfig:
+    def corpus_config(self) -> ReadingConfig:
         """Return the reading configuration of a new run, with absolute paths."""
-        config = CorpusConfig.of(self.reading, tuple(map(absolute, self.paths)))
+        config = ReadingConfig.of(self.reading, tuple(map(absolute, self.paths)))
         return replace(
             config,
             val=config.val and absolute(config.val),
@@ -75,7 +75,7 @@ def absolute(path: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
+class PreparedRun:
     """A run that is ready to train.
 
     Args:
@@ -98,7 +98,7 @@ class Prepared:
     notices: tuple[str, ...]
     news: tuple[str, ...] = ()
 
-    def without_text(self) -> "Prepared":
+    def without_text(self) -> "PreparedRun":
         """Return a copy without text, small enough to send to another process."""
         empty = self.corpus.train.part(0, 0)
         return replace(self, corpus=replace(self.corpus, train=empty, val=empty, test=empty))
@@ -164,7 +164,7 @@ def prepare_new(
     *,
     started_at: float,
     num_processes: int = 1,
-) -> Prepared:
+) -> PreparedRun:
     """Read the corpus and configure a run.
 
     Args:
@@ -191,14 +191,14 @@ def prepare_new(
     if budget.minutes is not None:
         _require_enough_text(corpus)
         adapts_threads = settings.threads is None and num_processes == 1 and machine.device == "cpu"
-        step_times = StepTimer(
+        step_times = StepBenchmark(
             corpus.train,
             budget_seconds=budget.minutes * 60,
             num_processes=num_processes,
             set_threads=set_threads if adapts_threads else None,
         )
     set_threads(machine.threads)
-    plan = make_plan(
+    plan = auto_configure(
         settings,
         num_train_chars=corpus.train.num_chars,
         num_characters=len(corpus.vocabulary),
@@ -213,13 +213,13 @@ def prepare_new(
     if initial is not None:
         notices += initial.notices
         start = FromWeights(weights=transplant(initial.checkpoint, corpus.vocabulary))
-        num_new = len(set(corpus.vocabulary.characters) - {*old_characters, END})
+        num_new = len(set(corpus.vocabulary.characters) - {*old_characters, EOS})
         news.append(
             f"from run {init_from}: its {len(old_characters):,} characters and {num_new:,} new"
         )
     if request.run.resume:
         notices.insert(0, f"run {name} has no checkpoint yet: starting from the beginning")
-    return Prepared(
+    return PreparedRun(
         name=name,
         corpus=corpus,
         spec=RunSpec(
@@ -261,7 +261,7 @@ def _require_enough_text(corpus: Corpus) -> None:
         raise CorpusError(f"{corpus.name}: one character, repeated: there is nothing to learn")
 
 
-def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> Prepared:
+def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> PreparedRun:
     """Load a run's latest checkpoint and the corpus it was trained on.
 
     Raises:
@@ -302,7 +302,7 @@ def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> Prepa
             "another device, precision or number of threads: not bit-identical to the run so far"
         )
         spec = replace(spec, train_config=hardware)
-    return Prepared(
+    return PreparedRun(
         name=run.name,
         corpus=corpus,
         spec=spec,
@@ -329,7 +329,7 @@ def _is_used(budget: Budget, checkpoint: Checkpoint) -> bool:
     return used_seconds >= _USED_FRACTION * budget.minutes * 60
 
 
-def prepare_to_follow(store: CheckpointStore, prepared: Prepared) -> Prepared:
+def prepare_worker(store: CheckpointStore, prepared: PreparedRun) -> PreparedRun:
     """Prepare the same run in a worker, which loads the text itself.
 
     Args:
@@ -362,7 +362,7 @@ def _resumed_corpus(spec: RunSpec, folder: Path, request: Request) -> tuple[Corp
     """
     config = spec.corpus
     paths = [path for path in (*config.paths, config.val, config.test) if path is not None]
-    gone = [path for path in paths if is_fleeting(path) or not os.path.exists(path)]
+    gone = [path for path in paths if is_read_once(path) or not os.path.exists(path)]
     # Explicit arguments win.
     if gone and not request.paths and not given(request.reading):
         corpus = _stored_corpus(spec, folder)
@@ -397,7 +397,7 @@ def _hardware(stored: TrainConfig, settings: TrainSettings) -> TrainConfig:
     )
 
 
-def _moved(config: CorpusConfig, request: Request) -> CorpusConfig:
+def _moved(config: ReadingConfig, request: Request) -> ReadingConfig:
     """Return a run's reading configuration with the user's new paths, if any."""
     new = request.corpus_config()
     return replace(

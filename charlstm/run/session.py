@@ -27,21 +27,21 @@ from charlstm.events import (
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import sample
 from charlstm.model.checkpoints import Arrays, Checkpoint, LogEntry, TrainingState
-from charlstm.run.log import Journal, Report
+from charlstm.run.checkpoint_saver import CheckpointSaver
+from charlstm.run.log import LoggedEvent, RunLog
 from charlstm.run.preparation import (
-    Prepared,
+    PreparedRun,
     Request,
     claim_new_run,
     prepare_new,
     prepare_resumed,
-    prepare_to_follow,
+    prepare_worker,
     run_to_resume,
 )
-from charlstm.run.saving import Saver
 from charlstm.run.store import CheckpointStore
 from charlstm.run.writer import RunWriter
 from charlstm.settings import RunSettings
-from charlstm.system.distributed import ALONE, World
+from charlstm.system.distributed import SINGLE_PROCESS, World
 from charlstm.training.hardware import require_memory, set_threads
 from charlstm.training.trainer import Trainer
 
@@ -54,7 +54,7 @@ class Session:
     """A training session, created by `open_session`."""
 
     def __init__(
-        self, prepared: Prepared, writer: RunWriter, *, world: World, started_at: float
+        self, prepared: PreparedRun, writer: RunWriter, *, world: World, started_at: float
     ) -> None:
         self.name = prepared.name
         self.reason = prepared.reason
@@ -65,8 +65,8 @@ class Session:
         self.corpus = corpus = prepared.corpus
         self.is_finished = prepared.is_finished
         self._writer = writer
-        self._journal = Journal(prepared.history)
-        self._saver = Saver(writer)
+        self._run_log = RunLog(prepared.history)
+        self._saver = CheckpointSaver(writer)
         self._trainer = _trainer(prepared, world, started_at)
         self._gate_text = gate_text(corpus.val, corpus.train)
 
@@ -77,19 +77,19 @@ class Session:
     @property
     def history(self) -> list[LogEntry]:
         """The log entries so far: the untrained model, then each evaluation."""
-        return self._journal.history
+        return self._run_log.history
 
     def finished_record(self) -> dict[str, Any]:
         """Return the `--json` record of a run that was finished in an earlier session."""
         trainer = self._trainer
-        record = self._journal.finished_before(step=trainer.step, best_epoch=trainer.best_epoch)
+        record = self._run_log.finished_before(step=trainer.step, best_epoch=trainer.best_epoch)
         return record | {"run": self.name}
 
     def stop(self) -> None:
         """Ask `run` to save and end after the current step."""
         self._trainer.stop()
 
-    def run(self) -> Iterator[Report]:
+    def run(self) -> Iterator[LoggedEvent]:
         """Train and save, yielding events with log entries.
 
         Raises:
@@ -99,35 +99,35 @@ class Session:
         """
         for event in self._trainer.run():
             if isinstance(event, Stepped):
-                yield self._logged(self._journal.report("stepped", event))
+                yield self._logged(self._run_log.report("stepped", event))
                 if self._saver.is_due:
-                    self._trainer.ask_to_save()
+                    self._trainer.request_save()
             else:
                 yield from self._at_pause(event, self._trainer.state_dict())
 
-    def _at_pause(self, event: TrainerEvent, state: TrainingState) -> Iterator[Report]:
+    def _at_pause(self, event: TrainerEvent, state: TrainingState) -> Iterator[LoggedEvent]:
         """Save at an event between steps and yield log entries; weights are copied once."""
-        journal, saver = self._journal, self._saver
+        run_log, saver = self._run_log, self._saver
         weights = self._trainer.weights()
         calibrated = self._trainer.calibrated(weights)
         match event:
             case Started():
-                report = journal.report(
+                report = run_log.report(
                     "started", event, **self._settings(), **self._preview(calibrated)
                 )
-                if not journal.history:
+                if not run_log.history:
                     # Record the untrained model as a baseline.
-                    journal.history.append(report.record)
+                    run_log.history.append(report.record)
                 # Save before training and logging: errors show at once, and a killed start
                 # leaves no log.
                 saved = saver.save(self._model(calibrated), weights, state)
                 yield self._logged(report)
-                yield self._logged(journal.report("saved", saved))
+                yield self._logged(run_log.report("saved", saved))
             case SaveDue():
                 yield self._try_to_save(self._model(calibrated), weights, state)
             case Evaluated():
-                report = journal.report("evaluated", event, **self._preview(calibrated))
-                journal.history.append(report.record)
+                report = run_log.report("evaluated", event, **self._preview(calibrated))
+                run_log.history.append(report.record)
                 model = self._model(calibrated)
                 if event.is_best:
                     saver.unsaved_best = model
@@ -138,8 +138,8 @@ class Session:
                 saved = saver.save(model, weights, state)
                 if model.is_finished:
                     self._writer.drop_kept()
-                yield self._logged(journal.report("saved", saved))
-                yield self._logged(journal.report("finished", event, run=self.name))
+                yield self._logged(run_log.report("saved", saved))
+                yield self._logged(run_log.report("finished", event, run=self.name))
 
     def _settings(self) -> dict[str, Any]:
         spec = self.spec
@@ -162,21 +162,21 @@ class Session:
         except CheckpointError:  # training has diverged
             return {"sample": "", "gates": [], "gate_shares": []}
         return {
-            "sample": predictor.alphabet.to_text(text),
+            "sample": predictor.tokenizer.to_text(text),
             "gates": [{name: gate.mean for name, gate in layer.items()} for layer in layers],
             "gate_shares": [
                 {name: [gate.closed, gate.open] for name, gate in layer.items()} for layer in layers
             ],
         }
 
-    def _logged(self, report: Report) -> Report:
+    def _logged(self, report: LoggedEvent) -> LoggedEvent:
         if report.is_logged:
             self._writer.log(report.record)
         return report
 
     def _try_to_save(
         self, model: Checkpoint, weights: Arrays, state: TrainingState, *, is_kept: bool = False
-    ) -> Report:
+    ) -> LoggedEvent:
         """Save during training; a failure is only reported, as the next save may succeed.
 
         Args:
@@ -191,10 +191,10 @@ class Session:
             if not self.folder.is_dir():
                 raise
             failed = SavingFailed(step=model.step, reason=str(error))
-            return self._logged(self._journal.report("saving_failed", failed))
+            return self._logged(self._run_log.report("saving_failed", failed))
         if is_kept:
             self._writer.keep(saved.step)
-        return self._logged(self._journal.report("saved", saved))
+        return self._logged(self._run_log.report("saved", saved))
 
     def _model(self, weights: Arrays) -> Checkpoint:
         """Return the model for use, without training state."""
@@ -202,16 +202,16 @@ class Session:
             spec=self.spec,
             weights=weights,
             step=self._trainer.step,
-            history=tuple(self._journal.history),
+            history=tuple(self._run_log.history),
             is_finished=False,
             saved_at=time.time(),
         )
 
 
-class Follower:
+class Worker:
     """A worker's part of a session: it trains, but neither reports nor saves."""
 
-    def __init__(self, prepared: Prepared, *, world: World, started_at: float) -> None:
+    def __init__(self, prepared: PreparedRun, *, world: World, started_at: float) -> None:
         self.is_finished = prepared.is_finished
         self._trainer = _trainer(prepared, world, started_at)
 
@@ -236,7 +236,7 @@ def open_session(
     request: Request,
     *,
     started_at: float,
-    world: World = ALONE,
+    world: World = SINGLE_PROCESS,
     before_training: Callable[[], None] = lambda: None,
 ) -> Iterator[Session]:
     """Prepare a new or resumed run, holding its lock.
@@ -259,13 +259,13 @@ def open_session(
         yield Session(prepared, writer, world=world, started_at=started_at)
 
 
-def open_follower(
+def open_worker(
     store: CheckpointStore,
     *,
     started_at: float,
     world: World,
     before_training: Callable[[], None] = lambda: None,
-) -> Follower | None:
+) -> Worker | None:
     """Wait until the main process has prepared the run; None if that failed.
 
     Args:
@@ -274,12 +274,12 @@ def open_follower(
     Raises:
         CharLSTMError: if the text is missing on this machine.
     """
-    received: Prepared | None = world.broadcast(None)
+    received: PreparedRun | None = world.broadcast(None)
     if received is None:
         return None
-    prepared = prepare_to_follow(store, received)
+    prepared = prepare_worker(store, received)
     before_training()
-    return Follower(prepared, world=world, started_at=started_at)
+    return Worker(prepared, world=world, started_at=started_at)
 
 
 def _prepare(
@@ -288,7 +288,7 @@ def _prepare(
     stack: contextlib.ExitStack,
     world: World,
     started_at: float,
-) -> tuple[Prepared, RunWriter]:
+) -> tuple[PreparedRun, RunWriter]:
     request = _continued(request, world)
     run = run_to_resume(store, request)
     if run is not None:
@@ -317,7 +317,7 @@ def _continued(request: Request, world: World) -> Request:
     return request if run is None else replace(request, run=RunSettings(run=run, resume=True))
 
 
-def _trainer(prepared: Prepared, world: World, started_at: float) -> Trainer:
+def _trainer(prepared: PreparedRun, world: World, started_at: float) -> Trainer:
     spec, corpus = prepared.spec, prepared.corpus
     batch_size = spec.train_config.batch_size // world.size
     require_memory(spec.model_config, replace(spec.train_config, batch_size=batch_size))

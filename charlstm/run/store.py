@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from charlstm.errors import CheckpointError, RunLockedError
 from charlstm.model.checkpoints import Checkpoint, Header, read_checkpoint, read_header
 from charlstm.run.writer import RunWriter, hold_lock
-from charlstm.system import layout
+from charlstm.system import run_files
 from charlstm.system.files import is_leftover
 
 # UTF-8 bytes of a name: file systems allow 255, and a number may be appended.
@@ -23,12 +23,12 @@ _MAX_NAME_BYTES: Final = 100
 _NUM_LISTED: Final = 10
 # Minimum age of an abandoned folder: a starting process locks it shortly after creating it.
 _ABANDONED_SECONDS: Final = 10
-_OTHER_FILES: Final = (*layout.DERIVED, layout.TEXT, layout.TEXT_IDS)
+_OTHER_FILES: Final = (*run_files.DERIVED, run_files.TEXT, run_files.TEXT_IDS)
 _Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loaded:
+class LoadedCheckpoint:
     """A loaded checkpoint.
 
     Args:
@@ -66,7 +66,7 @@ class Run:
             names = os.listdir(self.folder)
         except OSError:
             return []
-        checkpoints = sorted(filter(layout.is_checkpoint, names), key=layout.order_of)
+        checkpoints = sorted(filter(run_files.is_checkpoint, names), key=run_files.order_of)
         return [self.folder / name for name in checkpoints]
 
     @property
@@ -83,7 +83,11 @@ class Run:
         except OSError:
             return False
         # Without a lock, a text file isn't charlstm's.
-        own_files = {layout.LOCK, layout.TEXT, layout.TEXT_IDS} if layout.LOCK in names else set()
+        own_files = (
+            {run_files.LOCK, run_files.TEXT, run_files.TEXT_IDS}
+            if run_files.LOCK in names
+            else set()
+        )
         return all(name in own_files or is_leftover(name) for name in names)
 
     @property
@@ -94,10 +98,10 @@ class Run:
         """
         with contextlib.suppress(OSError):
             is_old = time.time() - self.folder.stat().st_mtime > _ABANDONED_SECONDS
-            return is_old and (self.folder / layout.LOCK).exists() and self.is_unused
+            return is_old and (self.folder / run_files.LOCK).exists() and self.is_unused
         return False
 
-    def best(self) -> Loaded:
+    def best(self) -> LoadedCheckpoint:
         """Load the model with the lowest validation loss; if damaged, the next checkpoint.
 
         Raises:
@@ -105,7 +109,7 @@ class Run:
         """
         return self._load(self._required())
 
-    def last(self) -> Loaded:
+    def last(self) -> LoadedCheckpoint:
         """Load the last checkpoint for resuming; if damaged, the next older one.
 
         Raises:
@@ -113,7 +117,7 @@ class Run:
         """
         return self._load(_resumable(self._required()))
 
-    def furthest(self) -> Loaded:
+    def furthest(self) -> LoadedCheckpoint:
         """Load the last checkpoint, or the best model if there is no other file.
 
         Raises:
@@ -135,7 +139,7 @@ class Run:
         newest_first = _resumable(files)
         if not resumable:
             # The best model may be older than the others.
-            newest_first += [file for file in files if file.name == layout.BEST]
+            newest_first += [file for file in files if file.name == run_files.BEST]
         header, path, warnings = self._first_sound(newest_first, read_header)
         return header, (*warnings, f"using {path} instead") if warnings else ()
 
@@ -164,7 +168,7 @@ class Run:
         """
         with hold_lock(self.folder):
             writer = RunWriter(self.name, self.folder)
-            writer.prove()
+            writer.check_writable()
             yield writer
 
     def remove(self) -> None:
@@ -175,8 +179,8 @@ class Run:
         """
         with self.writer():
             try:
-                shutil.rmtree(self.folder / layout.TENSORBOARD, ignore_errors=True)
-                for name in (*_OTHER_FILES, layout.EVENTS):
+                shutil.rmtree(self.folder / run_files.TENSORBOARD, ignore_errors=True)
+                for name in (*_OTHER_FILES, run_files.EVENTS):
                     (self.folder / name).unlink(missing_ok=True)
                 # Checkpoints last, so that a partly deleted run is still listed.
                 for file in self.files():
@@ -192,9 +196,9 @@ class Run:
             raise _missing(self.folder, self.name, self.store_names())
         return files
 
-    def _load(self, files: Sequence[Path]) -> Loaded:
+    def _load(self, files: Sequence[Path]) -> LoadedCheckpoint:
         checkpoint, path, warnings = self._first_sound(files, read_checkpoint)
-        return Loaded(checkpoint=checkpoint, path=path, run=self.name, warnings=warnings)
+        return LoadedCheckpoint(checkpoint=checkpoint, path=path, run=self.name, warnings=warnings)
 
     def _first_sound(
         self, files: Sequence[Path], read: Callable[[Path], _Read]
@@ -206,7 +210,7 @@ class Run:
                 return read(file), file, tuple(warnings)
             except CheckpointError as error:
                 warnings.append(str(error))
-        reason = warnings[0] if warnings else f"there is only {layout.BEST}"
+        reason = warnings[0] if warnings else f"there is only {run_files.BEST}"
         raise CheckpointError(f"no checkpoint of run {self.name} can be used: {reason}")
 
 
@@ -238,8 +242,8 @@ class CheckpointStore:
         Raises:
             CheckpointError: if nothing is found.
         """
-        if name == layout.EXAMPLE:
-            return Path(__file__).parent / layout.EXAMPLE_FILE
+        if name == run_files.EXAMPLE:
+            return Path(__file__).parent / run_files.EXAMPLE_FILE
         run = self.run(name) if _name_problem(name) is None else None
         if run is not None and run.has_checkpoint:
             return run
@@ -248,8 +252,8 @@ class CheckpointStore:
             other_run = Run(path.resolve().name, path, self._names_newest_first)
             if other_run.has_checkpoint:
                 return other_run
-            if os.path.lexists(path / layout.HUB_MODEL):
-                return path / layout.HUB_MODEL
+            if os.path.lexists(path / run_files.HUB_MODEL):
+                return path / run_files.HUB_MODEL
         elif os.path.lexists(name):
             return path
         where = path if run is None else run.folder
@@ -297,7 +301,7 @@ class CheckpointStore:
 
     def newest(
         self, *, resumable: bool = False, corpus_name: str | None = None
-    ) -> tuple[Loaded | None, tuple[str, ...]]:
+    ) -> tuple[LoadedCheckpoint | None, tuple[str, ...]]:
         """Return the run saved last, by its header's time, and warnings about unreadable runs.
 
         Args:
@@ -330,7 +334,7 @@ class CheckpointStore:
             return loaded, tuple(damaged)
         return None, tuple(damaged)
 
-    def load_model(self, name: str | None = None, *, furthest: bool = False) -> Loaded:
+    def load_model(self, name: str | None = None, *, furthest: bool = False) -> LoadedCheckpoint:
         """Load a model by name or path (see `find`), or the newest run's.
 
         Args:
@@ -343,12 +347,14 @@ class CheckpointStore:
             found = self.find(name)
             if isinstance(found, Run):
                 return found.furthest() if furthest else found.best()
-            return Loaded(checkpoint=read_checkpoint(found), path=found, run=name, is_of_run=False)
+            return LoadedCheckpoint(
+                checkpoint=read_checkpoint(found), path=found, run=name, is_of_run=False
+            )
         loaded, warnings = self.newest()
         if loaded is None:
             missing = (
                 f"{self.root}: no run yet; create one with: charlstm train, "
-                f"or try a small one: --run {layout.EXAMPLE}"
+                f"or try a small one: --run {run_files.EXAMPLE}"
             )
             raise CheckpointError(warnings[0] if warnings else missing)
         return replace(loaded, warnings=(*warnings, *loaded.warnings))
@@ -434,7 +440,7 @@ def _names_like(wanted: str) -> Iterator[str]:
 
 def _missing(where: Path, name: str, names: Sequence[str]) -> CheckpointError:
     """Return the error for a missing model, with similar names."""
-    all_names = [*names, layout.EXAMPLE]
+    all_names = [*names, run_files.EXAMPLE]
     close = difflib.get_close_matches(name.lower(), map(str.lower, all_names), 1)
     hint = "".join(f"did you mean {other}? " for other in all_names if other.lower() in close)
     listed = ", ".join(names[:_NUM_LISTED]) or "none"
@@ -446,7 +452,7 @@ def _missing(where: Path, name: str, names: Sequence[str]) -> CheckpointError:
 
 def _resumable(files: Sequence[Path]) -> list[Path]:
     """Return all checkpoints except the best model."""
-    return [file for file in files if file.name != layout.BEST]
+    return [file for file in files if file.name != run_files.BEST]
 
 
 def _name_problem(name: str) -> str | None:
@@ -458,7 +464,7 @@ def _name_problem(name: str) -> str | None:
         return f"must have 1 to {_MAX_NAME_BYTES} bytes"
     if not re.fullmatch(r"[\w+-][\w.+ -]*", name) or name.endswith((".", " ")):
         return "may only contain letters, digits, spaces and . + - _, and not start or end with ."
-    if name == layout.EXAMPLE:
+    if name == run_files.EXAMPLE:
         return "is reserved for charlstm's example model"
     stem = name.split(".", 1)[0].upper()
     if stem in {"CON", "PRN", "AUX", "NUL"} or re.fullmatch(r"(COM|LPT)\d", stem):

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 
-from charlstm.config import CorpusConfig
-from charlstm.errors import CheckpointError, ContainerError, RunLockedError
+from charlstm.config import ReadingConfig
+from charlstm.errors import CheckpointError, RunLockedError, TensorFileError
 from charlstm.model.checkpoints import Checkpoint
-from charlstm.system import layout
+from charlstm.system import run_files
 from charlstm.system.files import open_to_append, remove_leftovers, replace_file
 from charlstm.text.corpus import Corpus
 from charlstm.text.storage import write_text
@@ -32,7 +32,7 @@ class RunWriter:
         self.folder = folder
         self.mode = 0o666
 
-    def prove(self) -> None:
+    def check_writable(self) -> None:
         """Remove temporary files of killed writers, and check that the folder is writable.
 
         Raises:
@@ -54,7 +54,7 @@ class RunWriter:
         Raises:
             CheckpointError: if that fails; the previous one is intact.
         """
-        return self._save(checkpoint, layout.BEST)
+        return self._save(checkpoint, run_files.BEST)
 
     def save_last(self, checkpoint: Checkpoint) -> Path:
         """Write the checkpoint for resuming, replacing the previous one.
@@ -62,15 +62,15 @@ class RunWriter:
         Raises:
             CheckpointError: if that fails; the previous one is intact.
         """
-        return self._save(checkpoint, layout.LAST)
+        return self._save(checkpoint, run_files.LAST)
 
-    def save_text(self, corpus: Corpus, config: CorpusConfig, others: Iterable[Path] = ()) -> None:
+    def save_text(self, corpus: Corpus, config: ReadingConfig, others: Iterable[Path] = ()) -> None:
         """Write a copy of the encoded text; if that fails, the run depends on the text's files.
 
         Args:
             others: folders of other runs, which may have the same text.
         """
-        with contextlib.suppress(OSError, ContainerError):
+        with contextlib.suppress(OSError, TensorFileError):
             write_text(self.folder, corpus, config, mode=self.mode, others=others)
 
     def keep(self, step: int) -> None:
@@ -78,7 +78,7 @@ class RunWriter:
 
         It is a hard link, as checkpoints are replaced but never modified; otherwise a copy.
         """
-        last, kept = self.folder / layout.LAST, self.folder / layout.step_file(step)
+        last, kept = self.folder / run_files.LAST, self.folder / run_files.step_file(step)
         with contextlib.suppress(OSError):
             kept.unlink(missing_ok=True)
             try:
@@ -86,21 +86,23 @@ class RunWriter:
             except OSError:
                 with open(last, "rb") as source, replace_file(kept, mode=self.mode) as copy:
                     shutil.copyfileobj(source, copy)
-            steps = [name for name in os.listdir(self.folder) if layout.step_of(name) is not None]
-            for name in sorted(steps, key=layout.order_of)[NUM_KEPT:]:
+            steps = [
+                name for name in os.listdir(self.folder) if run_files.step_of(name) is not None
+            ]
+            for name in sorted(steps, key=run_files.order_of)[NUM_KEPT:]:
                 (self.folder / name).unlink()
 
     def drop_kept(self) -> None:
         """Delete the earlier checkpoints of a finished run."""
         with contextlib.suppress(OSError):
             for name in os.listdir(self.folder):
-                if layout.step_of(name) is not None:
+                if run_files.step_of(name) is not None:
                     (self.folder / name).unlink()
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append a line to the event log; errors are ignored, so training continues."""
         line = (json.dumps(record, allow_nan=False) + "\n").encode("ascii")
-        path = self.folder / layout.EVENTS
+        path = self.folder / run_files.EVENTS
         with contextlib.suppress(OSError), open_to_append(path, mode=self.mode) as file:
             if hasattr(os, "fchmod"):  # the text's permissions may have been reduced since
                 os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode & self.mode)
@@ -135,10 +137,10 @@ def hold_lock(folder: Path) -> Iterator[None]:
         CheckpointError: if the folder or the lock can't be created.
     """
     is_new = not folder.exists()
-    before = {name for name in layout.MADE_EARLY if os.path.lexists(folder / name)}
+    before = {name for name in run_files.MADE_EARLY if os.path.lexists(folder / name)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = open_to_append(folder / layout.LOCK)
+        lock = open_to_append(folder / run_files.LOCK)
     except OSError as error:
         if is_new:
             with contextlib.suppress(OSError):
@@ -155,7 +157,7 @@ def hold_lock(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            made = (name for name in layout.MADE_EARLY if name not in before)
+            made = (name for name in run_files.MADE_EARLY if name not in before)
             if os.name == "nt":
                 lock.close()  # Windows deletes no open or locked file
             _remove_if_unused(folder, is_new=is_new, made=made)
@@ -177,7 +179,7 @@ def _acquire(file: IO[bytes], folder: Path) -> None:
             raise RunLockedError(f"{folder}: another process is training this run") from error
         raise CheckpointError(f"{folder}: can't be locked: {error.strerror}") from error
     with contextlib.suppress(OSError):
-        if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / layout.LOCK)):
+        if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / run_files.LOCK)):
             return
     # Another process held the lock, ended before its first save, and deleted the lock file.
     raise RunLockedError(f"{folder}: another process was about to train this run; try again")
@@ -191,13 +193,13 @@ def _remove_if_unused(folder: Path, *, is_new: bool, made: Iterable[str]) -> Non
     """
     with contextlib.suppress(OSError):
         names = set(os.listdir(folder))
-        if any(map(layout.is_checkpoint, names)):
+        if any(map(run_files.is_checkpoint, names)):
             return
         for name in made:
             (folder / name).unlink(missing_ok=True)
         if is_new:
-            shutil.rmtree(folder / layout.TENSORBOARD, ignore_errors=True)
-        lock = folder / layout.LOCK
+            shutil.rmtree(folder / run_files.TENSORBOARD, ignore_errors=True)
+        lock = folder / run_files.LOCK
         if not lock.stat().st_size:  # charlstm's lock is empty
             lock.unlink()
         folder.rmdir()

@@ -48,10 +48,10 @@ class World:
     notes: Store | None = None
 
     @property
-    def leads(self) -> bool:
+    def is_main_process(self) -> bool:
         return self.rank == 0
 
-    def share(self, number: int) -> slice:
+    def shard(self, number: int) -> slice:
         """Return this process's slice of `number` streams.
 
         Raises:
@@ -73,26 +73,26 @@ class World:
                 f"{self.size} processes"
             )
 
-    def sum(self, values: Sequence[float]) -> list[float]:
+    def all_reduce(self, values: Sequence[float]) -> list[float]:
         """Add up each value over all processes, in float64 (all-reduce)."""
         if self.size == 1:
             return list(values)
         total = torch.tensor(values, dtype=torch.float64)
-        self.add_up_(total)
+        self.all_reduce_sum_(total)
         return [float(value) for value in total]
 
-    def average_(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce_mean_(self, tensors: Sequence[Tensor]) -> None:
         """Average float32 tensors over all processes, in place, with one all-reduce."""
         if self.size == 1:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        self.add_up_(flat)
+        self.all_reduce_sum_(flat)
         flat /= self.size
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
 
-    def add_up_(self, tensor: Tensor) -> None:
+    def all_reduce_sum_(self, tensor: Tensor) -> None:
         """Sum a tensor over all processes, in place (all-reduce)."""
         if self.size == 1:
             return
@@ -117,7 +117,7 @@ class World:
             dist.broadcast_object_list(values)
         return values[0]
 
-    def wait_for_leader(self) -> None:
+    def wait_for_main_process(self) -> None:
         """Wait until the main process has ended.
 
         torchrun ends all processes when one ends; the main process must print its error first.
@@ -151,7 +151,7 @@ class World:
             os._exit(exit_code)
 
 
-ALONE: Final = World()
+SINGLE_PROCESS: Final = World()
 
 
 @contextlib.contextmanager

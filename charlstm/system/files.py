@@ -20,7 +20,7 @@ from pathlib import Path, PurePath
 from typing import BinaryIO, Final
 
 from charlstm.errors import CharLSTMError
-from charlstm.system import layout
+from charlstm.system import run_files
 
 # Short, to stay below limits on path lengths; no other program uses such names.
 _TEMPORARY: Final = re.compile(r"\.charlstm-[0-9a-f]{16}\.tmp")
@@ -208,8 +208,8 @@ def refuse_inputs(path: Path, inputs: Iterable[str | Path]) -> None:
 
 def _refuse_run_file(path: Path, target: Path) -> None:
     """Refuse to overwrite a file of a run."""
-    is_of_run = layout.is_run_file(target.name) and (
-        target.exists() or (target.parent / layout.LOCK).exists()
+    is_of_run = run_files.is_run_file(target.name) and (
+        target.exists() or (target.parent / run_files.LOCK).exists()
     )
     if is_of_run:
         raise CharLSTMError(f"{path}: belongs to a store of runs; name another file")

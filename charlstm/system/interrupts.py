@@ -87,7 +87,7 @@ def stopping_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def held_back() -> Iterator[None]:
+def defer_signals() -> Iterator[None]:
     """Defer SIGINT, SIGTERM and SIGHUP until the block ends; a second SIGINT exits immediately."""
     with stop_signals() as signals:
         signals.hold()
@@ -111,7 +111,7 @@ def import_torch(*, is_shown: bool = True) -> None:
     is_main_thread = threading.current_thread() is threading.main_thread()
     with (
         waiting("loading PyTorch", is_shown=is_shown),
-        held_back() if is_main_thread else contextlib.nullcontext(),
+        defer_signals() if is_main_thread else contextlib.nullcontext(),
     ):
         try:
             import torch  # noqa: F401

@@ -45,7 +45,7 @@ def move(bar: "tqdm[Any]", progress: float, description: str) -> None:
 
 
 @contextmanager
-def counting_bar(num_chars: int, what: str) -> Iterator[Callable[[int], object]]:
+def character_bar(num_chars: int, what: str) -> Iterator[Callable[[int], object]]:
     """Open a progress bar for `num_chars` characters, shown after one second.
 
     Yields:

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.config import CorpusConfig
+from charlstm.config import ReadingConfig
 from charlstm.text.vocabulary import Ids
 
 # With fewer documents, the test result would depend too much on which ones were drawn.
@@ -40,7 +40,7 @@ class Assignment:
 
     @classmethod
     def of(
-        cls, config: CorpusConfig, starts_D: npt.NDArray[np.int64], num_chars: int
+        cls, config: ReadingConfig, starts_D: npt.NDArray[np.int64], num_chars: int
     ) -> "Assignment | None":
         """Assign documents at random with the split seed; return None to split in order."""
         if config.split_by == "order":

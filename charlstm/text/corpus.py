@@ -16,17 +16,17 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.config import IN_MEMORY, MAX_CHARACTERS, STDIN, CorpusConfig
+from charlstm.config import IN_MEMORY, MAX_CHARACTERS, STDIN, ReadingConfig
 from charlstm.errors import ChangedTextError, CorpusError, PatternError
-from charlstm.text.alphabet import Alphabet, to_symbols
 from charlstm.text.assignment import Assignment
-from charlstm.text.documents import split_documents, with_ends
+from charlstm.text.documents import split_documents, with_eos
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.filelist import FileList
 from charlstm.text.notices import document_notices, form_notices, unknown_notices
 from charlstm.text.source import FileSource, Source, TextSource
-from charlstm.text.split import Split
 from charlstm.text.tables import Table
-from charlstm.text.vocabulary import END, UNKNOWN, Ids, Vocabulary, code_points
+from charlstm.text.tokenizer import CharTokenizer, to_chars
+from charlstm.text.vocabulary import EOS, UNKNOWN, Ids, Vocabulary, code_points
 
 DEFAULT_NAME: Final = "python-docs"
 
@@ -62,10 +62,10 @@ class Corpus:
     """
 
     name: str
-    alphabet: Alphabet
-    train: Split
-    val: Split
-    test: Split
+    tokenizer: CharTokenizer
+    train: EncodedText
+    val: EncodedText
+    test: EncodedText
     fingerprint: str
     notices: tuple[str, ...]
     mode: int = 0o666
@@ -73,9 +73,9 @@ class Corpus:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        return self.alphabet.vocabulary
+        return self.tokenizer.vocabulary
 
-    def held_out(self) -> Split:
+    def held_out(self) -> EncodedText:
         """Return the start of the test text for inspection.
 
         Without test text, use the validation text, or else the training text.
@@ -118,7 +118,7 @@ class _Counted:
 
 
 def load_corpus(
-    config: CorpusConfig,
+    config: ReadingConfig,
     files: FileList | None = None,
     *,
     texts: Sequence[str] = (),
@@ -152,34 +152,36 @@ def load_corpus(
         )
 
 
-class OtherText(NamedTuple):
+class ReencodedText(NamedTuple):
     """A text encoded with the vocabulary of another one.
 
     Args:
         original: returns the characters from one position to another, including unknown ones.
     """
 
-    split: Split
+    split: EncodedText
     original: Callable[[int, int], str]
     notices: tuple[str, ...]
 
 
-def encode_files(paths: Sequence[str], config: CorpusConfig, alphabet: Alphabet) -> OtherText:
+def encode_files(
+    paths: Sequence[str], config: ReadingConfig, tokenizer: CharTokenizer
+) -> ReencodedText:
     """Read and encode files with a given configuration and tokenizer."""
-    vocabulary = alphabet.vocabulary
+    vocabulary = tokenizer.vocabulary
     files = FileList.of(replace(config, paths=tuple(paths), val=None, test=None))
     with contextlib.ExitStack() as stack:
         sources = _open(files, config, stack)
-        reader = _Reader(config, adds_eos=END in vocabulary.characters)
+        reader = _Reader(config, adds_eos=EOS in vocabulary.characters)
         counted = _count(sources, reader)
         if not counted.num_chars:
             raise CorpusError(f"{', '.join(paths)}: no text")
-        all_characters = Vocabulary.of_codes(np.flatnonzero(counted.char_counts))
+        all_characters = Vocabulary.from_codes(np.flatnonzero(counted.char_counts))
         original = _encode(sources, reader, all_characters, counted)
         new_ids = np.append(UNKNOWN, vocabulary.encode(all_characters.characters))
         new_ids = new_ids.astype(vocabulary.dtype)
         ids = (new_ids[piece] for piece in _pieces(original))
-        split = Split(
+        split = EncodedText(
             ids=_mapped(ids, vocabulary.dtype, counted.num_chars),
             starts=counted.starts,
             bytes_D=_bytes_of_documents(original, counted.starts, all_characters, config),
@@ -187,14 +189,14 @@ def encode_files(paths: Sequence[str], config: CorpusConfig, alphabet: Alphabet)
         notices = [
             *_notices(sources),
             *unknown_notices(split, "text"),
-            *form_notices(all_characters, alphabet),
+            *form_notices(all_characters, tokenizer),
         ]
-        return OtherText(
+        return ReencodedText(
             split, lambda first, after: all_characters.decode(original[first:after]), tuple(notices)
         )
 
 
-def corpus_name(config: CorpusConfig) -> str:
+def corpus_name(config: ReadingConfig) -> str:
     """Return the corpus's short name: the first file's, without folder and extensions."""
     if not config.paths:
         return DEFAULT_NAME
@@ -203,13 +205,13 @@ def corpus_name(config: CorpusConfig) -> str:
     return Path(config.paths[0]).name.lstrip(".").split(".")[0] or "corpus"
 
 
-def _in_memory(texts: Sequence[str], config: CorpusConfig) -> Iterator[Source]:
+def _in_memory(texts: Sequence[str], config: ReadingConfig) -> Iterator[Source]:
     for text in texts:
         notices: list[str] = []
         yield TextSource(IN_MEMORY, _symbols(text, config, notices.append), notices)
 
 
-def _open(files: FileList, config: CorpusConfig, stack: contextlib.ExitStack) -> list[Source]:
+def _open(files: FileList, config: ReadingConfig, stack: contextlib.ExitStack) -> list[Source]:
     sources: list[Source] = []
     notices = dict(files.notices)
     for path in files.all:
@@ -220,7 +222,7 @@ def _open(files: FileList, config: CorpusConfig, stack: contextlib.ExitStack) ->
 
 
 def _spans(
-    config: CorpusConfig,
+    config: ReadingConfig,
     counted: _Counted,
     num_sources: int,
     num_val_sources: int,
@@ -255,10 +257,10 @@ class _Reader:
     """Reads sources as documents.
 
     Args:
-        adds_eos: whether to add `END` to each document, unless documents are lines.
+        adds_eos: whether to add `EOS` to each document, unless documents are lines.
     """
 
-    def __init__(self, config: CorpusConfig, *, adds_eos: bool) -> None:
+    def __init__(self, config: ReadingConfig, *, adds_eos: bool) -> None:
         self._config = config
         self._rule = config.split_documents
         self._adds_eos = adds_eos and self._rule != "lines"
@@ -274,7 +276,7 @@ class _Reader:
         else:
             documents = self._rows(source, self._config.column)
         try:
-            yield from with_ends(documents) if self._adds_eos else documents
+            yield from with_eos(documents) if self._adds_eos else documents
         except PatternError as error:
             raise CorpusError(f"{source.name}: {error}") from error
 
@@ -291,8 +293,8 @@ class _Reader:
             yield "".join(texts), [0, *accumulate(map(len, texts[:-1]))]
 
 
-def _symbols(text: str, config: CorpusConfig, notify: Callable[[str], object]) -> str:
-    return to_symbols(
+def _symbols(text: str, config: ReadingConfig, notify: Callable[[str], object]) -> str:
+    return to_chars(
         text,
         level=config.level,
         normalize=config.normalize,
@@ -384,7 +386,7 @@ class _Digest:
 
 
 def _split(
-    config: CorpusConfig,
+    config: ReadingConfig,
     sources: Sequence[Source],
     reader: _Reader,
     counted: _Counted,
@@ -396,7 +398,7 @@ def _split(
 ) -> Corpus:
     """Encode with all characters, then restrict the vocabulary to those in the training split."""
     extra_codes = code_points(extra_characters)
-    all_characters = Vocabulary.of_codes(
+    all_characters = Vocabulary.from_codes(
         np.union1d(np.flatnonzero(counted.char_counts), extra_codes)
     )
     ids = _encode(sources, reader, all_characters, counted)
@@ -412,26 +414,26 @@ def _split(
         raise CorpusError(
             f"{_names_of(config)}: no character occurs --min-count {config.min_count} times"
         )
-    vocabulary = Vocabulary.of_codes(codes[is_kept])
+    vocabulary = Vocabulary.from_codes(codes[is_kept])
 
-    def split(first: int, last: int) -> Split:
+    def split(first: int, last: int) -> EncodedText:
         inner = starts[(starts > first) & (starts < last)]
         begins = np.append(np.int64(0), inner - first)[: last - first]
         bytes_D = _bytes_of_documents(ids[first:last], begins, all_characters, config)
-        return Split(ids=ids[first:last], starts=begins, bytes_D=bytes_D)
+        return EncodedText(ids=ids[first:last], starts=begins, bytes_D=bytes_D)
 
     train, val, test = (split(*span) for span in spans)
     # The splits are views of the same ids.
     if not is_kept[1:].all():
         _renumber(ids, np.where(is_kept, np.cumsum(is_kept), UNKNOWN).astype(ids.dtype))
-    alphabet = Alphabet.of(config, vocabulary, num_train_chars=train.num_chars)
+    tokenizer = CharTokenizer.of(config, vocabulary, num_train_chars=train.num_chars)
     notices = [
         *_notices(sources),
         *(assignment.notices if assignment else ()),
-        *document_notices(train, alphabet, config),
+        *document_notices(train, tokenizer, config),
         *unknown_notices(val, "validation text"),
         *unknown_notices(test, "test text"),
-        *form_notices(all_characters, alphabet),
+        *form_notices(all_characters, tokenizer),
     ]
     digest = hashlib.sha256(f"{counted.digest} {spans}".encode("ascii"))
     if config.split_documents is not None:
@@ -440,7 +442,7 @@ def _split(
         digest.update(assignment.split_D.tobytes())
     return Corpus(
         name=corpus_name(config),
-        alphabet=alphabet,
+        tokenizer=tokenizer,
         train=train,
         val=val,
         test=test,
@@ -478,7 +480,7 @@ def _renumber(ids: Ids, new_ids: Ids) -> None:
 
 
 def _bytes_of_documents(
-    ids: Ids, starts: npt.NDArray[np.int64], all_characters: Vocabulary, config: CorpusConfig
+    ids: Ids, starts: npt.NDArray[np.int64], all_characters: Vocabulary, config: ReadingConfig
 ) -> npt.NDArray[np.int64]:
     """Return the number of bytes of each document, int64 [num_documents].
 
@@ -489,7 +491,7 @@ def _bytes_of_documents(
     num_bytes_V = np.ones(len(codes), np.int64)
     if config.level == "char":
         num_bytes_V += (codes >= 0x80).astype(np.int64) + (codes >= 0x800) + (codes >= 0x10000)
-    num_bytes_V[codes == ord(END)] = 0
+    num_bytes_V[codes == ord(EOS)] = 0
     before_D = np.zeros(len(starts) + 1, np.int64)
     num_chars = num_bytes = 0
     for piece in _pieces(ids):
@@ -516,5 +518,5 @@ def _python_docs() -> Source:
     return TextSource(DEFAULT_NAME, "\n\n".join(topics[name] for name in sorted(topics)))
 
 
-def _names_of(config: CorpusConfig) -> str:
+def _names_of(config: ReadingConfig) -> str:
     return ", ".join(config.paths) or DEFAULT_NAME

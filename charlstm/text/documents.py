@@ -1,7 +1,7 @@
 """Splitting of files into documents: names of a list, poems, tunes, messages.
 
 A document starts at the start of a line and includes its last line end. If each line is a
-document, the line end is EOS; other documents and files get `END`.
+document, the line end is EOS; other documents and files get `EOS`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +10,7 @@ from typing import Final
 
 from charlstm.config import DOCUMENT_WORDS, document_pattern
 from charlstm.text.patterns import found_in
-from charlstm.text.vocabulary import END
+from charlstm.text.vocabulary import EOS
 
 # More than _LIST_LINES lines of at most _SHORT_LINE characters look like a list.
 _LIST_LINES: Final = 200
@@ -63,8 +63,8 @@ def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[st
         yield piece, starts
 
 
-def with_ends(documents: Iterable[tuple[str, list[int]]]) -> Iterator[tuple[str, list[int]]]:
-    """Yield the same pieces with `END` after each document.
+def with_eos(documents: Iterable[tuple[str, list[int]]]) -> Iterator[tuple[str, list[int]]]:
+    """Yield the same pieces with `EOS` after each document.
 
     Args:
         documents: the documents of one file, as yielded by `split_documents`.
@@ -77,7 +77,7 @@ def with_ends(documents: Iterable[tuple[str, list[int]]]) -> Iterator[tuple[str,
         length = 0
         for number, (first, after) in enumerate(pairwise(edges)):
             if number:
-                eos = END if is_open else ""
+                eos = EOS if is_open else ""
                 begins.append(length + len(eos))
                 parts.append(eos)
                 length += len(eos)
@@ -86,7 +86,7 @@ def with_ends(documents: Iterable[tuple[str, list[int]]]) -> Iterator[tuple[str,
             length += after - first
         yield "".join(parts), begins
     if is_open:
-        yield END, []
+        yield EOS, []
 
 
 def documents_in(text: str, how: str | None) -> list[str]:

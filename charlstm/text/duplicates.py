@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.text.alphabet import Alphabet
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
+from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.vocabulary import UNKNOWN, Ids
 
 Hashes = npt.NDArray[np.uint64]
@@ -25,11 +25,11 @@ _COMPARED_CHARS: Final = 1 << 20
 _NO_HASH: Final = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
 
-class KnownDocuments:
+class DocumentHashes:
     """Hashes of a text's documents, for finding them in other texts."""
 
-    def __init__(self, split: Split, alphabet: Alphabet) -> None:
-        self._split, self._alphabet = split, alphabet
+    def __init__(self, split: EncodedText, tokenizer: CharTokenizer) -> None:
+        self._split, self._alphabet = split, tokenizer
 
     @cached_property
     def _hashes(self) -> Hashes:
@@ -37,7 +37,7 @@ class KnownDocuments:
         comparable: Hashes = hashes[hashes != _NO_HASH]
         return comparable
 
-    def have(self, split: Split) -> npt.NDArray[np.bool_]:
+    def have(self, split: EncodedText) -> npt.NDArray[np.bool_]:
         """Return which documents of another text occur in this one, bool [num_documents].
 
         False for documents with unknown characters.
@@ -50,7 +50,7 @@ class KnownDocuments:
         return found
 
 
-def share_in(ids: Ids, other: Ids) -> float:
+def copied_fraction(ids: Ids, other: Ids) -> float:
     """Estimate the fraction of a text that also occurs in another one, 0 to 1.
 
     The other text is cut into passages, which are searched for at every position of the first: a
@@ -79,12 +79,12 @@ def _multipliers(num: int) -> Hashes:
     return np.random.default_rng(_SEED).integers(0, 1 << 64, num, dtype=np.uint64)
 
 
-def hashes_of(split: Split, alphabet: Alphabet) -> Hashes:
+def hashes_of(split: EncodedText, tokenizer: CharTokenizer) -> Hashes:
     """Return a 64-bit hash of each document, [num_documents].
 
     EOS is left out, because a file's last line may lack it.
     """
-    eos_id = -1 if alphabet.end_id is None else alphabet.end_id
+    eos_id = -1 if tokenizer.eos_id is None else tokenizer.eos_id
     lengths = split.lengths
     found = np.zeros(len(lengths), np.uint64)
     # + 1 for EOS.
@@ -102,7 +102,7 @@ def hashes_of(split: Split, alphabet: Alphabet) -> Hashes:
 
 
 def _hashes_of_short(
-    split: Split, chosen: npt.NDArray[np.int64], eos_id: int, multipliers: Hashes
+    split: EncodedText, chosen: npt.NDArray[np.int64], eos_id: int, multipliers: Hashes
 ) -> Hashes:
     """Return sums of ids times random numbers, one per position (multilinear hashing)."""
     lengths = split.lengths[chosen]
@@ -115,7 +115,7 @@ def _hashes_of_short(
     return np.where(has_unknown, _NO_HASH, np.add.reduceat(products_N, begins))
 
 
-def _hash_of_long(split: Split, number: int, eos_id: int) -> int:
+def _hash_of_long(split: EncodedText, number: int, eos_id: int) -> int:
     start = int(split.starts[number])
     ids = split.ids[start : start + int(split.lengths[number])]
     if np.any(ids == UNKNOWN):

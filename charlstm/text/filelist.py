@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import Final
 
-from charlstm.config import IN_MEMORY, STDIN, CorpusConfig
+from charlstm.config import IN_MEMORY, STDIN, ReadingConfig
 from charlstm.errors import ConfigError, CorpusError
-from charlstm.system import layout
+from charlstm.system import run_files
 from charlstm.text.source import BYTE_ORDER_MARKS, kind_of, unreadable
 from charlstm.text.tables import format_of
 
@@ -49,7 +49,7 @@ class FileList:
     skipped: tuple[Skipped, ...] = ()
 
     @classmethod
-    def of(cls, config: CorpusConfig) -> "FileList":
+    def of(cls, config: ReadingConfig) -> "FileList":
         """List the files of a configuration, including the text files of its folders.
 
         Raises:
@@ -143,13 +143,13 @@ def _readers(status: os.stat_result) -> int:
     return mode if is_same_group else mode & (0o707 | (mode & 0o007) << 3)
 
 
-def sources_of(config: CorpusConfig) -> Iterator[str]:
+def sources_of(config: ReadingConfig) -> Iterator[str]:
     """Yield the files of a configuration, or nothing if they can't be listed; lazily."""
     with contextlib.suppress(CorpusError):
         yield from FileList.of(config).all
 
 
-def is_fleeting(path: str | None) -> bool:
+def is_read_once(path: str | None) -> bool:
     """Return whether a path can be read only once: stdin, a pipe, a text in memory."""
     if path is None:
         return False
@@ -161,7 +161,7 @@ def is_fleeting(path: str | None) -> bool:
     return path == STDIN or path.startswith(("/dev/", "/proc/"))
 
 
-def _files_in(path: str, config: CorpusConfig) -> tuple[list[str], list[Skipped], int]:
+def _files_in(path: str, config: ReadingConfig) -> tuple[list[str], list[Skipped], int]:
     """List the file at a path, or the files of a folder, in a fixed order.
 
     Hidden files and folders are skipped, as are links to folders, links to files of the same
@@ -181,7 +181,7 @@ def _files_in(path: str, config: CorpusConfig) -> tuple[list[str], list[Skipped]
 
     found: list[str] = []
     for folder, folders, names in os.walk(path, onerror=refuse):
-        if any(layout.is_checkpoint(name) or name == layout.EVENTS for name in names):
+        if any(run_files.is_checkpoint(name) or name == run_files.EVENTS for name in names):
             folders[:] = []
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -222,10 +222,10 @@ def _describe_skipped(folder: str, skipped: Sequence[Skipped], num_links: int) -
 
 def _is_lock(path: str) -> bool:
     """Return whether a file is the lock of a run without checkpoints, perhaps the current run."""
-    return os.path.basename(path) == layout.LOCK and not os.path.getsize(path)
+    return os.path.basename(path) == run_files.LOCK and not os.path.getsize(path)
 
 
-def _skip_reason(path: str, config: CorpusConfig) -> str | None:
+def _skip_reason(path: str, config: ReadingConfig) -> str | None:
     """Return why a file of a folder is skipped; None if it is read."""
     if config.column is not None and config.format is None and format_of(path) is None:
         return "not a table"

@@ -5,10 +5,10 @@ from typing import Final
 
 import numpy as np
 
-from charlstm.config import IN_MEMORY, CorpusConfig
-from charlstm.text.alphabet import Alphabet
+from charlstm.config import IN_MEMORY, ReadingConfig
 from charlstm.text.documents import looks_like_list
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
+from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.vocabulary import UNKNOWN, Vocabulary
 
 # Sample size for deciding whether a text is a list.
@@ -17,34 +17,36 @@ _SAMPLE_CHARS: Final = 1 << 20
 _MANY_UNKNOWN: Final = 0.05
 
 
-def document_notices(train: Split, alphabet: Alphabet, config: CorpusConfig) -> Iterator[str]:
+def document_notices(
+    train: EncodedText, tokenizer: CharTokenizer, config: ReadingConfig
+) -> Iterator[str]:
     """Yield notices if the text may not be split into documents as intended."""
     num_documents = len(train.starts)
     if config.split_documents is None and config.column is None:
         is_chosen = config.paths == (IN_MEMORY,) and num_documents > 1
-        if not is_chosen and looks_like_list(alphabet.decode(train.ids[:_SAMPLE_CHARS])):
+        if not is_chosen and looks_like_list(tokenizer.decode(train.ids[:_SAMPLE_CHARS])):
             yield "the text looks like a list: --split-documents lines makes each line a document"
         return
     if num_documents == 1 and config.split_documents is not None:
         yield f"--split-documents {config.split_documents}: no match, the text is one document"
-    is_blank_D = (train.lengths == 1) & (train.ids[train.starts] == alphabet.end_id)
-    blank = "blank lines" if alphabet.are_lines else "empty"
+    is_blank_D = (train.lengths == 1) & (train.ids[train.starts] == tokenizer.eos_id)
+    blank = "blank lines" if tokenizer.are_lines else "empty"
     if num_blank := int(is_blank_D.sum()):
         yield f"{num_blank:,} of {num_documents:,} documents are {blank} and trained on like others"
 
 
-def unknown_notices(split: Split, name: str) -> Iterator[str]:
+def unknown_notices(split: EncodedText, name: str) -> Iterator[str]:
     """Yield a notice if many characters of a text are unknown."""
     fraction = np.count_nonzero(split.ids == UNKNOWN) / max(1, split.num_chars)
     if fraction > _MANY_UNKNOWN:
         yield f"{fraction:.0%} of the {name} consists of characters outside the vocabulary"
 
 
-def form_notices(all_characters: Vocabulary, alphabet: Alphabet) -> Iterator[str]:
+def form_notices(all_characters: Vocabulary, tokenizer: CharTokenizer) -> Iterator[str]:
     """Yield a notice if characters are unknown only because of their Unicode normal form."""
-    unknown = alphabet.vocabulary.unknown_in(all_characters.characters)
-    if found := alphabet.in_other_form(unknown):
+    unknown = tokenizer.vocabulary.unknown_in(all_characters.characters)
+    if found := tokenizer.in_other_form(unknown):
         yield (
-            f"unknown only in this Unicode normal form: {alphabet.listed(found)}; "
+            f"unknown only in this Unicode normal form: {tokenizer.listed(found)}; "
             "a model trained with --normalize nfc reads all forms alike"
         )

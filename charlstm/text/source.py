@@ -21,10 +21,10 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, Final, Protocol
 
-from charlstm.config import STDIN, CorpusConfig
+from charlstm.config import STDIN, ReadingConfig
 from charlstm.errors import CorpusError, EncodingError
 from charlstm.text.encodings import likely_encodings
-from charlstm.text.vocabulary import END, END_NOTICE, REPLACEMENT
+from charlstm.text.vocabulary import EOS, EOS_NOTICE, REPLACEMENT
 
 _PIECE_BYTES: Final = 1 << 20
 
@@ -101,7 +101,7 @@ class FileSource:
         CorpusError: if it is missing, or is neither a file nor a pipe.
     """
 
-    def __init__(self, path: str, config: CorpusConfig, *, notices: Iterable[str] = ()) -> None:
+    def __init__(self, path: str, config: ReadingConfig, *, notices: Iterable[str] = ()) -> None:
         self.name = path
         self.notices: list[str] = []
         self.encoding = config.encoding
@@ -178,9 +178,9 @@ class FileSource:
             if not has_nul and "\0" in text:
                 has_nul = True
                 _refuse_utf_16(self.name, text, encoding)
-            has_end = has_end or END in text
+            has_end = has_end or EOS in text
             if text:
-                yield text.replace(END, REPLACEMENT)
+                yield text.replace(EOS, REPLACEMENT)
             if not piece:
                 break
             piece = file.read(_PIECE_BYTES)
@@ -189,7 +189,7 @@ class FileSource:
                 f"{self.name}: contains NUL characters; if it is not text, use --level byte"
             )
         if has_end:
-            self.notices.append(f"{self.name}: {END_NOTICE}")
+            self.notices.append(f"{self.name}: {EOS_NOTICE}")
         self.line_ends = _as_tuple(decoder.newlines)
         if not keeps_line_ends and set(self.line_ends) - {"\n"}:
             self.notices.append(

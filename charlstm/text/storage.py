@@ -16,15 +16,15 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.config import CorpusConfig
-from charlstm.errors import ContainerError, CorpusError
-from charlstm.system import layout
-from charlstm.system.container import open_container, open_regular, to_bytes
+from charlstm.config import ReadingConfig
+from charlstm.errors import CorpusError, TensorFileError
+from charlstm.system import run_files
 from charlstm.system.files import replace_file
-from charlstm.text.alphabet import Alphabet
+from charlstm.system.tensor_file import open_regular, open_tensor_file, to_bytes
 from charlstm.text.corpus import Corpus, corpus_name, load_corpus
-from charlstm.text.filelist import is_fleeting
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
+from charlstm.text.filelist import is_read_once
+from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.vocabulary import Ids, Vocabulary
 
 _SPLITS: Final = ("train", "val", "test")
@@ -39,13 +39,13 @@ _UNUSABLE: Final = (
     AttributeError,
     OverflowError,
     MemoryError,
-    ContainerError,
+    TensorFileError,
     CorpusError,
 )
 
 
 def load_corpus_of_run(
-    config: CorpusConfig, fingerprint: str, vocabulary: Vocabulary, folder: Path | None
+    config: ReadingConfig, fingerprint: str, vocabulary: Vocabulary, folder: Path | None
 ) -> Corpus:
     """Return a run's corpus from its copy, or else from the original files.
 
@@ -58,7 +58,7 @@ def load_corpus_of_run(
     copy = None if folder is None else read_text(folder, config, fingerprint, vocabulary)
     if copy is not None:
         return copy
-    if any(map(is_fleeting, (*config.paths, config.val, config.test))):
+    if any(map(is_read_once, (*config.paths, config.val, config.test))):
         raise CorpusError(
             "the run's text came from Python, stdin or a pipe, and the run has no copy of it; "
             "name a file"
@@ -71,7 +71,7 @@ def load_corpus_of_run(
 def write_text(
     folder: Path,
     corpus: Corpus,
-    config: CorpusConfig,
+    config: ReadingConfig,
     *,
     mode: int,
     others: Iterable[Path] = (),
@@ -84,9 +84,9 @@ def write_text(
 
     Raises:
         OSError: if it can't be written.
-        ContainerError: if its header would be too long.
+        TensorFileError: if its header would be too long.
     """
-    ids_path, path = folder / layout.TEXT_IDS, folder / layout.TEXT
+    ids_path, path = folder / run_files.TEXT_IDS, folder / run_files.TEXT
     if read_text(folder, config, corpus.fingerprint, corpus.vocabulary) is None:
         with contextlib.suppress(FileNotFoundError):
             ids_path.unlink()
@@ -106,37 +106,37 @@ def write_text(
 
 
 def read_text(
-    folder: Path, config: CorpusConfig, fingerprint: str, vocabulary: Vocabulary
+    folder: Path, config: ReadingConfig, fingerprint: str, vocabulary: Vocabulary
 ) -> Corpus | None:
     """Return the corpus in a run's folder; None if it is missing, damaged or a different one."""
     try:
-        with open_container(folder / layout.TEXT) as container:
+        with open_tensor_file(folder / run_files.TEXT) as container:
             header = container.header
             if (header["fingerprint"], header["level"]) != (fingerprint, config.level):
                 return None
             arrays = container.read()
         if not np.array_equal(arrays["codes"], vocabulary.codes):
             return None
-        with os.fdopen(open_regular(folder / layout.TEXT_IDS), "rb") as file:
+        with os.fdopen(open_regular(folder / run_files.TEXT_IDS), "rb") as file:
             mode = os.fstat(file.fileno()).st_mode & 0o666
             return _corpus(file, arrays, header, config, vocabulary, mode=mode)
     except _UNUSABLE:
         return None
 
 
-def _link_ids(other: Path, ids_path: Path, config: CorpusConfig, corpus: Corpus) -> bool:
+def _link_ids(other: Path, ids_path: Path, config: ReadingConfig, corpus: Corpus) -> bool:
     """Link another run's ids if they are the same; return whether that succeeded."""
     if read_text(other, config, corpus.fingerprint, corpus.vocabulary) is None:
         return False
     try:
-        os.link(other / layout.TEXT_IDS, ids_path)
+        os.link(other / run_files.TEXT_IDS, ids_path)
     except OSError:
         return False
     return True
 
 
-def _metadata(corpus: Corpus, config: CorpusConfig) -> bytes:
-    splits: dict[str, Split] = {name: getattr(corpus, name) for name in _SPLITS}
+def _metadata(corpus: Corpus, config: ReadingConfig) -> bytes:
+    splits: dict[str, EncodedText] = {name: getattr(corpus, name) for name in _SPLITS}
     digest = hashlib.sha256()
     for split in splits.values():
         for piece in _pieces(split.ids):
@@ -189,7 +189,7 @@ def _corpus(
     file: BinaryIO,
     arrays: dict[str, Any],
     header: dict[str, Any],
-    config: CorpusConfig,
+    config: ReadingConfig,
     vocabulary: Vocabulary,
     *,
     mode: int,
@@ -222,11 +222,11 @@ def _corpus(
         part = ids[first : first + size]
         if size and int(part.max()) > len(vocabulary):
             raise ValueError("ids outside the vocabulary")
-        splits[name] = Split(ids=part, starts=starts, bytes_D=bytes_D)
+        splits[name] = EncodedText(ids=part, starts=starts, bytes_D=bytes_D)
         first += size
     return Corpus(
         name=corpus_name(config),
-        alphabet=Alphabet.of(config, vocabulary, num_train_chars=splits["train"].num_chars),
+        tokenizer=CharTokenizer.of(config, vocabulary, num_train_chars=splits["train"].num_chars),
         fingerprint=header["fingerprint"],
         notices=(),
         mode=mode,

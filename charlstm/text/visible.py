@@ -4,11 +4,11 @@ import unicodedata
 from typing import Final
 
 from charlstm.system.terminal import code_point
-from charlstm.text.vocabulary import END
+from charlstm.text.vocabulary import EOS
 
 DOTTED_CIRCLE: Final = "\u25cc"  # base for a combining mark without a letter
 
-_SIGNS: Final = {" ": "\u2423", "\n": "\u23ce", "\t": "\u21e5", END: "(end)"}
+_SIGNS: Final = {" ": "\u2423", "\n": "\u23ce", "\t": "\u21e5", EOS: "(end)"}
 # Control, format (such as U+200D), surrogate, separator and space characters.
 _HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
 _VARIATION_SELECTORS: Final = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0))

@@ -14,9 +14,9 @@ from charlstm.settings import MAX_COUNT
 
 # EOS of documents that aren't lines: a Unicode noncharacter, reserved for a program's internal use.
 # If a text contains it, `REPLACEMENT` takes its place.
-END: Final = "\ufdd0"
+EOS: Final = "\ufdd0"
 REPLACEMENT: Final = "\ufffd"
-END_NOTICE: Final = "U+FDD0, reserved for the end of a document, was replaced by U+FFFD"
+EOS_NOTICE: Final = "U+FDD0, reserved for the end of a document, was replaced by U+FFFD"
 UNKNOWN: Final = 0
 
 Ids = npt.NDArray[np.unsignedinteger]
@@ -42,8 +42,8 @@ class Vocabulary:
         if not len(codes) or np.any(codes[1:] <= codes[:-1]):
             raise CorpusError("a vocabulary must have at least one character, in ascending order")
         self.characters = characters
-        self.boundary = len(characters) + 1
-        self.dtype = np.min_scalar_type(self.boundary)
+        self.bos_id = len(characters) + 1
+        self.dtype = np.min_scalar_type(self.bos_id)
         self.codes = codes
         # Lookup table from code point to id: faster than a search, and at most 4.4 MB.
         self._ids = np.zeros(int(codes[-1]) + 2, self.dtype)
@@ -53,10 +53,10 @@ class Vocabulary:
     @classmethod
     def of(cls, text: str) -> "Vocabulary":
         """Build the vocabulary of a text."""
-        return cls.of_codes(np.unique(code_points(text)))
+        return cls.from_codes(np.unique(code_points(text)))
 
     @classmethod
-    def of_codes(cls, codes: npt.NDArray[np.integer]) -> "Vocabulary":
+    def from_codes(cls, codes: npt.NDArray[np.integer]) -> "Vocabulary":
         """Build a vocabulary from code points in ascending order."""
         return cls(_text(codes))
 
@@ -74,7 +74,7 @@ class Vocabulary:
 
     def decode(self, ids: npt.NDArray[np.integer]) -> str:
         """Return the text of ids [n]; unknown becomes U+FFFD, BOS is dropped."""
-        ids = ids[ids != self.boundary]
+        ids = ids[ids != self.bos_id]
         codes = np.append(np.uint32(0xFFFD), self.codes)
         return _text(codes[ids])
 

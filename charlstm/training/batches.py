@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
 
 Integers = npt.NDArray[np.int64]
 
@@ -32,7 +32,7 @@ class Batch:
         x_TB: input ids, int64 [T, B].
         y_TB: target ids, int64 [T, B].
         begins_TB: where a stream restarts from a zero state, bool [T, B].
-        counts_TB: padding mask of complete documents, false for padding, bool [T, B]; None for
+        mask_TB: padding mask of complete documents, false for padding, bool [T, B]; None for
             streams, whose state carries over to the next window.
         weight: loss weight of this process, 1 on average over processes.
     """
@@ -40,16 +40,16 @@ class Batch:
     x_TB: Tensor
     y_TB: Tensor
     begins_TB: Tensor
-    counts_TB: Tensor | None = None
+    mask_TB: Tensor | None = None
     weight: float = 1.0
 
     @property
-    def is_whole(self) -> bool:
+    def is_unsplit(self) -> bool:
         """Whether no stream restarts after the window's first step."""
-        return self.counts_TB is None and not self.begins_TB[1:].any()
+        return self.mask_TB is None and not self.begins_TB[1:].any()
 
 
-class BatchStream:
+class BPTTBatches:
     """Truncated-BPTT batches of a training split.
 
     At each document start, the stream restarts from a zero state with BOS as its first input. The
@@ -62,9 +62,9 @@ class BatchStream:
 
     def __init__(
         self,
-        split: Split,
+        split: EncodedText,
         *,
-        boundary: int,
+        bos_id: int,
         batch_size: int,
         seq_len: int,
         reset_probability: float,
@@ -72,7 +72,7 @@ class BatchStream:
     ) -> None:
         self._ids = split.ids
         self._starts = split.starts
-        self._boundary = boundary
+        self._boundary = bos_id
         self._origin_B = np.arange(batch_size, dtype=np.int64) * split.num_chars // batch_size
         self._offset_T = np.arange(seq_len, dtype=np.int64)
         self._reset_probability = reset_probability
@@ -104,44 +104,44 @@ class BatchStream:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stretch:
+class PackedChunk:
     """Consecutive time steps of a packed window with the same segments.
 
     Args:
-        place_TP: flat indices into the window, t * B + b; arbitrary past the end of a segment.
+        index_TP: flat indices into the window, t * B + b; arbitrary past the end of a segment.
         ends_P: segments that end here and at the window's end; their state carries over.
     """
 
-    place_TP: Integers
+    index_TP: Integers
     ends_P: Integers
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pieces:
+class PackedWindow:
     """Window packed into segments.
 
     Args:
         stream_P: the stream of each segment.
         begins_P: whether a segment starts from a zero state or from its stream's state.
-        stretches: in time order; each contains the first, longest segments of the previous one.
-        order_TB: for each position of the window, its index in the concatenated `place_TP`.
+        chunks: in time order; each contains the first, longest segments of the previous one.
+        order_TB: for each position of the window, its index in the concatenated `index_TP`.
         stream_order_B: for each stream, its index in the concatenated `ends_P`.
     """
 
     stream_P: Integers
     begins_P: npt.NDArray[np.bool_]
-    stretches: tuple[Stretch, ...]
+    chunks: tuple[PackedChunk, ...]
     order_TB: Integers
     stream_order_B: Integers
 
     @property
-    def is_whole(self) -> bool:
+    def is_unsplit(self) -> bool:
         """Whether no stream was split, so that the packed order is the window's order."""
         return bool(len(self.stream_P) == self.order_TB.shape[1])
 
     @classmethod
-    def of(cls, begins_TB: npt.NDArray[np.bool_]) -> "Pieces":
-        """Split a window at its document starts, bool [T, B]."""
+    def of(cls, begins_TB: npt.NDArray[np.bool_]) -> "PackedWindow":
+        """EncodedText a window at its document starts, bool [T, B]."""
         seq_len, batch_size = begins_TB.shape
         is_first_TB = begins_TB.copy()
         is_first_TB[0] = True
@@ -152,7 +152,7 @@ class Pieces:
         stream_P, time_P, length_P, is_last_P = (
             values[longest_first] for values in (stream_P, time_P, length_P, is_last_P)
         )
-        stretches = []
+        chunks = []
         order_TB = np.empty((seq_len, batch_size), np.int64)
         num_packed = 0
         # A chunk ends only where a segment's final state carries over to the next window.
@@ -161,18 +161,18 @@ class Pieces:
             num_segments = int(np.count_nonzero(length_P > start))
             offset_T1 = np.arange(start, end)[:, None]
             time_TP = np.minimum(time_P[:num_segments] + offset_T1, seq_len - 1)
-            place_TP = time_TP * batch_size + stream_P[:num_segments]
+            index_TP = time_TP * batch_size + stream_P[:num_segments]
             is_inside_TP = offset_T1 < length_P[:num_segments]
             inside = np.flatnonzero(is_inside_TP)
-            order_TB.ravel()[place_TP.ravel()[inside]] = num_packed + inside
-            num_packed += place_TP.size
+            order_TB.ravel()[index_TP.ravel()[inside]] = num_packed + inside
+            num_packed += index_TP.size
             ends_P = np.flatnonzero(is_last_P & (length_P == end))
-            stretches.append(Stretch(place_TP=place_TP, ends_P=ends_P))
-        ended = np.concatenate([stream_P[stretch.ends_P] for stretch in stretches])
+            chunks.append(PackedChunk(index_TP=index_TP, ends_P=ends_P))
+        ended = np.concatenate([stream_P[chunk.ends_P] for chunk in chunks])
         return cls(
             stream_P=stream_P,
             begins_P=begins_TB[time_P, stream_P],
-            stretches=tuple(stretches),
+            chunks=tuple(chunks),
             order_TB=order_TB,
             stream_order_B=np.argsort(ended),
         )

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from charlstm.config import Dropouts, TrainConfig
-from charlstm.model.network import CharLSTM, State, drop_output
-from charlstm.system.distributed import ALONE, World
-from charlstm.training.batches import Batch, Pieces
+from charlstm.model.lstm import CharLSTM, State, output_dropout
+from charlstm.system.distributed import SINGLE_PROCESS, World
+from charlstm.training.batches import Batch, PackedWindow
 from charlstm.training.graphs import StepGraphs
 from charlstm.training.head import head_loss
-from charlstm.training.losses import Outcome
+from charlstm.training.loss_meter import StepOutcome
 from charlstm.training.optimization import Optimizer
 from charlstm.training.state import entry, tensor_entry, with_prefix, without_prefix
 
@@ -38,10 +38,12 @@ class TruncatedBPTT:
         world: the processes of the run; each reads its own streams.
     """
 
-    def __init__(self, model: CharLSTM, config: TrainConfig, *, world: World = ALONE) -> None:
+    def __init__(
+        self, model: CharLSTM, config: TrainConfig, *, world: World = SINGLE_PROCESS
+    ) -> None:
         self._model = model
         self._world = world
-        self._shard = world.share(config.batch_size)
+        self._shard = world.shard(config.batch_size)
         self._precision = config.precision
         self._optimizer = Optimizer(
             model,
@@ -62,15 +64,17 @@ class TruncatedBPTT:
         if model.device.type == "cuda" and world.size == 1:
             self._graphs = StepGraphs(self._learn_from_window, self._generator)
 
-    def step(self, batch: Batch, learning_rate: float, dropouts: Dropouts = _NO_DROPOUT) -> Outcome:
+    def step(
+        self, batch: Batch, learning_rate: float, dropouts: Dropouts = _NO_DROPOUT
+    ) -> StepOutcome:
         """Make a gradient step on one batch, or skip it if the gradient is not finite.
 
         Streams whose loss or state is not finite restart from a zero state.
         """
-        if self._graphs is not None and batch.is_whole:
+        if self._graphs is not None and batch.is_unsplit:
             window = torch.cat([batch.x_TB, batch.y_TB, batch.begins_TB[:1]])
-            return Outcome(*self._graphs(window, learning_rate, dropouts))
-        read = self._read_streams if batch.counts_TB is None else self._read_documents
+            return StepOutcome(*self._graphs(window, learning_rate, dropouts))
+        read = self._read_streams if batch.mask_TB is None else self._read_documents
         return self._learn(partial(read, batch), learning_rate, *dropouts, weight=batch.weight)
 
     def _learn_from_window(
@@ -79,7 +83,7 @@ class TruncatedBPTT:
         learning_rate: Tensor,
         dropout: float | Tensor,
         recurrent_dropout: float | Tensor,
-    ) -> Outcome:
+    ) -> StepOutcome:
         """Make a step on an unsplit window on the device: x, y and restarts, int64 [2T + 1, B]."""
         x_TB, y_TB = window[:-1].chunk(2)
         read = partial(self._read_window, x_TB, y_TB, window[-1].bool())
@@ -93,7 +97,7 @@ class TruncatedBPTT:
         recurrent_dropout: float | Tensor,
         *,
         weight: float = 1.0,
-    ) -> Outcome:
+    ) -> StepOutcome:
         """Make a step on the loss that `read` returns, and carry over the state it returns.
 
         Args:
@@ -107,9 +111,9 @@ class TruncatedBPTT:
             (loss * self._loss_scale).backward()  # type: ignore[no-untyped-call]
         # The weights make the mean over processes equal the mean over all characters.
         loss = loss.detach()
-        self._world.average_([*self._optimizer.gradients(), loss])
+        self._world.all_reduce_mean_([*self._optimizer.gradients(), loss])
         is_finite = self._optimizer.step(learning_rate, loss_scale=self._loss_scale)
-        outcome = Outcome(torch.where(is_finite, loss, math.nan), self._loss_scale.clone())
+        outcome = StepOutcome(torch.where(is_finite, loss, math.nan), self._loss_scale.clone())
         if state is not None:
             for part, after in zip(self._carried, state, strict=True):
                 part.copy_(after)
@@ -145,7 +149,7 @@ class TruncatedBPTT:
             part.copy_(tensor_entry(state, f"carried.{name}", shape)[:, self._shard])
         name = _generator_name(self._world.rank)
         # The run may have had fewer processes before, but always the main one.
-        generator = entry(state, name) if self._world.leads else state.get(name)
+        generator = entry(state, name) if self._world.is_main_process else state.get(name)
         # Generators of other device types have states of other sizes.
         if generator is not None and generator.shape == self._generator.get_state().shape:
             self._generator.set_state(generator)
@@ -158,14 +162,14 @@ class TruncatedBPTT:
 
     def _read_documents(self, batch: Batch, dropout: float | Tensor) -> tuple[Tensor, None]:
         """Return the mean loss of complete documents, in nats per character, and no state."""
-        assert batch.counts_TB is not None
+        assert batch.mask_TB is not None
         # Computed on the host: on the device, nonzero would synchronize.
-        index_N = torch.from_numpy(np.flatnonzero(batch.counts_TB.numpy()))
+        index_N = torch.from_numpy(np.flatnonzero(batch.mask_TB.numpy()))
         y_N = self._on_device(batch.y_TB.flatten()[index_N])
         with self._autocast():
             x_TB = self._on_device(batch.x_TB)
             z_TBH, _ = self._model.read(x_TB, self._model.zero_state(x_TB.shape[1]))
-            z_TBH = drop_output(z_TBH, dropout, self._generator)
+            z_TBH = output_dropout(z_TBH, dropout, self._generator)
         z_NH = z_TBH.flatten(0, 1).index_select(0, self._on_device(index_N))
         loss, _ = head_loss(z_NH, self._model.head, y_N)
         return loss, None
@@ -176,28 +180,28 @@ class TruncatedBPTT:
         """Return the loss and state of an unsplit window on the device, as `_read_streams` does."""
         with self._autocast():
             z_TBH, state = self._model.read(x_TB, self._carried.reset(begins_B))
-            z_TBH = drop_output(z_TBH, dropout, self._generator)
+            z_TBH = output_dropout(z_TBH, dropout, self._generator)
         return self._loss(z_TBH.flatten(0, 1), y_TB, state.detached())
 
     def _read_streams(self, batch: Batch, dropout: float | Tensor) -> tuple[Tensor, State]:
         """Return the mean loss in nats per character, and the state after the window."""
-        packed = Pieces.of(batch.begins_TB.numpy())
+        packed = PackedWindow.of(batch.begins_TB.numpy())
         x_N = self._on_device(batch.x_TB.flatten())
         state = self._carried.take(self._on_device(packed.stream_P))
         state = state.reset(self._on_device(packed.begins_P))
         outputs, final_states = [], []
         with self._autocast():
-            for chunk in packed.stretches:
-                place_TP = self._on_device(chunk.place_TP)
+            for chunk in packed.chunks:
+                index_TP = self._on_device(chunk.index_TP)
                 z_TPH, state = self._model.read(
-                    x_N[place_TP],
-                    state.first(place_TP.shape[1]),
+                    x_N[index_TP],
+                    state.first(index_TP.shape[1]),
                 )
-                z_TPH = drop_output(z_TPH, dropout, self._generator)
+                z_TPH = output_dropout(z_TPH, dropout, self._generator)
                 outputs.append(z_TPH.flatten(0, 1))
                 final_states.append(state.take(self._on_device(chunk.ends_P)).detached())
         z_NH = torch.cat(outputs)
-        if not packed.is_whole:
+        if not packed.is_unsplit:
             # Restore the window's order and drop the padding.
             z_NH = z_NH[self._on_device(packed.order_TB.ravel())]
         state = State.joined(final_states).take(self._on_device(packed.stream_order_B))

@@ -12,7 +12,7 @@ from charlstm.config import Device, Precision, TrainConfig
 from charlstm.errors import ConfigError, TrainingError
 from charlstm.model.config import ModelConfig
 from charlstm.settings import TrainSettings, require_int
-from charlstm.training.recipe import Machine
+from charlstm.training.auto_config import Machine
 
 # Allocated by torch itself at the first step.
 _BASE_BYTES: Final = 80_000_000
@@ -165,7 +165,7 @@ def estimate_bytes(model: ModelConfig, train: TrainConfig) -> int:
 
 
 @contextlib.contextmanager
-def memory_errors_explained() -> Iterator[None]:
+def explain_memory_errors() -> Iterator[None]:
     """Within the context, convert out-of-memory errors to TrainingError with advice."""
     try:
         yield

@@ -13,7 +13,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from charlstm.system.distributed import ALONE, World
+from charlstm.system.distributed import SINGLE_PROCESS, World
 from charlstm.training.state import tensor_entry
 
 WARMUP_FRACTION: Final = 0.03
@@ -77,7 +77,7 @@ class Optimizer:
         weight_decay: float,
         vocabulary_decay: float = 0.0,
         dtype: torch.dtype = torch.float32,
-        world: World = ALONE,
+        world: World = SINGLE_PROCESS,
     ) -> None:
         self._dtype = dtype
         self._world = world
@@ -181,7 +181,7 @@ class Optimizer:
         result = torch.zeros_like(matrices)
         if self._world.rank < len(matrices):
             result[own] = orthogonalize(matrices[own], self._dtype)
-        self._world.add_up_(result)
+        self._world.all_reduce_sum_(result)
         return result
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -17,19 +17,19 @@ from charlstm.evaluation.scoring import fit_temperature
 from charlstm.events import Evaluated, Finished, SaveDue, Started, Stepped, TrainerEvent
 from charlstm.model.checkpoints import Arrays, TrainingState
 from charlstm.model.config import ModelConfig
-from charlstm.model.network import CharLSTM
+from charlstm.model.lstm import CharLSTM
 from charlstm.settings import MAX_COUNT, require_int, require_real
-from charlstm.system.distributed import ALONE, World
-from charlstm.text.split import Split
+from charlstm.system.distributed import SINGLE_PROCESS, World
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import least_unknown_probability
 from charlstm.training.bptt import TruncatedBPTT
-from charlstm.training.hardware import memory_errors_explained
-from charlstm.training.lists import batches_of
-from charlstm.training.losses import LossMeter
+from charlstm.training.bucketing import batches_of
+from charlstm.training.budgets import Clock, Forecast, Stopwatch, training_budget_for
+from charlstm.training.hardware import explain_memory_errors
+from charlstm.training.loss_meter import LossMeter
 from charlstm.training.optimization import learning_rate_scale
-from charlstm.training.pacing import Clock, Forecast, Stopwatch, pace_for
-from charlstm.training.probe import ThreadChooser
 from charlstm.training.state import entry
+from charlstm.training.step_benchmark import ThreadTuner
 
 # Validation during training: enough characters to compare two evaluations of a run, in streams long
 # enough that starting from an empty context hardly matters.
@@ -114,12 +114,12 @@ class Trainer:
         config: TrainConfig,
         budget: Budget,
         *,
-        train: Split,
-        val: Split,
+        train: EncodedText,
+        val: EncodedText,
         start: Start = _FRESH,
         started_at: float | None = None,
         clock: Clock = time.monotonic,
-        world: World = ALONE,
+        world: World = SINGLE_PROCESS,
     ) -> None:
         self._world = world
         self.config = config
@@ -132,12 +132,12 @@ class Trainer:
             unknown_probability=least_unknown_probability(train.num_chars),
         ).to(config.device)
         self._bptt = TruncatedBPTT(self.model, config, world=world)
-        self._threads: ThreadChooser | None = None
+        self._threads: ThreadTuner | None = None
         if config.adapts_threads and config.device == "cpu" and world.size == 1:
-            self._threads = ThreadChooser(config.threads, torch.set_num_threads)
+            self._threads = ThreadTuner(config.threads, torch.set_num_threads)
         self._counters = _Counters()
         self._forecast = Forecast()
-        self._batches = batches_of(train, config, boundary=model_config.boundary, world=world)
+        self._batches = batches_of(train, config, bos_id=model_config.bos_id, world=world)
         self._losses = LossMeter(device=config.device, learning_rate=config.learning_rate)
         self._must_stop = False
         self._must_save = False
@@ -153,7 +153,7 @@ class Trainer:
         self._stopwatch = Stopwatch(
             used_seconds=self._counters.elapsed_seconds, started_at=started_at, clock=clock
         )
-        self._training_budget = pace_for(
+        self._training_budget = training_budget_for(
             budget,
             num_chars=train.num_chars,
             chars_per_step=config.chars_per_step,
@@ -174,7 +174,7 @@ class Trainer:
         """Make `run` end after the current step, in every process."""
         self._must_stop = True
 
-    def ask_to_save(self) -> None:
+    def request_save(self) -> None:
         """Make `run` yield a `SaveDue` before one of the next steps, in every process."""
         self._must_save = True
 
@@ -287,18 +287,18 @@ class Trainer:
 
         The main process decides on progress and evaluation; any process may request a stop or save.
         """
-        leads = self._world.leads
-        progress, must_stop, must_save, may_evaluate = self._world.sum(
+        is_main_process = self._world.is_main_process
+        progress, must_stop, must_save, may_evaluate = self._world.all_reduce(
             [
-                self._progress if leads else 0.0,
+                self._progress if is_main_process else 0.0,
                 self._must_stop,
                 self._must_save,
-                leads and self._training_budget.may_evaluate(),
+                is_main_process and self._training_budget.may_evaluate(),
             ]
         )
         return progress, bool(must_stop), bool(must_save), bool(may_evaluate)
 
-    def _choose_num_val_chars(self, val: Split, num_streams: int) -> int:
+    def _choose_num_val_chars(self, val: EncodedText, num_streams: int) -> int:
         """Return the number of validation characters, for a budget in minutes from a benchmark."""
         seconds = self._training_budget.evaluation_seconds / self.config.num_evaluations
         if val.num_chars <= _MIN_VAL_CHARS or math.isinf(seconds):
@@ -307,7 +307,9 @@ class Trainer:
         started_at = self._clock()
         fit_temperature(self.model, sample, world=self._world)
         num_affordable = seconds / (self._clock() - started_at) * sample.num_chars
-        (num_chars,) = self._world.sum([num_affordable if self._world.leads else 0.0])
+        (num_chars,) = self._world.all_reduce(
+            [num_affordable if self._world.is_main_process else 0.0]
+        )
         return int(min(_MAX_VAL_CHARS, max(_MIN_VAL_CHARS, num_chars)))
 
     def _step(self, progress: float) -> Stepped:
@@ -315,12 +317,12 @@ class Trainer:
         counters = self._counters
         learning_rate = self._learning_rate(progress)
         self._forecast.add(progress=progress, epoch=self._epoch)
-        with memory_errors_explained():
+        with explain_memory_errors():
             batch = self._batches.next(self._generator)
             outcome = self._bptt.step(batch, learning_rate, self._dropouts)
             counters.step += 1
             self._losses.add(outcome, counters.step)
-        flags = self._losses.take_found()
+        flags = self._losses.take_flags()
         seconds = self._clock() - started_at
         chose_threads = False
         if not self._was_paused(seconds):
@@ -368,7 +370,7 @@ class Trainer:
         counters = self._counters
         bits: float | None = None
         if self._val.num_chars:
-            with memory_errors_explained():
+            with explain_memory_errors():
                 self._temperature, evaluation = fit_temperature(
                     self.model, self._val, world=self._world
                 )

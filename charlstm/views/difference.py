@@ -8,8 +8,8 @@ from rich.text import Text
 from charlstm.evaluation.difference import (
     MIN_BLOCKS,
     ContextDifference,
-    Costs,
     Difference,
+    PairedLosses,
 )
 from charlstm.system.terminal import escape_line
 from charlstm.views.tables import print_note, print_pairs, print_rows, with_derived
@@ -75,7 +75,7 @@ def _blocks_text(difference: Difference) -> str:
 
 def _show_parts(
     title: str,
-    parts: Iterable[tuple[str, Costs]],
+    parts: Iterable[tuple[str, PairedLosses]],
     difference: Difference,
 ) -> None:
     """Print each part's contribution to the difference."""

@@ -12,7 +12,7 @@ from rich.color import Color
 from charlstm.config import NATS_PER_BIT
 from charlstm.inference.draft import NUM_CANDIDATES, Draft
 from charlstm.text.visible import DOTTED_CIRCLE, named, visible
-from charlstm.text.vocabulary import END, UNKNOWN
+from charlstm.text.vocabulary import EOS, UNKNOWN
 from charlstm.views.prediction import bar, with_percentage
 from charlstm.views.shading import surprisal_color
 
@@ -142,18 +142,18 @@ def _text(draft: Draft, size: Size) -> list[Line]:
 
 def _cells(draft: Draft, first: int, last: int) -> Iterator[_Cell]:
     """Yield the characters between two positions; surprisals of a character's bytes add up."""
-    alphabet = draft.alphabet
+    tokenizer = draft.tokenizer
     symbols = draft.text[first:last]
-    nats, ids = draft.nats(first, last), alphabet.encode(symbols).tolist()
+    nats, ids = draft.nats(first, last), tokenizer.encode(symbols).tolist()
     place = 0
-    for char, num_symbols in _characters(symbols) if alphabet.is_byte else zip(symbols, repeat(1)):
+    for char, num_symbols in _characters(symbols) if tokenizer.is_byte else zip(symbols, repeat(1)):
         own = slice(place, place + num_symbols)
         byte_nats = [value for value in nats[own] if value is not None]
         yield _Cell(
             shown=visible(char, keep=" "),  # shading makes blanks visible
             nats=sum(byte_nats) if len(byte_nats) == num_symbols else None,
             is_unknown=UNKNOWN in ids[own],
-            ends_line=char.endswith(("\n", END)),
+            ends_line=char.endswith(("\n", EOS)),
         )
         place += num_symbols
 
@@ -164,8 +164,8 @@ def _characters(symbols: str) -> Iterator[tuple[str, int]]:
     num_symbols = 0
     for place, symbol in enumerate(symbols, start=1):
         num_symbols += 1
-        if symbol == END:
-            yield decoder.decode(b"", final=True) + END, num_symbols
+        if symbol == EOS:
+            yield decoder.decode(b"", final=True) + EOS, num_symbols
         elif text := decoder.decode(symbol.encode("latin-1"), final=place == len(symbols)):
             yield text, num_symbols
         else:

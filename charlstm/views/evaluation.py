@@ -9,9 +9,9 @@ from rich.text import Text
 
 from charlstm.analysis.advice import noise_bits
 from charlstm.config import NATS_PER_BIT
-from charlstm.evaluation.assessment import Assessment, CountsAssessment
 from charlstm.evaluation.difference import WorseThanValidation
-from charlstm.evaluation.scores import DocumentScore, Evaluation, Surprise
+from charlstm.evaluation.report import EvaluationReport, NgramReport
+from charlstm.evaluation.scores import DocumentScore, Evaluation, UnexpectedCharacter
 from charlstm.system.terminal import escape_line
 from charlstm.text.visible import named, visible
 from charlstm.views.context import bits_bar, context_records, show_context
@@ -23,68 +23,68 @@ _MAX_SHOWN_CHARS: Final = 60
 
 
 def as_record(
-    assessment: Assessment, *, run: str, split: str | None, files: list[str]
+    report: EvaluationReport, *, run: str, split: str | None, files: list[str]
 ) -> dict[str, Any]:
     """Return the JSON record: all fields and derived figures."""
     record: dict[str, Any] = {"run": run, "split": split, "files": files}
-    record |= _figures(assessment.evaluation)
-    record["upper_bits_per_char"] = assessment.upper_bits_per_char
-    if assessment.dynamic is not None:
-        record["dynamic"] = _figures(assessment.dynamic)
-    if assessment.with_repeated is not None:
-        record["with_repeated"] = _figures(assessment.with_repeated)
-    record["network"] = _figures(assessment.evaluation)
-    if assessment.counts is not None:
-        record |= _counts_record(assessment.counts, assessment)
+    record |= _figures(report.evaluation)
+    record["upper_bits_per_char"] = report.upper_bits_per_char
+    if report.dynamic is not None:
+        record["dynamic"] = _figures(report.dynamic)
+    if report.with_repeated is not None:
+        record["with_repeated"] = _figures(report.with_repeated)
+    record["network"] = _figures(report.evaluation)
+    if report.counts is not None:
+        record |= _counts_record(report.counts, report)
     record["baselines"] = [
         {
             "name": baseline.name,
             "is_dynamic": baseline.is_dynamic,
-            **_cost_record(baseline.nats, assessment),
+            **_cost_record(baseline.nats, report),
         }
-        for baseline in assessment.baselines
+        for baseline in report.baselines
     ]
-    record["top_accuracy"] = {str(k): value for k, value in assessment.top_accuracy.items()}
-    record["calibration"] = asdict(assessment.calibration)
-    record["by_context"] = context_records(assessment.by_context)
-    record["by_kind"] = [with_derived(kind, "bits_per_char") for kind in assessment.by_kind]
-    record["most_surprising"] = [surprise._asdict() for surprise in assessment.most_surprising]
+    record["top_accuracy"] = {str(k): value for k, value in report.top_accuracy.items()}
+    record["calibration"] = asdict(report.calibration)
+    record["by_context"] = context_records(report.by_context)
+    record["by_kind"] = [with_derived(kind, "bits_per_char") for kind in report.by_kind]
+    record["most_surprising"] = [surprise._asdict() for surprise in report.most_surprising]
     return record
 
 
-def _counts_record(counts: CountsAssessment, assessment: Assessment) -> dict[str, Any]:
+def _counts_record(counts: NgramReport, report: EvaluationReport) -> dict[str, Any]:
     """Return the scores of the n-gram model and the mixture, also by matched context length."""
     return {
         "counts": {
             "order": counts.order,
             "num_ngrams": counts.num_ngrams,
             "only": counts.only,
-            **_cost_record(counts.nats, assessment),
+            **_cost_record(counts.nats, report),
         },
         "both": _figures(counts.both),
         "by_known_context": [
             {
                 "num_known": part.num_known,
                 "num_chars": part.num_chars,
-                "network_bits_per_char": part.network_nats / part.num_chars / NATS_PER_BIT,
-                "counts_bits_per_char": part.counts_nats / part.num_chars / NATS_PER_BIT,
+                "network_bits_per_char": part.lstm_nats / part.num_chars / NATS_PER_BIT,
+                "counts_bits_per_char": part.ngram_nats / part.num_chars / NATS_PER_BIT,
                 "both_bits_per_char": part.both_nats / part.num_chars / NATS_PER_BIT,
             }
-            for part in counts.by_known
+            for part in counts.by_matched_context
         ],
     }
 
 
-def _cost_record(nats: float, assessment: Assessment) -> dict[str, float | None]:
+def _cost_record(nats: float, report: EvaluationReport) -> dict[str, float | None]:
     return {
-        "nats_per_char": nats / assessment.evaluation.num_chars,
-        "bits_per_char": _bits_per_char(nats, assessment),
-        "bits_per_byte": _bits_per_byte(nats, assessment),
+        "nats_per_char": nats / report.evaluation.num_chars,
+        "bits_per_char": _bits_per_char(nats, report),
+        "bits_per_byte": _bits_per_byte(nats, report),
     }
 
 
-def show_assessment(
-    assessment: Assessment,
+def show_report(
+    report: EvaluationReport,
     *,
     title: str,
     cell: str,
@@ -98,7 +98,7 @@ def show_assessment(
         cell: the model's kind of cell.
         is_chosen_on: whether n-gram order and interpolation were tuned on this text.
     """
-    evaluation = assessment.evaluation
+    evaluation = report.evaluation
     print_pairs(
         Text(escape_line(title)),
         [
@@ -106,13 +106,13 @@ def show_assessment(
             ("bits per byte", figure(evaluation.bits_per_byte, digits=4)),
             ("nats per character", f"{evaluation.nats_per_char:.4f}"),
             ("perplexity", f"{evaluation.perplexity:.4g}"),
-            ("accuracy", _accuracies(assessment.top_accuracy)),
+            ("accuracy", _accuracies(report.top_accuracy)),
             ("characters scored", f"{evaluation.num_chars:,}"),
-            ("unknown characters", _unknown(assessment)),
-            *_repeated(assessment),
+            ("unknown characters", _unknown(report)),
+            *_repeated(report),
         ],
     )
-    _show_predictors(assessment, cell.upper(), is_chosen_on=is_chosen_on)
+    _show_predictors(report, cell.upper(), is_chosen_on=is_chosen_on)
     if worse is not None:
         print_note(
             "The test loss is "
@@ -122,14 +122,14 @@ def show_assessment(
             "the checkpoint was selected by its validation loss."
         )
     if with_details:
-        _show_details(assessment, cell.upper())
+        _show_details(report, cell.upper())
 
 
-def _show_details(assessment: Assessment, cell: str) -> None:
-    evaluation = assessment.evaluation
-    show_context(assessment.by_context)
-    if assessment.counts is not None:
-        _show_by_matched_context(assessment.counts, evaluation, cell)
+def _show_details(report: EvaluationReport, cell: str) -> None:
+    evaluation = report.evaluation
+    show_context(report.by_context)
+    if report.counts is not None:
+        _show_by_matched_context(report.counts, evaluation, cell)
     print_rows(
         ("kind of character", "% of text", "% of bits", "bits/char"),
         [
@@ -139,10 +139,10 @@ def _show_details(assessment: Assessment, cell: str) -> None:
                 f"{kind.nats / max(evaluation.nats, 1e-300):.1%}",
                 f"{kind.bits_per_char:.3f}",
             )
-            for kind in assessment.by_kind
+            for kind in report.by_kind
         ],
     )
-    calibration = assessment.calibration
+    calibration = report.calibration
     print_rows(
         ("confidence", "accuracy", "", "% of text"),
         [
@@ -165,13 +165,13 @@ def _show_details(assessment: Assessment, cell: str) -> None:
                 f"{surprise.bits:.1f}",
                 _in_place(surprise),
             )
-            for surprise in assessment.most_surprising
+            for surprise in report.most_surprising
         ],
         left=(2,),
     )
 
 
-def _show_by_matched_context(counts: CountsAssessment, evaluation: Evaluation, cell: str) -> None:
+def _show_by_matched_context(counts: NgramReport, evaluation: Evaluation, cell: str) -> None:
     """Print the scores of model, n-grams and mixture by matched context length."""
 
     def bits(nats: float, num_chars: int) -> str:
@@ -183,11 +183,11 @@ def _show_by_matched_context(counts: CountsAssessment, evaluation: Evaluation, c
             (
                 f"{part.num_known} character{'' if part.num_known == 1 else 's'}",
                 f"{part.num_chars / evaluation.num_chars:.1%}",
-                bits(part.network_nats, part.num_chars),
-                bits(part.counts_nats, part.num_chars),
+                bits(part.lstm_nats, part.num_chars),
+                bits(part.ngram_nats, part.num_chars),
                 bits(part.both_nats, part.num_chars),
             )
-            for part in counts.by_known
+            for part in counts.by_matched_context
         ],
         caption="bits per character, by the longest context that occurs in the training text",
     )
@@ -212,20 +212,20 @@ def show_documents(most: Iterable[DocumentScore], least: Iterable[DocumentScore]
         )
 
 
-def _unknown(assessment: Assessment) -> str:
+def _unknown(report: EvaluationReport) -> str:
     """Format the number of unknown characters and the score if they had to be named."""
-    number = assessment.evaluation.num_unknown
+    number = report.evaluation.num_unknown
     if not number:
         return "0"
     return (
-        f"{number:,}, scored as one class; {assessment.upper_bits_per_char:.4f} bits per character "
+        f"{number:,}, scored as one class; {report.upper_bits_per_char:.4f} bits per character "
         "if each had to be named"
     )
 
 
-def _repeated(assessment: Assessment) -> Iterator[tuple[str, str]]:
+def _repeated(report: EvaluationReport) -> Iterator[tuple[str, str]]:
     """Yield the score including documents of the training text, if there are any."""
-    found = assessment.with_repeated
+    found = report.with_repeated
     if found is not None:
         yield (
             "including training documents",
@@ -233,15 +233,15 @@ def _repeated(assessment: Assessment) -> Iterator[tuple[str, str]]:
         )
 
 
-def _show_predictors(assessment: Assessment, cell: str, *, is_chosen_on: bool) -> None:
+def _show_predictors(report: EvaluationReport, cell: str, *, is_chosen_on: bool) -> None:
     """Print the scores of the model and the baselines, best first, with advice."""
-    costs = [(cell, assessment.evaluation.nats)]
-    counts = assessment.counts
+    costs = [(cell, report.evaluation.nats)]
+    counts = report.counts
     if counts is not None:
         costs.append((f"{cell} + n-grams{'*' * is_chosen_on}", counts.both.nats))
-    if assessment.dynamic is not None:
-        costs.append((f"{cell}, dynamic", assessment.dynamic.nats))
-    costs += [(baseline.name, baseline.nats) for baseline in assessment.baselines]
+    if report.dynamic is not None:
+        costs.append((f"{cell}, dynamic", report.dynamic.nats))
+    costs += [(baseline.name, baseline.nats) for baseline in report.baselines]
     if len(costs) == 1:
         return
     print_rows(
@@ -249,9 +249,9 @@ def _show_predictors(assessment: Assessment, cell: str, *, is_chosen_on: bool) -
         [
             (
                 name,
-                f"{_bits_per_char(nats, assessment):.4f}",
-                figure(_bits_per_byte(nats, assessment), digits=4),
-                bits_bar(_bits_per_char(nats, assessment)),
+                f"{_bits_per_char(nats, report):.4f}",
+                figure(_bits_per_byte(nats, report), digits=4),
+                bits_bar(_bits_per_char(nats, report)),
             )
             for name, nats in sorted(costs, key=lambda cost: cost[1])
         ],
@@ -266,8 +266,8 @@ def _show_predictors(assessment: Assessment, cell: str, *, is_chosen_on: bool) -
         )
     if is_chosen_on:
         print_note("* interpolation tuned on this text; the gain on another text may be smaller")
-    bits = _bits_per_char(assessment.evaluation.nats - counts.nats, assessment)
-    if bits > noise_bits(assessment.evaluation.num_chars):
+    bits = _bits_per_char(report.evaluation.nats - counts.nats, report)
+    if bits > noise_bits(report.evaluation.num_chars):
         print_note(
             f"The n-gram model predicts this text better than the {cell}, by {bits:.3f} bits per "
             "character. Train longer, use a larger text, or fine-tune another run with train "
@@ -275,7 +275,7 @@ def _show_predictors(assessment: Assessment, cell: str, *, is_chosen_on: bool) -
         )
 
 
-def _in_place(surprise: Surprise) -> str:
+def _in_place(surprise: UnexpectedCharacter) -> str:
     before, char, after = map(named, (surprise.before, surprise.char, surprise.after))
     return f"{before} \u2192 {char} \u2190 {after}"
 
@@ -295,9 +295,9 @@ def _accuracies(top_accuracy: dict[int, float]) -> str:
     return f"{first[1]:.1%} ({', '.join(more)})"
 
 
-def _bits_per_char(nats: float, assessment: Assessment) -> float:
-    return nats / assessment.evaluation.num_chars / NATS_PER_BIT
+def _bits_per_char(nats: float, report: EvaluationReport) -> float:
+    return nats / report.evaluation.num_chars / NATS_PER_BIT
 
 
-def _bits_per_byte(nats: float, assessment: Assessment) -> float | None:
-    return replace(assessment.evaluation, nats=nats).bits_per_byte
+def _bits_per_byte(nats: float, report: EvaluationReport) -> float | None:
+    return replace(report.evaluation, nats=nats).bits_per_byte

@@ -8,10 +8,10 @@ import numpy as np
 from rich.style import Style
 from rich.text import Text
 
-from charlstm.analysis.inspection import GateShares, LayerTrace, Trace, TrackedFeature
+from charlstm.analysis.inspection import GateStatistics, LayerTrace, Trace, TrackedFeature
 from charlstm.evaluation.scores import ContextScore
 from charlstm.text.visible import named, visible
-from charlstm.text.vocabulary import END
+from charlstm.text.vocabulary import EOS
 from charlstm.views.context import context_records, show_context
 from charlstm.views.prediction import bar
 from charlstm.views.shading import surprisal_color
@@ -110,7 +110,7 @@ def show_gates(trace: Trace, layer: LayerTrace, units: Sequence[int], number: in
 
 
 def gate_rate_records(
-    shares: Sequence[dict[str, GateShares]], before: Sequence[GatesBefore]
+    shares: Sequence[dict[str, GateStatistics]], before: Sequence[GatesBefore]
 ) -> list[dict[str, Any]]:
     """Return how often each gate is closed or open, now and, if known, before training."""
     records = []
@@ -130,7 +130,9 @@ def gate_rate_records(
     return records
 
 
-def show_gate_rates(shares: Sequence[dict[str, GateShares]], before: Sequence[GatesBefore]) -> None:
+def show_gate_rates(
+    shares: Sequence[dict[str, GateStatistics]], before: Sequence[GatesBefore]
+) -> None:
     """Print how often gates are closed or open, now and before training."""
     records = gate_rate_records(shares, before)
     if not records:
@@ -227,7 +229,7 @@ def _columns(trace: Trace) -> int:
 
 def _short(char: str) -> str:
     r"""Return a visible character: ∎ for EOS, and only the number of an escape such as \xe5."""
-    return "\u220e" if char == END else named(char).removeprefix("\\x")
+    return "\u220e" if char == EOS else named(char).removeprefix("\\x")
 
 
 def _cell(char: str | None, columns: int) -> str:

@@ -92,7 +92,7 @@ def shown(text: str, is_terminal: bool) -> str:  # noqa: FBT001 - a predicate
 
 def marked(item: ItemScore) -> str:
     """Return an item's text with its most surprising passage highlighted for a terminal."""
-    start, end = item.surprising_stretch()
+    start, end = item.surprising_passage()
     parts = (item.text[:start], item.text[start:end], item.text[end:])
     before, passage, after = (shown(part, is_terminal=True) for part in parts)
     return f"{before}{_MARK}{passage}{_PLAIN}{after}"

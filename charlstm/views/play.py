@@ -16,7 +16,7 @@ from prompt_toolkit.layout import FormattedTextControl, Layout, Window
 from charlstm.inference.draft import NUM_CANDIDATES, Draft
 from charlstm.system.interrupts import stop_signals
 from charlstm.system.terminal import is_colorless, text_output
-from charlstm.text.vocabulary import END
+from charlstm.text.vocabulary import EOS
 from charlstm.views.draft import Size, screen
 from charlstm.views.shading import shade
 
@@ -51,10 +51,10 @@ def _print_text(draft: Draft) -> None:
     if not draft.text:
         return
     costs = draft.nats(0, len(draft.text))
-    with text_output(as_bytes=draft.alphabet.is_byte) as write:
+    with text_output(as_bytes=draft.tokenizer.is_byte) as write:
         for symbol, nats in zip(draft.text, costs, strict=True):
             style = "" if nats is None or is_colorless() else shade(nats)
-            write("\n" if symbol == END else symbol, style=style)
+            write("\n" if symbol == EOS else symbol, style=style)
         write("\n")
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from charlstm.analysis.comparison import CellResult
     from charlstm.analysis.recall import RecallResult
-    from charlstm.evaluation.assessment import Assessment
+    from charlstm.evaluation.report import EvaluationReport
     from charlstm.model.checkpoints import LogEntry
 
 _FORMATS: Final = (".svg", ".png", ".pdf")
@@ -40,10 +40,10 @@ def require_plots(path: Path) -> None:
         raise ConfigError("--plot needs matplotlib: pip install 'charlstm[plot]'") from error
 
 
-def plot_assessment(assessment: "Assessment", *, title: str) -> "Figure":
+def plot_report(report: "EvaluationReport", *, title: str) -> "Figure":
     """Plot bits per character by context length, and calibration."""
     figure, (context_axes, calibration_axes) = _figure(title, num_panels=2)
-    contexts = assessment.by_context
+    contexts = report.by_context
     context_axes.plot(
         [each.num_context for each in contexts],
         [each.bits_per_char for each in contexts],
@@ -54,14 +54,14 @@ def plot_assessment(assessment: "Assessment", *, title: str) -> "Figure":
     context_axes.set_xlabel("characters of context")
     context_axes.set_ylabel("bits per character")
     context_axes.set_ylim(bottom=0)
-    bins = assessment.calibration.bins
+    bins = report.calibration.bins
     calibration_axes.plot([0, 1], [0, 1], linestyle=":", color=_GRAY, label="perfectly calibrated")
     calibration_axes.plot(
         [each.confidence for each in bins],
         [each.accuracy for each in bins],
         marker="o",
         color=_ORANGE,
-        label=f"expected error {assessment.calibration.expected_error:.1%}",
+        label=f"expected error {report.calibration.expected_error:.1%}",
     )
     calibration_axes.set_xlabel("confidence: probability of the most likely character")
     calibration_axes.set_ylabel("accuracy")

@@ -4,35 +4,37 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from charlstm.inference.copying import Copy
-from charlstm.inference.sampling import Drawn, Sample
+from charlstm.inference.copying import CopiedPassage
+from charlstm.inference.sampling import DrawnCharacters, Sample
 from charlstm.system.terminal import TextWriter, is_escaped, say, text_output
-from charlstm.text.alphabet import Alphabet
+from charlstm.text.tokenizer import CharTokenizer
 from charlstm.views.shading import shade
 
 
-def show_streaming(prime: str, drawn: Iterable[Drawn], alphabet: Alphabet, *, color: bool) -> str:
+def show_streaming(
+    prime: str, drawn: Iterable[DrawnCharacters], tokenizer: CharTokenizer, *, color: bool
+) -> str:
     """Print a single sample character by character, and return it.
 
     Byte models write their exact bytes into a pipe or file.
     """
     written = []
-    with text_output(as_bytes=alphabet.is_byte, styled=color) as write:
+    with text_output(as_bytes=tokenizer.is_byte, styled=color) as write:
         write(prime)
         for chars, log_p in drawn:
             written += chars
-            if chars[0] != alphabet.end:
+            if chars[0] != tokenizer.eos:
                 write(chars[0], style=shade(-log_p[0]) if color else "")
         text = "".join(written)
-        if not alphabet.is_byte or is_escaped(styled=color):
-            _end_line(write, prime + alphabet.without_end(text))
+        if not tokenizer.is_byte or is_escaped(styled=color):
+            _end_line(write, prime + tokenizer.without_end(text))
     return text
 
 
 def show_samples(
     primes: Sequence[str],
     samples: Sequence[Sample],
-    alphabet: Alphabet,
+    tokenizer: CharTokenizer,
     *,
     color: bool,
     with_headings: bool,
@@ -43,15 +45,15 @@ def show_samples(
         primes: text to print before each sample.
         with_headings: whether to print a numbered heading before each of several samples.
     """
-    with text_output(as_bytes=alphabet.is_byte, styled=color) as write:
+    with text_output(as_bytes=tokenizer.is_byte, styled=color) as write:
         for number, (prime, sample) in enumerate(zip(primes, samples, strict=True), start=1):
             if with_headings and len(samples) > 1:
                 write(f"--- {number} of {len(samples)} ---\n")
             write(prime)
-            text = alphabet.without_end(sample.text)
+            text = tokenizer.without_end(sample.text)
             for char, log_p in zip(text, sample.log_probabilities, strict=False):
                 write(char, style=shade(-log_p) if color else "")
-            if len(samples) > 1 or not alphabet.is_byte or is_escaped(styled=color):
+            if len(samples) > 1 or not tokenizer.is_byte or is_escaped(styled=color):
                 _end_line(write, prime + text)
 
 
@@ -62,7 +64,7 @@ def _end_line(write: TextWriter, text: str) -> None:
 
 
 def report_copies(
-    samples: Sequence[Sample], copies: Sequence[Copy] | None, alphabet: Alphabet
+    samples: Sequence[Sample], copies: Sequence[CopiedPassage] | None, tokenizer: CharTokenizer
 ) -> None:
     """Print each sample's longest passage that occurs in the training text to stderr."""
     if copies is None:
@@ -71,7 +73,7 @@ def report_copies(
         which = f"sample {number}: " if len(samples) > 1 else ""
         say(
             f"{which}longest passage copied from the training text: {copy.length} of "
-            f"{len(sample.text)} characters: {alphabet.to_text(_copied(sample, copy))!r}"
+            f"{len(sample.text)} characters: {tokenizer.to_text(_copied(sample, copy))!r}"
         )
 
 
@@ -83,8 +85,8 @@ def print_json(
     prime: str | None,
     primes: Sequence[str],
     samples: Sequence[Sample],
-    copies: Sequence[Copy] | None,
-    alphabet: Alphabet,
+    copies: Sequence[CopiedPassage] | None,
+    tokenizer: CharTokenizer,
 ) -> None:
     """Print the samples as one JSON object.
 
@@ -93,31 +95,31 @@ def print_json(
     """
     records = []
     for own_prime, sample in zip(primes, samples, strict=True):
-        text = alphabet.without_end(sample.text)
+        text = tokenizer.without_end(sample.text)
         record: dict[str, Any] = {
-            "text": alphabet.to_text(text),
+            "text": tokenizer.to_text(text),
             "log_probabilities": sample.log_probabilities,
             "bits": sample.bits,
-            "is_ended": alphabet.end is not None and sample.text.endswith(alphabet.end),
+            "is_ended": tokenizer.eos is not None and sample.text.endswith(tokenizer.eos),
         }
         if prime is None:
-            record["prime"] = alphabet.to_text(own_prime)
-        if alphabet.is_byte:
+            record["prime"] = tokenizer.to_text(own_prime)
+        if tokenizer.is_byte:
             # The text doesn't distinguish an invalid byte from its escape sequence.
             record["hex"] = text.encode("latin-1").hex()
         records.append(record)
     for record, sample, copy in zip(records, samples, copies or (), strict=copies is not None):
-        text = alphabet.to_text(_copied(sample, copy))
+        text = tokenizer.to_text(_copied(sample, copy))
         record["longest_copy"] = {"num_chars": copy.length, "text": text}
     record = {
         "run": run,
         "with_counts": with_counts,
         "seed": seed,
-        "prime": None if prime is None else alphabet.to_text(prime),
+        "prime": None if prime is None else tokenizer.to_text(prime),
         "samples": records,
     }
     print(json.dumps(record, allow_nan=False))
 
 
-def _copied(sample: Sample, copy: Copy) -> str:
+def _copied(sample: Sample, copy: CopiedPassage) -> str:
     return sample.text[copy.start :][: copy.length]

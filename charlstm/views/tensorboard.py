@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from charlstm.errors import ConfigError
-from charlstm.run.log import Report
-from charlstm.system import layout
+from charlstm.run.log import LoggedEvent
+from charlstm.system import run_files
 from charlstm.system.terminal import say
 
 # Event -> metrics that it measured.
@@ -29,7 +29,7 @@ def require_tensorboard() -> None:
 
 
 @contextlib.contextmanager
-def open_board(folder: Path, *, wanted: bool, mode: int) -> Iterator[Callable[[Report], None]]:
+def open_board(folder: Path, *, wanted: bool, mode: int) -> Iterator[Callable[[LoggedEvent], None]]:
     """Yield a function that writes logged reports to TensorBoard; a no-op unless `wanted`.
 
     Args:
@@ -40,14 +40,14 @@ def open_board(folder: Path, *, wanted: bool, mode: int) -> Iterator[Callable[[R
         return
     from torch.utils.tensorboard import SummaryWriter
 
-    place = folder / layout.TENSORBOARD
+    place = folder / run_files.TENSORBOARD
     place.mkdir(exist_ok=True)
     if not mode & 0o077:
         place.chmod(0o700)
     writer = SummaryWriter(place)
     is_broken = False
 
-    def draw(report: Report) -> None:
+    def draw(report: LoggedEvent) -> None:
         nonlocal is_broken
         if is_broken or not report.is_logged or report.record["event"] not in _CURVES:
             return

@@ -12,9 +12,9 @@ from rich.text import Text
 from charlstm.analysis.advice import overfits
 from charlstm.config import DEFAULT_STORE
 from charlstm.events import Evaluated, Finished, SavingFailed, Started, Stepped, TrainerEvent
-from charlstm.run.log import Report, duration, status
+from charlstm.run.log import LoggedEvent, duration, status
 from charlstm.run.session import Session
-from charlstm.system import layout
+from charlstm.system import run_files
 from charlstm.system.progress import move, progress_bar
 from charlstm.system.terminal import escape, is_animated, say, shell_word
 from charlstm.text.visible import visible
@@ -25,12 +25,12 @@ _PIPE_WIDTH: Final = 100
 
 
 @contextmanager
-def training_view(*, quiet: bool) -> Iterator[Callable[[Report], None]]:
+def training_view(*, quiet: bool) -> Iterator[Callable[[LoggedEvent], None]]:
     """Yield a function that shows reports on stderr, with a progress bar on a terminal."""
     has_bar = is_animated(sys.stderr) and not quiet
     with progress_bar(is_shown=has_bar) as bar:
 
-        def show(report: Report) -> None:
+        def show(report: LoggedEvent) -> None:
             if isinstance(report.event, Stepped) and not quiet:
                 if has_bar:
                     move(bar, report.event.progress, status(report))
@@ -112,13 +112,13 @@ def show_finished(session: Session, event: Finished) -> None:
                 "characters per second",
                 f"{event.chars_per_second:,.0f}" if event.chars_per_second else "-",
             ),
-            ("checkpoint", str(session.folder / layout.BEST)),
+            ("checkpoint", str(session.folder / run_files.BEST)),
             ("next", shell_command("sample", session.folder)),
         ],
     )
 
 
-def _lines(report: Report, width: int) -> list[str]:
+def _lines(report: LoggedEvent, width: int) -> list[str]:
     """Return an event's lines, including warnings; most events have none.
 
     Args:
@@ -141,7 +141,7 @@ def _lines(report: Report, width: int) -> list[str]:
             return _warnings(report)
 
 
-def _warnings(report: Report) -> list[str]:
+def _warnings(report: LoggedEvent) -> list[str]:
     """Return an event's warnings."""
     match report.event:
         case SavingFailed() as event:

@@ -4,24 +4,24 @@ import numpy as np
 import pytest
 from conftest import MODEL, TEXT, TRAIN, alphabet_of
 
-from charlstm.analysis.comparison import CELLS, compare, matched
+from charlstm.analysis.comparison import CELLS, compare, match_num_parameters
 from charlstm.config import Budget
 from charlstm.text.corpus import Corpus
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
 
 
 @pytest.mark.parametrize("hidden_size", [8, 64, 200])
 @pytest.mark.parametrize("cell", CELLS)
 def test_matched_keeps_the_number_of_parameters(cell, hidden_size):
     model = replace(MODEL, hidden_size=hidden_size)
-    other = matched(model, cell)
+    other = match_num_parameters(model, cell)
     assert other.cell == cell
     assert other.num_parameters == pytest.approx(model.num_parameters, rel=0.06)
-    assert matched(model, "lstm") == model
+    assert match_num_parameters(model, "lstm") == model
 
 
 def test_compare_trains_each_cell_with_each_seed(vocabulary):
-    split = Split.of([TEXT], vocabulary)
+    split = EncodedText.of([TEXT], vocabulary)
     results = list(
         compare(
             replace(MODEL, num_characters=len(vocabulary)),
@@ -29,7 +29,7 @@ def test_compare_trains_each_cell_with_each_seed(vocabulary):
             Budget(steps=12),
             corpus=Corpus(
                 name="tiny",
-                alphabet=alphabet_of(vocabulary),
+                tokenizer=alphabet_of(vocabulary),
                 train=split,
                 val=split.part(0, 300),
                 test=split.part(0, 500),

@@ -3,9 +3,9 @@ import math
 import pytest
 
 from charlstm.analysis.diagnosis import diagnose
-from charlstm.config import CorpusConfig
+from charlstm.config import ReadingConfig
 from charlstm.evaluation.baselines import ngram_baseline, score_baselines
-from charlstm.ngram.order_selection import learn_ngrams
+from charlstm.ngram.order_selection import fit_ngrams
 from charlstm.text.corpus import load_corpus
 
 PROSE = "".join(f"{n} is a number that stands here and there, at its place\n" for n in range(4000))
@@ -16,7 +16,7 @@ def check(tmp_path):
     def check(text, **options):
         path = tmp_path / "text.txt"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return diagnose(CorpusConfig(paths=(str(path),), **options))
+        return diagnose(ReadingConfig(paths=(str(path),), **options))
 
     return check
 
@@ -40,15 +40,15 @@ def cures(found):
 def test_diagnose_matches_load_corpus(check, tmp_path, options):
     text = "".join(f"name {number}\nand \xe9\n\n" for number in range(300))
     found = check(text, **options)
-    corpus = load_corpus(CorpusConfig(paths=(str(tmp_path / "text.txt"),), **options))
+    corpus = load_corpus(ReadingConfig(paths=(str(tmp_path / "text.txt"),), **options))
     splits = (corpus.train, corpus.val, corpus.test)
     assert [(split.num_chars, split.num_documents) for split in found.splits] == [
         (split.num_chars, len(split.starts)) for split in splits
     ]
     assert (found.notices, found.files) == (corpus.notices, corpus.files)
     assert found.num_characters == len(corpus.vocabulary)
-    baselines = score_baselines(corpus.alphabet, train=corpus.train, text=corpus.test)
-    ngrams = learn_ngrams(corpus.train, corpus.val, corpus.alphabet)
+    baselines = score_baselines(corpus.tokenizer, train=corpus.train, text=corpus.test)
+    ngrams = fit_ngrams(corpus.train, corpus.val, corpus.tokenizer)
     baselines.append(ngram_baseline(ngrams, ngrams.score(corpus.test).nats_N.sum()))
     bits = {b.name: b.nats / corpus.test.num_chars / math.log(2) for b in baselines}
     assert found.baseline_bits_per_char == pytest.approx(bits)

@@ -17,15 +17,15 @@ from charlstm.analysis.inspection import (
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.inference.predictor import Predictor
 from charlstm.model.cell import CELLS
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.features import FEATURES
-from charlstm.text.split import Split
 from charlstm.text.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")
 def document(vocabulary):
     """A function that encodes texts as documents."""
-    return lambda *texts: Split.of(texts, vocabulary)
+    return lambda *texts: EncodedText.of(texts, vocabulary)
 
 
 def test_trace_records_losses_candidates_and_activations(predictor, document):
@@ -33,7 +33,7 @@ def test_trace_records_losses_candidates_and_activations(predictor, document):
     assert "".join(character.char for character in traced.characters) == "the quick"
     prediction = predictor.start()
     for position, character in enumerate(traced.characters):
-        (token,) = predictor.alphabet.encode(character.char)
+        (token,) = predictor.tokenizer.encode(character.char)
         assert character.nats == pytest.approx(-prediction.log_p[0, token], rel=1e-6)
         p = [candidate.probability for candidate in character.candidates]
         assert len(p) == 5
@@ -68,7 +68,7 @@ def test_trace_accepts_unknown_characters(predictor, document):
     traced = trace(predictor, document("t\u2603e"))
     assert [character.char for character in traced.characters] == ["t", "\ufffd", "e"]
     with pytest.raises(CorpusError):
-        predictor.alphabet.require_known("t\u2603e")
+        predictor.tokenizer.require_known("t\u2603e")
 
 
 def test_ranks_of_equal_values_are_averaged():
@@ -83,11 +83,13 @@ def test_track_features_ignores_non_ascii_bytes(predictor):
     text = "caf\u00c3\u00ab sat\u00bb. " * 40
     vocabulary = Vocabulary.of(text)
     other = SimpleNamespace(
-        alphabet=alphabet_of(vocabulary, level="byte"),
+        tokenizer=alphabet_of(vocabulary, level="byte"),
         hidden_size=8,
         trace=lambda split: predictor.trace(replace(split, ids=split.ids % 20)),
     )
-    found = {tracked.feature for tracked in track_features(other, Split.of([text], vocabulary))}
+    found = {
+        tracked.feature for tracked in track_features(other, EncodedText.of([text], vocabulary))
+    }
     assert "inside quotes" not in found
     assert "position in the word" in found
 

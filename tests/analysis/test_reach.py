@@ -5,7 +5,7 @@ from conftest import TEXT, network_of
 
 from charlstm.analysis.reach import reach
 from charlstm.errors import ConfigError
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
 
 
 @pytest.fixture
@@ -20,14 +20,14 @@ def test_model_without_memory_depends_on_the_last_character(model, vocabulary):
         for layer in model.layers:
             layer.weight_hh_l0.zero_()
             layer.bias_ih_l0[size : 2 * size] = -50.0
-    found = reach(model, Split.of([TEXT], vocabulary), generator=np.random.default_rng(0))
+    found = reach(model, EncodedText.of([TEXT], vocabulary), generator=np.random.default_rng(0))
     assert found.gradient[0] > 0
     assert max(found.gradient[1:]) < 1e-6 * found.gradient[0]
     assert found.half_distance == 1
 
 
 def test_open_forget_gates_increase_the_half_distance(model, vocabulary):
-    split = Split.of([TEXT], vocabulary)
+    split = EncodedText.of([TEXT], vocabulary)
     before = reach(model, split, generator=np.random.default_rng(0))
     size = model.config.hidden_size
     with torch.no_grad():
@@ -40,16 +40,16 @@ def test_open_forget_gates_increase_the_half_distance(model, vocabulary):
 
 
 def test_reach_does_not_cross_documents_and_matches_autograd(model, vocabulary):
-    split = Split.of(["quick", "fox"] * 40, vocabulary)
+    split = EncodedText.of(["quick", "fox"] * 40, vocabulary)
     found = reach(model, split, generator=np.random.default_rng(0))
     assert len(found.gradient) == 4
     # Compare with the gradient of a single document.
-    single = Split.of(["fox"], vocabulary)
+    single = EncodedText.of(["fox"], vocabulary)
     found = reach(model, single, generator=np.random.default_rng(0))
     embedding = model.embedding.weight
     norms = {1: [], 2: []}
     for position in (1, 2):
-        inputs = torch.tensor([vocabulary.boundary, *map(int, single.ids[:position])])
+        inputs = torch.tensor([vocabulary.bos_id, *map(int, single.ids[:position])])
         embedded = embedding[inputs].detach().requires_grad_()
         z, outputs = embedded[:, None], []
         for layer in model.layers:
@@ -65,4 +65,4 @@ def test_reach_does_not_cross_documents_and_matches_autograd(model, vocabulary):
 
 def test_reach_rejects_short_text(model, vocabulary):
     with pytest.raises(ConfigError, match="too short"):
-        reach(model, Split.of(["q", "u"], vocabulary), generator=np.random.default_rng(0))
+        reach(model, EncodedText.of(["q", "u"], vocabulary), generator=np.random.default_rng(0))

@@ -10,8 +10,8 @@ from conftest import MODEL, with_spec
 
 from charlstm.analysis.unit import unit_steps
 from charlstm.errors import ConfigError
-from charlstm.model.network import CharLSTM
-from charlstm.text.split import Split
+from charlstm.model.lstm import CharLSTM
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import Vocabulary
 
 TEXT = "the quick fox"
@@ -32,7 +32,7 @@ def states_by_torch(checkpoint, text):
     config = checkpoint.spec.model_config
     kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[config.cell]
     weights = {name: torch.tensor(value) for name, value in checkpoint.weights.items()}
-    bos_id = checkpoint.spec.vocabulary.boundary
+    bos_id = checkpoint.spec.vocabulary.bos_id
     ids = [bos_id, *checkpoint.spec.vocabulary.encode(text)]
     z = weights["embedding.weight"][torch.tensor(ids)]
     hidden, cells = [], []
@@ -56,7 +56,7 @@ def states_by_torch(checkpoint, text):
 def test_unit_steps_match_torch_states(checkpoint, cell, layer):
     model = model_of(checkpoint, cell)
     hidden, cells = states_by_torch(model, TEXT)
-    split = Split.of([TEXT], model.spec.vocabulary)
+    split = EncodedText.of([TEXT], model.spec.vocabulary)
     for unit in range(7):
         steps = unit_steps(model, split, layer=layer, unit=unit)
         assert [step.char for step in steps] == list(TEXT)
@@ -93,7 +93,7 @@ def test_unit_steps_match_torch_states(checkpoint, cell, layer):
 def test_largest_contributions_match_brute_force(checkpoint, cell):
     model = model_of(checkpoint, cell)
     hidden, _ = states_by_torch(model, TEXT)
-    split = Split.of([TEXT], model.spec.vocabulary)
+    split = EncodedText.of([TEXT], model.spec.vocabulary)
     unit, position = 4, 6
     rows = {"lstm": {"input": 0, "forget": 1, "candidate": 2, "output": 3}}.get(
         cell, {"reset": 0, "update": 1, "candidate": 2} if cell == "gru" else {"hidden": 0}
@@ -120,7 +120,7 @@ def test_largest_contributions_match_brute_force(checkpoint, cell):
 
 def test_first_layer_lists_hidden_units_only_and_empty_text_is_rejected(checkpoint):
     model = model_of(checkpoint, "lstm")
-    step = unit_steps(model, Split.of(["the"], model.spec.vocabulary), layer=0, unit=0)[-1]
+    step = unit_steps(model, EncodedText.of(["the"], model.spec.vocabulary), layer=0, unit=0)[-1]
     assert {c.source for gate in step.gates for c in gate.largest} == {"hidden"}
     with pytest.raises(ConfigError, match="text is empty"):
-        unit_steps(model, Split.of([], model.spec.vocabulary), layer=0, unit=0)
+        unit_steps(model, EncodedText.of([], model.spec.vocabulary), layer=0, unit=0)

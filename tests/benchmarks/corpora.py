@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from charlstm.config import CorpusConfig
+from charlstm.config import ReadingConfig
 from charlstm.text.corpus import load_corpus
 from charlstm.text.storage import read_text, write_text
 from charlstm.text.vocabulary import Vocabulary
@@ -51,7 +51,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / path.name
             file.write_bytes(data)
-            config = CorpusConfig(paths=(str(file),))
+            config = ReadingConfig(paths=(str(file),))
             cold = timed(partial(load_corpus, config))
             corpus = load_corpus(config)
             write_text(Path(folder), corpus, config, mode=0o666)

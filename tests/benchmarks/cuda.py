@@ -21,12 +21,12 @@ from torch.profiler import ProfilerActivity, profile
 
 from charlstm.config import Dropouts, Precision, TrainConfig
 from charlstm.model.config import ModelConfig
-from charlstm.model.network import CharLSTM
-from charlstm.system.distributed import ALONE
-from charlstm.text.split import Split
-from charlstm.training.batches import Pieces
+from charlstm.model.lstm import CharLSTM
+from charlstm.system.distributed import SINGLE_PROCESS
+from charlstm.text.encoded_text import EncodedText
+from charlstm.training.batches import PackedWindow
 from charlstm.training.bptt import TruncatedBPTT
-from charlstm.training.lists import Batches, batches_of
+from charlstm.training.bucketing import Batches, batches_of
 from charlstm.training.optimization import orthogonalize
 
 NUM_CHARACTERS = 65
@@ -41,7 +41,11 @@ PROFILED_STEPS = 10
 
 
 def learner_of(
-    num_layers: int, hidden_size: int, shape: tuple[int, int], precision: Precision, split: Split
+    num_layers: int,
+    hidden_size: int,
+    shape: tuple[int, int],
+    precision: Precision,
+    split: EncodedText,
 ) -> tuple[TruncatedBPTT, Batches, CharLSTM]:
     train = TrainConfig(
         batch_size=shape[0],
@@ -64,7 +68,7 @@ def learner_of(
         cell="lstm",
     )
     network = CharLSTM(model).to("cuda")
-    batches = batches_of(split, train, boundary=model.boundary, world=ALONE)
+    batches = batches_of(split, train, bos_id=model.bos_id, world=SINGLE_PROCESS)
     return TruncatedBPTT(network, train), batches, network
 
 
@@ -99,7 +103,7 @@ def speeds(
     models: list[tuple[int, int]],
     shapes: list[tuple[int, int]],
     precisions: list[Precision],
-    split: Split,
+    split: EncodedText,
     peak: float,
 ) -> None:
     print("| model | precision | step | eager | characters/s | graph | characters/s | of peak |")
@@ -126,7 +130,7 @@ def speeds(
                 torch.cuda.empty_cache()
 
 
-def parts(num_layers: int, hidden_size: int, shape: tuple[int, int], split: Split) -> None:
+def parts(num_layers: int, hidden_size: int, shape: tuple[int, int], split: EncodedText) -> None:
     """Where the time of a step goes."""
     learner, batches, _ = learner_of(num_layers, hidden_size, shape, "float16", split)
     generator = torch.Generator().manual_seed(0)
@@ -141,7 +145,7 @@ def parts(num_layers: int, hidden_size: int, shape: tuple[int, int], split: Spli
         times = [time.perf_counter()]
         batch = batches.next(generator)
         times.append(time.perf_counter())
-        Pieces.of(batch.begins_TB.numpy())
+        PackedWindow.of(batch.begins_TB.numpy())
         times.append(time.perf_counter())
         learner._on_device(batch.x_TB)
         times.append(time.perf_counter())
@@ -211,7 +215,7 @@ def main() -> None:
     peak = product_rate()
     print(f"bfloat16 product of 8192^3: {peak / 1e12:,.0f} TFLOP/s")
     ids = np.random.default_rng(0).integers(1, NUM_CHARACTERS + 1, NUM_CHARS).astype(np.uint8)
-    split = Split(ids=ids, starts=np.zeros(1, np.int64))
+    split = EncodedText(ids=ids, starts=np.zeros(1, np.int64))
     for shape in options.shapes[:1] + options.shapes[-1:]:
         parts(*options.models[0], shape, split)
     newton_schulz(sorted({size for _, size in options.models}))

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import charlstm
 from charlstm.export.hub import without_paths
-from charlstm.system import layout
+from charlstm.system import run_files
 
 STEPS = 7000
 HIDDEN_SIZE = 116
-OUTPUT = Path(charlstm.__file__).parent / "run" / layout.EXAMPLE_FILE
+OUTPUT = Path(charlstm.__file__).parent / "run" / run_files.EXAMPLE_FILE
 
 
 def main() -> None:

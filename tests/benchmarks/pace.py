@@ -17,13 +17,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from charlstm.config import Budget, CorpusConfig, TrainConfig
+from charlstm.config import Budget, ReadingConfig, TrainConfig
 from charlstm.events import Evaluated, Finished, Stepped
 from charlstm.model.config import ModelConfig
 from charlstm.settings import TrainSettings
 from charlstm.text.corpus import Corpus, load_corpus
+from charlstm.training.auto_config import Machine, auto_configure
 from charlstm.training.hardware import resolve_precision, resolve_threads, set_threads
-from charlstm.training.recipe import Machine, make_plan
 from charlstm.training.trainer import Trainer
 
 
@@ -121,10 +121,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     options = parser.parse_args()
 
-    corpus = load_corpus(CorpusConfig(paths=(options.text,), val_fraction=0.1, test_fraction=0.0))
+    corpus = load_corpus(ReadingConfig(paths=(options.text,), val_fraction=0.1, test_fraction=0.0))
     threads = set_threads(resolve_threads(options.threads))
     for seed in options.seeds:
-        plan = make_plan(
+        plan = auto_configure(
             TrainSettings(hidden_size=options.hidden_size, seed=seed, early_stop=False),
             num_train_chars=corpus.train.num_chars,
             num_characters=len(corpus.vocabulary),

@@ -18,8 +18,8 @@ import torch
 
 from charlstm.config import TrainConfig
 from charlstm.model.config import ModelConfig
-from charlstm.model.network import CharLSTM
-from charlstm.system.distributed import ALONE, World, join_world
+from charlstm.model.lstm import CharLSTM
+from charlstm.system.distributed import SINGLE_PROCESS, World, join_world
 from charlstm.training.batches import Batch
 from charlstm.training.bptt import TruncatedBPTT
 from charlstm.training.hardware import resolve_device, resolve_precision
@@ -35,7 +35,7 @@ NETWORKS = {"10 Gbit/s Ethernet": (1.25e9, 30e-6), "400 Gbit/s InfiniBand": (50e
 
 def make_step(model_config: ModelConfig, config: TrainConfig, world: World) -> Callable[[], object]:
     torch.manual_seed(0)
-    share = world.share(config.batch_size)
+    share = world.shard(config.batch_size)
     shape = (config.seq_len, share.stop - share.start)
     generator = torch.Generator().manual_seed(world.rank)
     batch = Batch(
@@ -103,22 +103,22 @@ def main() -> None:
     with join_world() as world:
         whole = replace(config, batch_size=config.batch_size * world.size)
         together = make_step(model_config, whole, world)
-        alone = make_step(model_config, config, ALONE)
+        alone = make_step(model_config, config, SINGLE_PROCESS)
         for step in (together, alone):
             seconds(step, 3)
         with_others, by_itself = [], []
         for _ in range(arguments.steps // 5):
-            world.sum([0.0])
+            world.all_reduce([0.0])
             with_others.append(seconds(together, 5))
             by_itself.append(seconds(alone, 5))
         gradient = torch.zeros(model_config.num_parameters)
-        exchange = seconds(lambda: world.add_up_(gradient), 10)
+        exchange = seconds(lambda: world.all_reduce_sum_(gradient), 10)
         size = arguments.hidden_size
         matrices = torch.randn(2 * NUM_LAYERS - 1, 4 * size, size)
         dtype = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
         muon = seconds(lambda: orthogonalize(matrices, dtype), 5)
         step = statistics.median(by_itself)
-        if world.leads:
+        if world.is_main_process:
             num_bytes = FLOAT_BYTES * model_config.num_parameters
             print(f"2 x {size}, {config.batch_size} x {config.seq_len} for each process")
             print(f"a step by itself        {step * 1e3:.1f} ms")

@@ -18,12 +18,12 @@ os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as the command line does
 import torch
 from torch import nn
 
-from charlstm.config import Budget, CorpusConfig, SampleConfig, TrainConfig
+from charlstm.config import Budget, ReadingConfig, SampleConfig, TrainConfig
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import sample_many
 from charlstm.model.checkpoints import Checkpoint, RunSpec
 from charlstm.model.config import ModelConfig
-from charlstm.model.network import CharLSTM
+from charlstm.model.lstm import CharLSTM
 from charlstm.text.vocabulary import Vocabulary
 
 CHARACTERS = "".join(map(chr, range(32, 97)))
@@ -56,7 +56,7 @@ def untrained(hidden_size: int) -> Checkpoint:
             model_config=config,
             train_config=train,
             budget=Budget(steps=1),
-            corpus=CorpusConfig(),
+            corpus=ReadingConfig(),
             corpus_name="none",
             fingerprint="",
             num_train_chars=1000,

@@ -29,7 +29,7 @@ import numpy as np
 import charlstm
 from charlstm.api.model import Model
 from charlstm.evaluation.items import Percentiles, validation_items
-from charlstm.evaluation.scores import Scores
+from charlstm.evaluation.scores import CharLosses
 
 _LINE = 40
 _MIN_PARAGRAPH_CHARS = 60
@@ -101,8 +101,8 @@ def logs(folder: Path, minutes: float) -> None:
     print(f"area under ROC by bits                {area_under_roc(bits, is_odd):.4f}")
     print(f"area under ROC by bits per character  {area_under_roc(per_char, is_odd):.4f}")
     corpus = model.corpus()
-    items = validation_items(corpus.val, model.alphabet)
-    scores = Scores.of(model.predictions()(items), items)
+    items = validation_items(corpus.val, model.tokenizer)
+    scores = CharLosses.of(model.predictions()(items), items)
     import charlstm.evaluation.items as module
 
     for share in (1.0, 0.3, 0.1, 0.03):
@@ -164,7 +164,7 @@ def languages(folder: Path, texts: list[str], minutes: float) -> None:
         total += len(lines)
         costs = []
         for model, ngrams in zip(models, by_ngrams, strict=True):
-            split = model.alphabet.split(lines)
+            split = model.tokenizer.split(lines)
             costs.append(np.add.reduceat(ngrams.score(split).nats_N, split.starts))
         own = [model.name for model in models].index(name)
         ngrams_right += int((np.argmin(costs, 0) == own).sum())
@@ -178,9 +178,9 @@ def speed(run: str, checkpoints: Path) -> None:
     from charlstm.evaluation.items import score_items
 
     predict = model.predictions()
-    score_items(lines[:5000], model.alphabet, predict, None)
+    score_items(lines[:5000], model.tokenizer, predict, None)
     began = time.perf_counter()
-    score_items(lines, model.alphabet, predict, None)
+    score_items(lines, model.tokenizer, predict, None)
     seconds = time.perf_counter() - began
     num_chars = sum(map(len, lines))
     print(f"{len(lines) / seconds:,.0f} lines/s, {num_chars / seconds:,.0f} characters/s")

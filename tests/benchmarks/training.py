@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from charlstm.config import TrainConfig
 from charlstm.model.config import ModelConfig
-from charlstm.model.network import CharLSTM
+from charlstm.model.lstm import CharLSTM
 from charlstm.training.batches import Batch
 from charlstm.training.bptt import TruncatedBPTT
 from charlstm.training.hardware import resolve_device, resolve_precision

@@ -14,19 +14,19 @@ import time
 from dataclasses import replace
 from typing import Any, Final
 
-from charlstm.config import Budget, CorpusConfig, TrainConfig
+from charlstm.config import Budget, ReadingConfig, TrainConfig
 from charlstm.events import Evaluated, Finished
 from charlstm.model.config import ModelConfig
 from charlstm.settings import TrainSettings
 from charlstm.text.corpus import Corpus, load_corpus
+from charlstm.training.auto_config import AutoConfig, Machine, auto_configure
 from charlstm.training.hardware import resolve_precision, set_threads
-from charlstm.training.recipe import Machine, Plan, make_plan
 from charlstm.training.trainer import Trainer
 
 _DROPOUTS: Final = ("dropout", "recurrent_dropout")
 
 
-def changed(plan: Plan, variant: str) -> tuple[ModelConfig, TrainConfig]:
+def changed(plan: AutoConfig, variant: str) -> tuple[ModelConfig, TrainConfig]:
     """The plan's settings with those of a variant, scored once, at the end."""
     model, train = plan.model, replace(plan.train, num_evaluations=1)
     for setting in filter(None, variant.split(",")):
@@ -81,7 +81,7 @@ def main() -> None:
 
     set_threads(1)
     corpus = load_corpus(
-        CorpusConfig(
+        ReadingConfig(
             paths=(options.text,),
             val=options.val,
             val_fraction=0.1,
@@ -91,7 +91,7 @@ def main() -> None:
     )
     print("| variant | seed | dropouts | decays | epochs | characters/s | train | validation |")
     print("|---|---|---|---|---|---|---|---|")
-    plan = make_plan(
+    plan = auto_configure(
         TrainSettings(hidden_size=options.hidden_size),
         num_train_chars=corpus.train.num_chars,
         num_characters=len(corpus.vocabulary),

@@ -14,7 +14,7 @@ import numpy as np
 from charlstm.api.loading import open_model
 from charlstm.evaluation.scores import Evaluation
 from charlstm.evaluation.scoring import score
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
 from charlstm.training.hardware import resolve_device
 
 LENGTH = 256
@@ -32,11 +32,11 @@ def main() -> None:
     val = model.corpus().val
     firsts = np.random.default_rng(0).integers(0, val.num_chars - LENGTH, options.windows)
 
-    def evaluate(split: Split) -> Evaluation:
+    def evaluate(split: EncodedText) -> Evaluation:
         return Evaluation.of_scores(split, score(network, split))
 
     def nats(length: int) -> float:
-        split = Split(
+        split = EncodedText(
             ids=np.concatenate([val.ids[first : first + length] for first in firsts]),
             starts=np.arange(options.windows) * length,
         )

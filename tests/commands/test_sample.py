@@ -8,7 +8,7 @@ import pytest
 from conftest import SMALL, TEXT
 
 from charlstm.cli import main
-from charlstm.commands.options import typed_text
+from charlstm.commands.options import unescape_text
 from charlstm.inference import sampling
 
 
@@ -118,7 +118,7 @@ def test_no_color_is_respected(run, stored, monkeypatch):
     ],
 )
 def test_typed_text_is_unescaped(typed, meant):
-    assert typed_text(typed) == meant
+    assert unescape_text(typed) == meant
 
 
 @pytest.mark.parametrize(

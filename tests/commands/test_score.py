@@ -10,7 +10,7 @@ import pytest
 from conftest import SMALL, TEXT, posix
 
 import charlstm
-from charlstm.system import layout
+from charlstm.system import run_files
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_show_highlights_the_most_surprising_passage(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", colors)
     (item,) = charlstm.load("names").score_lines(["annaqq"])
-    first, after = item.surprising_stretch()
+    first, after = item.surprising_passage()
     assert 0 < after - first < 6
     expected = f"{item.text[:first]}{start}{item.text[first:after]}{end}{item.text[after:]}"
     out = run.works("score", "odd.txt", "--run", "names", "--show")[0]
@@ -171,7 +171,7 @@ def test_undecodable_bytes_score_the_same_in_any_model_order(run, stored, here, 
     (out,) = run("score", "--json", *(f"--run={name}" for name in names))[1].splitlines()
     model = charlstm.load("bytes")
     (expected,) = model.score_lines([b"the \xff".decode("utf-8", "surrogateescape")])
-    named = expected.bits + model.alphabet.unknown_nats / np.log(2)
+    named = expected.bits + model.tokenizer.unknown_nats / np.log(2)
     assert json.loads(out)["bits"]["bytes"] == pytest.approx(named, rel=1e-5)
 
 
@@ -261,7 +261,7 @@ def test_numpy_and_torch_scores_agree(run, stored, here, monkeypatch):
 
 def test_percentiles_are_cached_in_the_run(run, stored, here):
     (here / "a.txt").write_text("the quick\n")
-    path = here / "checkpoints" / "tiny" / layout.PERCENTILES
+    path = here / "checkpoints" / "tiny" / run_files.PERCENTILES
     _, out, err = run("score", "a.txt")
     assert "validation items" in err
     assert path.is_file()

@@ -11,10 +11,10 @@ import pytest
 from conftest import DISK_FULL, SMALL, TEXT, posix, raising, with_spec
 
 import charlstm
-from charlstm.config import CorpusConfig
+from charlstm.config import ReadingConfig
 from charlstm.errors import CheckpointError, CorpusError
 from charlstm.events import SavingFailed
-from charlstm.run.log import Report
+from charlstm.run.log import LoggedEvent
 from charlstm.run.store import CheckpointStore
 from charlstm.text.storage import load_corpus_of_run
 from charlstm.text.vocabulary import Vocabulary
@@ -52,7 +52,7 @@ def test_log_lines_fit_a_terminal(run, corpus_file, here):
 def test_quiet_still_prints_training_warnings(capsys):
     failed = SavingFailed(step=3, reason="disk full")
     with training_view(quiet=True) as show:
-        show(Report(event=failed, record={}, is_logged=True))
+        show(LoggedEvent(event=failed, record={}, is_logged=True))
     assert capsys.readouterr().err == "warning: disk full\n"
 
 
@@ -234,8 +234,8 @@ def test_from_byte_model_reads_bytes(run, corpus_file, here):
     (here / "new.txt").write_text("m\u00e5l\n" * 300, encoding="utf-8")
     run.works("train", "new.txt", "--from", "tiny", "--steps", 4, "--threads", 1, "--run", "new")
     model = charlstm.load("new", checkpoints=here / "checkpoints")
-    assert model.alphabet.is_byte
-    assert set(model.alphabet.vocabulary.characters) == {*TEXT, "\xc3", "\xa5"}
+    assert model.tokenizer.is_byte
+    assert set(model.tokenizer.vocabulary.characters) == {*TEXT, "\xc3", "\xa5"}
 
 
 def test_resume_reads_or_rejects_a_given_corpus(run, corpus_file, here):
@@ -412,7 +412,7 @@ def test_rejected_start_leaves_no_files(run, corpus_file, here, monkeypatch):
 def test_run_of_stdin_reports_missing_text(run, stored, here):
 
     with CheckpointStore(here / "checkpoints").run("tiny").writer() as writer:
-        piped = with_spec(stored, corpus=CorpusConfig(paths=("-",)))
+        piped = with_spec(stored, corpus=ReadingConfig(paths=("-",)))
         writer.save_best(piped)
         writer.save_last(piped)
     for command in (["eval"], ["train", "--resume", "--steps", 9]):
@@ -489,7 +489,7 @@ def test_dev_stdin_run_resumes_from_its_copy(charlstm, tmp_path):
     done = charlstm("train", "--resume", "--run", "piped", "--steps", 4)
     assert b"resuming from the copy" in done.stderr
     os.mkfifo(tmp_path / "pipe")
-    config = CorpusConfig(paths=(str(tmp_path / "pipe"),))
+    config = ReadingConfig(paths=(str(tmp_path / "pipe"),))
     with pytest.raises(CorpusError, match="a pipe, and the run has no copy"):
         load_corpus_of_run(config, "f" * 64, Vocabulary("ab"), None)
 

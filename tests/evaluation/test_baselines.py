@@ -6,7 +6,7 @@ from conftest import alphabet_of
 
 from charlstm.evaluation import baselines
 from charlstm.evaluation.baselines import score_baselines
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import Vocabulary
 
 ABC = Vocabulary("abc")
@@ -14,7 +14,10 @@ ABC = Vocabulary("abc")
 
 def test_score_baselines_matches_direct_computation(vocabulary, monkeypatch):
     train, text = "the quick brown fox. " * 50, "brown quick fox. " * 90
-    splits = {"train": Split.of([train], vocabulary), "text": Split.of([text], vocabulary)}
+    splits = {
+        "train": EncodedText.of([train], vocabulary),
+        "text": EncodedText.of([text], vocabulary),
+    }
     found = {b.name: b.nats for b in score_baselines(alphabet_of(vocabulary), **splits)}
     assert found["uniform"] == pytest.approx(len(text) * math.log(len(vocabulary) + 1))
     before, after = (len(lzma.compress(t.encode(), preset=9)) for t in (train, train + text))
@@ -26,8 +29,8 @@ def test_score_baselines_matches_direct_computation(vocabulary, monkeypatch):
 def score_abc(train, text):
     found = score_baselines(
         alphabet_of(ABC),
-        train=Split.of([train], ABC),
-        text=Split.of([text], ABC),
+        train=EncodedText.of([train], ABC),
+        text=EncodedText.of([text], ABC),
     )
     return {baseline.name: baseline.nats for baseline in found}
 
@@ -61,8 +64,8 @@ def test_xz_compresses_bytes_as_latin1():
     vocabulary = Vocabulary.of(train)
     found = score_baselines(
         alphabet_of(vocabulary, level="byte"),
-        train=Split.of([train], vocabulary),
-        text=Split.of([text], vocabulary),
+        train=EncodedText.of([train], vocabulary),
+        text=EncodedText.of([text], vocabulary),
     )
     before, after = (
         len(lzma.compress(data.encode("latin-1"), preset=9)) for data in (train, train + text)

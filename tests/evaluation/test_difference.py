@@ -3,8 +3,8 @@ import pytest
 from conftest import alphabet_of
 
 from charlstm.evaluation.difference import compare, interval_of_mean, worse_than_validation
-from charlstm.evaluation.scores import Scores
-from charlstm.text.split import Split
+from charlstm.evaluation.scores import CharLosses
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import Vocabulary
 
 NUM_CHARS = 20_000
@@ -13,7 +13,7 @@ NUM_TEXTS = 200
 
 def text_of(lengths):
     vocabulary = Vocabulary.of("x")
-    return Split.of(["x" * length for length in lengths], vocabulary)
+    return EncodedText.of(["x" * length for length in lengths], vocabulary)
 
 
 def interval(values, lengths=None):
@@ -120,15 +120,15 @@ def test_interval_of_equal_blocks_matches_student():
 
 def scores(nats):
     nats = np.asarray(nats, np.float32)
-    return Scores(nats_N=nats, rank_N=np.zeros(len(nats), np.int32), confidence_N=nats)
+    return CharLosses(nats_N=nats, rank_N=np.zeros(len(nats), np.int32), confidence_N=nats)
 
 
 def compared(nats, other, text, vocabulary, other_vocabulary):
     return compare(
         scores(nats),
         scores(other),
-        Split.of([text], vocabulary),
-        Split.of([text], other_vocabulary),
+        EncodedText.of([text], vocabulary),
+        EncodedText.of([text], other_vocabulary),
         alphabet_of(vocabulary),
         alphabet_of(other_vocabulary),
     )
@@ -181,11 +181,11 @@ def test_compare_adds_the_cost_of_naming_unknown_characters():
 def test_context_classes_add_up_to_the_difference():
     texts = ["x" * 300, "y" * 20, "z"]
     vocabulary = Vocabulary.of("".join(texts))
-    split = Split.of(texts, vocabulary)
+    split = EncodedText.of(texts, vocabulary)
     generator = np.random.default_rng(6)
     own, other = generator.exponential(size=(2, split.num_chars))
-    alphabet = alphabet_of(vocabulary)
-    found = compare(scores(own), scores(other), split, split, alphabet, alphabet)
+    tokenizer = alphabet_of(vocabulary)
+    found = compare(scores(own), scores(other), split, split, tokenizer, tokenizer)
     assert [(one.min_context, one.max_context, one.num_chars) for one in found.by_context] == [
         (0, 15, 16 + 16 + 1), (16, 63, 48 + 4), (64, 255, 192), (256, None, 44)
     ]  # fmt: skip
@@ -198,7 +198,7 @@ def test_context_classes_add_up_to_the_difference():
 
 def test_worse_than_validation_returns_the_interval():
     vocabulary = Vocabulary.of("x")
-    split = Split.of(["x" * 50_000], vocabulary)
+    split = EncodedText.of(["x" * 50_000], vocabulary)
     generator = np.random.default_rng(7)
     nats = generator.exponential(2 * np.log(2), size=50_000)
     bits = nats.mean() / np.log(2)
@@ -207,5 +207,5 @@ def test_worse_than_validation_returns_the_interval():
     assert found.bits_per_char == pytest.approx(bits)
     assert found.low == pytest.approx(bits - 1.96 * 2 / np.sqrt(50_000), abs=0.02)
     assert found.high == pytest.approx(bits + 1.96 * 2 / np.sqrt(50_000), abs=0.02)
-    short = Split.of(["x" * 999], vocabulary)
+    short = EncodedText.of(["x" * 999], vocabulary)
     assert worse_than_validation(scores(np.ones(999)), short, 0.1) is None

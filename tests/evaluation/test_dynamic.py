@@ -9,8 +9,8 @@ from charlstm.errors import CorpusError
 from charlstm.evaluation import dynamic
 from charlstm.evaluation.dynamic import score_dynamically
 from charlstm.evaluation.scores import Evaluation
-from charlstm.model.network import CharLSTM
-from charlstm.text.split import Split
+from charlstm.model.lstm import CharLSTM
+from charlstm.text.encoded_text import EncodedText
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def model(vocabulary):
 def test_learning_rate_zero_gives_the_static_loss(model, vocabulary, monkeypatch, segment_length):
     monkeypatch.setattr(dynamic, "_SEGMENT_LENGTH", segment_length)
     monkeypatch.setattr(dynamic, "_LEARNING_RATE", 0.0)
-    split = Split.of([TEXT[:90], "q", TEXT[20:70], "☃"], vocabulary)
+    split = EncodedText.of([TEXT[:90], "q", TEXT[20:70], "☃"], vocabulary)
     static = evaluate(model, split)
     result = Evaluation.of_scores(split, score_dynamically(model, split))
     assert result == replace(static, nats=pytest.approx(static.nats, rel=1e-5))
@@ -34,7 +34,7 @@ def test_repetition_lowers_the_loss_and_the_model_stays_unchanged(model, vocabul
     monkeypatch.setattr(dynamic, "_LEARNING_RATE", 1e-2)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     once = "the quick brown fox "
-    split = Split.of([once * 60], vocabulary)
+    split = EncodedText.of([once * 60], vocabulary)
     static = evaluate(model, split)
     result = Evaluation.of_scores(split, score_dynamically(model, split))
     assert result.num_chars == static.num_chars
@@ -48,7 +48,7 @@ def test_losses_do_not_depend_on_later_characters(model, vocabulary, monkeypatch
     text = (TEXT * 9)[:200]
     other = text[:changed] + ("z" if text[changed] != "z" else "y") + text[changed + 1 :]
     losses, other_losses = (
-        score_dynamically(model, Split.of([t], vocabulary)).nats_N for t in (text, other)
+        score_dynamically(model, EncodedText.of([t], vocabulary)).nats_N for t in (text, other)
     )
     np.testing.assert_array_equal(losses[:changed], other_losses[:changed])
     assert np.all(losses[changed + 1 : changed + 5] != other_losses[changed + 1 : changed + 5])
@@ -58,7 +58,7 @@ def test_later_segments_use_the_adapted_weights(model, vocabulary, monkeypatch):
     """The second document starts from a zero state, so only the weights carry over."""
     monkeypatch.setattr(dynamic, "_LEARNING_RATE", 1e-2)
     first = "the quick brown fox " * 4
-    split = Split.of([first[:64], first[:64]], vocabulary)
+    split = EncodedText.of([first[:64], first[:64]], vocabulary)
     losses = score_dynamically(model, split).nats_N
     assert losses[64:].sum() < 0.997 * losses[:64].sum()
 
@@ -67,7 +67,7 @@ def test_short_documents_share_a_segment(model, vocabulary, monkeypatch):
     steps = []
     step = dynamic._Adaptation._step
     monkeypatch.setattr(dynamic._Adaptation, "_step", lambda self: (steps.append(self), step(self)))
-    split = Split.of(["quick"] * 64, vocabulary)
+    split = EncodedText.of(["quick"] * 64, vocabulary)
     score_dynamically(model, split)
     assert len(steps) == 5
 
@@ -76,7 +76,7 @@ def test_steps_match_the_equations_of_rmsprop_with_decay(model, vocabulary, monk
     monkeypatch.setattr(dynamic, "_SEGMENT_LENGTH", 10)
     monkeypatch.setattr(dynamic, "_LEARNING_RATE", 1e-2)
     documents = [TEXT[:25], TEXT[30:36], TEXT[50:70]]
-    split = Split.of(documents, vocabulary)
+    split = EncodedText.of(documents, vocabulary)
     progress = []
     found = score_dynamically(model, split, progress=progress.append).nats_N
     assert sum(progress) == split.num_chars
@@ -87,7 +87,7 @@ def test_steps_match_the_equations_of_rmsprop_with_decay(model, vocabulary, monk
     for text in documents:
         ids = vocabulary.encode(text).astype(int).tolist()
         state = model.zero_state(1)
-        for previous, token in zip([vocabulary.boundary, *ids], ids, strict=False):
+        for previous, token in zip([vocabulary.bos_id, *ids], ids, strict=False):
             logits, state = model(torch.tensor([[previous]]), state)
             segment.append(-model.log_probabilities(logits)[0, 0, token])
             expected.append(segment[-1].item())
@@ -128,4 +128,4 @@ def test_non_finite_gradient_skips_the_step(model, monkeypatch):
 
 def test_empty_text_is_an_error(model, vocabulary):
     with pytest.raises(CorpusError, match="no characters"):
-        score_dynamically(model, Split.of([], vocabulary))
+        score_dynamically(model, EncodedText.of([], vocabulary))

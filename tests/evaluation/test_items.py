@@ -9,14 +9,14 @@ from charlstm.evaluation.items import (
     ItemScore,
     Percentiles,
     character_scores,
-    classified,
+    classify_items,
     read_percentiles,
     score_items,
     validation_items,
     write_percentiles,
 )
-from charlstm.evaluation.scores import Scores
-from charlstm.text.split import Split
+from charlstm.evaluation.scores import CharLosses
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import Vocabulary
 
 ALPHABET = alphabet_of(Vocabulary("ab"))
@@ -49,9 +49,9 @@ def test_a_percentile_is_the_place_among_items_of_like_length(monkeypatch):
     # Ten of 2 characters that cost 1 to 10 bits each, ten of 4 that cost 10 times as much.
     lengths = np.array([4] * 10 + [2] * 10)
     costs = np.array([*range(10, 101, 10), *range(1, 11)])
-    text = Split.of(["a" * length for length in lengths], Vocabulary("ab"))
+    text = EncodedText.of(["a" * length for length in lengths], Vocabulary("ab"))
     nats_N = np.repeat(costs * math.log(2), lengths).astype(np.float32)
-    scores = Scores(nats_N=nats_N, rank_N=np.zeros(60, np.int32), confidence_N=nats_N)
+    scores = CharLosses(nats_N=nats_N, rank_N=np.zeros(60, np.int32), confidence_N=nats_N)
     found = Percentiles.of(scores, text)
     assert found.percentile(2, 5.5) == 50
     assert found.percentile(1, 5.5) == 50
@@ -85,7 +85,7 @@ def test_validation_items_are_documents_or_lines(monkeypatch):
 
 def test_the_best_model_has_the_largest_posterior():
     models = {"a": (ALPHABET, predict(1)), "b": (ALPHABET, predict(2))}
-    first, second = classified(["aab", "bb"], models)
+    first, second = classify_items(["aab", "bb"], models)
     assert (first.best, first.bits["a"], first.bits["b"]) == (
         "a",
         pytest.approx(4),
@@ -99,7 +99,7 @@ def test_the_best_model_has_the_largest_posterior():
 def test_a_smaller_vocabulary_is_no_advantage_between_models():
     less = alphabet_of(Vocabulary("a"))
     models = {"a": (less, predict(0)), "ab": (ALPHABET, predict(2))}
-    (found,) = classified(["b"], models)
+    (found,) = classify_items(["b"], models)
     assert found.bits == pytest.approx({"a": 1 + np.log2(0x110000 - 1), "ab": 1})
     assert score_items(["b"], *models["a"], None)[0].bits == pytest.approx(1)
 
@@ -119,4 +119,4 @@ def test_characters_have_a_rank_and_what_was_expected():
 )
 def test_the_most_surprising_stretch(costs, stretch):
     item = ItemScore(1, "x" * len(costs), np.array(costs, np.float32), None)
-    assert item.surprising_stretch() == stretch
+    assert item.surprising_passage() == stretch

@@ -9,15 +9,15 @@ from conftest import TEXT, alphabet_of, evaluate, network_of
 from charlstm.errors import CheckpointError, CorpusError
 from charlstm.evaluation import scoring
 from charlstm.evaluation.scores import (
+    CharLosses,
     Evaluation,
-    Scores,
     by_kind,
     calibration,
     document_scores,
     most_surprising,
 )
-from charlstm.evaluation.scoring import put_scores, score, score_by_context
-from charlstm.text.split import Split
+from charlstm.evaluation.scoring import fill_scores, score, score_by_context
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import UNKNOWN, Vocabulary
 
 DOCUMENTS = [TEXT[:70], "q", TEXT[10:95], "quick!", "\u2603 snow"]
@@ -29,7 +29,7 @@ def model(checkpoint):
 
 
 def make(nats=(1.0,), rank=None, confidence=None):
-    return Scores(
+    return CharLosses(
         nats_N=np.array(nats, np.float32),
         rank_N=np.array(rank or [0] * len(nats), np.int32),
         confidence_N=np.array(confidence or [0.5] * len(nats), np.float32),
@@ -37,13 +37,13 @@ def make(nats=(1.0,), rank=None, confidence=None):
 
 
 def test_scores_are_in_text_order(model, vocabulary):
-    split = Split.of(DOCUMENTS, vocabulary)
+    split = EncodedText.of(DOCUMENTS, vocabulary)
     scores = score(model, split)
     whole = evaluate(model, split)
     assert float(scores.nats_N.sum(dtype=float)) == pytest.approx(whole.nats, rel=1e-6)
     assert np.count_nonzero(scores.rank_N == 0) == whole.num_correct
     for number, start in enumerate(split.starts):
-        alone = Split.of([DOCUMENTS[number]], vocabulary)
+        alone = EncodedText.of([DOCUMENTS[number]], vocabulary)
         expected = score(model, alone).nats_N
         found = scores.nats_N[start : start + len(expected)]
         np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -51,9 +51,9 @@ def test_scores_are_in_text_order(model, vocabulary):
 
 @torch.no_grad()
 def test_rank_and_confidence_match_the_distribution(model, vocabulary):
-    split = Split.of(["the\u2603"], vocabulary)
+    split = EncodedText.of(["the\u2603"], vocabulary)
     scores = score(model, split)
-    ids = torch.tensor([[vocabulary.boundary], *split.ids[:, None].tolist()])
+    ids = torch.tensor([[vocabulary.bos_id], *split.ids[:, None].tolist()])
     logits, _ = model(ids, model.zero_state(1))
     for place, number in enumerate(split.ids):
         p = logits[place, 0].softmax(-1)
@@ -85,30 +85,30 @@ def test_calibration_bins_are_a_tenth_wide():
 
 def test_empty_scores_have_dtypes_and_need_a_character():
     with pytest.raises(CorpusError, match="no characters"):
-        Scores.empty(0)
-    room = Scores.empty(1)
+        CharLosses.empty(0)
+    room = CharLosses.empty(1)
     types = [room.nats_N.dtype, room.rank_N.dtype, room.confidence_N.dtype]
     assert types == [np.float32, np.int32, np.float32]
     assert len(room.nats_N) == len(room.rank_N) == len(room.confidence_N) == 1
 
 
 def put_of_torch(scores, positions, log_p_NV, ids_N):
-    put_scores(scores, positions, torch.tensor(log_p_NV), torch.tensor(ids_N.astype(int)))
+    fill_scores(scores, positions, torch.tensor(log_p_NV), torch.tensor(ids_N.astype(int)))
 
 
-@pytest.mark.parametrize("put", [Scores.put, put_of_torch])
-def test_put_fills_loss_rank_and_confidence_and_rejects_overflow(put):
-    scores = Scores.empty(4)
+@pytest.mark.parametrize("put", [CharLosses.fill, put_of_torch])
+def test_put_fills_loss_rank_and_confidence_and_rejects_overflow(fill):
+    scores = CharLosses.empty(4)
     p_NV = np.array([[0.2, 0.4, 0.3, 0.1], [0.5, 0.3, 0.1, 0.1], [0.1, 0.2, 0.6, 0.1]], np.float32)
     ids_N = np.array([2, UNKNOWN, 1], np.uint8)
-    put(scores, np.array([3, 0, 1]), np.log(p_NV), ids_N)
+    fill(scores, np.array([3, 0, 1]), np.log(p_NV), ids_N)
     np.testing.assert_allclose(scores.nats_N[[3, 0, 1]], -np.log([0.3, 0.5, 0.2]), rtol=1e-6)
     # Unknown characters rank after the whole vocabulary, whatever their probability.
     assert scores.rank_N[[3, 0, 1]].tolist() == [1, 4, 1]
     np.testing.assert_allclose(scores.confidence_N[[3, 0, 1]], [0.4, 0.5, 0.6], rtol=1e-6)
     for cost in (math.nan, math.inf, -math.inf):
         with pytest.raises(CheckpointError, match="overflow"):
-            put(scores, np.array([0]), np.array([[cost]], np.float32), np.array([0]))
+            fill(scores, np.array([0]), np.array([[cost]], np.float32), np.array([0]))
 
 
 def test_joined_sums_two_evaluations():
@@ -120,9 +120,9 @@ def test_joined_sums_two_evaluations():
 
 
 def test_document_losses_are_summed_in_float64():
-    split = Split.of(["qqqqq"], Vocabulary("q"))
+    split = EncodedText.of(["qqqqq"], Vocabulary("q"))
     scores = make([2.0**24, 1, 1, 1, 1])
-    assert scores.nats_of_documents(split).tolist() == [2**24 + 4]
+    assert scores.document_nats(split).tolist() == [2**24 + 4]
     assert Evaluation.of_scores(split, scores).nats == 2**24 + 4
 
 
@@ -133,7 +133,7 @@ def test_top_accuracy_counts_ranks_below_k():
 
 def test_of_scores_sums_losses():
     vocabulary = Vocabulary("ab")
-    split = Split.of(["ab\u2603b"], vocabulary)
+    split = EncodedText.of(["ab\u2603b"], vocabulary)
     found = Evaluation.of_scores(split, make([1.0, 2.0, 4.0, 8.0], rank=[0, 1, 3, 0]))
     assert found == Evaluation(num_chars=4, num_unknown=1, num_correct=2, num_bytes=6, nats=15.0)
 
@@ -149,14 +149,14 @@ def test_perplexity_overflows_to_infinity():
 def test_document_scores_have_loss_and_text(is_known):
     text = ["ab\n", "b\n", "aab"]
     vocabulary = Vocabulary("\nab")
-    alphabet = replace(alphabet_of(vocabulary), are_lines=True)
-    split = Split.of(text, vocabulary)
+    tokenizer = replace(alphabet_of(vocabulary), are_lines=True)
+    split = EncodedText.of(text, vocabulary)
     scores = make([1, 2, 3, 4, 5, 6, 7, 8])
-    assert scores.nats_of_documents(split).tolist() == [6, 9, 21]
+    assert scores.document_nats(split).tolist() == [6, 9, 21]
     third, second = document_scores(
         scores,
         split,
-        alphabet,
+        tokenizer,
         np.array([2, 1]),
         is_known_D=None if is_known is None else np.array(is_known),
     )
@@ -185,13 +185,13 @@ def test_document_scores_have_loss_and_text(is_known):
 )
 def test_kind_of_a_character(char, kind):
     vocabulary = Vocabulary(char)
-    (found,) = by_kind(make([2.0]), Split.of([char], vocabulary), alphabet_of(vocabulary))
+    (found,) = by_kind(make([2.0]), EncodedText.of([char], vocabulary), alphabet_of(vocabulary))
     assert found.kind == kind
 
 
 def test_non_ascii_bytes_are_of_kind_other():
     vocabulary = Vocabulary("\x7f\x80\xaa")
-    split = Split.of(["\x80\xaa"], vocabulary)
+    split = EncodedText.of(["\x80\xaa"], vocabulary)
     (found,) = by_kind(make([1.0, 1.0]), split, alphabet_of(vocabulary, level="byte"))
     assert (found.kind, found.num_chars) == ("other", 2)
 
@@ -199,7 +199,7 @@ def test_non_ascii_bytes_are_of_kind_other():
 def test_kinds_add_up_to_the_loss():
     text = "Ab1 \n.\u2603\u00e9"
     vocabulary = Vocabulary("".join(sorted(set(text) - {"\u2603"})))
-    split = Split.of([text], vocabulary)
+    split = EncodedText.of([text], vocabulary)
     kinds = by_kind(make(range(1, 9)), split, alphabet_of(vocabulary))
     found = {kind.kind: (kind.num_chars, kind.nats) for kind in kinds}
     assert found == {
@@ -218,7 +218,7 @@ def test_kinds_add_up_to_the_loss():
 
 
 def test_most_surprising_sorts_by_surprisal_and_shows_context(vocabulary):
-    split = Split.of(["the quick\u2603fox"], vocabulary)
+    split = EncodedText.of(["the quick\u2603fox"], vocabulary)
     nats = [0.1] * 13
     nats[4], nats[9] = 5.0, 9.0
     first, second, _ = most_surprising(make(nats), split, alphabet_of(vocabulary), number=3)
@@ -231,7 +231,7 @@ def test_most_surprising_sorts_by_surprisal_and_shows_context(vocabulary):
 def test_most_surprising_finds_characters_at_any_position(vocabulary):
     generator = np.random.default_rng(0)
     text = "".join(generator.choice(list("abcdefgh"), 200))
-    split = Split.of([text], vocabulary)
+    split = EncodedText.of([text], vocabulary)
     for number in (1, 2, 7):
         nats = generator.permutation(200) / 10
         found = most_surprising(make(nats), split, alphabet_of(vocabulary), number=number)
@@ -245,10 +245,10 @@ def test_most_surprising_finds_characters_at_any_position(vocabulary):
 
 def test_context_scores_depend_only_on_the_context(model, vocabulary):
     """In a text of one repeated character, all windows are equal."""
-    split = Split.of(["q" * 300], vocabulary)
+    split = EncodedText.of(["q" * 300], vocabulary)
     found = score_by_context(model, split, generator=np.random.default_rng(0))
     assert [one.num_context for one in found] == [1, 10, 100]
-    alone = score(model, Split.of(["q" * 101], vocabulary)).nats_N
+    alone = score(model, EncodedText.of(["q" * 101], vocabulary)).nats_N
     assert found[0].nats_per_char == pytest.approx(float(alone[1]), rel=1e-5)
     assert found[1].nats_per_char == pytest.approx(float(alone[10]), rel=1e-5)
     assert found[2].nats_per_char == pytest.approx(float(alone[91:101].mean()), rel=1e-5)
@@ -267,7 +267,7 @@ def test_context_scores_average_the_last_tenth_of_each_window(model, vocabulary,
     told = []
     found = score_by_context(
         model,
-        Split.of(["q" * 100], vocabulary),
+        EncodedText.of(["q" * 100], vocabulary),
         generator=np.random.default_rng(0),
         progress=told.append,
     )
@@ -285,7 +285,7 @@ def test_windows_never_cross_documents(model, vocabulary, monkeypatch):
 
     monkeypatch.setattr(scoring, "score", fake_score)
     documents = ["abcd", "xy", "mnopq"]
-    split = Split.of(documents, vocabulary)
+    split = EncodedText.of(documents, vocabulary)
     score_by_context(model, split, generator=np.random.default_rng(0))
     windows = {vocabulary.decode(ids) for ids in seen[0].ids.reshape(-1, 4)}
     assert windows == {"abcd", "mnop", "nopq"}

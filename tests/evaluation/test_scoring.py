@@ -8,8 +8,8 @@ from charlstm.errors import CorpusError
 from charlstm.evaluation import scoring as evaluation
 from charlstm.evaluation.scores import Evaluation
 from charlstm.evaluation.scoring import fit_temperature
-from charlstm.model.network import CharLSTM
-from charlstm.text.split import Split
+from charlstm.model.lstm import CharLSTM
+from charlstm.text.encoded_text import EncodedText
 
 FLOOR = 1e-4
 
@@ -32,7 +32,7 @@ def by_hand(model, vocabulary, documents):
     nats = 0.0
     for text in documents:
         ids = vocabulary.encode(text).astype(int)
-        state, previous = model.zero_state(1), vocabulary.boundary
+        state, previous = model.zero_state(1), vocabulary.bos_id
         for token in ids:
             logits, state = model(torch.tensor([[previous]]), state)
             log_p = logits[0, 0].log_softmax(-1)
@@ -56,7 +56,7 @@ def test_loss_does_not_depend_on_batching(
     monkeypatch.setattr(evaluation, "_BATCH_SIZE", batch_size)
     monkeypatch.setattr(evaluation, "_BATCH_CHARS", batch_chars)
     monkeypatch.setattr(evaluation, "_MAX_WINDOW", max_window)
-    result = evaluate(model, Split.of(DOCUMENTS, vocabulary))
+    result = evaluate(model, EncodedText.of(DOCUMENTS, vocabulary))
     assert result.num_chars == sum(map(len, DOCUMENTS))
     assert result.num_unknown == 2  # the snowman and the exclamation mark
     assert result.num_bytes == len("".join(DOCUMENTS).encode())
@@ -82,7 +82,7 @@ class RecordingModel:
 
 
 def test_score_limits_the_logits_per_window(model, vocabulary, monkeypatch):
-    split = Split.of([TEXT[:90], TEXT[:80], TEXT[:7]], vocabulary)
+    split = EncodedText.of([TEXT[:90], TEXT[:80], TEXT[:7]], vocabulary)
     for most, limit in [(1 << 22, 1 << 22), (1000, 1000), (10, 3 * model.config.num_outputs)]:
         monkeypatch.setattr(evaluation, "_MAX_LOGITS", most)
         recording = RecordingModel(model)
@@ -107,7 +107,7 @@ def test_num_correct_counts_top_predictions(model, vocabulary):
         saved = model.head.bias.clone()
         model.head.bias[int(vocabulary.encode("e")[0])] += 1000
     try:
-        result = evaluate(model, Split.of(["eel"], vocabulary))
+        result = evaluate(model, EncodedText.of(["eel"], vocabulary))
     finally:
         with torch.no_grad():
             model.head.bias.copy_(saved)
@@ -115,7 +115,7 @@ def test_num_correct_counts_top_predictions(model, vocabulary):
 
 
 def test_fit_temperature_lowers_the_loss_of_an_overconfident_model(model, vocabulary):
-    split = Split.of([TEXT], vocabulary)
+    split = EncodedText.of([TEXT], vocabulary)
     temperature, calibrated = fit_temperature(model, split)
     assert calibrated.nats <= evaluate(model, split).nats
     changed = CharLSTM(model.config, unknown_probability=FLOOR)
@@ -130,10 +130,10 @@ def test_fit_temperature_lowers_the_loss_of_an_overconfident_model(model, vocabu
 
 
 def test_fit_temperature_on_a_short_text_is_one(model, vocabulary):
-    split = Split.of([TEXT[:500]], vocabulary)
+    split = EncodedText.of([TEXT[:500]], vocabulary)
     assert fit_temperature(model, split)[0] == 1.0
 
 
 def test_empty_text_is_an_error(model, vocabulary):
     with pytest.raises(CorpusError, match="no characters"):
-        evaluate(model, Split.of([], vocabulary))
+        evaluate(model, EncodedText.of([], vocabulary))

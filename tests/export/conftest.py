@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import with_spec
 
-from charlstm.model.network import CharLSTM
+from charlstm.model.lstm import CharLSTM
 
 CHROMIUM = os.environ.get("CHARLSTM_TEST_CHROMIUM") or shutil.which("chromium")
 

@@ -55,17 +55,17 @@ def in_node(tmp_path):
 )
 def test_module_predictions_and_scores_match_python(in_node, checkpoint, cell, characters, reading):
     model = with_vocabulary(checkpoint, characters, cell=cell, **reading)
-    alphabet, predictor = model.spec.alphabet, Predictor(rounded(model))
+    tokenizer, predictor = model.spec.tokenizer, Predictor(rounded(model))
     texts = ["", "the quick\r\nbrown\nfox", f"e\u0301\u00e9\u2603{END}\U0001f600", HOSTILE[:-6]]
     found = in_node(model, f"{json.dumps(texts)}.map((one) => [model.next(one), model.bits(one)])")
     for text, (following, bits) in zip(texts, found, strict=True):
-        symbols = alphabet.to_symbols(text)
+        symbols = tokenizer.to_chars(text)
         log_p_V = predictor.read_text(symbols, predictor.start()).log_p[0]
-        expected = {one.char: one.probability for one in ranked(alphabet, log_p_V, prefix="").next}
+        expected = {one.char: one.probability for one in ranked(tokenizer, log_p_V, prefix="").next}
         assert [p for _, p in following] == sorted((p for _, p in following), reverse=True)
         assert dict(following) == pytest.approx(expected, abs=1e-5)
         if text:
-            split = alphabet.split(alphabet.documents(symbols))
+            split = tokenizer.split(tokenizer.documents(symbols))
             scored = Evaluation.of_scores(split, predictor.score(split))
             assert bits == pytest.approx(scored.bits_per_char * scored.num_chars, rel=1e-4)
 
@@ -98,7 +98,7 @@ def test_module_rejects_invalid_options(in_node, checkpoint, options):
 def test_module_sample_stops_at_eos(in_node, checkpoint, characters, reading):
     model = with_vocabulary(checkpoint, characters, **reading)
     texts = in_node(model, "[...Array(20).keys()].map((seed) => model.sample('t', { seed }))")
-    assert all(model.spec.alphabet.end not in text for text in texts)
+    assert all(model.spec.tokenizer.eos not in text for text in texts)
     assert len(set(map(len, texts))) > 3
 
 
@@ -120,7 +120,7 @@ def test_example_page_runs_the_module(browser, checkpoint, tmp_path):
     page.locator("#prime").press_sequentially("the quick")
     predictor = Predictor(rounded(model))
     log_p_V = predictor.read_text("the quick", predictor.start()).log_p[0]
-    best = ranked(model.spec.alphabet, log_p_V, prefix="").next[0]
+    best = ranked(model.spec.tokenizer, log_p_V, prefix="").next[0]
     shown = page.locator("#next").text_content()
     assert shown.startswith(f"{json.dumps(best.char)} {best.probability:.1%}")
     page.locator("#write").click()

@@ -10,7 +10,7 @@ from charlstm.errors import CorpusError
 from charlstm.export.rounding import RoundedMatrix, measure_rounding, rounded
 from charlstm.inference.prediction import predict_next
 from charlstm.inference.predictor import Predictor
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
 
 
 def test_rounding_uses_255_levels_per_row():
@@ -27,7 +27,7 @@ def test_rounding_uses_255_levels_per_row():
 
 def test_rounding_cost_matches_scoring(checkpoint):
     documents = [TEXT[:600], "quick", "the lazy dog", TEXT[3:26]]
-    cost = measure_rounding(checkpoint, Split.of(documents, checkpoint.spec.vocabulary))
+    cost = measure_rounding(checkpoint, EncodedText.of(documents, checkpoint.spec.vocabulary))
     assert cost.num_chars == 640
     windows = [text[first : first + 10] for text in documents for first in range(0, len(text), 10)]
     for model, expected in (
@@ -47,4 +47,4 @@ def test_rounding_cost_matches_scoring(checkpoint):
     assert cost.exact_bits_per_char != cost.rounded_bits_per_char
     assert abs(cost.bits_per_char) < 0.05
     with pytest.raises(CorpusError, match="no characters"):
-        measure_rounding(checkpoint, Split.of([], checkpoint.spec.vocabulary))
+        measure_rounding(checkpoint, EncodedText.of([], checkpoint.spec.vocabulary))

@@ -11,19 +11,19 @@ import pytest
 from conftest import HOSTILE, MODEL, TEXT, with_spec, with_vocabulary
 
 from charlstm.analysis.unit import unit_steps
-from charlstm.config import CorpusConfig
+from charlstm.config import ReadingConfig
 from charlstm.export.rounding import measure_rounding, rounded
 from charlstm.export.webpage import build_page
 from charlstm.inference.prediction import ladder, predict_next
 from charlstm.inference.predictor import Predictor
 from charlstm.model.checkpoints import Checkpoint
-from charlstm.model.network import CharLSTM
-from charlstm.text.split import Split
+from charlstm.model.lstm import CharLSTM
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import Vocabulary
 
 
 def page_of(checkpoint: Checkpoint, path: Path, *, text="the quick", name="tiny") -> Path:
-    held_out = Split.of([TEXT[:200]], checkpoint.spec.vocabulary)
+    held_out = EncodedText.of([TEXT[:200]], checkpoint.spec.vocabulary)
     cost = measure_rounding(checkpoint, held_out)
     page = build_page(checkpoint, name=name, text=text, held_out=held_out, cost=cost)
     path.write_text(page, encoding="utf-8", errors="backslashreplace")
@@ -146,7 +146,7 @@ def test_page_predicts_u_after_q(open_page, learned):
 @pytest.mark.slow
 def test_page_predictions_match_python(open_page, checkpoint, cell, documents):
     model = with_vocabulary(checkpoint, TEXT, cell=cell)
-    model = with_spec(model, corpus=CorpusConfig(split_documents=documents))
+    model = with_spec(model, corpus=ReadingConfig(split_documents=documents))
     page = open_page(model)
     predictor = Predictor(rounded(model))
     generator = np.random.default_rng(0)
@@ -189,7 +189,7 @@ def test_cell_arithmetic_adds_up(open_page, checkpoint, cell):
     model = with_vocabulary(checkpoint, TEXT, cell=cell)
     text = "the quick"
     page = open_page(model, text=text)
-    split = Split.of([text], model.spec.vocabulary)
+    split = EncodedText.of([text], model.spec.vocabulary)
     for layer, unit, place in ((2, 3, 9), (1, 5, 9), (1, 5, 2), (2, 0, 1)):
         page.locator("#layer").select_option(label=str(layer))
         page.locator("#unit").fill(str(unit))
@@ -481,7 +481,7 @@ def test_phone_layout_clips_nothing(open_page, learned):
 @pytest.mark.slow
 def test_list_predictions_use_the_last_line(open_page, checkpoint):
     model = with_vocabulary(checkpoint, TEXT)
-    model = with_spec(model, corpus=CorpusConfig(split_documents="lines"))
+    model = with_spec(model, corpus=ReadingConfig(split_documents="lines"))
     page = open_page(model, text="the fox\nqui")
     assert page.locator("#next-words").text_content().startswith("After \u201cqui\u201d")
     assert page.locator("#documents").is_visible()
@@ -583,11 +583,11 @@ def test_hostile_characters_are_escaped(open_page, checkpoint):
 @pytest.mark.slow
 def test_page_encodes_bytes(open_page, checkpoint):
     model = with_vocabulary(checkpoint, map(chr, range(256)), level="byte")
-    page = open_page(model, text=model.spec.alphabet.to_symbols("na\u00efve"))
+    page = open_page(model, text=model.spec.tokenizer.to_chars("na\u00efve"))
     assert page.locator("#text").input_value() == "na\u00efve"
     settle(page)
     assert page.locator("#strip span").all_text_contents() == [*"na\u00efve"]
-    symbols = model.spec.alphabet.to_symbols("\u00fc\U0001f600")
+    symbols = model.spec.tokenizer.to_chars("\u00fc\U0001f600")
     predictor = Predictor(rounded(model))
     (found,) = predictions(page, ["\u00fc\U0001f600"])
     expected = predictor.read_text(symbols, predictor.start()).log_p[0]
@@ -823,7 +823,9 @@ def test_shading_follows_the_selected_unit(open_page, learned):
     settle(page)
     page.wait_for_timeout(100)
     shades = page.locator("#strip span").evaluate_all("all => all.map(one => one.dataset.shade)")
-    steps = unit_steps(rounded(learned), Split.of([text], learned.spec.vocabulary), layer=0, unit=5)
+    steps = unit_steps(
+        rounded(learned), EncodedText.of([text], learned.spec.vocabulary), layer=0, unit=5
+    )
     for shade, step in zip(shades, steps, strict=True):
         value = math.tanh(step.cell)
         limits = [0.1, 0.3, 0.5, 0.75]
@@ -893,7 +895,7 @@ def test_stop_before_start_cancels_writing(open_page, checkpoint):
 @pytest.mark.slow
 def test_all_bytes_of_a_character_are_selectable(open_page, checkpoint):
     model = with_vocabulary(checkpoint, map(chr, range(256)), level="byte")
-    page = open_page(model, text=model.spec.alphabet.to_symbols("a\u00e9b"))
+    page = open_page(model, text=model.spec.tokenizer.to_chars("a\u00e9b"))
     read = "document.getElementById('cell-words').textContent"
     for place in (3, 2, 1, 0, 0):
         page.locator("#back").click()
@@ -909,7 +911,7 @@ def test_all_bytes_of_a_character_are_selectable(open_page, checkpoint):
 @pytest.mark.slow
 def test_prediction_after_eos_starts_a_document(open_page, checkpoint):
     model = with_vocabulary(checkpoint, TEXT)
-    model = with_spec(model, corpus=CorpusConfig(split_documents="lines"))
+    model = with_spec(model, corpus=ReadingConfig(split_documents="lines"))
     page = open_page(model, text="the\n")
     read = "document.getElementById('cell-words').textContent"
     wait_for(page, f"{read}.includes('before the next document')")

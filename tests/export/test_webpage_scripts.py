@@ -16,7 +16,7 @@ from charlstm.export.rounding import RoundedMatrix, rounded
 from charlstm.inference.prediction import ladder, ranked
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import exclude, probabilities, with_temperature
-from charlstm.text.vocabulary import END, UNKNOWN
+from charlstm.text.vocabulary import EOS, UNKNOWN
 
 NODE = shutil.which("node")
 SCRIPT = Path(__file__).parent / "js" / "page.test.mjs"
@@ -27,7 +27,7 @@ MODELS = {
     "rnn": ({"cell": "rnn"}, TEXT),
     "wide": ({"cell": "gru", "hidden_size": 21}, TEXT),
     "lines": ({"split_documents": "lines"}, TEXT),
-    "documents": ({"split_documents": "blank-lines"}, TEXT + END),
+    "documents": ({"split_documents": "blank-lines"}, TEXT + EOS),
     "bytes": ({"level": "byte"}, BYTES),
     "crlf": ({"keep_line_ends": True}, TEXT + "\r"),
     "nfc": ({"normalize": "nfc"}, TEXT + "\u00e9"),
@@ -49,10 +49,10 @@ def vectors_of(model):
     """Return predictions, states and unit steps for some texts, with rounded weights."""
     config, weights = model_data(model)
     model = rounded(model)
-    alphabet, predictor = model.spec.alphabet, Predictor(model)
+    tokenizer, predictor = model.spec.tokenizer, Predictor(model)
     texts = []
     for text in TEXTS:
-        symbols = alphabet.to_symbols(text)
+        symbols = tokenizer.to_chars(text)
         state = predictor.start()
         log_p, layers = [state.log_p[0].tolist()], []
         for symbol in symbols:
@@ -60,7 +60,7 @@ def vectors_of(model):
             log_p.append(state.log_p[0].tolist())
             names = model.spec.model_config.spec.values
             layers.append([[layer.value(n)[0].tolist() for n in names] for layer in state.layers])
-        ids = alphabet.encode(symbols)
+        ids = tokenizer.encode(symbols)
         bits = [-row[one] / np.log(2) for row, one in zip(log_p, ids.tolist(), strict=False)]
         texts.append(
             {"text": text, "ids": ids.tolist(), "log_p": log_p, "bits": bits, "layers": layers}
@@ -72,9 +72,9 @@ def vectors_of(model):
         "config": config | {"lineEnd": [10]},
         "weights": weights,
         "texts": texts,
-        "decoded": alphabet.text_of(np.arange(1, len(alphabet))).replace(END, "\n"),
-        "readable": list(alphabet.readable),
-        "entropy": ranked(alphabet, log_p).entropy_bits,
+        "decoded": tokenizer.text_of(np.arange(1, len(tokenizer))).replace(EOS, "\n"),
+        "readable": list(tokenizer.readable),
+        "entropy": ranked(tokenizer, log_p).entropy_bits,
         "order": np.argsort(-log_p, kind="stable").tolist(),
         "tempered": [[t, probabilities(with_temperature(drawn, t)).tolist()] for t in temperatures],
         "ladder": [
@@ -91,7 +91,7 @@ def vectors_of(model):
                         for one in step.gates
                     ],
                 }
-                for step in unit_steps(model, alphabet.split(["the quic"]), layer=layer, unit=3)
+                for step in unit_steps(model, tokenizer.split(["the quic"]), layer=layer, unit=3)
             ]
             for layer in range(model.spec.model_config.num_layers)
         ],

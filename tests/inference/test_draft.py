@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import TEXT, with_spec
 
-from charlstm.config import CorpusConfig, SampleConfig
+from charlstm.config import ReadingConfig, SampleConfig
 from charlstm.inference.draft import Draft
 from charlstm.inference.prediction import ladder, predict_next
 from charlstm.inference.predictor import Predictor
@@ -54,8 +54,8 @@ def matches_new_draft(draft, predictor):
     for rung, wanted in zip(rungs, expected, strict=True):
         close(rung.prediction, wanted.prediction)
     if draft.text:
-        alphabet = predictor.alphabet
-        scores = predictor.score(alphabet.split(alphabet.documents(draft.text)))
+        tokenizer = predictor.tokenizer
+        scores = predictor.score(tokenizer.split(tokenizer.documents(draft.text)))
         assert draft.nats(0, len(draft.text)) == pytest.approx(scores.nats_N.tolist(), abs=1e-4)
 
 
@@ -223,7 +223,7 @@ def test_insert_composes_accents_for_nfc_models(checkpoint):
 
 def test_insert_encodes_characters_as_bytes(checkpoint):
     vocabulary = Vocabulary("".join(map(chr, [*range(97, 123), 0xA9, 0xC3])))
-    config = CorpusConfig(paths=("x",), level="byte")
+    config = ReadingConfig(paths=("x",), level="byte")
     draft = draft_of(Predictor(with_spec(checkpoint, corpus=config, vocabulary=vocabulary)), "\xe9")
     assert draft.text == "\xc3\xa9"
     draft.delete()

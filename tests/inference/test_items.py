@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import with_spec
 
-from charlstm.config import CorpusConfig, SampleConfig
+from charlstm.config import ReadingConfig, SampleConfig
 from charlstm.inference.items import draw_items, unique
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import collect, sample_many
@@ -19,7 +19,7 @@ def predictor(checkpoint):
     weights = dict(checkpoint.weights)
     weights["head.bias"] = weights["head.bias"].copy()
     weights["head.bias"][checkpoint.spec.vocabulary.encode("\n")] += 2.0
-    lines = with_spec(checkpoint, corpus=CorpusConfig(split_documents="lines"))
+    lines = with_spec(checkpoint, corpus=ReadingConfig(split_documents="lines"))
     return Predictor(replace(lines, weights=weights))
 
 
@@ -55,7 +55,7 @@ def test_sample_many_restarts_documents_from_a_zero_state(predictor):
     num_restarts = 0
     for before, after in pairwise(steps):
         for stream in range(3):
-            token = int(predictor.alphabet.encode(after.chars[stream])[0])
+            token = int(predictor.tokenizer.encode(after.chars[stream])[0])
             if before.chars[stream] == "\n":
                 assert after.log_p_B[stream] == pytest.approx(start[token], rel=1e-5)
                 num_restarts += 1

@@ -18,7 +18,7 @@ def test_predict_next_returns_a_distribution_over_the_vocabulary(predictor, pref
     assert prediction.entropy_bits == pytest.approx(float(-(p * np.log2(p)).sum()))
     assert 0 <= prediction.entropy_bits <= math.log2(len(p))
     chars = [candidate.char for candidate in prediction.next]
-    assert set(chars) == {None, *predictor.alphabet.vocabulary.characters}
+    assert set(chars) == {None, *predictor.tokenizer.vocabulary.characters}
     assert len(set(chars)) == len(chars)
 
 

@@ -9,7 +9,7 @@ from charlstm.errors import CheckpointError
 from charlstm.evaluation.scores import Evaluation
 from charlstm.evaluation.scoring import score
 from charlstm.inference.predictor import Predictor
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
 
 TEXTS = ["the quick brown fox", "quips.\n"]
 
@@ -23,7 +23,7 @@ def test_log_probabilities_add_up_to_the_evaluation(checkpoint):
             nats -= prediction.log_p[0, token]
             prediction = predictor.read(np.array([token]), prediction)
     model = network_of(checkpoint)
-    split = Split.of(TEXTS, checkpoint.spec.vocabulary)
+    split = EncodedText.of(TEXTS, checkpoint.spec.vocabulary)
     result = evaluate(model, split)
     assert nats == pytest.approx(result.nats, rel=1e-5)
     scores = predictor.score(split)
@@ -49,11 +49,13 @@ def test_probabilities_sum_to_one_with_a_floor_for_unknown(checkpoint):
     prediction = predictor.read_text("the q", predictor.start())
     p = np.exp(prediction.log_p.astype(float))
     assert p.sum() == pytest.approx(1, abs=1e-5)
-    assert p[0, 0] >= checkpoint.spec.alphabet.unknown_probability * (1 - 1e-5)
+    assert p[0, 0] >= checkpoint.spec.tokenizer.unknown_probability * (1 - 1e-5)
 
 
 def test_gate_shares_average_gates_by_layer(checkpoint):
-    layers = gate_shares(Predictor(checkpoint), Split.of(["quick"], checkpoint.spec.vocabulary))
+    layers = gate_shares(
+        Predictor(checkpoint), EncodedText.of(["quick"], checkpoint.spec.vocabulary)
+    )
     assert [sorted(layer) for layer in layers] == [["forget", "input", "output"]] * 2
     assert all(0 < gate.mean < 1 for layer in layers for gate in layer.values())
     # A fresh LSTM's forget gate has bias 1: sigmoid(1) = 0.73.
@@ -68,4 +70,4 @@ def test_overflowing_predictions_are_an_error(checkpoint):
     with pytest.raises(CheckpointError, match="overflow"):
         Predictor(crafted).read_text("the", Predictor(crafted).start())
     with pytest.raises(CheckpointError, match="overflow"):
-        score(network_of(crafted), Split.of(["the quick"], checkpoint.spec.vocabulary))
+        score(network_of(crafted), EncodedText.of(["the quick"], checkpoint.spec.vocabulary))

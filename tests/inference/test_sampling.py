@@ -247,8 +247,8 @@ def too_far(counts, expected):
 
 
 def counts_of(predictor, texts):
-    ids = predictor.alphabet.encode("".join(texts))
-    return np.bincount(ids, minlength=len(predictor.alphabet))
+    ids = predictor.tokenizer.encode("".join(texts))
+    return np.bincount(ids, minlength=len(predictor.tokenizer))
 
 
 SETTINGS = [
@@ -336,7 +336,7 @@ def test_sample_many_returns_the_models_log_probabilities(predictor):
     for text, log_p in samples:
         prediction = predictor.read_text("qu", predictor.start())
         for char, number in zip(text, log_p, strict=True):
-            (identity,) = predictor.alphabet.encode(char)
+            (identity,) = predictor.tokenizer.encode(char)
             assert number == pytest.approx(prediction.log_p[0, identity], abs=1e-4)
             prediction = predictor.read_text(char, prediction)
 
@@ -375,11 +375,11 @@ def test_forbidden_characters_are_never_drawn(predictor):
     assert len(text) == 300
     assert not set(text) & set(forbidden)
     with pytest.raises(ConfigError, match="every character"):
-        sample(predictor, forbid=predictor.alphabet.vocabulary.characters)
+        sample(predictor, forbid=predictor.tokenizer.vocabulary.characters)
 
 
 def test_num_cut_counts_samples_without_eos(predictor, lines_predictor):
-    running, lines = predictor.alphabet, lines_predictor.alphabet
+    running, lines = predictor.tokenizer, lines_predictor.tokenizer
     config = SampleConfig(length=3, until="x")
     texts = ["abc", "ab\n", "abx", "ab"]
     assert sampling.num_cut(texts, config, lines) == 1
@@ -426,7 +426,7 @@ def test_stops_do_not_revive_ended_streams(lines_predictor):
     waiting = drawn_by(lines_predictor, "qu", num_samples=6, length=40, until="never comes")
     assert [step.chars for step in whole] == [step.chars for step in waiting]
     # Stops in the prime do not count.
-    for char in lines_predictor.alphabet.vocabulary.characters:
+    for char in lines_predictor.tokenizer.vocabulary.characters:
         steps = drawn_by(lines_predictor, "qu", num_samples=6, length=40, until="XX" + char)
         assert [step.chars for step in whole] == [step.chars for step in steps]
 
@@ -450,7 +450,7 @@ def test_restarts_continues_with_the_next_document(lines_predictor):
     beginning = longer[len(first) :].split("\n")[0] + "\n"
     prediction = lines_predictor.start()
     for place, char in enumerate(beginning, start=len(first)):
-        (identity,) = lines_predictor.alphabet.encode(char)
+        (identity,) = lines_predictor.tokenizer.encode(char)
         assert costs[place] == pytest.approx(prediction.log_p[0, identity], abs=1e-4)
         prediction = lines_predictor.read_text(char, prediction)
 

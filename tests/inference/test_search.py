@@ -23,7 +23,7 @@ def by_hand(predictor, is_end_V, length):
 
 def test_most_likely_matches_brute_force(predictor):
     # Only three tokens continue.
-    is_end_V = np.ones(len(predictor.alphabet), np.bool_)
+    is_end_V = np.ones(len(predictor.tokenizer), np.bool_)
     is_end_V[[1, 5, 9]] = False
     expected = by_hand(predictor, is_end_V, 4)[:6]
     assert max(len(ids) for _, ids in expected) < 4  # longer ones are less likely
@@ -36,7 +36,7 @@ def test_most_likely_matches_brute_force(predictor):
 
 
 def test_most_likely_returns_only_certain_results_at_the_limit(predictor):
-    is_end_V = np.zeros(len(predictor.alphabet), np.bool_)
+    is_end_V = np.zeros(len(predictor.tokenizer), np.bool_)
     is_end_V[3] = True
     search = most_likely(predictor, predictor.start(), is_end_V, 200, max_open=100)
     assert not search.is_exact

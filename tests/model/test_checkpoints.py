@@ -17,7 +17,7 @@ from charlstm.model.checkpoints import (
     read_checkpoint,
     read_header,
 )
-from charlstm.text.vocabulary import END, Vocabulary
+from charlstm.text.vocabulary import EOS, Vocabulary
 
 
 def assert_equal(found: Checkpoint, expected: Checkpoint):
@@ -305,7 +305,7 @@ def test_minimum_values_are_accepted_and_smaller_ones_rejected(write, small):
 def test_byte_level_vocabulary_allows_only_bytes_and_eos(small):
     corpus = replace(small.spec.corpus, level="byte")
     size = len(small.spec.vocabulary)
-    for last, is_possible in [("\xff", True), (END, True), ("\u0100", False), ("\ufdd1", False)]:
+    for last, is_possible in [("\xff", True), (EOS, True), ("\u0100", False), ("\ufdd1", False)]:
         characters = "".join(map(chr, range(size - 1))) + last
         if is_possible:
             with_spec(small, corpus=corpus, vocabulary=Vocabulary(characters))

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 
 from charlstm.model.finetuning import transplant
-from charlstm.model.network import CharLSTM
+from charlstm.model.lstm import CharLSTM
 from charlstm.text.vocabulary import Vocabulary
 
 

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlstm.ngram import interpolation
-from charlstm.ngram.interpolation import Counts, Mixture
-from charlstm.ngram.order_selection import ngrams_of_order
-from charlstm.text.split import Split
+from charlstm.ngram.interpolation import InterpolatedNgrams, LogLinearWeights
+from charlstm.ngram.order_selection import fit_ngrams_of_order
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import Vocabulary
 
 FLOOR = 1e-4
@@ -32,38 +32,42 @@ def nats(log_p_NV, ids_N):
 def test_interpolated_distributions_sum_to_one_with_a_floor_for_unknown(seed, num_tokens, u, v):
     generator = np.random.default_rng(seed)
     one, two = distributions(generator, 5, num_tokens), distributions(generator, 5, num_tokens)
-    mixture = Mixture(np.array([[u, v], [v, u]]))
+    mixture = LogLinearWeights(np.array([[u, v], [v, u]]))
     matched_N = generator.integers(0, 2, 5)
-    mixed = mixture.log_probabilities(one, two, matched_N, unknown_probability=FLOOR)
-    np.testing.assert_allclose(np.exp(mixed).sum(-1), 1, atol=1e-5)
-    assert (np.exp(mixed[:, 0]) >= FLOOR * 0.999).all()
+    interpolated = mixture.log_probabilities(one, two, matched_N, unknown_probability=FLOOR)
+    np.testing.assert_allclose(np.exp(interpolated).sum(-1), 1, atol=1e-5)
+    assert (np.exp(interpolated[:, 0]) >= FLOOR * 0.999).all()
 
 
 def test_weights_of_one_and_zero_return_one_part():
     generator = np.random.default_rng(0)
     one, two = distributions(generator, 9, 5), distributions(generator, 9, 5)
-    mixture = Mixture(np.array([[1.0, 0.0], [0.0, 1.0]]))
+    mixture = LogLinearWeights(np.array([[1.0, 0.0], [0.0, 1.0]]))
     matched_N = np.array([0, 1, 0, 1, 0, 1, 0, 1, 0])
-    mixed = mixture.log_probabilities(one, two, matched_N, unknown_probability=1e-12)
-    np.testing.assert_allclose(mixed, np.where(matched_N[:, None] == 0, one, two), atol=1e-5)
+    interpolated = mixture.log_probabilities(one, two, matched_N, unknown_probability=1e-12)
+    np.testing.assert_allclose(interpolated, np.where(matched_N[:, None] == 0, one, two), atol=1e-5)
 
 
 def test_weights_depend_on_matched_context_length():
     vocabulary = Vocabulary("abc")
-    alphabet = alphabet_of(vocabulary, unknown_probability=1e-3)
-    ngrams = ngrams_of_order(Split.of(["abcabcab"], vocabulary), alphabet, 2)
-    mixture = Mixture(np.array([[0.2, 0.8], [0.5, 0.5], [0.0, 1.0]]))
-    context_BK = ngrams.contexts(Split.of(["abac"], vocabulary))
+    tokenizer = alphabet_of(vocabulary, unknown_probability=1e-3)
+    ngrams = fit_ngrams_of_order(EncodedText.of(["abcabcab"], vocabulary), tokenizer, 2)
+    mixture = LogLinearWeights(np.array([[0.2, 0.8], [0.5, 0.5], [0.0, 1.0]]))
+    context_BK = ngrams.contexts(EncodedText.of(["abac"], vocabulary))
     lstm_BV = distributions(np.random.default_rng(0), 4, 4)
     ngram_BV, matched_B = ngrams.log_probabilities(context_BK)
-    mixed_BV = Counts(ngrams=ngrams, mixture=mixture).mixed(lstm_BV, ngram_BV, matched_B)
+    mixed_BV = InterpolatedNgrams(ngrams=ngrams, mixture=mixture).interpolated(
+        lstm_BV, ngram_BV, matched_B
+    )
     assert set(matched_B.tolist()) == {1, 2}
-    for mixed, lstm, p, matched in zip(mixed_BV, lstm_BV, np.exp(ngram_BV), matched_B, strict=True):
+    for interpolated, lstm, p, matched in zip(
+        mixed_BV, lstm_BV, np.exp(ngram_BV), matched_B, strict=True
+    ):
         u, v = mixture.weights_K2[matched]
         expected = np.exp(lstm * u) * p**v
         expected *= (1 - 1e-3) / expected.sum()
         expected[0] += 1e-3
-        np.testing.assert_allclose(np.exp(mixed), expected, rtol=1e-4)
+        np.testing.assert_allclose(np.exp(interpolated), expected, rtol=1e-4)
 
 
 def test_fit_prefers_the_better_part_for_each_context_length():
@@ -71,7 +75,7 @@ def test_fit_prefers_the_better_part_for_each_context_length():
     lstm, ngram = distributions(generator, 4000, 6), distributions(generator, 4000, 6)
     matched_N = generator.integers(0, 2, 4000)
     ids_N = sample(generator, np.where(matched_N[:, None] == 0, lstm, ngram))
-    mixture = Mixture.fit(lstm, ngram, matched_N, ids_N, order=2)
+    mixture = LogLinearWeights.fit(lstm, ngram, matched_N, ids_N, order=2)
     np.testing.assert_allclose(mixture.weights_K2[:2], [[1, 0], [0, 1]], atol=0.1)
     # Without characters of this length, the weights are the common ones.
     assert mixture.weights_K2[2] == pytest.approx([0.5, 0.5], abs=0.15)
@@ -84,12 +88,12 @@ def test_fit_minimizes_the_loss():
     matched_N = np.zeros(3000, int)
 
     def loss(weights):
-        mixture = Mixture(np.array([weights]))
+        mixture = LogLinearWeights(np.array([weights]))
         return nats(
             mixture.log_probabilities(lstm, ngram, matched_N, unknown_probability=1e-12), ids_N
         )
 
-    (best,) = Mixture.fit(lstm, ngram, matched_N, ids_N, order=0).weights_K2
+    (best,) = LogLinearWeights.fit(lstm, ngram, matched_N, ids_N, order=0).weights_K2
     for step in ([0.1, 0], [-0.1, 0], [0, 0.1], [0, -0.1]):
         assert loss(best) < loss(best + step)
 
@@ -101,8 +105,8 @@ def test_fit_on_little_text_stays_near_the_default_weights(num_chars):
     ngram = distributions(generator, num_chars, 5, sharpness=20)
     matched_N = np.zeros(num_chars, int)
     ids_N = generator.integers(0, 5, num_chars)
-    mixture = Mixture.fit(lstm, ngram, matched_N, ids_N, order=1)
-    assert np.abs(mixture.weights_K2 - Mixture.usual(1).weights_K2).max() < 1.5
+    mixture = LogLinearWeights.fit(lstm, ngram, matched_N, ids_N, order=1)
+    assert np.abs(mixture.weights_K2 - LogLinearWeights.usual(1).weights_K2).max() < 1.5
     assert np.isfinite(mixture.weights_K2).all()
 
 
@@ -112,29 +116,31 @@ def test_or_better_part_drops_interpolation_without_gain(sharp, only):
     both = [distributions(generator, 3000, 5) for _ in range(2)]
     ids_N = sample(generator, 0.5 * both[0] + 0.5 * both[1] if sharp is None else both[sharp])
     fitted_on = *both, generator.integers(0, 3, 3000), ids_N
-    mixture = Mixture.fit(*fitted_on, order=2)
+    mixture = LogLinearWeights.fit(*fitted_on, order=2)
     chosen = mixture.or_better_part(*fitted_on)
     assert chosen.only == only
     assert (chosen is mixture) == (only is None)
-    mixed = chosen.log_probabilities(*fitted_on[:3], unknown_probability=1e-12)
-    assert nats(mixed, ids_N) <= min(nats(one, ids_N) for one in both) + 1e-3
+    interpolated = chosen.log_probabilities(*fitted_on[:3], unknown_probability=1e-12)
+    assert nats(interpolated, ids_N) <= min(nats(one, ids_N) for one in both) + 1e-3
 
 
 def test_or_better_part_keeps_weights_without_text():
     nothing = np.empty((0, 5), np.float32)
     none = np.empty(0, int)
-    mixture = Mixture.fit(nothing, nothing, none, none, order=1)
+    mixture = LogLinearWeights.fit(nothing, nothing, none, none, order=1)
     assert mixture.or_better_part(nothing, nothing, none, none) is mixture
 
 
 def test_contradicting_parts_do_not_underflow():
     sure = np.array([[0, -99.0, -99.0], [-99.0, 0, -99.0]], np.float32)
-    mixture = Mixture(np.array([[3.0, 3.0]]))
+    mixture = LogLinearWeights(np.array([[3.0, 3.0]]))
     # The parts contradict each other in the first row and agree in the second.
     ngram = sure[[1, 1]]
-    mixed = mixture.log_probabilities(sure, ngram, np.zeros(2, int), unknown_probability=1e-12)
-    assert mixed.dtype == np.float32
-    np.testing.assert_allclose(np.exp(mixed), [[0.5, 0.5, 0], [0, 1, 0]], atol=1e-5)
+    interpolated = mixture.log_probabilities(
+        sure, ngram, np.zeros(2, int), unknown_probability=1e-12
+    )
+    assert interpolated.dtype == np.float32
+    np.testing.assert_allclose(np.exp(interpolated), [[0.5, 0.5, 0], [0, 1, 0]], atol=1e-5)
 
 
 @pytest.mark.parametrize("chunk_chars", [7, 4096])
@@ -156,7 +162,7 @@ def test_fit_is_a_fixed_point_of_newtons_method(
     ngram = distributions(generator, num_chars, 5, sharpness)
     ids_N = sample(generator, trust * (0.2 * lstm + 0.9 * ngram))
     matched_N = np.ones(num_chars, int)
-    common, weights = Mixture.fit(lstm, ngram, matched_N, ids_N, order=1).weights_K2
+    common, weights = LogLinearWeights.fit(lstm, ngram, matched_N, ids_N, order=1).weights_K2
     both_2NV = np.maximum(np.stack([lstm, ngram]).astype(float), -100.0)
     assert np.abs(newton_step(both_2NV, ids_N, common, np.array([0.7, 0.3]))).max() < 2e-3
     assert np.abs(newton_step(both_2NV, ids_N, weights, common)).max() < 2e-3

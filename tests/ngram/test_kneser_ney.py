@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from charlstm.ngram import kneser_ney
 from charlstm.ngram.kneser_ney import NgramModel
-from charlstm.ngram.order_selection import learn_ngrams, ngrams_of_order
-from charlstm.text.split import Split
+from charlstm.ngram.order_selection import fit_ngrams, fit_ngrams_of_order
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import Vocabulary
 
 FLOOR = 1e-3
@@ -21,7 +21,7 @@ others = st.lists(st.text("abcd", min_size=1, max_size=12), min_size=1, max_size
 
 
 def split_of(documents):
-    return Split.of(documents, ABC)
+    return EncodedText.of(documents, ABC)
 
 
 def nats(model, *documents):
@@ -84,7 +84,7 @@ class Textbook:
 @given(texts, others, st.integers(0, 4))
 @settings(max_examples=80, deadline=None)
 def test_score_matches_the_textbook_formulas(train, text, order):
-    model = ngrams_of_order(split_of(train), ALPHABET, order)
+    model = fit_ngrams_of_order(split_of(train), ALPHABET, order)
     textbook = Textbook(train, order, "abc?")
     expected = [cost for document in text for cost in textbook.nats(document)]
     np.testing.assert_allclose(nats(model, *text), expected, rtol=1e-5)
@@ -95,7 +95,7 @@ def test_estimated_discounts_match_the_textbook_formulas():
     train = ["".join(generator.choice(list("abc"), 300, p=[0.6, 0.3, 0.1])) for _ in range(3)]
     textbook = Textbook(train, 5, "abc?")
     assert any(found != (0, 0.5, 1, 1.5) for found in textbook.discounts)
-    model = ngrams_of_order(split_of(train), ALPHABET, 5)
+    model = fit_ngrams_of_order(split_of(train), ALPHABET, 5)
     np.testing.assert_allclose(nats(model, "abcabba"), textbook.nats("abcabba"), rtol=1e-5)
 
 
@@ -119,7 +119,7 @@ def test_discounts_without_valid_estimate_are_the_defaults(numbers, expected):
 @given(texts, st.text("abcd", max_size=9), st.integers(0, 5))
 @settings(max_examples=60, deadline=None)
 def test_distributions_sum_to_one_and_match_score(train, text, order):
-    model = ngrams_of_order(split_of(train), ALPHABET, order)
+    model = fit_ngrams_of_order(split_of(train), ALPHABET, order)
     context = model.start()
     ids = ABC.encode(text)
     expected = []
@@ -136,12 +136,12 @@ def test_distributions_sum_to_one_and_match_score(train, text, order):
 @given(texts, st.text("abcd", min_size=1, max_size=9), st.text("abcd", min_size=1, max_size=9))
 @settings(max_examples=30, deadline=None)
 def test_score_ignores_later_characters(train, begin, end):
-    model = ngrams_of_order(split_of(train), ALPHABET, 4)
+    model = fit_ngrams_of_order(split_of(train), ALPHABET, 4)
     np.testing.assert_array_equal(nats(model, begin + end)[: len(begin)], nats(model, begin))
 
 
 def test_batched_streams_match_single_ones():
-    model = ngrams_of_order(split_of(["abcab", "cba", "aab"]), ALPHABET, 3)
+    model = fit_ngrams_of_order(split_of(["abcab", "cba", "aab"]), ALPHABET, 3)
     together = model.start(3)
     alone = [model.start() for _ in range(3)]
     for ids_B in np.array([[1, 2, 3], [2, 0, 3], [3, 1, 1]]):
@@ -155,13 +155,13 @@ def test_batched_streams_match_single_ones():
 
 
 def test_documents_are_independent():
-    model = ngrams_of_order(split_of(["ab", "ab", "ab", "ba"]), ALPHABET, 2)
+    model = fit_ngrams_of_order(split_of(["ab", "ab", "ab", "ba"]), ALPHABET, 2)
     assert nats(model, "a")[0] < nats(model, "b")[0] < nats(model, "c")[0]
     np.testing.assert_array_equal(nats(model, "ab", "ab")[2:], nats(model, "ab"))
 
 
 def test_score_returns_matched_context_lengths():
-    model = ngrams_of_order(split_of(["abcabcabc"]), ALPHABET, 3)
+    model = fit_ngrams_of_order(split_of(["abcabcabc"]), ALPHABET, 3)
     # BOS counts as context; "aa" never occurred in training, so only "a" matches at the end.
     assert model.score(split_of(["abcaab"])).matched_N.tolist() == [1, 2, 3, 3, 3, 1]
 
@@ -169,7 +169,7 @@ def test_score_returns_matched_context_lengths():
 @given(texts, others, st.integers(0, 4))
 @settings(max_examples=30, deadline=None)
 def test_read_and_score_match_the_same_context(train, text, order):
-    model = ngrams_of_order(split_of(train), ALPHABET, order)
+    model = fit_ngrams_of_order(split_of(train), ALPHABET, order)
     split = split_of(text)
     nats_N, matched_N = model.score(split)
     contexts = []
@@ -195,7 +195,7 @@ def assert_predicts(model):
 
 
 def test_pruned_level_still_predicts_a_distribution():
-    model = ngrams_of_order(split_of(["abcab", "abcba", "abb"]), ALPHABET, 2)
+    model = fit_ngrams_of_order(split_of(["abcab", "abcba", "abb"]), ALPHABET, 2)
     longest = model.levels[2]
     is_frequent_G = np.arange(len(longest.key_G)) % 2 == 0
     is_kept_C = np.ones(longest.num_contexts, np.bool_)
@@ -208,7 +208,7 @@ def test_pruned_level_still_predicts_a_distribution():
 
 
 def test_levels_have_small_dtypes():
-    model = ngrams_of_order(split_of(["abcab", "abcba", "abb"]), ALPHABET, 4)
+    model = fit_ngrams_of_order(split_of(["abcab", "abcba", "abb"]), ALPHABET, 4)
     for level in model.levels:
         assert [level.key_G.dtype, level.discounted_G.dtype] == [np.uint64, np.float32]
         assert level.backoff_C.dtype == np.float32
@@ -220,10 +220,10 @@ def test_levels_have_small_dtypes():
 )
 def test_texts_without_variety_or_repeats_give_finite_losses(train):
     vocabulary = Vocabulary.of(train)
-    alphabet = alphabet_of(vocabulary)
-    text = Split.of([train[:100] + "\U0001f600"], vocabulary)
-    model = learn_ngrams(
-        Split.of([train], vocabulary), Split.of([train[:50]], vocabulary), alphabet
+    tokenizer = alphabet_of(vocabulary)
+    text = EncodedText.of([train[:100] + "\U0001f600"], vocabulary)
+    model = fit_ngrams(
+        EncodedText.of([train], vocabulary), EncodedText.of([train[:50]], vocabulary), tokenizer
     )
     assert np.isfinite(model.score(text).nats_N).all()
     assert np.exp(model.log_probabilities(model.start())[0]).sum() == pytest.approx(1)
@@ -231,6 +231,6 @@ def test_texts_without_variety_or_repeats_give_finite_losses(train):
 
 def test_vocabulary_of_a_hundred_thousand_characters():
     vocabulary = Vocabulary("".join(map(chr, range(0x10000, 0x10000 + 100_000))))
-    train = Split.of([vocabulary.characters * 2], vocabulary)
-    model = ngrams_of_order(train, alphabet_of(vocabulary), 2)
+    train = EncodedText.of([vocabulary.characters * 2], vocabulary)
+    model = fit_ngrams_of_order(train, alphabet_of(vocabulary), 2)
     assert model.score(train).nats_N[10:].max() < 1.2

@@ -7,65 +7,65 @@ from conftest import alphabet_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlstm.errors import ContainerError
-from charlstm.ngram.interpolation import Counts, Mixture
+from charlstm.errors import TensorFileError
+from charlstm.ngram.interpolation import InterpolatedNgrams, LogLinearWeights
 from charlstm.ngram.kneser_ney import NgramModel
-from charlstm.ngram.order_selection import ngrams_of_order
+from charlstm.ngram.order_selection import fit_ngrams_of_order
 from charlstm.ngram.storage import (
-    owner_of,
-    read_counts,
+    file_owner,
+    read_ngrams,
     read_val_nats,
-    write_counts,
+    write_ngrams,
 )
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import Vocabulary
 
 ABC = Vocabulary("abc")
 ALPHABET = alphabet_of(ABC)
-TEXT = Split.of(["abcabcabba" * 20, "cab"], ABC)
+TEXT = EncodedText.of(["abcabcabba" * 20, "cab"], ABC)
 
 
 @pytest.fixture
 def counts():
-    ngrams = ngrams_of_order(TEXT, ALPHABET, 3)
-    return Counts(ngrams=ngrams, mixture=Mixture.usual(3))
+    ngrams = fit_ngrams_of_order(TEXT, ALPHABET, 3)
+    return InterpolatedNgrams(ngrams=ngrams, mixture=LogLinearWeights.usual(3))
 
 
 @pytest.fixture
 def path(tmp_path, counts):
     path = tmp_path / "counts.safetensors"
-    write_counts(path, counts, owner="me", mode=0o666)
+    write_ngrams(path, counts, owner="me", mode=0o666)
     return path
 
 
 def test_read_returns_what_was_written(path, counts):
-    again = read_counts(path, ALPHABET, owner="me")
+    again = read_ngrams(path, ALPHABET, owner="me")
     np.testing.assert_array_equal(again.ngrams.score(TEXT).nats_N, counts.ngrams.score(TEXT).nats_N)
     np.testing.assert_array_equal(again.mixture.weights_K2, counts.mixture.weights_K2)
 
 
 def test_read_rejects_files_of_another_model_or_vocabulary(path):
-    with pytest.raises(ContainerError, match="another model"):
-        read_counts(path, ALPHABET, owner="you")
-    with pytest.raises(ContainerError, match="damaged"):
-        read_counts(path, alphabet_of(Vocabulary("abcd")), owner="me")
+    with pytest.raises(TensorFileError, match="another model"):
+        read_ngrams(path, ALPHABET, owner="you")
+    with pytest.raises(TensorFileError, match="damaged"):
+        read_ngrams(path, alphabet_of(Vocabulary("abcd")), owner="me")
 
 
 def test_validation_loss_is_stored_and_checked(path, counts):
     assert read_val_nats(path, owner="me") is None
     scored = replace(counts, val_nats_per_char=1.25)
-    write_counts(path, scored, owner="me", mode=0o666)
+    write_ngrams(path, scored, owner="me", mode=0o666)
     assert read_val_nats(path, owner="me") == 1.25
-    assert read_counts(path, ALPHABET, owner="me").val_nats_per_char == 1.25
-    with pytest.raises(ContainerError, match="another model"):
+    assert read_ngrams(path, ALPHABET, owner="me").val_nats_per_char == 1.25
+    with pytest.raises(TensorFileError, match="another model"):
         read_val_nats(path, owner="you")
     for impossible in (-1.0, 1e9, "one", [1.0], True):
-        write_counts(path, replace(counts, val_nats_per_char=impossible), owner="me", mode=0o666)
+        write_ngrams(path, replace(counts, val_nats_per_char=impossible), owner="me", mode=0o666)
         for read in (
             lambda: read_val_nats(path, owner="me"),
-            lambda: read_counts(path, ALPHABET, owner="me"),
+            lambda: read_ngrams(path, ALPHABET, owner="me"),
         ):
-            with pytest.raises(ContainerError, match="damaged: its validation loss is invalid"):
+            with pytest.raises(TensorFileError, match="damaged: its validation loss is invalid"):
                 read()
 
 
@@ -75,12 +75,12 @@ def test_read_rejects_every_changed_byte(path):
         changed = bytearray(data)
         changed[place] ^= 1
         path.write_bytes(changed)
-        with pytest.raises(ContainerError):
-            read_counts(path, ALPHABET, owner="me")
+        with pytest.raises(TensorFileError):
+            read_ngrams(path, ALPHABET, owner="me")
     for length in (0, 1, 100, len(data) - 1):
         path.write_bytes(data[:length])
-        with pytest.raises(ContainerError):
-            read_counts(path, ALPHABET, owner="me")
+        with pytest.raises(TensorFileError):
+            read_ngrams(path, ALPHABET, owner="me")
 
 
 @pytest.mark.parametrize("level", [0, 1])
@@ -96,15 +96,20 @@ def test_read_rejects_ngrams_that_predict_bos(path, counts, level):
         discounted_G[-1] = 0.1
         first = replace(first, discounted_G=discounted_G)
     ngrams = NgramModel([first, *longer], num_symbols=4, unknown_probability=1e-4)
-    write_counts(path, Counts(ngrams=ngrams, mixture=Mixture.usual(3)), owner="me", mode=0o666)
-    with pytest.raises(ContainerError, match="predict BOS"):
-        read_counts(path, ALPHABET, owner="me")
+    write_ngrams(
+        path,
+        InterpolatedNgrams(ngrams=ngrams, mixture=LogLinearWeights.usual(3)),
+        owner="me",
+        mode=0o666,
+    )
+    with pytest.raises(TensorFileError, match="predict BOS"):
+        read_ngrams(path, ALPHABET, owner="me")
 
 
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_read_rejects_crafted_files_or_returns_valid_distributions(tmp_path_factory, data):
-    from charlstm.system.container import to_bytes
+    from charlstm.system.tensor_file import to_bytes
 
     path = tmp_path_factory.mktemp("crafted") / "counts.safetensors"
     order = data.draw(st.integers(0, 2))
@@ -131,8 +136,8 @@ def test_read_rejects_crafted_files_or_returns_valid_distributions(tmp_path_fact
     with open(path, "wb") as file:
         file.write(to_bytes(arrays, header))
     try:
-        counts = read_counts(path, ALPHABET, owner="me")
-    except ContainerError:
+        counts = read_ngrams(path, ALPHABET, owner="me")
+    except TensorFileError:
         return
     context = counts.ngrams.read(np.array([1]), counts.ngrams.start())
     log_p_BV, _ = counts.ngrams.log_probabilities(context)
@@ -141,12 +146,12 @@ def test_read_rejects_crafted_files_or_returns_valid_distributions(tmp_path_fact
 
 def test_read_rejects_pipes(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ContainerError):
-        read_counts(tmp_path / "pipe", ALPHABET, owner="me")
+    with pytest.raises(TensorFileError):
+        read_ngrams(tmp_path / "pipe", ALPHABET, owner="me")
 
 
 def test_owner_depends_on_model_and_text():
     weights = {"a": np.zeros(3), "b": np.ones(2)}
-    assert owner_of(weights, "text") == owner_of(dict(reversed(weights.items())), "text")
-    others = [owner_of(weights | {"a": np.ones(3)}, "text"), owner_of(weights, "other")]
-    assert owner_of(weights, "text") not in others
+    assert file_owner(weights, "text") == file_owner(dict(reversed(weights.items())), "text")
+    others = [file_owner(weights | {"a": np.ones(3)}, "text"), file_owner(weights, "other")]
+    assert file_owner(weights, "text") not in others

@@ -17,7 +17,7 @@ import pytest
 
 from charlstm.errors import ConfigError, TrainingError
 from charlstm.run.store import CheckpointStore
-from charlstm.system.distributed import ALONE, World, join_world
+from charlstm.system.distributed import SINGLE_PROCESS, World, join_world
 
 SENTENCES = "the quick brown fox jumps over the lazy dog.\nquiet queens quote quick quips.\n"
 OPTIONS = ["--hidden-size", "16", "--batch-size", "8", "--seq-len", "16", "--threads", "1"]
@@ -30,35 +30,35 @@ COMPARED = [*OPTIONS[:-1], "0.001", "--dropout", 0]
 def test_single_process_does_not_communicate():
     import torch
 
-    assert ALONE.leads
-    assert ALONE.share(7) == slice(0, 7)
-    assert ALONE.sum([1.5, True]) == [1.5, True]
+    assert SINGLE_PROCESS.is_main_process
+    assert SINGLE_PROCESS.shard(7) == slice(0, 7)
+    assert SINGLE_PROCESS.all_reduce([1.5, True]) == [1.5, True]
     tensor = torch.ones(3)
-    ALONE.average_([tensor])
+    SINGLE_PROCESS.all_reduce_mean_([tensor])
     assert tensor.tolist() == [1, 1, 1]
-    assert ALONE.gather(tensor) == [tensor]
-    assert ALONE.broadcast("a") == "a"
+    assert SINGLE_PROCESS.gather(tensor) == [tensor]
+    assert SINGLE_PROCESS.broadcast("a") == "a"
 
 
 def test_streams_must_be_divisible_by_the_processes():
     worlds = [World(rank=rank, size=3) for rank in range(3)]
-    numbers = [number for world in worlds for number in range(12)[world.share(12)]]
+    numbers = [number for world in worlds for number in range(12)[world.shard(12)]]
     assert numbers == list(range(12))
     with pytest.raises(ConfigError, match=r"8 streams .* can't be divided by 3 processes"):
-        worlds[0].share(8)
+        worlds[0].shard(8)
 
 
 def test_single_process_needs_no_process_group():
     for environment in ({}, {"WORLD_SIZE": "1", "MASTER_ADDR": "nowhere"}, {"WORLD_SIZE": "4"}):
         with join_world(environment) as world:
-            assert world == ALONE
+            assert world == SINGLE_PROCESS
 
 
 def test_notes_survive_a_restart():
     import torch.distributed as dist
 
-    assert ALONE.noted("run") is None
-    ALONE.note("run", "a")  # nobody comes after
+    assert SINGLE_PROCESS.noted("run") is None
+    SINGLE_PROCESS.note("run", "a")  # nobody comes after
     store = dist.HashStore()
     first, second = World(size=2, notes=store), World(size=2, attempt=1, notes=store)
     assert second.noted("run") is None

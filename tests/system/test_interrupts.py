@@ -7,7 +7,7 @@ import time
 import pytest
 
 from charlstm.run.store import CheckpointStore
-from charlstm.system.interrupts import held_back, stop_signals
+from charlstm.system.interrupts import defer_signals, stop_signals
 
 pty = pytest.importorskip("pty", reason="terminals and signals of POSIX")
 
@@ -60,7 +60,7 @@ def test_held_back_signal_is_delivered_after_the_block():
     done = []
 
     def block(number):
-        with held_back():
+        with defer_signals():
             os.kill(os.getpid(), number)
             done.append(number)
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from charlstm.system.progress import counting_bar, move, progress_bar
+from charlstm.system.progress import character_bar, move, progress_bar
 from charlstm.system.terminal import waiting
 
 
@@ -39,7 +39,7 @@ def test_counting_bar_appears_after_a_second(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", Terminal())
-    with counting_bar(100, "scored") as progress:
+    with character_bar(100, "scored") as progress:
         progress(50)
     assert "scored" not in sys.stderr.getvalue()
 

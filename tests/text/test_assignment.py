@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlstm.config import CorpusConfig
+from charlstm.config import ReadingConfig
 from charlstm.text.assignment import Assignment
 from charlstm.text.corpus import load_corpus
 
@@ -17,7 +17,7 @@ LUMPY = [
 
 def assigned(lengths, **options):
     lengths = np.array(lengths)
-    config = CorpusConfig(**{"split_by": "random"} | options)
+    config = ReadingConfig(**{"split_by": "random"} | options)
     return Assignment.of(config, np.cumsum(lengths) - lengths, int(lengths.sum()))
 
 
@@ -83,9 +83,11 @@ def test_test_items_of_a_sorted_list_cover_all_letters(tmp_path):
     path = tmp_path / "sorted.txt"
     words = [f"{letter}{number:02}\n" for letter in "abcdefghij" for number in range(60)]
     path.write_text("".join(words))
-    config = CorpusConfig(paths=(str(path),), split_documents="lines", split_by="auto")
+    config = ReadingConfig(paths=(str(path),), split_documents="lines", split_by="auto")
     corpus = load_corpus(config)
-    splits = [corpus.alphabet.text_of(part.ids) for part in (corpus.train, corpus.val, corpus.test)]
+    splits = [
+        corpus.tokenizer.text_of(part.ids) for part in (corpus.train, corpus.val, corpus.test)
+    ]
     assert sorted("".join(splits).splitlines(keepends=True)) == words
     letters = set(splits[2]) & set("abcdefghij")
     assert len(letters) > 4
@@ -96,10 +98,10 @@ def test_val_and_test_files_are_not_shuffled(tmp_path):
     for name, text in (("train", "ab\n" * 200), ("val", "ba\n" * 3), ("test", "bb\n" * 5)):
         (tmp_path / name).write_text(text)
     paths = {name: str(tmp_path / name) for name in ("val", "test")}
-    config = CorpusConfig(
+    config = ReadingConfig(
         paths=(str(tmp_path / "train"),), split_documents="lines", split_by="auto", **paths
     )
     corpus = load_corpus(config)
-    assert corpus.alphabet.text_of(corpus.val.ids) == "ba\n" * 3
-    assert corpus.alphabet.text_of(corpus.test.ids) == "bb\n" * 5
+    assert corpus.tokenizer.text_of(corpus.val.ids) == "ba\n" * 3
+    assert corpus.tokenizer.text_of(corpus.test.ids) == "bb\n" * 5
     assert len(corpus.train.starts) == 200

@@ -14,16 +14,16 @@ from conftest import DISK_FULL, posix, raising
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from charlstm.config import CorpusConfig
+from charlstm.config import ReadingConfig
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.text.corpus import encode_files, load_corpus
 from charlstm.text.filelist import FileList
 from charlstm.text.source import _composed, _encoding_error
-from charlstm.text.vocabulary import END
+from charlstm.text.vocabulary import EOS
 
 
 def load(*paths, **options):
-    return load_corpus(CorpusConfig(paths=tuple(map(str, paths)), **options))
+    return load_corpus(ReadingConfig(paths=tuple(map(str, paths)), **options))
 
 
 def text_of(corpus, name):
@@ -167,7 +167,7 @@ def test_bytes_are_counted_per_document(write):
     lines = [f"{number} Li\n" for number in range(60)] + ["床前明月\n", "\U0001f600é\n"] * 30
     path = write("".join(lines))
     corpus = load(path, split_documents="lines", min_count=40)  # some are unknown
-    scored = encode_files([str(path)], CorpusConfig(split_documents="lines"), corpus.alphabet)
+    scored = encode_files([str(path)], ReadingConfig(split_documents="lines"), corpus.tokenizer)
     assert scored.split.bytes_D.tolist() == [len(line.encode()) for line in lines]
     splits = (corpus.train, corpus.val, corpus.test)
     assert sum(part.num_bytes for part in splits) == path.stat().st_size
@@ -201,7 +201,7 @@ def folder(tmp_path):
 
 def test_a_folder_stands_for_its_text_files_in_order(folder):
     corpus = load(folder, **WHOLE)
-    assert everything(corpus) == f"bbbb\n{END}zzzz\n{END}"
+    assert everything(corpus) == f"bbbb\n{EOS}zzzz\n{EOS}"
     assert corpus.train.starts.tolist() == [0, 6]
     (notice,) = corpus.notices
     assert "tree: skipped 2 files: " in notice
@@ -214,7 +214,7 @@ def test_skipped_files_of_a_folder_are_named_with_a_reason(tmp_path):
     (tmp_path / "c.pdf").write_bytes(b"%PDF-1.7 \x00")
     (tmp_path / "d").write_bytes(b"\0")
     (tmp_path / "e.txt").write_bytes("caf\u00e9".encode("cp1252"))
-    files = FileList.of(CorpusConfig(paths=(str(tmp_path),)))
+    files = FileList.of(ReadingConfig(paths=(str(tmp_path),)))
     assert [(os.path.basename(file.path), file.reason) for file in files.skipped] == [
         ("b.gz", "compressed"), ("c.pdf", "a PDF"), ("d", "binary"), ("e.txt", "not UTF-8")
     ]  # fmt: skip
@@ -225,7 +225,7 @@ def test_skipped_files_of_a_folder_are_named_with_a_reason(tmp_path):
     )
     for number in range(10, 20):
         (tmp_path / f"f{number}").write_bytes(b"\0")
-    files = FileList.of(CorpusConfig(paths=(str(tmp_path),)))
+    files = FileList.of(ReadingConfig(paths=(str(tmp_path),)))
     assert len(files.skipped) == 14
     ((notice,),) = files.notices.values()
     assert notice.endswith("f15 (binary), and 4 more; corpus check lists all")
@@ -248,7 +248,7 @@ def test_include_selects_files_of_a_folder(folder):
     corpus = load(folder, include=("*.py",), **WHOLE)
     assert everything(corpus) == "zzzz\n"
     assert corpus.notices == ()
-    assert everything(load(folder, include=("*.py", "b*"), **WHOLE)) == f"bbbb\n{END}zzzz\n{END}"
+    assert everything(load(folder, include=("*.py", "b*"), **WHOLE)) == f"bbbb\n{EOS}zzzz\n{EOS}"
     with pytest.raises(CorpusError, match=r"no file name matches \*.c"):
         load(folder, include=("*.c",))
     # Files named by --include are never skipped.
@@ -289,7 +289,7 @@ def test_normalize_nfc_composes_accents(write):
     assert "\u0301" in load(path).vocabulary.characters
     composed = load(path, normalize="nfc")
     assert composed.vocabulary.characters == " acf\xe9"
-    assert composed.alphabet.to_symbols("cafe\u0301") == "caf\xe9"
+    assert composed.tokenizer.to_chars("cafe\u0301") == "caf\xe9"
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ def test_normalize_nfc_composes_accents(write):
 )
 def test_invalid_reading_options_are_rejected(options):
     with pytest.raises(ConfigError):
-        CorpusConfig(**options)
+        ReadingConfig(**options)
 
 
 @settings(max_examples=40)
@@ -397,10 +397,10 @@ def test_utf_16_without_a_byte_order_mark_is_recognized(tmp_path, encoding):
 
 
 def test_table_rows_are_documents(write):
-    rows = [("a\u0301\r\n", "b"), ("", "c,d"), (f"x{END}", "e")]
+    rows = [("a\u0301\r\n", "b"), ("", "c,d"), (f"x{EOS}", "e")]
     lines = [json.dumps({"text": text, "other": other}) for text, other in rows]
     of_json = load(write("\n".join(lines), "t.jsonl"), column="text", normalize="nfc", **WHOLE)
-    assert text_of(of_json, "train") == f"\xe1\n{END}{END}x\ufffd{END}"
+    assert text_of(of_json, "train") == f"\xe1\n{EOS}{EOS}x\ufffd{EOS}"
     assert of_json.train.starts.tolist() == [0, 3, 4]
     assert "U+FFFD" in of_json.notices[0]
     table = io.StringIO(newline="")
@@ -421,14 +421,14 @@ def test_table_rows_are_documents(write):
 def test_a_folder_stands_for_its_tables_with_column(tmp_path, options, expected, skipped):
     for name, content in (("a.csv", b"x"), ("b.jsonl", b"y"), ("c.md", b"z"), ("d", b"\0")):
         (tmp_path / name).write_bytes(content)
-    files = FileList.of(CorpusConfig(paths=(str(tmp_path),), column="text", **options))
+    files = FileList.of(ReadingConfig(paths=(str(tmp_path),), column="text", **options))
     assert [os.path.basename(path) for path in files.main] == expected
     assert [*files.notices.values()] == ([[f"{tmp_path}: {skipped}"]] if skipped else [])
 
 
 def test_encode_files_reads_the_model_s_column(write):
-    config = CorpusConfig(paths=(str(write("text\nab\nba\n", "t.csv")),), column="text", **WHOLE)
+    config = ReadingConfig(paths=(str(write("text\nab\nba\n", "t.csv")),), column="text", **WHOLE)
     other = write('{"text": "b"}\n{"text": "ab"}\n', "o.jsonl")
-    found = encode_files([str(other)], config, load_corpus(config).alphabet)
-    assert found.original(0, 5) == f"b{END}ab{END}"
+    found = encode_files([str(other)], config, load_corpus(config).tokenizer)
+    assert found.original(0, 5) == f"b{EOS}ab{EOS}"
     assert found.split.starts.tolist() == [0, 2]

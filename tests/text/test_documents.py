@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlstm.config import CorpusConfig
+from charlstm.config import ReadingConfig
 from charlstm.errors import ConfigError
 from charlstm.text import documents
 from charlstm.text.documents import (
     documents_in,
     split_documents,
-    with_ends,
+    with_eos,
 )
-from charlstm.text.vocabulary import END
+from charlstm.text.vocabulary import EOS
 
 pieces = st.lists(st.text("ab \n", max_size=7), max_size=6)
 
@@ -97,21 +97,21 @@ def test_a_line_in_parts_is_blank_only_if_all_parts_are(monkeypatch):
 @given(pieces, st.sampled_from([None, "blank-lines", "^a"]))
 def test_with_ends_adds_one_eos_per_document(pieces, how):
     marked, starts = "", []
-    for piece, begins in with_ends(split_documents(pieces, how)):
+    for piece, begins in with_eos(split_documents(pieces, how)):
         starts += [len(marked) + begin for begin in begins]
         marked += piece
     expected = documents_in("".join(pieces), how)
-    assert marked == "".join(document + END for document in expected)
+    assert marked == "".join(document + EOS for document in expected)
     assert [marked[a:b] for a, b in zip(starts, [*starts[1:], None], strict=False)] == [
-        document + END for document in expected
+        document + EOS for document in expected
     ]
 
 
 def test_with_ends_shifts_the_starts_of_many_documents():
-    (marked, starts), (last, none) = with_ends(split_documents(["ab\nc\ndef\ng\n"], "lines"))
-    assert marked + last == "".join(f"{line}\n{END}" for line in ("ab", "c", "def", "g"))
+    (marked, starts), (last, none) = with_eos(split_documents(["ab\nc\ndef\ng\n"], "lines"))
+    assert marked + last == "".join(f"{line}\n{EOS}" for line in ("ab", "c", "def", "g"))
     assert starts == [0, 4, 7, 12]
-    assert (last, none) == (END, [])
+    assert (last, none) == (EOS, [])
 
 
 def test_looks_like_list_needs_many_short_lines():
@@ -141,11 +141,11 @@ def test_looks_like_list_needs_many_short_lines():
     ],
 )
 def test_document_rule_is_a_name_or_a_pattern(rule, documents):
-    assert CorpusConfig(split_documents=rule).split_documents == rule
+    assert ReadingConfig(split_documents=rule).split_documents == rule
     assert documents_in("a\nlines\nx word\ntwo words", rule) == documents
 
 
 @pytest.mark.parametrize("slip", ["line", "blank_lines", "blank-line", "re"])
 def test_plain_word_is_rejected_as_a_document_rule(slip):
     with pytest.raises(ConfigError, match=f"'{slip}' is neither .* write re:{slip}$"):
-        CorpusConfig(split_documents=slip)
+        ReadingConfig(split_documents=slip)

@@ -3,21 +3,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlstm.config import CorpusConfig
+from charlstm.config import ReadingConfig
 from charlstm.text import duplicates
-from charlstm.text.alphabet import Alphabet
-from charlstm.text.duplicates import KnownDocuments, share_in
+from charlstm.text.duplicates import DocumentHashes, copied_fraction
+from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.vocabulary import Vocabulary
 
-ALPHABET = Alphabet.of(
-    CorpusConfig(split_documents="lines"), Vocabulary.of("abc\n"), num_train_chars=9
+ALPHABET = CharTokenizer.of(
+    ReadingConfig(split_documents="lines"), Vocabulary.of("abc\n"), num_train_chars=9
 )
 documents = st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_size=30)
 
 
 @given(documents, documents)
 def test_have_finds_exactly_the_shared_documents(some, others):
-    seen = KnownDocuments(ALPHABET.split([item + "\n" for item in others]), ALPHABET)
+    seen = DocumentHashes(ALPHABET.split([item + "\n" for item in others]), ALPHABET)
     # With or without EOS.
     for end in ("\n", ""):
         found = seen.have(ALPHABET.split([item + end for item in some]))
@@ -28,7 +28,7 @@ def test_hashes_don_t_depend_on_piece_size(monkeypatch):
     monkeypatch.setattr(duplicates, "_PIECE_CHARS", 7)
     long = "abc" * 3000
     split = ALPHABET.split([long, "a\n", "b\n", long[:-1], "ab\n" * 40])
-    seen = KnownDocuments(split, ALPHABET)
+    seen = DocumentHashes(split, ALPHABET)
     asked = ["a", long + "\n", "c\n", long[1:], "ab\n" * 40, long[:-1]]
     assert seen.have(ALPHABET.split(asked)).tolist() == [True, True, False, False, True, True]
 
@@ -37,30 +37,30 @@ def test_hashes_don_t_depend_on_piece_size(monkeypatch):
 def test_hashes_ignore_eos(monkeypatch, length):
     monkeypatch.setattr(duplicates, "_SHORT", 10)
     line = ("abc" * length)[:length]
-    seen = KnownDocuments(ALPHABET.split([line + "\n"]), ALPHABET)
+    seen = DocumentHashes(ALPHABET.split([line + "\n"]), ALPHABET)
     assert seen.have(ALPHABET.split([line, line + "\n", line[1:]])).tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize("length", [1, 10_000])
 def test_documents_with_unknown_characters_are_never_found(length):
-    seen = KnownDocuments(ALPHABET.split(["a" * length + "x\n", "b\n"]), ALPHABET)
+    seen = DocumentHashes(ALPHABET.split(["a" * length + "x\n", "b\n"]), ALPHABET)
     asked = ALPHABET.split(["a" * length + "y\n", "a" * length + "x\n", "b\n"])
     assert seen.have(asked).tolist() == [False, False, True]
 
 
 def test_an_empty_text_contains_no_documents():
     nothing = ALPHABET.split([])
-    assert KnownDocuments(nothing, ALPHABET).have(ALPHABET.split(["a"])).tolist() == [False]
-    assert KnownDocuments(nothing, ALPHABET).have(nothing).tolist() == []
+    assert DocumentHashes(nothing, ALPHABET).have(ALPHABET.split(["a"])).tolist() == [False]
+    assert DocumentHashes(nothing, ALPHABET).have(nothing).tolist() == []
 
 
 @pytest.mark.parametrize("piece_chars", [7, 100, 1 << 22])
 def test_share_in_estimates_the_copied_fraction(monkeypatch, piece_chars):
     monkeypatch.setattr(duplicates, "_PIECE_CHARS", piece_chars)
     own, other = np.random.default_rng(0).integers(1, 30, (2, 5000), np.uint8)
-    assert share_in(own[777:3210], own) == pytest.approx(1, abs=0.02)
-    assert share_in(np.append(own[:1001], other[:3003]).astype(np.uint16), own) == pytest.approx(
-        0.25, abs=0.02
-    )
+    assert copied_fraction(own[777:3210], own) == pytest.approx(1, abs=0.02)
+    assert copied_fraction(
+        np.append(own[:1001], other[:3003]).astype(np.uint16), own
+    ) == pytest.approx(0.25, abs=0.02)
     for text, other_text in ((other, own), (own[:31], own), (own, own[:31]), (own[:0], own[:0])):
-        assert share_in(text, other_text) == 0
+        assert copied_fraction(text, other_text) == 0

@@ -1,6 +1,6 @@
 import pytest
 
-from charlstm.config import CorpusConfig
+from charlstm.config import ReadingConfig
 from charlstm.errors import CorpusError
 from charlstm.text.corpus import encode_files, load_corpus
 
@@ -17,7 +17,7 @@ def load(tmp_path):
                 (tmp_path / name).write_text(text, encoding="utf-8")
         if "val" in options:
             options["val"] = str(tmp_path / "val")
-        return load_corpus(CorpusConfig(paths=(str(tmp_path / "train"),), **options))
+        return load_corpus(ReadingConfig(paths=(str(tmp_path / "train"),), **options))
 
     return load
 
@@ -27,7 +27,7 @@ def test_many_unknown_characters_give_a_notice(load, tmp_path):
     corpus = load(COMPOSED, val=greek)
     notice = "78% of the {} consists of characters outside the vocabulary"
     assert corpus.notices == (notice.format("validation text"),)
-    scored = encode_files([str(tmp_path / "val")], CorpusConfig(), corpus.alphabet)
+    scored = encode_files([str(tmp_path / "val")], ReadingConfig(), corpus.tokenizer)
     assert scored.notices == (notice.format("text"),)
     assert load(COMPOSED, val=COMPOSED[:100]).notices == ()
 
@@ -41,7 +41,7 @@ def test_unknown_normal_form_gives_a_notice(load, train, val, char):
     assert "--normalize nfc" in corpus.notices[-1]
     assert f"(U+{ord(char):04X})" in corpus.notices[-1]
     with pytest.raises(CorpusError, match=rf"normal form: .*\(U\+{ord(char):04X}\)$"):
-        corpus.alphabet.require_known(val)
+        corpus.tokenizer.require_known(val)
     assert load(train, val=val, normalize="nfc").notices == ()
 
 
@@ -50,7 +50,7 @@ def test_characters_unknown_in_every_form_give_no_form_notice(load):
     corpus = load("caf\xe9 au lait\n".replace("e", "") * 40, val="\xe8 e" * 2 + "caf" * 40)
     assert corpus.notices == ()
     with pytest.raises(CorpusError, match=r"\(U\+0065\)$"):
-        corpus.alphabet.require_known("e")
+        corpus.tokenizer.require_known("e")
 
 
 @pytest.mark.parametrize("how", ["lines", "blank-lines", "re:^x"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlstm.config import CorpusConfig
+from charlstm.config import ReadingConfig
 from charlstm.errors import ConfigError, PatternError
 from charlstm.text import patterns
 from charlstm.text.documents import split_documents
@@ -99,4 +99,4 @@ def test_search_releases_the_interpreter_lock(impatient):
 )
 def test_invalid_and_memory_hungry_patterns_are_rejected(how):
     with pytest.raises(ConfigError, match="--split-documents"):
-        CorpusConfig(split_documents=how)
+        ReadingConfig(split_documents=how)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from conftest import posix, raising
 
-from charlstm.config import IN_MEMORY, CorpusConfig
+from charlstm.config import IN_MEMORY, ReadingConfig
 from charlstm.errors import CorpusError
-from charlstm.system.container import open_container, to_bytes
+from charlstm.system.tensor_file import open_tensor_file, to_bytes
 from charlstm.text import storage
 from charlstm.text.corpus import load_corpus
 from charlstm.text.filelist import FileList
@@ -47,7 +47,7 @@ def same(corpus, other):
 
 
 def config_of(*paths, **options):
-    return CorpusConfig(paths=tuple(map(str, paths)), **options)
+    return ReadingConfig(paths=tuple(map(str, paths)), **options)
 
 
 def again(folder, config, corpus):
@@ -121,7 +121,7 @@ def test_without_a_copy_unchanged_files_are_read_again(folder, path):
 
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_a_pipe_without_a_copy_gives_an_error(folder, path, split):
-    config = CorpusConfig(paths=(str(path),), **{split: "-"})
+    config = ReadingConfig(paths=(str(path),), **{split: "-"})
     with pytest.raises(CorpusError, match="stdin or a pipe, and the run has no copy"):
         load_corpus_of_run(config, "f" * 64, VOCABULARY, folder)
 
@@ -192,7 +192,7 @@ def test_pipes_links_and_folders_are_rejected_without_waiting(folder, path, tmp_
 def test_crafted_metadata_with_a_valid_digest_is_rejected(folder, path, edit):
     config = config_of(path)
     first = kept(folder, config)
-    with open_container(folder / "text.safetensors") as container:
+    with open_tensor_file(folder / "text.safetensors") as container:
         arrays, header = container.read(), container.header
     changes = dict(edit)
     header |= changes.pop("header", {})
@@ -270,10 +270,10 @@ def test_a_killed_writer_leaves_a_valid_copy_or_none(folder, path):
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from charlstm.config import CorpusConfig\n"
+        "from charlstm.config import ReadingConfig\n"
         "from charlstm.text.corpus import load_corpus\n"
         "from charlstm.text.storage import write_text\n"
-        "config = CorpusConfig(paths=(sys.argv[2],))\n"
+        "config = ReadingConfig(paths=(sys.argv[2],))\n"
         "write_text(Path(sys.argv[1]), load_corpus(config), config, mode=0o666)\n"
     )
     config = config_of(path)

@@ -3,7 +3,7 @@ from conftest import SMALL
 
 from charlstm.inference.prediction import Candidate, NextCharacters
 from charlstm.text.visible import named, visible
-from charlstm.text.vocabulary import END
+from charlstm.text.vocabulary import EOS
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ from charlstm.text.vocabulary import END
         (" ", "\u2423"),
         ("\n", "\u23ce"),
         ("\t", "\u21e5"),
-        (END, "(end)"),
+        (EOS, "(end)"),
         (None, "(unknown)"),
         ("\u0301", "\u25cc\u0301"),
         ("\u0903", "\u25cc\u0903"),
@@ -51,7 +51,7 @@ def test_previews_show_the_end_of_documents(run, here):
     shown = run("train", ".", "--include", "*.txt", "--steps", 20, "--run", "ends", *SMALL)[2]
     for text in (shown, run("runs", "show", "ends", "--details")[1]):
         assert "(end)" in text
-        assert END not in text
+        assert EOS not in text
 
 
 def test_no_character_precedes_the_first_one():

@@ -26,8 +26,8 @@ def test_exactly_the_characters_outside_the_vocabulary_are_unknown(chars, text):
 def test_ids_are_in_code_point_order_with_bos_last():
     vocabulary = Vocabulary.of("cab\U0001f600")
     assert vocabulary.encode("abc\U0001f600").tolist() == [1, 2, 3, 4]
-    assert vocabulary.boundary == 5
-    assert vocabulary.decode(np.array([UNKNOWN, 1, vocabulary.boundary])) == "\ufffda"
+    assert vocabulary.bos_id == 5
+    assert vocabulary.decode(np.array([UNKNOWN, 1, vocabulary.bos_id])) == "\ufffda"
 
 
 def test_ids_have_the_smallest_integer_type():

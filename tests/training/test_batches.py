@@ -4,18 +4,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import Vocabulary
-from charlstm.training.batches import BatchStream, Pieces
+from charlstm.training.batches import BPTTBatches, PackedWindow
 
 TEXT = "".join(map(chr, range(100, 200)))
 VOCABULARY = Vocabulary.of(TEXT)
 
 
 def stream(documents=(TEXT,), *, reset_probability=0.0, **options):
-    return BatchStream(
-        Split.of(documents, VOCABULARY),
-        boundary=VOCABULARY.boundary,
+    return BPTTBatches(
+        EncodedText.of(documents, VOCABULARY),
+        bos_id=VOCABULARY.bos_id,
         reset_probability=reset_probability,
         **options,
     )
@@ -48,9 +48,9 @@ def test_inputs_are_previous_targets_or_bos():
     batch = batches.next(generator())
     assert batch.begins_TB[0].tolist() == [True, True]  # no state to carry over yet
     x_T = batch.x_TB[:, 0].tolist()
-    assert x_T == [VOCABULARY.boundary, *range(1, 20)]
+    assert x_T == [VOCABULARY.bos_id, *range(1, 20)]
     batch = batches.next(generator())
-    assert batch.x_TB[:, 0].tolist() == [*range(20, 30), VOCABULARY.boundary, *range(31, 40)]
+    assert batch.x_TB[:, 0].tolist() == [*range(20, 30), VOCABULARY.bos_id, *range(31, 40)]
     assert batch.y_TB[:, 0].tolist() == list(range(21, 41))
     assert batch.begins_TB[:, 0].nonzero().flatten().tolist() == [10]
     assert batch.begins_TB[0].tolist() == [False, False]
@@ -62,7 +62,7 @@ def test_document_at_window_start_resets_state():
     batches.next(random)
     batch = batches.next(random)
     assert batch.begins_TB[0].tolist() == [True]
-    assert batch.x_TB[0].tolist() == [VOCABULARY.boundary]
+    assert batch.x_TB[0].tolist() == [VOCABULARY.bos_id]
 
 
 def test_resets_have_given_probability_and_read_bos():
@@ -73,7 +73,7 @@ def test_resets_have_given_probability_and_read_bos():
     for _ in range(100):
         batch = batches.next(random)
         resets += int(batch.begins_TB[0].sum())
-        assert (batch.x_TB[0][batch.begins_TB[0]] == VOCABULARY.boundary).all()
+        assert (batch.x_TB[0][batch.begins_TB[0]] == VOCABULARY.bos_id).all()
     # 5,000 draws at 0.1 (plus the start of the ring, 3 times): 500 +- 6 standard deviations.
     assert 370 < resets < 640
 
@@ -95,11 +95,11 @@ def test_cursor_restores_batches():
 @pytest.mark.parametrize("start_probability", [0.0, 0.1, 0.5, 1.0])
 def test_packing_reads_each_position_once(start_probability):
     begins_TB = np.random.default_rng(0).random((20, 6)) < start_probability
-    packed = Pieces.of(begins_TB)
+    packed = PackedWindow.of(begins_TB)
     places, is_first = [], []
-    for chunk in packed.stretches:
-        places.append(chunk.place_TP.ravel())
-        is_first.append(np.zeros(chunk.place_TP.shape, np.bool_))
+    for chunk in packed.chunks:
+        places.append(chunk.index_TP.ravel())
+        is_first.append(np.zeros(chunk.index_TP.shape, np.bool_))
         is_first[-1][0] = True
     places, is_first = np.concatenate(places), np.concatenate([mask.ravel() for mask in is_first])
     assert places[packed.order_TB].ravel().tolist() == list(range(120))
@@ -107,4 +107,4 @@ def test_packing_reads_each_position_once(start_probability):
     is_read = np.zeros(len(places), np.bool_)
     is_read[packed.order_TB.ravel()] = True
     assert is_read[is_first].all()
-    assert packed.is_whole == (not begins_TB[1:].any())
+    assert packed.is_unsplit == (not begins_TB[1:].any())

@@ -9,11 +9,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from charlstm.config import Dropouts
 from charlstm.errors import CheckpointError
-from charlstm.model.network import CharLSTM
-from charlstm.system.distributed import ALONE, World
-from charlstm.text.split import Split
+from charlstm.model.lstm import CharLSTM
+from charlstm.system.distributed import SINGLE_PROCESS, World
+from charlstm.text.encoded_text import EncodedText
 from charlstm.training import bptt
-from charlstm.training.batches import Batch, BatchStream
+from charlstm.training.batches import Batch, BPTTBatches
 from charlstm.training.bptt import TruncatedBPTT
 
 
@@ -32,7 +32,7 @@ def _any_precision(monkeypatch):
 any_precision = pytest.mark.usefixtures("_any_precision")
 
 
-def learner_of(precision="float32", world=ALONE, **settings):
+def learner_of(precision="float32", world=SINGLE_PROCESS, **settings):
     model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
     train = replace(TRAIN, batch_size=4, seq_len=12, precision=precision, **settings)
     return TruncatedBPTT(model, train, world=world)
@@ -44,12 +44,12 @@ def first_loss(documents, vocabulary, *, seq_len):
     model = CharLSTM(config, generator=torch.Generator().manual_seed(0))
     for parameter in model.parameters():
         parameter.data.mul_(2)
-    split = Split.of(documents, vocabulary)
+    split = EncodedText.of(documents, vocabulary)
     train = replace(TRAIN, batch_size=1, seq_len=seq_len, reset_probability=0.0)
     expected = evaluate(model, split).nats_per_char
-    stream = BatchStream(
+    stream = BPTTBatches(
         split,
-        boundary=vocabulary.boundary,
+        bos_id=vocabulary.bos_id,
         batch_size=1,
         seq_len=seq_len,
         reset_probability=0.0,
@@ -161,9 +161,9 @@ def test_step_on_unsplit_window_matches_normal_step(split, vocabulary):
         model = CharLSTM(config, generator=torch.Generator().manual_seed(1))
         learners.append((TruncatedBPTT(model, TRAIN), model))
     (learner, model), (captured, other) = learners
-    stream = BatchStream(
+    stream = BPTTBatches(
         split,
-        boundary=vocabulary.boundary,
+        bos_id=vocabulary.bos_id,
         batch_size=TRAIN.batch_size,
         seq_len=TRAIN.seq_len,
         reset_probability=0.3,
@@ -171,7 +171,7 @@ def test_step_on_unsplit_window_matches_normal_step(split, vocabulary):
     generator = torch.Generator().manual_seed(0)
     for _ in range(5):
         batch = stream.next(generator)
-        assert batch.is_whole
+        assert batch.is_unsplit
         expected = learner.step(batch, 0.01)
         found = captured._learn_from_window(_window(batch), torch.tensor(0.01), 0.0, 0.0)
         assert float(found.loss) == pytest.approx(float(expected.loss), rel=1e-5)
@@ -179,12 +179,12 @@ def test_step_on_unsplit_window_matches_normal_step(split, vocabulary):
         torch.testing.assert_close(parameter, other_parameter, atol=1e-5, rtol=1e-4)
     begins_TB = batch.begins_TB.clone()
     begins_TB[3, 0] = True
-    assert not replace(batch, begins_TB=begins_TB).is_whole
+    assert not replace(batch, begins_TB=begins_TB).is_unsplit
 
 
 def documents_of(batch):
     """Return the window as a batch of complete documents."""
-    return replace(batch, counts_TB=torch.ones_like(batch.begins_TB))
+    return replace(batch, mask_TB=torch.ones_like(batch.begins_TB))
 
 
 @pytest.mark.parametrize("rates", [Dropouts(0.5, 0.0), Dropouts(0.0, 0.5)])
@@ -359,7 +359,7 @@ def test_padding_does_not_count(batch):
     model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
     logits, _ = model(batch.x_TB, model.zero_state(4))
     expected = cross_entropy(logits[counts], batch.y_TB[counts]).item()
-    documents = replace(batch, counts_TB=counts)
+    documents = replace(batch, mask_TB=counts)
     assert float(learner.step(documents, 0.0).loss) == pytest.approx(expected, rel=1e-5)
 
     halved = learner.step(replace(documents, weight=0.5), 0.0)
@@ -413,7 +413,7 @@ def test_stream_with_nonfinite_loss_is_reset(batch):
 class Silent(World):
     """World in which every mean over processes is 0."""
 
-    def average_(self, tensors):
+    def all_reduce_mean_(self, tensors):
         for tensor in tensors:
             tensor.zero_()
 

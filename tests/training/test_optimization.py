@@ -4,7 +4,7 @@ from conftest import MODEL
 from torch import nn
 
 from charlstm.errors import CheckpointError
-from charlstm.model.network import CharLSTM
+from charlstm.model.lstm import CharLSTM
 from charlstm.system.distributed import World
 from charlstm.training.optimization import Optimizer, learning_rate_scale, orthogonalize
 
@@ -221,7 +221,7 @@ def test_orthogonalization_is_distributed_over_processes(num_matrices):
     found = []
 
     class Two(World):
-        def add_up_(self, tensor):
+        def all_reduce_sum_(self, tensor):
             found.append(tensor.clone())
 
     matrices = torch.randn(num_matrices, 4, 3, generator=torch.Generator().manual_seed(0))

@@ -9,9 +9,9 @@ from conftest import MODEL, TRAIN, raising
 from charlstm.config import Budget
 from charlstm.errors import CheckpointError, TrainingError
 from charlstm.events import Evaluated, Finished, SaveDue, Started, Stepped
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
 from charlstm.training import bptt as bptt_module
-from charlstm.training import losses
+from charlstm.training import loss_meter
 from charlstm.training import trainer as trainer_module
 from charlstm.training.hardware import resolve_precision
 from charlstm.training.trainer import Resume, Trainer
@@ -225,7 +225,7 @@ def test_loading_a_resumed_run_does_not_use_its_budget(by_clock):
 
 
 def test_latest_model_is_best_without_validation_text(make_trainer, vocabulary):
-    events = finish(make_trainer(val=Split.of([], vocabulary)))
+    events = finish(make_trainer(val=EncodedText.of([], vocabulary)))
     evaluated = [event for event in events if isinstance(event, Evaluated)]
     assert len(evaluated) == 3
     assert all(event.is_best and event.val_bits_per_char is None for event in evaluated)
@@ -269,7 +269,7 @@ def test_ten_skipped_steps_end_the_run(make_trainer):
 
 def test_delayed_loss_reads_give_the_same_statistics(make_trainer, monkeypatch):
     def figures(steps_per_reading):
-        monkeypatch.setitem(losses._STEPS_PER_READING, "cpu", steps_per_reading)
+        monkeypatch.setitem(loss_meter._STEPS_PER_READING, "cpu", steps_per_reading)
         trainer = make_trainer(steps=20)
         found = []
         for event in trainer.run():
@@ -284,7 +284,7 @@ def test_delayed_loss_reads_give_the_same_statistics(make_trainer, monkeypatch):
 
 def test_time_of_save_does_not_change_training(make_trainer, monkeypatch):
     """Also with delayed reads and a halved learning rate."""
-    monkeypatch.setitem(losses._STEPS_PER_READING, "cpu", 8)
+    monkeypatch.setitem(loss_meter._STEPS_PER_READING, "cpu", 8)
 
     def rates(save_after):
         trainer = make_trainer(steps=24)
@@ -298,7 +298,7 @@ def test_time_of_save_does_not_change_training(make_trainer, monkeypatch):
                 if event.step == 2:
                     trainer._bptt._carried.h_LBH[0, :, 0] = math.nan
                 if event.step == save_after:
-                    trainer.ask_to_save()
+                    trainer.request_save()
         assert was_skipped == 1
         return found
 
@@ -306,7 +306,7 @@ def test_time_of_save_does_not_change_training(make_trainer, monkeypatch):
 
 
 def test_ten_skipped_steps_end_the_run_with_delayed_loss_reads(make_trainer, monkeypatch):
-    monkeypatch.setitem(losses._STEPS_PER_READING, "cpu", 8)
+    monkeypatch.setitem(loss_meter._STEPS_PER_READING, "cpu", 8)
     trainer = make_trainer(steps=50)
     poison(trainer)
     events = []

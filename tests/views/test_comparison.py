@@ -1,11 +1,11 @@
 import pytest
 
-from charlstm.analysis.comparison import CellResult, Trained
+from charlstm.analysis.comparison import CellResult, TrainedRun
 from charlstm.views.comparison import show_comparison
 
 
 def result(cell, nats):
-    run = Trained(
+    run = TrainedRun(
         seed=0, nats_per_char=nats, chars_per_second=1.0, bits_by_distance={}, half_distance=1
     )
     return CellResult(cell=cell, hidden_size=8, num_parameters=9, runs=(run,))

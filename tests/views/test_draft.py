@@ -7,7 +7,7 @@ import pytest
 from conftest import TEXT, with_spec
 from prompt_toolkit.utils import get_cwidth
 
-from charlstm.config import CorpusConfig, SampleConfig
+from charlstm.config import ReadingConfig, SampleConfig
 from charlstm.inference.draft import Draft
 from charlstm.inference.predictor import Predictor
 from charlstm.text.vocabulary import Vocabulary
@@ -98,7 +98,7 @@ def test_screen_shows_progress_and_notices(checkpoint):
 
 def test_bytes_are_decoded_for_display(checkpoint):
     vocabulary = Vocabulary("".join(map(chr, [*range(97, 123), 0xA9, 0xC3])))
-    config = CorpusConfig(paths=("x",), level="byte")
+    config = ReadingConfig(paths=("x",), level="byte")
     draft = draft_of(with_spec(checkpoint, corpus=config, vocabulary=vocabulary), "a\xe9\u65e5b")
     assert "\na\xe9\u65e5b" in shown(draft)
     draft.move(-1)

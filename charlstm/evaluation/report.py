@@ -8,29 +8,29 @@ from charlstm.evaluation.baselines import Baseline, ngram_baseline, score_baseli
 from charlstm.evaluation.dynamic import score_dynamically
 from charlstm.evaluation.scores import (
     Calibration,
+    CharLosses,
     ContextScore,
     Evaluation,
     KindScore,
     Progress,
-    Scores,
-    Surprise,
+    UnexpectedCharacter,
     by_kind,
     calibration,
     most_surprising,
-    unseen,
+    no_progress,
 )
 from charlstm.evaluation.scoring import predictions, score, score_by_context
 from charlstm.evaluation.with_ngrams import ScoresWithNgrams, score_with_ngrams
-from charlstm.model.network import CharLSTM
-from charlstm.ngram.interpolation import Counts, Part
-from charlstm.text.alphabet import Alphabet
-from charlstm.text.split import Split
+from charlstm.model.lstm import CharLSTM
+from charlstm.ngram.interpolation import InterpolatedNgrams, Part
+from charlstm.text.encoded_text import EncodedText
+from charlstm.text.tokenizer import CharTokenizer
 
 _TOPS = (1, 3, 5)
 
 
 @dataclass(frozen=True, kw_only=True)
-class KnownScore:
+class MatchedContextScore:
     """Losses of the characters with a certain matched context length, in nats.
 
     Args:
@@ -39,13 +39,13 @@ class KnownScore:
 
     num_known: int
     num_chars: int
-    network_nats: float
-    counts_nats: float
+    lstm_nats: float
+    ngram_nats: float
     both_nats: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class CountsAssessment:
+class NgramReport:
     """The evaluation of the n-gram model, and of its interpolation with the LSTM.
 
     Args:
@@ -59,11 +59,11 @@ class CountsAssessment:
     nats: float
     both: Evaluation
     only: Part | None
-    by_known: tuple[KnownScore, ...]
+    by_matched_context: tuple[MatchedContextScore, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Assessment:
+class EvaluationReport:
     """The evaluation report of a model on a text.
 
     Args:
@@ -80,29 +80,29 @@ class Assessment:
     evaluation: Evaluation
     with_repeated: Evaluation | None
     upper_bits_per_char: float
-    scores: Scores
+    scores: CharLosses
     dynamic: Evaluation | None
-    counts: CountsAssessment | None
+    counts: NgramReport | None
     baselines: tuple[Baseline, ...]
     top_accuracy: dict[int, float]
     calibration: Calibration
     by_context: tuple[ContextScore, ...]
     by_kind: tuple[KindScore, ...]
-    most_surprising: tuple[Surprise, ...]
+    most_surprising: tuple[UnexpectedCharacter, ...]
 
 
-def assess(
+def evaluate_text(
     model: CharLSTM,
-    text: Split,
-    alphabet: Alphabet,
+    text: EncodedText,
+    tokenizer: CharTokenizer,
     *,
-    train: Split | None,
-    counts: Counts | None,
-    repeated: Split | None,
+    train: EncodedText | None,
+    counts: InterpolatedNgrams | None,
+    repeated: EncodedText | None,
     with_context: bool,
     with_dynamic: bool,
-    progress: Progress = unseen,
-) -> Assessment:
+    progress: Progress = no_progress,
+) -> EvaluationReport:
     """Evaluate a model on a text.
 
     Args:
@@ -122,7 +122,7 @@ def assess(
         scores, ngram_report = all_scores.network, _ngram_report(all_scores, text, counts)
     baselines: list[Baseline] = []
     if train is not None:
-        baselines = score_baselines(alphabet, train=train, text=text)
+        baselines = score_baselines(tokenizer, train=train, text=text)
         if counts is not None and ngram_report is not None:
             baselines.append(ngram_baseline(counts.ngrams, ngram_report.nats))
     evaluation, with_repeated = Evaluation.of_scores(text, scores), None
@@ -136,10 +136,10 @@ def assess(
     dynamic = None
     if with_dynamic:
         dynamic = Evaluation.of_scores(text, score_dynamically(model, text, progress=progress))
-    return Assessment(
+    return EvaluationReport(
         evaluation=evaluation,
         with_repeated=with_repeated,
-        upper_bits_per_char=evaluation.upper_bits_per_char(alphabet.unknown_nats),
+        upper_bits_per_char=evaluation.upper_bits_per_char(tokenizer.unknown_nats),
         scores=scores,
         dynamic=dynamic,
         counts=ngram_report,
@@ -147,29 +147,31 @@ def assess(
         top_accuracy={k: scores.top_accuracy(k) for k in _TOPS},
         calibration=calibration(scores),
         by_context=tuple(by_context),
-        by_kind=tuple(by_kind(scores, text, alphabet)),
-        most_surprising=tuple(most_surprising(scores, text, alphabet)),
+        by_kind=tuple(by_kind(scores, text, tokenizer)),
+        most_surprising=tuple(most_surprising(scores, text, tokenizer)),
     )
 
 
-def _ngram_report(scores: ScoresWithNgrams, text: Split, counts: Counts) -> CountsAssessment:
+def _ngram_report(
+    scores: ScoresWithNgrams, text: EncodedText, counts: InterpolatedNgrams
+) -> NgramReport:
     num_chars_K = np.bincount(scores.matched_N)
     lstm_K, ngram_K, mixed_K = (
         np.bincount(scores.matched_N, nats_N)
-        for nats_N in (scores.network.nats_N, scores.ngram_nats_N, scores.mixed.nats_N)
+        for nats_N in (scores.network.nats_N, scores.ngram_nats_N, scores.interpolated.nats_N)
     )
-    return CountsAssessment(
+    return NgramReport(
         order=counts.ngrams.order,
         num_ngrams=counts.ngrams.num_ngrams,
         nats=float(scores.ngram_nats_N.sum()),
-        both=Evaluation.of_scores(text, scores.mixed),
+        both=Evaluation.of_scores(text, scores.interpolated),
         only=counts.mixture.only,
-        by_known=tuple(
-            KnownScore(
+        by_matched_context=tuple(
+            MatchedContextScore(
                 num_known=length,
                 num_chars=int(num_chars_K[length]),
-                network_nats=float(lstm_K[length]),
-                counts_nats=float(ngram_K[length]),
+                lstm_nats=float(lstm_K[length]),
+                ngram_nats=float(ngram_K[length]),
                 both_nats=float(mixed_K[length]),
             )
             for length in np.flatnonzero(num_chars_K).tolist()

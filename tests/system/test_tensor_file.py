@@ -4,8 +4,8 @@ import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlstm.errors import ContainerError
-from charlstm.system.container import open_container, to_bytes
+from charlstm.errors import TensorFileError
+from charlstm.system.tensor_file import open_tensor_file, to_bytes
 
 ARRAYS = {
     "b": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -21,7 +21,7 @@ def test_written_file_is_read_back_by_charlstm_and_safetensors(tmp_path):
     header = {"name": 'caf\xe9 "digest":"' + "0" * 64, "n": [1, 2.5, None]}
     path = tmp_path / "file"
     path.write_bytes(to_bytes(ARRAYS, header))
-    with open_container(path) as container:
+    with open_tensor_file(path) as container:
         assert container.header == header
         found = container.read()
     elsewhere = safetensors.numpy.load(path.read_bytes())
@@ -39,12 +39,12 @@ def test_any_flipped_bit_is_detected(tmp_path_factory, data):
     damaged[position] ^= 1 << data.draw(st.integers(0, 7))
     path = tmp_path_factory.getbasetemp() / "flipped"
     path.write_bytes(damaged)
-    with pytest.raises(ContainerError), open_container(path) as container:
+    with pytest.raises(TensorFileError), open_tensor_file(path) as container:
         container.read()
 
 
 def test_headers_that_readers_reject_are_not_written():
-    with pytest.raises(ContainerError, match="too long: name a folder"):
+    with pytest.raises(TensorFileError, match="too long: name a folder"):
         to_bytes({}, {"paths": ["x" * 1000] * 16_000})
     with pytest.raises(ValueError, match="JSON"):
         to_bytes({}, {"n": float("nan")})
@@ -57,5 +57,5 @@ def test_non_canonical_numbers_are_rejected(tmp_path, number):
     place = data.index(b"123456789")
     path = tmp_path / "file"
     path.write_bytes(data[:place] + text.ljust(9) + data[place + 9 :])
-    with pytest.raises(ContainerError), open_container(path) as container:
+    with pytest.raises(TensorFileError), open_tensor_file(path) as container:
         container.read()

@@ -4,8 +4,8 @@ import pytest
 import torch
 from conftest import MODEL, TRAIN
 
-from charlstm.training import probe
-from charlstm.training.probe import StepTimer, ThreadChooser
+from charlstm.training import step_benchmark
+from charlstm.training.step_benchmark import StepBenchmark, ThreadTuner
 
 
 class Clock:
@@ -26,7 +26,7 @@ def candidates(vocabulary, *sizes):
 
 def test_step_benchmark_uses_two_percent_of_budget(split, vocabulary):
     clock = Clock()
-    timer = StepTimer(split, budget_seconds=1000, clock=clock)
+    timer = StepBenchmark(split, budget_seconds=1000, clock=clock)
     found = timer(candidates(vocabulary, 8, 16))
     assert found == pytest.approx([0.1, 0.1])
     assert clock.now <= 0.02 * 1000
@@ -37,12 +37,12 @@ def test_step_benchmark_uses_two_percent_of_budget(split, vocabulary):
 
 
 def test_short_budget_still_gets_a_benchmark(split, vocabulary):
-    (seconds,) = StepTimer(split, budget_seconds=0.01)(candidates(vocabulary, 8))
+    (seconds,) = StepBenchmark(split, budget_seconds=0.01)(candidates(vocabulary, 8))
     assert 0 < seconds < 5
 
 
 def test_candidate_too_large_for_memory_gets_none(split, vocabulary):
-    timer = StepTimer(split, budget_seconds=0.1)
+    timer = StepBenchmark(split, budget_seconds=0.1)
     first, second = timer(candidates(vocabulary, 8, 60_000))
     assert first is not None
     assert second is None
@@ -52,15 +52,15 @@ def test_other_errors_are_not_reported_as_memory(split, vocabulary, monkeypatch)
     def fail(*_arguments, **_options):
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(probe.TruncatedBPTT, "step", fail)
+    monkeypatch.setattr(step_benchmark.TruncatedBPTT, "step", fail)
     with pytest.raises(RuntimeError, match="broken"):
-        StepTimer(split, budget_seconds=0.1)(candidates(vocabulary, 8))
+        StepBenchmark(split, budget_seconds=0.1)(candidates(vocabulary, 8))
 
 
 def test_threads_are_tuned_once(split, vocabulary):
     numbers = []
     before = torch.get_num_threads()
-    timer = StepTimer(split, budget_seconds=0.1, set_threads=numbers.append)
+    timer = StepBenchmark(split, budget_seconds=0.1, set_threads=numbers.append)
     train = replace(TRAIN, threads=4)
     model, _ = candidates(vocabulary, 8)[0]
     timer([(model, train)])
@@ -94,7 +94,7 @@ def run(chooser, computer, steps):
 @pytest.mark.parametrize("cores", [2, 4, 8])
 def test_thread_chooser_adapts_to_free_cores(cores):
     computer = Computer(cores)
-    chooser = ThreadChooser(cores, computer.set_threads)
+    chooser = ThreadTuner(cores, computer.set_threads)
     run(chooser, computer, 100)
     assert chooser.chosen == computer.threads == cores
 
@@ -110,10 +110,10 @@ def test_thread_chooser_adapts_to_free_cores(cores):
 def test_thread_trials_are_rare():
     computer = Computer(2)
     computer.busy = 1
-    chooser = ThreadChooser(2, computer.set_threads)
+    chooser = ThreadTuner(2, computer.set_threads)
     tried = 0
     for _ in range(5000):
-        tried += chooser.is_trying
+        tried += chooser.is_tuning
         chooser.add(computer.step())
     assert chooser.chosen == 1
     assert tried < 0.02 * 5000
@@ -121,13 +121,13 @@ def test_thread_trials_are_rare():
 
 def test_single_core_runs_no_trials():
     computer = Computer(1)
-    chooser = ThreadChooser(1, computer.set_threads)
-    assert not chooser.is_trying
+    chooser = ThreadTuner(1, computer.set_threads)
+    assert not chooser.is_tuning
     assert run(chooser, computer, 100) == 0
 
 
 def test_thread_chooser_prefers_fewer_threads_at_equal_speed():
-    chooser = ThreadChooser(2, lambda _threads: None)
-    while chooser.is_trying:
+    chooser = ThreadTuner(2, lambda _threads: None)
+    while chooser.is_tuning:
         chooser.add(0.05)  # for any number of threads
     assert chooser.chosen == 1

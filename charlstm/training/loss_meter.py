@@ -20,7 +20,7 @@ _DECAY: Final = 0.98
 
 
 @dataclass(kw_only=True)
-class LossCounts:
+class LossStatistics:
     """State of a loss meter, stored for resuming.
 
     Attributes:
@@ -40,7 +40,7 @@ class LossCounts:
         require_int("num_skipped", self.num_skipped, 0, MAX_COUNT)
 
 
-class Outcome(NamedTuple):
+class StepOutcome(NamedTuple):
     """Result of a step, left on the device because reading it synchronizes.
 
     Args:
@@ -53,7 +53,7 @@ class Outcome(NamedTuple):
     loss_scale: Tensor
 
 
-class Reading(NamedTuple):
+class StepFlags(NamedTuple):
     """Flags of the steps read since the last report."""
 
     any_skipped: bool = False
@@ -68,11 +68,11 @@ class LossMeter:
     """
 
     def __init__(self, *, device: str, learning_rate: float) -> None:
-        self.counts = LossCounts()
+        self.counts = LossStatistics()
         self._learning_rate = learning_rate
         self._steps_per_reading = _STEPS_PER_READING[device]
-        self._unread: list[Outcome] = []
-        self._flags = Reading()
+        self._unread: list[StepOutcome] = []
+        self._flags = StepFlags()
 
     @property
     def is_read(self) -> bool:
@@ -94,9 +94,9 @@ class LossMeter:
         Raises:
             ConfigError: if a value is missing or invalid.
         """
-        self.counts = from_plain(LossCounts, state)
+        self.counts = from_plain(LossStatistics, state)
 
-    def add(self, outcome: Outcome, step: int) -> None:
+    def add(self, outcome: StepOutcome, step: int) -> None:
         """Add a step's outcome; read all unread ones at every eighth step (every step on a CPU).
 
         Raises:
@@ -106,9 +106,9 @@ class LossMeter:
         if step % self._steps_per_reading == 0:
             self.read(step)
 
-    def take_found(self) -> Reading:
+    def take_flags(self) -> StepFlags:
         """Return the flags since the last call, and clear them."""
-        flags, self._flags = self._flags, Reading()
+        flags, self._flags = self._flags, StepFlags()
         return flags
 
     def read(self, step: int) -> None:
@@ -133,7 +133,7 @@ class LossMeter:
             if loss_scale <= 1.0:
                 any_slowed = True
                 self._slow_down(step)
-        self._flags = Reading(any_skipped, any_slowed)
+        self._flags = StepFlags(any_skipped, any_slowed)
 
     def _slow_down(self, step: int) -> None:
         """Halve the learning rate; raise TrainingError after ten skipped steps in a row."""

@@ -4,17 +4,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from charlstm.config import Budget, CorpusConfig
+from charlstm.config import Budget, ReadingConfig
 from charlstm.events import Evaluated, Started, TrainerEvent
 from charlstm.model.checkpoints import Checkpoint, RunSpec
-from charlstm.run.log import Journal
+from charlstm.run.log import RunLog
 from charlstm.run.store import CheckpointStore
 from charlstm.text.corpus import Corpus
 from charlstm.training.trainer import Trainer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keeper:
+class ModelSaver:
     """Saves models of one corpus as runs.
 
     Args:
@@ -23,10 +23,10 @@ class Keeper:
 
     store: CheckpointStore
     corpus: Corpus
-    config: CorpusConfig
+    config: ReadingConfig
     budget: Budget
 
-    def prove(self) -> None:
+    def check_writable(self) -> None:
         """Check, before training, that runs can be saved.
 
         Raises:
@@ -47,11 +47,11 @@ class Keeper:
         Raises:
             CheckpointError: if it can't be saved.
         """
-        journal = Journal(())
+        run_log = RunLog(())
         for event in events:
             if isinstance(event, Started | Evaluated):
                 kind = "started" if isinstance(event, Started) else "evaluated"
-                journal.history.append(journal.report(kind, event).record)
+                run_log.history.append(run_log.report(kind, event).record)
         weights = trainer.weights()
         model = Checkpoint(
             spec=RunSpec(
@@ -66,7 +66,7 @@ class Keeper:
             ),
             weights=trainer.calibrated(weights),
             step=trainer.step,
-            history=tuple(journal.history),
+            history=tuple(run_log.history),
             is_finished=True,
             saved_at=time.time(),
         )

@@ -49,7 +49,7 @@ class Stopwatch:
         return self._clock() - self._origin
 
 
-class StepPace:
+class StepBudget:
     """Budget in steps, independent of the clock."""
 
     def __init__(self, total_steps: int) -> None:
@@ -72,7 +72,7 @@ class StepPace:
         return max(0, self.total_steps - step) * seconds_per_step
 
 
-class ClockPace:
+class TimeBudget:
     """Budget in wall-clock time.
 
     Progress starts at construction, not at the start of the command, so that imports and reading
@@ -116,16 +116,18 @@ class ClockPace:
         return max(0.0, self._total - self._stopwatch.elapsed())
 
 
-Pace = StepPace | ClockPace
+TrainingBudget = StepBudget | TimeBudget
 
 
-def pace_for(budget: Budget, *, num_chars: int, chars_per_step: int, stopwatch: Stopwatch) -> Pace:
+def training_budget_for(
+    budget: Budget, *, num_chars: int, chars_per_step: int, stopwatch: Stopwatch
+) -> TrainingBudget:
     """Return the training budget for a text of `num_chars`."""
     total = budget.total_steps(num_chars=num_chars, chars_per_step=chars_per_step)
     if total is not None:
-        return StepPace(total)
+        return StepBudget(total)
     assert budget.minutes is not None
-    return ClockPace(budget.minutes * 60, stopwatch)
+    return TimeBudget(budget.minutes * 60, stopwatch)
 
 
 @dataclass(kw_only=True)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from charlstm.errors import ContainerError
+from charlstm.errors import TensorFileError
 
 # A vocabulary of all code points takes 9 MB; parsed JSON can take 20 times the size of its text.
 MAX_HEADER_BYTES: Final = 16_000_000
@@ -60,7 +60,7 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Container:
+class TensorFile:
     """An open file with a valid structure.
 
     Args:
@@ -76,7 +76,7 @@ class Container:
         """Dtypes and shapes of the tensors, by name.
 
         Raises:
-            ContainerError: if a dtype is not supported.
+            TensorFileError: if a dtype is not supported.
         """
         return {name: _entry(self.file.get_slice(name)) for name in self.file.keys()}  # noqa: SIM118
 
@@ -84,20 +84,20 @@ class Container:
         """Read all tensors.
 
         Raises:
-            ContainerError: if the digest doesn't match.
+            TensorFileError: if the digest doesn't match.
         """
         arrays = {name: self.file.get_tensor(name) for name in self.entries}
         if _digest(self.header, arrays) != self.digest:
-            raise ContainerError("is damaged: its digest doesn't match its content")
+            raise TensorFileError("is damaged: its digest doesn't match its content")
         return arrays
 
 
 @contextlib.contextmanager
-def open_container(path: Path) -> Iterator[Container]:
+def open_tensor_file(path: Path) -> Iterator[TensorFile]:
     """Open a file and check its structure; never blocks, not even on a pipe.
 
     Raises:
-        ContainerError: if it isn't a charlstm file, or its structure is damaged.
+        TensorFileError: if it isn't a charlstm file, or its structure is damaged.
         OSError: if it can't be read.
     """
     _check_beginning(path)
@@ -105,19 +105,19 @@ def open_container(path: Path) -> Iterator[Container]:
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get(_KEY)
             if text is None:
-                raise ContainerError("is a safetensors file, but not from charlstm")
+                raise TensorFileError("is a safetensors file, but not from charlstm")
             header = _parse(text)
             digest = header.pop("digest", None)
-            yield Container(header=header, digest=str(digest), file=file)
+            yield TensorFile(header=header, digest=str(digest), file=file)
     except SafetensorError as error:
-        raise ContainerError(f"is damaged or cut short: {error}") from error
+        raise TensorFileError(f"is damaged or cut short: {error}") from error
 
 
 def to_bytes(arrays: Mapping[str, Array], header: Mapping[str, Any]) -> bytes:
     """Return the content of a file with arrays and a header.
 
     Raises:
-        ContainerError: if the header is longer than readers accept.
+        TensorFileError: if the header is longer than readers accept.
     """
     arrays = {
         name: value if value.flags.c_contiguous else value.copy() for name, value in arrays.items()
@@ -125,7 +125,7 @@ def to_bytes(arrays: Mapping[str, Array], header: Mapping[str, Any]) -> bytes:
     text = _dumps({**header, "digest": _digest(header, arrays)})
     # Safetensors escapes quotes and backslashes again.
     if len(text) + text.count('"') + text.count("\\") > MAX_HEADER_BYTES - _TABLE_BYTES:
-        raise ContainerError(
+        raise TensorFileError(
             f"a header of {len(text) / 1e6:.1f} MB is too long: name a folder instead of its files"
         )
     return save(arrays, {_KEY: text})
@@ -135,14 +135,14 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
     """Open a regular file without blocking and return its descriptor.
 
     Raises:
-        ContainerError: if it is a pipe, a folder or a device.
+        TensorFileError: if it is a pipe, a folder or a device.
         OSError: if it can't be read.
     """
     # Without O_NONBLOCK, opening a FIFO waits for a writer.
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise ContainerError("is not a file")
+        raise TensorFileError("is not a file")
     return descriptor
 
 
@@ -152,13 +152,13 @@ def _check_beginning(path: Path) -> None:
         length = int.from_bytes(head[:_LENGTH_BYTES], "little")
         max_length = min(os.fstat(file.fileno()).st_size - _LENGTH_BYTES, MAX_HEADER_BYTES)
         if head[_LENGTH_BYTES:] != b"{" or length > max_length:
-            raise ContainerError("is not a checkpoint, or is cut short")
+            raise TensorFileError("is not a checkpoint, or is cut short")
 
 
 def _entry(tensor: Any) -> Entry:
     dtype, shape = tensor.get_dtype(), tuple(tensor.get_shape())
     if dtype not in _TYPES:
-        raise ContainerError(f"is damaged: it contains a tensor of type {dtype}")
+        raise TensorFileError(f"is damaged: it contains a tensor of type {dtype}")
     return Entry(dtype=np.dtype(_TYPES[dtype]), shape=shape)
 
 
@@ -181,16 +181,16 @@ def _parse(text: str) -> dict[str, Any]:
     This rejects repeated keys, NaN, infinity and any changed byte.
 
     Raises:
-        ContainerError: if it isn't.
+        TensorFileError: if it isn't.
     """
     if text.count("[") + text.count("{") > _MAX_LISTS:
-        raise ContainerError("is damaged: its header has too many parts")
+        raise TensorFileError("is damaged: its header has too many parts")
     try:
         header = json.loads(text)
         is_canonical = isinstance(header, dict) and _dumps(header) == text
     except (ValueError, TypeError, RecursionError) as error:
-        raise ContainerError(f"is damaged: its header is not valid: {error}") from error
+        raise TensorFileError(f"is damaged: its header is not valid: {error}") from error
     if not is_canonical:
-        raise ContainerError("is damaged: its header is not what charlstm writes")
+        raise TensorFileError("is damaged: its header is not what charlstm writes")
     assert isinstance(header, dict)
     return header

@@ -8,9 +8,9 @@ from conftest import raising
 from charlstm.config import Budget
 from charlstm.errors import ConfigError, TrainingError
 from charlstm.settings import TrainSettings
-from charlstm.training import recipe
-from charlstm.training.recipe import Machine as On
-from charlstm.training.recipe import make_plan
+from charlstm.training import auto_config
+from charlstm.training.auto_config import Machine as On
+from charlstm.training.auto_config import auto_configure
 
 
 def plan(
@@ -24,7 +24,7 @@ def plan(
     seconds_used=lambda: 0.0,
     **overrides,
 ):
-    return make_plan(
+    return auto_configure(
         TrainSettings(**overrides),
         num_train_chars=num_train_chars,
         num_characters=num_characters,
@@ -312,7 +312,7 @@ def test_step_times_are_interpolated_linearly():
     }
 
     def seconds(size, times):
-        return recipe._step_seconds(models[size], made.train, times)
+        return auto_config._step_seconds(models[size], made.train, times)
 
     estimates = {size: seconds(size, {}) for size in models}
     line = {size: 0.01 + 2 * estimates[size] for size in models}

@@ -11,7 +11,7 @@ from charlstm.run.writer import RunWriter
 SAVE_SECONDS: Final = 30.0
 
 
-class Saver:
+class CheckpointSaver:
     """Writes the best model and the last training state.
 
     Attributes:

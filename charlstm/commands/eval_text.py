@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from charlstm.api.model import Model
-    from charlstm.text.alphabet import Alphabet
-    from charlstm.text.corpus import Corpus, OtherText
-    from charlstm.text.split import Split
+    from charlstm.text.corpus import Corpus, ReencodedText
+    from charlstm.text.encoded_text import EncodedText
+    from charlstm.text.tokenizer import CharTokenizer
 
 # Warn above this fraction; quotations and boilerplate stay below it.
 _MIN_WARNED_OVERLAP: Final = 0.1
@@ -36,10 +36,10 @@ class ScoredText:
 
     name: str
     split: SplitName | None
-    text: "Split"
-    repeated: "Split | None" = None
+    text: "EncodedText"
+    repeated: "EncodedText | None" = None
     is_known_D: "npt.NDArray[np.bool_] | None" = None
-    train: "Split | None" = None
+    train: "EncodedText | None" = None
     has_baselines: bool = True
 
     @property
@@ -72,7 +72,7 @@ def choose(model: "Model", files: list[str], split: SplitName | None) -> ScoredT
     if corpus is None:
         return ScoredText(name=name, split=chosen, text=text)
     scored = ScoredText(name=name, split=chosen, text=text, train=corpus.train)
-    is_known_D = _known(text, corpus, model.alphabet)
+    is_known_D = _known(text, corpus, model.tokenizer)
     if files and is_known_D is None:
         _warn_of_known(model, text, corpus)
     if is_known_D is None or is_known_D.all() or not is_known_D.any():
@@ -87,7 +87,7 @@ def choose(model: "Model", files: list[str], split: SplitName | None) -> ScoredT
 
 def encode_for_both(
     model: "Model", other: "Model", files: list[str], split: SplitName | None
-) -> "tuple[SplitName | None, Split, Split]":
+) -> "tuple[SplitName | None, EncodedText, EncodedText]":
     """Return a split's name (None for files), and one text as encoded by each of two models.
 
     Documents of a split that also occur in the training text are excluded.
@@ -103,7 +103,7 @@ def encode_for_both(
     if files:
         read = read_files(files, model)
         symbols = read.original(0, read.split.num_chars)
-        other_text = replace(read.split, ids=other.alphabet.encode(symbols))
+        other_text = replace(read.split, ids=other.tokenizer.encode(symbols))
         for each, text in ((model, read.split), (other, other_text)):
             _say_known(each, text)
         return None, read.split, other_text
@@ -117,23 +117,23 @@ def encode_for_both(
     name, text = _chosen_split(split, corpus)
     # With a different --min-count its ids differ.
     other_text = getattr(other.corpus(), name)
-    is_known_D = None if name == "train" else _known(text, corpus, model.alphabet)
+    is_known_D = None if name == "train" else _known(text, corpus, model.tokenizer)
     if is_known_D is not None and is_known_D.any() and not is_known_D.all():
         text, other_text = text.documents(~is_known_D), other_text.documents(~is_known_D)
     return name, text, other_text
 
 
-def read_files(files: list[str], model: "Model") -> "OtherText":
+def read_files(files: list[str], model: "Model") -> "ReencodedText":
     from charlstm.text.corpus import encode_files
 
     with model_encoding_advice():
-        other = encode_files(files, model.checkpoint.spec.corpus, model.alphabet)
+        other = encode_files(files, model.checkpoint.spec.corpus, model.tokenizer)
     for notice in other.notices:
         say(notice)
     return other
 
 
-def _chosen_split(wanted: SplitName | None, corpus: "Corpus") -> "tuple[SplitName, Split]":
+def _chosen_split(wanted: SplitName | None, corpus: "Corpus") -> "tuple[SplitName, EncodedText]":
     if wanted is not None:
         return wanted, getattr(corpus, wanted)
     if corpus.test.num_chars:
@@ -146,14 +146,16 @@ def _chosen_split(wanted: SplitName | None, corpus: "Corpus") -> "tuple[SplitNam
     return "val", corpus.val
 
 
-def _known(text: "Split", corpus: "Corpus", alphabet: "Alphabet") -> "npt.NDArray[np.bool_] | None":
+def _known(
+    text: "EncodedText", corpus: "Corpus", tokenizer: "CharTokenizer"
+) -> "npt.NDArray[np.bool_] | None":
     """Return which documents occur in the training text; None if it has too few documents."""
     from charlstm.text.assignment import MIN_DOCUMENTS
-    from charlstm.text.duplicates import KnownDocuments
+    from charlstm.text.duplicates import DocumentHashes
 
     if len(corpus.train.starts) < MIN_DOCUMENTS:
         return None
-    is_known_D = KnownDocuments(corpus.train, alphabet).have(text)
+    is_known_D = DocumentHashes(corpus.train, tokenizer).have(text)
     if is_known_D.all():
         say("all documents are also in the training text")
     elif is_known_D.any():
@@ -164,19 +166,19 @@ def _known(text: "Split", corpus: "Corpus", alphabet: "Alphabet") -> "npt.NDArra
     return is_known_D
 
 
-def _say_known(model: "Model", text: "Split") -> None:
+def _say_known(model: "Model", text: "EncodedText") -> None:
     """Print how much of a text is in a model's training text."""
-    from charlstm.text.duplicates import KnownDocuments
+    from charlstm.text.duplicates import DocumentHashes
 
     try:
         corpus = model.corpus()
     except CorpusError as error:
         say(f"overlap with {model.name}'s training text is not checked: {error}")
         return
-    if not corpus.alphabet.are_lines:
+    if not corpus.tokenizer.are_lines:
         _warn_of_known(model, text, corpus)
         return
-    is_known_D = KnownDocuments(corpus.train, corpus.alphabet).have(text)
+    is_known_D = DocumentHashes(corpus.train, corpus.tokenizer).have(text)
     if num_known := int(is_known_D.sum()):
         say(
             f"{num_known:,} of {len(is_known_D):,} documents are also in {model.name}'s training "
@@ -184,10 +186,10 @@ def _say_known(model: "Model", text: "Split") -> None:
         )
 
 
-def _warn_of_known(model: "Model", text: "Split", corpus: "Corpus") -> None:
+def _warn_of_known(model: "Model", text: "EncodedText", corpus: "Corpus") -> None:
     """Warn if much of a running text is training text."""
-    from charlstm.text.duplicates import share_in
+    from charlstm.text.duplicates import copied_fraction
 
-    fraction = share_in(text.ids, corpus.train.ids)
+    fraction = copied_fraction(text.ids, corpus.train.ids)
     if fraction > _MIN_WARNED_OVERLAP:
         say(f"warning: about {fraction:.0%} of the text is also in {model.name}'s training text")

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from charlstm.api.model import Model
-from charlstm.commands.rows import Rows, in_memory
-from charlstm.commands.scored import read_files
+from charlstm.commands.eval_text import read_files
+from charlstm.commands.rows import Rows, batched
 from charlstm.errors import ConfigError
 from charlstm.evaluation.items import (
     Classification,
     ItemScore,
     Predict,
     character_scores,
-    classified,
+    classify_items,
     score_items,
 )
 from charlstm.system.terminal import say
-from charlstm.text.alphabet import Alphabet
+from charlstm.text.tokenizer import CharTokenizer
 from charlstm.views.items import (
     CHARACTER_HEADER,
     HEADER,
@@ -31,8 +31,8 @@ from charlstm.views.items import (
     confusion_lines,
 )
 
-# Model name -> its alphabet and prediction function.
-Readers = dict[str, tuple[Alphabet, Predict]]
+# Model name -> its tokenizer and prediction function.
+Readers = dict[str, tuple[CharTokenizer, Predict]]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def judge(
     if len(models) > 1:
         return Judge(
             classified_header([*readers]),
-            lambda texts, first: classified(texts, readers, first_number=first),
+            lambda texts, first: classify_items(texts, readers, first_number=first),
         )
     (model,) = models
     percentiles = model.percentiles(with_counts=with_counts, notify=say)
@@ -99,7 +99,7 @@ def write_rows(
     """
     num_written = 0
     counts: Counter[tuple[str, str]] = Counter()
-    for batch in in_memory(rows.batches()):
+    for batch in batched(rows.batches()):
         answers = judge.answers([row.text for row in batch], batch[0].number)
         try:
             for row, answer in zip(batch, answers, strict=True):
@@ -135,7 +135,7 @@ def write_characters(
     text = read_files(paths, model)
     if header and not as_json:
         print("\t".join(CHARACTER_HEADER))
-    for score in character_scores(text.split, text.original, model.alphabet, predict):
+    for score in character_scores(text.split, text.original, model.tokenizer, predict):
         print(json.dumps(score._asdict()) if as_json else character_row(score))
 
 

@@ -10,12 +10,12 @@ from charlstm.errors import CorpusError
 from charlstm.model.checkpoints import Checkpoint, RunSpec
 from charlstm.settings import RunSettings, TrainSettings, arguments_of
 from charlstm.text.corpus import load_corpus
-from charlstm.text.filelist import is_fleeting
+from charlstm.text.filelist import is_read_once
 
 _NO_FILES: Final = {STDIN: "stdin", IN_MEMORY: "a Python program"}
 
 
-def repetition(checkpoint: Checkpoint) -> tuple[list[str], list[str]]:
+def repeat_command(checkpoint: Checkpoint) -> tuple[list[str], list[str]]:
     """Return the unquoted arguments of `charlstm` that repeat a run, and notes on limitations."""
     spec = checkpoint.spec
     parts = (_settings(checkpoint), RunSettings(init_from=spec.init_from), spec.reading)
@@ -78,7 +78,7 @@ def _text_notes(spec: RunSpec) -> Iterator[str]:
         if path in _NO_FILES:
             is_missing = True
             yield f"its text came from {_NO_FILES[path]}: pipe the same text in again"
-        elif is_fleeting(path) or not os.path.exists(path):
+        elif is_read_once(path) or not os.path.exists(path):
             is_missing = True
             yield f"{path} no longer exists"
     if is_missing:

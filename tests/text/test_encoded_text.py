@@ -1,13 +1,13 @@
 import numpy as np
 
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.of("abé")
 
 
 def test_documents_are_concatenated_without_empty_ones():
-    split = Split.of(["ab", "", "é"], VOCABULARY)
+    split = EncodedText.of(["ab", "", "é"], VOCABULARY)
     assert split.ids.tolist() == [1, 2, 3]
     assert split.starts.tolist() == [0, 2]
     assert split.lengths.tolist() == [2, 1]
@@ -15,7 +15,7 @@ def test_documents_are_concatenated_without_empty_ones():
 
 
 def test_selected_documents_keep_order_and_bytes():
-    split = Split.of(["ab", "a", "bé", "bbba"], VOCABULARY)
+    split = EncodedText.of(["ab", "a", "bé", "bbba"], VOCABULARY)
     chosen = split.documents(np.array([True, False, True, True]))
     assert chosen.ids.tolist() == [1, 2, 2, 3, 2, 2, 2, 1]
     assert chosen.starts.tolist() == [0, 2, 4]
@@ -25,7 +25,7 @@ def test_selected_documents_keep_order_and_bytes():
 
 
 def test_part_starts_a_document_at_the_cut():
-    split = Split.of(["aba", "bb", "é"], VOCABULARY)
+    split = EncodedText.of(["aba", "bb", "é"], VOCABULARY)
     part = split.part(1, 5)
     assert part.ids.tolist() == [2, 1, 2, 2]
     assert part.starts.tolist() == [0, 2]
@@ -39,14 +39,14 @@ def test_part_starts_a_document_at_the_cut():
 
 
 def test_parallel_streams_keep_characters_and_document_starts():
-    split = Split.of(["ab" * 10, "ba" * 5], VOCABULARY)
+    split = EncodedText.of(["ab" * 10, "ba" * 5], VOCABULARY)
     parallel = split.in_parallel(4, max_chars=1000)
     assert parallel.ids.tolist() == split.ids.tolist()
     assert set(parallel.starts) == {0, 7, 15, 20, 22}
 
 
 def test_parallel_streams_of_a_long_text_are_truncated():
-    split = Split.of(["ab" * 50], VOCABULARY)
+    split = EncodedText.of(["ab" * 50], VOCABULARY)
     parallel = split.in_parallel(4, max_chars=40)
     assert parallel.num_chars == 40
     assert parallel.starts.tolist() == [0, 10, 20, 30]
@@ -57,27 +57,27 @@ def test_parallel_streams_of_a_long_text_are_truncated():
 
 
 def test_more_streams_than_characters_keep_all_characters():
-    split = Split.of(["ab"], VOCABULARY)
+    split = EncodedText.of(["ab"], VOCABULARY)
     parallel = split.in_parallel(5, max_chars=100)
     assert parallel.ids.tolist() == [1, 2]
     assert parallel.starts.tolist() == [0, 1]
     # Of a long text, at least one character per stream.
-    assert Split.of(["ab" * 50], VOCABULARY).in_parallel(4, max_chars=2).num_chars == 4
+    assert EncodedText.of(["ab" * 50], VOCABULARY).in_parallel(4, max_chars=2).num_chars == 4
 
 
 def test_a_document_that_starts_at_a_stream_s_end_is_excluded():
-    split = Split.of(["é" * 10] * 10, VOCABULARY)
+    split = EncodedText.of(["é" * 10] * 10, VOCABULARY)
     parallel = split.in_parallel(2, max_chars=40)
     assert parallel.starts.tolist() == [0, 10, 20, 30]
     assert parallel.num_chars == 40
 
 
 def test_an_empty_text_has_no_streams():
-    empty = Split.of([], VOCABULARY)
+    empty = EncodedText.of([], VOCABULARY)
     assert empty.in_parallel(3, max_chars=10).num_chars == 0
     assert empty.num_bytes == 0
     assert empty.starts.dtype == np.int64
 
 
 def test_bytes_are_counted_by_the_given_function():
-    assert Split.of(["é", "ab"], VOCABULARY, num_bytes=len).bytes_D.tolist() == [1, 2]
+    assert EncodedText.of(["é", "ab"], VOCABULARY, num_bytes=len).bytes_D.tolist() == [1, 2]

@@ -7,7 +7,7 @@ import torch
 from conftest import MODEL
 
 from charlstm.model.cell import CellStack
-from charlstm.model.network import CharLSTM, State, drop_output
+from charlstm.model.lstm import CharLSTM, State, output_dropout
 
 CELLS = ["lstm", "gru", "rnn"]
 
@@ -87,7 +87,7 @@ def test_output_dropout_masks_each_stream_with_given_generator():
     ones_TBH = torch.ones(6, 40, 50)
 
     def dropped(seed, dropout=0.3):
-        return drop_output(ones_TBH, dropout, torch.Generator().manual_seed(seed))
+        return output_dropout(ones_TBH, dropout, torch.Generator().manual_seed(seed))
 
     before = torch.get_rng_state()
     found = dropped(1)
@@ -186,12 +186,12 @@ def test_log_probabilities_of_targets_match_full_distribution():
     expected = model.log_probabilities(logits_NV)
     found = torch.stack(
         [
-            model.log_probabilities_of(logits_NV, torch.full((200,), token_id))
+            model.target_log_probabilities(logits_NV, torch.full((200,), token_id))
             for token_id in range(MODEL.num_outputs)
         ],
         1,
     )
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(found.exp().sum(1), torch.ones(200))
-    log_p_N = model.log_probabilities_of(logits_NV, y_N)
+    log_p_N = model.target_log_probabilities(logits_NV, y_N)
     torch.testing.assert_close(log_p_N, expected.gather(1, y_N[:, None])[:, 0])

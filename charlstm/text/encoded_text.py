@@ -11,7 +11,7 @@ from charlstm.text.vocabulary import Ids, Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
-class Split:
+class EncodedText:
     """Encoded documents: a part of a corpus, or any other text.
 
     Every character is predicted once: a document's first one from BOS and a zero state, each other
@@ -34,7 +34,7 @@ class Split:
         vocabulary: Vocabulary,
         *,
         num_bytes: Callable[[str], int] = lambda text: len(text.encode("utf-8", "surrogatepass")),
-    ) -> "Split":
+    ) -> "EncodedText":
         """Encode documents; empty ones are dropped.
 
         Args:
@@ -62,26 +62,26 @@ class Split:
         """Length of each document in characters, int64 [num_documents]."""
         return np.diff(np.append(self.starts, self.num_chars))
 
-    def part(self, first: int, after: int | None = None) -> "Split":
+    def part(self, first: int, after: int | None = None) -> "EncodedText":
         """Return the characters from `first` up to `after`, without byte counts.
 
         A document that is cut starts anew at `first`.
         """
         ids = self.ids[first:after]
         inner = self.starts[(self.starts > first) & (self.starts < first + len(ids))] - first
-        return Split(ids=ids, starts=np.append(np.int64(0), inner)[: len(ids)])
+        return EncodedText(ids=ids, starts=np.append(np.int64(0), inner)[: len(ids)])
 
-    def documents(self, chosen_D: npt.NDArray[np.bool_]) -> "Split":
+    def documents(self, chosen_D: npt.NDArray[np.bool_]) -> "EncodedText":
         """Return a copy of the documents selected by a mask, bool [num_documents]."""
         lengths = self.lengths[chosen_D]
         ids = self.ids[np.repeat(chosen_D, self.lengths)]
-        return Split(
+        return EncodedText(
             ids=ids,
             starts=np.cumsum(lengths) - lengths,
             bytes_D=None if self.bytes_D is None else self.bytes_D[chosen_D],
         )
 
-    def in_parallel(self, num_streams: int, *, max_chars: int) -> "Split":
+    def in_parallel(self, num_streams: int, *, max_chars: int) -> "EncodedText":
         """Cut the text into `num_streams` parts of equal length, for faster evaluation.
 
         Each part starts a new document; other document starts are kept. If the text is longer than
@@ -100,7 +100,7 @@ class Split:
             starts.append(np.append(first, inner) - first + num_kept)
             pieces.append(self.ids[first:last])
             num_kept += int(last - first)
-        return Split(
+        return EncodedText(
             ids=np.concatenate(pieces) if pieces else self.ids,
             starts=np.concatenate(starts) if starts else self.starts,
         )

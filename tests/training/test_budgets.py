@@ -1,7 +1,13 @@
 import pytest
 
 from charlstm.config import Budget
-from charlstm.training.pacing import ClockPace, Forecast, StepPace, Stopwatch, pace_for
+from charlstm.training.budgets import (
+    Forecast,
+    StepBudget,
+    Stopwatch,
+    TimeBudget,
+    training_budget_for,
+)
 
 
 class Clock:
@@ -29,7 +35,7 @@ def test_stopwatch_adds_earlier_sessions(clock):
 
 
 def test_step_budget_ignores_clock():
-    pace = StepPace(8)
+    pace = StepBudget(8)
     assert [pace.progress(step) for step in (0, 2, 8, 9)] == [0, 0.25, 1, 1]
     pace.add_evaluation(100.0)
     assert pace.progress(2) == 0.25
@@ -40,7 +46,7 @@ def test_step_budget_ignores_clock():
 def test_time_budget_progress_starts_at_first_step(clock):
     """Start 10 s into a budget of 100 s, of which 2 s are reserved for the end at first."""
     stopwatch = Stopwatch(started_at=990.0, clock=clock)
-    pace = ClockPace(100.0, stopwatch)
+    pace = TimeBudget(100.0, stopwatch)
     assert pace.progress(0) == 0
     clock.now += 22
     assert pace.progress(1) == pytest.approx(22 / 88)
@@ -56,20 +62,20 @@ def test_time_budget_progress_starts_at_first_step(clock):
 
 
 def test_time_budget_counts_earlier_sessions(clock):
-    pace = ClockPace(100.0, Stopwatch(used_seconds=40.0, clock=clock))
+    pace = TimeBudget(100.0, Stopwatch(used_seconds=40.0, clock=clock))
     assert pace.progress(0) == pytest.approx(0.4)
     clock.now += 29
     assert pace.progress(0) == pytest.approx(0.4 + 0.6 * 29 / 58)
     assert pace.seconds_left(0, 1.0) == 31
     # Nothing but the time for the end is left.
-    assert ClockPace(100.0, Stopwatch(used_seconds=98.0, clock=clock)).progress(0) == 1
-    beyond = ClockPace(100.0, Stopwatch(used_seconds=150.0, clock=clock))
+    assert TimeBudget(100.0, Stopwatch(used_seconds=98.0, clock=clock)).progress(0) == 1
+    beyond = TimeBudget(100.0, Stopwatch(used_seconds=150.0, clock=clock))
     assert beyond.progress(0) == 1
     assert beyond.seconds_left(0, 1.0) == 0
 
 
 def test_evaluations_get_a_tenth_of_the_time(clock):
-    pace = ClockPace(100.0, Stopwatch(clock=clock))
+    pace = TimeBudget(100.0, Stopwatch(clock=clock))
     assert pace.evaluation_seconds == 10
     assert pace.may_evaluate()
     pace.add_evaluation(1.5)
@@ -80,9 +86,9 @@ def test_evaluations_get_a_tenth_of_the_time(clock):
 
 def test_training_budget_matches_unit(clock):
     text = {"num_chars": 1000, "chars_per_step": 100, "stopwatch": Stopwatch(clock=clock)}
-    assert pace_for(Budget(steps=7), **text).progress(1) == pytest.approx(1 / 7)
-    assert pace_for(Budget(epochs=3), **text).progress(3) == pytest.approx(3 / 30)
-    pace = pace_for(Budget(minutes=2), **text)
+    assert training_budget_for(Budget(steps=7), **text).progress(1) == pytest.approx(1 / 7)
+    assert training_budget_for(Budget(epochs=3), **text).progress(3) == pytest.approx(3 / 30)
+    pace = training_budget_for(Budget(minutes=2), **text)
     clock.now += 30
     assert pace.seconds_left(0, 1.0) == 90
 

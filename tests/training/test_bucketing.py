@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from charlstm.model.network import CharLSTM
-from charlstm.system.distributed import ALONE
-from charlstm.text.split import Split
+from charlstm.model.lstm import CharLSTM
+from charlstm.system.distributed import SINGLE_PROCESS
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import Vocabulary
-from charlstm.training.batches import BatchStream
+from charlstm.training.batches import BPTTBatches
 from charlstm.training.bptt import TruncatedBPTT
-from charlstm.training.lists import DocumentBatches, MixedBatches, batches_of
+from charlstm.training.bucketing import BucketedBatches, MixedBatches, batches_of
 
 VOCABULARY = Vocabulary("".join(map(chr, range(0x4E00, 0x4E00 + 500))))
 GENERATOR = torch.Generator()
@@ -25,14 +25,14 @@ def split_of(lengths, seed=0):
     """Return random documents of these lengths."""
     lengths = np.array(lengths)
     ids = np.random.default_rng(seed).integers(1, 500, lengths.sum()).astype(np.uint16)
-    return Split(ids=ids, starts=np.cumsum(lengths) - lengths)
+    return EncodedText(ids=ids, starts=np.cumsum(lengths) - lengths)
 
 
 def listed(split, *, chars_per_step=40, **options):
-    return DocumentBatches(
+    return BucketedBatches(
         split,
         np.arange(len(split.starts)),
-        boundary=VOCABULARY.boundary,
+        bos_id=VOCABULARY.bos_id,
         chars_per_step=chars_per_step,
         seed=1,
         **options,
@@ -46,10 +46,10 @@ def joined(found):
 def documents_of(batch):
     """Check the inputs of a batch and return the target ids of each document."""
     found = []
-    for x, y, counts in zip(batch.x_TB.T, batch.y_TB.T, batch.counts_TB.T, strict=True):
+    for x, y, counts in zip(batch.x_TB.T, batch.y_TB.T, batch.mask_TB.T, strict=True):
         length = int(counts.sum())
         assert counts[:length].all()
-        assert x[0] == VOCABULARY.boundary
+        assert x[0] == VOCABULARY.bos_id
         assert torch.equal(x[1:length], y[: length - 1])
         found.append(tuple(y[:length].tolist()))
     return found
@@ -79,7 +79,7 @@ def test_batches_have_expected_size_and_little_padding():
     batches = listed(split_of(lengths), chars_per_step=2048)
     sizes, padded_sizes = [], []
     for _ in range(60):
-        counts = batches.next(GENERATOR).counts_TB
+        counts = batches.next(GENERATOR).mask_TB
         sizes.append(int(counts.sum()))
         padded_sizes.append(counts.numel())
     assert np.mean(sizes) == pytest.approx(2048, rel=0.03)
@@ -105,10 +105,10 @@ def test_batches_are_divided_over_processes_and_weighted():
         batch, parts = all_batches.next(GENERATOR), [own.next(GENERATOR) for own in by_rank]
         found = [documents_of(part) for part in parts if part.weight]
         assert sorted(joined(found)) == sorted(documents_of(batch))
-        total = int(batch.counts_TB.sum())
+        total = int(batch.mask_TB.sum())
         for part in parts:
             if part.weight:
-                assert part.weight == pytest.approx(3 * int(part.counts_TB.sum()) / total)
+                assert part.weight == pytest.approx(3 * int(part.mask_TB.sum()) / total)
         assert sum(part.weight for part in parts) == pytest.approx(3.0)
 
 
@@ -116,19 +116,19 @@ def test_batch_type_follows_document_lengths():
     train = replace(TRAIN, batch_size=8, seq_len=32)
 
     def kind(lengths):
-        return batches_of(split_of(lengths), train, boundary=501, world=ALONE)
+        return batches_of(split_of(lengths), train, bos_id=501, world=SINGLE_PROCESS)
 
-    assert isinstance(kind([5] * 100), DocumentBatches)
-    assert isinstance(kind([200]), BatchStream)
-    assert isinstance(kind([5000, 6000]), BatchStream)
-    assert isinstance(kind([5] + [6000] * 3), BatchStream)
+    assert isinstance(kind([5] * 100), BucketedBatches)
+    assert isinstance(kind([200]), BPTTBatches)
+    assert isinstance(kind([5000, 6000]), BPTTBatches)
+    assert isinstance(kind([5] + [6000] * 3), BPTTBatches)
     mixed = kind([5, 6] * 500 + [2000])
     assert isinstance(mixed, MixedBatches)
     num_chars = [0, 0]
     for _ in range(400):
         batch = mixed.next(GENERATOR)
-        is_long = batch.counts_TB is None
-        num_chars[is_long] += batch.y_TB.numel() if is_long else int(batch.counts_TB.sum())
+        is_long = batch.mask_TB is None
+        num_chars[is_long] += batch.y_TB.numel() if is_long else int(batch.mask_TB.sum())
     assert num_chars[True] / sum(num_chars) == pytest.approx(2000 / 7500, rel=0.05)
 
 
@@ -146,7 +146,7 @@ def test_document_batch_matches_documents_read_one_by_one():
     losses = []
     for document in documents_of(batch):
         y_T = torch.tensor(document)
-        x_T = torch.cat([torch.tensor([VOCABULARY.boundary]), y_T[:-1]])
+        x_T = torch.cat([torch.tensor([VOCABULARY.bos_id]), y_T[:-1]])
         logits, _ = plain(x_T[:, None], plain.zero_state(1))
         losses.append(cross_entropy(logits[:, 0], y_T, reduction="none"))
     loss = torch.cat(losses).mean()
@@ -165,23 +165,23 @@ def test_document_batch_matches_documents_read_one_by_one():
 def test_mixed_batches_match_their_parts():
     train = replace(TRAIN, batch_size=8, seq_len=32)
     split = split_of([5, 6] * 500 + [2000])
-    mixed = batches_of(split, train, boundary=501, world=ALONE)
+    mixed = batches_of(split, train, bos_id=501, world=SINGLE_PROCESS)
     is_short = np.append(np.full(1000, True), False)
     alone = [
-        batches_of(split.documents(is_it), train, boundary=501, world=ALONE)
+        batches_of(split.documents(is_it), train, bos_id=501, world=SINGLE_PROCESS)
         for is_it in (is_short, ~is_short)
     ]
     generators = [torch.Generator().manual_seed(0) for _ in range(2)]
     for number in range(60):
         assert mixed.cursor == number
         batch = mixed.next(generators[0])
-        by_itself = alone[batch.counts_TB is None].next(generators[1])
+        by_itself = alone[batch.mask_TB is None].next(generators[1])
         assert torch.equal(batch.y_TB, by_itself.y_TB)
         assert torch.equal(batch.begins_TB, by_itself.begins_TB)
 
 
-@pytest.mark.parametrize(("length", "kind"), [(256, DocumentBatches), (257, BatchStream)])
+@pytest.mark.parametrize(("length", "kind"), [(256, BucketedBatches), (257, BPTTBatches)])
 def test_only_documents_up_to_a_step_are_bucketed(length, kind):
     train = replace(TRAIN, batch_size=8, seq_len=32)
-    made = batches_of(split_of([length] * 3), train, boundary=501, world=ALONE)
+    made = batches_of(split_of([length] * 3), train, bos_id=501, world=SINGLE_PROCESS)
     assert isinstance(made, kind)

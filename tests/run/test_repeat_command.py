@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import SMALL, TEXT, posix
 
-from charlstm.config import IN_MEMORY, CorpusConfig
+from charlstm.config import IN_MEMORY, ReadingConfig
 from charlstm.run.store import CheckpointStore
 
 STORE = Path("checkpoints")
@@ -138,8 +138,8 @@ def test_notes_state_what_prevents_repetition(run, texts):
             writer.save_last(replace(last, spec=spec, **changes))
         return notes(name)
 
-    assert "came from stdin" in kept_as("piped", corpus=CorpusConfig(paths=("-",)))
-    in_memory = CorpusConfig(paths=(IN_MEMORY,))
+    assert "came from stdin" in kept_as("piped", corpus=ReadingConfig(paths=("-",)))
+    in_memory = ReadingConfig(paths=(IN_MEMORY,))
     assert "came from a Python program" in kept_as("program", corpus=in_memory)
     assert "isn't finished: it is at step 8 of its 8 steps" in kept_as("cut", is_finished=False)
 

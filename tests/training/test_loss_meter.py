@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from charlstm.errors import ConfigError, TrainingError
-from charlstm.training.losses import LossMeter, Outcome, Reading
+from charlstm.training.loss_meter import LossMeter, StepFlags, StepOutcome
 
 
 def outcome(loss, scale=1.0):
-    return Outcome(torch.tensor(loss), torch.tensor(scale))
+    return StepOutcome(torch.tensor(loss), torch.tensor(scale))
 
 
 @pytest.fixture
@@ -26,25 +26,26 @@ def test_running_mean_decays(meter):
 
 
 @pytest.mark.parametrize(
-    ("scale", "found", "rate"), [(1.0, Reading(True, True), 0.5), (2.0, Reading(True, False), 1.0)]
+    ("scale", "found", "rate"),
+    [(1.0, StepFlags(True, True), 0.5), (2.0, StepFlags(True, False), 1.0)],
 )
 def test_nonfinite_gradient_halves_rate_unless_loss_is_scaled(meter, scale, found, rate):
     meter.add(outcome(1.0), 1)
     meter.add(outcome(math.nan, scale), 2)
     assert meter.counts.rate_factor == rate
     assert meter.counts.num_skipped == (rate < 1)
-    assert meter.take_found() == found
-    assert meter.take_found() == Reading()
+    assert meter.take_flags() == found
+    assert meter.take_flags() == StepFlags()
     assert meter.bits_per_char == pytest.approx(1 / math.log(2))
     meter.add(outcome(1.0), 3)
     assert meter.counts.num_skipped == 0
-    assert meter.take_found() == Reading(False, False)
+    assert meter.take_flags() == StepFlags(False, False)
 
 
 def test_flags_last_until_taken(meter):
     meter.add(outcome(math.nan), 1)
     meter.add(outcome(1.0), 2)
-    assert meter.take_found() == Reading(True, True)
+    assert meter.take_flags() == StepFlags(True, True)
 
 
 def test_ten_consecutive_skipped_steps_raise(meter):

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
 
 _ALL_DOCUMENTS: Final = slice(None)
 
@@ -18,19 +18,19 @@ class Window(NamedTuple):
     """The next characters of B documents.
 
     Args:
-        place_TB: index of each character in the split, int64; arbitrary past a document's end.
+        index_TB: index of each character in the split, int64; arbitrary past a document's end.
         is_inside_TB: whether the character belongs to the document (False is padding).
         is_first: whether these documents start here; otherwise they are the first B documents of
             the previous window, and the others have ended.
     """
 
-    place_TB: npt.NDArray[np.int64]
+    index_TB: npt.NDArray[np.int64]
     is_inside_TB: npt.NDArray[np.bool_]
     is_first: bool
 
 
-def side_by_side(
-    split: Split,
+def parallel_windows(
+    split: EncodedText,
     *,
     num_documents: int,
     num_chars: int = 0,
@@ -60,5 +60,5 @@ def side_by_side(
             num_active = int(np.count_nonzero(length_B > begin))
             start_B, length_B = start_B[:num_active], length_B[:num_active]
             offset_T1 = np.arange(begin, min(begin + num_steps, max_length))[:, None]
-            place_TB = np.minimum(start_B + offset_T1, split.num_chars - 1)
-            yield Window(place_TB, offset_T1 < length_B, begin == 0)
+            index_TB = np.minimum(start_B + offset_T1, split.num_chars - 1)
+            yield Window(index_TB, offset_T1 < length_B, begin == 0)

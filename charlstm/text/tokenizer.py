@@ -16,13 +16,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.config import CorpusConfig
+from charlstm.config import ReadingConfig
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.settings import Level, Normalize
-from charlstm.text.split import Split
+from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import (
-    END,
-    END_NOTICE,
+    EOS,
+    EOS_NOTICE,
     REPLACEMENT,
     Ids,
     Vocabulary,
@@ -34,7 +34,7 @@ _REPLACEMENT_BYTES: Final = REPLACEMENT.encode().decode("latin-1")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Alphabet:
+class CharTokenizer:
     """A vocabulary and the normalization applied before encoding.
 
     Args:
@@ -54,8 +54,8 @@ class Alphabet:
 
     @classmethod
     def of(
-        cls, config: CorpusConfig, vocabulary: Vocabulary, *, num_train_chars: int
-    ) -> "Alphabet":
+        cls, config: ReadingConfig, vocabulary: Vocabulary, *, num_train_chars: int
+    ) -> "CharTokenizer":
         """Build the tokenizer of a corpus.
 
         Args:
@@ -75,20 +75,20 @@ class Alphabet:
         return self.level == "byte"
 
     @property
-    def boundary(self) -> int:
+    def bos_id(self) -> int:
         """BOS: the id before a document's first character; an input only, never predicted."""
-        return self.vocabulary.boundary
+        return self.vocabulary.bos_id
 
     @property
-    def end(self) -> str | None:
-        """EOS: LF if documents are lines, else `END`; None if the training text has neither."""
-        end = "\n" if self.are_lines else END
-        return end if end in self.vocabulary.characters else None
+    def eos(self) -> str | None:
+        """EOS: LF if documents are lines, else `EOS`; None if the training text has neither."""
+        eos = "\n" if self.are_lines else EOS
+        return eos if eos in self.vocabulary.characters else None
 
     @cached_property
-    def end_id(self) -> int | None:
+    def eos_id(self) -> int | None:
         """The id of EOS; None if there is none."""
-        return None if self.end is None else int(self.encode(self.end)[0])
+        return None if self.eos is None else int(self.encode(self.eos)[0])
 
     @property
     def unknown_nats(self) -> float:
@@ -103,14 +103,14 @@ class Alphabet:
 
     def documents(self, chars: str) -> list[str]:
         """Cut a text after each EOS; without EOS, return it as one document."""
-        if self.end is None:
+        if self.eos is None:
             return [chars]
-        *ended, last = chars.split(self.end)
-        return [*(document + self.end for document in ended), last]
+        *ended, last = chars.split(self.eos)
+        return [*(document + self.eos for document in ended), last]
 
     def without_end(self, chars: str) -> str:
         """Return a document without its EOS."""
-        return chars.removesuffix(self.end or "")
+        return chars.removesuffix(self.eos or "")
 
     def __len__(self) -> int:
         """Return the number of ids that can be predicted: unknown and the characters."""
@@ -121,13 +121,13 @@ class Alphabet:
         """Display text of each id that can be predicted; None for unknown."""
         return (None, *map(self.to_text, self.vocabulary.characters))
 
-    def to_symbols(self, text: str, notify: Callable[[str], object] = lambda _: None) -> str:
+    def to_chars(self, text: str, notify: Callable[[str], object] = lambda _: None) -> str:
         """Normalize a text like the files of the corpus.
 
         Args:
             notify: called with a notice if characters were replaced.
         """
-        return to_symbols(
+        return to_chars(
             text,
             level=self.level,
             normalize=self.normalize,
@@ -139,8 +139,8 @@ class Alphabet:
         """Return readable text; bytes that are not valid UTF-8 are escaped."""
         if self.is_byte:
             # Unknown bytes are U+FFFD, which Latin-1 can't encode.
-            documents = chars.replace(REPLACEMENT, _REPLACEMENT_BYTES).split(END)
-            return END.join(
+            documents = chars.replace(REPLACEMENT, _REPLACEMENT_BYTES).split(EOS)
+            return EOS.join(
                 document.encode("latin-1").decode("utf-8", "backslashreplace")
                 for document in documents
             )
@@ -148,7 +148,7 @@ class Alphabet:
 
     def num_bytes(self, chars: str) -> int:
         """Return the text's size in a UTF-8 file, without EOS characters."""
-        chars = chars.replace(END, "")
+        chars = chars.replace(EOS, "")
         return len(chars if self.is_byte else chars.encode("utf-8", "surrogatepass"))
 
     def encode(self, chars: str) -> Ids:
@@ -163,9 +163,9 @@ class Alphabet:
         """Return the readable text of ids [n]."""
         return self.to_text(self.decode(ids))
 
-    def split(self, documents: Iterable[str]) -> Split:
+    def split(self, documents: Iterable[str]) -> EncodedText:
         """Encode documents; empty ones are dropped."""
-        return Split.of(documents, self.vocabulary, num_bytes=self.num_bytes)
+        return EncodedText.of(documents, self.vocabulary, num_bytes=self.num_bytes)
 
     def without_unknown(self, chars: str) -> str:
         """Return the text without characters outside the vocabulary."""
@@ -219,7 +219,7 @@ class Alphabet:
         }
 
 
-def to_symbols(
+def to_chars(
     text: str,
     *,
     level: Level,
@@ -227,7 +227,7 @@ def to_symbols(
     keep_line_ends: bool,
     notify: Callable[[str], object],
 ) -> str:
-    """Normalize a text; see `Alphabet` for the arguments.
+    """Normalize a text; see `CharTokenizer` for the arguments.
 
     Args:
         notify: called with a notice if characters were replaced.
@@ -244,9 +244,9 @@ def to_symbols(
         except UnicodeEncodeError:
             data = text.encode("utf-8", "surrogatepass")
         return data.decode("latin-1")
-    if END in text:
-        notify(END_NOTICE)
-        text = text.replace(END, REPLACEMENT)
+    if EOS in text:
+        notify(EOS_NOTICE)
+        text = text.replace(EOS, REPLACEMENT)
     if normalize == "nfc":
         text = unicodedata.normalize("NFC", text)
     return text if keep_line_ends else text.replace("\r\n", "\n").replace("\r", "\n")

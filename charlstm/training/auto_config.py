@@ -14,7 +14,7 @@ from charlstm.config import Budget, Device, Precision, TrainConfig
 from charlstm.errors import TrainingError
 from charlstm.model.config import ModelConfig
 from charlstm.settings import TrainSettings, chosen
-from charlstm.training.pacing import EVALUATION_FRACTION
+from charlstm.training.budgets import EVALUATION_FRACTION
 
 _CHARS_PER_PARAMETER: Final = 6.0
 # Recurrent parameters per character of the text; more never helped.
@@ -78,7 +78,7 @@ class Machine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class AutoConfig:
     """Result of auto-configuration.
 
     Args:
@@ -96,12 +96,12 @@ class Plan:
     notices: tuple[str, ...]
 
 
-Candidate = tuple[ModelConfig, TrainConfig]
+ConfigPair = tuple[ModelConfig, TrainConfig]
 # Returns the step time of each candidate in seconds; None if it doesn't fit in memory.
-StepTimes = Callable[[Sequence[Candidate]], Sequence[float | None]]
+StepTimes = Callable[[Sequence[ConfigPair]], Sequence[float | None]]
 
 
-def make_plan(
+def auto_configure(
     settings: TrainSettings,
     *,
     num_train_chars: int,
@@ -110,7 +110,7 @@ def make_plan(
     machine: Machine,
     step_times: StepTimes | None = None,
     seconds_used: Callable[[], float] = lambda: 0.0,
-) -> Plan:
+) -> AutoConfig:
     """Choose the settings that the user left open.
 
     Args:
@@ -147,7 +147,7 @@ def make_plan(
     epochs = num_chars / num_train_chars
     total_steps = budget.total_steps(num_chars=num_train_chars, chars_per_step=train.chars_per_step)
     about = "about " if total_steps is None else ""
-    return Plan(
+    return AutoConfig(
         model=model,
         train=replace(
             _with_regularization(model, train, settings, num_train_chars),

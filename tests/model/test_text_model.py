@@ -1,6 +1,6 @@
 import torch
 
-from charlstm.model.module import TextModel
+from charlstm.model.text_model import TextModel
 
 
 def test_encode_prepends_bos_and_decode_inverts_it(checkpoint):
@@ -8,9 +8,9 @@ def test_encode_prepends_bos_and_decode_inverts_it(checkpoint):
     vocabulary = checkpoint.spec.vocabulary
     ids_T = model.encode("quick\u2603")
     assert ids_T.dtype == torch.int64
-    assert ids_T.tolist() == [vocabulary.boundary, *vocabulary.encode("quick").tolist(), 0]
+    assert ids_T.tolist() == [vocabulary.bos_id, *vocabulary.encode("quick").tolist(), 0]
     assert model.decode(ids_T) == "quick\ufffd"
-    assert model.boundary == vocabulary.boundary
+    assert model.bos_id == vocabulary.bos_id
     # Line ends are normalized as in the training text.
     assert model.decode(model.encode("a\r\nb")) == "a\nb"
 
@@ -20,7 +20,7 @@ def test_text_model_has_checkpoint_weights_and_carries_state(checkpoint):
     model = TextModel(checkpoint)
     for name, value in model.network.state_dict().items():
         assert torch.equal(value, torch.from_numpy(checkpoint.weights[name]))
-    assert model.network.unknown_probability == checkpoint.spec.alphabet.unknown_probability
+    assert model.network.unknown_probability == checkpoint.spec.tokenizer.unknown_probability
     ids_TB = torch.stack([model.encode("the quick"), model.encode("jumps ove")], 1)
     logits_TBV, after = model(ids_TB)
     assert logits_TBV.shape == (10, 2, model.network.config.num_outputs)

@@ -4,15 +4,15 @@ from conftest import TEXT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlstm.config import CorpusConfig
+from charlstm.config import ReadingConfig
 from charlstm.errors import CorpusError
-from charlstm.text.alphabet import Alphabet
+from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.vocabulary import UNKNOWN, Vocabulary
 
 
 def of(characters, **options):
     vocabulary = Vocabulary.of(characters)
-    return Alphabet.of(CorpusConfig(**options), vocabulary, num_train_chars=99)
+    return CharTokenizer.of(ReadingConfig(**options), vocabulary, num_train_chars=99)
 
 
 BYTES = "".join(map(chr, range(256)))
@@ -20,30 +20,30 @@ BYTES = "".join(map(chr, range(256)))
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_bytes_round_trip(text):
-    alphabet = of(BYTES, level="byte")
-    symbols = alphabet.to_symbols(text)
+    tokenizer = of(BYTES, level="byte")
+    symbols = tokenizer.to_chars(text)
     assert symbols.encode("latin-1") == text.encode()
-    assert alphabet.text_of(alphabet.encode(symbols)) == text
-    assert alphabet.num_bytes(symbols) == len(text.encode())
+    assert tokenizer.text_of(tokenizer.encode(symbols)) == text
+    assert tokenizer.num_bytes(symbols) == len(text.encode())
 
 
 @given(st.text())
 def test_any_text_can_be_normalized_and_split_into_documents(text):
     for options in ({}, {"level": "byte"}, {"normalize": "nfc"}, {"keep_line_ends": True}):
-        alphabet = of(TEXT, **options)
-        symbols = alphabet.to_symbols(text)
-        split = alphabet.split([symbols, "", symbols])
+        tokenizer = of(TEXT, **options)
+        symbols = tokenizer.to_chars(text)
+        split = tokenizer.split([symbols, "", symbols])
         assert split.num_chars == 2 * len(symbols)
-        assert split.num_bytes == 2 * alphabet.num_bytes(symbols)
-        kept = alphabet.without_unknown(symbols)
-        alphabet.require_known(kept)
-        assert not np.any(alphabet.encode(kept) == UNKNOWN)
+        assert split.num_bytes == 2 * tokenizer.num_bytes(symbols)
+        kept = tokenizer.without_unknown(symbols)
+        tokenizer.require_known(kept)
+        assert not np.any(tokenizer.encode(kept) == UNKNOWN)
 
 
 def test_line_ends_are_normalized_like_the_corpus():
-    assert of("ab").to_symbols("a\r\nb\r") == "a\nb\n"
+    assert of("ab").to_chars("a\r\nb\r") == "a\nb\n"
     for kept in (of("ab", keep_line_ends=True), of("ab", level="byte")):
-        assert kept.to_symbols("a\r\nb\r") == "a\r\nb\r"
+        assert kept.to_chars("a\r\nb\r") == "a\r\nb\r"
         assert kept.settings()["keep_line_ends"]
 
 
@@ -56,5 +56,5 @@ def test_readable_has_a_text_for_each_predictable_id():
     assert of("ab").readable == (None, "a", "b")
     assert of("a\xff", level="byte").readable == (None, "a", "\\xff")
     assert len(of("ab")) == 3
-    assert of("ab").boundary == 3
+    assert of("ab").bos_id == 3
     assert of("ab").unknown_probability == 0.01

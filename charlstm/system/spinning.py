@@ -14,7 +14,7 @@ _SPIN_COUNT: Final = "3000"
 _NUMPY_THREADS: Final = "1"
 
 
-def calm_waiting_threads() -> None:
+def limit_spinning() -> None:
     """Set the libraries' environment variables before they are loaded, unless the user has."""
     os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", _NUMPY_THREADS)

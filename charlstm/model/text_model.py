@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from charlstm.model.checkpoints import Checkpoint
-from charlstm.model.network import CharLSTM, State
+from charlstm.model.lstm import CharLSTM, State
 
 
 class TextModel(nn.Module):
@@ -15,15 +15,15 @@ class TextModel(nn.Module):
 
     Attributes:
         network: embedding, `torch.nn.LSTM` layers and head; it can be trained further.
-        boundary: the BOS id, which starts a document.
+        bos_id: the BOS id, which starts a document.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__()
-        self.alphabet = checkpoint.spec.alphabet
-        self.boundary = self.alphabet.boundary
+        self.tokenizer = checkpoint.spec.tokenizer
+        self.bos_id = self.tokenizer.bos_id
         self.network = CharLSTM(
-            checkpoint.spec.model_config, unknown_probability=self.alphabet.unknown_probability
+            checkpoint.spec.model_config, unknown_probability=self.tokenizer.unknown_probability
         )
         self.network.load_arrays(checkpoint.weights)
 
@@ -45,9 +45,9 @@ class TextModel(nn.Module):
 
     def encode(self, text: str) -> Tensor:
         """Return BOS and the ids of a text, int64 [1 + characters]; unknown characters become 0."""
-        ids_T = self.alphabet.encode(self.alphabet.to_symbols(text)).astype("int64")
-        return torch.cat([torch.tensor([self.boundary]), torch.from_numpy(ids_T)])
+        ids_T = self.tokenizer.encode(self.tokenizer.to_chars(text)).astype("int64")
+        return torch.cat([torch.tensor([self.bos_id]), torch.from_numpy(ids_T)])
 
     def decode(self, ids_T: Tensor) -> str:
         """Return the text of ids [T]; unknown becomes U+FFFD, BOS is dropped."""
-        return self.alphabet.text_of(ids_T.cpu().numpy())
+        return self.tokenizer.text_of(ids_T.cpu().numpy())

@@ -164,7 +164,7 @@ class CharLSTM(nn.Module):
         unknown, correction = self._with_min_unknown(log_p[..., :1])
         return torch.cat([unknown, log_p[..., 1:] + correction], -1)
 
-    def log_probabilities_of(self, logits_NV: Tensor, y_N: Tensor) -> Tensor:
+    def target_log_probabilities(self, logits_NV: Tensor, y_N: Tensor) -> Tensor:
         """Return the log-probabilities of target ids, int64 [N], as float32 [N].
 
         Equals a gather from `log_probabilities`, but passes over the logits once, not five times.
@@ -221,7 +221,7 @@ class CharLSTM(nn.Module):
                         weight.grad *= mask
 
 
-def drop_output(z_TBH: Tensor, dropout: float | Tensor, generator: torch.Generator) -> Tensor:
+def output_dropout(z_TBH: Tensor, dropout: float | Tensor, generator: torch.Generator) -> Tensor:
     """Apply output dropout with one mask per stream and window (Gal & Ghahramani 2016).
 
     Dropout between the layers cost 0.015 nats on tiny Shakespeare.

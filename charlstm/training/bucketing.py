@@ -14,8 +14,8 @@ import torch
 
 from charlstm.config import TrainConfig
 from charlstm.system.distributed import World
-from charlstm.text.split import Split
-from charlstm.training.batches import Batch, BatchStream
+from charlstm.text.encoded_text import EncodedText
+from charlstm.training.batches import Batch, BPTTBatches
 
 # Longer documents are read by truncated BPTT.
 _MAX_LENGTH: Final = 256
@@ -27,27 +27,27 @@ _MIN_SHORT_FRACTION: Final = 0.05
 Integers = npt.NDArray[np.int64]
 
 
-def batches_of(split: Split, config: TrainConfig, *, boundary: int, world: World) -> "Batches":
+def batches_of(split: EncodedText, config: TrainConfig, *, bos_id: int, world: World) -> "Batches":
     """Return truncated-BPTT batches, length-bucketed batches for a list, or a mix of both."""
     is_short_D = split.lengths <= min(_MAX_LENGTH, config.chars_per_step)
     short_fraction = split.lengths[is_short_D].sum() / split.num_chars
 
-    def stream(part: Split) -> BatchStream:
-        return BatchStream(
+    def stream(part: EncodedText) -> BPTTBatches:
+        return BPTTBatches(
             part,
-            boundary=boundary,
+            bos_id=bos_id,
             batch_size=config.batch_size,
             seq_len=config.seq_len,
             reset_probability=config.reset_probability,
-            shard=world.share(config.batch_size),
+            shard=world.shard(config.batch_size),
         )
 
     if len(split.starts) == 1 or short_fraction < _MIN_SHORT_FRACTION:
         return stream(split)
-    documents = DocumentBatches(
+    documents = BucketedBatches(
         split,
         np.flatnonzero(is_short_D),
-        boundary=boundary,
+        bos_id=bos_id,
         chars_per_step=config.chars_per_step,
         seed=config.seed,
         rank=world.rank,
@@ -60,7 +60,7 @@ def batches_of(split: Split, config: TrainConfig, *, boundary: int, world: World
     )
 
 
-class DocumentBatches:
+class BucketedBatches:
     """Length-bucketed batches of complete documents, in random order, once per epoch.
 
     The order depends only on the seed and the epoch, so a resumed run continues it exactly.
@@ -73,10 +73,10 @@ class DocumentBatches:
 
     def __init__(
         self,
-        split: Split,
+        split: EncodedText,
         documents: Integers,
         *,
-        boundary: int,
+        bos_id: int,
         chars_per_step: int,
         seed: int,
         rank: int = 0,
@@ -84,7 +84,7 @@ class DocumentBatches:
     ) -> None:
         self._ids = split.ids
         self._start_D, self._length_D = split.starts[documents], split.lengths[documents]
-        self._boundary = boundary
+        self._boundary = bos_id
         self._chars_per_step = chars_per_step
         self._num_batches = -(-int(self._length_D.sum()) // chars_per_step)
         self._seed = seed
@@ -116,7 +116,7 @@ class DocumentBatches:
             x_TB=torch.from_numpy(x_TB.astype(np.int64)),
             y_TB=torch.from_numpy(self._ids[index_TB].astype(np.int64)),
             begins_TB=torch.from_numpy(np.broadcast_to(offset_T1 == 0, x_TB.shape).copy()),
-            counts_TB=torch.from_numpy(offset_T1 < length_B),
+            mask_TB=torch.from_numpy(offset_T1 < length_B),
             weight=weight,
         )
 
@@ -143,7 +143,7 @@ class MixedBatches:
         short_fraction: fraction of the characters in short documents.
     """
 
-    def __init__(self, short: DocumentBatches, long: BatchStream, *, short_fraction: float) -> None:
+    def __init__(self, short: BucketedBatches, long: BPTTBatches, *, short_fraction: float) -> None:
         self._short, self._long = short, long
         self._long_fraction = 1.0 - short_fraction
         self.cursor = 0
@@ -152,11 +152,11 @@ class MixedBatches:
         """Return the next batch."""
         num_long = int(self.cursor * self._long_fraction)
         is_long = int((self.cursor + 1) * self._long_fraction) > num_long
-        chosen: BatchStream | DocumentBatches = self._long if is_long else self._short
+        chosen: BPTTBatches | BucketedBatches = self._long if is_long else self._short
         chosen.cursor = num_long if is_long else self.cursor - num_long
         self.cursor += 1
         return chosen.next(generator)
 
 
 # Each has `next` and a `cursor`, the number of batches read, which is its entire state.
-Batches = BatchStream | DocumentBatches | MixedBatches
+Batches = BPTTBatches | BucketedBatches | MixedBatches

@@ -19,14 +19,14 @@ import torch
 from charlstm.config import TrainConfig
 from charlstm.errors import TrainingError
 from charlstm.model.config import ModelConfig
-from charlstm.model.network import CharLSTM
-from charlstm.system.distributed import ALONE
-from charlstm.text.split import Split
+from charlstm.model.lstm import CharLSTM
+from charlstm.system.distributed import SINGLE_PROCESS
+from charlstm.text.encoded_text import EncodedText
+from charlstm.training.auto_config import ConfigPair
 from charlstm.training.bptt import TruncatedBPTT
-from charlstm.training.hardware import memory_errors_explained, require_memory
-from charlstm.training.lists import batches_of
-from charlstm.training.pacing import Clock
-from charlstm.training.recipe import Candidate
+from charlstm.training.bucketing import batches_of
+from charlstm.training.budgets import Clock
+from charlstm.training.hardware import explain_memory_errors, require_memory
 
 # Time for all benchmarks: a fraction of the budget, and the maximum.
 _BUDGET_FRACTION: Final = 0.02
@@ -48,7 +48,7 @@ _WINDOW: Final = 10
 _SECONDS_BETWEEN_TRIALS: Final = 20.0
 
 
-class StepTimer:
+class StepBenchmark:
     """Benchmark of training steps, using at most two percent of a budget.
 
     Args:
@@ -59,7 +59,7 @@ class StepTimer:
 
     def __init__(
         self,
-        train: Split,
+        train: EncodedText,
         *,
         budget_seconds: float,
         num_processes: int = 1,
@@ -72,7 +72,7 @@ class StepTimer:
         self._set_threads = set_threads
         self._clock = clock
 
-    def __call__(self, candidates: Sequence[Candidate]) -> list[float | None]:
+    def __call__(self, candidates: Sequence[ConfigPair]) -> list[float | None]:
         """Return the step time of each candidate in seconds; None if it doesn't fit in memory.
 
         Steps of the candidates alternate, so that changes of the machine's speed affect all.
@@ -104,13 +104,13 @@ class StepTimer:
             require_memory(model, train)
             lstm = CharLSTM(model, generator=generator).to(train.device)
             bptt = TruncatedBPTT(lstm, train)
-            batches = batches_of(self._train, train, boundary=model.boundary, world=ALONE)
+            batches = batches_of(self._train, train, bos_id=model.bos_id, world=SINGLE_PROCESS)
 
             def step() -> None:
                 outcome = bptt.step(batches.next(generator), train.learning_rate)
                 outcome.loss.item()  # waits for the device
 
-            with memory_errors_explained():
+            with explain_memory_errors():
                 for _ in range(_FIRST_STEPS[train.device]):
                     step()
             self._tune_threads(step, train.threads)
@@ -122,8 +122,8 @@ class StepTimer:
         """Choose the number of threads, once for all candidates."""
         if self._set_threads is None:
             return
-        chooser = ThreadChooser(maximum, self._set_threads)
-        while chooser.is_trying:
+        chooser = ThreadTuner(maximum, self._set_threads)
+        while chooser.is_tuning:
             chooser.add(self._time(step))
         self._set_threads = None
 
@@ -133,7 +133,7 @@ class StepTimer:
         return self._clock() - started_at
 
 
-class ThreadChooser:
+class ThreadTuner:
     """Tuner of the number of CPU threads, which times training steps in trials.
 
     Args:
@@ -152,7 +152,7 @@ class ThreadChooser:
         self._start_trial()
 
     @property
-    def is_trying(self) -> bool:
+    def is_tuning(self) -> bool:
         """Whether a trial is in progress."""
         return bool(self._trial)
 
