@@ -207,12 +207,10 @@ class TrainSettings:
     minutes: float | None = _setting(
         "Budget: wall-clock minutes, or a time with a unit, such as 90s or 2h.",
         high=MAX_MINUTES, above=True, default=f"{DEFAULT_MINUTES:g}", metavar="TIME",
-        parse="minutes_of",
+        parse="parse_minutes",
     )  # fmt: skip
     epochs: float | None = _setting("Budget: passes over the training text.", above=True)
-    steps: int | None = _setting(
-        "Budget: gradient steps.", low=1, metavar="N", parse="whole_number"
-    )
+    steps: int | None = _setting("Budget: gradient steps.", low=1, metavar="N", parse="parse_count")
     hidden_size: int | None = _setting(
         "Hidden units per layer.", panel=MODEL_PANEL, low=1, high=MAX_SIZE, default="by the budget"
     )

@@ -506,7 +506,7 @@ def test_usage_errors_suggest_a_fix(run, arguments, message):
 def test_missing_text_is_rejected_before_torch_is_loaded(
     run, stored, monkeypatch, command, name, message
 ):
-    monkeypatch.setattr(interrupts, "held_back", None)  # what loads torch needs it
+    monkeypatch.setattr(interrupts, "defer_signals", None)  # what loads torch needs it
     code, out, err = run(*command.split(), name)
     assert (code, out) in ((1, ""), (2, ""))
     assert message in err
@@ -515,7 +515,7 @@ def test_missing_text_is_rejected_before_torch_is_loaded(
 
 
 def test_values_are_checked_before_torch_is_loaded(run, stored, monkeypatch):
-    monkeypatch.setattr(interrupts, "held_back", None)
+    monkeypatch.setattr(interrupts, "defer_signals", None)
     for command in ("train", "compare"):
         for wrong in (["--encoding", "klingon"], ["--device", "abacus"], ["--val-fraction", 2]):
             assert run(command, "tiny.txt", *wrong)[0] == 2

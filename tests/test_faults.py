@@ -89,8 +89,8 @@ def test_a_failed_save_in_the_middle_is_reported_and_the_next_may_succeed(
 @pytest.mark.parametrize(
     ("slowed", "said"),
     [
-        (True, "no finite gradient, update skipped, learning rate halved"),
-        (False, "too large for float16, update skipped, loss scale halved"),
+        (True, "gradient not finite, update skipped, learning rate halved"),
+        (False, "float16 overflow, update skipped, loss scale halved"),
     ],
 )
 def test_skipped_update_names_the_halved_value(run, corpus_file, monkeypatch, slowed, said):
@@ -98,7 +98,7 @@ def test_skipped_update_names_the_halved_value(run, corpus_file, monkeypatch, sl
         [loss_meter.StepFlags(), loss_meter.StepFlags(any_skipped=True, any_slowed=slowed)]
     )
     monkeypatch.setattr(
-        loss_meter.LossMeter, "take_found", lambda _: next(found, loss_meter.StepFlags())
+        loss_meter.LossMeter, "take_flags", lambda _: next(found, loss_meter.StepFlags())
     )
     assert run.works("train", corpus_file, "--steps", 4, *SMALL)[1].count(f"step 2: {said}") == 1
 

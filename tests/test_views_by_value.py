@@ -59,7 +59,7 @@ def test_eval_shows_its_figures(both, long_text):
     unknown = pairs["unknown characters"]
     assert shows(unknown, found["num_unknown"], found["upper_bits_per_char"])
     others = {one["name"]: one for one in found["baselines"]}
-    others["this model"], others["this model + counts"] = found["network"], found["both"]
+    others["LSTM"], others["LSTM + n-grams"] = found["network"], found["both"]
     rows = shown.rows("predictor", "bits/char", "bits/byte", "")
     assert {row[0] for row in rows} == set(others)
     for name, per_char, per_byte, _ in rows:
@@ -73,13 +73,13 @@ def test_eval_shows_its_figures(both, long_text):
 
 def test_eval_shows_its_details(both, long_text):
     shown, found = both("eval", long_text, "--details")
-    kinds = shown.rows("kind of character", "share of text", "share of bits", "bits/char")
+    kinds = shown.rows("kind of character", "% of text", "% of bits", "bits/char")
     for row, one in zip(kinds, found["by_kind"], strict=True):
         assert row[0] == one["kind"]
         assert shows(row[1], one["num_chars"] / found["num_chars"], unit="%")
         assert shows(row[2], one["nats"] / found["nats"], unit="%")
         assert shows(row[3], in_bits(one))
-    bins = shown.rows("confidence", "accuracy", "", "share of text")
+    bins = shown.rows("confidence", "accuracy", "", "% of text")
     for row, one in zip(bins, found["calibration"]["bins"], strict=True):
         assert shows(row[0], one["confidence"], unit="%")
         assert shows(row[1], one["accuracy"], unit="%")
@@ -88,7 +88,7 @@ def test_eval_shows_its_details(both, long_text):
     for row, one in zip(contexts, found["by_context"], strict=True):
         assert shows(row[0], one["num_context"])
         assert shows(row[1], one["nats_per_char"] / LOG_2)
-    known = shown.rows("context known to counts", "share of text", "network", "counts", "both")
+    known = shown.rows("matched context", "% of text", "LSTM", "n-grams", "LSTM + n-grams")
     for row, one in zip(known, found["by_known_context"], strict=True):
         assert shows(row[0], one["num_known"])
         assert shows(row[1], one["num_chars"] / found["num_chars"], unit="%")
@@ -116,7 +116,7 @@ def test_a_difference_shows_its_figures(both, run, here, long_text, corpus_file)
     assert shows(pairs["unknown characters"], found["num_unknown"], found["other_num_unknown"])
     assert found["num_unknown"] != found["other_num_unknown"]
     assert shows(pairs["compared by"], found["num_blocks"], found["block_length"])
-    header = ("share of text", "bits/char", "against", "of the difference")
+    header = ("% of text", "bits/char", "against", "contribution")
     rows = shown.rows("kind of character", *header)
     for row, part in zip(rows, found["by_kind"], strict=True):
         assert row[0] == part["kind"]
@@ -169,7 +169,7 @@ def test_a_run_shows_its_figures(both, two_runs):
     shown, found = both("runs", "show", "one")
     assert shows(shown.pairs["steps"], found["step"])
     assert str(found["num_train_chars"]) in shown.pairs["corpus"].replace(",", "")
-    rows = shown.rows("epoch", "train", "val", "sample, always from the same seed")
+    rows = shown.rows("epoch", "train", "val", "sample (same seed each time)")
     for row, entry in zip(rows, found["history"], strict=True):
         for cell, name in zip(
             row, ("epoch", "train_bits_per_char", "val_bits_per_char"), strict=False

@@ -7,7 +7,7 @@
     difference   significance of the difference between two models on the same text
     dynamic      dynamic evaluation: the model keeps learning from the text it has scored
     baselines    simpler predictors of the same text
-    assessment   all of these together, for `eval`
+    report       all of these together, for `eval`
 
 Input: a model and an `EncodedText`. Output: frozen results in nats per character.
 """

@@ -86,7 +86,7 @@ def _graph(checkpoint: Checkpoint) -> "onnx.ModelProto":
     ]
     for name in state_names:
         parts = [f"{name}{number}" for number in range(config.num_layers)]
-        nodes.append(helper.make_node("EncodedText", [name], parts, axis=0))
+        nodes.append(helper.make_node("Split", [name], parts, axis=0))
     for number in range(config.num_layers):
         for key, value in _layer(weights, number, cell).items():
             constants[f"{key}{number}"] = value

@@ -92,12 +92,12 @@ def test_empty_scores_have_dtypes_and_need_a_character():
     assert len(room.nats_N) == len(room.rank_N) == len(room.confidence_N) == 1
 
 
-def put_of_torch(scores, positions, log_p_NV, ids_N):
+def fill_of_torch(scores, positions, log_p_NV, ids_N):
     fill_scores(scores, positions, torch.tensor(log_p_NV), torch.tensor(ids_N.astype(int)))
 
 
-@pytest.mark.parametrize("put", [CharLosses.fill, put_of_torch])
-def test_put_fills_loss_rank_and_confidence_and_rejects_overflow(fill):
+@pytest.mark.parametrize("fill", [CharLosses.fill, fill_of_torch])
+def test_fill_enters_loss_rank_and_confidence_and_rejects_overflow(fill):
     scores = CharLosses.empty(4)
     p_NV = np.array([[0.2, 0.4, 0.3, 0.1], [0.5, 0.3, 0.1, 0.1], [0.1, 0.2, 0.6, 0.1]], np.float32)
     ids_N = np.array([2, UNKNOWN, 1], np.uint8)
