@@ -92,6 +92,13 @@ def _advise_on_history(history: Sequence[LogEntry], *, is_finished: bool, unit: 
             f"The training loss is {train:.2f} bits, the validation loss {val:.2f}: the model has "
             "memorized much of the text. A larger text helps most, then more regularization."
         )
+    noise = noise_bits(history[-1].get("num_val_chars"))
+    first_half = [loss for at, _, loss in scored if at <= epoch / 2]
+    if noise and first_half and min(first_half) - best <= noise:
+        return (
+            f"The validation loss ({val:.2f} bits) hardly changed in the second half of the run: "
+            f"more {unit} will not help."
+        )
     if val - train < _SMALL_GAP * best:
         larger = ", and allow a larger model" if unit == "minutes" else ""
         return (

@@ -39,6 +39,13 @@ def test_insignificant_differences_give_no_advice():
         assert expected in advise(rows, is_finished=True, counts_bits=counts)
 
 
+def test_flat_validation_gives_no_advice_to_train_longer():
+    flat = history((2, 2.0, 2.01), (4, 2.0, 2.0), num_val_chars=10_000)
+    falling = history((2, 2.2, 2.2), (4, 2.0, 2.0), num_val_chars=10_000)
+    assert "will not help" in advise(flat, is_finished=True)
+    assert "More minutes may help" in advise(falling, is_finished=True)
+
+
 def test_advice_names_the_unit_of_the_budget():
     rows = history((1, 3.0, 3.1), (9, 1.8, 2.0))
     assert ": more steps and a" in advise(rows, is_finished=True, unit="steps")
