@@ -72,7 +72,7 @@ class BPTTBatches:
     ) -> None:
         self._ids = split.ids
         self._starts = split.starts
-        self._boundary = bos_id
+        self._bos_id = bos_id
         self._origin_B = np.arange(batch_size, dtype=np.int64) * split.num_chars // batch_size
         self._offset_T = np.arange(seq_len, dtype=np.int64)
         self._reset_probability = reset_probability
@@ -89,7 +89,7 @@ class BPTTBatches:
             reset_B.fill_(value=True)
         begins_TB = self._is_document_start(index_TB)
         begins_TB[0] |= reset_B.numpy()[self._shard]
-        x_TB = np.where(begins_TB, self._boundary, self._ids[index_TB - 1])
+        x_TB = np.where(begins_TB, self._bos_id, self._ids[index_TB - 1])
         self.cursor += 1
         return Batch(
             x_TB=torch.from_numpy(x_TB.astype(np.int64)),

@@ -84,7 +84,7 @@ class BucketedBatches:
     ) -> None:
         self._ids = split.ids
         self._start_D, self._length_D = split.starts[documents], split.lengths[documents]
-        self._boundary = bos_id
+        self._bos_id = bos_id
         self._chars_per_step = chars_per_step
         self._num_batches = -(-int(self._length_D.sum()) // chars_per_step)
         self._seed = seed
@@ -111,7 +111,7 @@ class BucketedBatches:
         start_B, length_B = self._start_D[documents], self._length_D[documents]
         offset_T1 = np.arange(int(length_B.max()))[:, None]
         index_TB = np.minimum(start_B + offset_T1, len(self._ids) - 1)
-        x_TB = np.where(offset_T1 == 0, self._boundary, self._ids[index_TB - 1])
+        x_TB = np.where(offset_T1 == 0, self._bos_id, self._ids[index_TB - 1])
         return Batch(
             x_TB=torch.from_numpy(x_TB.astype(np.int64)),
             y_TB=torch.from_numpy(self._ids[index_TB].astype(np.int64)),
