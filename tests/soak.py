@@ -221,11 +221,10 @@ class Soak:
             budget += self.known[store, run]
         elif kind == "runs":
             run = None
-        taken = [one.output for one in self.running]
-        output = self.randomness.choice(
-            [name for name in map("export-{}".format, range(3)) if name not in taken]
-            or ["export-others"]
-        )
+        # A folder with the export of another run is refused, so each run has one of its own.
+        output = f"export-{store.name}-{run}"
+        if output in [one.output for one in self.running]:
+            output += f"-{sum(self.exits.values()) + len(self.running)}"
         train = ["train", "--json", "--steps", str(budget)]
         arguments = {
             "train": [*train, text, *SETTINGS, *new],

@@ -561,7 +561,7 @@ def test_single_ctrl_d_ends_typed_text(here):
         command, cwd=here, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     os.close(theirs)
-    assert b"end it with Ctrl-D" in child.stderr.readline()
+    assert b"end with Ctrl-D" in child.stderr.readline()
     os.write(ours, b"the quick brown fox\n" * 20 + b"\x04")
     out, _ = child.communicate(timeout=60)
     os.close(ours)

@@ -141,7 +141,7 @@ def test_signal_during_startup_leaves_a_valid_run_or_nothing(corpus_file, tmp_pa
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-        time.sleep(0.4 * number)
+        time.sleep(0.8 * number)
         child.send_signal(getattr(signal, name))
         _, err = child.communicate(timeout=30)
         assert child.returncode in (128 + getattr(signal, name), -getattr(signal, name)), err
