@@ -87,25 +87,18 @@ def _advise_on_history(history: Sequence[LogEntry], *, is_finished: bool, unit: 
         )
     if not is_finished:
         return "The run is not finished: continue it with train --resume."
-    if val - train > _LARGE_GAP * best:
-        return (
-            f"The training loss is {train:.2f} bits, the validation loss {val:.2f}: the model has "
-            "memorized much of the text. A larger text helps most, then more regularization."
-        )
     noise = noise_bits(history[-1].get("num_val_chars"))
     first_half = [loss for at, _, loss in scored if at <= epoch / 2]
-    if noise and first_half and min(first_half) - best <= noise:
-        return (
-            f"The validation loss ({val:.2f} bits) hardly changed in the second half of the run: "
-            f"more {unit} will not help."
+    if val - train > _LARGE_GAP * best:
+        advice = (
+            "the model has memorized much of the text. A larger text helps most, then more "
+            "regularization."
         )
-    if val - train < _SMALL_GAP * best:
+    elif noise and first_half and min(first_half) - best <= noise:
+        advice = f"it hardly changed in the second half of the run, so more {unit} will not help."
+    elif val - train < _SMALL_GAP * best:
         larger = ", and allow a larger model" if unit == "minutes" else ""
-        return (
-            f"The training loss is {train:.2f} bits, the validation loss {val:.2f}: the model has "
-            f"memorized little. More {unit} may help{larger}."
-        )
-    return (
-        f"The training loss is {train:.2f} bits, the validation loss {val:.2f}: more {unit} and a "
-        "larger text may both help."
-    )
+        advice = f"the model has memorized little. More {unit} may help{larger}."
+    else:
+        advice = f"more {unit} and a larger text may both help."
+    return f"The training loss is {train:.2f} bits, the validation loss {val:.2f}: {advice}"
