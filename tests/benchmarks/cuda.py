@@ -33,7 +33,7 @@ NUM_CHARACTERS = 65
 EMBEDDING_SIZE = 128
 NUM_CHARS = 5_000_000
 OPERATIONS_PER_WEIGHT = 6  # forward and backward
-DROPOUTS = Dropouts(before_head=0.1, recurrent=0.1)
+DROPOUTS = Dropouts(dropout=0.1, recurrent_dropout=0.1)
 RATE = 1e-3
 SECONDS = 0.25  # of each measurement
 WARM_UP_STEPS = 4  # the third is captured
