@@ -19,16 +19,6 @@ class Printed:
     pairs: dict[str, str]
     tables: list[tuple[list[str], list[list[str]]]]
 
-    def column(self, *header: str) -> list[str]:
-        """The only column with this header, or these headers from left to right."""
-        (found,) = (
-            [row[place] for row in rows]
-            for names, rows in self.tables
-            for place in range(len(names))
-            if tuple(names[place : place + len(header)]) == header
-        )
-        return found
-
     def rows(self, *header: str) -> list[list[str]]:
         """The rows of the only table with this header."""
         (found,) = (rows for names, rows in self.tables if tuple(names) == header)

@@ -15,6 +15,7 @@ from charlstm.commands.options import (
     Threads,
     WithCounts,
     complete_run,
+    one_of,
     require_texts,
     unescape_text,
     with_settings,
@@ -38,6 +39,7 @@ charlstm score --text "To be or not to be"       # its bits"""
 
 @with_settings
 def score(
+    context: typer.Context,
     files: Annotated[
         list[str] | None,
         typer.Argument(metavar="FILE", help="Texts to score; - is stdin.  [default: -]"),
@@ -120,11 +122,9 @@ def score(
 
     try:
         limit = None if above is None else Limit.parse(above)
+        runs, checkpoint = one_of(context, runs=runs, checkpoint=checkpoint)
+        files, text = one_of(context, files=files, text=text)
         names: list[str | None] = [*runs] if runs else [None]
-        if checkpoint is not None and runs:
-            raise ConfigError("give --run or --checkpoint, not both")
-        if text is not None and files:
-            raise ConfigError("give FILE or --text, not both")
         if len(names) > 1 and (limit is not None or show or per == "char"):
             raise ConfigError("--above, --show and --per char need a single --run")
         paths = files or [STDIN]

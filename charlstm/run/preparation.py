@@ -12,7 +12,7 @@ from charlstm.config import IN_MEMORY, STDIN, Budget, Dropouts, ReadingConfig, T
 from charlstm.errors import ChangedTextError, CheckpointError, ConfigError, CorpusError
 from charlstm.model.checkpoints import Checkpoint, LogEntry, RunSpec
 from charlstm.model.config import ModelConfig
-from charlstm.model.finetuning import characters_to_keep, transplant
+from charlstm.model.finetuning import characters_to_keep, resize_vocabulary
 from charlstm.run.store import CheckpointStore, Run
 from charlstm.run.writer import RunWriter
 from charlstm.settings import (
@@ -212,7 +212,7 @@ def prepare_new(
     start: Start = Fresh()
     if initial is not None:
         notices += initial.notices
-        start = FromWeights(weights=transplant(initial.checkpoint, corpus.vocabulary))
+        start = FromWeights(weights=resize_vocabulary(initial.checkpoint, corpus.vocabulary))
         num_new = len(set(corpus.vocabulary.characters) - {*old_characters, EOS})
         news.append(
             f"from run {init_from}: its {len(old_characters):,} characters and {num_new:,} new"

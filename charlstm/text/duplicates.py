@@ -29,11 +29,11 @@ class DocumentHashes:
     """Hashes of a text's documents, for finding them in other texts."""
 
     def __init__(self, split: EncodedText, tokenizer: CharTokenizer) -> None:
-        self._split, self._alphabet = split, tokenizer
+        self._split, self._tokenizer = split, tokenizer
 
     @cached_property
     def _hashes(self) -> Hashes:
-        hashes = np.unique(hashes_of(self._split, self._alphabet))
+        hashes = np.unique(hashes_of(self._split, self._tokenizer))
         comparable: Hashes = hashes[hashes != _NO_HASH]
         return comparable
 
@@ -42,7 +42,7 @@ class DocumentHashes:
 
         False for documents with unknown characters.
         """
-        hashes = hashes_of(split, self._alphabet)
+        hashes = hashes_of(split, self._tokenizer)
         if not len(self._hashes):
             return np.zeros(len(hashes), np.bool_)
         positions = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from charlstm.model.finetuning import transplant
+from charlstm.model.finetuning import resize_vocabulary
 from charlstm.model.lstm import CharLSTM
 from charlstm.text.vocabulary import Vocabulary
 
@@ -10,7 +10,7 @@ from charlstm.text.vocabulary import Vocabulary
 def test_known_rows_are_kept_and_new_ones_are_the_mean(checkpoint):
     old = checkpoint.spec.vocabulary
     vocabulary = Vocabulary("".join(sorted("quick\u2603\u2604")))
-    made = transplant(checkpoint, vocabulary)
+    made = resize_vocabulary(checkpoint, vocabulary)
     for name in ("embedding.weight", "head.weight", "head.bias"):
         before, after = checkpoint.weights[name], made[name]
         assert after.dtype == np.float32
@@ -27,6 +27,6 @@ def test_known_rows_are_kept_and_new_ones_are_the_mean(checkpoint):
 
 
 def test_the_same_vocabulary_gives_the_same_model(checkpoint):
-    made = transplant(checkpoint, checkpoint.spec.vocabulary)
+    made = resize_vocabulary(checkpoint, checkpoint.spec.vocabulary)
     for name, weight in checkpoint.weights.items():
         assert np.array_equal(made[name], weight)
