@@ -136,10 +136,11 @@ def evaluate_text(
     dynamic = None
     if with_dynamic:
         dynamic = Evaluation.of_scores(text, score_dynamically(model, text, progress=progress))
+    named = Evaluation.of_scores(text, scores.with_naming_cost(text, tokenizer))
     return EvaluationReport(
         evaluation=evaluation,
         with_repeated=with_repeated,
-        upper_bits_per_char=evaluation.upper_bits_per_char(tokenizer.unknown_nats),
+        upper_bits_per_char=named.bits_per_char,
         scores=scores,
         dynamic=dynamic,
         counts=ngram_report,

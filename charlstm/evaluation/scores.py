@@ -51,7 +51,7 @@ class Evaluation:
     """Sums over a scored text.
 
     Unknown characters count as one class with probability P(unknown), so the loss is a lower bound.
-    `upper_bits_per_char` adds the cost of naming them.
+    `CharLosses.with_naming_cost` adds the cost of naming them.
 
     Args:
         num_chars: number of characters scored, including unknown ones.
@@ -98,14 +98,6 @@ class Evaluation:
     @property
     def bits_per_char(self) -> float:
         return self.nats_per_char / NATS_PER_BIT
-
-    def upper_bits_per_char(self, unknown_nats: float) -> float:
-        """Return the loss including the cost of naming each unknown character.
-
-        Args:
-            unknown_nats: cost of naming one character, as in `CharTokenizer`.
-        """
-        return (self.nats + self.num_unknown * unknown_nats) / self.num_chars / NATS_PER_BIT
 
     @property
     def bits_per_byte(self) -> float | None:
