@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -108,6 +109,8 @@ def import_torch(*, is_shown: bool = True) -> None:
     Raises:
         ConfigError: if torch isn't installed.
     """
+    if sys.modules.get("torch") is not None:
+        return
     is_main_thread = threading.current_thread() is threading.main_thread()
     with (
         waiting("loading PyTorch", is_shown=is_shown),
