@@ -112,7 +112,7 @@ class ItemScore(NamedTuple):
 
 
 class Classification(NamedTuple):
-    """CharLosses of one item under several models.
+    """Surprisals of one item under several models.
 
     Args:
         number: counted from 1.

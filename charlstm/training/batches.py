@@ -141,7 +141,7 @@ class PackedWindow:
 
     @classmethod
     def of(cls, begins_TB: npt.NDArray[np.bool_]) -> "PackedWindow":
-        """EncodedText a window at its document starts, bool [T, B]."""
+        """Pack a window, split at its document starts, bool [T, B]."""
         seq_len, batch_size = begins_TB.shape
         is_first_TB = begins_TB.copy()
         is_first_TB[0] = True
