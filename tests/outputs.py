@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from charlstm.settings import ReadingSettings, RunSettings, TrainSettings, options_of
+from charlstm.settings import TrainSettings, options_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "charlstm/README.md", "data/README.md", "checkpoints/README.md")
@@ -39,13 +39,12 @@ _SAME_EVERYWHERE = {"DEVICE": "cpu", "PRECISION": "float32", "THREADS": "1"}
 
 
 def settings_table():
-    """Return the table of all settings of `train`, from their declarations."""
+    """Return the table of the settings of model and training, from their declarations."""
     lines = ["| option | meaning | values | default |", "|---|---|---|---|"]
-    for kind in (TrainSettings, RunSettings, ReadingSettings):
-        for option in options_of(kind).values():
-            values = ", ".join(option.kind) if isinstance(option.kind, tuple) else option.bounds
-            flags = ", ".join(f"`{flag}`" for flag in option.flag.split("/"))
-            lines.append(f"| {flags} | {option.help} | {values} | {option.default} |")
+    for option in options_of(TrainSettings).values():
+        values = ", ".join(option.kind) if isinstance(option.kind, tuple) else option.bounds
+        flags = ", ".join(f"`{flag}`" for flag in option.flag.split("/"))
+        lines.append(f"| {flags} | {option.help} | {values} | {option.default} |")
     return "\n".join(lines) + "\n"
 
 

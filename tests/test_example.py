@@ -30,7 +30,7 @@ def test_example_scores_any_text_but_its_own(run, here):
         ["sample", "--check-copying", "--length", 5],
         ["predict", "q", "--with-counts"],
     ):
-        assert "the example comes without its text: give another text, or train" in run.fails(
+        assert "the example comes without its text; models that you train have theirs" in run.fails(
             1, *asks, "--run", "example"
         )
 

@@ -336,8 +336,7 @@ class Model:
         """
         if self.name == run_files.EXAMPLE:
             raise CorpusError(
-                "the example comes without its text: give another text, or train a model of your "
-                "own"
+                "the example comes without its text; models that you train have theirs"
             )
         spec = self.checkpoint.spec
         return load_corpus_of_run(spec.corpus, spec.fingerprint, spec.vocabulary, self._text_folder)
