@@ -3,8 +3,8 @@
 A declaration has a name, a type, bounds, a help text, a heading for `--help` and a default. The
 following are derived from it: the options of `train`, `compare` and `corpus check`, their
 environment variables, the signature and documentation of `charlstm.train`, validation and error
-messages, the user's settings in a checkpoint, the check against a resumed run, the command that
-repeats a run, and the guide's table.
+messages, the user's settings in a checkpoint, the check against a resumed run, and the command that
+repeats a run.
 
 None means that the program chooses the value (see `training.auto_config`).
 """

@@ -3,8 +3,7 @@ r"""Write into the guides what their examples print: `python tests/outputs.py [P
 A ```console block holds commands, each after `$ `, and below each what it prints. All blocks of a
 page run in one folder, in order, in a shell; shakespeare.txt is there. A block that ends with `…`
 is cut there. In a ```console trained block, numbers depend on the machine, and so do samples: only
-the program's own words are compared. Blocks that differ are rewritten. The table of settings in
-charlstm/README.md is written from their declarations.
+the program's own words are compared.
 
 What is measured by hand is in plain ``` blocks, on the front page only, with date and machine.
 """
@@ -17,14 +16,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from charlstm.settings import TrainSettings, options_of
-
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "charlstm/README.md", "data/README.md", "checkpoints/README.md")
 # The last 55,770 characters of tiny Shakespeare, which the example model has not seen.
 TEXT = ROOT / "tests/shakespeare.txt.xz"
 _BLOCK = re.compile(r"^```console( trained)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_TABLE = re.compile(r"^\| option \|.*?\n(?!\|)", re.DOTALL | re.MULTILINE)
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _BARS = re.compile(r"[▏▎▍▌▋▊▉█▓▒░─]+")
 # Progress where stderr is not a terminal, which depends on the time.
@@ -36,16 +32,6 @@ _WRITTEN = re.compile(r"epoch\b| (\d|-)[\d.]* +(\d|-)|\S+$")
 _TOLERANCE = 0.02
 # What training otherwise takes from the machine.
 _SAME_EVERYWHERE = {"DEVICE": "cpu", "PRECISION": "float32", "THREADS": "1"}
-
-
-def settings_table():
-    """Return the table of the settings of model and training, from their declarations."""
-    lines = ["| option | meaning | values | default |", "|---|---|---|---|"]
-    for option in options_of(TrainSettings).values():
-        values = ", ".join(option.kind) if isinstance(option.kind, tuple) else option.bounds
-        flags = ", ".join(f"`{flag}`" for flag in option.flag.split("/"))
-        lines.append(f"| {flags} | {option.help} | {values} | {option.default} |")
-    return "\n".join(lines) + "\n"
 
 
 def run_shell(command, folder):
@@ -115,18 +101,16 @@ def differs(shown, printed, *, trained):
 
 
 def update(page):
-    """Rewrite a page's outputs and table; return the number of changed blocks."""
+    """Rewrite a page's outputs; return the number of changed blocks."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    changes = [
-        (match.start(2), match.end(2), printed)
-        for match, trained, shown, printed in examples(text)
-        if differs(shown, printed, trained=trained)
+    blocks = [
+        (match.start(2), match.end(2), shown, printed)
+        for match, _, shown, printed in examples(text)
     ]
-    for start, end, printed in reversed(changes):
+    for start, end, _, printed in reversed(blocks):
         text = text[:start] + printed + text[end:]
-    text = _TABLE.sub(lambda _: settings_table(), text)
     (ROOT / page).write_text(text, encoding="utf-8")
-    return len(changes)
+    return sum(shown != printed for _, _, shown, printed in blocks)
 
 
 if __name__ == "__main__":

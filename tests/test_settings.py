@@ -6,7 +6,6 @@ import typing
 
 import pytest
 from conftest import SMALL, TEXT
-from outputs import settings_table
 
 import charlstm
 from charlstm.cli import main
@@ -66,12 +65,6 @@ def test_help_has_every_setting(capsys):
     for _, option in OPTIONS:
         assert option.title + (option.metavar or "") in out
         assert "".join(option.summary.split()) in out
-
-
-def test_the_guide_s_table_is_printed_from_the_declarations():
-    import test_docs
-
-    assert settings_table() in test_docs.PAGES["charlstm/README.md"]
 
 
 def test_stated_defaults_are_those_of_a_new_run():
