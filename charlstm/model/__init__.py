@@ -4,7 +4,7 @@
     cell         the recurrent cells and one step of each in numpy; start here: `lstm_step`
     config       model hyperparameters and weight shapes
     checkpoints  one safetensors file: weights, vocabulary, settings, history
-    module       a trained model as a torch module with its tokenizer
+    text_model   a trained model as a torch module with its tokenizer
     finetuning   weights resized to another vocabulary
 
 Input: token ids and a state, or a file. Output: logits and the next state, or a `Checkpoint`. Of

@@ -12,7 +12,7 @@
     optimization    Muon, AdamW, learning-rate schedule
     budgets         training budgets: progress, and expected epochs
     state           validated access to the entries of a state_dict
-    trainer         the training loop, a generator of events; start here: `Trainer.run`
+    trainer         the training loop, evaluation and early stopping; start here: `Trainer.run`
 
 Input: an `EncodedText` and settings. Output: events (see `charlstm.events`), weights and a
 `state_dict` for resuming. This package writes no files; `run` decides what to save and when.
