@@ -1,9 +1,9 @@
-"""Reading corpora: encoding against Python's own decoding, and how soon a kept one is ready.
+"""Measure the speed of reading texts: encoding, against Python's decoding, and loading.
 
     python tests/benchmarks/corpora.py FILE... [--megabytes 100]
 
-Each file is repeated up to the given size. Encoding is what turns decoded text into ids; loading is
-all of it: reading twice, counting, hashing, encoding, writing. Best of several, in turn.
+Each file is repeated up to the given size. Encoding turns decoded text into ids; loading also reads
+the text twice, counts, hashes and writes it. Best of several alternating repetitions.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Network, counts of its training text, and both: nats per character of runs in a store.
+"""Compare LSTM, n-grams of its training text, and both, in nats per character.
 
     python tests/benchmarks/counts.py RUN... [--checkpoints DIR] [--split val]
 

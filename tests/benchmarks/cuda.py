@@ -1,11 +1,11 @@
-"""Training speed on a CUDA device: full gradient steps, with and without a CUDA graph.
+"""Measure training speed on a CUDA device: full gradient steps, with and without a CUDA graph.
 
     python tests/benchmarks/cuda.py [--models 2x256,3x1024,2x1840] [--shapes 32x64,128x128,256x128]
 
-Printed: where the time of a step of the first model goes, on the host and on the device; the time
-of Newton-Schulz; and characters/s of the program's own steps, batches and their copies included,
-launched kernel by kernel and as one CUDA graph, with the share that the latter reach of the rate of
-a large bfloat16 product.
+Prints where the time of a step of the first model goes, on host and device; the time of
+Newton-Schulz; and characters/s of the program's own steps, including batches and their copies,
+launched kernel by kernel and as one CUDA graph, with the graph's fraction of the rate of a large
+bfloat16 product.
 """
 
 import argparse

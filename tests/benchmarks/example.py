@@ -2,8 +2,8 @@
 
     python tests/benchmarks/example.py shakespeare.txt [--output charlstm/run/example.safetensors]
 
-The text is "tiny Shakespeare", in the public domain. With steps as its budget the model depends on
-the text and the versions of its libraries alone. Its size is chosen to stay below a megabyte.
+The text is "tiny Shakespeare", in the public domain. With a budget of steps, the model depends
+only on the text and the versions of its libraries. Its size is chosen to stay below a megabyte.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""A run whose machine slows down or speeds up half-way, beside the run that knew.
+"""Train a run whose machine changes its speed half-way, and one that knew it in advance.
 
-    python tests/benchmarks/pace.py TEXT                  # a simulated clock: the pace changes by 3
-    python tests/benchmarks/pace.py TEXT --busy 1         # a real one, beside one busy program
+    python tests/benchmarks/pace.py TEXT            # a simulated clock: the speed changes by 3
+    python tests/benchmarks/pace.py TEXT --busy 1   # a real clock, with one busy program
 
-The run that knew has the same clock, and from its first step the dropout that suits what it will
-have read. Prints nats per character on the last tenth.
+The run that knew has the same clock, and from its first step the dropout for the number of
+characters that it will read. Prints nats per character on the last tenth.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""How long the page takes from a key to its picture, in Chromium.
+"""Measure how long the page takes from a key to the frame that shows its result, in Chromium.
 
     python tests/benchmarks/page.py                 # 2 x 256, 2 x 512, 2 x 1024
     python tests/benchmarks/page.py --sizes 256 --keys 100
 
-For models that have hardly learned: a text grows key by key, from 100 characters and near the limit
-of 2,000; then 2,000 are pasted. Measured from a key's event to the end of the frame that shows what
-comes next after it. Long tasks are those of the page's main thread, 50 ms and more.
+With barely trained models, a text grows key by key, from 100 characters and near the limit of
+2,000; then 2,000 are pasted. The time is from a key's event to the end of the frame that shows the
+next prediction. Long tasks are those of the page's main thread, 50 ms and more.
 Needs Playwright and a Chromium (CHARLSTM_TEST_CHROMIUM, or one on the path).
 """
 

@@ -1,10 +1,10 @@
-"""How much several processes gain: the parts of a step, the bytes exchanged, and what follows.
+"""Measure what several processes gain: the parts of a step, and the bytes exchanged.
 
     torchrun --standalone --nproc-per-node 2 tests/benchmarks/processes.py [--hidden-size 256]
 
-Each process has a batch of its own. Printed: a step together; a step of each by itself, made by all
-at the same time; and, by the model in LOG.md from the parts of a step, the efficiency that is to
-be expected here and with more workers.
+Each process has a batch of its own. Prints the time of a joint step, the time of independent steps
+of all processes at the same time, and the efficiency that the model in LOG.md predicts here and
+with more workers.
 """
 
 import argparse

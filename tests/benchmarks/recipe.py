@@ -1,9 +1,9 @@
-"""Is the plan's choice the best one? Each text with the plan's settings, and with ones near them.
+"""Train texts with the settings of auto-configuration and with their neighbors.
 
     python tests/benchmarks/recipe.py [--minutes 1] [--threads 1] [--seed 0] [--out FILE] TEXT...
 
-By the clock: every variant has the same minutes, so the machine must do nothing else. What the
-plan itself came to (size, dropouts, weight decay) is what the variants change.
+Every variant has the same number of minutes, so the machine must be otherwise idle. The variants
+change the size, dropouts and weight decay that were chosen.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Sampling speed: one stream against nn.LSTM step by step, many streams against the matrix rate.
+"""Measure sampling speed: one stream against nn.LSTM step by step, many against the matrix rate.
 
     python tests/benchmarks/sampling.py [--hidden-size 512] [--streams 256]
 
-The ways take turns, and medians are compared.
+The methods alternate, and medians are compared.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""How long commands take to start, against what they can't do without.
+"""Measure how long commands take to start, against importing the libraries that they need.
 
     python tests/benchmarks/startup.py RUN [--checkpoints DIR]
 
-Whole processes, one after another in turn; medians.
+Medians of whole processes that alternate.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Training speed against the loop that a user would write: float32 nn.LSTM and AdamW.
+"""Compare training speed with the loop that a user would write: float32 nn.LSTM and AdamW.
 
     python tests/benchmarks/training.py [--hidden-size 256] [--batch-size 32] [--seq-len 64]
 
-Both take steps in turn, so that a machine that slows down slows both; medians are compared. Also
-printed: the optimizer's share of a step, and how much of the machine's own matrix rate is reached.
+Their steps alternate, so that a machine that slows down slows both; medians are compared. Also
+prints the optimizer's fraction of a step and the fraction of the machine's matrix rate.
 """
 
 import argparse

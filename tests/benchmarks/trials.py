@@ -1,11 +1,11 @@
-"""What single settings are worth: a text with the plan's settings, then with some of them changed.
+"""Train a text with the settings of auto-configuration, then with some of them changed.
 
     python tests/benchmarks/trials.py TEXT --characters 4.8e6 --hidden-size 224 weight_decay=0.3
 
-At equal numbers of characters, so other work on the machine costs time alone. Every argument after
-the text is a variant: settings of `ModelConfig` and `TrainConfig`, joined by commas. Dropouts that
-are named here are the same from the first step on. One thread on a CPU: several of these can run
-side by side.
+All variants read the same number of characters, so other work on the machine only costs time. Every
+argument after the text is a variant: settings of `ModelConfig` and `TrainConfig`, joined by commas.
+Dropouts that are named here are constant. It uses one CPU thread: several of these can run at the
+same time.
 """
 
 import argparse

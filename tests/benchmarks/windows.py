@@ -3,7 +3,7 @@
     python tests/benchmarks/windows.py RUN [--checkpoints DIR] [--windows 2000]
 
 nanoGPT reads characters 0 ... 255 of a window and predicts 1 ... 256. So 257 characters are scored
-here, from the boundary symbol on, and the cost of the first is taken off.
+here, starting with BOS, and the loss of the first is subtracted.
 """
 
 import argparse
