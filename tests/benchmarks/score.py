@@ -6,8 +6,8 @@
 
 `logs` makes two days of a service's log, the second with 1 % of odd lines of six kinds, and prints
 the area under the ROC curve. `languages` trains on nine tenths of each text and scores the last
-tenth in lines of 40 characters, also with n-grams of the same texts. Instead of a text, a folder can
-be named: its gettext catalogs, such as those of a game's stories, are prose in many languages:
+tenth in lines of 40 characters, also with n-grams of the same texts. Instead of a text, a folder
+can be named: its gettext catalogs, such as those of a game's stories, are prose in many languages:
 
     apt-get download wesnoth-1.16-data wesnoth-1.16-httt ...; for d in *.deb; do dpkg -x $d w; done
     for l in de fr es; do mkdir $l; find w -path "*/$l/*.mo" -exec cp {} $l \\;; done
