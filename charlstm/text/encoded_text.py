@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -89,18 +89,11 @@ class EncodedText:
         """
         edges = np.linspace(0, self.num_chars, num_streams + 1).astype(np.int64)
         kept = max(1, max_chars // num_streams)
-        pieces: list[Ids] = []
-        starts: list[npt.NDArray[np.int64]] = []
-        num_kept = 0
-        for first, after in pairwise(edges):
-            last = min(after, first + kept)
-            if first == last:
-                continue
-            inner = self.starts[(self.starts > first) & (self.starts < last)]
-            starts.append(np.append(first, inner) - first + num_kept)
-            pieces.append(self.ids[first:last])
-            num_kept += int(last - first)
+        parts = [self.part(first, min(after, first + kept)) for first, after in pairwise(edges)]
+        ends = accumulate(part.num_chars for part in parts)
         return EncodedText(
-            ids=np.concatenate(pieces) if pieces else self.ids,
-            starts=np.concatenate(starts) if starts else self.starts,
+            ids=np.concatenate([part.ids for part in parts]),
+            starts=np.concatenate(
+                [end - part.num_chars + part.starts for part, end in zip(parts, ends, strict=True)]
+            ),
         )
