@@ -11,7 +11,7 @@ from charlstm.config import NATS_PER_BIT, Budget, ReadingConfig
 from charlstm.evaluation.baselines import all_baselines
 from charlstm.settings import DEFAULT_MINUTES, TrainSettings
 from charlstm.text.corpus import Corpus, FileReport, load_corpus
-from charlstm.text.duplicates import hashes_of
+from charlstm.text.duplicates import are_repeated
 from charlstm.text.encoded_text import EncodedText
 from charlstm.text.filelist import FileList, Skipped
 from charlstm.text.vocabulary import UNKNOWN
@@ -102,9 +102,7 @@ def diagnose(config: ReadingConfig) -> Diagnosis:
     parts = list(splits.values())
     if has_lines:
         parts = [_by_lines(part.part(0, _SAMPLE_CHARS), corpus) for part in parts]
-    hashes = np.concatenate([hashes_of(part, corpus.tokenizer) for part in parts])
-    is_repeated = np.ones(len(hashes), np.bool_)
-    is_repeated[np.unique(hashes, return_index=True)[1]] = False
+    is_repeated = are_repeated(parts, corpus.tokenizer)
     lengths = np.concatenate([part.lengths for part in parts])
     diagnosis = Diagnosis(
         files=corpus.files,

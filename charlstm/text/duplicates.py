@@ -1,6 +1,9 @@
-"""Detection, by hashes, of documents and passages that also occur in another text."""
+"""Detection, by hashes, of documents and passages that also occur in another text.
 
-import hashlib
+A hash is the sum of all ids times pseudo-random numbers, one per position (multilinear hashing).
+"""
+
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Final
 
@@ -13,16 +16,17 @@ from charlstm.text.vocabulary import UNKNOWN, Ids
 
 Hashes = npt.NDArray[np.uint64]
 
-# Documents up to this length are hashed together, `_PIECE_CHARS` characters at a time.
-_SHORT: Final = 4096
-_PIECE_CHARS: Final = 1 << 22
-_SEED: Final = 0
+# Characters hashed at a time, to bound memory.
+_PIECE_CHARS: Final = 1 << 16
 # Passages of this length rarely occur twice in independently written texts.
 _PASSAGE_CHARS: Final = 32
 # Compare at most this many characters, from the start of a text.
 _COMPARED_CHARS: Final = 1 << 20
 # Hash of documents with unknown characters, which can't be compared.
 _NO_HASH: Final = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+# SplitMix64 (Steele, Lea & Flood 2014): an increment, then two rounds of shift and multiplication.
+_GAMMA: Final = np.uint64(0x9E37_79B9_7F4A_7C15)
+_ROUNDS: Final = ((30, 0xBF58_476D_1CE4_E5B9), (27, 0x94D0_49BB_1331_11EB))
 
 
 class DocumentHashes:
@@ -33,7 +37,7 @@ class DocumentHashes:
 
     @cached_property
     def _hashes(self) -> Hashes:
-        hashes = np.unique(hashes_of(self._split, self._tokenizer))
+        hashes = np.unique(_hashes_of(self._split, self._tokenizer))
         comparable: Hashes = hashes[hashes != _NO_HASH]
         return comparable
 
@@ -42,12 +46,23 @@ class DocumentHashes:
 
         False for documents with unknown characters.
         """
-        hashes = hashes_of(split, self._tokenizer)
+        hashes = _hashes_of(split, self._tokenizer)
         if not len(self._hashes):
             return np.zeros(len(hashes), np.bool_)
         positions = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
         found: npt.NDArray[np.bool_] = self._hashes[positions] == hashes
         return found
+
+
+def are_repeated(parts: Sequence[EncodedText], tokenizer: CharTokenizer) -> npt.NDArray[np.bool_]:
+    """Return for each document of several texts whether it occurred before, bool.
+
+    False for documents with unknown characters.
+    """
+    hashes = np.concatenate([_hashes_of(part, tokenizer) for part in parts])
+    is_repeated: npt.NDArray[np.bool_] = hashes != _NO_HASH
+    is_repeated[np.unique(hashes, return_index=True)[1]] = False
+    return is_repeated
 
 
 def copied_fraction(ids: Ids, other: Ids) -> float:
@@ -57,7 +72,7 @@ def copied_fraction(ids: Ids, other: Ids) -> float:
     copied part contains one of them every `_PASSAGE_CHARS` characters. The estimate for very short
     texts is 0 or 1.
     """
-    multipliers = _multipliers(_PASSAGE_CHARS)
+    multipliers = _multipliers(np.arange(_PASSAGE_CHARS))
     other = other[: len(other) // _PASSAGE_CHARS * _PASSAGE_CHARS]
     size = max(1, _PIECE_CHARS // _PASSAGE_CHARS) * _PASSAGE_CHARS
     pieces = (other[first : first + size] for first in range(0, len(other), size))
@@ -75,50 +90,33 @@ def copied_fraction(ids: Ids, other: Ids) -> float:
     return min(1.0, num_found * _PASSAGE_CHARS / num_positions)
 
 
-def _multipliers(num: int) -> Hashes:
-    return np.random.default_rng(_SEED).integers(0, 1 << 64, num, dtype=np.uint64)
-
-
-def hashes_of(split: EncodedText, tokenizer: CharTokenizer) -> Hashes:
+def _hashes_of(split: EncodedText, tokenizer: CharTokenizer) -> Hashes:
     """Return a 64-bit hash of each document, [num_documents].
 
     EOS is left out, because a file's last line may lack it.
     """
     eos_id = -1 if tokenizer.eos_id is None else tokenizer.eos_id
-    lengths = split.lengths
-    found = np.zeros(len(lengths), np.uint64)
-    # + 1 for EOS.
-    multipliers = _multipliers(_SHORT + 1)
-    edges = np.searchsorted(split.starts, np.arange(0, max(1, split.num_chars), _PIECE_CHARS))
-    for first, after in zip(edges, [*edges[1:], len(lengths)], strict=True):
-        chosen = np.arange(first, after)
-        has_eos = split.ids[split.starts[chosen] + lengths[chosen] - 1] == eos_id
-        is_short = lengths[chosen] - has_eos <= _SHORT
-        for number in chosen[~is_short]:
-            found[number] = _hash_of_long(split, int(number), eos_id)
-        if is_short.any():
-            found[chosen[is_short]] = _hashes_of_short(split, chosen[is_short], eos_id, multipliers)
-    return found
+    hashes = np.zeros(len(split.starts), np.uint64)
+    has_unknown = np.zeros(len(split.starts), np.bool_)
+    for first in range(0, split.num_chars, _PIECE_CHARS):
+        ids_N = split.ids[first : first + _PIECE_CHARS]
+        # The first document of a piece may have started before it.
+        before = np.searchsorted(split.starts, first, side="right") - 1
+        numbers = np.arange(before, np.searchsorted(split.starts, first + len(ids_N)))
+        begins = np.maximum(split.starts[numbers] - first, 0)
+        position_N = np.arange(first, first + len(ids_N))
+        position_N -= np.repeat(split.starts[numbers], np.diff(np.append(begins, len(ids_N))))
+        keys_N = np.where(ids_N == eos_id, 0, ids_N.astype(np.uint64) + np.uint64(1))
+        hashes[numbers] += np.add.reduceat(keys_N * _multipliers(position_N), begins)
+        has_unknown[numbers] |= np.logical_or.reduceat(ids_N == UNKNOWN, begins)
+    hashes[has_unknown] = _NO_HASH
+    return hashes
 
 
-def _hashes_of_short(
-    split: EncodedText, chosen: npt.NDArray[np.int64], eos_id: int, multipliers: Hashes
-) -> Hashes:
-    """Return sums of ids times random numbers, one per position (multilinear hashing)."""
-    lengths = split.lengths[chosen]
-    begins = np.cumsum(lengths) - lengths
-    offset_N = np.arange(int(lengths.sum())) - np.repeat(begins, lengths)
-    ids_N = split.ids[np.repeat(split.starts[chosen], lengths) + offset_N]
-    keys_N = np.where(ids_N == eos_id, 0, ids_N.astype(np.uint64) + np.uint64(1))
-    products_N: Hashes = keys_N.astype(np.uint64) * multipliers[offset_N]
-    has_unknown = np.logical_or.reduceat(ids_N == UNKNOWN, begins)
-    return np.where(has_unknown, _NO_HASH, np.add.reduceat(products_N, begins))
-
-
-def _hash_of_long(split: EncodedText, number: int, eos_id: int) -> int:
-    start = int(split.starts[number])
-    ids = split.ids[start : start + int(split.lengths[number])]
-    if np.any(ids == UNKNOWN):
-        return int(_NO_HASH)
-    data = ids[ids != eos_id].astype("<u4").tobytes()
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+def _multipliers(position_N: npt.NDArray[np.integer]) -> Hashes:
+    """Return a pseudo-random number for each position."""
+    number_N: Hashes = (position_N.astype(np.uint64) + np.uint64(1)) * _GAMMA
+    for shift, factor in _ROUNDS:
+        number_N ^= number_N >> np.uint64(shift)
+        number_N *= np.uint64(factor)
+    return number_N ^ (number_N >> np.uint64(31))

@@ -70,6 +70,12 @@ def test_diagnose_counts_repeated_units(check, text, how, unit, num_repeated):
     assert is_problem == (num_repeated > 0)
 
 
+def test_documents_with_unknown_characters_are_not_repeated(check):
+    lines = [f"name {number}" for number in range(90)] + list(map(chr, range(0x4E00, 0x4E40)))
+    found = check("\n".join(lines), split_documents="lines", min_count=2)
+    assert found.num_repeated == 0
+
+
 def test_good_text_has_no_problems(check):
     found = check(PROSE)
     assert (found.notices, found.problems) == ((), ())

@@ -9,7 +9,7 @@ from charlstm.text.duplicates import DocumentHashes, copied_fraction
 from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.vocabulary import Vocabulary
 
-ALPHABET = CharTokenizer.of(
+TOKENIZER = CharTokenizer.of(
     ReadingConfig(split_documents="lines"), Vocabulary.of("abc\n"), num_train_chars=9
 )
 documents = st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_size=30)
@@ -17,45 +17,38 @@ documents = st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_siz
 
 @given(documents, documents)
 def test_have_finds_exactly_the_shared_documents(some, others):
-    seen = DocumentHashes(ALPHABET.split([item + "\n" for item in others]), ALPHABET)
+    seen = DocumentHashes(TOKENIZER.split([item + "\n" for item in others]), TOKENIZER)
     # With or without EOS.
     for end in ("\n", ""):
-        found = seen.have(ALPHABET.split([item + end for item in some]))
+        found = seen.have(TOKENIZER.split([item + end for item in some]))
         assert found.tolist() == [item in others for item in some]
 
 
-def test_hashes_don_t_depend_on_piece_size(monkeypatch):
-    monkeypatch.setattr(duplicates, "_PIECE_CHARS", 7)
+@pytest.mark.parametrize("piece_chars", [7, 1 << 16])
+def test_have_finds_long_and_short_documents_with_or_without_eos(monkeypatch, piece_chars):
+    monkeypatch.setattr(duplicates, "_PIECE_CHARS", piece_chars)
     long = "abc" * 3000
-    split = ALPHABET.split([long, "a\n", "b\n", long[:-1], "ab\n" * 40])
-    seen = DocumentHashes(split, ALPHABET)
-    asked = ["a", long + "\n", "c\n", long[1:], "ab\n" * 40, long[:-1]]
-    assert seen.have(ALPHABET.split(asked)).tolist() == [True, True, False, False, True, True]
-
-
-@pytest.mark.parametrize("length", [3, 10, 11])
-def test_hashes_ignore_eos(monkeypatch, length):
-    monkeypatch.setattr(duplicates, "_SHORT", 10)
-    line = ("abc" * length)[:length]
-    seen = DocumentHashes(ALPHABET.split([line + "\n"]), ALPHABET)
-    assert seen.have(ALPHABET.split([line, line + "\n", line[1:]])).tolist() == [True, True, False]
+    seen = DocumentHashes(TOKENIZER.split([long, "a\n", "b\n", long[:-1], "ab\n"]), TOKENIZER)
+    asked = ["a", long + "\n", "c\n", long[1:], "b", long[:-1], "ba\n"]
+    assert seen.have(TOKENIZER.split(asked)).tolist() == [1, 1, 0, 0, 1, 1, 0]
 
 
 @pytest.mark.parametrize("length", [1, 10_000])
-def test_documents_with_unknown_characters_are_never_found(length):
-    seen = DocumentHashes(ALPHABET.split(["a" * length + "x\n", "b\n"]), ALPHABET)
-    asked = ALPHABET.split(["a" * length + "y\n", "a" * length + "x\n", "b\n"])
+def test_documents_with_unknown_characters_are_never_found(monkeypatch, length):
+    monkeypatch.setattr(duplicates, "_PIECE_CHARS", 100)
+    seen = DocumentHashes(TOKENIZER.split(["a" * length + "x\n", "b\n"]), TOKENIZER)
+    asked = TOKENIZER.split(["a" * length + "y\n", "a" * length + "x\n", "b\n"])
     assert seen.have(asked).tolist() == [False, False, True]
 
 
 def test_an_empty_text_contains_no_documents():
-    nothing = ALPHABET.split([])
-    assert DocumentHashes(nothing, ALPHABET).have(ALPHABET.split(["a"])).tolist() == [False]
-    assert DocumentHashes(nothing, ALPHABET).have(nothing).tolist() == []
+    nothing = TOKENIZER.split([])
+    assert DocumentHashes(nothing, TOKENIZER).have(TOKENIZER.split(["a"])).tolist() == [False]
+    assert DocumentHashes(nothing, TOKENIZER).have(nothing).tolist() == []
 
 
 @pytest.mark.parametrize("piece_chars", [7, 100, 1 << 22])
-def test_share_in_estimates_the_copied_fraction(monkeypatch, piece_chars):
+def test_copied_fraction_estimates_the_copied_part(monkeypatch, piece_chars):
     monkeypatch.setattr(duplicates, "_PIECE_CHARS", piece_chars)
     own, other = np.random.default_rng(0).integers(1, 30, (2, 5000), np.uint8)
     assert copied_fraction(own[777:3210], own) == pytest.approx(1, abs=0.02)
