@@ -120,9 +120,7 @@ def with_vocabulary(checkpoint, characters, *, cell="lstm", hidden_size=8, **cor
 def alphabet_of(vocabulary, *, level="char", unknown_probability=1e-4):
     return CharTokenizer(
         vocabulary=vocabulary,
-        level=level,
-        normalize="none",
-        keep_line_ends=False,
+        config=ReadingConfig(level=level),
         unknown_probability=unknown_probability,
     )
 

@@ -104,7 +104,7 @@ class Draft:
         tokens = self.tokenizer.to_chars(text)
         before = self.text[max(0, self.cursor - 1) : self.cursor]
         start = self.cursor
-        if self.tokenizer.normalize == "nfc" and not self.tokenizer.is_byte:
+        if self.tokenizer.config.normalize == "nfc":
             # A combining accent may be typed after its letter.
             composed = self.tokenizer.to_chars(before + text)
             if not composed.startswith(before):

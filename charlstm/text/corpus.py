@@ -208,7 +208,7 @@ def corpus_name(config: ReadingConfig) -> str:
 def _in_memory(texts: Sequence[str], config: ReadingConfig) -> Iterator[Source]:
     for text in texts:
         notices: list[str] = []
-        yield TextSource(IN_MEMORY, _symbols(text, config, notices.append), notices)
+        yield TextSource(IN_MEMORY, to_chars(text, config, notices.append), notices)
 
 
 def _open(files: FileList, config: ReadingConfig, stack: contextlib.ExitStack) -> list[Source]:
@@ -289,18 +289,8 @@ class _Reader:
 
         for rows in Table(source.name, source.pieces(), column, self._config.format).rows():
             # JSON escapes can stand for any character, so cells are normalized too.
-            texts = [_symbols(row.text, self._config, notify) for row in rows]
+            texts = [to_chars(row.text, self._config, notify) for row in rows]
             yield "".join(texts), [0, *accumulate(map(len, texts[:-1]))]
-
-
-def _symbols(text: str, config: ReadingConfig, notify: Callable[[str], object]) -> str:
-    return to_chars(
-        text,
-        level=config.level,
-        normalize=config.normalize,
-        keep_line_ends=config.keeps_line_ends,
-        notify=notify,
-    )
 
 
 def _count(sources: Sequence[Source], reader: _Reader) -> _Counted:

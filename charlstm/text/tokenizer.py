@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from charlstm.config import ReadingConfig
 from charlstm.errors import ConfigError, CorpusError
-from charlstm.settings import Level, Normalize
 from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import (
     EOS,
@@ -35,22 +34,16 @@ _REPLACEMENT_BYTES: Final = REPLACEMENT.encode().decode("latin-1")
 
 @dataclass(frozen=True, kw_only=True)
 class CharTokenizer:
-    """A vocabulary and the normalization applied before encoding.
+    """A vocabulary, and the normalization applied before encoding.
 
     Args:
-        level: whether tokens are characters or bytes.
-        normalize: Unicode normal form.
-        keep_line_ends: keep CR and CRLF instead of turning them into LF.
+        config: how the training text was read.
         unknown_probability: lower bound for the probability of the unknown token.
-        are_lines: whether each document is a line, so that LF is EOS.
     """
 
     vocabulary: Vocabulary
-    level: Level
-    normalize: Normalize
-    keep_line_ends: bool
+    config: ReadingConfig
     unknown_probability: float
-    are_lines: bool = False
 
     @classmethod
     def of(
@@ -63,16 +56,19 @@ class CharTokenizer:
         """
         return cls(
             vocabulary=vocabulary,
-            level=config.level,
-            normalize=config.normalize,
-            keep_line_ends=config.keeps_line_ends,
+            config=config,
             unknown_probability=least_unknown_probability(num_train_chars),
-            are_lines=config.split_documents == "lines",
         )
 
     @property
     def is_byte(self) -> bool:
-        return self.level == "byte"
+        """Whether tokens are bytes instead of characters."""
+        return self.config.level == "byte"
+
+    @property
+    def are_lines(self) -> bool:
+        """Whether each document is a line, so that LF is EOS."""
+        return self.config.split_documents == "lines"
 
     @property
     def bos_id(self) -> int:
@@ -127,13 +123,7 @@ class CharTokenizer:
         Args:
             notify: called with a notice if characters were replaced.
         """
-        return to_chars(
-            text,
-            level=self.level,
-            normalize=self.normalize,
-            keep_line_ends=self.keep_line_ends,
-            notify=notify,
-        )
+        return to_chars(text, self.config, notify)
 
     def to_text(self, chars: str) -> str:
         """Return readable text; bytes that are not valid UTF-8 are escaped."""
@@ -212,22 +202,15 @@ class CharTokenizer:
     def settings(self) -> dict[str, Any]:
         """Return the settings, apart from the vocabulary, that another program needs to encode."""
         return {
-            "level": self.level,
-            "normalize": self.normalize,
-            "keep_line_ends": self.keep_line_ends,
+            "level": self.config.level,
+            "normalize": self.config.normalize,
+            "keep_line_ends": self.config.keeps_line_ends,
             "unknown_probability": self.unknown_probability,
         }
 
 
-def to_chars(
-    text: str,
-    *,
-    level: Level,
-    normalize: Normalize,
-    keep_line_ends: bool,
-    notify: Callable[[str], object],
-) -> str:
-    """Normalize a text; see `CharTokenizer` for the arguments.
+def to_chars(text: str, config: ReadingConfig, notify: Callable[[str], object]) -> str:
+    """Normalize a text like the files of a corpus.
 
     Args:
         notify: called with a notice if characters were replaced.
@@ -237,7 +220,7 @@ def to_chars(
     """
     if not isinstance(text, str):
         raise ConfigError(f"a text must be a string, not {reprlib.repr(text)}")
-    if level == "byte":
+    if config.level == "byte":
         # Undecodable bytes on a command line arrive as lone surrogates.
         try:
             data = text.encode("utf-8", "surrogateescape")
@@ -247,6 +230,6 @@ def to_chars(
     if EOS in text:
         notify(EOS_NOTICE)
         text = text.replace(EOS, REPLACEMENT)
-    if normalize == "nfc":
+    if config.normalize == "nfc":
         text = unicodedata.normalize("NFC", text)
-    return text if keep_line_ends else text.replace("\r\n", "\n").replace("\r", "\n")
+    return text if config.keep_line_ends else text.replace("\r\n", "\n").replace("\r", "\n")
