@@ -312,8 +312,8 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path, monkeypatch)
         path.write_bytes(b"a" * 50)
         count = corpus_module._count
 
-        def counting(sources, config, count=count, change=change):
-            counted = count(sources, config)
+        def counting(documents, count=count, change=change):
+            counted = count(documents)
             path.write_bytes(change)
             return counted
 

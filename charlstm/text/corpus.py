@@ -141,15 +141,13 @@ def load_corpus(
         num_main = len(sources) + len(files.main)
         sources += _open(files, config, stack)
         has_documents = bool(config.split_documents or config.column) or num_main > 1
-        reader = _Reader(config, adds_eos=has_documents)
-        counted = _count(sources, reader)
+        documents = _Documents(sources, config, adds_eos=has_documents)
+        counted = _count(documents)
         num_chars = int(counted.lengths[:num_main].sum())
         main_starts = counted.starts[counted.starts < num_chars]
         assignment = Assignment.of(config, main_starts, num_chars)
         spans = _spans(config, counted, num_main, len(files.val), assignment)
-        return _split(
-            config, sources, reader, counted, spans, assignment, extra_characters, mode=files.mode()
-        )
+        return _split(documents, counted, spans, assignment, extra_characters, mode=files.mode())
 
 
 class ReencodedText(NamedTuple):
@@ -172,19 +170,21 @@ def encode_files(
     files = FileList.of(replace(config, paths=tuple(paths), val=None, test=None))
     with contextlib.ExitStack() as stack:
         sources = _open(files, config, stack)
-        reader = _Reader(config, adds_eos=EOS in vocabulary.characters)
-        counted = _count(sources, reader)
+        documents = _Documents(sources, config, adds_eos=EOS in vocabulary.characters)
+        counted = _count(documents)
         if not counted.num_chars:
             raise CorpusError(f"{', '.join(paths)}: no text")
         all_characters = Vocabulary.from_codes(np.flatnonzero(counted.char_counts))
-        original = _encode(sources, reader, all_characters, counted)
+        original = _encode(documents, all_characters, counted)
         new_ids = np.append(UNKNOWN, vocabulary.encode(all_characters.characters))
         new_ids = new_ids.astype(vocabulary.dtype)
         ids = (new_ids[piece] for piece in _pieces(original))
         split = EncodedText(
             ids=_mapped(ids, vocabulary.dtype, counted.num_chars),
             starts=counted.starts,
-            bytes_D=_bytes_of_documents(original, counted.starts, all_characters, config),
+            bytes_D=_bytes_of_documents(
+                EncodedText(ids=original, starts=counted.starts), all_characters, config
+            ),
         )
         notices = [
             *_notices(sources),
@@ -253,32 +253,48 @@ def _spans(
     ]
 
 
-class _Reader:
-    """Reads sources as documents.
+class _Documents:
+    """The documents of several sources; can be read repeatedly.
 
     Args:
         adds_eos: whether to add `EOS` to each document, unless documents are lines.
+
+    Attributes:
+        digest: SHA-256 of the texts and the boundaries between sources, after a reading.
     """
 
-    def __init__(self, config: ReadingConfig, *, adds_eos: bool) -> None:
-        self._config = config
-        self._rule = config.split_documents
-        self._adds_eos = adds_eos and self._rule != "lines"
+    def __init__(self, sources: Sequence[Source], config: ReadingConfig, *, adds_eos: bool) -> None:
+        self.sources = sources
+        self.config = config
+        self.digest = ""
+        self._adds_eos = adds_eos and config.split_documents != "lines"
 
-    def read(self, source: Source) -> Iterator[tuple[str, list[int]]]:
-        """Yield pieces of the text, each with its document starts.
+    def pieces(self) -> Iterator[tuple[int, str, list[int]]]:
+        """Yield pieces of the text: number of the source, characters, document starts in them.
 
         Raises:
-            CorpusError: if the text can't be read or split.
+            CorpusError: if a source can't be read or split.
         """
-        if self._config.column is None:
-            documents = split_documents(source.pieces(), self._rule)
+        digest = hashlib.sha256()
+        num_bytes = 0
+        for number, source in enumerate(self.sources):
+            try:
+                for text, starts in self._read(source):
+                    yield number, text, starts
+                    data = text.encode("utf-8", "surrogatepass")
+                    digest.update(data)
+                    num_bytes += len(data)
+            except PatternError as error:
+                raise CorpusError(f"{source.name}: {error}") from error
+            digest.update(b"\0%d\0" % num_bytes)
+        self.digest = digest.hexdigest()
+
+    def _read(self, source: Source) -> Iterator[tuple[str, list[int]]]:
+        if self.config.column is None:
+            documents = split_documents(source.pieces(), self.config.split_documents)
         else:
-            documents = self._rows(source, self._config.column)
-        try:
-            yield from with_eos(documents) if self._adds_eos else documents
-        except PatternError as error:
-            raise CorpusError(f"{source.name}: {error}") from error
+            documents = self._rows(source, self.config.column)
+        return with_eos(documents) if self._adds_eos else documents
 
     def _rows(self, source: Source, column: str) -> Iterator[tuple[str, list[int]]]:
         """Yield the documents of a table like `split_documents`."""
@@ -287,53 +303,39 @@ class _Reader:
             if (named := f"{source.name}: {notice}") not in source.notices:
                 source.notices.append(named)
 
-        for rows in Table(source.name, source.pieces(), column, self._config.format).rows():
+        for rows in Table(source.name, source.pieces(), column, self.config.format).rows():
             # JSON escapes can stand for any character, so cells are normalized too.
-            texts = [to_chars(row.text, self._config, notify) for row in rows]
+            texts = [to_chars(row.text, self.config, notify) for row in rows]
             yield "".join(texts), [0, *accumulate(map(len, texts[:-1]))]
 
 
-def _count(sources: Sequence[Source], reader: _Reader) -> _Counted:
-    lengths = np.zeros(len(sources), np.int64)
+def _count(documents: _Documents) -> _Counted:
+    lengths = np.zeros(len(documents.sources), np.int64)
     starts: list[npt.NDArray[np.int64]] = []
     char_counts = np.zeros(MAX_CHARACTERS, np.int64)
-    digest = _Digest()
     num_chars = 0
-    for number, source in enumerate(sources):
-        for text, begins in reader.read(source):
-            codes = code_points(text)
-            counts = np.bincount(codes)
-            char_counts[: len(counts)] += counts
-            if begins:
-                starts.append(num_chars + np.array(begins, np.int64))
-            lengths[number] += len(codes)
-            num_chars += len(codes)
-            digest.update(text)
-        digest.end_source()
+    for number, text, begins in documents.pieces():
+        codes = code_points(text)
+        counts = np.bincount(codes)
+        char_counts[: len(counts)] += counts
+        if begins:
+            starts.append(num_chars + np.array(begins, np.int64))
+        lengths[number] += len(codes)
+        num_chars += len(codes)
     return _Counted(
         lengths=lengths,
         starts=np.concatenate(starts) if starts else np.zeros(0, np.int64),
         char_counts=char_counts,
-        digest=digest.hexdigest(),
+        digest=documents.digest,
     )
 
 
-def _encode(
-    sources: Sequence[Source], reader: _Reader, vocabulary: Vocabulary, counted: _Counted
-) -> Ids:
+def _encode(documents: _Documents, vocabulary: Vocabulary, counted: _Counted) -> Ids:
     """Return the ids of all documents, concatenated, as a memory-mapped temporary file."""
-    digest = _Digest()
-
-    def encoded() -> Iterator[Ids]:
-        for source in sources:
-            for text, _ in reader.read(source):
-                yield vocabulary.encode(text)
-                digest.update(text)
-            digest.end_source()
-
-    ids = _mapped(encoded(), vocabulary.dtype, counted.num_chars)
-    if digest.hexdigest() != counted.digest:
-        raise CorpusError(f"{sources[0].name}: changed while it was being read")
+    pieces = (vocabulary.encode(text) for _, text, _ in documents.pieces())
+    ids = _mapped(pieces, vocabulary.dtype, counted.num_chars)
+    if documents.digest != counted.digest:
+        raise CorpusError(f"{documents.sources[0].name}: changed while it was being read")
     return ids
 
 
@@ -356,29 +358,8 @@ def _mapped(pieces: Iterable[Ids], dtype: npt.DTypeLike, num_chars: int) -> Ids:
         return np.memmap(file, dtype, "r+", shape=(num_chars,))
 
 
-class _Digest:
-    """SHA-256 of texts and the boundaries between sources."""
-
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
-        self._num_bytes = 0
-
-    def update(self, text: str) -> None:
-        data = text.encode("utf-8", "surrogatepass")
-        self._digest.update(data)
-        self._num_bytes += len(data)
-
-    def end_source(self) -> None:
-        self._digest.update(b"\0%d\0" % self._num_bytes)
-
-    def hexdigest(self) -> str:
-        return self._digest.hexdigest()
-
-
 def _split(
-    config: ReadingConfig,
-    sources: Sequence[Source],
-    reader: _Reader,
+    documents: _Documents,
     counted: _Counted,
     spans: Sequence[tuple[int, int]],
     assignment: Assignment | None,
@@ -387,11 +368,12 @@ def _split(
     mode: int,
 ) -> Corpus:
     """Encode with all characters, then restrict the vocabulary to those in the training split."""
+    config = documents.config
     extra_codes = code_points(extra_characters)
     all_characters = Vocabulary.from_codes(
         np.union1d(np.flatnonzero(counted.char_counts), extra_codes)
     )
-    ids = _encode(sources, reader, all_characters, counted)
+    ids = _encode(documents, all_characters, counted)
     starts = counted.starts
     if assignment is not None:
         main_end = int(assignment.lengths_D.sum())
@@ -409,8 +391,8 @@ def _split(
     def split(first: int, last: int) -> EncodedText:
         inner = starts[(starts > first) & (starts < last)]
         begins = np.append(np.int64(0), inner - first)[: last - first]
-        bytes_D = _bytes_of_documents(ids[first:last], begins, all_characters, config)
-        return EncodedText(ids=ids[first:last], starts=begins, bytes_D=bytes_D)
+        text = EncodedText(ids=ids[first:last], starts=begins)
+        return replace(text, bytes_D=_bytes_of_documents(text, all_characters, config))
 
     train, val, test = (split(*span) for span in spans)
     # The splits are views of the same ids.
@@ -418,7 +400,7 @@ def _split(
         _renumber(ids, np.where(is_kept, np.cumsum(is_kept), UNKNOWN).astype(ids.dtype))
     tokenizer = CharTokenizer.of(config, vocabulary, num_train_chars=train.num_chars)
     notices = [
-        *_notices(sources),
+        *_notices(documents.sources),
         *(assignment.notices if assignment else ()),
         *document_notices(train, tokenizer, config),
         *unknown_notices(val, "validation text"),
@@ -446,7 +428,7 @@ def _split(
                 num_chars=int(length),
                 line_ends=source.line_ends,
             )
-            for source, length in zip(sources, counted.lengths, strict=True)
+            for source, length in zip(documents.sources, counted.lengths, strict=True)
         ),
     )
 
@@ -470,27 +452,22 @@ def _renumber(ids: Ids, new_ids: Ids) -> None:
 
 
 def _bytes_of_documents(
-    ids: Ids, starts: npt.NDArray[np.int64], all_characters: Vocabulary, config: ReadingConfig
+    text: EncodedText, all_characters: Vocabulary, config: ReadingConfig
 ) -> npt.NDArray[np.int64]:
     """Return the number of bytes of each document, int64 [num_documents].
 
     Args:
-        ids: ids in `all_characters`.
+        text: documents encoded with `all_characters`.
     """
     codes = np.append(0, all_characters.codes)
     num_bytes_V = np.ones(len(codes), np.int64)
     if config.level == "char":
         num_bytes_V += (codes >= 0x80).astype(np.int64) + (codes >= 0x800) + (codes >= 0x10000)
     num_bytes_V[codes == ord(EOS)] = 0
-    before_D = np.zeros(len(starts) + 1, np.int64)
-    num_chars = num_bytes = 0
-    for piece in _pieces(ids):
-        sums = np.append(num_bytes, num_bytes + np.cumsum(num_bytes_V[piece]))
-        inside = slice(*np.searchsorted(starts, [num_chars, num_chars + len(piece)]))
-        before_D[:-1][inside] = sums[starts[inside] - num_chars]
-        num_chars, num_bytes = num_chars + len(piece), int(sums[-1])
-    before_D[-1] = num_bytes
-    return np.diff(before_D)
+    bytes_D = np.zeros(len(text.starts), np.int64)
+    for _, ids, inside, begins in text.pieces(_PIECE_CHARS):
+        bytes_D[inside] += np.add.reduceat(num_bytes_V[ids], begins)
+    return bytes_D
 
 
 def _notices(sources: Sequence[Source]) -> tuple[str, ...]:

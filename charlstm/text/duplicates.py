@@ -98,17 +98,13 @@ def _hashes_of(split: EncodedText, tokenizer: CharTokenizer) -> Hashes:
     eos_id = -1 if tokenizer.eos_id is None else tokenizer.eos_id
     hashes = np.zeros(len(split.starts), np.uint64)
     has_unknown = np.zeros(len(split.starts), np.bool_)
-    for first in range(0, split.num_chars, _PIECE_CHARS):
-        ids_N = split.ids[first : first + _PIECE_CHARS]
-        # The first document of a piece may have started before it.
-        before = np.searchsorted(split.starts, first, side="right") - 1
-        numbers = np.arange(before, np.searchsorted(split.starts, first + len(ids_N)))
-        begins = np.maximum(split.starts[numbers] - first, 0)
+    for first, ids_N, documents, begins in split.pieces(_PIECE_CHARS):
+        lengths = np.diff(np.append(begins, len(ids_N)))
         position_N = np.arange(first, first + len(ids_N))
-        position_N -= np.repeat(split.starts[numbers], np.diff(np.append(begins, len(ids_N))))
+        position_N -= np.repeat(split.starts[documents], lengths)
         keys_N = np.where(ids_N == eos_id, 0, ids_N.astype(np.uint64) + np.uint64(1))
-        hashes[numbers] += np.add.reduceat(keys_N * _multipliers(position_N), begins)
-        has_unknown[numbers] |= np.logical_or.reduceat(ids_N == UNKNOWN, begins)
+        hashes[documents] += np.add.reduceat(keys_N * _multipliers(position_N), begins)
+        has_unknown[documents] |= np.logical_or.reduceat(ids_N == UNKNOWN, begins)
     hashes[has_unknown] = _NO_HASH
     return hashes
 

@@ -1,6 +1,6 @@
 """Encoded text: concatenated documents, as training and evaluation read them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -61,6 +61,18 @@ class EncodedText:
     def lengths(self) -> npt.NDArray[np.int64]:
         """Length of each document in characters, int64 [num_documents]."""
         return np.diff(np.append(self.starts, self.num_chars))
+
+    def pieces(self, num_chars: int) -> Iterator[tuple[int, Ids, slice, npt.NDArray[np.int64]]]:
+        """Yield the text in pieces of `num_chars` characters, to bound memory.
+
+        Each is the index of its first character, its ids, the documents with characters in it, and
+        where they begin in it (0 if one began before).
+        """
+        for first in range(0, self.num_chars, num_chars):
+            ids = self.ids[first : first + num_chars]
+            after = int(np.searchsorted(self.starts, first + len(ids)))
+            documents = slice(int(np.searchsorted(self.starts, first, side="right")) - 1, after)
+            yield first, ids, documents, np.maximum(self.starts[documents] - first, 0)
 
     def part(self, first: int, after: int | None = None) -> "EncodedText":
         """Return the characters from `first` up to `after`, without byte counts.
