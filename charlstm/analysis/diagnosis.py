@@ -93,13 +93,12 @@ def diagnose(config: ReadingConfig) -> Diagnosis:
     """
     files = FileList.of(config)
     corpus = load_corpus(config, files)
-    splits = {"train": corpus.train, "val": corpus.val, "test": corpus.test}
     train = corpus.train.part(0, _SAMPLE_CHARS)
     characters = corpus.vocabulary.characters
     counts_V = np.bincount(train.ids, minlength=len(corpus.tokenizer))[1:]
     # In running text and poems, lines may repeat although documents don't.
     has_lines = config.split_documents != "lines" and "\n" in characters
-    parts = list(splits.values())
+    parts = list(corpus.splits.values())
     if has_lines:
         parts = [_by_lines(part.part(0, _SAMPLE_CHARS), corpus) for part in parts]
     is_repeated = are_repeated(parts, corpus.tokenizer)
@@ -115,7 +114,7 @@ def diagnose(config: ReadingConfig) -> Diagnosis:
                 num_documents=len(split.starts),
                 num_unknown=int(np.count_nonzero(split.ids == UNKNOWN)),
             )
-            for name, split in splits.items()
+            for name, split in corpus.splits.items()
         ),
         num_characters=len(characters),
         num_rare=int(np.count_nonzero(counts_V < _RARE_COUNT)),

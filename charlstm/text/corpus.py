@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.config import IN_MEMORY, MAX_CHARACTERS, STDIN, ReadingConfig
+from charlstm.config import IN_MEMORY, MAX_CHARACTERS, STDIN, ReadingConfig, SplitName
 from charlstm.errors import ChangedTextError, CorpusError, PatternError
 from charlstm.text.assignment import Assignment
 from charlstm.text.documents import split_documents, with_eos
@@ -74,6 +74,11 @@ class Corpus:
     @property
     def vocabulary(self) -> Vocabulary:
         return self.tokenizer.vocabulary
+
+    @property
+    def splits(self) -> dict[SplitName, EncodedText]:
+        """The splits by name, in order."""
+        return {"train": self.train, "val": self.val, "test": self.test}
 
     def held_out(self) -> EncodedText:
         """Return the start of the test text for inspection.

@@ -11,25 +11,21 @@ import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, get_args
 
 import numpy as np
-import numpy.typing as npt
 
-from charlstm.config import ReadingConfig
+from charlstm.config import ReadingConfig, SplitName
 from charlstm.errors import CorpusError, TensorFileError
 from charlstm.system import run_files
 from charlstm.system.files import replace_file
-from charlstm.system.tensor_file import open_regular, open_tensor_file, to_bytes
+from charlstm.system.tensor_file import Array, open_regular, open_tensor_file, to_bytes
 from charlstm.text.corpus import Corpus, corpus_name, load_corpus
 from charlstm.text.encoded_text import EncodedText
 from charlstm.text.filelist import is_read_once
 from charlstm.text.tokenizer import CharTokenizer
-from charlstm.text.vocabulary import Ids, Vocabulary
+from charlstm.text.vocabulary import Vocabulary
 
-_SPLITS: Final = ("train", "val", "test")
-_PIECE_CHARS: Final = 1 << 24
-Array = npt.NDArray[Any]
 # Exceptions that an invalid or foreign file can cause.
 _UNUSABLE: Final = (
     OSError,
@@ -92,12 +88,10 @@ def write_text(
             ids_path.unlink()
         if not any(_link_ids(other, ids_path, config, corpus) for other in others):
             with replace_file(ids_path, mode=mode) as file:
-                splits = [getattr(corpus, name) for name in _SPLITS]
-                num_chars = sum(split.num_chars for split in splits)
+                num_chars = sum(split.num_chars for split in corpus.splits.values())
                 file.write(_array_header(corpus.train.ids.dtype, num_chars))
-                for split in splits:
-                    for piece in _pieces(split.ids):
-                        file.write(piece)
+                for split in corpus.splits.values():
+                    file.write(split.ids.data)
         with replace_file(path, mode=mode) as file:
             file.write(_metadata(corpus, config))
     for file_path in (ids_path, path):
@@ -136,30 +130,22 @@ def _link_ids(other: Path, ids_path: Path, config: ReadingConfig, corpus: Corpus
 
 
 def _metadata(corpus: Corpus, config: ReadingConfig) -> bytes:
-    splits: dict[str, EncodedText] = {name: getattr(corpus, name) for name in _SPLITS}
     digest = hashlib.sha256()
-    for split in splits.values():
-        for piece in _pieces(split.ids):
-            digest.update(piece)
     arrays: dict[str, Array] = {"codes": corpus.vocabulary.codes.astype(np.uint32)}
-    for name, split in splits.items():
+    for name, split in corpus.splits.items():
         assert split.bytes_D is not None
+        digest.update(split.ids.data)
         arrays |= {f"{name}.starts": split.starts, f"{name}.bytes": split.bytes_D}
     return to_bytes(
         arrays,
         {
             "fingerprint": corpus.fingerprint,
             "level": config.level,
-            "num_chars": [split.num_chars for split in splits.values()],
+            "num_chars": [split.num_chars for split in corpus.splits.values()],
             "ids": digest.hexdigest(),
             "dtype": corpus.train.ids.dtype.str,
         },
     )
-
-
-def _pieces(ids: Ids) -> Iterable[bytes]:
-    for first in range(0, len(ids), _PIECE_CHARS):
-        yield ids[first : first + _PIECE_CHARS].tobytes()
 
 
 def _array_header(dtype: np.dtype[Any], num_chars: int) -> bytes:
@@ -169,20 +155,6 @@ def _array_header(dtype: np.dtype[Any], num_chars: int) -> bytes:
     header = {"descr": descr, "fortran_order": False, "shape": (num_chars,)}
     np.lib.format.write_array_header_1_0(file, header)
     return file.getvalue()
-
-
-def _mapped_ids(file: BinaryIO, dtype: np.dtype[Any], num_chars: int) -> Ids:
-    """Map a .npy file into memory after checking its header.
-
-    Raises:
-        ValueError: if the header isn't the expected one.
-    """
-    header = _array_header(dtype, num_chars)
-    if file.read(len(header)) != header:
-        raise ValueError("unexpected array header")
-    if not num_chars:
-        return np.zeros(0, dtype)
-    return np.memmap(file, dtype, "c", len(header), (num_chars,))
 
 
 def _corpus(
@@ -203,15 +175,16 @@ def _corpus(
     if not all(type(size) is int and size >= 0 for size in sizes):
         raise ValueError("invalid split sizes")
     # The vocabulary alone may allow a smaller dtype than the text was encoded with.
-    ids = _mapped_ids(file, np.dtype(header["dtype"]), sum(sizes))
-    digest = hashlib.sha256()
-    for piece in _pieces(ids):
-        digest.update(piece)
-    if digest.hexdigest() != header["ids"] or ids.dtype.kind != "u":
+    dtype = np.dtype(header["dtype"])
+    begin = _array_header(dtype, sum(sizes))
+    if dtype.kind != "u" or file.read(len(begin)) != begin:
+        raise ValueError("unexpected array header")
+    ids = np.memmap(file, dtype, "c", len(begin), (sum(sizes),))
+    if hashlib.sha256(ids.data).hexdigest() != header["ids"]:
         raise ValueError("the ids don't match their digest")
     splits = {}
     first = 0
-    for name, size in zip(_SPLITS, sizes, strict=True):
+    for name, size in zip(get_args(SplitName), sizes, strict=True):
         starts, bytes_D = arrays[f"{name}.starts"], arrays[f"{name}.bytes"]
         if bytes_D.dtype != np.int64 or bytes_D.shape != starts.shape or np.any(bytes_D < 0):
             raise ValueError("invalid document sizes")
