@@ -155,16 +155,14 @@ class NgramModel:
 
     Args:
         levels: smoothed n-grams by context length, from 0 to `order`.
-        num_symbols: number of tokens that can be predicted, including unknown.
-        unknown_probability: added to the unknown token after scaling the distribution by
-            1 - unknown_probability.
+        num_tokens: number of tokens that can be predicted, including unknown.
+        unknown_probability: added to the unknown token, which training may not contain, after
+            scaling the distribution by 1 - unknown_probability.
     """
 
-    def __init__(
-        self, levels: list[Level], *, num_symbols: int, unknown_probability: float
-    ) -> None:
+    def __init__(self, levels: list[Level], *, num_tokens: int, unknown_probability: float) -> None:
         self.levels = levels
-        self.num_symbols = num_symbols
+        self.num_tokens = num_tokens
         self.unknown_probability = unknown_probability
 
     @property
@@ -175,15 +173,11 @@ class NgramModel:
     def num_ngrams(self) -> int:
         return sum(len(level.key_G) for level in self.levels)
 
-    @property
-    def _num_ids(self) -> int:
-        return self.num_symbols + 1
-
     def score(self, text: EncodedText) -> NgramScores:
         """Return the loss of every character."""
         nats_N = np.empty(text.num_chars)
         matched_N = np.empty(text.num_chars, np.int8)
-        padded = PaddedText.of(text, self.num_symbols)
+        padded = PaddedText.of(text, self.num_tokens)
         done = 0
         for first in range(0, len(padded.ids_P), _SCORED_AT_ONCE):
             # Include the tokens before the chunk as context.
@@ -194,27 +188,22 @@ class NgramModel:
                 offset_P=padded.offset_P[chunk],
                 num_ids=padded.num_ids,
             )
-            p_P, matched_P = self._predicted(part)
+            probabilities = TextProbabilities.of(part, self.levels[0])
+            for level in self.levels[1:]:
+                probabilities = probabilities.extended(part, level)
+            p_P = probabilities.p_P * (1 - self.unknown_probability)
+            p_P[part.ids_P == UNKNOWN] += self.unknown_probability
             is_scored_P = part.offset_P > 0
             is_scored_P[: first - begin] = False
             after = done + int(np.count_nonzero(is_scored_P))
             nats_N[done:after] = -np.log(p_P[is_scored_P])
-            matched_N[done:after] = matched_P[is_scored_P]
+            matched_N[done:after] = probabilities.matched_P[is_scored_P]
             done = after
         return NgramScores(nats_N, matched_N)
 
-    def _predicted(self, padded: PaddedText) -> tuple[Probabilities, npt.NDArray[np.int8]]:
-        """Return the probability of each token, and its matched context length."""
-        probabilities = TextProbabilities.of(padded, self.levels[0])
-        for level in self.levels[1:]:
-            probabilities = probabilities.extended(padded, level)
-        return self._with_unknown(
-            probabilities.p_P, padded.ids_P == UNKNOWN
-        ), probabilities.matched_P
-
     def contexts(self, text: EncodedText) -> NgramNumbers:
         """Return the context of every character, in the format of `read`, int32 [N, K]."""
-        padded = PaddedText.of(text, self.num_symbols)
+        padded = PaddedText.of(text, self.num_tokens)
         position_N = np.flatnonzero(padded.offset_P > 0)
         context_NK = np.empty((len(position_N), self.order), np.int32)
         probabilities = TextProbabilities.of(padded, self.levels[0])
@@ -229,7 +218,7 @@ class NgramModel:
         Column k is the number of the (k + 1)-gram that ends here.
         """
         context_BK = np.full((batch_size, self.order), NO_NGRAM, np.int32)
-        context_BK[:, :1] = self.num_symbols  # BOS
+        context_BK[:, :1] = self.num_tokens  # BOS
         return context_BK
 
     def read(self, ids_B: npt.NDArray[np.integer], context_BK: NgramNumbers) -> NgramNumbers:
@@ -238,7 +227,7 @@ class NgramModel:
         after_BK[:, :1] = ids_B[:, None]
         for k, level in enumerate(self.levels[1:-1]):
             seen_B = np.flatnonzero(context_BK[:, k] != NO_NGRAM)
-            key_B = context_BK[seen_B, k].astype(np.uint64) * np.uint64(self._num_ids)
+            key_B = context_BK[seen_B, k].astype(np.uint64) * np.uint64(self.num_tokens + 1)
             after_BK[seen_B, k + 1] = level.find(key_B + ids_B[seen_B].astype(np.uint64))
         return after_BK
 
@@ -251,7 +240,7 @@ class NgramModel:
             Log-probabilities in nats, float32 [B, V], and matched context lengths, int8 [B].
         """
         num_streams = len(context_BK)
-        p_BV = np.zeros((num_streams, self.num_symbols), np.float32)
+        p_BV = np.zeros((num_streams, self.num_tokens), np.float32)
         matched_B = np.zeros(num_streams, np.int8)
         # Longest context first, each weighted by the back-off weights of the longer ones.
         backoff_B = np.ones(num_streams, np.float32)
@@ -270,17 +259,13 @@ class NgramModel:
             is_longest_B = (num_each_B > 0) & (matched_B[seen_B] == 0)
             matched_B[seen_B[is_longest_B]] = k + 1
         first = self.levels[0]
-        p_V = first.discounted_G[: self.num_symbols] + first.backoff_C[0] / np.float32(
-            self.num_symbols
+        p_V = first.discounted_G[: self.num_tokens] + first.backoff_C[0] / np.float32(
+            self.num_tokens
         )
         p_BV += backoff_B[:, None] * p_V
         p_BV *= np.float32(1 - self.unknown_probability)
         p_BV[:, UNKNOWN] += np.float32(self.unknown_probability)
         return np.log(p_BV), matched_B
-
-    def _with_unknown(self, p: Probabilities, is_unknown: npt.NDArray[np.bool_]) -> Probabilities:
-        """Add `unknown_probability` to the unknown token, which training may not contain."""
-        return p * (1 - self.unknown_probability) + is_unknown * self.unknown_probability
 
 
 class TextProbabilities(NamedTuple):

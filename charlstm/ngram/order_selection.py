@@ -5,8 +5,7 @@ word for word. So for each length, singletons are pruned unless they lower the v
 """
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -36,11 +35,11 @@ _SINGLETON_SLACK: Final = 5e-3
 # Minimum counts: keep all n-grams, or only those that repeat.
 _ALL: Final = 0
 _REPEATED: Final = 2
-# Of the training text, if there is no validation text.
+# Fraction of the training text that is held out if there is no validation text.
 _HELD_OUT_FRACTION: Final = 0.1
 
-# Build the level with the n-grams that have a minimum count, and a mask of those n-grams.
-_MakeLevel = Callable[[int], tuple[Level, npt.NDArray[np.bool_]]]
+Counts = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 def fit_ngrams(train: EncodedText, val: EncodedText, tokenizer: CharTokenizer) -> NgramModel:
@@ -71,7 +70,7 @@ class _FixedChooser:
     def __init__(self, min_counts: Sequence[int]) -> None:
         self._min_counts = iter(min_counts)
 
-    def choose(self, _make: _MakeLevel) -> int | None:
+    def choose(self, _longest: Level, _count_G: Counts, _is_kept_C: Mask) -> int | None:
         return next(self._min_counts, None)
 
     def take(self, _level: Level) -> None:
@@ -94,12 +93,21 @@ class _ValidationChooser:
         self.is_best = True
         self.min_counts: list[int] = []
 
-    def choose(self, make: _MakeLevel) -> int | None:
-        """Return the minimum count of the next length, or None to stop before it."""
+    def choose(self, longest: Level, count_G: Counts, is_kept_C: Mask) -> int | None:
+        """Return the minimum count of the next length, or None to stop before it.
+
+        Args:
+            longest: the n-grams of that length.
+            count_G: their numbers of occurrences.
+            is_kept_C: which of their contexts are kept.
+        """
         options = [_REPEATED] if self.min_counts[-1:] == [_REPEATED] else [_ALL, _REPEATED]
         if len(self.min_counts) < NUM_UNPRUNED_LEVELS:
             options = [_ALL]
-        losses = {option: self._sum_nats(self._extended(make(option)[0])) for option in options}
+        losses = {}
+        for option in options:
+            level, _ = longest.pruned(count_G >= option, is_kept_C)
+            losses[option] = self._sum_nats(self._extended(level))
         threshold = self._best_nats * (1 - _MIN_GAIN)
         gaining = {option: nats for option, nats in losses.items() if nats < threshold} or losses
         best = min(
@@ -152,22 +160,15 @@ def _fit(
             finished.append(level)
             chooser.take(level)
         longest = Level.of(ngrams, ngrams.count_G, padded.num_ids)
-        make = partial(_pruned, longest, ngrams.count_G, is_kept_C)
-        choice = chooser.choose(make)
+        choice = chooser.choose(longest, ngrams.count_G, is_kept_C)
         if choice is None:
             break
         min_count, before = choice, ngrams
-        levels = [*finished, make(min_count)[0]]
+        levels = [*finished, longest.pruned(ngrams.count_G >= min_count, is_kept_C)[0]]
         if chooser.is_best:
             best = levels
         if sum(len(level.key_G) for level in levels) > _MAX_NGRAMS:
             break
     return NgramModel(
-        best, num_symbols=len(tokenizer), unknown_probability=tokenizer.unknown_probability
+        best, num_tokens=len(tokenizer), unknown_probability=tokenizer.unknown_probability
     )
-
-
-def _pruned(
-    level: Level, count_G: npt.NDArray[np.int64], is_kept_C: npt.NDArray[np.bool_], min_count: int
-) -> tuple[Level, npt.NDArray[np.bool_]]:
-    return level.pruned(count_G >= min_count, is_kept_C)

@@ -3,8 +3,8 @@
 It has the checkpoints' format (`system.tensor_file`) and belongs to one text and one LSTM; for
 others it is rejected, and the n-grams are counted again.
 
-For each n-gram it holds the last token and its discounted probability, for each context the number
-of continuations; the rest is derived.
+It holds the last token and the discounted probability of each n-gram, and the number of
+continuations of each context; the rest is derived.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ def write_ngrams(path: Path, counts: InterpolatedNgrams, *, owner: str, mode: in
         mode: permissions of the new file, before the umask.
 
     Raises:
-        OSError: when it can't be written.
+        OSError: if it can't be written.
     """
     arrays: dict[str, npt.NDArray[Any]] = {"mixture": counts.mixture.weights_K2}
     for number, level in enumerate(counts.ngrams.levels):
@@ -70,11 +70,11 @@ def read_ngrams(path: Path, tokenizer: CharTokenizer, *, owner: str) -> Interpol
     """Read a file.
 
     Raises:
-        TensorFileError: when it is damaged, or belongs to another model or text.
-        OSError: when it can't be read.
+        TensorFileError: if it is damaged, or belongs to another model or text.
+        OSError: if it can't be read.
     """
-    with _open_own(path, owner) as container, _errors_as_damage():
-        return _counts(container.header, container.read(), tokenizer)
+    with _open_own(path, owner) as file:
+        return _counts(file.header, file.read(), tokenizer)
 
 
 def read_val_nats(path: Path, *, owner: str) -> float | None:
@@ -83,16 +83,19 @@ def read_val_nats(path: Path, *, owner: str) -> float | None:
     Raises:
         TensorFileError, OSError: as `read_ngrams` does.
     """
-    with _open_own(path, owner) as container, _errors_as_damage():
-        return _val_nats(container.header)
+    with _open_own(path, owner) as file:
+        return _val_nats(file.header)
 
 
 @contextlib.contextmanager
 def _open_own(path: Path, owner: str) -> Iterator[TensorFile]:
-    with open_tensor_file(path) as container:
-        if container.header.get("format") != _FORMAT or container.header.get("owner") != owner:
+    with open_tensor_file(path) as file:
+        if file.header.get("format") != _FORMAT or file.header.get("owner") != owner:
             raise TensorFileError("belongs to another model, text or version")
-        yield container
+        try:
+            yield file
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise TensorFileError(f"is damaged: {str(error)[:200]}") from error
 
 
 def _val_nats(header: Mapping[str, Any]) -> float | None:
@@ -126,7 +129,7 @@ def _counts(
     return InterpolatedNgrams(
         ngrams=NgramModel(
             levels,
-            num_symbols=len(tokenizer),
+            num_tokens=len(tokenizer),
             unknown_probability=tokenizer.unknown_probability,
         ),
         mixture=LogLinearWeights(weights_K2),
@@ -166,11 +169,3 @@ def _level(
     if not (sum_C <= 1 + math.sqrt(np.finfo(np.float32).eps)).all():
         raise ValueError("its probabilities sum to more than 1")
     return level
-
-
-@contextlib.contextmanager
-def _errors_as_damage() -> Iterator[None]:
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise TensorFileError(f"is damaged: {str(error)[:200]}") from error

@@ -203,7 +203,7 @@ def test_pruned_level_still_predicts_a_distribution():
     np.testing.assert_array_equal(is_kept_G, is_frequent_G)
     np.testing.assert_array_equal(pruned.key_G, longest.key_G[is_frequent_G])
     assert_predicts(
-        NgramModel([*model.levels[:2], pruned], num_symbols=4, unknown_probability=FLOOR)
+        NgramModel([*model.levels[:2], pruned], num_tokens=4, unknown_probability=FLOOR)
     )
 
 

@@ -95,7 +95,7 @@ def test_read_rejects_ngrams_that_predict_bos(path, counts, level):
         discounted_G = first.discounted_G.copy()
         discounted_G[-1] = 0.1
         first = replace(first, discounted_G=discounted_G)
-    ngrams = NgramModel([first, *longer], num_symbols=4, unknown_probability=1e-4)
+    ngrams = NgramModel([first, *longer], num_tokens=4, unknown_probability=1e-4)
     write_ngrams(
         path,
         InterpolatedNgrams(ngrams=ngrams, mixture=LogLinearWeights.usual(3)),
