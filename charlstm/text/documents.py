@@ -9,6 +9,7 @@ from itertools import pairwise, repeat
 from typing import Final
 
 from charlstm.config import DOCUMENT_WORDS, document_pattern
+from charlstm.text.lines import cut_at_line_ends
 from charlstm.text.patterns import found_in
 from charlstm.text.vocabulary import EOS
 
@@ -42,7 +43,7 @@ def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[st
         return
     at_line_start, before, held = True, None, ""
     num_lines = 0
-    for piece in _complete_lines(pieces):
+    for piece in cut_at_line_ends(pieces, max_chars=_MAX_HELD_CHARS):
         starts = []
         position = 0
         lines = piece.split("\n")
@@ -120,21 +121,3 @@ def _found(how: str, lines: Sequence[str], num_before: int) -> Iterable[bool]:
     if how in DOCUMENT_WORDS:
         return repeat(True, len(lines))
     return found_in(document_pattern(how), lines, first_number=num_before + 1)
-
-
-def _complete_lines(pieces: Iterable[str]) -> Iterator[str]:
-    """Yield the same text in pieces that end at a line end, unless the line is too long."""
-    held: list[str] = []
-    num_held = 0
-    for piece in pieces:
-        end = piece.rfind("\n") + 1
-        if end or num_held + len(piece) > _MAX_HELD_CHARS:
-            end = end or len(piece)
-            yield "".join([*held, piece[:end]])
-            held, num_held = [], 0
-            piece = piece[end:]  # noqa: PLW2901
-        if piece:
-            held.append(piece)
-            num_held += len(piece)
-    if held:
-        yield "".join(held)
