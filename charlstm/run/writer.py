@@ -86,18 +86,18 @@ class RunWriter:
             except OSError:
                 with open(last, "rb") as source, replace_file(kept, mode=self.mode) as copy:
                     shutil.copyfileobj(source, copy)
-            steps = [
-                name for name in os.listdir(self.folder) if run_files.step_of(name) is not None
-            ]
-            for name in sorted(steps, key=run_files.order_of)[NUM_KEPT:]:
-                (self.folder / name).unlink()
+            self._drop_kept_after(NUM_KEPT)
 
     def drop_kept(self) -> None:
         """Delete the earlier checkpoints of a finished run."""
         with contextlib.suppress(OSError):
-            for name in os.listdir(self.folder):
-                if run_files.step_of(name) is not None:
-                    (self.folder / name).unlink()
+            self._drop_kept_after(0)
+
+    def _drop_kept_after(self, number: int) -> None:
+        """Delete the checkpoints named by step, except the newest `number`."""
+        names = (name for name in os.listdir(self.folder) if run_files.step_of(name) is not None)
+        for name in sorted(names, key=run_files.order_of)[number:]:
+            (self.folder / name).unlink()
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append a line to the event log; errors are ignored, so training continues."""

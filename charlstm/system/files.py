@@ -110,17 +110,16 @@ def is_leftover(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
-def remove_leftovers(folder: Path, *, older_than_seconds: float = 0.0) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Delete temporary files of killed writers.
 
     Raises:
         OSError: if that fails.
     """
     for file in folder.iterdir():
-        # Another process may have renamed its temporary file in the meantime.
-        with contextlib.suppress(FileNotFoundError):
-            if is_leftover(file.name) and time.time() - file.lstat().st_mtime >= older_than_seconds:
-                file.unlink()
+        if is_leftover(file.name):
+            # Another process may have renamed its temporary file in the meantime.
+            file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

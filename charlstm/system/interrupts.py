@@ -33,7 +33,7 @@ class StopSignals:
 
     def hold(self) -> None:
         """Only record signals from now on: third-party code might swallow an exception."""
-        self._stop = _record_only
+        self._stop = lambda: None
 
     def forward(self, stop: Callable[[], None]) -> None:
         """Call `stop` for signals from now on; at once, if a signal was recorded."""
@@ -131,7 +131,3 @@ def _numbers() -> list[signal.Signals]:
     # SIGHUP doesn't exist on Windows.
     names = ("SIGINT", "SIGTERM", "SIGHUP")
     return [getattr(signal, name) for name in names if hasattr(signal, name)]
-
-
-def _record_only() -> None:
-    pass
