@@ -1,4 +1,3 @@
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +16,7 @@ from charlstm.ngram.storage import (
     read_val_nats,
     write_ngrams,
 )
+from charlstm.system.tensor_file import to_bytes
 from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import Vocabulary
 
@@ -69,20 +69,6 @@ def test_validation_loss_is_stored_and_checked(path, counts):
                 read()
 
 
-def test_read_rejects_every_changed_byte(path):
-    data = path.read_bytes()
-    for place in range(0, len(data), 7):
-        changed = bytearray(data)
-        changed[place] ^= 1
-        path.write_bytes(changed)
-        with pytest.raises(TensorFileError):
-            read_ngrams(path, ALPHABET, owner="me")
-    for length in (0, 1, 100, len(data) - 1):
-        path.write_bytes(data[:length])
-        with pytest.raises(TensorFileError):
-            read_ngrams(path, ALPHABET, owner="me")
-
-
 @pytest.mark.parametrize("level", [0, 1])
 def test_read_rejects_ngrams_that_predict_bos(path, counts, level):
     first, *longer = counts.ngrams.levels
@@ -109,8 +95,6 @@ def test_read_rejects_ngrams_that_predict_bos(path, counts, level):
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_read_rejects_crafted_files_or_returns_valid_distributions(tmp_path_factory, data):
-    from charlstm.system.tensor_file import to_bytes
-
     path = tmp_path_factory.mktemp("crafted") / "counts.safetensors"
     order = data.draw(st.integers(0, 2))
     arrays = {"mixture": np.full((order + 1, 2), data.draw(st.sampled_from([0.5, np.nan, 1e9])))}
@@ -133,8 +117,7 @@ def test_read_rejects_crafted_files_or_returns_valid_distributions(tmp_path_fact
         }
         num_contexts = max(1, length)
     header = {"format": 2, "owner": "me", "order": order}
-    with open(path, "wb") as file:
-        file.write(to_bytes(arrays, header))
+    path.write_bytes(to_bytes(arrays, header))
     try:
         counts = read_ngrams(path, ALPHABET, owner="me")
     except TensorFileError:
@@ -142,12 +125,6 @@ def test_read_rejects_crafted_files_or_returns_valid_distributions(tmp_path_fact
     context = counts.ngrams.read(np.array([1]), counts.ngrams.start())
     log_p_BV, _ = counts.ngrams.log_probabilities(context)
     assert np.exp(log_p_BV).sum() == pytest.approx(1, abs=1e-5)
-
-
-def test_read_rejects_pipes(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(TensorFileError):
-        read_ngrams(tmp_path / "pipe", ALPHABET, owner="me")
 
 
 def test_owner_depends_on_model_and_text():

@@ -14,6 +14,12 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.fixture(autouse=True)
+def _color_terminal(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+
+
 @pytest.mark.parametrize(
     ("stream", "is_shown", "shows"),
     [
@@ -24,8 +30,6 @@ class Terminal(io.StringIO):
     ],
 )
 def test_progress_bar_is_shown_in_a_terminal_or_on_request(monkeypatch, stream, is_shown, shows):
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", stream())
     with progress_bar(is_shown=is_shown, mininterval=0, leave=True) as bar:
         move(bar, 0.25, "5k chars/s, 0:30 left")
@@ -35,9 +39,7 @@ def test_progress_bar_is_shown_in_a_terminal_or_on_request(monkeypatch, stream, 
     assert bool(written) == shows
 
 
-def test_counting_bar_appears_after_a_second(monkeypatch):
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
+def test_character_bar_appears_after_a_second(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     with character_bar(100, "scored") as progress:
         progress(50)
@@ -49,10 +51,8 @@ def test_counting_bar_appears_after_a_second(monkeypatch):
     [(Terminal, True, True), (io.StringIO, True, False), (Terminal, False, False)],
 )
 def test_waiting_message_is_shown_until_the_block_ends(monkeypatch, stream, is_shown, shows):
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", stream())
     with contextlib.suppress(ValueError), waiting("reading", is_shown=is_shown):
         assert sys.stderr.getvalue() == "reading ..." * shows
-        raise ValueError("an error erases the line, too")
+        raise ValueError("the line is also erased after an error")
     assert sys.stderr.getvalue() == "reading ...\r\x1b[K" * shows

@@ -1,4 +1,5 @@
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -7,11 +8,7 @@ from hypothesis import strategies as st
 from charlstm.config import ReadingConfig
 from charlstm.errors import ConfigError
 from charlstm.text import documents
-from charlstm.text.documents import (
-    documents_in,
-    split_documents,
-    with_eos,
-)
+from charlstm.text.documents import documents_in, split_documents, with_eos
 from charlstm.text.vocabulary import EOS
 
 pieces = st.lists(st.text("ab \n", max_size=7), max_size=6)
@@ -37,32 +34,24 @@ def test_without_a_rule_the_text_is_one_document(pieces):
     assert found(pieces, None) == ([text] if text else [])
 
 
+STARTS = {
+    "lines": lambda line, before: True,
+    "blank-lines": lambda line, before: bool(line.strip()) and not before.strip(),
+    "^a": lambda line, before: line.startswith("a"),
+}
+
+
+@pytest.mark.parametrize("how", STARTS)
 @given(pieces)
-def test_lines_rule_makes_each_line_a_document(pieces):
-    assert found(pieces, "lines") == re.findall(r"[^\n]*\n|[^\n]+", "".join(pieces))
-
-
-@given(pieces)
-def test_blank_lines_rule_starts_documents_after_blank_lines(pieces):
-    text = "".join(pieces)
-    expected, blank = [], False
-    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
-        if not expected or (blank and line.strip()):
-            expected.append("")
-        expected[-1] += line
-        blank = not line.strip()
-    assert found(pieces, "blank-lines") == expected
-
-
-@given(pieces)
-def test_pattern_rule_starts_documents_at_matching_lines(pieces):
-    text = "".join(pieces)
-    expected = []
-    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
-        if not expected or re.search("^a", line):
-            expected.append("")
-        expected[-1] += line
-    assert found(pieces, "^a") == expected
+def test_rules_decide_which_lines_start_documents(how, pieces):
+    lines = re.findall(r"[^\n]*\n|[^\n]+", "".join(pieces))
+    expected = lines[:1]
+    for before, line in pairwise(lines):
+        if STARTS[how](line, before):
+            expected.append(line)
+        else:
+            expected[-1] += line
+    assert found(pieces, how) == expected
 
 
 @pytest.mark.parametrize("how", ["lines", "blank-lines", "^b"])
@@ -95,7 +84,7 @@ def test_a_line_in_parts_is_blank_only_if_all_parts_are(monkeypatch):
 
 
 @given(pieces, st.sampled_from([None, "blank-lines", "^a"]))
-def test_with_ends_adds_one_eos_per_document(pieces, how):
+def test_with_eos_adds_one_eos_per_document(pieces, how):
     marked, starts = "", []
     for piece, begins in with_eos(split_documents(pieces, how)):
         starts += [len(marked) + begin for begin in begins]
@@ -107,7 +96,7 @@ def test_with_ends_adds_one_eos_per_document(pieces, how):
     ]
 
 
-def test_with_ends_shifts_the_starts_of_many_documents():
+def test_with_eos_shifts_the_starts_of_many_documents():
     (marked, starts), (last, none) = with_eos(split_documents(["ab\nc\ndef\ng\n"], "lines"))
     assert marked + last == "".join(f"{line}\n{EOS}" for line in ("ab", "c", "def", "g"))
     assert starts == [0, 4, 7, 12]

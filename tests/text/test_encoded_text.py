@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import Vocabulary
@@ -38,43 +39,38 @@ def test_part_starts_a_document_at_the_cut():
     assert (nothing.num_chars, len(nothing.starts)) == (0, 0)
 
 
-def test_parallel_streams_keep_characters_and_document_starts():
-    split = EncodedText.of(["ab" * 10, "ba" * 5], VOCABULARY)
-    parallel = split.in_parallel(4, max_chars=1000)
-    assert parallel.ids.tolist() == split.ids.tolist()
-    assert set(parallel.starts) == {0, 7, 15, 20, 22}
+@pytest.mark.parametrize(
+    ("documents", "num_streams", "max_chars", "cuts", "starts"),
+    [
+        (["ab" * 10, "ba" * 5], 4, 1000, [(0, 30)], [0, 7, 15, 20, 22]),
+        # A long text is truncated, but each stream has at least one character.
+        (["ab" * 50], 4, 40, [(0, 10), (25, 35), (50, 60), (75, 85)], [0, 10, 20, 30]),
+        (["ab" * 50], 4, 2, [(0, 1), (25, 26), (50, 51), (75, 76)], [0, 1, 2, 3]),
+        (["ab"], 5, 100, [(0, 2)], [0, 1]),
+        # A document that starts at the end of a stream is not part of it.
+        (["\xe9" * 10] * 10, 2, 40, [(0, 20), (50, 70)], [0, 10, 20, 30]),
+        ([], 3, 10, [], []),
+    ],
+)
+def test_in_parallel_concatenates_the_starts_of_equal_parts(
+    documents, num_streams, max_chars, cuts, starts
+):
+    split = EncodedText.of(documents, VOCABULARY)
+    parallel = split.in_parallel(num_streams, max_chars=max_chars)
+    expected = [number for first, after in cuts for number in split.ids[first:after]]
+    assert parallel.ids.tolist() == expected
+    assert parallel.starts.tolist() == starts
 
 
-def test_parallel_streams_of_a_long_text_are_truncated():
-    split = EncodedText.of(["ab" * 50], VOCABULARY)
-    parallel = split.in_parallel(4, max_chars=40)
-    assert parallel.num_chars == 40
-    assert parallel.starts.tolist() == [0, 10, 20, 30]
-    assert (
-        parallel.ids.tolist()
-        == np.concatenate([split.ids[start : start + 10] for start in (0, 25, 50, 75)]).tolist()
-    )
+def test_pieces_name_their_documents_and_where_these_begin():
+    split = EncodedText.of(["aba", "bb", "\xe9"], VOCABULARY)
+    found = [(first, ids.tolist(), documents, begins.tolist())
+             for first, ids, documents, begins in split.pieces(4)]  # fmt: skip
+    assert found == [(0, [1, 2, 1, 2], slice(0, 2), [0, 3]), (4, [2, 3], slice(1, 3), [0, 1])]
 
 
-def test_more_streams_than_characters_keep_all_characters():
-    split = EncodedText.of(["ab"], VOCABULARY)
-    parallel = split.in_parallel(5, max_chars=100)
-    assert parallel.ids.tolist() == [1, 2]
-    assert parallel.starts.tolist() == [0, 1]
-    # Of a long text, at least one character per stream.
-    assert EncodedText.of(["ab" * 50], VOCABULARY).in_parallel(4, max_chars=2).num_chars == 4
-
-
-def test_a_document_that_starts_at_a_stream_s_end_is_excluded():
-    split = EncodedText.of(["é" * 10] * 10, VOCABULARY)
-    parallel = split.in_parallel(2, max_chars=40)
-    assert parallel.starts.tolist() == [0, 10, 20, 30]
-    assert parallel.num_chars == 40
-
-
-def test_an_empty_text_has_no_streams():
+def test_an_empty_text_has_no_bytes_and_no_documents():
     empty = EncodedText.of([], VOCABULARY)
-    assert empty.in_parallel(3, max_chars=10).num_chars == 0
     assert empty.num_bytes == 0
     assert empty.starts.dtype == np.int64
 

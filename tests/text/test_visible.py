@@ -34,6 +34,7 @@ def test_every_character_has_a_visible_form(char, shown):
 
 
 def test_combining_marks_stay_on_letters_and_spaces_can_be_kept():
+    assert named("") == ""
     assert visible("e\u0301 \n", keep=" ") == "e\u0301 \u23ce"
 
 
@@ -52,7 +53,3 @@ def test_previews_show_the_end_of_documents(run, here):
     for text in (shown, run("runs", "show", "ends", "--details")[1]):
         assert "(end)" in text
         assert EOS not in text
-
-
-def test_no_character_precedes_the_first_one():
-    assert named("") == ""
