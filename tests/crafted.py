@@ -1,24 +1,27 @@
 """Tampered checkpoints with a valid digest."""
 
 import json
-import struct
+from typing import Any
 
 import safetensors.numpy
 
 from charlstm.model.checkpoints import Checkpoint
-from charlstm.system.tensor_file import to_bytes
+from charlstm.system.tensor_file import Array, to_bytes
+
+
+def parts_of(content: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Return the tensors of a checkpoint file, and its header without the digest."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["charlstm"])
+    del header["digest"]
+    return safetensors.numpy.load(content), header
 
 
 def edited(checkpoint: Checkpoint, edit) -> bytes:
     """Return a file with a changed header and a matching digest."""
-    data = checkpoint.to_bytes()
-    length = struct.unpack("<Q", data[:8])[0]
-    outer = json.loads(data[8 : 8 + length])
-    header = json.loads(outer["__metadata__"]["charlstm"])
-    del header["digest"]
+    arrays, header = parts_of(checkpoint.to_bytes())
     edit(header)
-    arrays = safetensors.numpy.load(data)
     try:
         return to_bytes(arrays, header)
-    except ValueError:  # infinity or NaN, which have no digest: to be rejected anyway
+    except ValueError:  # infinity and NaN have no digest and must be rejected anyway
         return safetensors.numpy.save(arrays, {"charlstm": json.dumps(header)})

@@ -49,7 +49,12 @@ def test_streams_must_be_divisible_by_the_processes():
 
 
 def test_single_process_needs_no_process_group():
-    for environment in ({}, {"WORLD_SIZE": "1", "MASTER_ADDR": "nowhere"}, {"WORLD_SIZE": "4"}):
+    for environment in (
+        {},
+        {"WORLD_SIZE": "1", "MASTER_ADDR": "nowhere"},
+        {"WORLD_SIZE": "4"},
+        {"WORLD_SIZE": ""},
+    ):
         with join_world(environment) as world:
             assert world == SINGLE_PROCESS
 
@@ -58,7 +63,7 @@ def test_notes_survive_a_restart():
     import torch.distributed as dist
 
     assert SINGLE_PROCESS.noted("run") is None
-    SINGLE_PROCESS.note("run", "a")  # nobody comes after
+    SINGLE_PROCESS.note("run", "a")  # has no effect
     store = dist.HashStore()
     first, second = World(size=2, notes=store), World(size=2, attempt=1, notes=store)
     assert second.noted("run") is None
@@ -68,14 +73,13 @@ def test_notes_survive_a_restart():
         assert world == World(attempt=2)
 
 
-@pytest.mark.parametrize("wrong", ["soon", "-1", "nan"])
-def test_invalid_timeout_is_rejected(wrong):
-    environment = {
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "CHARLSTM_DISTRIBUTED_TIMEOUT": wrong,
-    }
-    with pytest.raises(ConfigError, match="CHARLSTM_DISTRIBUTED_TIMEOUT"), join_world(environment):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("WORLD_SIZE", "x"), *(("CHARLSTM_DISTRIBUTED_TIMEOUT", v) for v in ("soon", "-1", "nan"))],
+)
+def test_invalid_environment_is_rejected(name, value):
+    environment = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", name: value}
+    with pytest.raises(ConfigError, match=f"{name}={value}"), join_world(environment):
         pass
 
 
@@ -234,7 +238,7 @@ def test_restart_before_the_first_save_touches_no_other_run(start, tmp_path, tex
     writer = None
     while writer is None:
         assert time.monotonic() < deadline
-        with contextlib.suppress(OSError):  # until somebody reads
+        with contextlib.suppress(OSError):  # until the pipe has a reader
             writer = os.open(tmp_path / "pipe", os.O_WRONLY | os.O_NONBLOCK)
         time.sleep(0.05)
     os.kill(worker_pids(process)[1], signal.SIGKILL)
@@ -295,14 +299,16 @@ def _state_of(pid):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("whom", ["leader", "follower", "torchrun"])
+@pytest.mark.parametrize("whom", ["main process", "worker", "torchrun"])
 def test_signal_to_any_process_saves_and_ends(start, tmp_path, text, whom):
     process = start(2, text, *OPTIONS, "--minutes", 5, "--run", "stopped")
     pids = workers(tmp_path / "checkpoints" / "stopped", process)
     if whom == "torchrun":
-        process.send_signal(signal.SIGINT)  # as Ctrl-C does: workers are in sessions of their own
+        process.send_signal(
+            signal.SIGINT
+        )  # like Ctrl-C, which workers in their own sessions don't get
     else:
-        os.kill(pids[["leader", "follower"].index(whom)], signal.SIGTERM)
+        os.kill(pids[["main process", "worker"].index(whom)], signal.SIGTERM)
     events, err = finish(process, code=1)  # the exit code of torchrun, not of a worker
     assert events[-1]["event"] == "finished"
     assert events[-1]["was_interrupted"]
@@ -348,10 +354,3 @@ def test_main_process_keeps_the_time(start, text):
     assert events[-1]["event"] == "finished"
     assert 3 < events[-1]["elapsed_seconds"] < 12
     assert time.monotonic() - began < 40
-
-
-def test_invalid_environment_of_torchrun_is_rejected():
-    with join_world({"WORLD_SIZE": ""}) as world:
-        assert world.size == 1
-    with pytest.raises(ConfigError, match="WORLD_SIZE=x"), join_world({"WORLD_SIZE": "x"}):
-        pass
