@@ -1,4 +1,4 @@
-"""Network and counts together, through every command that knows them."""
+"""The LSTM with n-grams, in every command that can use them."""
 
 import io
 import math
@@ -17,17 +17,17 @@ from charlstm.system import run_files
 
 @pytest.fixture
 def counted(run, corpus_file, here):
-    """The store's folder of a run of a text that counts predict well."""
+    """Return the folder of a run whose text is easy for n-grams."""
     corpus_file.write_text("the quick brown fox jumps over the lazy dog. " * 60)
     run.works("train", corpus_file, "--steps", 2, *SMALL)
     return here / "checkpoints" / "tiny"
 
 
-def test_eval_shows_lstm_ngrams_and_mixture(run, counted):
+def test_eval_shows_lstm_ngrams_and_their_interpolation(run, counted):
     record = run.json("eval")
     network, counts, both = (record[name] for name in ("network", "counts", "both"))
     assert network["bits_per_char"] == record["bits_per_char"]
-    # Two steps teach hardly anything; the text repeats itself.
+    # The LSTM learns little in two steps, but the text repeats itself.
     assert both["bits_per_char"] < counts["bits_per_char"] * 1.2 < network["bits_per_char"] / 3
     by_known = record["by_known_context"]
     assert sum(one["num_chars"] for one in by_known) == record["num_chars"]
@@ -54,12 +54,12 @@ def test_eval_reports_no_gain_from_interpolation(run, corpus_file):
     assert f"--with-counts only uses the {part}" in run("eval")[1]
 
 
-def test_eval_on_validation_marks_the_tuned_mixture(run, counted):
+def test_eval_on_validation_marks_the_tuned_interpolation(run, counted):
     out = run("eval", "--split", "val")[1]
     assert "LSTM + n-grams*" in out
     assert "* interpolation tuned on this text" in out
     assert "counts*" not in run("eval")[1]
-    # Whatever is scored first, one mixture is kept and used.
+    # The stored interpolation doesn't depend on the split that is scored first.
     before = (counted / run_files.COUNTS).read_bytes()
     (counted / run_files.COUNTS).unlink()
     run.works("eval")
@@ -102,7 +102,7 @@ def test_eval_sample_predict_and_python_agree(run, counted, here):
     assert sample["samples"][0]["bits"] < 8
 
 
-def test_lists_with_counts(run, here):
+def test_lists_are_sampled_with_ngrams(run, here):
     (here / "names.txt").write_text("anna\notto\nhannah\nbob\n" * 40)
     run.works("train", "names.txt", "--split-documents", "lines", "--steps", 2, *SMALL)
     code, out, _ = run("sample", "--with-counts", "--seed", 0, "--num-samples", 50)
@@ -112,7 +112,7 @@ def test_lists_with_counts(run, here):
     assert sum(name in ("anna", "otto", "hannah", "bob") for name in names) > 25
 
 
-def test_bytes_with_counts(run, here):
+def test_byte_level_runs_are_scored_with_ngrams(run, here):
     (here / "bytes.bin").write_bytes(bytes([0, 255, 7, 200]) * 300)
     run.works("train", "bytes.bin", "--level", "byte", "--steps", 2, *SMALL)
     record = run.json("eval")
@@ -134,12 +134,12 @@ def test_eval_warns_about_training_text(run, counted, corpus_file):
     assert "is also in tiny's training text" in run("eval", corpus_file)[2]
 
 
-def test_counts_are_cached_in_the_run(run, counted):
+def test_ngrams_are_stored_in_the_run_s_folder(run, counted):
     path = counted / run_files.COUNTS
     assert "counted" in run("predict", "the", "--with-counts")[2]
     data = path.read_bytes()
     assert path.stat().st_mode & 0o777 == (counted / run_files.BEST).stat().st_mode & 0o777
-    # Kept: nothing is said, and nothing is read but the file.
+    # The second call reads the file, without a notice.
     assert run("predict", "the", "--with-counts")[2] == ""
     weights = sum(array.nbytes for array in load().checkpoint.weights.values())
     assert len(data) < 4 * weights + 4096
@@ -147,7 +147,7 @@ def test_counts_are_cached_in_the_run(run, counted):
     assert not counted.exists()
 
 
-def test_cached_counts_work_without_the_text(run, counted, corpus_file, here):
+def test_stored_ngrams_work_without_the_text(run, counted, corpus_file, here):
     before = run("predict", "the", "--with-counts")[1]
     corpus_file.unlink()
     for name in (run_files.TEXT, run_files.TEXT_IDS):
@@ -159,7 +159,7 @@ def test_cached_counts_work_without_the_text(run, counted, corpus_file, here):
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "empty", "other", "folder"])
-def test_damaged_or_foreign_counts_are_rebuilt_with_a_notice(run, counted, harm):
+def test_damaged_or_foreign_ngram_files_are_rebuilt_with_a_notice(run, counted, harm):
     path = counted / run_files.COUNTS
     before = run("predict", "the", "--with-counts")[1]
     data = path.read_bytes()
@@ -178,7 +178,7 @@ def test_damaged_or_foreign_counts_are_rebuilt_with_a_notice(run, counted, harm)
         assert path.read_bytes() == data
 
 
-def test_counts_belong_to_one_model(run, counted):
+def test_ngram_file_belongs_to_one_model(run, counted):
     run("predict", "the", "--with-counts")
     store = CheckpointStore(counted.parent)
     loaded = store.run("tiny").best()
@@ -189,13 +189,13 @@ def test_counts_belong_to_one_model(run, counted):
     assert run("predict", "the", "--with-counts")[2] == ""
 
 
-def test_checkpoint_file_caches_no_counts(run, counted):
+def test_no_ngrams_are_stored_for_a_checkpoint_file(run, counted):
     _, err = run.works("predict", "the", "--with-counts", "--checkpoint", counted / run_files.BEST)
     assert "counted" in err
     assert not (counted / run_files.COUNTS).exists()
 
 
-def test_default_weights_without_validation_text(run, corpus_file, here):
+def test_ngrams_work_without_validation_text(run, corpus_file, here):
     options = ("--val-fraction", 0, "--steps", 2, *SMALL)
     run.works("train", corpus_file, *options)
     run.works("predict", "the", "--with-counts")
@@ -226,7 +226,7 @@ def test_runs_show_includes_the_ngram_loss(run, counted):
     assert "counting n-grams" not in run("runs", "show", "tiny")[1]
 
 
-def test_play_uses_counts(run, counted):
+def test_draft_predicts_with_ngrams_like_the_model(run, counted):
     model = load()
     draft = Draft(model.with_counts(), SampleConfig(), generator=np.random.default_rng(0))
     for char in "the quick brown ":

@@ -210,7 +210,7 @@ def test_a_full_disk_for_the_encoded_text_is_an_error(tmp_path):
 # Memory
 
 
-def test_too_little_memory_is_said_before_the_first_step(tmp_path, corpus_file):
+def test_too_little_memory_is_an_error_before_the_first_step(tmp_path, corpus_file):
     arguments = ["train", corpus_file, "--steps", 5, "--hidden-size", 4000, "--threads", 1]
     result = limited(tmp_path, arguments, RLIMIT_AS=3 << 30)
     assert result.returncode == 1
@@ -235,7 +235,7 @@ def anonymous_bytes():
         pytest.param(1000, marks=pytest.mark.torture),
     ],
 )
-def test_memory_stays_bounded_whatever_the_size(tmp_path, line, megabytes):
+def test_texts_of_any_size_are_read_in_bounded_memory(tmp_path, line, megabytes):
     path = tmp_path / "large.txt"
     block = line * (1_000_000 // len(line))
     with open(path, "wb") as file:
@@ -269,7 +269,7 @@ def test_a_vocabulary_of_tens_of_thousands_trains(run, here):
     run.works("sample", "--length", 5, "--seed", 1)
 
 
-def test_rare_characters_are_folded_into_unknown(tmp_path):
+def test_rare_characters_become_unknown(tmp_path):
     path = tmp_path / "rare.txt"
     path.write_text("abab" * 50 + "☃" + "abab" * 50, encoding="utf-8")
     corpus = load_corpus(ReadingConfig(paths=(str(path),), min_count=2))
@@ -280,7 +280,7 @@ def test_rare_characters_are_folded_into_unknown(tmp_path):
 
 
 @pytest.mark.slow
-def test_any_bytes_train_as_bytes_and_come_back_as_bytes(charlstm, tmp_path):
+def test_byte_level_trains_on_and_generates_any_bytes(charlstm, tmp_path):
     (tmp_path / "any.bin").write_bytes(bytes(range(256)) * 20)
     result = charlstm("train", "any.bin", "--steps", 2, *SMALL, check=False)
     assert result.returncode == 1
@@ -300,7 +300,7 @@ def test_odd_texts_train_and_are_scored(run, here, text):
     run.works("sample", "--length", 5, "--seed", 1)
 
 
-def test_nul_characters_are_noticed(tmp_path):
+def test_nul_characters_give_a_notice(tmp_path):
     path = tmp_path / "nul.txt"
     path.write_bytes(b"ab\0" * 50)
     assert "--level byte" in load_corpus(ReadingConfig(paths=(str(path),))).notices[0]
@@ -324,7 +324,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path, monkeypatch)
                 load_corpus(config)
 
 
-def test_later_changes_of_the_file_are_harmless(tmp_path):
+def test_corpus_does_not_depend_on_later_changes_of_the_file(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text(TEXT)
     corpus = load_corpus(ReadingConfig(paths=(str(path),)))
@@ -352,7 +352,7 @@ def test_a_closed_stdin_is_an_error(tmp_path):
     assert b"stdin is closed" in result.stderr
 
 
-def test_a_text_may_begin_like_a_compressed_file(tmp_path):
+def test_text_that_begins_like_a_compressed_file_is_read(tmp_path):
     (tmp_path / "text.txt").write_text("BZhello world\n" * 9)
     assert load_corpus(ReadingConfig(paths=(str(tmp_path / "text.txt"),))).train.num_chars > 100
     (tmp_path / "any.bin").write_bytes(b"\x1f\x8b and so on" * 9)
@@ -375,7 +375,7 @@ def test_a_named_pipe_is_read_like_stdin(tmp_path):
 
 
 HOSTILE = "\x1b]52;c;aGFjaw==\x07\x1b[2J\x9b31m\u202e[bold]x[/] \x1b[6n"
-# What our own views write: a carriage return, colours and weight, cursor up, erase to the end.
+# Escape sequences that charlstm itself writes: styles, cursor up, erase to the end of the line.
 OURS = re.compile(r"\x1b\[[0-9;]*m|\x1b\[A|\x1b\[K")
 
 
@@ -425,7 +425,7 @@ def test_a_long_prime_works(run, stored):
     run.works("sample", "--prime", "quick " * 2000, "--length", 1, "--seed", 1)
 
 
-def test_unknown_characters_of_a_prime_are_refused_or_skipped(run, stored):
+def test_unknown_characters_of_a_prime_are_rejected_or_skipped(run, stored):
     arguments = ["sample", "--prime", "qu☃ick", "--seed", 1]
     assert "--unknown skip" in run.fails(1, *arguments)
     assert run.works(*arguments, "--unknown", "skip")[0].startswith("quick")
@@ -439,7 +439,7 @@ def test_closed_streams_do_not_crash(stored, tmp_path):
         assert b"Traceback" not in result.stderr
 
 
-def test_no_temporary_folder_and_a_closed_stdout_are_one_line(stored, tmp_path):
+def test_no_temporary_folder_and_a_closed_stdout_give_no_traceback(stored, tmp_path):
     command = f"{sys.executable} -m charlstm predict - >&-"
     done = subprocess.run(
         ["bash", "-c", command],

@@ -46,7 +46,7 @@ def survives(call):
         call()
 
 
-def test_any_bytes_as_a_corpus(effort, tmp_path):
+def test_any_bytes_are_read_or_rejected(effort, tmp_path):
     path = tmp_path / "corpus"
 
     @effort
@@ -90,7 +90,7 @@ def test_any_text_comes_back_from_a_corpus(effort, tmp_path):
     check()
 
 
-def test_any_header_and_body_as_a_checkpoint(effort, tmp_path, checkpoint):
+def test_changed_checkpoint_is_rejected(effort, tmp_path, checkpoint):
     path = tmp_path / "checkpoint"
     good = replace(checkpoint, training=None).to_bytes()
     body, header = parts_of(good)
@@ -116,7 +116,7 @@ def test_any_header_and_body_as_a_checkpoint(effort, tmp_path, checkpoint):
     check()
 
 
-def test_any_header_with_a_right_digest(effort, tmp_path, checkpoint):
+def test_crafted_header_works_or_is_rejected(effort, tmp_path, checkpoint):
     """An attacker can compute a valid digest."""
     path = tmp_path / "checkpoint"
     groups = ["model_config", "train_config", "budget", "corpus"]
@@ -151,8 +151,8 @@ def test_any_header_with_a_right_digest(effort, tmp_path, checkpoint):
     check()
 
 
-def test_any_bit_of_a_real_checkpoint(effort, tmp_path, checkpoint, request):
-    """Flip bits of a file with training state; see model/test_checkpoints.py for a small one."""
+def test_flipped_bits_of_a_checkpoint_are_detected(effort, tmp_path, checkpoint, request):
+    """The file has training state; model/test_checkpoints.py flips every byte of a small one."""
     data = checkpoint.to_bytes()
     path = tmp_path / "checkpoint"
     number = 300 if "150" in request.node.name else 5000
@@ -164,7 +164,7 @@ def test_any_bit_of_a_real_checkpoint(effort, tmp_path, checkpoint, request):
             read_checkpoint(path)
 
 
-def test_any_text_as_a_prime(effort, checkpoint):
+def test_any_prime_is_read_or_rejected(effort, checkpoint):
     predictor = Predictor(checkpoint)
     tokenizer = predictor.tokenizer
 
@@ -179,7 +179,7 @@ def test_any_text_as_a_prime(effort, checkpoint):
     check()
 
 
-def test_any_text_as_a_run_name(effort, tmp_path):
+def test_any_run_name_stays_inside_the_store(effort, tmp_path):
     root = tmp_path / "inner" / "store"
     store = CheckpointStore(root)
 
@@ -198,7 +198,7 @@ def test_any_text_as_a_run_name(effort, tmp_path):
     check()
 
 
-def test_any_values_as_settings(effort):
+def test_any_settings_are_valid_or_rejected(effort):
     kinds = [ModelConfig, TrainConfig, Budget, SampleConfig, ReadingConfig]
 
     likely = st.sampled_from(

@@ -101,7 +101,7 @@ def test_run_with_minutes_is_repeated_with_its_steps(run, texts):
     assert f"the {first.step:,} step" in notes[0]
     assert "not the same weights" in notes[0]
     second = CheckpointStore(STORE).run(other).last().checkpoint
-    assert second.step <= first.step  # it may stop early, too
+    assert second.step <= first.step  # early stopping may end it
     assert second.spec.budget.steps == first.step
     assert second.spec.model_config == first.spec.model_config
     own, found = asdict(first.spec.train_config), asdict(second.spec.train_config)

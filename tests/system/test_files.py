@@ -70,14 +70,14 @@ def test_open_output_follows_links_and_keeps_the_mode(tmp_path):
     with replace_file(target) as file:
         modes.append(os.fstat(file.fileno()).st_mode & 0o777)
         file.write(b"newer")
-    assert modes == [0o600]  # while it is written, too
+    assert modes == [0o600]  # also while it is written
     write_output(link, b"new")
     assert link.is_symlink()
     assert target.read_bytes() == b"new"
     assert target.stat().st_mode & 0o777 == 0o600
     target.chmod(0o666)
     write_output(target, b"new")
-    assert target.stat().st_mode & 0o777 == 0o666  # whatever the umask
+    assert target.stat().st_mode & 0o777 == 0o666  # regardless of the umask
 
 
 @posix
@@ -208,7 +208,7 @@ def test_planted_link_is_not_followed(tmp_path, monkeypatch):
 
 @posix
 def test_content_is_synced_before_the_rename_and_the_folder_after(tmp_path, monkeypatch):
-    """After a power cut, a name must never refer to missing content."""
+    """Otherwise, after a power cut, a name could refer to missing content."""
     calls = []
     sync, rename = os.fsync, os.replace
 

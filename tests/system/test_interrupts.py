@@ -56,7 +56,7 @@ def test_forward_calls_stop_for_a_held_signal():
         assert asked == [True]
 
 
-def test_held_back_signal_is_delivered_after_the_block():
+def test_deferred_signal_is_delivered_after_the_block():
     done = []
 
     def block(number):
@@ -119,7 +119,7 @@ def test_signal_saves_and_prints_how_to_resume(training, tmp_path, name):
     number = getattr(signal, name)
     child.send_signal(number)
     if name != "SIGINT":
-        child.send_signal(number)  # however often it comes
+        child.send_signal(number)  # repeated signals change nothing
     _, err = child.communicate(timeout=30)
     assert child.returncode == 128 + number
     assert b"charlstm train --resume --run tiny" in err
@@ -181,7 +181,7 @@ def test_closed_terminal_does_not_prevent_saving(training, tmp_path):
     os.close(theirs)
     os.close(ours)
     time.sleep(0.5)
-    assert child.poll() is None  # no controlling terminal, so no signal: it trains on
+    assert child.poll() is None  # without a controlling terminal there is no signal
     child.send_signal(signal.SIGTERM)
     child.wait(timeout=30)
     assert child.returncode == 143

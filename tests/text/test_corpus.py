@@ -104,9 +104,9 @@ def test_default_corpus_is_the_python_documentation():
 def test_compression_encoding_and_line_ends_don_t_change_the_corpus(write, content):
     options = {"val_fraction": 0.0, "test_fraction": 0.0}
     plain = load(write("naïve\nlines\n"), **options)
-    dressed = load(write(content, "dressed"), **options)
-    assert text_of(dressed, "train") == "naïve\nlines\n"
-    assert dressed.fingerprint == plain.fingerprint
+    variant = load(write(content, "variant"), **options)
+    assert text_of(variant, "train") == "naïve\nlines\n"
+    assert variant.fingerprint == plain.fingerprint
 
 
 def test_keep_line_ends_keeps_cr_and_crlf(write):
@@ -176,11 +176,11 @@ def test_bytes_are_counted_per_document(write):
     assert scored.split.documents(is_chosen_D).num_bytes == 13 * 30
 
 
-def everything(corpus):
+def all_text_of(corpus):
     return "".join(text_of(corpus, name) for name in ("train", "val", "test"))
 
 
-WHOLE = {"val_fraction": 0.0, "test_fraction": 0.0}
+NO_HELD_OUT = {"val_fraction": 0.0, "test_fraction": 0.0}
 
 
 @pytest.fixture
@@ -200,8 +200,8 @@ def folder(tmp_path):
 
 
 def test_a_folder_stands_for_its_text_files_in_order(folder):
-    corpus = load(folder, **WHOLE)
-    assert everything(corpus) == f"bbbb\n{EOS}zzzz\n{EOS}"
+    corpus = load(folder, **NO_HELD_OUT)
+    assert all_text_of(corpus) == f"bbbb\n{EOS}zzzz\n{EOS}"
     assert corpus.train.starts.tolist() == [0, 6]
     (notice,) = corpus.notices
     assert "tree: skipped 2 files: " in notice
@@ -245,10 +245,13 @@ def test_empty_val_and_test_files_are_rejected(write):
 
 
 def test_include_selects_files_of_a_folder(folder):
-    corpus = load(folder, include=("*.py",), **WHOLE)
-    assert everything(corpus) == "zzzz\n"
+    corpus = load(folder, include=("*.py",), **NO_HELD_OUT)
+    assert all_text_of(corpus) == "zzzz\n"
     assert corpus.notices == ()
-    assert everything(load(folder, include=("*.py", "b*"), **WHOLE)) == f"bbbb\n{EOS}zzzz\n{EOS}"
+    assert (
+        all_text_of(load(folder, include=("*.py", "b*"), **NO_HELD_OUT))
+        == f"bbbb\n{EOS}zzzz\n{EOS}"
+    )
     with pytest.raises(CorpusError, match=r"no file name matches \*.c"):
         load(folder, include=("*.c",))
     # Files named by --include are never skipped.
@@ -258,13 +261,13 @@ def test_include_selects_files_of_a_folder(folder):
 
 def test_documents_inside_a_file_have_their_own_starts(write):
     path = write("anna\nberta\nclara\n" * 8)
-    corpus = load(path, split_documents="lines", **WHOLE)
+    corpus = load(path, split_documents="lines", **NO_HELD_OUT)
     assert len(corpus.train.starts) == 24
     assert corpus.train.starts[:4].tolist() == [0, 5, 11, 17]
-    assert everything(corpus) == "anna\nberta\nclara\n" * 8
-    assert load(path, **WHOLE).train.starts.tolist() == [0]
-    assert load(path, **WHOLE).fingerprint != corpus.fingerprint
-    assert len(load(path, split_documents="^b", **WHOLE).train.starts) == 9
+    assert all_text_of(corpus) == "anna\nberta\nclara\n" * 8
+    assert load(path, **NO_HELD_OUT).train.starts.tolist() == [0]
+    assert load(path, **NO_HELD_OUT).fingerprint != corpus.fingerprint
+    assert len(load(path, split_documents="^b", **NO_HELD_OUT).train.starts) == 9
     split = load(path, split_documents="lines", val_fraction=0.25, test_fraction=0.25)
     assert len(split.val.starts) >= 5
 
@@ -327,7 +330,7 @@ def test_ids_don_t_depend_on_piece_size_or_source(
     text = text.encode("utf-8", "replace").decode()
     path = tmp_path_factory.mktemp("pieces") / "text"
     path.write_bytes(text.encode(codec))
-    options = {"normalize": normalize, "split_documents": how, **WHOLE}
+    options = {"normalize": normalize, "split_documents": how, **NO_HELD_OUT}
 
     def outcome(piece_bytes):
         with pytest.MonkeyPatch.context() as patch:
@@ -352,7 +355,7 @@ def test_links_to_files_of_the_same_folder_are_skipped(tmp_path):
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner/b.txt").symlink_to(tmp_path / "a.txt")
     (tmp_path / "inner/c.txt").symlink_to("../a.txt")
-    corpus = load(tmp_path, **WHOLE)
+    corpus = load(tmp_path, **NO_HELD_OUT)
     assert corpus.train.num_chars == 400
     assert "skipped 2 links to files that are read anyway" in corpus.notices[0]
 
@@ -399,13 +402,15 @@ def test_utf_16_without_a_byte_order_mark_is_recognized(tmp_path, encoding):
 def test_table_rows_are_documents(write):
     rows = [("a\u0301\r\n", "b"), ("", "c,d"), (f"x{EOS}", "e")]
     lines = [json.dumps({"text": text, "other": other}) for text, other in rows]
-    of_json = load(write("\n".join(lines), "t.jsonl"), column="text", normalize="nfc", **WHOLE)
+    of_json = load(
+        write("\n".join(lines), "t.jsonl"), column="text", normalize="nfc", **NO_HELD_OUT
+    )
     assert text_of(of_json, "train") == f"\xe1\n{EOS}{EOS}x\ufffd{EOS}"
     assert of_json.train.starts.tolist() == [0, 3, 4]
     assert "U+FFFD" in of_json.notices[0]
     table = io.StringIO(newline="")
     csv.writer(table).writerows([("text", "other"), *rows])
-    of_csv = load(write(table.getvalue(), "t.csv"), column="text", normalize="nfc", **WHOLE)
+    of_csv = load(write(table.getvalue(), "t.csv"), column="text", normalize="nfc", **NO_HELD_OUT)
     assert of_csv.fingerprint == of_json.fingerprint
     assert "1 of 3 documents are empty and trained on like others" in of_csv.notices
 
@@ -427,7 +432,9 @@ def test_a_folder_stands_for_its_tables_with_column(tmp_path, options, expected,
 
 
 def test_encode_files_reads_the_model_s_column(write):
-    config = ReadingConfig(paths=(str(write("text\nab\nba\n", "t.csv")),), column="text", **WHOLE)
+    config = ReadingConfig(
+        paths=(str(write("text\nab\nba\n", "t.csv")),), column="text", **NO_HELD_OUT
+    )
     other = write('{"text": "b"}\n{"text": "ab"}\n', "o.jsonl")
     found = encode_files([str(other)], config, load_corpus(config).tokenizer)
     assert found.original(0, 5) == f"b{EOS}ab{EOS}"
