@@ -26,6 +26,11 @@ from charlstm.errors import CorpusError, EncodingError
 from charlstm.text.encodings import likely_encodings
 from charlstm.text.vocabulary import EOS, EOS_NOTICE, REPLACEMENT
 
+try:
+    from compression import zstd  # type: ignore[import-not-found,unused-ignore] # Python 3.14
+except ImportError:
+    zstd = None  # type: ignore[assignment,unused-ignore]
+
 _PIECE_BYTES: Final = 1 << 20
 
 
@@ -53,6 +58,14 @@ _DECOMPRESSORS: Final[tuple[tuple[bytes, Callable[[IO[bytes]], Readable]], ...]]
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _BINARY_MAGICS: Final = ((b"%PDF-", "a PDF"), (b"PK\x03\x04", "a zip archive"))
 _MAGIC_BYTES: Final = 10
+# Exceptions that reading and decompressing can raise.
+_READ_ERRORS: Final[tuple[type[Exception], ...]] = (
+    OSError,
+    EOFError,
+    lzma.LZMAError,
+    zlib.error,
+    *([] if zstd is None else [zstd.ZstdError]),
+)
 
 
 class Source(Protocol):
@@ -123,7 +136,7 @@ class FileSource:
             ):
                 pieces = self._decoded(self._decompressed(file))
                 yield from pieces if self._config.normalize == "none" else _composed(pieces)
-        except _read_errors() as error:
+        except _READ_ERRORS as error:
             raise CorpusError(unreadable(self.name, error)) from error
 
     def close(self) -> None:
@@ -140,7 +153,10 @@ class FileSource:
             if magic.startswith(begin):
                 return decompress(file)
         if magic.startswith(_ZSTD_MAGIC):
-            return _zstd(self.name, file)
+            if zstd is None:
+                raise CorpusError(f"{self.name}: is compressed with zstd; pass <(zstdcat FILE)")
+            opened: Readable = zstd.ZstdFile(file)
+            return opened
         for begin, kind in _BINARY_MAGICS:
             if magic.startswith(begin):
                 raise CorpusError(f"{self.name}: is {kind}, not text; extract its text first")
@@ -164,7 +180,7 @@ class FileSource:
         decoder = io.IncrementalNewlineDecoder(
             codecs.getincrementaldecoder(encoding)(), translate=not keeps_line_ends
         )
-        num_bytes, has_nul, has_end = 0, False, False
+        num_bytes, has_nul, has_eos = 0, False, False
         while True:
             num_bytes += len(piece)
             try:
@@ -178,7 +194,7 @@ class FileSource:
             if not has_nul and "\0" in text:
                 has_nul = True
                 _refuse_utf_16(self.name, text, encoding)
-            has_end = has_end or EOS in text
+            has_eos = has_eos or EOS in text
             if text:
                 yield text.replace(EOS, REPLACEMENT)
             if not piece:
@@ -188,7 +204,7 @@ class FileSource:
             self.notices.append(
                 f"{self.name}: contains NUL characters; if it is not text, use --level byte"
             )
-        if has_end:
+        if has_eos:
             self.notices.append(f"{self.name}: {EOS_NOTICE}")
         self.line_ends = _as_tuple(decoder.newlines)
         if not keeps_line_ends and set(self.line_ends) - {"\n"}:
@@ -286,25 +302,6 @@ def kind_of(begin: bytes) -> str | None:
 def unreadable(path: str, error: Exception) -> str:
     """Return the message for a file that can't be read or decompressed."""
     return f"{path}: can't be read: {getattr(error, 'strerror', None) or error}"
-
-
-def _zstd(name: str, file: IO[bytes]) -> Readable:
-    try:
-        from compression import zstd  # type: ignore[import-not-found,unused-ignore] # Python 3.14
-    except ImportError as error:
-        raise CorpusError(f"{name}: is compressed with zstd; pass <(zstdcat FILE)") from error
-    opened: Readable = zstd.ZstdFile(file)
-    return opened
-
-
-def _read_errors() -> tuple[type[Exception], ...]:
-    """Return the exceptions that reading and decompressing can raise."""
-    errors = (OSError, EOFError, lzma.LZMAError, zlib.error)
-    with contextlib.suppress(ImportError):
-        from compression import zstd
-
-        return (*errors, zstd.ZstdError)
-    return errors
 
 
 def _encoding_error(name: str, position: int, error: UnicodeDecodeError) -> EncodingError:

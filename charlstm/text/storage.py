@@ -5,7 +5,6 @@
 The files' permissions don't exceed those of the original text.
 """
 
-import contextlib
 import hashlib
 import io
 import os
@@ -84,8 +83,7 @@ def write_text(
     """
     ids_path, path = folder / run_files.TEXT_IDS, folder / run_files.TEXT
     if read_text(folder, config, corpus.fingerprint, corpus.vocabulary) is None:
-        with contextlib.suppress(FileNotFoundError):
-            ids_path.unlink()
+        ids_path.unlink(missing_ok=True)
         if not any(_link_ids(other, ids_path, config, corpus) for other in others):
             with replace_file(ids_path, mode=mode) as file:
                 num_chars = sum(split.num_chars for split in corpus.splits.values())
