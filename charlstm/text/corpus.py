@@ -152,7 +152,7 @@ def load_corpus(
         main_starts = counted.starts[counted.starts < num_chars]
         assignment = Assignment.of(config, main_starts, num_chars)
         spans = _spans(config, counted, num_main, len(files.val), assignment)
-        return _split(documents, counted, spans, assignment, extra_characters, mode=files.mode())
+        return _split(files, documents, counted, spans, assignment, extra_characters)
 
 
 class ReencodedText(NamedTuple):
@@ -174,7 +174,7 @@ def encode_files(
     vocabulary = tokenizer.vocabulary
     files = FileList.of(replace(config, paths=tuple(paths), val=None, test=None))
     with contextlib.ExitStack() as stack:
-        sources = _open(files, config, stack)
+        sources = list(_open(files, config, stack))
         documents = _Documents(sources, config, adds_eos=EOS in vocabulary.characters)
         counted = _count(documents)
         if not counted.num_chars:
@@ -192,7 +192,7 @@ def encode_files(
             ),
         )
         notices = [
-            *_notices(sources),
+            *_notices(files, sources),
             *unknown_notices(split, "text"),
             *form_notices(all_characters, tokenizer),
         ]
@@ -216,14 +216,11 @@ def _in_memory(texts: Sequence[str], config: ReadingConfig) -> Iterator[Source]:
         yield TextSource(IN_MEMORY, to_chars(text, config, notices.append), notices)
 
 
-def _open(files: FileList, config: ReadingConfig, stack: contextlib.ExitStack) -> list[Source]:
-    sources: list[Source] = []
-    notices = dict(files.notices)
+def _open(files: FileList, config: ReadingConfig, stack: contextlib.ExitStack) -> Iterator[Source]:
     for path in files.all:
-        # If a file is named twice, its notices are shown once.
-        sources.append(FileSource(path, config, notices=notices.pop(path, ())))
-        stack.callback(sources[-1].close)
-    return sources
+        source = FileSource(path, config)
+        stack.callback(source.close)
+        yield source
 
 
 def _spans(
@@ -364,13 +361,12 @@ def _mapped(pieces: Iterable[Ids], dtype: npt.DTypeLike, num_chars: int) -> Ids:
 
 
 def _split(
+    files: FileList,
     documents: _Documents,
     counted: _Counted,
     spans: Sequence[tuple[int, int]],
     assignment: Assignment | None,
     extra_characters: str,
-    *,
-    mode: int,
 ) -> Corpus:
     """Encode with all characters, then restrict the vocabulary to those in the training split."""
     config = documents.config
@@ -405,7 +401,7 @@ def _split(
         _renumber(ids, np.where(is_kept, np.cumsum(is_kept), UNKNOWN).astype(ids.dtype))
     tokenizer = CharTokenizer.of(config, vocabulary, num_train_chars=train.num_chars)
     notices = [
-        *_notices(documents.sources),
+        *_notices(files, documents.sources),
         *(assignment.notices if assignment else ()),
         *document_notices(train, tokenizer, config),
         *unknown_notices(val, "validation text"),
@@ -425,7 +421,7 @@ def _split(
         test=test,
         fingerprint=digest.hexdigest(),
         notices=tuple(notices),
-        mode=mode,
+        mode=files.mode(),
         files=tuple(
             FileReport(
                 path=source.name,
@@ -475,8 +471,10 @@ def _bytes_of_documents(
     return bytes_D
 
 
-def _notices(sources: Sequence[Source]) -> tuple[str, ...]:
-    return tuple(notice for source in sources for notice in source.notices)
+def _notices(files: FileList, sources: Sequence[Source]) -> tuple[str, ...]:
+    """Return the notices about files and their content, without repeats."""
+    of_sources = (notice for source in sources for notice in source.notices)
+    return tuple(dict.fromkeys((*files.notices, *of_sources)))
 
 
 def _python_docs() -> Source:

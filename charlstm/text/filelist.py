@@ -6,7 +6,7 @@ import filecmp
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from typing import Final
 
@@ -39,13 +39,13 @@ class FileList:
     Args:
         main: files of the text to be split.
         val, test: separate validation and test files, instead of a fraction of `main`.
-        notices: notices about skipped and repeated files, by the path they are reported with.
+        notices: notices about skipped and repeated files.
     """
 
     main: tuple[str, ...]
     val: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
-    notices: dict[str, list[str]] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
 
     @classmethod
@@ -59,7 +59,7 @@ class FileList:
         named = [path for path in (*config.paths, config.val, config.test) if path is not None]
         if config.include and named and not any(map(os.path.isdir, named)):
             raise ConfigError("--include selects files in folders: name a folder")
-        notices: dict[str, list[str]] = {}
+        notices: list[str] = []
         skipped: list[Skipped] = []
         parts = []
         for paths in (config.paths, (config.val,), (config.test,)):
@@ -73,13 +73,11 @@ class FileList:
                         notice = f"{path}: skipped {_describe_skipped(path, others, num_links)}"
                         if len(others) > NUM_NAMED:
                             notice += "; corpus check lists all"
-                        notices.setdefault(files[0], []).append(notice)
+                        notices.append(notice)
             parts.append(tuple(part))
         main, val, test = parts
-        listed = cls(main=main, val=val, test=test, notices=notices, skipped=tuple(skipped))
-        for path, notice in (*listed._repeated(), *listed._copied()):
-            notices.setdefault(path, []).append(notice)
-        return listed
+        listed = cls(main=main, val=val, test=test, skipped=tuple(skipped))
+        return replace(listed, notices=(*notices, *listed._repeated(), *listed._copied()))
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -95,8 +93,8 @@ class FileList:
                 mode &= _PRIVATE
         return mode | _PRIVATE
 
-    def _repeated(self) -> Iterator[tuple[str, str]]:
-        """Yield (path, notice) for files that are read twice."""
+    def _repeated(self) -> Iterator[str]:
+        """Yield a notice for each file that is read twice."""
         seen: dict[tuple[int, int], int] = {}
         for number, path in enumerate(self.all):
             try:
@@ -106,10 +104,10 @@ class FileList:
             previous = seen.setdefault((status.st_dev, status.st_ino), number)
             if previous != number:
                 is_evaluated = previous < len(self.main) <= number
-                yield path, f"{path}: is read twice" + (_BOTH_USES * is_evaluated)
+                yield f"{path}: is read twice" + (_BOTH_USES * is_evaluated)
 
-    def _copied(self) -> Iterator[tuple[str, str]]:
-        """Yield (path, notice) for val and test files that are copies of a main file."""
+    def _copied(self) -> Iterator[str]:
+        """Yield a notice for each val or test file that is a copy of a main file."""
         evaluated = (*self.val, *self.test)
         by_size: dict[int, list[str]] = {}
         for path in self.main if evaluated else ():
@@ -118,7 +116,7 @@ class FileList:
         for path in evaluated:
             for other in by_size.get(_size(path), ()):
                 if _is_copy(path, other):
-                    yield path, f"{path}: is a copy of {other}{_BOTH_USES}"
+                    yield f"{path}: is a copy of {other}{_BOTH_USES}"
                     break
 
 

@@ -114,12 +114,11 @@ class FileSource:
         CorpusError: if it is missing, or is neither a file nor a pipe.
     """
 
-    def __init__(self, path: str, config: ReadingConfig, *, notices: Iterable[str] = ()) -> None:
+    def __init__(self, path: str, config: ReadingConfig) -> None:
         self.name = path
         self.notices: list[str] = []
         self.encoding = config.encoding
         self.line_ends: tuple[str, ...] = ()
-        self._first_notices = list(notices)
         self._config = config
         self._copy = _copy_pipe(path) if _is_pipe(path) else None
 
@@ -129,7 +128,7 @@ class FileSource:
         Raises:
             CorpusError: if the bytes can't be read, decompressed or decoded.
         """
-        self.notices[:] = self._first_notices
+        self.notices.clear()
         try:
             with (
                 contextlib.nullcontext(self._copy) if self._copy else open(self.name, "rb") as file

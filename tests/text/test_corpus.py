@@ -218,7 +218,7 @@ def test_skipped_files_of_a_folder_are_named_with_a_reason(tmp_path):
     assert [(os.path.basename(file.path), file.reason) for file in files.skipped] == [
         ("b.gz", "compressed"), ("c.pdf", "a PDF"), ("d", "binary"), ("e.txt", "not UTF-8")
     ]  # fmt: skip
-    ((notice,),) = files.notices.values()
+    (notice,) = files.notices
     assert notice == (
         f"{tmp_path}: skipped 4 files: "
         "b.gz (compressed), c.pdf (a PDF), d (binary), e.txt (not UTF-8)"
@@ -227,7 +227,7 @@ def test_skipped_files_of_a_folder_are_named_with_a_reason(tmp_path):
         (tmp_path / f"f{number}").write_bytes(b"\0")
     files = FileList.of(ReadingConfig(paths=(str(tmp_path),)))
     assert len(files.skipped) == 14
-    ((notice,),) = files.notices.values()
+    (notice,) = files.notices
     assert notice.endswith("f15 (binary), and 4 more; corpus check lists all")
     (tmp_path / "a.txt").unlink()
     with pytest.raises(
@@ -428,7 +428,7 @@ def test_a_folder_stands_for_its_tables_with_column(tmp_path, options, expected,
         (tmp_path / name).write_bytes(content)
     files = FileList.of(ReadingConfig(paths=(str(tmp_path),), column="text", **options))
     assert [os.path.basename(path) for path in files.main] == expected
-    assert [*files.notices.values()] == ([[f"{tmp_path}: {skipped}"]] if skipped else [])
+    assert files.notices == ((f"{tmp_path}: {skipped}",) if skipped else ())
 
 
 def test_encode_files_reads_the_model_s_column(write):
