@@ -117,10 +117,10 @@ def with_vocabulary(checkpoint, characters, *, cell="lstm", hidden_size=8, **cor
     )
 
 
-def alphabet_of(vocabulary, *, level="char", unknown_probability=1e-4):
+def alphabet_of(vocabulary, *, unknown_probability=1e-4, **reading):
     return CharTokenizer(
         vocabulary=vocabulary,
-        config=ReadingConfig(level=level),
+        config=ReadingConfig(**reading),
         unknown_probability=unknown_probability,
     )
 

@@ -90,7 +90,7 @@ def count(
     """
     ngrams = fit_ngrams(train, val, tokenizer)
     if not val.num_chars:
-        return InterpolatedNgrams(ngrams=ngrams, mixture=LogLinearWeights.usual(ngrams.order))
+        return InterpolatedNgrams(ngrams=ngrams, mixture=LogLinearWeights.typical(ngrams.order))
     max_chars = min(_MAX_FITTED_CHARS, _MAX_FITTED // len(tokenizer))
     num_streams = min(val.num_chars, max_chars) // _MIN_STREAM_LENGTH
     text = val.in_parallel(max(1, min(_NUM_STREAMS, num_streams)), max_chars=max_chars)

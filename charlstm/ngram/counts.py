@@ -45,12 +45,11 @@ class PaddedText:
     num_ids: int
 
     @classmethod
-    def of(cls, split: EncodedText, bos_id: int) -> Self:
-        ids_P = np.insert(
-            split.ids.astype(np.min_scalar_type(bos_id), copy=False), split.starts, bos_id
-        )
+    def of(cls, text: EncodedText, bos_id: int) -> Self:
+        ids = text.ids.astype(np.min_scalar_type(bos_id), copy=False)
+        ids_P = np.insert(ids, text.starts, bos_id)
         offset_P = np.full(len(ids_P), MAX_LENGTH, np.uint8)
-        bos = split.starts + np.arange(len(split.starts))
+        bos = text.starts + np.arange(len(text.starts))
         # In descending order, so that the next document's offsets overwrite those past its BOS.
         for offset in reversed(range(MAX_LENGTH)):
             offset_P[bos[bos + offset < len(ids_P)] + offset] = offset

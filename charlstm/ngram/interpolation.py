@@ -46,7 +46,7 @@ class LogLinearWeights:
     weights_K2: npt.NDArray[np.float64]
 
     @classmethod
-    def usual(cls, order: int) -> "LogLinearWeights":
+    def typical(cls, order: int) -> "LogLinearWeights":
         """Return typical weights, for models without validation text."""
         return cls.constant(_DEFAULT_WEIGHTS, order)
 

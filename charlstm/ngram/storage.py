@@ -38,7 +38,7 @@ def file_owner(weights: Mapping[str, npt.NDArray[Any]], fingerprint: str) -> str
     return digest.hexdigest()
 
 
-def write_ngrams(path: Path, counts: InterpolatedNgrams, *, owner: str, mode: int) -> None:
+def write_ngrams(path: Path, ngrams: InterpolatedNgrams, *, owner: str, mode: int) -> None:
     """Write a file atomically.
 
     Args:
@@ -47,8 +47,8 @@ def write_ngrams(path: Path, counts: InterpolatedNgrams, *, owner: str, mode: in
     Raises:
         OSError: if it can't be written.
     """
-    arrays: dict[str, npt.NDArray[Any]] = {"mixture": counts.mixture.weights_K2}
-    for number, level in enumerate(counts.ngrams.levels):
+    arrays: dict[str, npt.NDArray[Any]] = {"mixture": ngrams.mixture.weights_K2}
+    for number, level in enumerate(ngrams.ngrams.levels):
         continuations_C = np.diff(level.first_C)
         values: tuple[npt.NDArray[Any], ...] = (
             level.token_G,
@@ -59,8 +59,8 @@ def write_ngrams(path: Path, counts: InterpolatedNgrams, *, owner: str, mode: in
     header = {
         "format": _FORMAT,
         "owner": owner,
-        "order": counts.ngrams.order,
-        "val_nats_per_char": counts.val_nats_per_char,
+        "order": ngrams.ngrams.order,
+        "val_nats_per_char": ngrams.val_nats_per_char,
     }
     with replace_file(path, mode=mode) as file:
         file.write(to_bytes(arrays, header))
@@ -74,7 +74,7 @@ def read_ngrams(path: Path, tokenizer: CharTokenizer, *, owner: str) -> Interpol
         OSError: if it can't be read.
     """
     with _open_own(path, owner) as file:
-        return _counts(file.header, file.read(), tokenizer)
+        return _interpolated_ngrams(file.header, file.read(), tokenizer)
 
 
 def read_val_nats(path: Path, *, owner: str) -> float | None:
@@ -107,7 +107,7 @@ def _val_nats(header: Mapping[str, Any]) -> float | None:
     return nats
 
 
-def _counts(
+def _interpolated_ngrams(
     header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], tokenizer: CharTokenizer
 ) -> InterpolatedNgrams:
     """Check and convert a file's content, which is untrusted."""

@@ -8,6 +8,7 @@ from charlstm.events import Saved
 from charlstm.model.checkpoints import Arrays, Checkpoint, TrainingState
 from charlstm.run.writer import RunWriter
 
+# Interval of saves between evaluations.
 SAVE_SECONDS: Final = 30.0
 
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 from charlstm.events import Event, Stepped
 from charlstm.model.checkpoints import LogEntry, best_val_bits_per_char
 
+# Interval of logged gradient steps.
 REPORT_SECONDS: Final = 3.0
-
-# Carried over from event to event, so that each log entry has all of them.
+# Fields of every log entry; an event without one gets the latest value.
 _METRICS: Final = (
     "step",
     "epoch",

@@ -39,7 +39,7 @@ class World:
         rank: number of this process; the main process is 0.
         size: number of processes.
         attempt: number of restarts by torchrun after losing a process.
-        notes: key-value store that survives restarts, if torchrun keeps one.
+        notes: torchrun's key-value store, which survives restarts; None without one.
     """
 
     rank: int = 0

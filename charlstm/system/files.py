@@ -28,7 +28,7 @@ _DEFAULT_MODE: Final = 0o666
 # Windows refuses to replace a file while it is open.
 _REPLACE_TRIES: Final = 50
 _REPLACE_PAUSE_SECONDS: Final = 0.1
-# File descriptors by name: output is appended, as with `cat`.
+# Names of file descriptors, to which output is appended, as with `cat`.
 _DESCRIPTOR: Final = re.compile(r"/(?:dev|proc/(?:self|\d+|thread-self))/fd/(\d+)")
 _STANDARD: Final = {"/dev/stdout": 1, "/dev/stderr": 2}
 

@@ -28,7 +28,7 @@ from charlstm.errors import TensorFileError
 MAX_HEADER_BYTES: Final = 16_000_000
 # Reserved for the tensor table of safetensors.
 _TABLE_BYTES: Final = 1 << 20
-# Bounds memory: empty lists need the most per byte of JSON; the longest history has 200,000.
+# Bounds memory: empty lists take the most per byte of JSON; the longest history has 200,000 lists.
 _MAX_LISTS: Final = 1_000_000
 _KEY: Final = "charlstm"
 _LENGTH_BYTES: Final = 8

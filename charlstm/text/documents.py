@@ -41,6 +41,7 @@ def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[st
                 yield piece, [0] if is_first else []
                 is_first = False
         return
+    # `before` is the previous line, None at the start; `held` is the beginning of a line in parts.
     at_line_start, before, held = True, None, ""
     num_lines = 0
     for piece in cut_at_line_ends(pieces, max_chars=_MAX_HELD_CHARS):
@@ -55,7 +56,7 @@ def split_documents(pieces: Iterable[str], how: str | None) -> Iterator[tuple[st
             position += len(line) + 1
             # The last line is incomplete; the next piece continues it.
             at_line_start = position <= len(piece)
-            # A line in parts is blank only if all parts are.
+            # A line in parts is blank only if all its parts are.
             held = held if held.strip() else line
             if at_line_start:
                 before, held = held, ""

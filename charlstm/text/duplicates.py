@@ -30,23 +30,23 @@ _ROUNDS: Final = ((30, 0xBF58_476D_1CE4_E5B9), (27, 0x94D0_49BB_1331_11EB))
 
 
 class DocumentHashes:
-    """Hashes of a text's documents, for finding them in other texts."""
+    """Hashes of a text's documents, to recognize them in other texts."""
 
-    def __init__(self, split: EncodedText, tokenizer: CharTokenizer) -> None:
-        self._split, self._tokenizer = split, tokenizer
+    def __init__(self, text: EncodedText, tokenizer: CharTokenizer) -> None:
+        self._text, self._tokenizer = text, tokenizer
 
     @cached_property
     def _hashes(self) -> Hashes:
-        hashes = np.unique(_hashes_of(self._split, self._tokenizer))
+        hashes = np.unique(_hashes_of(self._text, self._tokenizer))
         comparable: Hashes = hashes[hashes != _NO_HASH]
         return comparable
 
-    def have(self, split: EncodedText) -> npt.NDArray[np.bool_]:
+    def have(self, text: EncodedText) -> npt.NDArray[np.bool_]:
         """Return which documents of another text occur in this one, bool [num_documents].
 
         False for documents with unknown characters.
         """
-        hashes = _hashes_of(split, self._tokenizer)
+        hashes = _hashes_of(text, self._tokenizer)
         if not len(self._hashes):
             return np.zeros(len(hashes), np.bool_)
         positions = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
@@ -90,18 +90,18 @@ def copied_fraction(ids: Ids, other: Ids) -> float:
     return min(1.0, num_found * _PASSAGE_CHARS / num_positions)
 
 
-def _hashes_of(split: EncodedText, tokenizer: CharTokenizer) -> Hashes:
+def _hashes_of(text: EncodedText, tokenizer: CharTokenizer) -> Hashes:
     """Return a 64-bit hash of each document, [num_documents].
 
     EOS is left out, because a file's last line may lack it.
     """
     eos_id = -1 if tokenizer.eos_id is None else tokenizer.eos_id
-    hashes = np.zeros(len(split.starts), np.uint64)
-    has_unknown = np.zeros(len(split.starts), np.bool_)
-    for first, ids_N, documents, begins in split.pieces(_PIECE_CHARS):
+    hashes = np.zeros(len(text.starts), np.uint64)
+    has_unknown = np.zeros(len(text.starts), np.bool_)
+    for first, ids_N, documents, begins in text.pieces(_PIECE_CHARS):
         lengths = np.diff(np.append(begins, len(ids_N)))
         position_N = np.arange(first, first + len(ids_N))
-        position_N -= np.repeat(split.starts[documents], lengths)
+        position_N -= np.repeat(text.starts[documents], lengths)
         keys_N = np.where(ids_N == eos_id, 0, ids_N.astype(np.uint64) + np.uint64(1))
         hashes[documents] += np.add.reduceat(keys_N * _multipliers(position_N), begins)
         has_unknown[documents] |= np.logical_or.reduceat(ids_N == UNKNOWN, begins)

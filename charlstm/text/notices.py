@@ -23,8 +23,9 @@ def document_notices(
     """Yield notices if the text may not be split into documents as intended."""
     num_documents = len(train.starts)
     if config.split_documents is None and config.column is None:
-        is_chosen = config.paths == (IN_MEMORY,) and num_documents > 1
-        if not is_chosen and looks_like_list(tokenizer.decode(train.ids[:_SAMPLE_CHARS])):
+        # Documents passed from Python are separate already.
+        are_given = config.paths == (IN_MEMORY,) and num_documents > 1
+        if not are_given and looks_like_list(tokenizer.decode(train.ids[:_SAMPLE_CHARS])):
             yield "the text looks like a list: --split-documents lines makes each line a document"
         return
     if num_documents == 1 and config.split_documents is not None:

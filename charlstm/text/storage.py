@@ -102,11 +102,11 @@ def read_text(
 ) -> Corpus | None:
     """Return the corpus in a run's folder; None if it is missing, damaged or a different one."""
     try:
-        with open_tensor_file(folder / run_files.TEXT) as container:
-            header = container.header
+        with open_tensor_file(folder / run_files.TEXT) as tensor_file:
+            header = tensor_file.header
             if (header["fingerprint"], header["level"]) != (fingerprint, config.level):
                 return None
-            arrays = container.read()
+            arrays = tensor_file.read()
         if not np.array_equal(arrays["codes"], vocabulary.codes):
             return None
         with os.fdopen(open_regular(folder / run_files.TEXT_IDS), "rb") as file:

@@ -1,5 +1,4 @@
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -149,7 +148,7 @@ def test_perplexity_overflows_to_infinity():
 def test_document_scores_have_loss_and_text(is_known):
     text = ["ab\n", "b\n", "aab"]
     vocabulary = Vocabulary("\nab")
-    tokenizer = replace(alphabet_of(vocabulary), are_lines=True)
+    tokenizer = alphabet_of(vocabulary, split_documents="lines")
     split = EncodedText.of(text, vocabulary)
     scores = make([1, 2, 3, 4, 5, 6, 7, 8])
     assert scores.document_nats(split).tolist() == [6, 9, 21]

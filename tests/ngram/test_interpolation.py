@@ -106,7 +106,7 @@ def test_fit_on_little_text_stays_near_the_default_weights(num_chars):
     matched_N = np.zeros(num_chars, int)
     ids_N = generator.integers(0, 5, num_chars)
     mixture = LogLinearWeights.fit(lstm, ngram, matched_N, ids_N, order=1)
-    assert np.abs(mixture.weights_K2 - LogLinearWeights.usual(1).weights_K2).max() < 1.5
+    assert np.abs(mixture.weights_K2 - LogLinearWeights.typical(1).weights_K2).max() < 1.5
     assert np.isfinite(mixture.weights_K2).all()
 
 

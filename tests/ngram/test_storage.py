@@ -28,7 +28,7 @@ TEXT = EncodedText.of(["abcabcabba" * 20, "cab"], ABC)
 @pytest.fixture
 def counts():
     ngrams = fit_ngrams_of_order(TEXT, ALPHABET, 3)
-    return InterpolatedNgrams(ngrams=ngrams, mixture=LogLinearWeights.usual(3))
+    return InterpolatedNgrams(ngrams=ngrams, mixture=LogLinearWeights.typical(3))
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_read_rejects_ngrams_that_predict_bos(path, counts, level):
     ngrams = NgramModel([first, *longer], num_tokens=4, unknown_probability=1e-4)
     write_ngrams(
         path,
-        InterpolatedNgrams(ngrams=ngrams, mixture=LogLinearWeights.usual(3)),
+        InterpolatedNgrams(ngrams=ngrams, mixture=LogLinearWeights.typical(3)),
         owner="me",
         mode=0o666,
     )
