@@ -1,7 +1,7 @@
 """Read files into a vocabulary and a train, validation and test split.
 
-Everything is read twice: once to count characters and compute the fingerprint, once to encode into
-a memory-mapped temporary file. So memory use is bounded, and files may change afterwards.
+Everything is read twice: once to find the characters and compute the fingerprint, once to encode
+into a memory-mapped temporary file. So memory use is bounded, and files may change afterwards.
 """
 
 import contextlib
@@ -108,13 +108,13 @@ class _Counted:
     Args:
         lengths: number of characters of each source.
         starts: document starts in the concatenated sources.
-        char_counts: count of each code point, int64 [0x110000].
+        codes: the distinct code points, ascending.
         digest: SHA-256 of the text.
     """
 
     lengths: npt.NDArray[np.int64]
     starts: npt.NDArray[np.int64]
-    char_counts: npt.NDArray[np.int64]
+    codes: npt.NDArray[np.integer]
     digest: str
 
     @property
@@ -179,7 +179,7 @@ def encode_files(
         counted = _count(documents)
         if not counted.num_chars:
             raise CorpusError(f"{', '.join(paths)}: no text")
-        all_characters = Vocabulary.from_codes(np.flatnonzero(counted.char_counts))
+        all_characters = Vocabulary.from_codes(counted.codes)
         original = _encode(documents, all_characters, counted)
         new_ids = np.append(UNKNOWN, vocabulary.encode(all_characters.characters))
         new_ids = new_ids.astype(vocabulary.dtype)
@@ -314,12 +314,11 @@ class _Documents:
 def _count(documents: _Documents) -> _Counted:
     lengths = np.zeros(len(documents.sources), np.int64)
     starts: list[npt.NDArray[np.int64]] = []
-    char_counts = np.zeros(MAX_CHARACTERS, np.int64)
+    occurs = np.zeros(MAX_CHARACTERS, np.bool_)
     num_chars = 0
     for number, text, begins in documents.pieces():
         codes = code_points(text)
-        counts = np.bincount(codes)
-        char_counts[: len(counts)] += counts
+        occurs[codes] = True
         if begins:
             starts.append(num_chars + np.array(begins, np.int64))
         lengths[number] += len(codes)
@@ -327,7 +326,7 @@ def _count(documents: _Documents) -> _Counted:
     return _Counted(
         lengths=lengths,
         starts=np.concatenate(starts) if starts else np.zeros(0, np.int64),
-        char_counts=char_counts,
+        codes=np.flatnonzero(occurs),
         digest=documents.digest,
     )
 
@@ -371,9 +370,7 @@ def _split(
     """Encode with all characters, then restrict the vocabulary to those in the training split."""
     config = documents.config
     extra_codes = code_points(extra_characters)
-    all_characters = Vocabulary.from_codes(
-        np.union1d(np.flatnonzero(counted.char_counts), extra_codes)
-    )
+    all_characters = Vocabulary.from_codes(np.union1d(counted.codes, extra_codes))
     ids = _encode(documents, all_characters, counted)
     starts = counted.starts
     if assignment is not None:

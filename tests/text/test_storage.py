@@ -199,16 +199,6 @@ def test_crafted_metadata_with_a_valid_digest_is_rejected(folder, path, edit):
     assert again(folder, config, first) is None
 
 
-def test_ids_of_another_text_are_rejected(folder, path, tmp_path):
-    other = tmp_path / "other.txt"
-    other.write_text("a text of its own, " * 50, encoding="utf-8")
-    first = kept(folder, config_of(path))
-    (tmp_path / "second").mkdir()
-    kept(tmp_path / "second", config_of(other))
-    (folder / "text.npy").write_bytes((tmp_path / "second/text.npy").read_bytes())
-    assert again(folder, config_of(path), first) is None
-
-
 @posix
 def test_runs_of_the_same_text_share_the_ids_file(folder, path, tmp_path):
     first = kept(folder, config_of(path))
