@@ -39,15 +39,6 @@ def test_interpolated_distributions_sum_to_one_with_a_floor_for_unknown(seed, nu
     assert (np.exp(interpolated[:, 0]) >= FLOOR * 0.999).all()
 
 
-def test_weights_of_one_and_zero_return_one_part():
-    generator = np.random.default_rng(0)
-    one, two = distributions(generator, 9, 5), distributions(generator, 9, 5)
-    mixture = LogLinearWeights(np.array([[1.0, 0.0], [0.0, 1.0]]))
-    matched_N = np.array([0, 1, 0, 1, 0, 1, 0, 1, 0])
-    interpolated = mixture.log_probabilities(one, two, matched_N, unknown_probability=1e-12)
-    np.testing.assert_allclose(interpolated, np.where(matched_N[:, None] == 0, one, two), atol=1e-5)
-
-
 def test_weights_depend_on_matched_context_length():
     vocabulary = Vocabulary("abc")
     tokenizer = alphabet_of(vocabulary, unknown_probability=1e-3)
