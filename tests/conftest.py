@@ -117,7 +117,7 @@ def with_vocabulary(checkpoint, characters, *, cell="lstm", hidden_size=8, **cor
     )
 
 
-def alphabet_of(vocabulary, *, unknown_probability=1e-4, **reading):
+def tokenizer_of(vocabulary, *, unknown_probability=1e-4, **reading):
     return CharTokenizer(
         vocabulary=vocabulary,
         config=ReadingConfig(**reading),

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import MODEL, TEXT, TRAIN, alphabet_of
+from conftest import MODEL, TEXT, TRAIN, tokenizer_of
 
 from charlstm.analysis.comparison import CELLS, compare, match_num_parameters
 from charlstm.config import Budget
@@ -29,7 +29,7 @@ def test_compare_trains_each_cell_with_each_seed(vocabulary):
             Budget(steps=12),
             corpus=Corpus(
                 name="tiny",
-                tokenizer=alphabet_of(vocabulary),
+                tokenizer=tokenizer_of(vocabulary),
                 train=split,
                 val=split.part(0, 300),
                 test=split.part(0, 500),

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import TEXT, alphabet_of
+from conftest import TEXT, tokenizer_of
 
 from charlstm.analysis import inspection
 from charlstm.analysis.inspection import (
@@ -83,7 +83,7 @@ def test_track_features_ignores_non_ascii_bytes(predictor):
     text = "caf\u00c3\u00ab sat\u00bb. " * 40
     vocabulary = Vocabulary.of(text)
     other = SimpleNamespace(
-        tokenizer=alphabet_of(vocabulary, level="byte"),
+        tokenizer=tokenizer_of(vocabulary, level="byte"),
         hidden_size=8,
         trace=lambda split: predictor.trace(replace(split, ids=split.ids % 20)),
     )

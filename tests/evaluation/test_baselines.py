@@ -2,7 +2,7 @@ import lzma
 import math
 
 import pytest
-from conftest import alphabet_of
+from conftest import tokenizer_of
 
 from charlstm.evaluation import baselines
 from charlstm.evaluation.baselines import score_baselines
@@ -18,7 +18,7 @@ def test_score_baselines_matches_direct_computation(vocabulary, monkeypatch):
         "train": EncodedText.of([train], vocabulary),
         "text": EncodedText.of([text], vocabulary),
     }
-    found = {b.name: b.nats for b in score_baselines(alphabet_of(vocabulary), **splits)}
+    found = {b.name: b.nats for b in score_baselines(tokenizer_of(vocabulary), **splits)}
     assert found["uniform"] == pytest.approx(len(text) * math.log(len(vocabulary) + 1))
     before, after = (len(lzma.compress(t.encode(), preset=9)) for t in (train, train + text))
     assert found["xz"] == pytest.approx((after - before) * 8 * math.log(2))
@@ -28,7 +28,7 @@ def test_score_baselines_matches_direct_computation(vocabulary, monkeypatch):
 
 def score_abc(train, text):
     found = score_baselines(
-        alphabet_of(ABC),
+        tokenizer_of(ABC),
         train=EncodedText.of([train], ABC),
         text=EncodedText.of([text], ABC),
     )
@@ -63,7 +63,7 @@ def test_xz_compresses_bytes_as_latin1():
     text += "?"
     vocabulary = Vocabulary.of(train)
     found = score_baselines(
-        alphabet_of(vocabulary, level="byte"),
+        tokenizer_of(vocabulary, level="byte"),
         train=EncodedText.of([train], vocabulary),
         text=EncodedText.of([text], vocabulary),
     )

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import alphabet_of
+from conftest import tokenizer_of
 
 from charlstm.evaluation.difference import compare, interval_of_mean, worse_than_validation
 from charlstm.evaluation.scores import CharLosses
@@ -105,7 +105,7 @@ def test_compare_needs_20_documents_or_blocks_for_an_interval(
 ):
     text = text_of(lengths)
     own, other = np.random.default_rng(0).exponential(size=(2, text.num_chars))
-    found = compare(scores(own), scores(other), text, text, *[alphabet_of(Vocabulary.of("x"))] * 2)
+    found = compare(scores(own), scores(other), text, text, *[tokenizer_of(Vocabulary.of("x"))] * 2)
     assert (found.unit, found.num_blocks) == (unit, num_blocks)
     assert (found.low_bits_per_char is not None) == has_interval
     assert has_interval or not found.is_certain
@@ -129,8 +129,8 @@ def compared(nats, other, text, vocabulary, other_vocabulary):
         scores(other),
         EncodedText.of([text], vocabulary),
         EncodedText.of([text], other_vocabulary),
-        alphabet_of(vocabulary),
-        alphabet_of(other_vocabulary),
+        tokenizer_of(vocabulary),
+        tokenizer_of(other_vocabulary),
     )
 
 
@@ -184,7 +184,7 @@ def test_context_classes_add_up_to_the_difference():
     split = EncodedText.of(texts, vocabulary)
     generator = np.random.default_rng(6)
     own, other = generator.exponential(size=(2, split.num_chars))
-    tokenizer = alphabet_of(vocabulary)
+    tokenizer = tokenizer_of(vocabulary)
     found = compare(scores(own), scores(other), split, split, tokenizer, tokenizer)
     assert [(one.min_context, one.max_context, one.num_chars) for one in found.by_context] == [
         (0, 15, 16 + 16 + 1), (16, 63, 48 + 4), (64, 255, 192), (256, None, 44)

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from conftest import alphabet_of
+from conftest import tokenizer_of
 
 from charlstm.evaluation import items
 from charlstm.evaluation.items import (
@@ -19,7 +19,7 @@ from charlstm.evaluation.scores import CharLosses
 from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import Vocabulary
 
-ALPHABET = alphabet_of(Vocabulary("ab"))
+TOKENIZER = tokenizer_of(Vocabulary("ab"))
 
 
 def predict(likely):
@@ -34,7 +34,7 @@ def predict(likely):
 
 
 def test_items_cost_the_bits_of_their_characters():
-    found = score_items(["aab", "", "b?"], ALPHABET, predict(1), None, first_number=7)
+    found = score_items(["aab", "", "b?"], TOKENIZER, predict(1), None, first_number=7)
     assert [(one.number, one.text, one.num_chars) for one in found] == [
         (7, "aab", 3), (8, "", 0), (9, "b?", 2)
     ]  # fmt: skip
@@ -58,7 +58,7 @@ def test_a_percentile_is_the_place_among_items_of_like_length(monkeypatch):
     assert found.percentile(4, 5.5) == 0
     assert found.percentile(9, 95.0) == 90
     assert (found.percentile(2, 0.0), found.percentile(2, 99.0)) == (0, 100)
-    item = score_items(["bb"], ALPHABET, predict(1), found)[0]
+    item = score_items(["bb"], TOKENIZER, predict(1), found)[0]
     assert item.percentile == 10  # 2 bits per character
 
 
@@ -75,7 +75,7 @@ def test_percentiles_are_kept_for_their_owner_only(tmp_path):
 
 def test_validation_items_are_documents_or_lines(monkeypatch):
     vocabulary = Vocabulary("\nab")
-    running = alphabet_of(vocabulary)
+    running = tokenizer_of(vocabulary)
     text = running.split(["ab\n\n \nb"])
     assert validation_items(text, running).starts.tolist() == [0, 2, 3]
     monkeypatch.setattr(items, "_MAX_ITEMS", 3)
@@ -84,7 +84,7 @@ def test_validation_items_are_documents_or_lines(monkeypatch):
 
 
 def test_the_best_model_has_the_largest_posterior():
-    models = {"a": (ALPHABET, predict(1)), "b": (ALPHABET, predict(2))}
+    models = {"a": (TOKENIZER, predict(1)), "b": (TOKENIZER, predict(2))}
     first, second = classify_items(["aab", "bb"], models)
     assert (first.best, first.bits["a"], first.bits["b"]) == (
         "a",
@@ -97,20 +97,20 @@ def test_the_best_model_has_the_largest_posterior():
 
 
 def test_a_smaller_vocabulary_is_no_advantage_between_models():
-    less = alphabet_of(Vocabulary("a"))
-    models = {"a": (less, predict(0)), "ab": (ALPHABET, predict(2))}
+    less = tokenizer_of(Vocabulary("a"))
+    models = {"a": (less, predict(0)), "ab": (TOKENIZER, predict(2))}
     (found,) = classify_items(["b"], models)
     assert found.bits == pytest.approx({"a": 1 + np.log2(0x110000 - 1), "ab": 1})
     assert score_items(["b"], *models["a"], None)[0].bits == pytest.approx(1)
 
 
 def test_characters_have_a_rank_and_what_was_expected():
-    text = ALPHABET.split(["ab?"])
-    found = list(character_scores(text, lambda i, j: "ab?"[i:j], ALPHABET, predict(2)))
+    text = TOKENIZER.split(["ab?"])
+    found = list(character_scores(text, lambda i, j: "ab?"[i:j], TOKENIZER, predict(2)))
     assert [(one.char, one.expected) for one in found] == [("a", "b"), ("b", "b"), ("?", "b")]
     assert [one.bits for one in found] == pytest.approx([2, 1, 2])
     assert found[1].rank == 0
-    assert found[2].rank >= len(ALPHABET)
+    assert found[2].rank >= len(TOKENIZER)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import TEXT, alphabet_of, evaluate, network_of
+from conftest import TEXT, evaluate, network_of, tokenizer_of
 
 from charlstm.errors import CheckpointError, CorpusError
 from charlstm.evaluation import scoring
@@ -148,7 +148,7 @@ def test_perplexity_overflows_to_infinity():
 def test_document_scores_have_loss_and_text(is_known):
     text = ["ab\n", "b\n", "aab"]
     vocabulary = Vocabulary("\nab")
-    tokenizer = alphabet_of(vocabulary, split_documents="lines")
+    tokenizer = tokenizer_of(vocabulary, split_documents="lines")
     split = EncodedText.of(text, vocabulary)
     scores = make([1, 2, 3, 4, 5, 6, 7, 8])
     assert scores.document_nats(split).tolist() == [6, 9, 21]
@@ -184,14 +184,14 @@ def test_document_scores_have_loss_and_text(is_known):
 )
 def test_kind_of_a_character(char, kind):
     vocabulary = Vocabulary(char)
-    (found,) = by_kind(make([2.0]), EncodedText.of([char], vocabulary), alphabet_of(vocabulary))
+    (found,) = by_kind(make([2.0]), EncodedText.of([char], vocabulary), tokenizer_of(vocabulary))
     assert found.kind == kind
 
 
 def test_non_ascii_bytes_are_of_kind_other():
     vocabulary = Vocabulary("\x7f\x80\xaa")
     split = EncodedText.of(["\x80\xaa"], vocabulary)
-    (found,) = by_kind(make([1.0, 1.0]), split, alphabet_of(vocabulary, level="byte"))
+    (found,) = by_kind(make([1.0, 1.0]), split, tokenizer_of(vocabulary, level="byte"))
     assert (found.kind, found.num_chars) == ("other", 2)
 
 
@@ -199,7 +199,7 @@ def test_kinds_add_up_to_the_loss():
     text = "Ab1 \n.\u2603\u00e9"
     vocabulary = Vocabulary("".join(sorted(set(text) - {"\u2603"})))
     split = EncodedText.of([text], vocabulary)
-    kinds = by_kind(make(range(1, 9)), split, alphabet_of(vocabulary))
+    kinds = by_kind(make(range(1, 9)), split, tokenizer_of(vocabulary))
     found = {kind.kind: (kind.num_chars, kind.nats) for kind in kinds}
     assert found == {
         "letters": (3, 1 + 2 + 8),
@@ -210,7 +210,7 @@ def test_kinds_add_up_to_the_loss():
         "unknown": (1, 7),
     }
     assert kinds[0].bits_per_char == pytest.approx(11 / 3 / math.log(2))
-    as_bytes = alphabet_of(vocabulary, level="byte")
+    as_bytes = tokenizer_of(vocabulary, level="byte")
     (letters, *_, _, other) = by_kind(make(range(1, 9)), split, as_bytes)[:7]
     assert letters.num_chars == 2
     assert other.kind == "unknown"
@@ -220,11 +220,11 @@ def test_most_surprising_sorts_by_surprisal_and_shows_context(vocabulary):
     split = EncodedText.of(["the quick\u2603fox"], vocabulary)
     nats = [0.1] * 13
     nats[4], nats[9] = 5.0, 9.0
-    first, second, _ = most_surprising(make(nats), split, alphabet_of(vocabulary), number=3)
+    first, second, _ = most_surprising(make(nats), split, tokenizer_of(vocabulary), number=3)
     assert (first.place, first.char, first.before, first.after) == (9, None, "the quick", "fox")
     assert (second.place, second.char) == (4, "q")
     assert first.bits == pytest.approx(9 / math.log(2))
-    assert len(most_surprising(make(nats), split, alphabet_of(vocabulary), number=99)) == 13
+    assert len(most_surprising(make(nats), split, tokenizer_of(vocabulary), number=99)) == 13
 
 
 def test_most_surprising_finds_characters_at_any_position(vocabulary):
@@ -233,13 +233,13 @@ def test_most_surprising_finds_characters_at_any_position(vocabulary):
     split = EncodedText.of([text], vocabulary)
     for number in (1, 2, 7):
         nats = generator.permutation(200) / 10
-        found = most_surprising(make(nats), split, alphabet_of(vocabulary), number=number)
+        found = most_surprising(make(nats), split, tokenizer_of(vocabulary), number=number)
         assert [one.place for one in found] == np.argsort(-nats)[:number].tolist()
         for one in found:
             assert one.char == text[one.place]
             assert one.before == text[max(0, one.place - 24) : one.place]
             assert one.after == text[one.place + 1 :][:24]
-    assert len(most_surprising(make(nats), split, alphabet_of(vocabulary))) == 10
+    assert len(most_surprising(make(nats), split, tokenizer_of(vocabulary))) == 10
 
 
 def test_context_scores_depend_only_on_the_context(model, vocabulary):

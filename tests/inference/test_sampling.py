@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from conftest import alphabet_of, with_spec
+from conftest import tokenizer_of, with_spec
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -17,7 +17,7 @@ from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import build_filters
 from charlstm.text.vocabulary import UNKNOWN, Vocabulary
 
-LETTERS = alphabet_of(Vocabulary.of("abcdefgh"))
+LETTERS = tokenizer_of(Vocabulary.of("abcdefgh"))
 logits = arrays(np.float64, st.integers(2, 30), elements=st.floats(-50, 50))
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import alphabet_of
+from conftest import tokenizer_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,7 +41,7 @@ def test_interpolated_distributions_sum_to_one_with_a_floor_for_unknown(seed, nu
 
 def test_weights_depend_on_matched_context_length():
     vocabulary = Vocabulary("abc")
-    tokenizer = alphabet_of(vocabulary, unknown_probability=1e-3)
+    tokenizer = tokenizer_of(vocabulary, unknown_probability=1e-3)
     ngrams = fit_ngrams_of_order(EncodedText.of(["abcabcab"], vocabulary), tokenizer, 2)
     mixture = LogLinearWeights(np.array([[0.2, 0.8], [0.5, 0.5], [0.0, 1.0]]))
     context_BK = ngrams.contexts(EncodedText.of(["abac"], vocabulary))

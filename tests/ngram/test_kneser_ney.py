@@ -3,7 +3,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from conftest import alphabet_of
+from conftest import tokenizer_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +15,7 @@ from charlstm.text.vocabulary import Vocabulary
 
 FLOOR = 1e-3
 ABC = Vocabulary("abc")
-ALPHABET = alphabet_of(ABC, unknown_probability=FLOOR)
+TOKENIZER = tokenizer_of(ABC, unknown_probability=FLOOR)
 texts = st.lists(st.text("abc", min_size=1, max_size=30), min_size=1, max_size=4)
 others = st.lists(st.text("abcd", min_size=1, max_size=12), min_size=1, max_size=3)
 
@@ -84,7 +84,7 @@ class Textbook:
 @given(texts, others, st.integers(0, 4))
 @settings(max_examples=80, deadline=None)
 def test_score_matches_the_textbook_formulas(train, text, order):
-    model = fit_ngrams_of_order(split_of(train), ALPHABET, order)
+    model = fit_ngrams_of_order(split_of(train), TOKENIZER, order)
     textbook = Textbook(train, order, "abc?")
     expected = [cost for document in text for cost in textbook.nats(document)]
     np.testing.assert_allclose(nats(model, *text), expected, rtol=1e-5)
@@ -95,7 +95,7 @@ def test_estimated_discounts_match_the_textbook_formulas():
     train = ["".join(generator.choice(list("abc"), 300, p=[0.6, 0.3, 0.1])) for _ in range(3)]
     textbook = Textbook(train, 5, "abc?")
     assert any(found != (0, 0.5, 1, 1.5) for found in textbook.discounts)
-    model = fit_ngrams_of_order(split_of(train), ALPHABET, 5)
+    model = fit_ngrams_of_order(split_of(train), TOKENIZER, 5)
     np.testing.assert_allclose(nats(model, "abcabba"), textbook.nats("abcabba"), rtol=1e-5)
 
 
@@ -117,7 +117,7 @@ def test_discounts_without_valid_estimate_are_the_defaults(numbers, expected):
 
 
 def test_batched_streams_match_single_ones():
-    model = fit_ngrams_of_order(split_of(["abcab", "cba", "aab"]), ALPHABET, 3)
+    model = fit_ngrams_of_order(split_of(["abcab", "cba", "aab"]), TOKENIZER, 3)
     together = model.start(3)
     alone = [model.start() for _ in range(3)]
     for ids_B in np.array([[1, 2, 3], [2, 0, 3], [3, 1, 1]]):
@@ -131,7 +131,7 @@ def test_batched_streams_match_single_ones():
 
 
 def test_score_returns_matched_context_lengths():
-    model = fit_ngrams_of_order(split_of(["abcabcabc"]), ALPHABET, 3)
+    model = fit_ngrams_of_order(split_of(["abcabcabc"]), TOKENIZER, 3)
     # BOS counts as context; "aa" never occurred in training, so only "a" matches at the end.
     assert model.score(split_of(["abcaab"])).matched_N.tolist() == [1, 2, 3, 3, 3, 1]
 
@@ -141,7 +141,7 @@ def test_score_returns_matched_context_lengths():
 def test_reading_character_by_character_predicts_the_same_distributions_as_score(
     train, text, order
 ):
-    model = fit_ngrams_of_order(split_of(train), ALPHABET, order)
+    model = fit_ngrams_of_order(split_of(train), TOKENIZER, order)
     split = split_of(text)
     nats_N, matched_N = model.score(split)
     contexts = []
@@ -162,7 +162,7 @@ def test_reading_character_by_character_predicts_the_same_distributions_as_score
 
 
 def test_pruned_level_still_predicts_a_distribution():
-    model = fit_ngrams_of_order(split_of(["abcab", "abcba", "abb"]), ALPHABET, 2)
+    model = fit_ngrams_of_order(split_of(["abcab", "abcba", "abb"]), TOKENIZER, 2)
     longest = model.levels[2]
     is_frequent_G = np.arange(len(longest.key_G)) % 2 == 0
     is_kept_C = np.ones(longest.num_contexts, np.bool_)
@@ -176,7 +176,7 @@ def test_pruned_level_still_predicts_a_distribution():
 
 
 def test_levels_have_small_dtypes():
-    model = fit_ngrams_of_order(split_of(["abcab", "abcba", "abb"]), ALPHABET, 4)
+    model = fit_ngrams_of_order(split_of(["abcab", "abcba", "abb"]), TOKENIZER, 4)
     for level in model.levels:
         assert [level.key_G.dtype, level.discounted_G.dtype] == [np.uint64, np.float32]
         assert level.backoff_C.dtype == np.float32
@@ -188,7 +188,7 @@ def test_levels_have_small_dtypes():
 )
 def test_texts_without_variety_or_repeats_give_finite_losses(train):
     vocabulary = Vocabulary.of(train)
-    tokenizer = alphabet_of(vocabulary)
+    tokenizer = tokenizer_of(vocabulary)
     text = EncodedText.of([train[:100] + "\U0001f600"], vocabulary)
     model = fit_ngrams(
         EncodedText.of([train], vocabulary), EncodedText.of([train[:50]], vocabulary), tokenizer
@@ -200,5 +200,5 @@ def test_texts_without_variety_or_repeats_give_finite_losses(train):
 def test_vocabulary_of_a_hundred_thousand_characters():
     vocabulary = Vocabulary("".join(map(chr, range(0x10000, 0x10000 + 100_000))))
     train = EncodedText.of([vocabulary.characters * 2], vocabulary)
-    model = fit_ngrams_of_order(train, alphabet_of(vocabulary), 2)
+    model = fit_ngrams_of_order(train, tokenizer_of(vocabulary), 2)
     assert model.score(train).nats_N[10:].max() < 1.2

@@ -1,5 +1,5 @@
 import numpy as np
-from conftest import alphabet_of
+from conftest import tokenizer_of
 
 from charlstm.ngram import order_selection
 from charlstm.ngram.order_selection import fit_ngrams, fit_ngrams_of_order
@@ -7,7 +7,7 @@ from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import Vocabulary
 
 ABC = Vocabulary("abc")
-ALPHABET = alphabet_of(ABC, unknown_probability=1e-3)
+TOKENIZER = tokenizer_of(ABC, unknown_probability=1e-3)
 
 
 def split_of(documents):
@@ -17,23 +17,23 @@ def split_of(documents):
 def test_order_is_chosen_on_held_out_text():
     generator = np.random.default_rng(0)
     noise = "".join(generator.choice(list("abc"), 4000))
-    assert fit_ngrams(split_of([noise[:3000]]), split_of([noise[3000:]]), ALPHABET).order <= 3
+    assert fit_ngrams(split_of([noise[:3000]]), split_of([noise[3000:]]), TOKENIZER).order <= 3
     # Without validation text, on the end of the training text.
-    assert fit_ngrams(split_of([noise]), split_of([]), ALPHABET).order <= 3
+    assert fit_ngrams(split_of([noise]), split_of([]), TOKENIZER).order <= 3
     regular = "aabbcacb" * 300
-    assert fit_ngrams(split_of([regular]), split_of([regular]), ALPHABET).order >= 2
+    assert fit_ngrams(split_of([regular]), split_of([regular]), TOKENIZER).order >= 2
 
 
 def test_memory_limits_the_order(monkeypatch):
     monkeypatch.setattr(order_selection, "_MAX_NGRAMS", 30)
     text = split_of(["abcacbbca" * 40])
-    assert fit_ngrams_of_order(text, ALPHABET, 9).order < 5
+    assert fit_ngrams_of_order(text, TOKENIZER, 9).order < 5
 
 
 def test_singletons_are_pruned_unless_validation_text_repeats_them():
     generator = np.random.default_rng(0)
     vocabulary = Vocabulary(" abcdefgh")
-    tokenizer = alphabet_of(vocabulary)
+    tokenizer = tokenizer_of(vocabulary)
     lengths = generator.integers(2, 7, 300)
     words = ["".join(generator.choice(list("abcdefgh"), length)) for length in lengths]
     frequent = 1 / np.arange(1, 301)

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import alphabet_of
+from conftest import tokenizer_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,13 +21,13 @@ from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import Vocabulary
 
 ABC = Vocabulary("abc")
-ALPHABET = alphabet_of(ABC)
+TOKENIZER = tokenizer_of(ABC)
 TEXT = EncodedText.of(["abcabcabba" * 20, "cab"], ABC)
 
 
 @pytest.fixture
 def counts():
-    ngrams = fit_ngrams_of_order(TEXT, ALPHABET, 3)
+    ngrams = fit_ngrams_of_order(TEXT, TOKENIZER, 3)
     return InterpolatedNgrams(ngrams=ngrams, mixture=LogLinearWeights.typical(3))
 
 
@@ -39,16 +39,16 @@ def path(tmp_path, counts):
 
 
 def test_read_returns_what_was_written(path, counts):
-    again = read_ngrams(path, ALPHABET, owner="me")
+    again = read_ngrams(path, TOKENIZER, owner="me")
     np.testing.assert_array_equal(again.ngrams.score(TEXT).nats_N, counts.ngrams.score(TEXT).nats_N)
     np.testing.assert_array_equal(again.mixture.weights_K2, counts.mixture.weights_K2)
 
 
 def test_read_rejects_files_of_another_model_or_vocabulary(path):
     with pytest.raises(TensorFileError, match="another model"):
-        read_ngrams(path, ALPHABET, owner="you")
+        read_ngrams(path, TOKENIZER, owner="you")
     with pytest.raises(TensorFileError, match="damaged"):
-        read_ngrams(path, alphabet_of(Vocabulary("abcd")), owner="me")
+        read_ngrams(path, tokenizer_of(Vocabulary("abcd")), owner="me")
 
 
 def test_validation_loss_is_stored_and_checked(path, counts):
@@ -56,14 +56,14 @@ def test_validation_loss_is_stored_and_checked(path, counts):
     scored = replace(counts, val_nats_per_char=1.25)
     write_ngrams(path, scored, owner="me", mode=0o666)
     assert read_val_nats(path, owner="me") == 1.25
-    assert read_ngrams(path, ALPHABET, owner="me").val_nats_per_char == 1.25
+    assert read_ngrams(path, TOKENIZER, owner="me").val_nats_per_char == 1.25
     with pytest.raises(TensorFileError, match="another model"):
         read_val_nats(path, owner="you")
     for impossible in (-1.0, 1e9, "one", [1.0], True):
         write_ngrams(path, replace(counts, val_nats_per_char=impossible), owner="me", mode=0o666)
         for read in (
             lambda: read_val_nats(path, owner="me"),
-            lambda: read_ngrams(path, ALPHABET, owner="me"),
+            lambda: read_ngrams(path, TOKENIZER, owner="me"),
         ):
             with pytest.raises(TensorFileError, match="damaged: its validation loss is invalid"):
                 read()
@@ -89,7 +89,7 @@ def test_read_rejects_ngrams_that_predict_bos(path, counts, level):
         mode=0o666,
     )
     with pytest.raises(TensorFileError, match="predict BOS"):
-        read_ngrams(path, ALPHABET, owner="me")
+        read_ngrams(path, TOKENIZER, owner="me")
 
 
 @given(data=st.data())
@@ -119,7 +119,7 @@ def test_read_rejects_crafted_files_or_returns_valid_distributions(tmp_path_fact
     header = {"format": 2, "owner": "me", "order": order}
     path.write_bytes(to_bytes(arrays, header))
     try:
-        counts = read_ngrams(path, ALPHABET, owner="me")
+        counts = read_ngrams(path, TOKENIZER, owner="me")
     except TensorFileError:
         return
     context = counts.ngrams.read(np.array([1]), counts.ngrams.start())
