@@ -14,13 +14,14 @@ from charlstm.commands.options import (
     Unknown,
     apply_unknown_option,
     one_of,
-    open_outputs,
     print_record,
     read_text,
     unescape_text,
     with_settings,
 )
+from charlstm.config import STDIN
 from charlstm.errors import ConfigError, CorpusError
+from charlstm.system.files import open_output
 from charlstm.system.interrupts import import_torch
 from charlstm.system.terminal import say, waiting
 
@@ -122,8 +123,8 @@ def inspect(
     shows: list[Callable[[], None]] = []
     if html is not None:
         inputs = chain(model.sources(), filter(None, [file]))
-        with open_outputs(html, inputs=inputs) as (page,):
-            assert page is not None
+        target = Path("/dev/stdout") if str(html) == STDIN else html
+        with open_output(target, inputs=inputs) as page:
             record["html"] = _write_page(model, html, page, texts)
     if gates or cell or not (units or reach or html):
         limit = _SHOWN_CHARS if texts.given is None else _MAX_SHOWN_CHARS

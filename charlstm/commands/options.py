@@ -16,7 +16,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -24,7 +24,6 @@ from charlstm.config import DEFAULT_STORE, STDIN, ReadingConfig
 from charlstm.errors import ConfigError, CorpusError, EncodingError
 from charlstm.settings import DeviceChoice, Option, options_of, settings_from
 from charlstm.system import run_files
-from charlstm.system.files import open_output
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
@@ -283,38 +282,6 @@ def print_warnings(notices: Iterable[str]) -> None:
     """Print warnings to stderr."""
     for notice in notices:
         say(f"warning: {notice}")
-
-
-@contextlib.contextmanager
-def open_outputs(
-    *paths: Path | None, inputs: Iterable[str] = ()
-) -> Iterator[tuple[BinaryIO | None, ...]]:
-    """Open output files for writing; they replace old ones when the block ends without an error.
-
-    Args:
-        inputs: files that the command reads and must not overwrite.
-
-    Raises:
-        CharLSTMError: if a file can't be written, before the block starts.
-    """
-    # Listing inputs may search folders, so skip it if there is no output.
-    inputs = list(inputs) if any(paths) else []
-    with contextlib.ExitStack() as stack:
-        yield tuple(
-            None
-            if path is None
-            else stack.enter_context(
-                open_output(Path("/dev/stdout") if str(path) == STDIN else path, inputs=inputs)
-            )
-            for path in paths
-        )
-
-
-def say_written(*paths: Path | None) -> None:
-    """Report which regular files were written."""
-    for path in paths:
-        if path is not None and path.is_file():
-            say(f"{path}: written")
 
 
 def print_record(record: object) -> None:

@@ -16,11 +16,9 @@ from charlstm.commands.options import (
     is_flag,
     print_record,
     print_warnings,
-    say_written,
 )
 from charlstm.config import DEFAULT_STORE
 from charlstm.errors import CheckpointError, ConfigError
-from charlstm.system.files import open_output
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
@@ -124,13 +122,11 @@ def show(
     run, loaded = next(iter(found.items()))
     if plot is not None:
         from charlstm.text.filelist import sources_of
-        from charlstm.views.plots import plot_training, require_plots, write_figure
+        from charlstm.views.plots import open_plot, plot_training
 
-        require_plots(plot)
         inputs = (str(loaded.path), *sources_of(loaded.checkpoint.spec.corpus))
-        with open_output(plot, inputs=inputs) as picture:
-            write_figure(plot_training(loaded.checkpoint.history, title=run), picture, plot)
-        say_written(plot)
+        with open_plot(plot, inputs) as draw:
+            draw(lambda: plot_training(loaded.checkpoint.history, title=run))
     if is_json:
         print_record(records[0])
     else:
