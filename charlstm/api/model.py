@@ -31,8 +31,7 @@ from charlstm.evaluation.items import (
 from charlstm.evaluation.scores import CharLosses, Evaluation, Prediction
 from charlstm.evaluation.with_ngrams import count, interpolated
 from charlstm.export.javascript import export_module
-from charlstm.export.rounding import measure_rounding
-from charlstm.export.webpage import build_page, opening_text
+from charlstm.export.webpage import build_page
 from charlstm.inference.items import draw_items
 from charlstm.inference.prediction import ContextPrediction, NextCharacters, ladder, predict_next
 from charlstm.inference.predictor import Predictor
@@ -557,20 +556,12 @@ class Model:
         """
         path = Path(require_path("path", path))
         held_out = self.corpus().held_out()
-        if text is None:
-            shown = opening_text(self.tokenizer, held_out)
-        else:
-            shown = self.tokenizer.to_chars(text, _warn)
-            self.tokenizer.require_known(shown)
-        page = build_page(
-            self.checkpoint,
-            name=self.title,
-            text=shown,
-            held_out=held_out,
-            cost=measure_rounding(self.checkpoint, held_out),
-        )
+        if text is not None:
+            text = self.tokenizer.to_chars(text, _warn)
+            self.tokenizer.require_known(text)
+        page = build_page(self.checkpoint, name=self.title, text=text, held_out=held_out)
         with open_output(path, inputs=self.sources()) as file:
-            file.write(page.encode("utf-8", "backslashreplace"))
+            file.write(page.data)
         return path
 
     def export_js(self, path: str | Path) -> Path:

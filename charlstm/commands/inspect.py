@@ -219,24 +219,13 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None, unknown
 
 def _write_page(model: "Model", path: Path, file: BinaryIO, texts: _Texts) -> dict[str, Any]:
     """Write the page and return its record, with the rounding cost on held-out text."""
-    from charlstm.export.rounding import measure_rounding
-    from charlstm.export.webpage import build_page, opening_text
+    from charlstm.export.webpage import build_page
 
     shown = texts.given
-    if shown is None:
-        shown = opening_text(model.tokenizer, texts.held_out)
-    if len(shown) > _MAX_SHOWN_CHARS:
+    if shown is not None and len(shown) > _MAX_SHOWN_CHARS:
         say(f"the page opens with the first {_MAX_SHOWN_CHARS:,} of {len(shown):,} characters")
         shown = shown[:_MAX_SHOWN_CHARS]
-    cost = measure_rounding(model.checkpoint, texts.held_out)
-    page = build_page(
-        model.checkpoint,
-        name=model.title,
-        text=shown,
-        held_out=texts.held_out,
-        cost=cost,
-    )
-    data = page.encode("utf-8", "backslashreplace")
+    data, cost = build_page(model.checkpoint, name=model.title, text=shown, held_out=texts.held_out)
     file.write(data)
     say(f"{path}: {len(data) / 1e6:.2f} MB; {cost}")
     return {

@@ -12,7 +12,7 @@ from conftest import HOSTILE, MODEL, TEXT, with_spec, with_vocabulary
 
 from charlstm.analysis.unit import unit_steps
 from charlstm.config import ReadingConfig
-from charlstm.export.rounding import measure_rounding, rounded
+from charlstm.export.rounding import rounded
 from charlstm.export.webpage import build_page
 from charlstm.inference.prediction import ladder, predict_next
 from charlstm.inference.predictor import Predictor
@@ -24,9 +24,7 @@ from charlstm.text.vocabulary import Vocabulary
 
 def page_of(checkpoint: Checkpoint, path: Path, *, text="the quick", name="tiny") -> Path:
     held_out = EncodedText.of([TEXT[:200]], checkpoint.spec.vocabulary)
-    cost = measure_rounding(checkpoint, held_out)
-    page = build_page(checkpoint, name=name, text=text, held_out=held_out, cost=cost)
-    path.write_text(page, encoding="utf-8", errors="backslashreplace")
+    path.write_bytes(build_page(checkpoint, name=name, text=text, held_out=held_out).data)
     return path
 
 
