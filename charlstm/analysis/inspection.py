@@ -3,12 +3,14 @@
 Shapes: N characters read, H hidden size, U units of all layers, K shifted copies.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from charlstm.config import NATS_PER_BIT
 from charlstm.errors import ConfigError
 from charlstm.inference.prediction import Candidate, ranked
 from charlstm.inference.predictor import Predictor
@@ -35,17 +37,27 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Character:
-    """A character of a traced text.
+    """A character of a text, as the model sees it.
 
     Args:
-        char: readable.
-        nats: its loss.
+        char: in readable form.
+        nats: its surprisal.
         candidates: the most likely characters at its position.
     """
 
     char: str
     nats: float
     candidates: tuple[Candidate, ...]
+
+    @property
+    def bits(self) -> float:
+        """Its surprisal in bits."""
+        return self.nats / NATS_PER_BIT
+
+    @property
+    def probability(self) -> float:
+        """The probability that the model assigned to it."""
+        return math.exp(-self.nats)
 
 
 @dataclass(frozen=True, kw_only=True)

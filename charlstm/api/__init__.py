@@ -8,25 +8,3 @@
 
 Input: names, paths, texts. Output: a `Model` and plain results.
 """
-
-from typing import Any
-
-__all__ = ["Model", "classify", "load", "open_model", "runs", "train"]
-
-_HOMES = {
-    "Model": "model",
-    "classify": "classification",
-    "load": "loading",
-    "open_model": "loading",
-    "runs": "loading",
-    "train": "training",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Import lazily.
-    if name in _HOMES:
-        from importlib import import_module
-
-        return getattr(import_module(f"charlstm.api.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

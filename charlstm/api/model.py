@@ -2,7 +2,6 @@
 
 import codecs
 import contextlib
-import math
 import os
 import reprlib
 import warnings
@@ -15,7 +14,7 @@ import numpy as np
 
 from charlstm.analysis.inspection import trace
 from charlstm.analysis.unit import UnitStep, unit_steps
-from charlstm.api.results import Activations, CharacterSurprisal, Surprisals
+from charlstm.api.results import Activations, Surprisals
 from charlstm.config import MAX_SAMPLES, NATS_PER_BIT, SampleConfig, SplitName
 from charlstm.errors import ConfigError, CorpusError, TensorFileError
 from charlstm.evaluation.difference import Difference, compare, require_same_reading
@@ -399,7 +398,7 @@ class Model:
         >>> text = model.sample("qu", length=300, temperature=0.7, seed=1)
         >>> three = model.sample("qu", length=20, num_samples=3)
         >>> def without_e(log_p):
-        ...     log_p[..., model.tokenizer.encode("e")] = -math.inf
+        ...     log_p[..., model.tokenizer.encode("e")] = float("-inf")
         ...     return log_p
         >>> "e" in model.sample("qu", length=200, filters=(without_e,))
         False
@@ -479,18 +478,7 @@ class Model:
         Raises:
             ConfigError: if the text is empty.
         """
-        characters = trace(self.predictor, self._documents(text)).characters
-        return Surprisals(
-            tuple(
-                CharacterSurprisal(
-                    char=character.char,
-                    bits=character.nats / NATS_PER_BIT,
-                    probability=math.exp(-character.nats),
-                    candidates=character.candidates,
-                )
-                for character in characters
-            )
-        )
+        return Surprisals(trace(self.predictor, self._documents(text)).characters)
 
     def trace(self, text: str) -> Activations:
         """Return gates, cell and hidden states while reading a text, [layers, characters, units].

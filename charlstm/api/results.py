@@ -3,15 +3,13 @@
 Shapes: L layers, T characters of the text, H hidden size.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, overload
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from charlstm.analysis.inspection import Trace
-from charlstm.inference.prediction import Candidate
+from charlstm.analysis.inspection import Character, Trace
 from charlstm.system import notebook_html
 from charlstm.text.visible import named, visible
 from charlstm.text.vocabulary import EOS
@@ -22,49 +20,17 @@ _NUM_UNITS: Final = 6
 _MAX_SHOWN_CHARS: Final = 120
 
 
-class CharacterSurprisal(NamedTuple):
-    """One character of a text.
+class Surprisals(tuple[Character, ...]):
+    """A text's characters with their surprisals; shaded in a notebook."""
 
-    Args:
-        char: in readable form.
-        bits: surprisal, -log2 of the probability.
-        probability: assigned by the model.
-        candidates: the most likely characters at this position.
-    """
-
-    char: str
-    bits: float
-    probability: float
-    candidates: tuple[Candidate, ...]
-
-
-@dataclass(frozen=True)
-class Surprisals(Sequence[CharacterSurprisal]):
-    """Sequence of a text's characters with their surprisals; shaded in a notebook."""
-
-    characters: tuple[CharacterSurprisal, ...]
-
-    @overload
-    def __getitem__(self, index: int) -> CharacterSurprisal: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[CharacterSurprisal, ...]: ...
-    def __getitem__(
-        self, index: int | slice
-    ) -> CharacterSurprisal | tuple[CharacterSurprisal, ...]:
-        return self.characters[index]
-
-    def __len__(self) -> int:
-        return len(self.characters)
-
-    def __iter__(self) -> Iterator[CharacterSurprisal]:
-        return iter(self.characters)
+    __slots__ = ()
 
     @property
     def bits_per_char(self) -> float:
         return sum(character.bits for character in self) / len(self)
 
     def __repr__(self) -> str:
-        shown = " ".join(f"{char!r} {bits:.1f}" for char, bits, *_ in self[:_NUM_IN_REPR])
+        shown = " ".join(f"{one.char!r} {one.bits:.1f}" for one in self[:_NUM_IN_REPR])
         more = " ..." if len(self) > _NUM_IN_REPR else ""
         return f"<{self.bits_per_char:.3f} bits per character: {shown}{more}>"
 

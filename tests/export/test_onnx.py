@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import TEXT
 
-from charlstm.api import load
+import charlstm
 from charlstm.cli import main
 from charlstm.errors import CharLSTMError, ConfigError
 from charlstm.export import onnx as export
@@ -88,4 +88,4 @@ def test_guide_example_generates_the_model_text(stored, here, capsys):
     assert main(["export", "tiny", "--format", "onnx", "-o", "shakespeare.onnx"]) == 0
     capsys.readouterr()
     exec(compile(example, "README.md", "exec"), {})
-    assert capsys.readouterr().out == load("tiny").sample(length=100, temperature=0) + "\n"
+    assert capsys.readouterr().out == charlstm.load("tiny").sample(length=100, temperature=0) + "\n"
