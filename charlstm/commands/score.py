@@ -159,10 +159,10 @@ def score(
             else TableRows(paths[0], model, reading, expect)
         )
         needs_percentiles = limit is not None and limit.is_percentile
-        judged = judge(
+        columns, judged = judge(
             models, readers, with_counts=with_counts, needs_percentiles=needs_percentiles
         )
-        header_line = rows.header(judged.columns)
+        header_line = rows.header(columns)
         if header_line is not None and (header or reading.column is not None):
             print(header_line, flush=True)
         num_written, counts = write_rows(rows, judged, limit)
