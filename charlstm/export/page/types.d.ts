@@ -61,10 +61,8 @@ interface UnitStep {
 interface SamplerOptions {
   unread: Int32Array;
   temperature: number;
-  length: number;
-  seed?: number;
   topK?: number;
-  random?: () => number;
+  random: () => number;
 }
 
 /** What the page shows: where it looks, the unit it follows, places and units of its maps. */
