@@ -386,7 +386,6 @@ class Page {
 
   listen() {
     const { field } = this;
-    const on = (id, event, act) => element(id).addEventListener(event, act);
     on("text", "input", () => {
       this.trial.forget();
       this.changed();
@@ -442,7 +441,6 @@ function startPage() {
         const symbols = alphabet.symbolsOf(alphabet.normalized(prefix)).map(({ number }) => number);
         page.tell("predict", { id, symbols });
       }),
-    nameOf: (number) => page.alphabet.nameOf(number),
     /** Return the step that is drawn, in full precision. */
     step: () => page.unit?.step,
     isRead: () => page.text.isRead && page.stale.size === 0 && !document.querySelector("#strip .waiting"),

@@ -97,8 +97,8 @@ class Maps {
     this.answer = undefined; // the worker's, for the stretch that was asked for last
     this.draw = this.draw.bind(this);
     this.build();
-    element("maps").addEventListener("toggle", () => page.look());
-    element("all-units").addEventListener("change", () => page.look());
+    on("maps", "toggle", () => page.look());
+    on("all-units", "change", () => page.look());
     addEventListener("resize", () => {
       if (this.isOpen) page.look();
     });

@@ -71,11 +71,11 @@ class Tour {
   constructor(page) {
     this.page = page;
     this.number = undefined;
-    element("tour-start").addEventListener("click", () => this.go(0));
-    element("tour-back").addEventListener("click", () => this.go(this.number - 1));
-    element("tour-next").addEventListener("click", () => this.go(this.number + 1));
-    element("tour-end").addEventListener("click", () => this.end());
-    element("tour").addEventListener("keydown", ({ key }) => {
+    on("tour-start", "click", () => this.go(0));
+    on("tour-back", "click", () => this.go(this.number - 1));
+    on("tour-next", "click", () => this.go(this.number + 1));
+    on("tour-end", "click", () => this.end());
+    on("tour", "keydown", ({ key }) => {
       if (key === "Escape") this.end();
     });
   }

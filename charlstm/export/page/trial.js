@@ -6,8 +6,8 @@ class Trial {
   constructor(page) {
     this.page = page;
     this.before = undefined; // the text before the change, and the place that was changed
-    element("change").addEventListener("click", () => this.change());
-    element("undo").addEventListener("click", () => this.undo());
+    on("change", "click", () => this.change());
+    on("undo", "click", () => this.undo());
   }
 
   change() {

@@ -9,6 +9,9 @@ const SHOWN_CONTEXT = 8;
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
 
+/** @type {(id: string, event: string, act: (event: any) => void) => void} */
+const on = (id, event, act) => element(id).addEventListener(event, act);
+
 const share = (probability) => {
   const percent = 100 * probability;
   return `${percent.toFixed(percent >= 10 ? 0 : percent >= 1 ? 1 : 2)}\u00a0%`;
@@ -25,6 +28,13 @@ function make(tag, { text, className, ...attributes } = {}) {
   if (className) made.className = className;
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   return made;
+}
+
+/** Make a table's row of a header and cells with text. */
+function makeRow(header, cells) {
+  const row = make("tr");
+  row.append(make("th", { scope: "row", text: header }), ...cells.map((text) => make("td", { text })));
+  return row;
 }
 
 /** Return the limits between the shades of surprise: further apart for larger vocabularies. */
@@ -246,19 +256,15 @@ function drawContexts(contexts, symbols, alphabet, next) {
   element("contexts-next").hidden = !next;
   element("contexts").replaceChildren(
     ...contexts.map(({ length, logP }) => {
-      const row = make("tr");
       const shown = symbols.slice(symbols.length - length).slice(-SHOWN_CONTEXT);
       const context = shown.map((symbol) => alphabet.label(symbol.code)).join("");
       const likely = likelyWords(logP, 3, (number) => alphabet.nameOf(number));
-      const cell = make("td", { className: "context" });
-      cell.append(make("bdi", { text: length > shown.length ? `\u2026${context}` : context }));
-      row.append(
-        make("th", { scope: "row", text: String(length) }),
-        cell,
-        make("td", { text: `${entropyBits(logP).toFixed(2)} bits` }),
-        make("td", { className: "likely", text: likely }),
-      );
-      if (next) row.append(make("td", { text: share(Math.exp(logP[next.number])) }));
+      const cells = ["", `${entropyBits(logP).toFixed(2)} bits`, likely];
+      if (next) cells.push(share(Math.exp(logP[next.number])));
+      const row = makeRow(String(length), cells);
+      row.cells[1].className = "context";
+      row.cells[1].append(make("bdi", { text: length > shown.length ? `\u2026${context}` : context }));
+      row.cells[3].className = "likely";
       return row;
     }),
   );
@@ -306,15 +312,9 @@ function drawSums(step, { below, symbol }) {
   element("sums-input").textContent = below ? `layer ${below}` : symbol;
   element("sums-what").textContent = step.gates.length > 1 ? "gate" : "state";
   element("sums").tBodies[0].replaceChildren(
-    ...step.gates.map((gate) => {
-      const row = make("tr");
-      const name = gate.name === "hidden" ? "hidden state" : gate.name;
-      row.append(make("th", { scope: "row", text: name }));
-      for (const value of [gate.input, gate.hidden, gate.bias, gate.preActivation, gate.value]) {
-        row.append(make("td", { text: signed(value) }));
-      }
-      return row;
-    }),
+    ...step.gates.map(({ name, input, hidden, bias, preActivation, value }) =>
+      makeRow(titleOf(name), [input, hidden, bias, preActivation, value].map((one) => signed(one))),
+    ),
   );
 }
 

@@ -10,7 +10,6 @@ class Writing {
     /** @type {any} */
     this.answer = undefined; // what the worker has written so far
     this.draw = this.draw.bind(this);
-    const on = (id, event, act) => element(id).addEventListener(event, act);
     on("start", "click", () => this.start());
     on("stop", "click", () => {
       page.tell("stop");
