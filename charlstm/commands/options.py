@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from charlstm.api.model import Model
 
 _MINUTES_PER_UNIT: Final = {"s": 1 / 60, "m": 1.0, "h": 60.0}
-_FLAG: Final = "COMMANDLINE"
-_DEFAULT: Final = "DEFAULT"
 
 
 def parse_count(text: str | int) -> int:
@@ -370,14 +368,9 @@ def is_given(value: object) -> bool:
     return value is not None and value is not False and value != []
 
 
-def is_flag(context: typer.Context, name: str) -> bool:
-    """Return whether an option's value is from the command line."""
-    return getattr(context.get_parameter_source(name), "name", "") == _FLAG
-
-
-def is_default(context: typer.Context, name: str) -> bool:
-    """Return whether an option has its default: no flag, no environment variable."""
-    return getattr(context.get_parameter_source(name), "name", "") == _DEFAULT
+def source_of(context: typer.Context, name: str) -> str:
+    """Return where an option's value comes from: `COMMANDLINE`, `ENVIRONMENT` or `DEFAULT`."""
+    return getattr(context.get_parameter_source(name), "name", "")
 
 
 def one_of(context: typer.Context, **values: Any) -> list[Any]:
@@ -397,7 +390,7 @@ def exclude(context: typer.Context, some: dict[str, Any], others: dict[str, Any]
 
 
 def _one_of(context: Any, values: dict[str, Any]) -> dict[str, Any]:
-    flags = [name for name in values if is_flag(context, name)]
+    flags = [name for name in values if source_of(context, name) == "COMMANDLINE"]
     kept = {name: value if name in flags or not flags else None for name, value in values.items()}
     chosen = [name for name, value in kept.items() if is_given(value)]
     if len(chosen) > 1:

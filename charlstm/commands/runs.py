@@ -12,10 +12,9 @@ from charlstm.commands.options import (
     Checkpoints,
     Json,
     RunNames,
-    is_default,
-    is_flag,
     print_record,
     print_warnings,
+    source_of,
 )
 from charlstm.config import DEFAULT_STORE
 from charlstm.errors import CheckpointError, ConfigError
@@ -198,8 +197,9 @@ def remove(
 def _nearest(context: typer.Context) -> Path:
     """Return a subcommand's store: its own flag, else the group's, else environment or default."""
     parent = context.parent
-    if parent is not None and not is_flag(context, "checkpoints"):
-        is_group_flag = is_flag(parent, "checkpoints")  # type: ignore[arg-type]
-        if is_group_flag or is_default(context, "checkpoints"):
+    source = source_of(context, "checkpoints")
+    if parent is not None and source != "COMMANDLINE":
+        is_group_flag = source_of(parent, "checkpoints") == "COMMANDLINE"  # type: ignore[arg-type]
+        if is_group_flag or source == "DEFAULT":
             return Path(parent.params["checkpoints"])
     return Path(context.params["checkpoints"])
