@@ -154,11 +154,11 @@ def _counts_bits(run: str, store: "CheckpointStore") -> float | None:
 def _print_commands(store: "CheckpointStore", found: "dict[str, LoadedCheckpoint]") -> None:
     """Print the command that reproduces each run, and notes on its limits."""
     from charlstm.run.repeat_command import repeat_command
-    from charlstm.views.runs import show_command
+    from charlstm.views.tables import command_line
 
     for name, loaded in found.items():
         arguments, notes = repeat_command(loaded.checkpoint)
-        show_command(arguments, store.root)
+        print(command_line(arguments, store.root), flush=True)
         for note in notes:
             say(f"{name}: {note}")
 

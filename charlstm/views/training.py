@@ -10,15 +10,14 @@ from rich.console import Console
 from rich.text import Text
 
 from charlstm.analysis.advice import overfits
-from charlstm.config import DEFAULT_STORE
 from charlstm.events import Evaluated, Finished, SavingFailed, Started, Stepped, TrainerEvent
 from charlstm.run.log import LoggedEvent, duration, status
 from charlstm.run.session import Session
 from charlstm.system import run_files
 from charlstm.system.progress import move, progress_bar
-from charlstm.system.terminal import escape, is_animated, say, shell_word
+from charlstm.system.terminal import escape, is_animated, say
 from charlstm.text.visible import visible
-from charlstm.views.tables import figure, print_pairs
+from charlstm.views.tables import command_line, figure, print_pairs
 
 # Line width of logs.
 _PIPE_WIDTH: Final = 100
@@ -48,9 +47,7 @@ def training_view(*, quiet: bool) -> Iterator[Callable[[LoggedEvent], None]]:
 
 def shell_command(name: str, folder: Path) -> str:
     """Return the command line for a command on the run in a folder."""
-    store = folder.parent
-    where = "" if store == DEFAULT_STORE else f" --checkpoints {shell_word(str(store))}"
-    return f"charlstm {name} --run {shell_word(folder.name)}{where}"
+    return command_line([*name.split(), "--run", folder.name], folder.parent)
 
 
 def watch_training(events: Iterator[TrainerEvent], name: str) -> Iterator[TrainerEvent]:

@@ -40,7 +40,7 @@ function leb(number) {
 }
 
 /**
- * Return the bytes of instructions: names, or [name, argument].
+ * Assemble instructions, which are names or [name, argument], into bytes.
  * @typedef {string | (string | number)[]} Instruction
  * @param {Instruction[]} instructions
  */
@@ -122,7 +122,7 @@ function productModule() {
 }
 
 /**
- * The same in plain JavaScript, over the same memory.
+ * Return the same function in plain JavaScript, on the same kind of memory.
  * @param {{ buffer: ArrayBuffer }} memory @returns {Product}
  */
 function plainProduct(memory) {
@@ -185,7 +185,7 @@ class Products {
   }
 
   /**
-   * Rows of 8-bit integers, each with its own scale: row r stands for scales[r] * values[r].
+   * Copy a matrix into the memory; its row r is scales[r] * values[r].
    * @param {Int8Array} values @param {Float32Array} scales
    */
   matrix(values, scales) {

@@ -1,6 +1,6 @@
 // A tour in five steps, from a character to the gates.
 
-/** The steps: the section, what to do when one begins, and the words. */
+/** Each step: its section, an action when it begins, and its text. */
 const TOUR = [
   {
     section: "reading",

@@ -74,7 +74,7 @@ function drawLegend(isSurprise, steps) {
   );
 }
 
-/** The field's text, drawn beneath it in shaded spans; an edit touches only what it changed. */
+/** The field's text, drawn beneath it in shaded spans; an edit only redraws what it changed. */
 class Strip {
   constructor(alphabet) {
     this.alphabet = alphabet;
@@ -98,7 +98,7 @@ class Strip {
     for (const span of this.spans.slice(same)) span.classList.add("waiting");
   }
 
-  /** Make a span of the character as it is in the field, so that both break lines alike. */
+  /** Make a span with the character as in the field, so that both break lines alike. */
   spanOf(symbol, char) {
     const label = this.alphabet.label(char.codePointAt(0));
     const span = make("span", { text: char, className: "waiting" });
@@ -119,7 +119,7 @@ class Strip {
     return spans;
   }
 
-  /** Shade the symbols from `first` on, as far as they are read. */
+  /** Shade the symbols that have been read, from `first` on. */
   shade(text, first, shadeOf) {
     for (let place = first; place < text.bits.length; place += 1) {
       const span = this.spans[place];
@@ -174,7 +174,7 @@ function surpriseWords(text, alphabet) {
   return [...words, ...changeWords(text, alphabet)].join(" ");
 }
 
-/** Say how far the last edit is remembered. */
+/** Describe how far the last edit changed predictions. */
 function changeWords(text, { symbol }) {
   const changes = text.symbols.map((_, place) => text.noticedChange(place));
   const noticed = changes.filter(Boolean).length;

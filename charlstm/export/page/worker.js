@@ -12,7 +12,7 @@ class Desk {
     this.reading = new Reading(this.stack);
     this.version = 0;
     /** @type {any} */
-    this.view = undefined; // a `View`, once the page has told one
+    this.view = undefined; // a `View`, after the page's first message
     this.numPosted = -1; // symbols that the page knows about
     /** @type {any} */
     this.contexts = undefined; // predictions by context length at the position shown
@@ -21,12 +21,12 @@ class Desk {
   }
 
   /**
-   * Take what the page shows.
+   * Set what the page shows.
    *
-   * `text`: its symbols, of which the first `same` are those of the text before, and the page knows
-   * the bits of the first `known`; absent when it is still that text. `place`: how many symbols
-   * precede the position shown. `layer`, `unit`: the one to follow. `stretch`: places and units of
-   * the heat maps, absent when they are folded.
+   * `text`: the new text's symbols; the first `same` are unchanged, and the page has the bits of the
+   * first `known`. Absent if the text is the same. `place`: number of symbols before the position
+   * shown. `layer`, `unit`: the selected unit. `stretch`: range and units of the heat maps, absent
+   * while they are folded.
    *
    * @param {View & { version: number, text?: any }} message
    */
@@ -34,7 +34,7 @@ class Desk {
     this.version = version;
     if (text) {
       this.reading.replace(text.same, text.symbols);
-      // The page dropped answers that were under way: they were for the earlier text.
+      // The page drops answers for the earlier text that were still under way.
       this.numPosted = Math.min(this.numPosted, text.known);
     }
     const { layer, unit } = this.view ?? {};
@@ -72,7 +72,7 @@ class Desk {
     postMessage({ kind, version: this.version, ...values });
   }
 
-  /** Work for one turn, on what is visible first; return whether there is more to do. */
+  /** Work for one turn, starting with what is visible; return whether there is more to do. */
   turn() {
     if (!this.view) return false;
     const until = performance.now() + TURN;
@@ -114,7 +114,7 @@ class Desk {
     this.post("unit", { place, layer, unit, isFirst, step });
   }
 
-  /** Post values of some units of each layer over a part of the text, [places x units] by name. */
+  /** Post the values of some units of each layer over a part of the text, [places x units] by name. */
   postStretch() {
     const { stretch } = this.view;
     const { states, isDone } = this.reading;
@@ -178,7 +178,7 @@ function shade(stack, state, layer, unit) {
   return Math.tanh(stack.valuesOf(state, layer, "cell")[unit]);
 }
 
-/** Pass messages to the desk; new ones are handled between its turns. */
+/** Pass messages to the desk, between its turns. */
 function startWorker() {
   let desk;
   let isWorking = false;
