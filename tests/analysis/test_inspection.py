@@ -24,7 +24,7 @@ from charlstm.text.vocabulary import Vocabulary
 
 @pytest.fixture(scope="module")
 def document(vocabulary):
-    """A function that encodes texts as documents."""
+    """Return a function (texts) -> the encoded documents."""
     return lambda *texts: EncodedText.of(texts, vocabulary)
 
 

@@ -94,7 +94,7 @@ def open_page(browser, tmp_path):
 
 
 def is_own(url: str, path: Path) -> bool:
-    """Return the page and its worker."""
+    """Return whether a URL is the page or its worker."""
     return url == path.as_uri() or url.startswith("blob:")
 
 
@@ -328,7 +328,7 @@ def test_page_is_keyboard_accessible(open_page, learned):
     page.keyboard.press("Enter")
     wait_for(page, "document.getElementById('text').value.length === 10")
     assert page.locator("#text").input_value()[1] == {"\u2423": " "}.get(best, best)
-    # The focus stays where it was: it can be pressed again.
+    # The focus stays, so that the button can be pressed again.
     assert page.evaluate("document.activeElement.closest('#next-list') !== null")
     page.locator("#unit").fill("3")
     page.locator("#unit").press("Enter")
@@ -382,7 +382,7 @@ def test_screen_reader_status_and_seed_are_shown(open_page, learned):
     for symbol, spoken, *_ in names:
         assert spoken == {"\u2423": "space", "\u23ce": "line end"}.get(symbol, symbol)
     assert any(symbol == "\u2423" for symbol, *_ in names)
-    # A screen reader hears words, too.
+    # Screen readers announce words.
     page.locator("#text").fill("the")
     wait_for(
         page,
@@ -488,7 +488,7 @@ def test_phone_layout_clips_nothing(open_page, learned):
         page.locator("#tour-next").click()
     wait_for(page, "document.getElementById('tour-words').textContent.startsWith('5')")
     page.wait_for_timeout(1500)
-    # The rows that the last step speaks of are above its box.
+    # The rows that the last step describes are above its box.
     state, tour = (page.locator(one).first.bounding_box() for one in ("[data-name=cell]", "#tour"))
     assert state["y"] >= 0
     assert state["y"] + state["height"] <= tour["y"]
@@ -568,7 +568,7 @@ def test_page_fits_every_screen(open_page, learned, width, scheme):
     wait_for(page, "document.querySelector('#layers canvas').width > 300 / 2")
     page.wait_for_timeout(200)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= width
-    # There is something on each heat map.
+    # No heat map is blank.
     assert page.evaluate(
         """() => [...document.querySelectorAll("canvas")].every((canvas) => {
           const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -680,14 +680,14 @@ def test_sample_is_inserted_at_its_position(open_page, learned):
     page = open_page(learned, text="the quick")
     move_caret(page, 4)
     written = write_sample(page).removeprefix("the ")
-    # After what it was written for has changed, it has no place.
+    # A sample can't be inserted while the text before it differs.
     page.locator("#text").fill("a dog")
     wait_for(page, "document.getElementById('keep').disabled")
     page.locator("#text").fill("the quick")
     wait_for(page, "!document.getElementById('keep').disabled")
     page.locator("#keep").click()
     assert page.locator("#text").input_value() == "the " + written + "quick"
-    # The browser can undo it, and a candidate that was clicked.
+    # The browser can undo the insertion, and that of a prediction.
     page.keyboard.press("Control+z")
     assert page.locator("#text").input_value() == "the quick"
     page.locator("#next-list button").first.click()
@@ -707,7 +707,7 @@ def test_full_field_shows_a_notice(open_page, learned):
     page.locator("#next-list button").first.click()
     assert len(page.locator("#text").input_value()) == 2000
     assert "1 left out" in text_of(page, "#notice")
-    # The caret is in sight, at the end and at the beginning.
+    # The caret stays visible, at the end and at the beginning.
     inside = """() => {
       const [outer, inner] = ["#strip", "#strip .chosen"].map(
         (selector) => document.querySelector(selector).getBoundingClientRect());
@@ -845,7 +845,7 @@ def test_sample_continues_the_text_at_the_click(open_page, learned):
     page = open_page(learned, text="the")
     text = (TEXT * 3)[:2000]
     page.locator("#temperature").fill("0")
-    # All in one task: the worker has read nothing of it when the next text comes.
+    # All in one task, so that the worker hasn't read the text when the next one arrives.
     page.evaluate(
         """(text) => {
           const field = document.getElementById("text");
@@ -870,7 +870,7 @@ def test_sample_continues_the_text_at_the_click(open_page, learned):
 
 @pytest.mark.slow
 def test_stop_before_start_cancels_writing(open_page, checkpoint):
-    # Large enough that not everything is read and written before the click on "stop" is heard.
+    # Large enough that reading and writing take longer than the click on "stop".
     page = open_page(with_vocabulary(checkpoint, TEXT, hidden_size=300), text="the")
     page.evaluate(
         """() => {
@@ -924,7 +924,7 @@ def test_only_edits_are_labeled_as_edits(open_page, learned):
     settle(page)
     page.wait_for_timeout(100)
     assert "edit" not in text_of(page, "#strip-words")
-    # Twice changed, it goes back to where it began; there is nothing to change in no text.
+    # After two changes, undo restores the first text; an empty text has nothing to change.
     page.locator("#change").click()
     page.locator("#change").click()
     page.locator("#undo").click()

@@ -1,5 +1,5 @@
-// The scripts of charlstm/export/page that don't touch the DOM, against Python's vectors: a JSON file
-// named by VECTORS, which tests/export/test_webpage_scripts.py writes.
+// Compares the scripts of charlstm/export/page that don't use the DOM with Python's results, in a JSON
+// file named by VECTORS, which tests/export/test_webpage_scripts.py writes.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -13,7 +13,7 @@ const NAMES =
   "drawnSymbols, draw, randomNumbers, Alphabet, ReadText, CELLS, flowsOf }";
 const { models, products } = JSON.parse(readFileSync(process.env.VECTORS, "utf-8"));
 
-/** The scripts as the page has them: one after another, in one scope. */
+/** Run the scripts as in the page, one after another in one scope, and return what they define. */
 function scripts(globals = {}) {
   const code = FILES.map((name) => readFileSync(new URL(`${name}.js`, FOLDER), "utf-8")).join("\n");
   const { atob, TextEncoder, TextDecoder } = globalThis;
@@ -40,7 +40,7 @@ function statesOf(stack, ids) {
   return states;
 }
 
-// Without WebAssembly the same is computed in plain JavaScript.
+// Without WebAssembly, plain JavaScript computes the same.
 const BACKENDS = { WebAssembly: page, JavaScript: scripts({ WebAssembly: undefined }) };
 
 for (const [backend, { Products }] of Object.entries(BACKENDS)) {
