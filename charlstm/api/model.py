@@ -216,12 +216,14 @@ class Model:
             return None
         return None if nats is None else nats / NATS_PER_BIT
 
-    def with_counts(self, notify: Notify = ignore_notice) -> Predictor:
-        """Return the predictor that interpolates LSTM and n-grams.
+    def predictor_for(self, *, with_counts: bool, notify: Notify = ignore_notice) -> Predictor:
+        """Return the LSTM's predictor, or the one that interpolates LSTM and n-grams.
 
         Raises:
             CorpusError: see `counts`.
         """
+        if not with_counts:
+            return self.predictor
         if self._with_counts is None:
             self._with_counts = Predictor(self.checkpoint, counts=self.counts(notify))
         return self._with_counts
@@ -284,7 +286,7 @@ class Model:
             device, threads: for torch.
             notify: called with progress messages.
         """
-        predictor = self.with_counts(notify) if with_counts else self.predictor
+        predictor = self.predictor_for(with_counts=with_counts, notify=notify)
         network: list[CharLSTM] = []
 
         def predict(text: EncodedText) -> Iterable[Prediction]:
@@ -352,7 +354,7 @@ class Model:
                 text is needed but unavailable.
         """
         symbols = self.tokenizer.to_chars(prefix, _warn)
-        return predict_next(self._predictor_for(with_counts=with_counts), symbols)
+        return predict_next(self.predictor_for(with_counts=with_counts), symbols)
 
     def ladder(self, prefix: str, *, with_counts: bool = False) -> list[ContextPrediction]:
         """Predict from the last 0, 1, 2, 4, 8 ... and from all characters of the prefix.
@@ -361,7 +363,7 @@ class Model:
             CorpusError: see `predict`.
         """
         return ladder(
-            self._predictor_for(with_counts=with_counts), self.tokenizer.to_chars(prefix, _warn)
+            self.predictor_for(with_counts=with_counts), self.tokenizer.to_chars(prefix, _warn)
         )
 
     @overload
@@ -423,7 +425,7 @@ class Model:
         if seed is not None:
             require_int("seed", seed, 0, MAX_SEED)
         items = draw_items(
-            self._predictor_for(with_counts=with_counts),
+            self.predictor_for(with_counts=with_counts),
             self.tokenizer.to_chars(prime, _warn),
             _sample_config(options),
             num_items=1 if num_samples is None else num_samples,
@@ -453,7 +455,7 @@ class Model:
             CorpusError, ConfigError: see `sample`; raised when the first character is drawn.
         """
         drawn = sample(
-            self._predictor_for(with_counts=with_counts),
+            self.predictor_for(with_counts=with_counts),
             self.tokenizer.to_chars(prime, _warn),
             _sample_config(options),
             generator=np.random.default_rng(seed),
@@ -525,7 +527,7 @@ class Model:
             raise ConfigError(f"split {split!r}: must be train, val or test")
         corpus = self.corpus()
         text: EncodedText = getattr(corpus, split)
-        return Evaluation.of_scores(text, self._predictor_for(with_counts=with_counts).score(text))
+        return Evaluation.of_scores(text, self.predictor_for(with_counts=with_counts).score(text))
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -592,9 +594,6 @@ class Model:
         body = notebook_html.curve([value for value in bits if value is not None])
         return notebook_html.titled(repr(self).strip("<>"), body + notebook_html.quoted(drawn))
 
-    def _predictor_for(self, *, with_counts: bool) -> Predictor:
-        return self.with_counts() if with_counts else self.predictor
-
     def score(self, text: str | Path, *, with_counts: bool = False) -> Evaluation:
         """Score a text, including unknown characters; for a model of a list, line by line.
 
@@ -610,7 +609,7 @@ class Model:
                 unavailable.
         """
         documents = self._documents(text)
-        predictor = self._predictor_for(with_counts=with_counts)
+        predictor = self.predictor_for(with_counts=with_counts)
         return Evaluation.of_scores(documents, predictor.score(documents))
 
     def difference(self, other: "Model", text: str | Path) -> Difference:

@@ -213,7 +213,7 @@ def sample(  # noqa: PLR0915 - three ways to write samples
     model = which.load()
     tokenizer = model.tokenizer
     before = _primes(model, prime, primes, unknown)
-    predictor = model.with_counts(say) if with_counts else model.predictor
+    predictor = model.predictor_for(with_counts=with_counts, notify=say)
     if most_likely is not None:
         show_likely(likely_items(predictor, before[0], most_likely), as_json=as_json)
         return

@@ -320,15 +320,16 @@ class Page {
   }
 
   drawNext() {
-    const logP = atTemperature(this.next.logP, this.temperature);
-    const symbols = this.text.documentBefore(this.next.place, this.config.end);
-    drawNext(this.next.logP, this.alphabet, this.temperature);
-    element("next-words").textContent = nextWords(logP, this.alphabet, symbols, (one) => this.alphabet.nameOf(one));
+    const { temperature, alphabet } = this;
+    const { place, logP } = this.next;
+    const drawn = temperature === 1 ? logP : tempered(logP, temperature);
+    const symbols = this.text.documentBefore(place, this.config.end);
+    drawNext(logP, drawn, alphabet, temperature);
+    element("next-words").textContent = nextWords(drawn, alphabet, symbols);
     globalThis.charlstm.secondsToFirst ??= performance.now() / 1000;
     clearTimeout(this.liveTimer);
     this.liveTimer = setTimeout(() => {
-      const spoken = (one) => this.alphabet.spokenNameOf(one);
-      element("live").textContent = nextWords(logP, this.alphabet, symbols, spoken);
+      element("live").textContent = nextWords(drawn, alphabet, symbols, true);
     }, LIVE_DELAY);
   }
 

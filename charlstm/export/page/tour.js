@@ -28,7 +28,7 @@ const TOUR = [
         : "";
       return (
         `Before that, the model gave every ${alphabet.symbol} a probability. Most likely: ` +
-        `${likelyWords(next.logP, 3, (one) => alphabet.nameOf(one))}.${surprise} Move through the ` +
+        `${likelyWords(next.logP, alphabet)}.${surprise} Move through the ` +
         "text with the arrow keys: sometimes one bar takes all, sometimes many share."
       );
     },

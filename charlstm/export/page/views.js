@@ -208,10 +208,9 @@ function buildNext(numPredictions, write) {
   }
 }
 
-/** Draw the most likely next symbols at a temperature; marks show the model's own probabilities. */
-function drawNext(logP, alphabet, temperature) {
+/** Draw the most likely symbols of `drawn`, which is `logP` at a temperature; marks show `logP`. */
+function drawNext(logP, drawn, alphabet, temperature) {
   const buttons = [...element("next-list").querySelectorAll("button")];
-  const drawn = atTemperature(logP, temperature);
   const best = ranked(drawn, buttons.length);
   const longest = Math.max(...best.map((number) => Math.max(logP[number], drawn[number])));
   const length = (value) => `${(100 * Math.exp(value - longest)).toFixed(2)}%`;
@@ -234,19 +233,20 @@ function drawNext(logP, alphabet, temperature) {
     (temperature === 1 ? "" : " Marks: the model's own probabilities, temperature 1.");
 }
 
-const atTemperature = (logP, temperature) => (temperature === 1 ? logP : tempered(logP, temperature));
-
-function nextWords(logP, alphabet, symbols, nameOf) {
+/** Describe the most likely next symbols; `spoken` is for screen readers. */
+function nextWords(logP, alphabet, symbols, spoken = false) {
   const last = symbols.slice(-12).map((symbol) => alphabet.label(symbol.code)).join("");
-  const likely = likelyWords(logP, 3, nameOf);
   const after = last ? `After ${quoted(last)}` : "At the beginning";
-  return `${after}: ${likely}; entropy ${entropyBits(logP).toFixed(2)} bits.`;
+  return `${after}: ${likelyWords(logP, alphabet, spoken)}; entropy ${entropyBits(logP).toFixed(2)} bits.`;
 }
 
-function likelyWords(logP, count, nameOf) {
-  return ranked(logP, count)
+function likelyWords(logP, alphabet, spoken = false) {
+  return ranked(logP, 3)
     .filter((number, place) => !place || Math.exp(logP[number]) >= LEAST_SHOWN)
-    .map((number) => `${isolated(nameOf(number))}\u00a0${share(Math.exp(logP[number]))}`)
+    .map((number) => {
+      const name = spoken ? alphabet.spokenNameOf(number) : alphabet.nameOf(number);
+      return `${isolated(name)}\u00a0${share(Math.exp(logP[number]))}`;
+    })
     .join(", ");
 }
 
@@ -258,8 +258,7 @@ function drawContexts(contexts, symbols, alphabet, next) {
     ...contexts.map(({ length, logP }) => {
       const shown = symbols.slice(symbols.length - length).slice(-SHOWN_CONTEXT);
       const context = shown.map((symbol) => alphabet.label(symbol.code)).join("");
-      const likely = likelyWords(logP, 3, (number) => alphabet.nameOf(number));
-      const cells = ["", `${entropyBits(logP).toFixed(2)} bits`, likely];
+      const cells = ["", `${entropyBits(logP).toFixed(2)} bits`, likelyWords(logP, alphabet)];
       if (next) cells.push(share(Math.exp(logP[next.number])));
       const row = makeRow(String(length), cells);
       row.cells[1].className = "context";
