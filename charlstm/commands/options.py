@@ -325,18 +325,27 @@ def read_text(path: str, corpus: ReadingConfig) -> str:
     Raises:
         CorpusError: if it can't be read or decoded.
     """
+    require_texts([path])
+    text = "".join(pieces_of(path, corpus))
+    return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
+
+
+def pieces_of(path: str, corpus: ReadingConfig) -> Iterator[str]:
+    """Yield a file or stdin piece by piece, read with the corpus's settings, then print notices.
+
+    Raises:
+        CorpusError: if it can't be read or decoded.
+    """
     from charlstm.text.source import FileSource
 
-    require_texts([path])
     source = FileSource(path, corpus)
     try:
         with model_encoding_advice():
-            text = "".join(source.pieces())
+            yield from source.pieces()
     finally:
         source.close()
     for notice in source.notices:
         say(notice)
-    return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
 
 
 def apply_unknown_option(model: "Model", text: str, unknown: str) -> str:

@@ -10,14 +10,13 @@ from typing import Any, Final
 
 from charlstm.api.model import Model
 from charlstm.commands.eval_text import read_files
-from charlstm.commands.options import model_encoding_advice
+from charlstm.commands.options import pieces_of
 from charlstm.config import STDIN, ReadingConfig
 from charlstm.errors import CorpusError
 from charlstm.evaluation.items import ItemScore
 from charlstm.settings import ReadingSettings
-from charlstm.system.terminal import escape, is_colorless, say
+from charlstm.system.terminal import escape, is_colorless
 from charlstm.text.lines import complete_lines
-from charlstm.text.source import FileSource
 from charlstm.text.tables import Row, Table
 from charlstm.views.items import Answer, as_cells, columns, marked, record, shown
 
@@ -148,15 +147,8 @@ def _pieces(path: str, config: ReadingConfig, errors: str = "replace") -> Iterat
     if path == STDIN:
         yield from _arriving(config, errors)
         return
-    source = FileSource(path, config)
-    try:
-        with model_encoding_advice():
-            for piece in source.pieces():
-                yield _as_typed(piece) if config.level == "byte" else piece
-    finally:
-        source.close()
-    for notice in source.notices:
-        say(notice)
+    for piece in pieces_of(path, config):
+        yield _as_typed(piece) if config.level == "byte" else piece
 
 
 def _arriving(config: ReadingConfig, errors: str) -> Iterator[str]:
