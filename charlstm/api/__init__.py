@@ -4,7 +4,7 @@
     model           `Model`, a trained model; mostly without torch; start here
     classification  find the best of several models for each text
     training        `charlstm train` as a function
-    results         surprisals, gates and states of a text
+    results         surprisals of a text
 
 Input: names, paths, texts. Output: a `Model` and plain results.
 """

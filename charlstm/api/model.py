@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, get_args, overl
 
 import numpy as np
 
-from charlstm.analysis.inspection import trace
+from charlstm.analysis.inspection import Trace, trace
 from charlstm.analysis.unit import UnitStep, unit_steps
-from charlstm.api.results import Activations, Surprisals
+from charlstm.api.results import Surprisals
 from charlstm.config import MAX_SAMPLES, NATS_PER_BIT, SampleConfig, SplitName
 from charlstm.errors import ConfigError, CorpusError, TensorFileError
 from charlstm.evaluation.difference import Difference, compare, require_same_reading
@@ -482,7 +482,7 @@ class Model:
         """
         return Surprisals(trace(self.predictor, self._documents(text)).characters)
 
-    def trace(self, text: str) -> Activations:
+    def trace(self, text: str) -> Trace:
         """Return gates, cell and hidden states while reading a text, [layers, characters, units].
 
         >>> forget = model.trace("quick")["forget"]  # [layers, characters, units]
@@ -492,7 +492,7 @@ class Model:
         Raises:
             ConfigError: if the text is empty.
         """
-        return Activations.of(trace(self.predictor, self._documents(text)))
+        return trace(self.predictor, self._documents(text))
 
     def unit_steps(self, text: str, *, layer: int, unit: int) -> list[UnitStep]:
         """Return one unit's gates and states at each character, with the terms of their sums.

@@ -138,18 +138,18 @@ def inspect(
         record["cell"], show = _follow(model, cell, watched.part(0, limit))
         shows.append(show)
     if gates:
-        number = _existing("--layer", layer or len(traced.layers), 1, len(traced.layers))
-        layer_trace = traced.layers[number - 1]
+        last = model.checkpoint.spec.model_config.num_layers
+        number = _existing("--layer", layer or last, 1, last)
         chosen = [
             _existing("--unit", wanted, 0, predictor.hidden_size - 1)
-            for wanted in unit or most_variable_units(layer_trace, _NUM_UNITS)
+            for wanted in unit or most_variable_units(traced, number - 1, _NUM_UNITS)
         ]
         shares = gate_shares(predictor, texts.gate_text)
         first = model.checkpoint.history[0] if model.checkpoint.history else {}
         before = first.get("gate_shares", ()) if first.get("event") == "started" else ()
-        record["gates"] = views.gate_records(layer_trace, chosen, number)
+        record["gates"] = views.gate_records(traced, chosen, number)
         record["gate_shares"] = views.gate_rate_records(shares, before)
-        shows.append(lambda: views.show_gates(traced, layer_trace, chosen, number))
+        shows.append(lambda: views.show_gates(traced, chosen, number))
         shows.append(lambda: views.show_gate_rates(shares, before))
     if units:
         tracked = track_features(predictor, watched.part(0, _WATCHED_CHARS))

@@ -123,9 +123,10 @@ def _opening_text(tokenizer: CharTokenizer, held_out: EncodedText) -> str:
 
 def _views(checkpoint: Checkpoint, text: str, held_out: EncodedText) -> dict[str, Any]:
     """Return the page's initial data, with JavaScript names."""
-    layers = trace(Predictor(checkpoint), held_out.part(0, _WATCHED_CHARS)).layers
+    traced = trace(Predictor(checkpoint), held_out.part(0, _WATCHED_CHARS))
+    layers = range(checkpoint.spec.model_config.num_layers)
     return {
-        "units": [most_variable_units(layer, _NUM_UNITS) for layer in layers],
+        "units": [most_variable_units(traced, layer, _NUM_UNITS) for layer in layers],
         "tracked": _tracked(checkpoint, held_out),
         "text": checkpoint.spec.tokenizer.to_text(text),
         "lineEnd": _line_end(text, checkpoint.spec.tokenizer.decode(held_out.ids)),

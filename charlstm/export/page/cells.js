@@ -12,7 +12,7 @@ const times = "\u00d7";
 const isGate = (name) => ["input", "forget", "output", "reset", "update"].includes(name);
 
 /** @param {string} name */
-const titleOf = (name) => (name === "hidden" ? "hidden state" : name);
+const titleOfValue = (name) => (name === "hidden" ? "hidden state" : name);
 
 /**
  * By cell: `flows` names the values that the lines carry; `drawing` has coordinates (a line's color

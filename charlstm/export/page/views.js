@@ -312,7 +312,7 @@ function drawSums(step, { below, symbol }) {
   element("sums-what").textContent = step.gates.length > 1 ? "gate" : "state";
   element("sums").tBodies[0].replaceChildren(
     ...step.gates.map(({ name, input, hidden, bias, preActivation, value }) =>
-      makeRow(titleOf(name), [input, hidden, bias, preActivation, value].map((one) => signed(one))),
+      makeRow(titleOfValue(name), [input, hidden, bias, preActivation, value].map((one) => signed(one))),
     ),
   );
 }
