@@ -105,9 +105,8 @@ class Model:
     Args:
         checkpoint: settings, vocabulary, weights and history.
         name: name of the run or file.
-        path: the checkpoint file.
-        text_folder: the run's folder, which holds its encoded text, or None.
-        derived_folder: cache folder for n-gram counts and percentiles, or None.
+        path: the checkpoint file, in a run's folder next to its encoded text.
+        has_cache: whether n-gram counts and percentiles are cached in that folder.
         notices: warnings about damaged checkpoints that were skipped.
     """
 
@@ -117,8 +116,7 @@ class Model:
         *,
         name: str,
         path: Path,
-        text_folder: Path | None = None,
-        derived_folder: Path | None = None,
+        has_cache: bool = False,
         notices: tuple[str, ...] = (),
     ) -> None:
         self.checkpoint = checkpoint
@@ -126,8 +124,7 @@ class Model:
         self.path = path
         self.notices = notices
         self._with_counts: Predictor | None = None
-        self._text_folder = text_folder
-        self._derived_folder = derived_folder
+        self._has_cache = has_cache
 
     @property
     def title(self) -> str:
@@ -265,7 +262,7 @@ class Model:
         return file_owner(self.checkpoint.weights, self.checkpoint.spec.fingerprint)
 
     def _derived(self, name: str) -> Path | None:
-        return None if self._derived_folder is None else self._derived_folder / name
+        return self.path.parent / name if self._has_cache else None
 
     def _mode_of(self, corpus: Corpus) -> int:
         """Return the file mode for data derived from both text and model."""
@@ -339,7 +336,7 @@ class Model:
                 "the example comes without its text; models that you train have theirs"
             )
         spec = self.checkpoint.spec
-        return load_corpus_of_run(spec.corpus, spec.fingerprint, spec.vocabulary, self._text_folder)
+        return load_corpus_of_run(spec.corpus, spec.fingerprint, spec.vocabulary, self.path.parent)
 
     def predict(self, prefix: str = "", *, with_counts: bool = False) -> NextCharacters:
         """Return the distribution of the next character, most likely first.

@@ -195,17 +195,15 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None, unknown
     from charlstm.text.documents import documents_in
 
     config, tokenizer = model.checkpoint.spec.corpus, model.tokenizer
-    given = None
+    given, documents = None, None
     if file is not None:
         given = read_text(file, config)
     elif text is not None:
         given = tokenizer.to_chars(text, say)
     if given is not None:
         given = apply_unknown_option(model, given, unknown)
-    if given == "":
-        raise ConfigError("the text is empty: give a TEXT or a --file to inspect")
-    documents = None
-    if given is not None:
+        if not given:
+            raise ConfigError("the text is empty: give a TEXT or a --file to inspect")
         documents = tokenizer.split(documents_in(given, config.split_documents))
     try:
         corpus = model.corpus()
