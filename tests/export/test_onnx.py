@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def test_differing_onnx_graph_is_not_written(model, tmp_path, monkeypatch):
 
 
 def test_missing_onnx_names_the_extra(checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ConfigError, match=r"pip install 'charlstm\[onnx\]'"):
         export_onnx(checkpoint, tmp_path / "model.onnx")
 
