@@ -47,15 +47,23 @@ if TYPE_CHECKING:
 __all__ = ["Model", "__version__", "classify", "load", "runs", "train"]
 __version__ = "0.1.0"
 
+_MODULES = {
+    "Model": "model",
+    "classify": "classification",
+    "load": "loading",
+    "runs": "loading",
+    "train": "training",
+}
+
 
 def __dir__() -> list[str]:
     return __all__
 
 
 def __getattr__(name: str) -> object:
-    # The command line starts without numpy.
-    if name in ("Model", "classify", "load", "runs", "train"):
-        from charlstm import api
+    # Imported when first used: the command line starts without numpy.
+    if name in _MODULES:
+        from importlib import import_module
 
-        return getattr(api, name)
+        return getattr(import_module(f"charlstm.api.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Printed tables read back: names with values, rows under a header, figures with their units."""
+"""Parser for printed tables: names with values, rows under a header, figures with units."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 
 @dataclass(frozen=True)
 class Printed:
-    """What a command wrote into a pipe.
+    """A command's output in a pipe.
 
     Args:
         pairs: names and values.
@@ -20,13 +20,13 @@ class Printed:
     tables: list[tuple[list[str], list[list[str]]]]
 
     def rows(self, *header: str) -> list[list[str]]:
-        """The rows of the only table with this header."""
+        """Return the rows of the only table with this header."""
         (found,) = (rows for names, rows in self.tables if tuple(names) == header)
         return found
 
 
 def read(out):
-    """Parse what print_pairs and print_rows wrote into a pipe."""
+    """Parse the output of print_pairs and print_rows in a pipe."""
     pairs, tables = {}, []
     lines = out.split("\n")
     rules = [place for place, line in enumerate(lines) if re.fullmatch(r" ?\u2500+", line)]
@@ -44,7 +44,7 @@ def read(out):
 
 
 def _cells(lines):
-    """Cut lines where two columns are blank in all of them."""
+    """Cut lines where two neighboring columns are blank in all of them."""
     width = max(map(len, lines))
     padded = [line.ljust(width) for line in lines]
     is_blank = [all(line[place] == " " for line in padded) for place in range(width)]
@@ -57,7 +57,7 @@ def _cells(lines):
 
 
 def shows(cell, *values, unit=""):
-    """Whether a cell's figures are these, to the digits that it shows, each with its unit."""
+    """Return whether a cell shows these figures, rounded to its digits, each with the unit."""
     found = NUMBER.findall(cell)
     assert len(found) == len(values), (cell, values)
     for shown, value in zip(found, values, strict=True):

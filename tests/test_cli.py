@@ -88,19 +88,15 @@ def test_environment_variables_match_options(
     ("arguments", "code", "message"),
     [
         (["trian"], 2, "trian"),
-        (["train", "--steps", "x"], 2, "--steps"),
         (["train", "--steps", "0"], 2, "--steps"),
         (["train", "--steps", "1", "--minutes", "1"], 2, "give --minutes or --steps, not both"),
         (["train", "--minutes", "nan"], 2, "--minutes"),
-        (["train", "--epochs", "-1"], 2, "--epochs"),
         (["train", "--val", "v", "--val-fraction", "0.1"], 2, "--val or --val-fraction"),
         (["train", "--test", "v", "--test-fraction", "0.1"], 2, "--test or --test-fraction"),
         (["train", "--val-fraction", "0.6", "--test-fraction", "0.6"], 2, "nothing to train on"),
         (["train", "--encoding", "klingon"], 2, "klingon"),
         (["train", "--hidden-size", "-1"], 2, "--hidden-size"),
         (["train", "--dropout", "1"], 2, "--dropout"),
-        (["train", "--cell", "cnn"], 2, "cnn"),
-        (["train", "--device", "abacus"], 2, "'abacus' is not one of"),
         (["runs", "--checkpoints", ""], 2, "is empty; name a folder"),
         (["train", "--cell", "transformer"], 2, "'--cell': 'transformer' is not one of"),
         (["train", "--precision", "float16", "--device", "cpu"], 2, "float32"),
@@ -116,7 +112,6 @@ def test_environment_variables_match_options(
         (["train", "-", "-"], 2, "only once"),
         (["train", "x", "--debug"], 2, "--debug"),
         (["sample", "--top-p", "2"], 2, "--top-p"),
-        (["sample", "--seed", "-3"], 2, "seed"),
         (["sample", "--min-p", "0"], 2, "--min-p"),
         (["sample", "--until", ""], 2, "--until"),
         (["sample", "--num-samples", "0"], 2, "num-samples"),
@@ -132,6 +127,39 @@ def test_environment_variables_match_options(
         (["eval", "--split", "dev"], 2, "dev"),
         (["eval", "--threads", "100000"], 1, "charlstm train"),
         (["sample", "--num-samples", "99999999999"], 2, "num-samples"),
+        (["sample", "--lr", "3"], 2, "No such option: --lr ("),
+        (["train", "--lr", "3"], 2, "--lr: use --learning-rate"),
+        (["sample", "--temprature", "3"], 2, "did you mean --temperature?"),
+        (["predict", "-5"], 2, "put text that starts with - after --: charlstm predict -- -5"),
+        (["runs", "shw"], 2, "did you mean show?"),
+        (["sample", "--length", "3", "--length", "4"], 2, "--length is given twice"),
+        (["sample", "--new", "--new"], 2, "--new is given twice"),
+        (["runs", "--json", "--json"], 2, "--json is given twice"),
+        (["train", "--early-stop", "--no-early-stop"], 2, "--early-stop is given twice"),
+        (["sample", "--seed", "-3"], 2, "'--seed': must be at least 0 ("),
+        (["compare", "--seeds", "101"], 2, "'--seeds': must be at most 100 ("),
+        (["sample", "--temperature", "-1"], 2, "--temperature must be a number of at least 0, not"),
+        (["train", "--minutes", "0"], 2, "--minutes must be a number greater than 0, not"),
+        (["train", "--epochs", "-1"], 2, "--epochs must be a number greater than 0, not"),
+        (["train", "--device", "gpu"], 2, "'cuda'"),
+        (["eval", "--device", "gpu"], 2, "'cuda'"),
+        (["sample", "qu"], 2, 'give the text as --prime "qu"'),
+        (["predict", "the", "quick"], 2, "in quotes"),
+        (["train", "--minutes", "1d"], 2, "'--minutes': must be in minutes, such as 10, or have"),
+        (["train", "--minutes", "m"], 2, "'--minutes': must be in minutes"),
+        (["train", "--minutes", ""], 2, "'--minutes': must be in minutes"),
+        (["train", "--minutes", "1\n2"], 2, "'--minutes': must be in minutes"),
+        (
+            ["sample", "--length", "1.5e0"],
+            2,
+            "'--length': must be a whole number, such as 500, 10_",
+        ),
+        (["sample", "--length", "nan"], 2, "'--length': must be a whole number"),
+        (["sample", "--length", "1e999"], 2, "'--length': must be a whole number"),
+        (["sample", "--top-k", "x"], 2, "'--top-k': must be a whole number ("),
+        (["sample", "--temperature", "x"], 2, "'--temperature': must be a number ("),
+        (["export", "x"], 2, "Choose from: onnx, hf, js"),
+        (["train", "x", "--split-documents", "line"], 2, "neither lines nor blank-lines"),
     ],
 )
 def test_invalid_input_gives_one_line_and_exit_code(run, arguments, code, message):
@@ -164,6 +192,7 @@ def test_invalid_input_gives_one_line_and_exit_code(run, arguments, code, messag
         (["inspect", "the", "--file", "x"], "not both"),
         (["eval", "empty.txt"], "no text"),
         (["eval", "missing.txt"], "missing.txt"),
+        (["sample", "--run", "Tinyy"], "did you mean tiny? "),
     ],
 )  # fmt: skip
 def test_invalid_input_for_a_run_gives_one_line(run, stored, here, arguments, message):
@@ -182,7 +211,7 @@ def test_damaged_checkpoint_is_skipped_with_a_warning(run, stored, here):
     assert len(out) == 6
     assert "best.safetensors" in err
     assert "using" in err
-    err = run.fails(1, "sample", "--checkpoint", path)
+    run.fails(1, "sample", "--checkpoint", path)
 
 
 def test_options_are_read_from_the_environment(run, stored, monkeypatch):
@@ -388,38 +417,6 @@ def test_command_line_variants_work(run, stored, typed, meant):
     run.works(*typed)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["sample", "qu"], 'give the text as --prime "qu"'),
-        (["predict", "the", "quick"], "in quotes"),
-        (
-            ["train", "--minutes", "1d"],
-            "'--minutes': must be in minutes, such as 10, or have a unit",
-        ),
-        (["train", "--minutes", "m"], "'--minutes': must be in minutes"),
-        (["train", "--minutes", ""], "'--minutes': must be in minutes"),
-        (["train", "--minutes", "1\n2"], "'--minutes': must be in minutes"),
-        (
-            ["sample", "--length", "1.5e0"],
-            "'--length': must be a whole number, such as 500, 10_000",
-        ),
-        (["sample", "--length", "nan"], "'--length': must be a whole number"),
-        (["sample", "--length", "1e999"], "'--length': must be a whole number"),
-        (["sample", "--top-k", "x"], "'--top-k': must be a whole number ("),
-        (["sample", "--temperature", "x"], "'--temperature': must be a number ("),
-        (["export", "x"], "Choose from: onnx, hf, js"),
-        (["train", "x", "--split-documents", "line"], "neither lines nor blank-lines"),
-        (["sample", "--run", "Tinyy"], "did you mean tiny? "),
-    ],
-)
-def test_typos_get_a_suggestion(run, stored, arguments, message):
-    code, out, err = run(*arguments)
-    assert code in (1, 2)
-    assert out == ""
-    assert message in err
-
-
 def test_piped_tables_have_no_trailing_blanks(run, stored, here):
     (here / "tiny.txt").write_text(TEXT)
     for command in (["runs"], ["eval"], ["predict", "q"], ["corpus", "check", "tiny.txt"]):
@@ -465,33 +462,6 @@ def test_synonyms_map_to_existing_names(run, table):
                 expected = [one for one in meant if one in own]
                 if expected and word not in own:
                     assert f"{word}: use {expected[0]} " in run(name, word, "x")[2]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["sample", "--lr", "3"], "No such option: --lr ("),
-        (["train", "--lr", "3"], "--lr: use --learning-rate"),
-        (["sample", "--temprature", "3"], "did you mean --temperature?"),
-        (["predict", "-5"], "put text that starts with - after --: charlstm predict -- -5"),
-        (["runs", "shw"], "did you mean show?"),
-        (["sample", "--length", "3", "--length", "4"], "--length is given twice"),
-        (["sample", "--new", "--new"], "--new is given twice"),
-        (["runs", "--json", "--json"], "--json is given twice"),
-        (["train", "--early-stop", "--no-early-stop"], "--early-stop is given twice"),
-        (["sample", "--seed", "-3"], "'--seed': must be at least 0 ("),
-        (["compare", "--seeds", "101"], "'--seeds': must be at most 100 ("),
-        (["sample", "--temperature", "-1"], "--temperature must be a number of at least 0, not"),
-        (["train", "--minutes", "0"], "--minutes must be a number greater than 0, not"),
-        (["train", "--epochs", "-1"], "--epochs must be a number greater than 0, not"),
-        (["train", "--device", "gpu"], "'cuda'"),
-        (["eval", "--device", "gpu"], "'cuda'"),
-    ],
-)
-def test_usage_errors_suggest_a_fix(run, arguments, message):
-    err = run.fails(2, *arguments)
-    assert message in err
-    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", ["train", "eval", "compare", "corpus check", "train --val"])

@@ -228,7 +228,9 @@ def test_runs_show_includes_the_ngram_loss(run, counted):
 
 def test_draft_predicts_with_ngrams_like_the_model(run, counted):
     model = load()
-    draft = Draft(model.with_counts(), SampleConfig(), generator=np.random.default_rng(0))
+    draft = Draft(
+        model.predictor_for(with_counts=True), SampleConfig(), generator=np.random.default_rng(0)
+    )
     for char in "the quick brown ":
         draft.insert(char)
         while draft.work():

@@ -1,7 +1,6 @@
-"""What tables show is what results hold, to the digit and in the unit that the header names.
+"""Tables show the figures of --json, to their last digit and in the unit of the header.
 
-A command's table is read back and compared with what it writes with --json, and that with what
-its fields say: bits are nats over log 2.
+The JSON's derived figures are compared with its sums: bits are nats over log 2.
 """
 
 import json
@@ -24,7 +23,7 @@ LOG_2 = math.log(2)
 
 @pytest.fixture
 def both(run):
-    """A function of a command -> its tables, and what it writes with --json."""
+    """Return a function (command) -> its tables, and its JSON."""
 
     def both(*arguments):
         return read(run.works(*arguments)[0]), run.json(*arguments)
@@ -34,7 +33,7 @@ def both(run):
 
 @pytest.fixture
 def long_text(here, stored):
-    """Text with unknown characters and bytes that are no characters, long enough for intervals."""
+    """Return the name of a text with unknown characters, long enough for intervals."""
     (here / "long.txt").write_text(TEXT * 9 + "naïve ☃\n" * 30, encoding="utf-8")
     return "long.txt"
 
@@ -43,7 +42,7 @@ def in_bits(found):
     return found["nats"] / found["num_chars"] / LOG_2
 
 
-def test_eval_shows_its_figures(both, long_text):
+def test_eval_table_matches_json(both, long_text):
     shown, found = both("eval", long_text)
     bits, pairs = in_bits(found), shown.pairs
     assert found["bits_per_char"] == pytest.approx(bits)
@@ -71,7 +70,7 @@ def test_eval_shows_its_figures(both, long_text):
     )
 
 
-def test_eval_shows_its_details(both, long_text):
+def test_eval_details_match_json(both, long_text):
     shown, found = both("eval", long_text, "--details")
     kinds = shown.rows("kind of character", "% of text", "% of bits", "bits/char")
     for row, one in zip(kinds, found["by_kind"], strict=True):
@@ -100,7 +99,7 @@ def test_eval_shows_its_details(both, long_text):
         assert shows(row[1], one["bits"])
 
 
-def test_a_difference_shows_its_figures(both, run, here, long_text, corpus_file):
+def test_eval_against_table_matches_json(both, run, here, long_text, corpus_file):
     run.works("train", corpus_file, "--steps", 3, "--min-count", 60, "--run", "few", *SMALL)
     shown, found = both("eval", long_text, "--run", "tiny", "--against", "few")
     one, other = (found[name] / found["num_chars"] / LOG_2 for name in ("nats", "other_nats"))
@@ -126,7 +125,7 @@ def test_a_difference_shows_its_figures(both, run, here, long_text, corpus_file)
         assert shows(row[4], (part["nats"] - part["other_nats"]) / found["num_chars"] / LOG_2)
 
 
-def test_predict_shows_its_figures(both, stored):
+def test_predict_table_matches_json(both, stored):
     shown, found = both("predict", "the q")
     ((header, rows),) = shown.tables
     assert header[0] == "after the␣q"
@@ -138,7 +137,7 @@ def test_predict_shows_its_figures(both, stored):
     assert found["entropy_bits"] == pytest.approx(-sum(one * math.log2(one) for one in p))
 
 
-def test_the_ladder_shows_its_figures(both, stored):
+def test_ladder_table_matches_json(both, stored):
     shown, found = both("predict", "quick", "--ladder")
     ((header, rows),) = shown.tables
     assert header[:4] == ["context", "characters", "entropy", "most likely next"]
@@ -156,7 +155,7 @@ def two_runs(run, corpus_file):
         run.works("train", corpus_file, "--run", name, "--steps", steps, *SMALL)
 
 
-def test_runs_show_their_figures(both, two_runs):
+def test_runs_table_matches_json(both, two_runs):
     shown, found = both("runs")
     rows = shown.rows("run", "model", "budget", "bits/char", "size", "saved")
     for row, one in zip(rows, found, strict=True):
@@ -165,7 +164,7 @@ def test_runs_show_their_figures(both, two_runs):
         assert shows(row[4], one["num_bytes"] / 1e6, unit="MB")
 
 
-def test_a_run_shows_its_figures(both, two_runs):
+def test_runs_show_table_matches_json(both, two_runs):
     shown, found = both("runs", "show", "one")
     assert shows(shown.pairs["steps"], found["step"])
     assert str(found["num_train_chars"]) in shown.pairs["corpus"].replace(",", "")
@@ -179,7 +178,7 @@ def test_a_run_shows_its_figures(both, two_runs):
     assert found["best_val_bits_per_char"] == best
 
 
-def test_runs_side_by_side_show_their_figures(both, two_runs):
+def test_differences_of_runs_match_json(both, two_runs):
     shown, found = both("runs", "show", "one", "two")
     ((_, rows),) = shown.tables
     rows = {name: cells for name, *cells in rows}
@@ -193,7 +192,7 @@ def test_runs_side_by_side_show_their_figures(both, two_runs):
         assert all(shows(cell, value) for cell, value in zip(rows[name], values, strict=True))
 
 
-def test_corpus_check_shows_its_figures(both, long_text):
+def test_corpus_check_table_matches_json(both, long_text):
     shown, found = both("corpus", "check", long_text)
     (row,) = shown.rows("file", "encoding", "characters", "line ends")
     assert shows(row[2], found["files"][0]["num_chars"])
@@ -217,7 +216,7 @@ def test_corpus_check_shows_its_figures(both, long_text):
     assert all(shows(cells[name], bits) for name, bits in found["baseline_bits_per_char"].items())
 
 
-def test_inspect_shows_its_figures(both, stored):
+def test_gates_table_matches_json(both, stored):
     shown, found = both("inspect", "--gates")
     gates = ("closed (< 0.1)", "before training", "open (> 0.9)", "before training")
     for row, one in zip(shown.rows("gate", *gates), found["gate_shares"], strict=True):
@@ -228,7 +227,7 @@ def test_inspect_shows_its_figures(both, stored):
             assert cell == "-" if name not in one else shows(cell, one[name], unit="%")
 
 
-def test_the_reach_shows_its_figures(both, stored):
+def test_reach_table_matches_json(both, stored):
     shown, found = both("inspect", "--reach")
     gradient = found["reach"]["gradient"]
     rows = shown.rows("distance back", "gradient", "")
@@ -237,7 +236,7 @@ def test_the_reach_shows_its_figures(both, stored):
         assert shows(cell, gradient[int(distance) - 1] / max(gradient))
 
 
-def test_units_show_their_figures(both, stored, corpus_file):
+def test_units_table_matches_json(both, stored, corpus_file):
     shown, found = both("inspect", "--units", "--file", corpus_file)
     header = ("feature", "measure", "chance", "score", "layer", "unit", "strongest at [ ]")
     rows = iter(shown.rows(*header))
@@ -251,7 +250,7 @@ def test_units_show_their_figures(both, stored, corpus_file):
     assert not list(rows)
 
 
-def test_score_writes_the_same_figures_as_json(run, stored, here):
+def test_score_rows_match_json(run, stored, here):
     (here / "lines.txt").write_text("the quick\nlazy dog.\nzzz\n", encoding="utf-8")
     header, *rows = run.works("score", "lines.txt", "--header")[0].splitlines()
     found = [json.loads(line) for line in run.works("score", "lines.txt", "--json")[0].splitlines()]
@@ -270,7 +269,7 @@ def trained(seed, nats):
     )  # fmt: skip
 
 
-def test_compare_shows_its_figures(capsys):
+def test_compare_table_shows_means_and_spread(capsys):
     runs = (trained(0, 1.5), trained(1, 1.7))
     result = CellResult(cell="gru", hidden_size=31, num_parameters=12_345, runs=runs)
     baseline = Baseline(name="order 0", nats=3000.0)
@@ -286,7 +285,7 @@ def test_compare_shows_its_figures(capsys):
     assert rows[1][1:3] + rows[1][4:] == [""] * 5
 
 
-def test_recall_shows_its_figures(capsys):
+def test_recall_table_shows_accuracies(capsys):
     result = RecallResult(
         cell="rnn", hidden_size=31, num_parameters=9, seed=2, accuracy={4: 0.97, 16: 0.43}
     )
@@ -299,7 +298,7 @@ def test_recall_shows_its_figures(capsys):
     assert row[5] == str(result.longest_distance)
 
 
-def test_a_training_shows_its_result(capsys, tmp_path):
+def test_finished_training_shows_its_result(capsys, tmp_path):
     event = Finished(
         step=9, epoch=4.5, best_epoch=3.25, best_val_bits_per_char=2.3456, elapsed_seconds=83.4,
         chars_per_second=12_345.6, was_interrupted=False,

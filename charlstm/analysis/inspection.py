@@ -1,27 +1,33 @@
 """Gates, cell states, and units that track features of the text.
 
-Shapes: N characters read, H hidden size, U units of all layers, K shifted copies.
+Shapes: L layers, N characters read, H hidden size, U units of all layers, K shifted copies.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from charlstm.config import NATS_PER_BIT
 from charlstm.errors import ConfigError
 from charlstm.inference.prediction import Candidate, ranked
 from charlstm.inference.predictor import Predictor
 from charlstm.model.cell import Array, CellSpec, LayerState
+from charlstm.system import notebook_html
 from charlstm.text.encoded_text import EncodedText
 from charlstm.text.features import FEATURES
 from charlstm.text.tokenizer import CharTokenizer
+from charlstm.text.visible import named
 
 # Thresholds of saturated gates (Karpathy, Johnson & Li 2015).
 CLOSED_BELOW: Final = 0.1
 OPEN_ABOVE: Final = 0.9
 
 _NUM_CANDIDATES: Final = 5
+_MAX_SHOWN_CHARS: Final = 120
+_NUM_SHOWN_UNITS: Final = 6
 _GATE_CHARS: Final = 256
 _MIN_POSITIVES: Final = 20
 _NUM_BEST_UNITS: Final = 3
@@ -35,11 +41,11 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Character:
-    """A character of a traced text.
+    """A character of a text, as the model sees it.
 
     Args:
-        char: readable.
-        nats: its loss.
+        char: in readable form.
+        nats: its surprisal.
         candidates: the most likely characters at its position.
     """
 
@@ -47,25 +53,69 @@ class Character:
     nats: float
     candidates: tuple[Candidate, ...]
 
+    @property
+    def bits(self) -> float:
+        """Its surprisal in bits."""
+        return self.nats / NATS_PER_BIT
 
-@dataclass(frozen=True, kw_only=True)
-class LayerTrace:
-    """The activations of a layer at each character.
-
-    Args:
-        values: float32 [N, H] each, by the names in `CellSpec.values`.
-    """
-
-    values: dict[str, Array]
-    cell: CellSpec
+    @property
+    def probability(self) -> float:
+        """The probability that the model assigned to it."""
+        return math.exp(-self.nats)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """A text with a model's activations and predictions."""
+    """A text with a model's predictions, gates and states at each character.
+
+    `trace[name]` are values by name.
+
+    Args:
+        values: name -> float32 [L, N, H]. For an LSTM: `input`, `forget`, `output` (gates, 0 to 1),
+            `candidate`, `cell` (cell state) and `hidden` (hidden state, -1 to 1). A GRU has its own
+            gates, and a plain RNN only `hidden`.
+    """
 
     characters: tuple[Character, ...]
-    layers: tuple[LayerTrace, ...]
+    values: dict[str, Array]
+    cell: CellSpec
+
+    @property
+    def text(self) -> tuple[str, ...]:
+        """The characters in readable form."""
+        return tuple(character.char for character in self.characters)
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """The names of values that are gates."""
+        return self.cell.gates
+
+    def __getitem__(self, name: str) -> Array:
+        return self.values[name]
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.values["hidden"].shape))
+        return f"<{', '.join(self.values)}: {shape} each: layers, characters, units>"
+
+    def _repr_html_(self) -> str:
+        """Render the last layer's units with the most variable hidden state, and their gates."""
+        shown = slice(0, _MAX_SHOWN_CHARS)
+        order = np.argsort(-self.values["hidden"][-1].std(0), kind="stable")
+        units = [int(unit) for unit in order[:_NUM_SHOWN_UNITS]]
+        chars = [*map(named, self.text[shown])]
+        parts = [
+            notebook_html.titled(
+                f"{name}, last layer",
+                notebook_html.heat(
+                    self.values[name][-1][shown, units],
+                    chars,
+                    [f"unit {unit}" for unit in units],
+                    least=0 if name in self.gates else -1,
+                ),
+            )
+            for name in ("hidden", *self.gates)
+        ]
+        return "".join(parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,14 +197,12 @@ def trace(predictor: Predictor, text: EncodedText) -> Trace:
             )
         )
         steps.append(after.layers)
-    layers = [
-        {name: np.array([step.value(name)[0] for step in layer]) for name in predictor.cell.values}
-        for layer in zip(*steps, strict=True)
-    ]
-    return Trace(
-        characters=tuple(characters),
-        layers=tuple(LayerTrace(values=values, cell=predictor.cell) for values in layers),
-    )
+    layers = [*zip(*steps, strict=True)]
+    values = {
+        name: np.array([[step.value(name)[0] for step in layer] for layer in layers])
+        for name in predictor.cell.values
+    }
+    return Trace(characters=tuple(characters), values=values, cell=predictor.cell)
 
 
 def gate_text(val: EncodedText, train: EncodedText) -> EncodedText:
@@ -175,13 +223,13 @@ def gate_shares(predictor: Predictor, text: EncodedText) -> list[dict[str, GateS
     ]
 
 
-def most_variable_units(layer: LayerTrace, number: int) -> list[int]:
-    """Return the units with the most variable gates, in descending order.
+def most_variable_units(traced: Trace, layer: int, number: int) -> list[int]:
+    """Return a layer's units with the most variable gates, in descending order.
 
     Uses the gates that mix the old state with the candidate; for a plain RNN, the hidden state.
     """
-    measured = layer.cell.memory_gates or ("hidden",)
-    spread_H = np.max([layer.values[name].std(0) for name in measured], axis=0)
+    measured = traced.cell.memory_gates or ("hidden",)
+    spread_H = np.max([traced[name][layer].std(0) for name in measured], axis=0)
     order = np.argsort(-spread_H, kind="stable")
     return [int(unit) for unit in order[:number]]
 

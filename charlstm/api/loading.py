@@ -84,13 +84,10 @@ def open_model(
     wanted = checkpoint if run is None else run
     name = None if wanted is None else require_path("run", wanted)
     loaded = open_store(checkpoints).load_model(name)
-    # Derived files belong to a run's best model only.
-    is_best = loaded.is_of_run and loaded.path.name == run_files.BEST
     return Model(
         loaded.checkpoint,
         name=loaded.run,
         path=loaded.path,
-        text_folder=loaded.path.parent,
-        derived_folder=loaded.path.parent if is_best else None,
+        has_cache=loaded.is_of_run and loaded.path.name == run_files.BEST,
         notices=loaded.notices,
     )

@@ -2,7 +2,6 @@
 
 import codecs
 import contextlib
-import math
 import os
 import reprlib
 import warnings
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, get_args, overl
 
 import numpy as np
 
-from charlstm.analysis.inspection import trace
+from charlstm.analysis.inspection import Trace, trace
 from charlstm.analysis.unit import UnitStep, unit_steps
-from charlstm.api.results import Activations, CharacterSurprisal, Surprisals
+from charlstm.api.results import Surprisals
 from charlstm.config import MAX_SAMPLES, NATS_PER_BIT, SampleConfig, SplitName
 from charlstm.errors import ConfigError, CorpusError, TensorFileError
 from charlstm.evaluation.difference import Difference, compare, require_same_reading
@@ -31,8 +30,7 @@ from charlstm.evaluation.items import (
 from charlstm.evaluation.scores import CharLosses, Evaluation, Prediction
 from charlstm.evaluation.with_ngrams import count, interpolated
 from charlstm.export.javascript import export_module
-from charlstm.export.rounding import measure_rounding
-from charlstm.export.webpage import build_page, opening_text
+from charlstm.export.webpage import build_page
 from charlstm.inference.items import draw_items
 from charlstm.inference.prediction import ContextPrediction, NextCharacters, ladder, predict_next
 from charlstm.inference.predictor import Predictor
@@ -107,9 +105,8 @@ class Model:
     Args:
         checkpoint: settings, vocabulary, weights and history.
         name: name of the run or file.
-        path: the checkpoint file.
-        text_folder: the run's folder, which holds its encoded text, or None.
-        derived_folder: cache folder for n-gram counts and percentiles, or None.
+        path: the checkpoint file, in a run's folder next to its encoded text.
+        has_cache: whether n-gram counts and percentiles are cached in that folder.
         notices: warnings about damaged checkpoints that were skipped.
     """
 
@@ -119,8 +116,7 @@ class Model:
         *,
         name: str,
         path: Path,
-        text_folder: Path | None = None,
-        derived_folder: Path | None = None,
+        has_cache: bool = False,
         notices: tuple[str, ...] = (),
     ) -> None:
         self.checkpoint = checkpoint
@@ -128,8 +124,7 @@ class Model:
         self.path = path
         self.notices = notices
         self._with_counts: Predictor | None = None
-        self._text_folder = text_folder
-        self._derived_folder = derived_folder
+        self._has_cache = has_cache
 
     @property
     def title(self) -> str:
@@ -218,12 +213,14 @@ class Model:
             return None
         return None if nats is None else nats / NATS_PER_BIT
 
-    def with_counts(self, notify: Notify = ignore_notice) -> Predictor:
-        """Return the predictor that interpolates LSTM and n-grams.
+    def predictor_for(self, *, with_counts: bool, notify: Notify = ignore_notice) -> Predictor:
+        """Return the LSTM's predictor, or the one that interpolates LSTM and n-grams.
 
         Raises:
             CorpusError: see `counts`.
         """
+        if not with_counts:
+            return self.predictor
         if self._with_counts is None:
             self._with_counts = Predictor(self.checkpoint, counts=self.counts(notify))
         return self._with_counts
@@ -265,7 +262,7 @@ class Model:
         return file_owner(self.checkpoint.weights, self.checkpoint.spec.fingerprint)
 
     def _derived(self, name: str) -> Path | None:
-        return None if self._derived_folder is None else self._derived_folder / name
+        return self.path.parent / name if self._has_cache else None
 
     def _mode_of(self, corpus: Corpus) -> int:
         """Return the file mode for data derived from both text and model."""
@@ -286,7 +283,7 @@ class Model:
             device, threads: for torch.
             notify: called with progress messages.
         """
-        predictor = self.with_counts(notify) if with_counts else self.predictor
+        predictor = self.predictor_for(with_counts=with_counts, notify=notify)
         network: list[CharLSTM] = []
 
         def predict(text: EncodedText) -> Iterable[Prediction]:
@@ -339,7 +336,7 @@ class Model:
                 "the example comes without its text; models that you train have theirs"
             )
         spec = self.checkpoint.spec
-        return load_corpus_of_run(spec.corpus, spec.fingerprint, spec.vocabulary, self._text_folder)
+        return load_corpus_of_run(spec.corpus, spec.fingerprint, spec.vocabulary, self.path.parent)
 
     def predict(self, prefix: str = "", *, with_counts: bool = False) -> NextCharacters:
         """Return the distribution of the next character, most likely first.
@@ -354,7 +351,7 @@ class Model:
                 text is needed but unavailable.
         """
         symbols = self.tokenizer.to_chars(prefix, _warn)
-        return predict_next(self._predictor_for(with_counts=with_counts), symbols)
+        return predict_next(self.predictor_for(with_counts=with_counts), symbols)
 
     def ladder(self, prefix: str, *, with_counts: bool = False) -> list[ContextPrediction]:
         """Predict from the last 0, 1, 2, 4, 8 ... and from all characters of the prefix.
@@ -363,7 +360,7 @@ class Model:
             CorpusError: see `predict`.
         """
         return ladder(
-            self._predictor_for(with_counts=with_counts), self.tokenizer.to_chars(prefix, _warn)
+            self.predictor_for(with_counts=with_counts), self.tokenizer.to_chars(prefix, _warn)
         )
 
     @overload
@@ -400,7 +397,7 @@ class Model:
         >>> text = model.sample("qu", length=300, temperature=0.7, seed=1)
         >>> three = model.sample("qu", length=20, num_samples=3)
         >>> def without_e(log_p):
-        ...     log_p[..., model.tokenizer.encode("e")] = -math.inf
+        ...     log_p[..., model.tokenizer.encode("e")] = float("-inf")
         ...     return log_p
         >>> "e" in model.sample("qu", length=200, filters=(without_e,))
         False
@@ -425,7 +422,7 @@ class Model:
         if seed is not None:
             require_int("seed", seed, 0, MAX_SEED)
         items = draw_items(
-            self._predictor_for(with_counts=with_counts),
+            self.predictor_for(with_counts=with_counts),
             self.tokenizer.to_chars(prime, _warn),
             _sample_config(options),
             num_items=1 if num_samples is None else num_samples,
@@ -455,7 +452,7 @@ class Model:
             CorpusError, ConfigError: see `sample`; raised when the first character is drawn.
         """
         drawn = sample(
-            self._predictor_for(with_counts=with_counts),
+            self.predictor_for(with_counts=with_counts),
             self.tokenizer.to_chars(prime, _warn),
             _sample_config(options),
             generator=np.random.default_rng(seed),
@@ -480,20 +477,9 @@ class Model:
         Raises:
             ConfigError: if the text is empty.
         """
-        characters = trace(self.predictor, self._documents(text)).characters
-        return Surprisals(
-            tuple(
-                CharacterSurprisal(
-                    char=character.char,
-                    bits=character.nats / NATS_PER_BIT,
-                    probability=math.exp(-character.nats),
-                    candidates=character.candidates,
-                )
-                for character in characters
-            )
-        )
+        return Surprisals(trace(self.predictor, self._documents(text)).characters)
 
-    def trace(self, text: str) -> Activations:
+    def trace(self, text: str) -> Trace:
         """Return gates, cell and hidden states while reading a text, [layers, characters, units].
 
         >>> forget = model.trace("quick")["forget"]  # [layers, characters, units]
@@ -503,7 +489,7 @@ class Model:
         Raises:
             ConfigError: if the text is empty.
         """
-        return Activations.of(trace(self.predictor, self._documents(text)))
+        return trace(self.predictor, self._documents(text))
 
     def unit_steps(self, text: str, *, layer: int, unit: int) -> list[UnitStep]:
         """Return one unit's gates and states at each character, with the terms of their sums.
@@ -538,7 +524,7 @@ class Model:
             raise ConfigError(f"split {split!r}: must be train, val or test")
         corpus = self.corpus()
         text: EncodedText = getattr(corpus, split)
-        return Evaluation.of_scores(text, self._predictor_for(with_counts=with_counts).score(text))
+        return Evaluation.of_scores(text, self.predictor_for(with_counts=with_counts).score(text))
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -557,20 +543,12 @@ class Model:
         """
         path = Path(require_path("path", path))
         held_out = self.corpus().held_out()
-        if text is None:
-            shown = opening_text(self.tokenizer, held_out)
-        else:
-            shown = self.tokenizer.to_chars(text, _warn)
-            self.tokenizer.require_known(shown)
-        page = build_page(
-            self.checkpoint,
-            name=self.title,
-            text=shown,
-            held_out=held_out,
-            cost=measure_rounding(self.checkpoint, held_out),
-        )
+        if text is not None:
+            text = self.tokenizer.to_chars(text, _warn)
+            self.tokenizer.require_known(text)
+        page = build_page(self.checkpoint, name=self.title, text=text, held_out=held_out)
         with open_output(path, inputs=self.sources()) as file:
-            file.write(page.encode("utf-8", "backslashreplace"))
+            file.write(page.data)
         return path
 
     def export_js(self, path: str | Path) -> Path:
@@ -613,9 +591,6 @@ class Model:
         body = notebook_html.curve([value for value in bits if value is not None])
         return notebook_html.titled(repr(self).strip("<>"), body + notebook_html.quoted(drawn))
 
-    def _predictor_for(self, *, with_counts: bool) -> Predictor:
-        return self.with_counts() if with_counts else self.predictor
-
     def score(self, text: str | Path, *, with_counts: bool = False) -> Evaluation:
         """Score a text, including unknown characters; for a model of a list, line by line.
 
@@ -631,7 +606,7 @@ class Model:
                 unavailable.
         """
         documents = self._documents(text)
-        predictor = self._predictor_for(with_counts=with_counts)
+        predictor = self.predictor_for(with_counts=with_counts)
         return Evaluation.of_scores(documents, predictor.score(documents))
 
     def difference(self, other: "Model", text: str | Path) -> Difference:

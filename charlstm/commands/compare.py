@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
@@ -12,10 +12,8 @@ from charlstm.commands.options import (
     Json,
     SettingsSubset,
     one_of,
-    open_outputs,
     print_record,
     require_texts,
-    say_written,
     with_settings,
 )
 from charlstm.config import DEFAULT_STORE, Budget, ReadingConfig
@@ -25,12 +23,11 @@ from charlstm.system.interrupts import import_torch
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from charlstm.analysis.comparison import CellResult, Keep
     from charlstm.run.model_saver import ModelSaver
     from charlstm.text.corpus import Corpus
     from charlstm.training.auto_config import AutoConfig
+    from charlstm.views.plots import Draw
 
 _Result = TypeVar("_Result")
 
@@ -97,58 +94,55 @@ def compare(
     _refuse_runs(corpus or [], checkpoints)
     config = ReadingConfig.of(reading, corpus or ())
     require_texts([*config.paths, *filter(None, (reading.val, reading.test))])
-    if plot is not None:
-        from charlstm.views.plots import require_plots
-
-        require_plots(plot)
     budget = Budget.of(settings) or Budget(steps=_RECALL_STEPS if recall else _STEPS)
     hidden_size = _RECALL_HIDDEN_SIZE if recall else _HIDDEN_SIZE
 
-    import_torch()
-    from charlstm.training.auto_config import auto_configure
-    from charlstm.training.hardware import require_memory, resolve_machine
-
-    machine = resolve_machine(settings)
-
-    def planned(num_train_chars: int, num_characters: int) -> "AutoConfig":
-        plan = auto_configure(
-            replace(
-                settings,
-                hidden_size=chosen(settings.hidden_size, hidden_size),
-                recurrent_dropout=0.0,
-            ),
-            num_train_chars=num_train_chars,
-            num_characters=num_characters,
-            budget=budget,
-            machine=machine,
-        )
-        require_memory(plan.model, plan.train)
-        return plan
-
-    if recall:
-        plan = planned(_RECALL_CHARS, 1)
-        with open_outputs(plot) as (picture,):
-            _compare_recall(plan, budget, range(seeds), _Picture(plot, picture), as_json=as_json)
-        return
-    from charlstm.text.corpus import load_corpus
     from charlstm.text.filelist import FileList
+    from charlstm.views.plots import open_plot
 
-    keeper = _open_keeper(checkpoints, config, budget) if keep else None
-    text = load_corpus(config) if keeper is None else keeper.corpus
-    for notice in text.notices:
-        say(notice)
-    plan = planned(text.train.num_chars, len(text.vocabulary))
-    inputs = FileList.of(config).all
-    with open_outputs(plot, inputs=inputs) as (picture,):
-        _compare(
-            text,
-            plan,
-            budget,
-            range(seeds),
-            _Picture(plot, picture),
-            keep=None if keeper is None else keeper.keep,
-            as_json=as_json,
-        )
+    files = FileList.of(config)
+    with open_plot(plot, files.all) as draw:
+        import_torch()
+        from charlstm.text.corpus import load_corpus
+        from charlstm.training.auto_config import auto_configure
+        from charlstm.training.hardware import require_memory, resolve_machine
+
+        machine = resolve_machine(settings)
+
+        def planned(num_train_chars: int, num_characters: int) -> "AutoConfig":
+            plan = auto_configure(
+                replace(
+                    settings,
+                    hidden_size=chosen(settings.hidden_size, hidden_size),
+                    recurrent_dropout=0.0,
+                ),
+                num_train_chars=num_train_chars,
+                num_characters=num_characters,
+                budget=budget,
+                machine=machine,
+            )
+            require_memory(plan.model, plan.train)
+            return plan
+
+        if recall:
+            plan = planned(_RECALL_CHARS, 1)
+            was_interrupted = _compare_recall(plan, budget, range(seeds), draw, as_json=as_json)
+        else:
+            text = load_corpus(config, files)
+            keeper = _open_keeper(checkpoints, text, config, budget) if keep else None
+            for notice in text.notices:
+                say(notice)
+            was_interrupted = _compare(
+                text,
+                planned(text.train.num_chars, len(text.vocabulary)),
+                budget,
+                range(seeds),
+                draw,
+                keep=None if keeper is None else keeper.keep,
+                as_json=as_json,
+            )
+    if was_interrupted:
+        raise KeyboardInterrupt
 
 
 def _refuse_runs(corpus: list[str], store: Path) -> None:
@@ -171,33 +165,18 @@ def _refuse_runs(corpus: list[str], store: Path) -> None:
     )
 
 
-def _open_keeper(store: Path, config: ReadingConfig, budget: Budget) -> "ModelSaver":
-    """Load the corpus and open a keeper, which stores the trained models as runs."""
+def _open_keeper(
+    store: Path, corpus: "Corpus", config: ReadingConfig, budget: Budget
+) -> "ModelSaver":
+    """Return a keeper, which stores the trained models as runs."""
     from charlstm.run.model_saver import ModelSaver
     from charlstm.run.preparation import absolute
     from charlstm.run.store import CheckpointStore
-    from charlstm.text.corpus import load_corpus
 
     own = replace(config, paths=tuple(map(absolute, config.paths)))
-    keeper = ModelSaver(
-        store=CheckpointStore(store), corpus=load_corpus(config), config=own, budget=budget
-    )
+    keeper = ModelSaver(store=CheckpointStore(store), corpus=corpus, config=own, budget=budget)
     keeper.check_writable()
     return keeper
-
-
-class _Picture(NamedTuple):
-    """Output file for a plot; both fields are None without --plot."""
-
-    path: Path | None
-    file: BinaryIO | None
-
-    def draw(self, figure: "Callable[[], Figure]") -> None:
-        if self.path is not None and self.file is not None:
-            from charlstm.views.plots import write_figure
-
-            write_figure(figure(), self.file, self.path)
-            say_written(self.path)
 
 
 def _compare(
@@ -205,11 +184,12 @@ def _compare(
     plan: "AutoConfig",
     budget: Budget,
     seeds: range,
-    picture: _Picture,
+    draw: "Draw",
     *,
     keep: "Keep | None",
     as_json: bool,
-) -> None:
+) -> bool:
+    """Compare the cells on a text; return whether Ctrl-C ended it early."""
     from charlstm.analysis.comparison import MAX_SCORED_CHARS
     from charlstm.analysis.comparison import compare as compare_cells
     from charlstm.evaluation.baselines import all_baselines
@@ -231,14 +211,12 @@ def _compare(
     )
     results, was_interrupted = _until_interrupted(compared, _described)
     baselines = all_baselines(text.tokenizer, train=text.train, val=text.val, text=scored)
-    num_chars = scored.num_chars
-    picture.draw(lambda: plot_comparison(results))
+    draw(lambda: plot_comparison(results))
     if as_json:
-        print_record(comparison_record(results, baselines, num_chars=num_chars))
+        print_record(comparison_record(results, baselines, num_chars=scored.num_chars))
     else:
-        show_comparison(results, baselines, num_chars=num_chars)
-    if was_interrupted:
-        raise KeyboardInterrupt
+        show_comparison(results, baselines, num_chars=scored.num_chars)
+    return was_interrupted
 
 
 def _described(result: "CellResult") -> str:
@@ -248,8 +226,9 @@ def _described(result: "CellResult") -> str:
 
 
 def _compare_recall(
-    plan: "AutoConfig", budget: Budget, seeds: range, picture: _Picture, *, as_json: bool
-) -> None:
+    plan: "AutoConfig", budget: Budget, seeds: range, draw: "Draw", *, as_json: bool
+) -> bool:
+    """Compare the cells' memory; return whether Ctrl-C ended it early."""
     from charlstm.analysis.recall import compare_recall
     from charlstm.views.comparison import recall_record, show_recall
     from charlstm.views.plots import plot_recall
@@ -260,13 +239,12 @@ def _compare_recall(
         compare_recall(plan.model, plan.train, budget, seeds=seeds, watch=watch_training),
         lambda run: f"{run.cell}, seed {run.seed}: recalls up to {run.longest_distance} characters",
     )
-    picture.draw(lambda: plot_recall(results))
+    draw(lambda: plot_recall(results))
     if as_json:
         print_record(recall_record(results))
     else:
         show_recall(results)
-    if was_interrupted:
-        raise KeyboardInterrupt
+    return was_interrupted
 
 
 def _announce(budget: Budget, seeds: range) -> None:

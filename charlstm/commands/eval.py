@@ -18,10 +18,8 @@ from charlstm.commands.options import (
     complete_run,
     exclude,
     one_of,
-    open_outputs,
     print_record,
     require_texts,
-    say_written,
     with_settings,
 )
 from charlstm.config import SplitName
@@ -117,11 +115,9 @@ def evaluate(
         other = replace(which, run=against, checkpoint=against_checkpoint).load()
         _compare(model, other, files or [], split, threads=threads, device=device, as_json=as_json)
         return
-    if plot is not None:
-        from charlstm.views.plots import require_plots
+    from charlstm.views.plots import open_plot, plot_report
 
-        require_plots(plot)
-    with open_outputs(plot, inputs=chain(model.sources(), files or [])) as (picture,):
+    with open_plot(plot, chain(model.sources(), files or [])) as draw:
         scored = choose(model, files or [], split)
 
         import_torch()
@@ -151,11 +147,7 @@ def evaluate(
                 progress=progress,
             )
         title = f"{model.name}: {scored.name}"
-        if plot is not None and picture is not None:
-            from charlstm.views.plots import plot_report, write_figure
-
-            write_figure(plot_report(report, title=title), picture, plot)
-    say_written(plot)
+        draw(lambda: plot_report(report, title=title))
     if as_json:
         record = as_record(report, run=model.name, split=scored.split, files=files or [])
         print_record(record)

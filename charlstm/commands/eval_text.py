@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from charlstm.api.model import Model
     from charlstm.text.corpus import Corpus, ReencodedText
     from charlstm.text.encoded_text import EncodedText
-    from charlstm.text.tokenizer import CharTokenizer
 
 # Warn above this fraction; quotations and boilerplate stay below it.
 _MIN_WARNED_OVERLAP: Final = 0.1
@@ -72,8 +71,10 @@ def choose(model: "Model", files: list[str], split: SplitName | None) -> ScoredT
     if corpus is None:
         return ScoredText(name=name, split=chosen, text=text)
     scored = ScoredText(name=name, split=chosen, text=text, train=corpus.train)
-    is_known_D = _known(text, corpus, model.tokenizer)
-    if files and is_known_D is None:
+    is_known_D = None
+    if _has_many_documents(corpus):
+        is_known_D = _known(text, corpus, consequence=" and are scored separately")
+    elif files:
         _warn_of_known(model, text, corpus)
     if is_known_D is None or is_known_D.all() or not is_known_D.any():
         return replace(scored, is_known_D=is_known_D)
@@ -117,9 +118,10 @@ def encode_for_both(
     name, text = _chosen_split(split, corpus)
     # With a different --min-count its ids differ.
     other_text = getattr(other.corpus(), name)
-    is_known_D = None if name == "train" else _known(text, corpus, model.tokenizer)
-    if is_known_D is not None and is_known_D.any() and not is_known_D.all():
-        text, other_text = text.documents(~is_known_D), other_text.documents(~is_known_D)
+    if name != "train" and _has_many_documents(corpus):
+        is_known_D = _known(text, corpus, consequence=" and are excluded")
+        if not is_known_D.all():
+            text, other_text = text.documents(~is_known_D), other_text.documents(~is_known_D)
     return name, text, other_text
 
 
@@ -146,44 +148,40 @@ def _chosen_split(wanted: SplitName | None, corpus: "Corpus") -> "tuple[SplitNam
     return "val", corpus.val
 
 
-def _known(
-    text: "EncodedText", corpus: "Corpus", tokenizer: "CharTokenizer"
-) -> "npt.NDArray[np.bool_] | None":
-    """Return which documents occur in the training text; None if it has too few documents."""
+def _has_many_documents(corpus: "Corpus") -> bool:
     from charlstm.text.assignment import MIN_DOCUMENTS
+
+    return len(corpus.train.starts) >= MIN_DOCUMENTS
+
+
+def _known(
+    text: "EncodedText", corpus: "Corpus", *, whose: str = "the", consequence: str = ""
+) -> "npt.NDArray[np.bool_]":
+    """Return which documents occur in a training text, and print their number."""
     from charlstm.text.duplicates import DocumentHashes
 
-    if len(corpus.train.starts) < MIN_DOCUMENTS:
-        return None
-    is_known_D = DocumentHashes(corpus.train, tokenizer).have(text)
+    is_known_D = DocumentHashes(corpus.train, corpus.tokenizer).have(text)
     if is_known_D.all():
-        say("all documents are also in the training text")
-    elif is_known_D.any():
+        say(f"all documents are also in {whose} training text")
+    elif number := int(is_known_D.sum()):
         say(
-            f"{int(is_known_D.sum()):,} of {len(is_known_D):,} documents are also in the training "
-            "text and are scored separately"
+            f"{number:,} of {len(is_known_D):,} documents are also in {whose} training text"
+            f"{consequence}"
         )
     return is_known_D
 
 
 def _say_known(model: "Model", text: "EncodedText") -> None:
     """Print how much of a text is in a model's training text."""
-    from charlstm.text.duplicates import DocumentHashes
-
     try:
         corpus = model.corpus()
     except CorpusError as error:
         say(f"overlap with {model.name}'s training text is not checked: {error}")
         return
-    if not corpus.tokenizer.are_lines:
+    if corpus.tokenizer.are_lines:
+        _known(text, corpus, whose=f"{model.name}'s")
+    else:
         _warn_of_known(model, text, corpus)
-        return
-    is_known_D = DocumentHashes(corpus.train, corpus.tokenizer).have(text)
-    if num_known := int(is_known_D.sum()):
-        say(
-            f"{num_known:,} of {len(is_known_D):,} documents are also in {model.name}'s training "
-            "text"
-        )
 
 
 def _warn_of_known(model: "Model", text: "EncodedText", corpus: "Corpus") -> None:

@@ -14,13 +14,14 @@ from charlstm.commands.options import (
     Unknown,
     apply_unknown_option,
     one_of,
-    open_outputs,
     print_record,
     read_text,
     unescape_text,
     with_settings,
 )
+from charlstm.config import STDIN
 from charlstm.errors import ConfigError, CorpusError
+from charlstm.system.files import open_output
 from charlstm.system.interrupts import import_torch
 from charlstm.system.terminal import say, waiting
 
@@ -122,8 +123,8 @@ def inspect(
     shows: list[Callable[[], None]] = []
     if html is not None:
         inputs = chain(model.sources(), filter(None, [file]))
-        with open_outputs(html, inputs=inputs) as (page,):
-            assert page is not None
+        target = Path("/dev/stdout") if str(html) == STDIN else html
+        with open_output(target, inputs=inputs) as page:
             record["html"] = _write_page(model, html, page, texts)
     if gates or cell or not (units or reach or html):
         limit = _SHOWN_CHARS if texts.given is None else _MAX_SHOWN_CHARS
@@ -137,18 +138,18 @@ def inspect(
         record["cell"], show = _follow(model, cell, watched.part(0, limit))
         shows.append(show)
     if gates:
-        number = _existing("--layer", layer or len(traced.layers), 1, len(traced.layers))
-        layer_trace = traced.layers[number - 1]
+        last = model.checkpoint.spec.model_config.num_layers
+        number = _existing("--layer", layer or last, 1, last)
         chosen = [
             _existing("--unit", wanted, 0, predictor.hidden_size - 1)
-            for wanted in unit or most_variable_units(layer_trace, _NUM_UNITS)
+            for wanted in unit or most_variable_units(traced, number - 1, _NUM_UNITS)
         ]
         shares = gate_shares(predictor, texts.gate_text)
         first = model.checkpoint.history[0] if model.checkpoint.history else {}
         before = first.get("gate_shares", ()) if first.get("event") == "started" else ()
-        record["gates"] = views.gate_records(layer_trace, chosen, number)
+        record["gates"] = views.gate_records(traced, chosen, number)
         record["gate_shares"] = views.gate_rate_records(shares, before)
-        shows.append(lambda: views.show_gates(traced, layer_trace, chosen, number))
+        shows.append(lambda: views.show_gates(traced, chosen, number))
         shows.append(lambda: views.show_gate_rates(shares, before))
     if units:
         tracked = track_features(predictor, watched.part(0, _WATCHED_CHARS))
@@ -194,17 +195,15 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None, unknown
     from charlstm.text.documents import documents_in
 
     config, tokenizer = model.checkpoint.spec.corpus, model.tokenizer
-    given = None
+    given, documents = None, None
     if file is not None:
         given = read_text(file, config)
     elif text is not None:
         given = tokenizer.to_chars(text, say)
     if given is not None:
         given = apply_unknown_option(model, given, unknown)
-    if given == "":
-        raise ConfigError("the text is empty: give a TEXT or a --file to inspect")
-    documents = None
-    if given is not None:
+        if not given:
+            raise ConfigError("the text is empty: give a TEXT or a --file to inspect")
         documents = tokenizer.split(documents_in(given, config.split_documents))
     try:
         corpus = model.corpus()
@@ -218,24 +217,13 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None, unknown
 
 def _write_page(model: "Model", path: Path, file: BinaryIO, texts: _Texts) -> dict[str, Any]:
     """Write the page and return its record, with the rounding cost on held-out text."""
-    from charlstm.export.rounding import measure_rounding
-    from charlstm.export.webpage import build_page, opening_text
+    from charlstm.export.webpage import build_page
 
     shown = texts.given
-    if shown is None:
-        shown = opening_text(model.tokenizer, texts.held_out)
-    if len(shown) > _MAX_SHOWN_CHARS:
+    if shown is not None and len(shown) > _MAX_SHOWN_CHARS:
         say(f"the page opens with the first {_MAX_SHOWN_CHARS:,} of {len(shown):,} characters")
         shown = shown[:_MAX_SHOWN_CHARS]
-    cost = measure_rounding(model.checkpoint, texts.held_out)
-    page = build_page(
-        model.checkpoint,
-        name=model.title,
-        text=shown,
-        held_out=texts.held_out,
-        cost=cost,
-    )
-    data = page.encode("utf-8", "backslashreplace")
+    data, cost = build_page(model.checkpoint, name=model.title, text=shown, held_out=texts.held_out)
     file.write(data)
     say(f"{path}: {len(data) / 1e6:.2f} MB; {cost}")
     return {

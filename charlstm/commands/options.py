@@ -16,7 +16,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -24,15 +24,12 @@ from charlstm.config import DEFAULT_STORE, STDIN, ReadingConfig
 from charlstm.errors import ConfigError, CorpusError, EncodingError
 from charlstm.settings import DeviceChoice, Option, options_of, settings_from
 from charlstm.system import run_files
-from charlstm.system.files import open_output
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
     from charlstm.api.model import Model
 
 _MINUTES_PER_UNIT: Final = {"s": 1 / 60, "m": 1.0, "h": 60.0}
-_FLAG: Final = "COMMANDLINE"
-_DEFAULT: Final = "DEFAULT"
 
 
 def parse_count(text: str | int) -> int:
@@ -285,38 +282,6 @@ def print_warnings(notices: Iterable[str]) -> None:
         say(f"warning: {notice}")
 
 
-@contextlib.contextmanager
-def open_outputs(
-    *paths: Path | None, inputs: Iterable[str] = ()
-) -> Iterator[tuple[BinaryIO | None, ...]]:
-    """Open output files for writing; they replace old ones when the block ends without an error.
-
-    Args:
-        inputs: files that the command reads and must not overwrite.
-
-    Raises:
-        CharLSTMError: if a file can't be written, before the block starts.
-    """
-    # Listing inputs may search folders, so skip it if there is no output.
-    inputs = list(inputs) if any(paths) else []
-    with contextlib.ExitStack() as stack:
-        yield tuple(
-            None
-            if path is None
-            else stack.enter_context(
-                open_output(Path("/dev/stdout") if str(path) == STDIN else path, inputs=inputs)
-            )
-            for path in paths
-        )
-
-
-def say_written(*paths: Path | None) -> None:
-    """Report which regular files were written."""
-    for path in paths:
-        if path is not None and path.is_file():
-            say(f"{path}: written")
-
-
 def print_record(record: object) -> None:
     """Print one line of JSON on stdout."""
     print(json.dumps(record, allow_nan=False), flush=True)
@@ -360,18 +325,27 @@ def read_text(path: str, corpus: ReadingConfig) -> str:
     Raises:
         CorpusError: if it can't be read or decoded.
     """
+    require_texts([path])
+    text = "".join(pieces_of(path, corpus))
+    return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
+
+
+def pieces_of(path: str, corpus: ReadingConfig) -> Iterator[str]:
+    """Yield a file or stdin piece by piece, read with the corpus's settings, then print notices.
+
+    Raises:
+        CorpusError: if it can't be read or decoded.
+    """
     from charlstm.text.source import FileSource
 
-    require_texts([path])
     source = FileSource(path, corpus)
     try:
         with model_encoding_advice():
-            text = "".join(source.pieces())
+            yield from source.pieces()
     finally:
         source.close()
     for notice in source.notices:
         say(notice)
-    return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
 
 
 def apply_unknown_option(model: "Model", text: str, unknown: str) -> str:
@@ -403,14 +377,9 @@ def is_given(value: object) -> bool:
     return value is not None and value is not False and value != []
 
 
-def is_flag(context: typer.Context, name: str) -> bool:
-    """Return whether an option's value is from the command line."""
-    return getattr(context.get_parameter_source(name), "name", "") == _FLAG
-
-
-def is_default(context: typer.Context, name: str) -> bool:
-    """Return whether an option has its default: no flag, no environment variable."""
-    return getattr(context.get_parameter_source(name), "name", "") == _DEFAULT
+def source_of(context: typer.Context, name: str) -> str:
+    """Return where an option's value comes from: `COMMANDLINE`, `ENVIRONMENT` or `DEFAULT`."""
+    return getattr(context.get_parameter_source(name), "name", "")
 
 
 def one_of(context: typer.Context, **values: Any) -> list[Any]:
@@ -430,7 +399,7 @@ def exclude(context: typer.Context, some: dict[str, Any], others: dict[str, Any]
 
 
 def _one_of(context: Any, values: dict[str, Any]) -> dict[str, Any]:
-    flags = [name for name in values if is_flag(context, name)]
+    flags = [name for name in values if source_of(context, name) == "COMMANDLINE"]
     kept = {name: value if name in flags or not flags else None for name, value in values.items()}
     chosen = [name for name, value in kept.items() if is_given(value)]
     if len(chosen) > 1:

@@ -61,7 +61,7 @@ def play(
     from charlstm.views.play import play as play_in_terminal
 
     model = which.load()
-    predictor = model.with_counts(say) if with_counts else model.predictor
+    predictor = model.predictor_for(with_counts=with_counts, notify=say)
     draft = Draft(predictor, config, generator=np.random.default_rng(seed))
     draft.insert(prime)
     play_in_terminal(draft, name=model.name)

@@ -80,7 +80,7 @@ def predict(
     exclude(context, {"words": words}, {"top": top, "with_ladder": with_ladder})
     model = which.load()
     tokenizer = model.tokenizer
-    predictor = model.with_counts(say) if with_counts else model.predictor
+    predictor = model.predictor_for(with_counts=with_counts, notify=say)
     corpus = model.checkpoint.spec.corpus
     text = read_text(STDIN, corpus) if prefix == STDIN else tokenizer.to_chars(prefix, say)
     text = apply_unknown_option(model, text, unknown)

@@ -6,40 +6,23 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from charlstm.api.model import Model
 from charlstm.commands.eval_text import read_files
-from charlstm.commands.options import model_encoding_advice
+from charlstm.commands.options import pieces_of
 from charlstm.config import STDIN, ReadingConfig
 from charlstm.errors import CorpusError
 from charlstm.evaluation.items import ItemScore
 from charlstm.settings import ReadingSettings
-from charlstm.system.terminal import escape, is_colorless, say
+from charlstm.system.terminal import escape, is_colorless
 from charlstm.text.lines import complete_lines
-from charlstm.text.source import FileSource
 from charlstm.text.tables import Row, Table
 from charlstm.views.items import Answer, as_cells, columns, marked, record, shown
 
 _PIECE_BYTES: Final = 1 << 16
 # Characters in a batch of rows that are scored together.
 _BATCH_CHARS: Final = 1 << 19
-
-
-class Rows(Protocol):
-    """Input rows, and their output format."""
-
-    def batches(self) -> Iterator[Iterable[Row]]:
-        """Yield batches of the rows available so far."""
-
-    def header(self, names: Sequence[str]) -> str | None:
-        """Return the header line, with the models' column `names`; None for JSON."""
-
-    def line(self, row: Row, answer: Answer) -> str:
-        """Return the output line for a row and its answer."""
-
-    def label(self, row: Row) -> str:
-        """Return the name of the correct model for a row; empty without labels."""
 
 
 class TextRows:
@@ -70,15 +53,18 @@ class TextRows:
         self._is_marked = show and self._is_terminal and not is_colorless()
 
     def batches(self) -> Iterator[Iterable[Row]]:
+        """Yield batches of the rows available so far."""
         numbers = count(1)
         for path in self._paths:
             for batch in self._documents_of(path) if self._documents else self._lines_of(path):
                 yield (Row(next(numbers), text) for text in batch)
 
     def header(self, names: Sequence[str]) -> str | None:
+        """Return the header line, with the models' column `names`; None for JSON."""
         return None if self._as_json else "\t".join((*names, "text"))
 
     def line(self, row: Row, answer: Answer) -> str:
+        """Return the output line for a row and its answer."""
         if self._as_json:
             return json.dumps(record(answer))
         if self._is_marked and isinstance(answer, ItemScore):
@@ -87,7 +73,8 @@ class TextRows:
             text = shown(row.text, self._is_terminal)
         return "\t".join((*as_cells(columns(answer)).values(), text))
 
-    def label(self, row: Row) -> str:
+    def label(self, _row: Row) -> str:
+        """Return the name of the correct model for a row; empty without labels."""
         return ""
 
     def _lines_of(self, path: str) -> Iterator[Iterable[str]]:
@@ -107,6 +94,8 @@ class TextRows:
 
 class TableRows:
     """Rows of a table, written in its own format with the models' columns appended.
+
+    The methods are those of `TextRows`.
 
     Args:
         expect: name of the label column, or None.
@@ -135,6 +124,9 @@ class TableRows:
         return "" if self._expect is None else self._table.cell(row, self._expect)
 
 
+Rows = TextRows | TableRows
+
+
 def batched(batches: Iterable[Iterable[Row]]) -> Iterator[list[Row]]:
     """Collect rows into batches of limited size."""
     for rows in batches:
@@ -155,15 +147,8 @@ def _pieces(path: str, config: ReadingConfig, errors: str = "replace") -> Iterat
     if path == STDIN:
         yield from _arriving(config, errors)
         return
-    source = FileSource(path, config)
-    try:
-        with model_encoding_advice():
-            for piece in source.pieces():
-                yield _as_typed(piece) if config.level == "byte" else piece
-    finally:
-        source.close()
-    for notice in source.notices:
-        say(notice)
+    for piece in pieces_of(path, config):
+        yield _as_typed(piece) if config.level == "byte" else piece
 
 
 def _arriving(config: ReadingConfig, errors: str) -> Iterator[str]:

@@ -12,15 +12,12 @@ from charlstm.commands.options import (
     Checkpoints,
     Json,
     RunNames,
-    is_default,
-    is_flag,
     print_record,
     print_warnings,
-    say_written,
+    source_of,
 )
 from charlstm.config import DEFAULT_STORE
 from charlstm.errors import CheckpointError, ConfigError
-from charlstm.system.files import open_output
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
@@ -124,13 +121,11 @@ def show(
     run, loaded = next(iter(found.items()))
     if plot is not None:
         from charlstm.text.filelist import sources_of
-        from charlstm.views.plots import plot_training, require_plots, write_figure
+        from charlstm.views.plots import open_plot, plot_training
 
-        require_plots(plot)
         inputs = (str(loaded.path), *sources_of(loaded.checkpoint.spec.corpus))
-        with open_output(plot, inputs=inputs) as picture:
-            write_figure(plot_training(loaded.checkpoint.history, title=run), picture, plot)
-        say_written(plot)
+        with open_plot(plot, inputs) as draw:
+            draw(lambda: plot_training(loaded.checkpoint.history, title=run))
     if is_json:
         print_record(records[0])
     else:
@@ -159,11 +154,11 @@ def _counts_bits(run: str, store: "CheckpointStore") -> float | None:
 def _print_commands(store: "CheckpointStore", found: "dict[str, LoadedCheckpoint]") -> None:
     """Print the command that reproduces each run, and notes on its limits."""
     from charlstm.run.repeat_command import repeat_command
-    from charlstm.views.runs import show_command
+    from charlstm.views.tables import command_line
 
     for name, loaded in found.items():
         arguments, notes = repeat_command(loaded.checkpoint)
-        show_command(arguments, store.root)
+        print(command_line(arguments, store.root), flush=True)
         for note in notes:
             say(f"{name}: {note}")
 
@@ -202,8 +197,9 @@ def remove(
 def _nearest(context: typer.Context) -> Path:
     """Return a subcommand's store: its own flag, else the group's, else environment or default."""
     parent = context.parent
-    if parent is not None and not is_flag(context, "checkpoints"):
-        is_group_flag = is_flag(parent, "checkpoints")  # type: ignore[arg-type]
-        if is_group_flag or is_default(context, "checkpoints"):
+    source = source_of(context, "checkpoints")
+    if parent is not None and source != "COMMANDLINE":
+        is_group_flag = source_of(parent, "checkpoints") == "COMMANDLINE"  # type: ignore[arg-type]
+        if is_group_flag or source == "DEFAULT":
             return Path(parent.params["checkpoints"])
     return Path(context.params["checkpoints"])

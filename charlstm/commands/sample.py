@@ -204,7 +204,7 @@ def sample(  # noqa: PLR0915 - three ways to write samples
 
     import numpy as np
 
-    from charlstm.inference.items import PATIENCE, PATIENCE_FOR_MATCHES
+    from charlstm.inference.items import PATIENCE, PATIENCE_FOR_MATCHES, draw_items
     from charlstm.inference.sampling import sample_many
     from charlstm.inference.search import likely_items
     from charlstm.views.prediction import show_likely
@@ -213,7 +213,7 @@ def sample(  # noqa: PLR0915 - three ways to write samples
     model = which.load()
     tokenizer = model.tokenizer
     before = _primes(model, prime, primes, unknown)
-    predictor = model.with_counts(say) if with_counts else model.predictor
+    predictor = model.predictor_for(with_counts=with_counts, notify=say)
     if most_likely is not None:
         show_likely(likely_items(predictor, before[0], most_likely), as_json=as_json)
         return
@@ -233,10 +233,18 @@ def sample(  # noqa: PLR0915 - three ways to write samples
     else:
         if primes is None:
             filters = _filters(model, new=new, unique=unique, match=match)
-            patience = PATIENCE if match is None else PATIENCE_FOR_MATCHES
-            samples, problem = _items(
-                predictor, before[0], config, wanted, generator, filters, patience
+            items = draw_items(
+                predictor,
+                before[0],
+                config,
+                num_items=wanted,
+                generator=generator,
+                filters=filters,
+                patience=PATIENCE if match is None else PATIENCE_FOR_MATCHES,
             )
+            samples, problem = list(items.samples), items.problem
+            if filters:
+                say(f"kept {items.num_accepted:,} of {items.num_drawn:,} samples")
             shown, before = shown * len(samples), before * len(samples)
         else:
             samples, problem = _continue_each(predictor, before, config, generator), None
@@ -281,32 +289,6 @@ def _primes(model: "Model", prime: str, file: str | None, unknown: str) -> list[
     else:
         texts = [model.tokenizer.to_chars(prime, say)]
     return [apply_unknown_option(model, text, unknown) for text in texts]
-
-
-def _items(
-    predictor: "Predictor",
-    prime: str,
-    config: SampleConfig,
-    number: int,
-    generator: "np.random.Generator",
-    filters: "list[ItemFilter]",
-    patience: int,
-) -> "tuple[list[Sample], str | None]":
-    """Draw samples that pass all filters; also return why there are fewer than wanted, or None."""
-    from charlstm.inference.items import draw_items
-
-    items = draw_items(
-        predictor,
-        prime,
-        config,
-        num_items=number,
-        generator=generator,
-        filters=filters,
-        patience=patience,
-    )
-    if filters:
-        say(f"kept {items.num_accepted:,} of {items.num_drawn:,} samples")
-    return list(items.samples), items.problem
 
 
 def _continue_each(

@@ -128,12 +128,15 @@ def score(
         if len(names) > 1 and (limit is not None or show or per == "char"):
             raise ConfigError("--above, --show and --per char need a single --run")
         paths = files or [STDIN]
-        has_other_options = (
+        ReadingConfig.of(reading)  # rejects invalid settings
+        if reading.column is not None and (
             text is not None or show or header or as_json or per != "line" or len(paths) > 1
-        )
-        _check_table(
-            reading, expect, is_single=len(names) == 1, has_other_options=has_other_options
-        )
+        ):
+            raise ConfigError(
+                "--column takes one file, and no --text, --show, --header, --json or --per"
+            )
+        if expect is not None and (reading.column is None or len(names) == 1):
+            raise ConfigError("--expect needs --column and several --run")
         if text is None:
             require_texts(paths, checkpoints)
         which = ModelOptions(checkpoint=checkpoint, checkpoints=checkpoints)
@@ -159,10 +162,10 @@ def score(
             else TableRows(paths[0], model, reading, expect)
         )
         needs_percentiles = limit is not None and limit.is_percentile
-        judged = judge(
+        columns, judged = judge(
             models, readers, with_counts=with_counts, needs_percentiles=needs_percentiles
         )
-        header_line = rows.header(judged.columns)
+        header_line = rows.header(columns)
         if header_line is not None and (header or reading.column is not None):
             print(header_line, flush=True)
         num_written, counts = write_rows(rows, judged, limit)
@@ -173,25 +176,3 @@ def score(
     except CharLSTMError as error:
         error.exit_code = _EXIT_ERROR
         raise
-
-
-def _check_table(
-    reading: ReadingSettings,
-    expect: str | None,
-    *,
-    is_single: bool,
-    has_other_options: bool,
-) -> None:
-    """Raise ConfigError for options that --column or --expect can't be combined with.
-
-    Args:
-        is_single: whether there is only one model.
-        has_other_options: whether several files, or options for text only, are given.
-    """
-    ReadingConfig.of(reading)
-    if reading.column is not None and has_other_options:
-        raise ConfigError(
-            "--column takes one file, and no --text, --show, --header, --json or --per"
-        )
-    if expect is not None and (reading.column is None or is_single):
-        raise ConfigError("--expect needs --column and several --run")

@@ -6,7 +6,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from charlstm.api.model import Model
 from charlstm.commands.eval_text import read_files
@@ -33,6 +32,8 @@ from charlstm.views.items import (
 
 # Model name -> its tokenizer and prediction function.
 Readers = dict[str, tuple[CharTokenizer, Predict]]
+# Scores texts with one model or classifies them with several; also gets the first text's number.
+Judge = Callable[[Sequence[str], int], Sequence[Answer]]
 
 
 @dataclass(frozen=True)
@@ -54,39 +55,24 @@ class Limit:
         return value is not None and value >= self.value
 
 
-class Judge(NamedTuple):
-    """A function that scores texts with one model, or classifies them with several.
-
-    Args:
-        columns: names of the output columns.
-        answers: maps texts and the number of the first text to one answer per text.
-    """
-
-    columns: Sequence[str]
-    answers: Callable[[Sequence[str], int], Sequence[Answer]]
-
-
 def judge(
     models: Sequence[Model], readers: Readers, *, with_counts: bool, needs_percentiles: bool
-) -> Judge:
-    """Build the judge for one model or several.
+) -> tuple[Sequence[str], Judge]:
+    """Return the names of the output columns, and the judge for one model or several.
 
     Raises:
         ConfigError: if percentiles are required but there are no validation items.
     """
     if len(models) > 1:
-        return Judge(
-            classified_header([*readers]),
-            lambda texts, first: classify_items(texts, readers, first_number=first),
+        return classified_header([*readers]), lambda texts, first: classify_items(
+            texts, readers, first_number=first
         )
     (model,) = models
     percentiles = model.percentiles(with_counts=with_counts, notify=say)
     if needs_percentiles and percentiles is None:
         raise ConfigError("--above: percentiles need a validation text, and this model has none")
     reader = readers[model.name]
-    return Judge(
-        HEADER, lambda texts, first: score_items(texts, *reader, percentiles, first_number=first)
-    )
+    return HEADER, lambda texts, first: score_items(texts, *reader, percentiles, first_number=first)
 
 
 def write_rows(
@@ -100,7 +86,7 @@ def write_rows(
     num_written = 0
     counts: Counter[tuple[str, str]] = Counter()
     for batch in batched(rows.batches()):
-        answers = judge.answers([row.text for row in batch], batch[0].number)
+        answers = judge([row.text for row in batch], batch[0].number)
         try:
             for row, answer in zip(batch, answers, strict=True):
                 if isinstance(answer, Classification):

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import html
 import re
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from charlstm.analysis.inspection import (
     TrackedFeature,
@@ -18,7 +18,7 @@ from charlstm.analysis.inspection import (
 )
 from charlstm.errors import ConfigError
 from charlstm.export.javascript import as_data, join_scripts, model_data, read_script
-from charlstm.export.rounding import RoundingCost
+from charlstm.export.rounding import RoundingCost, measure_rounding
 from charlstm.inference.predictor import Predictor
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.text.encoded_text import EncodedText
@@ -55,17 +55,34 @@ _OPENING_LINES: Final = 7
 _TRACKED_FROM: Final = 0.4
 
 
+class Page(NamedTuple):
+    """A model's page.
+
+    Args:
+        data: the HTML file.
+        cost: what rounding the weights costs, as the page says.
+    """
+
+    data: bytes
+    cost: RoundingCost
+
+
 def build_page(
-    checkpoint: Checkpoint, *, name: str, text: str, held_out: EncodedText, cost: RoundingCost
-) -> str:
-    """Return a model's page as HTML.
+    checkpoint: Checkpoint, *, name: str, text: str | None, held_out: EncodedText
+) -> Page:
+    """Build a model's page.
 
     Args:
         name: the run's name.
-        text: the text that the page opens with, in symbols.
-        held_out: text for choosing the units to show.
-        cost: rounding cost to show on the page.
+        text: the text that the page opens with, in symbols; None for some held-out lines.
+        held_out: text for measuring the rounding cost and choosing the units to show.
+
+    Raises:
+        CorpusError: if the held-out text is empty.
     """
+    if text is None:
+        text = _opening_text(checkpoint.spec.tokenizer, held_out)
+    cost = measure_rounding(checkpoint, held_out)
     config, weights = model_data(checkpoint)
     views = _views(checkpoint, text, held_out)
     style = read_script("page.css")
@@ -83,10 +100,11 @@ def build_page(
         "model": as_data(config | views),
         "weights": weights,
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], read_script("page.html"))
+    page = re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], read_script("page.html"))
+    return Page(page.encode("utf-8", "backslashreplace"), cost)
 
 
-def opening_text(tokenizer: CharTokenizer, held_out: EncodedText) -> str:
+def _opening_text(tokenizer: CharTokenizer, held_out: EncodedText) -> str:
     """Return some held-out lines for the page to open with, in symbols.
 
     They start with the first line of prose, and usually end in the middle of a word, where a
@@ -105,9 +123,10 @@ def opening_text(tokenizer: CharTokenizer, held_out: EncodedText) -> str:
 
 def _views(checkpoint: Checkpoint, text: str, held_out: EncodedText) -> dict[str, Any]:
     """Return the page's initial data, with JavaScript names."""
-    layers = trace(Predictor(checkpoint), held_out.part(0, _WATCHED_CHARS)).layers
+    traced = trace(Predictor(checkpoint), held_out.part(0, _WATCHED_CHARS))
+    layers = range(checkpoint.spec.model_config.num_layers)
     return {
-        "units": [most_variable_units(layer, _NUM_UNITS) for layer in layers],
+        "units": [most_variable_units(traced, layer, _NUM_UNITS) for layer in layers],
         "tracked": _tracked(checkpoint, held_out),
         "text": checkpoint.spec.tokenizer.to_text(text),
         "lineEnd": _line_end(text, checkpoint.spec.tokenizer.decode(held_out.ids)),

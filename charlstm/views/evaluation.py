@@ -10,7 +10,7 @@ from rich.text import Text
 from charlstm.analysis.advice import noise_bits
 from charlstm.config import NATS_PER_BIT
 from charlstm.evaluation.difference import WorseThanValidation
-from charlstm.evaluation.report import EvaluationReport, NgramReport
+from charlstm.evaluation.report import EvaluationReport, MatchedContextScore, NgramReport
 from charlstm.evaluation.scores import DocumentScore, Evaluation, UnexpectedCharacter
 from charlstm.system.terminal import escape_line
 from charlstm.text.visible import named, visible
@@ -63,24 +63,24 @@ def _counts_record(counts: NgramReport, report: EvaluationReport) -> dict[str, A
         },
         "both": _figures(counts.both),
         "by_known_context": [
-            {
-                "num_known": part.num_known,
-                "num_chars": part.num_chars,
-                "network_bits_per_char": part.lstm_nats / part.num_chars / NATS_PER_BIT,
-                "counts_bits_per_char": part.ngram_nats / part.num_chars / NATS_PER_BIT,
-                "both_bits_per_char": part.both_nats / part.num_chars / NATS_PER_BIT,
-            }
+            {"num_known": part.num_known, "num_chars": part.num_chars} | _matched_bits(part)
             for part in counts.by_matched_context
         ],
     }
 
 
-def _cost_record(nats: float, report: EvaluationReport) -> dict[str, float | None]:
+def _matched_bits(part: MatchedContextScore) -> dict[str, float]:
+    """Return the bits per character of model, n-grams and mixture, by their keys in JSON."""
+    nats = {"network": part.lstm_nats, "counts": part.ngram_nats, "both": part.both_nats}
     return {
-        "nats_per_char": nats / report.evaluation.num_chars,
-        "bits_per_char": _bits_per_char(nats, report),
-        "bits_per_byte": _bits_per_byte(nats, report),
+        f"{name}_bits_per_char": value / part.num_chars / NATS_PER_BIT
+        for name, value in nats.items()
     }
+
+
+def _cost_record(nats: float, report: EvaluationReport) -> dict[str, float | None]:
+    cost = replace(report.evaluation, nats=nats)
+    return {name: getattr(cost, name) for name in _DERIVED[:3]}
 
 
 def show_report(
@@ -173,19 +173,13 @@ def _show_details(report: EvaluationReport, cell: str) -> None:
 
 def _show_by_matched_context(counts: NgramReport, evaluation: Evaluation, cell: str) -> None:
     """Print the scores of model, n-grams and mixture by matched context length."""
-
-    def bits(nats: float, num_chars: int) -> str:
-        return f"{nats / num_chars / NATS_PER_BIT:.3f}"
-
     print_rows(
         ("matched context", "% of text", cell, "n-grams", f"{cell} + n-grams"),
         [
             (
                 f"{part.num_known} character{'' if part.num_known == 1 else 's'}",
                 f"{part.num_chars / evaluation.num_chars:.1%}",
-                bits(part.lstm_nats, part.num_chars),
-                bits(part.ngram_nats, part.num_chars),
-                bits(part.both_nats, part.num_chars),
+                *(f"{bits:.3f}" for bits in _matched_bits(part).values()),
             )
             for part in counts.by_matched_context
         ],
@@ -235,13 +229,13 @@ def _repeated(report: EvaluationReport) -> Iterator[tuple[str, str]]:
 
 def _show_predictors(report: EvaluationReport, cell: str, *, is_chosen_on: bool) -> None:
     """Print the scores of the model and the baselines, best first, with advice."""
-    costs = [(cell, report.evaluation.nats)]
-    counts = report.counts
+    evaluation, counts = report.evaluation, report.counts
+    costs = [(cell, evaluation)]
     if counts is not None:
-        costs.append((f"{cell} + n-grams{'*' * is_chosen_on}", counts.both.nats))
+        costs.append((f"{cell} + n-grams{'*' * is_chosen_on}", counts.both))
     if report.dynamic is not None:
-        costs.append((f"{cell}, dynamic", report.dynamic.nats))
-    costs += [(baseline.name, baseline.nats) for baseline in report.baselines]
+        costs.append((f"{cell}, dynamic", report.dynamic))
+    costs += [(each.name, replace(evaluation, nats=each.nats)) for each in report.baselines]
     if len(costs) == 1:
         return
     print_rows(
@@ -249,11 +243,11 @@ def _show_predictors(report: EvaluationReport, cell: str, *, is_chosen_on: bool)
         [
             (
                 name,
-                f"{_bits_per_char(nats, report):.4f}",
-                figure(_bits_per_byte(nats, report), digits=4),
-                bits_bar(_bits_per_char(nats, report)),
+                f"{cost.bits_per_char:.4f}",
+                figure(cost.bits_per_byte, digits=4),
+                bits_bar(cost.bits_per_char),
             )
-            for name, nats in sorted(costs, key=lambda cost: cost[1])
+            for name, cost in sorted(costs, key=lambda row: row[1].nats)
         ],
         left=(3,),
     )
@@ -266,8 +260,8 @@ def _show_predictors(report: EvaluationReport, cell: str, *, is_chosen_on: bool)
         )
     if is_chosen_on:
         print_note("* interpolation tuned on this text; the gain on another text may be smaller")
-    bits = _bits_per_char(report.evaluation.nats - counts.nats, report)
-    if bits > noise_bits(report.evaluation.num_chars):
+    bits = evaluation.bits_per_char - replace(evaluation, nats=counts.nats).bits_per_char
+    if bits > noise_bits(evaluation.num_chars):
         print_note(
             f"The n-gram model predicts this text better than the {cell}, by {bits:.3f} bits per "
             "character. Train longer, use a larger text, or fine-tune another run with train "
@@ -293,11 +287,3 @@ def _accuracies(top_accuracy: dict[int, float]) -> str:
     first, *others = top_accuracy.items()
     more = [f"top {k} {value:.1%}" for k, value in others]
     return f"{first[1]:.1%} ({', '.join(more)})"
-
-
-def _bits_per_char(nats: float, report: EvaluationReport) -> float:
-    return nats / report.evaluation.num_chars / NATS_PER_BIT
-
-
-def _bits_per_byte(nats: float, report: EvaluationReport) -> float | None:
-    return replace(report.evaluation, nats=nats).bits_per_byte

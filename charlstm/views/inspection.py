@@ -8,7 +8,7 @@ import numpy as np
 from rich.style import Style
 from rich.text import Text
 
-from charlstm.analysis.inspection import GateStatistics, LayerTrace, Trace, TrackedFeature
+from charlstm.analysis.inspection import GateStatistics, Trace, TrackedFeature
 from charlstm.evaluation.scores import ContextScore
 from charlstm.text.visible import named, visible
 from charlstm.text.vocabulary import EOS
@@ -71,22 +71,22 @@ def show_characters(trace: Trace) -> None:
         print_text(Text())
 
 
-def gate_records(layer: LayerTrace, units: Sequence[int], number: int) -> dict[str, Any]:
+def gate_records(trace: Trace, units: Sequence[int], number: int) -> dict[str, Any]:
     values = {
-        name: {str(unit): values[:, unit].tolist() for unit in units}
-        for name, values in layer.values.items()
+        name: {str(unit): values[number - 1, :, unit].tolist() for unit in units}
+        for name, values in trace.values.items()
     }
     values["shown"] = values["hidden"]  # deprecated name, kept for scripts
     return {"layer": number, "units": list(units), "values": values}
 
 
-def show_gates(trace: Trace, layer: LayerTrace, units: Sequence[int], number: int) -> None:
+def show_gates(trace: Trace, units: Sequence[int], number: int) -> None:
     """Print a heat map per unit, with a row per gate and a column per character."""
-    names = list(layer.values)
+    names = list(trace.values)
     margin = max(map(len, names)) + 2 + _RANGE
     columns = _columns(trace)
     per_line = max(1, (width() - margin - 2) // columns)
-    text = [character.char for character in trace.characters]
+    text = trace.text
     for unit in units:
         print_text(Text(f"layer {number}, unit {unit}", style="bold"))
         for first in range(0, len(text), per_line):
@@ -94,17 +94,17 @@ def show_gates(trace: Trace, layer: LayerTrace, units: Sequence[int], number: in
             cells = (_cell(char, columns) for char in text[chosen])
             print_text(Text(" " * margin + "".join(cells)))
             for name in names:
-                values_N = layer.values[name][:, unit]
+                values_N = trace[name][number - 1, :, unit]
                 extent = f"{values_N.min():.2f} to {values_N.max():.2f}"
                 row = Text(f"{name:{margin - _RANGE}}{extent:{_RANGE}}")
                 for value in values_N[chosen]:
-                    level, style = _heat(name, float(value), is_gate=name in layer.cell.gates)
+                    level, style = _heat(name, float(value), is_gate=name in trace.gates)
                     row.append(level * columns, style)
                 print_text(row)
             print_text(Text())
     for name in names:
-        print_text(Text(f"{name:{margin - _RANGE}}{layer.cell.meanings[name]}", style="dim"))
-    ranges = ["gates: 0 to 1"] if layer.cell.gates else []
+        print_text(Text(f"{name:{margin - _RANGE}}{trace.cell.meanings[name]}", style="dim"))
+    ranges = ["gates: 0 to 1"] if trace.gates else []
     ranges += ["cell: unbounded, shown as tanh(cell)"] if "cell" in names else []
     print_text(Text(f"{_SCALE}\n{'; '.join([*ranges, 'others: -1 to 1'])}", style="dim"))
 

@@ -1,13 +1,15 @@
 """Plots for papers and slides, with matplotlib (an extra)."""
 
+import contextlib
 import importlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from charlstm.errors import ConfigError
-from charlstm.system.terminal import escape_line
+from charlstm.system.files import open_output
+from charlstm.system.terminal import escape_line, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from charlstm.analysis.recall import RecallResult
     from charlstm.evaluation.report import EvaluationReport
     from charlstm.model.checkpoints import LogEntry
+
+# Write the figure that a function makes; do nothing without --plot.
+Draw = Callable[[Callable[[], "Figure"]], None]
 
 _FORMATS: Final = (".svg", ".png", ".pdf")
 _PANEL_INCHES: Final = (5.0, 4.0)
@@ -26,18 +31,36 @@ _GRAY: Final = "#767676"
 _COLORS: Final = (_BLUE, _ORANGE, "#009E73")
 
 
-def require_plots(path: Path) -> None:
-    """Check that a plot can be drawn, before long computations.
+@contextlib.contextmanager
+def open_plot(path: Path | None, inputs: Iterable[str] = ()) -> Iterator[Draw]:
+    """Open the file of --plot, before long computations; it is written when the block ends.
+
+    Args:
+        inputs: files that the command reads and must not overwrite.
 
     Raises:
         ConfigError: if matplotlib is missing or the file format is not supported.
+        CharLSTMError: if the file can't be written.
     """
+    if path is None:
+        yield lambda _make: None
+        return
     if path.suffix.lower() not in _FORMATS:
         raise ConfigError(f"--plot {path}: must end in {', '.join(_FORMATS)}")
     try:
         importlib.import_module("matplotlib")
     except ImportError as error:
         raise ConfigError("--plot needs matplotlib: pip install 'charlstm[plot]'") from error
+
+    def draw(make: "Callable[[], Figure]") -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about glyphs missing from the font
+            make().savefig(file, dpi=150, format=path.suffix[1:])
+
+    with open_output(path, inputs=inputs) as file:
+        yield draw
+    if path.is_file():
+        say(f"{path}: written")
 
 
 def plot_report(report: "EvaluationReport", *, title: str) -> "Figure":
@@ -133,13 +156,6 @@ def plot_recall(results: "Sequence[RecallResult]") -> "Figure":
     axes.set_ylabel("accuracy")
     axes.legend(frameon=False)
     return figure
-
-
-def write_figure(figure: "Figure", file: BinaryIO, path: Path) -> None:
-    """Write a figure to a file, in the format of the path's suffix."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about glyphs missing from the font
-        figure.savefig(file, dpi=150, format=path.suffix[1:])
 
 
 def _figure(title: str, *, num_panels: int) -> "tuple[Figure, Sequence[Any]]":

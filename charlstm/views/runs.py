@@ -4,17 +4,15 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 from rich.text import Text
 
 from charlstm.analysis.advice import advise
-from charlstm.config import DEFAULT_STORE
 from charlstm.model.checkpoints import Checkpoint, LogEntry
 from charlstm.run.store import run_record
 from charlstm.settings import ReadingSettings, TrainSettings, given, options_of
-from charlstm.system.terminal import escape_line, shell_word
+from charlstm.system.terminal import escape_line
 from charlstm.text.visible import visible
 from charlstm.views.tables import figure, print_note, print_pairs, print_rows
 
@@ -187,12 +185,6 @@ def show_run(
             [(figure(entry.get("epoch"), digits=2), _gate_means(entry)) for entry in history],
             left=(1,),
         )
-
-
-def show_command(arguments: Sequence[str], store: Path) -> None:
-    """Print a charlstm command line, without folding it."""
-    where = () if store == DEFAULT_STORE else ("--checkpoints", str(store))
-    print(*map(shell_word, ["charlstm", *arguments, *where]), flush=True)
 
 
 def _gate_means(entry: LogEntry) -> str:

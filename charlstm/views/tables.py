@@ -1,4 +1,4 @@
-"""Tables on stdout, and dictionaries for JSON."""
+"""Tables on stdout, dictionaries for JSON, and command lines to suggest."""
 
 import contextlib
 import io
@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from rich.box import SIMPLE_HEAD
@@ -13,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from charlstm.system.terminal import escape_line, is_colorless
+from charlstm.config import DEFAULT_STORE
+from charlstm.system.terminal import escape_line, is_colorless, shell_word
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -31,6 +33,12 @@ def with_derived(result: "DataclassInstance", *names: str) -> dict[str, Any]:
 def figure(value: float | None, *, digits: int = 3) -> str:
     """Format a number for a table; a dash for None."""
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def command_line(arguments: Iterable[str], store: Path) -> str:
+    """Return a charlstm command for the shell; it names the store unless that is the default."""
+    where = () if store == DEFAULT_STORE else ("--checkpoints", str(store))
+    return " ".join(map(shell_word, ["charlstm", *arguments, *where]))
 
 
 def print_pairs(title: Text, pairs: Iterable[tuple[str, str]]) -> None:

@@ -10,15 +10,14 @@ from rich.console import Console
 from rich.text import Text
 
 from charlstm.analysis.advice import overfits
-from charlstm.config import DEFAULT_STORE
 from charlstm.events import Evaluated, Finished, SavingFailed, Started, Stepped, TrainerEvent
 from charlstm.run.log import LoggedEvent, duration, status
 from charlstm.run.session import Session
 from charlstm.system import run_files
 from charlstm.system.progress import move, progress_bar
-from charlstm.system.terminal import escape, is_animated, say, shell_word
+from charlstm.system.terminal import escape, is_animated, say
 from charlstm.text.visible import visible
-from charlstm.views.tables import figure, print_pairs
+from charlstm.views.tables import command_line, figure, print_pairs
 
 # Line width of logs.
 _PIPE_WIDTH: Final = 100
@@ -37,7 +36,7 @@ def training_view(*, quiet: bool) -> Iterator[Callable[[LoggedEvent], None]]:
                 elif report.is_logged:
                     say(f"{report.event.progress:4.0%} {status(report)}")
             width = Console(stderr=True).width if has_bar else _PIPE_WIDTH
-            for line in _warnings(report) if quiet else _lines(report, width):
+            for line in _lines(report, width, quiet=quiet):
                 if has_bar:
                     bar.write(line, file=sys.stderr)
                 else:
@@ -48,9 +47,7 @@ def training_view(*, quiet: bool) -> Iterator[Callable[[LoggedEvent], None]]:
 
 def shell_command(name: str, folder: Path) -> str:
     """Return the command line for a command on the run in a folder."""
-    store = folder.parent
-    where = "" if store == DEFAULT_STORE else f" --checkpoints {shell_word(str(store))}"
-    return f"charlstm {name} --run {shell_word(folder.name)}{where}"
+    return command_line([*name.split(), "--run", folder.name], folder.parent)
 
 
 def watch_training(events: Iterator[TrainerEvent], name: str) -> Iterator[TrainerEvent]:
@@ -118,13 +115,25 @@ def show_finished(session: Session, event: Finished) -> None:
     )
 
 
-def _lines(report: LoggedEvent, width: int) -> list[str]:
-    """Return an event's lines, including warnings; most events have none.
+def _lines(report: LoggedEvent, width: int, *, quiet: bool) -> Iterator[str]:
+    """Yield an event's lines; most events have none.
 
     Args:
         width: maximum line width in columns.
+        quiet: whether to yield warnings only.
     """
     match report.event:
+        case SavingFailed() as event:
+            yield f"warning: {escape(event.reason)}"
+        case Stepped() as event if event.was_skipped:
+            if event.was_slowed:
+                why, what = "gradient not finite", "learning rate halved"
+            else:
+                why, what = "float16 overflow", "loss scale halved"
+            if report.is_logged:
+                yield f"step {event.step}: {why}, update skipped, {what}"
+        case _ if quiet:
+            pass
         case Evaluated() as event:
             bits = figure(event.val_bits_per_char)
             best = "best" if event.is_best else "    "
@@ -132,28 +141,11 @@ def _lines(report: LoggedEvent, width: int) -> list[str]:
             preview = visible(report.record["sample"], keep=" ")
             line = Text(f"epoch {event.epoch:6.2f}  {found}  {preview}")
             line.truncate(width, overflow="ellipsis")
-            return [line.plain]
-        case Stepped() as event if event.chose_threads and not event.was_skipped:
-            return [f"continuing with {_threads(event.threads)}, now faster"]
+            yield line.plain
+        case Stepped() as event if event.chose_threads:
+            yield f"continuing with {_threads(event.threads)}, now faster"
         case Started() as event if event.step:
-            return [f"resumed at step {event.step:,}"]
-        case _:
-            return _warnings(report)
-
-
-def _warnings(report: LoggedEvent) -> list[str]:
-    """Return an event's warnings."""
-    match report.event:
-        case SavingFailed() as event:
-            return [f"warning: {escape(event.reason)}"]
-        case Stepped() as event if event.was_skipped and report.is_logged:
-            if event.was_slowed:
-                why, what = "gradient not finite", "learning rate halved"
-            else:
-                why, what = "float16 overflow", "loss scale halved"
-            return [f"step {event.step}: {why}, update skipped, {what}"]
-        case _:
-            return []
+            yield f"resumed at step {event.step:,}"
 
 
 def _threads(number: int) -> str:

@@ -8,7 +8,7 @@ from conftest import TEXT, tokenizer_of
 
 from charlstm.analysis import inspection
 from charlstm.analysis.inspection import (
-    LayerTrace,
+    Trace,
     gate_shares,
     most_variable_units,
     trace,
@@ -24,7 +24,7 @@ from charlstm.text.vocabulary import Vocabulary
 
 @pytest.fixture(scope="module")
 def document(vocabulary):
-    """A function that encodes texts as documents."""
+    """Return a function (texts) -> the encoded documents."""
     return lambda *texts: EncodedText.of(texts, vocabulary)
 
 
@@ -39,12 +39,12 @@ def test_trace_records_losses_candidates_and_activations(predictor, document):
         assert len(p) == 5
         assert p[0] == pytest.approx(math.exp(prediction.log_p[0].max()), rel=1e-4)
         prediction = predictor.read(np.array([token]), prediction)
-        for layer, step in zip(traced.layers, prediction.layers, strict=True):
+        for layer, step in enumerate(prediction.layers):
             for gate, values in step.gates.items():
-                np.testing.assert_array_equal(layer.values[gate][position], values[0])
-            np.testing.assert_array_equal(layer.values["cell"][position], step.c[0])
-            np.testing.assert_array_equal(layer.values["hidden"][position], step.h[0])
-    assert list(traced.layers[0].values) == [
+                np.testing.assert_array_equal(traced[gate][layer, position], values[0])
+            np.testing.assert_array_equal(traced["cell"][layer, position], step.c[0])
+            np.testing.assert_array_equal(traced["hidden"][layer, position], step.h[0])
+    assert list(traced.values) == [
         "input", "forget", "output", "candidate", "cell", "hidden",
     ]  # fmt: skip
     with pytest.raises(ConfigError, match="text is empty"):
@@ -56,8 +56,7 @@ def test_trace_starts_each_document_from_a_zero_state(predictor, document):
     alone = trace(predictor, document("fox"))
     for one, other in zip(together.characters[-3:], alone.characters, strict=True):
         assert one == other
-    for layer, other in zip(together.layers, alone.layers, strict=True):
-        np.testing.assert_array_equal(layer.values["cell"][-3:], other.values["cell"])
+    np.testing.assert_array_equal(together["cell"][:, -3:], alone["cell"])
     twice = gate_shares(predictor, document("fox", "fox"))
     for layer, other in zip(twice, gate_shares(predictor, document("fox")), strict=True):
         for gate, found in layer.items():
@@ -104,17 +103,17 @@ def test_gate_shares_count_closed_and_open_gates(predictor, document, monkeypatc
 
 
 def test_most_variable_units_sorts_by_gates(predictor, document):
-    layer = trace(predictor, document(TEXT[:200])).layers[0]
-    units = most_variable_units(layer, 3)
-    moved = np.maximum(layer.values["forget"].std(0), layer.values["input"].std(0))
+    traced = trace(predictor, document(TEXT[:200]))
+    units = most_variable_units(traced, 0, 3)
+    moved = np.maximum(traced["forget"][0].std(0), traced["input"][0].std(0))
     assert moved[units[0]] == moved.max()
     assert list(moved[units]) == sorted(moved[units], reverse=True)
 
 
 def test_most_variable_units_of_a_plain_rnn_sorts_by_hidden_state():
     values = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32) * np.arange(1, 7)
-    layer = LayerTrace(values={"hidden": values}, cell=CELLS["rnn"])
-    assert most_variable_units(layer, 6) == [5, 4, 3, 2, 1, 0]
+    traced = Trace(characters=(), values={"hidden": values[None]}, cell=CELLS["rnn"])
+    assert most_variable_units(traced, 0, 6) == [5, 4, 3, 2, 1, 0]
 
 
 def test_auc_matches_its_definition():

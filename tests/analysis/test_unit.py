@@ -1,30 +1,21 @@
 """Test that a unit's steps add up to the activations that torch computes."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from conftest import MODEL, with_spec
+from conftest import with_vocabulary
 
 from charlstm.analysis.unit import unit_steps
 from charlstm.errors import ConfigError
-from charlstm.model.lstm import CharLSTM
 from charlstm.text.encoded_text import EncodedText
-from charlstm.text.vocabulary import Vocabulary
 
 TEXT = "the quick fox"
 
 
 def model_of(checkpoint, cell):
-    vocabulary = Vocabulary("".join(sorted(set(TEXT))))
-    config = replace(MODEL, num_characters=len(vocabulary), cell=cell, hidden_size=7)
-    network = CharLSTM(config, generator=torch.Generator().manual_seed(1))
-    for parameter in network.parameters():
-        parameter.data.mul_(2)
-    weights = {name: value.detach().numpy() for name, value in network.state_dict().items()}
-    return with_spec(checkpoint, model_config=config, vocabulary=vocabulary, weights=weights)
+    return with_vocabulary(checkpoint, TEXT, cell=cell, hidden_size=7)
 
 
 def states_by_torch(checkpoint, text):

@@ -10,6 +10,7 @@ def test_compare_shows_all_cells(run, corpus_file, here):
         assert f"{cell}: " in err
         assert cell in out
     assert "order 0" in out
+    assert "cells.svg: written" in err
     assert b"<svg" in (here / "cells.svg").read_bytes()
     result = run.json("compare", corpus_file, *small, "--seeds", 1)
     assert [one["cell"] for one in result["cells"]] == ["lstm", "gru", "rnn"]
@@ -60,7 +61,7 @@ def test_compare_creates_no_runs_by_default(run, corpus_file, here):
     assert not (here / "checkpoints").exists()
 
 
-def test_interrupted_compare_shows_partial_results(run, corpus_file, monkeypatch):
+def test_interrupted_compare_shows_partial_results(run, corpus_file, here, monkeypatch):
     from charlstm.analysis import comparison
 
     original = comparison.trained_model
@@ -74,8 +75,9 @@ def test_interrupted_compare_shows_partial_results(run, corpus_file, monkeypatch
 
     monkeypatch.setattr(comparison, "trained_model", interrupted)
     small = ["--steps", 3, "--hidden-size", 8, "--threads", 1, "--seeds", 1, "--json"]
-    code, out, _ = run("compare", corpus_file, *small)
+    code, out, _ = run("compare", corpus_file, *small, "--plot", "cells.svg")
     assert code == 130
+    assert (here / "cells.svg").is_file()
     assert [one["cell"] for one in json.loads(out)["cells"]] == ["lstm"]
     assert run("compare", corpus_file, *small)[:2] == (130, "")
 

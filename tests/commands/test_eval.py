@@ -271,6 +271,8 @@ def test_eval_excludes_list_items_in_the_training_text(run, here):
     bits = found["with_repeated"]["bits_per_char"]
     shown = f"{bits:.4f} bits per character, {4 * of} characters"
     assert shown in run("eval")[1]
+    err = run.works("eval", "--against", "names")[1]
+    assert f"{number} of {of} documents are also in the training text and are excluded" in err
     # Also in a file.
     _, out, _ = run("eval", "names.txt", "--json")
     assert json.loads(out)["num_chars"] < json.loads(out)["with_repeated"]["num_chars"]

@@ -2,7 +2,6 @@ import json
 import re
 import shutil
 import time
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -104,13 +103,6 @@ def test_listing_runs_reads_no_tensors(run, stored, monkeypatch):
     monkeypatch.setattr("charlstm.run.store.read_checkpoint", None)
     (listed,) = run.json("runs")
     assert (listed["step"], listed["is_finished"]) == (stored.step, True)
-
-
-def test_run_from_the_future_is_not_the_newest(run, stored, here):
-    for name, saved_at in (("now", time.time() - 5), ("ahead", time.time() + 1e7)):
-        with CheckpointStore(here / "checkpoints").run(name).writer() as writer:
-            writer.save_best(replace(stored, saved_at=saved_at, training=None))
-    assert run.json("sample", "--length", 1)["run"] == "now"
 
 
 def test_runs_rm_deletes_the_encoded_text(run, corpus_file, here):

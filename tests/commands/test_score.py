@@ -13,19 +13,11 @@ import charlstm
 from charlstm.system import run_files
 
 
-@pytest.fixture
-def names(run, here):
-    """Return a run of a list in which half of the names are frequent."""
-    (here / "names.txt").write_text("anna\nberta\nclara\ndora\n" * 60)
-    options = ["--split-documents", "lines", "--steps", 60, *SMALL]
-    assert run("train", "names.txt", "--run", "names", *options)[0] == 0
-
-
 def rows_of(out):
     return [line.split("\t") for line in out.splitlines()]
 
 
-def test_score_prints_bits_and_percentile_per_line(run, names, here):
+def test_score_prints_bits_and_percentile_per_line(run, known_names, here):
     (here / "odd.txt").write_bytes(b"anna\r\nadda\n\nclara\nbdc")
     code, out, _ = run("score", "odd.txt", "--run", "names", "--header")
     header, *rows = rows_of(out)
@@ -48,7 +40,7 @@ def test_score_prints_bits_and_percentile_per_line(run, names, here):
     assert [one.bits for one in model.score_lines(lines)] == pytest.approx(bits, abs=1e-3)
 
 
-def test_above_filters_lines_and_sets_exit_code(run, names, here):
+def test_above_filters_lines_and_sets_exit_code(run, known_names, here):
     (here / "odd.txt").write_text("anna\nxqq\n")
     code, out, _ = run("score", "odd.txt", "--run", "names", "--above", "p99")
     assert (code, [row[3] for row in rows_of(out)]) == (0, ["xqq"])
@@ -61,7 +53,7 @@ def test_above_filters_lines_and_sets_exit_code(run, names, here):
 
 @pytest.mark.parametrize(("colors", "start", "end"), [("", "\x1b[1;31m", "\x1b[0m"), ("1", "", "")])
 def test_show_highlights_the_most_surprising_passage(
-    run, names, here, monkeypatch, colors, start, end
+    run, known_names, here, monkeypatch, colors, start, end
 ):
     (here / "odd.txt").write_text("annaqq\n")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
@@ -85,7 +77,7 @@ def test_score_text_prints_bits_only(run, stored):
     assert run("score", "a.txt", "--text", "the")[0] == 2
 
 
-def test_score_with_two_runs_classifies_lines(run, names, here):
+def test_score_with_two_runs_classifies_lines(run, known_names, here):
     (here / "digits.txt").write_text("1234\n4321\n1432\n2143\n" * 60)
     options = ["--split-documents", "lines", "--steps", 60, *SMALL]
     assert run("train", "digits.txt", "--run", "digits", *options)[0] == 0

@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import TEXT
 
-from charlstm.api import load
+import charlstm
 from charlstm.cli import main
 from charlstm.errors import CharLSTMError, ConfigError
 from charlstm.export import onnx as export
@@ -53,7 +54,7 @@ def test_differing_onnx_graph_is_not_written(model, tmp_path, monkeypatch):
 
 
 def test_missing_onnx_names_the_extra(checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ConfigError, match=r"pip install 'charlstm\[onnx\]'"):
         export_onnx(checkpoint, tmp_path / "model.onnx")
 
@@ -88,4 +89,4 @@ def test_guide_example_generates_the_model_text(stored, here, capsys):
     assert main(["export", "tiny", "--format", "onnx", "-o", "shakespeare.onnx"]) == 0
     capsys.readouterr()
     exec(compile(example, "README.md", "exec"), {})
-    assert capsys.readouterr().out == load("tiny").sample(length=100, temperature=0) + "\n"
+    assert capsys.readouterr().out == charlstm.load("tiny").sample(length=100, temperature=0) + "\n"

@@ -12,7 +12,7 @@ from conftest import HOSTILE, MODEL, TEXT, with_spec, with_vocabulary
 
 from charlstm.analysis.unit import unit_steps
 from charlstm.config import ReadingConfig
-from charlstm.export.rounding import measure_rounding, rounded
+from charlstm.export.rounding import rounded
 from charlstm.export.webpage import build_page
 from charlstm.inference.prediction import ladder, predict_next
 from charlstm.inference.predictor import Predictor
@@ -24,9 +24,7 @@ from charlstm.text.vocabulary import Vocabulary
 
 def page_of(checkpoint: Checkpoint, path: Path, *, text="the quick", name="tiny") -> Path:
     held_out = EncodedText.of([TEXT[:200]], checkpoint.spec.vocabulary)
-    cost = measure_rounding(checkpoint, held_out)
-    page = build_page(checkpoint, name=name, text=text, held_out=held_out, cost=cost)
-    path.write_text(page, encoding="utf-8", errors="backslashreplace")
+    path.write_bytes(build_page(checkpoint, name=name, text=text, held_out=held_out).data)
     return path
 
 
@@ -96,7 +94,7 @@ def open_page(browser, tmp_path):
 
 
 def is_own(url: str, path: Path) -> bool:
-    """Return the page and its worker."""
+    """Return whether a URL is the page or its worker."""
     return url == path.as_uri() or url.startswith("blob:")
 
 
@@ -113,13 +111,53 @@ def wait_for(page, condition):
     pytest.fail(f"still not so: {condition}")
 
 
-def predictions(page, prefixes):
-    return page.evaluate("prefixes => Promise.all(prefixes.map(charlstm.predict))", prefixes)
+def assert_predictions(page, checkpoint, *prefixes):
+    """Compare what the page predicts after prefixes with Python, for the rounded weights."""
+    found = page.evaluate("prefixes => Promise.all(prefixes.map(charlstm.predict))", prefixes)
+    predictor = Predictor(rounded(checkpoint))
+    tokenizer = predictor.tokenizer
+    # A line end typed into the field is the text's own.
+    line_end = "\r\n" if "\r" in tokenizer.vocabulary.characters else "\n"
+    for prefix, log_p in zip(prefixes, found, strict=True):
+        symbols = tokenizer.to_chars(prefix.replace("\n", line_end))
+        expected = predictor.read_text(symbols, predictor.start()).log_p[0]
+        np.testing.assert_allclose(log_p, expected, atol=1e-4)
 
 
 def settle(page, condition="true"):
     """Wait until the page has read and drawn everything."""
     wait_for(page, f"charlstm.isRead() && ({condition})")
+
+
+def text_of(page, selector):
+    return page.locator(selector).text_content()
+
+
+def focused(page):
+    """Return the id of the element with the focus."""
+    return page.evaluate("document.activeElement.id")
+
+
+def move_caret(page, number):
+    """Focus the text and put the caret after some characters."""
+    page.locator("#text").focus()
+    page.keyboard.press("Control+Home")
+    for _ in range(number):
+        page.keyboard.press("ArrowRight")
+
+
+def follow(page, layer, unit):
+    """Select a unit; layers count from 1."""
+    page.locator("#layer").select_option(label=str(layer))
+    page.locator("#unit").fill(str(unit))
+    page.locator("#unit").press("Enter")
+
+
+def write_sample(page):
+    """Let the page write from the caret until it is done, and return all that it shows."""
+    page.locator("#start").click()
+    wait_for(page, "/^500 /.test(document.getElementById('sample-status').textContent)")
+    return text_of(page, "#written")
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +186,6 @@ def test_page_predictions_match_python(open_page, checkpoint, cell, documents):
     model = with_vocabulary(checkpoint, TEXT, cell=cell)
     model = with_spec(model, corpus=ReadingConfig(split_documents=documents))
     page = open_page(model)
-    predictor = Predictor(rounded(model))
     generator = np.random.default_rng(0)
     prefixes = [
         "".join(generator.choice([*model.spec.vocabulary.characters, "\u2603"], length))
@@ -156,13 +193,9 @@ def test_page_predictions_match_python(open_page, checkpoint, cell, documents):
     ]
     if documents is not None:
         assert any("\n" in prefix for prefix in prefixes)
-    found = predictions(page, prefixes)
-    for prefix, log_p in zip(prefixes, found, strict=True):
-        expected = predictor.read_text(prefix, predictor.start()).log_p[0]
-        np.testing.assert_allclose(log_p, expected, atol=1e-4)
-    assert (
-        page.locator("#layers canvas[data-name]").count() == {"lstm": 12, "gru": 8, "rnn": 2}[cell]
-    )
+    assert_predictions(page, model, *prefixes)
+    num_maps = page.locator("#layers canvas[data-name]").count()
+    assert num_maps == {"lstm": 12, "gru": 8, "rnn": 2}[cell]
 
 
 @pytest.mark.slow
@@ -176,11 +209,8 @@ def test_predictions_match_without_webassembly(browser, checkpoint, tmp_path):
     wait_for(page, "globalThis.charlstm?.isRead()")
     compiled = "WebAssembly.compile(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]))"
     assert page.evaluate(f"{compiled}.then(() => 'compiled', () => 'refused')") == "refused"
-    (found,) = predictions(page, ["the lazy"])
+    assert_predictions(page, model, "the lazy")
     page.close()
-    predictor = Predictor(rounded(model))
-    expected = predictor.read_text("the lazy", predictor.start()).log_p[0]
-    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
@@ -191,11 +221,8 @@ def test_cell_arithmetic_adds_up(open_page, checkpoint, cell):
     page = open_page(model, text=text)
     split = EncodedText.of([text], model.spec.vocabulary)
     for layer, unit, place in ((2, 3, 9), (1, 5, 9), (1, 5, 2), (2, 0, 1)):
-        page.locator("#layer").select_option(label=str(layer))
-        page.locator("#unit").fill(str(unit))
-        page.locator("#unit").press("Enter")
-        page.locator("#text").focus()
-        page.keyboard.press("Control+Home")
+        follow(page, layer, unit)
+        move_caret(page, 0)
         for _ in range(place):
             page.locator("#forward").click()
         at = f"ayer {layer}, unit {unit}, character {place}: "
@@ -264,7 +291,7 @@ def test_edit_updates_later_predictions(open_page, learned):
     changed = page.locator("#strip span").evaluate_all("all => all.map(one => one.dataset.change)")
     assert not any(changed[:6])
     assert changed[6] == "more"
-    assert "The last edit changed" in page.locator("#strip-words").text_content()
+    assert "The last edit changed" in text_of(page, "#strip-words")
     predictor = Predictor(rounded(learned))
     text = "the qxick brown fox jumps over"
     for place in (0, 5, 6, 20):
@@ -294,16 +321,14 @@ def test_page_is_keyboard_accessible(open_page, learned):
     ):
         assert wanted in reached
     assert {"start", "written"} <= set(reached)
-    page.locator("#text").focus()
-    page.keyboard.press("Control+Home")
-    page.keyboard.press("ArrowRight")
+    move_caret(page, 1)
     wait_for(page, "document.querySelector('#strip .chosen')?.textContent === 't'")
     page.locator("#next-list button").first.focus()
     best = names(page)[0]
     page.keyboard.press("Enter")
     wait_for(page, "document.getElementById('text').value.length === 10")
     assert page.locator("#text").input_value()[1] == {"\u2423": " "}.get(best, best)
-    # The focus stays where it was: it can be pressed again.
+    # The focus stays, so that the button can be pressed again.
     assert page.evaluate("document.activeElement.closest('#next-list') !== null")
     page.locator("#unit").fill("3")
     page.locator("#unit").press("Enter")
@@ -333,23 +358,17 @@ def test_writing_with_a_seed_is_reproducible(open_page, learned):
     def write(temperature, seed):
         page.locator("#temperature").fill(str(temperature))
         page.locator("#seed").fill(str(seed))
-        page.locator("#start").click()
-        wait_for(page, "/^500 /.test(document.getElementById('sample-status').textContent)")
-        assert page.locator("#written .hint").text_content() == "the "
-        return page.locator("#written").text_content().removeprefix("the ")
+        written = write_sample(page)
+        assert text_of(page, "#written .hint") == "the "
+        return written.removeprefix("the ")
 
     assert write(1, 5) == write(1, 5)
     assert write(1, 5) != write(1, 6)
-    predictor = Predictor(rounded(learned))
-    greedy = ""
-    for _ in range(30):
-        greedy += next(
-            one.char for one in predict_next(predictor, "the " + greedy).next if one.char
-        )
-    assert write(0, 1).startswith(greedy)
+    expected = greedy(learned, "the ", 30)
+    assert write(0, 1).startswith(expected)
     page.locator("#keep").click()
-    assert page.locator("#text").input_value().startswith("the " + greedy)
-    assert page.evaluate("document.activeElement.id") == "text"
+    assert page.locator("#text").input_value().startswith("the " + expected)
+    assert focused(page) == "text"
 
 
 @pytest.mark.slow
@@ -363,7 +382,7 @@ def test_screen_reader_status_and_seed_are_shown(open_page, learned):
     for symbol, spoken, *_ in names:
         assert spoken == {"\u2423": "space", "\u23ce": "line end"}.get(symbol, symbol)
     assert any(symbol == "\u2423" for symbol, *_ in names)
-    # A screen reader hears words, too.
+    # Screen readers announce words.
     page.locator("#text").fill("the")
     wait_for(
         page,
@@ -397,7 +416,7 @@ def test_temperature_changes_predictions(open_page, learned):
     shown = page.locator("#next-list .share").first.text_content()
     assert float(shown.split()[0]) == pytest.approx(100 * p.max(), abs=0.5)
     entropy = -(p[1:] * np.log2(p[1:])).sum()
-    assert f"entropy {entropy:.2f} bits" in page.locator("#next-words").text_content()
+    assert f"entropy {entropy:.2f} bits" in text_of(page, "#next-words")
     page.locator("#temperature").fill("0")
     wait_for(page, "document.getElementById('next-words').textContent.includes('entropy 0.00')")
     visible = page.locator("#next-list button:visible").count()
@@ -419,7 +438,7 @@ def test_field_is_aligned_with_its_shading(open_page, checkpoint, width):
         }"""
     )
     assert len(set(heights)) == 1
-    assert page.locator("#strip").text_content() == text
+    assert text_of(page, "#strip") == text
     # A click on the last character, above the empty line, puts the caret next to it.
     page.locator("#legend").scroll_into_view_if_needed()
     place = page.locator("#strip span").nth(len(text) - 2).bounding_box()
@@ -447,10 +466,7 @@ def test_phone_layout_clips_nothing(open_page, learned):
         learned, text="the quick brown fox " * 5, viewport={"width": 390, "height": 844}
     )
     settle(page, "document.querySelectorAll('#contexts tr').length === 9")
-    page.locator("#text").focus()
-    page.keyboard.press("Control+Home")
-    for _ in range(70):
-        page.keyboard.press("ArrowRight")
+    move_caret(page, 70)
     settle(page, "document.querySelectorAll('#contexts tr').length === 9")
     cut = page.evaluate(
         """() => [...document.querySelectorAll(".scroll")]
@@ -472,7 +488,7 @@ def test_phone_layout_clips_nothing(open_page, learned):
         page.locator("#tour-next").click()
     wait_for(page, "document.getElementById('tour-words').textContent.startsWith('5')")
     page.wait_for_timeout(1500)
-    # The rows that the last step speaks of are above its box.
+    # The rows that the last step describes are above its box.
     state, tour = (page.locator(one).first.bounding_box() for one in ("[data-name=cell]", "#tour"))
     assert state["y"] >= 0
     assert state["y"] + state["height"] <= tour["y"]
@@ -483,11 +499,10 @@ def test_list_predictions_use_the_last_line(open_page, checkpoint):
     model = with_vocabulary(checkpoint, TEXT)
     model = with_spec(model, corpus=ReadingConfig(split_documents="lines"))
     page = open_page(model, text="the fox\nqui")
-    assert page.locator("#next-words").text_content().startswith("After \u201cqui\u201d")
+    assert text_of(page, "#next-words").startswith("After \u201cqui\u201d")
     assert page.locator("#documents").is_visible()
-    page.locator("#start").click()
-    wait_for(page, "document.getElementById('sample-status').textContent.startsWith('500')")
-    assert page.locator("#written .hint").text_content() == "qui"
+    write_sample(page)
+    assert text_of(page, "#written .hint") == "qui"
 
 
 @pytest.mark.slow
@@ -498,7 +513,7 @@ def test_crlf_prediction_can_be_clicked(open_page, checkpoint):
     for place in (0, 1):
         page.locator("#next-list button:enabled").nth(place).click()
     assert page.locator("#text").input_value() == "\n\n\n"
-    assert page.locator("#notice").text_content() == ""
+    assert text_of(page, "#notice") == ""
     wait_for(page, "charlstm.isRead()")
 
 
@@ -510,7 +525,7 @@ def test_typing_overrides_mouse_position(open_page, learned):
     wait_for(
         page, "document.querySelectorAll('#contexts tr').length === 4"
     )  # 0, 1, 2, 3 characters
-    assert page.locator("#strip .chosen").text_content() == "e"
+    assert text_of(page, "#strip .chosen") == "e"
     page.locator("#text").press_sequentially("x")
     wait_for(page, "document.querySelector('#strip .chosen').textContent === 'x'")
 
@@ -522,10 +537,7 @@ def test_page_keeps_line_ends(open_page, checkpoint, reading):
     page = open_page(model, text="the\r\nfox")
     settle(page)
     assert page.locator("#strip span").all_text_contents() == [*"the\nfox"]
-    (found,) = predictions(page, ["a\nb"])
-    predictor = Predictor(rounded(model))
-    expected = predictor.read_text("a\r\nb", predictor.start()).log_p[0]
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert_predictions(page, model, "a\nb")
 
 
 @pytest.mark.slow
@@ -534,10 +546,10 @@ def test_writing_can_be_stopped(open_page, checkpoint):
     page.locator("#start").click()
     page.locator("#stop").click()
     wait_for(page, "document.getElementById('stop').disabled")
-    num_written = len(page.locator("#written").text_content())
+    num_written = len(text_of(page, "#written"))
     assert 0 < num_written < 500
     page.wait_for_timeout(100)
-    assert len(page.locator("#written").text_content()) == num_written
+    assert len(text_of(page, "#written")) == num_written
 
 
 @pytest.mark.parametrize("width", [320, 390, 1280])
@@ -556,7 +568,7 @@ def test_page_fits_every_screen(open_page, learned, width, scheme):
     wait_for(page, "document.querySelector('#layers canvas').width > 300 / 2")
     page.wait_for_timeout(200)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= width
-    # There is something on each heat map.
+    # No heat map is blank.
     assert page.evaluate(
         """() => [...document.querySelectorAll("canvas")].every((canvas) => {
           const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -573,11 +585,8 @@ def test_hostile_characters_are_escaped(open_page, checkpoint):
     settle(page)
     assert page.locator("#text").input_value().replace("\x00", "") == text.replace("\x00", "")
     assert page.locator("img").count() == 0
-    predictor = Predictor(rounded(model))
-    for prefix in (text, "\u202e\x1b[31m", "\U0001f600\U0001f600", "\ufeffe\u0301"):
-        (found,) = predictions(page, [prefix])
-        expected = predictor.read_text(prefix, predictor.start()).log_p[0]
-        np.testing.assert_allclose(found, expected, atol=1e-4)
+    prefixes = (text, "\u202e\x1b[31m", "\U0001f600\U0001f600", "\ufeffe\u0301")
+    assert_predictions(page, model, *prefixes)
 
 
 @pytest.mark.slow
@@ -587,11 +596,7 @@ def test_page_encodes_bytes(open_page, checkpoint):
     assert page.locator("#text").input_value() == "na\u00efve"
     settle(page)
     assert page.locator("#strip span").all_text_contents() == [*"na\u00efve"]
-    symbols = model.spec.tokenizer.to_chars("\u00fc\U0001f600")
-    predictor = Predictor(rounded(model))
-    (found,) = predictions(page, ["\u00fc\U0001f600"])
-    expected = predictor.read_text(symbols, predictor.start()).log_p[0]
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert_predictions(page, model, "\u00fc\U0001f600")
 
 
 @pytest.mark.slow
@@ -662,32 +667,27 @@ def test_unit_change_can_be_undone(open_page, learned):
     settle(page, "document.querySelector('#strip [data-change]')")
     changed = page.locator("#text").input_value()
     assert sum(one != two for one, two in zip(text, changed, strict=True)) == 1
-    assert "The last edit changed" in page.locator("#strip-words").text_content()
-    assert page.evaluate("document.activeElement.id") == "change"
+    assert "The last edit changed" in text_of(page, "#strip-words")
+    assert focused(page) == "change"
     page.locator("#undo").click()
     assert page.locator("#text").input_value() == text
-    assert page.evaluate("document.activeElement.id") == "change"
+    assert focused(page) == "change"
     assert page.locator("#undo").is_disabled()
 
 
 @pytest.mark.slow
 def test_sample_is_inserted_at_its_position(open_page, learned):
     page = open_page(learned, text="the quick")
-    page.locator("#text").focus()
-    page.keyboard.press("Control+Home")
-    for _ in range(4):
-        page.keyboard.press("ArrowRight")
-    page.locator("#start").click()
-    wait_for(page, "/^500 /.test(document.getElementById('sample-status').textContent)")
-    written = page.locator("#written").text_content().removeprefix("the ")
-    # After what it was written for has changed, it has no place.
+    move_caret(page, 4)
+    written = write_sample(page).removeprefix("the ")
+    # A sample can't be inserted while the text before it differs.
     page.locator("#text").fill("a dog")
     wait_for(page, "document.getElementById('keep').disabled")
     page.locator("#text").fill("the quick")
     wait_for(page, "!document.getElementById('keep').disabled")
     page.locator("#keep").click()
     assert page.locator("#text").input_value() == "the " + written + "quick"
-    # The browser can undo it, and a candidate that was clicked.
+    # The browser can undo the insertion, and that of a prediction.
     page.keyboard.press("Control+z")
     assert page.locator("#text").input_value() == "the quick"
     page.locator("#next-list button").first.click()
@@ -703,20 +703,18 @@ def test_full_field_shows_a_notice(open_page, learned):
     page.locator("#text").fill("the quick " * 200)
     settle(page)
     assert page.locator("#strip span").count() == 2000
-    assert "full" in page.locator("#notice").text_content()
+    assert "full" in text_of(page, "#notice")
     page.locator("#next-list button").first.click()
     assert len(page.locator("#text").input_value()) == 2000
-    assert "1 left out" in page.locator("#notice").text_content()
-    # The caret is in sight, at the end and at the beginning.
+    assert "1 left out" in text_of(page, "#notice")
+    # The caret stays visible, at the end and at the beginning.
     inside = """() => {
       const [outer, inner] = ["#strip", "#strip .chosen"].map(
         (selector) => document.querySelector(selector).getBoundingClientRect());
       return inner.top >= outer.top && inner.bottom <= outer.bottom;
     }"""
     assert page.evaluate(inside)
-    page.locator("#text").focus()
-    page.keyboard.press("Control+Home")
-    page.keyboard.press("ArrowRight")
+    move_caret(page, 1)
     wait_for(
         page, "document.querySelector('#strip .chosen') === document.querySelector('#strip span')"
     )
@@ -728,7 +726,7 @@ def test_unknown_characters_are_named_and_marks_visible(open_page, learned):
     page = open_page(learned, text="the")
     page.locator("#text").fill("the " + "".join(map(chr, range(0x2600, 0x260B))))
     settle(page)
-    notice = page.locator("#notice").text_content()
+    notice = text_of(page, "#notice")
     assert "\u201c\u2600\u201d" in notice
     assert "and 3 more" in notice
     page.locator("#text").fill("x\u0301")
@@ -776,7 +774,7 @@ def served(browser, path, *, policy):
 def test_forbidding_policy_shows_a_notice(browser, learned, tmp_path, policy):
     page = served(browser, page_of(learned, tmp_path / "page.html"), policy=policy)
     page.wait_for_timeout(3300)
-    assert "forbids it" in page.locator("#dead").text_content()
+    assert "forbids it" in text_of(page, "#dead")
     assert page.locator("#dead").is_visible()
     page.close()
 
@@ -800,7 +798,7 @@ def test_tour_leads_from_a_letter_to_the_gates(open_page, learned):
         words = f"document.getElementById('tour-words').textContent.startsWith('{step + 1} of 5. ')"
         wait_for(page, words)
         page.wait_for_timeout(150)
-        said.append(page.locator("#tour-words").text_content())
+        said.append(text_of(page, "#tour-words"))
         if step < 4:
             page.locator("#tour-next").click()
     assert all(len(words) > 60 for words in said)
@@ -808,16 +806,14 @@ def test_tour_leads_from_a_letter_to_the_gates(open_page, learned):
     assert page.locator("#maps").get_attribute("open") is not None
     page.locator("#tour-end").click()
     assert page.locator("#tour").is_hidden()
-    assert page.evaluate("document.activeElement.id") == "tour-start"
+    assert focused(page) == "tour-start"
 
 
 @pytest.mark.slow
 def test_shading_follows_the_selected_unit(open_page, learned):
     text = "the quick brown fox jumps over"
     page = open_page(learned, text=text)
-    page.locator("#layer").select_option("0")
-    page.locator("#unit").fill("5")
-    page.locator("#unit").press("Enter")
+    follow(page, 1, 5)
     page.locator("#shade-unit").check()
     wait_for(page, "/layer 1, unit 5/.test(document.getElementById('strip-words').textContent)")
     settle(page)
@@ -849,7 +845,7 @@ def test_sample_continues_the_text_at_the_click(open_page, learned):
     page = open_page(learned, text="the")
     text = (TEXT * 3)[:2000]
     page.locator("#temperature").fill("0")
-    # All in one task: the worker has read nothing of it when the next text comes.
+    # All in one task, so that the worker hasn't read the text when the next one arrives.
     page.evaluate(
         """(text) => {
           const field = document.getElementById("text");
@@ -868,13 +864,13 @@ def test_sample_continues_the_text_at_the_click(open_page, learned):
     wait_for(page, "/^500 /.test(document.getElementById('sample-status').textContent)")
     settle(page)
     assert page.locator("#keep").is_disabled()
-    written = page.locator("#written").text_content()
+    written = text_of(page, "#written")
     assert written.removeprefix(text[-40:]).startswith(greedy(learned, text, 20))
 
 
 @pytest.mark.slow
 def test_stop_before_start_cancels_writing(open_page, checkpoint):
-    # Large enough that not everything is read and written before the click on "stop" is heard.
+    # Large enough that reading and writing take longer than the click on "stop".
     page = open_page(with_vocabulary(checkpoint, TEXT, hidden_size=300), text="the")
     page.evaluate(
         """() => {
@@ -887,7 +883,7 @@ def test_stop_before_start_cancels_writing(open_page, checkpoint):
     )
     settle(page)
     page.wait_for_timeout(300)
-    status = page.locator("#sample-status").text_content()
+    status = text_of(page, "#sample-status")
     assert int(status.split()[0]) < 500
     assert page.locator("#stop").is_disabled()
 
@@ -900,7 +896,7 @@ def test_all_bytes_of_a_character_are_selectable(open_page, checkpoint):
     for place in (3, 2, 1, 0, 0):
         page.locator("#back").click()
         wait_for(page, f"{read}.includes('byte {place}: ') || {place} === 0")
-        assert page.evaluate("document.activeElement.id") == "back"
+        assert focused(page) == "back"
     wait_for(page, f"{read}.includes('before the text')")
     for place in (1, 2, 3, 4, 4):
         page.locator("#forward").click()
@@ -927,15 +923,15 @@ def test_only_edits_are_labeled_as_edits(open_page, learned):
     page.locator("#text").fill("jumps over the lazy fox")
     settle(page)
     page.wait_for_timeout(100)
-    assert "edit" not in page.locator("#strip-words").text_content()
-    # Twice changed, it goes back to where it began; there is nothing to change in no text.
+    assert "edit" not in text_of(page, "#strip-words")
+    # After two changes, undo restores the first text; an empty text has nothing to change.
     page.locator("#change").click()
     page.locator("#change").click()
     page.locator("#undo").click()
     assert page.locator("#text").input_value() == "jumps over the lazy fox"
     page.locator("#text").fill("")
     page.locator("#change").click()
-    assert "nothing here to change" in page.locator("#notice").text_content()
+    assert "nothing here to change" in text_of(page, "#notice")
 
 
 @pytest.mark.slow
@@ -953,23 +949,22 @@ def test_pasted_line_ends_count_like_the_field(open_page, learned):
     )
     settle(page)
     assert len(page.locator("#text").input_value()) == 1950
-    assert page.locator("#notice").text_content() == ""
+    assert text_of(page, "#notice") == ""
 
 
 @pytest.mark.slow
 def test_full_field_keeps_the_sample(open_page, learned):
     page = open_page(learned, text="the quick")
     page.locator("#text").fill("the quick " * 200)
-    page.locator("#start").click()
-    wait_for(page, "/^500 /.test(document.getElementById('sample-status').textContent)")
+    write_sample(page)
     page.locator("#keep").click()
-    assert "left out" in page.locator("#notice").text_content()
-    assert len(page.locator("#written").text_content()) > 500
+    assert "left out" in text_of(page, "#notice")
+    assert len(text_of(page, "#written")) > 500
 
 
 @pytest.mark.slow
 def test_right_to_left_text_keeps_sentence_direction(open_page, checkpoint):
     model = with_vocabulary(checkpoint, "\u05e9\u05dc\u05d5\u05dd \u05e2")
     page = open_page(model, text="\u05e9\u05dc\u05d5\u05dd")
-    words = page.locator("#next-words").text_content()
+    words = text_of(page, "#next-words")
     assert words.startswith("After \u201c\u2068\u05e9\u05dc\u05d5\u05dd\u2069\u201d: ")

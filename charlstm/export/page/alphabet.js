@@ -1,4 +1,4 @@
-// Characters or bytes: encoding a text, decoding predictions, labels for the eye and the ear.
+// The vocabulary of characters or bytes: encoding of texts, decoding, visible and spoken labels.
 
 /** EOS of documents that are not lines; shown and written as a line end. */
 const DOCUMENT_END = 0xfdd0;
@@ -6,7 +6,7 @@ const DOCUMENT_END = 0xfdd0;
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 
 /**
- * Isolate a part of a text, whose direction must not turn the sentence around it.
+ * Isolate a right-to-left part, so that the direction of the sentence around it doesn't change.
  * @param {string} text
  */
 const isolated = (text) => (RIGHT_TO_LEFT.test(text) ? `\u2068${text}\u2069` : text);
@@ -33,7 +33,7 @@ class Alphabet {
     this.symbol = level === "byte" ? "byte" : "character";
   }
 
-  /** Whether each symbol of a character is only a part of it. @param {string} char */
+  /** Return whether a character is encoded as several bytes. @param {string} char */
   isByte(char) {
     return this.level === "byte" && codeOf(char) > 127;
   }
@@ -66,7 +66,7 @@ class Alphabet {
     return number === 0 ? "unknown" : this.label(this.codes[number - 1]);
   }
 
-  /** Return the same in words, for a screen reader. @param {number} number */
+  /** Return a prediction's label in words, for screen readers. @param {number} number */
   spokenNameOf(number) {
     return number === 0 ? "unknown" : this.spoken(this.codes[number - 1]);
   }
@@ -79,18 +79,18 @@ class Alphabet {
   }
 
   /**
-   * Whether a prediction is a character: EOS is not, a byte past ASCII only part of one.
+   * Return whether a prediction can be inserted by itself; EOS and parts of a character can't.
    * @param {number} number
    */
   canBeTyped(number) {
     const code = this.codes[number - 1];
-    // In a text of CR LF line ends, either of them types both.
+    // In a text with CR LF line ends, each of the two inserts both.
     const isPart = (code === 13 && this.lineEnd[0] !== 13) || code === DOCUMENT_END;
     return number > 0 && !isPart && !(this.level === "byte" && code > 127);
   }
 
   /**
-   * Return a prediction for programs: null is unknown, a byte past ASCII is escaped.
+   * Return a prediction for programs: null for unknown; non-ASCII bytes are escaped.
    * @param {number} number
    */
   readable(number) {
@@ -105,7 +105,7 @@ class Alphabet {
     /** @type {Record<number, string>} */
     const names = { 9: "\u21e5", 10: "\u23ce", 32: "\u2423", [DOCUMENT_END]: "end" };
     if (code in names) return names[code];
-    if (code < 32) return String.fromCodePoint(0x2400 + code); // its picture
+    if (code < 32) return String.fromCodePoint(0x2400 + code); // its control picture
     const char = String.fromCodePoint(code);
     const isByte = this.level === "byte" && code > 126;
     const isHidden = (code >= 127 && code < 160) || (code >= 0xd800 && code < 0xe000);

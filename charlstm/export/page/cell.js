@@ -59,8 +59,7 @@ function drawBox(name, x, step) {
   const group = makeSvg("g", {});
   group.append(makeSvg("line", { x1: x, x2: x, y1: top + height, y2: BUS, class: "wire" }));
   group.append(makeSvg("rect", { x: x - width / 2, y: top, width, height, rx: 6, class: "box" }));
-  const title = name === "hidden" ? "hidden state" : name;
-  group.append(makeSvg("text", { x: x - width / 2 + 8, y: top + 20 }, title));
+  group.append(makeSvg("text", { x: x - width / 2 + 8, y: top + 20 }, titleOfValue(name)));
   group.append(
     makeSvg("text", { x: x + width / 2 - 8, y: top + 40, "text-anchor": "end", class: "value" },
       signed(value)),

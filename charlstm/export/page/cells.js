@@ -11,6 +11,9 @@ const times = "\u00d7";
 /** Whether values of a name are between 0 and 1. @param {string} name */
 const isGate = (name) => ["input", "forget", "output", "reset", "update"].includes(name);
 
+/** @param {string} name */
+const titleOfValue = (name) => (name === "hidden" ? "hidden state" : name);
+
 /**
  * By cell: `flows` names the values that the lines carry; `drawing` has coordinates (a line's color
  * is its value's sign, its width the size; boxes are the gates and the candidate; nodes combine

@@ -1,6 +1,6 @@
 // The controller: sends the user's input to the worker and draws its answers, once a frame.
 
-const LIVE_DELAY = 400; // milliseconds without a key before a screen reader is told
+const LIVE_DELAY = 400; // milliseconds without a key before screen readers announce the prediction
 
 class Page {
   /** @param {PageConfig} config */
@@ -11,15 +11,15 @@ class Page {
     this.strip = new Strip(this.alphabet);
     this.steps = surpriseSteps(config.codes.length);
     this.field = element("text");
-    this.chosen = 0; // how many symbols are read at the caret
-    this.hovered = undefined; // the same, while the mouse is over a symbol
+    this.chosen = 0; // number of symbols before the caret
+    this.hovered = undefined; // number of symbols up to the one under the mouse
     const [first] = config.tracked;
     this.layer = first?.layer ?? config.numLayers - 1;
     this.unitNumber = first?.unit ?? config.units[this.layer][0];
     this.shading = "surprise";
-    this.isUnitKnown = false; // whether the values in the text are those of this unit
-    this.shadedFrom = 0; // symbols before it have their color
-    this.stale = new Set(); // parts to be redrawn
+    this.isUnitKnown = false; // whether `text.values` are the selected unit's
+    this.shadedFrom = 0; // the symbols before it are already shaded
+    this.stale = new Set(); // functions that redraw parts of the page
     this.predicting = new Map();
     this.startWorker();
     this.build();
@@ -34,7 +34,7 @@ class Page {
     this.choose(this.text.symbols.length);
   }
 
-  /** Return the offset in the field after `place` symbols; several may end together. */
+  /** Return the offset in the field after `place` symbols; bytes of one character end together. */
   endOf(place) {
     return place > 0 ? this.text.symbols[place - 1].end : 0;
   }
@@ -142,7 +142,7 @@ class Page {
     }
     const kept = text.replace(alphabet.symbolsOf(field.value));
     this.chosen = this.placeOfCaret();
-    // Before drawing: the worker reads meanwhile.
+    // Ask before drawing, so that the worker reads meanwhile.
     this.ask({
       same: kept.same,
       known: text.bits.length,
@@ -191,7 +191,7 @@ class Page {
     this.lookAt(known);
   }
 
-  /** Name unknown characters, and say if the field is full. */
+  /** Show which characters are unknown, and whether the field is full. */
   notice() {
     const { text, alphabet, field } = this;
     const unknown = text.symbols.filter((symbol) => symbol.number === 0);
@@ -249,13 +249,13 @@ class Page {
     this.show(this.drawStrip);
   }
 
-  /** Move by a number of symbols, and tell a screen reader what the cell does there. */
+  /** Move by a number of symbols, and let screen readers announce what the cell does there. */
   step(number) {
     this.isStepping = true;
     this.choose(this.chosen + number);
   }
 
-  /** Follow another unit, in the text, the drawing and the maps. */
+  /** Select another unit for the text, the drawing and the maps. */
   follow(layer, number) {
     this.layer = layer;
     this.unitNumber = Math.max(0, Math.min(this.config.hiddenSize - 1, Math.round(number) || 0));
@@ -320,15 +320,16 @@ class Page {
   }
 
   drawNext() {
-    const logP = atTemperature(this.next.logP, this.temperature);
-    const symbols = this.text.documentBefore(this.next.place, this.config.end);
-    drawNext(this.next.logP, this.alphabet, this.temperature);
-    element("next-words").textContent = nextWords(logP, this.alphabet, symbols, (one) => this.alphabet.nameOf(one));
+    const { temperature, alphabet } = this;
+    const { place, logP } = this.next;
+    const drawn = temperature === 1 ? logP : tempered(logP, temperature);
+    const symbols = this.text.documentBefore(place, this.config.end);
+    drawNext(logP, drawn, alphabet, temperature);
+    element("next-words").textContent = nextWords(drawn, alphabet, symbols);
     globalThis.charlstm.secondsToFirst ??= performance.now() / 1000;
     clearTimeout(this.liveTimer);
     this.liveTimer = setTimeout(() => {
-      const spoken = (one) => this.alphabet.spokenNameOf(one);
-      element("live").textContent = nextWords(logP, this.alphabet, symbols, spoken);
+      element("live").textContent = nextWords(drawn, alphabet, symbols, true);
     }, LIVE_DELAY);
   }
 
@@ -386,7 +387,6 @@ class Page {
 
   listen() {
     const { field } = this;
-    const on = (id, event, act) => element(id).addEventListener(event, act);
     on("text", "input", () => {
       this.trial.forget();
       this.changed();
@@ -442,7 +442,6 @@ function startPage() {
         const symbols = alphabet.symbolsOf(alphabet.normalized(prefix)).map(({ number }) => number);
         page.tell("predict", { id, symbols });
       }),
-    nameOf: (number) => page.alphabet.nameOf(number),
     /** Return the step that is drawn, in full precision. */
     step: () => page.unit?.step,
     isRead: () => page.text.isRead && page.stale.size === 0 && !document.querySelector("#strip .waiting"),

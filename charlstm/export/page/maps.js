@@ -94,11 +94,11 @@ function placeInMap(event, { numColumns, numUnits }) {
 class Maps {
   constructor(page) {
     this.page = page;
-    this.answer = undefined; // the worker's, for the stretch that was asked for last
+    this.answer = undefined; // the worker's latest answer
     this.draw = this.draw.bind(this);
     this.build();
-    element("maps").addEventListener("toggle", () => page.look());
-    element("all-units").addEventListener("change", () => page.look());
+    on("maps", "toggle", () => page.look());
+    on("all-units", "change", () => page.look());
     addEventListener("resize", () => {
       if (this.isOpen) page.look();
     });
@@ -106,7 +106,7 @@ class Maps {
     dark.addEventListener("change", () => page.show(this.draw));
   }
 
-  /** Clear the value under the mouse: it belongs to another text. */
+  /** Clear the value shown for the mouse, after the text has changed. */
   forget() {
     element("hover-words").textContent = this.hint;
   }
@@ -134,7 +134,7 @@ class Maps {
     return { first: end - numColumns + 1, last: Math.min(end, length), units };
   }
 
-  /** Return the units with rows: those whose gates vary most, and the one that is followed. */
+  /** Return the units to show: those with the most variable gates, and the selected one. */
   unitsOf(layer) {
     const { config, unitNumber } = this.page;
     if (this.isWhole) return [...Array(config.hiddenSize).keys()];

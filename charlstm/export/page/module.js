@@ -26,23 +26,27 @@ class Model {
     return bits;
   }
 
-  /** @param {string} prime @param {Partial<SamplerOptions>} options */
-  sample(prime = "", options = {}) {
-    const { length = 1000, temperature = 1, topK = Infinity, seed, random = Math.random } = options;
+  /**
+   * @param {string} prime
+   * @param {Partial<SamplerOptions> & { length?: number, seed?: number }} options
+   */
+  sample(prime = "", { length = 1000, temperature = 1, topK = Infinity, seed, random = Math.random } = {}) {
     if (!(temperature >= 0 && topK >= 1)) {
       throw new RangeError(`temperature ${temperature}, topK ${topK}: must be at least 0 and 1`);
     }
-    const sampler = new Sampler(this.stack, this.stack.start(), {
+    const options = {
       unread: this.numbers(prime),
-      length,
       temperature,
       topK,
       random: seed === undefined ? random : randomNumbers(seed),
-    });
-    const { symbols } = sampler;
-    const { end } = this.stack.config;
-    while (!sampler.isDone && symbols.at(-1) !== end) sampler.advance();
-    return this.alphabet.textOf(symbols.filter((symbol) => symbol !== end));
+    };
+    const written = [];
+    for (const symbol of drawnSymbols(this.stack, this.stack.start(), options)) {
+      if (symbol === undefined) continue;
+      if (symbol === this.stack.config.end || written.length >= length) break;
+      written.push(symbol);
+    }
+    return this.alphabet.textOf(written);
   }
 
   /** @param {string} text */

@@ -42,99 +42,53 @@ class Reading {
   }
 }
 
-/** The same prediction from the last 0, 1, 2, 4 ... and finally all symbols, each from a new state. */
-class ContextLengths {
-  /**
-   * @param {CellStack} stack
-   * @param {Int32Array} symbols
-   * @param {Float32Array} whole the state after all symbols.
-   */
-  constructor(stack, symbols, whole) {
-    this.stack = stack;
-    this.symbols = symbols;
-    this.whole = whole;
-    /** @type {number[]} */
-    this.lengths = [];
-    for (let length = 0; length < symbols.length && length <= LONGEST_CONTEXT; length = 2 * length || 1) {
-      this.lengths.push(length);
+/**
+ * Predict from the last 0, 1, 2, 4 ... and finally all symbols, each time from a new state. Yields
+ * undefined after each symbol read.
+ * @param {CellStack} stack
+ * @param {Int32Array} symbols
+ * @param {Float32Array} whole the state after all symbols.
+ * @returns {Generator<{ length: number, logP: Float64Array } | undefined, void, void>}
+ */
+function* contextLengths(stack, symbols, whole) {
+  for (let length = 0; length < symbols.length && length <= LONGEST_CONTEXT; length = 2 * length || 1) {
+    let state = stack.start();
+    for (const symbol of symbols.subarray(symbols.length - length)) {
+      state = stack.read(symbol, state);
+      yield;
     }
-    this.lengths.push(symbols.length);
-    /** @type {{ length: number, logP: Float64Array }[]} */
-    this.contexts = [];
-    this.length = this.numRead = 0;
-    this.state = whole;
-    this.start();
+    yield { length, logP: stack.predict(state) };
   }
+  yield { length: symbols.length, logP: stack.predict(whole) };
+}
 
-  get isDone() {
-    return this.contexts.length === this.lengths.length;
+/**
+ * Read the unread rest of a prime, with undefined after each symbol, then draw symbols without end.
+ * @param {CellStack} stack @param {Float32Array} state @param {SamplerOptions} options
+ * @returns {Generator<number | undefined, never, void>}
+ */
+function* drawnSymbols(stack, state, { unread, temperature, topK = Infinity, random }) {
+  for (const symbol of unread) {
+    state = stack.read(symbol, state);
+    yield;
   }
-
-  start() {
-    this.length = this.lengths[this.contexts.length];
-    const isWhole = this.length === this.symbols.length;
-    this.state = isWhole ? this.whole : this.stack.start();
-    this.numRead = isWhole ? this.length : 0;
-  }
-
-  advance() {
-    if (this.numRead < this.length) {
-      const symbol = this.symbols[this.symbols.length - this.length + this.numRead];
-      this.state = this.stack.read(symbol, this.state);
-      this.numRead += 1;
-      return;
-    }
-    this.contexts.push({ length: this.length, logP: this.stack.predict(this.state) });
-    if (!this.isDone) this.start();
+  for (;;) {
+    const logP = tempered(stack.predict(state), temperature);
+    const symbol = draw(logP, temperature > 0 ? topK : 1, random);
+    yield symbol;
+    state = stack.read(symbol, state);
   }
 }
 
-/** A sampler, which first reads the unread rest of the prime. */
-class Sampler {
-  /**
-   * `topK`: draw from this many of the most likely symbols; `random`: numbers from 0 to 1.
-   * @param {CellStack} stack @param {Float32Array} state @param {SamplerOptions} options
-   */
-  constructor(stack, state, options) {
-    const { unread, temperature, seed, length, topK = Infinity, random = randomNumbers(seed ?? 0) } = options;
-    this.stack = stack;
-    this.state = state;
-    this.unread = unread;
-    this.temperature = temperature;
-    this.topK = topK;
-    this.random = random;
-    this.length = length;
-    /** @type {number[]} */
-    this.symbols = [];
-  }
-
-  get isDone() {
-    return this.symbols.length >= this.length;
-  }
-
-  /** End the sample here. */
-  stop() {
-    this.length = 0;
-  }
-
-  advance() {
-    if (this.unread.length) {
-      this.state = this.stack.read(this.unread[0], this.state);
-      this.unread = this.unread.subarray(1);
-      return;
-    }
-    const symbol = this.draw(tempered(this.stack.predict(this.state), this.temperature));
-    this.symbols.push(symbol);
-    this.state = this.stack.read(symbol, this.state);
-  }
-
-  /** @param {Float64Array} logP */
-  draw(logP) {
-    const kept = ranked(logP, this.temperature > 0 ? this.topK : 1);
-    const weights = kept.map((symbol) => Math.exp(logP[symbol]));
-    let left = this.random() * weights.reduce((a, b) => a + b);
-    return kept[weights.findIndex((weight) => (left -= weight) < 0)] ?? kept[0];
-  }
+/**
+ * Draw one of the `topK` most likely symbols; `random` returns numbers from 0 to 1.
+ * @param {Vector} logP @param {number} topK @param {() => number} random
+ */
+function draw(logP, topK, random) {
+  const kept = ranked(logP, topK);
+  const weights = kept.map((symbol) => Math.exp(logP[symbol]));
+  let left = random() * weights.reduce((a, b) => a + b);
+  return kept[weights.findIndex((weight) => (left -= weight) < 0)] ?? kept[0];
 }
 
 /**

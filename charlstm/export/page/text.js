@@ -1,4 +1,4 @@
-// The page's text: its symbols, and what the worker found for each.
+// The page's text: its symbols, with surprisal and unit value of each as the worker reports them.
 
 const NOTICED_CHANGE = 0.1; // bits
 
@@ -8,11 +8,11 @@ class ReadText {
     this.symbols = [];
     this.version = 0;
     /** @type {number[]} */
-    this.bits = []; // of each symbol, as far as they are known
+    this.bits = []; // of each symbol that has been read
     /** @type {number[]} */
-    this.values = []; // of the unit that is followed, after each symbol
+    this.values = []; // of the selected unit, after each symbol
     /** @type {(number | undefined)[]} */
-    this.earlierBits = []; // before the last edit, for the symbols after it
+    this.earlierBits = []; // of the symbols after the last edit, before it
   }
 
   get isRead() {
@@ -20,7 +20,7 @@ class ReadText {
   }
 
   /**
-   * Take another text; return how many symbols at its start and its end are the same as before.
+   * Replace the text; return how many symbols at its start and end are unchanged.
    * @param {TextSymbol[]} symbols
    */
   replace(symbols) {
@@ -39,7 +39,7 @@ class ReadText {
       const first = symbols.length - tail;
       const moved = symbols.length - old.length;
       const { bits } = this;
-      // If more is replaced than follows, it is another text, not an edit.
+      // If more is replaced than follows, it counts as another text, not as an edit.
       const isEdit = Math.max(old.length, symbols.length) - same - tail <= tail;
       this.earlierBits = symbols.map((_, place) =>
         isEdit && place >= first ? bits[place - moved] : undefined,
@@ -53,7 +53,7 @@ class ReadText {
   }
 
   /**
-   * Take what the worker read, from symbol `first` on.
+   * Store what the worker read, from symbol `first` on.
    * @param {{ first: number, bits: number[], values: number[] }} read
    */
   know({ first, bits, values }) {
@@ -62,7 +62,7 @@ class ReadText {
   }
 
   /**
-   * Return how many bits the last edit added to a symbol; undefined if there is nothing to compare.
+   * Return how many bits the last edit added to a symbol; undefined if one of the two is unknown.
    * @param {number} place
    */
   change(place) {
@@ -104,7 +104,7 @@ class ReadText {
     return this.bits.indexOf(Math.max(...this.bits));
   }
 
-  /** Return the place of the symbol that changed the followed unit most. */
+  /** Return the place of the symbol that changed the selected unit most. */
   largestStep() {
     const steps = this.values.map((value, place) => Math.abs(value - (this.values[place - 1] ?? 0)));
     return steps.indexOf(Math.max(...steps.slice(1)));

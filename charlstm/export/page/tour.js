@@ -1,6 +1,6 @@
 // A tour in five steps, from a character to the gates.
 
-/** The steps: the section, what to do when one begins, and the words. */
+/** Each step: its section, an action when it begins, and its text. */
 const TOUR = [
   {
     section: "reading",
@@ -28,7 +28,7 @@ const TOUR = [
         : "";
       return (
         `Before that, the model gave every ${alphabet.symbol} a probability. Most likely: ` +
-        `${likelyWords(next.logP, 3, (one) => alphabet.nameOf(one))}.${surprise} Move through the ` +
+        `${likelyWords(next.logP, alphabet)}.${surprise} Move through the ` +
         "text with the arrow keys: sometimes one bar takes all, sometimes many share."
       );
     },
@@ -71,11 +71,11 @@ class Tour {
   constructor(page) {
     this.page = page;
     this.number = undefined;
-    element("tour-start").addEventListener("click", () => this.go(0));
-    element("tour-back").addEventListener("click", () => this.go(this.number - 1));
-    element("tour-next").addEventListener("click", () => this.go(this.number + 1));
-    element("tour-end").addEventListener("click", () => this.end());
-    element("tour").addEventListener("keydown", ({ key }) => {
+    on("tour-start", "click", () => this.go(0));
+    on("tour-back", "click", () => this.go(this.number - 1));
+    on("tour-next", "click", () => this.go(this.number + 1));
+    on("tour-end", "click", () => this.end());
+    on("tour", "keydown", ({ key }) => {
       if (key === "Escape") this.end();
     });
   }

@@ -5,9 +5,9 @@ const isLetter = (code) => /^\p{L}$/u.test(String.fromCodePoint(code));
 class Trial {
   constructor(page) {
     this.page = page;
-    this.before = undefined; // the text before the change, and the place that was changed
-    element("change").addEventListener("click", () => this.change());
-    element("undo").addEventListener("click", () => this.undo());
+    this.before = undefined; // the text before the change, and the place of the change
+    on("change", "click", () => this.change());
+    on("undo", "click", () => this.undo());
   }
 
   change() {
@@ -20,7 +20,7 @@ class Trial {
       element("notice").textContent = "There is nothing here to change into something else.";
       return;
     }
-    // After several changes, undo goes back to the first text.
+    // After several changes, undo restores the first text.
     const before = this.before ?? { value: page.field.value, place };
     page.insert(alphabet.textOf([other]), place ? text.symbols[place - 1].end : 0, old.end);
     page.choose(place + 1);

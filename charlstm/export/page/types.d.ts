@@ -1,4 +1,4 @@
-/** The data that Python puts into a page or a module, and what its parts pass on. */
+/** The data that Python puts into a page or a module, and that their scripts exchange. */
 
 type Cell = "lstm" | "gru" | "rnn";
 
@@ -61,13 +61,11 @@ interface UnitStep {
 interface SamplerOptions {
   unread: Int32Array;
   temperature: number;
-  length: number;
-  seed?: number;
   topK?: number;
-  random?: () => number;
+  random: () => number;
 }
 
-/** What the page shows: where it looks, the unit it follows, places and units of its maps. */
+/** What the page shows: the position, the selected unit, and range and units of the maps. */
 interface View {
   place: number;
   layer: number;
@@ -75,13 +73,13 @@ interface View {
   stretch?: { first: number; last: number; units: number[][] };
 }
 
-/** A config with what a page shows when it opens. */
+/** The configuration of a page, with its initial content. */
 interface PageConfig extends Config {
   text: string;
   units: number[][];
   tracked: { feature: string; layer: number; unit: number; words: string }[];
 }
 
-/** What stands before a module's own script. */
+/** Constants at the start of a module. */
 declare const CONFIG: Config;
 declare const WEIGHTS: string;

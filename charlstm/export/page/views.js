@@ -9,6 +9,9 @@ const SHOWN_CONTEXT = 8;
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
 
+/** @type {(id: string, event: string, act: (event: any) => void) => void} */
+const on = (id, event, act) => element(id).addEventListener(event, act);
+
 const share = (probability) => {
   const percent = 100 * probability;
   return `${percent.toFixed(percent >= 10 ? 0 : percent >= 1 ? 1 : 2)}\u00a0%`;
@@ -25,6 +28,13 @@ function make(tag, { text, className, ...attributes } = {}) {
   if (className) made.className = className;
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   return made;
+}
+
+/** Make a table's row of a header and cells with text. */
+function makeRow(header, cells) {
+  const row = make("tr");
+  row.append(make("th", { scope: "row", text: header }), ...cells.map((text) => make("td", { text })));
+  return row;
 }
 
 /** Return the limits between the shades of surprise: further apart for larger vocabularies. */
@@ -64,7 +74,7 @@ function drawLegend(isSurprise, steps) {
   );
 }
 
-/** The field's text, drawn beneath it in shaded spans; an edit touches only what it changed. */
+/** The field's text, drawn beneath it in shaded spans; an edit only redraws what it changed. */
 class Strip {
   constructor(alphabet) {
     this.alphabet = alphabet;
@@ -88,7 +98,7 @@ class Strip {
     for (const span of this.spans.slice(same)) span.classList.add("waiting");
   }
 
-  /** Make a span of the character as it is in the field, so that both break lines alike. */
+  /** Make a span with the character as in the field, so that both break lines alike. */
   spanOf(symbol, char) {
     const label = this.alphabet.label(char.codePointAt(0));
     const span = make("span", { text: char, className: "waiting" });
@@ -109,7 +119,7 @@ class Strip {
     return spans;
   }
 
-  /** Shade the symbols from `first` on, as far as they are read. */
+  /** Shade the symbols that have been read, from `first` on. */
   shade(text, first, shadeOf) {
     for (let place = first; place < text.bits.length; place += 1) {
       const span = this.spans[place];
@@ -164,7 +174,7 @@ function surpriseWords(text, alphabet) {
   return [...words, ...changeWords(text, alphabet)].join(" ");
 }
 
-/** Say how far the last edit is remembered. */
+/** Describe how far the last edit changed predictions. */
 function changeWords(text, { symbol }) {
   const changes = text.symbols.map((_, place) => text.noticedChange(place));
   const noticed = changes.filter(Boolean).length;
@@ -198,10 +208,9 @@ function buildNext(numPredictions, write) {
   }
 }
 
-/** Draw the most likely next symbols at a temperature; marks show the model's own probabilities. */
-function drawNext(logP, alphabet, temperature) {
+/** Draw the most likely symbols of `drawn`, which is `logP` at a temperature; marks show `logP`. */
+function drawNext(logP, drawn, alphabet, temperature) {
   const buttons = [...element("next-list").querySelectorAll("button")];
-  const drawn = atTemperature(logP, temperature);
   const best = ranked(drawn, buttons.length);
   const longest = Math.max(...best.map((number) => Math.max(logP[number], drawn[number])));
   const length = (value) => `${(100 * Math.exp(value - longest)).toFixed(2)}%`;
@@ -224,19 +233,20 @@ function drawNext(logP, alphabet, temperature) {
     (temperature === 1 ? "" : " Marks: the model's own probabilities, temperature 1.");
 }
 
-const atTemperature = (logP, temperature) => (temperature === 1 ? logP : tempered(logP, temperature));
-
-function nextWords(logP, alphabet, symbols, nameOf) {
+/** Describe the most likely next symbols; `spoken` is for screen readers. */
+function nextWords(logP, alphabet, symbols, spoken = false) {
   const last = symbols.slice(-12).map((symbol) => alphabet.label(symbol.code)).join("");
-  const likely = likelyWords(logP, 3, nameOf);
   const after = last ? `After ${quoted(last)}` : "At the beginning";
-  return `${after}: ${likely}; entropy ${entropyBits(logP).toFixed(2)} bits.`;
+  return `${after}: ${likelyWords(logP, alphabet, spoken)}; entropy ${entropyBits(logP).toFixed(2)} bits.`;
 }
 
-function likelyWords(logP, count, nameOf) {
-  return ranked(logP, count)
+function likelyWords(logP, alphabet, spoken = false) {
+  return ranked(logP, 3)
     .filter((number, place) => !place || Math.exp(logP[number]) >= LEAST_SHOWN)
-    .map((number) => `${isolated(nameOf(number))}\u00a0${share(Math.exp(logP[number]))}`)
+    .map((number) => {
+      const name = spoken ? alphabet.spokenNameOf(number) : alphabet.nameOf(number);
+      return `${isolated(name)}\u00a0${share(Math.exp(logP[number]))}`;
+    })
     .join(", ");
 }
 
@@ -246,19 +256,14 @@ function drawContexts(contexts, symbols, alphabet, next) {
   element("contexts-next").hidden = !next;
   element("contexts").replaceChildren(
     ...contexts.map(({ length, logP }) => {
-      const row = make("tr");
       const shown = symbols.slice(symbols.length - length).slice(-SHOWN_CONTEXT);
       const context = shown.map((symbol) => alphabet.label(symbol.code)).join("");
-      const likely = likelyWords(logP, 3, (number) => alphabet.nameOf(number));
-      const cell = make("td", { className: "context" });
-      cell.append(make("bdi", { text: length > shown.length ? `\u2026${context}` : context }));
-      row.append(
-        make("th", { scope: "row", text: String(length) }),
-        cell,
-        make("td", { text: `${entropyBits(logP).toFixed(2)} bits` }),
-        make("td", { className: "likely", text: likely }),
-      );
-      if (next) row.append(make("td", { text: share(Math.exp(logP[next.number])) }));
+      const cells = ["", `${entropyBits(logP).toFixed(2)} bits`, likelyWords(logP, alphabet)];
+      if (next) cells.push(share(Math.exp(logP[next.number])));
+      const row = makeRow(String(length), cells);
+      row.cells[1].className = "context";
+      row.cells[1].append(make("bdi", { text: length > shown.length ? `\u2026${context}` : context }));
+      row.cells[3].className = "likely";
       return row;
     }),
   );
@@ -306,15 +311,9 @@ function drawSums(step, { below, symbol }) {
   element("sums-input").textContent = below ? `layer ${below}` : symbol;
   element("sums-what").textContent = step.gates.length > 1 ? "gate" : "state";
   element("sums").tBodies[0].replaceChildren(
-    ...step.gates.map((gate) => {
-      const row = make("tr");
-      const name = gate.name === "hidden" ? "hidden state" : gate.name;
-      row.append(make("th", { scope: "row", text: name }));
-      for (const value of [gate.input, gate.hidden, gate.bias, gate.preActivation, gate.value]) {
-        row.append(make("td", { text: signed(value) }));
-      }
-      return row;
-    }),
+    ...step.gates.map(({ name, input, hidden, bias, preActivation, value }) =>
+      makeRow(titleOfValue(name), [input, hidden, bias, preActivation, value].map((one) => signed(one))),
+    ),
   );
 }
 

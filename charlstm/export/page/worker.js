@@ -12,17 +12,21 @@ class Desk {
     this.reading = new Reading(this.stack);
     this.version = 0;
     /** @type {any} */
-    this.view = undefined; // a `View`, once the page has told one
+    this.view = undefined; // a `View`, after the page's first message
     this.numPosted = -1; // symbols that the page knows about
+    /** @type {any} */
+    this.contexts = undefined; // predictions by context length at the position shown
+    /** @type {any} */
+    this.sample = undefined; // the last one that the page asked for
   }
 
   /**
-   * Take what the page shows.
+   * Set what the page shows.
    *
-   * `text`: its symbols, of which the first `same` are those of the text before, and the page knows
-   * the bits of the first `known`; absent when it is still that text. `place`: how many symbols
-   * precede the position shown. `layer`, `unit`: the one to follow. `stretch`: places and units of
-   * the heat maps, absent when they are folded.
+   * `text`: the new text's symbols; the first `same` are unchanged, and the page has the bits of the
+   * first `known`. Absent if the text is the same. `place`: number of symbols before the position
+   * shown. `layer`, `unit`: the selected unit. `stretch`: range and units of the heat maps, absent
+   * while they are folded.
    *
    * @param {View & { version: number, text?: any }} message
    */
@@ -30,32 +34,31 @@ class Desk {
     this.version = version;
     if (text) {
       this.reading.replace(text.same, text.symbols);
-      // The page dropped answers that were under way: they were for the earlier text.
+      // The page drops answers for the earlier text that were still under way.
       this.numPosted = Math.min(this.numPosted, text.known);
     }
     const { layer, unit } = this.view ?? {};
     if (layer !== view.layer || unit !== view.unit) this.numPosted = -1;
     this.view = view;
     this.isPlacePosted = this.isStretchPosted = false;
-    this.contextLengths = undefined;
+    this.contexts = undefined;
   }
 
   /**
    * Sample from the position shown, even if the text changes meanwhile.
    * @param {{ id: number, temperature: number, seed: number, length: number }} message
    */
-  write({ id, ...options }) {
+  write({ id, seed, length, temperature }) {
     const { states, symbols } = this.reading;
     const { place } = this.view;
     const read = Math.min(place, states.length - 1);
-    const unread = symbols.slice(read, place);
-    this.sampler = new Sampler(this.stack, states[read], { unread, ...options });
-    this.sampleId = id;
+    const options = { unread: symbols.slice(read, place), temperature, random: randomNumbers(seed) };
+    this.sample = { id, length, symbols: [], drawn: drawnSymbols(this.stack, states[read], options) };
   }
 
   stop() {
-    if (!this.sampler) return;
-    this.sampler.stop();
+    if (!this.sample) return;
+    this.sample.length = 0;
     this.postWritten();
   }
 
@@ -69,7 +72,7 @@ class Desk {
     postMessage({ kind, version: this.version, ...values });
   }
 
-  /** Work for one turn, on what is visible first; return whether there is more to do. */
+  /** Work for one turn, starting with what is visible; return whether there is more to do. */
   turn() {
     if (!this.view) return false;
     const until = performance.now() + TURN;
@@ -78,7 +81,7 @@ class Desk {
     this.postRead();
     this.postPlace();
     this.postStretch();
-    return !this.reading.isDone || this.predictContexts(hasTime) || this.draw(hasTime);
+    return !this.reading.isDone || this.predictContexts(hasTime) || this.drawSample(hasTime);
   }
 
   postRead() {
@@ -111,7 +114,7 @@ class Desk {
     this.post("unit", { place, layer, unit, isFirst, step });
   }
 
-  /** Post values of some units of each layer over a part of the text, [places x units] by name. */
+  /** Post the values of some units of each layer over a part of the text, [places x units] by name. */
   postStretch() {
     const { stretch } = this.view;
     const { states, isDone } = this.reading;
@@ -133,29 +136,39 @@ class Desk {
   predictContexts(hasTime) {
     const { place } = this.view;
     const { symbols, states } = this.reading;
-    if (!states[place] || this.contextLengths?.isDone) return false;
-    if (!this.contextLengths) {
+    if (!states[place] || this.contexts?.isDone) return false;
+    if (!this.contexts) {
       const { end } = this.stack.config;
       const read = symbols.slice(0, place);
       const document = read.slice(end === null ? 0 : read.lastIndexOf(end) + 1);
-      this.contextLengths = new ContextLengths(this.stack, document, states[place]);
+      const found = contextLengths(this.stack, document, states[place]);
+      this.contexts = { found, contexts: [], isDone: false };
     }
-    while (!this.contextLengths.isDone && hasTime()) this.contextLengths.advance();
-    const { contexts, isDone } = this.contextLengths;
-    this.post("contexts", { place, contexts, isDone });
+    const { found, contexts } = this.contexts;
+    while (!this.contexts.isDone && hasTime()) {
+      const { value, done } = found.next();
+      if (value) contexts.push(value);
+      this.contexts.isDone = done;
+    }
+    this.post("contexts", { place, contexts, isDone: this.contexts.isDone });
     return true;
   }
 
-  draw(hasTime) {
-    if (!this.sampler || this.sampler.isDone) return false;
-    while (!this.sampler.isDone && hasTime()) this.sampler.advance();
+  drawSample(hasTime) {
+    if (!this.sample) return false;
+    const { symbols, length, drawn } = this.sample;
+    if (symbols.length >= length) return false;
+    while (symbols.length < length && hasTime()) {
+      const { value } = drawn.next();
+      if (value !== undefined) symbols.push(value);
+    }
     this.postWritten();
     return true;
   }
 
   postWritten() {
-    const { symbols = [], isDone = true } = this.sampler ?? {};
-    this.post("written", { id: this.sampleId, symbols, isDone });
+    const { id, symbols, length } = this.sample;
+    this.post("written", { id, symbols, isDone: symbols.length >= length });
   }
 }
 
@@ -165,7 +178,7 @@ function shade(stack, state, layer, unit) {
   return Math.tanh(stack.valuesOf(state, layer, "cell")[unit]);
 }
 
-/** Pass messages to the desk; new ones are handled between its turns. */
+/** Pass messages to the desk, between its turns. */
 function startWorker() {
   let desk;
   let isWorking = false;

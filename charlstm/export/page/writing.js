@@ -1,16 +1,15 @@
-// Let it write: a sample from the caret on, which can be put into the text.
+// Samples that continue the text from the caret, and can be inserted into it.
 
 const SAMPLE_LENGTH = 500;
 
 class Writing {
   constructor(page) {
     this.page = page;
-    this.id = 0; // of the sample that was asked for last
+    this.id = 0; // of the last sample requested
     this.prefix = undefined; // the text that it continues
     /** @type {any} */
-    this.answer = undefined; // what the worker has written so far
+    this.answer = undefined; // the worker's latest answer
     this.draw = this.draw.bind(this);
-    const on = (id, event, act) => element(id).addEventListener(event, act);
     on("start", "click", () => this.start());
     on("stop", "click", () => {
       page.tell("stop");
@@ -38,7 +37,7 @@ class Writing {
       seed: Number(element("seed").value),
       length: SAMPLE_LENGTH,
     });
-    // At once, or the last sample would be shown as this one until the next frame.
+    // Without waiting for the next frame, until which the last sample would be shown as this one.
     this.draw();
   }
 
@@ -65,11 +64,11 @@ class Writing {
     const end = alphabet.canBeTyped(config.end) ? -1 : symbols.indexOf(config.end);
     const text = alphabet.textOf(end < 0 ? symbols : symbols.slice(0, end));
     if (field.value.length >= field.maxLength) {
-      page.insert(text, prefix.length, prefix.length); // says that the field is full
+      page.insert(text, prefix.length, prefix.length); // shows that the field is full
       return;
     }
     page.tell("stop");
-    this.id += 1; // what comes late belongs nowhere
+    this.id += 1; // so that late answers are ignored
     this.answer = undefined;
     page.insert(text, prefix.length, prefix.length);
     element("written").replaceChildren();

@@ -1,5 +1,5 @@
-// `.ci/run` copies this next to npm's packages. The parts of the page are scripts that share their
-// names: tsc finds the undefined ones.
+// `.ci/run` copies this next to npm's packages. The page's scripts share one scope; tsc finds
+// undefined names.
 import js from "@eslint/js";
 
 const rules = {

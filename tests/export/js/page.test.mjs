@@ -1,5 +1,5 @@
-// The scripts of charlstm/export/page that don't touch the DOM, against Python's vectors: a JSON file
-// named by VECTORS, which tests/export/test_webpage_scripts.py writes.
+// Compares the scripts of charlstm/export/page that don't use the DOM with Python's results, in a JSON
+// file named by VECTORS, which tests/export/test_webpage_scripts.py writes.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -9,11 +9,11 @@ import vm from "node:vm";
 const FOLDER = new URL("../../../charlstm/export/page/", import.meta.url);
 const FILES = ["products", "steps", "model", "unit", "distribution", "reading", "alphabet", "text", "cells"];
 const NAMES =
-  "{ Products, CellStack, unpackWeights, unitStep, ranked, entropyBits, tempered, Reading, ContextLengths, " +
-  "Sampler, randomNumbers, Alphabet, ReadText, CELLS, flowsOf }";
+  "{ Products, CellStack, unpackWeights, unitStep, ranked, entropyBits, tempered, Reading, contextLengths, " +
+  "drawnSymbols, draw, randomNumbers, Alphabet, ReadText, CELLS, flowsOf }";
 const { models, products } = JSON.parse(readFileSync(process.env.VECTORS, "utf-8"));
 
-/** The scripts as the page has them: one after another, in one scope. */
+/** Run the scripts as in the page, one after another in one scope, and return what they define. */
 function scripts(globals = {}) {
   const code = FILES.map((name) => readFileSync(new URL(`${name}.js`, FOLDER), "utf-8")).join("\n");
   const { atob, TextEncoder, TextDecoder } = globalThis;
@@ -40,7 +40,7 @@ function statesOf(stack, ids) {
   return states;
 }
 
-// Without WebAssembly the same is computed in plain JavaScript.
+// Without WebAssembly, plain JavaScript computes the same.
 const BACKENDS = { WebAssembly: page, JavaScript: scripts({ WebAssembly: undefined }) };
 
 for (const [backend, { Products }] of Object.entries(BACKENDS)) {
@@ -125,10 +125,9 @@ for (const [name, model] of Object.entries(models)) {
   test(`${name}: context lengths have Python's entropies`, () => {
     const stack = stackOf(model);
     const symbols = Int32Array.from(texts[1].ids.slice(0, 8));
-    const found = new page.ContextLengths(stack, symbols, statesOf(stack, symbols).at(-1));
-    while (!found.isDone) found.advance();
-    assert.deepEqual([...found.contexts].map(({ length }) => length), model.ladder.map(([length]) => length));
-    close([...found.contexts].map(({ logP }) => page.entropyBits(logP)), model.ladder.map(([, bits]) => bits), 1e-4);
+    const found = [...page.contextLengths(stack, symbols, statesOf(stack, symbols).at(-1))].filter(Boolean);
+    assert.deepEqual(found.map(({ length }) => length), model.ladder.map(([length]) => length));
+    close(found.map(({ logP }) => page.entropyBits(logP)), model.ladder.map(([, bits]) => bits), 1e-4);
   });
 
   test(`${name}: distributions are sorted and tempered as in Python`, () => {
@@ -164,28 +163,26 @@ for (const [name, model] of Object.entries(models)) {
 test("a sample at temperature 0 takes the most likely symbol, after what is unread", () => {
   const stack = stackOf(models.lstm);
   const unread = Int32Array.from(models.lstm.texts[1].ids);
-  const sampler = new page.Sampler(stack, stack.start(), { unread, temperature: 0, length: 5, seed: 1 });
-  while (!sampler.isDone) sampler.advance();
+  const options = { unread, temperature: 0, random: page.randomNumbers(1) };
+  const drawn = page.drawnSymbols(stack, stack.start(), options);
+  for (let number = 0; number < unread.length; number += 1) assert.equal(drawn.next().value, undefined);
   let state = statesOf(stack, unread).at(-1);
-  for (const symbol of sampler.symbols) {
+  for (let number = 0; number < 5; number += 1) {
     const [best] = page.ranked(page.tempered(stack.predict(state), 0));
-    assert.equal(symbol, best);
-    state = stack.read(symbol, state);
+    assert.equal(drawn.next().value, best);
+    state = stack.read(best, state);
   }
-  for (let draw = 0; draw < 20; draw += 1) assert.equal(sampler.draw([-Infinity, 0, 0]), 1);
 });
 
 test("draws follow the distribution and top-k", () => {
-  const stack = stackOf(models.lstm);
-  const options = { unread: new Int32Array(0), temperature: 1, length: 1, random: page.randomNumbers(7) };
-  const sampler = new page.Sampler(stack, stack.start(), options);
-  const p = [0, 0.5, 0.3, 0.2];
+  const random = page.randomNumbers(7);
+  const logP = [0, 0.5, 0.3, 0.2].map(Math.log);
   const counts = [0, 0, 0, 0];
-  for (let draw = 0; draw < 20000; draw += 1) counts[sampler.draw(p.map(Math.log))] += 1;
+  for (let number = 0; number < 20000; number += 1) counts[page.draw(logP, Infinity, random)] += 1;
   // Five standard deviations of a share of 20,000 draws are 0.018.
-  close(counts.map((count) => count / 20000), p, 0.018);
-  sampler.topK = 1;
-  for (let draw = 0; draw < 20; draw += 1) assert.equal(sampler.draw(p.map(Math.log)), 1);
+  close(counts.map((count) => count / 20000), logP.map(Math.exp), 0.018);
+  for (let number = 0; number < 20; number += 1) assert.equal(page.draw(logP, 1, random), 1);
+  assert.equal(page.draw([-Infinity, 0, 0], 1, random), 1);
 });
 
 test("a seed gives the same numbers, each seed its own", () => {
