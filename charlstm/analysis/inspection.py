@@ -39,29 +39,25 @@ _LETTER: Final = "\u00aa"  # neither upper nor lower case
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Character:
+class Character(NamedTuple):
     """A character of a text, as the model sees it.
 
     Args:
         char: in readable form.
-        nats: its surprisal.
+        bits: its surprisal.
+        probability: the probability that the model assigned to it.
         candidates: the most likely characters at its position.
     """
 
     char: str
-    nats: float
+    bits: float
+    probability: float
     candidates: tuple[Candidate, ...]
 
     @property
-    def bits(self) -> float:
-        """Its surprisal in bits."""
-        return self.nats / NATS_PER_BIT
-
-    @property
-    def probability(self) -> float:
-        """The probability that the model assigned to it."""
-        return math.exp(-self.nats)
+    def nats(self) -> float:
+        """Its surprisal in nats."""
+        return self.bits * NATS_PER_BIT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +188,8 @@ def trace(predictor: Predictor, text: EncodedText) -> Trace:
         characters.append(
             Character(
                 char=tokenizer.to_text(char),
-                nats=float(-log_p_V[token]),
+                bits=float(-log_p_V[token]) / NATS_PER_BIT,
+                probability=math.exp(log_p_V[token]),
                 candidates=ranked(tokenizer, log_p_V).next[:_NUM_CANDIDATES],
             )
         )
