@@ -124,6 +124,7 @@ def test_train_only_prints_the_bar(train, corpus_file, capfd):
     out, err = capfd.readouterr()
     assert out == ""
     assert "100%" in err
+    assert "chars/s" in err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")

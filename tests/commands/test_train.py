@@ -72,9 +72,9 @@ def test_json_events_have_the_documented_keys(run, corpus_file, here):
     assert all(keys <= event.keys() for event in events)
     started = events[0]
     assert {"hidden_size", "num_parameters", "world_size", "local_batch_size"} <= started.keys()
-    evaluated = [event for event in events if event["event"] == "evaluated"]
-    assert all(len(event["sample"]) == 160 for event in evaluated)
-    assert all(set(event["gates"][0]) == {"input", "forget", "output"} for event in evaluated)
+    previews = [event for event in events if event["event"] in ("started", "evaluated")]
+    assert all(len(event["sample"]) == 160 for event in previews)
+    assert all(set(event["gates"][0]) == {"input", "forget", "output"} for event in previews)
 
 
 def test_resumed_run_equals_uninterrupted_run(run, corpus_file, here):

@@ -10,6 +10,7 @@ from charlstm.evaluation.items import (
     Percentiles,
     character_scores,
     classify_items,
+    line_batches,
     read_percentiles,
     score_items,
     validation_items,
@@ -120,3 +121,9 @@ def test_characters_have_a_rank_and_what_was_expected():
 def test_the_most_surprising_stretch(costs, stretch):
     item = ItemScore(1, "x" * len(costs), np.array(costs, np.float32), None)
     assert item.surprising_passage() == stretch
+
+
+def test_line_batches_number_lines_from_one(monkeypatch):
+    monkeypatch.setattr(items, "_LINES_AT_ONCE", 2)
+    assert [*line_batches(["a\n", "b", "\n"])] == [(1, ["a", "b"]), (3, [""])]
+    assert [*line_batches(iter(["a\n", "b"]))] == [(1, ["a"]), (2, ["b"])]

@@ -288,10 +288,11 @@ def test_time_of_save_does_not_change_training(make_trainer, monkeypatch):
 
     def rates(save_after):
         trainer = make_trainer(steps=24)
-        found, was_skipped = [], 0
+        found, was_skipped, num_saves = [], 0, 0
         for event in trainer.run():
             if isinstance(event, SaveDue):
                 trainer.state_dict()
+                num_saves += 1
             if isinstance(event, Stepped):
                 found.append(event.learning_rate)
                 was_skipped += event.was_skipped
@@ -300,6 +301,7 @@ def test_time_of_save_does_not_change_training(make_trainer, monkeypatch):
                 if event.step == save_after:
                     trainer.request_save()
         assert was_skipped == 1
+        assert num_saves == (save_after is not None)
         return found
 
     assert rates(4) == rates(None)
