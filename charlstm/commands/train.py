@@ -106,22 +106,22 @@ def train(
                     as_json=as_json,
                 )
         else:
-            follower = open_worker(
+            worker = open_worker(
                 store, started_at=started_at, world=world, before_training=signals.hold
             )
-            if follower is None:
+            if worker is None:
                 world.wait_for_main_process()
-            exit_code = 1 if follower is None else _follow(follower, signals)
+            exit_code = 1 if worker is None else _work(worker, signals)
         world.leave(exit_code)
     raise typer.Exit(exit_code)
 
 
-def _follow(follower: "Worker", signals: StopSignals) -> int:
-    """Train until the leader finishes; return the exit code."""
-    if follower.is_finished:
+def _work(worker: "Worker", signals: StopSignals) -> int:
+    """Train until the main process finishes; return the exit code."""
+    if worker.is_finished:
         return 0
-    signals.forward(follower.stop)
-    follower.run()
+    signals.forward(worker.stop)
+    worker.run()
     return 0 if signals.received is None else 128 + signals.received
 
 

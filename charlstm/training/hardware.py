@@ -145,9 +145,9 @@ def _lstm_trains_in_bfloat16() -> bool:
     return True
 
 
-def chunk_size(num_symbols: int, device: str) -> int:
+def chunk_size(num_outputs: int, device: str) -> int:
     """Return the number of characters per chunk, such that the logits stay in a core's cache."""
-    return max(_MIN_CHUNK, _CHUNK_LOGITS[device] // num_symbols)
+    return max(_MIN_CHUNK, _CHUNK_LOGITS[device] // num_outputs)
 
 
 def estimate_bytes(model: ModelConfig, train: TrainConfig) -> int:

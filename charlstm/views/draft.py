@@ -146,31 +146,31 @@ def _cells(draft: Draft, first: int, last: int) -> Iterator[_Cell]:
     symbols = draft.text[first:last]
     nats, ids = draft.nats(first, last), tokenizer.encode(symbols).tolist()
     place = 0
-    for char, num_symbols in _characters(symbols) if tokenizer.is_byte else zip(symbols, repeat(1)):
-        own = slice(place, place + num_symbols)
+    for char, num_tokens in _characters(symbols) if tokenizer.is_byte else zip(symbols, repeat(1)):
+        own = slice(place, place + num_tokens)
         byte_nats = [value for value in nats[own] if value is not None]
         yield _Cell(
             shown=visible(char, keep=" "),  # shading makes blanks visible
-            nats=sum(byte_nats) if len(byte_nats) == num_symbols else None,
+            nats=sum(byte_nats) if len(byte_nats) == num_tokens else None,
             is_unknown=UNKNOWN in ids[own],
             ends_line=char.endswith(("\n", EOS)),
         )
-        place += num_symbols
+        place += num_tokens
 
 
 def _characters(symbols: str) -> Iterator[tuple[str, int]]:
     """Decode UTF-8 and yield (character, number of bytes); invalid bytes are escaped."""
     decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
-    num_symbols = 0
+    num_tokens = 0
     for place, symbol in enumerate(symbols, start=1):
-        num_symbols += 1
+        num_tokens += 1
         if symbol == EOS:
-            yield decoder.decode(b"", final=True) + EOS, num_symbols
+            yield decoder.decode(b"", final=True) + EOS, num_tokens
         elif text := decoder.decode(symbol.encode("latin-1"), final=place == len(symbols)):
-            yield text, num_symbols
+            yield text, num_tokens
         else:
             continue
-        num_symbols = 0
+        num_tokens = 0
 
 
 def _style(cell: _Cell) -> str:
