@@ -4,9 +4,9 @@
     mutmut run $(python tests/benchmarks/mutants.py --sample 25 run/session api/model)
     python tests/benchmarks/mutants.py
 
-The table counts every mutant that was tried so far: see tests/README.md. A sample is drawn from those
-that were not tried, for each of the modules. A mutant that runs into mutmut's time limit or crashes
-the process counts as killed.
+The table counts every mutant that was tried so far: see tests/README.md. A sample is drawn from
+those that were not tried, for each of the modules. A mutant that runs into mutmut's time limit or
+crashes the process counts as killed.
 """
 
 import argparse
