@@ -42,7 +42,8 @@ def show_table() -> None:
         if count["possible"] > count["not checked"]:
             _show_row(f"`{module}`", count)
             total += count
-    _show_row("all", total)
+    if total:
+        _show_row("all", total)
 
 
 def _show_row(name: str, count: Counter[str]) -> None:
