@@ -58,9 +58,10 @@ KINDS = {
     "sample": 2,
     "predict": 1,
     "eval": 3,
+    "score": 3,
     "runs": 1,
     "show": 1,
-    "export": 1,
+    "export": 3,
 }
 WRITERS = ("train", "resume")
 SENT = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGKILL: -9}
@@ -68,7 +69,7 @@ SENT = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGK
 # What may be said by an operation that fails: always, ...
 USUAL = (
     r"another process (is training this run|was about to train)|run \S+ exists: add --resume|"
-    r"holds another run's model"
+    r"is an export of another run"
 )
 # ... when the run was deleted or damaged while it ran, ...
 DISTURBED = (
@@ -222,7 +223,8 @@ class Soak:
         elif kind == "runs":
             run = None
         # A folder with the export of another run is refused, so each run has one of its own.
-        output = f"export-{store.name}-{run}"
+        form = self.randomness.choice(["hf", "js", "onnx"])
+        output = f"{form}-{store.name}-{run}"
         if output in [one.output for one in self.running]:
             output += f"-{sum(self.exits.values()) + len(self.running)}"
         train = ["train", "--json", "--steps", str(budget)]
@@ -235,7 +237,8 @@ class Soak:
             "sample": ["sample", "--run", run, "--length", "40", "--prime", "qui", *as_json],
             "predict": ["predict", "qui", "--run", run, "--with-counts"],
             "eval": ["eval", "--run", run, *as_json],
-            "export": ["export", run, "--format", "hf", "--output", output],
+            "score": ["score", text, "--run", run, "--with-counts", "--above", "p0", *as_json],
+            "export": ["export", run, "--format", form, "--output", output],
         }[kind]
         return Operation(
             number=sum(self.exits.values()) + len(self.running),
@@ -499,11 +502,16 @@ class Soak:
         if (
             operation.output
             and code == 0
-            and any(is_leftover(path.name) for path in Path(operation.output).iterdir())
+            and any(is_leftover(path.name) for path in self._exported(operation.output))
         ):
             self._fail(operation, "a half-written file is published")
         if operation.kind in WRITERS and self._began(operation) >= 0:
             self._judge_training(operation, code)
+
+    def _exported(self, output):
+        """The files of an export, and what a killed one may have left beside it."""
+        path = Path(output)
+        return [*path.rglob("*")] if path.is_dir() else [*Path().glob(f".*{output}*")]
 
     def _judge_refusal(self, operation, code):
         has_no_room = operation.limit is not None or operation.store == self.stores[1]
