@@ -502,16 +502,11 @@ class Soak:
         if (
             operation.output
             and code == 0
-            and any(is_leftover(path.name) for path in self._exported(operation.output))
+            and any(is_leftover(path.name) for path in Path(operation.output).rglob("*"))
         ):
             self._fail(operation, "a half-written file is published")
         if operation.kind in WRITERS and self._began(operation) >= 0:
             self._judge_training(operation, code)
-
-    def _exported(self, output):
-        """The files of an export, and what a killed one may have left beside it."""
-        path = Path(output)
-        return [*path.rglob("*")] if path.is_dir() else [*Path().glob(f".*{output}*")]
 
     def _judge_refusal(self, operation, code):
         has_no_room = operation.limit is not None or operation.store == self.stores[1]
