@@ -330,15 +330,18 @@ def read_text(path: str, corpus: ReadingConfig) -> str:
     return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
 
 
-def pieces_of(path: str, corpus: ReadingConfig) -> Iterator[str]:
+def pieces_of(path: str, corpus: ReadingConfig, errors: str = "strict") -> Iterator[str]:
     """Yield a file or stdin piece by piece, read with the corpus's settings, then print notices.
+
+    Args:
+        errors: Python's decoding error handler.
 
     Raises:
         CorpusError: if it can't be read or decoded.
     """
     from charlstm.text.source import FileSource
 
-    source = FileSource(path, corpus)
+    source = FileSource(path, corpus, errors)
     try:
         with model_encoding_advice():
             yield from source.pieces()

@@ -147,7 +147,7 @@ def _pieces(path: str, config: ReadingConfig, errors: str = "replace") -> Iterat
     if path == STDIN:
         yield from _arriving(config, errors)
         return
-    for piece in pieces_of(path, config):
+    for piece in pieces_of(path, config, errors):
         yield _as_typed(piece) if config.level == "byte" else piece
 
 

@@ -110,16 +110,20 @@ class TextSource:
 class FileSource:
     """A file or pipe; a pipe's bytes are copied to a temporary file, so they can be read twice.
 
+    Args:
+        errors: Python's decoding error handler; any but `strict` leaves a notice.
+
     Raises:
         CorpusError: if it is missing, or is neither a file nor a pipe.
     """
 
-    def __init__(self, path: str, config: ReadingConfig) -> None:
+    def __init__(self, path: str, config: ReadingConfig, errors: str = "strict") -> None:
         self.name = path
         self.notices: list[str] = []
         self.encoding = config.encoding
         self.line_ends: tuple[str, ...] = ()
         self._config = config
+        self._errors = errors
         self._copy = _copy_pipe(path) if _is_pipe(path) else None
 
     def pieces(self) -> Iterator[str]:
@@ -176,9 +180,8 @@ class FileSource:
         piece = file.read(_PIECE_BYTES)
         self.encoding = encoding = self._encoding(piece)
         keeps_line_ends = self._config.keeps_line_ends
-        decoder = io.IncrementalNewlineDecoder(
-            codecs.getincrementaldecoder(encoding)(), translate=not keeps_line_ends
-        )
+        bytes_decoder: Any = codecs.getincrementaldecoder(encoding)()
+        decoder = io.IncrementalNewlineDecoder(bytes_decoder, translate=not keeps_line_ends)
         num_bytes, has_nul, has_eos = 0, False, False
         while True:
             num_bytes += len(piece)
@@ -186,7 +189,12 @@ class FileSource:
                 text = decoder.decode(piece, final=not piece)
             except UnicodeDecodeError as error:
                 position = num_bytes - len(error.object) + error.start
-                raise _encoding_error(self.name, position, error) from error
+                invalid = _encoding_error(self.name, position, error)
+                if self._errors == "strict":
+                    raise invalid from error
+                self.notices.append(f"{invalid.what}; such bytes are read as U+FFFD")
+                bytes_decoder.errors = self._errors
+                text = decoder.decode(piece, final=not piece)
             except UnicodeError as error:
                 message = f"{self.name}: is not valid {encoding}: {error}"
                 raise EncodingError(message, "give its --encoding") from error

@@ -167,6 +167,18 @@ def test_undecodable_bytes_score_the_same_in_any_model_order(run, stored, here, 
     assert json.loads(out)["bits"]["bytes"] == pytest.approx(named, rel=1e-5)
 
 
+@pytest.mark.parametrize("content", [b"the \xff\nquick\n", b"the \xff\r\nquick"])
+def test_undecodable_bytes_in_a_file_are_replaced_as_on_stdin(
+    run, stored, here, monkeypatch, content
+):
+    (here / "a.txt").write_bytes(content)
+    code, out, err = run("score", "a.txt")
+    assert [line.split("\t")[3] for line in out.splitlines()] == ["the \ufffd", "quick"]
+    assert "a.txt: byte 4 (0xFF) is not valid utf-8; such bytes are read as U+FFFD" in err
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert run("score")[:2] == (code, out)
+
+
 def test_endless_line_is_rejected(run, stored, here, monkeypatch):
     monkeypatch.setattr("charlstm.text.lines.MAX_LINE_CHARS", 10)
     (here / "a.txt").write_text("the quick\n" + "the quick brown")
