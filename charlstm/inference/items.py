@@ -65,8 +65,8 @@ def draw_items(
     filters = tuple(filters)
     eos = predictor.tokenizer.eos
     if filters and eos is not None:
-        # Reject items that were cut at the maximum length.
-        filters = (lambda texts: [text.endswith(eos) for text in texts], *filters)
+        # Reject empty items and those that were cut at the maximum length.
+        filters = (lambda texts: [text.endswith(eos) and text != eos for text in texts], *filters)
     patience = max(patience, _PATIENCE_PER_ITEM * num_items)
     samples: list[Sample] = []
     num_drawn = num_rejected = rejected_chars = 0

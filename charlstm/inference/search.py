@@ -119,7 +119,7 @@ class Continuation(NamedTuple):
 
 
 def likely_items(predictor: Predictor, prime: str, number: int) -> list[Continuation]:
-    """Return the most likely items of a list that start with a prime.
+    """Return the most likely items of a list that start with a prime, without the empty one.
 
     Args:
         prime: in tokens.
@@ -135,7 +135,8 @@ def likely_items(predictor: Predictor, prime: str, number: int) -> list[Continua
         )
     is_end_V = np.zeros(len(predictor.tokenizer), np.bool_)
     is_end_V[eos_id] = True
-    return _likely(predictor, prime, is_end_V, number)
+    items = _likely(predictor, prime, is_end_V, number + 1)
+    return [item for item in items if item.text][:number]
 
 
 def likely_words(predictor: Predictor, prime: str, number: int) -> list[Continuation]:

@@ -10,6 +10,7 @@ from charlstm.config import ReadingConfig, SampleConfig
 from charlstm.inference.items import draw_items, unique
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import collect, sample_many
+from charlstm.inference.search import likely_items
 
 
 @pytest.fixture
@@ -75,13 +76,23 @@ def test_draw_items_gives_up_when_too_few_pass(predictor):
     nothing = draw(predictor, 3, filters=[lambda texts: [False] * len(texts)])
     assert re.match(r"only 0 of 3 items in 2,\d\d\d draws", nothing.problem)
     assert nothing.samples == ()
-    one = draw(predictor, 3, config={"temperature": 1e-3, "length": 400}, filters=[unique()])
-    assert 0 < len(one.samples) < 3
-    assert one.problem is not None
+    letters = draw(predictor, 300, config={"length": 2}, filters=[unique()])
+    assert 0 < len(letters.samples) < 300
+    assert letters.problem is not None
     assert draw(predictor, 3).problem is None
 
 
-def test_draw_items_rejects_cut_items(predictor):
+def test_draw_items_rejects_cut_and_empty_items(predictor):
     found = draw(predictor, 50, config={"length": 3}, filters=[lambda texts: [True] * len(texts)])
     assert all(sample.text.endswith("\n") for sample in found.samples)
+    assert all(sample.text != "\n" for sample in found.samples)
     assert found.num_drawn > 50
+    assert "\n" in [sample.text for sample in draw(predictor, 200).samples]
+
+
+def test_likely_items_leaves_out_the_empty_item(predictor):
+    empty = float(np.exp(predictor.start().log_p[0, predictor.tokenizer.eos_id]))
+    items = likely_items(predictor, "", 5)
+    assert len(items) == 5
+    assert all(item.text for item in items)
+    assert empty > min(item.probability for item in items)  # it would have been among them
