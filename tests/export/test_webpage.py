@@ -644,7 +644,7 @@ def test_page_is_accessible(open_page, learned, width, look):
     settle(page, "document.querySelector('#tour-words').textContent.length > 20")
     assert AXE is not None
     page.evaluate(Path(AXE).read_text(encoding="utf-8"))
-    for shading in ("surprise", "unit"):
+    for shading in ("surprisal", "unit"):
         page.locator(f"#shade-{shading}").check()
         page.wait_for_timeout(100)
         found = page.evaluate(

@@ -9,14 +9,14 @@ class Page {
     this.alphabet = new Alphabet(config);
     this.text = new ReadText();
     this.strip = new Strip(this.alphabet);
-    this.steps = surpriseSteps(config.codes.length);
+    this.steps = surprisalSteps(config.codes.length);
     this.field = element("text");
     this.chosen = 0; // number of symbols before the caret
     this.hovered = undefined; // number of symbols up to the one under the mouse
     const [first] = config.tracked;
     this.layer = first?.layer ?? config.numLayers - 1;
     this.unitNumber = first?.unit ?? config.units[this.layer][0];
-    this.shading = "surprise";
+    this.shading = "surprisal";
     this.isUnitKnown = false; // whether `text.values` are the selected unit's
     this.shadedFrom = 0; // the symbols before it are already shaded
     this.stale = new Set(); // functions that redraw parts of the page
@@ -245,7 +245,7 @@ class Page {
     this.shading = shading;
     element(`shade-${shading}`).checked = true;
     this.shadedFrom = 0;
-    drawLegend(shading === "surprise", this.steps);
+    drawLegend(shading === "surprisal", this.steps);
     this.show(this.drawStrip);
   }
 
@@ -296,11 +296,11 @@ class Page {
 
   drawStrip() {
     const { text, steps } = this;
-    const isSurprise = this.shading === "surprise";
-    if (isSurprise) this.strip.shade(text, this.shadedFrom, (place) => surpriseShade(text.charBits(place), steps));
+    const isSurprisal = this.shading === "surprisal";
+    if (isSurprisal) this.strip.shade(text, this.shadedFrom, (place) => surprisalShade(text.charBits(place), steps));
     else if (this.isUnitKnown) this.strip.shade(text, this.shadedFrom, (place) => unitShade(text.values[place]));
     this.shadedFrom = text.bits.length;
-    element("strip-words").textContent = isSurprise ? surpriseWords(text, this.alphabet) : this.unitWords();
+    element("strip-words").textContent = isSurprisal ? surprisalWords(text, this.alphabet) : this.unitWords();
   }
 
   titleOf(place) {
@@ -370,7 +370,7 @@ class Page {
     const { config } = this;
     buildNext(config.codes.length + 1, (number) => this.write(number));
     drawMeanings(config.spec);
-    drawLegend(this.shading === "surprise", this.steps);
+    drawLegend(this.shading === "surprisal", this.steps);
     element(`shade-${this.shading}`).checked = true;
     for (const [number, { feature, layer, unit }] of config.tracked.entries()) {
       const text = `${feature} (${this.unitName(layer, unit)})`;
@@ -407,7 +407,7 @@ class Page {
     });
     on("text", "pointerleave", () => this.hover(undefined));
     on("shade-unit", "change", () => this.shadeBy("unit"));
-    on("shade-surprise", "change", () => this.shadeBy("surprise"));
+    on("shade-surprisal", "change", () => this.shadeBy("surprisal"));
     on("tracked", "change", ({ target: { value } }) => {
       const found = this.config.tracked[value];
       this.shadeBy("unit");

@@ -5,7 +5,7 @@ const TOUR = [
   {
     section: "reading",
     begin: (page) => {
-      page.shadeBy("surprise");
+      page.shadeBy("surprisal");
       page.choose(page.text.mostSurprising() + 1);
     },
     words: ({ text, alphabet }) => {
@@ -23,12 +23,12 @@ const TOUR = [
     begin: (page) => page.choose(page.text.mostSurprising()),
     words: ({ text, alphabet, place, next }) => {
       const came = text.symbols[place];
-      const surprise = came
+      const surprisal = came
         ? ` What came was ${quoted(alphabet.label(came.code))}, with ${share(Math.exp(next.logP[came.number]))}.`
         : "";
       return (
         `Before that, the model gave every ${alphabet.symbol} a probability. Most likely: ` +
-        `${likelyWords(next.logP, alphabet)}.${surprise} Move through the ` +
+        `${likelyWords(next.logP, alphabet)}.${surprisal} Move through the ` +
         "text with the arrow keys: sometimes one bar takes all, sometimes many share."
       );
     },

@@ -24,7 +24,7 @@ class Trial {
     const before = this.before ?? { value: page.field.value, place };
     page.insert(alphabet.textOf([other]), place ? text.symbols[place - 1].end : 0, old.end);
     page.choose(place + 1);
-    page.shadeBy("surprise");
+    page.shadeBy("surprisal");
     this.before = before;
     element("undo").disabled = false;
   }

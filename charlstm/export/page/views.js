@@ -1,6 +1,6 @@
 // The page's views: each function draws one part from its arguments.
 
-const SURPRISE_STEPS = [0.5, 1.5, 3, 5, 8]; // bits, for an alphabet of up to 64 symbols
+const SURPRISAL_STEPS = [0.5, 1.5, 3, 5, 8]; // bits, for an alphabet of up to 64 symbols
 const UNIT_STEPS = [0.1, 0.3, 0.5, 0.75]; // of a value from -1 to 1
 const SHOWN_PREDICTIONS = 8;
 const LEAST_SHOWN = 0.001; // probability
@@ -37,14 +37,14 @@ function makeRow(header, cells) {
   return row;
 }
 
-/** Return the limits between the shades of surprise: further apart for larger vocabularies. */
-function surpriseSteps(numSymbols) {
+/** Return the limits between the shades of surprisal: further apart for larger vocabularies. */
+function surprisalSteps(numSymbols) {
   const scale = Math.max(1, Math.log2(numSymbols) / 6);
-  return SURPRISE_STEPS.map((limit) => Math.round(10 * limit * scale) / 10);
+  return SURPRISAL_STEPS.map((limit) => Math.round(10 * limit * scale) / 10);
 }
 
 /** Return the name of a shade in the style sheet. */
-function surpriseShade(bits, steps) {
+function surprisalShade(bits, steps) {
   return `s${steps.filter((limit) => bits >= limit).length}`;
 }
 
@@ -53,8 +53,8 @@ function unitShade(value) {
   return `${value < 0 ? "n" : "p"}${size}`;
 }
 
-function drawLegend(isSurprise, steps) {
-  const names = isSurprise
+function drawLegend(isSurprisal, steps) {
+  const names = isSurprisal
     ? [0, ...steps].map((limit, number) => {
         if (!number) return ["s0", `under ${steps[0]} bits`];
         const next = steps[number];
@@ -162,7 +162,7 @@ class Strip {
   }
 }
 
-function surpriseWords(text, alphabet) {
+function surprisalWords(text, alphabet) {
   if (!text.bits.length) return "";
   const place = text.mostSurprising();
   const { symbol } = alphabet;
@@ -183,7 +183,7 @@ function changeWords(text, { symbol }) {
   const last = changes.findLastIndex(Boolean);
   const sum = text.symbols.reduce((total, _, place) => total + (text.change(place) ?? 0), 0);
   return [
-    `The last edit changed the surprise of ${counted(noticed, symbol)} after it, the last one ` +
+    `The last edit changed the surprisal of ${counted(noticed, symbol)} after it, the last one ` +
       `${counted(last - first + 1, symbol)} on: ${Math.abs(sum).toFixed(1)} bits ` +
       `${sum > 0 ? "more" : "less"} in all. \u25b2 marks what became more, \u25bc less surprising.`,
   ];
