@@ -108,7 +108,7 @@ def sample(  # noqa: PLR0915 - three ways to write samples
             "--num-samples",
             parser=parse_count,
             metavar="N",
-            help="Number of samples.  [default: 20 items of a list, else 1]",
+            help="Number of samples, with --primes of each.  [default: 20 items of a list, else 1]",
         ),
     ] = None,
     new: Annotated[
@@ -179,8 +179,13 @@ def sample(  # noqa: PLR0915 - three ways to write samples
 
     In TEXT and CHARS, \n is a line end, \t a tab, \\ a backslash.
     """
-    item_options = {"num_samples": num_samples, "new": new, "unique": unique, "match": match}
-    sampling_options = {"until": until, "seed": seed, "check_copying": check_copying}
+    item_options = {"new": new, "unique": unique, "match": match}
+    sampling_options = {
+        "num_samples": num_samples,
+        "until": until,
+        "seed": seed,
+        "check_copying": check_copying,
+    }
     exclude(context, {"primes": primes}, {"prime": prime or None} | item_options)
     exclude(
         context,
@@ -217,6 +222,8 @@ def sample(  # noqa: PLR0915 - three ways to write samples
     if most_likely is not None:
         show_likely(likely_items(predictor, before[0], most_likely), as_json=as_json)
         return
+    if primes is not None:
+        before = [text for text in before for _ in range(num_samples or 1)]
     shown = [""] * len(before) if no_prime else before
     common = before[0] if primes is None else None
     if seed is None:

@@ -162,8 +162,18 @@ def test_primes_continues_each_line(run, stored, here):
     assert [one["prime"] for one in result["samples"]] == ["the q", "", "qu"]
     shown = [one["prime"] + one["text"].removesuffix("\n") for one in result["samples"]]
     assert shown == lines
-    for other in (["--prime", "a"], ["--num-samples", 2], ["--new"]):
+    for other in (["--prime", "a"], ["--new"]):
         assert "not both" in run("sample", *options, *other)[2]
+
+
+def test_primes_with_num_samples_continues_each_line_that_often(run, stored, here):
+    (here / "first.txt").write_text("the q\nqu\n", encoding="utf-8")
+    out = run.works(
+        "sample", "--primes", "first.txt", "--num-samples", 3, "--seed", 1, "--length", 30
+    )[0]
+    lines = out.splitlines()
+    assert [line[:2] for line in lines] == ["th"] * 3 + ["qu"] * 3
+    assert len(set(lines)) > 2
 
 
 @pytest.fixture
