@@ -100,13 +100,16 @@ class ItemScore(NamedTuple):
     def surprising_passage(self) -> tuple[int, int]:
         """Return start and end of the passage with the largest total surprisal above threshold.
 
-        The threshold per character is 1.5 times the item's mean. The result is approximate if the
+        The threshold per character is 1.5 times the item's mean, or the mean if no character
+        exceeds that, as in an item that is surprising throughout. The result is approximate if the
         model's symbols are not the text's characters.
         """
         nats_N = self.nats_N[: len(self.text)].astype(np.float64)
         if not len(nats_N):
             return 0, 0
-        sums = np.append(0.0, np.cumsum(nats_N - _SURPRISING * nats_N.mean()))
+        mean = nats_N.mean()
+        threshold = mean * (_SURPRISING if nats_N.max() > _SURPRISING * mean else 1.0)
+        sums = np.append(0.0, np.cumsum(nats_N - threshold))
         end = int(np.argmax(sums - np.minimum.accumulate(sums)))
         return int(np.argmin(sums[: end + 1])), end
 

@@ -116,7 +116,13 @@ def test_characters_have_a_rank_and_what_was_expected():
 
 @pytest.mark.parametrize(
     ("costs", "stretch"),
-    [([1, 1, 9, 9, 1], (2, 4)), ([1, 9, 1, 9, 9], (3, 5)), ([1, 1], (0, 0)), ([], (0, 0))],
+    [
+        ([1, 1, 9, 9, 1], (2, 4)),
+        ([1, 9, 1, 9, 9], (3, 5)),
+        ([8, 9, 12, 11, 8], (2, 4)),
+        ([1, 1], (0, 0)),
+        ([], (0, 0)),
+    ],
 )
 def test_the_most_surprising_stretch(costs, stretch):
     item = ItemScore(1, "x" * len(costs), np.array(costs, np.float32), None)
