@@ -217,13 +217,11 @@ def sample(  # noqa: PLR0915 - three ways to write samples
 
     model = which.load()
     tokenizer = model.tokenizer
-    before = _primes(model, prime, primes, unknown)
+    before = _primes(model, prime, primes, unknown, num_samples or 1)
     predictor = model.predictor_for(with_counts=with_counts, notify=say)
     if most_likely is not None:
         show_likely(likely_items(predictor, before[0], most_likely), as_json=as_json)
         return
-    if primes is not None:
-        before = [text for text in before for _ in range(num_samples or 1)]
     shown = [""] * len(before) if no_prime else before
     common = before[0] if primes is None else None
     if seed is None:
@@ -286,8 +284,8 @@ def _say_cut(texts: list[str], config: SampleConfig, tokenizer: "CharTokenizer")
         say(f"{number:,} of {len(texts):,} samples cut at {limit}")
 
 
-def _primes(model: "Model", prime: str, file: str | None, unknown: str) -> list[str]:
-    """Return the primes, in symbols: one text, or the lines of a file."""
+def _primes(model: "Model", prime: str, file: str | None, unknown: str, num_each: int) -> list[str]:
+    """Return the primes, in symbols: one text, or each line of a file `num_each` times."""
     reading = model.checkpoint.spec.corpus
     if file is not None:
         texts = [line.removesuffix("\r") for line in read_text(file, reading).split("\n")]
@@ -295,7 +293,8 @@ def _primes(model: "Model", prime: str, file: str | None, unknown: str) -> list[
         texts = [read_text(STDIN, reading)]
     else:
         texts = [model.tokenizer.to_chars(prime, say)]
-    return [apply_unknown_option(model, text, unknown) for text in texts]
+    symbols = [apply_unknown_option(model, text, unknown) for text in texts]
+    return symbols if file is None else [text for text in symbols for _ in range(num_each)]
 
 
 def _continue_each(
