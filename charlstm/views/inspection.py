@@ -1,5 +1,6 @@
 """Views of gates, units and context lengths: terminal graphics and JSON."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
@@ -10,11 +11,12 @@ from rich.text import Text
 
 from charlstm.analysis.inspection import GateStatistics, Trace, TrackedFeature
 from charlstm.evaluation.scores import ContextScore
+from charlstm.system.terminal import is_colorless
 from charlstm.text.visible import named, visible
 from charlstm.text.vocabulary import EOS
 from charlstm.views.context import context_records, show_context
 from charlstm.views.prediction import bar
-from charlstm.views.shading import surprisal_color
+from charlstm.views.shading import legend, surprisal_color
 from charlstm.views.tables import print_rows, print_text, width
 
 if TYPE_CHECKING:
@@ -69,6 +71,11 @@ def show_characters(trace: Trace) -> None:
                 row.append(" ")
             print_text(row)
         print_text(Text())
+    if sys.stdout.isatty() and not is_colorless():
+        text = Text("bits ", "dim")
+        for bits, color in legend():
+            text.append(f" {bits} ", Style(color="color(16)", bgcolor=color))
+        print_text(text)
 
 
 def gate_records(trace: Trace, units: Sequence[int], number: int) -> dict[str, Any]:

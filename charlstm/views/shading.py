@@ -5,6 +5,7 @@ and light terminals.
 """
 
 import math
+from itertools import pairwise
 from typing import Final
 
 from charlstm.config import NATS_PER_BIT
@@ -17,6 +18,14 @@ def surprisal_color(nats: float) -> str | None:
     """Return Rich's name of the background color for a surprisal in nats; None for none."""
     number = _number(nats)
     return None if number is None else f"color({number})"
+
+
+def legend() -> list[tuple[str, str]]:
+    """Return (surprisals in bits, Rich's name of the background color) for each background."""
+    return [
+        (f"{low:g} to {high:g}" if high < math.inf else f"over {low:g}", f"color({color})")
+        for (low, _), (high, color) in pairwise(_STEPS)
+    ]
 
 
 def shade(nats: float) -> str:

@@ -1,4 +1,6 @@
 import json
+import re
+import sys
 
 import pytest
 from conftest import SMALL, TEXT
@@ -32,6 +34,30 @@ def test_inspect_defaults_to_held_out_text(run, stored, here):
     command = units.rpartition("charlstm ")[2].split()
     assert f"layer {command[-3]}, unit {command[-1]}" in run(*command, "--file", "tiny.txt")[1]
     assert "half of the gradient" in run("inspect", "--reach", "--file", "tiny.txt")[1]
+
+
+def test_inspect_says_what_its_backgrounds_mean(run, stored, monkeypatch):
+    legend = "bits  0.5 to 1.5  1.5 to 3  3 to 5  5 to 8  over 8"
+    monkeypatch.setenv("TERM", "xterm")
+    assert legend not in run.works("inspect", "the quick")[0]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", run.works("inspect", "the quick")[0])
+    assert " ".join(legend.split()) in " ".join(shown.split())
+
+
+def test_gates_are_explained_in_numbers(run, stored):
+    out = run.works("inspect", "the quick", "--gates")[0]
+    assert "each column is the step that reads the character above" in out
+    marks = re.search(r"blank: below ([\d.]+); (.{4}): up to (.+), (.+), (.+), 1; (.{4}): neg", out)
+    assert marks is not None
+    limits = [float(marks[number]) for number in (1, 3, 4, 5)]
+    values = run.json("inspect", "the quick", "--gates")["gates"]["values"]["input"]
+    rows = re.findall(r"^input +[\d.]+ to [\d.]+ +(.{9})$", out, re.MULTILINE)
+    assert len(rows) == len(values)
+    for row, values_N in zip(rows, values.values(), strict=True):
+        for mark, value in zip(row, values_N, strict=True):
+            if min(abs(value - limit) for limit in limits) > 1e-3:
+                assert mark == f" {marks[2]}"[sum(value > limit for limit in limits)]
 
 
 def test_inspect_separates_documents(run, here):
