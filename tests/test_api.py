@@ -1,5 +1,6 @@
 import json
 import math
+import re
 import subprocess
 import sys
 
@@ -259,6 +260,32 @@ def test_notebook_output_is_escaped(stored, text):
     assert "<img" not in hostile._repr_html_()
     assert "parameters" in repr(model)
     assert len(repr(model.predict("the"))) < 200
+
+
+def test_notebook_output_has_curve_bars_shades_and_heat_maps(stored):
+    example = charlstm.load("example")
+    points = re.search(r"points='([^']+)'", example._repr_html_())[1].split()
+    heights = [float(point.partition(",")[2]) for point in points]
+    bits = [one["val_bits_per_char"] for one in example.history]
+    bits = [value for value in bits if value is not None]
+    assert len(points) == len(bits) > 2
+    assert np.argmax(heights) == np.argmin(bits)  # SVG's y axis points down
+    model = charlstm.load()
+    found = model.predict("the q")
+    widths = re.findall(r"width:([\d.]+)%", found._repr_html_())
+    assert [float(width) for width in widths] == pytest.approx(
+        [100 * probability for _, probability in found.next[: len(widths)]], abs=0.06
+    )
+    surprise = model.surprise("the quick")
+    titles = re.findall(r"title='([\d.]+) bits'", surprise._repr_html_())
+    assert [float(title) for title in titles] == pytest.approx(
+        [one.bits for one in surprise], abs=0.006
+    )
+    trace = model.trace("the quick")
+    assert "hidden, last layer" in trace._repr_html_()
+    rows = re.findall(r"<tr[^>]*><td>unit \d+</td>(.*?)</tr>", trace._repr_html_())
+    assert rows
+    assert {row.count("<td") for row in rows} == {len("the quick")}
 
 
 def test_model_without_store_still_predicts(stored, here):

@@ -251,6 +251,22 @@ def test_score_with_counts_changes_bits(run, stored, here):
     )
 
 
+def test_with_counts_applies_to_lines_characters_and_percentiles(run, known_names, here):
+    lines = ["anna", "adda", "xqq"]
+    (here / "odd.txt").write_text("".join(f"{line}\n" for line in lines))
+    options = ["odd.txt", "--run", "names", "--with-counts"]
+    found = [(float(row[0]), float(row[2])) for row in rows_of(run("score", *options)[1])]
+    model = charlstm.load("names")
+    expected = [*model.score_lines(lines, with_counts=True)]
+    assert [bits for bits, _ in found] == pytest.approx([item.bits for item in expected], abs=1e-3)
+    alone = [item.bits for item in model.score_lines(lines)]
+    assert [item.bits for item in expected] != pytest.approx(alone, abs=1e-3)
+    # Places among the validation items, which are scored with n-grams too.
+    assert [place for _, place in found] == pytest.approx([i.percentile for i in expected], abs=0.1)
+    characters = rows_of(run("score", *options, "--per", "char")[1])
+    assert sum(float(row[2]) for row in characters) == pytest.approx(sum(b for b, _ in found), 1e-3)
+
+
 def test_numpy_and_torch_scores_agree(run, stored, here, monkeypatch):
     (here / "a.txt").write_text(TEXT)
     for options in ([], ["--with-counts"]):

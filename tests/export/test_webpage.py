@@ -968,3 +968,33 @@ def test_right_to_left_text_keeps_sentence_direction(open_page, checkpoint):
     page = open_page(model, text="\u05e9\u05dc\u05d5\u05dd")
     words = text_of(page, "#next-words")
     assert words.startswith("After \u201c\u2068\u05e9\u05dc\u05d5\u05dd\u2069\u201d: ")
+
+
+@pytest.mark.slow
+def test_page_opens_on_a_unit_that_tracks_a_named_feature(open_page, learned):
+    page = open_page(learned, text="the quick brown fox")
+    selected = text_of(page, "#tracked option:checked")
+    feature, layer, unit = re.fullmatch(r"(.+) \(layer (\d+), unit (\d+)\)", selected).groups()
+    assert feature.startswith("position in the")
+    page.locator("#shade-unit").check()
+    words = f"layer {layer}, unit {unit}"
+    wait_for(page, f"document.getElementById('strip-words').textContent.includes('{words}')")
+
+
+@pytest.mark.slow
+def test_text_scrolls_to_the_caret(open_page, learned):
+    page = open_page(learned, text="the quick brown fox\n" * 90)
+    page.locator("#text").focus()
+    for place in (0, 1_700, 900):
+        page.evaluate(
+            f"document.getElementById('text').setSelectionRange({place + 1}, {place + 1})"
+        )
+        wait_for(page, f"document.querySelectorAll('#strip span')[{place}].matches('.chosen')")
+        is_shown = page.evaluate(
+            """() => {
+                const [editor, chosen] = ["#editor", "#strip .chosen"].map(
+                    (name) => document.querySelector(name).getBoundingClientRect());
+                return editor.top <= chosen.top && chosen.bottom <= editor.bottom;
+            }"""
+        )
+        assert is_shown

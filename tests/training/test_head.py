@@ -2,6 +2,8 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from charlstm.training.head import head_loss
 
@@ -34,3 +36,24 @@ def test_float16_gradients_do_not_underflow():
     z_NH = torch.ones(4096, 4, dtype=torch.float16, requires_grad=True)
     head_loss(z_NH, layer, torch.zeros(4096, dtype=torch.int64))[0].mul(65536.0).backward()
     assert (z_NH.grad != 0).all()
+
+
+class LargestTensor(TorchDispatchMode):
+    """Record the number of elements of the largest tensor that an operation returns."""
+
+    num_elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        sizes = [leaf.numel() for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+        self.num_elements = max(self.num_elements, *sizes, 0)
+        return result
+
+
+def test_logits_of_a_large_vocabulary_are_never_computed_all_at_once():
+    num_chars, num_symbols = 2048, 6000
+    layer = nn.Linear(2, num_symbols)
+    z_NH = torch.zeros(num_chars, 2, requires_grad=True)
+    with LargestTensor() as largest:
+        head_loss(z_NH, layer, torch.zeros(num_chars, dtype=torch.int64))[0].backward()
+    assert num_symbols <= largest.num_elements < num_chars * num_symbols / 4
