@@ -298,10 +298,11 @@ def test_recall_table_shows_accuracies(capsys):
     assert row[5] == str(result.longest_distance)
 
 
-def test_finished_training_shows_its_result(capsys, tmp_path):
+@pytest.mark.parametrize("stopped_early", [False, True])
+def test_finished_training_shows_its_result(capsys, tmp_path, stopped_early):
     event = Finished(
         step=9, epoch=4.5, best_epoch=3.25, best_val_bits_per_char=2.3456, elapsed_seconds=83.4,
-        chars_per_second=12_345.6, was_interrupted=False,
+        chars_per_second=12_345.6, was_interrupted=False, stopped_early=stopped_early,
     )  # fmt: skip
     session = SimpleNamespace(name="one", folder=tmp_path, history=())
     training.show_finished(session, event)
@@ -309,5 +310,6 @@ def test_finished_training_shows_its_result(capsys, tmp_path):
     assert shows(pairs["best validation bits per character"], 2.3456)
     assert shows(pairs["best validation perplexity"], 2**2.3456)
     assert shows(pairs["best at"], 3.25, 4.5)
+    assert ("stopped early because of overfitting" in pairs["best at"]) == stopped_early
     assert pairs["time"] == "1:23"
     assert shows(pairs["characters per second"], 12_345.6)

@@ -274,7 +274,11 @@ def test_folder_corpus_excludes_its_runs(run, here):
 
 def test_byte_model_samples_are_shown_as_text(run, here):
     (here / "e.txt").write_text("caf\xe9 au lait \u65e5\u672c " * 60)
-    run.works("train", "e.txt", "--level", "byte", "--steps", 60, *SMALL)
+    _, err = run.works("train", "e.txt", "--level", "byte", "--steps", 60, *SMALL)
+    previews = [one["sample"] for one in run.json("runs", "show", "e")["history"]]
+    for shown in ("".join(previews), err, run("runs", "show", "e")[1]):
+        assert "\xe9" in shown
+        assert "\xc3\xa9" not in shown  # the two bytes as characters of their own
     result = run.json("predict", "caf\xe9", "--ladder")
     assert result["prefix"] == "caf\xe9"
     assert [rung["context"] for rung in result["ladder"]][-2:] == ["af\xe9", "caf\xe9"]
