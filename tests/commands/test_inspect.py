@@ -30,6 +30,7 @@ def test_inspect_defaults_to_held_out_text(run, stored, here):
     assert "t h e" in out
     units = run("inspect", "--units", "--file", "tiny.txt")[1]
     assert "position in the word" in units
+    assert "auc: 0.5 is chance; 1 and 0 are perfect" in units
     # The suggested command shows the unit.
     command = units.rpartition("charlstm ")[2].split()
     assert f"layer {command[-3]}, unit {command[-1]}" in run(*command, "--file", "tiny.txt")[1]

@@ -244,6 +244,14 @@ def test_list_model_samples_one_item_per_line(run, known_names):
         assert one["bits"] == pytest.approx(-sum(one["log_probabilities"]) / math.log(2))
 
 
+def test_prime_of_a_list_may_hold_whole_items(run, known_names, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"anna\nbe\n")))
+    out = run.works("sample", "--prime", "-", "--num-samples", 3, "--seed", 1)[0]
+    lines = out.splitlines()
+    assert lines[::2] == ["anna"] * 3
+    assert [line[:2] for line in lines[1::2]] == ["be"] * 3
+
+
 def test_new_and_unique_items_of_a_list(run, known_names, here):
     code, out, err = run("sample", "--new", "--unique", "--num-samples", 5, "--seed", 1)
     items = out.splitlines()
