@@ -732,6 +732,7 @@ def test_unknown_characters_are_named_and_marks_visible(open_page, learned):
     page.locator("#text").fill("x\u0301")
     settle(page)
     assert page.locator("#strip span").all_text_contents() == ["x", "\u0301"]
+    assert "\u25cc\u0301" in text_of(page, "#notice")
 
 
 @pytest.mark.slow
