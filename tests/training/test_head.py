@@ -34,3 +34,11 @@ def test_float16_gradients_do_not_underflow():
     z_NH = torch.ones(4096, 4, dtype=torch.float16, requires_grad=True)
     head_loss(z_NH, layer, torch.zeros(4096, dtype=torch.int64))[0].mul(65536.0).backward()
     assert (z_NH.grad != 0).all()
+
+
+def test_head_loss_of_impossible_target_is_finite():
+    layer = nn.Linear(1, 2)
+    nn.init.constant_(layer.bias, 0.0)
+    layer.bias.data[0] = 1000.0
+    mean, _ = head_loss(torch.zeros(3, 1), layer, torch.tensor([0, 1, 0]))
+    assert 20 < mean < 40
