@@ -1,5 +1,8 @@
+import pytest
 from conftest import SMALL
 
+import charlstm
+from charlstm.evaluation import scoring
 from charlstm.training.trainer import Trainer
 
 
@@ -15,3 +18,13 @@ def test_weights_are_copied_once_per_event(run, corpus_file, monkeypatch):
     run.works("train", corpus_file, "--steps", 8, *SMALL)
     # Started, four evaluations including the final one, finished.
     assert steps == [0, 2, 4, 6, 8, 8]
+
+
+def test_saved_model_reaches_the_reported_validation_loss(run, corpus_file, here, monkeypatch):
+    """The saved head is divided by the temperature that the loss was measured with."""
+    monkeypatch.setattr(scoring, "_TEMPERATURES", (1.5,))
+    monkeypatch.setattr(scoring, "_MIN_CALIBRATION_CHARS", 1)
+    run.works("train", corpus_file, "--steps", 30, "--run", "one", *SMALL)
+    model = charlstm.load("one")
+    found = model.evaluate("val").bits_per_char
+    assert found == pytest.approx(model.checkpoint.best_val_bits_per_char, rel=1e-4)
