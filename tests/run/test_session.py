@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from conftest import SMALL
 
@@ -28,3 +29,9 @@ def test_saved_model_reaches_the_reported_validation_loss(run, corpus_file, here
     model = charlstm.load("one")
     found = model.evaluate("val").bits_per_char
     assert found == pytest.approx(model.checkpoint.best_val_bits_per_char, rel=1e-4)
+    # Training continues with the weights as they were.
+    last = charlstm.load(checkpoint="checkpoints/one/last.safetensors").checkpoint
+    assert last.step == model.checkpoint.step
+    for name, value in last.weights.items():
+        scale = 1.5 if name.startswith("head.") else 1.0
+        np.testing.assert_allclose(value, model.checkpoint.weights[name] * scale, rtol=1e-6)

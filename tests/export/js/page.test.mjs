@@ -7,21 +7,28 @@ import test from "node:test";
 import vm from "node:vm";
 
 const FOLDER = new URL("../../../charlstm/export/page/", import.meta.url);
-const FILES = ["products", "steps", "model", "unit", "distribution", "reading", "alphabet", "text", "cells"];
+const FILES = ["products", "steps", "model", "unit", "distribution", "reading", "alphabet", "text", "cells",
+  "worker"];
 const NAMES =
   "{ Products, CellStack, unpackWeights, unitStep, ranked, entropyBits, tempered, Reading, contextLengths, " +
-  "drawnSymbols, draw, randomNumbers, Alphabet, ReadText, CELLS, flowsOf }";
+  "drawnSymbols, draw, randomNumbers, Alphabet, ReadText, CELLS, flowsOf, Desk }";
 const { models, products } = JSON.parse(readFileSync(process.env.VECTORS, "utf-8"));
 
 /** Run the scripts as in the page, one after another in one scope, and return what they define. */
 function scripts(globals = {}) {
   const code = FILES.map((name) => readFileSync(new URL(`${name}.js`, FOLDER), "utf-8")).join("\n");
-  const { atob, TextEncoder, TextDecoder } = globalThis;
-  const context = { atob, TextEncoder, TextDecoder, ...globals };
+  const { atob, performance, TextEncoder, TextDecoder } = globalThis;
+  // The worker's turns are taken by the tests.
+  const MessageChannel = class {
+    port1 = {};
+  };
+  const context = { atob, performance, TextEncoder, TextDecoder, MessageChannel, onmessage: undefined, ...globals };
   return vm.runInNewContext(`"use strict";\n${code}\n;(${NAMES})`, context);
 }
 
-const page = scripts();
+/** What the worker posted, by kind: the latest of each. */
+const posted = new Map();
+const page = scripts({ postMessage: ({ kind, ...values }) => posted.set(kind, values) });
 
 function close(found, expected, tolerance, what = "") {
   assert.equal(found.length, expected.length, what);
@@ -159,6 +166,89 @@ for (const [name, model] of Object.entries(models)) {
     }
   });
 }
+
+for (const [name, model] of Object.entries(models)) {
+  const { config, weights, texts } = model;
+  const [layer, unit] = [1, 3];
+  const units = [[0, 3], [1, 5, 2]];
+  const work = (desk, message) => {
+    posted.clear();
+    desk.show({ version: 7, layer, unit, ...message });
+    while (desk.turn());
+  };
+
+  test(`${name}: the worker's answers are those of the model`, () => {
+    const desk = new page.Desk({ config, weights });
+    const symbols = Int32Array.from(texts[1].ids.slice(0, 12));
+    const states = statesOf(stackOf(model), symbols);
+    const { names, hasCellState } = config.spec;
+    const valueOf = (state, at, value, one) => state[(at * names.length + names.indexOf(value)) * config.hiddenSize + one];
+    for (const place of [0, 5, 12]) {
+      const text = { same: 0, known: 0, symbols };
+      work(desk, { place, text, stretch: { first: 2, last: 9, units } });
+      close(posted.get("read").bits, texts[1].bits.slice(0, 12), 2e-4);
+      const shown = states.slice(1).map((state) => valueOf(state, layer, hasCellState ? "cell" : "hidden", unit));
+      close(posted.get("read").values, hasCellState ? shown.map(Math.tanh) : shown, 1e-5);
+      close(posted.get("next").logP, stackOf(model).predict(states[place]), 1e-6);
+      const { layers, numPlaces } = posted.get("maps");
+      assert.equal(numPlaces, 8);
+      units.forEach((rows, at) => {
+        for (const value of names) {
+          const expected = states.slice(2, 10).flatMap((state) => rows.map((one) => valueOf(state, at, value, one)));
+          close(layers[at][value], expected, 1e-5, value);
+        }
+      });
+      const end = symbols.slice(0, place).lastIndexOf(config.end ?? -1) + 1;
+      const { contexts, isDone } = posted.get("contexts");
+      assert.ok(isDone);
+      assert.equal(contexts.at(-1).length, place - end);
+      close(contexts.at(-1).logP, posted.get("next").logP, 1e-6);
+      const { step, isFirst } = posted.get("unit");
+      assert.equal(isFirst, place === end);
+      for (const gate of step.gates) close([gate.input + gate.hidden + gate.bias], [gate.preActivation], 1e-5);
+      close([step.hidden], [valueOf(states[place], layer, "hidden", unit)], 1e-5);
+      const [first] = step.gates;
+      const squash = config.cell === "rnn" ? Math.tanh : (sum) => 1 / (1 + Math.exp(-sum));
+      close([squash(first.preActivation)], [first.value], 1e-4);
+    }
+  });
+
+  test(`${name}: after an edit the worker posts what the page doesn't know`, () => {
+    const desk = new page.Desk({ config, weights });
+    const text = ({ ids }, same, known) => ({ same, known, symbols: Int32Array.from(ids.slice(0, 12)) });
+    work(desk, { place: 12, text: text(texts[1], 0, 0) });
+    const edited = { ids: [...texts[1].ids.slice(0, 6), texts[1].ids[0], ...texts[1].ids.slice(7)] };
+    // The page asks twice before it hears of the first edit.
+    desk.show({ version: 8, place: 6, layer, unit, text: text(edited, 6, 4) });
+    work(desk, { place: 6, text: text(edited, 12, 12) });
+    const { first, bits } = posted.get("read");
+    assert.equal(first, 4);
+    const reading = new page.Reading(stackOf(model));
+    reading.replace(0, Int32Array.from(edited.ids.slice(0, 12)));
+    while (!reading.isDone) reading.advance();
+    close(bits, reading.bits.slice(4), 1e-6);
+  });
+}
+
+test("the worker's sample continues the position shown, read or not, and can be stopped", () => {
+  const model = models.lstm;
+  const desk = new page.Desk(model);
+  const symbols = Int32Array.from(model.texts[1].ids);
+  desk.show({ version: 1, place: 9, layer: 0, unit: 0, text: { same: 0, known: 0, symbols } });
+  desk.write({ id: 4, seed: 1, length: 5, temperature: 0 });
+  while (desk.turn());
+  let state = statesOf(stackOf(model), symbols.slice(0, 9)).at(-1);
+  const { id, symbols: written, isDone } = posted.get("written");
+  assert.deepEqual([id, written.length, isDone], [4, 5, true]);
+  for (const symbol of written) {
+    assert.equal(symbol, page.ranked(page.tempered(stackOf(model).predict(state), 0))[0]);
+    state = stackOf(model).read(symbol, state);
+  }
+  desk.write({ id: 5, seed: 1, length: 5, temperature: 1 });
+  desk.stop();
+  assert.equal(posted.get("written").isDone, true);
+  assert.equal(desk.turn(), false);
+});
 
 test("a sample at temperature 0 takes the most likely symbol, after what is unread", () => {
   const stack = stackOf(models.lstm);
