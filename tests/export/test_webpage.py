@@ -273,6 +273,14 @@ def test_page_ladder_matches_python(open_page, learned):
         char = {" ": "\u2423", "\n": "\u23ce"}.get(best.char, best.char)
         assert cells[3].startswith(f"{char}\u00a0")
         assert float(cells[2].split()[0]) == pytest.approx(rung.prediction.entropy_bits, abs=0.006)
+    # Within the text, the last column is the probability of the character that follows.
+    move_caret(page, 5)
+    settle(page, "document.getElementById('contexts-next').textContent === '\u201cu\u201d'")
+    settle(page, "document.querySelectorAll('#contexts tr').length === 5")
+    for number, rung in enumerate(ladder(Predictor(rounded(learned)), "the q")):
+        cells = rows.nth(number).locator("th, td").all_text_contents()
+        (shown,) = (one.probability for one in rung.prediction.next if one.char == "u")
+        assert float(cells[4].split()[0]) == pytest.approx(100 * shown, rel=0.01, abs=0.5)
 
 
 @pytest.mark.slow
@@ -417,6 +425,14 @@ def test_temperature_changes_predictions(open_page, learned):
     assert float(shown.split()[0]) == pytest.approx(100 * p.max(), abs=0.5)
     entropy = -(p[1:] * np.log2(p[1:])).sum()
     assert f"entropy {entropy:.2f} bits" in text_of(page, "#next-words")
+    # The bar is the tempered probability, the mark the model's own.
+    bar, mark = page.evaluate(
+        """() => {
+          const [bar, mark] = document.querySelector("#next-list .track").children;
+          return [parseFloat(bar.style.width), parseFloat(mark.style.left)];
+        }"""
+    )
+    assert bar / mark == pytest.approx(p.max() / np.exp(log_p.max()), rel=0.01)
     page.locator("#temperature").fill("0")
     wait_for(page, "document.getElementById('next-words').textContent.includes('entropy 0.00')")
     visible = page.locator("#next-list button:visible").count()

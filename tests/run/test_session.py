@@ -4,6 +4,7 @@ from conftest import SMALL
 
 import charlstm
 from charlstm.evaluation import scoring
+from charlstm.system import run_files
 from charlstm.training.trainer import Trainer
 
 
@@ -35,3 +36,14 @@ def test_saved_model_reaches_the_reported_validation_loss(run, corpus_file, here
     for name, value in last.weights.items():
         scale = 1.5 if name.startswith("head.") else 1.0
         np.testing.assert_allclose(value, model.checkpoint.weights[name] * scale, rtol=1e-6)
+
+
+def test_equal_runs_have_equal_previews_and_one_copy_of_the_text(run, corpus_file, here):
+    for name in ("one", "two"):
+        run.works("train", corpus_file, "--steps", 4, "--run", name, *SMALL)
+    one, two = ([entry["sample"] for entry in charlstm.load(name).history] for name in ("one", "two"))
+    assert one == two
+    assert len(set(one)) > 1
+    # They share one copy of the text.
+    first, second = (here / "checkpoints" / name / run_files.TEXT_IDS for name in ("one", "two"))
+    assert first.samefile(second)

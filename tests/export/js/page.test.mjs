@@ -8,10 +8,11 @@ import vm from "node:vm";
 
 const FOLDER = new URL("../../../charlstm/export/page/", import.meta.url);
 const FILES = ["products", "steps", "model", "unit", "distribution", "reading", "alphabet", "text", "cells",
-  "worker"];
+  "worker", "views"];
 const NAMES =
   "{ Products, CellStack, unpackWeights, unitStep, ranked, entropyBits, tempered, Reading, contextLengths, " +
-  "drawnSymbols, draw, randomNumbers, Alphabet, ReadText, CELLS, flowsOf, Desk }";
+  "drawnSymbols, draw, randomNumbers, Alphabet, ReadText, CELLS, flowsOf, Desk, " +
+  "surprisalSteps, surprisalShade, unitShade, share, surprisalWords, nextWords }";
 const { models, products } = JSON.parse(readFileSync(process.env.VECTORS, "utf-8"));
 
 /** Run the scripts as in the page, one after another in one scope, and return what they define. */
@@ -339,4 +340,32 @@ test("a document's symbols are those after the last end", () => {
   assert.equal(before(6, 11), "tw");
   assert.equal(before(4, 11), "");
   assert.equal(before(6, null), "one\ntw");
+});
+
+test("shades grow with the value, and the limits of surprisal with the vocabulary", () => {
+  assert.deepEqual([...page.surprisalSteps(64)], [0.5, 1.5, 3, 5, 8]);
+  assert.deepEqual([...page.surprisalSteps(4096)], [1, 3, 6, 10, 16]);
+  assert.deepEqual([0.4, 0.5, 4.9, 8].map((bits) => page.surprisalShade(bits, page.surprisalSteps(64))),
+    ["s0", "s1", "s3", "s5"]);
+  assert.deepEqual([0.05, 0.1, 0.8, -0.3].map(page.unitShade), ["p0", "p1", "p4", "n2"]);
+});
+
+test("words have the figures of the text, in bits", () => {
+  const alphabet = alphabetOf("char");
+  const text = new page.ReadText();
+  text.replace(alphabet.symbolsOf("ab cdef"));
+  text.know({ first: 0, bits: [1, 2, 6, 1, 2, 1, 1], values: Array(7).fill(0) });
+  const most = (bits) => `${bits} bits per character on average; the most surprising is \u201c\u2423\u201d, character 3`;
+  assert.equal(page.surprisalWords(text, alphabet), `${most("2.00")}, with 6.0 bits.`);
+  text.replace(alphabet.symbolsOf("xb cdef"));
+  text.know({ first: 0, bits: [1, 4, 5.5, 1, 2, 1, 3], values: Array(7).fill(0) });
+  assert.equal(page.surprisalWords(text, alphabet), `${most("2.50")}, with 5.5 bits. ` +
+    "The last edit changed the surprisal of 3 characters after it, the last one 6 characters on: " +
+    "3.5 bits more in all. \u25b2 marks what became more, \u25bc less surprising.");
+  const logP = Float64Array.from(Array(257), () => -Infinity);
+  [["a", 0.5], ["\n", 0.25], ["c", 0.25]].forEach(([char, p]) => (logP[char.charCodeAt(0) + 1] = Math.log(p)));
+  const next = page.nextWords(logP, alphabet, text.symbols.slice(0, 3)).replaceAll("\u00a0", " ");
+  assert.equal(next, "After \u201cxb\u2423\u201d: a 50 %, \u23ce 25 %, c 25 %; entropy 1.50 bits.");
+  assert.deepEqual([0.5, 0.0512, 0.005].map((one) => page.share(one).replace("\u00a0", " ")),
+    ["50 %", "5.1 %", "0.50 %"]);
 });
