@@ -1,5 +1,6 @@
 """Tests of the page's contents and its behavior in a real browser."""
 
+import itertools
 import math
 import os
 import re
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import HOSTILE, MODEL, TEXT, with_spec, with_vocabulary
 
+from charlstm.analysis.inspection import trace
 from charlstm.analysis.unit import unit_steps
 from charlstm.config import ReadingConfig
 from charlstm.export.rounding import rounded
@@ -844,6 +846,29 @@ def test_shading_follows_the_selected_unit(open_page, learned):
         if min(abs(abs(value) - limit) for limit in limits) > 1e-3:
             size = sum(abs(value) >= limit for limit in limits)
             assert shade == f"{'n' if value < 0 else 'p'}{size}"
+
+
+@pytest.mark.slow
+def test_maps_name_the_values_under_the_mouse(open_page, learned):
+    text = "quick br"
+    page = open_page(learned, text=text)
+    page.locator("#maps summary").click()
+    for layer, name in ((0, "forget"), (1, "cell")):
+        canvas = page.locator(f"canvas[data-name={name}][data-layer='{layer}']")
+        settle(page, "document.querySelector('canvas[data-name=cell]').clientHeight > 20")
+        page.wait_for_timeout(100)
+        box = canvas.bounding_box()
+        words = set()
+        for x, y in itertools.product(range(36, 136, 9), range(3, round(box["height"]), 11)):
+            canvas.hover(position={"x": x, "y": y}, force=True)
+            words.add(text_of(page, "#hover-words"))
+        pattern = rf"Layer {layer + 1}, unit (\d+), after \u201c(.)\u201d: {name} ([\u2212\d.]+)"
+        found = [match.groups() for word in words if (match := re.fullmatch(pattern, word))]
+        values = trace(Predictor(rounded(learned)), EncodedText.of([text], learned.spec.vocabulary))
+        assert len(found) > 20
+        for unit, char, value in found:
+            expected = values[name][layer, text.index({"\u2423": " "}.get(char, char)), int(unit)]
+            assert float(value.replace("\u2212", "-")) == pytest.approx(expected, abs=0.006)
 
 
 def greedy(checkpoint, text, length):
