@@ -21,7 +21,10 @@ from charlstm.inference.predictor import Predictor
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.model.lstm import CharLSTM
 from charlstm.text.encoded_text import EncodedText
-from charlstm.text.vocabulary import Vocabulary
+from charlstm.text.vocabulary import EOS, Vocabulary
+
+
+GATES = ("input", "forget", "output", "reset", "update")
 
 
 def page_of(checkpoint: Checkpoint, path: Path, *, text="the quick", name="tiny") -> Path:
@@ -249,9 +252,22 @@ def test_cell_arithmetic_adds_up(open_page, checkpoint, cell):
             assert name.split()[0] == gate.name
             below, hidden, bias, total, value = (number(one) for one in cells)
             assert below + hidden + bias == pytest.approx(total, abs=0.02)
-            is_gate = gate.name in ("input", "forget", "output", "reset", "update")
-            squashed = 1 / (1 + math.exp(-total)) if is_gate else math.tanh(total)
+            squashed = 1 / (1 + math.exp(-total)) if gate.name in GATES else math.tanh(total)
             assert squashed == pytest.approx(value, abs=0.02)
+        # A gate's bar fills its box from the left, another value's from the middle.
+        bars = page.evaluate(
+            """() => [...document.querySelectorAll("#drawing rect.open")].map((bar) => {
+              const box = bar.previousElementSibling;
+              const [left, width] = ["x", "width"].map((name) => Number(bar.getAttribute(name)));
+              const share = (x) => (x - box.getAttribute("x")) / box.getAttribute("width");
+              return [share(left), share(left + width)];
+            })"""
+        )
+        expected = [
+            (0, gate.value) if gate.name in GATES else sorted((0.5, (1 + gate.value) / 2))
+            for gate in step.gates
+        ]
+        np.testing.assert_allclose(sorted(bars), sorted(map(list, expected)), atol=0.01)
         for equation in page.locator("#equations p").all_text_contents():
             _, *_, computed, result = equation.split(" = ")
             for shown, meant in (("tanh", "math.tanh"), ("\u00d7", "*"), ("\u2212", "-")):
@@ -275,6 +291,10 @@ def test_page_ladder_matches_python(open_page, learned):
         char = {" ": "\u2423", "\n": "\u23ce"}.get(best.char, best.char)
         assert cells[3].startswith(f"{char}\u00a0")
         assert float(cells[2].split()[0]) == pytest.approx(rung.prediction.entropy_bits, abs=0.006)
+    # The curve's points are at the same entropies, between 0 and the largest.
+    bits = [float(row.locator("td").nth(1).text_content().split()[0]) for row in rows.all()]
+    heights = page.locator("#curve circle").evaluate_all("all => all.map(one => one.cy.baseVal.value)")
+    np.testing.assert_allclose(heights, [150 - 138 * one / max(bits) for one in bits], atol=1)
     # Within the text, the last column is the probability of the character that follows.
     move_caret(page, 5)
     settle(page, "document.getElementById('contexts-next').textContent === '\u201cu\u201d'")
@@ -713,6 +733,16 @@ def test_sample_is_inserted_at_its_position(open_page, learned):
     page.locator("#text").focus()
     page.keyboard.press("Control+z")
     assert page.locator("#text").input_value() == "the quick"
+
+
+@pytest.mark.slow
+def test_sample_is_inserted_up_to_the_end_of_its_document(open_page, checkpoint):
+    characters = TEXT.replace("\n", "") + EOS
+    page = open_page(with_vocabulary(checkpoint, characters, split_documents="blank-lines"))
+    written = write_sample(page).removeprefix("the quick")
+    assert "\n" in written
+    page.locator("#keep").click()
+    assert page.locator("#text").input_value() == "the quick" + written.partition("\n")[0]
 
 
 @pytest.mark.slow

@@ -160,6 +160,16 @@ for (const [name, model] of Object.entries(models)) {
     for (const [line] of cell.drawing.lines) assert.ok(Number.isFinite(flows[line]), line);
     assert.deepEqual(Object.keys(cell.drawing.boxes).sort(), [...config.spec.drawn].sort());
     if (config.cell !== "rnn") close([flows.kept + flows.entered], [flows.cell ?? flows.hidden], 1e-4);
+    // The figures of the words, in their order.
+    const { candidate } = flows;
+    const told = {
+      lstm: [100 * flows.forget, flows.before, 100 * flows.input, candidate, 100 * flows.output],
+      gru: [100 * flows.update, flows.before, candidate, 100 * flows.reset],
+      rnn: [flows.hidden],
+    }[config.cell];
+    const words = cell.words(flows, "Here").replaceAll("\u2212", "-").replaceAll(/(\d)\. /g, "$1 ");
+    close(words.match(/-?\d[\d.]*/g).map(Number), told, 0.51);
+    assert.equal(words.match(/%/g)?.length ?? 0, told.length - (config.cell === "rnn" ? 1 : 2));
     for (const equation of cell.equations(flows, step.gates)) {
       const [computed, result] = equation.replaceAll("\u2212", "-").split(" = ").slice(-2);
       const value = vm.runInNewContext(computed.replaceAll("\u00d7", "*").replace("tanh", "Math.tanh"));
