@@ -301,6 +301,28 @@ def test_links_are_valid(page):
             assert fragment in map(anchor, headings(name)), target
 
 
+@pytest.mark.parametrize("page", OTHERS)
+def test_files_that_contributors_are_sent_to_exist(page):
+    patterns = ("*.*", "charlstm/**/*.*", "tests/**/*.*", ".github/**/*.*")
+    files = [f"/{file.as_posix()}" for pattern in patterns for file in ROOT.glob(pattern)]
+    named = set(re.findall(r"[\w./-]*\w\.(?:py|js|ts|html|css|toml|yml)\b", prose(page)))
+    named -= {"commands/NAME.py", "axe.min.js"}
+    if page == "tests/benchmarks/LOG.md":  # which also tells what was there before
+        named = {name for name in named if name.startswith("tests/")}
+    missing = {
+        name for name in named if not any(f.endswith(f"/{name.lstrip('./')}") for f in files)
+    }
+    assert not missing
+
+
+def test_names_that_contributors_are_sent_to_exist():
+    _, _, section = PAGES[".github/CONTRIBUTING.md"].partition("## How to add")
+    code = "\n".join(file.read_text("utf-8") for file in (ROOT / "charlstm").rglob("*.py"))
+    names = set(re.findall(r"`([A-Za-z_]\w+)`", section))
+    assert "SampleOptions" in names
+    assert {name for name in names if not re.search(rf"\b{name}\b", code)} == {"pypi"}
+
+
 def test_constants_in_the_benchmarks_exist():
     _, _, table = PAGES["tests/benchmarks/README.md"].partition("## Constants")
     rows = re.findall(r"^\| (.*`.*) \| (`.+`) \| \[", table, re.MULTILINE)

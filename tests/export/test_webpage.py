@@ -1,5 +1,6 @@
 """Tests of the page's contents and its behavior in a real browser."""
 
+import itertools
 import math
 import os
 import re
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import HOSTILE, MODEL, TEXT, with_spec, with_vocabulary
 
+from charlstm.analysis.inspection import trace
 from charlstm.analysis.unit import unit_steps
 from charlstm.config import ReadingConfig
 from charlstm.export.rounding import rounded
@@ -19,7 +21,10 @@ from charlstm.inference.predictor import Predictor
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.model.lstm import CharLSTM
 from charlstm.text.encoded_text import EncodedText
-from charlstm.text.vocabulary import Vocabulary
+from charlstm.text.vocabulary import EOS, Vocabulary
+
+
+GATES = ("input", "forget", "output", "reset", "update")
 
 
 def page_of(checkpoint: Checkpoint, path: Path, *, text="the quick", name="tiny") -> Path:
@@ -247,9 +252,22 @@ def test_cell_arithmetic_adds_up(open_page, checkpoint, cell):
             assert name.split()[0] == gate.name
             below, hidden, bias, total, value = (number(one) for one in cells)
             assert below + hidden + bias == pytest.approx(total, abs=0.02)
-            is_gate = gate.name in ("input", "forget", "output", "reset", "update")
-            squashed = 1 / (1 + math.exp(-total)) if is_gate else math.tanh(total)
+            squashed = 1 / (1 + math.exp(-total)) if gate.name in GATES else math.tanh(total)
             assert squashed == pytest.approx(value, abs=0.02)
+        # A gate's bar fills its box from the left, another value's from the middle.
+        bars = page.evaluate(
+            """() => [...document.querySelectorAll("#drawing rect.open")].map((bar) => {
+              const box = bar.previousElementSibling;
+              const [left, width] = ["x", "width"].map((name) => Number(bar.getAttribute(name)));
+              const share = (x) => (x - box.getAttribute("x")) / box.getAttribute("width");
+              return [share(left), share(left + width)];
+            })"""
+        )
+        expected = [
+            (0, gate.value) if gate.name in GATES else sorted((0.5, (1 + gate.value) / 2))
+            for gate in step.gates
+        ]
+        np.testing.assert_allclose(sorted(bars), sorted(map(list, expected)), atol=0.01)
         for equation in page.locator("#equations p").all_text_contents():
             _, *_, computed, result = equation.split(" = ")
             for shown, meant in (("tanh", "math.tanh"), ("\u00d7", "*"), ("\u2212", "-")):
@@ -273,6 +291,20 @@ def test_page_ladder_matches_python(open_page, learned):
         char = {" ": "\u2423", "\n": "\u23ce"}.get(best.char, best.char)
         assert cells[3].startswith(f"{char}\u00a0")
         assert float(cells[2].split()[0]) == pytest.approx(rung.prediction.entropy_bits, abs=0.006)
+    # The curve's points are at the same entropies, between 0 and the largest.
+    bits = [float(row.locator("td").nth(1).text_content().split()[0]) for row in rows.all()]
+    heights = page.locator("#curve circle").evaluate_all(
+        "all => all.map(one => one.cy.baseVal.value)"
+    )
+    np.testing.assert_allclose(heights, [150 - 138 * one / max(bits) for one in bits], atol=1)
+    # Within the text, the last column is the probability of the character that follows.
+    move_caret(page, 5)
+    settle(page, "document.getElementById('contexts-next').textContent === '\u201cu\u201d'")
+    settle(page, "document.querySelectorAll('#contexts tr').length === 5")
+    for number, rung in enumerate(ladder(Predictor(rounded(learned)), "the q")):
+        cells = rows.nth(number).locator("th, td").all_text_contents()
+        (shown,) = (one.probability for one in rung.prediction.next if one.char == "u")
+        assert float(cells[4].split()[0]) == pytest.approx(100 * shown, rel=0.01, abs=0.5)
 
 
 @pytest.mark.slow
@@ -417,6 +449,14 @@ def test_temperature_changes_predictions(open_page, learned):
     assert float(shown.split()[0]) == pytest.approx(100 * p.max(), abs=0.5)
     entropy = -(p[1:] * np.log2(p[1:])).sum()
     assert f"entropy {entropy:.2f} bits" in text_of(page, "#next-words")
+    # The bar is the tempered probability, the mark the model's own.
+    bar, mark = page.evaluate(
+        """() => {
+          const [bar, mark] = document.querySelector("#next-list .track").children;
+          return [parseFloat(bar.style.width), parseFloat(mark.style.left)];
+        }"""
+    )
+    assert bar / mark == pytest.approx(p.max() / np.exp(log_p.max()), rel=0.01)
     page.locator("#temperature").fill("0")
     wait_for(page, "document.getElementById('next-words').textContent.includes('entropy 0.00')")
     visible = page.locator("#next-list button:visible").count()
@@ -698,6 +738,16 @@ def test_sample_is_inserted_at_its_position(open_page, learned):
 
 
 @pytest.mark.slow
+def test_sample_is_inserted_up_to_the_end_of_its_document(open_page, checkpoint):
+    characters = TEXT.replace("\n", "") + EOS
+    page = open_page(with_vocabulary(checkpoint, characters, split_documents="blank-lines"))
+    written = write_sample(page).removeprefix("the quick")
+    assert "\n" in written
+    page.locator("#keep").click()
+    assert page.locator("#text").input_value() == "the quick" + written.partition("\n")[0]
+
+
+@pytest.mark.slow
 def test_full_field_shows_a_notice(open_page, learned):
     page = open_page(learned, text="the quick")
     page.locator("#text").fill("the quick " * 200)
@@ -829,6 +879,29 @@ def test_shading_follows_the_selected_unit(open_page, learned):
         if min(abs(abs(value) - limit) for limit in limits) > 1e-3:
             size = sum(abs(value) >= limit for limit in limits)
             assert shade == f"{'n' if value < 0 else 'p'}{size}"
+
+
+@pytest.mark.slow
+def test_maps_name_the_values_under_the_mouse(open_page, learned):
+    text = "quick br"
+    page = open_page(learned, text=text)
+    page.locator("#maps summary").click()
+    for layer, name in ((0, "forget"), (1, "cell")):
+        canvas = page.locator(f"canvas[data-name={name}][data-layer='{layer}']")
+        settle(page, "document.querySelector('canvas[data-name=cell]').clientHeight > 20")
+        page.wait_for_timeout(100)
+        box = canvas.bounding_box()
+        words = set()
+        for x, y in itertools.product(range(36, 136, 9), range(3, round(box["height"]), 11)):
+            canvas.hover(position={"x": x, "y": y}, force=True)
+            words.add(text_of(page, "#hover-words"))
+        pattern = rf"Layer {layer + 1}, unit (\d+), after \u201c(.)\u201d: {name} ([\u2212\d.]+)"
+        found = [match.groups() for word in words if (match := re.fullmatch(pattern, word))]
+        values = trace(Predictor(rounded(learned)), EncodedText.of([text], learned.spec.vocabulary))
+        assert len(found) > 20
+        for unit, char, value in found:
+            expected = values[name][layer, text.index({"\u2423": " "}.get(char, char)), int(unit)]
+            assert float(value.replace("\u2212", "-")) == pytest.approx(expected, abs=0.006)
 
 
 def greedy(checkpoint, text, length):

@@ -1,5 +1,10 @@
+import numpy as np
+import pytest
 from conftest import SMALL
 
+import charlstm
+from charlstm.evaluation import scoring
+from charlstm.system import run_files
 from charlstm.training.trainer import Trainer
 
 
@@ -15,3 +20,32 @@ def test_weights_are_copied_once_per_event(run, corpus_file, monkeypatch):
     run.works("train", corpus_file, "--steps", 8, *SMALL)
     # Started, four evaluations including the final one, finished.
     assert steps == [0, 2, 4, 6, 8, 8]
+
+
+def test_saved_model_reaches_the_reported_validation_loss(run, corpus_file, here, monkeypatch):
+    """The saved head is divided by the temperature that the loss was measured with."""
+    monkeypatch.setattr(scoring, "_TEMPERATURES", (1.5,))
+    monkeypatch.setattr(scoring, "_MIN_CALIBRATION_CHARS", 1)
+    run.works("train", corpus_file, "--steps", 30, "--run", "one", *SMALL)
+    model = charlstm.load("one")
+    found = model.evaluate("val").bits_per_char
+    assert found == pytest.approx(model.checkpoint.best_val_bits_per_char, rel=1e-4)
+    # Training continues with the weights as they were.
+    last = charlstm.load(checkpoint="checkpoints/one/last.safetensors").checkpoint
+    assert last.step == model.checkpoint.step
+    for name, value in last.weights.items():
+        scale = 1.5 if name.startswith("head.") else 1.0
+        np.testing.assert_allclose(value, model.checkpoint.weights[name] * scale, rtol=1e-6)
+
+
+def test_equal_runs_have_equal_previews_and_one_copy_of_the_text(run, corpus_file, here):
+    for name in ("one", "two"):
+        run.works("train", corpus_file, "--steps", 4, "--run", name, *SMALL)
+    one, two = (
+        [entry["sample"] for entry in charlstm.load(name).history] for name in ("one", "two")
+    )
+    assert one == two
+    assert len(set(one)) > 1
+    # They share one copy of the text.
+    first, second = (here / "checkpoints" / name / run_files.TEXT_IDS for name in ("one", "two"))
+    assert first.samefile(second)

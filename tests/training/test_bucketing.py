@@ -132,6 +132,15 @@ def test_batch_type_follows_document_lengths():
     assert num_chars[True] / sum(num_chars) == pytest.approx(2000 / 7500, rel=0.05)
 
 
+def test_streams_restart_as_often_as_configured():
+    train = replace(TRAIN, batch_size=50, seq_len=4, reset_probability=0.5)
+    batches = batches_of(split_of([2000]), train, bos_id=501, world=SINGLE_PROCESS)
+    generator = torch.Generator().manual_seed(0)
+    assert batches.next(generator).begins_TB[0].all()
+    found = torch.stack([batches.next(generator).begins_TB[0] for _ in range(20)])
+    assert 0.4 < found.float().mean() < 0.6
+
+
 def test_document_batch_matches_documents_read_one_by_one():
     """Compare loss and gradients with a loop over documents; the carried state is kept."""
     split = split_of([4, 9, 1, 7, 3])

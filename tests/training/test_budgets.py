@@ -82,6 +82,10 @@ def test_evaluations_get_a_tenth_of_the_time(clock):
     for elapsed, may_evaluate in ((29, False), (31, True)):
         clock.now = 1000.0 + elapsed
         assert pace.may_evaluate() == may_evaluate
+    pace.add_evaluation(1.5)
+    for elapsed, may_evaluate in ((44, False), (46, True)):
+        clock.now = 1000.0 + elapsed
+        assert pace.may_evaluate() == may_evaluate
 
 
 def test_training_budget_matches_unit(clock):

@@ -57,3 +57,11 @@ def test_logits_of_a_large_vocabulary_are_never_computed_all_at_once():
     with LargestTensor() as largest:
         head_loss(z_NH, layer, torch.zeros(num_chars, dtype=torch.int64))[0].backward()
     assert num_symbols <= largest.num_elements < num_chars * num_symbols / 4
+
+
+def test_head_loss_of_impossible_target_is_finite():
+    layer = nn.Linear(1, 2)
+    nn.init.constant_(layer.bias, 0.0)
+    layer.bias.data[0] = 1000.0
+    mean, _ = head_loss(torch.zeros(3, 1), layer, torch.tensor([0, 1, 0]))
+    assert 20 < mean < 40

@@ -7,21 +7,29 @@ import test from "node:test";
 import vm from "node:vm";
 
 const FOLDER = new URL("../../../charlstm/export/page/", import.meta.url);
-const FILES = ["products", "steps", "model", "unit", "distribution", "reading", "alphabet", "text", "cells"];
+const FILES = ["products", "steps", "model", "unit", "distribution", "reading", "alphabet", "text", "cells",
+  "worker", "views"];
 const NAMES =
   "{ Products, CellStack, unpackWeights, unitStep, ranked, entropyBits, tempered, Reading, contextLengths, " +
-  "drawnSymbols, draw, randomNumbers, Alphabet, ReadText, CELLS, flowsOf }";
+  "drawnSymbols, draw, randomNumbers, Alphabet, ReadText, CELLS, flowsOf, Desk, " +
+  "surprisalSteps, surprisalShade, unitShade, share, surprisalWords, nextWords }";
 const { models, products } = JSON.parse(readFileSync(process.env.VECTORS, "utf-8"));
 
 /** Run the scripts as in the page, one after another in one scope, and return what they define. */
 function scripts(globals = {}) {
   const code = FILES.map((name) => readFileSync(new URL(`${name}.js`, FOLDER), "utf-8")).join("\n");
-  const { atob, TextEncoder, TextDecoder } = globalThis;
-  const context = { atob, TextEncoder, TextDecoder, ...globals };
+  const { atob, performance, TextEncoder, TextDecoder } = globalThis;
+  // The worker's turns are taken by the tests.
+  const MessageChannel = class {
+    port1 = {};
+  };
+  const context = { atob, performance, TextEncoder, TextDecoder, MessageChannel, onmessage: undefined, ...globals };
   return vm.runInNewContext(`"use strict";\n${code}\n;(${NAMES})`, context);
 }
 
-const page = scripts();
+/** What the worker posted, by kind: the latest of each. */
+const posted = new Map();
+const page = scripts({ postMessage: ({ kind, ...values }) => posted.set(kind, values) });
 
 function close(found, expected, tolerance, what = "") {
   assert.equal(found.length, expected.length, what);
@@ -152,6 +160,16 @@ for (const [name, model] of Object.entries(models)) {
     for (const [line] of cell.drawing.lines) assert.ok(Number.isFinite(flows[line]), line);
     assert.deepEqual(Object.keys(cell.drawing.boxes).sort(), [...config.spec.drawn].sort());
     if (config.cell !== "rnn") close([flows.kept + flows.entered], [flows.cell ?? flows.hidden], 1e-4);
+    // The figures of the words, in their order.
+    const { candidate } = flows;
+    const told = {
+      lstm: [100 * flows.forget, flows.before, 100 * flows.input, candidate, 100 * flows.output],
+      gru: [100 * flows.update, flows.before, candidate, 100 * flows.reset],
+      rnn: [flows.hidden],
+    }[config.cell];
+    const words = cell.words(flows, "Here").replaceAll("\u2212", "-").replaceAll(/(\d)\. /g, "$1 ");
+    close(words.match(/-?\d[\d.]*/g).map(Number), told, 0.51);
+    assert.equal(words.match(/%/g)?.length ?? 0, told.length - (config.cell === "rnn" ? 1 : 2));
     for (const equation of cell.equations(flows, step.gates)) {
       const [computed, result] = equation.replaceAll("\u2212", "-").split(" = ").slice(-2);
       const value = vm.runInNewContext(computed.replaceAll("\u00d7", "*").replace("tanh", "Math.tanh"));
@@ -159,6 +177,89 @@ for (const [name, model] of Object.entries(models)) {
     }
   });
 }
+
+for (const [name, model] of Object.entries(models)) {
+  const { config, weights, texts } = model;
+  const [layer, unit] = [1, 3];
+  const units = [[0, 3], [1, 5, 2]];
+  const work = (desk, message) => {
+    posted.clear();
+    desk.show({ version: 7, layer, unit, ...message });
+    while (desk.turn());
+  };
+
+  test(`${name}: the worker's answers are those of the model`, () => {
+    const desk = new page.Desk({ config, weights });
+    const symbols = Int32Array.from(texts[1].ids.slice(0, 12));
+    const states = statesOf(stackOf(model), symbols);
+    const { names, hasCellState } = config.spec;
+    const valueOf = (state, at, value, one) => state[(at * names.length + names.indexOf(value)) * config.hiddenSize + one];
+    for (const place of [0, 5, 12]) {
+      const text = { same: 0, known: 0, symbols };
+      work(desk, { place, text, stretch: { first: 2, last: 9, units } });
+      close(posted.get("read").bits, texts[1].bits.slice(0, 12), 2e-4);
+      const shown = states.slice(1).map((state) => valueOf(state, layer, hasCellState ? "cell" : "hidden", unit));
+      close(posted.get("read").values, hasCellState ? shown.map(Math.tanh) : shown, 1e-5);
+      close(posted.get("next").logP, stackOf(model).predict(states[place]), 1e-6);
+      const { layers, numPlaces } = posted.get("maps");
+      assert.equal(numPlaces, 8);
+      units.forEach((rows, at) => {
+        for (const value of names) {
+          const expected = states.slice(2, 10).flatMap((state) => rows.map((one) => valueOf(state, at, value, one)));
+          close(layers[at][value], expected, 1e-5, value);
+        }
+      });
+      const end = symbols.slice(0, place).lastIndexOf(config.end ?? -1) + 1;
+      const { contexts, isDone } = posted.get("contexts");
+      assert.ok(isDone);
+      assert.equal(contexts.at(-1).length, place - end);
+      close(contexts.at(-1).logP, posted.get("next").logP, 1e-6);
+      const { step, isFirst } = posted.get("unit");
+      assert.equal(isFirst, place === end);
+      for (const gate of step.gates) close([gate.input + gate.hidden + gate.bias], [gate.preActivation], 1e-5);
+      close([step.hidden], [valueOf(states[place], layer, "hidden", unit)], 1e-5);
+      const [first] = step.gates;
+      const squash = config.cell === "rnn" ? Math.tanh : (sum) => 1 / (1 + Math.exp(-sum));
+      close([squash(first.preActivation)], [first.value], 1e-4);
+    }
+  });
+
+  test(`${name}: after an edit the worker posts what the page doesn't know`, () => {
+    const desk = new page.Desk({ config, weights });
+    const text = ({ ids }, same, known) => ({ same, known, symbols: Int32Array.from(ids.slice(0, 12)) });
+    work(desk, { place: 12, text: text(texts[1], 0, 0) });
+    const edited = { ids: [...texts[1].ids.slice(0, 6), texts[1].ids[0], ...texts[1].ids.slice(7)] };
+    // The page asks twice before it hears of the first edit.
+    desk.show({ version: 8, place: 6, layer, unit, text: text(edited, 6, 4) });
+    work(desk, { place: 6, text: text(edited, 12, 12) });
+    const { first, bits } = posted.get("read");
+    assert.equal(first, 4);
+    const reading = new page.Reading(stackOf(model));
+    reading.replace(0, Int32Array.from(edited.ids.slice(0, 12)));
+    while (!reading.isDone) reading.advance();
+    close(bits, reading.bits.slice(4), 1e-6);
+  });
+}
+
+test("the worker's sample continues the position shown, read or not, and can be stopped", () => {
+  const model = models.lstm;
+  const desk = new page.Desk(model);
+  const symbols = Int32Array.from(model.texts[1].ids);
+  desk.show({ version: 1, place: 9, layer: 0, unit: 0, text: { same: 0, known: 0, symbols } });
+  desk.write({ id: 4, seed: 1, length: 5, temperature: 0 });
+  while (desk.turn());
+  let state = statesOf(stackOf(model), symbols.slice(0, 9)).at(-1);
+  const { id, symbols: written, isDone } = posted.get("written");
+  assert.deepEqual([id, written.length, isDone], [4, 5, true]);
+  for (const symbol of written) {
+    assert.equal(symbol, page.ranked(page.tempered(stackOf(model).predict(state), 0))[0]);
+    state = stackOf(model).read(symbol, state);
+  }
+  desk.write({ id: 5, seed: 1, length: 5, temperature: 1 });
+  desk.stop();
+  assert.equal(posted.get("written").isDone, true);
+  assert.equal(desk.turn(), false);
+});
 
 test("a sample at temperature 0 takes the most likely symbol, after what is unread", () => {
   const stack = stackOf(models.lstm);
@@ -249,4 +350,32 @@ test("a document's symbols are those after the last end", () => {
   assert.equal(before(6, 11), "tw");
   assert.equal(before(4, 11), "");
   assert.equal(before(6, null), "one\ntw");
+});
+
+test("shades grow with the value, and the limits of surprisal with the vocabulary", () => {
+  assert.deepEqual([...page.surprisalSteps(64)], [0.5, 1.5, 3, 5, 8]);
+  assert.deepEqual([...page.surprisalSteps(4096)], [1, 3, 6, 10, 16]);
+  assert.deepEqual([0.4, 0.5, 4.9, 8].map((bits) => page.surprisalShade(bits, page.surprisalSteps(64))),
+    ["s0", "s1", "s3", "s5"]);
+  assert.deepEqual([0.05, 0.1, 0.8, -0.3].map(page.unitShade), ["p0", "p1", "p4", "n2"]);
+});
+
+test("words have the figures of the text, in bits", () => {
+  const alphabet = alphabetOf("char");
+  const text = new page.ReadText();
+  text.replace(alphabet.symbolsOf("ab cdef"));
+  text.know({ first: 0, bits: [1, 2, 6, 1, 2, 1, 1], values: Array(7).fill(0) });
+  const most = (bits) => `${bits} bits per character on average; the most surprising is \u201c\u2423\u201d, character 3`;
+  assert.equal(page.surprisalWords(text, alphabet), `${most("2.00")}, with 6.0 bits.`);
+  text.replace(alphabet.symbolsOf("xb cdef"));
+  text.know({ first: 0, bits: [1, 4, 5.5, 1, 2, 1, 3], values: Array(7).fill(0) });
+  assert.equal(page.surprisalWords(text, alphabet), `${most("2.50")}, with 5.5 bits. ` +
+    "The last edit changed the surprisal of 3 characters after it, the last one 6 characters on: " +
+    "3.5 bits more in all. \u25b2 marks what became more, \u25bc less surprising.");
+  const logP = Float64Array.from(Array(257), () => -Infinity);
+  [["a", 0.5], ["\n", 0.25], ["c", 0.25]].forEach(([char, p]) => (logP[char.charCodeAt(0) + 1] = Math.log(p)));
+  const next = page.nextWords(logP, alphabet, text.symbols.slice(0, 3)).replaceAll("\u00a0", " ");
+  assert.equal(next, "After \u201cxb\u2423\u201d: a 50 %, \u23ce 25 %, c 25 %; entropy 1.50 bits.");
+  assert.deepEqual([0.5, 0.0512, 0.005].map((one) => page.share(one).replace("\u00a0", " ")),
+    ["50 %", "5.1 %", "0.50 %"]);
 });
