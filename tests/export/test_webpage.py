@@ -23,7 +23,6 @@ from charlstm.model.lstm import CharLSTM
 from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import EOS, Vocabulary
 
-
 GATES = ("input", "forget", "output", "reset", "update")
 
 
