@@ -144,7 +144,7 @@ class ReadingSettings:
         panel=TEXT_PANEL, high=1, below=True, default="0.05",
     )  # fmt: skip
     test_fraction: float | None = _setting(
-        "Fraction of the text, at its end, for testing (eval).",
+        "Fraction of the text for testing (eval): its end, or random documents.",
         panel=TEXT_PANEL, high=1, below=True, default="0.05",
     )  # fmt: skip
     val: str | None = _setting(
@@ -263,7 +263,7 @@ class TrainSettings:
         "Floating-point precision of training.", panel=MACHINE_PANEL, default="auto"
     )
     early_stop: bool | None = _setting(
-        "Stop when the validation loss no longer improves.",
+        "Stop when the validation loss has long been far above its minimum (overfitting).",
         panel=MODEL_PANEL, flag="--early-stop/--no-early-stop", default="with --minutes",
     )  # fmt: skip
 

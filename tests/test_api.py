@@ -349,5 +349,5 @@ def test_unknown_sample_option_lists_valid_ones(stored):
 
 
 def test_scoring_a_file_name_as_text_warns(stored):
-    with pytest.warns(UserWarning, match="tiny.txt: is scored as text"):
+    with pytest.warns(UserWarning, match="tiny.txt: this text is scored, not the file"):
         assert charlstm.load().score("tiny.txt").num_chars == 8

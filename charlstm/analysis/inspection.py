@@ -207,7 +207,7 @@ def gate_text(val: EncodedText, train: EncodedText) -> EncodedText:
     return (val if val.num_chars else train).part(0, _GATE_CHARS)
 
 
-def gate_shares(predictor: Predictor, text: EncodedText) -> list[dict[str, GateStatistics]]:
+def gate_statistics(predictor: Predictor, text: EncodedText) -> list[dict[str, GateStatistics]]:
     """Return statistics of each gate on a text, layer by layer."""
     recorded: list[dict[str, list[Array]]] = []
     for _, after in predictor.trace(text):
@@ -216,7 +216,8 @@ def gate_shares(predictor: Predictor, text: EncodedText) -> list[dict[str, GateS
             for gate, values in layer.gates.items():
                 gates[gate].append(values[0])
     return [
-        {gate: _shares(np.array(values)) for gate, values in layer.items()} for layer in recorded
+        {gate: _statistics(np.array(values)) for gate, values in layer.items()}
+        for layer in recorded
     ]
 
 
@@ -232,12 +233,12 @@ def most_variable_units(traced: Trace, layer: int, number: int) -> list[int]:
 
 
 def track_features(predictor: Predictor, text: EncodedText) -> list[TrackedFeature]:
-    """Find units that track quotes, brackets, lines, words and capitals.
+    """Find the units that best track each feature of `text.features`.
 
     Non-ASCII bytes count as letters.
 
     Args:
-        text: some thousand characters.
+        text: at least 200 characters; a few thousand are better.
 
     Raises:
         ConfigError: when the text is too short.
@@ -296,7 +297,7 @@ def track_features(predictor: Predictor, text: EncodedText) -> list[TrackedFeatu
     return tracked
 
 
-def _shares(values: Array) -> GateStatistics:
+def _statistics(values: Array) -> GateStatistics:
     return GateStatistics(
         mean=float(values.mean()),
         closed=float((values < CLOSED_BELOW).mean()),

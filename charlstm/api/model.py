@@ -528,7 +528,7 @@ class Model:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """Log entries of the evaluations during training, as in `charlstm runs show --json`."""
+        """Log entries of the untrained model and of the evaluations, as in `runs show --json`."""
         return [dict(entry) for entry in self.checkpoint.history]
 
     def page(self, path: str | Path, *, text: str | None = None) -> Path:
@@ -612,9 +612,10 @@ class Model:
     def difference(self, other: "Model", text: str | Path) -> Difference:
         """Compare two models on the same text, like `charlstm eval --against`.
 
-        Negative differences mean that this model is better. From 20,000 characters or 20 documents
-        on there is a 95 % interval for the choice of text; it doesn't cover the variance between
-        training seeds. Overlap with the training texts isn't checked.
+        Negative differences mean that this model is better. About 20 blocks of 1,000 characters,
+        or 20 documents of similar length, give a 95 % confidence interval for the choice of text;
+        it doesn't cover the variance between training seeds. Overlap with the training texts isn't
+        checked.
 
         >>> model.difference(model, "the quick brown fox " * 20).difference_bits_per_char
         0.0
@@ -649,5 +650,5 @@ class Model:
                 _warn(notice)
             return other.split
         if isinstance(text, str) and os.path.isfile(text):
-            _warn(f"{text}: is scored as text; for the file give a pathlib.Path")
+            _warn(f"{text}: this text is scored, not the file; for the file give a pathlib.Path")
         return tokenizer.split(self.tokenizer.documents(self.tokenizer.to_chars(text, _warn)))

@@ -105,7 +105,7 @@ def inspect(
     In TEXT, \n is a line end, \t a tab, \\ a backslash.
     """
     from charlstm.analysis.inspection import (
-        gate_shares,
+        gate_statistics,
         most_variable_units,
         trace,
         track_features,
@@ -144,7 +144,7 @@ def inspect(
             _existing("--unit", wanted, 0, predictor.hidden_size - 1)
             for wanted in unit or most_variable_units(traced, number - 1, _NUM_UNITS)
         ]
-        shares = gate_shares(predictor, texts.gate_text)
+        shares = gate_statistics(predictor, texts.gate_text)
         first = model.checkpoint.history[0] if model.checkpoint.history else {}
         before = first.get("gate_shares", ()) if first.get("event") == "started" else ()
         record["gates"] = views.gate_records(traced, chosen, number)

@@ -148,7 +148,7 @@ def score(
             )
             readers[model.name] = model.tokenizer, predict
         if len(readers) < len(models):
-            raise ConfigError("--run: give each run once")
+            raise ConfigError("--run names a run twice")
         model = models[0]
         if text is not None:
             print_bits(text, readers, as_json=as_json)

@@ -144,7 +144,7 @@ def _show(
         training_view,
     )
 
-    for notice in (*session.notices, *(() if quiet else session.news)):
+    for notice in (*session.notices, *(() if quiet else session.confirmations)):
         say(notice)
     if session.is_finished:
         if not quiet:

@@ -13,7 +13,7 @@ from charlstm.evaluation.scores import (
     Evaluation,
     KindScore,
     Progress,
-    UnexpectedCharacter,
+    SurprisingCharacter,
     by_kind,
     calibration,
     most_surprising,
@@ -88,7 +88,7 @@ class EvaluationReport:
     calibration: Calibration
     by_context: tuple[ContextScore, ...]
     by_kind: tuple[KindScore, ...]
-    most_surprising: tuple[UnexpectedCharacter, ...]
+    most_surprising: tuple[SurprisingCharacter, ...]
 
 
 def evaluate_text(

@@ -134,7 +134,7 @@ class CharLosses:
         nats_N: losses, float32.
         rank_N: number of characters that were more likely, int32; at least the size of the
             vocabulary for unknown characters, because the model can't guess them.
-        confidence_N: probability of the most likely character, float32.
+        confidence_N: probability of the most likely id, perhaps the unknown one, float32.
     """
 
     nats_N: npt.NDArray[np.float32]
@@ -303,8 +303,8 @@ class KindScore:
         return self.nats / self.num_chars / NATS_PER_BIT
 
 
-class UnexpectedCharacter(NamedTuple):
-    """A character that the model did not expect.
+class SurprisingCharacter(NamedTuple):
+    """A character with one of the highest surprisals of a text.
 
     Args:
         place: position in the text, from 0.
@@ -362,7 +362,7 @@ def kind_numbers(split: EncodedText, tokenizer: CharTokenizer) -> npt.NDArray[np
 
 def most_surprising(
     scores: CharLosses, split: EncodedText, tokenizer: CharTokenizer, *, number: int = 10
-) -> list[UnexpectedCharacter]:
+) -> list[SurprisingCharacter]:
     """Return the characters with the highest surprisal, in descending order."""
 
     def decode(first: int, after: int) -> str:
@@ -372,7 +372,7 @@ def most_surprising(
     places = np.argpartition(-scores.nats_N, number - 1)[:number]
     places = places[np.argsort(-scores.nats_N[places], kind="stable")]
     return [
-        UnexpectedCharacter(
+        SurprisingCharacter(
             place=int(place),
             char=None if split.ids[place] == UNKNOWN else decode(place, place + 1),
             bits=float(scores.nats_N[place] / NATS_PER_BIT),

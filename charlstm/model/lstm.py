@@ -175,7 +175,7 @@ class CharLSTM(nn.Module):
         return torch.where(y_N == UNKNOWN, unknown_N, log_p_N + correction_N)
 
     def _with_min_unknown(self, unknown: Tensor) -> tuple[Tensor, Tensor]:
-        """Raise the unknown id's log-probability to the minimum.
+        """Raise the unknown id's log-probability to at least the minimum.
 
         Returns:
             The result and the correction to add to the other log-probabilities.
@@ -189,7 +189,7 @@ class CharLSTM(nn.Module):
     def weight_drop(
         self, recurrent_dropout: float | Tensor, generator: torch.Generator
     ) -> Iterator[None]:
-        """Within the context, zero a random fraction of the recurrent weights.
+        """Within the context, zero some of the recurrent weights at random and scale the others up.
 
         DropConnect (Wan et al. 2013) regularizes the recurrent connections, which plain dropout
         doesn't reach (AWD-LSTM: Merity et al. 2018). The weights are changed in place, because

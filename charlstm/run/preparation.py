@@ -84,7 +84,7 @@ class PreparedRun:
         reason: how the settings were chosen; empty for a resumed run.
         dropouts: the expected dropout rates.
         notices: warnings for the user.
-        news: confirmations for the user.
+        confirmations: of what the user asked for.
     """
 
     name: str
@@ -96,7 +96,7 @@ class PreparedRun:
     reason: str
     dropouts: Dropouts
     notices: tuple[str, ...]
-    news: tuple[str, ...] = ()
+    confirmations: tuple[str, ...] = ()
 
     def without_text(self) -> "PreparedRun":
         """Return a copy without text, small enough to send to another process."""
@@ -208,13 +208,13 @@ def prepare_new(
         seconds_used=lambda: time.monotonic() - started_at,
     )
     notices = [*corpus.notices, *plan.notices]
-    news: list[str] = []
+    confirmations: list[str] = []
     start: Start = Fresh()
     if initial is not None:
         notices += initial.notices
         start = FromWeights(weights=resize_vocabulary(initial.checkpoint, corpus.vocabulary))
         num_new = len(set(corpus.vocabulary.characters) - {*old_characters, EOS})
-        news.append(
+        confirmations.append(
             f"from run {init_from}: its {len(old_characters):,} characters and {num_new:,} new"
         )
     if request.run.resume:
@@ -241,7 +241,7 @@ def prepare_new(
         reason=plan.reason,
         dropouts=plan.train.dropouts(plan.epochs),
         notices=tuple(notices),
-        news=tuple(news),
+        confirmations=tuple(confirmations),
     )
 
 
@@ -269,7 +269,7 @@ def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> Prepa
     """
     loaded = run.last()
     checkpoint, notices = loaded.checkpoint, list(loaded.notices)
-    news: list[str] = []
+    confirmations: list[str] = []
     if checkpoint.training is None:
         raise CheckpointError(
             f"{loaded.path}: contains only a model; training can't resume from it"
@@ -294,7 +294,7 @@ def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> Prepa
                 f"--{budget.unit} {getattr(budget, budget.unit):g}: the run is at step "
                 f"{checkpoint.step:,} of its {spec.budget}, past that; give a larger budget"
             )
-        news.append(f"budget changed from {spec.budget} to {budget} in total")
+        confirmations.append(f"budget changed from {spec.budget} to {budget} in total")
         spec, is_finished = replace(spec, budget=budget), False
     hardware = _hardware(spec.train_config, request.settings)
     if hardware != spec.train_config:
@@ -312,7 +312,7 @@ def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> Prepa
         reason="",
         dropouts=checkpoint.dropouts,
         notices=tuple(notices),
-        news=tuple(news),
+        confirmations=tuple(confirmations),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from charlstm.analysis.inspection import gate_shares, gate_text
+from charlstm.analysis.inspection import gate_statistics, gate_text
 from charlstm.config import SampleConfig
 from charlstm.errors import CheckpointError
 from charlstm.events import (
@@ -60,7 +60,7 @@ class Session:
         self.reason = prepared.reason
         self.dropouts = prepared.dropouts
         self.notices = prepared.notices
-        self.news = prepared.news
+        self.confirmations = prepared.confirmations
         self.spec = prepared.spec
         self.corpus = corpus = prepared.corpus
         self.is_finished = prepared.is_finished
@@ -103,9 +103,9 @@ class Session:
                 if self._saver.is_due:
                     self._trainer.request_save()
             else:
-                yield from self._at_pause(event, self._trainer.state_dict())
+                yield from self._handle(event, self._trainer.state_dict())
 
-    def _at_pause(self, event: TrainerEvent, state: TrainingState) -> Iterator[LoggedEvent]:
+    def _handle(self, event: TrainerEvent, state: TrainingState) -> Iterator[LoggedEvent]:
         """Save at an event between steps and yield log entries; weights are copied once."""
         run_log, saver = self._run_log, self._saver
         weights = self._trainer.weights()
@@ -158,7 +158,7 @@ class Session:
         generator = np.random.default_rng(_PREVIEW_SEED)
         try:
             text = "".join(sample(predictor, "", _PREVIEW, generator=generator, restarts=True))
-            layers = gate_shares(predictor, self._gate_text)
+            layers = gate_statistics(predictor, self._gate_text)
         except CheckpointError:  # training has diverged
             return {"sample": "", "gates": [], "gate_shares": []}
         return {

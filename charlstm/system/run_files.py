@@ -4,14 +4,14 @@ STORE/RUN/best.safetensors           weights with the lowest validation loss
 STORE/RUN/last.safetensors           weights and training state, for `--resume`
 STORE/RUN/step-00001234.safetensors  earlier `last` checkpoints, in case the newest is damaged
 STORE/RUN/counts.safetensors         n-gram model of the training text, created on demand
-STORE/RUN/percentiles.safetensors    surprisal of validation items, created by `score`
+STORE/RUN/percentiles*.safetensors   losses of validation items, created by `score`
 STORE/RUN/events.jsonl               event log, one JSON object per line
 STORE/RUN/tensorboard/               TensorBoard logs, on request
 STORE/RUN/text.npy                   ids of the encoded text
 STORE/RUN/text.safetensors           vocabulary, document starts and sizes of the encoded text
 STORE/RUN/lock                       lock of the process that trains the run
 
-A run has no files outside its folder.
+A run has no files outside its folder; runs of the same text share `text.npy` by a hard link.
 """
 
 import re

@@ -55,7 +55,8 @@ class Corpus:
     """The encoded splits of a text.
 
     Args:
-        fingerprint: SHA-256 of the text, its split points and its document starts, in hexadecimal.
+        fingerprint: SHA-256 of the text, its split points, the document starts of a list and the
+            random assignment of documents, in hexadecimal.
         notices: shown to the user: changes to the text, and possible problems with it.
         mode: permission bits of files derived from the text.
         files: the files read; empty for a run's copy.
@@ -143,15 +144,15 @@ def load_corpus(
     with contextlib.ExitStack() as stack:
         sources: list[Source] = [] if config.paths else [_python_docs()]
         sources += _in_memory(texts, config)
-        num_main = len(sources) + len(files.main)
+        num_main_sources = len(sources) + len(files.main)
         sources += _open(files, config, stack)
-        has_documents = bool(config.split_documents or config.column) or num_main > 1
+        has_documents = bool(config.split_documents or config.column) or num_main_sources > 1
         documents = _Documents(sources, config, adds_eos=has_documents)
         counted = _count(documents)
-        num_chars = int(counted.lengths[:num_main].sum())
+        num_chars = int(counted.lengths[:num_main_sources].sum())
         main_starts = counted.starts[counted.starts < num_chars]
         assignment = Assignment.of(config, main_starts, num_chars)
-        spans = _spans(config, counted, num_main, len(files.val), assignment)
+        spans = _spans(config, counted, num_main_sources, len(files.val), assignment)
         return _split(files, documents, counted, spans, assignment, extra_characters)
 
 
@@ -226,32 +227,34 @@ def _open(files: FileList, config: ReadingConfig, stack: contextlib.ExitStack) -
 def _spans(
     config: ReadingConfig,
     counted: _Counted,
-    num_sources: int,
+    num_main_sources: int,
     num_val_sources: int,
     assignment: Assignment | None,
 ) -> list[tuple[int, int]]:
     """Return (start, end) of train, val and test in the concatenated documents."""
-    num_main = int(counted.lengths[:num_sources].sum())
-    if not num_main:
+    num_main_chars = int(counted.lengths[:num_main_sources].sum())
+    if not num_main_chars:
         raise CorpusError(f"{_names_of(config)}: the corpus is empty")
-    sizes = config.split_sizes(num_main) if assignment is None else assignment.sizes
+    sizes = config.split_sizes(num_main_chars) if assignment is None else assignment.sizes
     num_train, num_val, num_test = sizes
     if num_train < 2:
         raise CorpusError(
-            f"{_names_of(config)}: {num_main} characters are too few to train on; "
+            f"{_names_of(config)}: {num_main_chars} characters are too few to train on; "
             "use at least a few thousand"
         )
-    val_edge = num_main + int(counted.lengths[num_sources:][:num_val_sources].sum())
+    val_edge = num_main_chars + int(counted.lengths[num_main_sources:][:num_val_sources].sum())
     for name, path, size in (
-        ("val", config.val, val_edge - num_main),
+        ("val", config.val, val_edge - num_main_chars),
         ("test", config.test, counted.num_chars - val_edge),
     ):
         if path is not None and not size:
             raise CorpusError(f"--{name} {path}: contains no text")
     return [
         (0, num_train),
-        (num_train, num_train + num_val) if config.val is None else (num_main, val_edge),
-        (num_main - num_test, num_main) if config.test is None else (val_edge, counted.num_chars),
+        (num_train, num_train + num_val) if config.val is None else (num_main_chars, val_edge),
+        (num_main_chars - num_test, num_main_chars)
+        if config.test is None
+        else (val_edge, counted.num_chars),
     ]
 
 

@@ -31,9 +31,9 @@ _EMBEDDING_SIZE: Final = 64
 _CUDA_EMBEDDING_SIZE: Final = 128
 _NUM_LAYERS: Final = 2
 # Batch size and sequence length. Larger steps read more characters in the same time, because the
-# optimizer's work is amortized over more of them. On 16 million characters with few repetitions,
-# 4,000 steps were best; 2,000 were 0.010 nats worse, 8,000 were 0.005 nats worse. With many epochs,
-# reading more characters doesn't help.
+# optimizer's work is amortized over more of them, but need at least `_MIN_STEPS`: on 16 million
+# characters with few repetitions 4,000 steps were best, 2,000 were 0.010 nats worse, 8,000 0.005.
+# With many epochs, reading more characters doesn't help.
 _STEP_SHAPES: Final = ((32, 64), (64, 64), (128, 64), (128, 128))
 _MIN_STEPS: Final = 3000
 _MAX_EPOCHS_IN_LARGER_STEPS: Final = 20.0
@@ -170,7 +170,7 @@ class _Choice:
     notices: tuple[str, ...]
 
     def has_time_for(self, shape: tuple[int, int], num_train_chars: int) -> bool:
-        """Return whether there is time for enough steps of a larger shape, in few enough epochs."""
+        """Return whether `_MIN_STEPS` steps of this shape fit the budget, in few enough epochs."""
         return (
             not self.notices
             and self.num_chars >= _MIN_STEPS * shape[0] * shape[1]
@@ -352,7 +352,7 @@ def _operations_per_char(model: ModelConfig, train: TrainConfig) -> float:
 def _with_regularization(
     model: ModelConfig, train: TrainConfig, settings: TrainSettings, num_train_chars: int
 ) -> TrainConfig:
-    """Set dropout, recurrent dropout and weight decay; the user's dropouts apply at any epochs."""
+    """Set dropouts and weight decay; only dropouts that the user set don't depend on the epochs."""
     parameters_per_char = model.num_parameters / num_train_chars
     # Dropouts depend on the epochs, which in turn depend on the speed of training. So only the
     # maximum is chosen here, and the number of epochs at which it is reached.

@@ -47,7 +47,8 @@ _ADAM_UPDATE_RMS: Final = 0.2
 def learning_rate_scale(progress: float) -> float:
     """Return the learning rate relative to its peak.
 
-    It rises to 1 over the first 3 % of the run, starting at 0.1, and then decays linearly to 0.
+    It rises in proportion to `progress`, but from at least 0.1, to 1 at 3 % of the run, and then
+    decays linearly to 0.
 
     Args:
         progress: fraction of the budget used, 0 to 1.

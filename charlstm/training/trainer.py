@@ -44,7 +44,7 @@ _OVERFIT_LOSS_RATIO: Final = 1.2
 _OVERFIT_STEP_RATIO: Final = 4
 # A step that takes this many times the average, and more than a second, was interrupted by a pause
 # of the process. It doesn't count for the speed.
-_PAUSE_STEPS: Final = 50
+_PAUSE_RATIO: Final = 50
 _PAUSE_SECONDS: Final = 1.0
 
 
@@ -359,7 +359,7 @@ class Trainer:
         return int(math.log2(max(1.0, self._epoch)))
 
     def _only_overfits(self, evaluated: Evaluated) -> bool:
-        """Return whether the validation loss rose far above its minimum, which is long past."""
+        """Return whether the validation loss has long been far above its minimum."""
         best, bits = self._counters.best_val_bits_per_char, evaluated.val_bits_per_char
         if not self.config.early_stop or best is None or bits is None:
             return False
@@ -426,9 +426,9 @@ class Trainer:
         return step * self.config.chars_per_step / self._num_train_chars
 
     def _was_paused(self, seconds: float) -> bool:
-        """Return whether the process or the machine must have been paused during a step."""
+        """Return whether a step took so long that the process was probably suspended."""
         average = self._session_seconds / max(1, self._session_steps)
-        return 0 < average * _PAUSE_STEPS < seconds > _PAUSE_SECONDS
+        return 0 < average * _PAUSE_RATIO < seconds > _PAUSE_SECONDS
 
     @property
     def _chars_per_second(self) -> float:

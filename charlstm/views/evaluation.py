@@ -11,7 +11,7 @@ from charlstm.analysis.advice import noise_bits
 from charlstm.config import NATS_PER_BIT
 from charlstm.evaluation.difference import WorseThanValidation
 from charlstm.evaluation.report import EvaluationReport, MatchedContextScore, NgramReport
-from charlstm.evaluation.scores import DocumentScore, Evaluation, UnexpectedCharacter
+from charlstm.evaluation.scores import DocumentScore, Evaluation, SurprisingCharacter
 from charlstm.system.terminal import escape_line
 from charlstm.text.visible import named, visible
 from charlstm.views.context import bits_bar, context_records, show_context
@@ -269,7 +269,7 @@ def _show_predictors(report: EvaluationReport, cell: str, *, is_chosen_on: bool)
         )
 
 
-def _in_place(surprise: UnexpectedCharacter) -> str:
+def _in_place(surprise: SurprisingCharacter) -> str:
     before, char, after = map(named, (surprise.before, surprise.char, surprise.after))
     return f"{before} \u2192 {char} \u2190 {after}"
 

@@ -9,7 +9,7 @@ from conftest import TEXT, tokenizer_of
 from charlstm.analysis import inspection
 from charlstm.analysis.inspection import (
     Trace,
-    gate_shares,
+    gate_statistics,
     most_variable_units,
     trace,
     track_features,
@@ -57,8 +57,8 @@ def test_trace_starts_each_document_from_a_zero_state(predictor, document):
     for one, other in zip(together.characters[-3:], alone.characters, strict=True):
         assert one == other
     np.testing.assert_array_equal(together["cell"][:, -3:], alone["cell"])
-    twice = gate_shares(predictor, document("fox", "fox"))
-    for layer, other in zip(twice, gate_shares(predictor, document("fox")), strict=True):
+    twice = gate_statistics(predictor, document("fox", "fox"))
+    for layer, other in zip(twice, gate_statistics(predictor, document("fox")), strict=True):
         for gate, found in layer.items():
             assert found.mean == pytest.approx(other[gate].mean, rel=1e-6)
 
@@ -93,10 +93,10 @@ def test_track_features_ignores_non_ascii_bytes(predictor):
     assert "position in the word" in found
 
 
-def test_gate_shares_count_closed_and_open_gates(predictor, document, monkeypatch):
+def test_gate_statistics_count_closed_and_open_gates(predictor, document, monkeypatch):
     monkeypatch.setattr(inspection, "CLOSED_BELOW", 0.5)
     monkeypatch.setattr(inspection, "OPEN_ABOVE", 0.5)
-    for layer in gate_shares(predictor, document("the quick brown fox")):
+    for layer in gate_statistics(predictor, document("the quick brown fox")):
         for gate in layer.values():
             assert gate.closed + gate.open == pytest.approx(1)
             assert 0 < gate.mean < 1

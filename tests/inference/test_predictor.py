@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import evaluate, network_of
 
-from charlstm.analysis.inspection import gate_shares
+from charlstm.analysis.inspection import gate_statistics
 from charlstm.errors import CheckpointError
 from charlstm.evaluation.scores import Evaluation
 from charlstm.evaluation.scoring import score
@@ -52,8 +52,8 @@ def test_probabilities_sum_to_one_with_a_floor_for_unknown(checkpoint):
     assert p[0, 0] >= checkpoint.spec.tokenizer.unknown_probability * (1 - 1e-5)
 
 
-def test_gate_shares_average_gates_by_layer(checkpoint):
-    layers = gate_shares(
+def test_gate_statistics_average_gates_by_layer(checkpoint):
+    layers = gate_statistics(
         Predictor(checkpoint), EncodedText.of(["quick"], checkpoint.spec.vocabulary)
     )
     assert [sorted(layer) for layer in layers] == [["forget", "input", "output"]] * 2
