@@ -1,6 +1,9 @@
 r"""charlstm trains an LSTM on any text, predicts the next characters with it, and measures it.
 
-How a text becomes a model, and a model becomes text:
+    model = charlstm.train("corpus.txt", minutes=5)   # or charlstm.load(), the newest run
+    print(model.sample("qu", length=200))
+
+`help(charlstm.Model)` has the rest. How a text becomes a model, and a model becomes text:
 
     files -> Corpus -> EncodedText -> batches -> CharLSTM -> loss -> Optimizer
                                    \______ Trainer ______/
@@ -24,7 +27,7 @@ The folders, from the top down; imports point down only (tests/test_architecture
     ngram/            n-gram models, by themselves and interpolated with the LSTM
     text/             files -> encoded documents; vocabulary, splits, tables
     system/, events   processes, terminals, files, signals; the events of a training run
-    config, settings  resolved configurations; every setting, declared once; errors
+    settings, config  every setting, declared once; the configurations that they resolve to
 
 Each folder's docstring lists its modules, input and output, and where to start reading.
 

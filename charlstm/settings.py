@@ -249,8 +249,7 @@ class TrainSettings:
         "Recurrent cell: lstm, gru or plain rnn.", panel=MODEL_PANEL, default="lstm"
     )
     seed: int | None = _setting(
-        "Random seed; with --steps or --epochs, training is reproducible by the command that runs "
-        "show --command prints.",
+        "Random seed; with --steps or --epochs, the same seed gives the same weights.",
         panel=MODEL_PANEL, high=MAX_SEED, default="0",
     )  # fmt: skip
     threads: int | None = _setting(

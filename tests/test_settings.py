@@ -54,7 +54,7 @@ def test_python_s_signature_and_documentation_have_every_setting():
     signature = inspect.signature(charlstm.train)
     for _, option in OPTIONS:
         assert signature.parameters[option.name].default is None
-        assert f"        {option.name}: {option.help.split()[0]}" in charlstm.train.__doc__
+        assert f"\n    {option.name}: {option.help.split()[0]}" in charlstm.train.__doc__
     with pytest.raises(TypeError, match="unexpected keyword argument 'hiden_size'"):
         charlstm.train(hiden_size=3)
 

@@ -18,7 +18,7 @@ def classify(
 
     Args:
         lines: see `Model.score_lines`.
-        with_counts: mix each LSTM with an n-gram model of its training text.
+        with_counts: interpolate each LSTM with an n-gram model of its training text.
 
     Raises:
         ConfigError: if there are no models, or two have the same name.

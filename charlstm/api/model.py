@@ -344,7 +344,7 @@ class Model:
         >>> char, probability = model.predict("qu").next[0]
 
         Args:
-            with_counts: mix the LSTM with an n-gram model of its training text.
+            with_counts: interpolate the LSTM with an n-gram model of its training text.
 
         Raises:
             CorpusError: if the prefix contains characters outside the vocabulary, or a training

@@ -65,7 +65,7 @@ def train(
         progress: whether to show a progress bar, in a terminal or a notebook.
         on_report: called with each record that `charlstm train --json` prints: started, stepped
             (every few seconds), evaluated, saved, finished.
-            {settings}
+        {settings}
 
     Raises:
         CharLSTMError: if the text or the settings are invalid, or nothing can be saved.
@@ -129,13 +129,15 @@ def _describe(function: Callable[..., Model]) -> None:
     lines = [
         textwrap.fill(
             f"{option.name}: {option.summary}",
-            width=96,
-            initial_indent=" " * 8,
-            subsequent_indent=" " * 12,
+            width=92,
+            initial_indent=" " * 4,
+            subsequent_indent=" " * 8,
         )
         for option in options
     ]
-    function.__doc__ = (function.__doc__ or "").replace("{settings}", "\n".join(lines).lstrip())
+    # Python 3.13 removes the indentation by itself.
+    docstring = inspect.cleandoc(function.__doc__ or "")
+    function.__doc__ = docstring.replace("    {settings}", "\n".join(lines))
 
 
 _describe(train)
