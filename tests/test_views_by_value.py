@@ -14,9 +14,11 @@ from printed import read, shows
 
 from charlstm.analysis.comparison import CellResult, TrainedRun
 from charlstm.analysis.recall import RecallResult
+from charlstm.evaluation import difference
 from charlstm.evaluation.baselines import Baseline
+from charlstm.evaluation.scores import DocumentScore
 from charlstm.events import Finished
-from charlstm.views import comparison, training
+from charlstm.views import comparison, evaluation, training
 
 LOG_2 = math.log(2)
 
@@ -123,6 +125,34 @@ def test_eval_against_table_matches_json(both, run, here, long_text, corpus_file
         assert shows(row[2], in_bits(part))
         assert shows(row[3], part["other_nats"] / part["num_chars"] / LOG_2)
         assert shows(row[4], (part["nats"] - part["other_nats"]) / found["num_chars"] / LOG_2)
+
+
+def test_eval_notes_show_the_differences(run, long_text, stored, monkeypatch):
+    monkeypatch.setattr(evaluation, "noise_bits", lambda _number: -9.0)
+    worse = difference.WorseThanValidation(2.75, 2.5, 2.625, 2.875)
+    monkeypatch.setattr(difference, "worse_than_validation", lambda *_: worse)
+    note = " ".join(run.works("eval")[0].split())
+    assert "0.250 bits per character higher than the validation loss (2.500)" in note
+    assert "95 % interval for such parts: 2.62 to 2.88" in note
+    found = run.json("eval")
+    (counts,) = (one for one in [found["counts"]])
+    gain = found["bits_per_char"] - counts["bits_per_char"]
+    assert f"better than the LSTM, by {gain:.3f} bits" in note
+
+
+def test_documents_table_shows_bits_and_whether_known(capsys):
+    documents = [
+        DocumentScore(number=1234, num_chars=4, nats=12.0, is_known=known, text="abc")
+        for known in (True, False, None)
+    ]
+    evaluation.show_documents(documents[:2], documents[2:])
+    printed = read(capsys.readouterr().out)
+    rows = [row for _, rows in printed.tables for row in rows]
+    for row, known in zip(rows, ("yes", "no", "-"), strict=True):
+        assert shows(row[0], 1234)
+        assert shows(row[1], 12 / LOG_2)
+        assert shows(row[2], 3 / LOG_2)
+        assert row[3:] == [known, "abc"]
 
 
 def test_predict_table_matches_json(both, stored):
@@ -234,6 +264,42 @@ def test_reach_table_matches_json(both, stored):
     assert len(rows) > 3
     for distance, cell, _ in rows:
         assert shows(cell, gradient[int(distance) - 1] / max(gradient))
+
+
+def test_reach_caption_shows_half_distance(run, stored):
+    out, half = run.works("inspect", "--reach")[0], run.json("inspect", "--reach")["reach"]["half_distance"]
+    assert f"half of the gradient comes from the last {half} characters" in " ".join(out.split())
+
+
+def test_gate_maps_show_minimum_and_maximum(run, stored):
+    command = ("inspect", "the quick brown", "--gates", "--layer", 2, "--unit", 3)
+    out, found = run.works(*command)[0], run.json(*command)
+    (values,) = (one["values"] for one in [found["gates"]])
+    for name in ("input", "forget", "output", "candidate", "cell", "hidden"):
+        (extent,) = re.findall(rf"^{name} +(\S+ to \S+) ", out, re.MULTILINE)
+        assert shows(extent.replace(" to ", " "), min(values[name]["3"]), max(values[name]["3"]))
+
+
+def test_unit_tables_match_json(run, stored):
+    command = ("inspect", "the quick", "--cell", "2:3")
+    out, found = run.works(*command)[0], run.json(*command)
+    shown = read(out)
+    *_, last = steps = found["cell"]["steps"]
+    (_, of_steps), (header, of_gates) = shown.tables
+    for row, step in zip(of_steps, steps, strict=True):
+        values = [gate["value"] for gate in step["gates"]]
+        values += [step["cell_before"], step["cell"], step["hidden"]]
+        assert all(map(shows, row[1:], values))
+    assert header[1:] == ["layer 1", "h before", "bias", "sum", "value"]
+    for row, gate in zip(of_gates, last["gates"], strict=True):
+        assert row[0] == gate["name"]
+        names = ("input", "hidden", "bias", "pre_activation", "value")
+        assert all(map(shows, row[1:], [gate[name] for name in names]))
+        (terms,) = re.findall(rf"^{gate['name']}: (.* from .*)$", out, re.MULTILINE)
+        for term, (source, number, value) in zip(terms.split(", "), gate["largest"], strict=True):
+            figure, _, unit = term.partition(" from ")
+            assert shows(figure, value)
+            assert unit == f"{ {'below': 1, 'hidden': 2}[source]}:{number}"
 
 
 def test_units_table_matches_json(both, stored, corpus_file):

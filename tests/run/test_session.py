@@ -4,6 +4,7 @@ from conftest import SMALL
 
 import charlstm
 from charlstm.evaluation import scoring
+from charlstm.run.writer import RunWriter
 from charlstm.system import run_files
 from charlstm.training.trainer import Trainer
 
@@ -49,3 +50,19 @@ def test_equal_runs_have_equal_previews_and_one_copy_of_the_text(run, corpus_fil
     # They share one copy of the text.
     first, second = (here / "checkpoints" / name / run_files.TEXT_IDS for name in ("one", "two"))
     assert first.samefile(second)
+
+
+def test_earlier_checkpoints_are_kept_until_the_run_is_finished(
+    run, corpus_file, here, monkeypatch
+):
+    kept = []
+    drop_kept = RunWriter.drop_kept
+
+    def dropped(self):
+        kept.extend(sorted(file.name for file in self.folder.glob("step-*")))
+        drop_kept(self)
+        kept.append(len(list(self.folder.glob("step-*"))))
+
+    monkeypatch.setattr(RunWriter, "drop_kept", dropped)
+    run.works("train", corpus_file, "--steps", 8, *SMALL)
+    assert kept == [*(f"step-{step:08d}.safetensors" for step in (4, 6, 8)), 0]
