@@ -15,6 +15,9 @@ from conftest import TEXT
 
 from charlstm.analysis import recall
 from charlstm.cli import app, main
+from charlstm.inference import draft
+from charlstm.settings import DEFAULT_MINUTES
+from charlstm.training import optimization
 
 ROOT = Path(__file__).parent.parent
 FRONT = "README.md"
@@ -269,9 +272,39 @@ def test_the_options_that_the_pages_name_exist():
 
     known = options(typer.main.get_command(app)) | {"--help", "--max-restarts"}
     own, _, _ = MANUAL.partition("## Other tools")
-    named = set(re.findall(r"`(?:charlstm [^`\n]*?)?(--[\w-]+)", own))
-    assert named
+    commands = {"charlstm", *typer.main.get_command(app).commands}
+    named = set()
+    for code in re.findall(r"`([^`\n]+)`", own):
+        if code.startswith("--") or code.split()[0] in commands:
+            named |= set(re.findall(r"(?<!\S)--[\w-]+", code))
+    assert {"--resume", "--no-early-stop"} <= named
     assert named <= known, named - known
+
+
+@pytest.mark.parametrize(
+    ("page", "sentence", "value"),
+    [
+        (FRONT, r"`--minutes` \(([\d.]+) by default\)", DEFAULT_MINUTES),
+        ("charlstm/README.md", r"A text can have ([\d,]+) characters", draft._MAX_CHARS),
+        (
+            "charlstm/README.md",
+            r"`--learning-rate` of Muon; AdamW uses (\d+)\s+times",
+            optimization._ADAMW_RATE,
+        ),
+    ],
+)
+def test_figures_in_guides_are_those_of_the_program(page, sentence, value):
+    (found,) = re.findall(sentence, PAGES[page])
+    assert float(found.replace(",", "")) == value
+
+
+def test_names_in_the_measured_outputs_are_those_of_the_program():
+    code = "\n".join(path.read_text("utf-8") for path in (ROOT / "charlstm/views").glob("*.py"))
+    fenced = re.findall(r"^```([^\n]*)\n(.*?)^```$", PAGES[FRONT], re.DOTALL | re.MULTILINE)
+    measured = "".join(block for language, block in fenced if not language)
+    names = re.findall(r"^([a-z][a-z ]+?) {2,}\S", measured, re.MULTILINE)
+    assert "perplexity" in names
+    assert [name for name in names if f'"{name}' not in code] == []
 
 
 def prose(page):

@@ -12,12 +12,14 @@ import pytest
 from conftest import SMALL, TEXT
 from printed import read, shows
 
+import charlstm
 from charlstm.analysis.comparison import CellResult, TrainedRun
 from charlstm.analysis.recall import RecallResult
 from charlstm.evaluation import difference
 from charlstm.evaluation.baselines import Baseline
 from charlstm.evaluation.scores import DocumentScore
-from charlstm.events import Finished
+from charlstm.events import Evaluated, Finished, Stepped
+from charlstm.run.log import RunLog, status
 from charlstm.views import comparison, evaluation, training
 
 LOG_2 = math.log(2)
@@ -267,7 +269,10 @@ def test_reach_table_matches_json(both, stored):
 
 
 def test_reach_caption_shows_half_distance(run, stored):
-    out, half = run.works("inspect", "--reach")[0], run.json("inspect", "--reach")["reach"]["half_distance"]
+    out, half = (
+        run.works("inspect", "--reach")[0],
+        run.json("inspect", "--reach")["reach"]["half_distance"],
+    )
     assert f"half of the gradient comes from the last {half} characters" in " ".join(out.split())
 
 
@@ -299,7 +304,7 @@ def test_unit_tables_match_json(run, stored):
         for term, (source, number, value) in zip(terms.split(", "), gate["largest"], strict=True):
             figure, _, unit = term.partition(" from ")
             assert shows(figure, value)
-            assert unit == f"{ {'below': 1, 'hidden': 2}[source]}:{number}"
+            assert unit == f"{ {'below': 1, 'hidden': 2}[source] }:{number}"
 
 
 def test_units_table_matches_json(both, stored, corpus_file):
@@ -379,3 +384,40 @@ def test_finished_training_shows_its_result(capsys, tmp_path, stopped_early):
     assert ("stopped early because of overfitting" in pairs["best at"]) == stopped_early
     assert pairs["time"] == "1:23"
     assert shows(pairs["characters per second"], 12_345.6)
+
+
+COMMON = {
+    "step": 7, "epoch": 1.5, "elapsed_seconds": 83.4, "chars_per_second": 12_345.6,
+    "train_bits_per_char": 2.125, "learning_rate": 0.01, "dropout": 0.1, "recurrent_dropout": 0.2,
+    "threads": 2,
+}  # fmt: skip
+
+
+def test_status_of_a_step_shows_its_figures():
+    log = RunLog([])
+    evaluated = Evaluated(
+        **COMMON, val_bits_per_char=2.345, num_val_chars=1, num_val_streams=1, temperature=1.0,
+        is_best=True,
+    )  # fmt: skip
+    report = log.report("evaluated", evaluated, sample="abc")
+    (line,) = training._lines(report, 100, quiet=False)
+    assert line == "epoch   1.50  val 2.345 best  abc"
+    stepped = Stepped(
+        **COMMON, progress=0.25, seconds_left=125.0, chose_threads=False, was_skipped=False,
+        was_slowed=False,
+    )  # fmt: skip
+    found = status(log.report("stepped", stepped))
+    assert found == "12.3k chars/s, 2:05 left, train 2.125, val 2.345"
+
+
+def test_plan_shows_the_splits_in_order(run, corpus_file):
+    splits = ("--val-fraction", 0.1, "--test-fraction", 0.2)
+    _, err = run.works("train", corpus_file, "--steps", 2, "--run", "one", *splits, *SMALL)
+    (line,) = (line for line in err.splitlines() if line.startswith("corpus"))
+    corpus = charlstm.load("one").corpus()
+    sizes = (one.num_chars for one in (corpus.train, corpus.val, corpus.test))
+    train, val, test = (f"{number:,}" for number in sizes)
+    assert line.startswith(f"corpus   {train} characters")
+    assert line.endswith(f"val {val}, test {test}")
+    shown = run.works("runs", "show", "one")[0]
+    assert "batches of 4 x 16" in shown

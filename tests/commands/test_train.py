@@ -186,9 +186,7 @@ def test_val_and_test_files_replace_fractions(run, corpus_file, here):
 
 
 def test_from_starts_with_another_model(run, corpus_file, here):
-    run.works(
-        "train", corpus_file, "--steps", 60, "--run", "old", "--embedding-size", 12, *SMALL
-    )
+    run.works("train", corpus_file, "--steps", 60, "--run", "old", "--embedding-size", 12, *SMALL)
     (here / "new.txt").write_text(TEXT.replace("fox", "f\u00f6x").replace("z", "s"))
     options = ["--steps", 1, "--learning-rate", 0, "--batch-size", 4, "--seq-len", 16]
     code, _, err = run("train", "new.txt", "--from", "old", *options)

@@ -9,6 +9,7 @@ from prompt_toolkit.utils import get_cwidth
 
 from charlstm.config import ReadingConfig, SampleConfig
 from charlstm.inference.draft import Draft
+from charlstm.inference.prediction import predict_next
 from charlstm.inference.predictor import Predictor
 from charlstm.text.vocabulary import Vocabulary
 from charlstm.views.draft import CURSOR, Size, screen
@@ -58,6 +59,9 @@ def test_screen_shows_all_panels(checkpoint):
     draft = draft_of(checkpoint, "the quick")
     text = shown(draft)
     assert "\nthe quick" in text
+    before = predict_next(Predictor(checkpoint), "the quic").next
+    (probability,) = (p for char, p in before if char == "k")
+    assert f"surprisal {-np.log2(probability):.2f} bits" in text
     assert f"next character, entropy {draft.prediction().entropy_bits:.2f} bits" in text
     for number, (_, probability) in enumerate(draft.prediction().next, start=1):
         assert f"\n{number} " in text
