@@ -1,4 +1,5 @@
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -34,6 +35,27 @@ def test_replace_file_is_atomic(tmp_path):
     with pytest.raises(ZeroDivisionError), open_output(tmp_path / "new.txt"):
         raise ZeroDivisionError
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@posix
+def test_replace_file_syncs_the_content_before_and_the_folder_after_the_rename(
+    tmp_path, monkeypatch
+):
+    done = []
+
+    def synced(descriptor):
+        status = os.fstat(descriptor)
+        done.append("folder" if stat.S_ISDIR(status.st_mode) else status.st_size)
+
+    def renamed(source, target, _rename=os.replace):
+        done.append("rename")
+        _rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    with replace_file(tmp_path / "a.txt") as file:
+        file.write(b"one")
+    assert done == [3, "rename", "folder"]
 
 
 def test_standard_output_is_recognized_by_its_name_on_windows():
