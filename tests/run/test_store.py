@@ -12,11 +12,13 @@ from unittest.mock import MagicMock
 import pytest
 from conftest import DISK_FULL, posix, raising
 
-from charlstm.errors import CheckpointError, RunLockedError
+from charlstm.errors import CheckpointError, ConfigError, RunLockedError
 from charlstm.model.checkpoints import read_checkpoint
 from charlstm.run import store as store_module
+from charlstm.run.preparation import Request, claim_new_run
 from charlstm.run.store import CheckpointStore
 from charlstm.run.writer import NUM_KEPT
+from charlstm.settings import RunSettings
 
 
 @pytest.fixture
@@ -356,6 +358,28 @@ def test_without_locks_a_start_is_rejected_and_leaves_no_files(store, monkeypatc
         ):
             pass
         assert list(store.root.iterdir()) == []
+
+
+@pytest.mark.parametrize("run", [RunSettings(), RunSettings(run="tiny")], ids=["free", "named"])
+def test_run_that_another_process_finishes_meanwhile_is_not_replaced(
+    store, checkpoint, monkeypatch, run
+):
+    """It is trained after the folder was found to be free, and before it is locked."""
+    hold_lock = store_module.hold_lock
+
+    def late(folder):
+        monkeypatch.setattr(store_module, "hold_lock", hold_lock)
+        save(store, checkpoint, "tiny")
+        return hold_lock(folder)
+
+    monkeypatch.setattr(store_module, "hold_lock", late)
+    claimed = claim_new_run(store, Request(paths=("tiny.txt",), run=run))
+    if run.run is None:
+        with claimed as writer:
+            assert writer.name == "tiny-2"
+    else:
+        with pytest.raises(ConfigError, match="run tiny exists"), claimed:
+            pass
 
 
 def test_without_hard_links_earlier_checkpoints_are_copied(store, checkpoint, monkeypatch):
