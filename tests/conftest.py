@@ -12,6 +12,8 @@ from pathlib import Path
 # The models here are too small for two threads to share, and the tests run in parallel. Processes
 # that tests start inherit it; torch reads it when it is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Else Python would flush for the program, and no test could see a missing flush.
+os.environ.pop("PYTHONUNBUFFERED", None)
 
 import hypothesis
 import pytest

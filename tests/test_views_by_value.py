@@ -333,6 +333,17 @@ def test_score_rows_match_json(run, stored, here):
         assert ends in (0, 1)
 
 
+def test_score_per_char_rows_match_json(run, stored, here):
+    (here / "a.txt").write_text("the quick brown", encoding="utf-8")
+    command = ("score", "a.txt", "--per", "char")
+    header, *rows = run.works(*command, "--header")[0].splitlines()
+    found = [json.loads(line) for line in run.works(*command, "--json")[0].splitlines()]
+    for row, one in zip(rows, found, strict=True):
+        for name, cell in zip(header.split("\t"), row.split("\t"), strict=True):
+            is_text = name in ("char", "expected")
+            assert (cell == one[name].replace("\n", "\\x0a")) if is_text else shows(cell, one[name])
+
+
 def trained(seed, nats):
     return TrainedRun(
         seed=seed, nats_per_char=nats, chars_per_second=1234.0 * (seed + 1),

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -310,6 +311,9 @@ def test_lines_are_scored_as_they_arrive(stored, here, is_table):
         [sys.executable, "-m", "charlstm", "score", *options],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=here,
     )  # fmt: skip
+    # Without an answer, reading would wait for ever.
+    patience = threading.Timer(60, process.kill)
+    patience.start()
     with process:
         if is_table:
             process.stdin.write(b"\xef\xbb\xbftext\n")
@@ -322,3 +326,4 @@ def test_lines_are_scored_as_they_arrive(stored, here, is_table):
             assert row[0 if is_table else -1] == line.strip()
         process.stdin.close()
         assert process.wait(60) == 0
+    patience.cancel()
