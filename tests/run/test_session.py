@@ -66,3 +66,11 @@ def test_earlier_checkpoints_are_kept_until_the_run_is_finished(
     monkeypatch.setattr(RunWriter, "drop_kept", dropped)
     run.works("train", corpus_file, "--steps", 8, *SMALL)
     assert kept == [*(f"step-{step:08d}.safetensors" for step in (4, 6, 8)), 0]
+
+
+def test_given_number_of_threads_is_kept(run, corpus_file, here):
+    for name, options in (("given", SMALL), ("free", SMALL[: SMALL.index("--threads")])):
+        run.works(
+            "train", corpus_file, "--minutes", "1s", "--device", "cpu", "--run", name, *options
+        )
+        assert charlstm.load(name).checkpoint.spec.train_config.adapts_threads == (name == "free")
