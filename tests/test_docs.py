@@ -15,7 +15,7 @@ from conftest import TEXT
 
 from charlstm.analysis import recall
 from charlstm.cli import app, main
-from charlstm.inference import draft
+from charlstm.inference import draft, sampling
 from charlstm.settings import DEFAULT_MINUTES
 from charlstm.training import optimization
 
@@ -296,6 +296,13 @@ def test_the_options_that_the_pages_name_exist():
 def test_figures_in_guides_are_those_of_the_program(page, sentence, value):
     (found,) = re.findall(sentence, PAGES[page])
     assert float(found.replace(",", "")) == value
+
+
+def test_help_names_the_default_lengths_of_samples(capsys):
+    assert main(["sample", "--help"]) == 0
+    shown = " ".join(re.sub(r"[^\w\s,;:]", " ", capsys.readouterr().out).split())
+    lengths = re.findall(r"default: ([\d,]+); for an item of a list ([\d,]+)", shown)
+    assert lengths == [(f"{sampling._TEXT_CHARS:,}", f"{sampling._MAX_ITEM_CHARS:,}")]
 
 
 def test_names_in_the_measured_outputs_are_those_of_the_program():

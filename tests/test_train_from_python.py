@@ -44,6 +44,14 @@ def test_train_creates_the_same_run_as_the_command(train, run, corpus_file):
     ]
 
 
+def test_train_limits_spinning_of_idle_threads(train, corpus_file, monkeypatch):
+    for name in ("GOMP_SPINCOUNT", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    train(corpus_file)
+    assert (os.environ["GOMP_SPINCOUNT"], os.environ["OPENBLAS_NUM_THREADS"]) == ("3000", "1")
+
+
 def test_train_has_every_option_of_the_command():
     import inspect
 

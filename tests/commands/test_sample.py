@@ -17,6 +17,13 @@ def test_prime_is_normalized_like_the_corpus(run, stored):
     assert out.startswith("quips.\nquick")
 
 
+@pytest.mark.parametrize("option", [("--top-k", 1), ("--top-p", 1e-9), ("--min-p", 1)])
+def test_strictest_filters_are_greedy(run, stored, option):
+    options = ("sample", "--length", 30, "--seed", 1)
+    greedy, _ = run.works(*options, "--temperature", 0)
+    assert run.works(*options, *option)[0] == greedy != run.works(*options)[0]
+
+
 def test_random_seed_is_printed(run, stored):
     _, out, err = run("sample", "--length", 30)
     seed = re.fullmatch(r"seed (\d+)\n", err)[1]
