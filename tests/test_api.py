@@ -10,6 +10,7 @@ from conftest import evaluate, network_of
 
 import charlstm
 from charlstm.errors import CharLSTMError, CheckpointError, ConfigError, CorpusError
+from charlstm.evaluation.items import Percentiles, validation_items
 from charlstm.text.encoded_text import EncodedText
 
 TEXT = "the quick brown fox\u2603 quips.\n"
@@ -351,3 +352,35 @@ def test_unknown_sample_option_lists_valid_ones(stored):
 def test_scoring_a_file_name_as_text_warns(stored):
     with pytest.warns(UserWarning, match="tiny.txt: this text is scored, not the file"):
         assert charlstm.load().score("tiny.txt").num_chars == 8
+
+
+def test_stream_ends_like_a_sample_within_a_character_of_several_bytes(here):
+    model = charlstm.train(
+        text="\u2603\u00e9" * 400, level="byte", steps=2, hidden_size=8, batch_size=4, seq_len=16,
+        progress=False,
+    )  # fmt: skip
+    texts = [model.sample(length=3, seed=seed) for seed in range(8)]
+    assert ["".join(model.stream(length=3, seed=seed)) for seed in range(8)] == texts
+    assert any(text.endswith(("\\xe2", "\\xc3")) for text in texts)
+
+
+@pytest.mark.parametrize("command", ["eval", "score"])
+def test_threads_option_reaches_torch(run, stored, here, monkeypatch, command):
+    numbers = []
+    monkeypatch.setattr("charlstm.training.hardware.set_threads", numbers.append)
+    monkeypatch.setattr("charlstm.api.model._FEW_CHARS", 0)
+    (here / "a.txt").write_text("the quick\n")
+    run.works(command, "a.txt", "--threads", 3)
+    assert set(numbers) == {3}
+
+
+def test_percentiles_with_ngrams_are_those_of_both(stored):
+    model = charlstm.load()
+    alone, both = (model.percentiles(with_counts=which) for which in (False, True))
+    corpus = model.corpus()
+    items = validation_items(corpus.val, model.tokenizer)
+    scores = model.predictor_for(with_counts=True).score(items)
+    np.testing.assert_allclose(
+        both.bits_per_char_I, Percentiles.of(scores, items).bits_per_char_I, rtol=1e-4
+    )
+    assert both.bits_per_char_I.mean() < alone.bits_per_char_I.mean()

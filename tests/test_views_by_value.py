@@ -211,6 +211,18 @@ def test_runs_show_table_matches_json(both, two_runs):
     assert found["best_val_bits_per_char"] == best
 
 
+def test_runs_show_selects_evaluations_from_first_to_last(both, two_runs, monkeypatch):
+    monkeypatch.setattr("charlstm.views.runs._NUM_SHOWN", 3)
+    shown, found = both("runs", "show", "one")
+    epochs = [entry["epoch"] for entry in found["history"]]
+    assert len(epochs) > 3
+    rows = shown.rows("epoch", "train", "val", "sample (same seed each time)")
+    first, middle, last = (row[0] for row in rows)
+    assert first == ("-" if epochs[0] is None else f"{epochs[0]:.2f}")
+    assert middle == f"{epochs[len(epochs) // 2]:.2f}"
+    assert last == f"{epochs[-1]:.2f}"
+
+
 def test_differences_of_runs_match_json(both, two_runs):
     shown, found = both("runs", "show", "one", "two")
     ((_, rows),) = shown.tables

@@ -226,13 +226,18 @@ class Model:
         return self._with_counts
 
     def percentiles(
-        self, *, with_counts: bool = False, notify: Notify = ignore_notice
+        self,
+        *,
+        with_counts: bool = False,
+        notify: Notify = ignore_notice,
+        predict: Callable[[EncodedText], Iterable[Prediction]] | None = None,
     ) -> Percentiles | None:
         """Return the surprisals of validation items, cached or computed now, for percentiles.
 
         Args:
             with_counts: see `predict`.
             notify: called with progress messages.
+            predict: result of `predictions`, to compute them with the same device and threads.
 
         Returns:
             None if there is no validation text.
@@ -250,7 +255,7 @@ class Model:
         if not items.num_chars:
             return None
         notify(f"scoring {len(items.starts):,} validation items for percentiles")
-        predict = self.predictions(with_counts=with_counts)
+        predict = predict or self.predictions(with_counts=with_counts)
         percentiles = Percentiles.of(CharLosses.of(predict(items), items), items)
         if path is not None:
             with contextlib.suppress(OSError):
@@ -316,7 +321,7 @@ class Model:
             with_counts: see `predict`.
         """
         predict = self.predictions(with_counts=with_counts)
-        percentiles = self.percentiles(with_counts=with_counts)
+        percentiles = self.percentiles(with_counts=with_counts, predict=predict)
         for number, texts in line_batches(lines):
             yield from score_items(texts, self.tokenizer, predict, percentiles, first_number=number)
 

@@ -68,10 +68,10 @@ def judge(
             texts, readers, first_number=first
         )
     (model,) = models
-    percentiles = model.percentiles(with_counts=with_counts, notify=say)
+    reader = readers[model.name]
+    percentiles = model.percentiles(with_counts=with_counts, notify=say, predict=reader[1])
     if needs_percentiles and percentiles is None:
         raise ConfigError("--above: percentiles need a validation text, and this model has none")
-    reader = readers[model.name]
     return HEADER, lambda texts, first: score_items(texts, *reader, percentiles, first_number=first)
 
 
