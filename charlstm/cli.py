@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TextIO
 
 import typer
 
@@ -98,6 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = _expand_aliases((sys.argv[1:] if arguments is None else arguments) or ["--help"])
     prepare_streams()
     limit_spinning()
+    code: object = 0
     try:
         command = typer.main.get_command(app)
         _name_environment(command, app.info.name or "")
@@ -106,12 +107,13 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
     except BrokenPipeError:
-        _abandon_stdout()
-        return 0
+        # What a failed write left in the buffer; the command may have ended with its own code.
+        _abandon(sys.stdout)
+        return code if isinstance(code, int) else 0
     except SystemExit as exit_:
         # Typer exits with 1 if stdout is closed.
         if isinstance(exit_.__context__, OSError):
-            _abandon_stdout()
+            _abandon(sys.stdout)
             return 0
         raise
     except Exception as error:
@@ -119,6 +121,11 @@ def main(arguments: list[str] | None = None) -> int:
         if arguments[0] == "--debug" or debug in _TRUE:
             raise
         return _explain(error)
+    finally:
+        try:
+            sys.stderr.flush()
+        except (AttributeError, OSError, ValueError):  # its terminal is closed
+            _abandon(sys.stderr)
     return code if isinstance(code, int) else 0
 
 
@@ -162,14 +169,15 @@ def _explain(error: Exception) -> int:
         say(f"charlstm: {explain(error, context)} (see {command} --help)")
         return int(exit_code)
     if isinstance(error, OSError) and error.filename is None:
-        _abandon_stdout()
+        _abandon(sys.stdout)
         say(f"charlstm: writing failed: {error.strerror}")
         return _EXIT_ERROR
     say(f"charlstm: {type(error).__name__}: {error} (--debug shows where)")
     return _EXIT_ERROR
 
 
-def _abandon_stdout() -> None:
-    """Redirect stdout to the null device, so that Python's exit doesn't fail to flush it."""
-    with contextlib.suppress(OSError, ValueError):  # stdout may have no file descriptor
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _abandon(stream: TextIO) -> None:
+    """Redirect stdout or stderr to the null device, so that Python's exit can flush it."""
+    # It may be None or have no file descriptor.
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
