@@ -98,18 +98,19 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = _expand_aliases((sys.argv[1:] if arguments is None else arguments) or ["--help"])
     prepare_streams()
     limit_spinning()
-    code: object = 0
+    code = 0
     try:
         command = typer.main.get_command(app)
         _name_environment(command, app.info.name or "")
-        code = command.main(arguments, prog_name="charlstm", standalone_mode=False)
+        result = command.main(arguments, prog_name="charlstm", standalone_mode=False)
+        code = result if isinstance(result, int) else 0
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
     except BrokenPipeError:
         # What a failed write left in the buffer; the command may have ended with its own code.
         _abandon(sys.stdout)
-        return code if isinstance(code, int) else 0
+        return code
     except SystemExit as exit_:
         # Typer exits with 1 if stdout is closed.
         if isinstance(exit_.__context__, OSError):
@@ -126,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stderr.flush()
         except (AttributeError, OSError, ValueError):  # its terminal is closed
             _abandon(sys.stderr)
-    return code if isinstance(code, int) else 0
+    return code
 
 
 def _expand_aliases(arguments: list[str]) -> list[str]:

@@ -292,7 +292,7 @@ def test_reach_caption_shows_half_distance(run, stored):
 def test_gate_maps_show_minimum_and_maximum(run, stored):
     command = ("inspect", "the quick brown", "--gates", "--layer", 2, "--unit", 3)
     out, found = run.works(*command)[0], run.json(*command)
-    (values,) = (one["values"] for one in [found["gates"]])
+    values = found["gates"]["values"]
     for name in ("input", "forget", "output", "candidate", "cell", "hidden"):
         (extent,) = re.findall(rf"^{name} +(\S+ to \S+) ", out, re.MULTILINE)
         assert shows(extent.replace(" to ", " "), min(values[name]["3"]), max(values[name]["3"]))

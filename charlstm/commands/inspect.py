@@ -144,13 +144,13 @@ def inspect(
             _existing("--unit", wanted, 0, predictor.hidden_size - 1)
             for wanted in unit or most_variable_units(traced, number - 1, _NUM_UNITS)
         ]
-        shares = gate_statistics(predictor, texts.gate_text)
+        statistics = gate_statistics(predictor, texts.gate_text)
         first = model.checkpoint.history[0] if model.checkpoint.history else {}
         before = first.get("gate_shares", ()) if first.get("event") == "started" else ()
         record["gates"] = views.gate_records(traced, chosen, number)
-        record["gate_shares"] = views.gate_rate_records(shares, before)
+        record["gate_shares"] = views.gate_rate_records(statistics, before)
         shows.append(lambda: views.show_gates(traced, chosen, number))
-        shows.append(lambda: views.show_gate_rates(shares, before))
+        shows.append(lambda: views.show_gate_rates(statistics, before))
     if units:
         tracked = track_features(predictor, watched.part(0, _WATCHED_CHARS))
         record["units"] = views.unit_records(tracked)

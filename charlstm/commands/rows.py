@@ -15,7 +15,7 @@ from charlstm.config import STDIN, ReadingConfig
 from charlstm.errors import CorpusError
 from charlstm.evaluation.items import ItemScore
 from charlstm.settings import ReadingSettings
-from charlstm.system.terminal import escape, is_colorless
+from charlstm.system.terminal import escape, is_animated
 from charlstm.text.lines import complete_lines
 from charlstm.text.tables import Row, Table
 from charlstm.views.items import Answer, as_cells, columns, marked, record, shown
@@ -50,7 +50,7 @@ class TextRows:
         self._documents = documents
         self._as_json = as_json
         self._is_terminal = sys.stdout.isatty()
-        self._is_marked = show and self._is_terminal and not is_colorless()
+        self._is_marked = show and is_animated(sys.stdout)
 
     def batches(self) -> Iterator[Iterable[Row]]:
         """Yield batches of the rows available so far."""

@@ -135,7 +135,8 @@ def likely_items(predictor: Predictor, prime: str, number: int) -> list[Continua
         )
     is_end_V = np.zeros(len(predictor.tokenizer), np.bool_)
     is_end_V[eos_id] = True
-    items = _likely(predictor, prime, is_end_V, number + 1)
+    # Only without a prime can an item be empty.
+    items = _likely(predictor, prime, is_end_V, number + (not prime))
     return [item for item in items if item.text][:number]
 
 

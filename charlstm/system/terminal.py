@@ -60,7 +60,7 @@ def _file_bytes(char: str) -> bytes:
 
 
 def is_animated(stream: IO[str]) -> bool:
-    """Return whether a stream is a terminal that can redraw a line."""
+    """Return whether a stream is a terminal that may show colors and redraw a line."""
     return stream.isatty() and not is_colorless()
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from charlstm.analysis.inspection import GateStatistics, Trace, TrackedFeature
 from charlstm.evaluation.scores import ContextScore
-from charlstm.system.terminal import is_colorless
+from charlstm.system.terminal import is_animated
 from charlstm.text.visible import named, visible
 from charlstm.text.vocabulary import EOS
 from charlstm.views.context import context_records, show_context
@@ -71,7 +71,7 @@ def show_characters(trace: Trace) -> None:
                 row.append(" ")
             print_text(row)
         print_text(Text())
-    if sys.stdout.isatty() and not is_colorless():
+    if is_animated(sys.stdout):
         text = Text("bits ", "dim")
         for bits, color in legend():
             text.append(f" {bits} ", Style(color="color(16)", bgcolor=color))
