@@ -30,7 +30,8 @@ class ScoredText:
         repeated: documents that also occur in the training text and are scored separately.
         is_known_D: which documents of `text` occur in the training text; None if unavailable.
         train: the training text; None if unavailable, or if it is the text to score.
-        has_baselines: whether to compare with n-grams of the training text.
+        has_baselines: whether to score other predictors; not for the training split, which they
+            were fitted on.
     """
 
     name: str
@@ -125,11 +126,12 @@ def encode_for_both(
     return name, text, other_text
 
 
-def read_files(files: list[str], model: "Model") -> "ReencodedText":
+def read_files(files: list[str], model: "Model", errors: str = "strict") -> "ReencodedText":
+    """Read and encode files as the model's corpus was; `errors` is Python's decoding handler."""
     from charlstm.text.corpus import encode_files
 
     with model_encoding_advice():
-        other = encode_files(files, model.checkpoint.spec.corpus, model.tokenizer)
+        other = encode_files(files, model.checkpoint.spec.corpus, model.tokenizer, errors)
     for notice in other.notices:
         say(notice)
     return other

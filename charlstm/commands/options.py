@@ -161,7 +161,7 @@ class SettingsSubset:
     helps: dict[str, str | None]
 
 
-# Mutually exclusive options; a flag overrides environment variables of the others.
+# Mutually exclusive options; one on the command line overrides the others' environment variables.
 _EXCLUSIVE: Final = (
     ("minutes", "epochs", "steps"),
     ("val", "val_fraction"),
@@ -265,7 +265,7 @@ def _instance(kind: Any, values: dict[str, Any]) -> Any:
     declared = options_of(kind)
     if not declared:
         return kind(**values)
-    # A flag that is off, or an empty list, counts as not given.
+    # An on/off option that is off, or an empty list, counts as not given.
     return settings_from(
         kind,
         {
@@ -386,7 +386,9 @@ def source_of(context: typer.Context, name: str) -> str:
 
 
 def one_of(context: typer.Context, **values: Any) -> list[Any]:
-    """Return the values of mutually exclusive options; a flag overrides environment variables.
+    """Return the values of mutually exclusive options.
+
+    One that is given on the command line overrides environment variables.
 
     Raises:
         ConfigError: if more than one is given.

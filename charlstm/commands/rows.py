@@ -85,7 +85,7 @@ class TextRows:
     def _documents_of(self, path: str) -> Iterator[Iterable[str]]:
         """Yield a file's documents, split as the model's corpus was."""
         tokenizer = self._model.tokenizer
-        other = read_files([path], self._model)
+        other = read_files([path], self._model, self._errors)
         spans = zip(other.split.starts.tolist(), other.split.lengths.tolist(), strict=True)
         symbols = (other.original(start, start + length) for start, length in spans)
         texts = map(tokenizer.without_end, symbols)

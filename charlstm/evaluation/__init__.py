@@ -9,5 +9,6 @@
     baselines    simpler predictors of the same text
     report       all of these together, for `eval`
 
-Input: a model and an `EncodedText`. Output: frozen results in nats per character.
+Input: a model and an `EncodedText`. Output: frozen dataclasses; losses are in nats unless a name
+says bits.
 """

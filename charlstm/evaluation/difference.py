@@ -1,6 +1,6 @@
 """The significance of the difference between two models' losses on a text.
 
-Differences of documents, or of blocks of 1,000 characters, are treated as an independent sample:
+Differences of documents, or of blocks of 1,000 characters, are treated as independent observations:
 neighbouring characters are correlated, the sums of long blocks hardly are. The interval covers the
 choice of the text, not the training seed.
 
@@ -94,8 +94,8 @@ class Difference(PairedLosses):
         other_num_unknown: the same for the other model.
         low_bits_per_char, high_bits_per_char: 95 % confidence interval of the difference; None if
             the text is too short.
-        unit: whether blocks consist of characters or documents.
-        block_length: in units.
+        unit: what blocks consist of.
+        block_length: 1 document, or 1,000 characters.
         by_kind: characters that are unknown to either model are of the kind "unknown".
         by_context: by the number of preceding characters in the document.
     """

@@ -129,8 +129,9 @@ def score_by_context(
 ) -> list[ContextScore]:
     """Return the loss per character with 1, 10, 100 and 1000 characters of context.
 
-    The loss is averaged over the last tenth of windows at random positions, each from a zero state.
-    Context lengths longer than every document are omitted.
+    Windows start at random positions, from a zero state. The loss is averaged over the last tenth
+    of each, so "100" covers 90 to 100 characters of context. Context lengths longer than every
+    document are omitted.
 
     Args:
         progress: as in `score`; receives up to `MAX_CONTEXT_CHARS` characters in total.
@@ -170,7 +171,7 @@ def _predictions(
         num_chars=_BATCH_CHARS,
         max_steps=_MAX_WINDOW,
         max_chars=_MAX_LOGITS // model.config.num_outputs,
-        share=slice(world.rank, None, world.size),
+        shard=slice(world.rank, None, world.size),
     )
     state = model.zero_state(1)
     for position_TB, is_inside_TB, is_first in windows:

@@ -60,7 +60,10 @@ class ContextPrediction:
 
 
 def predict_next(predictor: Predictor, prefix: str) -> NextCharacters:
-    """Predict the next character after a prefix, in tokens, that starts a document.
+    """Predict the character after `prefix`, with which a document starts.
+
+    Args:
+        prefix: normalized, one character per token (see `CharTokenizer.to_chars`).
 
     Raises:
         CorpusError: when the prefix contains characters outside the vocabulary.

@@ -31,7 +31,7 @@ class Hypothesis(NamedTuple):
     """A continuation or a prefix of one.
 
     Args:
-        nats: negative log-probability of these tokens and, once ended, of an end after them.
+        nats: negative log-probability of the tokens; of an ended one, also of an end after them.
         ids: token ids, without the end.
     """
 
@@ -39,7 +39,7 @@ class Hypothesis(NamedTuple):
     ids: tuple[int, ...]
 
 
-# (open prefix, unique number for ties, states before its last token, its stream in them)
+# (prefix, tie-breaker, states after all but its last token, index of its stream in them)
 _Entry = tuple[Hypothesis, int, PredictorState, int]
 
 
@@ -61,6 +61,7 @@ def most_likely(
     is_end_V: npt.NDArray[np.bool_],
     number: int,
     *,
+    may_be_empty: bool = True,
     max_open: int = MAX_OPEN,
 ) -> SearchResult:
     """Search for the most likely continuations up to an end.
@@ -69,6 +70,7 @@ def most_likely(
         start: state of a single stream.
         is_end_V: which tokens end a continuation; their probabilities are summed.
         number: number of continuations.
+        may_be_empty: whether a continuation may have no tokens before its end.
         max_open: maximum number of open prefixes; the search stops beyond it.
     """
     is_open_V = ~is_end_V
@@ -81,7 +83,8 @@ def most_likely(
         log_p_BV = states.log_p.astype(np.float64)
         ends_B = np.logaddexp.reduce(log_p_BV[:, is_end_V], axis=-1).tolist()
         for prefix, end in zip(prefixes, ends_B, strict=True):
-            bisect.insort(ended, Hypothesis(prefix.nats - end, prefix.ids))
+            if prefix.ids or may_be_empty:
+                bisect.insort(ended, Hypothesis(prefix.nats - end, prefix.ids))
         del ended[number:]
         # Don't extend prefixes that are less likely than the last result.
         limit = ended[-1].nats if len(ended) == number else math.inf
@@ -135,9 +138,7 @@ def likely_items(predictor: Predictor, prime: str, number: int) -> list[Continua
         )
     is_end_V = np.zeros(len(predictor.tokenizer), np.bool_)
     is_end_V[eos_id] = True
-    # Only without a prime can an item be empty.
-    items = _likely(predictor, prime, is_end_V, number + (not prime))
-    return [item for item in items if item.text][:number]
+    return _likely(predictor, prime, is_end_V, number, may_be_empty=bool(prime))
 
 
 def likely_words(predictor: Predictor, prime: str, number: int) -> list[Continuation]:
@@ -162,10 +163,16 @@ def likely_words(predictor: Predictor, prime: str, number: int) -> list[Continua
 
 
 def _likely(
-    predictor: Predictor, prime: str, is_end_V: npt.NDArray[np.bool_], number: int
+    predictor: Predictor,
+    prime: str,
+    is_end_V: npt.NDArray[np.bool_],
+    number: int,
+    *,
+    may_be_empty: bool = True,
 ) -> list[Continuation]:
     tokenizer = predictor.tokenizer
-    search = most_likely(predictor, predictor.read_text(prime, predictor.start()), is_end_V, number)
+    start = predictor.read_text(prime, predictor.start())
+    search = most_likely(predictor, start, is_end_V, number, may_be_empty=may_be_empty)
     if len(search.found) < number and not search.is_exact:
         raise CharLSTMError(
             f"search limit reached after {len(search.found):,} of {number:,}; give a longer prime"

@@ -169,13 +169,17 @@ class ReencodedText(NamedTuple):
 
 
 def encode_files(
-    paths: Sequence[str], config: ReadingConfig, tokenizer: CharTokenizer
+    paths: Sequence[str], config: ReadingConfig, tokenizer: CharTokenizer, errors: str = "strict"
 ) -> ReencodedText:
-    """Read and encode files with a given configuration and tokenizer."""
+    """Read and encode files with a given configuration and tokenizer.
+
+    Args:
+        errors: Python's decoding error handler.
+    """
     vocabulary = tokenizer.vocabulary
     files = FileList.of(replace(config, paths=tuple(paths), val=None, test=None))
     with contextlib.ExitStack() as stack:
-        sources = list(_open(files, config, stack))
+        sources = list(_open(files, config, stack, errors))
         documents = _Documents(sources, config, adds_eos=EOS in vocabulary.characters)
         counted = _count(documents)
         if not counted.num_chars:
@@ -217,9 +221,11 @@ def _in_memory(texts: Sequence[str], config: ReadingConfig) -> Iterator[Source]:
         yield TextSource(IN_MEMORY, to_chars(text, config, notices.append), notices)
 
 
-def _open(files: FileList, config: ReadingConfig, stack: contextlib.ExitStack) -> Iterator[Source]:
+def _open(
+    files: FileList, config: ReadingConfig, stack: contextlib.ExitStack, errors: str = "strict"
+) -> Iterator[Source]:
     for path in files.all:
-        source = FileSource(path, config)
+        source = FileSource(path, config, errors)
         stack.callback(source.close)
         yield source
 

@@ -1,7 +1,7 @@
 """Splitting of files into documents: names of a list, poems, tunes, messages.
 
 A document starts at the start of a line and includes its last line end. If each line is a
-document, the line end is EOS; other documents and files get `EOS`.
+document, its LF marks the end. Other documents, and files of a corpus with several, get U+FDD0.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

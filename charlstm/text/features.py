@@ -74,7 +74,7 @@ FEATURES: Final[dict[str, Callable[[str], npt.NDArray[np.generic]]]] = {
     "depth of brackets": _bracket_depth,
     "position in the line": lambda text: _since(text, lambda char: char == "\n"),
     "position in the word": lambda text: _since(text, lambda char: not char.isalpha()),
-    "a capital comes": lambda text: np.array([char.isupper() for char in text[1:]] + [False]),
+    "before a capital": lambda text: np.array([char.isupper() for char in text[1:]] + [False]),
     "end of a sentence": lambda text: np.array([char in _SENTENCE_ENDS for char in text]),
     "indentation": _indentation,
 }

@@ -77,7 +77,7 @@ class CharTokenizer:
 
     @property
     def eos(self) -> str | None:
-        """EOS: LF if documents are lines, else `EOS`; None if the training text has neither."""
+        """End-of-document character: LF if documents are lines, else U+FDD0; None without one."""
         eos = "\n" if self.are_lines else EOS
         return eos if eos in self.vocabulary.characters else None
 

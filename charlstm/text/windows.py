@@ -36,19 +36,21 @@ def parallel_windows(
     num_chars: int = 0,
     max_steps: int = 1,
     max_chars: int = 0,
-    share: slice = _ALL_DOCUMENTS,
+    shard: slice = _ALL_DOCUMENTS,
 ) -> Iterator[Window]:
     """Yield windows that cover each character once, the longest documents first, to reduce padding.
 
     Args:
-        num_documents: minimum batch size, if there are enough documents.
-        num_chars: batches of short documents grow until they have this many characters.
+        num_documents: number of documents read in parallel, if there are that many.
+        num_chars: short documents are read in larger batches, of up to this many characters
+            including padding.
         max_steps: maximum length of a window.
-        max_chars: maximum number of characters in a window, but at least one per document.
-        share: slice of the documents, in descending order of length.
+        max_chars: maximum number of characters in a window including padding; at least one per
+            document is always read.
+        shard: slice of the documents, in descending order of length.
     """
     length_D = split.lengths
-    order = np.argsort(-length_D, kind="stable")[share]
+    order = np.argsort(-length_D, kind="stable")[shard]
     first = 0
     while first < len(order):
         chosen = order[first:][: max(num_documents, num_chars // int(length_D[order[first]]))]

@@ -109,11 +109,12 @@ class PackedChunk:
 
     Args:
         index_TP: flat indices into the window, t * B + b; arbitrary past the end of a segment.
-        ends_P: segments that end here and at the window's end; their state carries over.
+        ended: indices of the segments that end here because the window ends; their final states
+            carry over to the next window.
     """
 
     index_TP: Integers
-    ends_P: Integers
+    ended: Integers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,9 +124,10 @@ class PackedWindow:
     Args:
         stream_P: the stream of each segment.
         begins_P: whether a segment starts from a zero state or from its stream's state.
-        chunks: in time order; each contains the first, longest segments of the previous one.
+        chunks: in time order; each continues those segments of the previous one that are longer,
+            which come first.
         order_TB: for each position of the window, its index in the concatenated `index_TP`.
-        stream_order_B: for each stream, its index in the concatenated `ends_P`.
+        stream_order_B: for each stream, its index in the concatenated `ended`.
     """
 
     stream_P: Integers
@@ -166,13 +168,13 @@ class PackedWindow:
             inside = np.flatnonzero(is_inside_TP)
             order_TB.ravel()[index_TP.ravel()[inside]] = num_packed + inside
             num_packed += index_TP.size
-            ends_P = np.flatnonzero(is_last_P & (length_P == end))
-            chunks.append(PackedChunk(index_TP=index_TP, ends_P=ends_P))
-        ended = np.concatenate([stream_P[chunk.ends_P] for chunk in chunks])
+            ended = np.flatnonzero(is_last_P & (length_P == end))
+            chunks.append(PackedChunk(index_TP=index_TP, ended=ended))
+        stream_order = np.concatenate([stream_P[chunk.ended] for chunk in chunks])
         return cls(
             stream_P=stream_P,
             begins_P=begins_TB[time_P, stream_P],
             chunks=tuple(chunks),
             order_TB=order_TB,
-            stream_order_B=np.argsort(ended),
+            stream_order_B=np.argsort(stream_order),
         )

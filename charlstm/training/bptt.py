@@ -43,6 +43,7 @@ class TruncatedBPTT:
     ) -> None:
         self._model = model
         self._world = world
+        self._batch_size = config.batch_size
         self._shard = world.shard(config.batch_size)
         self._precision = config.precision
         self._optimizer = Optimizer(
@@ -143,9 +144,8 @@ class TruncatedBPTT:
             RuntimeError: if a generator's state is invalid.
         """
         self._optimizer.load_state_dict(without_prefix("optimizer", state))
-        batch_size = self._shard.stop * self._world.size // (self._world.rank + 1)
         for name, part in self._carried._asdict().items():
-            shape = (part.shape[0], batch_size, part.shape[2])
+            shape = (part.shape[0], self._batch_size, part.shape[2])
             part.copy_(tensor_entry(state, f"carried.{name}", shape)[:, self._shard])
         name = _generator_name(self._world.rank)
         # The run may have had fewer processes before, but always the main one.
@@ -199,7 +199,7 @@ class TruncatedBPTT:
                 )
                 z_TPH = output_dropout(z_TPH, dropout, self._generator)
                 outputs.append(z_TPH.flatten(0, 1))
-                final_states.append(state.take(self._on_device(chunk.ends_P)).detached())
+                final_states.append(state.take(self._on_device(chunk.ended)).detached())
         z_NH = torch.cat(outputs)
         if not packed.is_unsplit:
             # Restore the window's order and drop the padding.

@@ -19,9 +19,10 @@ Clock = Callable[[], float]
 EVALUATION_FRACTION: Final = 0.1
 # Fraction of the budget reserved for the final evaluation until one has been timed.
 _FIRST_RESERVE: Final = 0.02
-# Time for the end of a run relative to an evaluation, for another save and output.
-_END_RESERVE: Final = 1.2
-_MIN_END_RESERVE_SECONDS: Final = 0.5
+# Time reserved for the final evaluation, save and output: a multiple of the latest evaluation's
+# time, plus a constant.
+_END_RESERVE_EVALUATIONS: Final = 1.2
+_END_RESERVE_SECONDS: Final = 0.5
 # Time constant of the running mean of the speed, as a fraction of the budget.
 _TIME_CONSTANT: Final = 0.1
 
@@ -104,10 +105,10 @@ class TimeBudget:
         """Record the duration of an evaluation, including its preview and save."""
         self._evaluation_seconds += seconds
         self._latest_seconds = seconds
-        self._reserved = _END_RESERVE * seconds + _MIN_END_RESERVE_SECONDS
+        self._reserved = _END_RESERVE_EVALUATIONS * seconds + _END_RESERVE_SECONDS
 
     def may_evaluate(self) -> bool:
-        """Return whether there is time for an evaluation before the end of the run."""
+        """Return whether another evaluation keeps them within a tenth of the elapsed time."""
         needed = self._evaluation_seconds + self._latest_seconds
         return needed <= EVALUATION_FRACTION * self._stopwatch.elapsed()
 

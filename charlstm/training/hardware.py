@@ -146,7 +146,10 @@ def _lstm_trains_in_bfloat16() -> bool:
 
 
 def chunk_size(num_outputs: int, device: str) -> int:
-    """Return the number of characters per chunk, such that the logits stay in a core's cache."""
+    """Return the number of characters whose logits are computed at a time.
+
+    On a CPU their logits fit in a core's cache, unless the vocabulary is very large.
+    """
     return max(_MIN_CHUNK, _CHUNK_LOGITS[device] // num_outputs)
 
 

@@ -25,8 +25,9 @@ class LossStatistics:
 
     Attributes:
         loss_sum: exponentially decaying sum of losses; `loss_weight` is the sum of the weights.
-        rate_factor: learning-rate factor, halved at each step without a finite gradient.
-        num_skipped: number of consecutive steps without a finite gradient.
+        rate_factor: learning-rate factor, halved at each step whose gradient is not finite at a
+            loss scale of 1.
+        num_skipped: number of such steps since the last finite gradient.
     """
 
     loss_sum: float = 0.0
@@ -54,7 +55,12 @@ class StepOutcome(NamedTuple):
 
 
 class StepFlags(NamedTuple):
-    """Flags of the steps read since the last report."""
+    """What happened in the steps read since the last `take_flags`.
+
+    Args:
+        any_skipped: a step was skipped because its gradient was not finite.
+        any_slowed: the learning rate was also halved.
+    """
 
     any_skipped: bool = False
     any_slowed: bool = False
@@ -115,7 +121,7 @@ class LossMeter:
         """Read all unread outcomes, waiting for the device, and update the statistics.
 
         Raises:
-            TrainingError: after ten steps in a row without a finite gradient.
+            TrainingError: if training diverged (see `_slow_down`).
         """
         if not self._unread:
             return
@@ -136,7 +142,7 @@ class LossMeter:
         self._flags = StepFlags(any_skipped, any_slowed)
 
     def _slow_down(self, step: int) -> None:
-        """Halve the learning rate; raise TrainingError after ten skipped steps in a row."""
+        """Halve the learning rate; raise TrainingError at the tenth time without a finite step."""
         self.counts.num_skipped += 1
         self.counts.rate_factor /= 2
         if self.counts.num_skipped >= MAX_SKIPPED_STEPS:

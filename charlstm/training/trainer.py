@@ -163,7 +163,7 @@ class Trainer:
         if self._num_val_chars is None:
             self._num_val_chars = self._choose_num_val_chars(val, num_streams)
         self._val = val.in_parallel(num_streams, max_chars=self._num_val_chars)
-        # Extending the budget reduces the progress.
+        # A longer budget reduces the progress; no evaluation would be due until it has caught up.
         num_evaluations = int(self._agree()[0] * config.num_evaluations)
         self._counters.num_evaluations = min(self._counters.num_evaluations, num_evaluations)
         self._session_steps = 0
@@ -185,7 +185,7 @@ class Trainer:
         single process on a CPU, also after `Stepped`.
 
         Raises:
-            TrainingError: after ten steps in a row without a finite gradient, or out of memory.
+            TrainingError: if training diverges (see `LossMeter`) or memory runs out.
         """
         counters = self._counters
         stopped_early = False

@@ -168,6 +168,13 @@ def test_undecodable_bytes_score_the_same_in_any_model_order(run, stored, here, 
     assert json.loads(out)["bits"]["bytes"] == pytest.approx(named, rel=1e-5)
 
 
+def test_undecodable_bytes_in_a_document_are_replaced(run, stored, here):
+    (here / "a.txt").write_bytes(b"the \xff")
+    code, out, err = run("score", "a.txt", "--per", "document")
+    assert (code, out.splitlines()[0].split("\t")[3]) == (0, "the \ufffd")
+    assert "a.txt: byte 4 (0xFF) is not valid utf-8; such bytes are read as U+FFFD" in err
+
+
 @pytest.mark.parametrize("content", [b"the \xff\nquick\n", b"the \xff\r\nquick"])
 def test_undecodable_bytes_in_a_file_are_replaced_as_on_stdin(
     run, stored, here, monkeypatch, content

@@ -11,7 +11,7 @@ from charlstm.text.features import FEATURES, distances_to_opening
         ("depth of brackets", "((a)b)c", [1, 2, 2, 1, 1, 0, 0]),
         ("position in the line", "ab\nc", [1, 2, 0, 1]),
         ("position in the word", "ab c.", [1, 2, 0, 1, 0]),
-        ("a capital comes", "aBc D", [1, 0, 0, 1, 0]),
+        ("before a capital", "aBc D", [1, 0, 0, 1, 0]),
         ("end of a sentence", "a. b!", [0, 1, 0, 0, 1]),
         ("indentation", "  a b\n c", [1, 2, 2, 2, 2, 0, 1, 1]),
     ],
