@@ -123,7 +123,7 @@ def tokenizer_of(vocabulary, *, unknown_probability=1e-4, **reading):
     return CharTokenizer(
         vocabulary=vocabulary,
         config=ReadingConfig(**reading),
-        unknown_probability=unknown_probability,
+        num_train_chars=round(1 / unknown_probability) - 1,
     )
 
 

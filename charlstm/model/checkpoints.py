@@ -104,7 +104,9 @@ class RunSpec:
 
     @cached_property
     def tokenizer(self) -> CharTokenizer:
-        return CharTokenizer.of(self.corpus, self.vocabulary, num_train_chars=self.num_train_chars)
+        return CharTokenizer(
+            config=self.corpus, vocabulary=self.vocabulary, num_train_chars=self.num_train_chars
+        )
 
     def to_plain(self) -> dict[str, Any]:
         """Return the content of a checkpoint's header, ready for JSON."""

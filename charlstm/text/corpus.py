@@ -399,7 +399,9 @@ def _split(
     # The splits are views of the same ids.
     if not is_kept[1:].all():
         _renumber(ids, np.where(is_kept, np.cumsum(is_kept), UNKNOWN).astype(ids.dtype))
-    tokenizer = CharTokenizer.of(config, vocabulary, num_train_chars=train.num_chars)
+    tokenizer = CharTokenizer(
+        config=config, vocabulary=vocabulary, num_train_chars=train.num_chars
+    )
     notices = [
         *_notices(files, documents.sources),
         *(assignment.notices if assignment else ()),
