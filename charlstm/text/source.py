@@ -68,30 +68,8 @@ _READ_ERRORS: Final[tuple[type[Exception], ...]] = (
 )
 
 
-class Source(Protocol):
-    """A text that can be read repeatedly.
-
-    Attributes:
-        notices: notices of the latest reading, for the user.
-        encoding: encoding used by the latest reading; `utf-8-sig` is UTF-8 with a byte order
-            mark; empty for a text in memory.
-        line_ends: the distinct line ends found in the file.
-    """
-
-    name: str
-    notices: list[str]
-    encoding: str
-    line_ends: tuple[str, ...]
-
-    def pieces(self) -> Iterator[str]:
-        """Yield the text from its start, in pieces of about a megabyte."""
-
-    def close(self) -> None:
-        """Delete the temporary copy, if there is one."""
-
-
 class TextSource:
-    """A text in memory."""
+    """A text in memory, with the attributes of a `FileSource`."""
 
     def __init__(self, name: str, text: str, notices: Iterable[str] = ()) -> None:
         self.name = name
@@ -103,15 +81,17 @@ class TextSource:
     def pieces(self) -> Iterator[str]:
         yield self._text
 
-    def close(self) -> None:
-        pass
-
 
 class FileSource:
     """A file or pipe; a pipe's bytes are copied to a temporary file, so they can be read twice.
 
     Args:
         errors: Python's decoding error handler; any but `strict` leaves a notice.
+
+    Attributes:
+        notices: notices of the latest reading, for the user.
+        encoding: encoding used by the latest reading; `utf-8-sig` is UTF-8 with a byte order mark.
+        line_ends: the distinct line ends found in the file.
 
     Raises:
         CorpusError: if it is missing, or is neither a file nor a pipe.
@@ -127,7 +107,7 @@ class FileSource:
         self._copy = _copy_pipe(path) if _is_pipe(path) else None
 
     def pieces(self) -> Iterator[str]:
-        """See `Source.pieces`.
+        """Yield the text from its start, in pieces of about a megabyte.
 
         Raises:
             CorpusError: if the bytes can't be read, decompressed or decoded.
@@ -143,6 +123,7 @@ class FileSource:
             raise CorpusError(unreadable(self.name, error)) from error
 
     def close(self) -> None:
+        """Delete the temporary copy, if there is one."""
         if self._copy is not None:
             self._copy.close()
 
@@ -218,6 +199,10 @@ class FileSource:
             self.notices.append(
                 f"{self.name}: CR and CRLF line ends became LF (--keep-line-ends keeps them)"
             )
+
+
+# A text that can be read repeatedly.
+Source = TextSource | FileSource
 
 
 def _composed(pieces: Iterator[str]) -> Iterator[str]:
