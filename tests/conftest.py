@@ -159,7 +159,7 @@ def split(vocabulary):
 @pytest.fixture(scope="session")
 def make_trainer(split):
     """Return a function (config changes, steps, resume) -> Trainer on the tiny text."""
-    from charlstm.training.trainer import Fresh, Resume, Trainer
+    from charlstm.training.trainer import Resume, Trainer
 
     def make(*, steps=12, resume=None, model=None, budget=None, val=None, **changes):
         return Trainer(
@@ -168,7 +168,7 @@ def make_trainer(split):
             budget or Budget(steps=steps),
             train=split,
             val=split if val is None else val,
-            start=Fresh() if resume is None else Resume(weights=resume[0], state=resume[1]),
+            start=None if resume is None else Resume(weights=resume[0], state=resume[1]),
         )
 
     return make

@@ -67,11 +67,6 @@ class _Counters:
             require_real("bits per character", self.best_val_bits_per_char, 0.0, MAX_BITS)
 
 
-@dataclass(frozen=True)
-class Fresh:
-    """Start from random weights."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class FromWeights:
     """Start a new run from the weights of another model."""
@@ -87,8 +82,8 @@ class Resume:
     state: TrainingState
 
 
-Start = Fresh | FromWeights | Resume
-_FRESH: Final = Fresh()
+# None starts from random weights.
+Start = FromWeights | Resume | None
 
 
 class Trainer:
@@ -116,7 +111,7 @@ class Trainer:
         *,
         train: EncodedText,
         val: EncodedText,
-        start: Start = _FRESH,
+        start: Start = None,
         started_at: float | None = None,
         clock: Clock = time.monotonic,
         world: World = SINGLE_PROCESS,
