@@ -7,7 +7,7 @@ import contextlib
 import math
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -47,6 +47,16 @@ _HISTORY_REALS: Final = {
     "val_bits_per_char": MAX_BITS,
     "dropout": 1.0,
     "recurrent_dropout": 1.0,
+}
+
+# The configurations in a header, which are objects of their own there.
+_CONFIGS: Final[dict[str, type[Any]]] = {
+    "model_config": ModelConfig,
+    "train_config": TrainConfig,
+    "budget": Budget,
+    "corpus": ReadingConfig,
+    "reading": ReadingSettings,
+    "settings": TrainSettings,
 }
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -110,20 +120,10 @@ class RunSpec:
 
     def to_plain(self) -> dict[str, Any]:
         """Return the content of a checkpoint's header, ready for JSON."""
-        return {
-            "model_config": asdict(self.model_config),
-            "train_config": asdict(self.train_config),
-            "budget": asdict(self.budget),
-            "corpus": asdict(self.corpus),
-            "corpus_name": self.corpus_name,
-            "fingerprint": self.fingerprint,
-            "num_train_chars": self.num_train_chars,
-            # As code points: JSON would merge two adjacent lone surrogates.
-            "vocabulary": self.vocabulary.codes.tolist(),
-            "reading": asdict(self.reading),
-            "settings": asdict(self.settings),
-            "init_from": self.init_from,
-        }
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        parts = {name: asdict(values[name]) for name in _CONFIGS}
+        # As code points: JSON would merge two adjacent lone surrogates.
+        return {**values, **parts, "vocabulary": self.vocabulary.codes.tolist()}
 
     @classmethod
     def from_plain(cls, header: Mapping[str, Any]) -> "RunSpec":
@@ -132,19 +132,9 @@ class RunSpec:
         Raises:
             CharLSTMError, KeyError: if the header is invalid.
         """
-        return cls(
-            model_config=from_plain(ModelConfig, header["model_config"]),
-            train_config=from_plain(TrainConfig, header["train_config"]),
-            budget=from_plain(Budget, header["budget"]),
-            corpus=from_plain(ReadingConfig, header["corpus"]),
-            corpus_name=header["corpus_name"],
-            fingerprint=header["fingerprint"],
-            num_train_chars=header["num_train_chars"],
-            vocabulary=_vocabulary(header["vocabulary"]),
-            reading=from_plain(ReadingSettings, header["reading"]),
-            settings=from_plain(TrainSettings, header["settings"]),
-            init_from=header["init_from"],
-        )
+        values = {field.name: header[field.name] for field in fields(cls)}
+        parts = {name: from_plain(kind, values[name]) for name, kind in _CONFIGS.items()}
+        return cls(**{**values, **parts, "vocabulary": _vocabulary(values["vocabulary"])})
 
 
 @dataclass(frozen=True, kw_only=True)
