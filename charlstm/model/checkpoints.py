@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +62,7 @@ _CONFIGS: Final[dict[str, type[Any]]] = {
 Arrays = dict[str, npt.NDArray[Any]]
 # A `Started` or `Evaluated` event as logged, plain JSON.
 LogEntry = dict[str, Any]
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +233,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         # Before reading any data.
         _check_entries(container.entries, header.spec)
         arrays = container.read()
-        weights = _with_prefix(arrays, _MODEL)
+        weights = without_prefix(_MODEL, arrays)
         for name, weight in weights.items():
             if not np.isfinite(weight).all():
                 raise CheckpointError(f"is damaged: {name} contains NaN or infinity")
@@ -241,7 +242,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             training = None
             if numbers is not None:
                 training = TrainingState(
-                    arrays=_with_prefix(arrays, _TRAINING), numbers=dict(numbers)
+                    arrays=without_prefix(_TRAINING, arrays), numbers=dict(numbers)
                 )
         return Checkpoint(**vars(header), weights=weights, training=training)
 
@@ -332,10 +333,11 @@ def _vocabulary(codes: object) -> Vocabulary:
     return Vocabulary.from_codes(np.array(codes, np.uint32))
 
 
-def _with_prefix(arrays: Arrays, prefix: str) -> Arrays:
+def without_prefix(prefix: str, values: Mapping[str, _Value]) -> dict[str, _Value]:
+    """Return the values whose names have a prefix, without it."""
     return {
         name.removeprefix(prefix): value
-        for name, value in arrays.items()
+        for name, value in values.items()
         if name.startswith(prefix)
     }
 
@@ -343,7 +345,7 @@ def _with_prefix(arrays: Arrays, prefix: str) -> Arrays:
 def _check_entries(entries: Mapping[str, Entry], spec: RunSpec) -> None:
     """Raise CheckpointError unless the tensor table fits the model's configuration."""
     shapes = spec.model_config.weight_shapes()
-    model = {n.removeprefix(_MODEL): e for n, e in entries.items() if n.startswith(_MODEL)}
+    model = without_prefix(_MODEL, entries)
     num_training_bytes = sum(
         entry.num_bytes for name, entry in entries.items() if not name.startswith(_MODEL)
     )
