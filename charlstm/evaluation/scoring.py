@@ -21,9 +21,8 @@ from charlstm.evaluation.scores import (
 )
 from charlstm.model.lstm import CharLSTM
 from charlstm.system.distributed import SINGLE_PROCESS, World
-from charlstm.text.encoded_text import EncodedText
+from charlstm.text.encoded_text import EncodedText, parallel_windows
 from charlstm.text.vocabulary import UNKNOWN
-from charlstm.text.windows import parallel_windows
 
 # Minimum number of documents in a batch; short documents are batched up to _BATCH_CHARS.
 _BATCH_SIZE: Final = 64

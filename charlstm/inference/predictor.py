@@ -14,8 +14,7 @@ from charlstm.model.cell import Array, CellSpec, CellStack, LayerState
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.ngram.counts import NgramNumbers
 from charlstm.ngram.interpolation import InterpolatedNgrams
-from charlstm.text.encoded_text import EncodedText
-from charlstm.text.windows import parallel_windows
+from charlstm.text.encoded_text import EncodedText, parallel_windows
 
 _MAX_STREAMS: Final = 64
 
