@@ -36,7 +36,7 @@ class PredictorState(NamedTuple):
         """Return the state of the streams with these indices [n], which may repeat."""
         return PredictorState(
             self.log_p[chosen],
-            [layer.of_streams(chosen) for layer in self.layers],
+            [{name: values[chosen] for name, values in layer.items()} for layer in self.layers],
             self.context_BK[chosen],
         )
 
@@ -49,7 +49,10 @@ class PredictorState(NamedTuple):
 
     def joined(self, other: "PredictorState") -> "PredictorState":
         """Concatenate the streams of two states."""
-        layers = [a.joined(b) for a, b in zip(self.layers, other.layers, strict=True)]
+        layers = [
+            {name: np.concatenate([values, others[name]]) for name, values in own.items()}
+            for own, others in zip(self.layers, other.layers, strict=True)
+        ]
         return PredictorState(
             np.concatenate([self.log_p, other.log_p]),
             layers,
