@@ -359,7 +359,7 @@ class Page {
       words,
     });
     drawSums(step, { below: this.layer, symbol: this.alphabet.symbol });
-    element("equations").replaceChildren(...cellEquations(step, cell).map((text) => make("p", { text })));
+    element("equations").replaceChildren(...cellEquations(step, cell).map((text) => make("p", {}, text)));
     if (this.isStepping) element("live").textContent = words;
     this.isStepping = false;
   }
@@ -374,12 +374,12 @@ class Page {
     element(`shade-${this.shading}`).checked = true;
     for (const [number, { feature, layer, unit }] of config.tracked.entries()) {
       const text = `${feature} (${this.unitName(layer, unit)})`;
-      element("tracked").append(make("option", { value: number, text }));
+      element("tracked").append(make("option", { value: number }, text));
     }
     element("tracked").append(make("option", { value: "other" }));
     element("documents").hidden = !this.alphabet.canBeTyped(config.end ?? 0);
     for (let layer = 0; layer < config.numLayers; layer += 1) {
-      element("layer").append(make("option", { value: layer, text: String(layer + 1) }));
+      element("layer").append(make("option", { value: layer }, String(layer + 1)));
     }
     element("unit").max = String(config.hiddenSize - 1);
     this.nameUnit();
