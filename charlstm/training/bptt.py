@@ -156,9 +156,8 @@ class TruncatedBPTT:
         # Generators of other device types have states of other sizes.
         if generator is not None and generator.shape == self._generator.get_state().shape:
             self._generator.set_state(generator)
-        if (
-            self._scales_loss and "loss_scale" in state
-        ):  # absent after training in another precision
+        # Absent after training in another precision.
+        if self._scales_loss and "loss_scale" in state:
             scale = tensor_entry(state, "loss_scale", (2,), minimum=0.0)
             self._loss_scale.copy_(scale[0])
             self._num_steps_at_scale.copy_(scale[1])
