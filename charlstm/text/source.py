@@ -21,6 +21,8 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, Final, Protocol
 
+import regex
+
 from charlstm.config import STDIN, ReadingConfig
 from charlstm.errors import CorpusError, EncodingError
 from charlstm.text.encodings import likely_encodings
@@ -32,6 +34,8 @@ except ImportError:
     zstd = None  # type: ignore[assignment,unused-ignore]
 
 _PIECE_BYTES: Final = 1 << 20
+# The last character that never combines with preceding ones (Unicode Standard Annex 15).
+_STANDS_ALONE: Final = regex.compile(r"(?rV1)[\p{NFC_Quick_Check=Yes}&&\p{CCC=0}]")
 
 
 class Readable(Protocol):
@@ -208,40 +212,19 @@ Source = TextSource | FileSource
 def _composed(pieces: Iterator[str]) -> Iterator[str]:
     """Yield the same text in Unicode normal form C.
 
-    The end of a piece may combine with the next piece, so each piece is cut before its last
+    The end of a piece may combine with the next piece, so each piece is cut before the last
     character that never combines with preceding ones.
     """
     held = ""
     for piece in pieces:
         text = held + piece
-        cut = next((i for i in range(len(text) - 1, -1, -1) if _stands_alone(text[i])), 0)
+        last = _STANDS_ALONE.search(text)
+        cut = 0 if last is None else last.start()
         held = text[cut:]
         if cut:
             yield unicodedata.normalize("NFC", text[:cut])
     if held:
         yield unicodedata.normalize("NFC", held)
-
-
-def _stands_alone(char: str) -> bool:
-    """Return whether a character never combines with preceding ones."""
-    if char < "\u0300":
-        return True
-    # Some Tibetan marks are starters, but decompose into two combining ones.
-    first = unicodedata.normalize("NFD", char)[0]
-    return not unicodedata.combining(first) and first not in _combining_starters()
-
-
-@functools.cache
-def _combining_starters() -> frozenset[str]:
-    """Return the starters (class 0) that compose with a preceding one: Indic vowels, Hangul."""
-    found = {chr(code) for code in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))}
-    for code in range(0x110000):
-        parts = unicodedata.decomposition(chr(code)).split()
-        if len(parts) == 2 and not parts[0].startswith("<"):
-            second = chr(int(parts[1], 16))
-            if not unicodedata.combining(second):
-                found.add(second)
-    return frozenset(found)
 
 
 def _is_pipe(path: str) -> bool:
