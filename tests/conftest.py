@@ -123,7 +123,7 @@ def tokenizer_of(vocabulary, *, unknown_probability=1e-4, **reading):
     return CharTokenizer(
         vocabulary=vocabulary,
         config=ReadingConfig(**reading),
-        unknown_probability=unknown_probability,
+        num_train_chars=round(1 / unknown_probability) - 1,
     )
 
 
@@ -159,7 +159,7 @@ def split(vocabulary):
 @pytest.fixture(scope="session")
 def make_trainer(split):
     """Return a function (config changes, steps, resume) -> Trainer on the tiny text."""
-    from charlstm.training.trainer import Fresh, Resume, Trainer
+    from charlstm.training.trainer import Resume, Trainer
 
     def make(*, steps=12, resume=None, model=None, budget=None, val=None, **changes):
         return Trainer(
@@ -168,7 +168,7 @@ def make_trainer(split):
             budget or Budget(steps=steps),
             train=split,
             val=split if val is None else val,
-            start=Fresh() if resume is None else Resume(weights=resume[0], state=resume[1]),
+            start=None if resume is None else Resume(weights=resume[0], state=resume[1]),
         )
 
     return make

@@ -219,7 +219,7 @@ def test_runs_show_includes_the_ngram_loss(run, counted):
     bits = run.json("runs", "show", "tiny")["counts_val_bits_per_char"]
     counts = load().counts()
     val = load().corpus().val
-    assert bits == pytest.approx(counts.ngrams.score(val).nats_N.mean() / math.log(2))
+    assert bits == pytest.approx(counts.ngrams.score(val).mean() / math.log(2))
     out = run("runs", "show", "tiny")[1]
     assert "bits above an n-gram model" in out
     (counted / run_files.COUNTS).write_bytes(b"damaged")

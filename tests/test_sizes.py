@@ -32,7 +32,7 @@ def outcome(paths, how):
         other.original(0, 500),
         *(array.tolist() for one in splits for array in (one.ids, one.starts, one.bytes_D)),
         DocumentHashes(read.train, read.tokenizer).have(other.split).tolist(),
-        ngrams.score(other.split).nats_N.tolist(),
+        ngrams.score(other.split).tolist(),
     ]
 
 

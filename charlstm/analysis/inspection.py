@@ -190,13 +190,13 @@ def trace(predictor: Predictor, text: EncodedText) -> Trace:
                 char=tokenizer.to_text(char),
                 bits=float(-log_p_V[token]) / NATS_PER_BIT,
                 probability=math.exp(log_p_V[token]),
-                candidates=ranked(tokenizer, log_p_V).next[:_NUM_CANDIDATES],
+                candidates=ranked(tokenizer, log_p_V, top=_NUM_CANDIDATES).next,
             )
         )
         steps.append(after.layers)
     layers = [*zip(*steps, strict=True)]
     values = {
-        name: np.array([[step.value(name)[0] for step in layer] for layer in layers])
+        name: np.array([[step[name][0] for step in layer] for layer in layers])
         for name in predictor.cell.values
     }
     return Trace(characters=tuple(characters), values=values, cell=predictor.cell)
@@ -209,15 +209,13 @@ def gate_text(val: EncodedText, train: EncodedText) -> EncodedText:
 
 def gate_statistics(predictor: Predictor, text: EncodedText) -> list[dict[str, GateStatistics]]:
     """Return statistics of each gate on a text, layer by layer."""
-    recorded: list[dict[str, list[Array]]] = []
-    for _, after in predictor.trace(text):
-        recorded = recorded or [{gate: [] for gate in layer.gates} for layer in after.layers]
-        for layer, gates in zip(after.layers, recorded, strict=True):
-            for gate, values in layer.gates.items():
-                gates[gate].append(values[0])
+    steps = [after.layers for _, after in predictor.trace(text)]
     return [
-        {gate: _statistics(np.array(values)) for gate, values in layer.items()}
-        for layer in recorded
+        {
+            gate: _statistics(np.array([step[gate] for step in layer]))
+            for gate in predictor.cell.gates
+        }
+        for layer in zip(*steps, strict=True)
     ]
 
 
@@ -243,8 +241,9 @@ def track_features(predictor: Predictor, text: EncodedText) -> list[TrackedFeatu
     Raises:
         ConfigError: when the text is too short.
     """
+    memory = "cell" if predictor.cell.has_cell_state else "hidden"
     memories = [
-        np.concatenate([np.tanh(layer.c[0]) for layer in after.layers])
+        np.concatenate([np.tanh(layer[memory][0]) for layer in after.layers])
         for _, after in predictor.trace(text)
     ]
     if len(memories) < 10 * _MIN_POSITIVES:

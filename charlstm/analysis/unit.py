@@ -98,20 +98,19 @@ def unit_steps(
         tokenizer.decode(text.ids), text.ids, predictor.trace(text), strict=True
     ):
         below_E = (
-            after.layers[layer - 1].h[0]
+            after.layers[layer - 1]["hidden"][0]
             if layer
             else checkpoint.weights["embedding.weight"][int(token)]
         )
         old, new = before.layers[layer], after.layers[layer]
-        has_cell = checkpoint.spec.model_config.spec.has_cell_state
         steps.append(
             UnitStep(
                 char=tokenizer.to_text(char),
                 gates=_gates(checkpoint, below_E, old, new, layer=layer, unit=unit),
-                cell_before=float(old.c[0, unit]) if has_cell else None,
-                cell=float(new.c[0, unit]) if has_cell else None,
-                hidden_before=float(old.h[0, unit]),
-                hidden=float(new.h[0, unit]),
+                cell_before=float(old["cell"][0, unit]) if "cell" in old else None,
+                cell=float(new["cell"][0, unit]) if "cell" in new else None,
+                hidden_before=float(old["hidden"][0, unit]),
+                hidden=float(new["hidden"][0, unit]),
             )
         )
     return steps
@@ -130,11 +129,11 @@ def _gates(
     weight_ih, weight_hh, bias_ih, bias_hh = layer_weights(checkpoint.weights, layer)
     steps = []
     for name in spec.drawn:
-        row = spec.blocks.index(name) * before.h.shape[1] + unit
+        row = spec.blocks.index(name) * before["hidden"].shape[1] + unit
         gate = spec.recurrent_gates.get(name)
-        factor = 1.0 if gate is None else float(after.gates[gate][0, unit])
+        factor = 1.0 if gate is None else float(after[gate][0, unit])
         input_E = weight_ih[row].astype(np.float64) * below_E
-        hidden_H = factor * weight_hh[row].astype(np.float64) * before.h[0]
+        hidden_H = factor * weight_hh[row].astype(np.float64) * before["hidden"][0]
         bias = float(bias_ih[row]) + factor * float(bias_hh[row])
         steps.append(
             GateStep(
@@ -143,7 +142,7 @@ def _gates(
                 hidden=float(hidden_H.sum()),
                 bias=bias,
                 pre_activation=float(input_E.sum() + hidden_H.sum() + bias),
-                value=float(after.value(name)[0, unit]),
+                value=float(after[name][0, unit]),
                 # Embedding dimensions are not units, so the first layer only lists hidden ones.
                 largest=_largest({"hidden": hidden_H} | ({"below": input_E} if layer else {})),
             )

@@ -24,7 +24,7 @@ from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
     from charlstm.analysis.comparison import CellResult, Keep
-    from charlstm.run.model_saver import ModelSaver
+    from charlstm.run.saving import ModelSaver
     from charlstm.text.corpus import Corpus
     from charlstm.training.auto_config import AutoConfig
     from charlstm.views.plots import Draw
@@ -169,8 +169,8 @@ def _open_keeper(
     store: Path, corpus: "Corpus", config: ReadingConfig, budget: Budget
 ) -> "ModelSaver":
     """Return a keeper, which stores the trained models as runs."""
-    from charlstm.run.model_saver import ModelSaver
     from charlstm.run.preparation import absolute
+    from charlstm.run.saving import ModelSaver
     from charlstm.run.store import CheckpointStore
 
     own = replace(config, paths=tuple(map(absolute, config.paths)))

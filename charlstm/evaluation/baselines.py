@@ -51,7 +51,7 @@ def score_baselines(
     frequencies = fit_ngrams_of_order(train, tokenizer, 0)
     baselines = [
         Baseline(name="uniform", nats=text.num_chars * math.log(len(tokenizer))),
-        Baseline(name="order 0", nats=float(frequencies.score(text).nats_N.sum())),
+        Baseline(name="order 0", nats=float(frequencies.score(text).sum())),
     ]
     # xz output has a granularity of 4 bytes, too coarse for short texts.
     if text.num_chars >= _MIN_XZ_CHARS and _can_be_compressed(text):
@@ -71,7 +71,7 @@ def all_baselines(
     ngrams = fit_ngrams(train, val, tokenizer)
     return [
         *score_baselines(tokenizer, train=train, text=text),
-        ngram_baseline(ngrams, float(ngrams.score(text).nats_N.sum())),
+        ngram_baseline(ngrams, float(ngrams.score(text).sum())),
     ]
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import nll_loss
 
 from charlstm.evaluation.scores import CharLosses, Progress, no_progress
-from charlstm.evaluation.scoring import as_tensor, fill_scores
+from charlstm.evaluation.scoring import as_tensor
 from charlstm.model.lstm import CharLSTM
 from charlstm.text.encoded_text import EncodedText
 
@@ -58,7 +58,8 @@ def score_dynamically(
             y_T = as_tensor(ids_T, model)
             logits_T1V, state = model(x_T1, state)
             log_p_TV = model.log_probabilities(logits_T1V[:, 0])
-            fill_scores(scores, np.arange(first, first + len(ids_T)), log_p_TV.detach(), y_T)
+            position_T = np.arange(first, first + len(ids_T))
+            scores.fill(position_T, log_p_TV.detach().cpu().numpy(), ids_T)
             adaptation.learn(nll_loss(log_p_TV, y_T, reduction="none"))
             state = state.detached()
             previous, done = int(ids_T[-1]), done + len(ids_T)

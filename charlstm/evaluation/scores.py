@@ -32,16 +32,6 @@ _MAX_EXPONENT: Final = math.log(sys.float_info.max)
 _LINE_ENDS: Final = "\n\r\v\f\x85\u2028\u2029"
 
 
-def require_finite(nats_N: npt.NDArray[np.floating]) -> None:
-    """Check that no loss has overflowed because of large weights.
-
-    Raises:
-        CheckpointError: when a loss is not finite.
-    """
-    if not np.isfinite(nats_N).all():
-        raise CheckpointError("the model's weights are too large: its predictions overflow")
-
-
 def no_progress(_num_chars: int) -> None:
     """Ignore progress."""
 
@@ -184,7 +174,8 @@ class CharLosses:
             CheckpointError: when a loss is not finite.
         """
         log_p_N1 = np.take_along_axis(log_p_NV, ids_N[:, None].astype(np.intp), -1)
-        require_finite(log_p_N1)
+        if not np.isfinite(log_p_N1).all():
+            raise CheckpointError("the model's weights are too large: its predictions overflow")
         self.nats_N[position_N] = -log_p_N1[:, 0]
         # The unknown token is never a correct guess, since it does not name a particular character.
         rank_N = np.count_nonzero(log_p_NV > log_p_N1, -1)

@@ -18,13 +18,11 @@ from charlstm.evaluation.scores import (
     Prediction,
     Progress,
     no_progress,
-    require_finite,
 )
 from charlstm.model.lstm import CharLSTM
 from charlstm.system.distributed import SINGLE_PROCESS, World
-from charlstm.text.encoded_text import EncodedText
+from charlstm.text.encoded_text import EncodedText, parallel_windows
 from charlstm.text.vocabulary import UNKNOWN
-from charlstm.text.windows import parallel_windows
 
 # Minimum number of documents in a batch; short documents are batched up to _BATCH_CHARS.
 _BATCH_SIZE: Final = 64
@@ -41,7 +39,6 @@ _CONTEXTS: Final = ((1, 8192), (10, 4096), (100, 512), (1000, 128))
 MAX_CONTEXT_CHARS: Final = sum((length + 1) * number for length, number in _CONTEXTS)
 
 
-@torch.inference_mode()
 def score(model: CharLSTM, split: EncodedText, *, progress: Progress = no_progress) -> CharLosses:
     """Score every character once, in float32; the state is carried within documents.
 
@@ -51,11 +48,7 @@ def score(model: CharLSTM, split: EncodedText, *, progress: Progress = no_progre
     Raises:
         CorpusError: when there are no characters.
     """
-    scores = CharLosses.empty(split.num_chars)
-    for logits_NV, y_N, position_N in _predictions(model, split):
-        fill_scores(scores, position_N, model.log_probabilities(logits_NV), y_N)
-        progress(len(position_N))
-    return scores
+    return CharLosses.of(predictions(model, split, progress=progress), split)
 
 
 @torch.inference_mode()
@@ -64,29 +57,12 @@ def predictions(
 ) -> Iterator[Prediction]:
     """Yield the predictions of every character, in no particular order.
 
-    Raises:
-        CheckpointError: when a log-probability is not finite.
+    Args:
+        progress: as in `score`.
     """
     for logits_NV, _, position_N in _predictions(model, split):
         yield position_N, model.log_probabilities(logits_NV).cpu().numpy()
         progress(len(position_N))
-
-
-def fill_scores(
-    scores: CharLosses, position_N: npt.NDArray[np.int64], log_p_NV: Tensor, y_N: Tensor
-) -> None:
-    """Do the same as `CharLosses.fill`, on the model's device.
-
-    Raises:
-        CheckpointError: when a loss is not finite.
-    """
-    log_p_N1 = log_p_NV.gather(-1, y_N[:, None])
-    rank_N = (log_p_NV > log_p_N1).sum(-1) + (y_N == UNKNOWN) * log_p_NV.shape[-1]
-    nats_N = -log_p_N1[:, 0].cpu().numpy()
-    require_finite(nats_N)
-    scores.nats_N[position_N] = nats_N
-    scores.rank_N[position_N] = rank_N.cpu().numpy()
-    scores.confidence_N[position_N] = log_p_NV.amax(-1).exp().cpu().numpy()
 
 
 @torch.inference_mode()

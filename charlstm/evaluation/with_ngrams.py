@@ -100,5 +100,5 @@ def count(
     ngram_NV, matched_N = ngrams.log_probabilities(ngrams.contexts(text))
     data = lstm_NV, ngram_NV, matched_N, text.ids
     mixture = LogLinearWeights.fit(*data, order=ngrams.order).or_better_part(*data)
-    val_nats = float(ngrams.score(val).nats_N.mean())
+    val_nats = float(ngrams.score(val).mean())
     return InterpolatedNgrams(ngrams=ngrams, mixture=mixture, val_nats_per_char=val_nats)

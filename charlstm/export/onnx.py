@@ -186,7 +186,7 @@ def _difference(checkpoint: Checkpoint, session: Any) -> float:
 
 def _states(layers: list[LayerState], cell: CellSpec) -> Arrays:
     """Return the state arrays [L, B, H] by their names in the graph."""
-    states = {"h": np.stack([layer.h for layer in layers])}
+    states = {"h": np.stack([layer["hidden"] for layer in layers])}
     if cell.has_cell_state:
-        states["c"] = np.stack([layer.c for layer in layers])
+        states["c"] = np.stack([layer["cell"] for layer in layers])
     return states

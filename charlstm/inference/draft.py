@@ -193,18 +193,15 @@ class Draft:
             LiveContextPrediction(0, self._ranked(self._start)),
             *map(LiveContextPrediction, lengths, contexts or repeat(None)),
         ]
-        return (
-            [*predictions, LiveContextPrediction(num_chars, self.prediction())]
-            if num_chars
-            else predictions
-        )
+        if num_chars:
+            predictions.append(LiveContextPrediction(num_chars, self.prediction()))
+        return predictions
 
     def gates(self) -> list[dict[str, float]]:
         """Return each layer's gate activations at the last token, averaged over units."""
         layers = self._positions[min(self.cursor, self.num_read)].state.layers
-        return [
-            {name: float(gate.mean()) for name, gate in layer.gates.items()} for layer in layers
-        ]
+        gates = self._predictor.cell.gates
+        return [{name: float(layer[name].mean()) for name in gates} for layer in layers]
 
     def _stop(self) -> None:
         self._num_to_write = 0
@@ -278,5 +275,5 @@ class Draft:
 def _num_bytes(state: PredictorState) -> int:
     arrays = [state.log_p, state.context_BK]
     for layer in state.layers:
-        arrays += [layer.h, layer.c, layer.candidate, *layer.gates.values()]
+        arrays += layer.values()
     return sum(array.nbytes for array in arrays)

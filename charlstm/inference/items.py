@@ -69,6 +69,7 @@ def draw_items(
         filters = (lambda texts: [text.endswith(eos) and text != eos for text in texts], *filters)
     patience = max(patience, _PATIENCE_PER_ITEM * num_items)
     samples: list[Sample] = []
+    problem = None
     num_drawn = num_rejected = rejected_chars = 0
     while len(samples) < num_items:
         if num_rejected >= patience or rejected_chars >= _MAX_REJECTED_CHARS:
@@ -77,12 +78,7 @@ def draw_items(
                 f"last {num_rejected:,}: the model rarely generates others; try a higher "
                 "--temperature or another --match"
             )
-            return DrawnItems(
-                samples=tuple(samples),
-                num_drawn=num_drawn,
-                num_accepted=len(samples),
-                problem=problem,
-            )
+            break
         num_missing = num_items - len(samples)
         # The rarer matches are, the more streams run in parallel.
         min_streams = max(_MIN_STREAMS, num_rejected) if filters else 1
@@ -98,7 +94,10 @@ def draw_items(
         num_rejected = 0 if batch else num_rejected + num_streams
         rejected_chars = 0 if batch else rejected_chars + num_chars
     return DrawnItems(
-        samples=tuple(samples[:num_items]), num_drawn=num_drawn, num_accepted=len(samples)
+        samples=tuple(samples[:num_items]),
+        num_drawn=num_drawn,
+        num_accepted=len(samples),
+        problem=problem,
     )
 
 

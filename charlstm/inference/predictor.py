@@ -14,8 +14,7 @@ from charlstm.model.cell import Array, CellSpec, CellStack, LayerState
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.ngram.counts import NgramNumbers
 from charlstm.ngram.interpolation import InterpolatedNgrams
-from charlstm.text.encoded_text import EncodedText
-from charlstm.text.windows import parallel_windows
+from charlstm.text.encoded_text import EncodedText, parallel_windows
 
 _MAX_STREAMS: Final = 64
 
@@ -37,7 +36,7 @@ class PredictorState(NamedTuple):
         """Return the state of the streams with these indices [n], which may repeat."""
         return PredictorState(
             self.log_p[chosen],
-            [layer.of_streams(chosen) for layer in self.layers],
+            [{name: values[chosen] for name, values in layer.items()} for layer in self.layers],
             self.context_BK[chosen],
         )
 
@@ -50,7 +49,10 @@ class PredictorState(NamedTuple):
 
     def joined(self, other: "PredictorState") -> "PredictorState":
         """Concatenate the streams of two states."""
-        layers = [a.joined(b) for a, b in zip(self.layers, other.layers, strict=True)]
+        layers = [
+            {name: np.concatenate([values, others[name]]) for name, values in own.items()}
+            for own, others in zip(self.layers, other.layers, strict=True)
+        ]
         return PredictorState(
             np.concatenate([self.log_p, other.log_p]),
             layers,

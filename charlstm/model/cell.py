@@ -8,7 +8,7 @@ Shapes: B batch size, H hidden size, V output ids.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,87 +20,50 @@ if TYPE_CHECKING:
     from charlstm.model.config import ModelConfig
 
 Array = npt.NDArray[np.float32]
+# All values of a layer's step by name, float32 [B, H] each; see `CellSpec.values`.
+LayerState = dict[str, Array]
 
 
-class LayerState(NamedTuple):
-    """All values of a layer's step, float32 [B, H] each.
-
-    Args:
-        h: hidden state.
-        c: the LSTM's cell state; h for GRU and RNN.
-        gates: by name: LSTM `input`, `forget`, `output`; GRU `reset`, `update`; RNN none.
-        candidate: candidate for the new state.
-    """
-
-    h: Array
-    c: Array
-    gates: dict[str, Array]
-    candidate: Array
-
-    def value(self, name: str) -> Array:
-        """Return a gate, the candidate, the cell state or the hidden state by name."""
-        others = {"candidate": self.candidate, "cell": self.c, "hidden": self.h}
-        return self.gates[name] if name in self.gates else others[name]
-
-    def of_streams(self, chosen: npt.NDArray[np.intp]) -> "LayerState":
-        """Return the state of the streams with these indices, [n]."""
-        gates = {name: gate[chosen] for name, gate in self.gates.items()}
-        return LayerState(self.h[chosen], self.c[chosen], gates, self.candidate[chosen])
-
-    def joined(self, other: "LayerState") -> "LayerState":
-        """Concatenate two states along the batch axis."""
-
-        def concatenate(first: Array, second: Array) -> Array:
-            return np.concatenate([first, second])
-
-        gates = {name: concatenate(gate, other.gates[name]) for name, gate in self.gates.items()}
-        return LayerState(
-            concatenate(self.h, other.h),
-            concatenate(self.c, other.c),
-            gates,
-            concatenate(self.candidate, other.candidate),
-        )
-
-
-def lstm_step(wx: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> LayerState:
+def lstm_step(wx: Array, before: LayerState, weight_hh: Array, bias_hh: Array) -> LayerState:
     """Compute an LSTM step (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
 
     Args:
         wx: input part of the pre-activations, W_ih x + b_ih, [B, 4H].
-        h: previous hidden state [B, H].
-        c: previous cell state [B, H].
+        before: the previous step, of which only `hidden` and `cell` are read.
         weight_hh: recurrent weights [4H, H].
         bias_hh: [4H].
     """
-    a_i, a_f, a_g, a_o = np.split(wx + (h @ weight_hh.T + bias_hh), 4, axis=-1)
+    wh = before["hidden"] @ weight_hh.T + bias_hh
+    a_i, a_f, a_g, a_o = np.split(wx + wh, 4, axis=-1)
     i, f, o = _sigmoid(a_i), _sigmoid(a_f), _sigmoid(a_o)
     g = np.tanh(a_g)
-    c = f * c + i * g
-    return LayerState(o * np.tanh(c), c, {"input": i, "forget": f, "output": o}, g)
+    c = f * before["cell"] + i * g
+    h = o * np.tanh(c)
+    return {"input": i, "forget": f, "output": o, "candidate": g, "cell": c, "hidden": h}
 
 
-def gru_step(wx: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> LayerState:
-    """Compute a GRU step (Cho et al. 2014) in the variant of cuDNN and PyTorch; c is unused.
+def gru_step(wx: Array, before: LayerState, weight_hh: Array, bias_hh: Array) -> LayerState:
+    """Compute a GRU step (Cho et al. 2014) in the variant of cuDNN and PyTorch.
 
     Args:
         wx: W_ih x + b_ih, [B, 3H]; weight_hh is [3H, H], bias_hh [3H].
     """
+    h = before["hidden"]
     wx_r, wx_z, wx_n = np.split(wx, 3, axis=-1)
     wh_r, wh_z, wh_n = np.split(h @ weight_hh.T + bias_hh, 3, axis=-1)
     r, z = _sigmoid(wx_r + wh_r), _sigmoid(wx_z + wh_z)
     n = np.tanh(wx_n + r * wh_n)
-    h = (1 - z) * n + z * h
-    return LayerState(h, h, {"reset": r, "update": z}, n)
+    return {"reset": r, "update": z, "candidate": n, "hidden": (1 - z) * n + z * h}
 
 
-def rnn_step(wx: Array, h: Array, c: Array, weight_hh: Array, bias_hh: Array) -> LayerState:
-    """Compute a step of a tanh RNN (Elman 1990); c is unused.
+def rnn_step(wx: Array, before: LayerState, weight_hh: Array, bias_hh: Array) -> LayerState:
+    """Compute a step of a tanh RNN (Elman 1990).
 
     Args:
         wx: W_ih x + b_ih, [B, H]; weight_hh is [H, H], bias_hh [H].
     """
-    h = np.tanh(wx + (h @ weight_hh.T + bias_hh))
-    return LayerState(h, h, {}, h)
+    wh = before["hidden"] @ weight_hh.T + bias_hh
+    return {"hidden": np.tanh(wx + wh)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +78,7 @@ class CellSpec:
         gates: the blocks with a sigmoid, in order of computation.
         memory_gates: the gates that control what the state keeps and what enters it.
         has_cell_state: whether the cell has a cell state in addition to the hidden state.
-        step: (wx, h, c, weight_hh, bias_hh) -> `LayerState`, see `lstm_step`.
+        step: (wx, before, weight_hh, bias_hh) -> after, see `lstm_step`.
         torch_class: class name in `torch.nn`, or in `model.lstm`.
         recurrent_gates: for a block, the gate that multiplies its recurrent part.
         onnx_operator: the ONNX operator; None if ONNX doesn't have the cell.
@@ -129,7 +92,7 @@ class CellSpec:
     gates: tuple[str, ...]
     memory_gates: tuple[str, ...]
     has_cell_state: bool
-    step: Callable[[Array, Array, Array, Array, Array], LayerState]
+    step: Callable[[Array, LayerState, Array, Array], LayerState]
     torch_class: str
     recurrent_gates: Mapping[str, str] = field(default_factory=dict)
     onnx_operator: str | None = None
@@ -238,7 +201,7 @@ class CellStack:
     def zero_state(self, batch_size: int) -> list[LayerState]:
         """Return the state of each layer before the first token."""
         zeros = np.zeros((batch_size, self.config.hidden_size), np.float32)
-        return [LayerState(zeros, zeros, {}, zeros)] * self.config.num_layers
+        return [dict.fromkeys(self.config.spec.values, zeros)] * self.config.num_layers
 
     @np.errstate(over="ignore", invalid="ignore")  # `log_probabilities` raises
     def step(
@@ -255,13 +218,11 @@ class CellStack:
         """
         z: Array = self._embedding[ids_B]
         states: list[LayerState] = []
-        for (weight_ih, weight_hh, bias_ih, bias_hh), (h, c, _, _) in zip(
-            self._layers, before, strict=True
-        ):
-            state = self._step(z @ weight_ih.T + bias_ih, h, c, weight_hh, bias_hh)
-            states.append(state)
-            z = state.h
-        hidden = np.concatenate([state.h for state in states], -1)
+        for weights, state in zip(self._layers, before, strict=True):
+            weight_ih, weight_hh, bias_ih, bias_hh = weights
+            states.append(self._step(z @ weight_ih.T + bias_ih, state, weight_hh, bias_hh))
+            z = states[-1]["hidden"]
+        hidden = np.concatenate([state["hidden"] for state in states], -1)
         return hidden @ self._head_weight.T + self._head_bias, states
 
     def log_probabilities(self, logits: Array) -> Array:

@@ -7,10 +7,10 @@ import contextlib
 import math
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -49,9 +49,20 @@ _HISTORY_REALS: Final = {
     "recurrent_dropout": 1.0,
 }
 
+# The configurations in a header, which are objects of their own there.
+_CONFIGS: Final[dict[str, type[Any]]] = {
+    "model_config": ModelConfig,
+    "train_config": TrainConfig,
+    "budget": Budget,
+    "corpus": ReadingConfig,
+    "reading": ReadingSettings,
+    "settings": TrainSettings,
+}
+
 Arrays = dict[str, npt.NDArray[Any]]
 # A `Started` or `Evaluated` event as logged, plain JSON.
 LogEntry = dict[str, Any]
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,24 +115,16 @@ class RunSpec:
 
     @cached_property
     def tokenizer(self) -> CharTokenizer:
-        return CharTokenizer.of(self.corpus, self.vocabulary, num_train_chars=self.num_train_chars)
+        return CharTokenizer(
+            config=self.corpus, vocabulary=self.vocabulary, num_train_chars=self.num_train_chars
+        )
 
     def to_plain(self) -> dict[str, Any]:
         """Return the content of a checkpoint's header, ready for JSON."""
-        return {
-            "model_config": asdict(self.model_config),
-            "train_config": asdict(self.train_config),
-            "budget": asdict(self.budget),
-            "corpus": asdict(self.corpus),
-            "corpus_name": self.corpus_name,
-            "fingerprint": self.fingerprint,
-            "num_train_chars": self.num_train_chars,
-            # As code points: JSON would merge two adjacent lone surrogates.
-            "vocabulary": self.vocabulary.codes.tolist(),
-            "reading": asdict(self.reading),
-            "settings": asdict(self.settings),
-            "init_from": self.init_from,
-        }
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        parts = {name: asdict(values[name]) for name in _CONFIGS}
+        # As code points: JSON would merge two adjacent lone surrogates.
+        return {**values, **parts, "vocabulary": self.vocabulary.codes.tolist()}
 
     @classmethod
     def from_plain(cls, header: Mapping[str, Any]) -> "RunSpec":
@@ -130,19 +133,9 @@ class RunSpec:
         Raises:
             CharLSTMError, KeyError: if the header is invalid.
         """
-        return cls(
-            model_config=from_plain(ModelConfig, header["model_config"]),
-            train_config=from_plain(TrainConfig, header["train_config"]),
-            budget=from_plain(Budget, header["budget"]),
-            corpus=from_plain(ReadingConfig, header["corpus"]),
-            corpus_name=header["corpus_name"],
-            fingerprint=header["fingerprint"],
-            num_train_chars=header["num_train_chars"],
-            vocabulary=_vocabulary(header["vocabulary"]),
-            reading=from_plain(ReadingSettings, header["reading"]),
-            settings=from_plain(TrainSettings, header["settings"]),
-            init_from=header["init_from"],
-        )
+        values = {field.name: header[field.name] for field in fields(cls)}
+        parts = {name: from_plain(kind, values[name]) for name, kind in _CONFIGS.items()}
+        return cls(**{**values, **parts, "vocabulary": _vocabulary(values["vocabulary"])})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,7 +233,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         # Before reading any data.
         _check_entries(container.entries, header.spec)
         arrays = container.read()
-        weights = _with_prefix(arrays, _MODEL)
+        weights = without_prefix(_MODEL, arrays)
         for name, weight in weights.items():
             if not np.isfinite(weight).all():
                 raise CheckpointError(f"is damaged: {name} contains NaN or infinity")
@@ -249,7 +242,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             training = None
             if numbers is not None:
                 training = TrainingState(
-                    arrays=_with_prefix(arrays, _TRAINING), numbers=dict(numbers)
+                    arrays=without_prefix(_TRAINING, arrays), numbers=dict(numbers)
                 )
         return Checkpoint(**vars(header), weights=weights, training=training)
 
@@ -340,10 +333,11 @@ def _vocabulary(codes: object) -> Vocabulary:
     return Vocabulary.from_codes(np.array(codes, np.uint32))
 
 
-def _with_prefix(arrays: Arrays, prefix: str) -> Arrays:
+def without_prefix(prefix: str, values: Mapping[str, _Value]) -> dict[str, _Value]:
+    """Return the values whose names have a prefix, without it."""
     return {
         name.removeprefix(prefix): value
-        for name, value in arrays.items()
+        for name, value in values.items()
         if name.startswith(prefix)
     }
 
@@ -351,7 +345,7 @@ def _with_prefix(arrays: Arrays, prefix: str) -> Arrays:
 def _check_entries(entries: Mapping[str, Entry], spec: RunSpec) -> None:
     """Raise CheckpointError unless the tensor table fits the model's configuration."""
     shapes = spec.model_config.weight_shapes()
-    model = {n.removeprefix(_MODEL): e for n, e in entries.items() if n.startswith(_MODEL)}
+    model = without_prefix(_MODEL, entries)
     num_training_bytes = sum(
         entry.num_bytes for name, entry in entries.items() if not name.startswith(_MODEL)
     )

@@ -31,18 +31,6 @@ _DEFAULT_DISCOUNTS: Final = (0.5, 1.0, 1.5)
 Probabilities = npt.NDArray[np.float64]
 
 
-class NgramScores(NamedTuple):
-    """The n-gram model's per-character losses on a text.
-
-    Args:
-        nats_N: losses, float64.
-        matched_N: matched context lengths, in tokens, int8.
-    """
-
-    nats_N: npt.NDArray[np.float64]
-    matched_N: npt.NDArray[np.int8]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Level:
     """Smoothed n-grams of one length.
@@ -173,10 +161,9 @@ class NgramModel:
     def num_ngrams(self) -> int:
         return sum(len(level.key_G) for level in self.levels)
 
-    def score(self, text: EncodedText) -> NgramScores:
-        """Return the loss of every character."""
+    def score(self, text: EncodedText) -> npt.NDArray[np.float64]:
+        """Return the loss of every character, in nats, float64 [N]."""
         nats_N = np.empty(text.num_chars)
-        matched_N = np.empty(text.num_chars, np.int8)
         padded = PaddedText.of(text, self.num_tokens)
         done = 0
         for first in range(0, len(padded.ids_P), _SCORED_AT_ONCE):
@@ -197,9 +184,8 @@ class NgramModel:
             is_scored_P[: first - begin] = False
             after = done + int(np.count_nonzero(is_scored_P))
             nats_N[done:after] = -np.log(p_P[is_scored_P])
-            matched_N[done:after] = probabilities.matched_P[is_scored_P]
             done = after
-        return NgramScores(nats_N, matched_N)
+        return nats_N
 
     def contexts(self, text: EncodedText) -> NgramNumbers:
         """Return the context of every character, in the format of `read`, int32 [N, K]."""
@@ -275,20 +261,18 @@ class TextProbabilities(NamedTuple):
         length: maximum context length.
         number_P: the number of the (length + 1)-gram that ends at each position.
         p_P: the probability of each token.
-        matched_P: matched context lengths.
     """
 
     length: int
     number_P: NgramNumbers
     p_P: Probabilities
-    matched_P: npt.NDArray[np.int8]
 
     @classmethod
     def of(cls, padded: PaddedText, level: Level) -> "TextProbabilities":
         """Return the unigram probabilities."""
         uniform = 1 / (padded.num_ids - 1)
         p_P = level.discounted_G[padded.ids_P] + np.float64(level.backoff_C[0]) * uniform
-        return cls(0, padded.ids_P.astype(np.int32), p_P, np.zeros(len(p_P), np.int8))
+        return cls(0, padded.ids_P.astype(np.int32), p_P)
 
     def extended(self, padded: PaddedText, level: Level) -> "TextProbabilities":
         """Return the probabilities from contexts one token longer."""
@@ -299,13 +283,11 @@ class TextProbabilities(NamedTuple):
         position_P = length + np.flatnonzero(has_context_P)
         ngram_N = level.find(padded.keys(self.number_P, position_P))
         backoff_N = level.backoff_C[self.number_P[position_P - 1]]
-        p_P, matched_P = self.p_P.copy(), self.matched_P.copy()
+        p_P = self.p_P.copy()
         p_P[position_P] = backoff_N * p_P[position_P] + level.discounted_probability(ngram_N)
-        has_continuations = level.continuations(self.number_P[position_P - 1])[1] > 0
-        matched_P[position_P[has_continuations]] = length
         number_P = np.full(len(p_P), NO_NGRAM, np.int32)
         number_P[position_P] = ngram_N
-        return TextProbabilities(length, number_P, p_P, matched_P)
+        return TextProbabilities(length, number_P, p_P)
 
 
 def _discounts(counts_G: npt.NDArray[np.int64]) -> tuple[float, ...]:

@@ -36,7 +36,7 @@ from charlstm.training.hardware import (
     set_threads,
 )
 from charlstm.training.step_benchmark import StepBenchmark
-from charlstm.training.trainer import Fresh, FromWeights, Resume, Start
+from charlstm.training.trainer import FromWeights, Resume, Start
 
 # Runs with --minutes end slightly early, to leave time for the last save.
 _USED_FRACTION: Final = 0.95
@@ -209,7 +209,7 @@ def prepare_new(
     )
     notices = [*corpus.notices, *plan.notices]
     confirmations: list[str] = []
-    start: Start = Fresh()
+    start: Start = None
     if initial is not None:
         notices += initial.notices
         start = FromWeights(weights=resize_vocabulary(initial.checkpoint, corpus.vocabulary))

@@ -27,7 +27,6 @@ from charlstm.events import (
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import sample
 from charlstm.model.checkpoints import Arrays, Checkpoint, LogEntry, TrainingState
-from charlstm.run.checkpoint_saver import CheckpointSaver
 from charlstm.run.log import LoggedEvent, RunLog
 from charlstm.run.preparation import (
     PreparedRun,
@@ -38,6 +37,7 @@ from charlstm.run.preparation import (
     prepare_worker,
     run_to_resume,
 )
+from charlstm.run.saving import CheckpointSaver
 from charlstm.run.store import CheckpointStore
 from charlstm.run.writer import RunWriter
 from charlstm.settings import RunSettings

@@ -11,8 +11,7 @@
     vocabulary    characters <-> ids
     tokenizer     vocabulary and normalization: text <-> ids
     visible       visible forms of characters
-    encoded_text  encoded text: concatenated documents
-    windows       windows of many documents read in parallel
+    encoded_text  encoded text: concatenated documents, and windows of many of them
     corpus        files -> vocabulary and splits; start here: `load_corpus`
     notices       notices about an encoded text
     storage       the encoded text in a run's folder

@@ -27,13 +27,12 @@ class Assignment:
     """The split of each document, in text order.
 
     Args:
-        starts_D: document starts, int64. The parts of a divided document count as documents.
-        lengths_D: document lengths in characters, int64.
+        lengths_D: document lengths in characters, int64. The parts of a divided document count as
+            documents.
         split_D: 0 for training, 1 for validation, 2 for test.
         notices: shown to the user.
     """
 
-    starts_D: npt.NDArray[np.int64]
     lengths_D: npt.NDArray[np.int64]
     split_D: npt.NDArray[np.int8]
     notices: tuple[str, ...] = ()
@@ -58,7 +57,7 @@ class Assignment:
         split_D = np.full(len(starts_D), _TRAIN, np.int8)
         split_D[order[ends <= num_test]] = _TEST
         split_D[order[(ends > num_test) & (ends <= num_test + num_val)]] = _VAL
-        assignment = cls(starts_D=starts_D, lengths_D=lengths_D, split_D=split_D)
+        assignment = cls(lengths_D=lengths_D, split_D=split_D)
         # With few short documents, a split can end up far too small.
         num_train, num_val, num_test = config.split_sizes(num_chars)
         for split, name, wanted in ((_TEST, "test", num_test), (_VAL, "validation", num_val)):
@@ -74,7 +73,7 @@ class Assignment:
 
     def _moved(self, split: int, num_chars: int, notice: str) -> "Assignment":
         """Move text from the ends of the longest training documents to another split."""
-        starts_D, lengths_D, split_D = self.starts_D, self.lengths_D.copy(), self.split_D.copy()
+        lengths_D, split_D = self.lengths_D.copy(), self.split_D.copy()
         while num_chars > 0:
             longest = int(np.argmax(np.where(split_D == _TRAIN, lengths_D, 0)))
             num_kept = int(lengths_D[longest]) - num_chars
@@ -82,16 +81,10 @@ class Assignment:
             if num_kept <= 0:
                 split_D[longest] = split
                 continue
-            starts_D = np.insert(starts_D, longest + 1, starts_D[longest] + num_kept)
             lengths_D = np.insert(lengths_D, longest + 1, lengths_D[longest] - num_kept)
             lengths_D[longest] = num_kept
             split_D = np.insert(split_D, longest + 1, split)
-        return Assignment(
-            starts_D=starts_D,
-            lengths_D=lengths_D,
-            split_D=split_D,
-            notices=(*self.notices, notice),
-        )
+        return Assignment(lengths_D=lengths_D, split_D=split_D, notices=(*self.notices, notice))
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -109,9 +102,10 @@ class Assignment:
     def grouped(self, ids: Ids) -> Iterator[Ids]:
         """Yield ids in chunks: all training documents, then validation, then test."""
         for split in (_TRAIN, _VAL, _TEST):
-            for first in range(0, len(self.starts_D), _CHUNK_DOCUMENTS):
+            begin = 0
+            for first in range(0, len(self.lengths_D), _CHUNK_DOCUMENTS):
                 chunk = slice(first, first + _CHUNK_DOCUMENTS)
                 lengths = self.lengths_D[chunk]
-                begin = int(self.starts_D[first])
                 chunk_ids = ids[begin : begin + int(lengths.sum())]
                 yield chunk_ids[np.repeat(self.split_D[chunk] == split, lengths)]
+                begin += len(chunk_ids)

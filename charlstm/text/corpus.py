@@ -149,10 +149,11 @@ def load_corpus(
         has_documents = bool(config.split_documents or config.column) or num_main_sources > 1
         documents = _Documents(sources, config, adds_eos=has_documents)
         counted = _count(documents)
-        num_chars = int(counted.lengths[:num_main_sources].sum())
-        main_starts = counted.starts[counted.starts < num_chars]
-        assignment = Assignment.of(config, main_starts, num_chars)
-        spans = _spans(config, counted, num_main_sources, len(files.val), assignment)
+        main_end = int(counted.lengths[:num_main_sources].sum())
+        val_end = main_end + int(counted.lengths[num_main_sources:][: len(files.val)].sum())
+        main_starts = counted.starts[counted.starts < main_end]
+        assignment = Assignment.of(config, main_starts, main_end)
+        spans = _spans(config, main_end, val_end, counted.num_chars, assignment)
         return _split(files, documents, counted, spans, assignment, extra_characters)
 
 
@@ -231,36 +232,32 @@ def _open(
 
 
 def _spans(
-    config: ReadingConfig,
-    counted: _Counted,
-    num_main_sources: int,
-    num_val_sources: int,
-    assignment: Assignment | None,
+    config: ReadingConfig, main_end: int, val_end: int, end: int, assignment: Assignment | None
 ) -> list[tuple[int, int]]:
-    """Return (start, end) of train, val and test in the concatenated documents."""
-    num_main_chars = int(counted.lengths[:num_main_sources].sum())
-    if not num_main_chars:
+    """Return (start, end) of train, val and test in the concatenated documents.
+
+    Args:
+        main_end, val_end, end: where the main, validation and test files end.
+    """
+    if not main_end:
         raise CorpusError(f"{_names_of(config)}: the corpus is empty")
-    sizes = config.split_sizes(num_main_chars) if assignment is None else assignment.sizes
+    sizes = config.split_sizes(main_end) if assignment is None else assignment.sizes
     num_train, num_val, num_test = sizes
     if num_train < 2:
         raise CorpusError(
-            f"{_names_of(config)}: {num_main_chars} characters are too few to train on; "
+            f"{_names_of(config)}: {main_end} characters are too few to train on; "
             "use at least a few thousand"
         )
-    val_edge = num_main_chars + int(counted.lengths[num_main_sources:][:num_val_sources].sum())
     for name, path, size in (
-        ("val", config.val, val_edge - num_main_chars),
-        ("test", config.test, counted.num_chars - val_edge),
+        ("val", config.val, val_end - main_end),
+        ("test", config.test, end - val_end),
     ):
         if path is not None and not size:
             raise CorpusError(f"--{name} {path}: contains no text")
     return [
         (0, num_train),
-        (num_train, num_train + num_val) if config.val is None else (num_main_chars, val_edge),
-        (num_main_chars - num_test, num_main_chars)
-        if config.test is None
-        else (val_edge, counted.num_chars),
+        (num_train, num_train + num_val) if config.val is None else (main_end, val_end),
+        (main_end - num_test, main_end) if config.test is None else (val_end, end),
     ]
 
 
@@ -395,17 +392,20 @@ def _split(
         )
     vocabulary = Vocabulary.from_codes(codes[is_kept])
 
+    all_documents = EncodedText(ids=ids, starts=starts)
+
     def split(first: int, last: int) -> EncodedText:
-        inner = starts[(starts > first) & (starts < last)]
-        begins = np.append(np.int64(0), inner - first)[: last - first]
-        text = EncodedText(ids=ids[first:last], starts=begins)
+        text = all_documents.part(first, last)
         return replace(text, bytes_D=_bytes_of_documents(text, all_characters, config))
 
     train, val, test = (split(*span) for span in spans)
     # The splits are views of the same ids.
     if not is_kept[1:].all():
-        _renumber(ids, np.where(is_kept, np.cumsum(is_kept), UNKNOWN).astype(ids.dtype))
-    tokenizer = CharTokenizer.of(config, vocabulary, num_train_chars=train.num_chars)
+        new_ids = np.append(UNKNOWN, vocabulary.encode(all_characters.characters))
+        new_ids = new_ids.astype(ids.dtype)
+        for piece in _pieces(ids):
+            piece[:] = new_ids[piece]
+    tokenizer = CharTokenizer(config=config, vocabulary=vocabulary, num_train_chars=train.num_chars)
     notices = [
         *_notices(files, documents.sources),
         *(assignment.notices if assignment else ()),
@@ -451,11 +451,6 @@ def _counts(ids: Ids, num_ids: int) -> npt.NDArray[np.int64]:
     for piece in _pieces(ids):
         counts += np.bincount(piece, minlength=num_ids)
     return counts
-
-
-def _renumber(ids: Ids, new_ids: Ids) -> None:
-    for piece in _pieces(ids):
-        piece[:] = new_ids[piece]
 
 
 def _bytes_of_documents(

@@ -21,6 +21,8 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, Final, Protocol
 
+import regex
+
 from charlstm.config import STDIN, ReadingConfig
 from charlstm.errors import CorpusError, EncodingError
 from charlstm.text.encodings import likely_encodings
@@ -32,6 +34,8 @@ except ImportError:
     zstd = None  # type: ignore[assignment,unused-ignore]
 
 _PIECE_BYTES: Final = 1 << 20
+# The last character that never combines with preceding ones (Unicode Standard Annex 15).
+_STANDS_ALONE: Final = regex.compile(r"(?rV1)[\p{NFC_Quick_Check=Yes}&&\p{CCC=0}]")
 
 
 class Readable(Protocol):
@@ -68,30 +72,8 @@ _READ_ERRORS: Final[tuple[type[Exception], ...]] = (
 )
 
 
-class Source(Protocol):
-    """A text that can be read repeatedly.
-
-    Attributes:
-        notices: notices of the latest reading, for the user.
-        encoding: encoding used by the latest reading; `utf-8-sig` is UTF-8 with a byte order
-            mark; empty for a text in memory.
-        line_ends: the distinct line ends found in the file.
-    """
-
-    name: str
-    notices: list[str]
-    encoding: str
-    line_ends: tuple[str, ...]
-
-    def pieces(self) -> Iterator[str]:
-        """Yield the text from its start, in pieces of about a megabyte."""
-
-    def close(self) -> None:
-        """Delete the temporary copy, if there is one."""
-
-
 class TextSource:
-    """A text in memory."""
+    """A text in memory, with the attributes of a `FileSource`."""
 
     def __init__(self, name: str, text: str, notices: Iterable[str] = ()) -> None:
         self.name = name
@@ -103,15 +85,17 @@ class TextSource:
     def pieces(self) -> Iterator[str]:
         yield self._text
 
-    def close(self) -> None:
-        pass
-
 
 class FileSource:
     """A file or pipe; a pipe's bytes are copied to a temporary file, so they can be read twice.
 
     Args:
         errors: Python's decoding error handler; any but `strict` leaves a notice.
+
+    Attributes:
+        notices: notices of the latest reading, for the user.
+        encoding: encoding used by the latest reading; `utf-8-sig` is UTF-8 with a byte order mark.
+        line_ends: the distinct line ends found in the file.
 
     Raises:
         CorpusError: if it is missing, or is neither a file nor a pipe.
@@ -127,7 +111,7 @@ class FileSource:
         self._copy = _copy_pipe(path) if _is_pipe(path) else None
 
     def pieces(self) -> Iterator[str]:
-        """See `Source.pieces`.
+        """Yield the text from its start, in pieces of about a megabyte.
 
         Raises:
             CorpusError: if the bytes can't be read, decompressed or decoded.
@@ -143,6 +127,7 @@ class FileSource:
             raise CorpusError(unreadable(self.name, error)) from error
 
     def close(self) -> None:
+        """Delete the temporary copy, if there is one."""
         if self._copy is not None:
             self._copy.close()
 
@@ -220,43 +205,26 @@ class FileSource:
             )
 
 
+# A text that can be read repeatedly.
+Source = TextSource | FileSource
+
+
 def _composed(pieces: Iterator[str]) -> Iterator[str]:
     """Yield the same text in Unicode normal form C.
 
-    The end of a piece may combine with the next piece, so each piece is cut before its last
+    The end of a piece may combine with the next piece, so each piece is cut before the last
     character that never combines with preceding ones.
     """
     held = ""
     for piece in pieces:
         text = held + piece
-        cut = next((i for i in range(len(text) - 1, -1, -1) if _stands_alone(text[i])), 0)
+        last = _STANDS_ALONE.search(text)
+        cut = 0 if last is None else last.start()
         held = text[cut:]
         if cut:
             yield unicodedata.normalize("NFC", text[:cut])
     if held:
         yield unicodedata.normalize("NFC", held)
-
-
-def _stands_alone(char: str) -> bool:
-    """Return whether a character never combines with preceding ones."""
-    if char < "\u0300":
-        return True
-    # Some Tibetan marks are starters, but decompose into two combining ones.
-    first = unicodedata.normalize("NFD", char)[0]
-    return not unicodedata.combining(first) and first not in _combining_starters()
-
-
-@functools.cache
-def _combining_starters() -> frozenset[str]:
-    """Return the starters (class 0) that compose with a preceding one: Indic vowels, Hangul."""
-    found = {chr(code) for code in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))}
-    for code in range(0x110000):
-        parts = unicodedata.decomposition(chr(code)).split()
-        if len(parts) == 2 and not parts[0].startswith("<"):
-            second = chr(int(parts[1], 16))
-            if not unicodedata.combining(second):
-                found.add(second)
-    return frozenset(found)
 
 
 def _is_pipe(path: str) -> bool:

@@ -197,7 +197,9 @@ def _corpus(
         first += size
     return Corpus(
         name=corpus_name(config),
-        tokenizer=CharTokenizer.of(config, vocabulary, num_train_chars=splits["train"].num_chars),
+        tokenizer=CharTokenizer(
+            config=config, vocabulary=vocabulary, num_train_chars=splits["train"].num_chars
+        ),
         fingerprint=header["fingerprint"],
         notices=(),
         mode=mode,

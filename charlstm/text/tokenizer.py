@@ -38,27 +38,17 @@ class CharTokenizer:
 
     Args:
         config: how the training text was read.
-        unknown_probability: lower bound for the probability of the unknown token.
+        num_train_chars: length of the training split.
     """
 
     vocabulary: Vocabulary
     config: ReadingConfig
-    unknown_probability: float
+    num_train_chars: int
 
-    @classmethod
-    def of(
-        cls, config: ReadingConfig, vocabulary: Vocabulary, *, num_train_chars: int
-    ) -> "CharTokenizer":
-        """Build the tokenizer of a corpus.
-
-        Args:
-            num_train_chars: length of the training split.
-        """
-        return cls(
-            vocabulary=vocabulary,
-            config=config,
-            unknown_probability=least_unknown_probability(num_train_chars),
-        )
+    @property
+    def unknown_probability(self) -> float:
+        """Lower bound for the probability of the unknown token."""
+        return least_unknown_probability(self.num_train_chars)
 
     @property
     def is_byte(self) -> bool:

@@ -9,9 +9,8 @@
     graphs          gradient steps as CUDA graphs
     head            cross-entropy of the output layer, in chunks
     loss_meter      running training-loss statistics
-    optimization    Muon, AdamW, learning-rate schedule
+    optimization    Muon, AdamW, learning-rate schedule; entries of a state_dict
     budgets         training budgets: progress, and expected epochs
-    state           validated access to the entries of a state_dict
     trainer         the training loop, evaluation and early stopping; start here: `Trainer.run`
 
 Input: an `EncodedText` and settings. Output: events (see `charlstm.events`), weights and a

@@ -15,19 +15,20 @@ import torch
 from torch import Tensor
 
 from charlstm.config import Dropouts, TrainConfig
+from charlstm.model.checkpoints import without_prefix
 from charlstm.model.lstm import CharLSTM, State, output_dropout
 from charlstm.system.distributed import SINGLE_PROCESS, World
 from charlstm.training.batches import Batch, PackedWindow
 from charlstm.training.graphs import StepGraphs
 from charlstm.training.head import head_loss
 from charlstm.training.loss_meter import StepOutcome
-from charlstm.training.optimization import Optimizer
-from charlstm.training.state import entry, tensor_entry, with_prefix, without_prefix
+from charlstm.training.optimization import Optimizer, entry, tensor_entry
 
 # Loss scaling: float16 gradients underflow below 6e-8 (Micikevicius et al. 2018).
 _FIRST_LOSS_SCALE: Final = 65536.0
 _LOSS_SCALE_GROWTH_STEPS: Final = 2000
 _NO_DROPOUT: Final = Dropouts()
+_OPTIMIZER: Final = "optimizer."
 
 
 class TruncatedBPTT:
@@ -127,7 +128,9 @@ class TruncatedBPTT:
 
         This is a collective operation: every process must call it.
         """
-        state = with_prefix("optimizer", self._optimizer.state_dict())
+        state = {
+            f"{_OPTIMIZER}{name}": value for name, value in self._optimizer.state_dict().items()
+        }
         for name, part in self._carried._asdict().items():
             state[f"carried.{name}"] = torch.cat(self._world.gather(part), 1)
         for rank, generator in enumerate(self._world.gather(self._generator.get_state())):
@@ -143,7 +146,7 @@ class TruncatedBPTT:
             CheckpointError: if an entry is missing or has the wrong shape, dtype or range.
             RuntimeError: if a generator's state is invalid.
         """
-        self._optimizer.load_state_dict(without_prefix("optimizer", state))
+        self._optimizer.load_state_dict(without_prefix(_OPTIMIZER, state))
         for name, part in self._carried._asdict().items():
             shape = (part.shape[0], self._batch_size, part.shape[2])
             part.copy_(tensor_entry(state, f"carried.{name}", shape)[:, self._shard])
@@ -153,9 +156,8 @@ class TruncatedBPTT:
         # Generators of other device types have states of other sizes.
         if generator is not None and generator.shape == self._generator.get_state().shape:
             self._generator.set_state(generator)
-        if (
-            self._scales_loss and "loss_scale" in state
-        ):  # absent after training in another precision
+        # Absent after training in another precision.
+        if self._scales_loss and "loss_scale" in state:
             scale = tensor_entry(state, "loss_scale", (2,), minimum=0.0)
             self._loss_scale.copy_(scale[0])
             self._num_steps_at_scale.copy_(scale[1])

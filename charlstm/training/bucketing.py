@@ -125,7 +125,7 @@ class BucketedBatches:
         generator = np.random.default_rng([self._seed, epoch])
         order = generator.permutation(len(self._start_D))
         pool = np.arange(len(order)) // _POOL_SIZE
-        # Alternately ascending and descending: batches across two pools have similar lengths, too.
+        # Alternately ascending and descending: batches across two pools also have similar lengths.
         order = order[np.lexsort((self._length_D[order] * (1 - 2 * (pool % 2)), pool))]
         batch = (np.cumsum(self._length_D[order]) - 1) // self._chars_per_step
         # Shuffle the batches: otherwise lengths would rise and fall over each pool.

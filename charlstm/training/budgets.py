@@ -8,10 +8,10 @@ seconds, and of 3 when other programs start.
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
-from charlstm.config import Budget, from_plain
+from charlstm.config import Budget
 from charlstm.settings import MAX_COUNT, require_real
 
 Clock = Callable[[], float]
@@ -148,21 +148,8 @@ class Forecast:
     recent_progress: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("progress", "epoch", "recent_epochs", "recent_progress"):
-            require_real(name, getattr(self, name), 0.0, float(MAX_COUNT))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the numbers for a checkpoint."""
-        return asdict(self)
-
-    def load_state_dict(self, state: Any) -> None:
-        """Load what `state_dict` returned.
-
-        Raises:
-            ConfigError: if a number is missing or invalid.
-        """
-        for name, value in asdict(from_plain(Forecast, state)).items():
-            setattr(self, name, value)
+        for name, value in vars(self).items():
+            require_real(name, value, 0.0, float(MAX_COUNT))
 
     def add(self, *, progress: float, epoch: float) -> None:
         """Record the progress and the epoch before a step."""

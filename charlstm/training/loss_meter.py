@@ -1,13 +1,13 @@
 """Running training-loss statistics, read from the device asynchronously."""
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
-from charlstm.config import MAX_SECONDS, NATS_PER_BIT, from_plain
+from charlstm.config import MAX_SECONDS, NATS_PER_BIT
 from charlstm.errors import TrainingError
 from charlstm.settings import MAX_COUNT, require_int, require_real
 
@@ -71,10 +71,13 @@ class LossMeter:
 
     Args:
         learning_rate: peak learning rate, for the message if training diverges.
+
+    Attributes:
+        statistics: everything that a resumed run needs.
     """
 
     def __init__(self, *, device: str, learning_rate: float) -> None:
-        self.counts = LossStatistics()
+        self.statistics = LossStatistics()
         self._learning_rate = learning_rate
         self._steps_per_reading = _STEPS_PER_READING[device]
         self._unread: list[StepOutcome] = []
@@ -88,19 +91,7 @@ class LossMeter:
     @property
     def bits_per_char(self) -> float:
         """The running mean over the latest steps."""
-        return self.counts.loss_sum / max(self.counts.loss_weight, 1e-9) / NATS_PER_BIT
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the statistics for a checkpoint."""
-        return asdict(self.counts)
-
-    def load_state_dict(self, state: Any) -> None:
-        """Load what `state_dict` returned.
-
-        Raises:
-            ConfigError: if a value is missing or invalid.
-        """
-        self.counts = from_plain(LossStatistics, state)
+        return self.statistics.loss_sum / max(self.statistics.loss_weight, 1e-9) / NATS_PER_BIT
 
     def add(self, outcome: StepOutcome, step: int) -> None:
         """Add a step's outcome; read all unread ones at every eighth step (every step on a CPU).
@@ -125,15 +116,15 @@ class LossMeter:
         """
         if not self._unread:
             return
-        counts = self.counts
+        statistics = self.statistics
         losses, scales = (torch.stack(part).tolist() for part in zip(*self._unread, strict=True))
         self._unread.clear()
         any_skipped, any_slowed = self._flags
         for loss, loss_scale in zip(losses, scales, strict=True):
             if math.isfinite(loss):
-                counts.num_skipped = 0
-                counts.loss_sum = _DECAY * counts.loss_sum + loss
-                counts.loss_weight = _DECAY * counts.loss_weight + 1.0
+                statistics.num_skipped = 0
+                statistics.loss_sum = _DECAY * statistics.loss_sum + loss
+                statistics.loss_weight = _DECAY * statistics.loss_weight + 1.0
                 continue
             any_skipped = True
             if loss_scale <= 1.0:
@@ -143,9 +134,9 @@ class LossMeter:
 
     def _slow_down(self, step: int) -> None:
         """Halve the learning rate; raise TrainingError at the tenth time without a finite step."""
-        self.counts.num_skipped += 1
-        self.counts.rate_factor /= 2
-        if self.counts.num_skipped >= MAX_SKIPPED_STEPS:
+        self.statistics.num_skipped += 1
+        self.statistics.rate_factor /= 2
+        if self.statistics.num_skipped >= MAX_SKIPPED_STEPS:
             raise TrainingError(
                 f"training diverged: the gradients of {MAX_SKIPPED_STEPS} steps in a row, up to "
                 f"step {step}, were not finite; try a --learning-rate below {self._learning_rate:g}"

@@ -3,18 +3,23 @@
 Muon (Jordan et al. 2024) for the recurrent layers' matrices, AdamW (Loshchilov & Hutter 2019) for
 embedding, head and biases. On tiny Shakespeare this combination was 0.11 nats per character better
 than AdamW at the same number of characters.
+
+A state_dict maps dotted names to tensors and may come from an untrusted checkpoint; all of training
+reads its entries by `entry` and `tensor_entry`.
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from charlstm.errors import CheckpointError
 from charlstm.system.distributed import SINGLE_PROCESS, World
-from charlstm.training.state import tensor_entry
+
+_Value = TypeVar("_Value")
 
 WARMUP_FRACTION: Final = 0.03
 # Fraction of the peak rate, so that even a run of one step learns something.
@@ -270,3 +275,40 @@ def _orthogonalize_by_gram_matrix(x: Tensor, gram: Tensor) -> Tensor:
 def _gradient(parameter: Tensor) -> Tensor:
     assert parameter.grad is not None, "step() comes after backward()"
     return parameter.grad
+
+
+def entry(state: Mapping[str, _Value], name: str) -> _Value:
+    """Return an entry of a state_dict.
+
+    Raises:
+        CheckpointError: if it is missing.
+    """
+    if name not in state:
+        raise CheckpointError(f"{name} is missing")
+    return state[name]
+
+
+def tensor_entry(
+    state: Mapping[str, Tensor],
+    name: str,
+    shape: Sequence[int],
+    *,
+    minimum: float | None = None,
+) -> Tensor:
+    """Return a float32 tensor of a state_dict.
+
+    Args:
+        minimum: smallest valid value; None for no minimum.
+
+    Raises:
+        CheckpointError: if it is missing, has another shape or dtype, or contains invalid values.
+    """
+    value = entry(state, name)
+    if value.dtype is not torch.float32 or tuple(value.shape) != tuple(shape):
+        raise CheckpointError(
+            f"{name} is {str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}, "
+            f"not float32 {tuple(shape)}"
+        )
+    if not value.isfinite().all() or (minimum is not None and bool((value < minimum).any())):
+        raise CheckpointError(f"{name} contains invalid values")
+    return value

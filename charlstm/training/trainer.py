@@ -26,9 +26,8 @@ from charlstm.training.bptt import TruncatedBPTT
 from charlstm.training.bucketing import batches_of
 from charlstm.training.budgets import Clock, Forecast, Stopwatch, training_budget_for
 from charlstm.training.hardware import explain_memory_errors
-from charlstm.training.loss_meter import LossMeter
-from charlstm.training.optimization import learning_rate_scale
-from charlstm.training.state import entry
+from charlstm.training.loss_meter import LossMeter, LossStatistics
+from charlstm.training.optimization import entry, learning_rate_scale
 from charlstm.training.step_benchmark import ThreadTuner
 
 # Validation during training: enough characters to compare two evaluations of a run, in streams long
@@ -67,11 +66,6 @@ class _Counters:
             require_real("bits per character", self.best_val_bits_per_char, 0.0, MAX_BITS)
 
 
-@dataclass(frozen=True)
-class Fresh:
-    """Start from random weights."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class FromWeights:
     """Start a new run from the weights of another model."""
@@ -87,8 +81,8 @@ class Resume:
     state: TrainingState
 
 
-Start = Fresh | FromWeights | Resume
-_FRESH: Final = Fresh()
+# None starts from random weights.
+Start = FromWeights | Resume | None
 
 
 class Trainer:
@@ -116,7 +110,7 @@ class Trainer:
         *,
         train: EncodedText,
         val: EncodedText,
-        start: Start = _FRESH,
+        start: Start = None,
         started_at: float | None = None,
         clock: Clock = time.monotonic,
         world: World = SINGLE_PROCESS,
@@ -259,8 +253,8 @@ class Trainer:
             arrays={name: _to_array(value) for name, value in tensors.items()},
             numbers={
                 "counters": asdict(self._counters),
-                "loss_meter": self._losses.state_dict(),
-                "forecast": self._forecast.state_dict(),
+                "loss_meter": asdict(self._losses.statistics),
+                "forecast": asdict(self._forecast),
                 "batches": {"cursor": self._batches.cursor},
                 "num_val_chars": self._num_val_chars,
             },
@@ -272,8 +266,8 @@ class Trainer:
             self._bptt.load_state_dict(tensors)
             self._generator.set_state(entry(tensors, "generator.batches"))
             self._counters = from_plain(_Counters, entry(state.numbers, "counters"))
-            self._losses.load_state_dict(entry(state.numbers, "loss_meter"))
-            self._forecast.load_state_dict(entry(state.numbers, "forecast"))
+            self._losses.statistics = from_plain(LossStatistics, entry(state.numbers, "loss_meter"))
+            self._forecast = from_plain(Forecast, entry(state.numbers, "forecast"))
             cursor = entry(entry(state.numbers, "batches"), "cursor")
             require_int("cursor", cursor, 0, MAX_COUNT)
             self._batches.cursor = cursor
@@ -340,7 +334,7 @@ class Trainer:
 
     def _learning_rate(self, progress: float) -> float:
         scale = learning_rate_scale(progress)
-        return self.config.learning_rate * scale * self._losses.counts.rate_factor
+        return self.config.learning_rate * scale * self._losses.statistics.rate_factor
 
     def _is_evaluation_due(self, progress: float) -> bool:
         """Return whether to evaluate now.

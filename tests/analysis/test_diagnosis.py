@@ -49,7 +49,7 @@ def test_diagnose_matches_load_corpus(check, tmp_path, options):
     assert found.num_characters == len(corpus.vocabulary)
     baselines = score_baselines(corpus.tokenizer, train=corpus.train, text=corpus.test)
     ngrams = fit_ngrams(corpus.train, corpus.val, corpus.tokenizer)
-    baselines.append(ngram_baseline(ngrams, ngrams.score(corpus.test).nats_N.sum()))
+    baselines.append(ngram_baseline(ngrams, ngrams.score(corpus.test).sum()))
     bits = {b.name: b.nats / corpus.test.num_chars / math.log(2) for b in baselines}
     assert found.baseline_bits_per_char == pytest.approx(bits)
 

@@ -40,10 +40,8 @@ def test_trace_records_losses_candidates_and_activations(predictor, document):
         assert p[0] == pytest.approx(math.exp(prediction.log_p[0].max()), rel=1e-4)
         prediction = predictor.read(np.array([token]), prediction)
         for layer, step in enumerate(prediction.layers):
-            for gate, values in step.gates.items():
-                np.testing.assert_array_equal(traced[gate][layer, position], values[0])
-            np.testing.assert_array_equal(traced["cell"][layer, position], step.c[0])
-            np.testing.assert_array_equal(traced["hidden"][layer, position], step.h[0])
+            for name, values in step.items():
+                np.testing.assert_array_equal(traced[name][layer, position], values[0])
     assert list(traced.values) == [
         "input", "forget", "output", "candidate", "cell", "hidden",
     ]  # fmt: skip
@@ -84,6 +82,7 @@ def test_track_features_ignores_non_ascii_bytes(predictor):
     other = SimpleNamespace(
         tokenizer=tokenizer_of(vocabulary, level="byte"),
         hidden_size=8,
+        cell=predictor.cell,
         trace=lambda split: predictor.trace(replace(split, ids=split.ids % 20)),
     )
     found = {
@@ -147,7 +146,7 @@ def test_track_features_finds_a_tracking_unit(predictor, document, monkeypatch):
     def with_a_tracking_unit(self, text):
         for number, (before, after) in enumerate(original(self, text)):
             layer = after.layers[1]
-            layer.c[0, 5] = positions[number] / 10
+            layer["cell"][0, 5] = positions[number] / 10
             yield before, after
 
     monkeypatch.setattr(Predictor, "trace", with_a_tracking_unit)

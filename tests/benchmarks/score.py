@@ -165,7 +165,7 @@ def languages(folder: Path, texts: list[str], minutes: float) -> None:
         costs = []
         for model, ngrams in zip(models, by_ngrams, strict=True):
             split = model.tokenizer.split(lines)
-            costs.append(np.add.reduceat(ngrams.score(split).nats_N, split.starts))
+            costs.append(np.add.reduceat(ngrams.score(split), split.starts))
         own = [model.name for model in models].index(name)
         ngrams_right += int((np.argmin(costs, 0) == own).sum())
     print(f"{total:,} lines: LSTM {right / total:.2%}, n-grams {ngrams_right / total:.2%}")

@@ -15,7 +15,7 @@ from charlstm.evaluation.scores import (
     document_scores,
     most_surprising,
 )
-from charlstm.evaluation.scoring import fill_scores, score, score_by_context
+from charlstm.evaluation.scoring import score, score_by_context
 from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import UNKNOWN, Vocabulary
 
@@ -91,23 +91,18 @@ def test_empty_scores_have_dtypes_and_need_a_character():
     assert len(room.nats_N) == len(room.rank_N) == len(room.confidence_N) == 1
 
 
-def fill_of_torch(scores, positions, log_p_NV, ids_N):
-    fill_scores(scores, positions, torch.tensor(log_p_NV), torch.tensor(ids_N.astype(int)))
-
-
-@pytest.mark.parametrize("fill", [CharLosses.fill, fill_of_torch])
-def test_fill_enters_loss_rank_and_confidence_and_rejects_overflow(fill):
+def test_fill_enters_loss_rank_and_confidence_and_rejects_overflow():
     scores = CharLosses.empty(4)
     p_NV = np.array([[0.2, 0.4, 0.3, 0.1], [0.5, 0.3, 0.1, 0.1], [0.1, 0.2, 0.6, 0.1]], np.float32)
     ids_N = np.array([2, UNKNOWN, 1], np.uint8)
-    fill(scores, np.array([3, 0, 1]), np.log(p_NV), ids_N)
+    scores.fill(np.array([3, 0, 1]), np.log(p_NV), ids_N)
     np.testing.assert_allclose(scores.nats_N[[3, 0, 1]], -np.log([0.3, 0.5, 0.2]), rtol=1e-6)
     # Unknown characters rank after the whole vocabulary, whatever their probability.
     assert scores.rank_N[[3, 0, 1]].tolist() == [1, 4, 1]
     np.testing.assert_allclose(scores.confidence_N[[3, 0, 1]], [0.4, 0.5, 0.6], rtol=1e-6)
     for cost in (math.nan, math.inf, -math.inf):
         with pytest.raises(CheckpointError, match="overflow"):
-            fill(scores, np.array([0]), np.array([[cost]], np.float32), np.array([0]))
+            scores.fill(np.array([0]), np.array([[cost]], np.float32), np.array([0]))
 
 
 def test_joined_sums_two_evaluations():

@@ -117,7 +117,20 @@ def wait_for(page, condition):
 
 def assert_predictions(page, checkpoint, *prefixes):
     """Compare what the page predicts after prefixes with Python, for the rounded weights."""
-    found = page.evaluate("prefixes => Promise.all(prefixes.map(charlstm.predict))", prefixes)
+    found = page.evaluate(
+        """async (prefixes) => {
+          const field = document.getElementById("text");
+          const found = [];
+          for (const prefix of prefixes) {
+            field.value = prefix;
+            field.dispatchEvent(new Event("input"));
+            while (!charlstm.next()) await new Promise(requestAnimationFrame);
+            found.push(charlstm.next());
+          }
+          return found;
+        }""",
+        prefixes,
+    )
     predictor = Predictor(rounded(checkpoint))
     tokenizer = predictor.tokenizer
     # A line end typed into the field is the text's own.

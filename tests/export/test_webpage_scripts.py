@@ -59,7 +59,7 @@ def vectors_of(model):
             state = predictor.read_text(symbol, state)
             log_p.append(state.log_p[0].tolist())
             names = model.spec.model_config.spec.values
-            layers.append([[layer.value(n)[0].tolist() for n in names] for layer in state.layers])
+            layers.append([[layer[n][0].tolist() for n in names] for layer in state.layers])
         ids = tokenizer.encode(symbols)
         bits = [-row[one] / np.log(2) for row, one in zip(log_p, ids.tolist(), strict=False)]
         texts.append(

@@ -44,6 +44,23 @@ def test_parallel_streams_match_single_ones(checkpoint):
         np.testing.assert_allclose(together.log_p[number], alone.log_p[0], atol=1e-5)
 
 
+def parts_of(state, stream):
+    """Return everything that a state holds of one stream."""
+    values = [layer[name][stream] for layer in state.layers for name in sorted(layer)]
+    return [state.log_p[stream], state.context_BK[stream], *values]
+
+
+def test_states_select_and_concatenate_streams_in_every_part(checkpoint):
+    predictor = Predictor(checkpoint)
+    state = predictor.read(np.array([1, 2, 3]), predictor.start(3))
+    together = state.joined(predictor.start()).of_streams(np.array([3, 2, 0, 2]))
+    expected = [(predictor.start(), 0), (state, 2), (state, 0), (state, 2)]
+    assert len(together.log_p) == len(expected)
+    for stream, (source, number) in enumerate(expected):
+        for found, part in zip(parts_of(together, stream), parts_of(source, number), strict=True):
+            np.testing.assert_array_equal(found, part)
+
+
 def test_probabilities_sum_to_one_with_a_floor_for_unknown(checkpoint):
     predictor = Predictor(checkpoint)
     prediction = predictor.read_text("the q", predictor.start())

@@ -26,17 +26,12 @@ def inputs(num_gates):
     return drawn((NUM_STREAMS, rows), state, state, (rows, SIZE), (rows,))
 
 
-def assert_is(step, *, h, c, gates, candidate):
-    """Assert that every field of a step matches; gates by name and in order."""
-    assert list(step.gates) == list(gates)
-    for found, expected in [
-        (step.h, h),
-        (step.c, c),
-        (step.candidate, candidate),
-        *((step.gates[name], gate) for name, gate in gates.items()),
-    ]:
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+def assert_is(step, **expected):
+    """Assert that all values of a step match, by name and in order."""
+    assert list(step) == list(expected)
+    for name, values in expected.items():
+        assert step[name].dtype == np.float32
+        np.testing.assert_allclose(step[name], values, rtol=1e-4, atol=1e-6)
 
 
 def test_lstm_step_matches_equations():
@@ -46,59 +41,36 @@ def test_lstm_step_matches_equations():
     i, f, o, g = sigmoid(i), sigmoid(f), sigmoid(o), np.tanh(g)
     after = f * c + i * g
     assert_is(
-        lstm_step(wx, h, c, weight, bias),
-        h=o * np.tanh(after),
-        c=after,
-        gates={"input": i, "forget": f, "output": o},
+        lstm_step(wx, {"hidden": h, "cell": c}, weight, bias),
+        input=i,
+        forget=f,
+        output=o,
         candidate=g,
+        cell=after,
+        hidden=o * np.tanh(after),
     )
 
 
 def test_gru_step_matches_equations():
-    wx, h, c, weight, bias = inputs(3)
+    wx, h, _, weight, bias = inputs(3)
     wh = h @ weight.astype(float).T + bias
     r, z, n = (slice(number * SIZE, (number + 1) * SIZE) for number in range(3))
     reset, update = (sigmoid(wx[:, part] + wh[:, part]) for part in (r, z))
     candidate = np.tanh(wx[:, n] + reset * wh[:, n])
     after = (1 - update) * candidate + update * h
     assert_is(
-        gru_step(wx, h, c, weight, bias),
-        h=after,
-        c=after,
-        gates={"reset": reset, "update": update},
+        gru_step(wx, {"hidden": h}, weight, bias),
+        reset=reset,
+        update=update,
         candidate=candidate,
+        hidden=after,
     )
 
 
 def test_rnn_step_matches_equations():
-    wx, h, c, weight, bias = inputs(1)
+    wx, h, _, weight, bias = inputs(1)
     after = np.tanh(wx + h @ weight.astype(float).T + bias)
-    assert_is(rnn_step(wx, h, c, weight, bias), h=after, c=after, gates={}, candidate=after)
-
-
-@pytest.fixture(scope="module")
-def step():
-    return lstm_step(*inputs(4))
-
-
-def test_layer_state_selects_streams_in_every_field(step):
-    chosen = np.array([2, 0])
-    assert_is(
-        step.of_streams(chosen),
-        h=step.h[chosen],
-        c=step.c[chosen],
-        gates={name: gate[chosen] for name, gate in step.gates.items()},
-        candidate=step.candidate[chosen],
-    )
-
-
-def test_layer_state_concatenates_streams_in_every_field(step):
-    other = step.of_streams(np.array([1]))
-    together = step.joined(other)
-    back = together.of_streams(np.array([0, 1, 2]))
-    assert_is(back, h=step.h, c=step.c, gates=step.gates, candidate=step.candidate)
-    last = together.of_streams(np.array([3]))
-    assert_is(last, h=other.h, c=other.c, gates=other.gates, candidate=other.candidate)
+    assert_is(rnn_step(wx, {"hidden": h}, weight, bias), hidden=after)
 
 
 @pytest.fixture(scope="module")
@@ -111,14 +83,14 @@ def stack():
     return CellStack(MODEL, weights, unknown_probability=1e-3)
 
 
-def test_zero_state_is_zero_and_supports_selection(stack):
+def test_zero_state_has_all_values_of_a_step(stack):
     before = stack.zero_state(3)
     assert len(before) == MODEL.num_layers
+    nothing = np.zeros((3, MODEL.hidden_size))
     for layer in before:
-        nothing = np.zeros((2, MODEL.hidden_size))
-        chosen = layer.of_streams(np.array([0, 2]))
-        assert_is(chosen, h=nothing, c=nothing, gates={}, candidate=nothing)
-        assert len(layer.joined(layer).h) == 6
+        assert_is(layer, **dict.fromkeys(MODEL.spec.values, nothing))
+    _, after = stack.step(np.array([1, 2, 3]), before)
+    assert [list(layer) for layer in after] == [list(layer) for layer in before]
 
 
 def test_log_probabilities_normalize_over_last_axis(stack):

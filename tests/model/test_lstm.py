@@ -39,9 +39,9 @@ def test_torch_model_matches_numpy_model(cell):
         logits_BV, layers = stack.step(ids_B, layers)
         np.testing.assert_allclose(logits_BV, expected_BV, atol=1e-4)
     for number, layer in enumerate(layers):
-        np.testing.assert_allclose(layer.h, state.h_LBH[number].detach(), atol=1e-4)
+        np.testing.assert_allclose(layer["hidden"], state.h_LBH[number].detach(), atol=1e-4)
         if cell == "lstm":
-            np.testing.assert_allclose(layer.c, state.c_LBH[number].detach(), atol=1e-4)
+            np.testing.assert_allclose(layer["cell"], state.c_LBH[number].detach(), atol=1e-4)
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -1,17 +1,14 @@
 import numpy as np
 import pytest
+from conftest import tokenizer_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlstm.config import ReadingConfig
 from charlstm.text import duplicates
 from charlstm.text.duplicates import DocumentHashes, copied_fraction
-from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.vocabulary import Vocabulary
 
-TOKENIZER = CharTokenizer.of(
-    ReadingConfig(split_documents="lines"), Vocabulary.of("abc\n"), num_train_chars=9
-)
+TOKENIZER = tokenizer_of(Vocabulary.of("abc\n"), split_documents="lines")
 documents = st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_size=30)
 
 

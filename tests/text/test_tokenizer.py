@@ -1,18 +1,15 @@
 import numpy as np
 import pytest
-from conftest import TEXT
+from conftest import TEXT, tokenizer_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlstm.config import ReadingConfig
 from charlstm.errors import CorpusError
-from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.vocabulary import UNKNOWN, Vocabulary
 
 
 def of(characters, **options):
-    vocabulary = Vocabulary.of(characters)
-    return CharTokenizer.of(ReadingConfig(**options), vocabulary, num_train_chars=99)
+    return tokenizer_of(Vocabulary.of(characters), unknown_probability=0.01, **options)
 
 
 BYTES = "".join(map(chr, range(256)))

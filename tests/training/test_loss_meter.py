@@ -1,10 +1,12 @@
 import math
+from dataclasses import asdict
 
 import pytest
 import torch
 
+from charlstm.config import from_plain
 from charlstm.errors import ConfigError, TrainingError
-from charlstm.training.loss_meter import LossMeter, StepFlags, StepOutcome
+from charlstm.training.loss_meter import LossMeter, LossStatistics, StepFlags, StepOutcome
 
 
 def outcome(loss, scale=1.0):
@@ -32,13 +34,13 @@ def test_running_mean_decays(meter):
 def test_nonfinite_gradient_halves_rate_unless_loss_is_scaled(meter, scale, found, rate):
     meter.add(outcome(1.0), 1)
     meter.add(outcome(math.nan, scale), 2)
-    assert meter.counts.rate_factor == rate
-    assert meter.counts.num_skipped == (rate < 1)
+    assert meter.statistics.rate_factor == rate
+    assert meter.statistics.num_skipped == (rate < 1)
     assert meter.take_flags() == found
     assert meter.take_flags() == StepFlags()
     assert meter.bits_per_char == pytest.approx(1 / math.log(2))
     meter.add(outcome(1.0), 3)
-    assert meter.counts.num_skipped == 0
+    assert meter.statistics.num_skipped == 0
     assert meter.take_flags() == StepFlags(False, False)
 
 
@@ -56,7 +58,7 @@ def test_ten_consecutive_skipped_steps_raise(meter):
         meter.add(outcome(math.inf), step)
     with pytest.raises(TrainingError, match=r"10 steps in a row, up to step 20, .* below 0\.25$"):
         meter.add(outcome(math.nan), 20)
-    assert meter.counts.rate_factor == 2.0**-19
+    assert meter.statistics.rate_factor == 2.0**-19
 
 
 @pytest.mark.parametrize(("device", "reads_at"), [("cpu", 1), ("cuda", 8), ("mps", 8)])
@@ -70,17 +72,15 @@ def test_gpu_losses_are_read_every_eighth_step(device, reads_at):
             read.append(step)
     assert read == list(range(reads_at, 17, reads_at))
     meter.read(16)  # no-op
-    assert meter.counts.loss_weight == pytest.approx((1 - 0.98**16) / 0.02)
+    assert meter.statistics.loss_weight == pytest.approx((1 - 0.98**16) / 0.02)
 
 
-def test_loss_meter_state_round_trips(meter):
+def test_loss_statistics_round_trip(meter):
     meter.add(outcome(1.5), 1)
     meter.add(outcome(math.nan), 2)
-    state = meter.state_dict()
+    state = asdict(meter.statistics)
     assert state == {"loss_sum": 1.5, "loss_weight": 1.0, "rate_factor": 0.5, "num_skipped": 1}
-    other = LossMeter(device="cpu", learning_rate=0.25)
-    other.load_state_dict(state)
-    assert other.counts == meter.counts
+    assert from_plain(LossStatistics, state) == meter.statistics
     for broken in ({**state, "num_skipped": -1}, {**state, "loss_sum": math.nan}):
         with pytest.raises(ConfigError):
-            other.load_state_dict(broken)
+            from_plain(LossStatistics, broken)

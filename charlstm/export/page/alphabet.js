@@ -68,14 +68,9 @@ class Alphabet {
 
   /** Return a prediction's label in words, for screen readers. @param {number} number */
   spokenNameOf(number) {
-    return number === 0 ? "unknown" : this.spoken(this.codes[number - 1]);
-  }
-
-  /** @param {number} code */
-  spoken(code) {
     /** @type {Record<number, string>} */
     const words = { 9: "tab", 10: "line end", 32: "space", [DOCUMENT_END]: "end of the document" };
-    return words[code] ?? this.label(code);
+    return words[this.codes[number - 1]] ?? this.nameOf(number);
   }
 
   /**

@@ -1,17 +1,13 @@
 // The drawing of one unit: inputs at the bottom, gates as valves, the memory along the top.
 
-const SVG = "http://www.w3.org/2000/svg";
-
 const BOX = { width: 128, top: 222, height: 80 };
 const VALVE = { width: 112, height: 10 };
 const BUS = 324; // the line that brings the inputs to every box
 
-/** @param {string} tag @param {Record<string, string | number>} attributes @param {string} [text] */
-function makeSvg(tag, attributes, text) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value));
-  if (text !== undefined) made.textContent = text;
-  return made;
+/** Return the style of a value: gates have one color, other values one for each sign. */
+function kindOf(name, value) {
+  if (isGate(name) || name === "open") return "gate";
+  return value < 0 ? "negative" : "positive";
 }
 
 /** Draw one step; `source` names what is read, `size` is the number of units. */
@@ -20,33 +16,26 @@ function drawCell(figure, step, { cell, source, size, words }) {
   const flows = flowsOf(step, cell);
   const svg = makeSvg("svg", { viewBox: "0 0 600 400", role: "img", "aria-label": words });
   for (const [name, points] of lines) {
-    const value = flows[name];
-    const strength = Math.abs(Math.tanh(1.5 * value));
-    const kind = isGate(name) || name === "open" ? "gate" : value < 0 ? "negative" : "positive";
-    svg.append(
-      makeSvg("polyline", {
-        points: points.map((point) => point.join(",")).join(" "),
-        class: `flow ${kind}`,
-        "stroke-width": (1 + 7 * strength).toFixed(1),
-      }),
-    );
+    const width = 1 + 7 * Math.abs(Math.tanh(1.5 * flows[name]));
+    const style = { class: `flow ${kindOf(name, flows[name])}`, "stroke-width": width.toFixed(1) };
+    const places = points.map((point) => point.join(",")).join(" ");
+    svg.append(makeSvg("polyline", { points: places, ...style }));
   }
   for (const [name, [x, y]] of Object.entries(nodes)) {
-    svg.append(makeSvg("circle", { cx: x, cy: y, r: name === "tanh" ? 20 : 14, class: "node" }));
     const [mark] = name.split(" ");
     const small = mark.length > 1 ? "small" : "";
-    svg.append(makeSvg("text", { x, y: y + 5, class: `mark ${small}` }, mark));
+    svg.append(
+      makeSvg("circle", { cx: x, cy: y, r: name === "tanh" ? 20 : 14, class: "node" }),
+      makeSvg("text", { x, y: y + 5, class: `mark ${small}` }, mark),
+    );
   }
   for (const [text, name, x, y, anchor] of labels) {
-    const label = makeSvg("text", { x, y, "text-anchor": anchor, class: "label" }, `${text} `);
-    label.append(makeSvg("tspan", { class: "value" }, signed(flows[name])));
-    svg.append(label);
+    const value = makeSvg("tspan", { class: "value" }, signed(flows[name]));
+    svg.append(makeSvg("text", { x, y, "text-anchor": anchor, class: "label" }, `${text} `, value));
   }
-  const centers = Object.values(boxes);
-  svg.append(
-    makeSvg("polyline", { points: `${Math.min(...centers, 150)},${BUS} ${Math.max(...centers, 450)},${BUS}`,
-      class: "wire" }),
-  );
+  const centers = [150, ...Object.values(boxes), 450];
+  const ends = `${Math.min(...centers)},${BUS} ${Math.max(...centers)},${BUS}`;
+  svg.append(makeSvg("polyline", { points: ends, class: "wire" }));
   for (const [name, x] of Object.entries(boxes)) svg.append(drawBox(name, x, step));
   svg.append(drawSource(150, source), drawSource(450, `h before, ${size} units`));
   figure.replaceChildren(svg);
@@ -56,39 +45,29 @@ function drawCell(figure, step, { cell, source, size, words }) {
 function drawBox(name, x, step) {
   const { preActivation, value } = step.gates.find((gate) => gate.name === name);
   const { width, top, height } = BOX;
-  const group = makeSvg("g", {});
-  group.append(makeSvg("line", { x1: x, x2: x, y1: top + height, y2: BUS, class: "wire" }));
-  group.append(makeSvg("rect", { x: x - width / 2, y: top, width, height, rx: 6, class: "box" }));
-  group.append(makeSvg("text", { x: x - width / 2 + 8, y: top + 20 }, titleOfValue(name)));
-  group.append(
-    makeSvg("text", { x: x + width / 2 - 8, y: top + 40, "text-anchor": "end", class: "value" },
-      signed(value)),
-  );
-  const left = x - VALVE.width / 2;
-  const valveTop = top + 46;
-  group.append(
-    makeSvg("rect", { x: left, y: valveTop, width: VALVE.width, height: VALVE.height, class: "valve" }),
-  );
+  const [left, right] = [x - width / 2 + 8, x + width / 2 - 8];
   // A gate fills from the left, a value from the middle.
   const [from, to] = isGate(name) ? [0, value] : [0.5, (1 + value) / 2].sort((a, b) => a - b);
-  const kind = isGate(name) ? "gate" : value < 0 ? "negative" : "positive";
-  group.append(
-    makeSvg("rect", { x: left + from * VALVE.width, y: valveTop, width: Math.max(1, (to - from) * VALVE.width),
-      height: VALVE.height, class: `open ${kind}` }),
-  );
+  const valve = { x: left, y: top + 46, ...VALVE };
+  const filled = { x: left + from * VALVE.width, width: Math.max(1, (to - from) * VALVE.width) };
   const squash = isGate(name) ? "\u03c3" : "tanh";
-  group.append(
+  return makeSvg("g", {},
+    makeSvg("line", { x1: x, x2: x, y1: top + height, y2: BUS, class: "wire" }),
+    makeSvg("rect", { x: x - width / 2, y: top, width, height, rx: 6, class: "box" }),
+    makeSvg("text", { x: left, y: top + 20 }, titleOfValue(name)),
+    makeSvg("text", { x: right, y: top + 40, "text-anchor": "end", class: "value" }, signed(value)),
+    makeSvg("rect", { ...valve, class: "valve" }),
+    makeSvg("rect", { ...valve, ...filled, class: `open ${kindOf(name, value)}` }),
     makeSvg("text", { x, y: top + 74, class: "small mark" }, `${squash}(${signed(preActivation)})`),
   );
-  return group;
 }
 
 function drawSource(x, text) {
-  const group = makeSvg("g", {});
-  group.append(makeSvg("line", { x1: x, x2: x, y1: BUS, y2: 350, class: "wire" }));
-  group.append(makeSvg("rect", { x: x - 135, y: 350, width: 270, height: 36, rx: 18, class: "source" }));
-  group.append(makeSvg("text", { x, y: 374, class: "mark" }, text));
-  return group;
+  return makeSvg("g", {},
+    makeSvg("line", { x1: x, x2: x, y1: BUS, y2: 350, class: "wire" }),
+    makeSvg("rect", { x: x - 135, y: 350, width: 270, height: 36, rx: 18, class: "source" }),
+    makeSvg("text", { x, y: 374, class: "mark" }, text),
+  );
 }
 
 /** Describe what each gate did. */

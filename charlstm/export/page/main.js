@@ -20,7 +20,6 @@ class Page {
     this.isUnitKnown = false; // whether `text.values` are the selected unit's
     this.shadedFrom = 0; // the symbols before it are already shaded
     this.stale = new Set(); // functions that redraw parts of the page
-    this.predicting = new Map();
     this.startWorker();
     this.build();
     this.trial = new Trial(this);
@@ -104,10 +103,6 @@ class Page {
       if (answer.id !== this.writing.id) return;
       this.writing.answer = answer;
       this.show(this.writing.draw);
-    },
-    predicted: ({ id, logP }) => {
-      this.predicting.get(id)(Array.from(logP));
-      this.predicting.delete(id);
     },
   };
 
@@ -359,7 +354,7 @@ class Page {
       words,
     });
     drawSums(step, { below: this.layer, symbol: this.alphabet.symbol });
-    element("equations").replaceChildren(...cellEquations(step, cell).map((text) => make("p", { text })));
+    element("equations").replaceChildren(...cellEquations(step, cell).map((text) => make("p", {}, text)));
     if (this.isStepping) element("live").textContent = words;
     this.isStepping = false;
   }
@@ -374,12 +369,12 @@ class Page {
     element(`shade-${this.shading}`).checked = true;
     for (const [number, { feature, layer, unit }] of config.tracked.entries()) {
       const text = `${feature} (${this.unitName(layer, unit)})`;
-      element("tracked").append(make("option", { value: number, text }));
+      element("tracked").append(make("option", { value: number }, text));
     }
     element("tracked").append(make("option", { value: "other" }));
     element("documents").hidden = !this.alphabet.canBeTyped(config.end ?? 0);
     for (let layer = 0; layer < config.numLayers; layer += 1) {
-      element("layer").append(make("option", { value: layer, text: String(layer + 1) }));
+      element("layer").append(make("option", { value: layer }, String(layer + 1)));
     }
     element("unit").max = String(config.hiddenSize - 1);
     this.nameUnit();
@@ -430,19 +425,10 @@ const withFieldEnds = (text) => text.replace(/\r\n?/g, "\n");
 function startPage() {
   const page = new Page(JSON.parse(element("model").textContent));
   element("dead").hidden = true;
-  let numAsked = 0;
-  // For the console and the tests.
+  // For the console and the tests: what is drawn, in full precision.
   globalThis.charlstm = {
-    /** Return a promise of the log-probabilities of the symbol after a text. */
-    predict: (prefix) =>
-      new Promise((resolve) => {
-        const id = (numAsked += 1);
-        page.predicting.set(id, resolve);
-        const { alphabet } = page;
-        const symbols = alphabet.symbolsOf(alphabet.normalized(prefix)).map(({ number }) => number);
-        page.tell("predict", { id, symbols });
-      }),
-    /** Return the step that is drawn, in full precision. */
+    /** Return the log-probabilities of the next symbol; undefined while they are computed. */
+    next: () => (page.next && page.isCurrent(page.next) ? Array.from(page.next.logP) : undefined),
     step: () => page.unit?.step,
     isRead: () => page.text.isRead && page.stale.size === 0 && !document.querySelector("#strip .waiting"),
   };

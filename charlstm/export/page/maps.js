@@ -8,6 +8,9 @@ const NAMES_WIDTH = 88; // pixels of the names beside the maps, where there is r
 
 const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
 
+/** Return a color of the style sheet, for canvases. */
+const styleColor = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`);
+
 /** Return r, g, b: blue for open gates and positive values, red for negative ones. */
 function colorOf(name, value) {
   const strength = isGate(name) ? value : Math.abs(name === "cell" ? Math.tanh(value) : value);
@@ -46,7 +49,7 @@ function drawMap(canvas, { name, values, units, numColumns, chosenColumn, chosen
     context.imageSmoothingEnabled = false;
     context.drawImage(small, MARGIN, 0, numRead * columnWidth, height);
   }
-  const ink = isDark() ? "#e8e9ec" : "#1c1d20";
+  const ink = styleColor("ink");
   if (rowHeight >= ROW_HEIGHT) {
     context.fillStyle = ink;
     context.font = "9px system-ui, sans-serif";
@@ -66,18 +69,18 @@ function drawMap(canvas, { name, values, units, numColumns, chosenColumn, chosen
 
 /** Draw the symbols above and below the maps. */
 function drawCharacters(canvas, { labels, chosenColumn }) {
+  const [ink, accent, ground] = ["ink", "accent", "ground"].map(styleColor);
   const { context, width } = prepared(canvas, 18);
   const columnWidth = (width - MARGIN) / labels.length;
   context.font = `${Math.min(14, columnWidth * 1.5)}px ui-monospace, monospace`;
   context.textAlign = "center";
   labels.forEach((label, column) => {
     const left = MARGIN + column * columnWidth;
-    context.fillStyle = isDark() ? "#e8e9ec" : "#1c1d20";
     if (column === chosenColumn) {
-      context.fillStyle = isDark() ? "#8ab6ff" : "#1457b8";
+      context.fillStyle = accent;
       context.fillRect(left, 0, columnWidth - 1, 18);
-      context.fillStyle = isDark() ? "#15171b" : "#fff";
     }
+    context.fillStyle = column === chosenColumn ? ground : ink;
     context.fillText(label, left + columnWidth / 2, 13, columnWidth);
   });
 }
@@ -196,25 +199,20 @@ class Maps {
           (config.spec.hasCellState ? ", the cell state through tanh." : "."));
     this.hint = element("hover-words").textContent;
     for (let layer = 0; layer < config.numLayers; layer += 1) {
-      const figure = make("div", { className: "layer", role: "group" });
-      figure.setAttribute("aria-label", `Layer ${layer + 1}`);
-      if (config.numLayers > 1) figure.append(make("h3", { text: `Layer ${layer + 1}` }));
-      const characters = () => {
-        const row = make("div", { className: "map" });
-        row.append(make("span"), make("canvas", { "aria-hidden": "true" }));
-        return row;
-      };
+      const title = `Layer ${layer + 1}`;
+      const heading = config.numLayers > 1 ? [make("h3", {}, title)] : [];
+      const characters = () =>
+        make("div", { class: "map" }, make("span"), make("canvas", { "aria-hidden": "true" }));
       const maps = inDrawnOrder(config.spec).map((name) => this.buildMap(layer, name));
-      figure.append(characters(), ...maps, characters());
-      element("layers").append(figure);
+      const parts = [...heading, characters(), ...maps, characters()];
+      element("layers").append(make("div", { class: "layer", role: "group", "aria-label": title }, ...parts));
     }
   }
 
   buildMap(layer, name) {
     const { page } = this;
-    const row = make("div", { className: "map" });
-    const canvas = make("canvas", { role: "img", "data-name": name, "data-layer": layer });
-    canvas.setAttribute("aria-label", `${name}: ${page.config.spec.meanings[name]}`);
+    const words = `${name}: ${page.config.spec.meanings[name]}`;
+    const canvas = make("canvas", { role: "img", "aria-label": words, "data-name": name, "data-layer": layer });
     const say = (event) => {
       const found = this.valueAt(event);
       if (!found) return;
@@ -231,7 +229,6 @@ class Maps {
       page.choose(found.place);
       page.follow(layer, found.unit);
     });
-    row.append(make("span", { text: name }), canvas);
-    return row;
+    return make("div", { class: "map" }, make("span", {}, name), canvas);
   }
 }

@@ -18,24 +18,21 @@ const share = (probability) => {
 };
 
 /**
- * Make an element with text; text never becomes markup.
- * @param {string} tag @param {Record<string, any>} [properties]
- * @returns {any}
+ * Fill a new element; a child that is a string becomes text, never markup.
+ * @type {(made: any, attributes: Record<string, any>, children: any[]) => any}
  */
-function make(tag, { text, className, ...attributes } = {}) {
-  const made = document.createElement(tag);
-  if (text !== undefined) made.textContent = text;
-  if (className) made.className = className;
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+function completed(made, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value));
+  made.append(...children);
   return made;
 }
 
-/** Make a table's row of a header and cells with text. */
-function makeRow(header, cells) {
-  const row = make("tr");
-  row.append(make("th", { scope: "row", text: header }), ...cells.map((text) => make("td", { text })));
-  return row;
-}
+/** @type {(tag: string, attributes?: Record<string, any>, ...children: any[]) => any} */
+const make = (tag, attributes = {}, ...children) => completed(document.createElement(tag), attributes, children);
+
+/** @type {(tag: string, attributes: Record<string, any>, ...children: any[]) => any} */
+const makeSvg = (tag, attributes, ...children) =>
+  completed(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 
 /** Return the limits between the shades of surprisal: further apart for larger vocabularies. */
 function surprisalSteps(numSymbols) {
@@ -66,11 +63,7 @@ function drawLegend(isSurprisal, steps) {
         ...UNIT_STEPS.map((limit, number) => [`p${number + 1}`, `+${limit}`]),
       ];
   element("legend").replaceChildren(
-    ...names.map(([shade, name]) => {
-      const item = make("li", { text: name });
-      item.prepend(make("i", { "data-shade": shade }));
-      return item;
-    }),
+    ...names.map(([shade, name]) => make("li", {}, make("i", { "data-shade": shade }), name)),
   );
 }
 
@@ -101,7 +94,7 @@ class Strip {
   /** Make a span with the character as in the field, so that both break lines alike. */
   spanOf(symbol, char) {
     const label = this.alphabet.label(char.codePointAt(0));
-    const span = make("span", { text: char, className: "waiting" });
+    const span = make("span", { class: "waiting" }, char);
     if (!symbol.number) span.classList.add("unknown");
     if (char !== " " && !label.includes(char) && !this.alphabet.isByte(char)) span.dataset.mark = label;
     return span;
@@ -192,19 +185,14 @@ function changeWords(text, { symbol }) {
 /** Build one button for each prediction; they are kept, so that the focus stays. */
 function buildNext(numPredictions, write) {
   for (let place = 0; place < Math.min(numPredictions, SHOWN_PREDICTIONS); place += 1) {
-    const button = make("button", { type: "button", title: "Write it" });
-    const track = make("span", { className: "track" });
-    track.append(make("i", { className: "bar" }), make("i", { className: "tick" }));
-    button.append(
-      make("bdi", { className: "symbol", "aria-hidden": "true" }),
-      make("span", { className: "unseen" }),
-      track,
-      make("span", { className: "share" }),
+    const button = make("button", { type: "button", title: "Write it" },
+      make("bdi", { class: "symbol", "aria-hidden": "true" }),
+      make("span", { class: "unseen" }),
+      make("span", { class: "track" }, make("i", { class: "bar" }), make("i", { class: "tick" })),
+      make("span", { class: "share" }),
     );
     button.addEventListener("click", () => write(Number(button.dataset.number)));
-    const item = make("li");
-    item.append(button);
-    element("next-list").append(item);
+    element("next-list").append(make("li", {}, button));
   }
 }
 
@@ -258,13 +246,13 @@ function drawContexts(contexts, symbols, alphabet, next) {
     ...contexts.map(({ length, logP }) => {
       const shown = symbols.slice(symbols.length - length).slice(-SHOWN_CONTEXT);
       const context = shown.map((symbol) => alphabet.label(symbol.code)).join("");
-      const cells = ["", `${entropyBits(logP).toFixed(2)} bits`, likelyWords(logP, alphabet)];
-      if (next) cells.push(share(Math.exp(logP[next.number])));
-      const row = makeRow(String(length), cells);
-      row.cells[1].className = "context";
-      row.cells[1].append(make("bdi", { text: length > shown.length ? `\u2026${context}` : context }));
-      row.cells[3].className = "likely";
-      return row;
+      return make("tr", {},
+        make("th", { scope: "row" }, String(length)),
+        make("td", { class: "context" }, make("bdi", {}, length > shown.length ? `\u2026${context}` : context)),
+        make("td", {}, `${entropyBits(logP).toFixed(2)} bits`),
+        make("td", { class: "likely" }, likelyWords(logP, alphabet)),
+        ...(next ? [make("td", {}, share(Math.exp(logP[next.number])))] : []),
+      );
     }),
   );
 }
@@ -282,24 +270,18 @@ function drawCurve(contexts, { symbol }) {
     role: "img",
     "aria-label": `Entropy in bits by ${symbol}s of context: ${words}`,
   });
-  svg.append(makeSvg("polyline", { points: `${left},${top} ${left},${bottom} ${right},${bottom}`, class: "wire" }));
-  for (const bits of [0, highest]) {
-    svg.append(
+  const line = points.map(([, bits], number) => `${x(number)},${y(bits)}`).join(" ");
+  svg.append(
+    makeSvg("polyline", { points: `${left},${top} ${left},${bottom} ${right},${bottom}`, class: "wire" }),
+    ...[0, highest].map((bits) =>
       makeSvg("text", { x: left - 6, y: y(bits) + 4, "text-anchor": "end", class: "label" },
         bits ? bits.toFixed(1) : "0"),
-    );
-  }
-  svg.append(
-    makeSvg("polyline", {
-      points: points.map(([, bits], number) => `${x(number)},${y(bits)}`).join(" "),
-      class: "curve",
-    }),
-  );
-  points.forEach(([length, bits], number) => {
-    svg.append(makeSvg("circle", { cx: x(number), cy: y(bits), r: 4, class: "point" }));
-    svg.append(makeSvg("text", { x: x(number), y: bottom + 16, class: "mark small" }, String(length)));
-  });
-  svg.append(
+    ),
+    makeSvg("polyline", { points: line, class: "curve" }),
+    ...points.flatMap(([length, bits], number) => [
+      makeSvg("circle", { cx: x(number), cy: y(bits), r: 4, class: "point" }),
+      makeSvg("text", { x: x(number), y: bottom + 16, class: "mark small" }, String(length)),
+    ]),
     makeSvg("text", { x: (left + right) / 2, y: bottom + 34, class: "mark small" },
       `${symbol}s of context; bits of entropy`),
   );
@@ -312,7 +294,10 @@ function drawSums(step, { below, symbol }) {
   element("sums-what").textContent = step.gates.length > 1 ? "gate" : "state";
   element("sums").tBodies[0].replaceChildren(
     ...step.gates.map(({ name, input, hidden, bias, preActivation, value }) =>
-      makeRow(titleOfValue(name), [input, hidden, bias, preActivation, value].map((one) => signed(one))),
+      make("tr", {},
+        make("th", { scope: "row" }, titleOfValue(name)),
+        ...[input, hidden, bias, preActivation, value].map((number) => make("td", {}, signed(number))),
+      ),
     ),
   );
 }
@@ -331,9 +316,6 @@ function drawMeanings(spec) {
     tanh: "squashes any sum to between \u22121 and 1",
   };
   element("meanings").replaceChildren(
-    ...Object.entries(all).flatMap(([name, meaning]) => [
-      make("dt", { text: name }),
-      make("dd", { text: meaning }),
-    ]),
+    ...Object.entries(all).flatMap(([name, meaning]) => [make("dt", {}, name), make("dd", {}, meaning)]),
   );
 }

@@ -62,12 +62,6 @@ class Desk {
     this.postWritten();
   }
 
-  /** For the console and the tests. */
-  predict({ id, symbols }) {
-    const read = (before, symbol) => this.stack.read(symbol, before);
-    this.post("predicted", { id, logP: this.stack.predict(symbols.reduce(read, this.stack.start())) });
-  }
-
   post(kind, values) {
     postMessage({ kind, version: this.version, ...values });
   }

@@ -46,7 +46,7 @@ class Writing {
     const { symbols, isDone } = this.answer;
     const { alphabet, field } = this.page;
     const isHere = field.value.startsWith(this.prefix);
-    const before = make("span", { className: "hint", text: this.context });
+    const before = make("span", { class: "hint" }, this.context);
     element("written").replaceChildren(before, alphabet.textOf(symbols));
     element("stop").disabled = isDone;
     element("keep").disabled = !symbols.length || !isHere;
