@@ -158,17 +158,16 @@ def split(vocabulary):
 
 @pytest.fixture(scope="session")
 def make_trainer(split):
-    """Return a function (config changes, steps, resume) -> Trainer on the tiny text."""
+    """Return a function (budget, changes of TRAIN, other options) -> Trainer on the tiny text."""
     from charlstm.training.trainer import Resume, Trainer
 
-    def make(*, steps=12, resume=None, model=None, budget=None, val=None, **changes):
+    def make(*, steps=12, budget=None, model=MODEL, resume=None, options=None, **changes):
         return Trainer(
-            model or replace(MODEL, num_characters=int(split.ids.max())),
+            replace(model, num_characters=int(split.ids.max())),
             replace(TRAIN, **changes),
             budget or Budget(steps=steps),
-            train=split,
-            val=split if val is None else val,
             start=None if resume is None else Resume(weights=resume[0], state=resume[1]),
+            **{"train": split, "val": split} | (options or {}),
         )
 
     return make

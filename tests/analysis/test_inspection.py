@@ -55,10 +55,6 @@ def test_trace_starts_each_document_from_a_zero_state(predictor, document):
     for one, other in zip(together.characters[-3:], alone.characters, strict=True):
         assert one == other
     np.testing.assert_array_equal(together["cell"][:, -3:], alone["cell"])
-    twice = gate_statistics(predictor, document("fox", "fox"))
-    for layer, other in zip(twice, gate_statistics(predictor, document("fox")), strict=True):
-        for gate, found in layer.items():
-            assert found.mean == pytest.approx(other[gate].mean, rel=1e-6)
 
 
 def test_trace_accepts_unknown_characters(predictor, document):
@@ -66,14 +62,6 @@ def test_trace_accepts_unknown_characters(predictor, document):
     assert [character.char for character in traced.characters] == ["t", "\ufffd", "e"]
     with pytest.raises(CorpusError):
         predictor.tokenizer.require_known("t\u2603e")
-
-
-def test_ranks_of_equal_values_are_averaged():
-    values_NU = np.array([[2.0, 1.0, 1.0, 3.0, 1.0], [5.0] * 5]).T
-    assert inspection._ranks(values_NU).T.tolist() == [[3, 1, 1, 4, 1], [2] * 5]
-    is_N = np.array([0, 0, 0, 1, 1.0])
-    constant = inspection._auc(inspection._ranks(values_NU[:, 1:]), is_N[:, None])
-    assert constant[0, 0] == pytest.approx(0.5)
 
 
 def test_track_features_ignores_non_ascii_bytes(predictor):
@@ -92,13 +80,21 @@ def test_track_features_ignores_non_ascii_bytes(predictor):
     assert "position in the word" in found
 
 
-def test_gate_statistics_count_closed_and_open_gates(predictor, document, monkeypatch):
+def test_gate_statistics_summarize_the_trace(predictor, document, monkeypatch):
     monkeypatch.setattr(inspection, "CLOSED_BELOW", 0.5)
-    monkeypatch.setattr(inspection, "OPEN_ABOVE", 0.5)
-    for layer in gate_statistics(predictor, document("the quick brown fox")):
-        for gate in layer.values():
-            assert gate.closed + gate.open == pytest.approx(1)
-            assert 0 < gate.mean < 1
+    monkeypatch.setattr(inspection, "OPEN_ABOVE", 0.6)
+    text = document("the quick brown", "fox")
+    traced = trace(predictor, text)
+    layers = gate_statistics(predictor, text)
+    assert [list(layer) for layer in layers] == [["input", "forget", "output"]] * 2
+    for number, layer in enumerate(layers):
+        for gate, found in layer.items():
+            values = traced[gate][number]
+            assert found.mean == pytest.approx(values.mean(), rel=1e-6)
+            assert found.closed == pytest.approx((values < 0.5).mean())
+            assert found.open == pytest.approx((values > 0.6).mean())
+    # A new LSTM's forget gate has bias 1: sigmoid(1) = 0.73.
+    assert layers[0]["forget"].mean == pytest.approx(0.73, abs=0.1)
 
 
 def test_most_variable_units_sorts_by_gates(predictor, document):
@@ -115,26 +111,36 @@ def test_most_variable_units_of_a_plain_rnn_sorts_by_hidden_state():
     assert most_variable_units(traced, 0, 6) == [5, 4, 3, 2, 1, 0]
 
 
-def test_auc_matches_its_definition():
-    generator = np.random.default_rng(0)
-    memory_NU = generator.standard_normal((40, 3))
-    is_N = generator.random(40) < 0.4
-    rank_NU = memory_NU.argsort(0).argsort(0).astype(float)
-    found = inspection._auc(rank_NU, is_N[:, None].astype(float))[:, 0]
-    for unit in range(3):
-        positive, negative = memory_NU[is_N, unit], memory_NU[~is_N, unit]
-        expected = (positive[:, None] > negative).mean()
-        assert found[unit] == pytest.approx(expected)
+def area_under_curve(values_N, is_positive_N):
+    differences = values_N[is_positive_N][:, None] - values_N[~is_positive_N]
+    return ((differences > 0) + (differences == 0) / 2).mean()
 
 
-def test_correlation_matches_numpy():
-    generator = np.random.default_rng(0)
-    memory_NU, values_N = generator.standard_normal((40, 3)), generator.standard_normal(40)
-    standard_NU = (memory_NU - memory_NU.mean(0)) / memory_NU.std(0)
-    found = inspection._correlation(standard_NU, values_N[:, None])[:, 0]
-    for unit in range(3):
-        expected = np.corrcoef(memory_NU[:, unit], values_N)[0, 1]
-        assert found[unit] == pytest.approx(expected)
+def test_track_features_returns_the_units_with_the_best_scores():
+    text = "the (quick) fox. " * 60
+    vocabulary = Vocabulary.of(text)
+    # With many equal values.
+    states_NU = np.random.default_rng(0).integers(0, 4, (len(text), 5)) / 4
+    model = SimpleNamespace(
+        tokenizer=tokenizer_of(vocabulary),
+        hidden_size=5,
+        trace=lambda _: [
+            (None, SimpleNamespace(layers=[SimpleNamespace(c=state[None])])) for state in states_NU
+        ],
+    )
+    found = track_features(model, EncodedText.of([text], vocabulary))
+    assert {tracked.measure for tracked in found} == {"auc", "correlation"}
+    for tracked in found:
+        values_N = FEATURES[tracked.feature](text)
+        if tracked.measure == "auc":
+            scores = [area_under_curve(np.tanh(unit_N), values_N) for unit_N in states_NU.T]
+            order = np.argsort(-np.abs(np.array(scores) - 0.5))
+        else:
+            scores = [np.corrcoef(np.tanh(unit_N), values_N)[0, 1] for unit_N in states_NU.T]
+            order = np.argsort(-np.abs(scores))
+        assert [best.unit for best in tracked.units] == order[:3].tolist()
+        for best in tracked.units:
+            assert best.score == pytest.approx(scores[best.unit])
 
 
 def test_track_features_finds_a_tracking_unit(predictor, document, monkeypatch):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import TEXT, network_of
+from conftest import network_of
 
 from charlstm.analysis.reach import reach
 from charlstm.errors import ConfigError
@@ -13,21 +13,20 @@ def model(checkpoint):
     return network_of(checkpoint)
 
 
-def test_model_without_memory_depends_on_the_last_character(model, vocabulary):
+def test_model_without_memory_depends_on_the_last_character(model, split):
     """Recurrent weights are zero and forget gates closed, so only the last step matters."""
     size = model.config.hidden_size
     with torch.no_grad():
         for layer in model.layers:
             layer.weight_hh_l0.zero_()
             layer.bias_ih_l0[size : 2 * size] = -50.0
-    found = reach(model, EncodedText.of([TEXT], vocabulary), generator=np.random.default_rng(0))
+    found = reach(model, split, generator=np.random.default_rng(0))
     assert found.gradient[0] > 0
     assert max(found.gradient[1:]) < 1e-6 * found.gradient[0]
     assert found.half_distance == 1
 
 
-def test_open_forget_gates_increase_the_half_distance(model, vocabulary):
-    split = EncodedText.of([TEXT], vocabulary)
+def test_open_forget_gates_increase_the_half_distance(model, split):
     before = reach(model, split, generator=np.random.default_rng(0))
     size = model.config.hidden_size
     with torch.no_grad():

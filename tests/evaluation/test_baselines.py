@@ -1,6 +1,7 @@
 import lzma
 import math
 
+import numpy as np
 import pytest
 from conftest import tokenizer_of
 
@@ -12,63 +13,56 @@ from charlstm.text.vocabulary import Vocabulary
 ABC = Vocabulary("abc")
 
 
-def test_score_baselines_matches_direct_computation(vocabulary, monkeypatch):
-    train, text = "the quick brown fox. " * 50, "brown quick fox. " * 90
-    splits = {
-        "train": EncodedText.of([train], vocabulary),
-        "text": EncodedText.of([text], vocabulary),
-    }
-    found = {b.name: b.nats for b in score_baselines(tokenizer_of(vocabulary), **splits)}
-    assert found["uniform"] == pytest.approx(len(text) * math.log(len(vocabulary) + 1))
-    before, after = (len(lzma.compress(t.encode(), preset=9)) for t in (train, train + text))
-    assert found["xz"] == pytest.approx((after - before) * 8 * math.log(2))
-    assert list(found) == ["uniform", "order 0", "xz"]
-    assert found["order 0"] < found["uniform"]
-
-
-def score_abc(train, text):
+def nats_by_name(train, text, vocabulary=ABC, **reading):
     found = score_baselines(
-        tokenizer_of(ABC),
-        train=EncodedText.of([train], ABC),
-        text=EncodedText.of([text], ABC),
+        tokenizer_of(vocabulary, **reading),
+        train=EncodedText.of([train], vocabulary),
+        text=EncodedText.of([text], vocabulary),
     )
     return {baseline.name: baseline.nats for baseline in found}
 
 
+def xz_nats(train, text):
+    """Return what the text adds to the compressed training text."""
+    before, after = (len(lzma.compress(data, preset=9)) for data in (train, train + text))
+    return pytest.approx((after - before) * 8 * math.log(2))
+
+
+def test_score_baselines_matches_direct_computation(vocabulary):
+    train, text = "the quick brown fox. " * 50, "brown quick fox. " * 90
+    found = nats_by_name(train, text, vocabulary)
+    assert list(found) == ["uniform", "order 0", "xz"]
+    assert found["uniform"] == pytest.approx(len(text) * math.log(len(vocabulary) + 1))
+    assert found["order 0"] < found["uniform"]
+    assert found["xz"] == xz_nats(train.encode(), text.encode())
+
+
 def test_xz_compresses_only_the_end_of_long_training_texts(monkeypatch):
-    full = score_abc("abcacb" * 700, "abc" * 400)
+    full = nats_by_name("abcacb" * 700, "abc" * 400)
     monkeypatch.setattr(baselines, "MAX_COMPRESSED_CHARS", 40)
-    ended = score_abc("abcacb" * 700, "abc" * 400)
+    ended = nats_by_name("abcacb" * 700, "abc" * 400)
     assert ended.pop("xz") != full.pop("xz")
     assert ended == full
 
 
-def test_xz_is_omitted_for_short_or_unknown_texts():
-    assert "xz" not in score_abc("abc" * 500, "abc" * 300)
-    assert "xz" in score_abc("abc" * 500, "abc" * 400)
-    assert "xz" not in score_abc("abc" * 500, "abc" * 400 + "?" * 20)
-    # Fewer than 1 % of the characters may be unknown.
-    assert "xz" in score_abc("abc" * 500, "a" * 991 + "?" * 9)
-    assert "xz" not in score_abc("abc" * 500, "a" * 990 + "?" * 10)
-
-
-def test_xz_needs_a_thousand_characters():
-    assert "xz" in score_abc("abc" * 500, "a" * 1000)
-    assert "xz" not in score_abc("abc" * 500, "a" * 999)
+@pytest.mark.parametrize(
+    ("text", "has_xz"),
+    [
+        # At least a thousand characters ...
+        ("a" * 999, False),
+        ("a" * 1000, True),
+        # ... of which less than 1 % are unknown.
+        ("a" * 991 + "?" * 9, True),
+        ("a" * 990 + "?" * 10, False),
+    ],
+)
+def test_xz_is_omitted_for_short_or_unknown_texts(text, has_xz):
+    assert ("xz" in nats_by_name("abc" * 500, text)) == has_xz
 
 
 def test_xz_compresses_bytes_as_latin1():
-    train, text = ("".join(map(chr, range(0x60, 0x100))) * number for number in (9, 8))
-    # An unknown byte is replaced.
-    text += "?"
-    vocabulary = Vocabulary.of(train)
-    found = score_baselines(
-        tokenizer_of(vocabulary, level="byte"),
-        train=EncodedText.of([train], vocabulary),
-        text=EncodedText.of([text], vocabulary),
-    )
-    before, after = (
-        len(lzma.compress(data.encode("latin-1"), preset=9)) for data in (train, train + text)
-    )
-    (xz,) = (baseline.nats for baseline in found if baseline.name == "xz")
-    assert xz == pytest.approx((after - before) * 8 * math.log(2))
+    bytes_2N = np.random.default_rng(0).integers(0x60, 0x100, (2, 1500))
+    train, text = ("".join(map(chr, bytes_N)) for bytes_N in bytes_2N)
+    text += "?"  # an unknown byte is replaced
+    found = nats_by_name(train, text, Vocabulary.of(train), level="byte")
+    assert found["xz"] == xz_nats(train.encode("latin-1"), text.encode("latin-1"))

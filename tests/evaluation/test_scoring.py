@@ -1,23 +1,25 @@
+import copy
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import MODEL, TEXT, evaluate
 
 from charlstm.errors import CorpusError
-from charlstm.evaluation import scoring as evaluation
+from charlstm.evaluation import scoring
 from charlstm.evaluation.scores import Evaluation
 from charlstm.evaluation.scoring import fit_temperature
 from charlstm.model.lstm import CharLSTM
 from charlstm.text.encoded_text import EncodedText
+from charlstm.text.vocabulary import UNKNOWN
 
 FLOOR = 1e-4
 
 
 @pytest.fixture(scope="module")
 def model(vocabulary):
-    from dataclasses import replace
-
     config = replace(MODEL, num_characters=len(vocabulary))
     generator = torch.Generator().manual_seed(0)
     model = CharLSTM(config, generator=generator, unknown_probability=FLOOR)
@@ -26,41 +28,43 @@ def model(vocabulary):
     return model
 
 
+DOCUMENTS = [TEXT[:70], "q", TEXT[10:95], "quick!", "\u2603 snow"]
+
+
+@pytest.fixture(scope="module")
 @torch.no_grad()
-def by_hand(model, vocabulary, documents):
-    """Return the summed loss, one document and one character at a time."""
-    nats = 0.0
-    for text in documents:
-        ids = vocabulary.encode(text).astype(int)
+def expected_nats(model, vocabulary):
+    """Compute the losses of DOCUMENTS one character at a time."""
+    nats = []
+    for text in DOCUMENTS:
         state, previous = model.zero_state(1), vocabulary.bos_id
-        for token in ids:
+        for token in vocabulary.encode(text).astype(int):
             logits, state = model(torch.tensor([[previous]]), state)
             log_p = logits[0, 0].log_softmax(-1)
             unknown = float(log_p[0].exp())
             if unknown < FLOOR:
                 log_p[1:] += math.log((1 - FLOOR) / (1 - unknown))
                 log_p[0] = math.log(FLOOR)
-            nats -= float(log_p[token])
+            nats.append(-float(log_p[token]))
             previous = token
     return nats
 
 
-DOCUMENTS = [TEXT[:70], "q", TEXT[10:95], "quick!", "\u2603 snow"]
-
-
 @pytest.mark.parametrize(("batch_size", "batch_chars"), [(1, 1), (2, 1), (64, 1), (1, 1000)])
 @pytest.mark.parametrize("max_window", [1, 16, 512])
-def test_loss_does_not_depend_on_batching(
-    model, vocabulary, monkeypatch, batch_size, batch_chars, max_window
+def test_losses_do_not_depend_on_batching(
+    model, vocabulary, expected_nats, monkeypatch, batch_size, batch_chars, max_window
 ):
-    monkeypatch.setattr(evaluation, "_BATCH_SIZE", batch_size)
-    monkeypatch.setattr(evaluation, "_BATCH_CHARS", batch_chars)
-    monkeypatch.setattr(evaluation, "_MAX_WINDOW", max_window)
-    result = evaluate(model, EncodedText.of(DOCUMENTS, vocabulary))
+    monkeypatch.setattr(scoring, "_BATCH_SIZE", batch_size)
+    monkeypatch.setattr(scoring, "_BATCH_CHARS", batch_chars)
+    monkeypatch.setattr(scoring, "_MAX_WINDOW", max_window)
+    split = EncodedText.of(DOCUMENTS, vocabulary)
+    np.testing.assert_allclose(scoring.score(model, split).nats_N, expected_nats, rtol=1e-4)
+    result = evaluate(model, split)
     assert result.num_chars == sum(map(len, DOCUMENTS))
     assert result.num_unknown == 2  # the snowman and the exclamation mark
     assert result.num_bytes == len("".join(DOCUMENTS).encode())
-    assert result.nats == pytest.approx(by_hand(model, vocabulary, DOCUMENTS), rel=1e-5)
+    assert result.nats == pytest.approx(sum(expected_nats), rel=1e-5)
 
 
 class RecordingModel:
@@ -84,9 +88,9 @@ class RecordingModel:
 def test_score_limits_the_logits_per_window(model, vocabulary, monkeypatch):
     split = EncodedText.of([TEXT[:90], TEXT[:80], TEXT[:7]], vocabulary)
     for most, limit in [(1 << 22, 1 << 22), (1000, 1000), (10, 3 * model.config.num_outputs)]:
-        monkeypatch.setattr(evaluation, "_MAX_LOGITS", most)
+        monkeypatch.setattr(scoring, "_MAX_LOGITS", most)
         recording = RecordingModel(model)
-        evaluation.score(recording, split)
+        scoring.score(recording, split)
         assert max(recording.num_logits) <= limit
     # Documents that have ended are not padded.
     assert recording.num_read == split.num_chars
@@ -102,31 +106,27 @@ def test_evaluation_derives_rates_from_sums():
     assert result.accuracy == 0.5
 
 
-def test_num_correct_counts_top_predictions(model, vocabulary):
-    with torch.no_grad():
-        saved = model.head.bias.clone()
-        model.head.bias[int(vocabulary.encode("e")[0])] += 1000
-    try:
-        result = evaluate(model, EncodedText.of(["eel"], vocabulary))
-    finally:
-        with torch.no_grad():
-            model.head.bias.copy_(saved)
-    assert result.num_correct == 2
-
-
 def test_fit_temperature_lowers_the_loss_of_an_overconfident_model(model, vocabulary):
-    split = EncodedText.of([TEXT], vocabulary)
+    split = EncodedText.of([TEXT + "\u2603"], vocabulary)
     temperature, calibrated = fit_temperature(model, split)
-    assert calibrated.nats <= evaluate(model, split).nats
-    changed = CharLSTM(model.config, unknown_probability=FLOOR)
-    changed.load_state_dict(model.state_dict())
-    with torch.no_grad():
-        changed.head.weight /= temperature
-        changed.head.bias /= temperature
+    before = evaluate(model, split)
+    assert calibrated.nats <= before.nats
+    assert calibrated.num_correct == before.num_correct
+    changed = copy.deepcopy(model)
+    changed.head.weight.data /= temperature
+    changed.head.bias.data /= temperature
     again = evaluate(changed, split)
     assert again.nats == pytest.approx(calibrated.nats, rel=1e-5)
     # The fixture's model has doubled weights, so it is overconfident.
     assert temperature > 1
+
+
+def test_unknown_is_never_a_correct_prediction(model, vocabulary):
+    certain = copy.deepcopy(model)
+    certain.head.bias.data[UNKNOWN] += 1000
+    split = EncodedText.of(["q\u2603"], vocabulary)
+    assert evaluate(certain, split).num_correct == 0
+    assert fit_temperature(certain, split)[1].num_correct == 0
 
 
 def test_fit_temperature_on_a_short_text_is_one(model, vocabulary):

@@ -13,7 +13,6 @@ from conftest import HOSTILE, MODEL, TEXT, with_spec, with_vocabulary
 
 from charlstm.analysis.inspection import trace
 from charlstm.analysis.unit import unit_steps
-from charlstm.config import ReadingConfig
 from charlstm.export.rounding import rounded
 from charlstm.export.webpage import build_page
 from charlstm.inference.prediction import ladder, predict_next
@@ -200,8 +199,7 @@ def test_page_predicts_u_after_q(open_page, learned):
 )
 @pytest.mark.slow
 def test_page_predictions_match_python(open_page, checkpoint, cell, documents):
-    model = with_vocabulary(checkpoint, TEXT, cell=cell)
-    model = with_spec(model, corpus=ReadingConfig(split_documents=documents))
+    model = with_vocabulary(checkpoint, TEXT, cell=cell, split_documents=documents)
     page = open_page(model)
     generator = np.random.default_rng(0)
     prefixes = [
@@ -548,8 +546,7 @@ def test_phone_layout_clips_nothing(open_page, learned):
 
 @pytest.mark.slow
 def test_list_predictions_use_the_last_line(open_page, checkpoint):
-    model = with_vocabulary(checkpoint, TEXT)
-    model = with_spec(model, corpus=ReadingConfig(split_documents="lines"))
+    model = with_vocabulary(checkpoint, TEXT, split_documents="lines")
     page = open_page(model, text="the fox\nqui")
     assert text_of(page, "#next-words").startswith("After \u201cqui\u201d")
     assert page.locator("#documents").is_visible()
@@ -992,8 +989,7 @@ def test_all_bytes_of_a_character_are_selectable(open_page, checkpoint):
 
 @pytest.mark.slow
 def test_prediction_after_eos_starts_a_document(open_page, checkpoint):
-    model = with_vocabulary(checkpoint, TEXT)
-    model = with_spec(model, corpus=ReadingConfig(split_documents="lines"))
+    model = with_vocabulary(checkpoint, TEXT, split_documents="lines")
     page = open_page(model, text="the\n")
     read = "document.getElementById('cell-words').textContent"
     wait_for(page, f"{read}.includes('before the next document')")

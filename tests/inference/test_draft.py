@@ -14,13 +14,6 @@ from charlstm.inference.sampling import sample
 from charlstm.text.vocabulary import Vocabulary
 
 
-@pytest.fixture
-def lines_predictor(checkpoint):
-    """A predictor whose documents are lines."""
-    config = replace(checkpoint.spec.corpus, split_documents="lines")
-    return Predictor(with_spec(checkpoint, corpus=config))
-
-
 def draft_of(predictor, text="", **config):
     draft = Draft(predictor, SampleConfig(**config), generator=np.random.default_rng(0))
     draft.insert(text)

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from conftest import tokenizer_of, with_spec
+from conftest import tokenizer_of
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -146,9 +146,11 @@ def test_build_filters_composes_and_excludes_unknown():
     )
 
 
-def sample(predictor, prime="qu", *, seed=0, **options):
-    generator = np.random.default_rng(seed)
-    return "".join(sampling.sample(predictor, prime, SampleConfig(**options), generator=generator))
+def sample(predictor, prime="qu", *, seed=0, restarts=False, **options):
+    generator, config = np.random.default_rng(seed), SampleConfig(**options)
+    return "".join(
+        sampling.sample(predictor, prime, config, generator=generator, restarts=restarts)
+    )
 
 
 def test_sample_is_deterministic_for_a_seed(predictor):
@@ -387,16 +389,6 @@ def test_num_cut_counts_samples_without_eos(predictor, lines_predictor):
     assert sampling.max_chars(SampleConfig(), running) < sampling.max_chars(SampleConfig(), lines)
 
 
-@pytest.fixture(scope="module")
-def lines_predictor(checkpoint):
-    """A predictor whose documents are short lines."""
-    corpus = replace(checkpoint.spec.corpus, split_documents="lines")
-    weights = dict(checkpoint.weights)
-    weights["head.bias"] = weights["head.bias"].copy()
-    weights["head.bias"][checkpoint.spec.vocabulary.encode("\n")[0]] += 4
-    return Predictor(with_spec(checkpoint, corpus=corpus, weights=weights))
-
-
 def test_sample_matches_sample_many_with_one_stream(predictor):
     (only,) = many(predictor, num_samples=1, length=50)
     assert sample(predictor, length=50) == only.text
@@ -431,28 +423,27 @@ def test_stops_do_not_revive_ended_streams(lines_predictor):
         assert [step.chars for step in whole] == [step.chars for step in steps]
 
 
-def test_restarts_continues_with_the_next_document(lines_predictor):
-    def text(*, restarts):
-        config = SampleConfig(length=60)
-        generator = np.random.default_rng(0)
-        return "".join(
-            sampling.sample(lines_predictor, "qu", config, generator=generator, restarts=restarts)
-        )
-
-    first, longer = text(restarts=False), text(restarts=True)
-    assert first == sample(lines_predictor, length=60)
+def test_restarts_continue_with_the_next_document(lines_predictor):
+    first, longer = (
+        sample(lines_predictor, length=60, restarts=restarts) for restarts in (False, True)
+    )
     assert first.count("\n") == 1
     assert longer.startswith(first)
     assert (len(longer), longer.count("\n") > 2) == (60, True)
-    # Each document starts from a zero state, so its first character has the same loss.
-    steps = drawn_by(lines_predictor, "qu", num_samples=1, length=60, more={"restarts": True})
-    costs = [float(step.log_p_B[0]) for step in steps]
-    beginning = longer[len(first) :].split("\n")[0] + "\n"
-    prediction = lines_predictor.start()
-    for place, char in enumerate(beginning, start=len(first)):
-        (identity,) = lines_predictor.tokenizer.encode(char)
-        assert costs[place] == pytest.approx(prediction.log_p[0, identity], abs=1e-4)
-        prediction = lines_predictor.read_text(char, prediction)
+
+
+def test_restarted_documents_start_from_a_zero_state(lines_predictor):
+    samples = many(lines_predictor, "", num_samples=3, length=100, more={"restarts": True})
+    for text, log_probabilities in samples:
+        assert text.count("\n") > 5
+        prediction = lines_predictor.start()
+        for char, log_p in zip(text, log_probabilities, strict=True):
+            (token,) = lines_predictor.tokenizer.encode(char)
+            assert log_p == pytest.approx(prediction.log_p[0, token], abs=1e-4)
+            if char == "\n":
+                prediction = lines_predictor.start()
+            else:
+                prediction = lines_predictor.read_text(char, prediction)
 
 
 @pytest.mark.parametrize(

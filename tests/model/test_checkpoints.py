@@ -11,12 +11,7 @@ from conftest import posix, with_spec
 from crafted import edited
 
 from charlstm.errors import CheckpointError, ConfigError
-from charlstm.model.checkpoints import (
-    Checkpoint,
-    TrainingState,
-    read_checkpoint,
-    read_header,
-)
+from charlstm.model.checkpoints import Checkpoint, read_checkpoint, read_header
 from charlstm.text.vocabulary import EOS, Vocabulary
 
 
@@ -59,10 +54,6 @@ def test_checkpoint_round_trip(write, checkpoint, small):
         assert_equal(read_checkpoint(write(original.to_bytes())), original)
 
 
-def test_checkpoint_bytes_are_deterministic(checkpoint):
-    assert checkpoint.to_bytes() == checkpoint.to_bytes()
-
-
 def test_vocabulary_with_lone_surrogates_round_trips(write, small):
     # Sorted, a high surrogate is followed by a low one.
     odd = set(map(chr, range(len(small.spec.vocabulary) - 7))) | set(
@@ -72,18 +63,6 @@ def test_vocabulary_with_lone_surrogates_round_trips(write, small):
     assert len(odd) == len(small.spec.vocabulary)
     changed = with_spec(small, vocabulary=Vocabulary(odd), corpus_name='"digest":"' + "0" * 64)
     assert_equal(read_checkpoint(write(changed.to_bytes())), changed)
-
-
-def test_truncated_checkpoint_is_rejected(write, small):
-    data = small.to_bytes()
-    for length in [*range(200), *range(200, len(data), 37), len(data) - 1]:
-        with pytest.raises(CheckpointError):
-            read_checkpoint(write(data[:length]))
-
-
-def test_trailing_bytes_are_rejected(write, small):
-    with pytest.raises(CheckpointError):
-        read_checkpoint(write(small.to_bytes() + b"\0"))
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +75,13 @@ def smallest(small):
     return with_spec(small, model_config=config, weights=weights, vocabulary=LETTER)
 
 
-def test_bit_flip_in_any_byte_is_detected(write, smallest):
+@pytest.mark.parametrize("stride", [41, pytest.param(1, marks=pytest.mark.slow)])
+def test_flipped_bit_and_changed_length_are_detected(write, smallest, stride):
     data = smallest.to_bytes()
     assert_equal(read_checkpoint(write(data)), smallest)
-    for place in range(len(data)):
+    with pytest.raises(CheckpointError):
+        read_checkpoint(write(data + b"\0"))
+    for place in [*range(64), *range(64, len(data), stride)]:
         damaged = bytearray(data)
         damaged[place] ^= 1 << place % 8
         for content in (bytes(damaged), data[:place]):
@@ -243,25 +225,29 @@ def test_read_header_ignores_damaged_tensors(write, checkpoint):
 
 
 @pytest.mark.parametrize(
-    "entry",
+    "history",
     [
-        {"step": -1},
-        {"step": 0.5},
-        {"epoch": -0.1},
-        {"dropout": 1.01},
-        {"recurrent_dropout": 1.01},
-        {"train_bits_per_char": -1.0},
-        {"val_bits_per_char": "much"},
-        {"sample": 7},
-        {"gates": [{"input": 1.01}]},
-        {"gates": [{"input": -0.01}]},
-        {"gate_shares": [{"input": [0.5, 1.01]}]},
-        {"gate_shares": [{"input": [-0.01, 0.5]}]},
+        {},
+        [[]],
+        [{}] * 20_001,
+        [{"epoch": 10**400}],
+        [{"step": -1}],
+        [{"step": 0.5}],
+        [{"epoch": -0.1}],
+        [{"dropout": 1.01}],
+        [{"recurrent_dropout": 1.01}],
+        [{"train_bits_per_char": -1.0}],
+        [{"val_bits_per_char": "much"}],
+        [{"sample": 7}],
+        [{"gates": [{"input": 1.01}]}],
+        [{"gates": [{"input": -0.01}]}],
+        [{"gate_shares": [{"input": [0.5, 1.01]}]}],
+        [{"gate_shares": [{"input": [-0.01, 0.5]}]}],
     ],
 )
-def test_invalid_log_entries_are_rejected(write, small, entry):
-    data = edited(small, lambda header: header.update(history=[entry]))
-    with pytest.raises(CheckpointError, match="is invalid"):
+def test_invalid_history_is_rejected(write, small, history):
+    data = edited(small, lambda header: header.update(history=history))
+    with pytest.raises(CheckpointError, match="is damaged: its h"):
         read_checkpoint(write(data))
 
 
@@ -325,18 +311,6 @@ def test_best_validation_is_lowest_of_history(small):
     history = tuple({"val_bits_per_char": value} for value in bits)
     assert replace(small, history=history).best_val_bits_per_char == 2.0
     assert replace(small, history=()).best_val_bits_per_char is None
-
-
-def test_training_numbers_are_json(checkpoint):
-    assert isinstance(checkpoint.training, TrainingState)
-    json.dumps(checkpoint.training.numbers, allow_nan=False)
-
-
-def test_history_is_bounded_and_validated(write, small):
-    for history in ([{}] * 20_001, [{"epoch": 10**400}], [{"gates": [{"forget": 7}]}], [[]], {}):
-        data = edited(small, lambda header, history=history: header.update(history=history))
-        with pytest.raises(CheckpointError, match="damaged"):
-            read_checkpoint(write(data))
 
 
 @posix

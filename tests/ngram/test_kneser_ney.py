@@ -7,7 +7,6 @@ from conftest import tokenizer_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlstm.ngram import kneser_ney
 from charlstm.ngram.kneser_ney import NgramModel
 from charlstm.ngram.order_selection import fit_ngrams, fit_ngrams_of_order
 from charlstm.text.encoded_text import EncodedText
@@ -22,6 +21,10 @@ others = st.lists(st.text("abcd", min_size=1, max_size=12), min_size=1, max_size
 
 def split_of(documents):
     return EncodedText.of(documents, ABC)
+
+
+def fit(documents, order):
+    return fit_ngrams_of_order(split_of(documents), TOKENIZER, order)
 
 
 def nats(model, *documents):
@@ -39,11 +42,13 @@ class Textbook:
             for place in range(1, len(padded))
             for n in range(min(place, order) + 1)
         )
+        preceding = defaultdict(set)
+        for gram in occurrences:
+            preceding[gram[1:]].add(gram[0])
         self.counts = defaultdict(dict)
         for gram, count in occurrences.items():
-            preceding = {longer[0] for longer in occurrences if longer[1:] == gram}
             uses_count = len(gram) > order or gram[0] == "^"
-            self.counts[gram[:-1]][gram[-1]] = count if uses_count else len(preceding)
+            self.counts[gram[:-1]][gram[-1]] = count if uses_count else len(preceding[gram])
         self.discounts = [self.discounts_of(n) for n in range(order + 1)]
 
     def discounts_of(self, n):
@@ -84,7 +89,7 @@ class Textbook:
 @given(texts, others, st.integers(0, 4))
 @settings(max_examples=80, deadline=None)
 def test_score_matches_the_textbook_formulas(train, text, order):
-    model = fit_ngrams_of_order(split_of(train), TOKENIZER, order)
+    model = fit(train, order)
     textbook = Textbook(train, order, "abc?")
     expected = [cost for document in text for cost in textbook.nats(document)]
     np.testing.assert_allclose(nats(model, *text), expected, rtol=1e-5)
@@ -95,7 +100,7 @@ def test_estimated_discounts_match_the_textbook_formulas():
     train = ["".join(generator.choice(list("abc"), 300, p=[0.6, 0.3, 0.1])) for _ in range(3)]
     textbook = Textbook(train, 5, "abc?")
     assert any(found != (0, 0.5, 1, 1.5) for found in textbook.discounts)
-    model = fit_ngrams_of_order(split_of(train), TOKENIZER, 5)
+    model = fit(train, 5)
     np.testing.assert_allclose(nats(model, "abcabba"), textbook.nats("abcabba"), rtol=1e-5)
 
 
@@ -112,12 +117,19 @@ def test_estimated_discounts_match_the_textbook_formulas():
     ],
 )
 def test_discounts_without_valid_estimate_are_the_defaults(numbers, expected):
+    """Without context, the probability of a character follows from its count and discount."""
     counts = np.repeat([1, 2, 3, 4, 7], numbers)
-    assert kneser_ney._discounts(counts) == pytest.approx(expected)
+    vocabulary = Vocabulary("".join(map(chr, range(0x4E00, 0x4E00 + len(counts)))))
+    text = "".join(char * count for char, count in zip(vocabulary.characters, counts, strict=True))
+    train, once = (EncodedText.of([one], vocabulary) for one in (text, vocabulary.characters))
+    model = fit_ngrams_of_order(train, tokenizer_of(vocabulary, unknown_probability=FLOOR), 0)
+    discounts = np.array([0, *expected])[np.minimum(counts, 3)]
+    p = (counts - discounts + discounts.sum() / (len(counts) + 1)) / counts.sum() * (1 - FLOOR)
+    np.testing.assert_allclose(model.score(once).nats_N, -np.log(p), rtol=1e-5)
 
 
 def test_batched_streams_match_single_ones():
-    model = fit_ngrams_of_order(split_of(["abcab", "cba", "aab"]), TOKENIZER, 3)
+    model = fit(["abcab", "cba", "aab"], 3)
     together = model.start(3)
     alone = [model.start() for _ in range(3)]
     for ids_B in np.array([[1, 2, 3], [2, 0, 3], [3, 1, 1]]):
@@ -131,7 +143,7 @@ def test_batched_streams_match_single_ones():
 
 
 def test_log_probabilities_come_with_matched_context_lengths():
-    model = fit_ngrams_of_order(split_of(["abcabcabc"]), TOKENIZER, 3)
+    model = fit(["abcabcabc"], 3)
     # BOS counts as context; "aa" never occurred in training, so only "a" matches at the end.
     _, matched_N = model.log_probabilities(model.contexts(split_of(["abcaab"])))
     assert matched_N.tolist() == [1, 2, 3, 3, 3, 1]
@@ -142,7 +154,7 @@ def test_log_probabilities_come_with_matched_context_lengths():
 def test_reading_character_by_character_predicts_the_same_distributions_as_score(
     train, text, order
 ):
-    model = fit_ngrams_of_order(split_of(train), TOKENIZER, order)
+    model = fit(train, order)
     split = split_of(text)
     nats_N = model.score(split)
     contexts = []
@@ -162,7 +174,7 @@ def test_reading_character_by_character_predicts_the_same_distributions_as_score
 
 
 def test_pruned_level_still_predicts_a_distribution():
-    model = fit_ngrams_of_order(split_of(["abcab", "abcba", "abb"]), TOKENIZER, 2)
+    model = fit(["abcab", "abcba", "abb"], 2)
     longest = model.levels[2]
     is_frequent_G = np.arange(len(longest.key_G)) % 2 == 0
     is_kept_C = np.ones(longest.num_contexts, np.bool_)
@@ -176,7 +188,7 @@ def test_pruned_level_still_predicts_a_distribution():
 
 
 def test_levels_have_small_dtypes():
-    model = fit_ngrams_of_order(split_of(["abcab", "abcba", "abb"]), TOKENIZER, 4)
+    model = fit(["abcab", "abcba", "abb"], 4)
     for level in model.levels:
         assert [level.key_G.dtype, level.discounted_G.dtype] == [np.uint64, np.float32]
         assert level.backoff_C.dtype == np.float32

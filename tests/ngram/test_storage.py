@@ -10,12 +10,7 @@ from charlstm.errors import TensorFileError
 from charlstm.ngram.interpolation import InterpolatedNgrams, LogLinearWeights
 from charlstm.ngram.kneser_ney import NgramModel
 from charlstm.ngram.order_selection import fit_ngrams_of_order
-from charlstm.ngram.storage import (
-    file_owner,
-    read_ngrams,
-    read_val_nats,
-    write_ngrams,
-)
+from charlstm.ngram.storage import file_owner, read_ngrams, read_val_nats, write_ngrams
 from charlstm.system.tensor_file import to_bytes
 from charlstm.text.encoded_text import EncodedText
 from charlstm.text.vocabulary import Vocabulary
@@ -31,10 +26,14 @@ def counts():
     return InterpolatedNgrams(ngrams=ngrams, mixture=LogLinearWeights.typical(3))
 
 
+def write(path, counts):
+    write_ngrams(path, counts, owner="me", mode=0o666)
+
+
 @pytest.fixture
 def path(tmp_path, counts):
     path = tmp_path / "counts.safetensors"
-    write_ngrams(path, counts, owner="me", mode=0o666)
+    write(path, counts)
     return path
 
 
@@ -53,14 +52,13 @@ def test_read_rejects_files_of_another_model_or_vocabulary(path):
 
 def test_validation_loss_is_stored_and_checked(path, counts):
     assert read_val_nats(path, owner="me") is None
-    scored = replace(counts, val_nats_per_char=1.25)
-    write_ngrams(path, scored, owner="me", mode=0o666)
+    write(path, replace(counts, val_nats_per_char=1.25))
     assert read_val_nats(path, owner="me") == 1.25
     assert read_ngrams(path, TOKENIZER, owner="me").val_nats_per_char == 1.25
     with pytest.raises(TensorFileError, match="another model"):
         read_val_nats(path, owner="you")
     for impossible in (-1.0, 1e9, "one", [1.0], True):
-        write_ngrams(path, replace(counts, val_nats_per_char=impossible), owner="me", mode=0o666)
+        write(path, replace(counts, val_nats_per_char=impossible))
         for read in (
             lambda: read_val_nats(path, owner="me"),
             lambda: read_ngrams(path, TOKENIZER, owner="me"),
@@ -82,12 +80,7 @@ def test_read_rejects_ngrams_that_predict_bos(path, counts, level):
         discounted_G[-1] = 0.1
         first = replace(first, discounted_G=discounted_G)
     ngrams = NgramModel([first, *longer], num_tokens=4, unknown_probability=1e-4)
-    write_ngrams(
-        path,
-        InterpolatedNgrams(ngrams=ngrams, mixture=LogLinearWeights.typical(3)),
-        owner="me",
-        mode=0o666,
-    )
+    write(path, InterpolatedNgrams(ngrams=ngrams, mixture=LogLinearWeights.typical(3)))
     with pytest.raises(TensorFileError, match="predict BOS"):
         read_ngrams(path, TOKENIZER, owner="me")
 

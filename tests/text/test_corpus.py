@@ -109,12 +109,6 @@ def test_compression_encoding_and_line_ends_don_t_change_the_corpus(write, conte
     assert variant.fingerprint == plain.fingerprint
 
 
-def test_keep_line_ends_keeps_cr_and_crlf(write):
-    path = write("one\r\ntwo\r\n" * 4)
-    assert "\r" not in load(path).vocabulary.characters
-    assert "\r" in load(path, keep_line_ends=True).vocabulary.characters
-
-
 def test_fingerprint_depends_on_text_and_splits(write):
     first = load(write("abcdefghij" * 10)).fingerprint
     assert load(write("abcdefghij" * 10, "other-name")).fingerprint == first

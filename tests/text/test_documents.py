@@ -103,19 +103,21 @@ def test_with_eos_shifts_the_starts_of_many_documents():
     assert (last, none) == (EOS, [])
 
 
-def test_looks_like_list_needs_many_short_lines():
-    assert documents.looks_like_list("anna\n" * 300)
-    assert documents.looks_like_list("anna\n" * 300 + "be")
-    assert not documents.looks_like_list("anna\n" * 50)
-    assert documents.looks_like_list("a\n" * 200)
-    assert not documents.looks_like_list("a\n" * 199)
-    assert documents.looks_like_list(("a" * 40 + "\n") * 200)
-    assert not documents.looks_like_list(("a" * 41 + "\n") * 200)
-    # The last complete line counts; the rest may be truncated.
-    assert not documents.looks_like_list("a\n" * 200 + "b" * 41 + "\n")
-    assert documents.looks_like_list("a\n" * 200 + "b" * 41)
-    assert not documents.looks_like_list("anna\n\n" * 300)
-    assert not documents.looks_like_list("a line of a book, which is longer than names\n" * 300)
+@pytest.mark.parametrize(
+    ("lines", "is_list"),
+    [
+        (["a"] * 199 + [""], False),
+        (["a"] * 200 + [""], True),
+        (["a" * 40] * 200 + [""], True),
+        (["a" * 41] * 200 + [""], False),
+        # The last complete line counts; the rest may be truncated.
+        (["a"] * 200 + ["b" * 41, ""], False),
+        (["a"] * 200 + ["b" * 41], True),
+        (["anna", ""] * 300, False),
+    ],
+)
+def test_looks_like_list_needs_many_short_lines(lines, is_list):
+    assert documents.looks_like_list("\n".join(lines)) == is_list
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ COMPOSED, DECOMPOSED = "caf\xe9 au lait\n" * 40, "cafe\u0301 au lait\n" * 40
 def load(tmp_path):
     """Return a function that loads a corpus from texts."""
 
-    def load(train, **options):
-        for name, text in {"train": train, **options}.items():
-            if name in ("train", "val"):
-                (tmp_path / name).write_text(text, encoding="utf-8")
-        if "val" in options:
-            options["val"] = str(tmp_path / "val")
-        return load_corpus(ReadingConfig(paths=(str(tmp_path / "train"),), **options))
+    def load(train, val=None, **options):
+        path, val_path = tmp_path / "train", tmp_path / "val"
+        path.write_text(train, encoding="utf-8")
+        if val is not None:
+            val_path.write_text(val, encoding="utf-8")
+            options["val"] = str(val_path)
+        return load_corpus(ReadingConfig(paths=(str(path),), **options))
 
     return load
 

@@ -54,10 +54,15 @@ def again(folder, config, corpus):
     return read_text(folder, config, corpus.fingerprint, corpus.vocabulary)
 
 
-def kept(folder, config, *, texts=(), others=(), mode=None):
+def resumed(folder, config, corpus):
+    """Read the text of a run that was trained on this corpus."""
+    return load_corpus_of_run(config, corpus.fingerprint, corpus.vocabulary, folder)
+
+
+def kept(folder, config, *, texts=(), others=()):
     """Load a corpus, write its copy and return the corpus."""
     corpus = load_corpus(config, texts=texts)
-    write_text(folder, corpus, config, mode=corpus.mode if mode is None else mode, others=others)
+    write_text(folder, corpus, config, mode=corpus.mode, others=others)
     return corpus
 
 
@@ -94,28 +99,23 @@ def test_missing_files_are_replaced_by_the_copy(folder, path):
     config = config_of(path)
     first = kept(folder, config)
     path.unlink()
-    assert same(first, load_corpus_of_run(config, first.fingerprint, first.vocabulary, folder))
-    assert (
-        load_corpus_of_run(config_of("-"), first.fingerprint, first.vocabulary, folder).name
-        == "stdin"
-    )
+    assert same(first, resumed(folder, config, first))
+    assert resumed(folder, config_of("-"), first).name == "stdin"
     with pytest.raises(CorpusError, match=r"text\.txt"):
         load_corpus_of_run(config, "f" * 64, VOCABULARY, folder)
     with pytest.raises(CorpusError, match="stdin"):
         load_corpus_of_run(config_of("-"), "f" * 64, VOCABULARY, folder)
     with pytest.raises(CorpusError, match=r"text\.txt"):
-        load_corpus_of_run(config, first.fingerprint, first.vocabulary, None)
+        resumed(None, config, first)
 
 
 def test_without_a_copy_unchanged_files_are_read_again(folder, path):
     first = load_corpus(config_of(path))
     for place in (None, folder):
-        assert same(
-            first, load_corpus_of_run(config_of(path), first.fingerprint, first.vocabulary, place)
-        )
+        assert same(first, resumed(place, config_of(path), first))
     path.write_text(TEXT[::-1], encoding="utf-8")
     with pytest.raises(CorpusError, match=f"{first.fingerprint[:12]} and is "):
-        load_corpus_of_run(config_of(path), first.fingerprint, first.vocabulary, folder)
+        resumed(folder, config_of(path), first)
 
 
 @pytest.mark.parametrize("split", ["val", "test"])

@@ -32,16 +32,24 @@ def _any_precision(monkeypatch):
 any_precision = pytest.mark.usefixtures("_any_precision")
 
 
-def learner_of(precision="float32", world=SINGLE_PROCESS, **settings):
-    model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
+def new_model(config=MODEL):
+    return CharLSTM(config, generator=torch.Generator().manual_seed(0))
+
+
+def learner_of(precision="float32", world=SINGLE_PROCESS, *, model=None, **settings):
     train = replace(TRAIN, batch_size=4, seq_len=12, precision=precision, **settings)
-    return TruncatedBPTT(model, train, world=world)
+    return TruncatedBPTT(model or new_model(), train, world=world)
+
+
+def carried(learner):
+    """Return a copy of the state that the next step starts from, [h, c]."""
+    state = learner.state_dict()
+    return [state["carried.h_LBH"], state["carried.c_LBH"]]
 
 
 def first_loss(documents, vocabulary, *, seq_len):
     """Return the first step's loss in nats per character, and that of evaluation."""
-    config = replace(MODEL, num_characters=len(vocabulary))
-    model = CharLSTM(config, generator=torch.Generator().manual_seed(0))
+    model = new_model(replace(MODEL, num_characters=len(vocabulary)))
     for parameter in model.parameters():
         parameter.data.mul_(2)
     split = EncodedText.of(documents, vocabulary)
@@ -192,10 +200,9 @@ def test_dropout_applies_to_every_kind_of_batch(batch, rates):
     """Use the same masks for streams, unsplit windows (as captured on GPUs) and documents."""
 
     def learner(seed=1):
-        made = learner_of(seed=seed)
-        with torch.no_grad():
-            made._model.head.weight.mul_(100)
-        return made
+        model = new_model()
+        model.head.weight.data.mul_(100)
+        return learner_of(model=model, seed=seed)
 
     def losses(dropouts, **options):
         return [
@@ -215,8 +222,8 @@ def test_dropout_applies_to_every_kind_of_batch(batch, rates):
 @any_precision
 def test_loss_scale_grows_and_is_halved_on_overflow(batch, monkeypatch):
     monkeypatch.setattr(bptt, "_LOSS_SCALE_GROWTH_STEPS", 3)
-    learner = learner_of("float16")
-    bias = learner._model.head.bias
+    model = new_model()
+    learner, bias = learner_of("float16", model=model), model.head.bias
 
     def scales(number):
         return [float(learner.step(batch, 0.0).loss_scale) for _ in range(number)]
@@ -250,8 +257,8 @@ def test_captured_step_never_reads_rate_or_dropouts(batch):
 @any_precision
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_skipped_step_keeps_weights_and_moments(batch, precision):
-    learner = learner_of(precision, weight_decay=0.5)
-    model = learner._model
+    model = new_model()
+    learner = learner_of(precision, model=model, weight_decay=0.5)
     learner.step(batch, 0.01)
     learner._carried.c_LBH[0, 1, 0] = torch.nan
     weights = {name: value.clone() for name, value in model.state_dict().items()}
@@ -354,9 +361,9 @@ def test_padding_does_not_count(batch):
         counts[:length, stream] = True
     learner = learner_of()
     learner.step(batch, 0.0)
-    carried = [part.clone() for part in learner._carried]
-    assert all(part.any() for part in carried)
-    model = CharLSTM(MODEL, generator=torch.Generator().manual_seed(0))
+    before = carried(learner)
+    assert all(part.any() for part in before)
+    model = new_model()
     logits, _ = model(batch.x_TB, model.zero_state(4))
     expected = cross_entropy(logits[counts], batch.y_TB[counts]).item()
     documents = replace(batch, mask_TB=counts)
@@ -364,7 +371,7 @@ def test_padding_does_not_count(batch):
 
     halved = learner.step(replace(documents, weight=0.5), 0.0)
     assert float(halved.loss) == pytest.approx(expected / 2, rel=1e-5)
-    assert all(map(torch.equal, learner._carried, carried))
+    assert all(map(torch.equal, carried(learner), before))
 
 
 def test_lower_precision_changes_loss_slightly(batch):
@@ -378,10 +385,10 @@ def test_lower_precision_changes_loss_slightly(batch):
 @any_precision
 def test_muon_uses_bfloat16_but_not_float16(batch):
     def change(precision):
-        learner = learner_of(precision)
-        weight = learner._model.layers[0].weight_hh_l0
+        model = new_model()
+        weight = model.layers[0].weight_hh_l0
         before = weight.detach().clone()
-        learner.step(batch, 0.01)
+        learner_of(precision, model=model).step(batch, 0.01)
         return weight.detach() - before
 
     exact, rounded, scaled = map(change, ("float32", "bfloat16", "float16"))
@@ -392,22 +399,24 @@ def test_muon_uses_bfloat16_but_not_float16(batch):
 
 @any_precision
 def test_loss_scaling_keeps_gradient(batch):
-    plain, scaled = learner_of(), learner_of("float16")
+    plain_model, scaled_model = new_model(), new_model()
+    plain, scaled = learner_of(model=plain_model), learner_of("float16", model=scaled_model)
     for learner in (plain, scaled):
         learner.step(batch, 0.0)
-    for expected, found in zip(plain._model.parameters(), scaled._model.parameters(), strict=True):
+    for expected, found in zip(plain_model.parameters(), scaled_model.parameters(), strict=True):
         torch.testing.assert_close(found.grad, expected.grad)
     assert scaled.state_dict()["loss_scale"].tolist() == [65536, 1]
     assert "loss_scale" not in plain.state_dict()
 
 
 def test_stream_with_nonfinite_loss_is_reset(batch):
-    learner = learner_of()
+    model = new_model()
+    learner = learner_of(model=model)
     learner.step(batch, 0.0)
-    assert all(part.any() for part in learner._carried)
-    learner._model.head.bias.data[0] = torch.nan
+    assert all(part.any() for part in carried(learner))
+    model.head.bias.data[0] = torch.nan
     assert learner.step(batch, 0.0).loss.isnan()
-    assert not any(part.any() for part in learner._carried)
+    assert not any(part.any() for part in carried(learner))
 
 
 class Silent(World):
@@ -419,7 +428,7 @@ class Silent(World):
 
 
 def test_gradient_and_loss_are_averaged_over_processes(batch):
-    learner = learner_of(world=Silent())
-    before = learner._model.head.bias.detach().clone()
-    assert float(learner.step(batch, 0.01).loss) == 0
-    assert torch.equal(learner._model.head.bias, before)
+    model = new_model()
+    before = model.head.bias.detach().clone()
+    assert float(learner_of(world=Silent(), model=model).step(batch, 0.01).loss) == 0
+    assert torch.equal(model.head.bias, before)

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import MODEL, TRAIN
+from conftest import MODEL, TRAIN, raising
 
 from charlstm.training import step_benchmark
 from charlstm.training.step_benchmark import StepBenchmark, ThreadTuner
@@ -50,10 +50,7 @@ def test_candidate_too_large_for_memory_gets_none(split, vocabulary):
 
 
 def test_other_errors_are_not_reported_as_memory(split, vocabulary, monkeypatch):
-    def fail(*_arguments, **_options):
-        raise RuntimeError("broken")
-
-    monkeypatch.setattr(step_benchmark.TruncatedBPTT, "step", fail)
+    monkeypatch.setattr(step_benchmark.TruncatedBPTT, "step", raising(RuntimeError("broken")))
     with pytest.raises(RuntimeError, match="broken"):
         StepBenchmark(split, budget_seconds=0.1)(candidates(vocabulary, 8))
 
