@@ -22,7 +22,7 @@ import typer
 
 from charlstm.config import DEFAULT_STORE, STDIN, ReadingConfig
 from charlstm.errors import ConfigError, CorpusError, EncodingError
-from charlstm.settings import DeviceChoice, Option, options_of, settings_from
+from charlstm.settings import EXCLUSIVE, DeviceChoice, Option, options_of, settings_from
 from charlstm.system import run_files
 from charlstm.system.terminal import say
 
@@ -162,13 +162,7 @@ class SettingsSubset:
 
 
 # Mutually exclusive options; one on the command line overrides the others' environment variables.
-_EXCLUSIVE: Final = (
-    ("minutes", "epochs", "steps"),
-    ("val", "val_fraction"),
-    ("test", "test_fraction"),
-    ("resume", "init_from"),
-    ("run", "checkpoint"),
-)
+_EXCLUSIVE: Final = (*EXCLUSIVE, ("run", "checkpoint"))
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -269,7 +263,7 @@ def _instance(kind: Any, values: dict[str, Any]) -> Any:
     return settings_from(
         kind,
         {
-            name: value
+            name: tuple(value) if isinstance(value, list) else value
             for name, value in values.items()
             if is_given(value) or (value is False and declared[name].can_be_off)
         },

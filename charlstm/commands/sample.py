@@ -1,5 +1,6 @@
 """`charlstm sample`: generate text."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -48,7 +49,7 @@ charlstm sample --run shakespeare --primes first-lines.txt --no-prime"""
 
 
 @with_settings
-def sample(  # noqa: PLR0915 - three ways to write samples
+def sample(  # noqa: PLR0912, PLR0915 - three ways to write samples
     context: typer.Context,
     which: ModelOptions,
     prime: Annotated[
@@ -71,37 +72,8 @@ def sample(  # noqa: PLR0915 - three ways to write samples
     no_prime: Annotated[
         bool, typer.Option("--no-prime", help="Print continuations without the prime.")
     ] = False,
-    length: Annotated[
-        int | None,
-        typer.Option(
-            "--length",
-            parser=parse_count,
-            metavar="N",
-            help="Maximum number of characters.  [default: 500; for an item of a list 10,000]",
-        ),
-    ] = None,
-    max_lines: Annotated[
-        int | None,
-        typer.Option("--max-lines", parser=parse_count, metavar="N", help="Stop after N lines."),
-    ] = None,
-    until: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--until",
-            parser=unescape_text,
-            metavar="TEXT",
-            help="Stop after this text; may be repeated.",
-        ),
-    ] = None,
-    forbid: Annotated[
-        str,
-        typer.Option(
-            "--forbid",
-            parser=unescape_text,
-            metavar="CHARS",
-            help="Never generate these characters.",
-        ),
-    ] = "",
+    *,
+    config: SampleConfig,
     num_samples: Annotated[
         int | None,
         typer.Option(
@@ -133,30 +105,6 @@ def sample(  # noqa: PLR0915 - three ways to write samples
             help="Print the N most likely items of a list and their probabilities; no sampling.",
         ),
     ] = None,
-    temperature: Annotated[
-        float,
-        typer.Option(
-            "--temperature",
-            help="Below 1 sharpens the distribution, above 1 flattens it; 0 is greedy.",
-        ),
-    ] = 1.0,
-    top_k: Annotated[
-        int | None, typer.Option("--top-k", help="Sample from the K most likely characters.")
-    ] = None,
-    top_p: Annotated[
-        float | None,
-        typer.Option(
-            "--top-p",
-            help="Sample from the most likely characters with total probability P, 0 to 1.",
-        ),
-    ] = None,
-    min_p: Annotated[
-        float | None,
-        typer.Option(
-            "--min-p",
-            help="Sample from characters at least P times as likely as the top one, 0 to 1.",
-        ),
-    ] = None,
     unknown: Unknown = "error",
     seed: Annotated[
         int | None,
@@ -182,7 +130,7 @@ def sample(  # noqa: PLR0915 - three ways to write samples
     item_options = {"new": new, "unique": unique, "match": match}
     sampling_options = {
         "num_samples": num_samples,
-        "until": until,
+        "until": config.until,
         "seed": seed,
         "check_copying": check_copying,
     }
@@ -196,16 +144,8 @@ def sample(  # noqa: PLR0915 - three ways to write samples
         require_pattern("--match", match)
     if num_samples is not None:
         require_int("--num-samples", num_samples, 1, MAX_SAMPLES)
-    config = SampleConfig(
-        length=length,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        until=tuple(until or ()),
-        max_lines=1 if max_lines is None and primes is not None else max_lines,
-        forbid=forbid,
-    )
+    if primes is not None and config.max_lines is None:
+        config = replace(config, max_lines=1)
 
     import numpy as np
 
