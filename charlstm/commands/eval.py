@@ -208,7 +208,7 @@ def _compare(
     from charlstm.evaluation.scoring import score
     from charlstm.system.progress import character_bar
     from charlstm.training.hardware import resolve_device, set_threads
-    from charlstm.views.difference import difference_record, show_difference
+    from charlstm.views.comparison import difference_record, show_difference
 
     set_threads(threads)
     torch_device = resolve_device(device)

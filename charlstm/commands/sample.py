@@ -13,6 +13,7 @@ from charlstm.commands.options import (
     apply_unknown_option,
     exclude,
     parse_count,
+    print_record,
     read_text,
     unescape_text,
     with_settings,
@@ -153,7 +154,7 @@ def sample(  # noqa: PLR0912, PLR0915 - three ways to write samples
     from charlstm.inference.sampling import sample_many
     from charlstm.inference.search import likely_items
     from charlstm.views.prediction import show_likely
-    from charlstm.views.sampling import print_json, report_copies, show_samples, show_streaming
+    from charlstm.views.sampling import report_copies, samples_record, show_samples, show_streaming
 
     model = which.load()
     tokenizer = model.tokenizer
@@ -195,7 +196,7 @@ def sample(  # noqa: PLR0912, PLR0915 - three ways to write samples
             samples, problem = _continue_each(predictor, before, config, generator), None
         copies = _copies(model, samples) if check_copying else None
         if as_json:
-            print_json(
+            record = samples_record(
                 run=model.name,
                 with_counts=with_counts,
                 seed=seed,
@@ -205,6 +206,7 @@ def sample(  # noqa: PLR0912, PLR0915 - three ways to write samples
                 copies=copies,
                 tokenizer=tokenizer,
             )
+            print_record(record)
         else:
             with_headings = primes is None and not is_list
             show_samples(shown, samples, tokenizer, color=color, with_headings=with_headings)

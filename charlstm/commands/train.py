@@ -60,7 +60,7 @@ def train(
     """Train a model on a text and keep its checkpoints."""
     started_at = time.monotonic()
     if tensorboard:
-        from charlstm.views.tensorboard import require_tensorboard
+        from charlstm.views.plots import require_tensorboard
 
         require_tensorboard()
     paths = corpus or []
@@ -135,7 +135,7 @@ def _show(
 ) -> int:
     """Run the session and show its reports; return the exit code."""
     from charlstm.events import Finished
-    from charlstm.views.tensorboard import open_board
+    from charlstm.views.plots import open_board
     from charlstm.views.training import (
         shell_command,
         show_finished,
