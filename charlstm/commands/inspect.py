@@ -12,13 +12,12 @@ from charlstm.commands.options import (
     Json,
     ModelOptions,
     Unknown,
-    apply_unknown_option,
     one_of,
     print_record,
-    read_text,
     unescape_text,
     with_settings,
 )
+from charlstm.commands.texts import apply_unknown_option, read_text
 from charlstm.config import STDIN
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.system.files import open_output

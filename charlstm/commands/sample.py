@@ -10,15 +10,14 @@ from charlstm.commands.options import (
     ModelOptions,
     Unknown,
     WithCounts,
-    apply_unknown_option,
     exclude,
     parse_count,
     print_record,
-    read_text,
     unescape_text,
     with_settings,
 )
-from charlstm.config import MAX_SAMPLES, STDIN, SampleConfig, require_pattern
+from charlstm.commands.texts import apply_unknown_option, given_text, read_text
+from charlstm.config import MAX_SAMPLES, SampleConfig, require_pattern
 from charlstm.errors import CharLSTMError, ConfigError
 from charlstm.settings import require_int
 from charlstm.system.terminal import is_colorless, say
@@ -228,15 +227,11 @@ def _say_cut(texts: list[str], config: SampleConfig, tokenizer: "CharTokenizer")
 
 def _primes(model: "Model", prime: str, file: str | None, unknown: str, num_each: int) -> list[str]:
     """Return the primes, in symbols: one text, or each line of a file `num_each` times."""
-    reading = model.checkpoint.spec.corpus
-    if file is not None:
-        texts = [line.removesuffix("\r") for line in read_text(file, reading).split("\n")]
-    elif prime == STDIN:
-        texts = [read_text(STDIN, reading)]
-    else:
-        texts = [model.tokenizer.to_chars(prime, say)]
-    symbols = [apply_unknown_option(model, text, unknown) for text in texts]
-    return symbols if file is None else [text for text in symbols for _ in range(num_each)]
+    if file is None:
+        return [given_text(model, prime, unknown)]
+    lines = read_text(file, model.checkpoint.spec.corpus).split("\n")
+    symbols = [apply_unknown_option(model, line.removesuffix("\r"), unknown) for line in lines]
+    return [text for text in symbols for _ in range(num_each)]
 
 
 def _continue_each(
