@@ -111,13 +111,10 @@ class Dropouts(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Training hyperparameters.
+    """Training hyperparameters; `TrainSettings` describes those that have an option.
 
     Args:
         batch_size: parallel streams, over all processes.
-        seq_len: characters of each stream in a gradient step.
-        learning_rate: peak learning rate of Muon; AdamW uses 3 times as much.
-        weight_decay: decoupled weight decay of Muon's matrices.
         vocabulary_decay: decoupled weight decay of the embedding and the head.
         dropout: maximum dropout on the layers' outputs.
         dropout_epochs: (low, high): dropout rises linearly from 0 at `low` epochs to its full
@@ -126,7 +123,6 @@ class TrainConfig:
         reset_probability: probability, per stream and window, of restarting from a zero state.
         num_evaluations: evaluations over the run, evenly spaced; before the first of them, the
             model is also evaluated after 2, 4, 8 ... epochs.
-        early_stop: stop the run once it only overfits.
         adapts_threads: use at most `threads` CPU threads; the number is tuned by timing steps.
     """
 
@@ -182,22 +178,15 @@ class TrainConfig:
 class ReadingConfig:
     """Location of the text and how to read it; the defaults are those of a new run.
 
+    `ReadingSettings` describes the fields that have an option.
+
     Args:
         paths: files and folders; empty for Python's own documentation.
-        val: validation file, used instead of a fraction of the text; `test` likewise.
-        encoding: text encoding; a byte order mark overrides the default, but no other value.
-        keep_line_ends: leave CR and CRLF unchanged.
-        level: `byte` reads any file; each byte becomes the character with its code point.
-        min_count: characters that occur less often in the training text become unknown.
-        include: in folders, read only files whose names match one of these patterns; empty for all
-            text files.
-        split_documents: where documents start within a file, see `documents.split_documents`.
-        split_by: assign documents to the splits in order or at random; `auto` is at random for at
-            least 100 documents.
-        column: column of a table whose rows are documents, see `text.tables`.
-        format: table format; None to infer it from the file extension.
-        normalize: Unicode normal form.
-        split_seed: seed of the random assignment.
+        encoding: a byte order mark overrides the default, but no other value.
+        level: with `byte`, each byte becomes the character with its code point.
+        include: empty for all text files.
+        format: None to infer it from the file extension.
+        split_seed: seed of the random assignment of documents.
     """
 
     paths: tuple[str, ...] = ()

@@ -196,7 +196,7 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None, unknown
     config, tokenizer = model.checkpoint.spec.corpus, model.tokenizer
     given, documents = None, None
     if file is not None:
-        given = read_text(file, config)
+        given = read_text(file, model)
     elif text is not None:
         given = tokenizer.to_chars(text, say)
     if given is not None:

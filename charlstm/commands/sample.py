@@ -229,7 +229,7 @@ def _primes(model: "Model", prime: str, file: str | None, unknown: str, num_each
     """Return the primes, in symbols: one text, or each line of a file `num_each` times."""
     if file is None:
         return [given_text(model, prime, unknown)]
-    lines = read_text(file, model.checkpoint.spec.corpus).split("\n")
+    lines = read_text(file, model).split("\n")
     symbols = [apply_unknown_option(model, line.removesuffix("\r"), unknown) for line in lines]
     return [text for text in symbols for _ in range(num_each)]
 

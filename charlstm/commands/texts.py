@@ -62,14 +62,14 @@ def _missing_text(path: str, store: Path | None) -> str:
     return f"{path}: can't be read: No such file or directory{hint}"
 
 
-def read_text(path: str, corpus: ReadingConfig) -> str:
-    """Read a file or stdin with the corpus's settings; drop the final newline.
+def read_text(path: str, model: "Model") -> str:
+    """Read a file or stdin as the model's corpus was read; drop the final newline.
 
     Raises:
         CorpusError: if it can't be read or decoded.
     """
     require_texts([path])
-    text = "".join(pieces_of(path, corpus))
+    text = "".join(pieces_of(path, model.checkpoint.spec.corpus))
     return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
 
 
@@ -115,10 +115,7 @@ def given_text(model: "Model", text: str, unknown: str) -> str:
     Raises:
         CorpusError: if it can't be read, or contains characters that --unknown rejects.
     """
-    if text == STDIN:
-        symbols = read_text(STDIN, model.checkpoint.spec.corpus)
-    else:
-        symbols = model.tokenizer.to_chars(text, say)
+    symbols = read_text(STDIN, model) if text == STDIN else model.tokenizer.to_chars(text, say)
     return apply_unknown_option(model, symbols, unknown)
 
 
