@@ -21,8 +21,7 @@ from charlstm.commands import (
     train,
 )
 from charlstm.commands import eval as eval_command
-from charlstm.commands.help import Command, Group
-from charlstm.commands.usage import explain
+from charlstm.commands.help import Command, Group, explain
 from charlstm.errors import CharLSTMError
 from charlstm.system.spinning import limit_spinning
 from charlstm.system.terminal import prepare_streams, say

@@ -1,7 +1,8 @@
 """Resolved configurations: complete, frozen, validated and serializable as JSON.
 
 The user's settings, with types and bounds, are declared in `settings`; `training.auto_config` and
-`ReadingConfig.of` resolve them.
+`ReadingConfig.of` resolve them. `SampleConfig` declares the options of sampling, which need no
+resolving.
 """
 
 import math
@@ -25,9 +26,10 @@ from charlstm.settings import (
     TableFormat,
     TrainSettings,
     check_resolved,
-    chosen,
+    given,
     require_int,
     require_real,
+    setting,
 )
 
 Device = Literal["cpu", "cuda", "mps"]
@@ -109,13 +111,10 @@ class Dropouts(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Training hyperparameters.
+    """Training hyperparameters; `TrainSettings` describes those that have an option.
 
     Args:
         batch_size: parallel streams, over all processes.
-        seq_len: characters of each stream in a gradient step.
-        learning_rate: peak learning rate of Muon; AdamW uses 3 times as much.
-        weight_decay: decoupled weight decay of Muon's matrices.
         vocabulary_decay: decoupled weight decay of the embedding and the head.
         dropout: maximum dropout on the layers' outputs.
         dropout_epochs: (low, high): dropout rises linearly from 0 at `low` epochs to its full
@@ -124,7 +123,6 @@ class TrainConfig:
         reset_probability: probability, per stream and window, of restarting from a zero state.
         num_evaluations: evaluations over the run, evenly spaced; before the first of them, the
             model is also evaluated after 2, 4, 8 ... epochs.
-        early_stop: stop the run once it only overfits.
         adapts_threads: use at most `threads` CPU threads; the number is tuned by timing steps.
     """
 
@@ -180,22 +178,15 @@ class TrainConfig:
 class ReadingConfig:
     """Location of the text and how to read it; the defaults are those of a new run.
 
+    `ReadingSettings` describes the fields that have an option.
+
     Args:
         paths: files and folders; empty for Python's own documentation.
-        val: validation file, used instead of a fraction of the text; `test` likewise.
-        encoding: text encoding; a byte order mark overrides the default, but no other value.
-        keep_line_ends: leave CR and CRLF unchanged.
-        level: `byte` reads any file; each byte becomes the character with its code point.
-        min_count: characters that occur less often in the training text become unknown.
-        include: in folders, read only files whose names match one of these patterns; empty for all
-            text files.
-        split_documents: where documents start within a file, see `documents.split_documents`.
-        split_by: assign documents to the splits in order or at random; `auto` is at random for at
-            least 100 documents.
-        column: column of a table whose rows are documents, see `text.tables`.
-        format: table format; None to infer it from the file extension.
-        normalize: Unicode normal form.
-        split_seed: seed of the random assignment.
+        encoding: a byte order mark overrides the default, but no other value.
+        level: with `byte`, each byte becomes the character with its code point.
+        include: empty for all text files.
+        format: None to infer it from the file extension.
+        split_seed: seed of the random assignment of documents.
     """
 
     paths: tuple[str, ...] = ()
@@ -255,24 +246,7 @@ class ReadingConfig:
     @classmethod
     def of(cls, reading: ReadingSettings, paths: Sequence[str] = ()) -> "ReadingConfig":
         """Return the user's settings, completed with the defaults of a new run."""
-        new = cls()
-        return cls(
-            paths=tuple(paths),
-            val_fraction=chosen(reading.val_fraction, new.val_fraction),
-            test_fraction=chosen(reading.test_fraction, new.test_fraction),
-            val=reading.val,
-            test=reading.test,
-            encoding=chosen(reading.encoding, new.encoding),
-            keep_line_ends=chosen(reading.keep_line_ends, new.keep_line_ends),
-            level=chosen(reading.level, new.level),
-            min_count=chosen(reading.min_count, new.min_count),
-            include=chosen(reading.include, new.include),
-            split_documents=reading.split_documents,
-            split_by=chosen(reading.split_by, new.split_by),
-            column=reading.column,
-            format=reading.format,
-            normalize=chosen(reading.normalize, new.normalize),
-        )
+        return cls(paths=tuple(paths), **given(reading))
 
     def split_sizes(self, num_chars: int) -> tuple[int, int, int]:
         """Return the sizes of train, validation and test for a text of `num_chars`."""
@@ -287,60 +261,48 @@ class ReadingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleConfig:
-    """Sampling parameters.
+    """Sampling parameters, declared as the options of `charlstm sample`.
 
     Args:
-        temperature: divides the log-probabilities; 0 is greedy decoding.
-        top_k: keep the k most likely characters.
-        top_p: keep the fewest characters whose probabilities reach p (Holtzman et al. 2020,
-            "The Curious Case of Neural Text Degeneration").
-        min_p: keep the characters at least p times as probable as the most likely one
-            (Nguyen et al. 2025, "Turning up the heat").
-        length: maximum number of characters; None for 500 of running text, 10,000 of a list item.
-        max_lines: stop after this many lines.
-        until: stop after this text, or after the first of several.
-        forbid: characters that are never generated.
+        top_p: nucleus sampling (Holtzman et al. 2020, "The Curious Case of Neural Text
+            Degeneration").
+        min_p: Nguyen et al. 2025, "Turning up the heat".
         filters: user functions from log-probabilities [..., V] to log-probabilities, where minus
             infinity excludes a character; applied in order, before the temperature.
     """
 
-    length: int | None = None
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
-    until: str | tuple[str, ...] | None = None
-    max_lines: int | None = None
-    forbid: str = ""
+    length: int | None = setting(
+        "Maximum number of characters.",
+        default="500; for an item of a list 10,000", metavar="N", parse="parse_count",
+    )  # fmt: skip
+    max_lines: int | None = setting("Stop after N lines.", low=1, metavar="N", parse="parse_count")
+    until: tuple[str, ...] | None = setting(
+        "Stop after this text; may be repeated.", metavar="TEXT", parse="unescape_text"
+    )
+    forbid: str = setting(
+        "Never generate these characters.", value="", metavar="CHARS", parse="unescape_text"
+    )
+    temperature: float = setting(
+        "Below 1 sharpens the distribution, above 1 flattens it; 0 is greedy.",
+        value=1.0, high=sys.float_info.max, default="1.0",
+    )  # fmt: skip
+    top_k: int | None = setting(
+        "Sample from the K most likely characters.", low=1, high=MAX_CHARACTERS
+    )
+    top_p: float | None = setting(
+        "Sample from the most likely characters with total probability P.", high=1, above=True
+    )
+    min_p: float | None = setting(
+        "Sample from characters at least P times as likely as the top one.", high=1, above=True
+    )
     filters: tuple[Callable[[Any], Any], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.length is not None:
-            require_int("--length", self.length, 0, MAX_COUNT)
-        if self.max_lines is not None:
-            require_int("--max-lines", self.max_lines, 1, MAX_COUNT)
-        require_real("--temperature", self.temperature, 0.0, sys.float_info.max)
-        if self.top_k is not None:
-            require_int("--top-k", self.top_k, 1, MAX_CHARACTERS)
-        if self.top_p is not None:
-            require_real("--top-p", self.top_p, 0.0, 1.0, above=True)
-        if self.min_p is not None:
-            require_real("--min-p", self.min_p, 0.0, 1.0, above=True)
-        if not isinstance(self.stops, tuple) or not all(
-            isinstance(stop, str) and stop for stop in self.stops
-        ):
+        check_resolved(self, SampleConfig)
+        if "" in (self.until or ()):
             raise ConfigError("--until must be a text to stop after, and must not be empty")
-        if not isinstance(self.forbid, str):
-            raise ConfigError(f"--forbid must be characters, not {reprlib.repr(self.forbid)}")
         if not isinstance(self.filters, tuple) or not all(map(callable, self.filters)):
             raise ConfigError("filters must be a tuple of functions")
-
-    @property
-    def stops(self) -> tuple[str, ...]:
-        """The texts to stop after."""
-        if self.until is None:
-            return ()
-        return (self.until,) if isinstance(self.until, str) else self.until
 
 
 def document_pattern(rule: str) -> str:

@@ -45,6 +45,14 @@ TEXT_PANEL: Final = "Reading the text"
 MODEL_PANEL: Final = "Model and training (chosen by text and budget unless given)"
 MACHINE_PANEL: Final = "Machine"
 
+# Settings that exclude each other.
+EXCLUSIVE: Final = (
+    ("minutes", "epochs", "steps"),
+    ("val", "val_fraction"),
+    ("test", "test_fraction"),
+    ("resume", "init_from"),
+)
+
 _Settings = TypeVar("_Settings")
 _Value = TypeVar("_Value")
 
@@ -130,164 +138,162 @@ class Option:
             )
 
 
-def _setting(help_text: str, **declaration: Any) -> Any:
-    """Return a dataclass field with an `Option`; name and kind are filled in by `options_of`."""
-    return field(default=None, metadata={"option": Option(help=help_text, **declaration)})
+def setting(help_text: str, *, value: object = None, **declaration: Any) -> Any:
+    """Return a dataclass field with an `Option`; name and kind are filled in by `options_of`.
+
+    Args:
+        value: default value of the field.
+    """
+    return field(default=value, metadata={"option": Option(help=help_text, **declaration)})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingSettings:
     """Settings for reading and splitting texts."""
 
-    val_fraction: float | None = _setting(
+    val_fraction: float | None = setting(
         "Fraction of the text for validation.",
         panel=TEXT_PANEL, high=1, below=True, default="0.05",
     )  # fmt: skip
-    test_fraction: float | None = _setting(
+    test_fraction: float | None = setting(
         "Fraction of the text for testing (eval): its end, or random documents.",
         panel=TEXT_PANEL, high=1, below=True, default="0.05",
     )  # fmt: skip
-    val: str | None = _setting(
+    val: str | None = setting(
         "Validate on this file instead of a fraction of the text.",
         panel=TEXT_PANEL, metavar="FILE",
     )  # fmt: skip
-    test: str | None = _setting(
+    test: str | None = setting(
         "Test (eval) on this file instead of a fraction of the text.",
         panel=TEXT_PANEL, metavar="FILE",
     )  # fmt: skip
-    encoding: str | None = _setting(
-        "Encoding of the text files.", panel=TEXT_PANEL, default="utf-8"
-    )
-    keep_line_ends: bool | None = _setting(
+    encoding: str | None = setting("Encoding of the text files.", panel=TEXT_PANEL, default="utf-8")
+    keep_line_ends: bool | None = setting(
         "Keep CR and CRLF instead of turning them into LF.", panel=TEXT_PANEL
     )
-    level: Level | None = _setting(
+    level: Level | None = setting(
         "Tokens: characters of text, or bytes of any file.",
         panel=TEXT_PANEL, default="char",
     )  # fmt: skip
-    min_count: int | None = _setting(
+    min_count: int | None = setting(
         "Treat characters that occur fewer than N times as unknown.",
         panel=TEXT_PANEL, low=1, default="1", metavar="N",
     )  # fmt: skip
-    include: tuple[str, ...] | None = _setting(
+    include: tuple[str, ...] | None = setting(
         "In folders, only read files with matching names, such as '*.py'; repeatable.",
         panel=TEXT_PANEL, metavar="PATTERN",
     )  # fmt: skip
-    split_documents: str | None = _setting(
+    split_documents: str | None = setting(
         "How to split files into documents: lines, blank-lines (at blank lines), or re:PATTERN (at "
         "matching lines).",
         panel=TEXT_PANEL, metavar="HOW",
     )  # fmt: skip
-    split_by: SplitBy | None = _setting(
+    split_by: SplitBy | None = setting(
         "How to assign documents to training, validation and test: in order or at random; auto is "
         "random for 100 or more documents.",
         panel=TEXT_PANEL, default="auto",
     )  # fmt: skip
-    column: str | None = _setting(
+    column: str | None = setting(
         "Read tables; each row's text in this column is a document.",
         panel=TEXT_PANEL, metavar="NAME",
     )  # fmt: skip
-    format: TableFormat | None = _setting(
+    format: TableFormat | None = setting(
         "Format of tables without such a file name extension.", panel=TEXT_PANEL
     )
-    normalize: Normalize | None = _setting(
+    normalize: Normalize | None = setting(
         "Unicode normalization; nfc composes accented letters.", panel=TEXT_PANEL, default="none"
     )
 
     def __post_init__(self) -> None:
         check_given(self)
-        require_at_most_one(self, "val", "val_fraction")
-        require_at_most_one(self, "test", "test_fraction")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
     """Settings of the budget, the model, its training, and the hardware."""
 
-    minutes: float | None = _setting(
+    minutes: float | None = setting(
         "Budget: wall-clock minutes, or a time with a unit, such as 90s or 2h.",
         high=MAX_MINUTES, above=True, default=f"{DEFAULT_MINUTES:g}", metavar="TIME",
         parse="parse_minutes",
     )  # fmt: skip
-    epochs: float | None = _setting("Budget: passes over the training text.", above=True)
-    steps: int | None = _setting("Budget: gradient steps.", low=1, metavar="N", parse="parse_count")
-    hidden_size: int | None = _setting(
+    epochs: float | None = setting("Budget: passes over the training text.", above=True)
+    steps: int | None = setting("Budget: gradient steps.", low=1, metavar="N", parse="parse_count")
+    hidden_size: int | None = setting(
         "Hidden units per layer.", panel=MODEL_PANEL, low=1, high=MAX_SIZE, default="by the budget"
     )
-    num_layers: int | None = _setting(
+    num_layers: int | None = setting(
         "Number of layers.", panel=MODEL_PANEL, low=1, high=MAX_LAYERS, default="2"
     )
-    embedding_size: int | None = _setting(
+    embedding_size: int | None = setting(
         "Embedding dimension.",
         panel=MODEL_PANEL, low=1, high=MAX_SIZE, default="64; on CUDA 128",
     )  # fmt: skip
-    dropout: float | None = _setting(
+    dropout: float | None = setting(
         "Dropout on the layers' outputs, before the output layer.",
         panel=MODEL_PANEL, high=0.95, default="by model size and epochs",
     )  # fmt: skip
-    recurrent_dropout: float | None = _setting(
+    recurrent_dropout: float | None = setting(
         "DropConnect on the recurrent weights (weight drop).",
         panel=MODEL_PANEL, high=0.95, default="by epochs",
     )  # fmt: skip
-    weight_decay: float | None = _setting(
+    weight_decay: float | None = setting(
         "Decoupled weight decay of weight matrices; 0 turns all weight decay off.",
         panel=MODEL_PANEL, high=10, default="by model size",
     )  # fmt: skip
-    batch_size: int | None = _setting(
+    batch_size: int | None = setting(
         "Sequences per gradient step.",
         panel=MODEL_PANEL, low=1, high=MAX_SIZE, default="32 or more",
     )  # fmt: skip
-    seq_len: int | None = _setting(
+    seq_len: int | None = setting(
         "Sequence length of truncated BPTT, in characters.",
         panel=MODEL_PANEL, low=1, high=MAX_SIZE, default="64 or more",
     )  # fmt: skip
-    learning_rate: float | None = _setting(
+    learning_rate: float | None = setting(
         "Peak learning rate of Muon, after warm-up; AdamW uses 3 times as much.",
         panel=MODEL_PANEL, high=10, default="0.012",
     )  # fmt: skip
-    cell: Cell | None = _setting(
+    cell: Cell | None = setting(
         "Recurrent cell: lstm, gru or plain rnn.", panel=MODEL_PANEL, default="lstm"
     )
-    seed: int | None = _setting(
+    seed: int | None = setting(
         "Random seed; with --steps or --epochs, the same seed gives the same weights.",
         panel=MODEL_PANEL, high=MAX_SEED, default="0",
     )  # fmt: skip
-    threads: int | None = _setting(
+    threads: int | None = setting(
         "Number of CPU threads.", panel=MACHINE_PANEL, low=1, high=4096, default="one per core"
     )
-    device: DeviceChoice | None = _setting(
+    device: DeviceChoice | None = setting(
         "Device; auto is CUDA if available, else CPU.", panel=MACHINE_PANEL, default="auto"
     )
-    precision: PrecisionChoice | None = _setting(
+    precision: PrecisionChoice | None = setting(
         "Floating-point precision of training.", panel=MACHINE_PANEL, default="auto"
     )
-    early_stop: bool | None = _setting(
+    early_stop: bool | None = setting(
         "Stop when the validation loss has long been far above its minimum (overfitting).",
         panel=MODEL_PANEL, flag="--early-stop/--no-early-stop", default="with --minutes",
     )  # fmt: skip
 
     def __post_init__(self) -> None:
         check_given(self)
-        require_at_most_one(self, "minutes", "epochs", "steps")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """Settings that name the run and the model it starts from."""
 
-    run: str | None = _setting(
+    run: str | None = setting(
         "Name of the run.",
         metavar="NAME", default="the corpus's", complete="complete_run_to_resume",
     )  # fmt: skip
-    resume: bool | None = _setting("Resume --run, or the newest run.")
-    init_from: str | None = _setting(
+    resume: bool | None = setting("Resume --run, or the newest run.")
+    init_from: str | None = setting(
         "Start from this run's weights (fine-tuning).",
         flag="--from", metavar="RUN", complete="complete_run",
     )  # fmt: skip
 
     def __post_init__(self) -> None:
         check_given(self)
-        require_at_most_one(self, "resume", "init_from")
 
 
 class TrainOptions(TypedDict, total=False):
@@ -378,12 +384,14 @@ def check_given(settings: object) -> None:
     """Validate the settings that the user gave.
 
     Raises:
-        ConfigError: naming the first invalid one.
+        ConfigError: naming the first invalid one, or those that exclude each other.
     """
-    for name, option in options_of(settings.__class__).items():
-        value = getattr(settings, name)
-        if value is not None:
-            option.check(value)
+    check_resolved(settings, settings.__class__)
+    options = options_of(settings.__class__)
+    for names in EXCLUSIVE:
+        titles = [options[name].title for name in names if getattr(settings, name, None)]
+        if len(titles) > 1:
+            raise ConfigError(f"give {' or '.join(titles)}, not both")
 
 
 def check_resolved(config: Any, kind: Any) -> None:
@@ -398,18 +406,6 @@ def check_resolved(config: Any, kind: Any) -> None:
         if value is None and name in _optional_in(config.__class__):
             continue
         options[name].check(value)
-
-
-def require_at_most_one(settings: object, *names: str) -> None:
-    """Require that at most one of some settings is given.
-
-    Raises:
-        ConfigError: naming those that are given.
-    """
-    options = options_of(settings.__class__)
-    titles = [options[name].title for name in names if getattr(settings, name)]
-    if len(titles) > 1:
-        raise ConfigError(f"give {' or '.join(titles)}, not both")
 
 
 def arguments_of(settings: object) -> Iterator[str]:
@@ -476,8 +472,9 @@ def _optional_in(config: Any) -> frozenset[str]:
 
 
 def _kind(hint: Any) -> Any:
-    """Return the `Option.kind` of a type hint such as `int | None`."""
-    (kind,) = [member for member in get_args(hint) if member is not types.NoneType]
+    """Return the `Option.kind` of a type hint such as `int | None` or `float`."""
+    members = get_args(hint) if types.NoneType in get_args(hint) else (hint,)
+    (kind,) = [member for member in members if member is not types.NoneType]
     if get_origin(kind) is Literal:
         return get_args(kind)
     return get_origin(kind) or kind

@@ -46,7 +46,7 @@ WITHOUT_TORCH = [
     "analysis/diagnosis", "analysis/unit",
     "export", "commands",
     "views/inspection", "views/prediction", "views/runs", "views/sampling", "views/diagnosis",
-    "views/context", "views/items", "views/shading", "views/tables", "views/draft", "views/play",
+    "views/items", "views/tables", "views/draft", "views/play",
     "views/unit",
 ]  # fmt: skip
 

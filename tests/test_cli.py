@@ -16,7 +16,7 @@ from conftest import SMALL, TEXT, posix
 
 import charlstm
 from charlstm.cli import app
-from charlstm.commands import usage
+from charlstm.commands import help as help_texts
 from charlstm.commands.options import complete_run, parse_count, parse_minutes
 from charlstm.errors import ConfigError
 from charlstm.run.store import CheckpointStore
@@ -447,12 +447,12 @@ def test_model_can_be_a_run_folder_or_file(run, stored, command, model):
     assert code == 0, err
 
 
-@pytest.mark.parametrize("table", [usage.OPTIONS, usage.COMMANDS])
+@pytest.mark.parametrize("table", [help_texts.OPTIONS, help_texts.COMMANDS])
 def test_synonyms_map_to_existing_names(run, table):
     commands = typer.main.get_command(app).commands
     known = {name for one in commands.values() for param in one.params for name in param.opts}
     for word, meant in table.items():
-        if table is usage.COMMANDS:
+        if table is help_texts.COMMANDS:
             assert meant.split()[0] in commands
             assert f"use charlstm {meant}" in run(word)[2] or word in commands
         else:

@@ -3,13 +3,15 @@
 import inspect
 import math
 import typing
+from dataclasses import fields
 
 import pytest
 from conftest import SMALL, TEXT
 
 import charlstm
+from charlstm.api.model import SampleOptions
 from charlstm.cli import main
-from charlstm.config import ReadingConfig
+from charlstm.config import ReadingConfig, SampleConfig
 from charlstm.errors import CharLSTMError, ConfigError
 from charlstm.settings import (
     MAX_COUNT,
@@ -50,6 +52,13 @@ def test_python_s_typed_options_are_the_declared_ones():
             assert hints[option.name] == own, option.name
 
 
+def test_python_s_sample_options_are_the_fields_of_its_configuration():
+    hints, declared = map(typing.get_type_hints, (SampleOptions, SampleConfig))
+    assert hints.keys() == {field.name for field in fields(SampleConfig)}
+    for name in hints.keys() - {"until", "filters"}:  # a str is taken as well; another callable
+        assert hints[name] == declared[name], name
+
+
 def test_python_s_signature_and_documentation_have_every_setting():
     signature = inspect.signature(charlstm.train)
     for _, option in OPTIONS:
@@ -59,10 +68,11 @@ def test_python_s_signature_and_documentation_have_every_setting():
         charlstm.train(hiden_size=3)
 
 
-def test_help_has_every_setting(capsys):
-    assert main(["train", "--help"]) == 0
+@pytest.mark.parametrize(("command", "kinds"), [("train", KINDS), ("sample", (SampleConfig,))])
+def test_help_has_every_setting(capsys, command, kinds):
+    assert main([command, "--help"]) == 0
     out = "".join(capsys.readouterr().out.split())  # lines may be wrapped anywhere
-    for _, option in OPTIONS:
+    for option in (option for kind in kinds for option in options_of(kind).values()):
         assert option.title + (option.metavar or "") in out
         assert "".join(option.summary.split()) in out
 
@@ -72,6 +82,7 @@ def test_stated_defaults_are_those_of_a_new_run():
     for option in options_of(ReadingSettings).values():
         if option.default:
             assert option.default == str(getattr(new, option.name)), option.name
+    assert options_of(SampleConfig)["temperature"].default == str(SampleConfig().temperature)
 
 
 @pytest.mark.parametrize(("kind", "option"), NUMBERS, ids=name_of)

@@ -71,7 +71,7 @@ def ignore_notice(_message: str) -> None:
 
 
 class SampleOptions(TypedDict, total=False):
-    """The fields of `SampleConfig`, which has their meaning and defaults."""
+    """The fields of `SampleConfig`, which declares their meaning and defaults."""
 
     length: int | None
     temperature: float
@@ -96,7 +96,10 @@ def _sample_config(options: SampleOptions) -> SampleConfig:
             f"sample() got an unexpected keyword argument {unknown[0]!r}; "
             f"it takes num_samples, seed, with_counts, {', '.join(names)}"
         )
-    return SampleConfig(**options)
+    values: dict[str, Any] = {**options}
+    if isinstance(until := values.get("until"), str):
+        values["until"] = (until,)
+    return SampleConfig(**values)
 
 
 class Model:

@@ -12,10 +12,11 @@ from charlstm.commands.options import (
     Json,
     SettingsSubset,
     one_of,
+    plot_option,
     print_record,
-    require_texts,
     with_settings,
 )
+from charlstm.commands.texts import require_texts
 from charlstm.config import DEFAULT_STORE, Budget, ReadingConfig
 from charlstm.errors import ConfigError
 from charlstm.settings import ReadingSettings, TrainSettings, chosen
@@ -82,10 +83,7 @@ def compare(
         typer.Option("--keep", help="Keep the models as runs named TEXT-lstm and so on."),
     ] = False,
     checkpoints: Checkpoints = DEFAULT_STORE,
-    plot: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Plot the results: .svg, .png, .pdf."),
-    ] = None,
+    plot: Annotated[Path | None, plot_option("the results")] = None,
     as_json: Json = False,
 ) -> None:
     """Train an LSTM, a GRU and a plain RNN with the same budget and compare them."""
@@ -129,7 +127,7 @@ def compare(
             was_interrupted = _compare_recall(plan, budget, range(seeds), draw, as_json=as_json)
         else:
             text = load_corpus(config, files)
-            keeper = _open_keeper(checkpoints, text, config, budget) if keep else None
+            saver = _open_saver(checkpoints, text, config, budget) if keep else None
             for notice in text.notices:
                 say(notice)
             was_interrupted = _compare(
@@ -138,7 +136,7 @@ def compare(
                 budget,
                 range(seeds),
                 draw,
-                keep=None if keeper is None else keeper.keep,
+                keep=None if saver is None else saver.keep,
                 as_json=as_json,
             )
     if was_interrupted:
@@ -165,18 +163,18 @@ def _refuse_runs(corpus: list[str], store: Path) -> None:
     )
 
 
-def _open_keeper(
+def _open_saver(
     store: Path, corpus: "Corpus", config: ReadingConfig, budget: Budget
 ) -> "ModelSaver":
-    """Return a keeper, which stores the trained models as runs."""
+    """Return a saver, which stores the trained models as runs."""
     from charlstm.run.preparation import absolute
     from charlstm.run.saving import ModelSaver
     from charlstm.run.store import CheckpointStore
 
     own = replace(config, paths=tuple(map(absolute, config.paths)))
-    keeper = ModelSaver(store=CheckpointStore(store), corpus=corpus, config=own, budget=budget)
-    keeper.check_writable()
-    return keeper
+    saver = ModelSaver(store=CheckpointStore(store), corpus=corpus, config=own, budget=budget)
+    saver.check_writable()
+    return saver
 
 
 def _compare(

@@ -5,12 +5,8 @@ from typing import Annotated, Final
 import typer
 
 from charlstm.commands.help import Command, Group
-from charlstm.commands.options import (
-    Json,
-    print_record,
-    require_texts,
-    with_settings,
-)
+from charlstm.commands.options import Json, print_record, with_settings
+from charlstm.commands.texts import require_texts
 from charlstm.config import ReadingConfig
 from charlstm.settings import ReadingSettings
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from charlstm.commands.eval_text import ScoredText, choose, encode_for_both
 from charlstm.commands.options import (
     Device,
     Json,
@@ -18,10 +17,11 @@ from charlstm.commands.options import (
     complete_run,
     exclude,
     one_of,
+    plot_option,
     print_record,
-    require_texts,
     with_settings,
 )
+from charlstm.commands.texts import ScoredText, encode_for_both, require_texts, scored_text
 from charlstm.config import SplitName
 from charlstm.errors import CorpusError
 from charlstm.system.interrupts import import_torch
@@ -92,14 +92,7 @@ def evaluate(
             help="Compare with this checkpoint file instead.",
         ),
     ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            "--plot",
-            metavar="FILE",
-            help="Plot the effect of context, and calibration: .svg, .png, .pdf.",
-        ),
-    ] = None,
+    plot: Annotated[Path | None, plot_option("the effect of context, and calibration")] = None,
     threads: Threads = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -118,7 +111,7 @@ def evaluate(
     from charlstm.views.plots import open_plot, plot_report
 
     with open_plot(plot, chain(model.sources(), files or [])) as draw:
-        scored = choose(model, files or [], split)
+        scored = scored_text(model, files or [], split)
 
         import_torch()
         from charlstm.evaluation.report import evaluate_text
@@ -130,7 +123,7 @@ def evaluate(
         set_threads(threads)
         network = model.network(resolve_device(device))
         counts: InterpolatedNgrams | None = None
-        # `choose` has already said why the training text is unavailable.
+        # `scored_text` has already said why the training text is unavailable.
         with contextlib.suppress(CorpusError):
             if scored.has_baselines:
                 counts = model.counts(say, predict=partial(predictions, network))
@@ -208,7 +201,7 @@ def _compare(
     from charlstm.evaluation.scoring import score
     from charlstm.system.progress import character_bar
     from charlstm.training.hardware import resolve_device, set_threads
-    from charlstm.views.difference import difference_record, show_difference
+    from charlstm.views.comparison import difference_record, show_difference
 
     set_threads(threads)
     torch_device = resolve_device(device)

@@ -12,13 +12,12 @@ from charlstm.commands.options import (
     Json,
     ModelOptions,
     Unknown,
-    apply_unknown_option,
     one_of,
     print_record,
-    read_text,
     unescape_text,
     with_settings,
 )
+from charlstm.commands.texts import apply_unknown_option, read_text
 from charlstm.config import STDIN
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.system.files import open_output
@@ -197,7 +196,7 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None, unknown
     config, tokenizer = model.checkpoint.spec.corpus, model.tokenizer
     given, documents = None, None
     if file is not None:
-        given = read_text(file, config)
+        given = read_text(file, model)
     elif text is not None:
         given = tokenizer.to_chars(text, say)
     if given is not None:

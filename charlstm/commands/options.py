@@ -5,25 +5,21 @@
 """
 
 import contextlib
-import difflib
 import functools
 import inspect
 import json
-import os
 import re
-import sys
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from charlstm.config import DEFAULT_STORE, STDIN, ReadingConfig
-from charlstm.errors import ConfigError, CorpusError, EncodingError
-from charlstm.settings import DeviceChoice, Option, options_of, settings_from
-from charlstm.system import run_files
+from charlstm.config import DEFAULT_STORE
+from charlstm.errors import ConfigError
+from charlstm.settings import EXCLUSIVE, DeviceChoice, Option, options_of, settings_from
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
@@ -81,16 +77,12 @@ Checkpoints = Annotated[
 ]
 
 
-def _run_names(store: Path) -> list[str]:
-    from charlstm.run.store import CheckpointStore
-
-    return CheckpointStore(store).run_names()
-
-
 def complete_run(context: typer.Context, incomplete: str) -> list[str]:
     """Complete the name of a run in the store."""
-    names = _run_names(Path(context.params.get("checkpoints") or DEFAULT_STORE))
-    return [name for name in names if name.startswith(incomplete)]
+    from charlstm.run.store import CheckpointStore
+
+    store = CheckpointStore(Path(context.params.get("checkpoints") or DEFAULT_STORE))
+    return [name for name in store.run_names() if name.startswith(incomplete)]
 
 
 def complete_run_to_resume(context: typer.Context, incomplete: str) -> list[str]:
@@ -132,6 +124,11 @@ Device = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
+def plot_option(what: str) -> Any:
+    """Return the option --plot of a command that plots `what`."""
+    return typer.Option("--plot", metavar="FILE", help=f"Plot {what}: .svg, .png, .pdf.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """Options that select a model: a run (None for the newest) or a checkpoint file."""
@@ -162,13 +159,7 @@ class SettingsSubset:
 
 
 # Mutually exclusive options; one on the command line overrides the others' environment variables.
-_EXCLUSIVE: Final = (
-    ("minutes", "epochs", "steps"),
-    ("val", "val_fraction"),
-    ("test", "test_fraction"),
-    ("resume", "init_from"),
-    ("run", "checkpoint"),
-)
+_EXCLUSIVE: Final = (*EXCLUSIVE, ("run", "checkpoint"))
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -269,7 +260,7 @@ def _instance(kind: Any, values: dict[str, Any]) -> Any:
     return settings_from(
         kind,
         {
-            name: value
+            name: tuple(value) if isinstance(value, list) else value
             for name, value in values.items()
             if is_given(value) or (value is False and declared[name].can_be_off)
         },
@@ -285,94 +276,6 @@ def print_warnings(notices: Iterable[str]) -> None:
 def print_record(record: object) -> None:
     """Print one line of JSON on stdout."""
     print(json.dumps(record, allow_nan=False), flush=True)
-
-
-def require_texts(paths: Iterable[str], store: Path | None = None) -> None:
-    """Check that files exist, and prompt for the text if stdin is a terminal.
-
-    Args:
-        store: folder of runs, to recognize a run's name given as a file.
-
-    Raises:
-        CorpusError: if a file is missing; suggests an alternative.
-    """
-    paths = list(paths)
-    for path in paths:
-        if path not in (STDIN, "") and not os.path.lexists(path):
-            raise CorpusError(_missing_text(path, store))
-    if STDIN in paths and sys.stdin is not None and sys.stdin.isatty():
-        end = "Ctrl-Z and Enter" if os.name == "nt" else "Ctrl-D"
-        say(f"type the text; end with {end} on an empty line")
-
-
-def _missing_text(path: str, store: Path | None) -> str:
-    if re.match(r"https?://", path):
-        return f"{path}: is a URL, not a file; pipe its text: curl -s {path} | charlstm ... -"
-    if store is not None and path in (run_files.EXAMPLE, *_run_names(store)):
-        return f"{path}: is a run, not a file; use --run {path}"
-    folder, name = os.path.split(path)
-    names: list[str] = []
-    with contextlib.suppress(OSError, ValueError):
-        names = os.listdir(folder or ".")
-    close = difflib.get_close_matches(name, names, 1)
-    hint = f"; did you mean {os.path.join(folder, close[0])}?" if close else ""
-    return f"{path}: can't be read: No such file or directory{hint}"
-
-
-def read_text(path: str, corpus: ReadingConfig) -> str:
-    """Read a file or stdin with the corpus's settings; drop the final newline.
-
-    Raises:
-        CorpusError: if it can't be read or decoded.
-    """
-    require_texts([path])
-    text = "".join(pieces_of(path, corpus))
-    return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
-
-
-def pieces_of(path: str, corpus: ReadingConfig, errors: str = "strict") -> Iterator[str]:
-    """Yield a file or stdin piece by piece, read with the corpus's settings, then print notices.
-
-    Args:
-        errors: Python's decoding error handler.
-
-    Raises:
-        CorpusError: if it can't be read or decoded.
-    """
-    from charlstm.text.source import FileSource
-
-    source = FileSource(path, corpus, errors)
-    try:
-        with model_encoding_advice():
-            yield from source.pieces()
-    finally:
-        source.close()
-    for notice in source.notices:
-        say(notice)
-
-
-def apply_unknown_option(model: "Model", text: str, unknown: str) -> str:
-    """Apply --unknown to characters outside the vocabulary: drop (`skip`) or reject (`error`) them.
-
-    Raises:
-        CorpusError: if they are rejected.
-    """
-    if unknown == "skip":
-        return model.tokenizer.without_unknown(text)
-    try:
-        model.tokenizer.require_known(text)
-    except CorpusError as error:
-        raise CorpusError(f"{error}; --unknown skip drops them") from error
-    return text
-
-
-@contextlib.contextmanager
-def model_encoding_advice() -> Iterator[None]:
-    """Replace the advice in encoding errors: a trained model's --encoding is fixed."""
-    try:
-        yield
-    except EncodingError as error:
-        raise CorpusError(f"{error.what}, the encoding of the model's text; convert it") from error
 
 
 def is_given(value: object) -> bool:

@@ -9,6 +9,7 @@ import typer
 
 from charlstm.commands.options import (
     ModelOptions,
+    SettingsSubset,
     WithCounts,
     unescape_text,
     with_settings,
@@ -29,12 +30,16 @@ def play(
         str,
         typer.Option("--prime", parser=unescape_text, metavar="TEXT", help="Text to start with."),
     ] = "",
-    temperature: Annotated[
-        float,
-        typer.Option(
-            "--temperature", help="Sampling temperature; the up and down arrows change it."
+    *,
+    config: Annotated[
+        SampleConfig,
+        SettingsSubset(
+            {
+                "temperature": "Sampling temperature; the up and down arrows change it.  "
+                "[default: 1.0]"
+            }
         ),
-    ] = 1.0,
+    ],
     seed: Annotated[
         int | None,
         typer.Option(
@@ -53,7 +58,6 @@ def play(
     In TEXT, \n is a line end, \t a tab, \\ a backslash.
     """
     _require_terminal()
-    config = SampleConfig(temperature=temperature)
 
     import numpy as np
 

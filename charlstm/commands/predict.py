@@ -9,13 +9,12 @@ from charlstm.commands.options import (
     ModelOptions,
     Unknown,
     WithCounts,
-    apply_unknown_option,
     exclude,
     print_record,
-    read_text,
     unescape_text,
     with_settings,
 )
+from charlstm.commands.texts import given_text
 from charlstm.config import STDIN
 from charlstm.system.terminal import say
 
@@ -79,11 +78,8 @@ def predict(
 
     exclude(context, {"words": words}, {"top": top, "with_ladder": with_ladder})
     model = which.load()
-    tokenizer = model.tokenizer
     predictor = model.predictor_for(with_counts=with_counts, notify=say)
-    corpus = model.checkpoint.spec.corpus
-    text = read_text(STDIN, corpus) if prefix == STDIN else tokenizer.to_chars(prefix, say)
-    text = apply_unknown_option(model, text, unknown)
+    text = given_text(model, prefix, unknown)
     if words is not None:
         show_likely(likely_words(predictor, text, words), as_json=as_json)
         return

@@ -12,6 +12,7 @@ from charlstm.commands.options import (
     Checkpoints,
     Json,
     RunNames,
+    plot_option,
     print_record,
     print_warnings,
     source_of,
@@ -72,10 +73,7 @@ def runs(
 def show(
     context: typer.Context,
     names: RunNames,
-    plot: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Plot the training curves: .svg, .png, .pdf."),
-    ] = None,
+    plot: Annotated[Path | None, plot_option("the training curves")] = None,
     details: Annotated[
         bool,
         typer.Option("--details", help="Show all evaluations, mean gates and full samples."),
@@ -182,11 +180,11 @@ def remove(
             raise ConfigError(f"runs rm {listed}: stdin is not a terminal; add --yes to delete")
         try:
             question = f"delete run {listed}, {num_bytes / 1e6:.1f} MB?"
-            is_meant = typer.confirm(question, err=True)
+            is_confirmed = typer.confirm(question, err=True)
         except typer.Abort as abort:
             # Ctrl-C or Ctrl-D.
             raise KeyboardInterrupt from abort
-        if not is_meant:
+        if not is_confirmed:
             raise typer.Exit(1)
     for run in found:
         run.remove()

@@ -1,5 +1,6 @@
 """`charlstm sample`: generate text."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -9,14 +10,14 @@ from charlstm.commands.options import (
     ModelOptions,
     Unknown,
     WithCounts,
-    apply_unknown_option,
     exclude,
     parse_count,
-    read_text,
+    print_record,
     unescape_text,
     with_settings,
 )
-from charlstm.config import MAX_SAMPLES, STDIN, SampleConfig, require_pattern
+from charlstm.commands.texts import apply_unknown_option, given_text, read_text
+from charlstm.config import MAX_SAMPLES, SampleConfig, require_pattern
 from charlstm.errors import CharLSTMError, ConfigError
 from charlstm.settings import require_int
 from charlstm.system.terminal import is_colorless, say
@@ -48,7 +49,7 @@ charlstm sample --run shakespeare --primes first-lines.txt --no-prime"""
 
 
 @with_settings
-def sample(  # noqa: PLR0915 - three ways to write samples
+def sample(  # noqa: PLR0912, PLR0915 - three ways to write samples
     context: typer.Context,
     which: ModelOptions,
     prime: Annotated[
@@ -71,37 +72,8 @@ def sample(  # noqa: PLR0915 - three ways to write samples
     no_prime: Annotated[
         bool, typer.Option("--no-prime", help="Print continuations without the prime.")
     ] = False,
-    length: Annotated[
-        int | None,
-        typer.Option(
-            "--length",
-            parser=parse_count,
-            metavar="N",
-            help="Maximum number of characters.  [default: 500; for an item of a list 10,000]",
-        ),
-    ] = None,
-    max_lines: Annotated[
-        int | None,
-        typer.Option("--max-lines", parser=parse_count, metavar="N", help="Stop after N lines."),
-    ] = None,
-    until: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--until",
-            parser=unescape_text,
-            metavar="TEXT",
-            help="Stop after this text; may be repeated.",
-        ),
-    ] = None,
-    forbid: Annotated[
-        str,
-        typer.Option(
-            "--forbid",
-            parser=unescape_text,
-            metavar="CHARS",
-            help="Never generate these characters.",
-        ),
-    ] = "",
+    *,
+    config: SampleConfig,
     num_samples: Annotated[
         int | None,
         typer.Option(
@@ -133,30 +105,6 @@ def sample(  # noqa: PLR0915 - three ways to write samples
             help="Print the N most likely items of a list and their probabilities; no sampling.",
         ),
     ] = None,
-    temperature: Annotated[
-        float,
-        typer.Option(
-            "--temperature",
-            help="Below 1 sharpens the distribution, above 1 flattens it; 0 is greedy.",
-        ),
-    ] = 1.0,
-    top_k: Annotated[
-        int | None, typer.Option("--top-k", help="Sample from the K most likely characters.")
-    ] = None,
-    top_p: Annotated[
-        float | None,
-        typer.Option(
-            "--top-p",
-            help="Sample from the most likely characters with total probability P, 0 to 1.",
-        ),
-    ] = None,
-    min_p: Annotated[
-        float | None,
-        typer.Option(
-            "--min-p",
-            help="Sample from characters at least P times as likely as the top one, 0 to 1.",
-        ),
-    ] = None,
     unknown: Unknown = "error",
     seed: Annotated[
         int | None,
@@ -182,7 +130,7 @@ def sample(  # noqa: PLR0915 - three ways to write samples
     item_options = {"new": new, "unique": unique, "match": match}
     sampling_options = {
         "num_samples": num_samples,
-        "until": until,
+        "until": config.until,
         "seed": seed,
         "check_copying": check_copying,
     }
@@ -196,16 +144,8 @@ def sample(  # noqa: PLR0915 - three ways to write samples
         require_pattern("--match", match)
     if num_samples is not None:
         require_int("--num-samples", num_samples, 1, MAX_SAMPLES)
-    config = SampleConfig(
-        length=length,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        until=tuple(until or ()),
-        max_lines=1 if max_lines is None and primes is not None else max_lines,
-        forbid=forbid,
-    )
+    if primes is not None and config.max_lines is None:
+        config = replace(config, max_lines=1)
 
     import numpy as np
 
@@ -213,7 +153,7 @@ def sample(  # noqa: PLR0915 - three ways to write samples
     from charlstm.inference.sampling import sample_many
     from charlstm.inference.search import likely_items
     from charlstm.views.prediction import show_likely
-    from charlstm.views.sampling import print_json, report_copies, show_samples, show_streaming
+    from charlstm.views.sampling import report_copies, samples_record, show_samples, show_streaming
 
     model = which.load()
     tokenizer = model.tokenizer
@@ -255,7 +195,7 @@ def sample(  # noqa: PLR0915 - three ways to write samples
             samples, problem = _continue_each(predictor, before, config, generator), None
         copies = _copies(model, samples) if check_copying else None
         if as_json:
-            print_json(
+            record = samples_record(
                 run=model.name,
                 with_counts=with_counts,
                 seed=seed,
@@ -265,6 +205,7 @@ def sample(  # noqa: PLR0915 - three ways to write samples
                 copies=copies,
                 tokenizer=tokenizer,
             )
+            print_record(record)
         else:
             with_headings = primes is None and not is_list
             show_samples(shown, samples, tokenizer, color=color, with_headings=with_headings)
@@ -286,15 +227,11 @@ def _say_cut(texts: list[str], config: SampleConfig, tokenizer: "CharTokenizer")
 
 def _primes(model: "Model", prime: str, file: str | None, unknown: str, num_each: int) -> list[str]:
     """Return the primes, in symbols: one text, or each line of a file `num_each` times."""
-    reading = model.checkpoint.spec.corpus
-    if file is not None:
-        texts = [line.removesuffix("\r") for line in read_text(file, reading).split("\n")]
-    elif prime == STDIN:
-        texts = [read_text(STDIN, reading)]
-    else:
-        texts = [model.tokenizer.to_chars(prime, say)]
-    symbols = [apply_unknown_option(model, text, unknown) for text in texts]
-    return symbols if file is None else [text for text in symbols for _ in range(num_each)]
+    if file is None:
+        return [given_text(model, prime, unknown)]
+    lines = read_text(file, model).split("\n")
+    symbols = [apply_unknown_option(model, line.removesuffix("\r"), unknown) for line in lines]
+    return [text for text in symbols for _ in range(num_each)]
 
 
 def _continue_each(

@@ -16,10 +16,10 @@ from charlstm.commands.options import (
     WithCounts,
     complete_run,
     one_of,
-    require_texts,
     unescape_text,
     with_settings,
 )
+from charlstm.commands.texts import require_texts
 from charlstm.config import DEFAULT_STORE, STDIN, ReadingConfig
 from charlstm.errors import CharLSTMError, ConfigError
 from charlstm.settings import ReadingSettings
@@ -109,11 +109,13 @@ def score(
     found, 1 if none were, and 2 after an error.
     In TEXT, \n is a line end, \t a tab, \\ a backslash.
     """
-    from charlstm.commands.rows import Rows, TableRows, TextRows
-    from charlstm.commands.score_output import (
+    from charlstm.commands.rows import (
         Limit,
         Readers,
-        judge,
+        Rows,
+        TableRows,
+        TextRows,
+        build_scorer,
         print_bits,
         print_summary,
         write_characters,
@@ -162,13 +164,13 @@ def score(
             else TableRows(paths[0], model, reading, expect)
         )
         needs_percentiles = limit is not None and limit.is_percentile
-        columns, judged = judge(
+        columns, scorer = build_scorer(
             models, readers, with_counts=with_counts, needs_percentiles=needs_percentiles
         )
         header_line = rows.header(columns)
         if header_line is not None and (header or reading.column is not None):
             print(header_line, flush=True)
-        num_written, counts = write_rows(rows, judged, limit)
+        num_written, counts = write_rows(rows, scorer, limit)
         if len(models) > 1:
             print_summary(counts, [*readers], has_labels=expect is not None)
         if limit is not None and not num_written:

@@ -10,13 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from charlstm.commands.options import (
-    Checkpoints,
-    Json,
-    print_record,
-    require_texts,
-    with_settings,
-)
+from charlstm.commands.options import Checkpoints, Json, print_record, with_settings
+from charlstm.commands.texts import require_texts
 from charlstm.config import DEFAULT_STORE, ReadingConfig
 from charlstm.errors import ConfigError
 from charlstm.settings import ReadingSettings, RunSettings, TrainSettings
@@ -60,7 +55,7 @@ def train(
     """Train a model on a text and keep its checkpoints."""
     started_at = time.monotonic()
     if tensorboard:
-        from charlstm.views.tensorboard import require_tensorboard
+        from charlstm.views.plots import require_tensorboard
 
         require_tensorboard()
     paths = corpus or []
@@ -135,7 +130,7 @@ def _show(
 ) -> int:
     """Run the session and show its reports; return the exit code."""
     from charlstm.events import Finished
-    from charlstm.views.tensorboard import open_board
+    from charlstm.views.plots import open_board
     from charlstm.views.training import (
         shell_command,
         show_finished,

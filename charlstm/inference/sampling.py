@@ -202,7 +202,7 @@ def sample_many(
     """Continue a text several times, in parallel streams.
 
     A stream ends after `config.length` characters, `config.max_lines` lines, the first of
-    `config.stops`, or EOS.
+    `config.until`, or EOS.
 
     Args:
         prime: tokens before the continuation, for all streams or one for each; empty for the start
@@ -216,7 +216,7 @@ def sample_many(
     tokenizer = predictor.tokenizer
     primes = [prime] * num_samples if isinstance(prime, str) else prime
     state = _after_primes(predictor, primes)
-    stops = tuple(map(tokenizer.to_chars, config.stops))
+    stops = tuple(map(tokenizer.to_chars, config.until or ()))
     max_lines = math.inf if config.max_lines is None else config.max_lines
     has_stops = bool(stops) or max_lines < math.inf
     filters = build_filters(config, tokenizer)
@@ -263,7 +263,7 @@ def num_cut(samples: Iterable[str], config: SampleConfig, tokenizer: CharTokeniz
     if tokenizer.eos is None:
         return 0
     line_end = () if config.max_lines is None else ("\n",)
-    ends = (tokenizer.eos, *map(tokenizer.to_chars, config.stops), *line_end)
+    ends = (tokenizer.eos, *map(tokenizer.to_chars, config.until or ()), *line_end)
     limit = max_chars(config, tokenizer)
     return sum(len(text) >= limit and not text.endswith(ends) for text in samples)
 

@@ -3,8 +3,6 @@
 from dataclasses import asdict
 from typing import Any, Final
 
-from rich.text import Text
-
 from charlstm.analysis.diagnosis import Diagnosis
 from charlstm.text.filelist import NUM_NAMED
 from charlstm.views.tables import print_note, print_pairs, print_rows
@@ -41,7 +39,7 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
     )
     bits = diagnosis.baseline_bits_per_char.items()
     print_pairs(
-        Text(""),
+        "",
         [
             ("characters", _by_split(diagnosis, "num_chars")),
             ("documents", _by_split(diagnosis, "num_documents")),

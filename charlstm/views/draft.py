@@ -13,8 +13,8 @@ from charlstm.config import NATS_PER_BIT
 from charlstm.inference.draft import NUM_CANDIDATES, Draft
 from charlstm.text.visible import DOTTED_CIRCLE, named, visible
 from charlstm.text.vocabulary import EOS, UNKNOWN
-from charlstm.views.prediction import bar, with_percentage
-from charlstm.views.shading import surprisal_color
+from charlstm.views.prediction import with_percentage
+from charlstm.views.tables import bar, surprisal_color
 
 # prompt_toolkit styles; terminals without colors still show bold and underline.
 _DIM: Final = "ansibrightblack"

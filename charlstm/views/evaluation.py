@@ -5,18 +5,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from typing import Any, Final
 
-from rich.text import Text
-
 from charlstm.analysis.advice import noise_bits
 from charlstm.config import NATS_PER_BIT
 from charlstm.evaluation.difference import WorseThanValidation
 from charlstm.evaluation.report import EvaluationReport, MatchedContextScore, NgramReport
 from charlstm.evaluation.scores import DocumentScore, Evaluation, SurprisingCharacter
-from charlstm.system.terminal import escape_line
 from charlstm.text.visible import named, visible
-from charlstm.views.context import bits_bar, context_records, show_context
-from charlstm.views.prediction import bar
-from charlstm.views.tables import figure, print_note, print_pairs, print_rows, with_derived
+from charlstm.views.prediction import show_context
+from charlstm.views.tables import (
+    bar,
+    bits_bar,
+    figure,
+    print_note,
+    print_pairs,
+    print_rows,
+    with_derived,
+)
 
 _DERIVED: Final = ("nats_per_char", "bits_per_char", "bits_per_byte", "perplexity", "accuracy")
 _MAX_SHOWN_CHARS: Final = 60
@@ -46,7 +50,7 @@ def as_record(
     ]
     record["top_accuracy"] = {str(k): value for k, value in report.top_accuracy.items()}
     record["calibration"] = asdict(report.calibration)
-    record["by_context"] = context_records(report.by_context)
+    record["by_context"] = [with_derived(each, "bits_per_char") for each in report.by_context]
     record["by_kind"] = [with_derived(kind, "bits_per_char") for kind in report.by_kind]
     record["most_surprising"] = [surprise._asdict() for surprise in report.most_surprising]
     return record
@@ -100,7 +104,7 @@ def show_report(
     """
     evaluation = report.evaluation
     print_pairs(
-        Text(escape_line(title)),
+        title,
         [
             ("bits per character", f"{evaluation.bits_per_char:.4f}"),
             ("bits per byte", figure(evaluation.bits_per_byte, digits=4)),

@@ -14,10 +14,16 @@ from charlstm.evaluation.scores import ContextScore
 from charlstm.system.terminal import is_animated
 from charlstm.text.visible import named, visible
 from charlstm.text.vocabulary import EOS
-from charlstm.views.context import context_records, show_context
-from charlstm.views.prediction import bar
-from charlstm.views.shading import legend, surprisal_color
-from charlstm.views.tables import print_rows, print_text, width
+from charlstm.views.prediction import show_context
+from charlstm.views.tables import (
+    bar,
+    legend,
+    print_rows,
+    print_text,
+    surprisal_color,
+    width,
+    with_derived,
+)
 
 if TYPE_CHECKING:
     from charlstm.analysis.reach import Reach  # imports torch
@@ -70,7 +76,7 @@ def show_characters(trace: Trace) -> None:
                 row.append(_cell(char, columns), style)
                 row.append(" ")
             print_text(row)
-        print_text(Text())
+        print_text()
     if is_animated(sys.stdout):
         text = Text("bits ", "dim")
         for bits, color in legend():
@@ -95,11 +101,11 @@ def show_gates(trace: Trace, units: Sequence[int], number: int) -> None:
     per_line = max(1, (width() - margin - 2) // columns)
     text = trace.text
     for unit in units:
-        print_text(Text(f"layer {number}, unit {unit}", style="bold"))
+        print_text(f"layer {number}, unit {unit}", "bold")
         for first in range(0, len(text), per_line):
             chosen = slice(first, first + per_line)
             cells = (_cell(char, columns) for char in text[chosen])
-            print_text(Text(" " * margin + "".join(cells)))
+            print_text(" " * margin + "".join(cells))
             for name in names:
                 values_N = trace[name][number - 1, :, unit]
                 extent = f"{values_N.min():.2f} to {values_N.max():.2f}"
@@ -108,12 +114,12 @@ def show_gates(trace: Trace, units: Sequence[int], number: int) -> None:
                     level, style = _heat(name, float(value), is_gate=name in trace.gates)
                     row.append(level * columns, style)
                 print_text(row)
-            print_text(Text())
+            print_text()
     for name in names:
-        print_text(Text(f"{name:{margin - _RANGE}}{trace.cell.meanings[name]}", style="dim"))
+        print_text(f"{name:{margin - _RANGE}}{trace.cell.meanings[name]}", "dim")
     ranges = ["gates: 0 to 1"] if trace.gates else []
     ranges += ["cell: unbounded, shown as tanh(cell)"] if "cell" in names else []
-    print_text(Text(f"{_SCALE}\n{'; '.join([*ranges, 'others: -1 to 1'])}", style="dim"))
+    print_text(f"{_SCALE}\n{'; '.join([*ranges, 'others: -1 to 1'])}", "dim")
 
 
 def gate_rate_records(
@@ -188,18 +194,18 @@ def show_units(tracked: Sequence[TrackedFeature]) -> None:
         rows,
         left=(1, 6),
     )
-    print_text(Text("auc: 0.5 is chance; 1 and 0 are perfect, 0 for a unit that decreases", "dim"))
+    print_text("auc: 0.5 is chance; 1 and 0 are perfect, 0 for a unit that decreases", "dim")
     if tracked:
         best = tracked[0].units[0]
         command = f"charlstm inspect --gates --layer {best.layer + 1} --unit {best.unit}"
-        print_text(Text(f"to see the gates of the first unit: {command}", "dim"))
+        print_text(f"to see the gates of the first unit: {command}", "dim")
 
 
 def reach_record(reach: "Reach", contexts: Sequence[ContextScore]) -> dict[str, Any]:
     return {
         "gradient": list(reach.gradient),
         "half_distance": reach.half_distance,
-        "by_context": context_records(contexts),
+        "by_context": [with_derived(each, "bits_per_char") for each in contexts],
     }
 
 

@@ -18,7 +18,7 @@ from charlstm.system.interrupts import stop_signals
 from charlstm.system.terminal import is_colorless, text_output
 from charlstm.text.vocabulary import EOS
 from charlstm.views.draft import Size, screen
-from charlstm.views.shading import shade
+from charlstm.views.tables import shade
 
 _TEMPERATURE_STEP: Final = 0.1
 _SECONDS_BETWEEN_DRAWINGS: Final = 0.03

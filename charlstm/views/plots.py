@@ -1,4 +1,4 @@
-"""Plots for papers and slides, with matplotlib (an extra)."""
+"""Plots with matplotlib, and curves in TensorBoard; both are extras."""
 
 import contextlib
 import importlib
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from charlstm.errors import ConfigError
+from charlstm.system import run_files
 from charlstm.system.files import open_output
 from charlstm.system.terminal import escape_line, say
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from charlstm.analysis.recall import RecallResult
     from charlstm.evaluation.report import EvaluationReport
     from charlstm.model.checkpoints import LogEntry
+    from charlstm.run.log import LoggedEvent
 
 # Write the figure that a function makes; do nothing without --plot.
 Draw = Callable[[Callable[[], "Figure"]], None]
@@ -29,6 +31,13 @@ _BLUE: Final = "#0072B2"
 _ORANGE: Final = "#D55E00"
 _GRAY: Final = "#767676"
 _COLORS: Final = (_BLUE, _ORANGE, "#009E73")
+# Event -> metrics in TensorBoard.
+_STEP_METRICS: Final = ("train_bits_per_char", "learning_rate", "chars_per_second")
+_CURVES: Final = {
+    "started": (),
+    "stepped": _STEP_METRICS,
+    "evaluated": (*_STEP_METRICS, "val_bits_per_char"),
+}
 
 
 @contextlib.contextmanager
@@ -66,28 +75,17 @@ def open_plot(path: Path | None, inputs: Iterable[str] = ()) -> Iterator[Draw]:
 def plot_report(report: "EvaluationReport", *, title: str) -> "Figure":
     """Plot bits per character by context length, and calibration."""
     figure, (context_axes, calibration_axes) = _figure(title, num_panels=2)
-    contexts = report.by_context
-    context_axes.plot(
-        [each.num_context for each in contexts],
-        [each.bits_per_char for each in contexts],
-        marker="o",
-        color=_BLUE,
-    )
-    context_axes.set_xscale("log")
-    context_axes.set_xlabel("characters of context")
-    context_axes.set_ylabel("bits per character")
+    contexts = [(each.num_context, each.bits_per_char) for each in report.by_context]
+    _plot(context_axes, contexts, color=_BLUE)
+    context_axes.set(xscale="log", xlabel="characters of context", ylabel="bits per character")
     context_axes.set_ylim(bottom=0)
-    bins = report.calibration.bins
     calibration_axes.plot([0, 1], [0, 1], linestyle=":", color=_GRAY, label="perfectly calibrated")
-    calibration_axes.plot(
-        [each.confidence for each in bins],
-        [each.accuracy for each in bins],
-        marker="o",
-        color=_ORANGE,
-        label=f"expected error {report.calibration.expected_error:.1%}",
+    bins = [(each.confidence, each.accuracy) for each in report.calibration.bins]
+    label = f"expected error {report.calibration.expected_error:.1%}"
+    _plot(calibration_axes, bins, color=_ORANGE, label=label)
+    calibration_axes.set(
+        xlabel="confidence: probability of the most likely character", ylabel="accuracy"
     )
-    calibration_axes.set_xlabel("confidence: probability of the most likely character")
-    calibration_axes.set_ylabel("accuracy")
     calibration_axes.legend(frameon=False)
     return figure
 
@@ -104,15 +102,8 @@ def plot_training(history: "Sequence[LogEntry]", *, title: str) -> "Figure":
             for entry in history
             if entry.get("epoch") is not None and entry.get(name) is not None
         ]
-        axes.plot(
-            [epoch for epoch, _ in points],
-            [bits for _, bits in points],
-            marker="o",
-            color=color,
-            label=label,
-        )
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("bits per character")
+        _plot(axes, points, color=color, label=label)
+    axes.set(xlabel="epoch", ylabel="bits per character")
     axes.legend(frameon=False)
     return figure
 
@@ -125,17 +116,14 @@ def plot_comparison(results: "Sequence[CellResult]") -> "Figure":
             place, result.bits_per_char, yerr=result.spread, color=color, label=result.cell
         )
         for run in result.runs:
-            distance_axes.plot(
-                list(run.bits_by_distance),
-                list(run.bits_by_distance.values()),
-                marker="o",
-                color=color,
-            )
+            _plot(distance_axes, run.bits_by_distance.items(), color=color)
     bits_axes.set_xticks(range(len(results)), [result.cell for result in results])
     bits_axes.set_ylabel("bits per character")
-    distance_axes.set_xscale("log")
-    distance_axes.set_xlabel("characters since the opening bracket or quote")
-    distance_axes.set_ylabel("bits of the closing one")
+    distance_axes.set(
+        xscale="log",
+        xlabel="characters since the opening bracket or quote",
+        ylabel="bits of the closing one",
+    )
     bits_axes.legend(frameon=False)
     return figure
 
@@ -148,14 +136,17 @@ def plot_recall(results: "Sequence[RecallResult]") -> "Figure":
     for result in results:
         label = None if result.cell in labelled else result.cell
         labelled.add(result.cell)
-        distances, accuracies = list(result.accuracy), list(result.accuracy.values())
-        axes.plot(distances, accuracies, marker="o", color=colors[result.cell], label=label)
+        _plot(axes, result.accuracy.items(), color=colors[result.cell], label=label)
     axes.axhline(1 / 8, linestyle=":", color=_GRAY, label="chance")
-    axes.set_xscale("log")
-    axes.set_xlabel("distance in characters")
-    axes.set_ylabel("accuracy")
+    axes.set(xscale="log", xlabel="distance in characters", ylabel="accuracy")
     axes.legend(frameon=False)
     return figure
+
+
+def _plot(axes: Any, points: Iterable[tuple[float, float]], **style: Any) -> None:
+    """Plot points as a line with dots."""
+    points = list(points)
+    axes.plot([x for x, _ in points], [y for _, y in points], marker="o", **style)
 
 
 def _figure(title: str, *, num_panels: int) -> "tuple[Figure, Sequence[Any]]":
@@ -169,3 +160,63 @@ def _figure(title: str, *, num_panels: int) -> "tuple[Figure, Sequence[Any]]":
     for panel in axes:
         panel.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def require_tensorboard() -> None:
+    """Raise ConfigError if TensorBoard is not installed."""
+    try:
+        importlib.import_module("torch.utils.tensorboard")
+    except ImportError as error:
+        raise ConfigError("--tensorboard needs: pip install 'charlstm[tensorboard]'") from error
+
+
+@contextlib.contextmanager
+def open_board(
+    folder: Path, *, wanted: bool, mode: int
+) -> Iterator[Callable[["LoggedEvent"], None]]:
+    """Yield a function that writes logged events to TensorBoard in a subfolder of the run.
+
+    It does nothing unless `wanted`.
+
+    Args:
+        mode: file mode of the run's files; private files make the subfolder private.
+    """
+    if not wanted:
+        yield lambda _report: None
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    place = folder / run_files.TENSORBOARD
+    place.mkdir(exist_ok=True)
+    if not mode & 0o077:
+        place.chmod(0o700)
+    writer = SummaryWriter(place)
+    is_broken = False
+
+    def draw(report: "LoggedEvent") -> None:
+        nonlocal is_broken
+        if is_broken or not report.is_logged or report.record["event"] not in _CURVES:
+            return
+        try:
+            _add_curves(writer, report.record)
+        except OSError as error:
+            # Training continues without curves.
+            say(f"warning: can't write TensorBoard's curves any more: {error.strerror}")
+            is_broken = True
+
+    try:
+        yield draw
+    finally:
+        with contextlib.suppress(OSError):
+            writer.close()
+
+
+def _add_curves(writer: Any, record: dict[str, Any]) -> None:
+    for name in _CURVES[record["event"]]:
+        if record.get(name) is not None:
+            writer.add_scalar(name, record[name], record["step"])
+    for number, gates in enumerate(record.get("gates", [])):
+        for gate, mean in gates.items():
+            writer.add_scalar(f"gates/layer {number + 1} {gate}", mean, record["step"])
+    if "sample" in record:
+        writer.add_text("sample", record["sample"], record["step"])

@@ -1,19 +1,18 @@
-"""Views of predictions: bars, ladder and JSON."""
+"""Views of predictions and the effect of context: tables and JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from charlstm.evaluation.scores import ContextScore
 from charlstm.inference.prediction import Candidate, ContextPrediction, NextCharacters
 from charlstm.inference.search import Continuation
 from charlstm.system.terminal import escape
 from charlstm.text.visible import named, visible
-from charlstm.views.tables import print_rows
+from charlstm.views.tables import bar, bits_bar, print_rows
 
 _DEFAULT_TOP: Final = 10
 _DEFAULT_TOP_IN_LADDER: Final = 5
-_BAR_WIDTH: Final = 24
-_EIGHTHS: Final = " \u258f\u258e\u258d\u258c\u258b\u258a\u2589\u2588"
 _MAX_SHOWN_PREFIX: Final = 40
 
 
@@ -76,10 +75,16 @@ def show_likely(continuations: Sequence[Continuation], *, as_json: bool) -> None
             print(f"{continuation.probability:.4%}\t{escape(continuation.text)}")
 
 
-def bar(fraction: float, columns: int = _BAR_WIDTH) -> str:
-    """Return a bar for a fraction (0 to 1) of the full width, in eighths of a character."""
-    eighths = round(fraction * columns * 8)
-    return _EIGHTHS[8] * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+def show_context(contexts: Iterable[ContextScore]) -> None:
+    """Print bits per character by context length."""
+    print_rows(
+        ("context length", "bits/char", ""),
+        [
+            (f"{each.num_context:,}", f"{each.bits_per_char:.3f}", bits_bar(each.bits_per_char))
+            for each in contexts
+        ],
+        left=(2,),
+    )
 
 
 def with_percentage(candidate: Candidate) -> str:

@@ -6,13 +6,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from rich.text import Text
-
 from charlstm.analysis.advice import advise
 from charlstm.model.checkpoints import Checkpoint, LogEntry
 from charlstm.run.store import run_record
 from charlstm.settings import ReadingSettings, TrainSettings, given, options_of
-from charlstm.system.terminal import escape_line
 from charlstm.text.visible import visible
 from charlstm.views.tables import figure, print_note, print_pairs, print_rows
 
@@ -126,18 +123,12 @@ def show_run(
     spec = checkpoint.spec
     model, train = spec.model_config, spec.train_config
     print_pairs(
-        Text(escape_line(f"run {name}")),
+        f"run {name}",
         [
             ("corpus", f"{spec.corpus_name}, {spec.num_train_chars:,} characters"),
             ("fingerprint", spec.fingerprint[:12]),
-            (
-                "model",
-                f"{model}, {model.num_parameters:,} parameters",
-            ),
-            (
-                "regularization",
-                f"{checkpoint.dropouts}, {train.decays}",
-            ),
+            ("model", f"{model}, {model.num_parameters:,} parameters"),
+            ("regularization", f"{checkpoint.dropouts}, {train.decays}"),
             (
                 "training",
                 (

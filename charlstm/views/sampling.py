@@ -1,6 +1,5 @@
 """Views of samples: streamed, complete, and JSON."""
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ from charlstm.inference.copying import CopiedPassage
 from charlstm.inference.sampling import DrawnCharacters, Sample
 from charlstm.system.terminal import TextWriter, is_escaped, say, text_output
 from charlstm.text.tokenizer import CharTokenizer
-from charlstm.views.shading import shade
+from charlstm.views.tables import shade
 
 
 def show_streaming(
@@ -77,7 +76,7 @@ def report_copies(
         )
 
 
-def print_json(
+def samples_record(
     *,
     run: str,
     with_counts: bool,
@@ -87,8 +86,8 @@ def print_json(
     samples: Sequence[Sample],
     copies: Sequence[CopiedPassage] | None,
     tokenizer: CharTokenizer,
-) -> None:
-    """Print the samples as one JSON object.
+) -> dict[str, Any]:
+    """Return the JSON record of samples.
 
     Args:
         prime: the prime of all samples, or None if each has its own in `primes`.
@@ -111,14 +110,13 @@ def print_json(
     for record, sample, copy in zip(records, samples, copies or (), strict=copies is not None):
         text = tokenizer.to_text(_copied(sample, copy))
         record["longest_copy"] = {"num_chars": copy.length, "text": text}
-    record = {
+    return {
         "run": run,
         "with_counts": with_counts,
         "seed": seed,
         "prime": None if prime is None else tokenizer.to_text(prime),
         "samples": records,
     }
-    print(json.dumps(record, allow_nan=False))
 
 
 def _copied(sample: Sample, copy: CopiedPassage) -> str:

@@ -1,11 +1,13 @@
-"""Tables on stdout, dictionaries for JSON, and command lines to suggest."""
+"""Tables, bars and colors on stdout, dictionaries for JSON, and command lines to suggest."""
 
 import contextlib
 import io
+import math
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -14,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from charlstm.config import DEFAULT_STORE
+from charlstm.config import DEFAULT_STORE, NATS_PER_BIT
 from charlstm.system.terminal import escape_line, is_colorless, shell_word
 
 if TYPE_CHECKING:
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 _PIPE_WIDTH: Final = 1000
 _PLAIN_WIDTH: Final = 100
 _NARROW: Final = 60
+_BAR_WIDTH: Final = 24
+_EIGHTHS: Final = " \u258f\u258e\u258d\u258c\u258b\u258a\u2589\u2588"
+_FULL_BAR_BITS: Final = 8.0
+# (upper limit of a surprisal in bits, background in the 256-color palette); None is no background.
+# Letters are black, readable on dark and light terminals.
+_SHADES: Final = ((0.5, None), (1.5, 230), (3.0, 222), (5.0, 215), (8.0, 209), (math.inf, 203))
 
 
 def with_derived(result: "DataclassInstance", *names: str) -> dict[str, Any]:
@@ -41,7 +49,43 @@ def command_line(arguments: Iterable[str], store: Path) -> str:
     return " ".join(map(shell_word, ["charlstm", *arguments, *where]))
 
 
-def print_pairs(title: Text, pairs: Iterable[tuple[str, str]]) -> None:
+def bar(fraction: float, columns: int = _BAR_WIDTH) -> str:
+    """Return a bar for a fraction (0 to 1) of the full width, in eighths of a character."""
+    eighths = round(fraction * columns * 8)
+    return _EIGHTHS[8] * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+
+
+def bits_bar(bits: float) -> str:
+    """Return a bar for a number of bits; 8 bits fill it."""
+    return bar(min(1.0, bits / _FULL_BAR_BITS))
+
+
+def surprisal_color(nats: float) -> str | None:
+    """Return Rich's name of the background color for a surprisal in nats; None for none."""
+    number = _shade_number(nats)
+    return None if number is None else f"color({number})"
+
+
+def legend() -> list[tuple[str, str]]:
+    """Return (surprisals in bits, Rich's name of the background color) for each background."""
+    return [
+        (f"{low:g} to {high:g}" if high < math.inf else f"over {low:g}", f"color({color})")
+        for (low, _), (high, color) in pairwise(_SHADES)
+    ]
+
+
+def shade(nats: float) -> str:
+    """Return the SGR escape sequence for a surprisal in nats; empty for none."""
+    color = _shade_number(nats)
+    return f"\x1b[38;5;16;48;5;{color}m" if color is not None else ""
+
+
+def _shade_number(nats: float) -> int | None:
+    bits = nats / NATS_PER_BIT
+    return next((color for limit, color in _SHADES if bits < limit), None)
+
+
+def print_pairs(title: str, pairs: Iterable[tuple[str, str]]) -> None:
     """Print a title followed by names with values."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim")
@@ -49,7 +93,7 @@ def print_pairs(title: Text, pairs: Iterable[tuple[str, str]]) -> None:
     for name, value in pairs:
         table.add_row(Text(name), Text(escape_line(value)))
     with _console() as console:
-        console.print(title, style="bold")
+        console.print(Text(escape_line(title)), style="bold")
         console.print(table)
 
 
@@ -105,10 +149,11 @@ def print_note(text: str) -> None:
         console.print(Text(escape_line(text)))
 
 
-def print_text(text: Text) -> None:
-    """Print a line without wrapping."""
+def print_text(text: Text | str = "", style: str = "") -> None:
+    """Print lines without wrapping; `style` is that of a str."""
     with _console() as console:
-        console.print(text, no_wrap=True, crop=False)
+        styled = Text(text, style) if isinstance(text, str) else text
+        console.print(styled, no_wrap=True, crop=False)
 
 
 def width() -> int:

@@ -99,7 +99,7 @@ def show_finished(session: Session, event: Finished) -> None:
     elif overfits(session.history):
         at += f"; overfitting: use fewer {session.spec.budget.unit} or more text"
     print_pairs(
-        Text(f"run {session.name}: trained"),
+        f"run {session.name}: trained",
         [
             ("best validation bits per character", figure(bits)),
             ("best validation perplexity", "-" if bits is None else f"{2 ** min(bits, 1e3):.4g}"),

@@ -5,12 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from rich.text import Text
-
 from charlstm.analysis.unit import UnitStep
 from charlstm.text.visible import named
-from charlstm.views.prediction import bar
-from charlstm.views.tables import print_rows, print_text
+from charlstm.views.tables import bar, print_rows, print_text
 
 _VALVE: Final = 8  # columns
 
@@ -67,15 +64,15 @@ def unit_record(steps: Sequence[UnitStep], layer: int, unit: int) -> dict[str, A
 
 def show_unit(steps: Sequence[UnitStep], layer: int, unit: int, *, cell: str, size: int) -> None:
     """Print all steps as a table, and the last one as a diagram with its arithmetic."""
-    print_text(Text(f"layer {layer}, unit {unit}", style="bold"))
+    print_text(f"layer {layer}, unit {unit}", "bold")
     print_rows(
         ("reads", *_values(steps[0])),
         [(named(step.char), *map(_signed, _values(step).values())) for step in steps],
     )
     last = steps[-1]
-    print_text(Text(f"the last step, reading {named(last.char)}", style="bold"))
+    print_text(f"the last step, reading {named(last.char)}", "bold")
     if cell in _DIAGRAMS:
-        print_text(Text(_diagram(last, layer, cell, size)))
+        print_text(_diagram(last, layer, cell, size))
     print_rows(
         (
             "",
@@ -95,15 +92,15 @@ def show_unit(steps: Sequence[UnitStep], layer: int, unit: int, *, cell: str, si
         ],
     )
     if cell in _EQUATIONS:
-        print_text(Text(_equations(last, cell)))
-    print_text(Text("\nlargest terms of the sums, from LAYER:UNIT", style="bold"))
+        print_text(_equations(last, cell))
+    print_text("\nlargest terms of the sums, from LAYER:UNIT", "bold")
     for gate in last.gates:
         terms = ", ".join(
             f"{_signed(value)} from {layer - (source == 'below')}:{number}"
             for source, number, value in gate.largest
         )
-        print_text(Text(f"{gate.name}: {terms}"))
-    print_text(Text(f"layer {layer}: hidden states of the step before", style="dim"))
+        print_text(f"{gate.name}: {terms}")
+    print_text(f"layer {layer}: hidden states of the step before", "dim")
 
 
 def _values(step: UnitStep) -> dict[str, float]:

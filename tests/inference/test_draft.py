@@ -146,7 +146,7 @@ def test_write_line_matches_sample(predictor):
     draft.write_line()
     assert draft.is_writing
     finish(draft)
-    config = SampleConfig(temperature=0.5, until="\n")
+    config = SampleConfig(temperature=0.5, until=("\n",))
     assert draft.text == "qu" + "".join(
         sample(predictor, "qu", config, generator=np.random.default_rng(0))
     )

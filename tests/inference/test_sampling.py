@@ -334,7 +334,7 @@ def test_sample_many_returns_different_texts(predictor):
 
 
 def test_sample_many_returns_the_models_log_probabilities(predictor):
-    samples = many(predictor, num_samples=3, length=20, temperature=0.5, until="e")
+    samples = many(predictor, num_samples=3, length=20, temperature=0.5, until=("e",))
     for text, log_p in samples:
         prediction = predictor.read_text("qu", predictor.start())
         for char, number in zip(text, log_p, strict=True):
@@ -347,7 +347,7 @@ def test_sample_many_returns_the_models_log_probabilities(predictor):
 def test_stream_ends_after_its_first_stop(predictor, num_stops):
     whole = many(predictor, num_samples=8, length=60)
     until = (whole[3].text[20:22], whole[5].text[30:33])[:num_stops]
-    cut = many(predictor, num_samples=8, length=60, until=until if num_stops > 1 else until[0])
+    cut = many(predictor, num_samples=8, length=60, until=until)
     assert len({len(sample.text) for sample in cut}) > 1
     for sample, ended in zip(whole, cut, strict=True):
         ends = [sample.text.find(one) + len(one) for one in until if one in sample.text]
@@ -382,7 +382,7 @@ def test_forbidden_characters_are_never_drawn(predictor):
 
 def test_num_cut_counts_samples_without_eos(predictor, lines_predictor):
     running, lines = predictor.tokenizer, lines_predictor.tokenizer
-    config = SampleConfig(length=3, until="x")
+    config = SampleConfig(length=3, until=("x",))
     texts = ["abc", "ab\n", "abx", "ab"]
     assert sampling.num_cut(texts, config, lines) == 1
     assert sampling.num_cut(texts, config, running) == 0
@@ -415,11 +415,11 @@ def test_stream_ends_at_eos_and_others_continue(lines_predictor):
 
 def test_stops_do_not_revive_ended_streams(lines_predictor):
     whole = drawn_by(lines_predictor, "qu", num_samples=6, length=40)
-    waiting = drawn_by(lines_predictor, "qu", num_samples=6, length=40, until="never comes")
+    waiting = drawn_by(lines_predictor, "qu", num_samples=6, length=40, until=("never comes",))
     assert [step.chars for step in whole] == [step.chars for step in waiting]
     # Stops in the prime do not count.
     for char in lines_predictor.tokenizer.vocabulary.characters:
-        steps = drawn_by(lines_predictor, "qu", num_samples=6, length=40, until="XX" + char)
+        steps = drawn_by(lines_predictor, "qu", num_samples=6, length=40, until=("XX" + char,))
         assert [step.chars for step in whole] == [step.chars for step in steps]
 
 

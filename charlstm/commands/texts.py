@@ -1,11 +1,18 @@
-"""The text that `charlstm eval` scores, and its overlap with the training text."""
+"""Texts that commands read: files, stdin, splits of a corpus; overlap with training text."""
 
+import contextlib
+import difflib
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from charlstm.commands.options import model_encoding_advice
-from charlstm.config import SplitName
-from charlstm.errors import CorpusError
+from charlstm.config import STDIN, ReadingConfig, SplitName
+from charlstm.errors import CorpusError, EncodingError
+from charlstm.system import run_files
 from charlstm.system.terminal import say
 
 if TYPE_CHECKING:
@@ -18,6 +25,118 @@ if TYPE_CHECKING:
 
 # Warn above this fraction; quotations and boilerplate stay below it.
 _MIN_WARNED_OVERLAP: Final = 0.1
+
+
+def require_texts(paths: Iterable[str], store: Path | None = None) -> None:
+    """Check that files exist, and prompt for the text if stdin is a terminal.
+
+    Args:
+        store: folder of runs, to recognize a run's name given as a file.
+
+    Raises:
+        CorpusError: if a file is missing; suggests an alternative.
+    """
+    paths = list(paths)
+    for path in paths:
+        if path not in (STDIN, "") and not os.path.lexists(path):
+            raise CorpusError(_missing_text(path, store))
+    if STDIN in paths and sys.stdin is not None and sys.stdin.isatty():
+        end = "Ctrl-Z and Enter" if os.name == "nt" else "Ctrl-D"
+        say(f"type the text; end with {end} on an empty line")
+
+
+def _missing_text(path: str, store: Path | None) -> str:
+    if re.match(r"https?://", path):
+        return f"{path}: is a URL, not a file; pipe its text: curl -s {path} | charlstm ... -"
+    if store is not None:
+        from charlstm.run.store import CheckpointStore
+
+        if path in (run_files.EXAMPLE, *CheckpointStore(store).run_names()):
+            return f"{path}: is a run, not a file; use --run {path}"
+    folder, name = os.path.split(path)
+    names: list[str] = []
+    with contextlib.suppress(OSError, ValueError):
+        names = os.listdir(folder or ".")
+    close = difflib.get_close_matches(name, names, 1)
+    hint = f"; did you mean {os.path.join(folder, close[0])}?" if close else ""
+    return f"{path}: can't be read: No such file or directory{hint}"
+
+
+def read_text(path: str, model: "Model") -> str:
+    """Read a file or stdin as the model's corpus was read; drop the final newline.
+
+    Raises:
+        CorpusError: if it can't be read or decoded.
+    """
+    require_texts([path])
+    text = "".join(pieces_of(path, model.checkpoint.spec.corpus))
+    return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
+
+
+def pieces_of(path: str, corpus: ReadingConfig, errors: str = "strict") -> Iterator[str]:
+    """Yield a file or stdin piece by piece, read with the corpus's settings, then print notices.
+
+    Args:
+        errors: Python's decoding error handler.
+
+    Raises:
+        CorpusError: if it can't be read or decoded.
+    """
+    from charlstm.text.source import FileSource
+
+    source = FileSource(path, corpus, errors)
+    try:
+        with _encoding_advice():
+            yield from source.pieces()
+    finally:
+        source.close()
+    for notice in source.notices:
+        say(notice)
+
+
+def apply_unknown_option(model: "Model", text: str, unknown: str) -> str:
+    """Apply --unknown to characters outside the vocabulary: drop (`skip`) or reject (`error`) them.
+
+    Raises:
+        CorpusError: if they are rejected.
+    """
+    if unknown == "skip":
+        return model.tokenizer.without_unknown(text)
+    try:
+        model.tokenizer.require_known(text)
+    except CorpusError as error:
+        raise CorpusError(f"{error}; --unknown skip drops them") from error
+    return text
+
+
+def given_text(model: "Model", text: str, unknown: str) -> str:
+    """Return a text from the command line in the model's symbols; - is read from stdin.
+
+    Raises:
+        CorpusError: if it can't be read, or contains characters that --unknown rejects.
+    """
+    symbols = read_text(STDIN, model) if text == STDIN else model.tokenizer.to_chars(text, say)
+    return apply_unknown_option(model, symbols, unknown)
+
+
+@contextlib.contextmanager
+def _encoding_advice() -> Iterator[None]:
+    """Replace the advice in encoding errors: a trained model's --encoding is fixed."""
+    try:
+        yield
+    except EncodingError as error:
+        raise CorpusError(f"{error.what}, the encoding of the model's text; convert it") from error
+
+
+def read_files(files: list[str], model: "Model", errors: str = "strict") -> "ReencodedText":
+    """Read and encode files as the model's corpus was; `errors` is Python's decoding handler."""
+    from charlstm.text.corpus import encode_files
+
+    with _encoding_advice():
+        other = encode_files(files, model.checkpoint.spec.corpus, model.tokenizer, errors)
+    for notice in other.notices:
+        say(notice)
+    return other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +166,7 @@ class ScoredText:
         return self.text.num_chars + (0 if self.repeated is None else self.repeated.num_chars)
 
 
-def choose(model: "Model", files: list[str], split: SplitName | None) -> ScoredText:
+def scored_text(model: "Model", files: list[str], split: SplitName | None) -> ScoredText:
     """Return the text of files, or a split of the model's own corpus.
 
     Raises:
@@ -124,17 +243,6 @@ def encode_for_both(
         if not is_known_D.all():
             text, other_text = text.documents(~is_known_D), other_text.documents(~is_known_D)
     return name, text, other_text
-
-
-def read_files(files: list[str], model: "Model", errors: str = "strict") -> "ReencodedText":
-    """Read and encode files as the model's corpus was; `errors` is Python's decoding handler."""
-    from charlstm.text.corpus import encode_files
-
-    with model_encoding_advice():
-        other = encode_files(files, model.checkpoint.spec.corpus, model.tokenizer, errors)
-    for notice in other.notices:
-        say(notice)
-    return other
 
 
 def _chosen_split(wanted: SplitName | None, corpus: "Corpus") -> "tuple[SplitName, EncodedText]":
