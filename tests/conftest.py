@@ -361,5 +361,5 @@ def two_runs(trained):
 @pytest.fixture
 def known_names(trained):
     """Provide a run `names` that has memorized four names."""
-    options = ["--split-documents", "lines", "--steps", 400, "--learning-rate", 0.02]
+    options = ["--split-documents", "lines", "--steps", 200, "--learning-rate", 0.02]
     trained("names", *options, text="anna\nberta\nclara\ndora\n" * 60)

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import replace
 
@@ -176,21 +177,20 @@ def test_no_home_is_needed(stored, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
-def test_a_full_disk_for_the_encoded_text_is_an_error(charlstm, tmp_path):
-    disk = tmp_path / "disk"
+def test_a_full_disk_for_the_encoded_text_is_an_error(run, here, monkeypatch):
+    disk = here / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("mounting is not allowed here")
     try:
-        (tmp_path / "large.txt").write_text(TEXT * 500)
-        arguments = ["train", "large.txt", "--steps", 1]
-        result = charlstm(*arguments, check=False, environment={"TMPDIR": str(disk)})
+        (here / "large.txt").write_text(TEXT * 500)
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        err = run.fails(1, "train", "large.txt", "--steps", 1, *SMALL)
     finally:
         subprocess.run(["umount", str(disk)], check=True)
-    assert result.returncode == 1
-    assert b"no room" in result.stderr
-    assert result.stderr.count(b"\n") == 1
+    assert "no room" in err
+    assert err.count("\n") == 1
 
 
 # Memory

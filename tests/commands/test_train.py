@@ -194,17 +194,21 @@ def test_from_starts_with_another_model(run, corpus_file, here):
         assert message in run.rejects("train", "new.txt", "--run", "other", *arguments)
 
 
-@pytest.mark.parametrize("base", ["old", "checkpoints/old", "checkpoints/old/best.safetensors"])
-def test_from_keeps_characters_of_the_base_model(run, trained, corpus_file, here, base):
+def test_from_keeps_characters_of_the_base_model(run, trained, corpus_file, here):
     trained("old", "--steps", 20)
     (here / "new.txt").write_text(TEXT.replace("z", "\u00f6"), encoding="utf-8")
     options = ["--steps", 6, "--batch-size", 4, "--seq-len", 16, "--threads", 1]
     run.works("train", "new.txt", "--run", "plain", *options)
-    run.works("train", "new.txt", "--run", "new", "--from", base, *options)
-    assert run.works("predict", "lazy d\u00f6zen", "--run", "new")
-    others = TEXT.replace("z", "")
-    out, _ = run.works("sample", "--run", "new", "--prime", "z", "--forbid", others)
-    assert "z" in out[1:]
+    for name, base in (
+        ("new", "old"),
+        ("of_folder", "checkpoints/old"),
+        ("of_file", "checkpoints/old/best.safetensors"),
+    ):
+        run.works("train", "new.txt", "--run", name, "--from", base, *options)
+        run.works("predict", "lazy d\u00f6zen", "--run", name)
+        others = TEXT.replace("z", "")
+        out, _ = run.works("sample", "--run", name, "--prime", "z", "--forbid", others)
+        assert "z" in out[1:]
     # z is not in the text; n-grams, baselines and the encoded text must handle it.
     assert run.json("eval", corpus_file, "--run", "new")["num_unknown"] == 0
     assert {row["name"] for row in run.json("eval", "--run", "new")["baselines"]} >= {"order 0"}
