@@ -1,6 +1,8 @@
 """A tiny text, a tiny model and runs made from them."""
 
 import builtins
+import functools
+import io
 import json
 import os
 import shutil
@@ -12,7 +14,7 @@ from pathlib import Path
 # The models here are too small for two threads to share, and the tests run in parallel. Processes
 # that tests start inherit it; torch reads it when it is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
-# Else Python would flush for the program, and no test could see a missing flush.
+# Otherwise Python flushes for the program, which hides a missing flush.
 os.environ.pop("PYTHONUNBUFFERED", None)
 
 import hypothesis
@@ -31,7 +33,7 @@ from charlstm.text.encoded_text import EncodedText
 from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.vocabulary import Vocabulary
 
-# A busy machine is no failure.
+# Tests must not fail on a busy machine.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
@@ -39,7 +41,7 @@ _NO_TORCH = "torch isn't installed"
 if has_torch():
     import torch
 else:
-    # Whatever imports torch, a module of tests, a fixture or a command, skips what needs it.
+    # If a test module, a fixture or a command imports torch, its tests are skipped.
     def _import(name, *arguments, _import=builtins.__import__, **options):
         if name.partition(".")[0] == "torch":
             pytest.skip(_NO_TORCH, allow_module_level=True)
@@ -65,10 +67,10 @@ def raising(error):
 
 DISK_FULL = OSError(28, "No space left on device")
 
-# The fixture `checkpoint`, for Pythons without torch; held up to date by test_golden.py.
+# The fixture `checkpoint` for environments without torch; test_golden.py keeps it up to date.
 TINY = Path(__file__).parent / "model" / "golden" / "tiny.safetensors"
 
-# Options that make a training take no time.
+# Options for a training that takes a moment.
 SMALL = ["--hidden-size", "8", "--num-layers", "1", "--batch-size", "4", "--seq-len", "16"]
 SMALL += ["--threads", "1", "--precision", "float32"]
 
@@ -220,15 +222,20 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+def save_run(checkpoint, name="tiny"):
+    """Save a checkpoint as the best and the last one of a run in the working folder's store."""
+    with CheckpointStore(Path("checkpoints")).run(name).writer() as writer:
+        writer.save_best(replace(checkpoint, training=None))
+        writer.save_last(checkpoint)
+
+
 @pytest.fixture
 def stored(here, checkpoint, corpus_file):
     """Return a store with one trained run and its corpus."""
     config = ReadingConfig(paths=(str(corpus_file),))
     fingerprint = load_corpus(config).fingerprint
     checkpoint = with_spec(checkpoint, corpus=config, fingerprint=fingerprint)
-    with CheckpointStore(here / "checkpoints").run("tiny").writer() as writer:
-        writer.save_best(replace(checkpoint, training=None))
-        writer.save_last(checkpoint)
+    save_run(checkpoint)
     return checkpoint
 
 
@@ -236,7 +243,7 @@ def stored(here, checkpoint, corpus_file):
 def charlstm(tmp_path):
     """Return a function that runs the program in its own process and folder."""
 
-    def run(*arguments, check=True, stdin=b"", environment=None):
+    def run(*arguments, check=True, stdin=b"", environment=None, **options):
         result = subprocess.run(
             [sys.executable, "-m", "charlstm", *map(str, arguments)],
             input=stdin,
@@ -245,6 +252,7 @@ def charlstm(tmp_path):
             timeout=120,
             check=False,
             env={**os.environ, **(environment or {})},
+            **options,
         )
         if not has_torch() and b"needs PyTorch" in result.stderr:
             pytest.skip(_NO_TORCH)
@@ -258,8 +266,9 @@ def charlstm(tmp_path):
 class Program:
     """Function that runs commands in this process."""
 
-    def __init__(self, capsys):
+    def __init__(self, capsys, monkeypatch):
         self._capsys = capsys
+        self._monkeypatch = monkeypatch
 
     def __call__(self, *arguments):
         """Return (exit code, stdout, stderr)."""
@@ -272,9 +281,23 @@ class Program:
         assert code == 0, err
         return out, err
 
+    def train(self, *arguments):
+        """Train a tiny model and return (stdout, stderr)."""
+        return self.works("train", *arguments, *SMALL)
+
+    def stdout(self, *arguments):
+        """Return the stdout of a command that must succeed, with nothing on stderr."""
+        out, err = self.works(*arguments)
+        assert err == ""
+        return out
+
     def json(self, *arguments):
         """Return a command's parsed --json output."""
         return json.loads(self.works(*arguments, "--json")[0])
+
+    def json_lines(self, *arguments):
+        """Return the parsed lines of a command's --json output."""
+        return [json.loads(line) for line in self.works(*arguments, "--json")[0].splitlines()]
 
     def fails(self, code, *arguments):
         """Return the message of a command that must fail without output on stdout."""
@@ -282,26 +305,60 @@ class Program:
         assert result[:2] == (code, ""), result
         return result[2]
 
+    def rejects(self, *arguments):
+        """Return the message of a command that must fail with 1 or 2, without output on stdout."""
+        code, out, err = self(*arguments)
+        assert code in (1, 2), (code, out)
+        assert out == ""
+        return err
+
+    def pipe_in(self, data):
+        """Let the next command read these bytes from stdin."""
+        self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
 
 @pytest.fixture
-def run(here, capsys):
-    return Program(capsys)
+def run(here, capsys, monkeypatch):
+    return Program(capsys, monkeypatch)
 
 
 @pytest.fixture(scope="session")
-def trained_names(tmp_path_factory):
-    """Return a folder with a run that has memorized four names."""
-    folder = tmp_path_factory.mktemp("names")
-    text = folder / "names.txt"
-    text.write_text("anna\nberta\nclara\ndora\n" * 60)
-    options = ["--split-documents", "lines", "--steps", "400", "--learning-rate", "0.02"]
-    arguments = ["train", str(text), "--checkpoints", str(folder / "checkpoints")]
-    assert main([*arguments, *options, *SMALL]) == 0
-    return folder
+def trained_once(tmp_path_factory):
+    """Return a function (run, options, text) -> folder of the run, trained at the first call."""
+
+    @functools.cache
+    def train(name, *options, text=TEXT):
+        folder = tmp_path_factory.mktemp(name)
+        (folder / f"{name}.txt").write_text(text)
+        store = folder / "checkpoints"
+        arguments = ["train", str(folder / f"{name}.txt"), "--checkpoints", str(store)]
+        assert main([*arguments, *options, *SMALL]) == 0
+        return store / name
+
+    return train
 
 
 @pytest.fixture
-def known_names(trained_names, here, capsys):
-    """Copy a run that has memorized four names, and its text, to the working folder."""
-    shutil.copytree(trained_names, here, dirs_exist_ok=True)
-    capsys.readouterr()
+def trained(trained_once, here, capsys):
+    """Return a function that copies a run of `trained_once` to the store in the working folder."""
+
+    def copy(name, *options, text=TEXT):
+        folder = trained_once(name, *map(str, options), text=text)
+        shutil.copytree(folder, here / "checkpoints" / name)
+        capsys.readouterr()
+
+    return copy
+
+
+@pytest.fixture
+def two_runs(trained):
+    """Provide two runs of the tiny text, `one` with more steps than `two`."""
+    trained("one", "--steps", 30)
+    trained("two", "--steps", 4)
+
+
+@pytest.fixture
+def known_names(trained):
+    """Provide a run `names` that has memorized four names."""
+    options = ["--split-documents", "lines", "--steps", 200, "--learning-rate", 0.02]
+    trained("names", *options, text="anna\nberta\nclara\ndora\n" * 60)

@@ -2,7 +2,7 @@
 
     python tests/kill_loop.py FOLDER NUM_KILLS SEED PRECISION
 
-Children are forked from this process, which has imported torch and run nothing: so that a start
+Children are forked from this process, which has imported torch and run nothing, so that a start
 takes milliseconds. Prints one JSON object; exits with 1 when anything was lost.
 """
 

@@ -25,12 +25,12 @@ _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _BARS = re.compile(r"[▏▎▍▌▋▊▉█▓▒░─]+")
 # Progress where stderr is not a terminal, which depends on the time.
 _PROGRESS = re.compile(r"^ *\d+% .* chars/s, .*\n", re.MULTILINE)
-# Samples at evaluations, which a terminal cuts.
+# Samples at evaluations, which are cut to the width of a terminal.
 _PREVIEW = re.compile(r"^(epoch .{72}).*$", re.MULTILINE)
 # Lines with text by a model: an evaluation, a row of a run's history, an item of a list.
 _WRITTEN = re.compile(r"epoch\b| (\d|-)[\d.]* +(\d|-)|\S+$")
 _TOLERANCE = 0.02
-# What training otherwise takes from the machine.
+# Settings that training otherwise chooses for the machine.
 _SAME_EVERYWHERE = {"DEVICE": "cpu", "PRECISION": "float32", "THREADS": "1"}
 
 

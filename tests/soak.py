@@ -2,13 +2,13 @@
 
     python tests/soak.py FOLDER MINUTES SEED
 
-Two stores: one in the folder, one on a disk of a megabyte that is filled up now and then; where
-that can't be mounted, on the same disk as the first. After every operation both are looked through:
-see `Soak._look_through` and `Soak._judge` for what has to hold. Prints counts as one JSON object,
-and on stderr whatever didn't hold; exits with 1 then.
+There are two stores: one in the folder, one on a disk of a megabyte that is filled up now and then;
+if that can't be mounted, on the same disk as the first. Both are checked after every operation: see
+`Soak._look_through` and `Soak._judge`. Prints counts as one JSON object, and failed checks on
+stderr; exits with 1 if there are any.
 
 Most processes are forked from this one, which has imported torch and run nothing, as in
-kill_loop.py; some start anew.
+kill_loop.py; some are started anew.
 """
 
 import contextlib
@@ -44,13 +44,13 @@ from charlstm.system.files import is_leftover
 
 NUM_AT_ONCE = 5
 NAMES = ("ant", "bee", "cat")
-PIPED = ("pipe-0", "pipe-1")  # of a text that is there once, in each run's folder
+PIPED = ("pipe-0", "pipe-1")  # their text can only be read once
 SETTINGS = ["--hidden-size", "8", "--num-layers", "1", "--batch-size", "4", "--seq-len", "16"]
 SETTINGS += ["--precision", "float32", "--threads", "1"]
 DISK_BYTES, DISK_FILES = 1 << 20, 80
-MAX_RUNS = 6  # of a store: then some are deleted
+MAX_RUNS = 6  # of a store; if there are more, some are deleted
 HANGS_SECONDS = 180.0
-# How much of a kind: most of it writes.
+# Weights of the kinds of operations; most of them write.
 KINDS = {
     "train": 5,
     "resume": 9,
@@ -66,7 +66,7 @@ KINDS = {
 WRITERS = ("train", "resume")
 SENT = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGKILL: -9}
 
-# What may be said by an operation that fails: always, ...
+# Expected messages of an operation that fails: always, ...
 USUAL = (
     r"another process (is training this run|was about to train)|run \S+ exists: add --resume|"
     r"is an export of another run"
@@ -76,22 +76,22 @@ DISTURBED = (
     r"no checkpoint found|no such run|no run yet|can be used|folder no longer exists|No such file|"
     r"the run has no copy of it"
 )
-# ... and where there is no room.
+# ... and on a full disk.
 NO_ROOM = r"No space left|File too large|the run has no copy of it"
 
 
 @dataclass(kw_only=True)
 class Operation:
-    """A command that runs, and what may befall it.
+    """A running command, and what happens to it.
 
     Args:
-        run: that it is about; None for the whole store.
-        known_step: of the run when it started, None without a checkpoint.
+        run: name of the run that it uses; None for the whole store.
+        known_step: the run's step when the command started, None without a checkpoint.
         is_disturbed: the run was deleted or damaged meanwhile.
-        blows: signals to come, with the time of each.
-        limit: on the size of files, bytes.
-        is_marked: it is killed as soon as it has a file half written.
-        trained_by: of a deletion, what trains the run when it starts.
+        blows: signals to send, with the time of each.
+        limit: largest size of a file, in bytes.
+        is_marked: it is killed as soon as one of its files is half written.
+        trained_by: for a deletion, the operations that train the run at its start.
     """
 
     number: int
@@ -132,15 +132,15 @@ class Soak:
         self.disk = folder / "disk"
         self.stores = [Path("checkpoints"), Path("disk/checkpoints")]
         self.running = []
-        self.known = {}  # (store, run) -> the step that it was saved at, at least
-        self.damaged = set()  # files by what they are
+        self.known = {}  # (store, run) -> smallest step that its checkpoint may have
+        self.damaged = set()  # identities of files that were damaged on purpose
         self.counts = Counter()
         self.exits = Counter()
         self.failures = []
-        self.duration = {}  # of a kind, roughly
-        self.ended = []  # the latest, with the time of each
+        self.duration = {}  # typical seconds by kind
+        self.ended = []  # the latest operations, with the time of each
 
-    # What happens
+    # Operations
 
     def run(self):
         os.chdir(self.folder)
@@ -185,7 +185,7 @@ class Soak:
         try:
             yield is_mounted
         finally:
-            # Whatever went wrong, nobody waits for a stopped process that nobody continues.
+            # After an error, nobody would continue a stopped process.
             for operation in self.running:
                 os.kill(operation.child, signal.SIGKILL)
             if is_mounted:
@@ -252,7 +252,7 @@ class Soak:
         )
 
     def _start(self, operation):
-        """Start it, and decide what will befall it."""
+        """Start an operation, and choose the signals and limits that it gets."""
         now = time.monotonic()
         fate = self.randomness.random()
         moment = now + self.randomness.uniform(0, 1.2 * self.duration.get(operation.kind, 1.0))
@@ -293,7 +293,7 @@ class Soak:
         self.counts["started_anew"] += operation.is_anew
 
     def _is_training(self, operation):
-        """Whether it says so, and not yet that it is done: then it holds the run's lock."""
+        """Return whether a training reports its start but no end, so it holds the run's lock."""
         out, err = (text_of(Path(f"{operation.number}.{name}")) for name in ("out", "err"))
         has_ended = '"event": "finished"' in out or "charlstm: " in err
         return self._began_in(out) >= 0 and not has_ended and operation in self.running
@@ -307,7 +307,7 @@ class Soak:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
     def _become(self, operation):
-        """Run the command in this process, and end it as Python would."""
+        """Run the command in this process, and exit as Python would."""
         code = 70
         try:
             for path, flags, number in (
@@ -324,7 +324,7 @@ class Soak:
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
                 os.execv(sys.executable, command)
             try:
-                # Not before: what Python does before a program begins is no matter of ours.
+                # Not earlier: signals during Python's own start are not tested.
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
                 code = main(operation.arguments)
             except KeyboardInterrupt:
@@ -333,7 +333,7 @@ class Soak:
                 code = exit_.code
             sys.stdout.flush()
             sys.stderr.flush()
-        except BaseException:  # noqa: BLE001 - whatever it is, it is looked for in what was written
+        except BaseException:  # noqa: BLE001 - tracebacks are looked for in the output
             traceback.print_exc()
         finally:
             os._exit(code)
@@ -343,7 +343,7 @@ class Soak:
         for operation in self.running:
             while operation.blows and operation.blows[0][0] <= now:
                 _, number = operation.blows.pop(0)
-                os.kill(operation.child, number)  # not yet waited for, so certainly ours
+                os.kill(operation.child, number)  # not waited for yet, so it is ours
                 operation.sent.add(number)
                 operation.is_stopped = number == signal.SIGSTOP
             if operation.is_marked and any(self._half_written(operation)):
@@ -357,7 +357,7 @@ class Soak:
                 operation.started_at = time.time()
 
     def _half_written(self, operation):
-        """When each of its run's half-written files was last written to."""
+        """Yield the modification times of half-written files in the operation's run."""
         if operation.run is not None:
             with contextlib.suppress(OSError):
                 for path in (operation.store / operation.run).iterdir():
@@ -401,7 +401,7 @@ class Soak:
         )
 
     def _fill(self):
-        """Leave little or no room on the small disk, or no room for another file."""
+        """Leave little or no space on the small disk, or no room for another file."""
         if not self.disk.is_mount():
             return
         with contextlib.suppress(OSError):
@@ -419,7 +419,7 @@ class Soak:
             path.unlink()
 
     def _damage(self):
-        """Flip a byte of a checkpoint, or cut it, where nobody writes and an older one is there."""
+        """Damage the newest checkpoint of a run that has an older one and is not being written."""
         for store, name in self.randomness.sample([*self.known], len(self.known)):
             sound = [
                 path
@@ -446,7 +446,7 @@ class Soak:
         self._disturb(store, name)
         loaded = CheckpointStore(store).run(name).last()
         if not any(str(path) in warning for warning in loaded.warnings):
-            self.failures.append(f"{path} was damaged, and nobody says so")
+            self.failures.append(f"{path} was damaged, and there is no warning")
         self.known[store, name] = loaded.checkpoint.step
         self.counts["damaged"] += 1
 
@@ -455,7 +455,7 @@ class Soak:
             if other.store == store and (other.is_about_all or other.run == run):
                 other.is_disturbed = True
 
-    # What has to hold
+    # Checks
 
     def _fail(self, operation, what):
         self.failures.append(
@@ -466,7 +466,7 @@ class Soak:
         )
 
     def _began(self, operation):
-        """The step that a training says it begins with."""
+        """Return the step at which a training reports to start, or -1."""
         return self._began_in(operation.out)
 
     def _began_in(self, out):
@@ -474,10 +474,10 @@ class Soak:
         return int(match[1]) if match else -1
 
     def _judge(self, operation, code):
-        """Exit codes are those of the contract, messages those expected, and a run goes on."""
+        """Check an operation's exit code and messages, and that a training lost no steps."""
         key = operation.store, operation.run
         if operation.kind == "rm" and code != 1:
-            self.known.pop(key, None)  # gone, or partly; what is left is found again
+            self.known.pop(key, None)  # deleted, at least in part; what is left is found again
         if (
             operation.kind == "rm"
             and code == 0
@@ -495,7 +495,7 @@ class Soak:
             self._judge_refusal(operation, code)
         is_known = operation.known_step is not None and not operation.is_disturbed
         if "damaged" in operation.err and not operation.is_disturbed and not self.damaged:
-            self._fail(operation, "damage that nobody did")
+            self._fail(operation, "damaged, but not on purpose")
         began = self._began(operation)
         if operation.kind == "resume" and is_known and 0 <= began < operation.known_step:
             self._fail(operation, f"LOSS: resumed from step {began}")
@@ -521,7 +521,7 @@ class Soak:
         if "another process" in lines[-1] and not operation.is_disturbed:
             since = [one for ended_at, one in self.ended if ended_at >= operation.started_at]
             if not any(
-                # Who deletes looks whether a run is about to start, by its lock.
+                # A deletion takes the lock to see whether a run is about to start.
                 one.store == operation.store
                 and (one.kind == "rm" or one.run in (operation.run, None))
                 for one in (*self.running, *since)
@@ -536,13 +536,13 @@ class Soak:
         steps = [int(step) for step in re.findall(r'"stepped", "step": (\d+)', operation.out)]
         saved = operation.budget if code == 0 else max(steps, default=0)
         if code == 0 or "interrupted and saved" in operation.err:
-            with contextlib.suppress(CheckpointError):  # `_look_through` tells
+            with contextlib.suppress(CheckpointError):  # reported by `_look_through`
                 step = CheckpointStore(operation.store).run(operation.run).last().checkpoint.step
                 if step < saved:
                     self._fail(operation, f"LOSS: step {step} was saved of {saved}")
 
     def _look_through(self, store):
-        """No run is lost, none goes back, and every file is sound or was damaged by us."""
+        """Check that no run is lost or went back, and that only deliberate damage is found."""
         being_deleted = {one.run for one in self.running if one.kind == "rm" and one.store == store}
         there = CheckpointStore(store)
         names = {*there.run_names(), *(run for known_in, run in self.known if known_in == store)}
@@ -553,7 +553,7 @@ class Soak:
             try:
                 step = run.last().checkpoint.step
             except CheckpointError as error:
-                # Only the best model may be there of a deletion that was killed.
+                # A killed deletion may leave only the best model.
                 if (store, name) in self.known:
                     self.failures.append(f"LOSS: {store}/{name}: {error}")
                     del self.known[store, name]
@@ -563,13 +563,13 @@ class Soak:
             self.known[store, name] = step
 
     def _step_of(self, path):
-        """Of a file that training could go on from; None where it is none, or we damaged it."""
+        """Return the step of a checkpoint that training can resume from, None for other files."""
         before = identity(path)
         try:
             checkpoint = read_checkpoint(path)
         except CheckpointError as error:
             if before is None or identity(path) != before or before in self.damaged:
-                return None  # replaced or deleted meanwhile, or our own doing
+                return None  # replaced or deleted meanwhile, or damaged on purpose
             self.failures.append(f"LOSS: {error}")
             if str(path) not in str(error):
                 self.failures.append(f"doesn't name {path}: {error}")
@@ -577,7 +577,7 @@ class Soak:
         return checkpoint.step if path.name != run_files.BEST else None
 
     def _end(self):
-        """Every run goes on, can be deleted, and then nothing is left."""
+        """Check that every run can be resumed and deleted, and that nothing is left then."""
         for store in self.stores:
             there = CheckpointStore(store)
             for run in there.runs():
@@ -596,7 +596,7 @@ class Soak:
                     self.failures.append(f"leftovers in {run.folder}")
             for run in there.runs():
                 self._finally(store, ["runs", "rm", run.name, "--yes"])
-            # Folders of killed starts go with the next training, if they aren't just made.
+            # The next training removes folders of killed starts, unless they are recent.
             for folder in store.iterdir():
                 os.utime(folder, (0, 0))
             self._finally(store, ["train", "text-0.txt", "--steps", "1", *SETTINGS, "--run", "end"])
@@ -615,12 +615,12 @@ class Soak:
 
 
 def text_of(path):
-    """What a process has written so far; nothing where it hasn't even begun."""
+    """Return what a process has written to a file so far."""
     return path.read_text(errors="replace") if path.exists() else ""
 
 
 def identity(path):
-    """What a file is, whatever its name; None where it is gone."""
+    """Return what identifies a file under any name; None if it is gone."""
     with contextlib.suppress(OSError):
         status = path.stat()
         return status.st_dev, status.st_ino, status.st_mtime_ns
@@ -628,7 +628,7 @@ def identity(path):
 
 
 if __name__ == "__main__":
-    # nohup, and a shell that starts it with &, have them ignored, and children inherit that.
+    # nohup and `&` in a shell make a process ignore these signals, which children inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     soak = Soak(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))

@@ -1,6 +1,6 @@
-import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 
@@ -137,15 +137,13 @@ def test_unit_steps_match_the_trace(stored):
             model.unit_steps("quick", **wrong)
 
 
-def test_difference_matches_the_command(run, stored, here):
-    run.works("train", "tiny.txt", "--steps", 40, "--hidden-size", 8, "--run", "two")
+def test_difference_matches_the_command(run, stored, trained, here):
+    trained("one", "--steps", 30)
+    trained("bytes", "--level", "byte", "--steps", 2)
     other = here / "other.txt"
     other.write_text((here / "tiny.txt").read_text("utf-8")[:900], encoding="utf-8")
-    options = ("--run", "two", "--against", "tiny", "--json")
-    code, out, err = run("eval", other, *options)
-    assert code == 0, err
-    told = json.loads(out)
-    model, rival = charlstm.load("two"), charlstm.load("tiny")
+    told = run.json("eval", other, "--run", "one", "--against", "tiny")
+    model, rival = charlstm.load("one"), charlstm.load("tiny")
     for text in (other, other.read_text("utf-8")):
         found = model.difference(rival, text)
         assert found.difference_bits_per_char == pytest.approx(
@@ -154,8 +152,6 @@ def test_difference_matches_the_command(run, stored, here):
         assert found.low_bits_per_char == pytest.approx(told["low_bits_per_char"], abs=1e-4)
     back = rival.difference(model, other)
     assert back.difference_bits_per_char == pytest.approx(-found.difference_bits_per_char)
-    names = ["--level", "byte", "--steps", 2, "--hidden-size", 8, "--run", "bytes"]
-    run.works("train", "tiny.txt", *names)
     with pytest.raises(CorpusError, match="read texts in different ways"):
         model.difference(charlstm.load("bytes"), other)
 
@@ -290,8 +286,6 @@ def test_notebook_output_has_curve_bars_shades_and_heat_maps(stored):
 
 
 def test_model_without_store_still_predicts(stored, here):
-    import shutil
-
     model = charlstm.load()
     shutil.rmtree(here / "checkpoints")
     (here / "tiny.txt").unlink(missing_ok=True)

@@ -1,6 +1,5 @@
-"""The same code on a GPU, where there is one; the CPU path that shares it is tested everywhere."""
+"""Tests on a GPU, if there is one; most of the code is also tested on CPUs, everywhere."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -36,19 +35,19 @@ def model(vocabulary):
 
 @pytest.fixture
 def names(vocabulary):
-    """A list of words, each a document."""
+    """Return a list of words, each a document."""
     return EncodedText.of(LISTED, vocabulary)
 
 
 @pytest.fixture
 def poems(vocabulary):
-    """Documents that are read in windows, and begin inside of them."""
+    """Return documents that are read in windows and start within them."""
     return EncodedText.of([TEXT[:200]] * 12, vocabulary)
 
 
 @pytest.fixture
 def make(make_trainer, model):
-    """A function (settings) -> a trainer on the GPU."""
+    """Return a function (settings) -> Trainer on the GPU."""
 
     def make(**changes):
         return make_trainer(**{"model": model, "device": "cuda"} | changes)
@@ -65,7 +64,7 @@ def finish(trainer, *, stop_at=None):
 
 
 def learner_of(split, model, **changes):
-    """A learner of the same first weights on any device, and what it reads."""
+    """Return a learner, whose initial weights are the same on any device, and its batches."""
     train = replace(TRAIN, **changes)
     network = CharLSTM(model, generator=torch.Generator().manual_seed(0)).to(train.device)
     batches = batches_of(split, train, bos_id=model.bos_id, world=SINGLE_PROCESS)
@@ -180,7 +179,7 @@ def test_a_step_never_waits_for_the_device(request, model, text, precision):
             outcome = learner.step(batches.next(generator), 0.01, dropouts)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    # A scale that was too large at first passes steps over, which is no failure.
+    # A loss scale that is too large at first skips steps, which is not a failure.
     assert outcome.loss.isfinite() or outcome.loss_scale < 65536
 
 
@@ -195,7 +194,7 @@ def test_sizes_are_chosen_by_step_benchmarks(split, vocabulary):
         step_times=timer,
     )
     assert plan.model.hidden_size % 128 == 0
-    # A minute of any GPU reads more than that.
+    # Any GPU reads more than that in a minute.
     assert plan.num_chars > 10**6
     huge = replace(plan.model, hidden_size=60_000)
     seconds, nothing = timer([(plan.model, plan.train), (huge, plan.train)])
@@ -204,15 +203,10 @@ def test_sizes_are_chosen_by_step_benchmarks(split, vocabulary):
 
 
 def test_timed_training_resume_and_eval(run, corpus_file):
-    code, out, err = run("train", corpus_file, "--minutes", "0.1", "--run", "r", "--json")
-    assert code == 0, err
-    started, *_, finished = map(json.loads, out.splitlines())
+    started, *_, finished = run.json_lines("train", corpus_file, "--minutes", "0.1", "--run", "r")
     assert (started["device"], started["precision"]) == ("cuda", "float16")
     assert finished["best_val_bits_per_char"] < 4.0
-    code, out, err = run("train", "--resume", "--run", "r", "--minutes", "0.2", "--json")
-    assert code == 0, err
-    again = json.loads(out.splitlines()[-1])
+    *_, again = run.json_lines("train", "--resume", "--run", "r", "--minutes", "0.2")
     assert again["step"] > finished["step"]
-    on = [run("eval", "--run", "r", "--json", "--device", name) for name in ("cuda", "cpu")]
-    bits = [json.loads(out)["bits_per_char"] for _, out, _ in on]
-    assert bits[0] == pytest.approx(bits[1], rel=1e-3)
+    on_gpu, on_cpu = (run.json("eval", "--run", "r", "--device", name) for name in ("cuda", "cpu"))
+    assert on_gpu["bits_per_char"] == pytest.approx(on_cpu["bits_per_char"], rel=1e-3)

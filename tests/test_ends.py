@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import SMALL
 
 import charlstm
 from charlstm.config import IN_MEMORY, ReadingConfig
@@ -82,8 +81,8 @@ def test_only_several_files_have_eos(tmp_path):
 
 @pytest.mark.parametrize("level", ["char", "byte"])
 def test_model_of_documents_samples_eos(run, here, poems, level):
-    arguments = ["--split-documents", "blank-lines", "--level", level, "--learning-rate", 0.02]
-    run.works("train", poems, "--steps", 400, *arguments, *SMALL)
+    options = ["--split-documents", "blank-lines", "--level", level, "--learning-rate", 0.02]
+    run.train(poems, "--steps", 200, *options)
     out, _ = run.works("sample", "--seed", 1, "--temperature", 0.5)
     assert EOS not in out
     assert out.strip() in [poem.strip() for poem in POEMS.split("\n\n")]

@@ -121,14 +121,8 @@ def test_crafted_header_works_or_is_rejected(effort, tmp_path, checkpoint):
     path = tmp_path / "checkpoint"
     groups = ["model_config", "train_config", "budget", "corpus"]
     tops = [
-        "vocabulary",
-        "history",
-        "step",
-        "num_train_chars",
-        "saved_at",
-        "training",
-        "fingerprint",
-    ]
+        "vocabulary", "history", "step", "num_train_chars", "saved_at", "training", "fingerprint"
+    ]  # fmt: skip
 
     @effort
     @given(st.sampled_from(groups), st.randoms(), st.sampled_from(tops), json_values)
@@ -151,11 +145,11 @@ def test_crafted_header_works_or_is_rejected(effort, tmp_path, checkpoint):
     check()
 
 
-def test_flipped_bits_of_a_checkpoint_are_detected(effort, tmp_path, checkpoint, request):
+@pytest.mark.parametrize("number", [300, pytest.param(LONG, marks=pytest.mark.torture)])
+def test_flipped_bits_of_a_checkpoint_are_detected(tmp_path, checkpoint, number):
     """The file has training state; model/test_checkpoints.py flips every byte of a small one."""
     data = checkpoint.to_bytes()
     path = tmp_path / "checkpoint"
-    number = 300 if "150" in request.node.name else 5000
     for place in random.Random(7).choices(range(len(data)), k=number):
         damaged = bytearray(data)
         damaged[place] ^= 1 << (place % 8)

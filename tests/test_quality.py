@@ -31,7 +31,7 @@ OPTIONS = {
     "precision": "float32",
     "progress": False,
 }
-# What the means over the seeds may differ by. ATEN_CPU_CAPABILITY=default gives the same four
+# Tolerance of the means over the seeds. ATEN_CPU_CAPABILITY=default gives the same four
 # digits; three quarters of the learning rate cost 1.1 to 2.0 %.
 TOLERANCE = 0.01
 

@@ -6,7 +6,7 @@ import typing
 from dataclasses import fields
 
 import pytest
-from conftest import SMALL, TEXT
+from conftest import SMALL
 
 import charlstm
 from charlstm.api.model import SampleOptions
@@ -92,16 +92,13 @@ def test_number_out_of_bounds_is_rejected_everywhere(kind, option, run, corpus_f
             kind(**{option.name: value})
         with pytest.raises(ConfigError, match=f"^{option.title} must be "):
             charlstm.train(corpus_file, **{option.name: value})
-        code, out, err = run("train", corpus_file, f"{option.title}={value}")
-        assert (code, out) == (2, ""), (value, err)
+        err = run.fails(2, "train", corpus_file, f"{option.title}={value}")
         assert option.title in err
         assert len(err.splitlines()) == 1
         name = f"CHARLSTM_TRAIN_{option.title.strip('-').upper().replace('-', '_')}"
         with monkeypatch.context() as patched:
             patched.setenv(name, str(value))
-            code, out, err = run("train", corpus_file)
-            assert (code, out) == (2, ""), (value, err)
-            assert option.title in err
+            assert option.title in run.fails(2, "train", corpus_file)
 
 
 @pytest.mark.parametrize(("kind", "option"), OPTIONS, ids=name_of)
@@ -128,9 +125,7 @@ def test_unparsable_value_is_rejected_on_the_command_line(
         pytest.skip("takes no value, or any")
     if option.name in ("run", "init_from", "include", "device", "precision") and not value:
         pytest.skip("empty means not given")
-    code, out, err = run("train", corpus_file, "--steps", 1, *SMALL, f"{option.title}={value}")
-    assert code in (1, 2), (code, out)
-    assert out == ""
+    err = run.rejects("train", corpus_file, "--steps", 1, *SMALL, f"{option.title}={value}")
     assert err.startswith("charlstm: ")
     assert len(err.splitlines()) == 1
 
@@ -165,8 +160,7 @@ def test_arguments_round_trip():
     assert settings_from(TrainSettings, given(settings)) == settings
 
 
-def test_flag_that_is_off_is_not_given(run, here):
-    (here / "tiny.txt").write_text(TEXT)
+def test_flag_that_is_off_is_not_given():
     assert given(settings_from(ReadingSettings, {"keep_line_ends": None})) == {}
     assert list(arguments_of(ReadingSettings(keep_line_ends=False))) == []
     assert list(arguments_of(TrainSettings(early_stop=True))) == ["--early-stop"]

@@ -36,7 +36,12 @@ def outcome(paths, how):
     ]
 
 
-@pytest.mark.parametrize("how", [None, "lines", "blank-lines"])
+@pytest.fixture(scope="module", params=[None, "lines", "blank-lines"])
+def usual(request, paths):
+    """Return how documents are split, and the outcome with chunks of the usual sizes."""
+    return request.param, outcome(paths, request.param)
+
+
 @pytest.mark.parametrize(
     ("module", "name", "size"),
     [
@@ -49,7 +54,7 @@ def outcome(paths, how):
         (kneser_ney, "_SCORED_AT_ONCE", 7),
     ],
 )
-def test_chunk_sizes_do_not_change_results(paths, monkeypatch, how, module, name, size):
-    expected = outcome(paths, how)
+def test_chunk_sizes_do_not_change_results(paths, usual, monkeypatch, module, name, size):
+    how, expected = usual
     monkeypatch.setattr(module, name, size)
     assert outcome(paths, how) == expected

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("resource", reason="signals and limits of POSIX")
 
-# How long `-m torture` takes of it.
+# Duration of the test under `-m torture`.
 MINUTES = float(os.environ.get("CHARLSTM_TEST_SOAK_MINUTES", "60"))
 SEED = int(os.environ.get("CHARLSTM_TEST_SOAK_SEED", "1"))
 
@@ -36,5 +36,5 @@ def test_random_operations_lose_nothing(tmp_path, minutes, seed):
     counted = json.loads(result.stdout)
     assert counted["losses"] == 0
     assert counted["operations"] > 0
-    # A machine that is busy does little in seconds.
+    # On a busy machine, little happens within seconds.
     assert minutes < 5 or min(counted["kills"], counted["stops"], counted["full_disks"]) > 0

@@ -28,11 +28,18 @@ def train(here):
     return trained
 
 
+def flags(**options):
+    """Return options of charlstm.train as arguments of the command."""
+    return [
+        part
+        for name, value in (SMALL | options).items()
+        for part in (f"--{name.replace('_', '-')}", value)
+    ]
+
+
 def test_train_creates_the_same_run_as_the_command(train, run, corpus_file):
     model = train(corpus_file, seed=3, run="ours")
-    options = [part for name, value in (SMALL | {"steps": 3, "seed": 3}).items()
-               for part in (f"--{name.replace('_', '-')}", value)]  # fmt: skip
-    run.works("train", corpus_file, "--run", "theirs", *options)
+    run.works("train", corpus_file, "--run", "theirs", *flags(steps=3, seed=3))
     theirs = CheckpointStore(model.path.parent.parent).run("theirs").best().checkpoint
     for name, value in theirs.weights.items():
         np.testing.assert_array_equal(model.checkpoint.weights[name], value)
@@ -116,10 +123,7 @@ def test_train_raises_the_errors_of_the_command(train, here, options, error, wor
 def test_reports_match_json(train, corpus_file, run):
     reports = []
     train(corpus_file, on_report=reports.append)
-    options = [part for name, value in (SMALL | {"steps": 3}).items()
-               for part in (f"--{name.replace('_', '-')}", value)]  # fmt: skip
-    lines = run("train", corpus_file, *options, "--json")[1].splitlines()
-    theirs = list(map(json.loads, lines))
+    theirs = run.json_lines("train", corpus_file, *flags(steps=3))
     assert [one["event"] for one in reports] == [one["event"] for one in theirs]
     assert [sorted(one) for one in reports] == [sorted(one) for one in theirs]
     json.dumps(reports, allow_nan=False)

@@ -3,24 +3,20 @@
 The JSON's derived figures are compared with its sums: bits are nats over log 2.
 """
 
-import json
 import math
 import re
 from types import SimpleNamespace
 
 import pytest
-from conftest import SMALL, TEXT
+from conftest import TEXT
 from printed import read, shows
 
 import charlstm
-from charlstm.analysis.comparison import CellResult, TrainedRun
-from charlstm.analysis.recall import RecallResult
 from charlstm.evaluation import difference
-from charlstm.evaluation.baselines import Baseline
 from charlstm.evaluation.scores import DocumentScore
 from charlstm.events import Evaluated, Finished, Stepped
 from charlstm.run.log import RunLog, status
-from charlstm.views import comparison, evaluation, training
+from charlstm.views import evaluation, training
 
 LOG_2 = math.log(2)
 
@@ -104,7 +100,7 @@ def test_eval_details_match_json(both, long_text):
 
 
 def test_eval_against_table_matches_json(both, run, here, long_text, corpus_file):
-    run.works("train", corpus_file, "--steps", 3, "--min-count", 60, "--run", "few", *SMALL)
+    run.train(corpus_file, "--steps", 3, "--min-count", 60, "--run", "few")
     shown, found = both("eval", long_text, "--run", "tiny", "--against", "few")
     one, other = (found[name] / found["num_chars"] / LOG_2 for name in ("nats", "other_nats"))
     pairs = shown.pairs
@@ -137,8 +133,7 @@ def test_eval_notes_show_the_differences(run, long_text, stored, monkeypatch):
     assert "0.250 bits per character higher than the validation loss (2.500)" in note
     assert "95 % interval for such parts: 2.62 to 2.88" in note
     found = run.json("eval")
-    (counts,) = (one for one in [found["counts"]])
-    gain = found["bits_per_char"] - counts["bits_per_char"]
+    gain = found["bits_per_char"] - found["counts"]["bits_per_char"]
     assert f"better than the LSTM, by {gain:.3f} bits" in note
 
 
@@ -180,12 +175,6 @@ def test_ladder_table_matches_json(both, stored, top, options):
         assert shows(row[2], rung["entropy_bits"], unit="bits")
         shares = " ".join(row[3:])
         assert shows(shares, *(one["probability"] for one in rung["next"][:top]), unit="%")
-
-
-@pytest.fixture
-def two_runs(run, corpus_file):
-    for name, steps in (("one", 30), ("two", 4)):
-        run.works("train", corpus_file, "--run", name, "--steps", steps, *SMALL)
 
 
 def test_runs_table_matches_json(both, two_runs):
@@ -282,10 +271,8 @@ def test_reach_table_matches_json(both, stored):
 
 
 def test_reach_caption_shows_half_distance(run, stored):
-    out, half = (
-        run.works("inspect", "--reach")[0],
-        run.json("inspect", "--reach")["reach"]["half_distance"],
-    )
+    out, _ = run.works("inspect", "--reach")
+    half = run.json("inspect", "--reach")["reach"]["half_distance"]
     assert f"half of the gradient comes from the last {half} characters" in " ".join(out.split())
 
 
@@ -337,7 +324,7 @@ def test_units_table_matches_json(both, stored, corpus_file):
 def test_score_rows_match_json(run, stored, here):
     (here / "lines.txt").write_text("the quick\nlazy dog.\nzzz\n", encoding="utf-8")
     header, *rows = run.works("score", "lines.txt", "--header")[0].splitlines()
-    found = [json.loads(line) for line in run.works("score", "lines.txt", "--json")[0].splitlines()]
+    found = run.json_lines("score", "lines.txt")
     names = header.split("\t")
     for row, one in zip(rows, found, strict=True):
         for name, cell in zip(names, row.split("\t"), strict=True):
@@ -350,47 +337,11 @@ def test_score_per_char_rows_match_json(run, stored, here):
     (here / "a.txt").write_text("the quick brown", encoding="utf-8")
     command = ("score", "a.txt", "--per", "char")
     header, *rows = run.works(*command, "--header")[0].splitlines()
-    found = [json.loads(line) for line in run.works(*command, "--json")[0].splitlines()]
+    found = run.json_lines(*command)
     for row, one in zip(rows, found, strict=True):
         for name, cell in zip(header.split("\t"), row.split("\t"), strict=True):
             is_text = name in ("char", "expected")
             assert (cell == one[name].replace("\n", "\\x0a")) if is_text else shows(cell, one[name])
-
-
-def trained(seed, nats):
-    return TrainedRun(
-        seed=seed, nats_per_char=nats, chars_per_second=1234.0 * (seed + 1),
-        bits_by_distance={}, half_distance=7 + 2 * seed,
-    )  # fmt: skip
-
-
-def test_compare_table_shows_means_and_spread(capsys):
-    runs = (trained(0, 1.5), trained(1, 1.7))
-    result = CellResult(cell="gru", hidden_size=31, num_parameters=12_345, runs=runs)
-    baseline = Baseline(name="order 0", nats=3000.0)
-    comparison.show_comparison([result], [baseline], num_chars=1000)
-    rows = read(capsys.readouterr().out).rows(
-        "cell", "size", "parameters", "bits/char", "seeds", "chars/s", "context"
-    )
-    for cell, value in zip(
-        rows[0][1:], (31, 12_345, 1.6 / LOG_2, 0.1 / LOG_2, 1851, 8), strict=True
-    ):
-        assert shows(cell, value)
-    assert shows(rows[1][3], 3 / LOG_2)
-    assert rows[1][1:3] + rows[1][4:] == [""] * 5
-
-
-def test_recall_table_shows_accuracies(capsys):
-    result = RecallResult(
-        cell="rnn", hidden_size=31, num_parameters=9, seed=2, accuracy={4: 0.97, 16: 0.43}
-    )
-    comparison.show_recall([result])
-    ((header, (row,)),) = read(capsys.readouterr().out).tables
-    assert header[3:5] == ["4", "16"]
-    assert row[:3] == ["rnn", "31", "2"]
-    assert shows(row[3], 0.97, unit="%")
-    assert shows(row[4], 0.43, unit="%")
-    assert row[5] == str(result.longest_distance)
 
 
 @pytest.mark.parametrize("stopped_early", [False, True])
@@ -436,7 +387,7 @@ def test_status_of_a_step_shows_its_figures():
 
 def test_plan_shows_the_splits_in_order(run, corpus_file):
     splits = ("--val-fraction", 0.1, "--test-fraction", 0.2)
-    _, err = run.works("train", corpus_file, "--steps", 2, "--run", "one", *splits, *SMALL)
+    _, err = run.train(corpus_file, "--steps", 2, "--run", "one", *splits)
     (line,) = (line for line in err.splitlines() if line.startswith("corpus"))
     corpus = charlstm.load("one").corpus()
     sizes = (one.num_chars for one in (corpus.train, corpus.val, corpus.test))

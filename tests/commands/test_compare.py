@@ -2,34 +2,37 @@ import json
 
 import pytest
 
+SMALL = ["--hidden-size", 8, "--threads", 1]
+
 
 def test_compare_shows_all_cells(run, corpus_file, here):
-    small = ["--steps", 3, "--hidden-size", 8, "--threads", 1]
-    out, err = run.works("compare", corpus_file, *small, "--plot", "cells.svg")
+    out, err = run.works("compare", corpus_file, "--steps", 3, *SMALL, "--plot", "cells.svg")
     for cell in ("lstm", "gru", "rnn"):
         assert f"{cell}: " in err
         assert cell in out
     assert "order 0" in out
     assert "cells.svg: written" in err
     assert b"<svg" in (here / "cells.svg").read_bytes()
-    result = run.json("compare", corpus_file, *small, "--seeds", 1)
+    result = run.json("compare", corpus_file, "--steps", 3, *SMALL, "--seeds", 1)
     assert [one["cell"] for one in result["cells"]] == ["lstm", "gru", "rnn"]
-    assert all(len(one["runs"]) == 1 for one in result["cells"])
+    kept = [[each["kept_as"] for each in one["runs"]] for one in result["cells"]]
+    assert kept == [[None]] * 3
+    assert not (here / "checkpoints").exists()
 
 
 def test_compare_accepts_reading_options_of_train(run, here):
     text = "caf\u00e9 au lait, th\u00e9 au citron\r\n" * 300
     (here / "old.txt").write_bytes(text.encode("latin-1"))
-    small = ["--steps", 2, "--hidden-size", 8, "--threads", 1, "--seeds", 1]
-    assert "use --encoding cp1252" in run.fails(1, "compare", "old.txt", *small)
-    options = ["--encoding", "cp1252", "--split-documents", "lines"]
-    _, err = run.works("compare", "old.txt", *small, *options)
+    command = ["compare", "old.txt", "--steps", 2, *SMALL, "--seeds", 1]
+    assert "use --encoding cp1252" in run.fails(1, *command)
+    _, err = run.works(*command, "--encoding", "cp1252", "--split-documents", "lines")
     assert "old.txt: CR and CRLF line ends became LF" in err
 
 
 def test_compare_keep_creates_runs(run, corpus_file, here):
-    small = ["--steps", 3, "--hidden-size", 8, "--threads", 1, "--seeds", 2, "--json"]
-    out, err = run.works("compare", corpus_file.name, *small, "--keep")
+    out, err = run.works(
+        "compare", corpus_file.name, "--steps", 3, *SMALL, "--seeds", 2, "--json", "--keep"
+    )
     cells = json.loads(out)["cells"]
     assert [[one["kept_as"] for one in cell["runs"]] for cell in cells] == [
         ["tiny-lstm", "tiny-lstm-2"], ["tiny-gru", "tiny-gru-2"], ["tiny-rnn", "tiny-rnn-2"]
@@ -54,13 +57,6 @@ def test_compare_keep_checks_store_before_training(run, corpus_file, here):
     assert "give --keep or --recall, not both" in run.fails(2, "compare", "--recall", "--keep")
 
 
-def test_compare_creates_no_runs_by_default(run, corpus_file, here):
-    small = ["--steps", 3, "--hidden-size", 8, "--threads", 1, "--seeds", 1, "--json"]
-    out = run("compare", corpus_file, *small)[1]
-    assert json.loads(out)["cells"][0]["runs"][0]["kept_as"] is None
-    assert not (here / "checkpoints").exists()
-
-
 def test_interrupted_compare_shows_partial_results(run, corpus_file, here, monkeypatch):
     from charlstm.analysis import comparison
 
@@ -74,12 +70,12 @@ def test_interrupted_compare_shows_partial_results(run, corpus_file, here, monke
         return original(model, *arguments, **options)
 
     monkeypatch.setattr(comparison, "trained_model", interrupted)
-    small = ["--steps", 3, "--hidden-size", 8, "--threads", 1, "--seeds", 1, "--json"]
-    code, out, _ = run("compare", corpus_file, *small, "--plot", "cells.svg")
+    command = ["compare", corpus_file, "--steps", 3, *SMALL, "--seeds", 1, "--json"]
+    code, out, _ = run(*command, "--plot", "cells.svg")
     assert code == 130
     assert (here / "cells.svg").is_file()
     assert [one["cell"] for one in json.loads(out)["cells"]] == ["lstm"]
-    assert run("compare", corpus_file, *small)[:2] == (130, "")
+    assert run(*command)[:2] == (130, "")
 
 
 def test_compare_recall_generates_its_text(run, here, monkeypatch):
@@ -88,10 +84,10 @@ def test_compare_recall_generates_its_text(run, here, monkeypatch):
     monkeypatch.setattr(recall, "RECALL_DISTANCES", (2, 4))
     monkeypatch.setattr(recall, "_NUM_DOCUMENTS", 50)
     monkeypatch.setattr(recall, "_NUM_TEST_DOCUMENTS", 20)
-    small = ["--recall", "--steps", 2, "--hidden-size", 8, "--threads", 1, "--seeds", 1]
-    assert "chance is 12%" in run("compare", *small, "--plot", "recall.svg")[1]
+    command = ["compare", "--recall", "--steps", 2, *SMALL, "--seeds", 1]
+    assert "chance is 12%" in run(*command, "--plot", "recall.svg")[1]
     assert b"<svg" in (here / "recall.svg").read_bytes()
-    result = run.json("compare", *small)
+    result = run.json(*command)
     assert [one["cell"] for one in result["recall"]] == ["lstm", "gru", "rnn"]
     assert all(set(one["accuracy"]) == {"2", "4"} for one in result["recall"])
     assert run("compare", "text.txt", "--recall")[0] == 2
@@ -104,10 +100,10 @@ def test_too_little_memory_is_said_before_the_first_step(run, corpus_file, monke
     assert "GB are free" in run.fails(1, "compare", corpus_file, "--hidden-size", 17_000)
 
 
-def test_compare_with_run_names_suggests_other_commands(run, stored, here):
+def test_compare_with_run_names_suggests_other_commands(run, trained, stored):
     err = run.fails(2, "compare", "tiny", "--steps", 1)
     assert "tiny: is a run" in err
     assert "runs show tiny" in err
-    run.works("train", "tiny.txt", "--steps", 1, "--hidden-size", 8, "--run", "two")
+    trained("two", "--steps", 4)
     assert "eval --run tiny --against two" in run.fails(2, "compare", "tiny", "two", "--steps", 1)
     assert run("compare", "nothing", "--steps", 1)[0] == 1

@@ -1,24 +1,21 @@
-import io
 import json
 import re
-import sys
 from dataclasses import replace
+from itertools import product
 
 import pytest
-from conftest import SMALL, TEXT
-
-from charlstm.run.store import CheckpointStore
+from conftest import TEXT, save_run
 
 
 def test_eval_without_test_split_uses_validation(run, corpus_file):
-    run("train", corpus_file, "--test-fraction", 0, "--steps", 2, *SMALL)
+    run.train(corpus_file, "--test-fraction", 0, "--steps", 2)
     out, err = run.works("eval", "--json")
     assert json.loads(out)["split"] == "val"
     assert "no test split" in err
 
 
 def test_eval_without_held_out_text_is_an_error(run, corpus_file):
-    run("train", corpus_file, "--val-fraction", 0, "--test-fraction", 0, "--steps", 2, *SMALL)
+    run.train(corpus_file, "--val-fraction", 0, "--test-fraction", 0, "--steps", 2)
     err = run.fails(1, "eval")
     assert "neither test nor validation text" in err
     assert "scoring" not in err
@@ -60,7 +57,7 @@ def test_eval_explains_test_loss_above_validation_loss(run, here, corpus_file):
     (here / "other.txt").write_text("zebras yawn; vexing jumps quiz box\n" * 700)
     for test, is_worse in (("other.txt", True), ("val.txt", False)):
         options = ["--val", "val.txt", "--test", test, "--run", test, "--steps", 60]
-        run.works("train", corpus_file, *options, *SMALL)
+        run.train(corpus_file, *options)
         out = run("eval", "--run", test)[1]
         assert ("The test split is another part of the text (95 % interval" in out) is is_worse
         assert "another part" not in run("eval", "--run", test, "--split", "val")[1]
@@ -71,15 +68,11 @@ def test_eval_of_a_file_works_without_the_corpus(run, stored, here, corpus_file)
     (here / "a.txt").write_text("quick quips")
     assert run.json("eval", "a.txt")["baselines"]
     corpus_file.unlink()
-    code, out, err = run("eval", "a.txt", "--json")
-    assert (code, json.loads(out)["baselines"]) == (0, [])
+    out, err = run.works("eval", "a.txt", "--json")
+    assert json.loads(out)["baselines"] == []
     assert err.startswith("no baselines, because the training text is unavailable: ")
     assert corpus_file.name in err
     assert run("eval")[0] == 1
-
-
-def test_eval_plot_names_unwritable_file(run, stored):
-    assert "absent/chars.svg" in run.fails(1, "eval", "--plot", "absent/chars.svg")
 
 
 def test_eval_dynamic_adds_a_score(run, stored):
@@ -94,15 +87,15 @@ def test_eval_dynamic_adds_a_score(run, stored):
     assert f"{dynamic['bits_per_char']:.4f}" in out
 
 
-def test_eval_uses_stored_text_of_missing_file(run, corpus_file, monkeypatch):
-    run.works("train", corpus_file, "--steps", 3, *SMALL)
+def test_eval_uses_stored_text_of_missing_file(run, corpus_file):
+    run.train(corpus_file, "--steps", 3)
     before = run.json("eval")
     corpus_file.unlink()
     assert run.json("eval") == before
     run.works("sample", "--length", 9, "--seed", 1, "--check-copying")
     run.works("train", "--resume", "--steps", 5)
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
-    run.works("train", "-", "--steps", 3, "--run", "piped", *SMALL)
+    run.pipe_in(TEXT.encode())
+    run.train("-", "--steps", 3, "--run", "piped")
     run.works("eval", "--run", "piped")
     run.works("train", "--resume", "--run", "piped", "--steps", 5)
 
@@ -111,16 +104,15 @@ def test_check_copying_works_with_different_id_dtypes(run, here):
     common = "the quick brown fox. " * 100
     rare = "".join(map(chr, range(0x4E00, 0x4E00 + 400)))
     (here / "many.txt").write_text(common + rare)
-    run.works("train", "many.txt", "--steps", 3, "--val-fraction", 0.3, *SMALL)
+    run.train("many.txt", "--steps", 3, "--val-fraction", 0.3)
     _, err = run.works("sample", "--length", 20, "--seed", 1, "--check-copying")
     assert "of 20 characters" in err
 
 
 def test_eval_json_replaces_infinity_with_null(run, stored, here):
-    weights = {**stored.weights, "head.bias": stored.weights["head.bias"].copy()}
-    weights["head.bias"][-1] = 1e30
-    with CheckpointStore(here / "checkpoints").run("tiny").writer() as writer:
-        writer.save_best(replace(stored, weights=weights, training=None))
+    bias = stored.weights["head.bias"].copy()
+    bias[-1] = 1e30
+    save_run(replace(stored, weights=stored.weights | {"head.bias": bias}))
     out, _ = run.works("eval", "--json")
     assert json.loads(out, parse_constant=pytest.fail)["perplexity"] is None
     run.works("eval")
@@ -139,53 +131,37 @@ def test_outputs_never_overwrite_inputs(run, stored, corpus_file, here):
         ["inspect", "--html", model],
         ["inspect", "--file", "other.txt", "--html", "other.txt"],
     ):
-        code, out, err = run(*arguments)
-        assert (code, out) == (1, ""), arguments
+        err = run.fails(1, *arguments)
         assert "read by the same command" in err or "belongs to a store" in err
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
-def test_written_plots_are_announced(charlstm, stored):
-    assert b"eval.svg: written" in charlstm("eval", "--plot", "eval.svg").stderr
-
-
-@pytest.fixture
-def two_runs(run, corpus_file):
-    """Train two runs on the same text."""
-    for seed in (1, 2):
-        options = ["--steps", 3, "--seed", seed, "--run", f"s{seed}", *SMALL]
-        run.works("train", corpus_file, *options)
-
-
 def test_eval_against_scores_the_same_text(run, two_runs, here):
-    code, out, err = run("eval", "--run", "s1", "--against", "s2", "--json")
-    assert (code, err) == (0, "")
-    found = json.loads(out)
-    assert (found["run"], found["against"], found["split"]) == ("s1", "s2", "test")
-    alone = [run.json("eval", "--run", name) for name in ("s1", "s2")]
+    found = json.loads(run.stdout("eval", "--run", "one", "--against", "two", "--json"))
+    assert (found["run"], found["against"], found["split"]) == ("one", "two", "test")
+    alone = [run.json("eval", "--run", name) for name in ("one", "two")]
     assert found["bits_per_char"] == pytest.approx(alone[0]["bits_per_char"], abs=1e-6)
     assert found["other_bits_per_char"] == pytest.approx(alone[1]["bits_per_char"], abs=1e-6)
     assert found["low_bits_per_char"] is found["high_bits_per_char"] is None
     for name in ("by_kind", "by_context"):
         assert sum(one["num_chars"] for one in found[name]) == found["num_chars"]
-    out = run("eval", "--run", "s1", "--against", "s2")[1]
-    for part in ("s1 against s2: test", "letters", "too short for an interval", "1 block of 1,000"):
-        assert part in out
+    out = run("eval", "--run", "one", "--against", "two")[1]
+    parts = ("one against two: test", "letters", "too short for an interval", "1 block of 1,000")
+    assert all(part in out for part in parts)
     assert re.search(r"context length .*\n.*\n 0 to 15 .*\n 16 to 63 .*\n 64 to 255 ", out)
-    file = here / "checkpoints/s1/best.safetensors"
+    file = here / "checkpoints/one/best.safetensors"
     (here / "long.txt").write_text(TEXT * 10)
-    found = run.json("eval", "long.txt", "--run", "s1", "--against", "s2")
+    found = run.json("eval", "long.txt", "--run", "one", "--against", "two")
     assert found["low_bits_per_char"] < found["difference_bits_per_char"]
     assert found["difference_bits_per_char"] < found["high_bits_per_char"]
-    out = run("eval", "long.txt", "--run", "s1", "--against-checkpoint", file)[1]
+    out = run("eval", "long.txt", "--run", "one", "--against-checkpoint", file)[1]
     assert "95 % interval +0.0000 to +0.0000" in out
     assert "Both assign every character the same probability." in out
 
 
 def test_eval_against_names_the_better_run(run, stored, here):
     weights = {name: 0 * weight for name, weight in stored.weights.items()}
-    with CheckpointStore(here / "checkpoints").run("zero").writer() as writer:
-        writer.save_best(replace(stored, weights=weights, training=None))
+    save_run(replace(stored, weights=weights), "zero")
     (here / "long.txt").write_text(TEXT * 10)
     for names in (("tiny", "zero"), ("zero", "tiny")):
         out = run("eval", "long.txt", "--run", names[0], "--against", names[1])[1]
@@ -193,9 +169,8 @@ def test_eval_against_names_the_better_run(run, stored, here):
 
 
 def test_eval_against_charges_for_unknown_characters(run, two_runs, corpus_file):
-    options = ["--steps", 3, "--min-count", 60, "--run", "few", *SMALL]
-    run.works("train", corpus_file, *options)
-    found = run.json("eval", "--run", "s1", "--against", "few")
+    run.train(corpus_file, "--steps", 3, "--min-count", 60, "--run", "few")
+    found = run.json("eval", "--run", "two", "--against", "few")
     assert found["num_unknown"] == 0 < found["other_num_unknown"]
     assert "unknown" in [kind["kind"] for kind in found["by_kind"]]
     alone = run.json("eval", "--run", "few")
@@ -209,32 +184,28 @@ def test_eval_against_charges_for_unknown_characters(run, two_runs, corpus_file)
 
 
 def test_eval_against_rejects_different_texts(run, two_runs, here, corpus_file):
-    run.works("train", corpus_file, "--steps", 3, "--level", "byte", "--run", "raw", *SMALL)
-    assert "(--level: char and byte)" in run.fails(1, "eval", "--run", "s1", "--against", "raw")
+    run.train(corpus_file, "--steps", 3, "--level", "byte", "--run", "raw")
+    assert "(--level: char and byte)" in run.fails(1, "eval", "--run", "one", "--against", "raw")
     (here / "other.txt").write_text(TEXT + "quick\n" * 50)
-    run.works("train", "other.txt", "--steps", 3, "--run", "other", *SMALL)
-    assert "give a FILE" in run.fails(1, "eval", "--run", "s1", "--against", "other")
-    code, out, err = run("eval", "other.txt", "--run", "s1", "--against", "other", "--json")
-    assert (code, json.loads(out)["num_chars"]) == (0, len(TEXT) + 300)
+    run.train("other.txt", "--steps", 3, "--run", "other")
+    assert "give a FILE" in run.fails(1, "eval", "--run", "one", "--against", "other")
+    out, err = run.works("eval", "other.txt", "--run", "one", "--against", "other", "--json")
+    assert json.loads(out)["num_chars"] == len(TEXT) + 300
     assert "of the text is also in other's training text" in err
-    assert "of the text is also in s1's training text" in err  # under a different name
-    options = ["--steps", 3, "--normalize", "nfc", "--run", "nfc", *SMALL]
-    run.works("train", corpus_file, *options)
-    assert "--normalize" in run.fails(1, "eval", "other.txt", "--run", "s1", "--against", "nfc")
-    assert run("eval", "--run", "s1", "--against", "nfc")[0] == 0  # the same characters
-    code, _, err = run("eval", "--run", "s1", "--against", "s2", "--details")
-    assert code != 0
+    assert "of the text is also in one's training text" in err  # under a different name
+    run.train(corpus_file, "--steps", 3, "--normalize", "nfc", "--run", "nfc")
+    assert "--normalize" in run.fails(1, "eval", "other.txt", "--run", "one", "--against", "nfc")
+    assert run("eval", "--run", "one", "--against", "nfc")[0] == 0  # the same characters
+    err = run.rejects("eval", "--run", "one", "--against", "two", "--details")
     assert "give --against or --details" in err
 
 
 def test_eval_against_compares_lists_by_document(run, here):
-    names = [f"{first}{middle}{last}" for first in "abcdefghij" for middle in "aeiou"
-             for last in ("n", "ra", "llo", "ska")]  # fmt: skip
+    names = list(map("".join, product("abcdefghij", "aeiou", ("n", "ra", "llo", "ska"))))
     (here / "names.txt").write_text("\n".join(names))
     for seed in (1, 2):
         options = ["--split-documents", "lines", "--test-fraction", 0.6, "--steps", 3]
-        options += ["--seed", seed, "--run", f"n{seed}", *SMALL]
-        run.works("train", "names.txt", *options)
+        run.train("names.txt", *options, "--seed", seed, "--run", f"n{seed}")
     found = run.json("eval", "--run", "n1", "--against", "n2")
     assert found["unit"] == "document"
     assert [(one["min_context"], one["max_context"]) for one in found["by_context"]] == [(0, 15)]
@@ -252,17 +223,15 @@ def test_undecodable_text_has_no_bits_per_byte(run, here):
     for name in "abc":
         (here / f"{name}.txt").write_text(TEXT)
     files = ["a.txt", "b.txt", "c.txt"]
-    run.works("train", *files, "--test-fraction", 1e-5, "--steps", 2, *SMALL)
+    run.train(*files, "--test-fraction", 1e-5, "--steps", 2)
     assert re.search(r"bits per byte +-\n", run("eval")[1])
     assert run.json("eval")["bits_per_byte"] is None
 
 
 def test_eval_excludes_list_items_in_the_training_text(run, here):
-    names = [
-        f"{first}{second}{third}\n" for first in "abcdef" for second in "aeiou" for third in "xyz"
-    ]
+    names = list(map("".join, product("abcdef", "aeiou", "xyz", "\n")))
     (here / "names.txt").write_text("".join(names + 2 * names[::2]))
-    run("train", "names.txt", "--split-documents", "lines", "--steps", 1, *SMALL)
+    run.train("names.txt", "--split-documents", "lines", "--steps", 1)
     _, out, err = run("eval", "--json")
     found = json.loads(out)
     number, of = map(int, re.search(r"(\d+) of (\d+) documents are also in", err).groups())

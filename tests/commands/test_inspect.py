@@ -3,14 +3,13 @@ import re
 import sys
 
 import pytest
-from conftest import SMALL, TEXT
+from conftest import TEXT
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_inspect_shows_gates_units_and_reach(run, corpus_file, cell):
-    run.works("train", corpus_file, "--steps", 30, *SMALL, "--cell", cell)
-    text = TEXT[:300]
-    run.works("inspect", text, "--units", "--reach", "--json")
+def test_inspect_shows_gates_units_and_reach(run, trained, cell):
+    trained(cell, "--steps", 30, "--cell", cell)
+    run.works("inspect", TEXT[:300], "--units", "--reach", "--json")
     result = run.json("inspect", "the quick", "--gates")
     assert "".join(one["char"] for one in result["characters"]) == "the quick"
     gates = {"lstm": {"input", "forget", "output"}, "gru": {"reset", "update"}, "rnn": set()}[cell]
@@ -18,8 +17,7 @@ def test_inspect_shows_gates_units_and_reach(run, corpus_file, cell):
     assert all("closed_before" in one for one in result["gate_shares"])
     assert gates < set(result["gates"]["values"])
     assert all(len(v) == 9 for unit in result["gates"]["values"].values() for v in unit.values())
-    code, out, err = run("inspect", "the quick", "--gates", "--unit", 3, "--unit", 0)
-    assert (code, err) == (0, "")
+    out = run.stdout("inspect", "the quick", "--gates", "--unit", 3, "--unit", 0)
     assert "layer 1, unit 3" in out
     assert "layer 1, unit 0" in out
     assert all(gate in out for gate in gates)
@@ -63,8 +61,7 @@ def test_gates_are_explained_in_numbers(run, stored):
 
 def test_inspect_separates_documents(run, here):
     (here / "names.txt").write_text("anna\nberta\n" * 60, encoding="utf-8")
-    options = ["--split-documents", "lines", "--steps", 30, *SMALL]
-    run.works("train", "names.txt", *options)
+    run.train("names.txt", "--split-documents", "lines", "--steps", 30)
     (here / "two.txt").write_text("anna\nberta\n", encoding="utf-8")
     found = run.json("inspect", "--file", "two.txt", "--reach", "--gates")
     assert "".join(one["char"] for one in found["characters"]) == "anna\nberta"
@@ -78,7 +75,7 @@ def test_inspect_separates_documents(run, here):
 
 def test_inspect_shows_eos_in_one_column(run, here):
     (here / "poems.txt").write_text("fox\n\ndog\n\n" * 60, encoding="utf-8")
-    run.works("train", "poems.txt", "--split-documents", "blank-lines", "--steps", 30, *SMALL)
+    run.train("poems.txt", "--split-documents", "blank-lines", "--steps", 30)
     out = run("inspect")[1]
     assert "\u220e" in out
     assert "\u25a1" not in out
@@ -122,11 +119,10 @@ def test_inspect_writes_a_page(run, stored, here, corpus_file):
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_inspect_cell_shows_diagram_and_arithmetic(run, corpus_file, cell):
-    run.works("train", corpus_file, "--steps", 30, *SMALL, "--cell", cell)
-    code, out, err = run("inspect", "the quick", "--cell", "1:3")
-    assert (code, err) == (0, "")
-    (step,) = run.json("inspect", "the quick", "--cell", "1:3")["cell"]["steps"][-1:]
+def test_inspect_cell_shows_diagram_and_arithmetic(run, trained, cell):
+    trained(cell, "--steps", 30, "--cell", cell)
+    out = run.stdout("inspect", "the quick", "--cell", "1:3")
+    *before, step = run.json("inspect", "the quick", "--cell", "1:3")["cell"]["steps"]
     assert step["char"] == "k"
     for gate in step["gates"]:
         assert f"{gate['value']:.2f}" in out
@@ -135,9 +131,7 @@ def test_inspect_cell_shows_diagram_and_arithmetic(run, corpus_file, cell):
     assert f"{step['hidden']:.3f}" in out
     assert "reads k, h before of " in out
     # Without the last character, the step before is the last one.
-    shorter = run.json("inspect", "the quic", "--cell", "1:3")
-    longer = run.json("inspect", "the quick", "--cell", "1:3")
-    assert shorter["cell"]["steps"] == longer["cell"]["steps"][:-1]
+    assert run.json("inspect", "the quic", "--cell", "1:3")["cell"]["steps"] == before
 
 
 @pytest.mark.parametrize(
@@ -151,10 +145,9 @@ def test_inspect_rejects_invalid_cell(run, stored, wrong):
 
 def test_inspect_shows_zero_width_characters(run, here):
     (here / "marks.txt").write_text("a\u0301\u200d\u034f" * 300, encoding="utf-8")
-    run.works("train", "marks.txt", "--steps", 1, *SMALL)
+    run.train("marks.txt", "--steps", 1)
     for options in (["--gates"], ["--cell", "1:3"], []):
-        code, out, err = run("inspect", "\u034f\u200d", *options)
-        assert (code, err) == (0, "")
+        out = run.stdout("inspect", "\u034f\u200d", *options)
         assert "\u200d" not in out
 
 

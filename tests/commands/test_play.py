@@ -1,13 +1,11 @@
 """Tests of `charlstm play` in a pseudo-terminal."""
 
-import io
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 from conftest import posix
-
-from charlstm.commands.play import _require_terminal
 
 STARTED = b"\x1b[?1049h"
 DRAWN = b"^D quit"
@@ -59,28 +57,24 @@ def test_pasted_escape_sequences_never_reach_the_terminal(play):
     assert "\x1b[48;5" not in written
 
 
-@posix
-def test_play_with_dumb_terminal_is_an_error(stored, here, charlstm):
-    from pseudo_terminal import in_a_terminal
-
-    written = in_a_terminal(here, ["play"], TERM="dumb", code=2)
-    assert written == "charlstm: TERM=dumb: play needs a terminal that can move its cursor\r\n"
-
-
 def test_play_without_terminal_is_an_error(run):
     err = run.fails(2, "play")
     assert err == "charlstm: play needs a terminal; in a pipe use charlstm predict or sample\n"
 
 
-def test_play_without_extra_names_it(monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+def pretend_a_terminal(monkeypatch, term):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", term)
 
-    monkeypatch.setattr(sys, "stdin", Terminal())
-    monkeypatch.setattr(sys, "stdout", Terminal())
-    monkeypatch.setenv("TERM", "xterm")
-    _require_terminal()
+
+def test_play_with_dumb_terminal_is_an_error(run, monkeypatch):
+    pretend_a_terminal(monkeypatch, "dumb")
+    err = run.fails(2, "play")
+    assert err == "charlstm: TERM=dumb: play needs a terminal that can move its cursor\n"
+
+
+def test_play_without_extra_names_it(run, monkeypatch):
+    pretend_a_terminal(monkeypatch, "xterm")
     monkeypatch.setitem(sys.modules, "prompt_toolkit", None)
-    with pytest.raises(Exception, match=r"pip install 'charlstm\[play\]'"):
-        _require_terminal()
+    assert "pip install 'charlstm[play]'" in run.fails(2, "play")

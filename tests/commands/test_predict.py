@@ -1,12 +1,7 @@
-import io
-import json
-import sys
 from dataclasses import replace
 
 import pytest
-from conftest import SMALL, TEXT
-
-from charlstm.run.store import CheckpointStore
+from conftest import TEXT, save_run
 
 
 def test_predict_ranks_the_next_characters(run, stored):
@@ -17,8 +12,7 @@ def test_predict_ranks_the_next_characters(run, stored):
     assert probabilities == sorted(probabilities, reverse=True)
     assert sum(probabilities) == pytest.approx(1)
     assert sum(one["char"] is None for one in result["next"]) == 1
-    code, out, err = run("predict", "the q", "--top", 3)
-    assert (code, err) == (0, "")
+    out = run.stdout("predict", "the q", "--top", 3)
     assert out.count("%") == 3
 
 
@@ -33,26 +27,22 @@ def test_predict_ladder_shows_context_lengths(run, stored):
     assert "the\u2423qui" in out
 
 
-def test_predict_reads_stdin(run, stored, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the q\n")))
+def test_predict_reads_stdin(run, stored):
+    run.pipe_in(b"the q\n")
     assert run.json("predict")["prefix"] == "the q"
 
 
-def test_final_crlf_is_dropped(run, corpus_file, monkeypatch):
+def test_final_crlf_is_dropped(run, corpus_file):
     corpus_file.write_bytes(TEXT.replace("\n", "\r\n").encode())
-    options = ["--keep-line-ends", "--steps", 2, *SMALL]
-    run.works("train", corpus_file, "--run", "crlf", *options)
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the quick\r\n")))
-    result = run("sample", "--prime", "-", "--length", 1, "--json", "--run", "crlf")
-    assert json.loads(result[1])["prime"] == "the quick"
+    run.train(corpus_file, "--run", "crlf", "--keep-line-ends", "--steps", 2)
+    run.pipe_in(b"the quick\r\n")
+    found = run.json("sample", "--prime", "-", "--length", 1, "--run", "crlf")
+    assert found["prime"] == "the quick"
 
 
-def test_overflowing_weights_are_an_error(run, stored, here):
-    weights = {**stored.weights, "head.bias": stored.weights["head.bias"] * 0 + 3e38}
-    weights["head.bias"][::2] *= -1
-    with CheckpointStore(here / "checkpoints").run("tiny").writer() as writer:
-        writer.save_best(replace(stored, weights=weights, training=None))
+def test_overflowing_weights_are_an_error(run, stored):
+    bias = stored.weights["head.bias"] * 0 + 3e38
+    bias[::2] *= -1
+    save_run(replace(stored, weights=stored.weights | {"head.bias": bias}))
     for command in (["predict", "qu", "--json"], ["sample"], ["eval"], ["inspect", "--html", "p"]):
-        code, out, err = run(*command)
-        assert (code, out) == (1, ""), command
-        assert "overflow" in err.splitlines()[-1]
+        assert "overflow" in run.fails(1, *command).splitlines()[-1]

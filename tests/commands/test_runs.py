@@ -1,26 +1,26 @@
 import json
 import re
 import shutil
+import sys
 import time
 from types import SimpleNamespace
 
 import pytest
 import typer
-from conftest import SMALL, TEXT, posix
+from conftest import TEXT, posix
 
 from charlstm.run.store import CheckpointStore
 
 
-def test_runs_show_shows_history(run, corpus_file):
-    run.works("train", corpus_file, "--steps", 30, *SMALL)
-    code, out, err = run("runs", "show", "tiny")
-    assert (code, err) == (0, "")
+def test_runs_show_shows_history(run, trained):
+    trained("one", "--steps", 30)
+    out = run.stdout("runs", "show", "one")
     for part in ("1 x 8 lstm", "30 steps, finished"):
         assert part in out
-    details = run("runs", "show", "tiny", "--details")[1]
+    details = run("runs", "show", "one", "--details")[1]
     for part in ("1 x 8 lstm", "input 0.", "forget 0.", "output 0."):
         assert part in details
-    shown = run.json("runs", "show", "tiny")
+    shown = run.json("runs", "show", "one")
     (listed,) = run.json("runs")
     assert listed.items() <= shown.items()
     assert shown["settings"]["model"]["hidden_size"] == 8
@@ -33,8 +33,8 @@ def test_runs_show_shows_history(run, corpus_file):
         assert record["sample"].replace("\n", "\u23ce")[:20] in out
         assert record["sample"].replace("\n", "\u23ce")[:150] in details
     assert run("runs", "show", "absent")[0] == 1
-    assert json.loads(run("runs", "--json", "show", "tiny")[1]) == shown
-    assert run("runs", "--checkpoints", "elsewhere", "show", "tiny")[0] == 1
+    assert json.loads(run("runs", "--json", "show", "one")[1]) == shown
+    assert run("runs", "--checkpoints", "elsewhere", "show", "one")[0] == 1
 
 
 def test_runs_subcommand_prefers_its_own_store_option(run, stored, here, monkeypatch):
@@ -49,9 +49,10 @@ def test_runs_subcommand_prefers_its_own_store_option(run, stored, here, monkeyp
 
 def test_runs_rm_needs_confirmation(run, stored, here, monkeypatch):
     folder = here / "checkpoints" / "tiny"
-    err = run.fails(2, "runs", "rm", "tiny")
-    assert "--yes" in err
-    assert folder.is_dir()
+    for stdin in (sys.stdin, None):
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert "--yes" in run.fails(2, "runs", "rm", "tiny")
+        assert folder.is_dir()
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True, readline=lambda: "n\n"))
     monkeypatch.setattr("typer.confirm", lambda question, err: "tiny" not in question)
     assert run("runs", "rm", "tiny")[0] == 1
@@ -85,8 +86,7 @@ def test_runs_rm_keeps_foreign_files(run, stored, here):
 
 def test_runs_rm_rejects_a_run_in_training(run, stored, here):
     with CheckpointStore(here / "checkpoints").run("tiny").writer():
-        code, _, err = run("runs", "rm", "tiny", "--yes")
-    assert code == 1
+        err = run.fails(1, "runs", "rm", "tiny", "--yes")
     assert "another process is training" in err
 
 
@@ -107,7 +107,7 @@ def test_listing_runs_reads_no_tensors(run, stored, monkeypatch):
 
 def test_runs_rm_deletes_the_encoded_text(run, corpus_file, here):
     for name in ("one", "two"):
-        run.works("train", corpus_file, "--run", name, "--steps", 2, *SMALL)
+        run.train(corpus_file, "--run", name, "--steps", 2)
     store = here / "checkpoints"
     corpus_file.unlink()
     run.works("runs", "rm", "one", "--yes")
@@ -122,14 +122,9 @@ def test_runs_show_plot_never_overwrites_the_corpus(run, here):
     pytest.importorskip("matplotlib")
     text = here / "text.svg"
     text.write_text("the quick brown fox\n" * 40, encoding="utf-8")
-    run.works("train", text, "--run", "drawn", "--steps", 2, *SMALL)
+    run.train(text, "--run", "drawn", "--steps", 2)
     assert "read by the same command" in run.fails(1, "runs", "show", "drawn", "--plot", text)
     assert text.read_text("utf-8").startswith("the quick")
-
-
-def test_runs_rm_with_closed_stdin_is_an_error(run, stored, monkeypatch):
-    monkeypatch.setattr("sys.stdin", None)
-    assert "--yes" in run.fails(2, "runs", "rm", "tiny")
 
 
 @posix
@@ -146,8 +141,7 @@ def test_invalid_time_zone_does_not_crash(run, stored, monkeypatch):
 def test_runs_show_of_several_shows_differences(run, corpus_file, here):
     (here / "val.txt").write_text(TEXT)
     for name, seed, extra in (("one", 1, []), ("two", 2, ["--val", "val.txt", "--keep-line-ends"])):
-        options = ["--run", name, "--seed", seed, "--steps", 4, *extra, *SMALL]
-        run.works("train", corpus_file, *options)
+        run.train(corpus_file, "--run", name, "--seed", seed, "--steps", 4, *extra)
     out = run("runs", "show", "one", "two")[1]
     assert re.search(r"--seed +1 +2", out)
     assert "--hidden-size" not in out  # in which they agree

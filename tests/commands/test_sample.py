@@ -1,8 +1,6 @@
-import io
 import json
 import math
 import re
-import sys
 
 import pytest
 from conftest import SMALL, TEXT
@@ -30,10 +28,10 @@ def test_random_seed_is_printed(run, stored):
     assert run("sample", "--length", 30, "--seed", seed)[1] == out
 
 
-def test_text_in_wrong_encoding_gets_advice(run, stored, here, monkeypatch):
+def test_text_in_wrong_encoding_gets_advice(run, stored, here):
     data = "caf\u00e9".encode("latin-1")
     (here / "text.txt").write_bytes(data)
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    run.pipe_in(data)
     for command in (
         ["sample", "--prime", "-"],
         ["inspect", "--file", "text.txt"],
@@ -45,29 +43,28 @@ def test_text_in_wrong_encoding_gets_advice(run, stored, here, monkeypatch):
 
 
 def test_several_samples_have_headings(run, stored):
-    out, _ = run.works("sample", "--prime", "qu", "--length", 5, "--num-samples", 3, "--seed", 1)
+    command = ["sample", "--prime", "qu", "--length", 5, "--num-samples", 3, "--seed", 1]
+    out, _ = run.works(*command)
     lines = re.fullmatch(
         "(?s)--- 1 of 3 ---\nqu(.{5})\n--- 2 of 3 ---\nqu(.{5})\n--- 3 of 3 ---\nqu(.{5})\n", out
     )
     assert lines
-    result = json.loads(
-        run("sample", "--prime", "qu", "--length", 5, "--num-samples", 3, "--seed", 1, "--json")[1]
-    )
+    result = run.json(*command)
     assert (result["prime"], result["seed"], result["run"]) == ("qu", 1, "tiny")
     assert [sample["text"] for sample in result["samples"]] == list(lines.groups())
     assert all(len(sample["log_probabilities"]) == 5 for sample in result["samples"])
 
 
-def test_prime_is_read_from_stdin(run, stored, monkeypatch):
+def test_prime_is_read_from_stdin(run, stored):
     expected = run("sample", "--prime", "the q", "--length", 9, "--seed", 1)
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the q\n")))
+    run.pipe_in(b"the q\n")
     assert run("sample", "--prime", "-", "--length", 9, "--seed", 1) == expected
 
 
 def test_check_copying_reports_the_longest_passage(run, stored):
     arguments = ("sample", "--length", 30, "--seed", 1, "--check-copying")
-    code, out, err = run(*arguments)
-    assert (code, len(out)) == (0, 31)
+    out, err = run.works(*arguments)
+    assert len(out) == 31
     found = re.search(r"training text: (\d+) of 30 characters: '(.*)'\n", err)
     (sample,) = run.json(*arguments)["samples"]
     copy = sample["longest_copy"]
@@ -97,10 +94,10 @@ def test_piped_sample_is_utf_8_in_any_locale(charlstm, tmp_path):
 
 
 def test_until_accepts_a_line_end(run, stored):
-    options = ["--length", 400, "--seed", 3, "--json"]
-    written = json.loads(run("sample", "--until", "\\n", *options)[1])["samples"][0]["text"]
-    assert written.find("\n") in (-1, len(written) - 1)
-    assert written == json.loads(run("sample", "--until", "\n", *options)[1])["samples"][0]["text"]
+    options = ["sample", "--length", 400, "--seed", 3, "--until"]
+    (sample,) = run.json(*options, "\\n")["samples"]
+    assert sample["text"].find("\n") in (-1, len(sample["text"]) - 1)
+    assert run.json(*options, "\n")["samples"] == [sample]
 
 
 def test_no_color_is_respected(run, stored, monkeypatch):
@@ -158,8 +155,7 @@ def test_sample_respects_forbid_until_and_max_lines(run, stored):
 def test_primes_continues_each_line(run, stored, here):
     (here / "first.txt").write_text("the q\n\nqu\n", encoding="utf-8")
     options = ["--primes", "first.txt", "--seed", 1, "--length", 30]
-    code, out, err = run("sample", *options)
-    assert (code, err) == (0, "")
+    out = run.stdout("sample", *options)
     lines = out.splitlines()
     assert [line[:5] for line in lines[::2]] == ["the q", lines[2][:5]]
     assert lines[2].startswith("qu")
@@ -183,15 +179,9 @@ def test_primes_with_num_samples_continues_each_line_that_often(run, stored, her
     assert len(set(lines)) > 2
 
 
-@pytest.fixture
-def names(run, here):
-    """Return an undertrained model of a list with long items."""
+def test_cut_items_are_counted(run, here, monkeypatch):
     (here / "names.txt").write_text("anna\nberta\n" * 60, encoding="utf-8")
-    options = ["--split-documents", "lines", "--steps", 1, *SMALL]
-    run.works("train", "names.txt", *options)
-
-
-def test_cut_items_are_counted(run, names, monkeypatch):
+    run.train("names.txt", "--split-documents", "lines", "--steps", 1)  # items are long
     for options in (["--num-samples", 9, "--length", 2], ["--num-samples", 1, "--length", 1]):
         err = run("sample", "--seed", 1, *options)[2]
         assert re.search(r"[1-9] of [19] samples cut at [12] characters; --length N", err)
@@ -205,8 +195,7 @@ def test_new_items_are_in_no_split(run, here):
     items = [a + b for a in "abcdefgh" for b in "abcdefgh"] * 4
     (here / "items.txt").write_text("\n".join(items) + "\n", encoding="utf-8")
     shares = ["--val-fraction", 0.3, "--test-fraction", 0.3]
-    options = ["--split-documents", "lines", "--steps", 60, "--run", "items", *SMALL]
-    run.works("train", "items.txt", *options, *shares)
+    run.train("items.txt", "--split-documents", "lines", "--steps", 60, *shares)
     out = run("sample", "--new", "--num-samples", 100, "--seed", 1)[1]
     assert len(out.splitlines()) == 100
     assert not set(out.splitlines()) & set(items)
@@ -225,19 +214,22 @@ def test_sample_writes_exact_bytes(here, capfdbinary):
     assert bytes.fromhex(sample["hex"]) == written
 
 
-@pytest.mark.parametrize("command", [["predict"], ["inspect"], ["inspect", "--file"]])
+@pytest.mark.parametrize(
+    "command",
+    [["sample", "--seed", 1, "--prime"], ["predict"], ["inspect"], ["inspect", "--file"]],
+)
 def test_unknown_skip_drops_characters(run, stored, here, command):
     (here / "odd.txt").write_text("the \u2603quick\n", encoding="utf-8")
     text = "odd.txt" if "--file" in command else "the \u2603quick"
     assert "--unknown skip" in run.fails(1, *command, text)
-    skipped = run(*command, text, "--unknown", "skip", "--json")
-    assert skipped == run(command[0], "the quick", "--json")
+    skipped = run.works(*command, text, "--unknown", "skip", "--json")
+    typed = [part for part in command if part != "--file"]
+    assert skipped == run.works(*typed, "the quick", "--json")
 
 
 def test_list_model_samples_one_item_per_line(run, known_names):
-    code, out, _ = run("sample", "--seed", 1)
-    items = out.splitlines()
-    assert (code, len(items)) == (0, 20)
+    items = run.works("sample", "--seed", 1)[0].splitlines()
+    assert len(items) == 20
     assert len(set(items) & {"anna", "berta", "clara", "dora"}) >= 2
     primed = run("sample", "--prime", "be", "--num-samples", 9, "--seed", 1)[1].splitlines()
     assert len(primed) == 9
@@ -251,8 +243,8 @@ def test_list_model_samples_one_item_per_line(run, known_names):
         assert one["bits"] == pytest.approx(-sum(one["log_probabilities"]) / math.log(2))
 
 
-def test_prime_of_a_list_may_hold_whole_items(run, known_names, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"anna\nbe\n")))
+def test_prime_of_a_list_may_hold_whole_items(run, known_names):
+    run.pipe_in(b"anna\nbe\n")
     out = run.works("sample", "--prime", "-", "--num-samples", 3, "--seed", 1)[0]
     lines = out.splitlines()
     assert lines[::2] == ["anna"] * 3
@@ -260,9 +252,8 @@ def test_prime_of_a_list_may_hold_whole_items(run, known_names, monkeypatch):
 
 
 def test_new_and_unique_items_of_a_list(run, known_names, here):
-    code, out, err = run("sample", "--new", "--unique", "--num-samples", 5, "--seed", 1)
+    out, err = run.works("sample", "--new", "--unique", "--num-samples", 5, "--seed", 1)
     items = out.splitlines()
-    assert code == 0
     assert len(set(items)) == 5
     assert not set(items) & {"anna", "berta", "clara", "dora"}
     assert re.search(r"kept \d+ of \d+ samples\n", err)

@@ -8,21 +8,26 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import SMALL, TEXT, posix
+from conftest import TEXT, posix
 
 import charlstm
 from charlstm.system import run_files
+
+# Texts and their labels.
+ROWS = [["anna\nanna", "names"], ["1234", "names"], ['43,"21', "digits"], ["clara", "?"]]
 
 
 def rows_of(out):
     return [line.split("\t") for line in out.splitlines()]
 
 
+def csv_of(out):
+    return list(csv.reader(io.StringIO(out)))
+
+
 def test_score_prints_bits_and_percentile_per_line(run, known_names, here):
     (here / "odd.txt").write_bytes(b"anna\r\nadda\n\nclara\nbdc")
-    code, out, _ = run("score", "odd.txt", "--run", "names", "--header")
-    header, *rows = rows_of(out)
-    assert code == 0
+    header, *rows = rows_of(run.works("score", "odd.txt", "--run", "names", "--header")[0])
     assert header == ["bits", "bits_per_char", "percentile", "text"]
     assert [row[3] for row in rows] == ["anna", "adda", "", "clara", "bdc"]
     bits = [float(row[0]) for row in rows]
@@ -30,10 +35,8 @@ def test_score_prints_bits_and_percentile_per_line(run, known_names, here):
     for row, length in zip(rows, (5, 5, 1, 6, 4), strict=True):  # including EOS
         assert float(row[1]) == pytest.approx(float(row[0]) / length, abs=1e-3)
         assert 0 <= float(row[2]) <= 100
-    total = json.loads(run("eval", "odd.txt", "--run", "names", "--json")[1])
-    assert total["num_chars"] > 0
-    records = [json.loads(one) for one in
-               run("score", "odd.txt", "--run", "names", "--json")[1].splitlines()]  # fmt: skip
+    assert run.json("eval", "odd.txt", "--run", "names")["num_chars"] > 0
+    records = run.json_lines("score", "odd.txt", "--run", "names")
     assert [one["number"] for one in records] == [1, 2, 3, 4, 5]
     assert [one["bits"] for one in records] == pytest.approx(bits, abs=1e-3)
     model = charlstm.load("names")
@@ -43,9 +46,9 @@ def test_score_prints_bits_and_percentile_per_line(run, known_names, here):
 
 def test_above_filters_lines_and_sets_exit_code(run, known_names, here):
     (here / "odd.txt").write_text("anna\nxqq\n")
-    code, out, _ = run("score", "odd.txt", "--run", "names", "--above", "p99")
-    assert (code, [row[3] for row in rows_of(out)]) == (0, ["xqq"])
-    limit = float(rows_of(out)[0][1])
+    (row,) = rows_of(run.works("score", "odd.txt", "--run", "names", "--above", "p99")[0])
+    assert row[3] == "xqq"
+    limit = float(row[1])
     assert run("score", "odd.txt", "--run", "names", "--above", limit - 0.01)[0] == 0
     assert run("score", "odd.txt", "--run", "names", "--above", limit + 1)[:2] == (1, "")
     for wrong in (["--above", "p101"], ["--above", "much"], ["absent.txt"], ["--run", "absent"]):
@@ -69,10 +72,9 @@ def test_show_highlights_the_most_surprising_passage(
 
 
 def test_score_text_prints_bits_only(run, stored):
-    code, out, err = run("score", "--text", "the quick")
-    assert (code, err) == (0, "")
+    out = run.stdout("score", "--text", "the quick")
     assert float(out) == pytest.approx(charlstm.load().score("the quick").nats / 0.693147, rel=1e-3)
-    assert json.loads(run("score", "--text", "the quick", "--json")[1]) == {
+    assert run.json("score", "--text", "the quick") == {
         "bits": {"tiny": pytest.approx(float(out), abs=1e-3)}
     }
     assert run("score", "a.txt", "--text", "the")[0] == 2
@@ -80,13 +82,11 @@ def test_score_text_prints_bits_only(run, stored):
 
 def test_score_with_two_runs_classifies_lines(run, known_names, here):
     (here / "digits.txt").write_text("1234\n4321\n1432\n2143\n" * 60)
-    options = ["--split-documents", "lines", "--steps", 60, *SMALL]
-    assert run("train", "digits.txt", "--run", "digits", *options)[0] == 0
+    run.train("digits.txt", "--split-documents", "lines", "--steps", 60)
     (here / "both.txt").write_text("anna\n1234\n")
     both = ["both.txt", "--run", "names", "--run", "digits"]
-    code, out, err = run("score", *both, "--header")
+    out, err = run.works("score", *both, "--header")
     header, *rows = rows_of(out)
-    assert code == 0
     assert header == ["bits_names", "bits_digits", "best", "posterior", "text"]
     assert [row[2] for row in rows] == ["names", "digits"]
     assert all(0.5 < float(row[3]) <= 1 for row in rows)
@@ -95,36 +95,28 @@ def test_score_with_two_runs_classifies_lines(run, known_names, here):
     found = list(charlstm.classify(["anna", "1234\n"], models))
     assert [one.best for one in found] == ["names", "digits"]
     assert found[0].bits["digits"] == pytest.approx(float(rows[0][1]), abs=1e-3)
-    assert [json.loads(one)["best"] for one in run("score", *both, "--json")[1].splitlines()] == [
-        "names", "digits"
-    ]  # fmt: skip
+    assert [one["best"] for one in run.json_lines("score", *both)] == ["names", "digits"]
     assert run("score", "both.txt", "--run", "names", "--run", "names")[0] == 2
     assert run("score", *both, "--above", 3)[0] == 2
 
 
 @pytest.fixture
 def kinds(run, here):
-    """Train a run of names and one of numbers from tables."""
+    """Train a run of names and one of numbers from tables, and write t.csv with some of both."""
     for kind, words in (("names", "anna berta clara dora"), ("digits", "1234 4321 1432 2143")):
         rows = "".join(f'"{word}\n{word}",{kind}\n' for word in words.split() * 30)
         (here / f"{kind}.csv").write_text(f"text,kind\n{rows}")
-        options = ["--column", "text", "--steps", 40, *SMALL]
-        assert run("train", f"{kind}.csv", "--run", kind, *options)[0] == 0
+        run.train(f"{kind}.csv", "--column", "text", "--steps", 40)
+    with open(here / "t.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["text", "kind"], *ROWS])
     return ["--run", "names", "--run", "digits"]
 
 
-ROWS = [["anna\nanna", "names"], ["1234", "names"], ['43,"21', "digits"], ["clara", "?"]]
-
-
 def test_score_appends_columns_to_a_table(run, kinds, here):
-    with open(here / "t.csv", "w", newline="") as file:
-        csv.writer(file).writerows([["text", "kind"], *ROWS])
     records = "".join(json.dumps({"kind": kind, "text": text}) + "\n" for text, kind in ROWS)
     (here / "t.jsonl").write_text(records)
     options = ["--column", "text", "--run", "names"]
-    code, out, _ = run("score", "t.csv", *options)
-    header, *rows = csv.reader(io.StringIO(out))
-    assert code == 0
+    header, *rows = csv_of(run.works("score", "t.csv", *options)[0])
     assert header == ["text", "kind", "bits", "bits_per_char", "percentile"]
     assert [row[:2] for row in rows] == ROWS
     model = charlstm.load("names")
@@ -134,8 +126,7 @@ def test_score_appends_columns_to_a_table(run, kinds, here):
     assert [list(one)[:3] for one in found] == [["kind", "text", "bits"]] * 4
     assert [one["bits"] for one in found] == pytest.approx(bits)
     limit = sorted(float(row[3]) for row in rows)[-2] - 1e-3
-    code, out, _ = run("score", "t.csv", *options, "--above", limit)
-    assert (code, len([*csv.reader(io.StringIO(out))])) == (0, 3)
+    assert len(csv_of(run.works("score", "t.csv", *options, "--above", limit)[0])) == 3
     assert run("score", "t.csv", *options, "--above", 99)[0] == 1
 
 
@@ -157,15 +148,14 @@ def test_rows_before_an_invalid_one_are_written(run, stored, here, rows, options
 
 
 @pytest.mark.parametrize("names", [("bytes", "tiny"), ("tiny", "bytes")])
-def test_undecodable_bytes_score_the_same_in_any_model_order(run, stored, here, monkeypatch, names):
-    (here / "a.txt").write_text(TEXT)
-    assert run("train", "a.txt", "--level", "byte", "--run", "bytes", "--steps", 2, *SMALL)[0] == 0
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the \xff\n")))
-    (out,) = run("score", "--json", *(f"--run={name}" for name in names))[1].splitlines()
+def test_undecodable_bytes_score_the_same_in_any_model_order(run, stored, trained, names):
+    trained("bytes", "--level", "byte", "--steps", 2)
+    run.pipe_in(b"the \xff\n")
+    (found,) = run.json_lines("score", *(f"--run={name}" for name in names))
     model = charlstm.load("bytes")
     (expected,) = model.score_lines([b"the \xff".decode("utf-8", "surrogateescape")])
     named = expected.bits + model.tokenizer.unknown_nats / np.log(2)
-    assert json.loads(out)["bits"]["bytes"] == pytest.approx(named, rel=1e-5)
+    assert found["bits"]["bytes"] == pytest.approx(named, rel=1e-5)
 
 
 def test_undecodable_bytes_in_a_document_are_replaced(run, stored, here):
@@ -176,14 +166,12 @@ def test_undecodable_bytes_in_a_document_are_replaced(run, stored, here):
 
 
 @pytest.mark.parametrize("content", [b"the \xff\nquick\n", b"the \xff\r\nquick"])
-def test_undecodable_bytes_in_a_file_are_replaced_as_on_stdin(
-    run, stored, here, monkeypatch, content
-):
+def test_undecodable_bytes_in_a_file_are_replaced_as_on_stdin(run, stored, here, content):
     (here / "a.txt").write_bytes(content)
     code, out, err = run("score", "a.txt")
     assert [line.split("\t")[3] for line in out.splitlines()] == ["the \ufffd", "quick"]
     assert "a.txt: byte 4 (0xFF) is not valid utf-8; such bytes are read as U+FFFD" in err
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    run.pipe_in(content)
     assert run("score")[:2] == (code, out)
 
 
@@ -195,12 +183,9 @@ def test_endless_line_is_rejected(run, stored, here, monkeypatch):
     assert err.splitlines()[-1] == "charlstm: a.txt: a line has more than 10 characters"
 
 
-def test_expect_prints_a_confusion_matrix(run, kinds, here):
-    with open(here / "t.csv", "w", newline="") as file:
-        csv.writer(file).writerows([["text", "kind"], *ROWS])
-    code, out, err = run("score", "t.csv", "--column", "text", *kinds, "--expect", "kind")
-    header, *rows = csv.reader(io.StringIO(out))
-    assert code == 0
+def test_expect_prints_a_confusion_matrix(run, kinds):
+    out, err = run.works("score", "t.csv", "--column", "text", *kinds, "--expect", "kind")
+    header, *rows = csv_of(out)
     assert header[2:] == ["bits_names", "bits_digits", "best", "posterior"]
     assert [row[4] for row in rows] == ["names", "digits", "digits", "names"]
     assert [line.split() for line in err.splitlines()[-6:]] == [
@@ -229,8 +214,7 @@ def test_expect_prints_a_confusion_matrix(run, kinds, here):
 )
 def test_table_rejects_options_for_text(run, stored, here, options, message):
     (here / "t.csv").write_text("text,kind\nthe quick,names\n")
-    code, out, err = run("score", "t.csv", *options)
-    assert (code, out) == (2, "")
+    err = run.fails(2, "score", "t.csv", *options)
     assert err.splitlines()[-1].startswith(f"charlstm: {message}")
 
 
@@ -239,7 +223,7 @@ def test_score_per_char_and_per_document(run, stored, here):
     header, *rows = rows_of(run("score", "a.txt", "--per", "char", "--header")[1])
     assert header == ["place", "char", "bits", "rank", "expected"]
     assert [row[1] for row in rows] == [*'the "\u2603"', "\\x0a", *"fox"]
-    total = json.loads(run("eval", "a.txt", "--json")[1])
+    total = run.json("eval", "a.txt")
     assert sum(float(row[2]) for row in rows) == pytest.approx(total["nats"] / 0.693147, rel=1e-3)
     (row,) = csv.reader(
         io.StringIO(run("score", "a.txt", "--per", "document")[1]), delimiter="\t", quotechar=None,
@@ -303,9 +287,8 @@ def test_percentiles_are_cached_in_the_run(run, stored, here):
 def test_unusual_input_is_scored(run, stored, here, monkeypatch, batch_chars):
     monkeypatch.setattr("charlstm.commands.rows._BATCH_CHARS", batch_chars)
     content = b"\xff\xfe\n\x00\nx\ty\r\n\n\xe2\x98\x83\n" + b"the " * 300 + b"\nlast"
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-    code, out, _ = run("score")
-    assert code == 0
+    run.pipe_in(content)
+    out, _ = run.works("score")
     texts = [line.split("\t", 3)[3] for line in out.splitlines()]
     assert texts == ["\ufffd\ufffd", "\0", "x\ty", "", "\u2603", "the " * 300, "last"]
 
