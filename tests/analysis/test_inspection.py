@@ -123,9 +123,10 @@ def test_track_features_returns_the_units_with_the_best_scores():
     states_NU = np.random.default_rng(0).integers(0, 4, (len(text), 5)) / 4
     model = SimpleNamespace(
         tokenizer=tokenizer_of(vocabulary),
+        cell=CELLS["lstm"],
         hidden_size=5,
         trace=lambda _: [
-            (None, SimpleNamespace(layers=[SimpleNamespace(c=state[None])])) for state in states_NU
+            (None, SimpleNamespace(layers=[{"cell": state[None]}])) for state in states_NU
         ],
     )
     found = track_features(model, EncodedText.of([text], vocabulary))
