@@ -14,7 +14,7 @@ r"""charlstm trains an LSTM on any text, predicts the next characters with it, a
 
 The folders, from the top down; imports point down only (tests/test_architecture.py):
 
-    cli, commands/    the command line; one file per command
+    cli, commands/    the command line; one file per command, their options in arguments/
     views/            results as tables, pictures, JSON
     api/              the Python API: train(), load(), Model
     run/              one training run: requested, trained, saved; the folder of runs
@@ -25,11 +25,12 @@ The folders, from the top down; imports point down only (tests/test_architecture
     inference/        next-character distributions and samples, without torch
     model/            the LSTM in torch and one step of it in numpy; the checkpoint file
     ngram/            n-gram models, by themselves and interpolated with the LSTM
-    text/             files -> encoded documents; vocabulary, splits, tables
+    text/             documents -> ids: vocabulary, splits, the encoded text
+    reading/          files, pipes, folders, tables -> documents of characters
     system/, events   processes, terminals, files, signals; the events of a training run
     settings, config  every setting, declared once; the configurations that they resolve to
 
-Each folder's docstring lists its modules, input and output, and where to start reading.
+Each folder's docstring lists its modules and where to start.
 
 Rules that hold everywhere: results are frozen dataclasses with their units in their names; the
 library prints nothing; random generators and clocks are passed in; arrays carry their shape as a

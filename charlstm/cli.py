@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, TextIO
 import typer
 
 from charlstm import __version__
+from charlstm.arguments.help import Command, Group, explain
 from charlstm.commands import (
     compare,
     corpus,
@@ -21,7 +22,6 @@ from charlstm.commands import (
     train,
 )
 from charlstm.commands import eval as eval_command
-from charlstm.commands.help import Command, Group, explain
 from charlstm.errors import CharLSTMError
 from charlstm.system.spinning import limit_spinning
 from charlstm.system.terminal import prepare_streams, say

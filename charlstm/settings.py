@@ -69,8 +69,8 @@ class Option:
         default: description of the default.
         flag: option name; one like `--early-stop/--no-early-stop` can be turned off.
         metavar: placeholder for the value in `--help`.
-        parse: name of the function in `commands.options` that parses the value.
-        complete: name of the function in `commands.options` for shell completion.
+        parse: name of the function in `arguments.options` that parses the value.
+        complete: name of the function in `arguments.options` for shell completion.
         name: name of the field, and of the argument in Python.
         kind: `int`, `float`, `bool`, `str`, `tuple` (of strings), or a tuple of possible values.
     """

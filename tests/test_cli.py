@@ -13,9 +13,9 @@ import typer
 from conftest import SMALL, TEXT, posix
 
 import charlstm
+from charlstm.arguments import help as help_texts
+from charlstm.arguments.options import complete_run, parse_count, parse_minutes
 from charlstm.cli import app
-from charlstm.commands import help as help_texts
-from charlstm.commands.options import complete_run, parse_count, parse_minutes
 from charlstm.errors import ConfigError
 from charlstm.run.store import CheckpointStore
 from charlstm.system import interrupts

@@ -8,8 +8,8 @@ import pytest
 
 import charlstm
 from charlstm.config import IN_MEMORY, ReadingConfig
+from charlstm.reading.documents import EOS, EOS_NOTICE
 from charlstm.text.corpus import encode_files, load_corpus
-from charlstm.text.vocabulary import EOS, EOS_NOTICE
 
 POEMS = "quick\nfox\n\nlazy\ndog\n\njump\nover\n\n"
 

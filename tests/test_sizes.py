@@ -6,7 +6,8 @@ import pytest
 from charlstm.config import ReadingConfig
 from charlstm.ngram import counts, kneser_ney
 from charlstm.ngram.order_selection import fit_ngrams
-from charlstm.text import assignment, corpus, documents, duplicates, source
+from charlstm.reading import documents, source
+from charlstm.text import assignment, corpus, duplicates
 from charlstm.text.corpus import encode_files, load_corpus
 from charlstm.text.duplicates import DocumentHashes
 

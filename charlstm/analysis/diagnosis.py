@@ -9,11 +9,11 @@ import numpy as np
 
 from charlstm.config import NATS_PER_BIT, Budget, ReadingConfig
 from charlstm.evaluation.baselines import all_baselines
+from charlstm.reading.filelist import FileList, Skipped
 from charlstm.settings import DEFAULT_MINUTES, TrainSettings
 from charlstm.text.corpus import Corpus, FileReport, load_corpus
 from charlstm.text.duplicates import are_repeated
 from charlstm.text.encoded_text import EncodedText
-from charlstm.text.filelist import FileList, Skipped
 from charlstm.text.vocabulary import UNKNOWN
 from charlstm.training.auto_config import Machine, auto_configure
 

@@ -38,6 +38,7 @@ from charlstm.inference.sampling import Filter, sample
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.ngram.interpolation import InterpolatedNgrams
 from charlstm.ngram.storage import file_owner, read_ngrams, read_val_nats, write_ngrams
+from charlstm.reading.filelist import sources_of
 from charlstm.settings import MAX_SEED, require_int, require_path
 from charlstm.system import notebook_html, run_files
 from charlstm.system.files import open_output
@@ -45,7 +46,6 @@ from charlstm.system.interrupts import has_torch, import_torch
 from charlstm.system.terminal import escape_line
 from charlstm.text.corpus import Corpus, encode_files
 from charlstm.text.encoded_text import EncodedText
-from charlstm.text.filelist import sources_of
 from charlstm.text.storage import load_corpus_of_run
 from charlstm.text.tokenizer import CharTokenizer
 

@@ -3,9 +3,9 @@
 from typing import Final
 
 from charlstm.analysis.inspection import Character
+from charlstm.reading.documents import EOS
 from charlstm.system import notebook_html
 from charlstm.text.visible import visible
-from charlstm.text.vocabulary import EOS
 
 _STRONGEST_BITS: Final = 8.0
 _NUM_IN_REPR: Final = 12

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
-from charlstm.commands.options import (
+from charlstm.arguments.options import (
     Checkpoints,
     Json,
     SettingsSubset,
@@ -16,7 +16,7 @@ from charlstm.commands.options import (
     print_record,
     with_settings,
 )
-from charlstm.commands.texts import require_texts
+from charlstm.arguments.texts import require_texts
 from charlstm.config import DEFAULT_STORE, Budget, ReadingConfig
 from charlstm.errors import ConfigError
 from charlstm.settings import ReadingSettings, TrainSettings, chosen
@@ -95,7 +95,7 @@ def compare(
     budget = Budget.of(settings) or Budget(steps=_RECALL_STEPS if recall else _STEPS)
     hidden_size = _RECALL_HIDDEN_SIZE if recall else _HIDDEN_SIZE
 
-    from charlstm.text.filelist import FileList
+    from charlstm.reading.filelist import FileList
     from charlstm.views.plots import open_plot
 
     files = FileList.of(config)

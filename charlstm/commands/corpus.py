@@ -4,9 +4,9 @@ from typing import Annotated, Final
 
 import typer
 
-from charlstm.commands.help import Command, Group
-from charlstm.commands.options import Json, print_record, with_settings
-from charlstm.commands.texts import require_texts
+from charlstm.arguments.help import Command, Group
+from charlstm.arguments.options import Json, print_record, with_settings
+from charlstm.arguments.texts import require_texts
 from charlstm.config import ReadingConfig
 from charlstm.settings import ReadingSettings
 

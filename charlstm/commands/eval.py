@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from charlstm.commands.options import (
+from charlstm.arguments.options import (
     Device,
     Json,
     ModelOptions,
@@ -21,7 +21,7 @@ from charlstm.commands.options import (
     print_record,
     with_settings,
 )
-from charlstm.commands.texts import ScoredText, encode_for_both, require_texts, scored_text
+from charlstm.arguments.texts import ScoredText, encode_for_both, require_texts, scored_text
 from charlstm.config import SplitName
 from charlstm.errors import CorpusError
 from charlstm.system.interrupts import import_torch

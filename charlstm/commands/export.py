@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from charlstm.commands.options import ModelOptions, complete_run, one_of, with_settings
+from charlstm.arguments.options import ModelOptions, complete_run, one_of, with_settings
 from charlstm.system.terminal import say
 
 EXAMPLES: Final = """\

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, NamedTuple
 
 import typer
 
-from charlstm.commands.options import (
+from charlstm.arguments.options import (
     Json,
     ModelOptions,
     Unknown,
@@ -17,7 +17,7 @@ from charlstm.commands.options import (
     unescape_text,
     with_settings,
 )
-from charlstm.commands.texts import apply_unknown_option, read_text
+from charlstm.arguments.texts import apply_unknown_option, read_text
 from charlstm.config import STDIN
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.system.files import open_output
@@ -191,7 +191,7 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None, unknown
             own is unavailable.
     """
     from charlstm.analysis.inspection import gate_text
-    from charlstm.text.documents import documents_in
+    from charlstm.reading.documents import documents_in
 
     config, tokenizer = model.checkpoint.spec.corpus, model.tokenizer
     given, documents = None, None

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from charlstm.commands.options import (
+from charlstm.arguments.options import (
     ModelOptions,
     SettingsSubset,
     WithCounts,

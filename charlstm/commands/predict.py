@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 import typer
 
-from charlstm.commands.options import (
+from charlstm.arguments.options import (
     Json,
     ModelOptions,
     Unknown,
@@ -14,7 +14,7 @@ from charlstm.commands.options import (
     unescape_text,
     with_settings,
 )
-from charlstm.commands.texts import given_text
+from charlstm.arguments.texts import given_text
 from charlstm.config import STDIN
 from charlstm.system.terminal import say
 
@@ -68,7 +68,7 @@ def predict(
     """
     from charlstm.inference.prediction import ladder, predict_next
     from charlstm.inference.search import likely_words
-    from charlstm.views.prediction import (
+    from charlstm.views.sampling import (
         as_record,
         ladder_record,
         show_ladder,

@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any, Final
 
 from charlstm.api.model import Model
-from charlstm.commands.texts import pieces_of, read_files
+from charlstm.arguments.texts import pieces_of, read_files
 from charlstm.config import STDIN, ReadingConfig
 from charlstm.errors import ConfigError, CorpusError
 from charlstm.evaluation.items import (
@@ -23,10 +23,10 @@ from charlstm.evaluation.items import (
     classify_items,
     score_items,
 )
+from charlstm.reading.lines import complete_lines
+from charlstm.reading.tables import Row, Table
 from charlstm.settings import ReadingSettings
 from charlstm.system.terminal import escape, is_animated, say
-from charlstm.text.lines import complete_lines
-from charlstm.text.tables import Row, Table
 from charlstm.text.tokenizer import CharTokenizer
 from charlstm.views.items import (
     CHARACTER_HEADER,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from charlstm.commands.help import Command, Group
-from charlstm.commands.options import (
+from charlstm.arguments.help import Command, Group
+from charlstm.arguments.options import (
     Checkpoints,
     Json,
     RunNames,
@@ -118,7 +118,7 @@ def show(
         return
     run, loaded = next(iter(found.items()))
     if plot is not None:
-        from charlstm.text.filelist import sources_of
+        from charlstm.reading.filelist import sources_of
         from charlstm.views.plots import open_plot, plot_training
 
         inputs = (str(loaded.path), *sources_of(loaded.checkpoint.spec.corpus))

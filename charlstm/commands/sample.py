@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from charlstm.commands.options import (
+from charlstm.arguments.options import (
     Json,
     ModelOptions,
     Unknown,
@@ -16,7 +16,7 @@ from charlstm.commands.options import (
     unescape_text,
     with_settings,
 )
-from charlstm.commands.texts import apply_unknown_option, given_text, read_text
+from charlstm.arguments.texts import apply_unknown_option, given_text, read_text
 from charlstm.config import MAX_SAMPLES, SampleConfig, require_pattern
 from charlstm.errors import CharLSTMError, ConfigError
 from charlstm.settings import require_int
@@ -152,8 +152,13 @@ def sample(  # noqa: PLR0912, PLR0915 - three ways to write samples
     from charlstm.inference.items import PATIENCE, PATIENCE_FOR_MATCHES, draw_items
     from charlstm.inference.sampling import sample_many
     from charlstm.inference.search import likely_items
-    from charlstm.views.prediction import show_likely
-    from charlstm.views.sampling import report_copies, samples_record, show_samples, show_streaming
+    from charlstm.views.sampling import (
+        report_copies,
+        samples_record,
+        show_likely,
+        show_samples,
+        show_streaming,
+    )
 
     model = which.load()
     tokenizer = model.tokenizer

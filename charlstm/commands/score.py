@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from charlstm.commands.options import (
+from charlstm.arguments.options import (
     CheckpointFile,
     Checkpoints,
     Device,
@@ -19,7 +19,7 @@ from charlstm.commands.options import (
     unescape_text,
     with_settings,
 )
-from charlstm.commands.texts import require_texts
+from charlstm.arguments.texts import require_texts
 from charlstm.config import DEFAULT_STORE, STDIN, ReadingConfig
 from charlstm.errors import CharLSTMError, ConfigError
 from charlstm.settings import ReadingSettings

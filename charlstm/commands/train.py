@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from charlstm.commands.options import Checkpoints, Json, print_record, with_settings
-from charlstm.commands.texts import require_texts
+from charlstm.arguments.options import Checkpoints, Json, print_record, with_settings
+from charlstm.arguments.texts import require_texts
 from charlstm.config import DEFAULT_STORE, ReadingConfig
 from charlstm.errors import ConfigError
 from charlstm.settings import ReadingSettings, RunSettings, TrainSettings

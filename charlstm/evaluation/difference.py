@@ -19,9 +19,10 @@ from charlstm.config import NATS_PER_BIT
 from charlstm.errors import CorpusError
 from charlstm.evaluation.scores import KINDS, UNKNOWN_KIND, CharLosses, kind_numbers
 from charlstm.model.checkpoints import RunSpec
+from charlstm.reading.documents import EOS
 from charlstm.text.encoded_text import EncodedText
 from charlstm.text.tokenizer import CharTokenizer
-from charlstm.text.vocabulary import EOS, UNKNOWN
+from charlstm.text.vocabulary import UNKNOWN
 
 Unit = Literal["character", "document"]
 

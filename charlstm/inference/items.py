@@ -9,7 +9,7 @@ import numpy as np
 from charlstm.config import SampleConfig
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import Sample, collect, sample_many
-from charlstm.text.patterns import found_in
+from charlstm.reading.patterns import found_in
 from charlstm.text.tokenizer import CharTokenizer
 
 # Parallel streams: larger matrix products are faster, up to a few thousand streams.

@@ -27,10 +27,11 @@ from charlstm.config import (
 )
 from charlstm.errors import CharLSTMError, CheckpointError, ConfigError, TensorFileError
 from charlstm.model.config import ModelConfig
+from charlstm.reading.documents import EOS
 from charlstm.settings import MAX_COUNT, ReadingSettings, TrainSettings, require_int, require_real
 from charlstm.system.tensor_file import Entry, TensorFile, open_tensor_file, to_bytes
 from charlstm.text.tokenizer import CharTokenizer
-from charlstm.text.vocabulary import EOS, Vocabulary
+from charlstm.text.vocabulary import Vocabulary
 
 FORMAT_VERSION: Final = 2
 MAX_HISTORY: Final = 20_000

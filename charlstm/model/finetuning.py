@@ -3,7 +3,8 @@
 import numpy as np
 
 from charlstm.model.checkpoints import Arrays, Checkpoint
-from charlstm.text.vocabulary import EOS, UNKNOWN, Vocabulary
+from charlstm.reading.documents import EOS
+from charlstm.text.vocabulary import UNKNOWN, Vocabulary
 
 # Weights with a row per id: those of input ids, and those of output ids.
 _READ = ("embedding.weight",)

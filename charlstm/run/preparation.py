@@ -13,6 +13,8 @@ from charlstm.errors import ChangedTextError, CheckpointError, ConfigError, Corp
 from charlstm.model.checkpoints import Checkpoint, LogEntry, RunSpec
 from charlstm.model.config import ModelConfig
 from charlstm.model.finetuning import characters_to_keep, resize_vocabulary
+from charlstm.reading.documents import EOS
+from charlstm.reading.filelist import is_read_once
 from charlstm.run.store import CheckpointStore, Run
 from charlstm.run.writer import RunWriter
 from charlstm.settings import (
@@ -24,9 +26,7 @@ from charlstm.settings import (
     options_of,
 )
 from charlstm.text.corpus import Corpus, corpus_name, load_corpus
-from charlstm.text.filelist import is_read_once
 from charlstm.text.storage import load_corpus_of_run
-from charlstm.text.vocabulary import EOS
 from charlstm.training.auto_config import auto_configure
 from charlstm.training.hardware import (
     resolve_device,

@@ -8,9 +8,9 @@ from typing import Final
 from charlstm.config import IN_MEMORY, STDIN, Budget
 from charlstm.errors import CorpusError
 from charlstm.model.checkpoints import Checkpoint, RunSpec
+from charlstm.reading.filelist import is_read_once
 from charlstm.settings import RunSettings, TrainSettings, arguments_of
 from charlstm.text.corpus import load_corpus
-from charlstm.text.filelist import is_read_once
 
 _NO_FILES: Final = {STDIN: "stdin", IN_MEMORY: "a Python program"}
 

@@ -18,15 +18,15 @@ import numpy.typing as npt
 
 from charlstm.config import IN_MEMORY, MAX_CHARACTERS, STDIN, ReadingConfig, SplitName
 from charlstm.errors import ChangedTextError, CorpusError, PatternError
+from charlstm.reading.documents import EOS, split_documents, with_eos
+from charlstm.reading.filelist import FileList
+from charlstm.reading.source import FileSource, Source, TextSource
+from charlstm.reading.tables import Table
 from charlstm.text.assignment import Assignment
-from charlstm.text.documents import split_documents, with_eos
 from charlstm.text.encoded_text import EncodedText
-from charlstm.text.filelist import FileList
 from charlstm.text.notices import document_notices, form_notices, unknown_notices
-from charlstm.text.source import FileSource, Source, TextSource
-from charlstm.text.tables import Table
 from charlstm.text.tokenizer import CharTokenizer, to_chars
-from charlstm.text.vocabulary import EOS, UNKNOWN, Ids, Vocabulary, code_points
+from charlstm.text.vocabulary import UNKNOWN, Ids, Vocabulary, code_points
 
 DEFAULT_NAME: Final = "python-docs"
 

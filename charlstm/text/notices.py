@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from charlstm.config import IN_MEMORY, ReadingConfig
-from charlstm.text.documents import looks_like_list
+from charlstm.reading.documents import looks_like_list
 from charlstm.text.encoded_text import EncodedText
 from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.vocabulary import UNKNOWN, Vocabulary

@@ -16,12 +16,12 @@ import numpy as np
 
 from charlstm.config import ReadingConfig, SplitName
 from charlstm.errors import CorpusError, TensorFileError
+from charlstm.reading.filelist import is_read_once
 from charlstm.system import run_files
 from charlstm.system.files import replace_file
 from charlstm.system.tensor_file import Array, open_regular, open_tensor_file, to_bytes
 from charlstm.text.corpus import Corpus, corpus_name, load_corpus
 from charlstm.text.encoded_text import EncodedText
-from charlstm.text.filelist import is_read_once
 from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.vocabulary import Vocabulary
 

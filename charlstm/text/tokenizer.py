@@ -18,15 +18,9 @@ import numpy.typing as npt
 
 from charlstm.config import ReadingConfig
 from charlstm.errors import ConfigError, CorpusError
+from charlstm.reading.documents import EOS, EOS_NOTICE, REPLACEMENT
 from charlstm.text.encoded_text import EncodedText
-from charlstm.text.vocabulary import (
-    EOS,
-    EOS_NOTICE,
-    REPLACEMENT,
-    Ids,
-    Vocabulary,
-    least_unknown_probability,
-)
+from charlstm.text.vocabulary import Ids, Vocabulary, least_unknown_probability
 
 _MAX_NAMED: Final = 5
 _REPLACEMENT_BYTES: Final = REPLACEMENT.encode().decode("latin-1")

@@ -3,8 +3,8 @@
 import unicodedata
 from typing import Final
 
+from charlstm.reading.documents import EOS
 from charlstm.system.terminal import code_point
-from charlstm.text.vocabulary import EOS
 
 DOTTED_CIRCLE: Final = "\u25cc"  # base for a combining mark without a letter
 

@@ -12,11 +12,6 @@ import numpy.typing as npt
 from charlstm.errors import CorpusError
 from charlstm.settings import MAX_COUNT
 
-# EOS of documents that aren't lines: a Unicode noncharacter, reserved for a program's internal use.
-# If a text contains it, `REPLACEMENT` takes its place.
-EOS: Final = "\ufdd0"
-REPLACEMENT: Final = "\ufffd"
-EOS_NOTICE: Final = "U+FDD0, reserved for the end of a document, was replaced by U+FFFD"
 UNKNOWN: Final = 0
 
 Ids = npt.NDArray[np.unsignedinteger]

@@ -1,7 +1,7 @@
 """Display of results as tables, plots or JSON.
 
     tables                                                     used by the other views
-    training, prediction, sampling, evaluation, items,
+    training, sampling, evaluation, items,
     comparison, inspection, unit, runs, diagnosis              one per kind of result
     draft, play                                                interactive view of charlstm play
     plots                                                      plots, with optional extras

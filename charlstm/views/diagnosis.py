@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from charlstm.analysis.diagnosis import Diagnosis
-from charlstm.text.filelist import NUM_NAMED
+from charlstm.reading.filelist import NUM_NAMED
 from charlstm.views.tables import print_note, print_pairs, print_rows
 
 _MAX_FILES: Final = 8

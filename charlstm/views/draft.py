@@ -11,9 +11,10 @@ from rich.color import Color
 
 from charlstm.config import NATS_PER_BIT
 from charlstm.inference.draft import NUM_CANDIDATES, Draft
+from charlstm.reading.documents import EOS
 from charlstm.text.visible import DOTTED_CIRCLE, named, visible
-from charlstm.text.vocabulary import EOS, UNKNOWN
-from charlstm.views.prediction import with_percentage
+from charlstm.text.vocabulary import UNKNOWN
+from charlstm.views.sampling import with_percentage
 from charlstm.views.tables import bar, surprisal_color
 
 # prompt_toolkit styles; terminals without colors still show bold and underline.

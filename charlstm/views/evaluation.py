@@ -11,7 +11,7 @@ from charlstm.evaluation.difference import WorseThanValidation
 from charlstm.evaluation.report import EvaluationReport, MatchedContextScore, NgramReport
 from charlstm.evaluation.scores import DocumentScore, Evaluation, SurprisingCharacter
 from charlstm.text.visible import named, visible
-from charlstm.views.prediction import show_context
+from charlstm.views.sampling import show_context
 from charlstm.views.tables import (
     bar,
     bits_bar,

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from charlstm.analysis.inspection import GateStatistics, Trace, TrackedFeature
 from charlstm.evaluation.scores import ContextScore
+from charlstm.reading.documents import EOS
 from charlstm.system.terminal import is_animated
 from charlstm.text.visible import named, visible
-from charlstm.text.vocabulary import EOS
-from charlstm.views.prediction import show_context
+from charlstm.views.sampling import show_context
 from charlstm.views.tables import (
     bar,
     legend,

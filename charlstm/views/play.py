@@ -14,9 +14,9 @@ from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import FormattedTextControl, Layout, Window
 
 from charlstm.inference.draft import NUM_CANDIDATES, Draft
+from charlstm.reading.documents import EOS
 from charlstm.system.interrupts import stop_signals
 from charlstm.system.terminal import is_colorless, text_output
-from charlstm.text.vocabulary import EOS
 from charlstm.views.draft import Size, screen
 from charlstm.views.tables import shade
 

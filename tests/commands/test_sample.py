@@ -5,8 +5,8 @@ import re
 import pytest
 from conftest import SMALL, TEXT
 
+from charlstm.arguments.options import unescape_text
 from charlstm.cli import main
-from charlstm.commands.options import unescape_text
 from charlstm.inference import sampling
 
 

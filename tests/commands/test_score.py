@@ -176,7 +176,7 @@ def test_undecodable_bytes_in_a_file_are_replaced_as_on_stdin(run, stored, here,
 
 
 def test_endless_line_is_rejected(run, stored, here, monkeypatch):
-    monkeypatch.setattr("charlstm.text.lines.MAX_LINE_CHARS", 10)
+    monkeypatch.setattr("charlstm.reading.lines.MAX_LINE_CHARS", 10)
     (here / "a.txt").write_text("the quick\n" + "the quick brown")
     code, out, err = run("score", "a.txt")
     assert (code, len(out.splitlines())) == (2, 1)

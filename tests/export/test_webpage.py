@@ -19,8 +19,9 @@ from charlstm.inference.prediction import ladder, predict_next
 from charlstm.inference.predictor import Predictor
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.model.lstm import CharLSTM
+from charlstm.reading.documents import EOS
 from charlstm.text.encoded_text import EncodedText
-from charlstm.text.vocabulary import EOS, Vocabulary
+from charlstm.text.vocabulary import Vocabulary
 
 GATES = ("input", "forget", "output", "reset", "update")
 

@@ -16,7 +16,8 @@ from charlstm.export.rounding import RoundedMatrix, rounded
 from charlstm.inference.prediction import ladder, ranked
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import exclude, probabilities, with_temperature
-from charlstm.text.vocabulary import EOS, UNKNOWN
+from charlstm.reading.documents import EOS
+from charlstm.text.vocabulary import UNKNOWN
 
 NODE = shutil.which("node")
 SCRIPT = Path(__file__).parent / "js" / "page.test.mjs"

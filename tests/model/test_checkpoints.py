@@ -12,7 +12,8 @@ from crafted import edited
 
 from charlstm.errors import CheckpointError, ConfigError
 from charlstm.model.checkpoints import Checkpoint, read_checkpoint, read_header
-from charlstm.text.vocabulary import EOS, Vocabulary
+from charlstm.reading.documents import EOS
+from charlstm.text.vocabulary import Vocabulary
 
 
 def assert_equal(found: Checkpoint, expected: Checkpoint):

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from charlstm.config import ReadingConfig
 from charlstm.errors import ConfigError, CorpusError
+from charlstm.reading.documents import EOS
+from charlstm.reading.filelist import FileList
+from charlstm.reading.source import _composed, _encoding_error
 from charlstm.text.corpus import encode_files, load_corpus
-from charlstm.text.filelist import FileList
-from charlstm.text.source import _composed, _encoding_error
-from charlstm.text.vocabulary import EOS
 
 
 def load(*paths, **options):
@@ -319,7 +319,7 @@ def test_invalid_reading_options_are_rejected(options):
 def test_ids_don_t_depend_on_piece_size_or_source(
     tmp_path_factory, text, size, codec, normalize, how
 ):
-    from charlstm.text import source
+    from charlstm.reading import source
 
     text = text.encode("utf-8", "replace").decode()
     path = tmp_path_factory.mktemp("pieces") / "text"

@@ -9,10 +9,10 @@ from conftest import posix, raising
 
 from charlstm.config import IN_MEMORY, ReadingConfig
 from charlstm.errors import CorpusError
+from charlstm.reading.filelist import FileList
 from charlstm.system.tensor_file import open_tensor_file, to_bytes
 from charlstm.text import storage
 from charlstm.text.corpus import load_corpus
-from charlstm.text.filelist import FileList
 from charlstm.text.storage import load_corpus_of_run, read_text, write_text
 from charlstm.text.vocabulary import Vocabulary
 

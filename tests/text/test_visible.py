@@ -2,8 +2,8 @@ import pytest
 from conftest import SMALL
 
 from charlstm.inference.prediction import Candidate, NextCharacters
+from charlstm.reading.documents import EOS
 from charlstm.text.visible import named, visible
-from charlstm.text.vocabulary import EOS
 
 
 @pytest.mark.parametrize(

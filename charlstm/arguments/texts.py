@@ -82,7 +82,7 @@ def pieces_of(path: str, corpus: ReadingConfig, errors: str = "strict") -> Itera
     Raises:
         CorpusError: if it can't be read or decoded.
     """
-    from charlstm.text.source import FileSource
+    from charlstm.reading.source import FileSource
 
     source = FileSource(path, corpus, errors)
     try:

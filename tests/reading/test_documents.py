@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from charlstm.config import ReadingConfig
 from charlstm.errors import ConfigError
-from charlstm.text import documents
-from charlstm.text.documents import documents_in, split_documents, with_eos
-from charlstm.text.vocabulary import EOS
+from charlstm.reading import documents
+from charlstm.reading.documents import EOS, documents_in, split_documents, with_eos
 
 pieces = st.lists(st.text("ab \n", max_size=7), max_size=6)
 

@@ -25,8 +25,8 @@ import regex
 
 from charlstm.config import STDIN, ReadingConfig
 from charlstm.errors import CorpusError, EncodingError
-from charlstm.text.encodings import likely_encodings
-from charlstm.text.vocabulary import EOS, EOS_NOTICE, REPLACEMENT
+from charlstm.reading.documents import EOS, EOS_NOTICE, REPLACEMENT
+from charlstm.reading.encodings import likely_encodings
 
 try:
     from compression import zstd  # type: ignore[import-not-found,unused-ignore] # Python 3.14

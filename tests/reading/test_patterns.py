@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from charlstm.config import ReadingConfig
 from charlstm.errors import ConfigError, PatternError
-from charlstm.text import patterns
-from charlstm.text.documents import split_documents
-from charlstm.text.patterns import found_in
+from charlstm.reading import patterns
+from charlstm.reading.documents import split_documents
+from charlstm.reading.patterns import found_in
 
 # Catastrophic backtracking.
 ENDLESS, LINE = "(a|aa)+$", "a" * 10_000 + "!"

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from charlstm.text.encodings import likely_encodings
+from charlstm.reading.encodings import likely_encodings
 
 FRENCH = "Le café était fermé, et la forêt n'avait plus rien à offrir: où aller? "
 RUSSIAN = "Все счастливые семьи похожи друг на друга, каждая несчастливая несчастлива по-своему. "

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from charlstm.errors import CorpusError
-from charlstm.text.tables import Table
+from charlstm.reading.tables import Table
 
 ROWS = [["1", "a,b"], ["2", 'say "x"\nand\ty'], ["3", ""]]
 

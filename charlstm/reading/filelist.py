@@ -12,9 +12,9 @@ from typing import Final
 
 from charlstm.config import IN_MEMORY, STDIN, ReadingConfig
 from charlstm.errors import ConfigError, CorpusError
+from charlstm.reading.source import BYTE_ORDER_MARKS, kind_of, unreadable
+from charlstm.reading.tables import format_of
 from charlstm.system import run_files
-from charlstm.text.source import BYTE_ORDER_MARKS, kind_of, unreadable
-from charlstm.text.tables import format_of
 
 # Name at most this many skipped files in a message.
 NUM_NAMED: Final = 10

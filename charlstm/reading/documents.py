@@ -9,9 +9,14 @@ from itertools import pairwise, repeat
 from typing import Final
 
 from charlstm.config import DOCUMENT_WORDS, document_pattern
-from charlstm.text.lines import cut_at_line_ends
-from charlstm.text.patterns import found_in
-from charlstm.text.vocabulary import EOS
+from charlstm.reading.lines import cut_at_line_ends
+from charlstm.reading.patterns import found_in
+
+# EOS of documents that aren't lines: a Unicode noncharacter, reserved for a program's internal use.
+# If a text contains it, `REPLACEMENT` takes its place.
+EOS: Final = "\ufdd0"
+REPLACEMENT: Final = "\ufffd"
+EOS_NOTICE: Final = "U+FDD0, reserved for the end of a document, was replaced by U+FFFD"
 
 # More than _LIST_LINES lines of at most _SHORT_LINE characters look like a list.
 _LIST_LINES: Final = 200

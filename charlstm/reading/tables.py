@@ -12,8 +12,8 @@ from pathlib import PurePath
 from typing import Any, Final, NamedTuple
 
 from charlstm.errors import CorpusError
+from charlstm.reading.lines import MAX_LINE_CHARS, complete_lines
 from charlstm.settings import TableFormat
-from charlstm.text.lines import MAX_LINE_CHARS, complete_lines
 
 _FORMATS: Final[dict[str, TableFormat]] = {
     ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"
