@@ -23,7 +23,7 @@ from charlstm.events import Stepped
 from charlstm.model.checkpoints import read_checkpoint
 from charlstm.system.tensor_file import open_tensor_file, to_bytes
 from charlstm.text.corpus import load_corpus
-from charlstm.text.storage import read_text, write_text
+from charlstm.text.storage import read_corpus, write_corpus
 from charlstm.training.batches import BPTTBatches
 from charlstm.training.hardware import require_memory
 from charlstm.training.trainer import Resume, Trainer
@@ -164,7 +164,7 @@ def test_crafted_text_works_or_is_rejected(tmp_path):
     text.write_text(TEXT, encoding="utf-8")
     config = ReadingConfig(paths=(str(text),), split_documents="lines")
     first = load_corpus(config)
-    write_text(tmp_path, first, config, mode=0o666)
+    write_corpus(tmp_path, first, config, mode=0o666)
     kept = tmp_path / "text.safetensors"
     whole = kept.read_bytes()
 
@@ -183,7 +183,7 @@ def test_crafted_text_works_or_is_rejected(tmp_path):
             kept.write_bytes(to_bytes(arrays, header))
         except (TensorFileError, KeyError, TypeError, ValueError):
             return  # can't be written
-        found = read_text(tmp_path, config, first.fingerprint, first.vocabulary)
+        found = read_corpus(tmp_path, config, first.fingerprint, first.vocabulary)
         if found is not None:
             for split in (found.train, found.val, found.test):
                 assert len(found.tokenizer.text_of(split.ids)) == split.num_chars

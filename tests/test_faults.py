@@ -22,7 +22,7 @@ from charlstm.run.store import CheckpointStore
 from charlstm.run.writer import RunWriter
 from charlstm.text import corpus as corpus_module
 from charlstm.text.corpus import load_corpus
-from charlstm.text.storage import read_text, write_text
+from charlstm.text.storage import read_corpus, write_corpus
 from charlstm.training import loss_meter
 from charlstm.training.trainer import Trainer
 
@@ -242,8 +242,8 @@ def test_texts_of_any_size_are_read_in_bounded_memory(tmp_path, line, megabytes)
     config = ReadingConfig(paths=(str(path),), split_documents="lines")
     try:
         corpus = load_corpus(config)
-        write_text(tmp_path, corpus, config, mode=0o666)
-        corpus = read_text(tmp_path, config, corpus.fingerprint, corpus.vocabulary)
+        write_corpus(tmp_path, corpus, config, mode=0o666)
+        corpus = read_corpus(tmp_path, config, corpus.fingerprint, corpus.vocabulary)
     finally:
         stop.set()
         watcher.join()

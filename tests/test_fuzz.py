@@ -138,7 +138,7 @@ def test_crafted_header_works_or_is_rejected(effort, tmp_path, checkpoint):
         def use():
             loaded = read_checkpoint(path)
             predictor = Predictor(loaded)
-            predictor.read_text("the q", predictor.start())
+            predictor.read_all("the q", predictor.start())
 
         survives(use)
 
@@ -168,7 +168,7 @@ def test_any_prime_is_read_or_rejected(effort, checkpoint):
         survives(lambda: tokenizer.require_known(prime))
         kept = tokenizer.without_unknown(prime)
         tokenizer.require_known(kept)
-        predictor.read_text(kept[:20], predictor.start())
+        predictor.read_all(kept[:20], predictor.start())
 
     check()
 

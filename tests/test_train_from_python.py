@@ -84,10 +84,10 @@ def test_a_text_in_memory(train):
 
 def test_documents_in_memory_are_separate(train):
     names = train(documents=(name for name in ["anna", "otto", "hannah"] * 50))
-    assert names.tokenizer.are_lines
+    assert names.tokenizer.documents_are_lines
     assert len(names.corpus().train.starts) == 135
     poems = train(documents=["a\nb", "ba\n", "ab\nba"] * 50)
-    assert not poems.tokenizer.are_lines
+    assert not poems.tokenizer.documents_are_lines
     assert poems.tokenizer.eos is not None
     assert len(poems.corpus().train.starts) == 135
 

@@ -374,14 +374,14 @@ def test_status_of_a_step_shows_its_figures():
         **COMMON, val_bits_per_char=2.345, num_val_chars=1, num_val_streams=1, temperature=1.0,
         is_best=True,
     )  # fmt: skip
-    report = log.report("evaluated", evaluated, sample="abc")
+    report = log.entry_for("evaluated", evaluated, sample="abc")
     (line,) = training._lines(report, 100, quiet=False)
     assert line == "epoch   1.50  val 2.345 best  abc"
     stepped = Stepped(
         **COMMON, progress=0.25, seconds_left=125.0, chose_threads=False, was_skipped=False,
         was_slowed=False,
     )  # fmt: skip
-    found = status(log.report("stepped", stepped))
+    found = status(log.entry_for("stepped", stepped))
     assert found == "12.3k chars/s, 2:05 left, train 2.125, val 2.345"
 
 

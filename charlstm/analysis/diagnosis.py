@@ -165,7 +165,7 @@ def _model(corpus: Corpus) -> str | None:
     )
     if plan.epochs > _MAX_EPOCHS:
         return None
-    return f"{plan.model}, {plan.reason}"
+    return f"{plan.model}, {plan.extent}"
 
 
 def _problems(diagnosis: Diagnosis, config: ReadingConfig, text: str) -> Iterator[Problem]:

@@ -28,7 +28,7 @@ from charlstm.evaluation.items import (
     write_percentiles,
 )
 from charlstm.evaluation.scores import CharLosses, Evaluation, Prediction
-from charlstm.evaluation.with_ngrams import count, interpolated
+from charlstm.evaluation.with_ngrams import fit_interpolated_ngrams, interpolated
 from charlstm.export.javascript import export_module
 from charlstm.export.webpage import build_page
 from charlstm.inference.items import draw_items
@@ -183,7 +183,7 @@ class Model:
                 notify(f"{path}: {error.strerror}; counting n-grams again")
         corpus = self.corpus()
         predict = predict or self.predictor.predictions
-        counts = count(predict, self.tokenizer, corpus.train, corpus.val)
+        counts = fit_interpolated_ngrams(predict, self.tokenizer, corpus.train, corpus.val)
         notify(
             f"counted {corpus.train.num_chars:,} characters: {counts.ngrams.num_ngrams:,} n-grams "
             f"with up to {counts.ngrams.order} characters of context"
@@ -659,4 +659,6 @@ class Model:
             return other.split
         if isinstance(text, str) and os.path.isfile(text):
             _warn(f"{text}: this text is scored, not the file; for the file give a pathlib.Path")
-        return tokenizer.split(self.tokenizer.documents(self.tokenizer.to_chars(text, _warn)))
+        return tokenizer.encode_documents(
+            self.tokenizer.documents(self.tokenizer.to_chars(text, _warn))
+        )

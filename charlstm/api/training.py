@@ -152,7 +152,7 @@ def _run(session: "Session", on_report: OnReport | None, *, with_bar: bool) -> N
         for report in session.run():
             if isinstance(report.event, Stepped):
                 move(bar, report.event.progress, status(report))
-            if on_report is not None and report.is_logged:
+            if on_report is not None and report.is_due:
                 # A copy, so that callers can't change the run's history.
                 on_report(copy.deepcopy(report.record))
         bar.update(1.0 - bar.n)

@@ -299,7 +299,7 @@ def one_of(context: typer.Context, **values: Any) -> list[Any]:
     return list(_one_of(context, values).values())
 
 
-def exclude(context: typer.Context, some: dict[str, Any], others: dict[str, Any]) -> None:
+def require_not_both(context: typer.Context, some: dict[str, Any], others: dict[str, Any]) -> None:
     """Raise ConfigError if any of `some` is given together with any of `others`."""
     for name, value in some.items():
         for other, given in others.items():

@@ -110,7 +110,7 @@ def apply_unknown_option(model: "Model", text: str, unknown: str) -> str:
 
 
 def given_text(model: "Model", text: str, unknown: str) -> str:
-    """Return a text from the command line in the model's symbols; - is read from stdin.
+    """Return a text of the command line, - from stdin, in the model's normalized characters.
 
     Raises:
         CorpusError: if it can't be read, or contains characters that --unknown rejects.
@@ -147,9 +147,9 @@ class ScoredText:
         name: the split's name or the files' names.
         split: the split of the model's own corpus; None for files.
         repeated: documents that also occur in the training text and are scored separately.
-        is_known_D: which documents of `text` occur in the training text; None if unavailable.
+        is_repeated_D: which documents of `text` occur in the training text; None if unavailable.
         train: the training text; None if unavailable, or if it is the text to score.
-        has_baselines: whether to score other predictors; not for the training split, which they
+        with_ngrams: whether to score other predictors; not for the training split, which they
             were fitted on.
     """
 
@@ -157,9 +157,9 @@ class ScoredText:
     split: SplitName | None
     text: "EncodedText"
     repeated: "EncodedText | None" = None
-    is_known_D: "npt.NDArray[np.bool_] | None" = None
+    is_repeated_D: "npt.NDArray[np.bool_] | None" = None
     train: "EncodedText | None" = None
-    has_baselines: bool = True
+    with_ngrams: bool = True
 
     @property
     def num_chars(self) -> int:
@@ -187,22 +187,22 @@ def scored_text(model: "Model", files: list[str], split: SplitName | None) -> Sc
     name = chosen or ", ".join(files)
     if chosen == "train":
         say("no baselines for the training split, which they were fitted on")
-        return ScoredText(name=name, split=chosen, text=text, has_baselines=False)
+        return ScoredText(name=name, split=chosen, text=text, with_ngrams=False)
     if corpus is None:
         return ScoredText(name=name, split=chosen, text=text)
     scored = ScoredText(name=name, split=chosen, text=text, train=corpus.train)
-    is_known_D = None
+    is_repeated_D = None
     if _has_many_documents(corpus):
-        is_known_D = _known(text, corpus, consequence=" and are scored separately")
+        is_repeated_D = _repeated(text, corpus, consequence=" and are scored separately")
     elif files:
-        _warn_of_known(model, text, corpus)
-    if is_known_D is None or is_known_D.all() or not is_known_D.any():
-        return replace(scored, is_known_D=is_known_D)
+        _warn_of_repeated(model, text, corpus)
+    if is_repeated_D is None or is_repeated_D.all() or not is_repeated_D.any():
+        return replace(scored, is_repeated_D=is_repeated_D)
     return replace(
         scored,
-        text=text.documents(~is_known_D),
-        repeated=text.documents(is_known_D),
-        is_known_D=is_known_D[~is_known_D],
+        text=text.documents(~is_repeated_D),
+        repeated=text.documents(is_repeated_D),
+        is_repeated_D=is_repeated_D[~is_repeated_D],
     )
 
 
@@ -226,7 +226,7 @@ def encode_for_both(
         symbols = read.original(0, read.split.num_chars)
         other_text = replace(read.split, ids=other.tokenizer.encode(symbols))
         for each, text in ((model, read.split), (other, other_text)):
-            _say_known(each, text)
+            _say_repeated(each, text)
         return None, read.split, other_text
     own, others = (spec.fingerprint for spec in specs)
     if own != others:
@@ -239,9 +239,9 @@ def encode_for_both(
     # With a different --min-count its ids differ.
     other_text = getattr(other.corpus(), name)
     if name != "train" and _has_many_documents(corpus):
-        is_known_D = _known(text, corpus, consequence=" and are excluded")
-        if not is_known_D.all():
-            text, other_text = text.documents(~is_known_D), other_text.documents(~is_known_D)
+        is_repeated_D = _repeated(text, corpus, consequence=" and are excluded")
+        if not is_repeated_D.all():
+            text, other_text = text.documents(~is_repeated_D), other_text.documents(~is_repeated_D)
     return name, text, other_text
 
 
@@ -264,37 +264,37 @@ def _has_many_documents(corpus: "Corpus") -> bool:
     return len(corpus.train.starts) >= MIN_DOCUMENTS
 
 
-def _known(
+def _repeated(
     text: "EncodedText", corpus: "Corpus", *, whose: str = "the", consequence: str = ""
 ) -> "npt.NDArray[np.bool_]":
     """Return which documents occur in a training text, and print their number."""
     from charlstm.text.duplicates import DocumentHashes
 
-    is_known_D = DocumentHashes(corpus.train, corpus.tokenizer).have(text)
-    if is_known_D.all():
+    is_repeated_D = DocumentHashes(corpus.train, corpus.tokenizer).have(text)
+    if is_repeated_D.all():
         say(f"all documents are also in {whose} training text")
-    elif number := int(is_known_D.sum()):
+    elif number := int(is_repeated_D.sum()):
         say(
-            f"{number:,} of {len(is_known_D):,} documents are also in {whose} training text"
+            f"{number:,} of {len(is_repeated_D):,} documents are also in {whose} training text"
             f"{consequence}"
         )
-    return is_known_D
+    return is_repeated_D
 
 
-def _say_known(model: "Model", text: "EncodedText") -> None:
+def _say_repeated(model: "Model", text: "EncodedText") -> None:
     """Print how much of a text is in a model's training text."""
     try:
         corpus = model.corpus()
     except CorpusError as error:
         say(f"overlap with {model.name}'s training text is not checked: {error}")
         return
-    if corpus.tokenizer.are_lines:
-        _known(text, corpus, whose=f"{model.name}'s")
+    if corpus.tokenizer.documents_are_lines:
+        _repeated(text, corpus, whose=f"{model.name}'s")
     else:
-        _warn_of_known(model, text, corpus)
+        _warn_of_repeated(model, text, corpus)
 
 
-def _warn_of_known(model: "Model", text: "EncodedText", corpus: "Corpus") -> None:
+def _warn_of_repeated(model: "Model", text: "EncodedText", corpus: "Corpus") -> None:
     """Warn if much of a running text is training text."""
     from charlstm.text.duplicates import copied_fraction
 

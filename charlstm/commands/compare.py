@@ -136,7 +136,7 @@ def compare(
                 budget,
                 range(seeds),
                 draw,
-                keep=None if saver is None else saver.keep,
+                keep=None if saver is None else saver.save,
                 as_json=as_json,
             )
     if was_interrupted:

@@ -15,10 +15,10 @@ from charlstm.arguments.options import (
     ModelOptions,
     Threads,
     complete_run,
-    exclude,
     one_of,
     plot_option,
     print_record,
+    require_not_both,
     with_settings,
 )
 from charlstm.arguments.texts import ScoredText, encode_for_both, require_texts, scored_text
@@ -80,7 +80,7 @@ def evaluate(
         typer.Option(
             "--against",
             metavar="RUN",
-            help="Compare with this run on the same text instead.",
+            help="Compare with this run on the same text, instead of a full report.",
             autocompletion=complete_run,
         ),
     ] = None,
@@ -101,7 +101,7 @@ def evaluate(
     files, split = one_of(context, files=files, split=split)
     rival = {"against": against, "against_checkpoint": against_checkpoint}
     one_of(context, **rival)
-    exclude(context, rival, {"dynamic": dynamic, "details": details, "plot": plot})
+    require_not_both(context, rival, {"dynamic": dynamic, "details": details, "plot": plot})
     require_texts(files or (), which.checkpoints)
     model = which.load()
     if against is not None or against_checkpoint is not None:
@@ -125,7 +125,7 @@ def evaluate(
         counts: InterpolatedNgrams | None = None
         # `scored_text` has already said why the training text is unavailable.
         with contextlib.suppress(CorpusError):
-            if scored.has_baselines:
+            if scored.with_ngrams:
                 counts = model.counts(say, predict=partial(predictions, network))
         with character_bar(scored.num_chars * (1 + dynamic), "scored") as progress:
             report = evaluate_text(
@@ -178,7 +178,7 @@ def _extremes(
     order = scores.document_nats(scored.text).argsort(kind="stable")
     number = min(_NUM_EXTREMES, len(order) // 2)
     scores_of = partial(
-        document_scores, scores, scored.text, tokenizer, is_known_D=scored.is_known_D
+        document_scores, scores, scored.text, tokenizer, is_repeated_D=scored.is_repeated_D
     )
     return scores_of(order[::-1][:number]), scores_of(order[:number])
 

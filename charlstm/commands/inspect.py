@@ -169,7 +169,7 @@ class _Texts(NamedTuple):
     """The texts to inspect.
 
     Args:
-        given: the user's text, in symbols; None without one.
+        given: the user's text, in normalized characters; None without one.
         watched: the user's text, or the held-out text.
         held_out: the start of the run's test or validation text; the user's text if unavailable.
         gate_text: the text that gates were measured on during training; if unavailable, the start
@@ -203,7 +203,7 @@ def _choose_texts(model: "Model", *, text: str | None, file: str | None, unknown
         given = apply_unknown_option(model, given, unknown)
         if not given:
             raise ConfigError("the text is empty: give a TEXT or a --file to inspect")
-        documents = tokenizer.split(documents_in(given, config.split_documents))
+        documents = tokenizer.encode_documents(documents_in(given, config.split_documents))
     try:
         corpus = model.corpus()
     except CorpusError as error:

@@ -9,8 +9,8 @@ from charlstm.arguments.options import (
     ModelOptions,
     Unknown,
     WithCounts,
-    exclude,
     print_record,
+    require_not_both,
     unescape_text,
     with_settings,
 )
@@ -76,7 +76,7 @@ def predict(
         show_prediction,
     )
 
-    exclude(context, {"words": words}, {"top": top, "with_ladder": with_ladder})
+    require_not_both(context, {"words": words}, {"top": top, "with_ladder": with_ladder})
     model = which.load()
     predictor = model.predictor_for(with_counts=with_counts, notify=say)
     text = given_text(model, prefix, unknown)

@@ -116,7 +116,7 @@ class TextRows:
         spans = zip(other.split.starts.tolist(), other.split.lengths.tolist(), strict=True)
         symbols = (other.original(start, start + length) for start, length in spans)
         texts = map(tokenizer.without_end, symbols)
-        yield map(_as_typed, texts) if tokenizer.is_byte else texts
+        yield map(_decode_bytes, texts) if tokenizer.is_byte else texts
 
 
 class TableRows:
@@ -274,7 +274,7 @@ def _pieces(path: str, config: ReadingConfig, errors: str = "replace") -> Iterat
         yield from _arriving(config, errors)
         return
     for piece in pieces_of(path, config, errors):
-        yield _as_typed(piece) if config.level == "byte" else piece
+        yield _decode_bytes(piece) if config.level == "byte" else piece
 
 
 def _arriving(config: ReadingConfig, errors: str) -> Iterator[str]:
@@ -294,8 +294,8 @@ def _arriving(config: ReadingConfig, errors: str) -> Iterator[str]:
     yield decoder.decode(b"", final=True)
 
 
-def _as_typed(symbols: str) -> str:
-    """Decode a byte model's symbols as UTF-8; invalid bytes become surrogate escapes."""
+def _decode_bytes(symbols: str) -> str:
+    """Decode a byte model's characters as UTF-8; invalid bytes become surrogate escapes."""
     return symbols.encode("latin-1").decode("utf-8", "surrogateescape")
 
 

@@ -89,7 +89,7 @@ def show(
     from charlstm.run.store import CheckpointStore
     from charlstm.views.runs import show_differences, show_run, with_history
 
-    store = CheckpointStore(_nearest(context))
+    store = CheckpointStore(_store_path(context))
     found = {name: store.load_model(name, furthest=True) for name in names}
     for loaded in found.values():
         print_warnings(loaded.notices)
@@ -171,7 +171,7 @@ def remove(
     """Delete runs: their checkpoints and event logs."""
     from charlstm.run.store import CheckpointStore
 
-    store = CheckpointStore(_nearest(context))
+    store = CheckpointStore(_store_path(context))
     found = [store.run(name) for name in names]
     num_bytes = sum(run.size() for run in found)
     listed = ", ".join(names)
@@ -192,7 +192,7 @@ def remove(
         say(f"run {run.name} deleted{rest}")
 
 
-def _nearest(context: typer.Context) -> Path:
+def _store_path(context: typer.Context) -> Path:
     """Return a subcommand's store: its own flag, else the group's, else environment or default."""
     parent = context.parent
     source = source_of(context, "checkpoints")

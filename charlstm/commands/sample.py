@@ -10,9 +10,9 @@ from charlstm.arguments.options import (
     ModelOptions,
     Unknown,
     WithCounts,
-    exclude,
     parse_count,
     print_record,
+    require_not_both,
     unescape_text,
     with_settings,
 )
@@ -80,7 +80,7 @@ def sample(  # noqa: PLR0912, PLR0915 - three ways to write samples
             "--num-samples",
             parser=parse_count,
             metavar="N",
-            help="Number of samples, with --primes of each.  [default: 20 items of a list, else 1]",
+            help="Number of samples; with --primes, for each.  [default: 20 of a list, else 1]",
         ),
     ] = None,
     new: Annotated[
@@ -134,8 +134,8 @@ def sample(  # noqa: PLR0912, PLR0915 - three ways to write samples
         "seed": seed,
         "check_copying": check_copying,
     }
-    exclude(context, {"primes": primes}, {"prime": prime or None} | item_options)
-    exclude(
+    require_not_both(context, {"primes": primes}, {"prime": prime or None} | item_options)
+    require_not_both(
         context,
         {"most_likely": most_likely},
         {"primes": primes} | item_options | sampling_options,
@@ -174,7 +174,7 @@ def sample(  # noqa: PLR0912, PLR0915 - three ways to write samples
         say(f"seed {seed}")
     generator = np.random.default_rng(seed)
     color = color and not is_colorless()
-    is_list = tokenizer.are_lines and tokenizer.eos is not None
+    is_list = tokenizer.documents_are_lines and tokenizer.eos is not None
     wanted = num_samples or (_NUM_ITEMS if is_list else 1)
     if primes is None and wanted == 1 and not (new or unique or match or check_copying or as_json):
         drawn = sample_many(predictor, before[0], config, num_samples=1, generator=generator)
@@ -182,18 +182,18 @@ def sample(  # noqa: PLR0912, PLR0915 - three ways to write samples
         problem = None
     else:
         if primes is None:
-            filters = _filters(model, new=new, unique=unique, match=match)
+            item_filters = _item_filters(model, new=new, unique=unique, match=match)
             items = draw_items(
                 predictor,
                 before[0],
                 config,
                 num_items=wanted,
                 generator=generator,
-                filters=filters,
+                item_filters=item_filters,
                 patience=PATIENCE if match is None else PATIENCE_FOR_MATCHES,
             )
             samples, problem = list(items.samples), items.problem
-            if filters:
+            if item_filters:
                 say(f"kept {items.num_accepted:,} of {items.num_drawn:,} samples")
             shown, before = shown * len(samples), before * len(samples)
         else:
@@ -231,7 +231,7 @@ def _say_cut(texts: list[str], config: SampleConfig, tokenizer: "CharTokenizer")
 
 
 def _primes(model: "Model", prime: str, file: str | None, unknown: str, num_each: int) -> list[str]:
-    """Return the primes, in symbols: one text, or each line of a file `num_each` times."""
+    """Return one prime, or each line of a file `num_each` times, in normalized characters."""
     if file is None:
         return [given_text(model, prime, unknown)]
     lines = read_text(file, model).split("\n")
@@ -268,7 +268,9 @@ def _copies(model: "Model", samples: "list[Sample]") -> "list[CopiedPassage]":
     ]
 
 
-def _filters(model: "Model", *, new: bool, unique: bool, match: str | None) -> "list[ItemFilter]":
+def _item_filters(
+    model: "Model", *, new: bool, unique: bool, match: str | None
+) -> "list[ItemFilter]":
     """Return the filters for --match, --unique and --new.
 
     Raises:
@@ -293,7 +295,7 @@ def _filters(model: "Model", *, new: bool, unique: bool, match: str | None) -> "
         known_documents = [DocumentHashes(split, tokenizer) for split in splits]
 
         def are_new(texts: list[str]) -> "Iterable[bool]":
-            items = tokenizer.split(texts)
+            items = tokenizer.encode_documents(texts)
             return [
                 not any(flags)
                 for flags in zip(*(known.have(items) for known in known_documents), strict=True)

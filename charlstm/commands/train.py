@@ -19,7 +19,7 @@ from charlstm.system.interrupts import StopSignals, import_torch, stop_signals
 from charlstm.system.terminal import say, waiting
 
 if TYPE_CHECKING:
-    from charlstm.run.log import LoggedEvent
+    from charlstm.run.log import EventRecord
     from charlstm.run.session import Session, Worker
 
 
@@ -93,7 +93,7 @@ def train(
                     )
                 )
                 signals.forward(session.stop)
-                exit_code = _show(
+                exit_code = _train_and_show(
                     session,
                     signals,
                     with_tensorboard=tensorboard,
@@ -106,12 +106,12 @@ def train(
             )
             if worker is None:
                 world.wait_for_main_process()
-            exit_code = 1 if worker is None else _work(worker, signals)
+            exit_code = 1 if worker is None else _train_worker(worker, signals)
         world.leave(exit_code)
     raise typer.Exit(exit_code)
 
 
-def _work(worker: "Worker", signals: StopSignals) -> int:
+def _train_worker(worker: "Worker", signals: StopSignals) -> int:
     """Train until the main process finishes; return the exit code."""
     if worker.is_finished:
         return 0
@@ -120,7 +120,7 @@ def _work(worker: "Worker", signals: StopSignals) -> int:
     return 0 if signals.received is None else 128 + signals.received
 
 
-def _show(
+def _train_and_show(
     session: "Session",
     signals: StopSignals,
     *,
@@ -150,14 +150,14 @@ def _show(
     if not quiet:
         show_plan(session)
     broken: OSError | None = None
-    finished: LoggedEvent | None = None
+    finished: EventRecord | None = None
     with (
         training_view(quiet=quiet) as show,
         open_board(session.folder, wanted=with_tensorboard, mode=session.corpus.mode) as draw,
     ):
         for report in session.run():
             draw(report)
-            if as_json and report.is_logged and broken is None:
+            if as_json and report.is_due and broken is None:
                 try:
                     print_record(report.record)
                 except OSError as error:

@@ -88,8 +88,8 @@ def _compressed_nats(tokenizer: CharTokenizer, train: EncodedText, text: Encoded
     """Return by how much appending the text lengthens the compressed training text, in nats."""
     encoding = "latin-1" if tokenizer.is_byte else "utf-8"
 
-    def num_bytes(*splits: EncodedText) -> int:
-        data = b"".join(tokenizer.decode(split.ids).encode(encoding, "replace") for split in splits)
+    def num_bytes(*texts: EncodedText) -> int:
+        data = b"".join(tokenizer.decode(text.ids).encode(encoding, "replace") for text in texts)
         return len(lzma.compress(data, preset=9))
 
     return 8 * (num_bytes(train, text) - num_bytes(train)) * NATS_PER_BIT

@@ -112,7 +112,7 @@ class Difference(PairedLosses):
     by_context: tuple[ContextDifference, ...]
 
     @property
-    def is_certain(self) -> bool:
+    def is_significant(self) -> bool:
         """Whether the difference is significant: the interval exists and excludes 0."""
         low, high = self.low_bits_per_char, self.high_bits_per_char
         return low is not None and high is not None and (low > 0 or high < 0)

@@ -29,7 +29,7 @@ _RETURN_RATE: Final = 1e-3
 
 
 def score_dynamically(
-    model: CharLSTM, split: EncodedText, *, progress: Progress = no_progress
+    model: CharLSTM, text: EncodedText, *, progress: Progress = no_progress
 ) -> CharLosses:
     """Score every character once, in order, and learn from each segment after scoring it.
 
@@ -41,19 +41,19 @@ def score_dynamically(
     Raises:
         CorpusError: when there are no characters.
     """
-    scores = CharLosses.empty(split.num_chars)
+    scores = CharLosses.empty(text.num_chars)
     model = copy.deepcopy(model)
     for layer in model.layers:
         if isinstance(layer, nn.RNNBase):
             # deepcopy scatters the weights, which cuDNN would compact again for each segment.
             layer.flatten_parameters()
     adaptation = _Adaptation(model)
-    for start, length in zip(split.starts, split.lengths, strict=True):
+    for start, length in zip(text.starts, text.lengths, strict=True):
         previous, state = model.config.bos_id, model.zero_state(1)
         done = 0
         while done < length:
             first = int(start) + done
-            ids_T = split.ids[first : first + min(adaptation.room, int(length) - done)]
+            ids_T = text.ids[first : first + min(adaptation.room, int(length) - done)]
             x_T1 = as_tensor(np.append(previous, ids_T[:-1]), model)[:, None]
             y_T = as_tensor(ids_T, model)
             logits_T1V, state = model(x_T1, state)

@@ -102,7 +102,7 @@ class ItemScore(NamedTuple):
 
         The threshold per character is 1.5 times the item's mean, or the mean if no character
         exceeds that, as in an item that is surprising throughout. The result is approximate if the
-        model's symbols are not the text's characters.
+        model's normalized characters are not the text's characters.
         """
         nats_N = self.nats_N[: len(self.text)].astype(np.float64)
         if not len(nats_N):
@@ -164,11 +164,11 @@ def score_items(
             vocabularies comparable.
     """
     symbols = [tokenizer.to_chars(text) + (tokenizer.eos or "") for text in texts]
-    split = tokenizer.split(symbols)
+    encoded = tokenizer.encode_documents(symbols)
     nats_N = np.empty(0, np.float32)
-    if split.num_chars:
-        scores = CharLosses.of(predict(split), split)
-        nats_N = (scores.with_naming_cost(split, tokenizer) if names_unknown else scores).nats_N
+    if encoded.num_chars:
+        scores = CharLosses.of(predict(encoded), encoded)
+        nats_N = (scores.with_naming_cost(encoded, tokenizer) if names_unknown else scores).nats_N
     lengths = [len(item_symbols) for item_symbols in symbols]
     ends = np.cumsum(lengths)
     items = []
@@ -247,7 +247,7 @@ def validation_items(val: EncodedText, tokenizer: CharTokenizer) -> EncodedText:
     """Return the validation documents, or lines of running text; evenly sampled if too many."""
     if tokenizer.eos is None:
         lines = tokenizer.decode(val.ids).split("\n")
-        val = tokenizer.split([line for line in lines if line.strip()])
+        val = tokenizer.encode_documents([line for line in lines if line.strip()])
     number = len(val.starts)
     if number <= _MAX_ITEMS:
         return val

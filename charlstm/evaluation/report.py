@@ -119,7 +119,7 @@ def evaluate_text(
         scores, ngram_report = score(model, text, progress=progress), None
     else:
         all_scores = score_with_ngrams(predictions(model, text, progress=progress), text, counts)
-        scores, ngram_report = all_scores.network, _ngram_report(all_scores, text, counts)
+        scores, ngram_report = all_scores.lstm, _ngram_report(all_scores, text, counts)
     baselines: list[Baseline] = []
     if train is not None:
         baselines = score_baselines(tokenizer, train=train, text=text)
@@ -159,7 +159,7 @@ def _ngram_report(
     num_chars_K = np.bincount(scores.matched_N)
     lstm_K, ngram_K, mixed_K = (
         np.bincount(scores.matched_N, nats_N)
-        for nats_N in (scores.network.nats_N, scores.ngram_nats_N, scores.interpolated.nats_N)
+        for nats_N in (scores.lstm.nats_N, scores.ngram_nats_N, scores.interpolated.nats_N)
     )
     return NgramReport(
         order=counts.ngrams.order,

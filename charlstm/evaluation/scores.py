@@ -57,21 +57,21 @@ class Evaluation:
     nats: float
 
     @classmethod
-    def of(cls, split: EncodedText, *, nats: float, num_correct: int) -> Self:
+    def of(cls, text: EncodedText, *, nats: float, num_correct: int) -> Self:
         """Return the sums over a text."""
         return cls(
-            num_chars=split.num_chars,
-            num_unknown=int(np.count_nonzero(split.ids == UNKNOWN)),
+            num_chars=text.num_chars,
+            num_unknown=int(np.count_nonzero(text.ids == UNKNOWN)),
             num_correct=num_correct,
-            num_bytes=split.num_bytes,
+            num_bytes=text.num_bytes,
             nats=nats,
         )
 
     @classmethod
-    def of_scores(cls, split: EncodedText, scores: "CharLosses") -> Self:
+    def of_scores(cls, text: EncodedText, scores: "CharLosses") -> Self:
         """Return the sums over per-character losses."""
         return cls.of(
-            split,
+            text,
             nats=float(scores.nats_N.sum(dtype=np.float64)),
             num_correct=int(np.count_nonzero(scores.rank_N == 0)),
         )
@@ -132,15 +132,15 @@ class CharLosses:
     confidence_N: npt.NDArray[np.float32]
 
     @classmethod
-    def of(cls, predictions: Iterable[Prediction], split: EncodedText) -> Self:
+    def of(cls, predictions: Iterable[Prediction], text: EncodedText) -> Self:
         """Score a text from predictions of all its characters.
 
         Raises:
             CorpusError: when there are no characters.
         """
-        scores = cls.empty(split.num_chars)
+        scores = cls.empty(text.num_chars)
         for position_N, log_p_NV in predictions:
-            scores.fill(position_N, log_p_NV, split.ids[position_N])
+            scores.fill(position_N, log_p_NV, text.ids[position_N])
         return scores
 
     @classmethod
@@ -182,19 +182,19 @@ class CharLosses:
         self.rank_N[position_N] = rank_N + (ids_N == UNKNOWN) * log_p_NV.shape[-1]
         self.confidence_N[position_N] = np.exp(log_p_NV.max(-1))
 
-    def with_naming_cost(self, split: EncodedText, tokenizer: CharTokenizer) -> Self:
+    def with_naming_cost(self, text: EncodedText, tokenizer: CharTokenizer) -> Self:
         """Return the losses including the cost of naming each unknown character.
 
         Args:
-            split: the scored text, encoded with `tokenizer`.
+            text: the scored text, encoded with `tokenizer`.
         """
-        naming_N = (split.ids == UNKNOWN) * np.float32(tokenizer.unknown_nats)
+        naming_N = (text.ids == UNKNOWN) * np.float32(tokenizer.unknown_nats)
         return replace(self, nats_N=self.nats_N + naming_N)
 
-    def document_nats(self, split: EncodedText) -> npt.NDArray[np.float64]:
+    def document_nats(self, text: EncodedText) -> npt.NDArray[np.float64]:
         """Return the loss of each document of the scored text, float64 [num_documents]."""
         nats_D: npt.NDArray[np.float64] = np.add.reduceat(
-            self.nats_N, split.starts, dtype=np.float64
+            self.nats_N, text.starts, dtype=np.float64
         )
         return nats_D
 
@@ -230,26 +230,26 @@ class DocumentScore:
 
 def document_scores(
     scores: CharLosses,
-    split: EncodedText,
+    text: EncodedText,
     tokenizer: CharTokenizer,
     numbers: npt.NDArray[np.integer],
     *,
-    is_known_D: npt.NDArray[np.bool_] | None,
+    is_repeated_D: npt.NDArray[np.bool_] | None,
 ) -> Iterator[DocumentScore]:
     """Yield the scores of some documents.
 
     Args:
         numbers: indices of the documents, from 0.
     """
-    nats_D, lengths_D = scores.document_nats(split), split.lengths
+    nats_D, lengths_D = scores.document_nats(text), text.lengths
     for number in numbers.tolist():
-        start, length = int(split.starts[number]), int(lengths_D[number])
-        tokens = tokenizer.decode(split.ids[start : start + length])
+        start, length = int(text.starts[number]), int(lengths_D[number])
+        tokens = tokenizer.decode(text.ids[start : start + length])
         yield DocumentScore(
             number=number + 1,
             num_chars=length,
             nats=float(nats_D[number]),
-            is_known=None if is_known_D is None else bool(is_known_D[number]),
+            is_known=None if is_repeated_D is None else bool(is_repeated_D[number]),
             text=tokenizer.to_text(tokenizer.without_end(tokens)),
         )
 
@@ -327,9 +327,9 @@ def calibration(scores: CharLosses) -> Calibration:
     )
 
 
-def by_kind(scores: CharLosses, split: EncodedText, tokenizer: CharTokenizer) -> list[KindScore]:
+def by_kind(scores: CharLosses, text: EncodedText, tokenizer: CharTokenizer) -> list[KindScore]:
     """Return the losses of letters, digits, spaces and so on, for all kinds that occur."""
-    number_N = kind_numbers(split, tokenizer)
+    number_N = kind_numbers(text, tokenizer)
     num_chars = np.bincount(number_N, minlength=len(KINDS))
     nats = np.bincount(number_N, scores.nats_N, len(KINDS))
     return [
@@ -339,7 +339,7 @@ def by_kind(scores: CharLosses, split: EncodedText, tokenizer: CharTokenizer) ->
     ]
 
 
-def kind_numbers(split: EncodedText, tokenizer: CharTokenizer) -> npt.NDArray[np.intp]:
+def kind_numbers(text: EncodedText, tokenizer: CharTokenizer) -> npt.NDArray[np.intp]:
     """Return the index in `KINDS` of each character's kind, [num_chars].
 
     Non-ASCII bytes are of the kind "other".
@@ -347,17 +347,17 @@ def kind_numbers(split: EncodedText, tokenizer: CharTokenizer) -> npt.NDArray[np
     is_byte = tokenizer.is_byte
     kinds = [_kind(char, is_byte=is_byte) for char in tokenizer.vocabulary.characters]
     number_of_id = np.array([UNKNOWN_KIND, *map(KINDS.index, kinds)])
-    number_N: npt.NDArray[np.intp] = number_of_id[split.ids]
+    number_N: npt.NDArray[np.intp] = number_of_id[text.ids]
     return number_N
 
 
 def most_surprising(
-    scores: CharLosses, split: EncodedText, tokenizer: CharTokenizer, *, number: int = 10
+    scores: CharLosses, text: EncodedText, tokenizer: CharTokenizer, *, number: int = 10
 ) -> list[SurprisingCharacter]:
     """Return the characters with the highest surprisal, in descending order."""
 
     def decode(first: int, after: int) -> str:
-        return tokenizer.text_of(split.ids[max(0, first) : after])
+        return tokenizer.text_of(text.ids[max(0, first) : after])
 
     number = min(number, len(scores.nats_N))
     places = np.argpartition(-scores.nats_N, number - 1)[:number]
@@ -365,7 +365,7 @@ def most_surprising(
     return [
         SurprisingCharacter(
             place=int(place),
-            char=None if split.ids[place] == UNKNOWN else decode(place, place + 1),
+            char=None if text.ids[place] == UNKNOWN else decode(place, place + 1),
             bits=float(scores.nats_N[place] / NATS_PER_BIT),
             before=decode(place - _CONTEXT_CHARS, place),
             after=decode(place + 1, place + 1 + _CONTEXT_CHARS),

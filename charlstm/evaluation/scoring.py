@@ -39,7 +39,7 @@ _CONTEXTS: Final = ((1, 8192), (10, 4096), (100, 512), (1000, 128))
 MAX_CONTEXT_CHARS: Final = sum((length + 1) * number for length, number in _CONTEXTS)
 
 
-def score(model: CharLSTM, split: EncodedText, *, progress: Progress = no_progress) -> CharLosses:
+def score(model: CharLSTM, text: EncodedText, *, progress: Progress = no_progress) -> CharLosses:
     """Score every character once, in float32; the state is carried within documents.
 
     Args:
@@ -48,26 +48,26 @@ def score(model: CharLSTM, split: EncodedText, *, progress: Progress = no_progre
     Raises:
         CorpusError: when there are no characters.
     """
-    return CharLosses.of(predictions(model, split, progress=progress), split)
+    return CharLosses.of(predictions(model, text, progress=progress), text)
 
 
 @torch.inference_mode()
 def predictions(
-    model: CharLSTM, split: EncodedText, *, progress: Progress = no_progress
+    model: CharLSTM, text: EncodedText, *, progress: Progress = no_progress
 ) -> Iterator[Prediction]:
     """Yield the predictions of every character, in no particular order.
 
     Args:
         progress: as in `score`.
     """
-    for logits_NV, _, position_N in _predictions(model, split):
+    for logits_NV, _, position_N in _predictions(model, text):
         yield position_N, model.log_probabilities(logits_NV).cpu().numpy()
         progress(len(position_N))
 
 
 @torch.inference_mode()
 def fit_temperature(
-    model: CharLSTM, split: EncodedText, *, world: World = SINGLE_PROCESS
+    model: CharLSTM, text: EncodedText, *, world: World = SINGLE_PROCESS
 ) -> tuple[float, Evaluation]:
     """Find the softmax temperature with the lowest loss on a text (Guo et al. 2017).
 
@@ -80,11 +80,11 @@ def fit_temperature(
         The temperature, and the evaluation with all logits divided by it.
     """
     # On a shorter text even this one parameter would overfit.
-    temperatures = _TEMPERATURES if split.num_chars >= _MIN_CALIBRATION_CHARS else (1.0,)
+    temperatures = _TEMPERATURES if text.num_chars >= _MIN_CALIBRATION_CHARS else (1.0,)
     nats = [0.0 for _ in temperatures]
     num_correct = 0
     chunk = max(1, _CACHED_LOGITS // model.config.num_outputs)
-    for all_logits_NV, all_y_N, _ in _predictions(model, split, world):
+    for all_logits_NV, all_y_N, _ in _predictions(model, text, world):
         for first in range(0, len(all_y_N), chunk):
             logits_NV, y_N = all_logits_NV[first : first + chunk], all_y_N[first : first + chunk]
             num_correct += int(((logits_NV.argmax(-1) == y_N) & (y_N != UNKNOWN)).sum())
@@ -93,12 +93,12 @@ def fit_temperature(
                 nats[number] -= float(log_p_N.cpu().double().sum())
     *nats, all_correct = world.all_reduce([*nats, num_correct])
     temperature, min_nats = min(zip(temperatures, nats, strict=True), key=lambda pair: pair[1])
-    return temperature, Evaluation.of(split, nats=min_nats, num_correct=int(all_correct))
+    return temperature, Evaluation.of(text, nats=min_nats, num_correct=int(all_correct))
 
 
 def score_by_context(
     model: CharLSTM,
-    split: EncodedText,
+    text: EncodedText,
     *,
     generator: np.random.Generator,
     progress: Progress = no_progress,
@@ -115,19 +115,19 @@ def score_by_context(
     context_scores = []
     for num_context, num_windows in _CONTEXTS:
         window = num_context + 1
-        num_positions = np.maximum(split.lengths - num_context, 0)
+        num_positions = np.maximum(text.lengths - num_context, 0)
         if not num_positions.any():
             break
         # Uniform over all positions, whatever their document.
         position_W = generator.integers(0, num_positions.sum(), num_windows)
         document_W = np.searchsorted(np.cumsum(num_positions), position_W, "right")
         first_W = (
-            split.starts[document_W]
+            text.starts[document_W]
             + position_W
             - (np.cumsum(num_positions) - num_positions)[document_W]
         )
         windows = EncodedText(
-            ids=split.ids[first_W[:, None] + np.arange(window)].ravel(),
+            ids=text.ids[first_W[:, None] + np.arange(window)].ravel(),
             starts=np.arange(num_windows, dtype=np.int64) * window,
         )
         scores = score(model, windows, progress=progress)
@@ -138,11 +138,11 @@ def score_by_context(
 
 
 def _predictions(
-    model: CharLSTM, split: EncodedText, world: World = SINGLE_PROCESS
+    model: CharLSTM, text: EncodedText, world: World = SINGLE_PROCESS
 ) -> Iterator[tuple[Tensor, Tensor, npt.NDArray[np.int64]]]:
     """Yield (logits [N, V], targets [N], positions [N]) batch by batch, in no particular order."""
     windows = parallel_windows(
-        split,
+        text,
         num_documents=_BATCH_SIZE,
         num_chars=_BATCH_CHARS,
         max_steps=_MAX_WINDOW,
@@ -153,13 +153,13 @@ def _predictions(
     for position_TB, is_inside_TB, is_first in windows:
         num_documents = position_TB.shape[1]
         state = model.zero_state(num_documents) if is_first else state.first(num_documents)
-        x_TB = split.ids[position_TB - 1].astype(np.int64)
+        x_TB = text.ids[position_TB - 1].astype(np.int64)
         if is_first:
             x_TB[0] = model.config.bos_id
         logits_TBV, state = model(as_tensor(x_TB, model), state)
         position_N = position_TB[is_inside_TB]
         logits_NV = logits_TBV[torch.from_numpy(is_inside_TB).to(model.device)]
-        yield logits_NV, as_tensor(split.ids[position_N], model), position_N
+        yield logits_NV, as_tensor(text.ids[position_N], model), position_N
 
 
 def as_tensor(ids: npt.NDArray[np.integer], model: CharLSTM) -> Tensor:

@@ -33,7 +33,7 @@ class ScoresWithNgrams:
         matched_N: matched context lengths, in tokens, int8.
     """
 
-    network: CharLosses
+    lstm: CharLosses
     interpolated: CharLosses
     ngram_nats_N: npt.NDArray[np.float64]
     matched_N: npt.NDArray[np.int8]
@@ -50,19 +50,19 @@ def score_with_ngrams(
     Raises:
         CorpusError: when there are no characters.
     """
-    network, interpolated = CharLosses.empty(text.num_chars), CharLosses.empty(text.num_chars)
+    lstm, interpolated = CharLosses.empty(text.num_chars), CharLosses.empty(text.num_chars)
     nats_N, matched_N = np.empty(text.num_chars), np.empty(text.num_chars, np.int8)
     context_NK = counts.ngrams.contexts(text)
     for place_N, lstm_NV in predictions:
         ids_N = text.ids[place_N]
         ngram_NV, matched_N[place_N] = counts.ngrams.log_probabilities(context_NK[place_N])
         nats_N[place_N] = -ngram_NV[np.arange(len(ids_N)), ids_N]
-        network.fill(place_N, lstm_NV, ids_N)
+        lstm.fill(place_N, lstm_NV, ids_N)
         interpolated.fill(
             place_N, counts.interpolated(lstm_NV, ngram_NV, matched_N[place_N]), ids_N
         )
     return ScoresWithNgrams(
-        network=network, interpolated=interpolated, ngram_nats_N=nats_N, matched_N=matched_N
+        lstm=lstm, interpolated=interpolated, ngram_nats_N=nats_N, matched_N=matched_N
     )
 
 
@@ -76,7 +76,7 @@ def interpolated(
         yield place_N, counts.interpolated(lstm_NV, *ngrams)
 
 
-def count(
+def fit_interpolated_ngrams(
     predict: Callable[[EncodedText], Iterable[Prediction]],
     tokenizer: CharTokenizer,
     train: EncodedText,

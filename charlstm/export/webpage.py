@@ -74,7 +74,7 @@ def build_page(
 
     Args:
         name: the run's name.
-        text: the text that the page opens with, in symbols; None for some held-out lines.
+        text: normalized characters that the page opens with; None for some held-out lines.
         held_out: text for measuring the rounding cost and choosing the units to show.
 
     Raises:
@@ -105,13 +105,13 @@ def build_page(
 
 
 def _opening_text(tokenizer: CharTokenizer, held_out: EncodedText) -> str:
-    """Return some held-out lines for the page to open with, in symbols.
+    """Return some held-out lines for the page to open with, in normalized characters.
 
     They start with the first line of prose, and usually end in the middle of a word, where a
     prediction is interesting.
     """
     text = tokenizer.text_of(held_out.ids[:_TRACKED_CHARS])
-    if not tokenizer.are_lines and tokenizer.eos is not None:
+    if not tokenizer.documents_are_lines and tokenizer.eos is not None:
         # EOS can't be typed, so use the first non-empty document.
         text = next(filter(None, text.split(tokenizer.eos)), "")
     lines = text.strip("\n").split("\n")

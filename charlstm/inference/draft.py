@@ -56,10 +56,10 @@ class Draft:
         generator: source of randomness for sampling.
 
     Attributes:
-        text: in tokens, see `CharTokenizer`.
-        cursor: position, in tokens, where the next character is typed and predicted.
+        text: normalized characters, see `CharTokenizer`.
+        cursor: position where the next character is typed and predicted.
         config: the configuration with the current temperature.
-        max_chars: maximum length, in tokens, so that the cached states fit in memory.
+        max_chars: maximum length in normalized characters, so that the cached states fit in memory.
         notice: why the last action was not completed, or empty.
     """
 

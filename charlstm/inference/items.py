@@ -50,7 +50,7 @@ def draw_items(
     *,
     num_items: int,
     generator: np.random.Generator,
-    filters: Iterable[ItemFilter] = (),
+    item_filters: Iterable[ItemFilter] = (),
     patience: int = PATIENCE,
 ) -> DrawnItems:
     """Sample items until `num_items` pass all filters.
@@ -62,11 +62,14 @@ def draw_items(
     Raises:
         CorpusError: when the prime contains characters outside the vocabulary.
     """
-    filters = tuple(filters)
+    item_filters = tuple(item_filters)
     eos = predictor.tokenizer.eos
-    if filters and eos is not None:
+    if item_filters and eos is not None:
         # Reject empty items and those that were cut at the maximum length.
-        filters = (lambda texts: [text.endswith(eos) and text != eos for text in texts], *filters)
+        item_filters = (
+            lambda texts: [text.endswith(eos) and text != eos for text in texts],
+            *item_filters,
+        )
     patience = max(patience, _PATIENCE_PER_ITEM * num_items)
     samples: list[Sample] = []
     problem = None
@@ -81,13 +84,13 @@ def draw_items(
             break
         num_missing = num_items - len(samples)
         # The rarer matches are, the more streams run in parallel.
-        min_streams = max(_MIN_STREAMS, num_rejected) if filters else 1
+        min_streams = max(_MIN_STREAMS, num_rejected) if item_filters else 1
         num_streams = min(_MAX_STREAMS, max(num_missing, min_streams))
         steps = sample_many(predictor, prime, config, num_samples=num_streams, generator=generator)
         batch = collect(steps, num_streams)
         num_drawn += len(batch)
         num_chars = sum(len(sample.text) for sample in batch)
-        for keep in filters:
+        for keep in item_filters:
             texts = [prime + sample.text for sample in batch]
             batch = [sample for sample, kept in zip(batch, keep(texts), strict=True) if kept]
         samples += batch

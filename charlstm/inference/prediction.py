@@ -69,7 +69,7 @@ def predict_next(predictor: Predictor, prefix: str) -> NextCharacters:
         CorpusError: when the prefix contains characters outside the vocabulary.
     """
     predictor.tokenizer.require_known(prefix)
-    log_p_V = predictor.read_text(prefix, predictor.start()).log_p[0]
+    log_p_V = predictor.read_all(prefix, predictor.start()).log_p[0]
     return ranked(predictor.tokenizer, log_p_V.astype(np.float64), prefix=prefix)
 
 

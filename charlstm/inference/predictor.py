@@ -100,7 +100,7 @@ class Predictor:
             context_BK = self.counts.ngrams.read(ids_B, context_BK)
         return self._read(ids_B, before.layers, context_BK)
 
-    def read_text(self, symbols: str, before: PredictorState) -> PredictorState:
+    def read_all(self, symbols: str, before: PredictorState) -> PredictorState:
         """Return the state after a text in a single stream; EOS resets it."""
         for token in self.tokenizer.encode(symbols):
             is_eos = token == self.tokenizer.eos_id

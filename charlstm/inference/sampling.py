@@ -254,7 +254,7 @@ def sample_many(
 
 def max_chars(config: SampleConfig, tokenizer: CharTokenizer) -> int:
     """Return the maximum length of a sample in characters; items of a list usually end earlier."""
-    default = _MAX_ITEM_CHARS if tokenizer.are_lines else _TEXT_CHARS
+    default = _MAX_ITEM_CHARS if tokenizer.documents_are_lines else _TEXT_CHARS
     return default if config.length is None else config.length
 
 
@@ -273,7 +273,7 @@ def _after_primes(predictor: Predictor, primes: Sequence[str]) -> PredictorState
     numbers = {prime: number for number, prime in enumerate(dict.fromkeys(primes))}
     for prime in numbers:
         predictor.tokenizer.require_known(prime)
-    states = (predictor.read_text(prime, predictor.start()) for prime in numbers)
+    states = (predictor.read_all(prime, predictor.start()) for prime in numbers)
     joined = functools.reduce(PredictorState.joined, states)
     return joined.of_streams(np.array([numbers[prime] for prime in primes], np.intp))
 

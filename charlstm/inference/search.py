@@ -125,7 +125,7 @@ def likely_items(predictor: Predictor, prime: str, number: int) -> list[Continua
     """Return the most likely items of a list that start with a prime, without the empty one.
 
     Args:
-        prime: in tokens.
+        prime: in normalized characters.
 
     Raises:
         ConfigError: when the model was not trained with ends of documents.
@@ -145,7 +145,7 @@ def likely_words(predictor: Predictor, prime: str, number: int) -> list[Continua
     """Return the most likely continuations of a text to the end of the word.
 
     Args:
-        prime: in tokens.
+        prime: in normalized characters.
 
     Raises:
         ConfigError: when the vocabulary has no letters.
@@ -171,7 +171,7 @@ def _likely(
     may_be_empty: bool = True,
 ) -> list[Continuation]:
     tokenizer = predictor.tokenizer
-    start = predictor.read_text(prime, predictor.start())
+    start = predictor.read_all(prime, predictor.start())
     search = most_likely(predictor, start, is_end_V, number, may_be_empty=may_be_empty)
     if len(search.found) < number and not search.is_exact:
         raise CharLSTMError(

@@ -23,20 +23,20 @@ _METRICS: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoggedEvent:
+class EventRecord:
     """An event with its log entry.
 
     Args:
         record: the entry for the event log and `--json`: the event's fields and latest metrics.
-        is_logged: whether to log it; of gradient steps, only one every few seconds is logged.
+        is_due: whether to log it; of gradient steps, only one every few seconds is logged.
     """
 
     event: Event
     record: dict[str, Any]
-    is_logged: bool
+    is_due: bool
 
 
-def status(report: LoggedEvent) -> str:
+def status(report: EventRecord) -> str:
     """Describe a gradient step in one line, for a progress bar or log."""
     event, val = report.event, report.record["val_bits_per_char"]
     assert isinstance(event, Stepped)
@@ -65,7 +65,7 @@ class RunLog:
         self._reported_at = time.monotonic()
         self._was_skipping = False
 
-    def report(self, kind: str, event: Event, **extra: Any) -> LoggedEvent:
+    def entry_for(self, kind: str, event: Event, **extra: Any) -> EventRecord:
         """Return an event with its log entry.
 
         Args:
@@ -74,10 +74,10 @@ class RunLog:
         """
         values = asdict(event)
         self._latest.update({name: values[name] for name in _METRICS if name in values})
-        return LoggedEvent(
+        return EventRecord(
             event=event,
             record={"event": kind, **self._latest, **values, **extra},
-            is_logged=not isinstance(event, Stepped) or self._is_due(event),
+            is_due=not isinstance(event, Stepped) or self._is_due(event),
         )
 
     def finished_before(self, *, step: int, best_epoch: float) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class PreparedRun:
     Args:
         history: log entries of earlier sessions.
         is_finished: whether the budget is used up, so that nothing is left to train.
-        reason: how the settings were chosen; empty for a resumed run.
+        extent: how the settings were chosen; empty for a resumed run.
         dropouts: the expected dropout rates.
         notices: warnings for the user.
         confirmations: of what the user asked for.
@@ -93,7 +93,7 @@ class PreparedRun:
     start: Start
     history: tuple[LogEntry, ...]
     is_finished: bool
-    reason: str
+    extent: str
     dropouts: Dropouts
     notices: tuple[str, ...]
     confirmations: tuple[str, ...] = ()
@@ -238,7 +238,7 @@ def prepare_new(
         start=start,
         history=(),
         is_finished=False,
-        reason=plan.reason,
+        extent=plan.extent,
         dropouts=plan.train.dropouts(plan.epochs),
         notices=tuple(notices),
         confirmations=tuple(confirmations),
@@ -309,7 +309,7 @@ def prepare_resumed(store: CheckpointStore, run: Run, request: Request) -> Prepa
         start=Resume(weights=checkpoint.weights, state=checkpoint.training),
         history=checkpoint.history,
         is_finished=is_finished,
-        reason="",
+        extent="",
         dropouts=checkpoint.dropouts,
         notices=tuple(notices),
         confirmations=tuple(confirmations),

@@ -77,7 +77,7 @@ class ModelSaver:
         with self.store.new_run(self.corpus.name):
             pass  # an unused run leaves no files
 
-    def keep(self, trainer: Trainer, events: Sequence[TrainerEvent]) -> str:
+    def save(self, trainer: Trainer, events: Sequence[TrainerEvent]) -> str:
         """Save a model at the end of its budget.
 
         Args:
@@ -93,7 +93,7 @@ class ModelSaver:
         for event in events:
             if isinstance(event, Started | Evaluated):
                 kind = "started" if isinstance(event, Started) else "evaluated"
-                run_log.history.append(run_log.report(kind, event).record)
+                run_log.history.append(run_log.entry_for(kind, event).record)
         weights = trainer.weights()
         model = Checkpoint(
             spec=RunSpec(

@@ -27,7 +27,7 @@ from charlstm.events import (
 from charlstm.inference.predictor import Predictor
 from charlstm.inference.sampling import sample
 from charlstm.model.checkpoints import Arrays, Checkpoint, LogEntry, TrainingState
-from charlstm.run.log import LoggedEvent, RunLog
+from charlstm.run.log import EventRecord, RunLog
 from charlstm.run.preparation import (
     PreparedRun,
     Request,
@@ -57,7 +57,7 @@ class Session:
         self, prepared: PreparedRun, writer: RunWriter, *, world: World, started_at: float
     ) -> None:
         self.name = prepared.name
-        self.reason = prepared.reason
+        self.extent = prepared.extent
         self.dropouts = prepared.dropouts
         self.notices = prepared.notices
         self.confirmations = prepared.confirmations
@@ -89,7 +89,7 @@ class Session:
         """Ask `run` to save and end after the current step."""
         self._trainer.stop()
 
-    def run(self) -> Iterator[LoggedEvent]:
+    def run(self) -> Iterator[EventRecord]:
         """Train and save, yielding events with log entries.
 
         Raises:
@@ -99,20 +99,20 @@ class Session:
         """
         for event in self._trainer.run():
             if isinstance(event, Stepped):
-                yield self._logged(self._run_log.report("stepped", event))
+                yield self._logged(self._run_log.entry_for("stepped", event))
                 if self._saver.is_due:
                     self._trainer.request_save()
             else:
                 yield from self._handle(event, self._trainer.state_dict())
 
-    def _handle(self, event: TrainerEvent, state: TrainingState) -> Iterator[LoggedEvent]:
+    def _handle(self, event: TrainerEvent, state: TrainingState) -> Iterator[EventRecord]:
         """Save at an event between steps and yield log entries; weights are copied once."""
         run_log, saver = self._run_log, self._saver
         weights = self._trainer.weights()
         calibrated = self._trainer.calibrated(weights)
         match event:
             case Started():
-                report = run_log.report(
+                report = run_log.entry_for(
                     "started", event, **self._settings(), **self._preview(calibrated)
                 )
                 if not run_log.history:
@@ -122,11 +122,11 @@ class Session:
                 # leaves no log.
                 saved = saver.save(self._model(calibrated), weights, state)
                 yield self._logged(report)
-                yield self._logged(run_log.report("saved", saved))
+                yield self._logged(run_log.entry_for("saved", saved))
             case SaveDue():
                 yield self._try_to_save(self._model(calibrated), weights, state)
             case Evaluated():
-                report = run_log.report("evaluated", event, **self._preview(calibrated))
+                report = run_log.entry_for("evaluated", event, **self._preview(calibrated))
                 run_log.history.append(report.record)
                 model = self._model(calibrated)
                 if event.is_best:
@@ -138,8 +138,8 @@ class Session:
                 saved = saver.save(model, weights, state)
                 if model.is_finished:
                     self._writer.drop_kept()
-                yield self._logged(run_log.report("saved", saved))
-                yield self._logged(run_log.report("finished", event, run=self.name))
+                yield self._logged(run_log.entry_for("saved", saved))
+                yield self._logged(run_log.entry_for("finished", event, run=self.name))
 
     def _settings(self) -> dict[str, Any]:
         spec = self.spec
@@ -169,14 +169,14 @@ class Session:
             ],
         }
 
-    def _logged(self, report: LoggedEvent) -> LoggedEvent:
-        if report.is_logged:
+    def _logged(self, report: EventRecord) -> EventRecord:
+        if report.is_due:
             self._writer.log(report.record)
         return report
 
     def _try_to_save(
         self, model: Checkpoint, weights: Arrays, state: TrainingState, *, is_kept: bool = False
-    ) -> LoggedEvent:
+    ) -> EventRecord:
         """Save during training; a failure is only reported, as the next save may succeed.
 
         Args:
@@ -191,10 +191,10 @@ class Session:
             if not self.folder.is_dir():
                 raise
             failed = SavingFailed(step=model.step, reason=str(error))
-            return self._logged(self._run_log.report("saving_failed", failed))
+            return self._logged(self._run_log.entry_for("saving_failed", failed))
         if is_kept:
             self._writer.keep(saved.step)
-        return self._logged(self._run_log.report("saved", saved))
+        return self._logged(self._run_log.entry_for("saved", saved))
 
     def _model(self, weights: Arrays) -> Checkpoint:
         """Return the model for use, without training state."""

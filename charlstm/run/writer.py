@@ -15,7 +15,7 @@ from charlstm.model.checkpoints import Checkpoint
 from charlstm.system import run_files
 from charlstm.system.files import open_to_append, remove_leftovers, replace_file
 from charlstm.text.corpus import Corpus
-from charlstm.text.storage import write_text
+from charlstm.text.storage import write_corpus
 
 NUM_KEPT: Final = 3
 
@@ -71,7 +71,7 @@ class RunWriter:
             others: folders of other runs, which may have the same text.
         """
         with contextlib.suppress(OSError, TensorFileError):
-            write_text(self.folder, corpus, config, mode=self.mode, others=others)
+            write_corpus(self.folder, corpus, config, mode=self.mode, others=others)
 
     def keep(self, step: int) -> None:
         """Keep the current `last` checkpoint, named by its step, and delete the oldest such file.

@@ -133,7 +133,7 @@ class Window(NamedTuple):
 
 
 def parallel_windows(
-    split: EncodedText,
+    text: EncodedText,
     *,
     num_documents: int,
     num_chars: int = 0,
@@ -152,18 +152,18 @@ def parallel_windows(
             document is always read.
         shard: slice of the documents, in descending order of length.
     """
-    length_D = split.lengths
+    length_D = text.lengths
     order = np.argsort(-length_D, kind="stable")[shard]
     first = 0
     while first < len(order):
         chosen = order[first:][: max(num_documents, num_chars // int(length_D[order[first]]))]
         first += len(chosen)
-        start_B, length_B = split.starts[chosen], length_D[chosen]
+        start_B, length_B = text.starts[chosen], length_D[chosen]
         max_length = int(length_B[0])
         num_steps = max(1, min(max_steps, max_chars // len(chosen)))
         for begin in range(0, max_length, num_steps):
             num_active = int(np.count_nonzero(length_B > begin))
             start_B, length_B = start_B[:num_active], length_B[:num_active]
             offset_T1 = np.arange(begin, min(begin + num_steps, max_length))[:, None]
-            index_TB = np.minimum(start_B + offset_T1, split.num_chars - 1)
+            index_TB = np.minimum(start_B + offset_T1, text.num_chars - 1)
             yield Window(index_TB, offset_T1 < length_B, begin == 0)

@@ -31,14 +31,14 @@ def document_notices(
     if num_documents == 1 and config.split_documents is not None:
         yield f"--split-documents {config.split_documents}: no match, the text is one document"
     is_blank_D = (train.lengths == 1) & (train.ids[train.starts] == tokenizer.eos_id)
-    blank = "blank lines" if tokenizer.are_lines else "empty"
+    blank = "blank lines" if tokenizer.documents_are_lines else "empty"
     if num_blank := int(is_blank_D.sum()):
         yield f"{num_blank:,} of {num_documents:,} documents are {blank} and trained on like others"
 
 
-def unknown_notices(split: EncodedText, name: str) -> Iterator[str]:
+def unknown_notices(text: EncodedText, name: str) -> Iterator[str]:
     """Yield a notice if many characters of a text are unknown."""
-    fraction = np.count_nonzero(split.ids == UNKNOWN) / max(1, split.num_chars)
+    fraction = np.count_nonzero(text.ids == UNKNOWN) / max(1, text.num_chars)
     if fraction > _MANY_UNKNOWN:
         yield f"{fraction:.0%} of the {name} consists of characters outside the vocabulary"
 

@@ -50,7 +50,7 @@ def load_corpus_of_run(
     Raises:
         CorpusError: if there is no copy and the files are missing or have changed.
     """
-    copy = None if folder is None else read_text(folder, config, fingerprint, vocabulary)
+    copy = None if folder is None else read_corpus(folder, config, fingerprint, vocabulary)
     if copy is not None:
         return copy
     if any(map(is_read_once, (*config.paths, config.val, config.test))):
@@ -63,7 +63,7 @@ def load_corpus_of_run(
     return corpus
 
 
-def write_text(
+def write_corpus(
     folder: Path,
     corpus: Corpus,
     config: ReadingConfig,
@@ -82,7 +82,7 @@ def write_text(
         TensorFileError: if its header would be too long.
     """
     ids_path, path = folder / run_files.TEXT_IDS, folder / run_files.TEXT
-    if read_text(folder, config, corpus.fingerprint, corpus.vocabulary) is None:
+    if read_corpus(folder, config, corpus.fingerprint, corpus.vocabulary) is None:
         ids_path.unlink(missing_ok=True)
         if not any(_link_ids(other, ids_path, config, corpus) for other in others):
             with replace_file(ids_path, mode=mode) as file:
@@ -97,7 +97,7 @@ def write_text(
         file_path.chmod(file_path.stat().st_mode & mode)
 
 
-def read_text(
+def read_corpus(
     folder: Path, config: ReadingConfig, fingerprint: str, vocabulary: Vocabulary
 ) -> Corpus | None:
     """Return the corpus in a run's folder; None if it is missing, damaged or a different one."""
@@ -118,7 +118,7 @@ def read_text(
 
 def _link_ids(other: Path, ids_path: Path, config: ReadingConfig, corpus: Corpus) -> bool:
     """Link another run's ids if they are the same; return whether that succeeded."""
-    if read_text(other, config, corpus.fingerprint, corpus.vocabulary) is None:
+    if read_corpus(other, config, corpus.fingerprint, corpus.vocabulary) is None:
         return False
     try:
         os.link(other / run_files.TEXT_IDS, ids_path)

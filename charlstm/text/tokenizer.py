@@ -50,7 +50,7 @@ class CharTokenizer:
         return self.config.level == "byte"
 
     @property
-    def are_lines(self) -> bool:
+    def documents_are_lines(self) -> bool:
         """Whether each document is a line, so that LF is EOS."""
         return self.config.split_documents == "lines"
 
@@ -62,7 +62,7 @@ class CharTokenizer:
     @property
     def eos(self) -> str | None:
         """End-of-document character: LF if documents are lines, else U+FDD0; None without one."""
-        eos = "\n" if self.are_lines else EOS
+        eos = "\n" if self.documents_are_lines else EOS
         return eos if eos in self.vocabulary.characters else None
 
     @cached_property
@@ -137,7 +137,7 @@ class CharTokenizer:
         """Return the readable text of ids [n]."""
         return self.to_text(self.decode(ids))
 
-    def split(self, documents: Iterable[str]) -> EncodedText:
+    def encode_documents(self, documents: Iterable[str]) -> EncodedText:
         """Encode documents; empty ones are dropped."""
         return EncodedText.of(documents, self.vocabulary, num_bytes=self.num_bytes)
 

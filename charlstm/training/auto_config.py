@@ -84,7 +84,7 @@ class AutoConfig:
     Args:
         num_chars: characters to read in training; an estimate for a budget in minutes.
         epochs: the same in epochs.
-        reason: summary of `num_chars` and `epochs` for display.
+        extent: summary of `num_chars` and `epochs` for display.
         notices: messages about reduced settings.
     """
 
@@ -92,7 +92,7 @@ class AutoConfig:
     train: TrainConfig
     num_chars: float
     epochs: float
-    reason: str
+    extent: str
     notices: tuple[str, ...]
 
 
@@ -155,7 +155,7 @@ def auto_configure(
         ),
         num_chars=num_chars,
         epochs=epochs,
-        reason=f"{about}{_rounded(num_chars)} characters, {_rounded(epochs)} epochs",
+        extent=f"{about}{_rounded(num_chars)} characters, {_rounded(epochs)} epochs",
         notices=choice.notices,
     )
 

@@ -101,8 +101,8 @@ def show_recall(results: Sequence[RecallResult]) -> None:
 
 def difference_record(difference: Difference) -> dict[str, Any]:
     """Return the JSON record: all fields and derived figures."""
-    derived = ("bits_per_char", "other_bits_per_char", "difference_bits_per_char", "is_certain")
-    record = with_derived(difference, *derived)
+    derived = ("bits_per_char", "other_bits_per_char", "difference_bits_per_char")
+    record = with_derived(difference, *derived) | {"is_certain": difference.is_significant}
     for name in ("by_kind", "by_context"):
         parts = getattr(difference, name)
         record[name] = [
@@ -189,7 +189,7 @@ def _conclusions(difference: Difference, name: str, other: str) -> Iterator[str]
             f"The text is too short for an interval: {_blocks_text(difference)}, but {MIN_BLOCKS} "
             "are needed."
         )
-    elif difference.is_certain:
+    elif difference.is_significant:
         better, worse = (other, name) if difference.low_bits_per_char > 0 else (name, other)
         yield (f"{better} predicts this text significantly better than {worse}. {_SEED_NOTE}")
     elif difference.low_bits_per_char == difference.high_bits_per_char == 0:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from charlstm.analysis.recall import RecallResult
     from charlstm.evaluation.report import EvaluationReport
     from charlstm.model.checkpoints import LogEntry
-    from charlstm.run.log import LoggedEvent
+    from charlstm.run.log import EventRecord
 
 # Write the figure that a function makes; do nothing without --plot.
 Draw = Callable[[Callable[[], "Figure"]], None]
@@ -173,7 +173,7 @@ def require_tensorboard() -> None:
 @contextlib.contextmanager
 def open_board(
     folder: Path, *, wanted: bool, mode: int
-) -> Iterator[Callable[["LoggedEvent"], None]]:
+) -> Iterator[Callable[["EventRecord"], None]]:
     """Yield a function that writes logged events to TensorBoard in a subfolder of the run.
 
     It does nothing unless `wanted`.
@@ -193,9 +193,9 @@ def open_board(
     writer = SummaryWriter(place)
     is_broken = False
 
-    def draw(report: "LoggedEvent") -> None:
+    def draw(report: "EventRecord") -> None:
         nonlocal is_broken
-        if is_broken or not report.is_logged or report.record["event"] not in _CURVES:
+        if is_broken or not report.is_due or report.record["event"] not in _CURVES:
             return
         try:
             _add_curves(writer, report.record)

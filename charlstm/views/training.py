@@ -11,7 +11,7 @@ from rich.text import Text
 
 from charlstm.analysis.advice import overfits
 from charlstm.events import Evaluated, Finished, SavingFailed, Started, Stepped, TrainerEvent
-from charlstm.run.log import LoggedEvent, duration, status
+from charlstm.run.log import EventRecord, duration, status
 from charlstm.run.session import Session
 from charlstm.system import run_files
 from charlstm.system.progress import move, progress_bar
@@ -24,16 +24,16 @@ _PIPE_WIDTH: Final = 100
 
 
 @contextmanager
-def training_view(*, quiet: bool) -> Iterator[Callable[[LoggedEvent], None]]:
+def training_view(*, quiet: bool) -> Iterator[Callable[[EventRecord], None]]:
     """Yield a function that shows reports on stderr, with a progress bar on a terminal."""
     has_bar = is_animated(sys.stderr) and not quiet
     with progress_bar(is_shown=has_bar) as bar:
 
-        def show(report: LoggedEvent) -> None:
+        def show(report: EventRecord) -> None:
             if isinstance(report.event, Stepped) and not quiet:
                 if has_bar:
                     move(bar, report.event.progress, status(report))
-                elif report.is_logged:
+                elif report.is_due:
                     say(f"{report.event.progress:4.0%} {status(report)}")
             width = Console(stderr=True).width if has_bar else _PIPE_WIDTH
             for line in _lines(report, width, quiet=quiet):
@@ -77,7 +77,7 @@ def show_plan(session: Session) -> None:
         ("training", f"{session.dropouts}"),
         ("", train.decays),
         ("", f"batches of {batches}, {train.precision} on {train.device}, {threads}, {seed}"),
-        ("budget", str(spec.budget) + (f": {session.reason}" if session.reason else "")),
+        ("budget", str(spec.budget) + (f": {session.extent}" if session.extent else "")),
     ):
         say(f"{name:9}{value}")
 
@@ -115,7 +115,7 @@ def show_finished(session: Session, event: Finished) -> None:
     )
 
 
-def _lines(report: LoggedEvent, width: int, *, quiet: bool) -> Iterator[str]:
+def _lines(report: EventRecord, width: int, *, quiet: bool) -> Iterator[str]:
     """Yield an event's lines; most events have none.
 
     Args:
@@ -130,7 +130,7 @@ def _lines(report: LoggedEvent, width: int, *, quiet: bool) -> Iterator[str]:
                 why, what = "gradient not finite", "learning rate halved"
             else:
                 why, what = "float16 overflow", "loss scale halved"
-            if report.is_logged:
+            if report.is_due:
                 yield f"step {event.step}: {why}, update skipped, {what}"
         case _ if quiet:
             pass

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from charlstm.config import ReadingConfig
 from charlstm.text.corpus import load_corpus
-from charlstm.text.storage import read_text, write_text
+from charlstm.text.storage import read_corpus, write_corpus
 from charlstm.text.vocabulary import Vocabulary
 
 PIECE = 1 << 20  # as texts are read
@@ -54,8 +54,8 @@ def main() -> None:
             config = ReadingConfig(paths=(str(file),))
             cold = timed(partial(load_corpus, config))
             corpus = load_corpus(config)
-            write_text(Path(folder), corpus, config, mode=0o666)
-            kept = partial(read_text, Path(folder), config, corpus.fingerprint)
+            write_corpus(Path(folder), corpus, config, mode=0o666)
+            kept = partial(read_corpus, Path(folder), config, corpus.fingerprint)
             warm = min(timed(kept) for _ in range(options.repeats))
         megabytes = len(data) / 1e6
         print(f"{path.name}: {megabytes:.0f} MB, {len(vocabulary):,} characters")

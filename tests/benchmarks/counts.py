@@ -30,7 +30,7 @@ def main() -> None:
         seconds = time.perf_counter() - began
         found = score_with_ngrams(predictions(model.network(), text), text, counts)
         print(
-            f"{run:20} {found.network.nats_N.mean():8.4f} {found.ngram_nats_N.mean():8.4f} "
+            f"{run:20} {found.lstm.nats_N.mean():8.4f} {found.ngram_nats_N.mean():8.4f} "
             f"{found.interpolated.nats_N.mean():8.4f} {counts.ngrams.order:6} "
             f"{counts.ngrams.num_ngrams:9,} {seconds:8.1f}"
         )

@@ -164,7 +164,7 @@ def languages(folder: Path, texts: list[str], minutes: float) -> None:
         total += len(lines)
         costs = []
         for model, ngrams in zip(models, by_ngrams, strict=True):
-            split = model.tokenizer.split(lines)
+            split = model.tokenizer.encode_documents(lines)
             costs.append(np.add.reduceat(ngrams.score(split), split.starts))
         own = [model.name for model in models].index(name)
         ngrams_right += int((np.argmin(costs, 0) == own).sum())

@@ -14,7 +14,7 @@ import charlstm
 from charlstm.config import ReadingConfig
 from charlstm.errors import CheckpointError, CorpusError
 from charlstm.events import SavingFailed
-from charlstm.run.log import LoggedEvent
+from charlstm.run.log import EventRecord
 from charlstm.run.store import CheckpointStore
 from charlstm.text.storage import load_corpus_of_run
 from charlstm.text.vocabulary import Vocabulary
@@ -53,7 +53,7 @@ def test_log_lines_fit_a_terminal(run, corpus_file, here):
 def test_quiet_still_prints_training_warnings(capsys):
     failed = SavingFailed(step=3, reason="disk full")
     with training_view(quiet=True) as show:
-        show(LoggedEvent(event=failed, record={}, is_logged=True))
+        show(EventRecord(event=failed, record={}, is_due=True))
     assert capsys.readouterr().err == "warning: disk full\n"
 
 

@@ -108,7 +108,7 @@ def test_compare_needs_20_documents_or_blocks_for_an_interval(
     found = compare(scores(own), scores(other), text, text, *[tokenizer_of(Vocabulary.of("x"))] * 2)
     assert (found.unit, found.num_blocks) == (unit, num_blocks)
     assert (found.low_bits_per_char is not None) == has_interval
-    assert has_interval or not found.is_certain
+    assert has_interval or not found.is_significant
 
 
 def test_interval_of_equal_blocks_matches_student():
@@ -141,7 +141,7 @@ def test_compare_with_itself_is_zero_and_swapping_flips_the_sign():
     own, other = generator.exponential(size=(2, len(text)))
     same = compared(own, own, text, vocabulary, vocabulary)
     assert same.low_bits_per_char == same.high_bits_per_char == same.difference_bits_per_char == 0
-    assert not same.is_certain
+    assert not same.is_significant
     here = compared(own, other, text, vocabulary, vocabulary)
     there = compared(other, own, text, vocabulary, vocabulary)
     assert here.difference_bits_per_char == -there.difference_bits_per_char
@@ -151,7 +151,7 @@ def test_compare_with_itself_is_zero_and_swapping_flips_the_sign():
     )
     assert here.low_bits_per_char < here.difference_bits_per_char < here.high_bits_per_char
     better = compared(own, own + 1, text, vocabulary, vocabulary)
-    assert better.is_certain
+    assert better.is_significant
     assert better.difference_bits_per_char == pytest.approx(-1 / np.log(2))
 
 

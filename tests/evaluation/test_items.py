@@ -77,10 +77,10 @@ def test_percentiles_are_kept_for_their_owner_only(tmp_path):
 def test_validation_items_are_documents_or_lines(monkeypatch):
     vocabulary = Vocabulary("\nab")
     running = tokenizer_of(vocabulary)
-    text = running.split(["ab\n\n \nb"])
+    text = running.encode_documents(["ab\n\n \nb"])
     assert validation_items(text, running).starts.tolist() == [0, 2, 3]
     monkeypatch.setattr(items, "_MAX_ITEMS", 3)
-    many = running.split(["a\n" * 10])
+    many = running.encode_documents(["a\n" * 10])
     assert len(validation_items(many, running).starts) == 3
 
 
@@ -106,7 +106,7 @@ def test_a_smaller_vocabulary_is_no_advantage_between_models():
 
 
 def test_characters_have_a_rank_and_what_was_expected():
-    text = TOKENIZER.split(["ab?"])
+    text = TOKENIZER.encode_documents(["ab?"])
     found = list(character_scores(text, lambda i, j: "ab?"[i:j], TOKENIZER, predict(2)))
     assert [(one.char, one.expected) for one in found] == [("a", "b"), ("b", "b"), ("?", "b")]
     assert [one.bits for one in found] == pytest.approx([2, 1, 2])

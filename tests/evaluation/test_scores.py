@@ -135,7 +135,7 @@ def test_document_scores_have_loss_and_text(is_known):
         split,
         tokenizer,
         np.array([2, 1]),
-        is_known_D=None if is_known is None else np.array(is_known),
+        is_repeated_D=None if is_known is None else np.array(is_known),
     )
     assert (third.number, third.num_chars, third.nats, third.text) == (3, 3, 21.0, "aab")
     assert (second.number, second.num_chars, second.nats, second.text) == (2, 2, 9.0, "b")

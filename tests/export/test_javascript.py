@@ -60,12 +60,12 @@ def test_module_predictions_and_scores_match_python(in_node, checkpoint, cell, c
     found = in_node(model, f"{json.dumps(texts)}.map((one) => [model.next(one), model.bits(one)])")
     for text, (following, bits) in zip(texts, found, strict=True):
         symbols = tokenizer.to_chars(text)
-        log_p_V = predictor.read_text(symbols, predictor.start()).log_p[0]
+        log_p_V = predictor.read_all(symbols, predictor.start()).log_p[0]
         expected = {one.char: one.probability for one in ranked(tokenizer, log_p_V, prefix="").next}
         assert [p for _, p in following] == sorted((p for _, p in following), reverse=True)
         assert dict(following) == pytest.approx(expected, abs=1e-5)
         if text:
-            split = tokenizer.split(tokenizer.documents(symbols))
+            split = tokenizer.encode_documents(tokenizer.documents(symbols))
             scored = Evaluation.of_scores(split, predictor.score(split))
             assert bits == pytest.approx(scored.bits_per_char * scored.num_chars, rel=1e-4)
 
@@ -119,7 +119,7 @@ def test_example_page_runs_the_module(browser, checkpoint, tmp_path):
     page.goto("http://page.test/index.html")
     page.locator("#prime").press_sequentially("the quick")
     predictor = Predictor(rounded(model))
-    log_p_V = predictor.read_text("the quick", predictor.start()).log_p[0]
+    log_p_V = predictor.read_all("the quick", predictor.start()).log_p[0]
     best = ranked(model.spec.tokenizer, log_p_V, prefix="").next[0]
     shown = page.locator("#next").text_content()
     assert shown.startswith(f"{json.dumps(best.char)} {best.probability:.1%}")

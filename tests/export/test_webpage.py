@@ -137,7 +137,7 @@ def assert_predictions(page, checkpoint, *prefixes):
     line_end = "\r\n" if "\r" in tokenizer.vocabulary.characters else "\n"
     for prefix, log_p in zip(prefixes, found, strict=True):
         symbols = tokenizer.to_chars(prefix.replace("\n", line_end))
-        expected = predictor.read_text(symbols, predictor.start()).log_p[0]
+        expected = predictor.read_all(symbols, predictor.start()).log_p[0]
         np.testing.assert_allclose(log_p, expected, atol=1e-4)
 
 
@@ -449,7 +449,7 @@ def test_writing_starts_while_the_text_is_read(open_page, checkpoint):
 @pytest.mark.slow
 def test_temperature_changes_predictions(open_page, learned):
     page = open_page(learned, text="the ")
-    log_p_V = Predictor(rounded(learned)).read_text("the ", Predictor(rounded(learned)).start())
+    log_p_V = Predictor(rounded(learned)).read_all("the ", Predictor(rounded(learned)).start())
     log_p = log_p_V.log_p[0].astype(np.float64)
     log_p[0] = -np.inf  # unknown is never drawn
     page.locator("#temperature").fill("2")

@@ -57,7 +57,7 @@ def vectors_of(model):
         state = predictor.start()
         log_p, layers = [state.log_p[0].tolist()], []
         for symbol in symbols:
-            state = predictor.read_text(symbol, state)
+            state = predictor.read_all(symbol, state)
             log_p.append(state.log_p[0].tolist())
             names = model.spec.model_config.spec.values
             layers.append([[layer[n][0].tolist() for n in names] for layer in state.layers])
@@ -92,7 +92,9 @@ def vectors_of(model):
                         for one in step.gates
                     ],
                 }
-                for step in unit_steps(model, tokenizer.split(["the quic"]), layer=layer, unit=3)
+                for step in unit_steps(
+                    model, tokenizer.encode_documents(["the quic"]), layer=layer, unit=3
+                )
             ]
             for layer in range(model.spec.model_config.num_layers)
         ],

@@ -48,7 +48,7 @@ def matches_new_draft(draft, predictor):
         close(rung.prediction, wanted.prediction)
     if draft.text:
         tokenizer = predictor.tokenizer
-        scores = predictor.score(tokenizer.split(tokenizer.documents(draft.text)))
+        scores = predictor.score(tokenizer.encode_documents(tokenizer.documents(draft.text)))
         assert draft.nats(0, len(draft.text)) == pytest.approx(scores.nats_N.tolist(), abs=1e-4)
 
 
@@ -196,7 +196,7 @@ def test_unknown_characters_are_kept_with_the_loss_of_unknown(predictor):
     draft = draft_of(predictor, "quÆ\x1b\ud800")
     finish(draft)
     assert draft.text == "quÆ\x1b\ud800"
-    log_p = predictor.read_text("qu", predictor.start()).log_p[0]
+    log_p = predictor.read_all("qu", predictor.start()).log_p[0]
     assert draft.nats(2, 3) == [pytest.approx(-log_p[0])]
     assert draft.prediction() is not None
 

@@ -17,7 +17,7 @@ def draw(lines_predictor):
             SampleConfig(length=length),
             num_items=number,
             generator=np.random.default_rng(0),
-            filters=filters,
+            item_filters=filters,
         )
 
     return draw

@@ -43,7 +43,7 @@ def test_parallel_streams_match_single_ones(checkpoint):
     for ids_B in ids.T:
         together = predictor.read(ids_B, together)
     for number, text in enumerate(["the quick", "quips.\nqu"]):
-        alone = predictor.read_text(text, predictor.start())
+        alone = predictor.read_all(text, predictor.start())
         np.testing.assert_allclose(together.log_p[number], alone.log_p[0], atol=1e-5)
 
 
@@ -69,6 +69,6 @@ def test_overflowing_predictions_are_an_error(checkpoint):
     weights["head.bias"][::2] *= -1
     crafted = replace(checkpoint, weights=weights)
     with pytest.raises(CheckpointError, match="overflow"):
-        Predictor(crafted).read_text("the", Predictor(crafted).start())
+        Predictor(crafted).read_all("the", Predictor(crafted).start())
     with pytest.raises(CheckpointError, match="overflow"):
         score(network_of(crafted), EncodedText.of(["the quick"], checkpoint.spec.vocabulary))

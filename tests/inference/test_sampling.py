@@ -207,7 +207,7 @@ def sharp(checkpoint):
 
 def expected_after(predictor, text, *, temperature=1.0, top_k=None, top_p=None, min_p=None):
     """Compute the filtered distribution directly, one token at a time."""
-    log_p_V = predictor.read_text(text, predictor.start()).log_p[0].astype(float)
+    log_p_V = predictor.read_all(text, predictor.start()).log_p[0].astype(float)
     p = [0.0] + [math.exp(log_p / temperature) for log_p in log_p_V[1:]]
     likeliest_first = sorted(range(len(p)), key=lambda symbol: -p[symbol])
     kept = set(likeliest_first[:top_k])
@@ -336,11 +336,11 @@ def test_sample_many_returns_different_texts(predictor):
 def test_sample_many_returns_the_models_log_probabilities(predictor):
     samples = many(predictor, num_samples=3, length=20, temperature=0.5, until=("e",))
     for text, log_p in samples:
-        prediction = predictor.read_text("qu", predictor.start())
+        prediction = predictor.read_all("qu", predictor.start())
         for char, number in zip(text, log_p, strict=True):
             (identity,) = predictor.tokenizer.encode(char)
             assert number == pytest.approx(prediction.log_p[0, identity], abs=1e-4)
-            prediction = predictor.read_text(char, prediction)
+            prediction = predictor.read_all(char, prediction)
 
 
 @pytest.mark.parametrize("num_stops", [1, 2])
@@ -443,7 +443,7 @@ def test_restarted_documents_start_from_a_zero_state(lines_predictor):
             if char == "\n":
                 prediction = lines_predictor.start()
             else:
-                prediction = lines_predictor.read_text(char, prediction)
+                prediction = lines_predictor.read_all(char, prediction)
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ documents = st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_siz
 
 @given(documents, documents)
 def test_have_finds_exactly_the_shared_documents(some, others):
-    seen = DocumentHashes(TOKENIZER.split([item + "\n" for item in others]), TOKENIZER)
+    seen = DocumentHashes(TOKENIZER.encode_documents([item + "\n" for item in others]), TOKENIZER)
     # With or without EOS.
     for end in ("\n", ""):
-        found = seen.have(TOKENIZER.split([item + end for item in some]))
+        found = seen.have(TOKENIZER.encode_documents([item + end for item in some]))
         assert found.tolist() == [item in others for item in some]
 
 
@@ -25,22 +25,22 @@ def test_have_finds_exactly_the_shared_documents(some, others):
 def test_have_finds_long_and_short_documents_with_or_without_eos(monkeypatch, piece_chars):
     monkeypatch.setattr(duplicates, "_PIECE_CHARS", piece_chars)
     long = "abc" * 3000
-    seen = DocumentHashes(TOKENIZER.split([long, "a\n", "b\n", long[:-1], "ab\n"]), TOKENIZER)
+    seen = DocumentHashes(TOKENIZER.encode_documents([long, "a\n", "b\n", long[:-1], "ab\n"]), TOKENIZER)
     asked = ["a", long + "\n", "c\n", long[1:], "b", long[:-1], "ba\n"]
-    assert seen.have(TOKENIZER.split(asked)).tolist() == [1, 1, 0, 0, 1, 1, 0]
+    assert seen.have(TOKENIZER.encode_documents(asked)).tolist() == [1, 1, 0, 0, 1, 1, 0]
 
 
 @pytest.mark.parametrize("length", [1, 10_000])
 def test_documents_with_unknown_characters_are_never_found(monkeypatch, length):
     monkeypatch.setattr(duplicates, "_PIECE_CHARS", 100)
-    seen = DocumentHashes(TOKENIZER.split(["a" * length + "x\n", "b\n"]), TOKENIZER)
-    asked = TOKENIZER.split(["a" * length + "y\n", "a" * length + "x\n", "b\n"])
+    seen = DocumentHashes(TOKENIZER.encode_documents(["a" * length + "x\n", "b\n"]), TOKENIZER)
+    asked = TOKENIZER.encode_documents(["a" * length + "y\n", "a" * length + "x\n", "b\n"])
     assert seen.have(asked).tolist() == [False, False, True]
 
 
 def test_an_empty_text_contains_no_documents():
-    nothing = TOKENIZER.split([])
-    assert DocumentHashes(nothing, TOKENIZER).have(TOKENIZER.split(["a"])).tolist() == [False]
+    nothing = TOKENIZER.encode_documents([])
+    assert DocumentHashes(nothing, TOKENIZER).have(TOKENIZER.encode_documents(["a"])).tolist() == [False]
     assert DocumentHashes(nothing, TOKENIZER).have(nothing).tolist() == []
 
 

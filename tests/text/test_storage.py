@@ -13,7 +13,7 @@ from charlstm.reading.filelist import FileList
 from charlstm.system.tensor_file import open_tensor_file, to_bytes
 from charlstm.text import storage
 from charlstm.text.corpus import load_corpus
-from charlstm.text.storage import load_corpus_of_run, read_text, write_text
+from charlstm.text.storage import load_corpus_of_run, read_corpus, write_corpus
 from charlstm.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary("ab")
@@ -51,7 +51,7 @@ def config_of(*paths, **options):
 
 def again(folder, config, corpus):
     """Read the copy of a corpus."""
-    return read_text(folder, config, corpus.fingerprint, corpus.vocabulary)
+    return read_corpus(folder, config, corpus.fingerprint, corpus.vocabulary)
 
 
 def resumed(folder, config, corpus):
@@ -62,7 +62,7 @@ def resumed(folder, config, corpus):
 def kept(folder, config, *, texts=(), others=()):
     """Load a corpus, write its copy and return the corpus."""
     corpus = load_corpus(config, texts=texts)
-    write_text(folder, corpus, config, mode=corpus.mode, others=others)
+    write_corpus(folder, corpus, config, mode=corpus.mode, others=others)
     return corpus
 
 
@@ -92,7 +92,7 @@ def test_copy_with_another_vocabulary_is_rejected(folder, path):
     ):
         assert corpus.fingerprint == first.fingerprint
         assert again(folder, config_of(path), corpus) is None
-    assert read_text(folder, config_of(path), "f" * 64, first.vocabulary) is None
+    assert read_corpus(folder, config_of(path), "f" * 64, first.vocabulary) is None
 
 
 def test_missing_files_are_replaced_by_the_copy(folder, path):
@@ -251,9 +251,9 @@ def test_a_killed_writer_leaves_a_valid_copy_or_none(folder, path):
         "from pathlib import Path\n"
         "from charlstm.config import ReadingConfig\n"
         "from charlstm.text.corpus import load_corpus\n"
-        "from charlstm.text.storage import write_text\n"
+        "from charlstm.text.storage import write_corpus\n"
         "config = ReadingConfig(paths=(sys.argv[2],))\n"
-        "write_text(Path(sys.argv[1]), load_corpus(config), config, mode=0o666)\n"
+        "write_corpus(Path(sys.argv[1]), load_corpus(config), config, mode=0o666)\n"
     )
     config = config_of(path)
     first = load_corpus(config)

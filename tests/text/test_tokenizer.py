@@ -29,7 +29,7 @@ def test_any_text_can_be_normalized_and_split_into_documents(text):
     for options in ({}, {"level": "byte"}, {"normalize": "nfc"}, {"keep_line_ends": True}):
         tokenizer = of(TEXT, **options)
         symbols = tokenizer.to_chars(text)
-        split = tokenizer.split([symbols, "", symbols])
+        split = tokenizer.encode_documents([symbols, "", symbols])
         assert split.num_chars == 2 * len(symbols)
         assert split.num_bytes == 2 * tokenizer.num_bytes(symbols)
         kept = tokenizer.without_unknown(symbols)

@@ -211,7 +211,7 @@ def test_cuda_run_of_a_dozen_epochs_gets_larger_steps_and_model():
 
 def test_budget_without_minutes_runs_no_benchmark():
     made = plan(budget=Budget(epochs=20), step_times=raising(AssertionError()))
-    assert "about" not in made.reason
+    assert "about" not in made.extent
 
 
 def test_large_vocabulary_reduces_model_size():
@@ -355,7 +355,7 @@ def test_user_batch_size_or_seq_len_keeps_default_of_the_other():
 
 
 @pytest.mark.parametrize(
-    ("budget", "num_chars", "reason"),
+    ("budget", "num_chars", "extent"),
     [
         (Budget(steps=4), 4 * 2048, "8,190 characters, 0.00819 epochs"),
         (Budget(steps=400), 400 * 2048, "819,000 characters, 0.819 epochs"),
@@ -363,10 +363,10 @@ def test_user_batch_size_or_seq_len_keeps_default_of_the_other():
         (Budget(epochs=1234), None, "1,230,000,000 characters, 1,230 epochs"),
     ],
 )
-def test_reason_has_three_significant_digits(budget, num_chars, reason):
+def test_extent_has_three_significant_digits(budget, num_chars, extent):
     made = plan(10**6, budget=budget)
-    assert made.reason == reason
-    assert re.fullmatch("about .* epochs", plan().reason)  # with a budget in minutes
+    assert made.extent == extent
+    assert re.fullmatch("about .* epochs", plan().extent)  # with a budget in minutes
     assert made.num_chars == num_chars or num_chars is None
     assert made.epochs == pytest.approx(made.num_chars / 10**6)
 
