@@ -58,7 +58,7 @@ def photograph_page():
             page.goto(Path(folder, "page.html").as_uri())
             while not page.evaluate("charlstm.isRead()"):
                 page.wait_for_timeout(20)
-            page.wait_for_timeout(1000)  # all answers of the worker are drawn
+            page.wait_for_timeout(1000)  # everything is drawn
             page.screenshot(path=FOLDER / f"{name}.png")
             if name == "page":
                 page.locator("#cell").screenshot(path=FOLDER / "page-cell.png")

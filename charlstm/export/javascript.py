@@ -15,14 +15,14 @@ from charlstm.export.rounding import RoundedMatrix
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.system.files import open_output
 
-_PARTS: Final = (
+# A model and its vocabulary, without DOM, in the page and the module.
+MODEL_SCRIPTS: Final = (
     "products.js",
     "steps.js",
     "model.js",
     "distribution.js",
     "reading.js",
     "alphabet.js",
-    "module.js",
 )
 _SUFFIXES: Final = (".js", ".mjs")
 _HEAD: Final = "// charlstm export "
@@ -45,7 +45,8 @@ def export_module(
     identity = identity_of(checkpoint, name)
     config, weights = model_data(checkpoint)
     data = f"const CONFIG = {as_data(config)};\nconst WEIGHTS = {json.dumps(weights)};\n"
-    module = (f"{_HEAD}{json.dumps(identity)}\n{data}{join_scripts(_PARTS)}").encode()
+    scripts = join_scripts([*MODEL_SCRIPTS, "module.js"])
+    module = f"{_HEAD}{json.dumps(identity)}\n{data}{scripts}".encode()
     if path.suffix not in _SUFFIXES:
         contents = {
             "model.d.ts": read_script("module.d.ts").encode(),

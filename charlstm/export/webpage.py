@@ -17,27 +17,23 @@ from charlstm.analysis.inspection import (
     track_features,
 )
 from charlstm.errors import ConfigError
-from charlstm.export.javascript import as_data, join_scripts, model_data, read_script
+from charlstm.export.javascript import (
+    MODEL_SCRIPTS,
+    as_data,
+    join_scripts,
+    model_data,
+    read_script,
+)
 from charlstm.export.rounding import RoundingCost, measure_rounding
 from charlstm.inference.predictor import Predictor
 from charlstm.model.checkpoints import Checkpoint
 from charlstm.text.encoded_text import EncodedText
 from charlstm.text.tokenizer import CharTokenizer
 
-# Scripts of the worker, and of the page.
-_WORKER: Final = (
-    "products.js",
-    "steps.js",
-    "model.js",
-    "unit.js",
-    "distribution.js",
-    "reading.js",
-    "worker.js",
-)
 _SCRIPTS: Final = (
-    "alphabet.js",
+    *MODEL_SCRIPTS,
+    "unit.js",
     "text.js",
-    "distribution.js",
     "cells.js",
     "cell.js",
     "views.js",
@@ -95,7 +91,6 @@ def build_page(
         "policy": _policy(style=style, script=script),
         "style": style,
         "script": script,
-        "worker": join_scripts(_WORKER),
         "symbol": symbol,
         "model": as_data(config | views),
         "weights": weights,
@@ -201,7 +196,7 @@ def _policy(*, style: str, script: str) -> str:
 
     return (
         f"default-src 'none'; style-src 'sha256-{digest(style)}'; "
-        # WebAssembly may be compiled, but not strings; the worker is a blob of the page.
-        f"script-src 'sha256-{digest(script)}' 'wasm-unsafe-eval'; worker-src blob:; "
+        # WebAssembly may be compiled, but strings not evaluated.
+        f"script-src 'sha256-{digest(script)}' 'wasm-unsafe-eval'; "
         "base-uri 'none'; form-action 'none'"
     )

@@ -58,8 +58,8 @@ def test_page_escapes_texts(checkpoint, tmp_path):
     hostile = with_spec(hostile, corpus_name="</p><script>alert(1)</script>{{weights}}\udcff")
     text = "</script><script>alert(1)</script>{{style}}"
     page = page_of(hostile, tmp_path / "page.html", text=text, name="<b>&").read_text("utf-8")
-    assert page.count("<script") == 4
-    assert page.count("</script>") == 4
+    assert page.count("<script") == 3
+    assert page.count("</script>") == 3
     assert "alert(1)<" not in page
     assert "<b>" not in page
     assert sorted(re.findall(r"\{\{\w+\}\}", page)) == ["{{style}}", "{{weights}}"]
@@ -67,7 +67,6 @@ def test_page_escapes_texts(checkpoint, tmp_path):
     assert "default-src 'none'" in policy
     # WebAssembly may be compiled, but strings not evaluated.
     assert "unsafe" not in policy.replace("'wasm-unsafe-eval'", "")
-    assert "worker-src blob:" in policy
 
 
 @pytest.fixture
@@ -83,9 +82,7 @@ def open_page(browser, tmp_path):
         path = page_of(checkpoint, tmp_path / "page.html", text=text)
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("console", lambda message: troubles.append(message.text))
-        page.on(
-            "request", lambda request: is_own(request.url, path) or troubles.append(request.url)
-        )
+        page.on("request", lambda one: one.url == path.as_uri() or troubles.append(one.url))
         page.goto(path.as_uri())
         page.wait_for_selector("#next-list button[data-number]")
         wait_for(page, "charlstm.isRead()")
@@ -95,11 +92,6 @@ def open_page(browser, tmp_path):
     for context in contexts:
         context.close()
     assert not troubles
-
-
-def is_own(url: str, path: Path) -> bool:
-    """Return whether a URL is the page or its worker."""
-    return url == path.as_uri() or url.startswith("blob:")
 
 
 def names(page):
@@ -220,7 +212,7 @@ def test_predictions_match_without_webassembly(browser, checkpoint, tmp_path):
     page = served(
         browser,
         page_of(model, tmp_path / "page.html"),
-        policy="script-src 'unsafe-inline'; worker-src blob:",
+        policy="script-src 'unsafe-inline'",
     )
     wait_for(page, "globalThis.charlstm?.isRead()")
     compiled = "WebAssembly.compile(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]))"
@@ -615,7 +607,7 @@ def test_page_fits_every_screen(open_page, learned, width, scheme):
     settle(page)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= width
     page.locator("#maps summary").click()
-    wait_for(page, "document.querySelector('#layers canvas').width > 300 / 2")
+    wait_for(page, "document.querySelector('#layers canvas').width !== 300")
     page.wait_for_timeout(200)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= width
     # No heat map is blank.
@@ -828,12 +820,9 @@ def served(browser, path, *, policy):
     return page
 
 
-@pytest.mark.parametrize(
-    "policy", ["default-src 'self'", "script-src 'unsafe-inline'; worker-src 'none'"]
-)
 @pytest.mark.slow
-def test_forbidding_policy_shows_a_notice(browser, learned, tmp_path, policy):
-    page = served(browser, page_of(learned, tmp_path / "page.html"), policy=policy)
+def test_forbidding_policy_shows_a_notice(browser, learned, tmp_path):
+    page = served(browser, page_of(learned, tmp_path / "page.html"), policy="default-src 'self'")
     page.wait_for_timeout(3300)
     assert "forbids it" in text_of(page, "#dead")
     assert page.locator("#dead").is_visible()
@@ -929,7 +918,7 @@ def test_sample_continues_the_text_at_the_click(open_page, learned):
     page = open_page(learned, text="the")
     text = (TEXT * 3)[:2000]
     page.locator("#temperature").fill("0")
-    # All in one task, so that the worker hasn't read the text when the next one arrives.
+    # All in one task, so that the text isn't read when the next one arrives.
     page.evaluate(
         """(text) => {
           const field = document.getElementById("text");

@@ -6,7 +6,6 @@ const signed = (value, digits = 2) => value.toFixed(digits).replace("-", "\u2212
 const exact = (value) => signed(value, 3);
 /** @param {number} value */
 const percent = (value) => `${Math.round(100 * value)}\u00a0%`;
-const times = "\u00d7";
 
 /** Whether values of a name are between 0 and 1. @param {string} name */
 const isGate = (name) => ["input", "forget", "output", "reset", "update"].includes(name);
@@ -51,11 +50,11 @@ const CELLS = {
       `The input gate lets ${percent(flows.input)} of the candidate ${signed(flows.candidate)} in. ` +
       `The output gate shows ${percent(flows.output)} of tanh of the new cell state.`,
     equations: (flows) => [
-      `cell state now = forget ${times} cell state before + input ${times} candidate = ` +
-        `${exact(flows.forget)} ${times} ${exact(flows.before)} + ${exact(flows.input)} ${times} ` +
+      `cell state now = forget \u00d7 cell state before + input \u00d7 candidate = ` +
+        `${exact(flows.forget)} \u00d7 ${exact(flows.before)} + ${exact(flows.input)} \u00d7 ` +
         `${exact(flows.candidate)} = ${exact(flows.cell)}`,
-      `hidden state h = output ${times} tanh(cell state now) = ` +
-        `${exact(flows.output)} ${times} ${exact(flows.squashed)} = ${exact(flows.hidden)}`,
+      `hidden state h = output \u00d7 tanh(cell state now) = ` +
+        `${exact(flows.output)} \u00d7 ${exact(flows.squashed)} = ${exact(flows.hidden)}`,
     ],
     drawing: {
       boxes: { forget: 68, input: 202, candidate: 336, output: 470 },
@@ -96,8 +95,8 @@ const CELLS = {
       `and fills the rest with the candidate ${signed(flows.candidate)}; for the candidate the reset gate ` +
       `lets ${percent(flows.reset)} of the last hidden state through.`,
     equations: (flows) => [
-      `h now = update ${times} h before + (1 \u2212 update) ${times} candidate = ` +
-        `${exact(flows.update)} ${times} ${exact(flows.before)} + ${exact(flows.open)} ${times} ` +
+      `h now = update \u00d7 h before + (1 \u2212 update) \u00d7 candidate = ` +
+        `${exact(flows.update)} \u00d7 ${exact(flows.before)} + ${exact(flows.open)} \u00d7 ` +
         `${exact(flows.candidate)} = ${exact(flows.hidden)}`,
     ],
     drawing: {

@@ -1,13 +1,15 @@
-// The controller: sends the user's input to the worker and draws its answers, once a frame.
+// The controller: handles input; in each frame lets the model work, and draws what has changed.
 
 const LIVE_DELAY = 400; // milliseconds without a key before screen readers announce the prediction
+const TURN = 12; // milliseconds of work in a frame; what is drawn needs some, too
 
 class Page {
-  /** @param {PageConfig} config */
-  constructor(config) {
+  /** @param {PageConfig} config @param {string} weights */
+  constructor(config, weights) {
     this.config = config;
+    this.stack = new CellStack(config, unpackWeights(weights, config.shapes));
     this.alphabet = new Alphabet(config);
-    this.text = new ReadText();
+    this.text = new ReadText(this.stack);
     this.strip = new Strip(this.alphabet);
     this.steps = surprisalSteps(config.codes.length);
     this.field = element("text");
@@ -15,12 +17,10 @@ class Page {
     this.hovered = undefined; // number of symbols up to the one under the mouse
     const [first] = config.tracked;
     this.layer = first?.layer ?? config.numLayers - 1;
-    this.unitNumber = first?.unit ?? config.units[this.layer][0];
+    this.unit = first?.unit ?? config.units[this.layer][0];
     this.shading = "surprisal";
-    this.isUnitKnown = false; // whether `text.values` are the selected unit's
     this.shadedFrom = 0; // the symbols before it are already shaded
     this.stale = new Set(); // functions that redraw parts of the page
-    this.startWorker();
     this.build();
     this.trial = new Trial(this);
     this.maps = new Maps(this);
@@ -47,80 +47,84 @@ class Page {
     return Number(element("temperature").value);
   }
 
-  // The worker
-
-  startWorker() {
-    const code = new Blob([element("worker").textContent], { type: "text/javascript" });
-    const worker = new Worker(URL.createObjectURL(code));
-    this.worker = worker;
-    worker.onmessage = ({ data: { kind, ...values } }) => this.answers[kind](values);
-    worker.onerror = (event) => {
-      event.preventDefault();
-      element("dead").textContent = `The model can't run in this browser: ${event.message ||
-        "the server that the page came from forbids it; save the file and open it from disk"}.`;
-      element("dead").hidden = false;
-    };
-    this.tell("start", { config: this.config, weights: element("weights").textContent });
-    element("weights").remove();
+  /** The log-probabilities of the next symbol at this position; undefined until it is read. */
+  get logP() {
+    const state = this.text.states[this.place];
+    return state && this.stack.predict(state);
   }
 
-  tell(kind, values = {}) {
-    this.worker?.postMessage({ kind, ...values });
+  /** Whether the position shown is at the start of a document, before its first symbol. */
+  get isFirst() {
+    return !this.text.documentBefore(this.place).length;
   }
 
-  /** Handlers of the worker's messages; answers for an earlier text or position are dropped. */
-  answers = {
-    read: ({ version, layer, unit, ...read }) => {
-      const isUnit = layer === this.layer && unit === this.unitNumber;
-      if (version !== this.text.version || !isUnit) return;
-      this.text.know(/** @type {any} */ (read));
-      this.isUnitKnown = true;
-      this.shadedFrom = Math.min(this.shadedFrom, read.first);
-      this.show(this.drawStrip, this.maps.draw);
-    },
-    next: (answer) => {
-      if (!this.isCurrent(answer)) return;
-      this.next = answer;
-      this.show(this.drawNext);
-    },
-    unit: (answer) => {
-      const isUnit = answer.layer === this.layer && answer.unit === this.unitNumber;
-      if (!this.isCurrent(answer) || !isUnit) return;
-      this.unit = answer;
-      this.show(this.drawCell);
-    },
-    contexts: (answer) => {
-      if (!this.isCurrent(answer)) return;
-      this.contexts = answer;
+  /** The selected unit's step to this position; a document begins with BOS, from a zero state. */
+  get unitStep() {
+    const { place, text, stack, layer, unit, isFirst } = this;
+    const before = isFirst ? stack.zero() : text.states[place - 1];
+    const symbol = isFirst ? this.config.boundary : text.symbols[place - 1].number;
+    return unitStep(stack, { before, after: text.states[place], symbol, layer, unit });
+  }
+
+  // Work and frames
+
+  /** Let parts of the page be drawn in the next frame. */
+  show(...parts) {
+    for (const part of parts) this.stale.add(part);
+    this.wake();
+  }
+
+  wake() {
+    if (!this.isAwake) requestAnimationFrame(() => this.frame());
+    this.isAwake = true;
+  }
+
+  /** Work for a while, and draw what has changed; go on in the next frame if there is more to do. */
+  frame() {
+    this.isAwake = false;
+    const until = performance.now() + TURN;
+    let hasWork = true;
+    while (hasWork && performance.now() < until) hasWork = this.work();
+    const drawn = [...this.stale];
+    this.stale.clear();
+    for (const draw of drawn) draw.call(this);
+    this.tour.draw();
+    if (hasWork) this.wake();
+  }
+
+  /** Take one step of what is still to do, and return whether there was any. */
+  work() {
+    return this.read() || this.predictContexts() || this.writing.advance();
+  }
+
+  read() {
+    const { text } = this;
+    if (text.isRead) return false;
+    text.advance();
+    this.show(this.drawStrip);
+    if (text.bits.length === this.place) this.show(this.drawNext, this.drawCell);
+    if (text.isRead) this.show(this.maps.draw);
+    return true;
+  }
+
+  predictContexts() {
+    if (this.contexts) return false;
+    const { text, place } = this;
+    const numbers = text.documentBefore(place).map(({ number }) => number);
+    this.predicting ??= contextLengths(this.stack, numbers, text.states[place]);
+    const { value, done } = this.predicting.next();
+    if (done) {
+      this.contexts = value;
       this.show(this.drawContexts);
-    },
-    maps: (answer) => {
-      if (answer.version !== this.text.version) return;
-      this.maps.answer = answer;
-      this.show(this.maps.draw);
-    },
-    written: (answer) => {
-      if (answer.id !== this.writing.id) return;
-      this.writing.answer = answer;
-      this.show(this.writing.draw);
-    },
-  };
-
-  isCurrent({ version, place }) {
-    return version === this.text.version && place === this.place;
+    }
+    return true;
   }
 
-  /** Tell the worker which position to show, and the text if it is new. */
-  ask(text) {
-    const { layer, unitNumber: unit, place } = this;
-    const { version } = this.text;
-    this.tell("show", { version, text, place, layer, unit, stretch: this.maps.stretch() });
-  }
-
-  /** Show another position of the same text. */
+  /** Show another position, or another unit. */
   look() {
-    this.ask();
+    this.contexts = this.predicting = undefined;
     this.strip.choose(this.place);
+    this.show(this.drawNext, this.drawCell, this.maps.draw);
   }
 
   // Input
@@ -128,7 +132,6 @@ class Page {
   /** Handle an edit of the field. */
   changed() {
     const { field, alphabet, text } = this;
-    this.hovered = undefined;
     const normalized = alphabet.normalized(field.value);
     if (normalized !== field.value) {
       const caret = alphabet.normalized(field.value.slice(0, field.selectionEnd)).length;
@@ -136,17 +139,9 @@ class Page {
       field.setSelectionRange(caret, caret);
     }
     const kept = text.replace(alphabet.symbolsOf(field.value));
-    this.chosen = this.placeOfCaret();
-    // Ask before drawing, so that the worker reads meanwhile.
-    this.ask({
-      same: kept.same,
-      known: text.bits.length,
-      symbols: Int32Array.from(text.symbols, (symbol) => symbol.number),
-    });
     this.strip.replace(text.symbols, kept, field.value);
     this.shadedFrom = Math.min(this.shadedFrom, kept.same);
-    this.strip.choose(this.place);
-    this.strip.follow();
+    this.lookAt(this.placeOfCaret());
     this.notice();
     this.maps.forget();
     this.show(this.drawStrip, this.writing.draw);
@@ -253,72 +248,69 @@ class Page {
   /** Select another unit for the text, the drawing and the maps. */
   follow(layer, number) {
     this.layer = layer;
-    this.unitNumber = Math.max(0, Math.min(this.config.hiddenSize - 1, Math.round(number) || 0));
-    this.isUnitKnown = false;
+    this.unit = Math.max(0, Math.min(this.config.hiddenSize - 1, Math.round(number) || 0));
     this.isStepping = true;
     this.nameUnit();
+    this.shadedFrom = 0;
+    this.show(this.drawStrip);
     this.look();
   }
 
   nameUnit() {
-    const { layer, unitNumber } = this;
-    element("layer").value = String(layer);
-    element("unit").value = String(unitNumber);
-    const known = this.config.tracked.findIndex((one) => one.layer === layer && one.unit === unitNumber);
+    element("layer").value = String(this.layer);
+    element("unit").value = String(this.unit);
+    const known = this.config.tracked.findIndex((one) => one === this.tracked);
     const other = element("tracked").lastElementChild;
     other.hidden = known >= 0;
     other.textContent = this.unitName();
     element("tracked").value = known < 0 ? "other" : String(known);
   }
 
-  unitName(layer = this.layer, number = this.unitNumber) {
+  /** The selected unit in the list of units that track something, or undefined. */
+  get tracked() {
+    return this.config.tracked.find(({ layer, unit }) => layer === this.layer && unit === this.unit);
+  }
+
+  unitName(layer = this.layer, number = this.unit) {
     return this.config.numLayers > 1 ? `layer ${layer + 1}, unit ${number}` : `unit ${number}`;
   }
 
   // Drawing
 
-  show(...parts) {
-    if (!this.stale.size) {
-      requestAnimationFrame(() => {
-        const drawn = [...this.stale];
-        this.stale.clear();
-        for (const draw of drawn) draw.call(this);
-        this.tour.draw();
-      });
-    }
-    for (const part of parts) this.stale.add(part);
-  }
-
   drawStrip() {
     const { text, steps } = this;
     const isSurprisal = this.shading === "surprisal";
-    if (isSurprisal) this.strip.shade(text, this.shadedFrom, (place) => surprisalShade(text.charBits(place), steps));
-    else if (this.isUnitKnown) this.strip.shade(text, this.shadedFrom, (place) => unitShade(text.values[place]));
+    this.strip.shade(text, this.shadedFrom, (place) =>
+      isSurprisal ? surprisalShade(text.charBits(place), steps) : unitShade(this.valueAt(place + 1)),
+    );
     this.shadedFrom = text.bits.length;
     element("strip-words").textContent = isSurprisal ? surprisalWords(text, this.alphabet) : this.unitWords();
   }
 
   titleOf(place) {
-    const value = this.text.values[place - 1];
-    return `${this.text.charBits(place - 1).toFixed(2)} bits; ${this.unitName()}: ${signed(value)}`;
+    const bits = this.text.charBits(place - 1).toFixed(2);
+    return `${bits} bits; ${this.unitName()}: ${signed(this.valueAt(place))}`;
+  }
+
+  /** Return the selected unit's value after `place` symbols. */
+  valueAt(place) {
+    return this.text.valueOf(place, this.layer, this.unit);
   }
 
   unitWords() {
-    const { layer, unitNumber, config } = this;
-    const state = config.spec.hasCellState ? "cell state, squashed by tanh," : "hidden state";
-    const tracks = config.tracked.find((one) => one.layer === layer && one.unit === unitNumber);
+    const state = this.config.spec.hasCellState ? "cell state, squashed by tanh," : "hidden state";
     const words = [
       `The ${state} of ${this.unitName()} after each ${this.alphabet.symbol}: blue above zero, red below.`,
     ];
-    if (tracks) words.push(tracks.words);
+    if (this.tracked) words.push(this.tracked.words);
     return [...words, ...changeWords(this.text, this.alphabet)].join(" ");
   }
 
   drawNext() {
-    const { temperature, alphabet } = this;
-    const { place, logP } = this.next;
+    const { temperature, alphabet, logP } = this;
+    if (!logP) return;
     const drawn = temperature === 1 ? logP : tempered(logP, temperature);
-    const symbols = this.text.documentBefore(place, this.config.end);
+    const symbols = this.text.documentBefore(this.place);
     drawNext(logP, drawn, alphabet, temperature);
     element("next-words").textContent = nextWords(drawn, alphabet, symbols);
     globalThis.charlstm.secondsToFirst ??= performance.now() / 1000;
@@ -329,14 +321,17 @@ class Page {
   }
 
   drawContexts() {
-    const { place, contexts } = this.contexts;
+    const { contexts, place } = this;
+    if (!contexts) return;
     const { symbols } = this.text;
     drawContexts(contexts, symbols.slice(0, place), this.alphabet, symbols[place]);
     drawCurve(contexts, this.alphabet);
   }
 
   drawCell() {
-    const { place, step, isFirst } = this.unit;
+    const { place, isFirst } = this;
+    if (!this.text.states[place]) return;
+    const { unitStep: step } = this;
     const { cell, hiddenSize } = this.config;
     const last = isFirst ? undefined : this.text.symbols[place - 1];
     const label = last && quoted(this.alphabet.label(last.code));
@@ -408,13 +403,13 @@ class Page {
       this.shadeBy("unit");
       if (found) this.follow(found.layer, found.unit);
     });
-    on("layer", "change", ({ target }) => this.follow(Number(target.value), this.unitNumber));
+    on("layer", "change", ({ target }) => this.follow(Number(target.value), this.unit));
     on("unit", "change", ({ target }) => this.follow(this.layer, Number(target.value)));
     on("back", "click", () => this.step(-1));
     on("forward", "click", () => this.step(1));
     on("temperature", "input", () => {
       element("temperature-words").textContent = this.temperature.toFixed(2);
-      if (this.next) this.show(this.drawNext);
+      this.show(this.drawNext);
     });
   }
 }
@@ -423,14 +418,16 @@ class Page {
 const withFieldEnds = (text) => text.replace(/\r\n?/g, "\n");
 
 function startPage() {
-  const page = new Page(JSON.parse(element("model").textContent));
+  const weights = element("weights");
+  const page = new Page(JSON.parse(element("model").textContent), weights.textContent);
+  weights.remove();
   element("dead").hidden = true;
   // For the console and the tests: what is drawn, in full precision.
   globalThis.charlstm = {
-    /** Return the log-probabilities of the next symbol; undefined while they are computed. */
-    next: () => (page.next && page.isCurrent(page.next) ? Array.from(page.next.logP) : undefined),
-    step: () => page.unit?.step,
-    isRead: () => page.text.isRead && page.stale.size === 0 && !document.querySelector("#strip .waiting"),
+    /** Return the log-probabilities of the next symbol; undefined until the text before it is read. */
+    next: () => page.logP && Array.from(page.logP),
+    step: () => page.unitStep,
+    isRead: () => page.text.isRead && page.stale.size === 0,
   };
 }
 

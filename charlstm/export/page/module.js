@@ -52,7 +52,7 @@ class Model {
   /** @param {string} text */
   numbers(text) {
     const symbols = this.alphabet.symbolsOf(this.alphabet.normalized(text));
-    return Int32Array.from(symbols, ({ number }) => number);
+    return symbols.map(({ number }) => number);
   }
 }
 

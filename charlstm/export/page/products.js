@@ -6,24 +6,6 @@
 const BLOCK = 16; // columns: four vectors of four floats
 
 /**
- * Opcodes of WebAssembly, by the names of its text format (https://webassembly.github.io/spec/).
- * @type {Record<string, number[]>}
- */
-const OPCODES = {
-  loop: [0x03, 0x40],
-  end: [0x0b],
-  br_if_0: [0x0d, 0],
-  "i32.lt_u": [0x49],
-  "i32.add": [0x6a],
-  "f32.store": [0x38, 2, 0],
-  "f32.add": [0x92],
-  "f32x4.zero": [0xfd, 0x0c, ...Array(16).fill(0)],
-  "f32x4.add": [0xfd, 0xe4, 0x01],
-  "f32x4.mul": [0xfd, 0xe6, 0x01],
-};
-const TYPES = { i32: 0x7f, v128: 0x7b };
-
-/**
  * Encode an integer in LEB128; the ones here are below 2^27 and not negative, or one byte.
  * @param {number} number @returns {number[]}
  */
@@ -32,77 +14,63 @@ function leb(number) {
 }
 
 /**
- * Assemble instructions, which are names or [name, argument], into bytes.
- * @typedef {string | (string | number)[]} Instruction
- * @param {Instruction[]} instructions
- */
-function assemble(instructions) {
-  /** @type {Record<string, (argument: number) => number[]>} */
-  const withArgument = {
-    get: (local) => [0x20, local],
-    set: (local) => [0x21, local],
-    tee: (local) => [0x22, local],
-    "i32.const": (value) => [0x41, ...leb(value)],
-    "f32x4.load": (offset) => [0xfd, 0x00, 2, offset],
-    "f32x4.lane": (lane) => [0xfd, 0x1f, lane],
-  };
-  return instructions.flatMap((one) =>
-    Array.isArray(one) ? withArgument[one[0]](Number(one[1])) : OPCODES[one],
-  );
-}
-
-/**
- * Compile the module: `product(weights, x, xEnd, out, outEnd)`, all byte addresses.
+ * Compile the module: `product(weights, x, xEnd, out, outEnd)`, all byte addresses. Its instructions
+ * are named as in WebAssembly's text format (https://webassembly.github.io/spec/).
  * @typedef {(weights: number, x: number, xEnd: number, out: number, outEnd: number) => void} Product
  */
 function productModule() {
+  const I32 = 0x7f;
+  const V128 = 0x7b;
+  const loop = [0x03, 0x40];
+  const end = 0x0b;
+  const branchIf = [0x0d, 0]; // br_if 0: to the start of the loop
+  const isLess = 0x49; // i32.lt_u
+  const addFloats = 0x92; // f32.add
+  const addVectors = [0xfd, 0xe4, 0x01]; // f32x4.add
+  const multiplyVectors = [0xfd, 0xe6, 0x01]; // f32x4.mul
+  /** @type {(local: number) => number[]} */
+  const get = (local) => [0x20, local];
+  /** @type {(local: number) => number[]} */
+  const set = (local) => [0x21, local];
+  /** @type {(local: number) => number[]} */
+  const lane = (number) => [...get(sums[0]), 0xfd, 0x1f, number]; // f32x4.extract_lane
+  /** Load a vector from the address in `local`. @type {(local: number, offset: number) => number[]} */
+  const load = (local, offset) => [...get(local), 0xfd, 0x00, 2, offset];
+  /** @type {(local: number, numBytes: number) => number[]} */
+  const advance = (local, numBytes) => [...get(local), 0x41, ...leb(numBytes), 0x6a, ...set(local)];
+
   const [weights, x, xEnd, out, outEnd, place, ...sums] = [...Array(10).keys()];
-  /** @type {(local: number, numBytes: number) => Instruction[]} */
-  const advance = (local, numBytes) => [["get", local], ["i32.const", numBytes], "i32.add"];
-  // A quarter of a block: four weights times four of x, added to one of four sums.
-  /** @type {(sum: number, number: number) => Instruction[]} */
-  const quarter = (sum, number) => [
-    ...[["get", sum], ["get", weights], ["f32x4.load", 16 * number]],
-    ...[["get", place], ["f32x4.load", 16 * number], "f32x4.mul", "f32x4.add", ["set", sum]],
-  ];
-  const [sum] = sums;
-  /** @type {Instruction[]} */
   const body = [
-    "loop", // over rows
-    ...sums.flatMap((one) => ["f32x4.zero", ["set", one]]),
-    ...[["get", x], ["set", place]],
-    "loop", // over blocks of columns
-    ...sums.flatMap(quarter),
-    ...[...advance(weights, 4 * BLOCK), ["set", weights]],
-    ...[...advance(place, 4 * BLOCK), ["tee", place], ["get", xEnd], "i32.lt_u", "br_if_0"],
-    "end",
-    ...[["get", sums[0]], ["get", sums[1]], "f32x4.add"],
-    ...[["get", sums[2]], ["get", sums[3]], "f32x4.add", "f32x4.add", ["set", sum]],
-    ["get", out],
-    ...[["get", sum], ["f32x4.lane", 0], ["get", sum], ["f32x4.lane", 1], "f32.add"],
-    ...[["get", sum], ["f32x4.lane", 2], ["get", sum], ["f32x4.lane", 3], "f32.add", "f32.add"],
-    "f32.store",
-    ...[...advance(out, 4), ["tee", out], ["get", outEnd], "i32.lt_u", "br_if_0"],
-    "end",
-    "end",
+    ...loop, // over rows
+    ...sums.flatMap((sum) => [0xfd, 0x0c, ...Array(16).fill(0), ...set(sum)]), // v128.const 0
+    ...[...get(x), ...set(place)],
+    ...loop, // over blocks of columns, each four weights times four of x, added to one of four sums
+    ...sums.flatMap((sum, number) => [
+      ...[...get(sum), ...load(weights, 16 * number), ...load(place, 16 * number)],
+      ...[...multiplyVectors, ...addVectors, ...set(sum)],
+    ]),
+    ...[...advance(weights, 4 * BLOCK), ...advance(place, 4 * BLOCK)],
+    ...[...get(place), ...get(xEnd), isLess, ...branchIf, end],
+    ...[...get(sums[0]), ...get(sums[1]), ...addVectors],
+    ...[...get(sums[2]), ...get(sums[3]), ...addVectors, ...addVectors, ...set(sums[0])],
+    ...[...get(out), ...lane(0), ...lane(1), addFloats, ...lane(2), ...lane(3), addFloats, addFloats],
+    ...[0x38, 2, 0], // f32.store
+    ...[...advance(out, 4), ...get(out), ...get(outEnd), isLess, ...branchIf, end],
+    end,
   ];
   const list = (/** @type {(number | number[])[]} */ items) => [...leb(items.length), ...items.flat()];
   /** @type {(id: number, items: (number | number[])[]) => number[]} */
-  const section = (id, items) => {
-    const bytes = list(items);
-    return [id, ...leb(bytes.length), ...bytes];
-  };
+  const section = (id, items) => [id, ...list(list(items))];
   const name = (/** @type {string} */ text) => list([...new TextEncoder().encode(text)]);
-  const locals = list([[1, TYPES.i32], [4, TYPES.v128]]);
-  const code = [...locals, ...assemble(body)];
+  const code = [...list([[1, I32], [4, V128]]), ...body];
   return new WebAssembly.Module(
     Uint8Array.from([
       ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0], // "\0asm", version 1
-      ...section(1, [[0x60, ...list(Array(5).fill(TYPES.i32)), 0]]), // a type: five in, none out
+      ...section(1, [[0x60, ...list(Array(5).fill(I32)), 0]]), // a type: five in, none out
       ...section(2, [[...name("page"), ...name("memory"), 2, 0, 1]]), // memory comes from outside
       ...section(3, [0]), // a function of the first type,
       ...section(7, [[...name("product"), 0, 0]]), // its name,
-      ...section(10, [[...leb(code.length), ...code]]), // and its code
+      ...section(10, [list(code)]), // and its code
     ]),
   );
 }
@@ -169,8 +137,9 @@ class Products {
     const numColumns = values.length / scales.length;
     const matrix = new Matrix(this, scales.length, numColumns);
     scales.forEach((scale, number) => {
-      const integers = values.subarray(number * numColumns, (number + 1) * numColumns);
-      matrix.row(number).set(Float32Array.from(integers, (value) => scale * value));
+      const row = matrix.row(number);
+      const first = number * numColumns;
+      for (let column = 0; column < numColumns; column += 1) row[column] = scale * values[first + column];
     });
     return matrix;
   }

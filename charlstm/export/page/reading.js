@@ -1,65 +1,27 @@
-// Reading, context lengths and sampling, one symbol at a time, so that a worker can stop anywhere.
+// Context lengths and sampling, one symbol at a time, so that the page can draw in between.
 
 const BITS = Math.LN2;
 const LONGEST_CONTEXT = 64; // symbols; longer contexts hardly differ from the whole text
 
-/** The states and bits of a text; after an edit, only the text from there on is read again. */
-class Reading {
-  /** @param {CellStack} stack */
-  constructor(stack) {
-    this.stack = stack;
-    /** @type {Int32Array} */
-    this.symbols = new Int32Array(0);
-    this.states = [stack.start()]; // after 0, 1, 2 ... symbols
-    /** @type {number[]} */
-    this.bits = []; // of each symbol
-  }
-
-  get isDone() {
-    return this.states.length > this.symbols.length;
-  }
-
-  get numRead() {
-    return this.states.length - 1;
-  }
-
-  /**
-   * Read another text, of which the first `same` symbols are the old ones.
-   * @param {number} same @param {Int32Array} symbols
-   */
-  replace(same, symbols) {
-    this.symbols = symbols;
-    this.states.length = Math.min(this.states.length, same + 1);
-  }
-
-  /** Read one more symbol. */
-  advance() {
-    const { numRead } = this;
-    const symbol = this.symbols[numRead];
-    const before = this.states[numRead];
-    this.bits[numRead] = -this.stack.predict(before)[symbol] / BITS;
-    this.states.push(this.stack.read(symbol, before));
-  }
-}
-
 /**
- * Predict from the last 0, 1, 2, 4 ... and finally all symbols, each time from a new state. Yields
- * undefined after each symbol read.
+ * Return predictions from the last 0, 1, 2, 4 ... and finally all symbols, each time from a new state;
+ * yield after each symbol read.
  * @param {CellStack} stack
- * @param {Int32Array} symbols
+ * @param {number[]} symbols
  * @param {Float32Array} whole the state after all symbols.
- * @returns {Generator<{ length: number, logP: Float64Array } | undefined, void, void>}
+ * @returns {Generator<void, { length: number, logP: Float64Array }[], void>}
  */
 function* contextLengths(stack, symbols, whole) {
+  const predictions = [];
   for (let length = 0; length < symbols.length && length <= LONGEST_CONTEXT; length = 2 * length || 1) {
     let state = stack.start();
-    for (const symbol of symbols.subarray(symbols.length - length)) {
+    for (const symbol of symbols.slice(symbols.length - length)) {
       state = stack.read(symbol, state);
       yield;
     }
-    yield { length, logP: stack.predict(state) };
+    predictions.push({ length, logP: stack.predict(state) });
   }
-  yield { length: symbols.length, logP: stack.predict(whole) };
+  return [...predictions, { length: symbols.length, logP: stack.predict(whole) }];
 }
 
 /**

@@ -1,16 +1,16 @@
-// The page's text: its symbols, with surprisal and unit value of each as the worker reports them.
+// The page's text: its symbols, and the model's state after each and surprisal at each as they are read.
 
 const NOTICED_CHANGE = 0.1; // bits
 
 class ReadText {
-  constructor() {
+  /** @param {CellStack} stack */
+  constructor(stack) {
+    this.stack = stack;
     /** @type {TextSymbol[]} */
     this.symbols = [];
-    this.version = 0;
+    this.states = [stack.start()]; // after 0, 1, 2 ... symbols
     /** @type {number[]} */
     this.bits = []; // of each symbol that has been read
-    /** @type {number[]} */
-    this.values = []; // of the selected unit, after each symbol
     /** @type {(number | undefined)[]} */
     this.earlierBits = []; // of the symbols after the last edit, before it
   }
@@ -20,7 +20,8 @@ class ReadText {
   }
 
   /**
-   * Replace the text; return how many symbols at its start and end are unchanged.
+   * Replace the text; return how many symbols at its start and end are unchanged. Those at its start
+   * are not read again.
    * @param {TextSymbol[]} symbols
    */
   replace(symbols) {
@@ -46,19 +47,18 @@ class ReadText {
       );
     }
     this.symbols = symbols;
-    this.version += 1;
     this.bits.length = Math.min(this.bits.length, same);
-    this.values.length = Math.min(this.values.length, same);
+    this.states.length = this.bits.length + 1;
     return { same, tail };
   }
 
-  /**
-   * Store what the worker read, from symbol `first` on.
-   * @param {{ first: number, bits: number[], values: number[] }} read
-   */
-  know({ first, bits, values }) {
-    this.bits.splice(first, Infinity, ...bits);
-    this.values.splice(first, Infinity, ...values);
+  /** Read one more symbol. */
+  advance() {
+    const place = this.bits.length;
+    const { number } = this.symbols[place];
+    const before = this.states[place];
+    this.bits.push(-this.stack.predict(before)[number] / BITS);
+    this.states.push(this.stack.read(number, before));
   }
 
   /**
@@ -88,11 +88,12 @@ class ReadText {
 
   /**
    * Return the symbols before a place, from the start of its document on.
-   * @param {number} place @param {number | null} end
+   * @param {number} place
    */
-  documentBefore(place, end) {
-    const read = this.symbols.slice(0, place);
-    return read.slice(read.findLastIndex(({ number }) => number === end) + 1);
+  documentBefore(place) {
+    const { end } = this.stack.config;
+    const before = this.symbols.slice(0, place);
+    return before.slice(before.findLastIndex(({ number }) => number === end) + 1);
   }
 
   meanBits() {
@@ -104,9 +105,25 @@ class ReadText {
     return this.bits.indexOf(Math.max(...this.bits));
   }
 
-  /** Return the place of the symbol that changed the selected unit most. */
-  largestStep() {
-    const steps = this.values.map((value, place) => Math.abs(value - (this.values[place - 1] ?? 0)));
+  /**
+   * Return a unit's value after `place` symbols, from -1 to 1: the cell state through tanh, or the
+   * hidden state.
+   * @param {number} place @param {number} layer @param {number} unit
+   */
+  valueOf(place, layer, unit) {
+    const { hasCellState } = this.stack.config.spec;
+    const value = this.stack.valuesOf(this.states[place], layer, hasCellState ? "cell" : "hidden")[unit];
+    return hasCellState ? Math.tanh(value) : value;
+  }
+
+  /**
+   * Return the place of the symbol that changed a unit most, except for the first symbol.
+   * @param {number} layer @param {number} unit
+   */
+  largestStep(layer, unit) {
+    const steps = this.bits.map((_, place) =>
+      Math.abs(this.valueOf(place + 1, layer, unit) - this.valueOf(place, layer, unit)),
+    );
     return steps.indexOf(Math.max(...steps.slice(1)));
   }
 }

@@ -21,14 +21,14 @@ const TOUR = [
   {
     section: "next",
     begin: (page) => page.choose(page.text.mostSurprising()),
-    words: ({ text, alphabet, place, next }) => {
+    words: ({ text, alphabet, place, logP }) => {
       const came = text.symbols[place];
       const surprisal = came
-        ? ` What came was ${quoted(alphabet.label(came.code))}, with ${share(Math.exp(next.logP[came.number]))}.`
+        ? ` What came was ${quoted(alphabet.label(came.code))}, with ${share(Math.exp(logP[came.number]))}.`
         : "";
       return (
         `Before that, the model gave every ${alphabet.symbol} a probability. Most likely: ` +
-        `${likelyWords(next.logP, alphabet)}.${surprisal} Move through the ` +
+        `${likelyWords(logP, alphabet)}.${surprisal} Move through the ` +
         "text with the arrow keys: sometimes one bar takes all, sometimes many share."
       );
     },
@@ -37,7 +37,7 @@ const TOUR = [
     section: "context-lengths",
     begin: () => {},
     words: ({ contexts, alphabet }) => {
-      const bits = contexts.contexts.map(({ logP }) => `${entropyBits(logP).toFixed(2)} bits`);
+      const bits = contexts.map(({ logP }) => `${entropyBits(logP).toFixed(2)} bits`);
       if (bits.length < 3) return "With more text before the caret, you see here what context does.";
       return (
         `What is likely depends on what came before. Without any context the entropy is ${bits[0]}, ` +
@@ -48,10 +48,9 @@ const TOUR = [
   },
   {
     section: "cell",
-    begin: (page) => page.choose(page.text.largestStep() + 1),
-    words: ({ unit, config }) => {
+    begin: (page) => page.choose(page.text.largestStep(page.layer, page.unit) + 1),
+    words: ({ unitStep: step, config }) => {
       const memory = `This is one unit. ${CELLS[config.cell].memory}`;
-      const { step } = unit;
       return `${memory} ${cellWords(step, { cell: config.cell, where: "Here" })} Step through the text.`;
     },
   },
@@ -99,10 +98,8 @@ class Tour {
   draw() {
     const { page, number } = this;
     if (number === undefined) return;
-    // Wait for all answers, so that a screen reader reads the words once.
-    const { next, unit, contexts } = page;
-    const isKnown = [next, unit, contexts].every((one) => one && page.isCurrent(one)) && contexts.isDone;
-    if (number && !isKnown) return;
+    // Wait until all is known, so that a screen reader reads the words once.
+    if (number && !page.contexts) return;
     const words = `${number + 1} of ${TOUR.length}. ${TOUR[number].words(page)}`;
     if (element("tour-words").textContent !== words) element("tour-words").textContent = words;
   }

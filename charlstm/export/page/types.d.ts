@@ -59,18 +59,10 @@ interface UnitStep {
 }
 
 interface SamplerOptions {
-  unread: Int32Array;
+  unread: number[];
   temperature: number;
   topK?: number;
   random: () => number;
-}
-
-/** What the page shows: the position, the selected unit, and range and units of the maps. */
-interface View {
-  place: number;
-  layer: number;
-  unit: number;
-  stretch?: { first: number; last: number; units: number[][] };
 }
 
 /** The configuration of a page, with its initial content. */

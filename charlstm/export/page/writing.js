@@ -5,14 +5,13 @@ const SAMPLE_LENGTH = 500;
 class Writing {
   constructor(page) {
     this.page = page;
-    this.id = 0; // of the last sample requested
-    this.prefix = undefined; // the text that it continues
     /** @type {any} */
-    this.answer = undefined; // the worker's latest answer
+    this.sample = undefined; // `prefix` is the text that it continues, `drawn` the source of its symbols
     this.draw = this.draw.bind(this);
     on("start", "click", () => this.start());
     on("stop", "click", () => {
-      page.tell("stop");
+      this.sample.isDone = true;
+      this.draw();
       element("start").focus();
     });
     on("keep", "click", () => this.keep());
@@ -24,29 +23,38 @@ class Writing {
 
   start() {
     const { page } = this;
-    this.id += 1;
-    const { chosen, text } = page;
-    this.prefix = page.field.value.slice(0, page.endOf(chosen));
-    const start = page.endOf(chosen - text.documentBefore(chosen, page.config.end).length);
-    this.context = this.prefix.slice(start).slice(-40);
-    this.answer = { symbols: [], isDone: false };
+    const { chosen, text, temperature } = page;
+    const prefix = page.field.value.slice(0, page.endOf(chosen));
+    const start = page.endOf(chosen - text.documentBefore(chosen).length);
+    // The sample continues this text, even if it isn't read yet and is changed meanwhile.
+    const numRead = Math.min(chosen, text.bits.length);
+    const unread = text.symbols.slice(numRead, chosen).map(({ number }) => number);
+    const random = randomNumbers(Number(element("seed").value));
+    const drawn = drawnSymbols(page.stack, text.states[numRead], { unread, temperature, random });
+    this.sample = { prefix, context: prefix.slice(start).slice(-40), drawn, symbols: [], isDone: false };
     page.hover(undefined);
-    page.tell("write", {
-      id: this.id,
-      temperature: page.temperature,
-      seed: Number(element("seed").value),
-      length: SAMPLE_LENGTH,
-    });
     // Without waiting for the next frame, until which the last sample would be shown as this one.
     this.draw();
+    page.wake();
+  }
+
+  /** Draw one more symbol; return whether there was one to draw. */
+  advance() {
+    const { sample } = this;
+    if (!sample || sample.isDone) return false;
+    const { value } = sample.drawn.next();
+    if (value !== undefined) sample.symbols.push(value);
+    sample.isDone = sample.symbols.length === SAMPLE_LENGTH;
+    this.page.show(this.draw);
+    return true;
   }
 
   draw() {
-    if (!this.answer) return;
-    const { symbols, isDone } = this.answer;
+    if (!this.sample) return;
+    const { prefix, context, symbols, isDone } = this.sample;
     const { alphabet, field } = this.page;
-    const isHere = field.value.startsWith(this.prefix);
-    const before = make("span", { class: "hint" }, this.context);
+    const isHere = field.value.startsWith(prefix);
+    const before = make("span", { class: "hint" }, context);
     element("written").replaceChildren(before, alphabet.textOf(symbols));
     element("stop").disabled = isDone;
     element("keep").disabled = !symbols.length || !isHere;
@@ -57,9 +65,9 @@ class Writing {
 
   /** Insert the sample after its prefix. */
   keep() {
-    const { page, prefix } = this;
+    const { page } = this;
+    const { prefix, symbols } = this.sample;
     const { field, alphabet, config } = page;
-    const { symbols } = this.answer;
     // EOS can't be put into the field; insert the text before it.
     const end = alphabet.canBeTyped(config.end) ? -1 : symbols.indexOf(config.end);
     const text = alphabet.textOf(end < 0 ? symbols : symbols.slice(0, end));
@@ -67,9 +75,7 @@ class Writing {
       page.insert(text, prefix.length, prefix.length); // shows that the field is full
       return;
     }
-    page.tell("stop");
-    this.id += 1; // so that late answers are ignored
-    this.answer = undefined;
+    this.sample = undefined;
     page.insert(text, prefix.length, prefix.length);
     element("written").replaceChildren();
     element("sample-status").textContent = "";

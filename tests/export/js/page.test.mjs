@@ -8,10 +8,10 @@ import vm from "node:vm";
 
 const FOLDER = new URL("../../../charlstm/export/page/", import.meta.url);
 const FILES = ["products", "steps", "model", "unit", "distribution", "reading", "alphabet", "text", "cells",
-  "worker", "views"];
+  "views"];
 const NAMES =
-  "{ Products, CellStack, unpackWeights, unitStep, ranked, entropyBits, tempered, Reading, contextLengths, " +
-  "drawnSymbols, draw, randomNumbers, Alphabet, ReadText, CELLS, flowsOf, Desk, " +
+  "{ Products, CellStack, unpackWeights, unitStep, ranked, entropyBits, tempered, contextLengths, " +
+  "drawnSymbols, draw, randomNumbers, Alphabet, ReadText, CELLS, flowsOf, " +
   "surprisalSteps, surprisalShade, unitShade, share, surprisalWords, nextWords }";
 const { models, products } = JSON.parse(readFileSync(process.env.VECTORS, "utf-8"));
 
@@ -19,19 +19,11 @@ const { models, products } = JSON.parse(readFileSync(process.env.VECTORS, "utf-8
 function scripts(globals = {}) {
   const code = FILES.map((name) => readFileSync(new URL(`${name}.js`, FOLDER), "utf-8")).join("\n");
   const { atob, TextEncoder, TextDecoder } = globalThis;
-  // The clock stands still, so a turn does all the work, however busy the machine is.
-  const performance = { now: () => 0 };
-  // The worker's turns are taken by the tests.
-  const MessageChannel = class {
-    port1 = {};
-  };
-  const context = { atob, performance, TextEncoder, TextDecoder, MessageChannel, onmessage: undefined, ...globals };
+  const context = { atob, TextEncoder, TextDecoder, ...globals };
   return vm.runInNewContext(`"use strict";\n${code}\n;(${NAMES})`, context);
 }
 
-/** What the worker posted, by kind: the latest of each. */
-const posted = new Map();
-const page = scripts({ postMessage: ({ kind, ...values }) => posted.set(kind, values) });
+const page = scripts();
 
 function close(found, expected, tolerance, what = "") {
   assert.equal(found.length, expected.length, what);
@@ -116,26 +108,39 @@ for (const [name, model] of Object.entries(models)) {
     );
   });
 
-  test(`${name}: a reading has Python's bits, and after an edit those of the new text`, () => {
+  test(`${name}: a text has Python's bits and values, and after an edit those of the new text`, () => {
     const stack = stackOf(model);
-    const reading = new page.Reading(stack);
-    const read = ({ ids }, same) => {
-      reading.replace(same, Int32Array.from(ids));
-      while (!reading.isDone) reading.advance();
-      return reading.bits.slice(0, ids.length);
+    const alphabet = new page.Alphabet(config);
+    const read = new page.ReadText(stack);
+    const reread = (text) => {
+      read.replace(alphabet.symbolsOf(alphabet.normalized(text)));
+      while (!read.isRead) read.advance();
     };
-    for (const text of texts) close(read(text, 0), text.bits, 2e-4);
-    const longest = texts[1];
-    read(longest, 0);
-    const shorter = { ids: longest.ids.slice(0, 6) };
-    close(read(shorter, 6), longest.bits.slice(0, 6), 2e-4);
-    close(read(longest, 6), longest.bits, 2e-4);
+    const [layer, unit] = [1, 3];
+    const { names, hasCellState } = config.spec;
+    const valueOf = (values) =>
+      hasCellState ? Math.tanh(values[layer][names.indexOf("cell")][unit]) : values[layer][names.indexOf("hidden")][unit];
+    for (const { text, bits, layers } of [...texts, ...texts.toReversed()]) {
+      reread(text);
+      close(read.bits, bits, 2e-4);
+      close(layers.map((_, place) => read.valueOf(place + 1, layer, unit)), layers.map(valueOf), 1e-4);
+    }
+    const { text, bits } = texts[1];
+    reread(text);
+    read.replace(alphabet.symbolsOf(text.slice(0, 6)));
+    assert.ok(read.isRead); // what is unchanged isn't read again
+    close(read.bits, bits.slice(0, 6), 2e-4);
+    reread(text);
+    close(read.bits, bits, 2e-4);
   });
 
   test(`${name}: context lengths have Python's entropies`, () => {
     const stack = stackOf(model);
-    const symbols = Int32Array.from(texts[1].ids.slice(0, 8));
-    const found = [...page.contextLengths(stack, symbols, statesOf(stack, symbols).at(-1))].filter(Boolean);
+    const symbols = texts[1].ids.slice(0, 8);
+    const search = page.contextLengths(stack, symbols, statesOf(stack, symbols).at(-1));
+    let result;
+    while (!result?.done) result = search.next();
+    const found = [...result.value];
     assert.deepEqual(found.map(({ length }) => length), model.ladder.map(([length]) => length));
     close(found.map(({ logP }) => page.entropyBits(logP)), model.ladder.map(([, bits]) => bits), 1e-4);
   });
@@ -180,92 +185,9 @@ for (const [name, model] of Object.entries(models)) {
   });
 }
 
-for (const [name, model] of Object.entries(models)) {
-  const { config, weights, texts } = model;
-  const [layer, unit] = [1, 3];
-  const units = [[0, 3], [1, 5, 2]];
-  const work = (desk, message) => {
-    posted.clear();
-    desk.show({ version: 7, layer, unit, ...message });
-    while (desk.turn());
-  };
-
-  test(`${name}: the worker's answers are those of the model`, () => {
-    const desk = new page.Desk({ config, weights });
-    const symbols = Int32Array.from(texts[1].ids.slice(0, 12));
-    const states = statesOf(stackOf(model), symbols);
-    const { names, hasCellState } = config.spec;
-    const valueOf = (state, at, value, one) => state[(at * names.length + names.indexOf(value)) * config.hiddenSize + one];
-    for (const place of [0, 5, 12]) {
-      const text = { same: 0, known: 0, symbols };
-      work(desk, { place, text, stretch: { first: 2, last: 9, units } });
-      close(posted.get("read").bits, texts[1].bits.slice(0, 12), 2e-4);
-      const shown = states.slice(1).map((state) => valueOf(state, layer, hasCellState ? "cell" : "hidden", unit));
-      close(posted.get("read").values, hasCellState ? shown.map(Math.tanh) : shown, 1e-5);
-      close(posted.get("next").logP, stackOf(model).predict(states[place]), 1e-6);
-      const { layers, numPlaces } = posted.get("maps");
-      assert.equal(numPlaces, 8);
-      units.forEach((rows, at) => {
-        for (const value of names) {
-          const expected = states.slice(2, 10).flatMap((state) => rows.map((one) => valueOf(state, at, value, one)));
-          close(layers[at][value], expected, 1e-5, value);
-        }
-      });
-      const end = symbols.slice(0, place).lastIndexOf(config.end ?? -1) + 1;
-      const { contexts, isDone } = posted.get("contexts");
-      assert.ok(isDone);
-      assert.equal(contexts.at(-1).length, place - end);
-      close(contexts.at(-1).logP, posted.get("next").logP, 1e-6);
-      const { step, isFirst } = posted.get("unit");
-      assert.equal(isFirst, place === end);
-      for (const gate of step.gates) close([gate.input + gate.hidden + gate.bias], [gate.preActivation], 1e-5);
-      close([step.hidden], [valueOf(states[place], layer, "hidden", unit)], 1e-5);
-      const [first] = step.gates;
-      const squash = config.cell === "rnn" ? Math.tanh : (sum) => 1 / (1 + Math.exp(-sum));
-      close([squash(first.preActivation)], [first.value], 1e-4);
-    }
-  });
-
-  test(`${name}: after an edit the worker posts what the page doesn't know`, () => {
-    const desk = new page.Desk({ config, weights });
-    const text = ({ ids }, same, known) => ({ same, known, symbols: Int32Array.from(ids.slice(0, 12)) });
-    work(desk, { place: 12, text: text(texts[1], 0, 0) });
-    const edited = { ids: [...texts[1].ids.slice(0, 6), texts[1].ids[0], ...texts[1].ids.slice(7)] };
-    // The page asks twice before it hears of the first edit.
-    desk.show({ version: 8, place: 6, layer, unit, text: text(edited, 6, 4) });
-    work(desk, { place: 6, text: text(edited, 12, 12) });
-    const { first, bits } = posted.get("read");
-    assert.equal(first, 4);
-    const reading = new page.Reading(stackOf(model));
-    reading.replace(0, Int32Array.from(edited.ids.slice(0, 12)));
-    while (!reading.isDone) reading.advance();
-    close(bits, reading.bits.slice(4), 1e-6);
-  });
-}
-
-test("the worker's sample continues the position shown, read or not, and can be stopped", () => {
-  const model = models.lstm;
-  const desk = new page.Desk(model);
-  const symbols = Int32Array.from(model.texts[1].ids);
-  desk.show({ version: 1, place: 9, layer: 0, unit: 0, text: { same: 0, known: 0, symbols } });
-  desk.write({ id: 4, seed: 1, length: 5, temperature: 0 });
-  while (desk.turn());
-  let state = statesOf(stackOf(model), symbols.slice(0, 9)).at(-1);
-  const { id, symbols: written, isDone } = posted.get("written");
-  assert.deepEqual([id, written.length, isDone], [4, 5, true]);
-  for (const symbol of written) {
-    assert.equal(symbol, page.ranked(page.tempered(stackOf(model).predict(state), 0))[0]);
-    state = stackOf(model).read(symbol, state);
-  }
-  desk.write({ id: 5, seed: 1, length: 5, temperature: 1 });
-  desk.stop();
-  assert.equal(posted.get("written").isDone, true);
-  assert.equal(desk.turn(), false);
-});
-
 test("a sample at temperature 0 takes the most likely symbol, after what is unread", () => {
   const stack = stackOf(models.lstm);
-  const unread = Int32Array.from(models.lstm.texts[1].ids);
+  const unread = models.lstm.texts[1].ids;
   const options = { unread, temperature: 0, random: page.randomNumbers(1) };
   const drawn = page.drawnSymbols(stack, stack.start(), options);
   for (let number = 0; number < unread.length; number += 1) assert.equal(drawn.next().value, undefined);
@@ -321,20 +243,36 @@ test("labels are visible", () => {
   assert.equal(alphabetOf("byte").label(0xe9), "xE9");
 });
 
+/** A text that is read by a model with given bits and values of a unit; a state is the number of symbols read. */
+function textOf({ end = null } = {}) {
+  const given = { bits: [], values: [] };
+  const text = new page.ReadText({
+    config: { end, spec: { hasCellState: false } },
+    start: () => 0,
+    read: (_, state) => state + 1,
+    predict: (state) => Array(300).fill(-given.bits[state] * Math.LN2),
+    valuesOf: (state) => [given.values[state - 1] ?? 0],
+  });
+  const read = (values) => {
+    Object.assign(given, values);
+    while (!text.isRead) text.advance();
+  };
+  return { text, read };
+}
+
 test("an edit keeps what is before and after it, characters of several bytes as a whole", () => {
-  const text = new page.ReadText();
+  const { text, read } = textOf();
   const alphabet = alphabetOf("byte");
   const replace = (value) => ({ ...text.replace(alphabet.symbolsOf(value)) });
   assert.deepEqual(replace("ab\u00e9cd"), { same: 0, tail: 0 });
-  text.know({ first: 0, bits: [1, 2, 3, 4, 5, 6], values: [0, 0, 1, 0, 0, 0] });
-  assert.ok(text.isRead);
+  read({ bits: [1, 2, 3, 4, 5, 6], values: [0, 0, 1, 0, 0, 0] });
   assert.equal(text.mostSurprising(), 5);
-  assert.equal(text.largestStep(), 2);
+  assert.equal(text.largestStep(0, 0), 2);
   assert.deepEqual([1, 2, 3].map((place) => text.charBits(place)), [2, 3, 7]);
   // \u00e8 and \u00e9 share their first byte.
   assert.deepEqual(replace("ab\u00e8cd"), { same: 2, tail: 2 });
   assert.deepEqual([...text.bits], [1, 2]);
-  text.know({ first: 2, bits: [3, 4, 5.05, 8], values: [0, 0, 0, 0] });
+  read({ bits: [1, 2, 3, 4, 5.05, 8] });
   assert.deepEqual([2, 4, 5].map((place) => text.noticedChange(place)), [0, 0, 2]);
   // \u00a9 and \u00e9 share their last byte.
   replace("ab\u00e9cd");
@@ -345,10 +283,11 @@ test("an edit keeps what is before and after it, characters of several bytes as 
 });
 
 test("a document's symbols are those after the last end", () => {
-  const text = new page.ReadText();
-  const alphabet = alphabetOf("char");
-  text.replace(alphabet.symbolsOf("one\ntwo"));
-  const before = (place, end) => [...text.documentBefore(place, end)].map(({ code }) => String.fromCharCode(code)).join("");
+  const before = (place, end) => {
+    const { text } = textOf({ end });
+    text.replace(alphabetOf("char").symbolsOf("one\ntwo"));
+    return [...text.documentBefore(place)].map(({ code }) => String.fromCharCode(code)).join("");
+  };
   assert.equal(before(6, 11), "tw");
   assert.equal(before(4, 11), "");
   assert.equal(before(6, null), "one\ntw");
@@ -364,13 +303,13 @@ test("shades grow with the value, and the limits of surprisal with the vocabular
 
 test("words have the figures of the text, in bits", () => {
   const alphabet = alphabetOf("char");
-  const text = new page.ReadText();
+  const { text, read } = textOf();
   text.replace(alphabet.symbolsOf("ab cdef"));
-  text.know({ first: 0, bits: [1, 2, 6, 1, 2, 1, 1], values: Array(7).fill(0) });
+  read({ bits: [1, 2, 6, 1, 2, 1, 1] });
   const most = (bits) => `${bits} bits per character on average; the most surprising is \u201c\u2423\u201d, character 3`;
   assert.equal(page.surprisalWords(text, alphabet), `${most("2.00")}, with 6.0 bits.`);
   text.replace(alphabet.symbolsOf("xb cdef"));
-  text.know({ first: 0, bits: [1, 4, 5.5, 1, 2, 1, 3], values: Array(7).fill(0) });
+  read({ bits: [1, 4, 5.5, 1, 2, 1, 3] });
   assert.equal(page.surprisalWords(text, alphabet), `${most("2.50")}, with 5.5 bits. ` +
     "The last edit changed the surprisal of 3 characters after it, the last one 6 characters on: " +
     "3.5 bits more in all. \u25b2 marks what became more, \u25bc less surprising.");
