@@ -6,8 +6,8 @@ cached, so that moving the cursor and deleting text need no further reading.
 Shapes: B parallel streams, V tokens that can be predicted.
 """
 
-from dataclasses import dataclass, replace
-from itertools import repeat
+from dataclasses import replace
+from itertools import zip_longest
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -28,24 +28,16 @@ _MAX_TYPED_AHEAD: Final = 32
 _LINE: Final = "\n"
 
 
-class LiveContextPrediction(NamedTuple):
-    """A prediction from only the last `num_context` characters; None while it is pending."""
-
-    num_context: int
-    prediction: NextCharacters | None
-
-
-@dataclass(slots=True)
-class _Position:
+class _Position(NamedTuple):
     """Cached results at a position of the text.
 
     Args:
         state: after reading the document up to here.
-        contexts: predictions from only the last characters, by context length; None if pending.
+        contexts: predictions from only the last 1, 2, 4, ... characters, as far as known.
     """
 
     state: PredictorState
-    contexts: list[NextCharacters] | None = None
+    contexts: list[NextCharacters]
 
 
 class Draft:
@@ -76,10 +68,7 @@ class Draft:
         self._num_to_write = 0
         self._start = predictor.start()
         # Indexed by the number of tokens before the position; ends where reading has stopped.
-        self._positions = [_Position(self._start)]
-        # Streams that have read the last 1, 2, 3, ... tokens before `_suffix_position`.
-        self._suffixes: PredictorState | None = None
-        self._suffix_position = 0
+        self._positions = [_Position(self._start, [])]
         self.max_chars = max(1, min(_MAX_CHARS, _MAX_KEPT_BYTES // _num_bytes(self._start)))
 
     @property
@@ -160,8 +149,8 @@ class Draft:
             self._read()
         elif self.is_writing:
             self._write()
-        elif self._positions[self.cursor].contexts is None:
-            self._read_contexts()
+        elif self._read_context():
+            pass
         elif self.num_read < len(self.text):
             self._read()
         else:
@@ -184,18 +173,16 @@ class Draft:
             return None
         return self._ranked(self._positions[self.cursor].state)
 
-    def ladder(self) -> list[LiveContextPrediction]:
-        """Return predictions from the last 0, 1, 2, 4, 8, ... and all characters of a document."""
+    def ladder(self) -> list[tuple[int, NextCharacters | None]]:
+        """Return predictions from the last 0, 1, 2, 4, 8, ... and all characters of a document.
+
+        Pairs of the number of characters and the prediction, None while it is pending.
+        """
         num_chars = self.cursor - self.document_start
-        lengths = self._shorter_contexts()
-        contexts = None if self.num_read < self.cursor else self._positions[self.cursor].contexts
-        predictions = [
-            LiveContextPrediction(0, self._ranked(self._start)),
-            *map(LiveContextPrediction, lengths, contexts or repeat(None)),
-        ]
-        if num_chars:
-            predictions.append(LiveContextPrediction(num_chars, self.prediction()))
-        return predictions
+        contexts = [] if self.num_read < self.cursor else self._positions[self.cursor].contexts
+        shorter = zip_longest(self._shorter_contexts(), contexts)
+        whole = [(num_chars, self.prediction())] if num_chars else []
+        return [(0, self._ranked(self._start)), *shorter, *whole]
 
     def gates(self) -> list[dict[str, float]]:
         """Return each layer's gate activations at the last token, averaged over units."""
@@ -218,8 +205,6 @@ class Draft:
         self.text = self.text[:start] + tokens + self.text[self.cursor :]
         self.cursor = start + len(tokens)
         del self._positions[start + 1 :]
-        if self._suffix_position > start:
-            self._suffixes = None
 
     def _read(self) -> None:
         """Read the next unread token."""
@@ -227,7 +212,7 @@ class Draft:
         is_eos = token == self.tokenizer.eos_id
         before = self._positions[-1].state
         after = self._start if is_eos else self._predictor.read(np.array([token]), before)
-        self._positions.append(_Position(after))
+        self._positions.append(_Position(after, []))
 
     def _write(self) -> None:
         """Sample a token."""
@@ -238,38 +223,21 @@ class Draft:
         if self.notice or self.text[self.cursor - 1] in (_LINE, self.tokenizer.eos):
             self._num_to_write = 0
 
-    def _read_contexts(self) -> None:
-        """Advance the streams of all context lengths by one token, and start another stream.
-
-        Takes a single step when the cursor has moved forward by one character.
-        """
-        first = max(self.document_start, self.cursor - _CONTEXTS[-1])
-        streams = self._suffixes
-        num_streams = 0 if streams is None else len(streams.log_p)
-        if not self._suffix_position - num_streams <= first <= self._suffix_position <= self.cursor:
-            streams, num_streams, self._suffix_position = None, 0, first
-        if self._suffix_position < self.cursor:
-            kept = np.arange(min(num_streams, _CONTEXTS[-1] - 1))
-            streams = (
-                self._start if streams is None else self._start.joined(streams.of_streams(kept))
-            )
-            (token,) = self.tokenizer.encode(self.text[self._suffix_position])
-            streams = self._predictor.read(np.full(len(streams.log_p), token), streams)
-            self._suffix_position += 1
-        self._suffixes = streams
-        if self._suffix_position == self.cursor:
-            self._positions[self.cursor].contexts = [
-                self._ranked(self._suffixes, length - 1)
-                for length in self._shorter_contexts()
-                if self._suffixes is not None
-            ]
+    def _read_context(self) -> bool:
+        """Predict from the next longer context at the cursor; return False if all are known."""
+        contexts = self._positions[self.cursor].contexts
+        for length in self._shorter_contexts()[len(contexts) :]:
+            context = self.text[self.cursor - length : self.cursor]
+            contexts.append(self._ranked(self._predictor.read_all(context, self._start)))
+            return True
+        return False
 
     def _shorter_contexts(self) -> list[int]:
         """Return the context lengths shorter than the document up to the cursor."""
         return [length for length in _CONTEXTS if length < self.cursor - self.document_start]
 
-    def _ranked(self, state: PredictorState, stream: int = 0) -> NextCharacters:
-        return ranked(self.tokenizer, state.log_p[stream].astype(np.float64), top=NUM_CANDIDATES)
+    def _ranked(self, state: PredictorState) -> NextCharacters:
+        return ranked(self.tokenizer, state.log_p[0].astype(np.float64), top=NUM_CANDIDATES)
 
 
 def _num_bytes(state: PredictorState) -> int:

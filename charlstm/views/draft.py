@@ -1,11 +1,24 @@
-"""Screen layout of `charlstm play`: the typed text, and the model's predictions for it."""
+"""Screen of `charlstm play`: the typed text, and the model's predictions for it."""
 
 import codecs
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Callable, Iterator
 from functools import cache
-from itertools import chain, repeat, zip_longest
-from typing import Final, NamedTuple
+from itertools import repeat
+from typing import Final
 
+from prompt_toolkit.application import get_app
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.layout import (
+    Container,
+    Dimension,
+    DynamicContainer,
+    FormattedTextControl,
+    HSplit,
+    VSplit,
+    Window,
+)
 from prompt_toolkit.utils import get_cwidth
 from rich.color import Color
 
@@ -21,15 +34,11 @@ from charlstm.views.tables import bar, surprisal_color
 _DIM: Final = "ansibrightblack"
 _BOLD: Final = "bold"
 _UNKNOWN: Final = "underline"
-CURSOR: Final = "[SetCursorPosition]"
+_CURSOR: Final = "[SetCursorPosition]"
 
 _KEYS: Final = (
-    "Tab insert",
-    "^P 1-9 pick",
-    "^W write a line",
-    "\u2191\u2193 temperature",
-    "\u2190\u2192 move",
-    "^D quit",
+    "Tab\u00a0insert  ^P\u00a01-9\u00a0pick  ^W\u00a0write\u00a0a\u00a0line  "
+    "\u2191\u2193\u00a0temperature  \u2190\u2192\u00a0move  ^D\u00a0quit"
 )
 _PENDING: Final = "\u2026"
 _MIN_TEXT_LINES: Final = 3
@@ -37,47 +46,71 @@ _MIN_TEXT_LINES: Final = 3
 _MIN_COLUMNS_SIDE_BY_SIDE: Final = 72
 _GAP: Final = 3
 _NAME_COLUMNS: Final = 9
+_CANDIDATE_COLUMNS: Final = 21  # a candidate without its bar
 _NUM_LADDER_CANDIDATES: Final = 3
 
 Piece = tuple[str, str]  # style and text
 Line = list[Piece]
 
 
-class Size(NamedTuple):
-    """Terminal size."""
-
-    lines: int
-    columns: int
-
-
-class _Cell(NamedTuple):
-    """A displayed character; `nats` is its surprisal, None until the model has read it."""
-
-    shown: str
-    nats: float | None
-    is_unknown: bool
-    ends_line: bool
-
-
-# Cell under the cursor at the end of the text.
-_EMPTY_CELL: Final = _Cell(" ", None, is_unknown=False, ends_line=False)
-
-
-def screen(draft: Draft, size: Size, *, name: str) -> list[Line]:
-    """Return the lines of the screen; an empty fragment with style `CURSOR` marks the cursor.
+def screen(draft: Draft, *, name: str) -> Container:
+    """Return the screen, whose windows read the draft each time they are drawn.
 
     Args:
         name: the model's name.
     """
-    # The text has priority on a terminal with few lines.
-    title = [_title(draft, name)][: size.lines // 4]
-    keys = _keys(draft, size.columns)[: size.lines // 6]
-    panel = _panel(draft, size.columns)
-    space = size.lines - len(title) - len(keys)
-    num_text_lines = max(min(space, _MIN_TEXT_LINES), space - len(panel))
-    text = _text(draft, Size(num_text_lines, size.columns))
-    lines = [*title, *text, *panel[: space - num_text_lines], *keys]
-    return [_cut(line, size.columns) for line in lines]
+
+    def text_height() -> Dimension:
+        # The text has priority on a terminal with few lines.
+        num_lines = min(_MIN_TEXT_LINES, _size().rows)
+        return Dimension(min=num_lines, preferred=num_lines)
+
+    def left() -> list[Line]:
+        return [[], *_candidates(draft)]
+
+    def right() -> list[Line]:
+        return [[], *_ladder(draft), [], *_gates(draft)]
+
+    left_window = _window(left, width=lambda: Dimension.exact(_candidates_width()))
+    side_by_side = VSplit([left_window, _window(right)], padding=_GAP)
+    stacked = _window(lambda: left() + right())
+    text = FormattedTextControl(lambda: _text(draft), focusable=True)
+    return HSplit(
+        [
+            _window(lambda: [_title(draft, name)]),
+            Window(text, height=text_height),
+            DynamicContainer(lambda: side_by_side if _is_wide() else stacked),
+            _window(lambda: _keys(draft)),
+        ]
+    )
+
+
+def _window(
+    lines: Callable[[], list[Line]], *, width: Callable[[], Dimension] | None = None
+) -> Window:
+    """Return a window as high as its lines, if there is room."""
+
+    def fragments() -> StyleAndTextTuples:
+        found: StyleAndTextTuples = []
+        for line in lines():
+            found += [*line, ("", "\n")]
+        return found[:-1]
+
+    return Window(FormattedTextControl(fragments), width=width, dont_extend_height=True)
+
+
+def _size() -> Size:
+    return get_app().output.get_size()
+
+
+def _is_wide() -> bool:
+    """Return whether candidates and contexts are side by side."""
+    return _size().columns >= _MIN_COLUMNS_SIDE_BY_SIDE
+
+
+def _candidates_width() -> int:
+    columns = _size().columns
+    return columns // 2 - _GAP if _is_wide() else columns
 
 
 def _title(draft: Draft, name: str) -> Line:
@@ -90,58 +123,41 @@ def _title(draft: Draft, name: str) -> Line:
     return [(_BOLD, visible(name, keep=" ")), *((_DIM, f"  {fact}") for fact in facts)]
 
 
-def _keys(draft: Draft, columns: int) -> list[Line]:
+def _keys(draft: Draft) -> list[Line]:
     """Return the key help, or a notice about the last action."""
-    lines = [""]
-    for word in (draft.notice,) if draft.notice else _KEYS:
-        if lines[-1] and get_cwidth(f"{lines[-1]}  {word}") > columns:
-            lines.append("")
-        lines[-1] += f"  {word}" if lines[-1] else word
-    return [[(_BOLD if draft.notice else _DIM, line)] for line in lines]
+    style, words = (_BOLD, draft.notice) if draft.notice else (_DIM, _KEYS)
+    # Blanks within the help of a key are not broken.
+    lines = textwrap.wrap(words, _size().columns)
+    return [[(style, line.replace("\u00a0", " "))] for line in lines]
 
 
-def _text(draft: Draft, size: Size) -> list[Line]:
-    """Return `size.lines` lines of the text around the cursor."""
-    max_cells = size.lines * size.columns
-    # Start above the visible part: at a line break, or else at a position that is stable while
-    # characters are typed.
-    first = draft.text.rfind("\n", 0, max(0, draft.cursor - max_cells)) + 1
-    first = max(first, (draft.cursor // max_cells - 1) * max_cells)
-    lines: list[Line] = [[]]
+def _text(draft: Draft) -> StyleAndTextTuples:
+    """Return the text around the cursor, as much as the screen can show before and after it."""
+    size = _size()
+    max_chars = size.rows * size.columns
+    # Start at a line break, or else at a position that is stable while characters are typed.
+    first = draft.text.rfind("\n", 0, max(0, draft.cursor - max_chars)) + 1
+    first = max(first, (draft.cursor // max_chars - 1) * max_chars)
+    before = [*_shaded(draft, first, draft.cursor)]
+    # The cursor is at the next character, or after the text.
+    after = [*_shaded(draft, draft.cursor, draft.cursor + max_chars), ("", " ")]
+    after[0] = (f"{_CURSOR} {after[0][0]}", after[0][1])
+    fragments: StyleAndTextTuples = []
     used = 0
-    cursor_line = 0
-
-    def put(cell: _Cell, *, at_cursor: bool = False) -> None:
-        nonlocal used, cursor_line
-        columns = get_cwidth(cell.shown)
+    # Wrapped here: a wrapping window can lose a cursor at the start of a wrapped line.
+    for style, char in before + after:
+        is_mark = not get_cwidth(char)
+        shown = f"{DOTTED_CIRCLE}{char}" if is_mark and not used else char  # a base for the mark
+        columns = get_cwidth(shown)
         if used and used + columns > size.columns:
-            lines.append([])
+            fragments.append(("", "\n"))
             used = 0
-        if at_cursor:
-            cursor_line = len(lines) - 1
-            lines[-1].append((CURSOR, ""))
-        # A combining mark without a base character.
-        shown = cell.shown if columns or used else f"{DOTTED_CIRCLE}{cell.shown}"
-        lines[-1].append((_style(cell), shown))
-        used += get_cwidth(shown)
-        if cell.ends_line:
-            lines.append([])
-            used = 0
-
-    for cell in _cells(draft, first, draft.cursor):
-        put(cell)
-    after = chain(_cells(draft, draft.cursor, draft.cursor + max_cells), [_EMPTY_CELL])
-    put(next(after), at_cursor=True)
-    for cell in after:
-        if len(lines) > cursor_line + size.lines:
-            break
-        put(cell)
-    top = max(0, min(cursor_line - size.lines // 2, len(lines) - size.lines))
-    shown = lines[top : top + size.lines]
-    return shown + [[] for _ in range(size.lines - len(shown))]
+        fragments.append((style, shown))
+        used = 0 if shown.endswith("\n") else used + columns
+    return fragments
 
 
-def _cells(draft: Draft, first: int, last: int) -> Iterator[_Cell]:
+def _shaded(draft: Draft, first: int, last: int) -> Iterator[Piece]:
     """Yield the characters between two positions; surprisals of a character's bytes add up."""
     tokenizer = draft.tokenizer
     symbols = draft.text[first:last]
@@ -150,12 +166,11 @@ def _cells(draft: Draft, first: int, last: int) -> Iterator[_Cell]:
     for char, num_tokens in _characters(symbols) if tokenizer.is_byte else zip(symbols, repeat(1)):
         own = slice(place, place + num_tokens)
         byte_nats = [value for value in nats[own] if value is not None]
-        yield _Cell(
-            shown=visible(char, keep=" "),  # shading makes blanks visible
-            nats=sum(byte_nats) if len(byte_nats) == num_tokens else None,
-            is_unknown=UNKNOWN in ids[own],
-            ends_line=char.endswith(("\n", EOS)),
-        )
+        style = _UNKNOWN if UNKNOWN in ids[own] else ""
+        if len(byte_nats) == num_tokens and (color := surprisal_color(sum(byte_nats))) is not None:
+            style += f" fg:#000000 bg:{_hex(color)}"
+        # Shading makes blanks visible.
+        yield style, visible(char, keep=" ") + "\n" * char.endswith(("\n", EOS))
         place += num_tokens
 
 
@@ -174,42 +189,22 @@ def _characters(symbols: str) -> Iterator[tuple[str, int]]:
         num_tokens = 0
 
 
-def _style(cell: _Cell) -> str:
-    style = _UNKNOWN if cell.is_unknown else ""
-    color = None if cell.nats is None else surprisal_color(cell.nats)
-    if color is None:
-        return style
-    return f"{style} fg:#000000 bg:{_hex(color)}"
-
-
 @cache
 def _hex(color: str) -> str:
     return Color.parse(color).get_truecolor().hex
 
 
-def _panel(draft: Draft, columns: int) -> list[Line]:
-    """Lay out candidates, ladder and gates, side by side if they fit."""
-    if columns < _MIN_COLUMNS_SIDE_BY_SIDE:
-        return [[], *_candidates(draft, columns), [], *_ladder(draft), [], *_gates(draft)]
-    left_columns = columns // 2
-    left = _candidates(draft, left_columns - _GAP)
-    right = [*_ladder(draft), [], *_gates(draft)]
-    nothing: Line = []
-    rows = zip_longest(left, right, fillvalue=nothing)
-    return [[], *(_pad(left_line, left_columns) + right_line for left_line, right_line in rows)]
-
-
-def _candidates(draft: Draft, columns: int) -> list[Line]:
+def _candidates(draft: Draft) -> list[Line]:
     prediction = draft.prediction()
     if prediction is None:
         return [[(_DIM, _PENDING)], *([] for _ in range(NUM_CANDIDATES))]
     lines: list[Line] = [[(_DIM, f"next character, entropy {prediction.entropy_bits:.2f} bits")]]
+    room = max(1, _candidates_width() - _CANDIDATE_COLUMNS)
     for number, (char, probability) in enumerate(prediction.next, start=1):
-        name = _pad([("", named(char))], _NAME_COLUMNS)
-        percentage = f" {probability:7.2%}  "
-        room = columns - 2 - _NAME_COLUMNS - len(percentage)
-        probability_bar = bar(probability, max(1, room))
-        lines.append([(_DIM, f"{number} "), *name, ("", percentage + probability_bar)])
+        name = named(char)
+        name += " " * (_NAME_COLUMNS - get_cwidth(name))
+        bars = f"{name} {probability:7.2%}  {bar(probability, room)}"
+        lines.append([(_DIM, f"{number} "), ("", bars)])
     return lines
 
 
@@ -238,21 +233,3 @@ def _gates(draft: Draft) -> list[Line]:
             for number, layer in enumerate(layers, start=1)
         ),
     ]
-
-
-def _pad(line: Line, columns: int) -> Line:
-    """Return a line cut or padded to a number of columns."""
-    line = _cut(line, columns)
-    return [*line, ("", " " * (columns - sum(get_cwidth(text) for _, text in line)))]
-
-
-def _cut(line: Line, columns: int) -> Line:
-    """Truncate a line to a number of columns."""
-    kept: Line = []
-    for style, text in line:
-        fitting = text
-        while get_cwidth(fitting) > columns:
-            fitting = fitting[:-1]
-        kept.append((style, fitting))
-        columns -= get_cwidth(fitting)
-    return kept

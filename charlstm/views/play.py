@@ -8,16 +8,15 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from prompt_toolkit.application import Application
-from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
-from prompt_toolkit.layout import FormattedTextControl, Layout, Window
+from prompt_toolkit.layout import Layout
 
 from charlstm.inference.draft import NUM_CANDIDATES, Draft
 from charlstm.reading.documents import EOS
-from charlstm.system.interrupts import stop_signals
+from charlstm.system.interrupts import StopSignals, stop_signals
 from charlstm.system.terminal import is_colorless, text_output
-from charlstm.views.draft import Size, screen
+from charlstm.views.draft import screen
 from charlstm.views.tables import shade
 
 _TEMPERATURE_STEP: Final = 0.1
@@ -33,12 +32,11 @@ def play(draft: Draft, *, name: str) -> None:
     Raises:
         KeyboardInterrupt: after Ctrl-C.
     """
-    session = _Session(draft, name)
     with stop_signals() as signals:
         # Hold signals until the terminal is restored.
         signals.hold()
         try:
-            session.run(lambda: signals.forward(session.end_soon))
+            _run(draft, name, signals)
         finally:
             if signals.received is None:
                 _print_text(draft)
@@ -58,109 +56,93 @@ def _print_text(draft: Draft) -> None:
         write("\n")
 
 
-class _Session:
-    """Application with key bindings, background work between keys, and the screen."""
+def _run(draft: Draft, name: str, signals: StopSignals) -> None:
+    """Show the screen, and handle keys, with work on predictions between them, until the end."""
+    has_work = asyncio.Event()
+    has_work.set()
+    app: Application[None] = Application(
+        layout=Layout(screen(draft, name=name)),
+        full_screen=True,
+        erase_when_done=True,
+        min_redraw_interval=_SECONDS_BETWEEN_DRAWINGS,
+    )
+    # Ctrl-P and Escape wait for the next key without a timeout.
+    app.timeoutlen = math.inf
 
-    def __init__(self, draft: Draft, name: str) -> None:
-        self._draft = draft
-        self._name = name
-        self._has_work = asyncio.Event()
-        self._has_work.set()
-        self._app: Application[None] = Application(
-            layout=Layout(Window(FormattedTextControl(self._fragments, focusable=True))),
-            key_bindings=self._keys(),
-            full_screen=True,
-            erase_when_done=True,
-            min_redraw_interval=_SECONDS_BETWEEN_DRAWINGS,
-        )
-        # Ctrl-P and Escape wait for the next key without a timeout.
-        self._app.timeoutlen = math.inf
+    def end(error: BaseException | type[BaseException]) -> None:
+        if not app.is_done:
+            app.exit(exception=error)
 
-    def run(self, on_start: Callable[[], None]) -> None:
-        """Run the application until it quits.
+    def end_soon() -> None:
+        # Called by a signal handler, maybe after the loop has ended.
+        if app.loop is not None:
+            app.loop.call_soon_threadsafe(end, EOFError)
 
-        Raises:
-            KeyboardInterrupt: after Ctrl-C.
-        """
-
-        def start() -> None:
-            asyncio.get_running_loop().set_exception_handler(self._fail)
-            self._app.create_background_task(self._work())
-            on_start()
-
-        with contextlib.suppress(EOFError):  # the terminal was closed
-            self._app.run(pre_run=start, handle_sigint=False, set_exception_handler=False)
-
-    def end_soon(self) -> None:
-        """Quit from a signal handler."""
-        if self._app.loop is not None:
-            self._app.loop.call_soon_threadsafe(self._end)
-
-    def _end(self, error: BaseException | type[BaseException] | None = None) -> None:
-        if self._app.is_done:
-            return
-        if error is None:
-            self._app.exit()
-        else:
-            self._app.exit(exception=error)
-
-    def _fail(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        self._end(context.get("exception") or RuntimeError(context["message"]))
-
-    async def _work(self) -> None:
-        """Work on predictions in small steps, and let keys be handled in between."""
+    async def work() -> None:
         while True:
-            await self._has_work.wait()
-            self._has_work.clear()
-            while self._draft.work():
-                self._app.invalidate()
+            await has_work.wait()
+            has_work.clear()
+            while draft.work():
+                app.invalidate()
                 await asyncio.sleep(0)
-            self._app.invalidate()
+            app.invalidate()
 
-    def _fragments(self) -> StyleAndTextTuples:
-        size = self._app.output.get_size()
-        lines = screen(self._draft, Size(size.rows, size.columns), name=self._name)
-        fragments: StyleAndTextTuples = []
-        for number, line in enumerate(lines):
-            fragments += [("", "\n"), *line] if number else line
-        return fragments
+    def fail(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        end(context.get("exception") or RuntimeError(context["message"]))
 
-    def _keys(self) -> KeyBindings:
-        draft = self._draft
-        bindings = KeyBindings()
+    def start() -> None:
+        asyncio.get_running_loop().set_exception_handler(fail)
+        app.create_background_task(work())
+        signals.forward(end_soon)
 
-        def bind(*keys: str, action: Callable[[KeyPressEvent], object]) -> None:
-            def handle(event: KeyPressEvent) -> None:
-                action(event)
-                self._has_work.set()
+    app.key_bindings = _bindings(draft, end=end, after_key=has_work.set)
+    with contextlib.suppress(EOFError):  # a key or signal ended it, or the terminal was closed
+        app.run(pre_run=start, handle_sigint=False, set_exception_handler=False)
 
-            bindings.add(*keys)(handle)
 
-        def insert(event: KeyPressEvent) -> None:
-            # Ignore function keys without a binding.
-            if not isinstance(event.key_sequence[-1].key, Keys):
-                draft.insert(event.data)
+def _bindings(
+    draft: Draft, *, end: Callable[[type[BaseException]], None], after_key: Callable[[], None]
+) -> KeyBindings:
+    """Return what each key does.
 
-        bind(Keys.Any, action=insert)
-        bind(Keys.BracketedPaste, action=lambda event: draft.insert(event.data))
-        bind("enter", action=lambda _: draft.insert("\n"))
-        bind("backspace", action=lambda _: draft.delete())
-        bind("left", action=lambda _: draft.move(-1))
-        bind("right", action=lambda _: draft.move(1))
-        bind("home", action=lambda _: draft.move(-len(draft.text)))
-        bind("end", action=lambda _: draft.move(len(draft.text)))
-        bind("up", action=lambda _: draft.change_temperature(_TEMPERATURE_STEP))
-        bind("down", action=lambda _: draft.change_temperature(-_TEMPERATURE_STEP))
-        bind("tab", action=lambda _: draft.pick(0))
-        for digit in range(1, NUM_CANDIDATES + 1):
+    Args:
+        end: called with the reason when a key quits.
+        after_key: called after each key.
+    """
+    bindings = KeyBindings()
 
-            def pick(_: KeyPressEvent, rank: int = digit - 1) -> None:
-                draft.pick(rank)
+    def bind(*keys: str, action: Callable[[KeyPressEvent], object]) -> None:
+        def handle(event: KeyPressEvent) -> None:
+            action(event)
+            after_key()
 
-            for keys in ([f"f{digit}"], ["escape", f"{digit}"], ["c-p", f"{digit}"]):
-                bind(*keys, action=pick)
-        bind("c-w", action=lambda _: draft.write_line())
-        bind("c-d", action=lambda _: self._end())
-        bind("escape", "q", action=lambda _: self._end())
-        bind("c-c", action=lambda _: self._end(KeyboardInterrupt))
-        return bindings
+        bindings.add(*keys)(handle)
+
+    def insert(event: KeyPressEvent) -> None:
+        # Ignore function keys without a binding.
+        if not isinstance(event.key_sequence[-1].key, Keys):
+            draft.insert(event.data)
+
+    bind(Keys.Any, action=insert)
+    bind(Keys.BracketedPaste, action=lambda event: draft.insert(event.data))
+    bind("enter", action=lambda _: draft.insert("\n"))
+    bind("backspace", action=lambda _: draft.delete())
+    bind("left", action=lambda _: draft.move(-1))
+    bind("right", action=lambda _: draft.move(1))
+    bind("home", action=lambda _: draft.move(-len(draft.text)))
+    bind("end", action=lambda _: draft.move(len(draft.text)))
+    bind("up", action=lambda _: draft.change_temperature(_TEMPERATURE_STEP))
+    bind("down", action=lambda _: draft.change_temperature(-_TEMPERATURE_STEP))
+    bind("tab", action=lambda _: draft.pick(0))
+    for digit in range(1, NUM_CANDIDATES + 1):
+
+        def pick(_: KeyPressEvent, rank: int = digit - 1) -> None:
+            draft.pick(rank)
+
+        for keys in ([f"f{digit}"], ["escape", f"{digit}"], ["c-p", f"{digit}"]):
+            bind(*keys, action=pick)
+    bind("c-w", action=lambda _: draft.write_line())
+    bind("c-d", action=lambda _: end(EOFError))
+    bind("escape", "q", action=lambda _: end(EOFError))
+    bind("c-c", action=lambda _: end(KeyboardInterrupt))
+    return bindings

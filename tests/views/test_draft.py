@@ -5,14 +5,19 @@ import unicodedata
 import numpy as np
 import pytest
 from conftest import TEXT, with_spec
-from prompt_toolkit.utils import get_cwidth
+from prompt_toolkit.application import Application
+from prompt_toolkit.application.current import set_app
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.input import DummyInput
+from prompt_toolkit.layout import Layout
+from prompt_toolkit.output import DummyOutput
 
 from charlstm.config import ReadingConfig, SampleConfig
 from charlstm.inference.draft import Draft
 from charlstm.inference.prediction import predict_next
 from charlstm.inference.predictor import Predictor
 from charlstm.text.vocabulary import Vocabulary
-from charlstm.views.draft import CURSOR, Size, screen
+from charlstm.views.draft import screen
 
 TEXTS = {
     "empty": "",
@@ -33,26 +38,55 @@ def draft_of(checkpoint, text, *, work=100):
     return draft
 
 
-def plain(lines):
-    return ["".join(text for _, text in line) for line in lines]
+def rendered(draft, size=(24, 80)):
+    """Return the cells of a terminal by line and column, and where the cursor is."""
+    output = DummyOutput()
+    output.get_size = lambda: Size(*size)
+    layout = Layout(screen(draft, name="tiny"))
+    app = Application(layout=layout, input=DummyInput(), output=output, full_screen=True)
+    with set_app(app):
+        app.renderer.render(app, layout)
+    drawn = app.renderer.last_rendered_screen
+    cells = [[drawn.data_buffer[y][x] for x in range(size[1])] for y in range(size[0])]
+    return cells, drawn.get_cursor_position(layout.current_window)
+
+
+def lines_of(draft, size=(24, 80)):
+    cells, _ = rendered(draft, size)
+    return ["".join(cell.char for cell in line).rstrip() for line in cells]
 
 
 def shown(draft, size=(24, 80)):
-    return "\n".join(plain(screen(draft, Size(*size), name="tiny")))
+    return "\n".join(lines_of(draft, size))
+
+
+def styles_of(draft, char):
+    """Return the styles of a character in the text, which starts on the second line."""
+    cells, _ = rendered(draft)
+    return [cell.style for cell in cells[1] if cell.char == char]
 
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("size", [(24, 80), (24, 40), (50, 200), (5, 10), (1, 1), (2, 3)])
 @pytest.mark.parametrize("back", [0, 40, 10_000])
-def test_screen_has_exact_size(checkpoint, text, size, back):
+def test_screen_shows_the_text_around_the_cursor(checkpoint, text, size, back):
     draft = draft_of(checkpoint, TEXTS[text])
     draft.move(-back)
-    lines = screen(draft, Size(*size), name="tiny")
-    assert len(lines) == size[0]
-    assert max(map(get_cwidth, plain(lines))) <= max(size[1], 2)
-    assert sum(style == CURSOR for line in lines for style, _ in line) == 1
-    for char in "".join(plain(lines)):
+    cells, cursor = rendered(draft, size)
+    assert cursor.x < size[1]
+    assert cursor.y < size[0]
+    at_cursor = draft.text[draft.cursor : draft.cursor + 1] or " "
+    if at_cursor in "the quick日本x" and size[1] > 2:
+        assert cells[cursor.y][cursor.x].char == at_cursor
+    for char in shown(draft, size).replace("\n", ""):
         assert unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+@pytest.mark.parametrize(("num_lines", "expected"), [(1, 1), (3, 3), (4, 3), (10, 3), (24, 11)])
+def test_text_has_priority_on_few_lines(checkpoint, num_lines, expected):
+    draft = draft_of(checkpoint, "x\n" * 50)
+    draft.move(-100)
+    assert sum(line.startswith("x") for line in lines_of(draft, (num_lines, 80))) == expected
 
 
 def test_screen_shows_all_panels(checkpoint):
@@ -81,17 +115,20 @@ def test_panels_are_stacked_at_forty_columns(checkpoint):
 
 
 def test_characters_are_shaded_by_surprisal(checkpoint):
-    (line,) = (
-        line
-        for line in screen(draft_of(checkpoint, "thezzzz"), Size(24, 80), name="tiny")
-        if "".join(text for _, text in line).startswith("the")
-    )
-    assert all("bg:#" in style for style, text in line if text == "z")
+    styles = styles_of(draft_of(checkpoint, "thezzzz"), "z")
+    assert len(styles) == 4
+    assert all("bg:#" in style for style in styles)
 
 
 def test_unknown_characters_are_underlined(checkpoint):
-    lines = screen(draft_of(checkpoint, "qu\xc6"), Size(24, 80), name="tiny")
-    assert any("underline" in style for line in lines for style, text in line if text == "\xc6")
+    (style,) = styles_of(draft_of(checkpoint, "qu\xc6"), "\xc6")
+    assert "underline" in style
+
+
+def test_marks_without_a_letter_get_a_dotted_circle(checkpoint):
+    assert "\n\u25cc\u0301e\u0301\u23ce\n\u25cc\u0301" in shown(
+        draft_of(checkpoint, "\u0301e\u0301\n\u0301")
+    )
 
 
 def test_screen_shows_progress_and_notices(checkpoint):
