@@ -55,7 +55,7 @@ class Alphabet {
       let codes = char === "\n" ? this.lineEnd : [codeOf(char)];
       if (this.level === "byte" && char !== "\n") codes = [...new TextEncoder().encode(char)];
       for (const code of codes) {
-        symbols.push({ code, number: this.numbers.get(code) ?? 0, end });
+        symbols.push({ char, code, number: this.numbers.get(code) ?? 0, end });
       }
     }
     return symbols;

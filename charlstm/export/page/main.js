@@ -139,7 +139,7 @@ class Page {
       field.setSelectionRange(caret, caret);
     }
     const kept = text.replace(alphabet.symbolsOf(field.value));
-    this.strip.replace(text.symbols, kept, field.value);
+    this.strip.replace(text.symbols, kept);
     this.shadedFrom = Math.min(this.shadedFrom, kept.same);
     this.lookAt(this.placeOfCaret());
     this.notice();

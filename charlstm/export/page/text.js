@@ -27,15 +27,11 @@ class ReadText {
   replace(symbols) {
     const old = this.symbols;
     const shortest = Math.min(old.length, symbols.length);
+    // Whole characters are compared, so that one of several bytes is kept or replaced as a whole.
     let same = 0;
-    while (same < shortest && old[same].code === symbols[same].code) same += 1;
+    while (same < shortest && old[same].char === symbols[same].char) same += 1;
     let tail = 0;
-    while (tail < shortest - same && old.at(-1 - tail)?.code === symbols.at(-1 - tail)?.code) tail += 1;
-    // A character of several bytes is kept or replaced as a whole.
-    /** @param {TextSymbol[]} all @param {number} place */
-    const splits = (all, place) => place > 0 && all[place - 1].end === all[place]?.end;
-    while (splits(old, same) || splits(symbols, same)) same -= 1;
-    while (tail && (splits(old, old.length - tail) || splits(symbols, symbols.length - tail))) tail -= 1;
+    while (tail < shortest - same && old.at(-1 - tail)?.char === symbols.at(-1 - tail)?.char) tail += 1;
     if (same < old.length || same < symbols.length) {
       const first = symbols.length - tail;
       const moved = symbols.length - old.length;

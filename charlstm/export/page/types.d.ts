@@ -32,8 +32,9 @@ interface Config extends Coding {
   shapes: Record<string, [rows: number, columns: number]>;
 }
 
-/** A character or byte of a text: its code, its id (0: unknown), where it ends in the text. */
+/** A character or byte of a text: its character, code and id (0: unknown), where it ends in the text. */
 interface TextSymbol {
+  char: string;
   code: number;
   number: number;
   end: number;

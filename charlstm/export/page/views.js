@@ -78,10 +78,9 @@ class Strip {
   }
 
   /** Replace the text, except for `same` symbols at its start and `tail` at its end. */
-  replace(symbols, { same, tail }, value) {
+  replace(symbols, { same, tail }) {
     const numOld = this.spans.length - same - tail;
-    const first = same ? symbols[same - 1].end : 0;
-    const fresh = this.spansOf(symbols.slice(same, symbols.length - tail), first, value);
+    const fresh = this.spansOf(symbols.slice(same, symbols.length - tail));
     const next = this.spans[this.spans.length - tail] ?? null;
     for (const span of this.spans.splice(same, numOld, ...fresh)) span.remove();
     const added = document.createDocumentFragment();
@@ -92,23 +91,20 @@ class Strip {
   }
 
   /** Make a span with the character as in the field, so that both break lines alike. */
-  spanOf(symbol, char) {
+  spanOf({ char, number }) {
     const label = this.alphabet.label(char.codePointAt(0));
     const span = make("span", { class: "waiting" }, char);
-    if (!symbol.number) span.classList.add("unknown");
+    if (!number) span.classList.add("unknown");
     if (char !== " " && !label.includes(char) && !this.alphabet.isByte(char)) span.dataset.mark = label;
     return span;
   }
 
   /** Return a span for each symbol; bytes of one character share theirs. */
-  spansOf(symbols, first, value) {
+  spansOf(symbols) {
     const spans = [];
-    let start = first;
-    for (const symbol of symbols) {
-      const isNew = symbol.end !== start || !spans.length;
-      spans.push(isNew ? this.spanOf(symbol, value.slice(start, symbol.end)) : spans.at(-1));
-      start = symbol.end;
-    }
+    symbols.forEach((symbol, place) =>
+      spans.push(symbol.end === symbols[place - 1]?.end ? spans.at(-1) : this.spanOf(symbol)),
+    );
     return spans;
   }
 
