@@ -317,6 +317,9 @@ test("words have the figures of the text, in bits", () => {
   [["a", 0.5], ["\n", 0.25], ["c", 0.25]].forEach(([char, p]) => (logP[char.charCodeAt(0) + 1] = Math.log(p)));
   const next = page.nextWords(logP, alphabet, text.symbols.slice(0, 3)).replaceAll("\u00a0", " ");
   assert.equal(next, "After \u201cxb\u2423\u201d: a 50 %, \u23ce 25 %, c 25 %; entropy 1.50 bits.");
+  // A right-to-left text doesn't turn the sentence around it.
+  const words = page.nextWords(logP, alphabet, alphabet.symbolsOf("\u05e9\u05dc"));
+  assert.ok(words.startsWith("After \u201c\u2068\u05e9\u05dc\u2069\u201d: a"), words);
   assert.deepEqual([0.5, 0.0512, 0.005].map((one) => page.share(one).replace("\u00a0", " ")),
     ["50 %", "5.1 %", "0.50 %"]);
 });
