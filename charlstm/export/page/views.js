@@ -181,14 +181,10 @@ function changeWords(text, { symbol }) {
 /** Build one button for each prediction; they are kept, so that the focus stays. */
 function buildNext(numPredictions, write) {
   for (let place = 0; place < Math.min(numPredictions, SHOWN_PREDICTIONS); place += 1) {
-    const button = make("button", { type: "button", title: "Write it" },
-      make("bdi", { class: "symbol", "aria-hidden": "true" }),
-      make("span", { class: "unseen" }),
-      make("span", { class: "track" }, make("i", { class: "bar" }), make("i", { class: "tick" })),
-      make("span", { class: "share" }),
-    );
+    const item = element("next-item").content.firstElementChild.cloneNode(true);
+    const button = item.firstElementChild;
     button.addEventListener("click", () => write(Number(button.dataset.number)));
-    element("next-list").append(make("li", {}, button));
+    element("next-list").append(item);
   }
 }
 
@@ -302,16 +298,8 @@ function drawSums(step, { below, symbol }) {
 const inDrawnOrder = ({ drawn, names }) =>
   [...new Set(["cell", "hidden", ...drawn])].filter((name) => names.includes(name));
 
+/** Add the meanings of this cell's values to those of all cells. */
 function drawMeanings(spec) {
-  const all = {
-    unit: "one of the cells of a layer: it keeps one value from step to step",
-    ...Object.fromEntries(inDrawnOrder(spec).map((name) => [name, spec.meanings[name]])),
-    "h before": "the hidden states of all units of the layer, one step earlier",
-    bias: "a number that is added whatever is read; learned, like all weights",
-    "\u03c3": "the sigmoid: squashes any sum to between 0 (closed) and 1 (open)",
-    tanh: "squashes any sum to between \u22121 and 1",
-  };
-  element("meanings").replaceChildren(
-    ...Object.entries(all).flatMap(([name, meaning]) => [make("dt", {}, name), make("dd", {}, meaning)]),
-  );
+  const own = inDrawnOrder(spec).flatMap((name) => [make("dt", {}, name), make("dd", {}, spec.meanings[name])]);
+  element("meanings").after(...own);
 }
