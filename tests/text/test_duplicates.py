@@ -25,7 +25,9 @@ def test_have_finds_exactly_the_shared_documents(some, others):
 def test_have_finds_long_and_short_documents_with_or_without_eos(monkeypatch, piece_chars):
     monkeypatch.setattr(duplicates, "_PIECE_CHARS", piece_chars)
     long = "abc" * 3000
-    seen = DocumentHashes(TOKENIZER.encode_documents([long, "a\n", "b\n", long[:-1], "ab\n"]), TOKENIZER)
+    seen = DocumentHashes(
+        TOKENIZER.encode_documents([long, "a\n", "b\n", long[:-1], "ab\n"]), TOKENIZER
+    )
     asked = ["a", long + "\n", "c\n", long[1:], "b", long[:-1], "ba\n"]
     assert seen.have(TOKENIZER.encode_documents(asked)).tolist() == [1, 1, 0, 0, 1, 1, 0]
 
@@ -40,7 +42,9 @@ def test_documents_with_unknown_characters_are_never_found(monkeypatch, length):
 
 def test_an_empty_text_contains_no_documents():
     nothing = TOKENIZER.encode_documents([])
-    assert DocumentHashes(nothing, TOKENIZER).have(TOKENIZER.encode_documents(["a"])).tolist() == [False]
+    assert DocumentHashes(nothing, TOKENIZER).have(TOKENIZER.encode_documents(["a"])).tolist() == [
+        False
+    ]
     assert DocumentHashes(nothing, TOKENIZER).have(nothing).tolist() == []
 
 
