@@ -385,6 +385,26 @@ def test_status_of_a_step_shows_its_figures():
     assert found == "12.3k chars/s, 2:05 left, train 2.125, val 2.345"
 
 
+@pytest.mark.parametrize(
+    ("event", "changes", "expected"),
+    [
+        (Evaluated, {"val_bits_per_char": None}, "epoch   1.50  no val text  abc"),
+        (Stepped, {"threads": 1}, "continuing with 1 thread, now faster"),
+        (Stepped, {"threads": 2}, "continuing with 2 threads, now faster"),
+    ],
+)
+def test_lines_of_events_name_their_figures(event, changes, expected):
+    fields = {
+        Evaluated: {"num_val_chars": 0, "num_val_streams": 1, "temperature": 1.0, "is_best": True},
+        Stepped: {
+            "progress": 0.25, "seconds_left": 125.0, "chose_threads": True, "was_skipped": False,
+            "was_slowed": False,
+        },
+    }[event]  # fmt: skip
+    record = RunLog([]).entry_for("event", event(**COMMON | fields | changes), sample="abc")
+    assert list(training._lines(record, 100, quiet=False)) == [expected]
+
+
 def test_plan_shows_the_splits_in_order(run, corpus_file):
     splits = ("--val-fraction", 0.1, "--test-fraction", 0.2)
     _, err = run.train(corpus_file, "--steps", 2, "--run", "one", *splits)
@@ -392,7 +412,8 @@ def test_plan_shows_the_splits_in_order(run, corpus_file):
     corpus = charlstm.load("one").corpus()
     sizes = (one.num_chars for one in (corpus.train, corpus.val, corpus.test))
     train, val, test = (f"{number:,}" for number in sizes)
-    assert line.startswith(f"corpus   {train} characters")
-    assert line.endswith(f"val {val}, test {test}")
+    num_distinct = charlstm.load("one").checkpoint.spec.model_config.num_characters
+    assert line == (f"corpus   {train} characters, {num_distinct} distinct; val {val}, test {test}")
+    assert "budget   2 steps" in err
     shown = run.works("runs", "show", "one")[0]
     assert "batches of 4 x 16" in shown

@@ -2,12 +2,15 @@ import json
 import math
 import re
 
+import numpy as np
 import pytest
 from conftest import SMALL, TEXT
 
 from charlstm.arguments.options import unescape_text
 from charlstm.cli import main
 from charlstm.inference import sampling
+from charlstm.inference.sampling import DrawnCharacters, Sample
+from charlstm.views.sampling import show_samples, show_streaming
 
 
 def test_prime_is_normalized_like_the_corpus(run, stored):
@@ -53,6 +56,17 @@ def test_several_samples_have_headings(run, stored):
     assert (result["prime"], result["seed"], result["run"]) == ("qu", 1, "tiny")
     assert [sample["text"] for sample in result["samples"]] == list(lines.groups())
     assert all(len(sample["log_probabilities"]) == 5 for sample in result["samples"])
+    assert run.works(*command[:-3], 2)[0].startswith("--- 1 of 2 ---\n")
+
+
+def test_complete_samples_are_shaded_like_streamed_ones(predictor, capsys):
+    finished = Sample("quip", [-0.1, -1.0, -2.5, -6.0])
+    drawn = [DrawnCharacters(char, np.array([p])) for char, p in zip(*finished, strict=True)]
+    show_samples(["a "], [finished], predictor.tokenizer, color=True, with_headings=True)
+    complete = capsys.readouterr().out
+    show_streaming("a ", drawn, predictor.tokenizer, color=True)
+    assert capsys.readouterr().out == complete
+    assert complete.count("\x1b[") > 4
 
 
 def test_prime_is_read_from_stdin(run, stored):
@@ -264,4 +278,7 @@ def test_new_and_unique_items_of_a_list(run, known_names, here):
 
 
 def test_new_and_unique_need_a_list(run, stored):
-    assert "--split-documents lines" in run.fails(2, "sample", "--unique")
+    for option in ("--unique", "--new"):
+        err = run.fails(2, "sample", option)
+        assert option in err
+        assert "--split-documents lines" in err

@@ -424,6 +424,10 @@ def test_tensorboard_writes_curves(run, corpus_file, here, monkeypatch):
         if one["event"] == "evaluated"
     ]
     assert shown == expected
+    texts = events.Tags()["tensors"]
+    assert [one.step for one in events.Tensors(texts[0])] == [
+        one["step"] for one in record["history"]
+    ]
     with monkeypatch.context() as patch:
         patch.setattr("torch.utils.tensorboard.SummaryWriter.add_scalar", raising(DISK_FULL))
         _, err = run.train(corpus_file, "--steps", 8, "--tensorboard", "--run", "full")

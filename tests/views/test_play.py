@@ -41,6 +41,7 @@ def typed(draft):
         ("a\x01\x0b\x1b[2~\x1b[15;5~b", "ab"),  # Ctrl-A, Ctrl-K, Insert, Ctrl-F5
         ("\x1bxy", "xy"),  # Alt-x
         ("ab\x1b[D\x1b[Dc\x1b[C\r", "ca\nb"),
+        ("ab\x1b[D\x1b[D\x1b[Fc\x1b[Hd", "dabc"),  # End, Home
         ("\x1b[200~two\rlines\x1b[201~", "two\nlines"),
         ("ab\x1b[3~\x7f\x08\x7f", ""),
     ],

@@ -26,7 +26,7 @@ def test_report_plot_shows_context_and_calibration():
     context, calibration = plots.plot_report(report, title="$").axes
     assert context.get_ylabel() == "bits per character"
     assert points(context.lines[0]) == [(10, pytest.approx(2))]
-    assert points(calibration.lines[1]) == [(0.25, 0.5)]
+    assert [points(line) for line in calibration.lines] == [[(0, 0), (1, 1)], [(0.25, 0.5)]]
     assert calibration.get_ylabel() == "accuracy"
 
 
@@ -47,6 +47,7 @@ def test_comparison_and_recall_plots_show_bits_and_accuracies():
     result = CellResult(cell="gru", hidden_size=3, num_parameters=9, runs=(run,))
     bits, distances = plots.plot_comparison([result]).axes
     assert [bar.get_height() for bar in bits.patches] == [pytest.approx(2)]
+    assert bits.get_ylabel() == "bits per character"
     assert points(distances.lines[0]) == [(4, 0.5)]
     recall = RecallResult(
         cell="gru", hidden_size=3, num_parameters=9, seed=0, accuracy={4: 0.9, 16: 0.25}
